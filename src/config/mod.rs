@@ -1,0 +1,2 @@
+//! YAML to validated configuration.
+pub mod model;

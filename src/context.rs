@@ -1,0 +1,54 @@
+//! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`, owned by
+//! one request. Created early, each fact set once.
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::model::{ListenerId, TlsVersion};
+
+/// Facts of one downstream connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Listener it came in through.
+    pub listener: ListenerId,
+    /// The socket's peer, or what a believed PROXY header said.
+    pub peer: SocketAddr,
+    /// Our address on this connection.
+    pub local: SocketAddr,
+    /// Facts of the TLS session, if there is one.
+    pub tls: Option<TlsFacts>,
+    /// Bytes a request head arrived with that must be refused although hyper accepts it; see `listener::scan`.
+    pub verdict: Cell<Option<Verdict>>,
+    /// Requests answered so far.
+    pub requests: Cell<u64>,
+}
+
+impl Connection {
+    /// Address of the peer with an IPv4-mapped IPv6 address unmapped.
+    #[must_use]
+    pub fn peer_ip(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
+
+/// Facts of a finished downstream TLS handshake.
+#[derive(Clone, Debug)]
+pub struct TlsFacts {
+    /// Server name the client asked for, lower case.
+    pub server_name: Option<Box<str>>,
+    /// Version agreed on.
+    pub version: TlsVersion,
+    /// Whether the session was resumed.
+    pub resumed: bool,
+    /// Whether a client certificate was verified.
+    pub client_verified: bool,
+}
+
+/// A refusal found in the raw head of the request at position `request` (counted from zero) of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which request of the connection.
+    pub request: u64,
+    /// Reason word, for example `length_and_encoding`.
+    pub reason: &'static str,
+}

@@ -123,15 +123,14 @@ struct Prefixes {
     buckets: Map<Bucket>,
     /// Bit `n` is set when there is a prefix of `n` segments; the last bit stands for all that are longer.
     lengths: u64,
-    /// Segments of the longest prefix: what follows in a path is not looked at, however long a client makes it.
-    most_segments: usize,
+    /// Bytes of the longest prefix: what follows in a path is not looked at, however long a client makes it.
+    longest: usize,
 }
 
 impl Prefixes {
     fn add(&mut self, prefix: &str, alternative: usize) {
-        let segments = prefix.matches('/').count();
-        self.lengths |= length_bit(segments);
-        self.most_segments = self.most_segments.max(segments);
+        self.lengths |= length_bit(segments_of(prefix));
+        self.longest = self.longest.max(prefix.len());
         self.buckets
             .entry(prefix.into())
             .or_default()
@@ -139,7 +138,8 @@ impl Prefixes {
     }
 
     fn find(&self, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
-        let (mut prefix, mut segments) = self.longest_of(path)?;
+        let mut prefix = self.longest_of(path)?;
+        let mut segments = segments_of(prefix);
         loop {
             if self.lengths & length_bit(segments) != 0
                 && let Some(found) = self
@@ -154,24 +154,23 @@ impl Prefixes {
         }
     }
 
-    /// The longest start of `path` that could be a prefix, and its number of segments. None for what is no path (`*`).
-    fn longest_of<'p>(&self, path: &'p str) -> Option<(&'p str, usize)> {
-        let mut slashes = memchr::memchr_iter(b'/', path.as_bytes());
-        if slashes.next() != Some(0) {
+    /// The longest start of `path` that could be a prefix. None for what is no path (`*`).
+    fn longest_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        if !path.starts_with('/') {
             return None;
         }
-        if self.most_segments == 0 {
-            return Some(("", 0));
+        if path.len() <= self.longest {
+            return Some(path);
         }
-        let mut segments = 1;
-        for at in slashes {
-            if segments == self.most_segments {
-                return Some((path.get(..at)?, segments));
-            }
-            segments += 1;
-        }
-        Some((path, segments))
+        // One byte more than the longest prefix, because that may be the slash that ends it.
+        path.get(..=self.longest)?
+            .rsplit_once('/')
+            .map(|(prefix, _)| prefix)
     }
+}
+
+fn segments_of(prefix: &str) -> usize {
+    memchr::memchr_iter(b'/', prefix.as_bytes()).count()
 }
 
 fn length_bit(segments: usize) -> u64 {

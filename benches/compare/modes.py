@@ -11,6 +11,8 @@ from process import cpu_seconds, resident_kib, settled
 
 MEMORY_ROUNDS = 3
 SSE_SECONDS = 60
+# Few connections: what many leave behind when they close would be used again by the streams, for free.
+SSE_WARMUP_CONNECTIONS = 4
 # Counts between which the slope is taken; start-up and connection set-up are in both and cancel out.
 VALGRIND_COUNTS = (1_000, 5_000)
 VALGRIND_CONNECTIONS = 8
@@ -70,7 +72,7 @@ def sse(lab: Lab) -> Result:
 
 
 def one_holding(lab: Lab, proxy: Proxy, number: int) -> dict[str, float]:
-    with lab.load(proxy, False, lab.options.connections, 1_000, 1_000) as load:
+    with lab.load(proxy, False, SSE_WARMUP_CONNECTIONS, 1_000, 1_000) as load:
         load.finish()
     rest = settled(lambda: resident_kib(proxy.pid), tolerance=0)
     with lab.streams(proxy, number) as streams:

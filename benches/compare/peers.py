@@ -65,7 +65,7 @@ def haproxy(setup: Setup) -> list[str]:
     config = f"""
 global
   nbthread 1
-  maxconn 8192
+  maxconn 4096
   log stdout format raw local0
 defaults
   mode http
@@ -78,8 +78,13 @@ defaults
 frontend front
   bind 127.0.0.1:{setup.http_port}
   bind 127.0.0.1:{setup.https_port} ssl crt {setup.certificate.joined_file} ssl-min-ver TLSv1.3
-  default_backend back
-backend back
+  use_backend streams if {{ path /stream }}
+  default_backend calls
+backend calls
+  server agent 127.0.0.1:{setup.backend_port}
+backend streams
+  # Without it HAProxy holds a short event back for up to 200 ms.
+  option http-no-delay
   server agent 127.0.0.1:{setup.backend_port}
 """
     return [setup.binary, "-db", "-f", write(setup, "haproxy.cfg", config)]

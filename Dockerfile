@@ -9,7 +9,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-# The target is named, although it is the builder's own, so that static linking spares procedural macros, which cannot be.
+# The target is named, although it is the builder's own: static linking must spare procedural macros.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     target="$(rustc --print host-tuple)" \

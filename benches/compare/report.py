@@ -16,6 +16,10 @@ MAIN = {"cleartext": "cpu us/request", "tls": "cpu us/request", "sse": "KiB/stre
         "instructions": "instructions/request"}
 
 
+# Below this share of the core the figures say as much about the machine as about the proxy.
+QUIET_PERCENT = 90
+
+
 @dataclass(frozen=True)
 class Bar:
     mode: str
@@ -60,7 +64,14 @@ def table(result: Result) -> str:
         rows.append(row)
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join(["", result.title, *lines])
+    return "\n".join(["", result.title, *lines, *disturbances(result)])
+
+
+def disturbances(result: Result) -> list[str]:
+    """A proxy that had to wait for its load, or for its core, wakes up more often and costs more per request."""
+    idle = [name for name, rounds in result.samples.items()
+            if "core busy %" in rounds[0] and median(entry["core busy %"] for entry in rounds) < QUIET_PERCENT]
+    return [f"note: {', '.join(idle)} did not fill the core: repeat this on a quiet machine"] if idle else []
 
 
 def bars(results: list[Result]) -> Verdict:

@@ -152,3 +152,132 @@ fn retain_series<T: MetricVecBuilder>(family: &MetricVec<T>, label: &str, keep: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::*;
+    use crate::observe::catalogue::FAMILIES;
+    use crate::observe::exposition::Exposition;
+    use crate::observe::handles::{ClusterHandles, ErrorHandles, ListenerHandles, RouteHandles};
+
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
+    }
+
+    fn scrape(metrics: &Metrics) -> Exposition {
+        Exposition::parse(&metrics.render().unwrap())
+    }
+
+    /// Puts something into every family.
+    fn everything(metrics: &Arc<Metrics>) {
+        let route = RouteHandles::new(Arc::clone(metrics), "agents", "v1");
+        drop((route.in_flight(), route.stream()));
+        route.finished(&Method::POST, 200, Duration::from_millis(50));
+        ErrorHandles::new(metrics).count("no_route");
+        let cluster = ClusterHandles::new(metrics, "v1");
+        cluster.attempt();
+        cluster.retry("connect_failed");
+        cluster.connect_failed("connect_timeout");
+        drop(cluster.connected());
+        let listener = ListenerHandles::new(metrics, "web");
+        drop(listener.accepted());
+        listener.refused("max_connections");
+        listener.handshake_failed();
+        listener.malformed("bad_host");
+        metrics.count_bytes(10, 20);
+        metrics.access_log_dropped(1);
+        metrics.config_accepted("abc", 1_795_199_401);
+        metrics.config_reloaded();
+        metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
+        metrics.certificate_reloaded("web", true);
+        metrics.dns_refreshed("v1", "ok");
+        metrics.set_draining(true);
+    }
+
+    #[test]
+    fn every_family_renders_with_its_type() {
+        let metrics = metrics();
+        everything(&metrics);
+        let scrape = scrape(&metrics);
+        for family in FAMILIES {
+            assert_eq!(scrape.kind(family.name), Some(family.kind.word()), "{}", family.name);
+        }
+        assert_eq!(scrape.kind("process_resident_memory_bytes"), Some("gauge"));
+        let ours = [("version", env!("CARGO_PKG_VERSION"))];
+        assert_eq!(scrape.value("attache_build_info", &ours), Some(1.0));
+        assert!(scrape.value("memory_usage_bytes", &[]) > Some(100_000.0));
+        let subject = [("listener", "web"), ("subject", "CN=a \"quoted\" \\ name")];
+        assert_eq!(scrape.value("attache_certificate_not_after_seconds", &subject), Some(1_800_000_000.0));
+        assert_eq!(scrape.value("attache_bytes_total", &[("direction", "sent_to_client")]), Some(20.0));
+        assert_eq!(scrape.value("attache_draining", &[]), Some(1.0));
+    }
+
+    #[test]
+    fn a_fresh_gateway_shows_zeros_where_alerts_look() {
+        let scrape = scrape(&metrics());
+        assert_eq!(scrape.value("attache_draining", &[]), Some(0.0));
+        assert_eq!(scrape.value("attache_access_log_dropped_total", &[]), Some(0.0));
+    }
+
+    #[test]
+    fn two_gateways_in_one_process_do_not_share_series() {
+        let (one, other) = (metrics(), metrics());
+        one.count_bytes(5, 0);
+        let received = [("direction", "received_from_client")];
+        assert_eq!(scrape(&one).value("attache_bytes_total", &received), Some(5.0));
+        assert_eq!(scrape(&other).value("attache_bytes_total", &received), Some(0.0));
+    }
+
+    #[test]
+    fn a_refused_configuration_leaves_the_hash_alone() {
+        let metrics = metrics();
+        metrics.config_accepted("one", 10);
+        metrics.config_accepted("two", 20);
+        metrics.config_refused();
+        let scrape = scrape(&metrics);
+        assert_eq!(scrape.value("attache_config_hash_info", &[("hash", "one")]), None);
+        assert_eq!(scrape.value("attache_config_hash_info", &[("hash", "two")]), Some(1.0));
+        assert_eq!(scrape.value("attache_config_last_reload_successful", &[]), Some(0.0));
+        assert_eq!(scrape.value("attache_config_last_reload_success_timestamp_seconds", &[]), Some(20.0));
+        assert_eq!(scrape.value("attache_config_reloads_total", &[("result", "failed")]), Some(1.0));
+    }
+
+    #[test]
+    fn what_a_reload_removed_disappears() {
+        let metrics = metrics();
+        everything(&metrics);
+        let kept = RouteHandles::new(Arc::clone(&metrics), "kept", "v1");
+        kept.finished(&Method::GET, 200, Duration::ZERO);
+        let _open = kept.in_flight();
+        metrics.retain_routes(|name| name == "kept");
+        metrics.retain_clusters(|_| false);
+        metrics.retain_listeners(|_| false);
+        let text = metrics.render().unwrap();
+        assert!(!text.contains("\"agents\"") && !text.contains("\"web\""), "{text}");
+        assert_eq!(scrape(&metrics).value("attache_requests_in_flight", &[("route", "kept")]), Some(1.0));
+        assert!(!text.contains("attache_attempts_total"), "{text}");
+    }
+
+    #[test]
+    fn certificates_are_forgotten_by_listener() {
+        let metrics = metrics();
+        metrics.certificate("web", "old", 1);
+        metrics.certificate("api", "old", 2);
+        metrics.forget_certificates("web");
+        let scrape = scrape(&metrics);
+        let not_after = |listener| {
+            scrape.value("attache_certificate_not_after_seconds", &[("listener", listener), ("subject", "old")])
+        };
+        assert_eq!((not_after("web"), not_after("api")), (None, Some(2.0)));
+    }
+
+    #[test]
+    fn buckets_out_of_order_are_refused() {
+        assert!(Metrics::new(&[1.0, 0.5]).is_err());
+    }
+}

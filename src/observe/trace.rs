@@ -2,7 +2,6 @@
 //! into `traceparent`. `tracestate` passes untouched. A context that cannot be read is restarted, as section 4.3 demands.
 
 use std::fmt;
-use std::str;
 
 use fastrand::Rng;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -147,6 +146,8 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 mod tests {
     use fastrand::Rng;
     use proptest::prelude::*;
+
+    use std::str;
 
     use super::*;
 

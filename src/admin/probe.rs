@@ -32,7 +32,9 @@ pub enum Error {
 /// Status that `url` answers a GET with, within `timeout`. Dropping the future ends the connection.
 pub async fn probe(url: &str, timeout: Duration) -> Result<u16, Error> {
     let target = Target::parse(url)?;
-    time::timeout(timeout, target.get()).await.unwrap_or(Err(Error::Timeout(timeout)))
+    time::timeout(timeout, target.get())
+        .await
+        .unwrap_or(Err(Error::Timeout(timeout)))
 }
 
 #[derive(Debug)]
@@ -47,23 +49,44 @@ impl Target {
     fn parse(url: &str) -> Result<Self, Error> {
         let refused = || Error::Url(url.to_owned());
         let uri: Uri = url.parse().ok().ok_or_else(refused)?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refused)?;
+        let authority = uri
+            .authority()
+            .filter(|authority| !authority.as_str().contains('@'))
+            .ok_or_else(refused)?;
         if uri.scheme_str() != Some("http") {
             return Err(refused());
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::get(path).header(HOST, authority.as_str()).body(Empty::new()).ok().ok_or_else(refused)?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: authority.port_u16().unwrap_or(80), request })
+        let request = Request::get(path)
+            .header(HOST, authority.as_str())
+            .body(Empty::new())
+            .ok()
+            .ok_or_else(refused)?;
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Ok(Self {
+            host,
+            port: authority.port_u16().unwrap_or(80),
+            request,
+        })
     }
 
     async fn get(self) -> Result<u16, Error> {
-        let Self { host, port, request } = self;
+        let Self {
+            host,
+            port,
+            request,
+        } = self;
         let stream = match TcpStream::connect((host.as_str(), port)).await {
             Ok(stream) => stream,
             Err(error) => return Err(Error::Connect(error, format!("{host}:{port}"))),
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::Http)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(Error::Http)?;
         let mut answer = std::pin::pin!(sender.send_request(request));
         // The connection is driven here, beside the request, instead of in a task of its own.
         let answer = tokio::select! {
@@ -99,7 +122,11 @@ mod tests {
             }
             stream.write_all(answer).await.unwrap();
             if open {
-                assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "the client closes");
+                assert_eq!(
+                    stream.read(&mut [0]).await.unwrap_or(0),
+                    0,
+                    "the client closes"
+                );
             }
             String::from_utf8(head).unwrap()
         };
@@ -110,7 +137,10 @@ mod tests {
     async fn reads_the_status() {
         for (answer, expected) in [
             (&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"[..], 200),
-            (b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 1000\r\n\r\n", 503),
+            (
+                b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 1000\r\n\r\n",
+                503,
+            ),
         ] {
             for open in [true, false] {
                 let (url, serve) = backend(answer, open).await;
@@ -118,7 +148,8 @@ mod tests {
                 let (status, head) = tokio::join!(probe(&ready, PATIENCE), serve);
                 assert_eq!(status.unwrap(), expected, "open: {open}");
                 assert!(head.starts_with("GET /ready?x=1 HTTP/1.1\r\n"), "{head}");
-                assert!(head.contains(&format!("host: {}\r\n", &url[7..])), "{head}");
+                let authority = url.trim_start_matches("http://");
+                assert!(head.contains(&format!("host: {authority}\r\n")), "{head}");
             }
         }
     }
@@ -148,7 +179,14 @@ mod tests {
             let target = Target::parse(url).unwrap();
             assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
         }
-        for url in ["https://localhost/", "localhost:9090", "/ready", "http://user@localhost/", "http://", ""] {
+        for url in [
+            "https://localhost/",
+            "localhost:9090",
+            "/ready",
+            "http://user@localhost/",
+            "http://",
+            "",
+        ] {
             assert!(matches!(Target::parse(url), Err(Error::Url(_))), "{url}");
         }
     }

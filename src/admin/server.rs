@@ -26,7 +26,12 @@ use crate::observe::metrics::Metrics;
 type Answer = Response<Full<Bytes>>;
 
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, health: Arc<Health>, shutdown: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+) {
     let service = stack(metrics, health);
     let mut connections = FuturesUnordered::new();
     loop {
@@ -43,8 +48,14 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, health: Arc<Hea
         }
     }
     drop(listener);
-    if timeout(GRACE, async { while connections.next().await.is_some() {} }).await.is_err() {
-        debug!(open = connections.len(), "metrics connections cut by shutdown");
+    if timeout(GRACE, async { while connections.next().await.is_some() {} })
+        .await
+        .is_err()
+    {
+        debug!(
+            open = connections.len(),
+            "metrics connections cut by shutdown"
+        );
     }
 }
 
@@ -72,20 +83,30 @@ fn stack<B: Send + 'static>(
     health: Arc<Health>,
 ) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
     ServiceBuilder::new()
-        .map_result(|outcome: Result<Answer, BoxError>| Ok::<_, BoxError>(outcome.unwrap_or_else(|error| refusal(&error))))
+        .map_result(|outcome: Result<Answer, BoxError>| {
+            Ok::<_, BoxError>(outcome.unwrap_or_else(|error| refusal(&error)))
+        })
         .load_shed()
         .concurrency_limit(MAX_REQUESTS)
         .timeout(ANSWER_TIME)
         .service_fn(move |req: Request<B>| {
             let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
-            async move { Ok::<_, BoxError>(answer(req.method(), req.uri().path(), metrics, &health).await) }
+            async move {
+                Ok::<_, BoxError>(answer(req.method(), req.uri().path(), metrics, &health).await)
+            }
         })
 }
 
 async fn answer(method: &Method, path: &str, metrics: Arc<Metrics>, health: &Health) -> Answer {
     if method != Method::GET && method != Method::HEAD {
-        let mut answer = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are served here\n");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut answer = reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            TEXT,
+            "only GET and HEAD are served here\n",
+        );
+        answer
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
     match path {
@@ -109,17 +130,29 @@ async fn scrape(metrics: Arc<Metrics>) -> Answer {
         Ok(Ok(text)) => reply(StatusCode::OK, PROMETHEUS, text),
         Ok(Err(error)) => {
             warn!(%error, "metrics could not be rendered");
-            reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "metrics could not be rendered\n")
+            reply(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT,
+                "metrics could not be rendered\n",
+            )
         }
         Err(error) => {
             warn!(%error, "rendering metrics ended early");
-            reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "metrics could not be rendered\n")
+            reply(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT,
+                "metrics could not be rendered\n",
+            )
         }
     }
 }
 
 fn status(good: bool, report: &Report) -> Answer {
-    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     match serde_json::to_vec(report) {
         Ok(mut body) => {
             body.push(b'\n');
@@ -140,10 +173,15 @@ fn refusal(error: &BoxError) -> Answer {
 fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    let fixed: [(HeaderName, &'static str); 3] =
-        [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let fixed: [(HeaderName, &'static str); 3] = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
     for (name, value) in fixed {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     answer
 }
@@ -151,7 +189,8 @@ fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>)
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-const PATHS: &str = "not found; here are:\n/metrics (/stats/prometheus)\n/health (/live)\n/ready\n/startup\n";
+const PATHS: &str =
+    "not found; here are:\n/metrics (/stats/prometheus)\n/health (/live)\n/ready\n/startup\n";
 /// More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 /// Answers being made at once; a scrape costs memory.
@@ -176,8 +215,15 @@ mod tests {
     use crate::observe::exposition::Exposition;
 
     fn parts() -> (Arc<Metrics>, Arc<Health>) {
-        let check = Check { name: "cluster a".to_owned(), status: Status::Degraded, detail: "no endpoints".to_owned() };
-        (Arc::new(Metrics::new(&[1.0]).unwrap()), Arc::new(Health::new(move || vec![check.clone()])))
+        let check = Check {
+            name: "cluster a".to_owned(),
+            status: Status::Degraded,
+            detail: "no endpoints".to_owned(),
+        };
+        (
+            Arc::new(Metrics::new(&[1.0]).unwrap()),
+            Arc::new(Health::new(move || vec![check.clone()])),
+        )
     }
 
     async fn ask(
@@ -185,10 +231,18 @@ mod tests {
         method: &str,
         path: &str,
     ) -> (StatusCode, http::HeaderMap, String) {
-        let req = Request::builder().method(method).uri(path).body(()).unwrap();
+        let req = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(())
+            .unwrap();
         let (head, body) = service.oneshot(req).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
+        (
+            head.status,
+            head.headers,
+            String::from_utf8(body.to_vec()).unwrap(),
+        )
     }
 
     #[tokio::test]
@@ -204,7 +258,11 @@ mod tests {
         };
         assert_eq!(probes().await, [200, 200, 503, 503], "starting");
         health.set_started();
-        assert_eq!(probes().await, [200, 200, 200, 200], "started, one cluster without endpoints");
+        assert_eq!(
+            probes().await,
+            [200, 200, 200, 200],
+            "started, one cluster without endpoints"
+        );
         health.set_draining();
         assert_eq!(probes().await, [200, 200, 503, 200], "draining");
     }
@@ -227,9 +285,22 @@ mod tests {
     async fn metrics_are_served_under_both_paths() {
         let (metrics, health) = parts();
         for path in ["/metrics", "/stats/prometheus", "/metrics?name=x"] {
-            let (status, headers, body) = ask(stack(Arc::clone(&metrics), Arc::clone(&health)), "GET", path).await;
-            assert_eq!((status, headers[CONTENT_TYPE].as_bytes()), (StatusCode::OK, PROMETHEUS.as_bytes()), "{path}");
-            assert_eq!(Exposition::parse(&body).value("attache_draining", &[]), Some(0.0), "{path}");
+            let (status, headers, body) = ask(
+                stack(Arc::clone(&metrics), Arc::clone(&health)),
+                "GET",
+                path,
+            )
+            .await;
+            assert_eq!(
+                (status, headers[CONTENT_TYPE].as_bytes()),
+                (StatusCode::OK, PROMETHEUS.as_bytes()),
+                "{path}"
+            );
+            assert_eq!(
+                Exposition::parse(&body).value("attache_draining", &[]),
+                Some(0.0),
+                "{path}"
+            );
         }
     }
 
@@ -257,7 +328,10 @@ mod tests {
         for service in &mut busy {
             service.ready().await.unwrap();
         }
-        assert_eq!(ask(service.clone(), "GET", "/health").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            ask(service.clone(), "GET", "/health").await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
         drop(busy);
         assert_eq!(ask(service, "GET", "/health").await.0, StatusCode::OK);
     }
@@ -292,7 +366,10 @@ mod tests {
         })
         .await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.contains("connection: close\r\n"), "one request per connection: {answer}");
+        assert!(
+            answer.contains("connection: close\r\n"),
+            "one request per connection: {answer}"
+        );
         assert!(!answer.contains("content-length: 0"), "{answer}");
         assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     }
@@ -319,7 +396,9 @@ mod tests {
     async fn shutdown_does_not_wait_for_a_silent_client() {
         let (metrics, health) = parts();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let shutdown = CancellationToken::new();
         let started = tokio::time::Instant::now();
         let stop = async {

@@ -59,21 +59,36 @@ enum Format {
 impl Writer {
     /// Opens the output and starts the thread; `None` when the log is off.
     pub fn start(config: &AccessLog, metrics: Arc<Metrics>) -> io::Result<Option<Self>> {
-        let Some(output) = &config.output else { return Ok(None) };
+        let Some(output) = &config.output else {
+            return Ok(None);
+        };
         let output = Output::open(output)?;
         let terminal = output.file.is_terminal();
         let text = is_text(config.format, terminal);
-        let format = if text { Format::Text { color: color_wanted(terminal) } } else { Format::Json };
+        let format = if text {
+            Format::Text {
+                color: color_wanted(terminal),
+            }
+        } else {
+            Format::Json
+        };
 
         let (sender, receiver) = sync_channel(QUEUED_BATCHES);
         let (alive, ended) = sync_channel(0);
         let shared = Arc::new(Shared::new(metrics));
         let writing = Arc::clone(&shared);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            write_batches(output, &receiver, &writing);
-            drop(alive);
-        })?;
-        Ok(Some(Self { sender, shared, format, ended: Mutex::new(ended) }))
+        thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                write_batches(output, &receiver, &writing);
+                drop(alive);
+            })?;
+        Ok(Some(Self {
+            sender,
+            shared,
+            format,
+            ended: Mutex::new(ended),
+        }))
     }
 
     /// A place for one worker to write to.
@@ -107,11 +122,20 @@ impl Writer {
 
 impl Shared {
     fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, reopen: AtomicBool::new(false), closing: AtomicBool::new(false), spare: Mutex::default() }
+        Self {
+            metrics,
+            reopen: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            spare: Mutex::default(),
+        }
     }
 
     fn spare(&self) -> Vec<u8> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         spare.unwrap_or_else(|| Vec::with_capacity(BUFFER))
     }
 
@@ -142,7 +166,12 @@ struct Pending {
 
 impl Sink {
     fn new(sender: SyncSender<Message>, shared: Arc<Shared>, format: Format) -> Self {
-        Self { pending: RefCell::default(), sender, shared, format }
+        Self {
+            pending: RefCell::default(),
+            sender,
+            shared,
+            format,
+        }
     }
 
     /// Writes one record in the configured format.
@@ -170,7 +199,11 @@ impl Sink {
             self.shared.metrics.access_log_dropped(1);
             return;
         };
-        let Pending { bytes, lines, clock } = &mut *pending;
+        let Pending {
+            bytes,
+            lines,
+            clock,
+        } = &mut *pending;
         if bytes.capacity() == 0 {
             *bytes = self.shared.spare();
         }
@@ -186,7 +219,11 @@ impl Sink {
             return;
         }
         let (bytes, lines) = (mem::take(&mut pending.bytes), mem::take(&mut pending.lines));
-        if self.sender.try_send(Message::Batch { bytes, lines }).is_err() {
+        if self
+            .sender
+            .try_send(Message::Batch { bytes, lines })
+            .is_err()
+        {
             self.shared.metrics.access_log_dropped(lines);
         }
     }
@@ -215,7 +252,11 @@ impl Output {
             LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
             LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
         };
-        Ok(Self { file, path, failing: false })
+        Ok(Self {
+            file,
+            path,
+            failing: false,
+        })
     }
 
     fn reopen(&mut self) {
@@ -225,7 +266,9 @@ impl Output {
                 self.file = file;
                 info!(path = %path.display(), "access log opened again");
             }
-            Err(error) => warn!(path = %path.display(), %error, "access log not opened again, the old file is kept"),
+            Err(error) => {
+                warn!(path = %path.display(), %error, "access log not opened again, the old file is kept");
+            }
         }
     }
 
@@ -322,8 +365,14 @@ mod tests {
 
     fn to_file(path: &Path, metrics: &Arc<Metrics>) -> Writer {
         let output = Some(LogOutput::File(path.to_owned()));
-        let config = AccessLog { output, format: LogFormat::Auto, exclude: Vec::new() };
-        Writer::start(&config, Arc::clone(metrics)).unwrap().unwrap()
+        let config = AccessLog {
+            output,
+            format: LogFormat::Auto,
+            exclude: Vec::new(),
+        };
+        Writer::start(&config, Arc::clone(metrics))
+            .unwrap()
+            .unwrap()
     }
 
     fn say(sink: &Sink, text: &str) {
@@ -332,7 +381,11 @@ mod tests {
 
     #[test]
     fn off_means_no_thread() {
-        let config = AccessLog { output: None, format: LogFormat::Json, exclude: Vec::new() };
+        let config = AccessLog {
+            output: None,
+            format: LogFormat::Json,
+            exclude: Vec::new(),
+        };
         assert!(Writer::start(&config, metrics()).unwrap().is_none());
     }
 
@@ -347,7 +400,9 @@ mod tests {
                 let writer = &writer;
                 scope.spawn(move || {
                     let sink = writer.sink();
-                    (0..1000).for_each(|line| say(&sink, &format!("{worker} {line} {}", "x".repeat(100))));
+                    (0..1000).for_each(|line| {
+                        say(&sink, &format!("{worker} {line} {}", "x".repeat(100)));
+                    });
                 });
             }
         });
@@ -355,14 +410,20 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("before\n"), "appended");
         assert_eq!(text.lines().count(), 4001);
-        assert!(text.lines().skip(1).all(|line| line.len() > 100), "whole lines");
+        assert!(
+            text.lines().skip(1).all(|line| line.len() > 100),
+            "whole lines"
+        );
         assert_eq!(dropped(&metrics), 0);
     }
 
     #[test]
     fn a_moved_file_is_left_alone_after_reopen() {
         let (folder, metrics) = (tempfile::tempdir().unwrap(), metrics());
-        let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+        let (path, moved) = (
+            folder.path().join("access.log"),
+            folder.path().join("access.log.1"),
+        );
         let writer = to_file(&path, &metrics);
         let sink = writer.sink();
         fs::rename(&path, &moved).unwrap();
@@ -390,21 +451,31 @@ mod tests {
     fn a_reader_that_went_away_is_an_error_and_nothing_worse() {
         let (mut here, there) = UnixStream::pair().unwrap();
         drop(there);
-        assert_eq!(write_patiently(&mut here, b"line\n").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(
+            write_patiently(&mut here, b"line\n").unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
     }
 
     #[test]
     fn a_worker_never_waits_for_the_writer() {
         let metrics = metrics();
         let (sender, receiver) = sync_channel(1);
-        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics))), Format::Json);
+        let sink = Sink::new(
+            sender,
+            Arc::new(Shared::new(Arc::clone(&metrics))),
+            Format::Json,
+        );
         for _ in 0..3 {
             say(&sink, "a");
             say(&sink, "b");
             sink.flush();
         }
         assert_eq!(dropped(&metrics), 4, "one batch waits, two are lost");
-        assert!(matches!(receiver.try_recv(), Ok(Message::Batch { lines: 2, .. })));
+        assert!(matches!(
+            receiver.try_recv(),
+            Ok(Message::Batch { lines: 2, .. })
+        ));
         drop(receiver);
         say(&sink, "nobody is left");
         drop(sink);
@@ -418,7 +489,10 @@ mod tests {
         say(&sink, &"x".repeat(BATCH / 2));
         assert!(receiver.try_recv().is_err(), "still collecting");
         say(&sink, &"x".repeat(BATCH / 2));
-        assert!(matches!(receiver.try_recv(), Ok(Message::Batch { lines: 2, .. })));
+        assert!(matches!(
+            receiver.try_recv(),
+            Ok(Message::Batch { lines: 2, .. })
+        ));
         sink.flush();
         assert!(receiver.try_recv().is_err(), "nothing is left to hand over");
     }
@@ -427,7 +501,11 @@ mod tests {
     fn a_line_written_while_writing_one_is_lost_not_fatal() {
         let metrics = metrics();
         let (sender, _receiver) = sync_channel(4);
-        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics))), Format::Json);
+        let sink = Sink::new(
+            sender,
+            Arc::new(Shared::new(Arc::clone(&metrics))),
+            Format::Json,
+        );
         sink.line(|_| say(&sink, "inner"));
         assert_eq!(dropped(&metrics), 1);
     }
@@ -436,7 +514,12 @@ mod tests {
     fn close_gives_up_on_a_writer_that_hangs() {
         let (_alive, ended) = sync_channel::<()>(0);
         let (sender, _receiver) = sync_channel(1);
-        let writer = Writer { sender, shared: Arc::new(Shared::new(metrics())), format: Format::Json, ended: Mutex::new(ended) };
+        let writer = Writer {
+            sender,
+            shared: Arc::new(Shared::new(metrics())),
+            format: Format::Json,
+            ended: Mutex::new(ended),
+        };
         assert!(!writer.close(Duration::from_millis(1)));
     }
 
@@ -451,6 +534,9 @@ mod tests {
         assert!(again.is_empty());
         assert_eq!(again.as_ptr(), address);
         shared.recycle(Vec::with_capacity(10 * BUFFER));
-        assert!(shared.spare().capacity() < 10 * BUFFER, "an overgrown one is let go");
+        assert!(
+            shared.spare().capacity() < 10 * BUFFER,
+            "an overgrown one is let go"
+        );
     }
 }

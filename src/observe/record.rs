@@ -110,9 +110,22 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
 
 /// Appends `record` to `out` as one line for people, with colour if asked.
 pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut Vec<u8>) {
-    let (paint, dim, plain) = if color { (status_color(record.status), "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    let (paint, dim, plain) = if color {
+        (status_color(record.status), "\x1b[2m", "\x1b[0m")
+    } else {
+        ("", "", "")
+    };
     let time_of_day = clock.stamp(record.time).get(11..23).unwrap_or_default();
-    words(out, &[dim.as_bytes(), time_of_day, plain.as_bytes(), b" ", paint.as_bytes()]);
+    words(
+        out,
+        &[
+            dim.as_bytes(),
+            time_of_day,
+            plain.as_bytes(),
+            b" ",
+            paint.as_bytes(),
+        ],
+    );
     out.extend_from_slice(itoa::Buffer::new().format(record.status).as_bytes());
     words(out, &[plain.as_bytes(), b" "]);
     escape(out, record.method.as_bytes());
@@ -137,7 +150,10 @@ pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut
         number(out, " attempts=", record.attempts);
     }
     if let Some(reason) = record.reason {
-        words(out, &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()]);
+        words(
+            out,
+            &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()],
+        );
     }
     words(out, &[b" ", dim.as_bytes()]);
     address(out, record.client_ip);
@@ -229,7 +245,9 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
 /// UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
-    let clean = text.iter().fold(true, |clean, byte| clean & is_plain(*byte));
+    let clean = text
+        .iter()
+        .fold(true, |clean, byte| clean & is_plain(*byte));
     if clean {
         out.extend_from_slice(text);
         return;
@@ -353,7 +371,8 @@ mod tests {
 
     #[test]
     fn the_most_a_line_says() {
-        let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .unwrap();
         let full = Record {
             trace_id: Some(trace.trace_id()),
             client_ip: "2001:db8::7".parse().unwrap(),
@@ -402,7 +421,11 @@ mod tests {
     #[test]
     fn colour_only_when_asked() {
         assert!(!text_of(&record(), false).contains('\x1b'));
-        for (status, color) in [(200, "\x1b[32m200\x1b[0m"), (404, "\x1b[33m404"), (503, "\x1b[31m503")] {
+        for (status, color) in [
+            (200, "\x1b[32m200\x1b[0m"),
+            (404, "\x1b[33m404"),
+            (503, "\x1b[31m503"),
+        ] {
             let line = text_of(&Record { status, ..record() }, true);
             assert!(line.contains(color), "{line:?}");
         }
@@ -419,7 +442,11 @@ mod tests {
             ("/a?a=1&&b=2&", "/a?a=*&&b=*&"),
             ("/a?b=?c=d", "/a?b=*"),
         ] {
-            assert_eq!(json_of(&Record { path, ..record() }).1["path"], expected, "{path}");
+            assert_eq!(
+                json_of(&Record { path, ..record() }).1["path"],
+                expected,
+                "{path}"
+            );
         }
     }
 
@@ -428,16 +455,27 @@ mod tests {
         let long = "é".repeat(200);
         let odd = format!("x{long}");
         for agent in [&long, &odd] {
-            let (_, value) = json_of(&Record { user_agent: Some(agent.as_bytes()), ..record() });
+            let (_, value) = json_of(&Record {
+                user_agent: Some(agent.as_bytes()),
+                ..record()
+            });
             let kept = value["user_agent"].as_str().unwrap();
-            assert!(kept.trim_end_matches('\u{fffd}').len() <= USER_AGENT_BYTES, "{kept}");
-            assert!(agent.starts_with(kept.trim_end_matches('\u{fffd}')), "{kept}");
+            assert!(
+                kept.trim_end_matches('\u{fffd}').len() <= USER_AGENT_BYTES,
+                "{kept}"
+            );
+            assert!(
+                agent.starts_with(kept.trim_end_matches('\u{fffd}')),
+                "{kept}"
+            );
         }
     }
 
     fn assert_one_clean_line(line: &str) -> Result<(), TestCaseError> {
         let inside = line.strip_suffix('\n').unwrap_or_default();
-        let dirty = inside.chars().find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+        let dirty = inside
+            .chars()
+            .find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
         prop_assert_eq!(dirty, None, "{:?}", line);
         Ok(())
     }

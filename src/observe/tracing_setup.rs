@@ -13,7 +13,9 @@ use crate::config::model::{LogFormat, Logging};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The level is not a filter.
-    #[error("invalid log filter `{filter}`; write a level such as info, or parts such as attache=debug,info")]
+    #[error(
+        "invalid log filter `{filter}`; write a level such as info, or parts such as attache=debug,info"
+    )]
     Filter {
         /// What was given.
         filter: String,
@@ -28,19 +30,34 @@ pub enum Error {
 
 /// Sends events to standard error from now on. `RUST_LOG` wins over the configured level; `NO_COLOR` switches colour off.
 pub fn init(logging: &Logging) -> Result<(), Error> {
-    let level = env::var("RUST_LOG").ok().filter(|level| !level.is_empty()).unwrap_or_else(|| logging.level.clone());
+    let level = env::var("RUST_LOG")
+        .ok()
+        .filter(|level| !level.is_empty())
+        .unwrap_or_else(|| logging.level.clone());
     let terminal = io::stderr().is_terminal();
-    let events = fmt().with_env_filter(filter(level)?).with_writer(io::stderr).with_ansi(color_wanted(terminal));
+    let events = fmt()
+        .with_env_filter(filter(level)?)
+        .with_writer(io::stderr)
+        .with_ansi(color_wanted(terminal));
     let started = if is_text(logging.format, terminal) {
         events.finish().try_init()
     } else {
-        events.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
+        events
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .finish()
+            .try_init()
     };
     started.map_err(Error::AlreadySet)
 }
 
 fn filter(level: String) -> Result<EnvFilter, Error> {
-    EnvFilter::try_new(&level).map_err(|source| Error::Filter { filter: level, source })
+    EnvFilter::try_new(&level).map_err(|source| Error::Filter {
+        filter: level,
+        source,
+    })
 }
 
 /// Whether a log may use colour (<https://no-color.org>).

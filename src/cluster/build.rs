@@ -45,7 +45,11 @@ impl Cluster {
     /// before the reload) go on when neither their address nor the transport changed, and names that could not be resolved now
     /// keep the addresses they had there.
     #[must_use]
-    pub fn build(settings: Arc<model::Cluster>, previous: Option<&Self>, resolutions: &Resolutions) -> Self {
+    pub fn build(
+        settings: Arc<model::Cluster>,
+        previous: Option<&Self>,
+        resolutions: &Resolutions,
+    ) -> Self {
         let previous = previous.filter(|previous| previous.settings.name == settings.name);
         let same_transport = previous.filter(|previous| {
             previous.settings.protocol == settings.protocol && previous.settings.tls == settings.tls
@@ -58,12 +62,19 @@ impl Cluster {
             let known = previous.and_then(|previous| previous.state().names.get(host).cloned());
             let mut resolution = known.unwrap_or_else(|| Resolution::unknown(Instant::now()));
             if let Some(outcome) = resolutions.get(host) {
-                resolution.record(outcome, settings.dns_refresh, Instant::now(), SystemTime::now());
+                resolution.record(
+                    outcome,
+                    settings.dns_refresh,
+                    Instant::now(),
+                    SystemTime::now(),
+                );
             }
             state.names.insert(host.to_owned(), resolution);
         }
         let current = same_transport.map(Self::members);
-        let current = current.as_ref().map_or(&[][..], |members| &members.endpoints);
+        let current = current
+            .as_ref()
+            .map_or(&[][..], |members| &members.endpoints);
         let members = Members::new(endpoints(&settings, &mut state, current));
         Self {
             name: settings.name.as_str().into(),
@@ -90,9 +101,23 @@ impl Cluster {
     /// What the cluster looks like right now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
-        let endpoints = self.members().endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint)).collect();
-        let names = self.state().names.iter().map(|(host, resolution)| resolution.status(host)).collect();
-        ClusterStatus { name: self.settings.name.clone(), endpoints, names }
+        let endpoints = self
+            .members()
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointStatus::of(endpoint))
+            .collect();
+        let names = self
+            .state()
+            .names
+            .iter()
+            .map(|(host, resolution)| resolution.status(host))
+            .collect();
+        ClusterStatus {
+            name: self.settings.name.clone(),
+            endpoints,
+            names,
+        }
     }
 
     /// Names that are due for resolution, and how long to wait when none is; `None` when there are no names at all.
@@ -102,7 +127,10 @@ impl Cluster {
         if next > now {
             return Some(Err(next));
         }
-        let due = state.names.iter().filter(|(_, resolution)| resolution.due() <= now);
+        let due = state
+            .names
+            .iter()
+            .filter(|(_, resolution)| resolution.due() <= now);
         Some(Ok(due.map(|(host, _)| host.clone()).collect()))
     }
 
@@ -113,7 +141,12 @@ impl Cluster {
         let mut changed = false;
         for (host, outcome) in outcomes {
             if let Some(resolution) = state.names.get_mut(host) {
-                changed |= resolution.record(outcome, self.settings.dns_refresh, Instant::now(), SystemTime::now());
+                changed |= resolution.record(
+                    outcome,
+                    self.settings.dns_refresh,
+                    Instant::now(),
+                    SystemTime::now(),
+                );
             }
         }
         if !changed {
@@ -146,9 +179,16 @@ pub(super) fn hosts(settings: &model::Cluster) -> BTreeSet<&str> {
 
 /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters where only
 /// the weight or the labels did, and otherwise new ones.
-fn endpoints(settings: &model::Cluster, state: &mut State, current: &[Arc<Endpoint>]) -> Vec<Arc<Endpoint>> {
+fn endpoints(
+    settings: &model::Cluster,
+    state: &mut State,
+    current: &[Arc<Endpoint>],
+) -> Vec<Arc<Endpoint>> {
     state.known.retain(|_, (_, live)| live.strong_count() > 0);
-    let by_id: HashMap<EndpointId, &Arc<Endpoint>> = current.iter().map(|endpoint| (endpoint.id, endpoint)).collect();
+    let by_id: HashMap<EndpointId, &Arc<Endpoint>> = current
+        .iter()
+        .map(|endpoint| (endpoint.id, endpoint))
+        .collect();
     let mut seen = HashSet::new();
     let mut endpoints = Vec::new();
     for (member, name, address) in places(settings, &state.names) {
@@ -157,15 +197,34 @@ fn endpoints(settings: &model::Cluster, state: &mut State, current: &[Arc<Endpoi
             continue;
         }
         let place = (address, Arc::clone(&name));
-        let known = state.known.get(&place).and_then(|(id, live)| Some((*id, live.upgrade()?)));
+        let known = state
+            .known
+            .get(&place)
+            .and_then(|(id, live)| Some((*id, live.upgrade()?)));
         let endpoint = match known {
             Some((id, live)) => match by_id.get(&id) {
-                Some(same) if same.weight == member.weight && same.labels == member.labels => Arc::clone(same),
-                _ => Arc::new(Endpoint { id, address, name, weight: member.weight, labels: member.labels.clone(), live }),
+                Some(same) if same.weight == member.weight && same.labels == member.labels => {
+                    Arc::clone(same)
+                }
+                _ => Arc::new(Endpoint {
+                    id,
+                    address,
+                    name,
+                    weight: member.weight,
+                    labels: member.labels.clone(),
+                    live,
+                }),
             },
-            None => Arc::new(Endpoint::new(address, name, member.weight, member.labels.clone())),
+            None => Arc::new(Endpoint::new(
+                address,
+                name,
+                member.weight,
+                member.labels.clone(),
+            )),
         };
-        state.known.insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
+        state
+            .known
+            .insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
         endpoints.push(endpoint);
     }
     endpoints
@@ -179,14 +238,286 @@ fn places<'a>(
     let mut places = Vec::new();
     for member in &settings.members {
         match &member.address {
-            model::MemberAddress::Socket(address) => places.push((member, address.to_string().into(), *address)),
+            model::MemberAddress::Socket(address) => {
+                places.push((member, address.to_string().into(), *address))
+            }
             model::MemberAddress::Name { host, port } => {
                 // A final dot means "no search list" to DNS; in SNI and Host it is wrong.
                 let name: Arc<str> = format!("{}:{port}", host.trim_end_matches('.')).into();
                 let addresses = names.get(host).map_or(&[][..], Resolution::addresses);
-                places.extend(addresses.iter().map(|ip| (member, Arc::clone(&name), SocketAddr::new(*ip, *port))));
+                places.extend(
+                    addresses
+                        .iter()
+                        .map(|ip| (member, Arc::clone(&name), SocketAddr::new(*ip, *port))),
+                );
             }
         }
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::super::dns::{Answer, Error};
+    use super::super::endpoint::InFlight;
+    use super::*;
+    use crate::config::model::{
+        LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
+    };
+
+    fn settings(members: Vec<Member>) -> model::Cluster {
+        model::Cluster {
+            name: "agents".to_owned(),
+            members,
+            load_balancer: LoadBalancer::LeastConnection,
+            protocol: UpstreamProtocol::Http1,
+            tls: None,
+            connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            max_idle: 256,
+            dns_refresh: None,
+        }
+    }
+
+    fn member(address: MemberAddress, weight: u32) -> Member {
+        Member {
+            address,
+            weight,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    fn socket(address: &str, weight: u32) -> Member {
+        member(MemberAddress::Socket(address.parse().unwrap()), weight)
+    }
+
+    fn name(host: &str, weight: u32) -> Member {
+        member(
+            MemberAddress::Name {
+                host: host.to_owned(),
+                port: 80,
+            },
+            weight,
+        )
+    }
+
+    fn answer(ips: &[&str]) -> Result<Answer, Error> {
+        let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        Ok(Answer {
+            addresses,
+            ttl: Duration::from_secs(30),
+        })
+    }
+
+    fn resolutions<const N: usize>(outcomes: [(&str, Result<Answer, Error>); N]) -> Resolutions {
+        outcomes
+            .into_iter()
+            .map(|(host, outcome)| (host.to_owned(), outcome))
+            .collect()
+    }
+
+    fn build(
+        settings: model::Cluster,
+        previous: Option<&Cluster>,
+        resolutions: &Resolutions,
+    ) -> Cluster {
+        Cluster::build(Arc::new(settings), previous, resolutions)
+    }
+
+    fn addresses(cluster: &Cluster) -> Vec<String> {
+        cluster
+            .members()
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_an_endpoint_with_the_name_as_configured() {
+        let settings = settings(vec![socket("[::1]:90", 1), name("agent.local.", 3)]);
+        let answers = resolutions([(
+            "agent.local.",
+            answer(&["10.0.0.2", "10.0.0.1", "10.0.0.2", "fd00::1"]),
+        )]);
+        let cluster = build(settings, None, &answers);
+        assert_eq!(
+            addresses(&cluster),
+            ["[::1]:90", "10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
+        );
+        let members = cluster.members();
+        assert_eq!(
+            (&*members.endpoints[0].name, members.endpoints[0].weight),
+            ("[::1]:90", 1)
+        );
+        assert_eq!(
+            (&*members.endpoints[3].name, members.endpoints[3].weight),
+            ("agent.local:80", 3)
+        );
+    }
+
+    #[test]
+    fn the_same_place_twice_is_one_endpoint_but_two_names_are_two() {
+        let answers = resolutions([("a", answer(&["10.0.0.1"])), ("b", answer(&["10.0.0.1"]))]);
+        let members = vec![
+            socket("10.0.0.9:80", 1),
+            socket("10.0.0.9:80", 5),
+            name("a", 1),
+            name("b", 1),
+        ];
+        let cluster = build(settings(members), None, &answers);
+        assert_eq!(
+            addresses(&cluster),
+            ["10.0.0.9:80", "10.0.0.1:80", "10.0.0.1:80"]
+        );
+    }
+
+    #[test]
+    fn in_flight_counts_survive_a_reload_and_a_change_of_weight() {
+        let none = Resolutions::new();
+        let before = build(
+            settings(vec![socket("10.0.0.1:80", 1), socket("10.0.0.2:80", 1)]),
+            None,
+            &none,
+        );
+        let stream = InFlight::new(Arc::clone(&before.members().endpoints[0]));
+        let after = build(
+            settings(vec![socket("10.0.0.1:80", 0), socket("10.0.0.2:80", 1)]),
+            Some(&before),
+            &none,
+        );
+        let (old, new) = (before.members(), after.members());
+        assert_eq!(
+            (new.endpoints[0].id, new.endpoints[0].weight),
+            (old.endpoints[0].id, 0)
+        );
+        assert_eq!(new.endpoints[0].in_flight(), 1);
+        assert!(
+            Arc::ptr_eq(&new.endpoints[1], &old.endpoints[1]),
+            "an unchanged endpoint is the same one"
+        );
+        drop(stream);
+        assert_eq!(new.endpoints[0].in_flight(), 0);
+        assert_ne!(new.generation, old.generation);
+    }
+
+    #[test]
+    fn another_transport_makes_other_endpoints() {
+        let none = Resolutions::new();
+        let before = build(settings(vec![socket("10.0.0.1:80", 1)]), None, &none);
+        let mut h2c = settings(vec![socket("10.0.0.1:80", 1)]);
+        h2c.protocol = UpstreamProtocol::H2c;
+        let mut tls = settings(vec![socket("10.0.0.1:80", 1)]);
+        tls.tls = Some(UpstreamTls {
+            ca_file: None,
+            server_name: None,
+            client_cert: None,
+        });
+        let mut renamed = settings(vec![socket("10.0.0.1:80", 1)]);
+        renamed.name = "others".to_owned();
+        for changed in [h2c, tls, renamed] {
+            let after = build(changed, Some(&before), &none);
+            assert_ne!(
+                after.members().endpoints[0].id,
+                before.members().endpoints[0].id
+            );
+        }
+    }
+
+    #[test]
+    fn a_reload_without_dns_keeps_the_addresses() {
+        let before = build(
+            settings(vec![name("a", 1)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1"]))]),
+        );
+        for outcomes in [
+            Resolutions::new(),
+            resolutions([("a", Err(Error::TimedOut))]),
+        ] {
+            let after = build(settings(vec![name("a", 1)]), Some(&before), &outcomes);
+            assert_eq!(addresses(&after), ["10.0.0.1:80"]);
+            assert_eq!(
+                after.members().endpoints[0].id,
+                before.members().endpoints[0].id
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_answer_swaps_members_and_an_unchanged_one_does_not() {
+        let cluster = build(
+            settings(vec![name("a", 1)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]),
+        );
+        let before = cluster.members();
+        assert_eq!(
+            cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.1"]))])),
+            None
+        );
+        assert_eq!(cluster.generation(), before.generation);
+        assert_eq!(
+            cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.3"]))])),
+            Some(2)
+        );
+        let after = cluster.members();
+        assert_eq!(addresses(&cluster), ["10.0.0.2:80", "10.0.0.3:80"]);
+        assert_eq!(cluster.generation(), after.generation);
+        assert_ne!(after.generation, before.generation);
+        assert!(Arc::ptr_eq(&after.endpoints[0], &before.endpoints[1]));
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_back_still_counts_its_streams() {
+        let cluster = build(
+            settings(vec![name("a", 1)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]),
+        );
+        let stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
+        cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
+        assert_eq!(addresses(&cluster), ["10.0.0.2:80"]);
+        cluster.record(&resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
+        let members = cluster.members();
+        assert_eq!(
+            (members.endpoints[0].id, members.endpoints[0].in_flight()),
+            (stream.endpoint().id, 1)
+        );
+        cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
+        drop((stream, members));
+        cluster.record(&resolutions([("a", answer(&["10.0.0.1"]))]));
+        assert_eq!(cluster.members().endpoints[0].in_flight(), 0);
+        assert!(
+            cluster.state().known.len() <= 2,
+            "endpoints that left for good are forgotten"
+        );
+    }
+
+    #[test]
+    fn status_tells_endpoints_and_names() {
+        let cluster = build(
+            settings(vec![name("a", 2)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1"]))]),
+        );
+        let _stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
+        cluster.record(&resolutions([("a", Err(Error::TimedOut))]));
+        let status = cluster.status();
+        assert_eq!(status.name, "agents");
+        assert_eq!(
+            (status.endpoints[0].weight, status.endpoints[0].in_flight),
+            (2, 1)
+        );
+        assert_eq!(
+            status.names[0].addresses,
+            ["10.0.0.1".parse::<IpAddr>().unwrap()]
+        );
+        assert_eq!(status.names[0].error.as_deref(), Some("no answer in time"));
+        assert!(status.names[0].resolved_at.is_some() && status.names[0].stale_since.is_some());
+    }
 }

@@ -18,7 +18,10 @@ pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u6
             IpAddr::V4(ip) => xxh3_64(&ip.octets()),
             IpAddr::V6(ip) => xxh3_64(&ip.octets()),
         }),
-        HashKey::Header(name) => headers.get(name).map(|value| value.as_bytes()).and_then(hash_value),
+        HashKey::Header(name) => headers
+            .get(name)
+            .map(|value| value.as_bytes())
+            .and_then(hash_value),
         HashKey::Cookie(name) => cookie(headers, name.as_bytes()).and_then(hash_value),
     }
 }
@@ -30,8 +33,13 @@ fn hash_value(value: &[u8]) -> Option<u64> {
 /// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC 9113
 /// section 8.2.3).
 fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+    let pairs = headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    pairs
+        .map(<[u8]>::trim_ascii)
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Scores of one endpoint for one key.
@@ -66,14 +74,28 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        fields
+            .iter()
+            .map(|&(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
     }
 
     #[test]
     fn key_is_stable_over_processes() {
         let key = HashKey::Header(HeaderName::from_static("x-user"));
-        assert_eq!(hash_key(&key, &headers(&[("x-user", "alice")]), CLIENT), Some(xxh3_64(b"alice")));
-        assert_eq!(hash_key(&HashKey::ClientIp, &headers(&[]), CLIENT), Some(xxh3_64(&[192, 0, 2, 1])));
+        assert_eq!(
+            hash_key(&key, &headers(&[("x-user", "alice")]), CLIENT),
+            Some(xxh3_64(b"alice"))
+        );
+        assert_eq!(
+            hash_key(&HashKey::ClientIp, &headers(&[]), CLIENT),
+            Some(xxh3_64(&[192, 0, 2, 1]))
+        );
     }
 
     #[test]
@@ -100,8 +122,16 @@ mod tests {
             (&[("cookie", "")], None),
             (&[], None),
         ] {
-            let found = hash_key(&HashKey::Cookie("session".to_owned()), &headers(fields), CLIENT);
-            assert_eq!(found, expected.map(|value| xxh3_64(value.as_bytes())), "{fields:?}");
+            let found = hash_key(
+                &HashKey::Cookie("session".to_owned()),
+                &headers(fields),
+                CLIENT,
+            );
+            assert_eq!(
+                found,
+                expected.map(|value| xxh3_64(value.as_bytes())),
+                "{fields:?}"
+            );
         }
     }
 

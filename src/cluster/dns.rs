@@ -11,8 +11,9 @@ use hickory_resolver::net::NetError;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::build::{Cluster, hosts};
 pub use super::resolver::Resolver;
+use super::roster::hosts;
+use super::{Cluster, Due};
 use crate::config::model::Config;
 
 /// Asks for the addresses of a name.
@@ -59,8 +60,8 @@ pub async fn resolve_all(config: &Config, resolver: &impl Resolve, limit: Durati
 pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve) {
     while let Some(due) = cluster.due(Instant::now()) {
         match due {
-            Err(next) => sleep_until(next).await,
-            Ok(names) => {
+            Due::At(next) => sleep_until(next).await,
+            Due::Now(names) => {
                 let outcomes = ask(names, &resolver, QUESTION_LIMIT).await;
                 for (host, outcome) in &outcomes {
                     if let Err(error) = outcome {

@@ -52,7 +52,7 @@ impl Members {
             }
             (LoadBalancer::LeastConnection, _) => self.less_loaded_of_two(rng, allowed),
             (LoadBalancer::RoundRobin, _) => self.next_in_turn(turn, allowed),
-            (LoadBalancer::Hash(_), Some(key)) => self.highest_score(key, allowed),
+            (LoadBalancer::Hash(_), Some(key)) => self.best_score(key, allowed),
             (LoadBalancer::Random | LoadBalancer::Hash(_), _) => self.sample(rng, allowed),
         }
     }
@@ -127,9 +127,9 @@ impl Members {
         None
     }
 
-    /// Weighted rendezvous hash: the endpoint with the highest score for this key. An endpoint's score depends on nothing
+    /// Weighted rendezvous hash: the endpoint with the best score for this key. An endpoint's score depends on nothing
     /// but itself and the key, so when one leaves only its own keys move.
-    fn highest_score(&self, key: u64, allowed: impl Fn(&Endpoint) -> bool) -> Option<usize> {
+    fn best_score(&self, key: u64, allowed: impl Fn(&Endpoint) -> bool) -> Option<usize> {
         let candidates = self.endpoints.iter().zip(&self.seeds).enumerate();
         let candidates = candidates.filter(|(_, (endpoint, _))| allowed(endpoint));
         if self.is_uniform {
@@ -138,11 +138,20 @@ impl Members {
                 .max_by_key(|(_, (_, seed))| score::hash(key, **seed))
                 .map(|(index, _)| index);
         }
-        let scored = candidates
-            .map(|(index, (endpoint, seed))| (index, score::weighted(key, *seed, endpoint.weight)));
-        scored
-            .max_by(|(_, one), (_, other)| one.total_cmp(other))
-            .map(|(index, _)| index)
+        let mut best: Option<(usize, f64)> = None;
+        for (index, (endpoint, seed)) in candidates {
+            let weight = f64::from(endpoint.weight);
+            let uniform = score::uniform(key, *seed);
+            // -ln(u) is never below 1 - u: nearly all candidates are out without a logarithm.
+            if best.is_some_and(|(_, least)| 1.0 - uniform > least * weight) {
+                continue;
+            }
+            let cost = score::cost(uniform, weight);
+            if best.is_none_or(|(_, least)| cost < least) {
+                best = Some((index, cost));
+            }
+        }
+        best.map(|(index, _)| index)
     }
 
     /// At random by weight. A few draws nearly always hit an allowed endpoint; when they do not, a scan settles it.
@@ -233,7 +242,8 @@ mod tests {
 
     fn members(weights: &[u32]) -> Members {
         let endpoint = |(index, &weight): (usize, &u32)| {
-            let address = SocketAddr::from(([10, 0, (index / 256) as u8, (index % 256) as u8], 80));
+            let [.., third, fourth] = u32::try_from(index).unwrap().to_be_bytes();
+            let address = SocketAddr::from(([10, 0, third, fourth], 80));
             Arc::new(Endpoint::new(
                 address,
                 address.to_string(),

@@ -53,14 +53,17 @@ pub(super) mod score {
         mixed ^ (mixed >> 31)
     }
 
-    /// `weight / -ln(u)` with `u` uniform in (0, 1): the highest of these is endpoint `i` with probability `weight_i / total`
-    /// (Schindelhauer and Schomaker, "Weighted distributed hash tables").
-    pub(in crate::cluster) fn weighted(key: u64, seed: u64, weight: u32) -> f64 {
-        // The upper 52 bits and a half: exact in an f64, never 0 and never 1.
+    /// The same in (0, 1), without its ends.
+    pub(in crate::cluster) fn uniform(key: u64, seed: u64) -> f64 {
+        // 52 bits and a half: exact in an f64.
         let upper = hash(key, seed) >> 12;
-        #[allow(clippy::cast_precision_loss, reason = "52 bits fit the mantissa")]
-        let uniform = (upper as f64 + 0.5) / (1_u64 << 52) as f64;
-        f64::from(weight) / -uniform.ln()
+        (upper as f64 + 0.5) / (1_u64 << 52) as f64
+    }
+
+    /// `-ln(u) / weight`: an endpoint has the lowest of these with probability `weight / total` (Schindelhauer and Schomaker,
+    /// "Weighted distributed hash tables").
+    pub(in crate::cluster) fn cost(uniform: f64, weight: f64) -> f64 {
+        -uniform.ln() / weight
     }
 }
 
@@ -147,14 +150,18 @@ mod tests {
         fn any_cookie_field_is_survived(field in prop::collection::vec(any::<u8>(), 0..200), name in ".{0,10}") {
             if let Ok(value) = HeaderValue::from_bytes(&field) {
                 let headers = HeaderMap::from_iter([(COOKIE, value)]);
-                let _ = hash_key(&HashKey::Cookie(name), &headers, CLIENT);
+                let found = hash_key(&HashKey::Cookie(name.clone()), &headers, CLIENT);
+                prop_assert_eq!(found, hash_key(&HashKey::Cookie(name), &headers, CLIENT));
             }
         }
 
         #[test]
-        fn weighted_score_is_finite_and_positive(key: u64, seed: u64, weight in 1_u32..) {
-            let score = score::weighted(key, seed, weight);
-            prop_assert!(score.is_finite() && score > 0.0);
+        fn cost_is_finite_and_positive(key: u64, seed: u64, weight in 1_u32..) {
+            let uniform = score::uniform(key, seed);
+            let cost = score::cost(uniform, f64::from(weight));
+            prop_assert!(cost.is_finite() && cost > 0.0);
+            let bound = (1.0 - uniform) / f64::from(weight);
+            prop_assert!(cost >= bound * (1.0 - 1e-12), "the shortcut of the balancer holds");
         }
     }
 }

@@ -92,7 +92,7 @@ fn places<'a>(
     for member in &settings.members {
         match &member.address {
             MemberAddress::Socket(address) => {
-                places.push((member, address.to_string().into(), *address))
+                places.push((member, address.to_string().into(), *address));
             }
             MemberAddress::Name { host, port } => {
                 // A final dot means "no search list" to DNS; in SNI and Host it is wrong.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use super::resolver::Resolver;
 use super::roster::hosts;
@@ -41,7 +41,7 @@ pub enum Error {
     #[error("no answer in time")]
     TimedOut,
     /// No server gave a usable answer.
-    #[error("resolution failed: {0}")]
+    #[error("resolution failed")]
     Failed(#[source] NetError),
 }
 
@@ -52,7 +52,13 @@ pub type Resolutions = BTreeMap<String, Result<Answer, Error>>;
 /// then are [`Error::TimedOut`], and the gateway starts without their endpoints. Dropping the future gives all questions up.
 pub async fn resolve_all(config: &Config, resolver: &impl Resolve, limit: Duration) -> Resolutions {
     let names: BTreeSet<&str> = config.clusters.iter().flat_map(hosts).collect();
-    ask(names.into_iter().map(str::to_owned), resolver, limit).await
+    let outcomes = ask(names.into_iter().map(str::to_owned), resolver, limit).await;
+    for (host, outcome) in &outcomes {
+        if let Err(error) = outcome {
+            warn!(%host, error = error as &dyn std::error::Error, "name not resolved");
+        }
+    }
+    outcomes
 }
 
 /// Keeps the members of a cluster up to date. Ends at once when the cluster has no names to resolve, otherwise never: the caller
@@ -63,15 +69,29 @@ pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve) {
             Due::At(next) => sleep_until(next).await,
             Due::Now(names) => {
                 let outcomes = ask(names, &resolver, QUESTION_LIMIT).await;
-                for (host, outcome) in &outcomes {
-                    if let Err(error) = outcome {
-                        warn!(cluster = %cluster.name, %host, %error, "name not resolved, keeping what is known");
-                    }
-                }
+                report(&cluster, &outcomes);
                 if let Some(endpoints) = cluster.record(&outcomes) {
                     info!(cluster = %cluster.name, endpoints, "addresses changed");
                 }
             }
+        }
+    }
+}
+
+/// One line when a name goes stale and one when it is back: a server that is down for an hour must not fill the log.
+fn report(cluster: &Cluster, outcomes: &Resolutions) {
+    for (host, outcome) in outcomes {
+        match (outcome, cluster.is_stale(host)) {
+            (Err(error), false) => {
+                let error = error as &dyn std::error::Error;
+                warn!(cluster = %cluster.name, %host, error, "name not resolved, keeping its last addresses");
+            }
+            (Err(error), true) => {
+                let error = error as &dyn std::error::Error;
+                debug!(cluster = %cluster.name, %host, error, "name still not resolved");
+            }
+            (Ok(_), true) => info!(cluster = %cluster.name, %host, "name resolved again"),
+            (Ok(_), false) => {}
         }
     }
 }
@@ -224,6 +244,13 @@ mod tests {
         let names = cluster.status().names;
         assert!(names[0].stale_since.is_none() && names[1].stale_since.is_some());
         task.abort();
+    }
+
+    #[test]
+    fn the_loop_may_run_on_any_runtime() {
+        fn is_send(_: &impl Send) {}
+        let resolver = Resolver::new(&model::Dns::default()).unwrap();
+        is_send(&refresh(cluster(&["a"]), resolver));
     }
 
     #[tokio::test(start_paused = true)]

@@ -134,6 +134,14 @@ impl Cluster {
         Some(Due::Now(due.map(|(host, _)| host.clone()).collect()))
     }
 
+    /// Whether the last question for this name failed.
+    fn is_stale(&self, host: &str) -> bool {
+        self.roster()
+            .names
+            .get(host)
+            .is_some_and(Resolution::is_stale)
+    }
+
     /// Takes in the outcomes of one round of resolution. Returns how many endpoints there are now when they changed; otherwise
     /// members and generation stay as they are.
     fn record(&self, outcomes: &Resolutions) -> Option<usize> {

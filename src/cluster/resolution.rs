@@ -48,6 +48,11 @@ impl Resolution {
         self.due
     }
 
+    /// Whether the last question failed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.failing.is_some()
+    }
+
     /// Takes in the outcome of a question. Returns whether the addresses changed. `refresh` replaces the answer's time to live.
     pub(super) fn record(
         &mut self,
@@ -85,7 +90,9 @@ impl Resolution {
         } else if failing.absent_since.is_none() {
             failing.absent_since = Some(now);
         }
-        failing.error = error.to_string();
+        let cause = std::error::Error::source(error);
+        failing.error =
+            cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
         self.due = now + failing.retry_delay;
         failing.retry_delay = (failing.retry_delay * 2).min(LAST_RETRY);
         let is_gone = failing

@@ -67,7 +67,11 @@ impl Resolution {
                 addresses.sort_unstable();
                 addresses.dedup();
                 let changed = self.addresses != addresses;
-                self.due = now + refresh.unwrap_or_else(|| answer.ttl.clamp(MIN_TTL, MAX_TTL));
+                self.due = now
+                    + refresh.map_or_else(
+                        || answer.ttl.clamp(MIN_TTL, MAX_TTL),
+                        |refresh| refresh.max(MIN_REFRESH),
+                    );
                 self.addresses = addresses;
                 self.resolved_at = Some(wall);
                 self.failing = None;
@@ -122,6 +126,9 @@ const MIN_TTL: Duration = Duration::from_secs(1);
 /// Answers are believed at most this long.
 const MAX_TTL: Duration = Duration::from_secs(300);
 
+/// A configured interval below this would be a busy loop.
+const MIN_REFRESH: Duration = Duration::from_millis(100);
+
 /// Wait after the first failure; it doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -157,6 +164,7 @@ mod tests {
                 Some(Duration::from_millis(500)),
                 Duration::from_millis(500),
             ),
+            (30, Some(Duration::ZERO), Duration::from_millis(100)),
         ] {
             let mut resolution = Resolution::unknown(now);
             assert!(resolution.record(&answer("10.0.0.1", ttl), refresh, now, WALL));

@@ -46,10 +46,9 @@ pub async fn handle(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (head, body) = request.into_parts();
     let version = head.version;
-    let index = connection.requests.get();
     let mut exchange = Exchange::begin(worker, connection, &head);
     let view = exchange.worker.view();
-    let answer = match check(&mut exchange, &view, &listener, index, &head) {
+    let answer = match check(&mut exchange, &view, &listener, &head) {
         Ok(Step::Forward(plan)) => forward::forward(&mut exchange, view, plan, head, body).await,
         Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
         Err(error) => Err(error),
@@ -84,13 +83,13 @@ enum Step {
 }
 
 /// Everything that can be decided from the head alone.
-fn check(exchange: &mut Exchange, view: &View, listener: &str, index: u64, head: &Parts) -> Result<Step, Error> {
+fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> Result<Step, Error> {
     let config = &view.snapshot.config;
     exchange.handles = Some(view.unrouted().clone());
     let id = view.snapshot.listener(listener).ok_or(Error::NoRoute)?;
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
     forward::identify(exchange, &config.client_ip, head);
-    hygiene::verdict(&exchange.connection, index)?;
+    hygiene::verdict(&exchange.connection)?;
     let target = hygiene::check(head, &settings.limits, settings.paths)?;
     if let Some(to) = &settings.https_redirect {
         return https_redirect(to, head, &target).map(Step::Answer);

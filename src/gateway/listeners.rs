@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::Error;
 use super::worker::Crew;
 use crate::config::model::{Config, Listener, ListenerId};
-use crate::listener::{self, Report, Settings, Shared};
-use crate::observe::handles::{GaugeGuard, ListenerHandles};
+use crate::context::Connection;
+use crate::listener::{self, ConnectionEnd, Expiry, Report, Settings, Shared};
+use crate::observe::handles::ListenerHandles;
 
 /// Every open listener, by name.
 #[derive(Debug, Default)]
@@ -111,4 +112,45 @@ fn bind(id: ListenerId, listener: &Listener, workers: usize) -> Result<Bound, Er
 
 fn load(id: ListenerId, listener: &Listener, previous: Option<&Settings>) -> Result<Settings, Error> {
     Settings::load(id, listener, previous).map_err(|source| Error::Tls { listener: listener.name.clone(), source })
+}
+
+/// Counts what happens to a listener's connections on one worker.
+pub(super) fn report(name: String, handles: ListenerHandles) -> impl Fn(&Report<'_>) {
+    move |event| match event {
+        Report::Accepted => {}
+        Report::AtCeiling => handles.refused("ceiling"),
+        Report::OverClientCeiling => handles.refused("client_ceiling"),
+        Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),
+        Report::HandshakeFailed(end) => {
+            handles.handshake_failed();
+            tracing::debug!(listener = %name, ?end, "connection ended before HTTP");
+        }
+        Report::Ended(connection, end) => ended(&name, &handles, connection, *end),
+    }
+}
+
+fn ended(name: &str, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
+    match end {
+        ConnectionEnd::Refused(status) => {
+            // hyper answered by itself: there is no exchange and so no access record.
+            let reason = match status.as_u16() {
+                414 => "target_too_long",
+                431 => "head_too_large",
+                _ => "not_http",
+            };
+            handles.malformed(reason);
+            tracing::info!(listener = %name, peer = %connection.peer, reason, "request refused");
+        }
+        ConnectionEnd::Expired(expiry) => {
+            let reason = match expiry {
+                Expiry::Idle => return,
+                Expiry::Head => "head_timeout",
+                Expiry::Body => "body_timeout",
+                Expiry::Write => "write_timeout",
+                Expiry::Linger => "linger_timeout",
+            };
+            handles.malformed(reason);
+        }
+        ConnectionEnd::Closed | ConnectionEnd::Upgraded | ConnectionEnd::Broken | ConnectionEnd::Aborted => {}
+    }
 }

@@ -5,7 +5,7 @@ mod certificates;
 mod listeners;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Check, Health, Status};
+use crate::admin::health::{Check, Health, Status};
+use crate::admin::server;
 use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{Config, Shutdown};
 use crate::observe::log::Writer;
@@ -66,7 +67,7 @@ pub enum Error {
     AccessLog(#[source] io::Error),
     /// The names of endpoints cannot be resolved at all: there is no usable resolver configuration.
     #[error("no DNS resolver")]
-    Resolver(#[source] dns::Error),
+    Resolver(#[source] hickory_resolver::net::NetError),
     /// Metric families clash.
     #[error("metrics")]
     Registry(#[from] prometheus::Error),
@@ -88,7 +89,7 @@ pub struct Gateway {
     log: Option<Writer>,
     listeners: Listeners,
     crew: Crew,
-    resolver: Arc<Resolver>,
+    resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: JoinSet<()>,
     /// Tasks that belong to the present configuration.
@@ -112,8 +113,8 @@ impl Gateway {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
-        let resolver = Arc::new(Resolver::new(&config.dns).map_err(Error::Resolver)?);
-        let names = dns::resolve_all(&config, &*resolver, FIRST_RESOLUTION).await;
+        let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
+        let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let listeners = Listeners::bind(&config, count)?;
@@ -136,7 +137,7 @@ impl Gateway {
         };
         gateway.listeners.open(&gateway.crew).await.map_err(Error::Worker)?;
         if let Some(socket) = metrics_socket {
-            gateway.tasks.spawn(admin::serve(
+            gateway.tasks.spawn(server::serve(
                 socket,
                 Arc::clone(&gateway.metrics),
                 Arc::clone(&gateway.health),
@@ -191,12 +192,12 @@ impl Gateway {
         {
             return Err(Error::NeedsRestart("accessLog.output"));
         }
-        let names = dns::resolve_all(&config, &*self.resolver, FIRST_RESOLUTION).await;
+        let names = dns::resolve_all(&config, &self.resolver, FIRST_RESOLUTION).await;
         let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
         let change = self.listeners.prepare(&config, self.crew.len())?;
         self.hub.replace(snapshot);
         self.listeners.apply(change, &self.crew).await.map_err(Error::Worker)?;
-        self.forget_routes(&before.config, &config);
+        self.forget_gone(&config);
         self.in_force(&config);
         self.metrics.config_reloaded();
         Ok(())
@@ -250,7 +251,7 @@ impl Gateway {
     fn in_force(&mut self, config: &Config) {
         let mut generation = JoinSet::new();
         for cluster in &self.hub.current().clusters {
-            generation.spawn(dns::refresh(Arc::clone(cluster), Arc::clone(&self.resolver)));
+            generation.spawn(dns::refresh(Arc::clone(cluster), self.resolver.clone()));
         }
         generation.spawn(certificates::watch(self.listeners.shared(), Arc::clone(&self.metrics)));
         self.generation = generation;
@@ -259,11 +260,14 @@ impl Gateway {
         self.health.set_config_hash(&config.hash);
     }
 
-    fn forget_routes(&self, before: &Config, after: &Config) {
-        let kept: std::collections::HashSet<_> = after.routes.iter().map(|route| &route.name).collect();
-        for route in before.routes.iter().filter(|route| !kept.contains(&route.name)) {
-            self.metrics.remove_route(&route.name);
-        }
+    /// Drops the series of what the configuration no longer names.
+    fn forget_gone(&self, config: &Config) {
+        let routes: HashSet<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
+        let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let listeners: HashSet<_> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        self.metrics.retain_routes(|name| name == "-" || routes.contains(name));
+        self.metrics.retain_clusters(|name| name == "-" || clusters.contains(name));
+        self.metrics.retain_listeners(|name| listeners.contains(name));
     }
 }
 

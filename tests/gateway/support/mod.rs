@@ -10,7 +10,7 @@ mod raw;
 mod sse;
 mod wait;
 
-pub(crate) use backend::{Backend, Seen};
+pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};
 pub(crate) use client::{Client, Reply, Tls, delete, get, post, request};

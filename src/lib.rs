@@ -11,4 +11,5 @@ pub mod route;
 pub mod cluster;
 pub mod observe;
 pub mod admin;
+pub mod demo;
 pub mod cli;

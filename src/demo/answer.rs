@@ -48,7 +48,7 @@ pub(super) fn fault(style: &Style, fault: Fault) -> Response<Body> {
             document(StatusCode::OK, JSON, &value)
         }
         Binding::Rest => {
-            let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            let status = StatusCode::from_u16(fault.status().0).unwrap_or(StatusCode::BAD_REQUEST);
             document(status, JSON, &fault.rest())
         }
     }

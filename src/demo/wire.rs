@@ -40,96 +40,67 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// JSON-RPC code, HTTP status on REST, its google.rpc name, reason of `ErrorInfo`, and text.
-    fn facts(self) -> (i32, u16, &'static str, &'static str, &'static str) {
+    fn code(self) -> i32 {
         match self {
-            Self::Parse => (
-                -32700,
-                400,
-                "INVALID_ARGUMENT",
-                "PARSE_ERROR",
-                "the body is not valid JSON",
-            ),
-            Self::InvalidRequest => (
-                -32600,
-                400,
-                "INVALID_ARGUMENT",
-                "INVALID_REQUEST",
-                "not a JSON-RPC 2.0 request",
-            ),
-            Self::MethodNotFound => (
-                -32601,
-                404,
-                "NOT_FOUND",
-                "METHOD_NOT_FOUND",
-                "no such method",
-            ),
-            Self::InvalidParams => (
-                -32602,
-                400,
-                "INVALID_ARGUMENT",
-                "INVALID_PARAMS",
-                "parameters are missing or wrong",
-            ),
-            Self::TaskNotFound => (
-                -32001,
-                404,
-                "NOT_FOUND",
-                "TASK_NOT_FOUND",
-                "no task has this id",
-            ),
-            Self::TaskNotCancelable => (
-                -32002,
-                400,
-                "FAILED_PRECONDITION",
-                "TASK_NOT_CANCELABLE",
-                "the task is already over",
-            ),
-            Self::PushNotSupported => {
-                let reason = "PUSH_NOTIFICATION_NOT_SUPPORTED";
-                (
-                    -32003,
-                    400,
-                    "FAILED_PRECONDITION",
-                    reason,
-                    "this agent sends no push notifications",
-                )
-            }
-            Self::Unsupported => (
-                -32004,
-                400,
-                "FAILED_PRECONDITION",
-                "UNSUPPORTED_OPERATION",
-                "the task is over, there is nothing to follow",
-            ),
-            Self::NoExtendedCard => {
-                let reason = "EXTENDED_AGENT_CARD_NOT_CONFIGURED";
-                (
-                    -32007,
-                    400,
-                    "FAILED_PRECONDITION",
-                    reason,
-                    "this agent has no extended card",
-                )
-            }
-            Self::VersionNotSupported => (
-                -32009,
-                400,
-                "FAILED_PRECONDITION",
-                "VERSION_NOT_SUPPORTED",
-                "this agent speaks A2A 1.0 and 0.3",
-            ),
+            Self::Parse => -32700,
+            Self::InvalidRequest => -32600,
+            Self::MethodNotFound => -32601,
+            Self::InvalidParams => -32602,
+            Self::TaskNotFound => -32001,
+            Self::TaskNotCancelable => -32002,
+            Self::PushNotSupported => -32003,
+            Self::Unsupported => -32004,
+            Self::NoExtendedCard => -32007,
+            Self::VersionNotSupported => -32009,
         }
     }
 
-    /// HTTP status of the REST form; JSON-RPC always answers 200.
-    pub(super) fn status(self) -> u16 {
-        self.facts().1
+    /// HTTP status of the REST form and its name; JSON-RPC always answers 200.
+    pub(super) fn status(self) -> (u16, &'static str) {
+        match self {
+            Self::Parse | Self::InvalidRequest | Self::InvalidParams => (400, "INVALID_ARGUMENT"),
+            Self::MethodNotFound | Self::TaskNotFound => (404, "NOT_FOUND"),
+            Self::TaskNotCancelable
+            | Self::PushNotSupported
+            | Self::Unsupported
+            | Self::NoExtendedCard
+            | Self::VersionNotSupported => (400, "FAILED_PRECONDITION"),
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Parse => "PARSE_ERROR",
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::MethodNotFound => "METHOD_NOT_FOUND",
+            Self::InvalidParams => "INVALID_PARAMS",
+            Self::TaskNotFound => "TASK_NOT_FOUND",
+            Self::TaskNotCancelable => "TASK_NOT_CANCELABLE",
+            Self::PushNotSupported => "PUSH_NOTIFICATION_NOT_SUPPORTED",
+            Self::Unsupported => "UNSUPPORTED_OPERATION",
+            Self::NoExtendedCard => "EXTENDED_AGENT_CARD_NOT_CONFIGURED",
+            Self::VersionNotSupported => "VERSION_NOT_SUPPORTED",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Parse => "the body is not valid JSON",
+            Self::InvalidRequest => "not a JSON-RPC 2.0 request",
+            Self::MethodNotFound => "no such method",
+            Self::InvalidParams => "parameters are missing or wrong",
+            Self::TaskNotFound => "no task has this id",
+            Self::TaskNotCancelable => "the task is already over",
+            Self::PushNotSupported => "this agent sends no push notifications",
+            Self::Unsupported => "the task is over, there is nothing to follow",
+            Self::NoExtendedCard => "this agent has no extended card",
+            Self::VersionNotSupported => "this agent speaks A2A 1.0 and 0.3",
+        }
     }
 
     /// The `error` member of a JSON-RPC answer.
     pub(super) fn rpc(self, generation: Generation) -> Value {
-        let (code, _, _, _, message) = self.facts();
+        let (code, message) = (self.code(), self.text());
         match generation {
             Generation::V10 => json!({ "code": code, "message": message, "data": [self.info()] }),
             Generation::V03 => json!({ "code": code, "message": message }),
@@ -138,13 +109,14 @@ impl Fault {
 
     /// The body of a REST answer.
     pub(super) fn rest(self) -> Value {
-        let (_, status, name, _, message) = self.facts();
-        json!({ "error": { "code": status, "status": name, "message": message, "details": [self.info()] } })
+        let (status, name) = self.status();
+        let details = [self.info()];
+        json!({ "error": { "code": status, "status": name, "message": self.text(), "details": details } })
     }
 
     fn info(self) -> Value {
-        let (_, _, _, reason, _) = self.facts();
-        json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "a2a-protocol.org" })
+        let kind = "type.googleapis.com/google.rpc.ErrorInfo";
+        json!({ "@type": kind, "reason": self.reason(), "domain": "a2a-protocol.org" })
     }
 }
 

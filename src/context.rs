@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use crate::config::model::{ListenerId, TlsVersion};
 
@@ -21,6 +22,8 @@ pub struct Connection {
     pub verdict: Cell<Option<Verdict>>,
     /// Requests answered so far.
     pub requests: Cell<u64>,
+    /// Exchanges under way, from the request head to the end of the answer's body. A connection with any is never idle.
+    pub active: Cell<u32>,
 }
 
 impl Connection {
@@ -28,6 +31,24 @@ impl Connection {
     #[must_use]
     pub fn peer_ip(&self) -> IpAddr {
         self.peer.ip().to_canonical()
+    }
+
+    /// Marks an exchange as under way until the guard is dropped; the guard belongs into the answer's body.
+    #[must_use]
+    pub fn begin(self: &Rc<Self>) -> Exchange {
+        self.active.set(self.active.get().saturating_add(1));
+        Exchange(Rc::clone(self))
+    }
+}
+
+/// An exchange under way; see [`Connection::begin`].
+#[derive(Debug)]
+pub struct Exchange(Rc<Connection>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get().saturating_sub(1));
+        self.0.requests.set(self.0.requests.get().saturating_add(1));
     }
 }
 
@@ -51,4 +72,17 @@ pub struct Verdict {
     pub request: u64,
     /// Reason word, for example `length_and_encoding`.
     pub reason: &'static str,
+    /// What the answer is.
+    pub refusal: Refusal,
+}
+
+/// Status of the answer to a head that must be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 400.
+    BadRequest,
+    /// 414.
+    TargetTooLong,
+    /// 431.
+    HeadTooLarge,
 }

@@ -1,0 +1,82 @@
+//! What one listener is set to, and what its workers share: the settings of the current configuration, which a reload replaces
+//! without rebinding, and the ceilings, which outlive reloads.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::config::model::{HttpVersion, Limits, Listener, ListenerId};
+use crate::listener::ceiling::Ceiling;
+use crate::listener::tls::{Tls, TlsError};
+
+/// Settings of a listener. A connection keeps those it began with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Which listener of the configuration.
+    pub id: ListenerId,
+    /// HTTP versions spoken.
+    pub protocols: Vec<HttpVersion>,
+    /// Ceilings and time limits.
+    pub limits: Limits,
+    /// Peers whose PROXY header is required and believed.
+    pub proxy_protocol: Vec<IpNet>,
+    /// TLS termination.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl Settings {
+    /// Loads what `listener` asks for. The session tickets of `previous`, the same listener's settings before a reload, stay valid
+    /// when its client certificate policy is unchanged.
+    ///
+    /// # Errors
+    /// When a certificate, a key or a certificate authority cannot be used.
+    pub fn load(id: ListenerId, listener: &Listener, previous: Option<&Self>) -> Result<Self, TlsError> {
+        let before = previous.and_then(|settings| settings.tls.as_deref());
+        let tls = match &listener.tls {
+            Some(tls) => Some(Arc::new(Tls::load(tls, &listener.protocols, before)?)),
+            None => None,
+        };
+        Ok(Self {
+            id,
+            protocols: listener.protocols.clone(),
+            limits: listener.limits.clone(),
+            proxy_protocol: listener.proxy_protocol.clone(),
+            tls,
+        })
+    }
+}
+
+/// One listener as all workers see it. Made once per bound address.
+#[derive(Debug)]
+pub struct Shared {
+    settings: ArcSwap<Settings>,
+    pub(crate) ceiling: Arc<Ceiling>,
+}
+
+impl Shared {
+    /// A listener that starts with these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self { settings: ArcSwap::from_pointee(settings), ceiling: Arc::new(Ceiling::default()) })
+    }
+
+    /// Replaces the settings for connections accepted from now on.
+    pub fn replace(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+        // A ceiling may have been raised.
+        self.ceiling.wake();
+    }
+
+    /// The settings of now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Connections open over all workers, tunnels included.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.ceiling.open()
+    }
+}

@@ -1,0 +1,1 @@
+//! Matching held against a plain model of it.

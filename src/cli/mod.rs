@@ -4,9 +4,18 @@
 mod certificates;
 mod certs;
 mod completions;
+mod config;
+mod configuration;
+mod demo;
+mod explain;
 mod failure;
+mod healthcheck;
 mod man;
+mod run;
+mod seam;
+mod summary;
 mod terminal;
+mod validate;
 mod version;
 
 use std::ffi::OsString;
@@ -34,6 +43,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the gateway.
+    Run(run::Arguments),
+    /// See a gateway work: certificates, agents and traffic included.
+    Demo(demo::Arguments),
+    /// Check a configuration and show every problem.
+    Validate(validate::Arguments),
+    /// Show the configuration or its schema.
+    Config(config::Arguments),
+    /// Say which route a request takes, why, and what happens to it.
+    Explain(explain::Arguments),
+    /// Ask a running gateway whether it is ready.
+    Healthcheck(healthcheck::Arguments),
     /// Make certificates.
     Certs(certs::Arguments),
     /// Print the version.
@@ -80,12 +101,31 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Verb {
     fn perform(self) -> Result<Ending, Failure> {
         match self {
+            Self::Run(arguments) => run::perform(&arguments),
+            Self::Demo(arguments) => demo::perform(&arguments),
+            Self::Validate(arguments) => validate::perform(&arguments),
+            Self::Config(arguments) => config::perform(&arguments),
+            Self::Explain(arguments) => explain::perform(&arguments),
+            Self::Healthcheck(arguments) => healthcheck::perform(&arguments),
             Self::Certs(arguments) => certs::perform(arguments),
             Self::Version(arguments) => version::perform(&arguments),
             Self::Completions(arguments) => completions::perform(&arguments, Cli::command()),
             Self::Man(arguments) => man::perform(&arguments, Cli::command()),
         }
     }
+}
+
+/// The runtime of verbs that wait for something: one thread, because the gateway brings its own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| {
+        Failure::new(
+            format_args!("the runtime does not start: {error}"),
+            "raise the limits of files and threads",
+        )
+    })
 }
 
 const AFTER_HELP: &str = "\

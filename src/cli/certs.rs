@@ -36,6 +36,9 @@ struct Dev {
     /// Replace files that are there.
     #[arg(long)]
     force: bool,
+    /// Do nothing when all three files are there, for set-ups that run this at every start.
+    #[arg(long, conflicts_with = "force")]
+    if_missing: bool,
 }
 
 /// Performs the verb.
@@ -47,7 +50,12 @@ pub(super) fn perform(arguments: Arguments) -> Result<Ending, Failure> {
 
 fn make(dev: &Dev) -> Result<Ending, Failure> {
     let files = Files::within(&dev.out);
-    if let Some(first) = files.existing().first().filter(|_| !dev.force) {
+    let existing = files.existing();
+    if dev.if_missing && existing.len() == 3 {
+        terminal::print(format_args!("{} holds all three files, nothing to do", dev.out.display()));
+        return Ok(Ending::Done);
+    }
+    if let Some(first) = existing.first().filter(|_| !dev.force) {
         return Err(Failure::new(
             format_args!("{} is already there", first.display()),
             "pass --force to replace it, or another directory with --out",
@@ -80,4 +88,5 @@ const DEV_HELP: &str = "\
 Examples:
   attache certs dev
   attache certs dev --out certs --host agents.test --host '*.agents.test'
-  attache certs dev --force";
+  attache certs dev --force
+  attache certs dev --out /certs --if-missing";

@@ -27,6 +27,10 @@ pub(super) struct Arguments {
     /// [default: 127.0.0.1:9101 with --agents-only, else 127.0.0.1:0]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<SocketAddr>,
+    /// Gateway in front of the agents, such as https://localhost:8443: each agent's card then names that URL and the
+    /// agent's name as its path.
+    #[arg(long, value_name = "URL", requires = "agents_only")]
+    public_url: Option<String>,
     /// Port of the HTTPS listener; 0 takes any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8443)]
     https_port: u16,
@@ -55,7 +59,8 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
     let base = arguments
         .address
         .unwrap_or(SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
-    let agents = start_agents(base, |_| None).await?;
+    let public = arguments.public_url.as_deref().map(|url| url.trim_end_matches('/'));
+    let agents = start_agents(base, |personality| Some(format!("{}/{}/", public?, personality.name()))).await?;
     terminal::print("Four A2A agents (1.0 and 0.3), for a gateway of your own:\n");
     for agent in &agents {
         let personality = agent.personality();
@@ -161,4 +166,4 @@ Examples:
   attache demo
   attache demo --https-port 0 --http-port 0 --quiet
   attache demo --agents-only
-  attache demo --agents-only --address 127.0.0.1:9201";
+  attache demo --agents-only --address 127.0.0.1:9201 --public-url https://localhost:8443";

@@ -35,17 +35,17 @@ impl Connection {
 
     /// Marks an exchange as under way until the guard is dropped; the guard belongs into the answer's body.
     #[must_use]
-    pub fn begin(self: &Rc<Self>) -> Exchange {
+    pub fn begin(self: &Rc<Self>) -> Underway {
         self.active.set(self.active.get().saturating_add(1));
-        Exchange(Rc::clone(self))
+        Underway(Rc::clone(self))
     }
 }
 
 /// An exchange under way; see [`Connection::begin`].
 #[derive(Debug)]
-pub struct Exchange(Rc<Connection>);
+pub struct Underway(Rc<Connection>);
 
-impl Drop for Exchange {
+impl Drop for Underway {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get().saturating_sub(1));
         self.0.requests.set(self.0.requests.get().saturating_add(1));

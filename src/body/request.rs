@@ -36,6 +36,11 @@ impl Flow {
         self.received.get()
     }
 
+    /// Counts bytes that came some other way (a tunnel).
+    pub fn add(&self, bytes: u64) {
+        self.received.set(self.received.get() + bytes);
+    }
+
     /// Whether the body was asked for at all; until then it can be sent somewhere else.
     #[must_use]
     pub fn is_touched(&self) -> bool {
@@ -99,7 +104,7 @@ impl Streaming {
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer.touch();
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.flow.received.set(self.flow.received.get() + size);
+                self.flow.add(size);
                 let Some(left) = self.left.checked_sub(size) else {
                     return self.fail(Failure::TooLarge);
                 };

@@ -44,9 +44,21 @@ pub struct Endpoint {
 impl Endpoint {
     /// A new endpoint with nothing in flight and an identity of its own.
     #[must_use]
-    pub fn new(address: SocketAddr, name: impl Into<Arc<str>>, weight: u32, labels: BTreeMap<String, String>) -> Self {
+    pub fn new(
+        address: SocketAddr,
+        name: impl Into<Arc<str>>,
+        weight: u32,
+        labels: BTreeMap<String, String>,
+    ) -> Self {
         let live = Arc::new(Live::default());
-        Self { id: EndpointId::next(), address, name: name.into(), weight, labels, live }
+        Self {
+            id: EndpointId::next(),
+            address,
+            name: name.into(),
+            weight,
+            labels,
+            live,
+        }
     }
 
     /// Requests and streams selected for this endpoint whose response body has not ended.
@@ -58,8 +70,13 @@ impl Endpoint {
     /// Host part of the configured name, brackets of an IPv6 address removed: what SNI and certificate checks want.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host);
-        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+        let host = self
+            .name
+            .rsplit_once(':')
+            .map_or(&*self.name, |(host, _)| host);
+        host.strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host)
     }
 }
 
@@ -129,7 +146,12 @@ mod tests {
     use super::*;
 
     fn endpoint(name: &str) -> Endpoint {
-        Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 80)), name, 1, BTreeMap::new())
+        Endpoint::new(
+            SocketAddr::from(([10, 0, 0, 1], 80)),
+            name,
+            1,
+            BTreeMap::new(),
+        )
     }
 
     #[test]
@@ -153,7 +175,11 @@ mod tests {
 
     #[test]
     fn host_is_the_name_without_port_and_brackets() {
-        for (name, host) in [("agent.local:8080", "agent.local"), ("10.0.0.1:80", "10.0.0.1"), ("[::1]:80", "::1")] {
+        for (name, host) in [
+            ("agent.local:8080", "agent.local"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[::1]:80", "::1"),
+        ] {
             assert_eq!(endpoint(name).host(), host);
         }
     }

@@ -18,7 +18,10 @@ pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u6
             IpAddr::V4(ip) => xxh3_64(&ip.octets()),
             IpAddr::V6(ip) => xxh3_64(&ip.octets()),
         }),
-        HashKey::Header(name) => headers.get(name).map(|value| value.as_bytes()).and_then(hash_value),
+        HashKey::Header(name) => headers
+            .get(name)
+            .map(|value| value.as_bytes())
+            .and_then(hash_value),
         HashKey::Cookie(name) => cookie(headers, name.as_bytes()).and_then(hash_value),
     }
 }
@@ -30,8 +33,13 @@ fn hash_value(value: &[u8]) -> Option<u64> {
 /// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC 9113
 /// section 8.2.3).
 fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+    let pairs = headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    pairs
+        .map(<[u8]>::trim_ascii)
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Scores of one endpoint for one key.
@@ -45,14 +53,17 @@ pub(super) mod score {
         mixed ^ (mixed >> 31)
     }
 
-    /// `weight / -ln(u)` with `u` uniform in (0, 1): the highest of these is endpoint `i` with probability `weight_i / total`
-    /// (Schindelhauer and Schomaker, "Weighted distributed hash tables").
-    pub(in crate::cluster) fn weighted(key: u64, seed: u64, weight: u32) -> f64 {
-        // The upper 52 bits and a half: exact in an f64, never 0 and never 1.
+    /// The same in (0, 1), without its ends.
+    pub(in crate::cluster) fn uniform(key: u64, seed: u64) -> f64 {
+        // 52 bits and a half: exact in an f64.
         let upper = hash(key, seed) >> 12;
-        #[allow(clippy::cast_precision_loss, reason = "52 bits fit the mantissa")]
-        let uniform = (upper as f64 + 0.5) / (1_u64 << 52) as f64;
-        f64::from(weight) / -uniform.ln()
+        (upper as f64 + 0.5) / (1_u64 << 52) as f64
+    }
+
+    /// `-ln(u) / weight`: an endpoint has the lowest of these with probability `weight / total` (Schindelhauer and Schomaker,
+    /// "Weighted distributed hash tables").
+    pub(in crate::cluster) fn cost(uniform: f64, weight: f64) -> f64 {
+        -uniform.ln() / weight
     }
 }
 
@@ -66,14 +77,28 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        fields
+            .iter()
+            .map(|&(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
     }
 
     #[test]
     fn key_is_stable_over_processes() {
         let key = HashKey::Header(HeaderName::from_static("x-user"));
-        assert_eq!(hash_key(&key, &headers(&[("x-user", "alice")]), CLIENT), Some(xxh3_64(b"alice")));
-        assert_eq!(hash_key(&HashKey::ClientIp, &headers(&[]), CLIENT), Some(xxh3_64(&[192, 0, 2, 1])));
+        assert_eq!(
+            hash_key(&key, &headers(&[("x-user", "alice")]), CLIENT),
+            Some(xxh3_64(b"alice"))
+        );
+        assert_eq!(
+            hash_key(&HashKey::ClientIp, &headers(&[]), CLIENT),
+            Some(xxh3_64(&[192, 0, 2, 1]))
+        );
     }
 
     #[test]
@@ -100,8 +125,16 @@ mod tests {
             (&[("cookie", "")], None),
             (&[], None),
         ] {
-            let found = hash_key(&HashKey::Cookie("session".to_owned()), &headers(fields), CLIENT);
-            assert_eq!(found, expected.map(|value| xxh3_64(value.as_bytes())), "{fields:?}");
+            let found = hash_key(
+                &HashKey::Cookie("session".to_owned()),
+                &headers(fields),
+                CLIENT,
+            );
+            assert_eq!(
+                found,
+                expected.map(|value| xxh3_64(value.as_bytes())),
+                "{fields:?}"
+            );
         }
     }
 
@@ -117,14 +150,18 @@ mod tests {
         fn any_cookie_field_is_survived(field in prop::collection::vec(any::<u8>(), 0..200), name in ".{0,10}") {
             if let Ok(value) = HeaderValue::from_bytes(&field) {
                 let headers = HeaderMap::from_iter([(COOKIE, value)]);
-                let _ = hash_key(&HashKey::Cookie(name), &headers, CLIENT);
+                let found = hash_key(&HashKey::Cookie(name.clone()), &headers, CLIENT);
+                prop_assert_eq!(found, hash_key(&HashKey::Cookie(name), &headers, CLIENT));
             }
         }
 
         #[test]
-        fn weighted_score_is_finite_and_positive(key: u64, seed: u64, weight in 1_u32..) {
-            let score = score::weighted(key, seed, weight);
-            prop_assert!(score.is_finite() && score > 0.0);
+        fn cost_is_finite_and_positive(key: u64, seed: u64, weight in 1_u32..) {
+            let uniform = score::uniform(key, seed);
+            let cost = score::cost(uniform, f64::from(weight));
+            prop_assert!(cost.is_finite() && cost > 0.0);
+            let bound = (1.0 - uniform) / f64::from(weight);
+            prop_assert!(cost >= bound * (1.0 - 1e-12), "the shortcut of the balancer holds");
         }
     }
 }

@@ -91,21 +91,36 @@ fn smooth_sequence(weights: &[u32]) -> Box<[usize]> {
 /// enough, scaled and rounded, but never down to nothing.
 fn shares(weights: &[u32]) -> Vec<i64> {
     let limit = MIN_SEQUENCE.max(weights.len().saturating_mul(SEQUENCE_PER_ENDPOINT)) as u64;
-    let divisor = weights.iter().copied().fold(0, greatest_common_divisor).max(1);
-    let total: u64 = weights.iter().map(|&weight| u64::from(weight / divisor)).sum();
+    let divisor = weights
+        .iter()
+        .copied()
+        .fold(0, greatest_common_divisor)
+        .max(1);
+    let total: u64 = weights
+        .iter()
+        .map(|&weight| u64::from(weight / divisor))
+        .sum();
     let share = |weight: u32| {
         let reduced = u64::from(weight / divisor);
         if total <= limit || reduced == 0 {
             return reduced;
         }
-        let scaled = (u128::from(reduced) * u128::from(limit) + u128::from(total / 2)) / u128::from(total);
+        let scaled =
+            (u128::from(reduced) * u128::from(limit) + u128::from(total / 2)) / u128::from(total);
         u64::try_from(scaled).unwrap_or(limit).max(1)
     };
-    weights.iter().map(|&weight| i64::try_from(share(weight)).unwrap_or(i64::MAX)).collect()
+    weights
+        .iter()
+        .map(|&weight| i64::try_from(share(weight)).unwrap_or(i64::MAX))
+        .collect()
 }
 
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 /// Cycles up to this long are exact whatever the number of endpoints.

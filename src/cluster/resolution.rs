@@ -30,7 +30,12 @@ struct Failing {
 impl Resolution {
     /// A name never asked for: due at once.
     pub(super) fn unknown(now: Instant) -> Self {
-        Self { addresses: Vec::new(), resolved_at: None, failing: None, due: now }
+        Self {
+            addresses: Vec::new(),
+            resolved_at: None,
+            failing: None,
+            due: now,
+        }
     }
 
     /// Addresses in use, sorted.
@@ -41,6 +46,11 @@ impl Resolution {
     /// When to ask next.
     pub(super) fn due(&self) -> Instant {
         self.due
+    }
+
+    /// Whether the last question failed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.failing.is_some()
     }
 
     /// Takes in the outcome of a question. Returns whether the addresses changed. `refresh` replaces the answer's time to live.
@@ -57,7 +67,11 @@ impl Resolution {
                 addresses.sort_unstable();
                 addresses.dedup();
                 let changed = self.addresses != addresses;
-                self.due = now + refresh.unwrap_or_else(|| answer.ttl.clamp(MIN_TTL, MAX_TTL));
+                self.due = now
+                    + refresh.map_or_else(
+                        || answer.ttl.clamp(MIN_TTL, MAX_TTL),
+                        |refresh| refresh.max(MIN_REFRESH),
+                    );
                 self.addresses = addresses;
                 self.resolved_at = Some(wall);
                 self.failing = None;
@@ -80,10 +94,14 @@ impl Resolution {
         } else if failing.absent_since.is_none() {
             failing.absent_since = Some(now);
         }
-        failing.error = error.to_string();
+        let cause = std::error::Error::source(error);
+        failing.error =
+            cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
         self.due = now + failing.retry_delay;
         failing.retry_delay = (failing.retry_delay * 2).min(LAST_RETRY);
-        let is_gone = failing.absent_since.is_some_and(|since| now.duration_since(since) >= HOLD_ABSENT);
+        let is_gone = failing
+            .absent_since
+            .is_some_and(|since| now.duration_since(since) >= HOLD_ABSENT);
         if is_gone && !self.addresses.is_empty() {
             self.addresses.clear();
             return true;
@@ -108,6 +126,9 @@ const MIN_TTL: Duration = Duration::from_secs(1);
 /// Answers are believed at most this long.
 const MAX_TTL: Duration = Duration::from_secs(300);
 
+/// A configured interval below this would be a busy loop.
+const MIN_REFRESH: Duration = Duration::from_millis(100);
+
 /// Wait after the first failure; it doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -117,3 +138,99 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 /// "No such name" and "no addresses" are believed after being repeated this long (HAProxy's `hold nx`): a zone being reloaded
 /// must not empty a cluster, but a service scaled to nothing must end up empty.
 const HOLD_ABSENT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALL: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn answer(ip: &str, ttl: u64) -> Result<Answer, Error> {
+        Ok(Answer {
+            addresses: vec![ip.parse().unwrap()],
+            ttl: Duration::from_secs(ttl),
+        })
+    }
+
+    #[test]
+    fn ttl_is_honoured_within_bounds_unless_an_interval_is_configured() {
+        let now = Instant::now();
+        for (ttl, refresh, wait) in [
+            (0, None, Duration::from_secs(1)),
+            (30, None, Duration::from_secs(30)),
+            (86_400, None, Duration::from_secs(300)),
+            (
+                86_400,
+                Some(Duration::from_millis(500)),
+                Duration::from_millis(500),
+            ),
+            (30, Some(Duration::ZERO), Duration::from_millis(100)),
+        ] {
+            let mut resolution = Resolution::unknown(now);
+            assert!(resolution.record(&answer("10.0.0.1", ttl), refresh, now, WALL));
+            assert_eq!(
+                resolution.due() - now,
+                wait,
+                "ttl {ttl}, refresh {refresh:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn failures_keep_the_last_good_answer_and_back_off() {
+        let start = Instant::now();
+        let mut resolution = Resolution::unknown(start);
+        resolution.record(&answer("10.0.0.1", 30), None, start, WALL);
+        let first_failure = WALL + Duration::from_secs(30);
+        let mut now = resolution.due();
+        for wait in [1, 2, 4, 8, 16, 30, 30] {
+            assert!(!resolution.record(&Err(Error::TimedOut), None, now, WALL + (now - start)));
+            assert_eq!(resolution.due() - now, Duration::from_secs(wait));
+            now = resolution.due();
+        }
+        let status = resolution.status("a");
+        assert_eq!(
+            (status.addresses.len(), status.stale_since),
+            (1, Some(first_failure))
+        );
+        assert!(
+            !resolution.record(&answer("10.0.0.1", 30), None, now, WALL),
+            "same address, nothing changed"
+        );
+        assert_eq!(resolution.status("a").stale_since, None);
+        resolution.record(&Err(Error::TimedOut), None, now, WALL);
+        assert_eq!(
+            resolution.due() - now,
+            Duration::from_secs(1),
+            "back-off starts over"
+        );
+    }
+
+    #[test]
+    fn absence_is_believed_after_it_has_lasted() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut resolution = Resolution::unknown(start);
+        resolution.record(&answer("10.0.0.1", 30), None, start, WALL);
+        for (seconds, error, changed) in [
+            (10, Error::NoAddresses, false),
+            (39, Error::NoAddresses, false),
+            (41, Error::TimedOut, false),
+            (42, Error::NoAddresses, false),
+            (71, Error::NoAddresses, false),
+            (72, Error::NoAddresses, true),
+            (73, Error::NoAddresses, false),
+        ] {
+            assert_eq!(
+                resolution.record(&Err(error), None, at(seconds), WALL),
+                changed,
+                "at {seconds} s"
+            );
+        }
+        assert!(resolution.addresses().is_empty());
+        assert!(
+            resolution.record(&answer("10.0.0.1", 30), None, at(80), WALL),
+            "the name is back"
+        );
+    }
+}

@@ -48,14 +48,14 @@ pub(super) fn check<'a>(head: &'a Parts, limits: &Limits, paths: PathPolicy) -> 
 }
 
 /// The refusal the listener found in the raw head of this very request, if any.
-pub(super) fn verdict(connection: &Connection, request: u64) -> Result<(), Error> {
+pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
     match connection.verdict.get() {
-        Some(verdict) if verdict.request <= request => Err(match verdict.refusal {
+        None => Ok(()),
+        Some(verdict) => Err(match verdict.refusal {
             Refusal::BadRequest => Error::BadRequest(verdict.reason),
             Refusal::TargetTooLong => Error::TargetTooLong,
             Refusal::HeadTooLarge => Error::HeadTooLarge,
         }),
-        _ => Ok(()),
     }
 }
 

@@ -1,47 +1,44 @@
-//! Accept loop.
+//! Accepting: one loop per worker and listener. It stops at the ceiling, backs off when the system is out of something, and turns
+//! each connection into a task of its worker.
 
+use std::error::Error as StdError;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use crate::context::Connection;
-use crate::listener::serve::Report;
-use crate::listener::settings::Shared;
+use crate::listener::ceiling::Permit;
+use crate::listener::open::{HandshakeEnd, converse};
+use crate::listener::running::{Accepting, Group, Running};
+use crate::listener::serve::{ConnectionEnd, cut};
+use crate::listener::settings::{Settings, Shared};
 use crate::listener::watchdog::Watchdog;
 
-/// One listener running on one worker. Dropping it aborts it and its connections.
+/// Something a listener did, for logs and metrics.
 #[derive(Debug)]
-pub struct Running {}
-
-impl Running {
-    /// Stops accepting, after what the kernel has already queued, and asks every connection to end after its present requests.
-    pub fn drain(&self) {
-        todo!()
-    }
-
-    /// Cuts every connection that is left and says how many those were.
-    #[must_use]
-    pub fn abort(&self) -> usize {
-        todo!()
-    }
-
-    /// Connections of this listener on this worker. Tunnels are counted by [`Shared::open`] only.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        todo!()
-    }
-
-    /// Ends when the accept loop has ended and no connection is left.
-    pub async fn finished(&self) {
-        todo!()
-    }
+pub enum Report<'a> {
+    /// A connection was accepted.
+    Accepted,
+    /// The ceiling is reached: nothing is accepted until a connection ends.
+    AtCeiling,
+    /// A connection was closed at once because its client has too many.
+    OverClientCeiling,
+    /// `accept` failed; the listener backs off and goes on.
+    AcceptFailed(&'a io::Error),
+    /// A connection ended before it carried HTTP.
+    HandshakeFailed(HandshakeEnd),
+    /// A connection ended.
+    Ended(&'a Connection, ConnectionEnd),
 }
 
 /// Starts a listener on this worker. `service` makes the service of one connection, `report` hears what happens.
@@ -50,7 +47,7 @@ impl Running {
 /// When the socket cannot be registered with the runtime.
 pub fn start<F, S, B, R>(
     watchdog: &Rc<Watchdog>,
-    socket: TcpListener,
+    socket: std::net::TcpListener,
     shared: Arc<Shared>,
     service: F,
     report: R,
@@ -59,11 +56,214 @@ where
     F: Fn(&Rc<Connection>) -> S + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Future: 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
     R: Fn(&Report<'_>) + 'static,
 {
-    let _ = (watchdog, socket, shared, service, report);
-    todo!()
+    let socket = TcpListener::from_std(socket)?;
+    let group = Group::new(Rc::clone(watchdog));
+    let accepting = group.accepting();
+    let door = Rc::new(Door { shared, group: Rc::clone(&group), service, report });
+    let task = tokio::task::spawn_local(run(door, socket, accepting));
+    Ok(Running::new(group, task.abort_handle()))
+}
+
+/// What the connections of one listener on one worker have in common.
+struct Door<F, R> {
+    shared: Arc<Shared>,
+    group: Rc<Group>,
+    service: F,
+    report: R,
+}
+
+async fn run<F, S, B, R>(door: Rc<Door<F, R>>, socket: TcpListener, accepting: Accepting)
+where
+    F: Fn(&Rc<Connection>) -> S + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R: Fn(&Report<'_>) + 'static,
+{
+    let mut pause = Pause::default();
+    loop {
+        let (settings, permit) = tokio::select! {
+            biased;
+            () = door.group.drained() => break,
+            room = door.room() => room,
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = door.group.drained() => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                pause = Pause::default();
+                welcome(&door, settings, permit, stream);
+            }
+            Err(error) => {
+                drop(permit);
+                door.failed(&error, &mut pause).await;
+            }
+        }
+    }
+    // Who is in the kernel's queue has a connection already and would see it reset.
+    while let Some((settings, permit)) = door.try_room() {
+        match std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
+            Poll::Ready(Ok((stream, _))) => welcome(&door, settings, permit, stream),
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+    }
+    drop(accepting);
+}
+
+impl<F, R> Door<F, R>
+where
+    R: Fn(&Report<'_>),
+{
+    /// Waits for a place under the ceiling. Nothing is lost when the future is dropped.
+    async fn room(&self) -> (Arc<Settings>, Permit) {
+        let mut told = false;
+        loop {
+            let freed = self.shared.ceiling.freed();
+            tokio::pin!(freed);
+            // Must listen before looking, or a place freed in between is missed.
+            freed.as_mut().enable();
+            if let Some(room) = self.try_room() {
+                return room;
+            }
+            if !std::mem::replace(&mut told, true) {
+                (self.report)(&Report::AtCeiling);
+            }
+            freed.await;
+        }
+    }
+
+    fn try_room(&self) -> Option<(Arc<Settings>, Permit)> {
+        let settings = self.shared.settings();
+        let permit = self.shared.ceiling.try_acquire(settings.limits.max_connections)?;
+        Some((settings, permit))
+    }
+
+    async fn failed(&self, error: &io::Error, pause: &mut Pause) {
+        (self.report)(&Report::AcceptFailed(error));
+        let now = self.group.watchdog().now();
+        if pause.may_log(now) {
+            tracing::warn!(%error, "cannot accept a connection");
+        }
+        if !is_about_one_connection(error) {
+            tokio::time::sleep(pause.next()).await;
+        }
+    }
+}
+
+/// Counts a connection for its client and gives it a task.
+fn welcome<F, S, B, R>(door: &Rc<Door<F, R>>, settings: Arc<Settings>, permit: Permit, stream: TcpStream)
+where
+    F: Fn(&Rc<Connection>) -> S + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R: Fn(&Report<'_>) + 'static,
+{
+    // Neither fails for a connection that is still there.
+    let Ok(peer) = stream.peer_addr() else { return };
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let permit = match settings.limits.max_connections_per_ip {
+        // Behind a balancer all peers are one; the header tells them apart, and counts are made then.
+        Some(maximum) if !settings.believes(peer.ip()) => match permit.for_client(peer.ip(), maximum) {
+            Ok(permit) => permit,
+            Err(_) => return (door.report)(&Report::OverClientCeiling),
+        },
+        _ => permit,
+    };
+    (door.report)(&Report::Accepted);
+    let member = door.group.join(&settings.limits);
+    let door = Rc::clone(door);
+    tokio::task::spawn_local(async move {
+        let leash = Rc::clone(member.leash());
+        let connection = std::cell::OnceCell::new();
+        let talk = converse(stream, &settings, permit, Rc::clone(&leash), |facts| {
+            let facts = connection.get_or_init(|| facts);
+            (Rc::clone(facts), (door.service)(facts))
+        });
+        let end = match leash.hold(talk).await {
+            Ok(end) => end,
+            Err(order) => Ok(cut(order)),
+        };
+        match (end, connection.get()) {
+            (Ok(end), Some(connection)) => (door.report)(&Report::Ended(connection, end)),
+            (Ok(_), None) => (door.report)(&Report::HandshakeFailed(HandshakeEnd::Stopped)),
+            (Err(HandshakeEnd::OverClientCeiling), _) => (door.report)(&Report::OverClientCeiling),
+            (Err(end), _) => (door.report)(&Report::HandshakeFailed(end)),
+        }
+        drop(member);
+    });
+}
+
+/// Waiting after a failed `accept`: longer each time, and said in the log once a second at most.
+#[derive(Debug, Default)]
+struct Pause {
+    last: Duration,
+    logged: Option<Instant>,
+}
+
+impl Pause {
+    fn next(&mut self) -> Duration {
+        self.last = (self.last * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        self.last
+    }
+
+    fn may_log(&mut self, now: Instant) -> bool {
+        let due = self.logged.is_none_or(|logged| now.duration_since(logged) >= Duration::from_secs(1));
+        if due {
+            self.logged = Some(now);
+        }
+        due
+    }
+}
+
+/// Errors of a connection that was gone before it was accepted; the next one may be fine.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+    )
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_from_five_milliseconds_to_a_second() {
+        let mut pause = Pause::default();
+        let pauses: Vec<_> = (0..10).map(|_| pause.next().as_millis()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_logged_once_a_second() {
+        let mut pause = Pause::default();
+        let start = Instant::now();
+        assert!(pause.may_log(start));
+        assert!(!pause.may_log(start + Duration::from_millis(999)));
+        assert!(pause.may_log(start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn only_shortage_makes_the_loop_wait() {
+        assert!(is_about_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+        assert!(!is_about_one_connection(&io::Error::from_raw_os_error(24)), "EMFILE");
+    }
 }

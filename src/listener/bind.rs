@@ -1,13 +1,66 @@
-//! Binding: one socket per worker on the same address, so that the kernel spreads new connections.
+//! Binding: one socket per worker on the same address, so that the kernel spreads new connections over the workers.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Binds `address` once per worker. With port 0 the first socket decides the port of the rest.
 ///
 /// # Errors
 /// When the address cannot be bound.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    let _ = (address, workers);
-    todo!()
+    let mut sockets = Vec::with_capacity(workers);
+    let mut address = address;
+    for _ in 0..workers {
+        let socket = bind_one(address)?;
+        if address.port() == 0 {
+            address.set_port(socket.local_addr()?.port());
+        }
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if let SocketAddr::V6(v6) = address
+        && v6.ip().is_unspecified()
+    {
+        // `[::]` means every address, of either family.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_socket_decides_the_port_of_the_rest() {
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), 3);
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn an_unspecified_v6_address_takes_v4_clients_too() {
+        let sockets = bind("[::]:0".parse().unwrap(), 1).unwrap();
+        let port = sockets[0].local_addr().unwrap().port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).expect("a v4 client gets in");
+    }
+
+    #[test]
+    fn a_foreign_address_is_an_error() {
+        assert!(bind("192.0.2.1:0".parse().unwrap(), 1).is_err());
+    }
 }

@@ -1,1 +1,299 @@
-//! io
+//! The IO of one downstream connection: the socket, perhaps TLS around it, and the scanner between them and the parser. It must be
+//! `Send`, because an upgraded connection may leave the worker in principle; what it shares with its worker is a [`Link`] of relaxed
+//! atomics that no other core touches in practice.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::listener::ceiling::Permit;
+use crate::listener::link::{Link, Stage};
+use crate::listener::scan::{Next, POISON, Phase, Scanner};
+
+/// A socket that counts its bytes and notes when it waits.
+#[derive(Debug)]
+pub struct Socket {
+    tcp: TcpStream,
+    link: Arc<Link>,
+}
+
+/// A socket with or without TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// Cleartext.
+    Plain(Socket),
+    /// After a finished handshake. Boxed: a TLS session is a kilobyte.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// What hyper reads from and writes to.
+#[derive(Debug)]
+pub struct Io {
+    stream: Stream,
+    link: Arc<Link>,
+    reader: Reader,
+    /// Bytes taken from the stream to see which protocol it speaks.
+    preface: Vec<u8>,
+    /// Counts the connection for as long as the IO lives, which may be longer than the HTTP on it.
+    _permit: Permit,
+}
+
+#[derive(Debug)]
+enum Reader {
+    /// HTTP/2, a tunnel: bytes pass. The count is for the preface.
+    Raw(usize),
+    /// HTTP/1.
+    Scanned(Box<Scanner>),
+    /// The parser gets what is left of this, then nothing.
+    Closing(&'static [u8]),
+    /// The parser gets an error.
+    Failed,
+    /// Input is thrown away so that closing does not reset the connection under the answer.
+    Lingering(usize),
+}
+
+impl Socket {
+    pub(crate) fn new(tcp: TcpStream, link: Arc<Link>) -> Self {
+        Self { tcp, link }
+    }
+}
+
+impl Io {
+    pub(crate) fn new(stream: Stream, link: Arc<Link>, permit: Permit) -> Self {
+        Self { stream, link, reader: Reader::Raw(0), preface: Vec::new(), _permit: permit }
+    }
+
+    /// Waits for the first byte, without taking it: a silent connection should cost no HTTP machinery. `false` when the client
+    /// closed instead. Nothing is lost when the future is dropped.
+    pub(crate) async fn begun(&mut self) -> io::Result<bool> {
+        match &mut self.stream {
+            Stream::Plain(socket) => {
+                socket.tcp.readable().await?;
+                Ok(true)
+            }
+            Stream::Tls(stream) => Ok(!stream.fill_buf().await?.is_empty()),
+        }
+    }
+
+    /// Reads as far as it takes to see whether HTTP/2 is spoken with prior knowledge (RFC 9113 section 3.3). What was read is
+    /// read again by the parser.
+    pub(crate) async fn speaks_h2(&mut self) -> io::Result<bool> {
+        self.link.enter(Stage::Head);
+        let mut buffer = [0; H2_PREFACE.len()];
+        while self.preface.len() < H2_PREFACE.len() {
+            let room = buffer.get_mut(self.preface.len()..).unwrap_or_default();
+            let count = match &mut self.stream {
+                Stream::Plain(socket) => socket.read(room).await?,
+                Stream::Tls(stream) => stream.read(room).await?,
+            };
+            self.preface.extend_from_slice(room.get(..count).unwrap_or_default());
+            if count == 0 || !H2_PREFACE.starts_with(&self.preface) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// From here on the bytes are HTTP/1.
+    pub(crate) fn scan(&mut self, scanner: Scanner) {
+        self.reader = Reader::Scanned(Box::new(scanner));
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.preface.is_empty() {
+            let count = self.preface.len().min(buf.remaining());
+            buf.put_slice(self.preface.get(..count).unwrap_or_default());
+            self.preface.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        }
+    }
+
+    /// Reads and scans; `false` when something was read of which the parser sees nothing.
+    fn poll_scanned(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        ready!(self.poll_stream(cx, buf))?;
+        let Reader::Scanned(scanner) = &mut self.reader else {
+            return Poll::Ready(Ok(true));
+        };
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        let scanned = scanner.scan(read);
+        self.link.note(scanner);
+        let next = match scanned.next {
+            Next::More => return Poll::Ready(Ok(true)),
+            Next::Silence => Reader::Closing(b""),
+            Next::Poison => Reader::Closing(POISON),
+            Next::Error => Reader::Failed,
+        };
+        self.reader = next;
+        buf.set_filled(before + scanned.keep);
+        Poll::Ready(Ok(scanned.keep > 0))
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
+        let mut seen = seen;
+        let mut scratch = [0; 4096];
+        while seen < MAX_LINGER {
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = self.poll_stream(cx, &mut buf);
+            let count = buf.filled().len();
+            seen += count;
+            self.reader = Reader::Lingering(seen);
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if count > 0 => {}
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        loop {
+            match &mut me.reader {
+                Reader::Raw(count) if *count < H2_FIRST_BYTES => {
+                    let count = *count;
+                    let before = buf.filled().len();
+                    ready!(me.poll_stream(cx, buf))?;
+                    let count = count + buf.filled().len() - before;
+                    me.reader = Reader::Raw(count);
+                    if count >= H2_FIRST_BYTES {
+                        me.link.enter(Stage::Streams);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Reader::Scanned(_) if me.link.is_tunnel() => me.reader = Reader::Raw(H2_FIRST_BYTES),
+                Reader::Raw(_) => return me.poll_stream(cx, buf),
+                Reader::Scanned(_) => {
+                    if ready!(me.poll_scanned(cx, buf))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                // Nobody wakes this up, and nobody needs to: the service or the parser is about to answer and close.
+                Reader::Closing([]) if !me.link.is_tunnel() => return Poll::Pending,
+                Reader::Closing(rest) if !rest.is_empty() => {
+                    let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
+                    buf.put_slice(now);
+                    *rest = later;
+                    return Poll::Ready(Ok(()));
+                }
+                Reader::Closing(_) | Reader::Failed | Reader::Lingering(_) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "invalid framing")));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Closes for writing. Where the client may still be sending a message nobody reads, also waits, a bounded time and for a
+    /// bounded number of bytes, until it stops: a socket closed with unread input is reset, and the reset overtakes the answer.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        if let Reader::Lingering(seen) = me.reader {
+            return me.poll_linger(cx, seen);
+        }
+        ready!(match &mut me.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        })?;
+        let unread = match &me.reader {
+            Reader::Raw(_) | Reader::Lingering(_) => false,
+            Reader::Scanned(scanner) => scanner.phase() != Phase::Start && !me.link.is_tunnel(),
+            Reader::Closing(_) | Reader::Failed => true,
+        };
+        if !unread {
+            return Poll::Ready(Ok(()));
+        }
+        me.link.enter(Stage::Linger);
+        me.poll_linger(cx, 0)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(&mut me.tcp).poll_read(cx, buf);
+        me.link.read(read.is_pending(), buf.filled().len() - before);
+        read
+    }
+}
+
+impl Socket {
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        self.link.wrote(written.is_pending(), count);
+        written
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let written = Pin::new(&mut me.tcp).poll_write(cx, bytes);
+        me.wrote(written)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let written = Pin::new(&mut me.tcp).poll_write_vectored(cx, bytes);
+        me.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
+    }
+}
+
+const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The preface and the head of the SETTINGS frame after it.
+const H2_FIRST_BYTES: usize = H2_PREFACE.len() + 9;
+const MAX_LINGER: usize = 1024 * 1024;

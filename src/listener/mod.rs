@@ -3,21 +3,30 @@
 //! [`Connection`](crate::context::Connection).
 
 pub mod accept;
+mod answer;
 pub mod bind;
 pub mod ceiling;
+pub mod certificates;
+pub mod host;
 pub mod io;
+pub mod leash;
+pub mod link;
+pub mod open;
 pub mod proxy_protocol;
 pub mod redirect;
+pub mod running;
 pub mod scan;
 pub mod serve;
 pub mod settings;
-pub mod sni;
 pub mod tls;
 pub mod watchdog;
 
-pub use accept::{Running, start};
+pub use accept::{Report, start};
 pub use bind::bind;
-pub use serve::{ConnectionEnd, Report};
+pub use host::is_valid_host;
+pub use open::HandshakeEnd;
+pub use running::Running;
+pub use serve::ConnectionEnd;
 pub use settings::{Settings, Shared};
 pub use tls::{Tls, TlsError};
 pub use watchdog::{Expiry, Watchdog};

@@ -1,1 +1,102 @@
-//! proxy protocol
+//! The PROXY protocol, versions 1 and 2, as spoken by load balancers in front. Only peers on the listener's list are believed, and
+//! from those the header is required: a list that were optional would let any of them pass as somebody else's client. A peer that is
+//! not on the list and sends a header fails, because a header is neither HTTP nor TLS.
+
+use std::io;
+use std::net::SocketAddr;
+
+use proxy_header::{ParseConfig, ProxyHeader};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// Addresses a header told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// The client.
+    pub source: SocketAddr,
+    /// The address the client connected to.
+    pub destination: SocketAddr,
+}
+
+/// Reads exactly the header and nothing after it. `None` means the peer speaks for itself (`LOCAL`, `UNKNOWN`), for example in
+/// a health check. The caller limits the time.
+///
+/// # Errors
+/// When the bytes are no header, or the peer closed.
+pub async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> {
+    let mut header = Vec::with_capacity(LONGEST_V1);
+    let mut ahead = [0; LONGEST_V1];
+    loop {
+        let end = match frame(&header)? {
+            Frame::Whole => return parse(&header),
+            Frame::Until(end) => end,
+            // Nothing may be taken that is not known to belong to the header; so first look.
+            Frame::Unknown => {
+                let seen = stream.peek(&mut ahead).await?;
+                if seen == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                let mut joined = header.clone();
+                joined.extend_from_slice(ahead.get(..seen).unwrap_or_default());
+                match frame(&joined)? {
+                    Frame::Until(end) => end,
+                    Frame::Whole | Frame::Unknown => joined.len(),
+                }
+            }
+        };
+        let start = header.len();
+        header.resize(end, 0);
+        stream.read_exact(header.get_mut(start..).unwrap_or_default()).await?;
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Frame {
+    /// The bytes are the start of a header whose end is not known.
+    Unknown,
+    /// The header ends after so many bytes, fewer or more than there are.
+    Until(usize),
+    /// The bytes are one header.
+    Whole,
+}
+
+/// Finds the end of the header that `bytes` begins with.
+fn frame(bytes: &[u8]) -> io::Result<Frame> {
+    let end = if starts_alike(bytes, SIGNATURE_V2) {
+        bytes.get(14..16).map(|length| 16 + length.iter().fold(0, |sum, &byte| sum * 256 + usize::from(byte)))
+    } else if starts_alike(bytes, b"PROXY ") {
+        memchr::memchr(b'\n', bytes).map(|feed| feed + 1)
+    } else {
+        return Err(invalid("no PROXY header"));
+    };
+    match end {
+        Some(end) if end == bytes.len() => Ok(Frame::Whole),
+        Some(end) if end > LONGEST_V2 => Err(invalid("PROXY header too long")),
+        Some(end) => Ok(Frame::Until(end)),
+        None if bytes.len() >= LONGEST_V1 => Err(invalid("PROXY header too long")),
+        None => Ok(Frame::Unknown),
+    }
+}
+
+fn parse(header: &[u8]) -> io::Result<Option<Proxied>> {
+    let (parsed, length) =
+        ProxyHeader::parse(header, ParseConfig::default()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    if length != header.len() {
+        return Err(invalid("PROXY header of two lengths"));
+    }
+    Ok(parsed.proxied_address().map(|address| Proxied { source: address.source, destination: address.destination }))
+}
+
+fn starts_alike(bytes: &[u8], other: &[u8]) -> bool {
+    bytes.iter().zip(other).all(|(one, two)| one == two)
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+const SIGNATURE_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+/// The longest line of version 1, with its line end.
+const LONGEST_V1: usize = 107;
+/// Addresses and the fields balancers add; the format would allow 64 KiB.
+const LONGEST_V2: usize = 16 + 4096;

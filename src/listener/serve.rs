@@ -1,41 +1,30 @@
-//! serve
+//! Serves HTTP on one connection: waits for the first byte, picks the version, and drives hyper until the connection is over, is told
+//! to drain, or is cut. hyper's own timers stay off; the watchdog has them.
 
-use hyper::StatusCode;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use crate::config::model::{HttpVersion, Limits};
 use crate::context::Connection;
+use crate::listener::answer::Judged;
+use crate::listener::io::Io;
+use crate::listener::leash::{Cut, Leash};
+use crate::listener::link::Stage;
+use crate::listener::scan::{ScanLimits, Scanner};
 use crate::listener::watchdog::Expiry;
-
-/// Something a listener did, for logs and metrics.
-#[derive(Debug)]
-pub enum Report<'a> {
-    /// A connection was accepted.
-    Accepted,
-    /// The ceiling is reached: nothing is accepted until a connection ends.
-    AtCeiling,
-    /// A connection was closed at once because its client has too many.
-    OverClientCeiling,
-    /// `accept` failed; the listener backs off and goes on.
-    AcceptFailed(&'a std::io::Error),
-    /// A connection ended before it carried HTTP.
-    HandshakeFailed(HandshakeEnd),
-    /// A connection ended.
-    Ended(&'a Connection, ConnectionEnd),
-}
-
-/// How a connection ended that never got as far as HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HandshakeEnd {
-    /// The TLS handshake or the PROXY header took too long.
-    Timeout,
-    /// The peer closed or spoke no TLS, or the parties agreed on nothing.
-    Tls,
-    /// No certificate serves the name asked for.
-    UnknownName,
-    /// No or an invalid PROXY header from a peer that must send one.
-    ProxyHeader,
-    /// The listener was stopped.
-    Stopped,
-}
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,3 +42,187 @@ pub enum ConnectionEnd {
     /// Cut when the time to drain was over.
     Aborted,
 }
+
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// Agreed on by ALPN, or the only one served.
+    Agreed(HttpVersion),
+    /// To be seen from the first bytes.
+    Unknown,
+}
+
+/// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the connection is
+/// closed and with it the futures of its requests.
+pub async fn serve<S, B>(
+    io: Io,
+    speaks: Speaks,
+    connection: Rc<Connection>,
+    service: S,
+    leash: Rc<Leash>,
+    limits: &Limits,
+) -> ConnectionEnd
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    leash.hand_over(Rc::clone(&connection));
+    let mut io = io;
+    let version = match opened(&mut io, speaks, &leash).await {
+        Ok(Some(version)) => version,
+        Ok(None) => return ConnectionEnd::Closed,
+        Err(_) => return ConnectionEnd::Broken,
+    };
+    let service = Judged::new(service, connection, Rc::clone(&leash));
+    // Boxed on their own, so that a connection without a request is small.
+    match version {
+        HttpVersion::Http1 => Box::pin(serve_http1(io, service, &leash, limits)).await,
+        HttpVersion::H2 => Box::pin(serve_h2(io, service, &leash, limits)).await,
+    }
+}
+
+/// What a connection that was cut ended with.
+#[must_use]
+pub fn cut(cut: Cut) -> ConnectionEnd {
+    match cut {
+        Cut::Expired(expiry) => ConnectionEnd::Expired(expiry),
+        Cut::Aborted => ConnectionEnd::Aborted,
+    }
+}
+
+/// Waits for the first bytes; `None` when there will be none.
+async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option<HttpVersion>> {
+    if speaks == Speaks::Agreed(HttpVersion::H2) {
+        // The client speaks first and at once (RFC 9113 section 3.4), so its silence is not idleness.
+        leash.link().enter(Stage::Head);
+        return Ok(Some(HttpVersion::H2));
+    }
+    tokio::select! {
+        begun = io.begun() => if !begun? {
+            return Ok(None);
+        },
+        () = leash.drained() => return Ok(None),
+    }
+    match speaks {
+        Speaks::Agreed(version) => Ok(Some(version)),
+        Speaks::Unknown if io.speaks_h2().await? => Ok(Some(HttpVersion::H2)),
+        Speaks::Unknown => Ok(Some(HttpVersion::Http1)),
+    }
+}
+
+async fn serve_http1<S, B>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    io.scan(Scanner::new(ScanLimits { head: limits.max_header_bytes, target: limits.max_target_bytes }));
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .max_header_size(limits.max_header_bytes)
+        .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
+        .header_read_timeout(None);
+    if limits.max_headers != HYPER_MAX_HEADERS {
+        // Any explicit number costs an initialised array per request.
+        builder.max_headers(limits.max_headers);
+    }
+    let connection = Box::pin(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
+    match drive(connection, http1::UpgradeableConnection::graceful_shutdown, leash).await {
+        Ok(()) if leash.link().is_tunnel() => ConnectionEnd::Upgraded,
+        Ok(()) => ConnectionEnd::Closed,
+        Err(error) => refused(&error),
+    }
+}
+
+async fn serve_h2<S, B>(io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let header_list = u32::try_from(limits.max_header_bytes).map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
+    let mut builder = http2::Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_header_list_size(header_list)
+        .header_table_size(4096)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_EVERY);
+    let connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+    match drive(connection, http2::Connection::graceful_shutdown, leash).await {
+        Ok(()) => ConnectionEnd::Closed,
+        Err(error) => refused(&error),
+    }
+}
+
+/// Polls a connection to its end, and once tells it to end gracefully when the leash says so.
+async fn drive<C>(mut connection: Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> hyper::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut ending = false;
+    std::future::poll_fn(|cx| {
+        if !ending && leash.is_draining() {
+            ending = true;
+            end(connection.as_mut());
+        }
+        let polled = connection.as_mut().poll(cx);
+        // A request refused just now says so by draining its own connection.
+        if polled.is_pending() && !ending && leash.is_draining() {
+            ending = true;
+            end(connection.as_mut());
+            return connection.as_mut().poll(cx);
+        }
+        polled
+    })
+    .await
+}
+
+fn refused(error: &hyper::Error) -> ConnectionEnd {
+    tracing::debug!(%error, "connection ended with an error");
+    if error.is_parse_too_large() {
+        ConnectionEnd::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else if error.is_parse() {
+        ConnectionEnd::Refused(StatusCode::BAD_REQUEST)
+    } else {
+        ConnectionEnd::Broken
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection as tasks of this worker. They end with their connection.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F> Executor<F> for Local
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// hyper's own, for which it needs no allocation.
+const HYPER_MAX_HEADERS: usize = 100;
+/// Read ahead of, and written behind, one HTTP/1 connection at most, each.
+const HTTP1_BUFFER: usize = 256 * 1024;
+const H2_HEADER_LIST: u32 = 32 * 1024;
+const H2_STREAM_WINDOW: u32 = 64 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Finds clients that vanished without a word while a stream is open.
+const H2_PING_EVERY: Duration = Duration::from_secs(20);

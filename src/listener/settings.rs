@@ -1,6 +1,7 @@
 //! What one listener is set to, and what its workers share: the settings of the current configuration, which a reload replaces
 //! without rebinding, and the ceilings, which outlive reloads.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -44,6 +45,13 @@ impl Settings {
             proxy_protocol: listener.proxy_protocol.clone(),
             tls,
         })
+    }
+
+    /// Whether a peer must send a PROXY header, which is then believed.
+    #[must_use]
+    pub fn believes(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.proxy_protocol.iter().any(|net| net.contains(&peer))
     }
 }
 

@@ -2,7 +2,9 @@
 //! metric that is not documented cannot exist. Label values come from the configuration or from fixed words, never from traffic,
 //! so the number of series is bounded.
 
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
 
 /// One metric family as declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +136,11 @@ families! {
 
 /// A family type that can be made and registered from its declaration.
 trait Declare: Sized {
-    fn declare(family: &Family, registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error>;
+    fn declare(
+        family: &Family,
+        registry: &Registry,
+        buckets: &[f64],
+    ) -> Result<Self, prometheus::Error>;
 }
 
 macro_rules! declare {
@@ -152,9 +158,111 @@ macro_rules! declare {
 declare!(IntCounterVec, IntGaugeVec, GaugeVec);
 
 impl Declare for HistogramVec {
-    fn declare(family: &Family, registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error> {
-        let vec = Self::new(HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec()), family.labels)?;
+    fn declare(
+        family: &Family,
+        registry: &Registry,
+        buckets: &[f64],
+    ) -> Result<Self, prometheus::Error> {
+        let opts = HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec());
+        // The family itself looks at its buckets only when the first series is made, which is too late to refuse them.
+        drop(Histogram::with_opts(opts.clone())?);
+        let vec = Self::new(opts, family.labels)?;
         registry.register(Box::new(vec.clone()))?;
         Ok(vec)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write;
+    use std::{env, fs};
+
+    use prometheus::core::Collector;
+    use prometheus::process_collector::ProcessCollector;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        let mut names = BTreeSet::new();
+        for family in FAMILIES {
+            let Family {
+                name,
+                kind,
+                labels,
+                help,
+            } = family;
+            assert!(names.insert(name), "{name} twice");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name}: snake case"
+            );
+            assert_eq!(
+                name.ends_with("_total"),
+                *kind == Kind::Counter,
+                "{name}: counters end in _total"
+            );
+            assert!(
+                *kind != Kind::Histogram || name.ends_with("_seconds"),
+                "{name}: a unit"
+            );
+            assert!(
+                help.ends_with('.') && !help.contains('|'),
+                "{name}: a sentence that fits a table"
+            );
+            assert!(
+                !labels.windows(2).any(|pair| pair == ["route", "cluster"]),
+                "{name}: see the note on the table"
+            );
+        }
+    }
+
+    fn document() -> String {
+        let mut text = HEAD.to_owned();
+        for Family {
+            name,
+            kind,
+            labels,
+            help,
+        } in FAMILIES
+        {
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+            writeln!(
+                text,
+                "| `{name}` | {} | {} | {help} |",
+                kind.word(),
+                labels.join(", ")
+            )
+            .unwrap();
+        }
+        text.push_str(PROCESS_HEAD);
+        for desc in ProcessCollector::for_self().desc() {
+            writeln!(text, "| `{}` | {} |", desc.fq_name, desc.help).unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_documentation_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        if env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(path, document()).unwrap();
+        }
+        let written = fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == document(),
+            "docs/metrics.md is out of date: run UPDATE_DOCS=1 cargo test --lib documentation"
+        );
+    }
+
+    const HEAD: &str = "# Metrics\n\n\
+        <!-- Generated from src/observe/catalogue.rs: UPDATE_DOCS=1 cargo test --lib documentation -->\n\n\
+        Served as `/metrics` (and `/stats/prometheus`) in the Prometheus text format, on the metrics listener.\n\
+        Label values come from the configuration or from fixed words, so the number of series is bounded: methods outside\n\
+        `GET HEAD POST PUT DELETE OPTIONS PATCH` are counted as `OTHER`, and a route that answers by itself has the\n\
+        cluster `-`. Series of routes, clusters and listeners that a reload removes disappear. A family without series is\n\
+        not shown.\n\n\
+        | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
+    const PROCESS_HEAD: &str = "\n## The process\n\nThe usual figures of a process, on Linux.\n\n| Name | Meaning |\n|---|---|\n";
 }

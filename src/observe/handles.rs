@@ -39,7 +39,11 @@ struct Finished {
 impl RouteHandles {
     /// Handles for `route`; `cluster` is `-` where the route answers by itself.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, route: impl Into<Arc<str>>, cluster: impl Into<Arc<str>>) -> Self {
+    pub fn new(
+        metrics: Arc<Metrics>,
+        route: impl Into<Arc<str>>,
+        cluster: impl Into<Arc<str>>,
+    ) -> Self {
         let shared = RouteShared {
             metrics,
             route: route.into(),
@@ -48,7 +52,9 @@ impl RouteHandles {
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
         };
-        Self { shared: Rc::new(shared) }
+        Self {
+            shared: Rc::new(shared),
+        }
     }
 
     /// Name of the route.
@@ -84,24 +90,44 @@ impl RouteHandles {
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn in_flight(&self) -> GaugeGuard {
-        let resolve = || self.shared.metrics.families.in_flight.with_label_values(&[&*self.shared.route]);
+        let resolve = || {
+            self.shared
+                .metrics
+                .families
+                .in_flight
+                .with_label_values(&[&*self.shared.route])
+        };
         GaugeGuard::new(self.shared.in_flight.get_or_init(resolve).clone())
     }
 
     /// Counts a stream as open until the guard is dropped.
     #[must_use]
     pub fn stream(&self) -> GaugeGuard {
-        let resolve = || self.shared.metrics.families.streams.with_label_values(&[&*self.shared.route]);
+        let resolve = || {
+            self.shared
+                .metrics
+                .families
+                .streams
+                .with_label_values(&[&*self.shared.route])
+        };
         GaugeGuard::new(self.shared.streams.get_or_init(resolve).clone())
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {
-        let (families, route, cluster) = (&self.shared.metrics.families, &*self.shared.route, &*self.shared.cluster);
+        let (families, route, cluster) = (
+            &self.shared.metrics.families,
+            &*self.shared.route,
+            &*self.shared.cluster,
+        );
         let mut digits = itoa::Buffer::new();
         let code = digits.format(status);
         Finished {
-            requests: families.requests.with_label_values(&[route, method, cluster, code, code]),
-            duration: families.duration.with_label_values(&[route, method, cluster]),
+            requests: families
+                .requests
+                .with_label_values(&[route, method, cluster, code, code]),
+            duration: families
+                .duration
+                .with_label_values(&[route, method, cluster]),
         }
     }
 }
@@ -118,7 +144,10 @@ impl ErrorHandles {
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
         let families = &metrics.families;
-        Self { errors: ByWord::new(&families.errors, None), alias: ByWord::new(&families.errors_alias, None) }
+        Self {
+            errors: ByWord::new(&families.errors, None),
+            alias: ByWord::new(&families.errors_alias, None),
+        }
     }
 
     /// Counts one error.
@@ -189,7 +218,9 @@ impl ListenerHandles {
     pub fn new(metrics: &Metrics, listener: &str) -> Self {
         let families = &metrics.families;
         Self {
-            open: families.downstream_connections.with_label_values(&[listener]),
+            open: families
+                .downstream_connections
+                .with_label_values(&[listener]),
             accepted: families.connections.with_label_values(&[listener]),
             handshake_failures: families.handshake_failures.with_label_values(&[listener]),
             refused: ByWord::new(&families.connections_refused, Some(listener)),
@@ -249,7 +280,11 @@ struct ByWord {
 
 impl ByWord {
     fn new(family: &IntCounterVec, first: Option<&str>) -> Self {
-        Self { family: family.clone(), first: first.map(Box::from), known: RefCell::default() }
+        Self {
+            family: family.clone(),
+            first: first.map(Box::from),
+            known: RefCell::default(),
+        }
     }
 
     fn count(&self, word: &'static str) {
@@ -278,5 +313,212 @@ fn method_word(method: &Method) -> (u8, &'static str) {
         Method::OPTIONS => (5, "OPTIONS"),
         Method::PATCH => (6, "PATCH"),
         _ => (7, "OTHER"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::exposition::Exposition;
+
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
+    }
+
+    fn scrape(metrics: &Metrics) -> Exposition {
+        Exposition::parse(&metrics.render().unwrap())
+    }
+
+    fn requests(
+        metrics: &Metrics,
+        route: &str,
+        method: &str,
+        cluster: &str,
+        code: &str,
+    ) -> Option<f64> {
+        let labels = [
+            ("route", route),
+            ("method", method),
+            ("cluster", cluster),
+            ("code", code),
+            ("status_code", code),
+        ];
+        scrape(metrics).value("http_requests_total", &labels)
+    }
+
+    #[test]
+    fn finished_requests_are_counted_by_method_and_status() {
+        let metrics = metrics();
+        let handles = RouteHandles::new(Arc::clone(&metrics), "agents", "v1");
+        let (get, made_up) = (Method::GET, Method::from_bytes(b"BREW").unwrap());
+        let finished = [
+            (&get, 200),
+            (&get, 404),
+            (&get, 200),
+            (&made_up, 200),
+            (&Method::POST, 999),
+            (&get, 499),
+        ];
+        for (method, status) in finished {
+            handles.finished(method, status, Duration::from_millis(50));
+        }
+        for (method, code, expected) in [
+            ("GET", "200", 2.0),
+            ("GET", "404", 1.0),
+            ("OTHER", "200", 1.0),
+            ("POST", "999", 1.0),
+            ("GET", "499", 1.0),
+        ] {
+            assert_eq!(
+                requests(&metrics, "agents", method, "v1", code),
+                Some(expected),
+                "{method} {code}"
+            );
+        }
+        let labels = [("route", "agents"), ("method", "GET"), ("cluster", "v1")];
+        let scrape = scrape(&metrics);
+        assert_eq!(
+            scrape.value("http_request_duration_seconds_count", &labels),
+            Some(4.0),
+            "one series per method"
+        );
+        let of_bucket = |le| [labels.as_slice(), &[("le", le)]].concat();
+        assert_eq!(
+            scrape.value("http_request_duration_seconds_bucket", &of_bucket("0.01")),
+            Some(0.0)
+        );
+        assert_eq!(
+            scrape.value("http_request_duration_seconds_bucket", &of_bucket("0.1")),
+            Some(4.0)
+        );
+    }
+
+    #[test]
+    fn workers_add_to_the_same_series() {
+        let metrics = metrics();
+        for _ in 0..2 {
+            RouteHandles::new(Arc::clone(&metrics), "a", "b").finished(
+                &Method::GET,
+                200,
+                Duration::ZERO,
+            );
+        }
+        assert_eq!(requests(&metrics, "a", "GET", "b", "200"), Some(2.0));
+    }
+
+    #[test]
+    fn names_that_read_alike_when_joined_stay_apart() {
+        let metrics = metrics();
+        for (route, cluster) in [("a", "bc"), ("ab", "c")] {
+            RouteHandles::new(Arc::clone(&metrics), route, cluster).finished(
+                &Method::GET,
+                200,
+                Duration::ZERO,
+            );
+        }
+        assert_eq!(requests(&metrics, "a", "GET", "bc", "200"), Some(1.0));
+        assert_eq!(requests(&metrics, "ab", "GET", "c", "200"), Some(1.0));
+    }
+
+    #[test]
+    fn an_idle_route_has_no_series_and_no_table() {
+        let metrics = metrics();
+        let handles = RouteHandles::new(Arc::clone(&metrics), "idle", "v1");
+        assert_eq!(handles.shared.finished.borrow().capacity(), 0);
+        assert!(
+            size_of::<RouteShared>() <= 128,
+            "{} bytes times routes times workers",
+            size_of::<RouteShared>()
+        );
+        assert!(!metrics.render().unwrap().contains("idle"));
+    }
+
+    #[test]
+    fn every_status_a_hostile_endpoint_can_send_is_found_again() {
+        let metrics = metrics();
+        let handles = RouteHandles::new(Arc::clone(&metrics), "a", "b");
+        for status in (100..1000).rev().chain(100..1000) {
+            handles.finished(&Method::GET, status, Duration::ZERO);
+        }
+        let known = handles.shared.finished.borrow();
+        assert_eq!(known.len(), 900);
+        assert!(known.iter().all(|(_, series)| series.requests.get() == 2));
+    }
+
+    #[test]
+    fn guards_give_back_what_they_took() {
+        let metrics = metrics();
+        let handles = RouteHandles::new(Arc::clone(&metrics), "a", "b");
+        let value = |name| scrape(&metrics).value(name, &[("route", "a")]);
+        let (first, second, stream) = (handles.in_flight(), handles.in_flight(), handles.stream());
+        assert_eq!(value("attache_requests_in_flight"), Some(2.0));
+        assert_eq!(value("attache_streams_open"), Some(1.0));
+        drop((first, stream));
+        assert_eq!(value("attache_requests_in_flight"), Some(1.0));
+        assert_eq!(value("attache_streams_open"), Some(0.0));
+        std::thread::spawn(move || drop(second)).join().unwrap();
+        assert_eq!(
+            value("attache_requests_in_flight"),
+            Some(0.0),
+            "a guard may end on another thread"
+        );
+    }
+
+    #[test]
+    fn errors_are_counted_under_both_names() {
+        let metrics = metrics();
+        let errors = ErrorHandles::new(&metrics);
+        errors.count("no_route");
+        errors.count("timeout");
+        errors.count("no_route");
+        let scrape = scrape(&metrics);
+        for name in ["attache_errors_total", "errors_total"] {
+            assert_eq!(
+                scrape.value(name, &[("reason", "no_route")]),
+                Some(2.0),
+                "{name}"
+            );
+            assert_eq!(
+                scrape.value(name, &[("reason", "timeout")]),
+                Some(1.0),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn clusters_and_listeners_count_their_connections() {
+        let metrics = metrics();
+        let (cluster, listener) = (
+            ClusterHandles::new(&metrics, "v1"),
+            ListenerHandles::new(&metrics, "web"),
+        );
+        let (upstream, downstream) = (cluster.connected(), listener.accepted());
+        cluster.connect_failed("connect_timeout");
+        let open = |scrape: &Exposition| {
+            let upstream = scrape.value("attache_upstream_connections", &[("cluster", "v1")]);
+            (
+                upstream,
+                scrape.value("attache_downstream_connections", &[("listener", "web")]),
+            )
+        };
+        assert_eq!(open(&scrape(&metrics)), (Some(1.0), Some(1.0)));
+        drop((upstream, downstream));
+        let scrape = scrape(&metrics);
+        assert_eq!(open(&scrape), (Some(0.0), Some(0.0)));
+        let connects = |result| {
+            scrape.value(
+                "attache_upstream_connects_total",
+                &[("cluster", "v1"), ("result", result)],
+            )
+        };
+        assert_eq!(
+            (connects("ok"), connects("connect_timeout")),
+            (Some(1.0), Some(1.0))
+        );
+        assert_eq!(
+            scrape.value("attache_connections_total", &[("listener", "web")]),
+            Some(1.0)
+        );
     }
 }

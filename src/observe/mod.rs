@@ -3,6 +3,8 @@
 
 pub mod catalogue;
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod exposition;
 pub mod handles;
 pub mod log;
 pub mod metrics;

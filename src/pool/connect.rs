@@ -25,7 +25,7 @@ pub(super) async fn open(address: SocketAddr, host: &str, transport: &Transport)
         transport.handles.connect_failed(error.reason());
     }
     let (io, http2) = connected?;
-    if http2 { h2::Shared::handshake(io).await.map(Opened::H2) } else { h1::Connection::handshake(io).await.map(Opened::H1) }
+    if http2 { h2::Shared::handshake(io, transport.tls.is_some()).await.map(Opened::H2) } else { h1::Connection::handshake(io).await.map(Opened::H1) }
 }
 
 /// TCP and TLS; also says whether the connection speaks HTTP/2.

@@ -1,7 +1,8 @@
 //! HTTP/2 connections: each is driven by a task of its own and shared by many streams.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use http::{Request, Response};
@@ -26,6 +27,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct State {
     streams: Cell<usize>,
+    capacity: Rc<Cell<usize>>,
+    https: bool,
     idle_since: Cell<Instant>,
     task: AbortHandle,
 }
@@ -39,7 +42,7 @@ impl Drop for State {
 
 impl Shared {
     /// Starts HTTP/2 on `io` and takes the place of a first stream.
-    pub(super) async fn handshake(io: UpstreamIo) -> Result<Lease, Error> {
+    pub(super) async fn handshake(io: UpstreamIo, https: bool) -> Result<Lease, Error> {
         let (sender, driver) = http2::Builder::new(LocalSpawn)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -52,12 +55,10 @@ impl Shared {
             .handshake(TokioIo::new(io))
             .await
             .map_err(Error::UpstreamReset)?;
-        let task = tokio::task::spawn_local(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "upstream HTTP/2 connection ended");
-            }
-        });
-        let state = State { streams: Cell::new(0), idle_since: Cell::new(Instant::now()), task: task.abort_handle() };
+        let capacity = Rc::new(Cell::new(MAX_STREAMS));
+        let task = tokio::task::spawn_local(drive(driver, Rc::clone(&capacity)));
+        let idle_since = Cell::new(Instant::now());
+        let state = State { streams: Cell::new(0), capacity, idle_since, https, task: task.abort_handle() };
         let shared = Self { sender, state: Rc::new(state) };
         Ok(shared.enter())
     }
@@ -74,11 +75,7 @@ impl Shared {
 
     /// A place for one more stream, if there is room.
     pub(super) fn lease(&self) -> Option<Lease> {
-        (self.state.streams.get() < self.capacity()).then(|| self.enter())
-    }
-
-    fn capacity(&self) -> usize {
-        self.sender.current_max_send_streams().clamp(1, MAX_STREAMS)
+        (self.state.streams.get() < self.state.capacity.get()).then(|| self.enter())
     }
 
     fn enter(&self) -> Lease {
@@ -86,6 +83,20 @@ impl Shared {
         Lease { shared: self.clone() }
     }
 }
+
+/// Runs a connection and keeps up with how many streams the endpoint allows on it.
+async fn drive(mut driver: Driver, capacity: Rc<Cell<usize>>) {
+    let end = poll_fn(|cx| {
+        let polled = Pin::new(&mut driver).poll(cx);
+        capacity.set(driver.current_max_send_streams().clamp(1, MAX_STREAMS));
+        polled
+    });
+    if let Err(error) = end.await {
+        tracing::debug!(%error, "upstream HTTP/2 connection ended");
+    }
+}
+
+type Driver = http2::Connection<TokioIo<UpstreamIo>, RequestBody, LocalSpawn>;
 
 /// The place of one stream on a connection; given back when dropped, at the end of the response body.
 #[derive(Debug)]
@@ -100,7 +111,7 @@ impl Lease {
 
     /// Sends `request` and waits for the response head.
     pub(super) async fn send(mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failed> {
-        to_http2(&mut request);
+        to_http2(&mut request, self.shared.state.https);
         match self.shared.sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
             Err(mut refused) => {
@@ -112,11 +123,11 @@ impl Lease {
 }
 
 /// The target and the Host field become pseudo-fields (RFC 9113 section 8.3.1).
-fn to_http2(request: &mut Request<RequestBody>) {
+fn to_http2(request: &mut Request<RequestBody>, https: bool) {
     *request.version_mut() = http::Version::HTTP_2;
     let host = request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
     parts.authority = host.and_then(|host| http::uri::Authority::from_maybe_shared(host).ok());
     if parts.authority.is_none() {
         parts.authority = Some(http::uri::Authority::from_static("localhost"));

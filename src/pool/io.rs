@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::scan::HeadScan;
-use crate::observe::GaugeGuard;
+use crate::observe::handles::GaugeGuard;
 
 /// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes are
 /// looked at, because hyper takes lines that end in a bare LF.

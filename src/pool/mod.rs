@@ -9,7 +9,7 @@ mod io;
 mod scan;
 mod tls;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::body::RequestBody;
 use crate::error::Error;
-use crate::observe::ClusterHandles;
+use crate::observe::handles::ClusterHandles;
 
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
@@ -65,7 +65,6 @@ pub struct Pool {
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
     opening: Rc<tokio::sync::Mutex<()>>,
-    retired: Cell<bool>,
 }
 
 /// A failed exchange and, when provably nothing of it reached the endpoint, the request to try elsewhere.
@@ -88,7 +87,6 @@ impl Pool {
             idle: RefCell::default(),
             shared: RefCell::default(),
             opening: Rc::default(),
-            retired: Cell::new(false),
         }
     }
 
@@ -127,11 +125,10 @@ impl Pool {
         self.shared.borrow_mut().retain(|shared| shared.is_worth_keeping(now, limit));
     }
 
-    /// Stops keeping connections: the endpoint left the configuration. Running exchanges finish.
-    pub fn retire(&self) {
-        self.retired.set(true);
-        self.idle.borrow_mut().clear();
-        self.shared.borrow_mut().clear();
+    /// Whether no connection is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty() && self.shared.borrow().is_empty()
     }
 
     /// Takes the most recently used connection that is still alive.
@@ -155,7 +152,7 @@ impl Pool {
 
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && idle.len() < self.transport.borrow().max_idle {
+        if idle.len() < self.transport.borrow().max_idle {
             idle.push(h1::Idle { conn, since: Instant::now() });
         }
     }
@@ -172,9 +169,7 @@ impl Pool {
             return Ok(connect::Opened::H2(lease));
         }
         let opened = connect::open(self.address, &self.host, &transport).await?;
-        if let connect::Opened::H2(lease) = &opened
-            && !self.retired.get()
-        {
+        if let connect::Opened::H2(lease) = &opened {
             self.shared.borrow_mut().push(lease.shared());
         }
         drop(turn);

@@ -77,8 +77,14 @@ impl Conditions {
     /// Whether all of them hold.
     pub(super) fn hold(&self, facts: &Facts<'_>) -> bool {
         self.method_holds(facts)
-            && self.headers.iter().all(|wanted| header_holds(wanted, facts.headers))
-            && self.query.iter().all(|wanted| query_holds(wanted, facts.query))
+            && self
+                .headers
+                .iter()
+                .all(|wanted| header_holds(wanted, facts.headers))
+            && self
+                .query
+                .iter()
+                .all(|wanted| query_holds(wanted, facts.query))
     }
 
     /// The first that does not hold.
@@ -86,10 +92,17 @@ impl Conditions {
         if !self.method_holds(facts) {
             return Some(Miss::Method);
         }
-        if let Some(wanted) = self.headers.iter().find(|wanted| !header_holds(wanted, facts.headers)) {
+        if let Some(wanted) = self
+            .headers
+            .iter()
+            .find(|wanted| !header_holds(wanted, facts.headers))
+        {
             return Some(Miss::Header(wanted.name.clone()));
         }
-        let wanted = self.query.iter().find(|wanted| !query_holds(wanted, facts.query))?;
+        let wanted = self
+            .query
+            .iter()
+            .find(|wanted| !query_holds(wanted, facts.query))?;
         Some(Miss::Query(wanted.name.clone()))
     }
 
@@ -97,7 +110,11 @@ impl Conditions {
     /// parameters (Gateway API).
     pub(super) fn rank(&self) -> impl Ord + use<> {
         use std::cmp::Reverse;
-        (Reverse(!self.methods.is_empty()), Reverse(self.headers.len()), Reverse(self.query.len()))
+        (
+            Reverse(!self.methods.is_empty()),
+            Reverse(self.headers.len()),
+            Reverse(self.query.len()),
+        )
     }
 
     fn method_holds(&self, facts: &Facts<'_>) -> bool {
@@ -110,7 +127,9 @@ fn header_holds(wanted: &HeaderMatch, headers: &HeaderMap) -> bool {
     let is_match = |value: &HeaderValue| match &wanted.value {
         ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
         ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
-        ValueMatch::Regex(regex) => std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value)),
+        ValueMatch::Regex(regex) => {
+            std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value))
+        }
         ValueMatch::Present => true,
     };
     headers.get_all(&wanted.name).iter().any(is_match)
@@ -118,7 +137,9 @@ fn header_holds(wanted: &HeaderMatch, headers: &HeaderMap) -> bool {
 
 /// The first occurrence of the parameter decides, as in the Gateway API.
 fn query_holds(wanted: &QueryMatch, query: Option<&str>) -> bool {
-    let Some(value) = query.and_then(|query| first_value(query, &wanted.name)) else { return false };
+    let Some(value) = query.and_then(|query| first_value(query, &wanted.name)) else {
+        return false;
+    };
     match &wanted.value {
         ValueMatch::Exact(text) => decoded(value).eq(text.bytes()),
         ValueMatch::Prefix(text) => {
@@ -148,7 +169,9 @@ fn decoded(text: &str) -> impl Iterator<Item = u8> {
             return Some(byte);
         }
         let mut ahead = bytes.clone();
-        let Some(value) = super::path::triplet(ahead.next(), ahead.next()) else { return Some(byte) };
+        let Some(value) = super::path::triplet(ahead.next(), ahead.next()) else {
+            return Some(byte);
+        };
         bytes = ahead;
         Some(value)
     })
@@ -159,7 +182,9 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }
-    String::from_utf8(decoded(text).collect()).ok().map(Cow::Owned)
+    String::from_utf8(decoded(text).collect())
+        .ok()
+        .map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -204,8 +229,15 @@ mod tests {
             (Some("v=a=b"), exact("a=b"), true),
         ];
         for (query, value, expected) in cases {
-            let wanted = QueryMatch { name: "v".to_owned(), value };
-            assert_eq!(query_holds(&wanted, query), expected, "{query:?} against {wanted:?}");
+            let wanted = QueryMatch {
+                name: "v".to_owned(),
+                value,
+            };
+            assert_eq!(
+                query_holds(&wanted, query),
+                expected,
+                "{query:?} against {wanted:?}"
+            );
         }
     }
 
@@ -230,7 +262,10 @@ mod tests {
             ("x-bytes", ValueMatch::Present, true),
         ];
         for (name, value, expected) in cases {
-            let wanted = HeaderMatch { name: HeaderName::from_static(name), value };
+            let wanted = HeaderMatch {
+                name: HeaderName::from_static(name),
+                value,
+            };
             assert_eq!(header_holds(&wanted, &headers), expected, "{wanted:?}");
         }
     }

@@ -61,14 +61,21 @@ fn check_port(port: Option<&str>, whole: &str) -> Result<(), &'static str> {
         return Err("host_list");
     }
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.len() <= 5;
-    if is_port && (port.is_empty() || port.parse::<u16>().is_ok()) { Ok(()) } else { Err("host_port") }
+    if is_port && (port.is_empty() || port.parse::<u16>().is_ok()) {
+        Ok(())
+    } else {
+        Err("host_port")
+    }
 }
 
 /// `[address]` or `[address]:port`; zones and future versions are nothing a client should send.
 fn address(text: &str) -> Result<Cow<'_, str>, &'static str> {
     let end = text.find(']').ok_or("host_address")?;
     let (literal, rest) = text.split_at_checked(end + 1).ok_or("host_address")?;
-    let inner = literal.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).ok_or("host_address")?;
+    let inner = literal
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .ok_or("host_address")?;
     let parsed: Ipv6Addr = inner.parse().map_err(|_not_an_address| "host_address")?;
     match rest.strip_prefix(':') {
         Some(port) => check_port(Some(port), text)?,
@@ -76,7 +83,11 @@ fn address(text: &str) -> Result<Cow<'_, str>, &'static str> {
         None => return Err("host_character"),
     }
     let canonical = format!("[{parsed}]");
-    Ok(if canonical == literal { Cow::Borrowed(literal) } else { Cow::Owned(canonical) })
+    Ok(if canonical == literal {
+        Cow::Borrowed(literal)
+    } else {
+        Cow::Owned(canonical)
+    })
 }
 
 /// RFC 1035 section 2.3.4.
@@ -135,14 +146,24 @@ mod tests {
             ("[::1]:x", Err("host_port")),
         ];
         for (input, expected) in cases {
-            assert_eq!(host_of(input).as_deref(), expected.as_ref().map(|host| *host), "{input:?}");
+            assert_eq!(
+                host_of(input).as_deref(),
+                expected.as_ref().map(|host| *host),
+                "{input:?}"
+            );
         }
     }
 
     #[test]
     fn hosts_have_a_bounded_length() {
         assert_eq!(host_of(&"a".repeat(64)), Err("host_label"));
-        let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        let long = [
+            "a".repeat(63),
+            "b".repeat(63),
+            "c".repeat(63),
+            "d".repeat(61),
+        ]
+        .join(".");
         assert!(host_of(&long).is_ok());
         assert_eq!(host_of(&format!("{long}x")), Err("host_too_long"));
     }

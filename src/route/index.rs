@@ -45,13 +45,27 @@ impl Hosts {
     }
 
     /// The first alternative that holds: by exact host, then by wildcards from the longest, then by those of every host.
-    pub(super) fn find(&self, host: &str, path: &str, holds: impl Fn(usize) -> bool) -> Option<usize> {
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
-        let exact = exact.and_then(|paths| paths.find(path, &holds));
-        exact.or_else(|| self.find_wildcard(host, path, &holds)).or_else(|| self.any.find(path, &holds))
+    pub(super) fn find(
+        &self,
+        host: &str,
+        path: &str,
+        holds: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let exact = self
+            .exact
+            .get(host)
+            .and_then(|paths| paths.find(path, &holds));
+        exact
+            .or_else(|| self.find_wildcard(host, path, &holds))
+            .or_else(|| self.any.find(path, &holds))
     }
 
-    fn find_wildcard(&self, host: &str, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
+    fn find_wildcard(
+        &self,
+        host: &str,
+        path: &str,
+        holds: &impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         if self.wildcards.is_empty() {
             return None;
         }
@@ -64,7 +78,9 @@ impl Hosts {
 
 /// What follows each dot that has something before it, longest first.
 pub(super) fn suffixes(host: &str) -> impl Iterator<Item = &str> {
-    host.match_indices('.').filter(|(at, _)| *at > 0).filter_map(|(at, _)| host.get(at + 1..))
+    host.match_indices('.')
+        .filter(|(at, _)| *at > 0)
+        .filter_map(|(at, _)| host.get(at + 1..))
 }
 
 /// The paths of one host.
@@ -78,7 +94,11 @@ struct Paths {
 impl Paths {
     fn add(&mut self, path: &PathMatch, alternative: usize) {
         match path {
-            PathMatch::Exact(path) => self.exact.entry(path.as_str().into()).or_default().push(alternative),
+            PathMatch::Exact(path) => self
+                .exact
+                .entry(path.as_str().into())
+                .or_default()
+                .push(alternative),
             PathMatch::Prefix(prefix) => self.prefixes.add(prefix, alternative),
             PathMatch::Regex(regex) => self.regexes.each.push((regex.clone(), alternative)),
         }
@@ -89,8 +109,8 @@ impl Paths {
     }
 
     fn find(&self, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(path) };
-        exact
+        self.exact
+            .get(path)
             .and_then(|bucket| first(bucket, holds))
             .or_else(|| self.prefixes.find(path, holds))
             .or_else(|| self.regexes.find(path, holds))
@@ -103,26 +123,29 @@ struct Prefixes {
     buckets: Map<Bucket>,
     /// Bit `n` is set when there is a prefix of `n` segments; the last bit stands for all that are longer.
     lengths: u64,
-    /// Segments of the longest prefix: what follows in a path is not looked at, however long a client makes it.
-    most_segments: usize,
+    /// Bytes of the longest prefix: what follows in a path is not looked at, however long a client makes it.
+    longest: usize,
 }
 
 impl Prefixes {
     fn add(&mut self, prefix: &str, alternative: usize) {
-        let segments = prefix.matches('/').count();
-        self.lengths |= length_bit(segments);
-        self.most_segments = self.most_segments.max(segments);
-        self.buckets.entry(prefix.into()).or_default().push(alternative);
+        self.lengths |= length_bit(segments_of(prefix));
+        self.longest = self.longest.max(prefix.len());
+        self.buckets
+            .entry(prefix.into())
+            .or_default()
+            .push(alternative);
     }
 
     fn find(&self, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
-        if self.buckets.is_empty() {
-            return None;
-        }
-        let (mut prefix, mut segments) = self.longest_of(path)?;
+        let mut prefix = self.longest_of(path)?;
+        let mut segments = segments_of(prefix);
         loop {
             if self.lengths & length_bit(segments) != 0
-                && let Some(found) = self.buckets.get(prefix).and_then(|bucket| first(bucket, holds))
+                && let Some(found) = self
+                    .buckets
+                    .get(prefix)
+                    .and_then(|bucket| first(bucket, holds))
             {
                 return Some(found);
             }
@@ -131,24 +154,23 @@ impl Prefixes {
         }
     }
 
-    /// The longest start of `path` that could be a prefix, and its number of segments. None for what is no path (`*`).
-    fn longest_of<'p>(&self, path: &'p str) -> Option<(&'p str, usize)> {
-        let mut slashes = memchr::memchr_iter(b'/', path.as_bytes());
-        if slashes.next() != Some(0) {
+    /// The longest start of `path` that could be a prefix. None for what is no path (`*`).
+    fn longest_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        if !path.starts_with('/') {
             return None;
         }
-        if self.most_segments == 0 {
-            return Some(("", 0));
+        if path.len() <= self.longest {
+            return Some(path);
         }
-        let mut segments = 1;
-        for at in slashes {
-            if segments == self.most_segments {
-                return Some((path.get(..at)?, segments));
-            }
-            segments += 1;
-        }
-        Some((path, segments))
+        // One byte more than the longest prefix, because that may be the slash that ends it.
+        path.get(..=self.longest)?
+            .rsplit_once('/')
+            .map(|(prefix, _)| prefix)
     }
+}
+
+fn segments_of(prefix: &str) -> usize {
+    memchr::memchr_iter(b'/', prefix.as_bytes()).count()
 }
 
 fn length_bit(segments: usize) -> u64 {
@@ -167,26 +189,38 @@ impl Regexes {
     fn seal(&mut self) {
         if self.each.len() >= SET_FROM {
             let patterns = self.each.iter().map(|(regex, _)| regex.as_str());
-            self.set = RegexSetBuilder::new(patterns).size_limit(SET_BYTES).build().ok();
+            self.set = RegexSetBuilder::new(patterns)
+                .size_limit(SET_BYTES)
+                .build()
+                .ok();
         }
     }
 
     fn find(&self, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
         let Some(set) = &self.set else {
             let mut candidates = self.each.iter();
-            return candidates.find_map(|(regex, found)| (regex.is_match(path) && holds(*found)).then_some(*found));
+            return candidates.find_map(|(regex, found)| {
+                (regex.is_match(path) && holds(*found)).then_some(*found)
+            });
         };
         // Most paths match none, and that is answered without allocating.
         if !set.is_match(path) {
             return None;
         }
         let matches = set.matches(path);
-        matches.iter().filter_map(|at| self.each.get(at)).map(|(_, found)| *found).find(|found| holds(*found))
+        matches
+            .iter()
+            .filter_map(|at| self.each.get(at))
+            .map(|(_, found)| *found)
+            .find(|found| holds(*found))
     }
 }
 
 fn first(bucket: &Bucket, holds: &impl Fn(usize) -> bool) -> Option<usize> {
-    bucket.iter().copied().find(|alternative| holds(*alternative))
+    bucket
+        .iter()
+        .copied()
+        .find(|alternative| holds(*alternative))
 }
 
 /// Fewer regular expressions than this are tried one by one.

@@ -11,7 +11,7 @@ mod rewrite;
 mod table;
 
 #[cfg(test)]
-mod model_test;
+mod tests;
 
 pub use condition::{Facts, Miss};
 pub use host::host_of;

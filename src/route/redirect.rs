@@ -8,7 +8,10 @@ use crate::config::model::{PathMatch, Redirect};
 /// port means that scheme's own port (Gateway API). Always with scheme and host, so that a path of `//elsewhere` cannot
 /// lead to another host. None when no safe location can be made: no valid host, or a path or query that cannot be sent.
 #[must_use]
-#[allow(clippy::too_many_arguments, reason = "they are the parts of a URL, in their order")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "they are the parts of a URL, in their order"
+)]
 pub fn location(
     redirect: &Redirect,
     matched: &PathMatch,
@@ -39,7 +42,10 @@ pub fn location(
         location.push('?');
         location.push_str(query);
     }
-    location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#').then_some(location)
+    location
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        .then_some(location)
 }
 
 fn well_known(scheme: &str) -> Option<u16> {
@@ -57,7 +63,14 @@ mod tests {
     use super::*;
 
     fn unchanged() -> Redirect {
-        Redirect { status: None, scheme: None, host: None, port: None, path: None, prefix: None }
+        Redirect {
+            status: None,
+            scheme: None,
+            host: None,
+            port: None,
+            path: None,
+            prefix: None,
+        }
     }
 
     #[test]
@@ -66,19 +79,68 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let cases = [
             (unchanged(), "http://a.example:8080/old/x?q=1"),
-            (Redirect { scheme: text("https"), ..unchanged() }, "https://a.example/old/x?q=1"),
-            (Redirect { port: NonZeroU16::new(80), ..unchanged() }, "http://a.example/old/x?q=1"),
-            (Redirect { host: text("b.example"), ..unchanged() }, "http://b.example:8080/old/x?q=1"),
-            (Redirect { path: text("/new"), ..unchanged() }, "http://a.example:8080/new?q=1"),
-            (Redirect { prefix: text("/new"), ..unchanged() }, "http://a.example:8080/new/x?q=1"),
-            (Redirect { prefix: text("/"), ..unchanged() }, "http://a.example:8080/x?q=1"),
             (
-                Redirect { scheme: text("https"), port: NonZeroU16::new(8443), host: text("[::1]"), ..unchanged() },
+                Redirect {
+                    scheme: text("https"),
+                    ..unchanged()
+                },
+                "https://a.example/old/x?q=1",
+            ),
+            (
+                Redirect {
+                    port: NonZeroU16::new(80),
+                    ..unchanged()
+                },
+                "http://a.example/old/x?q=1",
+            ),
+            (
+                Redirect {
+                    host: text("b.example"),
+                    ..unchanged()
+                },
+                "http://b.example:8080/old/x?q=1",
+            ),
+            (
+                Redirect {
+                    path: text("/new"),
+                    ..unchanged()
+                },
+                "http://a.example:8080/new?q=1",
+            ),
+            (
+                Redirect {
+                    prefix: text("/new"),
+                    ..unchanged()
+                },
+                "http://a.example:8080/new/x?q=1",
+            ),
+            (
+                Redirect {
+                    prefix: text("/"),
+                    ..unchanged()
+                },
+                "http://a.example:8080/x?q=1",
+            ),
+            (
+                Redirect {
+                    scheme: text("https"),
+                    port: NonZeroU16::new(8443),
+                    host: text("[::1]"),
+                    ..unchanged()
+                },
                 "https://[::1]:8443/old/x?q=1",
             ),
         ];
         for (redirect, expected) in cases {
-            let actual = location(&redirect, &matched, "http", "a.example", Some(8080), "/old/x", Some("q=1"));
+            let actual = location(
+                &redirect,
+                &matched,
+                "http",
+                "a.example",
+                Some(8080),
+                "/old/x",
+                Some("q=1"),
+            );
             assert_eq!(actual.as_deref(), Some(expected), "{redirect:?}");
         }
     }
@@ -87,7 +149,12 @@ mod tests {
     fn nothing_unsafe_is_sent() {
         let matched = PathMatch::Prefix(String::new());
         let cases = [
-            ("a.example", "//evil.example/x", None, Some("http://a.example//evil.example/x")),
+            (
+                "a.example",
+                "//evil.example/x",
+                None,
+                Some("http://a.example//evil.example/x"),
+            ),
             ("a.example", "/x", Some("a\r\nset-cookie: b"), None),
             ("a.example", "/x", Some("a b"), None),
             ("a.example", "/x", Some("a#b"), None),

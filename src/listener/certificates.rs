@@ -1,0 +1,184 @@
+//! Certificates of a listener: reading them, and choosing one by the name a client asks for. An exact name wins over a wildcard, a
+//! longer wildcard over a shorter one.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::config::model::{Certificate, HostPattern, UnknownSni};
+use crate::listener::tls::TlsError;
+
+/// A certificate chain with its key, and the names it serves.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    key: Arc<CertifiedKey>,
+    names: Vec<Name>,
+    /// End of validity of the leaf, in seconds since 1970.
+    pub(crate) not_after: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    pattern: HostPattern,
+    /// A wildcard in a certificate stands for one label, one in the configuration for any number.
+    one_label: bool,
+}
+
+/// Which certificate serves which name.
+#[derive(Debug)]
+pub(crate) struct Table {
+    exact: HashMap<String, Arc<Pair>>,
+    wildcard: HashMap<String, (Arc<Pair>, bool)>,
+    default: Arc<Pair>,
+    unknown: UnknownSni,
+}
+
+/// Chooses a certificate in a handshake.
+#[derive(Debug)]
+pub(crate) struct Resolver(pub(crate) ArcSwap<Table>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.load().find(hello.server_name()).map(|pair| Arc::clone(&pair.key))
+    }
+}
+
+impl Table {
+    /// `pairs` in the order of the configuration: the first is the default, and the first to name a host serves it.
+    pub(crate) fn new(pairs: &[Arc<Pair>], unknown: UnknownSni) -> Option<Self> {
+        let default = Arc::clone(pairs.first()?);
+        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default, unknown };
+        for pair in pairs {
+            for name in &pair.names {
+                match &name.pattern {
+                    HostPattern::Exact(host) => {
+                        table.exact.entry(host.clone()).or_insert_with(|| Arc::clone(pair));
+                    }
+                    HostPattern::Wildcard(parent) => {
+                        table.wildcard.entry(parent.clone()).or_insert_with(|| (Arc::clone(pair), name.one_label));
+                    }
+                }
+            }
+        }
+        Some(table)
+    }
+
+    /// The certificate for a name; `None` when the handshake is to be refused.
+    pub(crate) fn find(&self, server_name: Option<&str>) -> Option<&Arc<Pair>> {
+        let Some(name) = server_name else {
+            return Some(&self.default);
+        };
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        if let Some(pair) = self.exact.get(&name) {
+            return Some(pair);
+        }
+        let parents = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..)).enumerate();
+        for (labels, parent) in parents {
+            if let Some((pair, one_label)) = self.wildcard.get(parent)
+                && (labels == 0 || !one_label)
+            {
+                return Some(pair);
+            }
+        }
+        match self.unknown {
+            UnknownSni::Default => Some(&self.default),
+            UnknownSni::Reject => None,
+        }
+    }
+}
+
+impl Pair {
+    /// Whether one of its names is `host`, which is lower case and without port or trailing dot.
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        self.names.iter().any(|name| match &name.pattern {
+            HostPattern::Exact(exact) => exact == host,
+            HostPattern::Wildcard(parent) => host
+                .strip_suffix(parent.as_str())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty() && (!name.one_label || !labels.contains('.'))),
+        })
+    }
+
+    /// Builds a pair from the content of its files.
+    pub(crate) fn parse(spec: &Certificate, files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let pem = |source| TlsError::Pem { path: spec.cert_file.clone(), source };
+        let chain = CertificateDer::pem_slice_iter(&files.chain).collect::<Result<Vec<_>, _>>().map_err(pem)?;
+        let leaf = chain.first().ok_or_else(|| TlsError::Empty { path: spec.cert_file.clone() })?.clone();
+        let key = PrivateKeyDer::from_pem_slice(&files.key)
+            .map_err(|source| TlsError::Pem { path: spec.key_file.clone(), source })?;
+        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
+            cert: spec.cert_file.clone(),
+            key: spec.key_file.clone(),
+            source,
+        })?;
+        let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_detail| TlsError::Leaf { path: spec.cert_file.clone() })?;
+        let names = if spec.hosts.is_empty() {
+            subject_names(&parsed)
+        } else {
+            spec.hosts.iter().map(|pattern| Name { pattern: pattern.clone(), one_label: false }).collect()
+        };
+        Ok(Self { key: Arc::new(key), names, not_after: parsed.validity().not_after.timestamp() })
+    }
+}
+
+/// Content of a certificate's files.
+pub(crate) struct Files {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Files {
+    pub(crate) fn read(spec: &Certificate) -> Result<Self, TlsError> {
+        Ok(Self { chain: read(&spec.cert_file)?, key: read(&spec.key_file)? })
+    }
+
+    /// Tells one content from another; that it is not cryptographic does not matter, who can write the files needs no collision.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        hasher.update(&self.chain);
+        hasher.update(&[0]);
+        hasher.update(&self.key);
+        hasher.digest()
+    }
+}
+
+/// Reads a file whole.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+/// The DNS names and addresses of the SAN extension; the common name has not counted for years (RFC 6125).
+fn subject_names(leaf: &X509Certificate<'_>) -> Vec<Name> {
+    let Ok(Some(extension)) = leaf.subject_alternative_name() else {
+        return Vec::new();
+    };
+    extension.value.general_names.iter().filter_map(subject_name).collect()
+}
+
+fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
+    let pattern = match name {
+        GeneralName::DNSName(name) => {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            match name.strip_prefix("*.") {
+                Some(parent) => HostPattern::Wildcard(parent.to_owned()),
+                None => HostPattern::Exact(name),
+            }
+        }
+        GeneralName::IPAddress(bytes) => HostPattern::Exact(match <[u8; 4]>::try_from(*bytes) {
+            Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
+            Err(_) => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
+        }),
+        _ => return None,
+    };
+    Some(Name { pattern, one_label: true })
+}

@@ -1,0 +1,146 @@
+//! What the IO of a connection tells its worker: where in a message it is, how far it has come, and what the scanner found.
+//! Plain stores and loads: there is one writer, and in practice one core.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use crate::context::Verdict;
+use crate::listener::scan::{Phase, Scanner};
+
+/// Progress of one connection.
+#[derive(Debug, Default)]
+pub struct Link {
+    stage: AtomicU8,
+    heads: AtomicU64,
+    read: AtomicU64,
+    written: AtomicU64,
+    read_waits: AtomicBool,
+    write_waits: AtomicBool,
+    tunnel: AtomicBool,
+    verdict: OnceLock<Verdict>,
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Before the first byte of a request.
+    #[default]
+    Start,
+    /// Inside a request head, or the opening of HTTP/2.
+    Head,
+    /// Inside a request body.
+    Body,
+    /// Nothing more is read.
+    Stopped,
+    /// HTTP/2, after its opening.
+    Streams,
+    /// Answered and closed for writing, the client still sends.
+    Linger,
+}
+
+impl Link {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Where the connection is.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self.stage.load(Relaxed) {
+            1 => Stage::Head,
+            2 => Stage::Body,
+            3 => Stage::Stopped,
+            4 => Stage::Streams,
+            5 => Stage::Linger,
+            _ => Stage::Start,
+        }
+    }
+
+    pub(crate) fn enter(&self, stage: Stage) {
+        let number = match stage {
+            Stage::Start => 0,
+            Stage::Head => 1,
+            Stage::Body => 2,
+            Stage::Stopped => 3,
+            Stage::Streams => 4,
+            Stage::Linger => 5,
+        };
+        self.stage.store(number, Relaxed);
+    }
+
+    pub(crate) fn note(&self, scanner: &Scanner) {
+        self.heads.store(scanner.requests(), Relaxed);
+        self.enter(match scanner.phase() {
+            Phase::Start => Stage::Start,
+            Phase::Head => Stage::Head,
+            Phase::Body => Stage::Body,
+            Phase::Stopped => Stage::Stopped,
+        });
+        if let Some(verdict) = scanner.verdict() {
+            self.verdict.get_or_init(|| verdict);
+        }
+    }
+
+    pub(crate) fn read(&self, waits: bool, count: usize) {
+        self.read_waits.store(waits, Relaxed);
+        add(&self.read, count);
+    }
+
+    pub(crate) fn wrote(&self, waits: bool, count: usize) {
+        self.write_waits.store(waits, Relaxed);
+        add(&self.written, count);
+    }
+
+    /// Refusal of a request, once there is one.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict.get().copied()
+    }
+
+    /// HTTP/1 heads read.
+    #[must_use]
+    pub fn heads(&self) -> u64 {
+        self.heads.load(Relaxed)
+    }
+
+    /// Bytes read from the socket.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Bytes written to the socket.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Whether somebody waits for the client to send.
+    #[must_use]
+    pub fn read_waits(&self) -> bool {
+        self.read_waits.load(Relaxed)
+    }
+
+    /// Whether the client's window is full and there is more to write.
+    #[must_use]
+    pub fn write_waits(&self) -> bool {
+        self.write_waits.load(Relaxed)
+    }
+
+    /// The answer was 101: what follows is not HTTP.
+    pub(crate) fn become_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
+    }
+
+    /// Whether the connection is a tunnel.
+    #[must_use]
+    pub fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Relaxed)
+    }
+}
+
+/// Not `fetch_add`: with one writer a load and a store do, without locking the cache line.
+fn add(counter: &AtomicU64, count: usize) {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
+}

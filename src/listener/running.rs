@@ -1,0 +1,147 @@
+//! The handle by which the gateway stops one listener on one worker, and the count of its connections there.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::config::model::Limits;
+use crate::listener::leash::{Leash, Order};
+use crate::listener::link::Link;
+use crate::listener::watchdog::{Registered, Watchdog};
+
+/// One listener running on one worker. Dropping it aborts it and its connections.
+#[derive(Debug)]
+pub struct Running {
+    group: Rc<Group>,
+    task: AbortHandle,
+}
+
+/// The connections of one listener on one worker.
+#[derive(Debug)]
+pub struct Group {
+    watchdog: Rc<Watchdog>,
+    number: u64,
+    /// Connections, and one for the accept loop.
+    members: Cell<usize>,
+    connections: Cell<usize>,
+    draining: Cell<bool>,
+    changed: Notify,
+}
+
+/// A connection's membership of its group; ends with its drop.
+#[derive(Debug)]
+pub struct Member {
+    registered: Registered,
+    group: Rc<Group>,
+}
+
+/// The accept loop's membership.
+#[derive(Debug)]
+pub struct Accepting(Rc<Group>);
+
+impl Running {
+    pub(crate) fn new(group: Rc<Group>, task: AbortHandle) -> Self {
+        Self { group, task }
+    }
+
+    /// Stops accepting, after what the kernel has already queued, and asks every connection to end after its present requests.
+    pub fn drain(&self) {
+        self.group.draining.set(true);
+        self.group.changed.notify_waiters();
+        self.group.watchdog.order(self.group.number, Order::Drain);
+    }
+
+    /// Cuts every connection that is left and says how many those were.
+    #[must_use]
+    pub fn abort(&self) -> usize {
+        self.task.abort();
+        self.group.draining.set(true);
+        self.group.watchdog.order(self.group.number, Order::Abort)
+    }
+
+    /// Connections of this listener on this worker. Tunnels are counted by [`Shared::open`](super::Shared::open) only.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.group.connections.get()
+    }
+
+    /// Ends when the accept loop has ended and no connection is left.
+    pub async fn finished(&self) {
+        while self.group.members.get() > 0 {
+            self.group.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.group.watchdog.order(self.group.number, Order::Abort);
+    }
+}
+
+impl Group {
+    pub(crate) fn new(watchdog: Rc<Watchdog>) -> Rc<Self> {
+        let number = watchdog.group_number();
+        Rc::new(Self {
+            watchdog,
+            number,
+            members: Cell::new(0),
+            connections: Cell::new(0),
+            draining: Cell::new(false),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(crate) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
+    }
+
+    pub(crate) fn accepting(self: &Rc<Self>) -> Accepting {
+        self.members.set(self.members.get() + 1);
+        Accepting(Rc::clone(self))
+    }
+
+    pub(crate) fn join(self: &Rc<Self>, limits: &Limits) -> Member {
+        self.members.set(self.members.get() + 1);
+        self.connections.set(self.connections.get() + 1);
+        let registered = self.watchdog.register(Link::new(), self.number, limits);
+        if self.draining.get() {
+            registered.leash().order(Order::Drain);
+        }
+        Member { registered, group: Rc::clone(self) }
+    }
+
+    /// Ends when the group is to drain.
+    pub(crate) async fn drained(&self) {
+        while !self.draining.get() {
+            self.changed.notified().await;
+        }
+    }
+
+    fn leave(&self) {
+        self.members.set(self.members.get().saturating_sub(1));
+        self.changed.notify_waiters();
+    }
+}
+
+impl Member {
+    pub(crate) fn leash(&self) -> &Rc<Leash> {
+        self.registered.leash()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.group.connections.set(self.group.connections.get().saturating_sub(1));
+        self.group.leave();
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

@@ -1,1 +1,0 @@
-//! Matching held against a plain model of it.

@@ -1,14 +1,18 @@
 //! `attache run`: starts the gateway, then listens to signals until it ends. SIGTERM and SIGINT drain, a second one ends at
 //! once; SIGHUP reads the configuration again; SIGUSR1 opens the access log's file again.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::configuration::Source;
-use super::seam::{Environment, Gateway, load};
+use super::seam::{Environment, load};
 use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, terminal};
+use crate::gateway::Gateway;
 use crate::observe::tracing_setup;
 
 /// Arguments of `attache run`.
@@ -31,7 +35,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     runtime()?.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let gateway = Gateway::start(config.clone()).map_err(|error| cannot_start(&error))?;
+        let gateway = Gateway::start(config.clone())
+            .await
+            .map_err(|error| cannot_start(&error))?;
         let bound = Bound {
             listeners: gateway.addresses(),
             metrics: gateway.metrics_address(),
@@ -43,51 +49,57 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 
 /// What to do about a gateway that does not start.
 pub(super) fn cannot_start(error: &dyn std::error::Error) -> Failure {
-    let mut what = format!("the gateway does not start: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        what.push_str(": ");
-        what.push_str(&cause.to_string());
-        source = cause.source();
-    }
     Failure::new(
-        what,
+        format_args!("the gateway does not start: {}", causes(error)),
         "free the address or the file named above, or change it in the configuration",
     )
 }
 
-async fn serve(gateway: Gateway, mut signals: Signals, source: &Source) -> Ending {
+/// An error and what caused it, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+async fn serve(mut gateway: Gateway, mut signals: Signals, source: &Source) -> Ending {
     loop {
         match signals.next().await {
-            Event::Reload => reload(&gateway, source),
-            Event::Reopen => gateway.reopen_logs(),
+            Event::Reload => reload(&mut gateway, source).await,
+            Event::Reopen => gateway.reopen_log(),
             Event::Stop => break,
         }
     }
     info!("stopping: no new connections, running work may finish; a second signal ends at once");
-    tokio::select! {
-        drained = gateway.shutdown() => {
-            if drained.cut == 0 {
-                info!("stopped, nothing was cut off");
-                Ending::Done
-            } else {
-                warn!(cut = drained.cut, "stopped, work was cut off");
-                Ending::WorkCut
-            }
-        }
+    let hurry = CancellationToken::new();
+    let drain = gateway.shutdown(hurry.clone());
+    tokio::pin!(drain);
+    let drained = tokio::select! {
+        drained = &mut drain => drained,
         () = signals.stop() => {
-            warn!("stopped at once by a second signal");
-            Ending::WorkCut
+            warn!("a second signal: stopping at once");
+            hurry.cancel();
+            tokio::time::timeout(AT_ONCE, drain).await.ok();
+            return Ending::WorkCut;
         }
+    };
+    if drained.cut == 0 {
+        info!("stopped, nothing was cut off");
+        Ending::Done
+    } else {
+        warn!(cut = drained.cut, "stopped, work was cut off");
+        Ending::WorkCut
     }
 }
 
 /// Reads the configuration again. A failure changes nothing.
-fn reload(gateway: &Gateway, source: &Source) {
+async fn reload(gateway: &mut Gateway, source: &Source) {
     match load(&source.config, &Environment::process()) {
         Ok(loaded) => {
             let hash = loaded.config.hash.clone();
-            match gateway.reload(loaded.config) {
+            match gateway.reload(loaded.config).await {
                 Ok(()) => info!(config = hash, "configuration reloaded"),
                 Err(error) => {
                     error!(%error, "not reloaded, the running configuration was not changed")
@@ -145,6 +157,9 @@ impl Signals {
         while !matches!(self.next().await, Event::Stop) {}
     }
 }
+
+/// Time for the last lines of the access log after a second signal.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 const HELP: &str = "\
 Examples:

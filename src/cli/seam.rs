@@ -1,7 +1,5 @@
 //! Stand-ins for rooms that are not there yet.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::model::Config;
@@ -53,36 +51,4 @@ pub(super) fn show(_path: &Path, _env: &Environment, _defaults: bool) -> Result<
 
 pub(super) fn schema() -> String {
     "{}".to_owned()
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the gateway is not there yet")]
-pub(super) struct StartError;
-
-#[derive(Debug)]
-pub(super) struct Drained {
-    pub(super) cut: usize,
-}
-
-#[derive(Debug)]
-pub(super) struct Gateway;
-
-impl Gateway {
-    pub(super) fn start(_config: Config) -> Result<Self, StartError> {
-        Err(StartError)
-    }
-    pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        BTreeMap::new()
-    }
-    pub(super) fn metrics_address(&self) -> Option<SocketAddr> {
-        None
-    }
-    pub(super) fn reload(&self, _config: Config) -> Result<(), StartError> {
-        Err(StartError)
-    }
-    pub(super) fn reopen_logs(&self) {}
-    pub(super) async fn shutdown(self) -> Drained {
-        tokio::task::yield_now().await;
-        Drained { cut: 0 }
-    }
 }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::seam::{Environment, Gateway, load};
+use super::seam::{Environment, load};
 use super::{Ending, Failure, run, runtime, terminal};
 use crate::demo::{self, Agent, Personality};
+use crate::gateway::Gateway;
 use setup::{Ports, Setup};
 use traffic::Traffic;
 
@@ -59,8 +61,14 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
     let base = arguments
         .address
         .unwrap_or(SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
-    let public = arguments.public_url.as_deref().map(|url| url.trim_end_matches('/'));
-    let agents = start_agents(base, |personality| Some(format!("{}/{}/", public?, personality.name()))).await?;
+    let public = arguments
+        .public_url
+        .as_deref()
+        .map(|url| url.trim_end_matches('/'));
+    let agents = start_agents(base, |personality| {
+        Some(format!("{}/{}/", public?, personality.name()))
+    })
+    .await?;
     terminal::print("Four A2A agents (1.0 and 0.3), for a gateway of your own:\n");
     for agent in &agents {
         let personality = agent.personality();
@@ -94,7 +102,9 @@ async fn whole(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
     let setup = Setup::create(ports, &agents)?;
     let loaded = load(&setup.config, &Environment::process())
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
-    let gateway = Gateway::start(loaded.config).map_err(|error| run::cannot_start(&error))?;
+    let gateway = Gateway::start(loaded.config)
+        .await
+        .map_err(|error| run::cannot_start(&error))?;
     terminal::print(setup.welcome(gateway.metrics_address()));
 
     if arguments.quiet {
@@ -108,7 +118,7 @@ async fn whole(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
         terminal::note(format_args!("\n{}", traffic.so_far()));
     }
     // Long streams of a demo are not worth waiting for: its configuration drains for a second.
-    tokio::time::timeout(PATIENCE, gateway.shutdown())
+    tokio::time::timeout(PATIENCE, gateway.shutdown(CancellationToken::new()))
         .await
         .ok();
     drop(agents);

@@ -24,6 +24,8 @@ pub struct Connection {
     pub requests: Cell<u64>,
     /// Exchanges under way, from the request head to the end of the answer's body. A connection with any is never idle.
     pub active: Cell<u32>,
+    /// Of those, streams: event streams, gRPC streams.
+    pub streams: Cell<u32>,
 }
 
 impl Connection {

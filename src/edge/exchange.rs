@@ -45,7 +45,7 @@ pub(super) struct Exchange {
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
     pub(super) sent: u64,
-    pub(super) stream: Option<GaugeGuard>,
+    stream: Option<GaugeGuard>,
     outcome: Outcome,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
@@ -101,6 +101,14 @@ impl Exchange {
         self._requests = Some(handles.in_flight());
         self.handles = Some(handles.clone());
         self.logged = logged;
+    }
+
+    /// It is a stream: it may last.
+    pub(super) fn streams(&mut self) {
+        self.stream = self.handles.as_ref().map(RouteHandles::stream);
+        if self.stream.is_some() {
+            self.connection.streams.set(self.connection.streams.get() + 1);
+        }
     }
 
     /// The response head is known.
@@ -182,6 +190,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.finish();
+        if self.stream.is_some() {
+            self.connection.streams.set(self.connection.streams.get() - 1);
+        }
         self.worker.leave();
     }
 }

@@ -19,7 +19,6 @@ use crate::body::RequestBody;
 use crate::cluster::hash_key;
 use crate::config::model::{ClientIp, ClusterId, LoadBalancer, Route, RouteId, UpstreamHost};
 use crate::error::Error;
-use crate::observe::handles::RouteHandles;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
 use crate::pool;
@@ -157,7 +156,7 @@ fn receive(
         return Ok(Answer::Switched(Box::new(Switched { response, client, idle: route.streaming.idle_timeout })));
     }
     if stream {
-        exchange.stream = exchange.handles.as_ref().map(RouteHandles::stream);
+        exchange.streams();
     }
     let end = if stream { route.streaming.max_duration.map(|limit| exchange.started + limit) } else { deadline };
     Ok(Answer::Streamed(response, BodyLimits { idle: route.streaming.idle_timeout, end, stream }))

@@ -146,7 +146,7 @@ fn https_redirect(
 ) -> Result<Response<ResponseBody>, Error> {
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let location = redirect::https_location(to, &target.host, path).ok_or(Error::Misdirected)?;
-    redirect_to(redirect::status(to, &head.method), &location)
+    redirect_to(redirect::https_status(to, &head.method), &location)
 }
 
 fn route_redirect(

@@ -17,12 +17,11 @@ use super::exchange::Exchange;
 use super::forward::Switched;
 use crate::body::Body;
 use crate::error::Error;
-use crate::observe::handles::RouteHandles;
 
 /// Answers 101 and passes bytes on in a task of its own, which the worker owns.
 pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response<ResponseBody> {
     let (head, body) = switched.response.into_parts();
-    exchange.stream = exchange.handles.as_ref().map(RouteHandles::stream);
+    exchange.streams();
     let worker = Rc::clone(&exchange.worker);
     let (client, idle) = (switched.client, switched.idle);
     let task = tokio::task::spawn_local(async move {

@@ -96,11 +96,13 @@ impl Worker {
         self.active.get()
     }
 
-    /// From now on exchanges that end early were cut by us. Tunnels are cut at once; connections are the listeners' to cut.
-    pub fn cut(&self) {
+    /// From now on exchanges that end early were cut by us; connections are the listeners' to cut, tunnels are cut here.
+    pub fn cut(&self, tunnels: bool) {
         self.cutting.set(true);
-        for tunnel in self.tunnels.borrow_mut().drain(..) {
-            tunnel.abort();
+        if tunnels {
+            for tunnel in self.tunnels.borrow_mut().drain(..) {
+                tunnel.abort();
+            }
         }
     }
 

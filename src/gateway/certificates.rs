@@ -46,7 +46,7 @@ fn publish(listeners: &[(String, Arc<Shared>)], metrics: &Metrics) {
         metrics.forget_certificates(name);
         let Some(tls) = shared.settings().tls.clone() else { continue };
         for (subject, not_after) in tls.expiries() {
-            metrics.certificate(name, &subject, not_after);
+            metrics.certificate(name, &subject.display().to_string(), not_after);
         }
     }
 }

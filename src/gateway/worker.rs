@@ -1,5 +1,6 @@
 //! The worker threads and how they are told what to do.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::net;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::listeners::report;
+use crate::context::Connection;
 use crate::edge::{self, Worker};
 use crate::listener::{self, Running, Shared, Watchdog};
 use crate::observe::handles::ListenerHandles;
@@ -157,7 +159,7 @@ fn run(
         let worker = Worker::new(hub, Arc::clone(&metrics), log, fastrand::u64(..));
         let mut state = State { worker, metrics, watchdog: Watchdog::start(), running: HashMap::new(), closing: Vec::new(), drained: None };
         state.serve(inbox).await;
-        state.worker.cut();
+        state.worker.cut(true);
         drop(state.running);
         state.worker.tick(false);
     });
@@ -195,7 +197,7 @@ impl State {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Open { name, socket, shared, done } => drop(done.send(self.open(&name, socket, shared))),
+            Order::Open { name, socket, shared, done } => { done.send(self.open(&name, socket, shared)).ok(); }
             Order::Close(name) => {
                 if let Some(running) = self.running.remove(&name) {
                     running.drain();
@@ -209,7 +211,7 @@ impl State {
                 self.drained = Some(done);
                 self.tick(false);
             }
-            Order::Cut(what, done) => drop(done.send(self.cut(what))),
+            Order::Cut(what, done) => { done.send(self.cut(what)).ok(); }
         }
     }
 
@@ -230,22 +232,37 @@ impl State {
         self.closing.retain(|running| running.open() > 0);
         let idle = self.worker.active() == 0 && self.running.values().all(|running| running.open() == 0);
         if idle && self.closing.is_empty() && let Some(done) = self.drained.take() {
-            drop(done.send(()));
+            // Nobody waits any more when this fails.
+            done.send(()).ok();
         }
     }
 
+    /// Cuts connections, and says how many exchanges are on them.
     fn cut(&mut self, what: Cut) -> usize {
         let before = self.worker.active();
-        if what == Cut::Everything {
-            self.worker.cut();
+        self.worker.cut(what == Cut::Everything);
+        match what {
+            Cut::Everything => {
+                for running in self.running.values().chain(&self.closing) {
+                    let _connections = running.abort();
+                }
+                before
+            }
+            Cut::Ordinary => self.cut_those(|connection| connection.streams.get() == 0),
+            Cut::Streams => self.cut_those(|connection| connection.active.get() == connection.streams.get()),
         }
+    }
+
+    fn cut_those(&self, which: impl Fn(&Connection) -> bool) -> usize {
+        let cut = Cell::new(0);
         for running in self.running.values().chain(&self.closing) {
-            let _ended = match what {
-                Cut::Everything => running.abort(),
-                Cut::Ordinary | Cut::Streams => 0,
-            };
+            running.abort_those(|connection| {
+                let chosen = which(connection);
+                cut.set(cut.get() + if chosen { connection.active.get() as usize } else { 0 });
+                chosen
+            });
         }
-        before
+        cut.get()
     }
 }
 

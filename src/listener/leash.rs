@@ -77,6 +77,11 @@ impl Leash {
         self.connection.get_or_init(|| connection);
     }
 
+    /// The connection, once it carries HTTP.
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        self.connection.get().map(|connection| &**connection)
+    }
+
     /// Exchanges under way; `None` before the connection carries HTTP.
     pub(crate) fn active(&self) -> Option<u32> {
         self.connection.get().map(|connection| connection.active.get().saturating_add(self.answering.get()))

@@ -103,6 +103,7 @@ fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connectio
         verdict: Cell::new(None),
         requests: Cell::new(0),
         active: Cell::new(0),
+        streams: Cell::new(0),
     })
 }
 

@@ -1,7 +1,15 @@
 //! The command line from outside: what it prints, how it exits, and what is left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -301,10 +309,7 @@ fn explain_says_which_route_and_why() {
 /// A process that is ended when the test is over, however it ends.
 struct Running {
     child: Child,
-    lines: std::iter::Map<
-        std::io::Lines<BufReader<Box<dyn std::io::Read + Send>>>,
-        fn(std::io::Result<String>) -> String,
-    >,
+    lines: Lines<BufReader<Box<dyn Read + Send>>>,
 }
 
 impl Running {
@@ -317,15 +322,14 @@ impl Running {
             command.stdout(Stdio::piped()).stderr(Stdio::null())
         };
         let mut child = command.spawn().expect("the binary runs");
-        let pipe: Box<dyn std::io::Read + Send> = if errors {
+        let pipe: Box<dyn Read + Send> = if errors {
             Box::new(child.stderr.take().expect("piped"))
         } else {
             Box::new(child.stdout.take().expect("piped"))
         };
-        let read: fn(std::io::Result<String>) -> String = |line| line.expect("text");
         Self {
             child,
-            lines: BufReader::new(pipe).lines().map(read),
+            lines: BufReader::new(pipe).lines(),
         }
     }
 
@@ -333,7 +337,7 @@ impl Running {
     fn until(&mut self, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
         for line in self.lines.by_ref() {
-            seen.push(line);
+            seen.push(line.expect("text"));
             if seen.last().is_some_and(|line| line.contains(text)) {
                 return seen;
             }
@@ -453,6 +457,8 @@ fn the_demo_answers_what_it_prints_and_cleans_up() {
             );
         }
     }
+    let log = fs::read_to_string(Path::new(&directory).join("access.log"));
+    assert!(log.is_ok(), "the access log is where it says: {log:?}");
     assert_eq!(demo.signal("INT"), 0);
     assert!(!Path::new(&directory).exists(), "the directory is gone");
 }

@@ -1,6 +1,14 @@
 //! The rules of the house that neither the compiler nor clippy knows. Every checker is a function from text to complaints, and
 //! each has a test that shows it complaining.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -43,7 +43,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             metrics: gateway.metrics_address(),
         };
         terminal::note(summary(&config, &bound).join("\n"));
-        Ok(serve(gateway, signals, &arguments.source).await)
+        Ok(Box::pin(serve(gateway, signals, &arguments.source)).await)
     })
 }
 
@@ -102,7 +102,10 @@ async fn reload(gateway: &mut Gateway, source: &Source) {
             match gateway.reload(loaded.config).await {
                 Ok(()) => info!(config = hash, "configuration reloaded"),
                 Err(error) => {
-                    error!(%error, "not reloaded, the running configuration was not changed")
+                    error!(
+                        error = causes(&error),
+                        "not reloaded, the running configuration was not changed"
+                    );
                 }
             }
         }

@@ -18,13 +18,13 @@ use super::wire::{self, Fault};
 /// Body of every answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A JSON document.
+/// A JSON document. It ends with a line end, for people who look at it in a terminal.
 pub(super) fn document(
     status: StatusCode,
     media_type: &'static str,
     value: &Value,
 ) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(value.to_string())).boxed_unsync());
+    let mut response = Response::new(Full::new(Bytes::from(format!("{value}\n"))).boxed_unsync());
     *response.status_mut() = status;
     response
         .headers_mut()

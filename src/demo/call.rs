@@ -87,8 +87,8 @@ fn read_rpc(version: Option<&str>, body: &[u8]) -> Result<(Style, Operation), Re
         fault,
     };
 
-    let request: Value =
-        serde_json::from_slice(body).map_err(|_| refuse(Value::Null, fallback, Fault::Parse))?;
+    let request: Value = serde_json::from_slice(body)
+        .map_err(|_not_json| refuse(Value::Null, fallback, Fault::Parse))?;
     let id = request.get("id").cloned().unwrap_or(Value::Null);
     if spoken.is_err() {
         return Err(refuse(id, fallback, Fault::VersionNotSupported));
@@ -143,7 +143,7 @@ fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Faul
     if method == Method::POST
         && (path.ends_with("/message:send") || path.ends_with("/message:stream"))
     {
-        let params: Value = serde_json::from_slice(body).map_err(|_| Fault::Parse)?;
+        let params: Value = serde_json::from_slice(body).map_err(|_not_json| Fault::Parse)?;
         let message = message(&params)?;
         let is_stream = path.ends_with(":stream");
         return Ok(if is_stream {

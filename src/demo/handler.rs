@@ -38,8 +38,8 @@ enum Mishap {
 
 impl Handler {
     /// An agent without tasks, whose card names `url`.
-    pub(super) fn new(personality: Personality, url: String) -> Self {
-        let card = card::card(personality, &url);
+    pub(super) fn new(personality: Personality, url: &str) -> Self {
+        let card = card::card(personality, url);
         Self {
             personality,
             card,

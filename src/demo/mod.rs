@@ -116,7 +116,7 @@ impl Agent {
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let url = public_url.unwrap_or_else(|| format!("http://{address}/"));
-        let handler = Arc::new(Handler::new(personality, url));
+        let handler = Arc::new(Handler::new(personality, &url));
         let serving = tokio::spawn(server::serve(listener, handler));
         Ok(Self {
             personality,

@@ -15,6 +15,7 @@ use super::seam::{Environment, load};
 use super::{Ending, Failure, run, runtime, terminal};
 use crate::demo::{self, Agent, Personality};
 use crate::gateway::Gateway;
+use crate::observe::tracing_setup;
 use setup::{Ports, Setup};
 use traffic::Traffic;
 
@@ -50,9 +51,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         // Before the first line, so that whoever reads it may interrupt at once.
         let stop = Stop::listen()?;
         if arguments.agents_only {
-            agents_only(arguments, stop).await
+            Box::pin(agents_only(arguments, stop)).await
         } else {
-            whole(arguments, stop).await
+            Box::pin(whole(arguments, stop)).await
         }
     })
 }
@@ -60,7 +61,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
     let base = arguments
         .address
-        .unwrap_or(SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
     let public = arguments
         .public_url
         .as_deref()
@@ -94,7 +95,7 @@ async fn whole(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
     let ports = Ports::choose(arguments.https_port, arguments.http_port)?;
     let base = arguments
         .address
-        .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let agents = start_agents(base, |personality| {
         Some(setup::public_url(ports.https, personality))
     })
@@ -102,6 +103,8 @@ async fn whole(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
     let setup = Setup::create(ports, &agents)?;
     let loaded = load(&setup.config, &Environment::process())
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
+    // Whatever is left unsaid if this fails is said by the demo's own lines.
+    tracing_setup::init(&loaded.config.logging).ok();
     let gateway = Gateway::start(loaded.config)
         .await
         .map_err(|error| run::cannot_start(&error))?;

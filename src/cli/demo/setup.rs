@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::cli::certificates::{Development, Files};
@@ -96,7 +96,7 @@ impl Setup {
             )
         })?;
         made.write(&files).map_err(unwritable)?;
-        fs::write(&setup.config, configuration(ports, agents)).map_err(unwritable)?;
+        fs::write(&setup.config, configuration(ports, &setup.directory, agents)).map_err(unwritable)?;
         Ok(setup)
     }
 
@@ -159,7 +159,7 @@ fn call(options: &str, url: &str, body: &str) -> String {
     format!("curl {options}{url} -H content-type:application/json -d '{body}'")
 }
 
-fn configuration(ports: Ports, agents: &[Agent]) -> String {
+fn configuration(ports: Ports, directory: &Path, agents: &[Agent]) -> String {
     use std::fmt::Write;
 
     let mut text = format!(
@@ -172,11 +172,14 @@ listeners:
       certificates:
         - {{ certFile: gateway.crt, keyFile: gateway.key }}
 metrics: {{ address: \"127.0.0.1:0\" }}
-accessLog: {{ output: access.log }}
+accessLog: {{ output: "{}/access.log" }}
+logging: {{ level: warn }}
 shutdown: {{ drainTimeout: 1s, streamGrace: 1s }}
 routes:
 ",
-        ports.http, ports.https
+        ports.http,
+        ports.https,
+        directory.display()
     );
     let mut routes = |name: &str, endpoints: &str| {
         // Writing to a string cannot fail.

@@ -116,7 +116,7 @@ impl Traffic {
     }
 
     async fn count(&self, path: &str) {
-        let answered = timeout(CALL_LIMIT, self.call(path)).await;
+        let answered = timeout(CALL_LIMIT, Box::pin(self.call(path))).await;
         self.calls.set(self.calls.get() + 1);
         if !matches!(answered, Ok(Ok(StatusCode::OK))) {
             self.refused.set(self.refused.get() + 1);

@@ -52,7 +52,10 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
     let files = Files::within(&dev.out);
     let existing = files.existing();
     if dev.if_missing && existing.len() == 3 {
-        terminal::print(format_args!("{} holds all three files, nothing to do", dev.out.display()));
+        terminal::print(format_args!(
+            "{} holds all three files, nothing to do",
+            dev.out.display()
+        ));
         return Ok(Ending::Done);
     }
     if let Some(first) = existing.first().filter(|_| !dev.force) {

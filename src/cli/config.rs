@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::configuration::{Source, invalid};
-use super::seam::{Environment, schema, show};
+use super::seam::show;
 use super::{Ending, Failure, terminal};
+use crate::config::{Environment, schema};
 
 /// Arguments of `attache config`.
 #[derive(Debug, Args)]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::seam::{Environment, Loaded, Report, load};
 use super::{Failure, terminal};
+use crate::config::{Environment, Loaded, Report, load};
 
 /// The `-c` argument.
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::configuration::Source;
-use super::seam::{Environment, load};
 use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, terminal};
+use crate::config::{Environment, load};
 use crate::gateway::Gateway;
 use crate::observe::tracing_setup;
 

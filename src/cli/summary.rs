@@ -60,8 +60,8 @@ pub(super) fn summary(config: &Config, bound: &Bound) -> Vec<String> {
         .collect();
     lines.extend(shorten(
         marked,
-        MAX_LINES - lines.len(),
-        "thing not protected",
+        MAX_LINES.saturating_sub(lines.len()),
+        "unprotected thing",
     ));
     lines
 }
@@ -167,7 +167,7 @@ fn shorten(mut lines: Vec<String>, limit: usize, what: &str) -> Vec<String> {
         let kept = limit.saturating_sub(1);
         let rest = lines.len() - kept;
         lines.truncate(kept);
-        lines.push(format!("  and {} more", count(rest, what)));
+        lines.push(format!("  and {}", count(rest, &format!("more {what}"))));
     }
     lines
 }
@@ -185,3 +185,94 @@ fn names(all: Vec<String>) -> String {
 
 const MAX_LINES: usize = 12;
 const MAX_NAMES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::config::{self, Environment};
+
+    fn said(text: &str, metrics: Option<&str>) -> Vec<String> {
+        let loaded = config::parse(text, "test.yaml", &Environment::empty(UNIX_EPOCH));
+        let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+        let metrics = metrics.map(|address| address.parse().unwrap());
+        summary(
+            &config,
+            &Bound {
+                listeners: BTreeMap::new(),
+                metrics,
+            },
+        )
+    }
+
+    #[test]
+    fn what_is_open_is_named() {
+        let text = "
+listeners: { web: { address: \"0.0.0.0:8080\" }, local: { address: \"127.0.0.1:8081\" } }
+routes: { far: { hosts: [far.test], endpoints: [\"10.0.0.1:80\"] }, near: { endpoints: [\"127.0.0.1:80\"] } }
+accessLog: { output: off }
+";
+        let all = said(text, Some("0.0.0.0:9090")).join("\n");
+        for part in [
+            "no TLS on web, reachable from outside",
+            "callers of local, web are not authenticated",
+            "no rate limits",
+            "anybody who reaches 0.0.0.0:9090 reads the metrics",
+            "no TLS towards far\n",
+            "the access log is off",
+        ] {
+            assert!(
+                format!("{all}\n").contains(part),
+                "`{part}` is missing in\n{all}"
+            );
+        }
+        let local = said(
+            &text
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace("10.0.0.1", "127.0.0.1"),
+            None,
+        )
+        .join("\n");
+        assert!(
+            !local.contains("TLS on") && !local.contains("TLS towards"),
+            "loopback needs none\n{local}"
+        );
+        assert!(local.contains("metrics   off"), "{local}");
+    }
+
+    #[test]
+    fn a_large_configuration_does_not_make_it_longer() {
+        use std::fmt::Write;
+
+        let mut text = "accessLog: { output: off }\nlisteners:\n".to_owned();
+        (0..30).for_each(|at| {
+            writeln!(text, "  l{at}: {{ address: \"0.0.0.0:{}\" }}", 8000 + at).unwrap()
+        });
+        text.push_str("routes:\n");
+        (0..30).for_each(|at| {
+            writeln!(
+                text,
+                "  r{at}: {{ hosts: [h{at}.test], endpoints: [\"10.0.0.1:80\"] }}"
+            )
+            .unwrap();
+        });
+        let lines = said(&text, Some("0.0.0.0:9090"));
+        assert!(lines.len() <= MAX_LINES, "{}", lines.join("\n"));
+        assert!(
+            lines.iter().any(|line| line.contains("27 more listeners")),
+            "{}",
+            lines.join("\n")
+        );
+        assert!(
+            lines.iter().all(|line| line.len() < 160),
+            "{}",
+            lines.join("\n")
+        );
+        let last = lines.last().unwrap();
+        assert!(
+            last.contains("unprotected things"),
+            "nothing is left out silently: {last}"
+        );
+    }
+}

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::seam::{Environment, Loaded, Report, load};
 use super::{Ending, Failure, terminal};
+use crate::config::{Environment, Loaded, Report, load};
 
 /// Arguments of `attache validate`.
 #[derive(Debug, Args)]

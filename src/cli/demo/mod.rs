@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::seam::{Environment, load};
+use crate::config::{Environment, load};
 use super::{Ending, Failure, run, runtime, terminal};
 use crate::demo::{self, Agent, Personality};
 use crate::gateway::Gateway;

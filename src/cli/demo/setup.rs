@@ -172,7 +172,7 @@ listeners:
       certificates:
         - {{ certFile: gateway.crt, keyFile: gateway.key }}
 metrics: {{ address: \"127.0.0.1:0\" }}
-accessLog: {{ output: "{}/access.log" }}
+accessLog: {{ output: \"{}/access.log\" }}
 logging: {{ level: warn }}
 shutdown: {{ drainTimeout: 1s, streamGrace: 1s }}
 routes:

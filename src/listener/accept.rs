@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +20,7 @@ use crate::listener::ceiling::Permit;
 use crate::listener::open::{HandshakeEnd, converse};
 use crate::listener::running::{Accepting, Group, Running};
 use crate::listener::serve::{ConnectionEnd, cut};
-use crate::listener::settings::{Settings, Shared};
+use crate::listener::settings::Shared;
 use crate::listener::watchdog::Watchdog;
 
 /// Something a listener did, for logs and metrics.
@@ -89,51 +88,72 @@ where
 {
     let mut pause = Pause::default();
     loop {
-        let (settings, permit) = tokio::select! {
-            biased;
-            () = door.group.drained() => break,
-            room = door.room() => room,
-        };
         let accepted = tokio::select! {
             biased;
             () = door.group.drained() => break,
-            accepted = socket.accept() => accepted,
+            accepted = door.accept(&socket) => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 pause = Pause::default();
-                welcome(&door, settings, permit, stream);
+                welcome(&door, stream).await;
             }
-            Err(error) => {
-                drop(permit);
-                door.failed(&error, &mut pause).await;
-            }
+            Err(error) => door.failed(&error, &mut pause).await,
         }
     }
-    // Who is in the kernel's queue has a connection already and would see it reset.
-    while let Some((settings, permit)) = door.try_room() {
-        match std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
-            Poll::Ready(Ok((stream, _))) => welcome(&door, settings, permit, stream),
-            Poll::Ready(Err(_)) | Poll::Pending => break,
-        }
+    if let Ok(socket) = socket.into_std() {
+        empty_queue(&door, &socket).await;
     }
     drop(accepting);
+}
+
+/// Takes who is in the kernel's queue already: they have a connection and would see it reset. Asks the kernel itself, because the
+/// runtime may not have heard of the latest.
+async fn empty_queue<F, S, B, R>(door: &Rc<Door<F, R>>, socket: &std::net::TcpListener)
+where
+    F: Fn(&Rc<Connection>) -> S + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R: Fn(&Report<'_>) + 'static,
+{
+    while door.has_room() {
+        let Ok((stream, _)) = socket.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            welcome(door, stream).await;
+        }
+    }
 }
 
 impl<F, R> Door<F, R>
 where
     R: Fn(&Report<'_>),
 {
-    /// Waits for a place under the ceiling. Nothing is lost when the future is dropped.
-    async fn room(&self) -> (Arc<Settings>, Permit) {
+    /// Waits until there is room under the ceiling, then for a connection. Takes no place meanwhile: a worker to which nobody
+    /// connects must not hold one. Nothing is lost when the future is dropped.
+    async fn accept(&self, socket: &TcpListener) -> io::Result<TcpStream> {
+        self.until(|| self.has_room().then_some(())).await;
+        socket.accept().await.map(|(stream, _)| stream)
+    }
+
+    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits.
+    async fn place(&self, maximum: usize) -> Permit {
+        self.until(|| self.shared.ceiling.try_acquire(maximum)).await
+    }
+
+    async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         let mut told = false;
         loop {
             let freed = self.shared.ceiling.freed();
             tokio::pin!(freed);
             // Must listen before looking, or a place freed in between is missed.
             freed.as_mut().enable();
-            if let Some(room) = self.try_room() {
-                return room;
+            if let Some(found) = look() {
+                return found;
             }
             if !std::mem::replace(&mut told, true) {
                 (self.report)(&Report::AtCeiling);
@@ -142,10 +162,8 @@ where
         }
     }
 
-    fn try_room(&self) -> Option<(Arc<Settings>, Permit)> {
-        let settings = self.shared.settings();
-        let permit = self.shared.ceiling.try_acquire(settings.limits.max_connections)?;
-        Some((settings, permit))
+    fn has_room(&self) -> bool {
+        self.shared.open() < self.shared.settings().limits.max_connections
     }
 
     async fn failed(&self, error: &io::Error, pause: &mut Pause) {
@@ -161,7 +179,7 @@ where
 }
 
 /// Counts a connection for its client and gives it a task.
-fn welcome<F, S, B, R>(door: &Rc<Door<F, R>>, settings: Arc<Settings>, permit: Permit, stream: TcpStream)
+async fn welcome<F, S, B, R>(door: &Rc<Door<F, R>>, stream: TcpStream)
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
@@ -171,6 +189,8 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
     R: Fn(&Report<'_>) + 'static,
 {
+    let settings = door.shared.settings();
+    let permit = door.place(settings.limits.max_connections).await;
     // Neither fails for a connection that is still there.
     let Ok(peer) = stream.peer_addr() else { return };
     if stream.set_nodelay(true).is_err() {

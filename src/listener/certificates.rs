@@ -182,3 +182,153 @@ fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
     };
     Some(Name { pattern, one_label: true })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::PathBuf;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::crypto::aws_lc_rs;
+    use tempfile::TempDir;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    /// A certificate authority of a test.
+    pub(crate) struct Authority {
+        certificate: rcgen::Certificate,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    /// A folder for certificates and keys, gone with the test.
+    pub(crate) struct Files(TempDir);
+
+    impl Authority {
+        pub(crate) fn new() -> Self {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.self_signed(&key).unwrap();
+            Self { certificate, issuer: Issuer::new(params, key) }
+        }
+
+        pub(crate) fn pem(&self) -> String {
+            self.certificate.pem()
+        }
+
+        pub(crate) fn issue(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
+            let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+            let key = KeyPair::generate().unwrap();
+            (params.signed_by(&key, &self.issuer).unwrap(), key)
+        }
+
+        fn roots(&self) -> rustls::RootCertStore {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(self.certificate.der().clone()).unwrap();
+            roots
+        }
+
+        /// A client that trusts this authority and offers these protocols.
+        pub(crate) fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
+            let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(self.roots())
+                .with_no_client_auth();
+            config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+            TlsConnector::from(Arc::new(config))
+        }
+
+        /// As [`Self::connector`], with a certificate of its own from `issuer`.
+        pub(crate) fn connector_with(&self, issuer: &Self) -> TlsConnector {
+            let (certificate, key) = issuer.issue(&["client"]);
+            let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+            let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(self.roots())
+                .with_client_auth_cert(vec![certificate.der().clone()], key)
+                .unwrap();
+            TlsConnector::from(Arc::new(config))
+        }
+    }
+
+    impl Files {
+        pub(crate) fn new() -> Self {
+            Self(TempDir::new().unwrap())
+        }
+
+        pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+            let path = self.0.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        }
+
+        /// Writes a fresh pair for these names, over an older one of that name.
+        pub(crate) fn issue(&self, authority: &Authority, name: &str, hosts: &[&str]) -> Certificate {
+            let (certificate, key) = authority.issue(hosts);
+            Certificate {
+                hosts: Vec::new(),
+                cert_file: self.write(&format!("{name}.pem"), &certificate.pem()),
+                key_file: self.write(&format!("{name}.key"), &key.serialize_pem()),
+            }
+        }
+    }
+
+    fn pair(spec: &Certificate) -> Arc<Pair> {
+        let files = super::Files::read(spec).unwrap();
+        Arc::new(Pair::parse(spec, &files, &aws_lc_rs::default_provider()).unwrap())
+    }
+
+    #[test]
+    fn exact_then_wildcard_then_default_or_nothing() {
+        let (authority, files) = (Authority::new(), Files::new());
+        let first = pair(&files.issue(&authority, "first", &["first.test", "10.0.0.1"]));
+        let wild = pair(&files.issue(&authority, "wild", &["*.example.com"]));
+        let exact = pair(&files.issue(&authority, "exact", &["a.example.com"]));
+        let mut configured = files.issue(&authority, "configured", &["unused.test"]);
+        configured.hosts = vec![HostPattern::Wildcard("deep.test".into())];
+        let deep = pair(&configured);
+        let pairs = [&first, &wild, &exact, &deep].map(Arc::clone);
+        let table = Table::new(&pairs, UnknownSni::Reject).unwrap();
+        let cases = [
+            (None, Some(&first)),
+            (Some("first.test"), Some(&first)),
+            (Some("FIRST.test."), Some(&first)),
+            (Some("a.example.com"), Some(&exact)),
+            (Some("b.example.com"), Some(&wild)),
+            (Some("c.b.example.com"), None),
+            (Some("example.com"), None),
+            (Some("x.deep.test"), Some(&deep)),
+            (Some("y.x.deep.test"), Some(&deep)),
+            (Some("unused.test"), None),
+            (Some(""), None),
+        ];
+        for (name, expected) in cases {
+            let found = table.find(name);
+            assert!(
+                match (found, expected) {
+                    (Some(found), Some(expected)) => Arc::ptr_eq(found, expected),
+                    (None, None) => true,
+                    _ => false,
+                },
+                "{name:?}"
+            );
+        }
+        let lenient = Table::new(&pairs, UnknownSni::Default).unwrap();
+        assert!(Arc::ptr_eq(lenient.find(Some("unknown.test")).unwrap(), &first));
+        assert!(Table::new(&[], UnknownSni::Default).is_none());
+    }
+
+    #[test]
+    fn a_pair_covers_the_names_it_was_issued_for() {
+        let (authority, files) = (Authority::new(), Files::new());
+        let pair = pair(&files.issue(&authority, "one", &["a.test", "*.b.test", "10.0.0.1", "::1"]));
+        for host in ["a.test", "x.b.test", "10.0.0.1", "::1"] {
+            assert!(pair.covers(host), "{host}");
+        }
+        for host in ["b.test", "y.x.b.test", "xb.test", ".b.test", "a.test.evil", ""] {
+            assert!(!pair.covers(host), "{host}");
+        }
+    }
+}

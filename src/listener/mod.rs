@@ -18,6 +18,8 @@ pub mod running;
 pub mod scan;
 pub mod serve;
 pub mod settings;
+#[cfg(test)]
+mod socket_tests;
 pub mod tls;
 pub mod watchdog;
 

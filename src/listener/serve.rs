@@ -16,6 +16,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
 
 use crate::config::model::{HttpVersion, Limits};
 use crate::context::Connection;
@@ -100,11 +101,13 @@ async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option
         leash.link().enter(Stage::Head);
         return Ok(Some(HttpVersion::H2));
     }
-    tokio::select! {
-        begun = io.begun() => if !begun? {
-            return Ok(None);
-        },
-        () = leash.drained() => return Ok(None),
+    let begun = tokio::select! {
+        begun = io.begun() => begun?,
+        // A request may be on its way, above all on a connection that was in the kernel's queue.
+        () = leash.drained() => matches!(timeout(DRAIN_GRACE, io.begun()).await, Ok(Ok(true))),
+    };
+    if !begun {
+        return Ok(None);
     }
     match speaks {
         Speaks::Agreed(version) => Ok(Some(version)),
@@ -168,25 +171,22 @@ where
     }
 }
 
-/// Polls a connection to its end, and once tells it to end gracefully when the leash says so.
+/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time: a
+/// request that has arrived is then read and answered, where hyper would close a connection that it believes idle. And a request
+/// refused just now says so by draining its own connection.
 async fn drive<C>(mut connection: Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> hyper::Result<()>
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut ending = false;
     std::future::poll_fn(|cx| {
-        if !ending && leash.is_draining() {
-            ending = true;
-            end(connection.as_mut());
-        }
         let polled = connection.as_mut().poll(cx);
-        // A request refused just now says so by draining its own connection.
-        if polled.is_pending() && !ending && leash.is_draining() {
-            ending = true;
-            end(connection.as_mut());
-            return connection.as_mut().poll(cx);
+        if polled.is_ready() || ending || !leash.is_draining() {
+            return polled;
         }
-        polled
+        ending = true;
+        end(connection.as_mut());
+        connection.as_mut().poll(cx)
     })
     .await
 }
@@ -216,6 +216,7 @@ where
     }
 }
 
+const DRAIN_GRACE: Duration = Duration::from_millis(50);
 /// hyper's own, for which it needs no allocation.
 const HYPER_MAX_HEADERS: usize = 100;
 /// Read ahead of, and written behind, one HTTP/1 connection at most, each.

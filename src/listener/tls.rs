@@ -308,3 +308,129 @@ fn alpn(version: HttpVersion) -> &'static [u8] {
         HttpVersion::H2 => b"h2",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConnection, HandshakeKind};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+    use crate::config::model::UnknownSni;
+    use crate::listener::certificates::tests::{Authority, Files as Folder};
+
+    fn settings(certificates: Vec<Certificate>) -> ListenerTls {
+        ListenerTls { min_version: TlsVersion::V12, certificates, unknown_sni: UnknownSni::Default, client_auth: ClientAuth::None }
+    }
+
+    /// Connects twice, and says what was agreed on the second time: resumed when a ticket was taken. The error is either side's.
+    async fn handshake_twice(connector: &TlsConnector, first: &Tls, second: &Tls) -> io::Result<HandshakeKind> {
+        let mut kind = None;
+        for tls in [first, second] {
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            let name = ServerName::try_from("one.test").unwrap();
+            let server = async {
+                let mut stream = TlsAcceptor::from(tls.server_config()).accept(far).await?;
+                tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await
+            };
+            let client = async {
+                let mut stream = connector.connect(name, near).await?;
+                tokio::io::AsyncReadExt::read_exact(&mut stream, &mut [0]).await?;
+                let session: &ClientConnection = stream.get_ref().1;
+                Ok::<_, io::Error>(session.handshake_kind())
+            };
+            let (served, connected) = tokio::join!(server, client);
+            served?;
+            kind = connected?;
+        }
+        Ok(kind.expect("a finished handshake"))
+    }
+
+    #[tokio::test]
+    async fn tickets_survive_a_reload_but_not_another_client_policy() {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        let mut settings = settings(vec![folder.issue(&authority, "one", &["one.test"])]);
+        let first = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
+        let same = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
+        let stranger = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
+        let connector = authority.connector(&[]);
+        assert_eq!(handshake_twice(&connector, &first, &same).await.unwrap(), HandshakeKind::Resumed);
+        let connector = authority.connector(&[]);
+        assert_ne!(handshake_twice(&connector, &first, &stranger).await.unwrap(), HandshakeKind::Resumed);
+
+        settings.client_auth = ClientAuth::Optional { ca_file: folder.write("ca.pem", &authority.pem()) };
+        let asking = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
+        let connector = authority.connector(&[]);
+        assert_ne!(handshake_twice(&connector, &first, &asking).await.unwrap(), HandshakeKind::Resumed);
+        assert!(asking.asks_clients() && !first.asks_clients());
+    }
+
+    #[tokio::test]
+    async fn client_certificates_are_required_and_their_authority_is_reloaded() {
+        let (authority, other, folder) = (Authority::new(), Authority::new(), Folder::new());
+        let mut settings = settings(vec![folder.issue(&authority, "one", &["one.test"])]);
+        settings.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", &authority.pem()) };
+        let tls = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
+        assert!(handshake_twice(&authority.connector(&[]), &tls, &tls).await.is_err(), "no certificate");
+        assert!(handshake_twice(&authority.connector_with(&other), &tls, &tls).await.is_err(), "another authority");
+        handshake_twice(&authority.connector_with(&authority), &tls, &tls).await.expect("the right authority");
+        folder.write("ca.pem", &other.pem());
+        let (changed, errors) = tls.refresh();
+        assert!(changed && errors.is_empty(), "{errors:?}");
+        handshake_twice(&authority.connector_with(&other), &tls, &tls).await.expect("the new authority");
+        assert!(handshake_twice(&authority.connector_with(&authority), &tls, &tls).await.is_err(), "the old authority");
+        folder.write("ca.pem", "nothing");
+        let (changed, errors) = tls.refresh();
+        assert!(!changed && errors.len() == 1, "an empty bundle is refused: {errors:?}");
+        handshake_twice(&authority.connector_with(&other), &tls, &tls).await.expect("still the new authority");
+    }
+
+    #[test]
+    fn a_bad_pair_keeps_the_old_one_and_is_reported() {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        let certificates = vec![folder.issue(&authority, "one", &["one.test"]), folder.issue(&authority, "two", &["two.test"])];
+        let tls = Tls::load(&settings(certificates), &[HttpVersion::Http1], None).unwrap();
+        assert!(tls.covers(Some("two.test"), "two.test"));
+        assert_eq!(tls.watched_files().len(), 4);
+        assert!(tls.expiries().iter().all(|(_, end)| *end > 0));
+        let (changed, errors) = tls.refresh();
+        assert!(!changed && errors.is_empty(), "nothing changed: {errors:?}");
+
+        let (_, key) = authority.issue(&["two.test"]);
+        folder.write("two.key", &key.serialize_pem());
+        folder.issue(&authority, "one", &["new.test"]);
+        let (changed, errors) = tls.refresh();
+        assert!(matches!(errors.as_slice(), [TlsError::Pair { .. }]), "{errors:?}");
+        assert!(changed, "the good pair is taken all the same");
+        assert!(tls.covers(Some("new.test"), "new.test"));
+        assert!(tls.covers(Some("two.test"), "two.test"), "the old pair is served");
+        for half in ["", "-----BEGIN CERTIFICATE-----\nMII"] {
+            folder.write("one.pem", half);
+            let (changed, errors) = tls.refresh();
+            assert!(!changed && errors.len() == 2, "half-written {half:?}: {errors:?}");
+        }
+        folder.issue(&authority, "one", &["one.test"]);
+        folder.issue(&authority, "two", &["three.test"]);
+        let (changed, errors) = tls.refresh();
+        assert!(changed && errors.is_empty(), "{errors:?}");
+        assert!(tls.covers(Some("three.test"), "three.test"));
+        assert!(tls.covers(Some("two.test"), "one.test"), "unknown names get the default");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_at_the_start() {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        let good = folder.issue(&authority, "good", &["a.test"]);
+        let missing = Certificate { cert_file: PathBuf::from("/does/not/exist"), ..good.clone() };
+        let empty = Certificate { cert_file: folder.write("empty", ""), ..good.clone() };
+        let no_key = Certificate { key_file: good.cert_file.clone(), ..good.clone() };
+        let load = |settings: &ListenerTls| Tls::load(settings, &[HttpVersion::Http1], None);
+        assert!(matches!(load(&settings(vec![missing])), Err(TlsError::Read { .. })));
+        assert!(matches!(load(&settings(vec![empty])), Err(TlsError::Empty { .. })));
+        assert!(matches!(load(&settings(vec![no_key])), Err(TlsError::Pem { .. })));
+        assert!(matches!(load(&settings(Vec::new())), Err(TlsError::Setup(_))));
+        let mut open = settings(vec![good]);
+        open.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", "") };
+        assert!(matches!(load(&open), Err(TlsError::Verifier { .. })), "an empty bundle never fails open");
+    }
+}

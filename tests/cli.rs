@@ -9,10 +9,12 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Read};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use assert_cmd::assert::OutputAssertExt;
 use assert_cmd::cargo::cargo_bin;
@@ -317,7 +319,7 @@ impl Running {
     fn start(arguments: &[&str], errors: bool) -> Self {
         let mut command = attache(arguments);
         if errors {
-            command.stderr(Stdio::piped())
+            command.stdout(Stdio::null()).stderr(Stdio::piped())
         } else {
             command.stdout(Stdio::piped()).stderr(Stdio::null())
         };
@@ -347,11 +349,20 @@ impl Running {
 
     /// Sends a signal and returns the exit code.
     fn signal(mut self, name: &str) -> i32 {
+        self.send(name);
+        self.wait()
+    }
+
+    fn send(&self, name: &str) {
         let id = self.child.id().to_string();
         Command::new("kill")
             .args([format!("-{name}"), id])
             .status()
             .expect("kill is there");
+    }
+
+    /// Waits for the end and returns the exit code.
+    fn wait(&mut self) -> i32 {
         // What is still printed must not fill the pipe.
         self.lines.by_ref().for_each(drop);
         self.child
@@ -413,6 +424,174 @@ fn a_gateway_says_what_it_does_and_drains() {
     ]);
     assert_eq!(code, 0, "{error}");
     assert_eq!(gateway.signal("TERM"), 0, "nothing was cut off");
+}
+
+/// A running gateway in front of a slow agent, and a client in the middle of a stream through it.
+struct Streaming {
+    gateway: Running,
+    client: TcpStream,
+    _agents: Running,
+    _directory: TempDir,
+}
+
+impl Streaming {
+    fn begin(shutdown: &str) -> Self {
+        let mut agents = Running::start(
+            &["demo", "--agents-only", "--address", "127.0.0.1:0"],
+            false,
+        );
+        let said = agents.until("slow");
+        let slow = said.last().and_then(|line| {
+            line.split(['/', ' '])
+                .find(|part| part.starts_with("127.0.0.1:"))
+        });
+        let text = format!(
+            "listeners: {{ web: {{ address: \"127.0.0.1:0\" }} }}\nroutes: {{ slow: {{ endpoints: [\"{}\"] }} }}\n\
+             metrics: {{ address: \"127.0.0.1:0\" }}\nshutdown: {{ {shutdown} }}\n",
+            slow.expect("an address")
+        );
+        let directory = TempDir::new().unwrap();
+        let mut gateway = Running::start(
+            &["run", "-c", &written(&directory, "gateway.yaml", &text)],
+            true,
+        );
+        let web = address_of(&gateway.until("listener"));
+        gateway.until("not protected");
+
+        let mut client = TcpStream::connect(web).expect("the listener accepts");
+        client
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let body = r#"{"message":{"parts":[{"text":"hello"}]}}"#;
+        let head = format!(
+            "POST /message:stream HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client
+            .write_all(format!("{head}{body}").as_bytes())
+            .unwrap();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains("TASK_STATE_WORKING") {
+            let mut piece = [0; 4096];
+            let count = client.read(&mut piece).expect("events come");
+            assert!(
+                count > 0,
+                "the stream ended early: {}",
+                String::from_utf8_lossy(&seen)
+            );
+            seen.extend_from_slice(&piece[..count]);
+        }
+        Self {
+            gateway,
+            client,
+            _agents: agents,
+            _directory: directory,
+        }
+    }
+
+    /// What still comes; `None` when the stream did not end as chunked coding wants it.
+    fn rest(mut self) -> Option<String> {
+        let mut rest = Vec::new();
+        self.client.read_to_end(&mut rest).ok()?;
+        let rest = String::from_utf8_lossy(&rest).into_owned();
+        rest.ends_with("\r\n0\r\n\r\n").then_some(rest)
+    }
+}
+
+/// The address in the last line, which says where a listener is.
+fn address_of(lines: &[String]) -> SocketAddr {
+    let mut words = lines
+        .last()
+        .into_iter()
+        .flat_map(|line| line.split([' ', ',']));
+    words
+        .find_map(|word| word.parse().ok())
+        .expect("an address")
+}
+
+/// Status of a GET.
+fn status(address: SocketAddr, path: &str) -> u16 {
+    let mut client = TcpStream::connect(address).expect("the listener accepts");
+    client
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        client,
+        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status")
+}
+
+#[test]
+fn a_stream_may_end_before_the_gateway_does() {
+    let mut streaming = Streaming::begin("drainTimeout: 60s");
+    streaming.gateway.send("TERM");
+    assert_eq!(streaming.gateway.wait(), 0, "nothing was cut off");
+    let rest = streaming.rest().expect("the stream ended properly");
+    assert!(rest.contains("TASK_STATE_COMPLETED"), "{rest}");
+}
+
+#[test]
+fn a_stream_that_takes_too_long_is_cut_and_the_code_says_so() {
+    let mut streaming = Streaming::begin("drainTimeout: 100ms");
+    streaming.gateway.send("TERM");
+    assert_eq!(streaming.gateway.wait(), 3);
+    assert_eq!(streaming.rest(), None, "it must not look finished");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut streaming = Streaming::begin("drainTimeout: 10m");
+    streaming.gateway.send("TERM");
+    streaming.gateway.until("stopping");
+    streaming.gateway.send("TERM");
+    assert_eq!(streaming.gateway.wait(), 3);
+    assert_eq!(streaming.rest(), None, "it must not look finished");
+}
+
+#[test]
+fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", GOOD);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let web = address_of(&gateway.until("listener"));
+    gateway.until("not protected");
+    assert_eq!(status(web, "/admin"), 403);
+
+    written(
+        &directory,
+        "gateway.yaml",
+        &GOOD.replace("status: 403", "status: 410"),
+    );
+    gateway.send("HUP");
+    gateway.until("configuration reloaded");
+    assert_eq!(
+        status(web, "/admin"),
+        410,
+        "the new configuration is in force"
+    );
+
+    written(
+        &directory,
+        "gateway.yaml",
+        &GOOD.replace("respond", "respnd"),
+    );
+    gateway.send("HUP");
+    gateway.until("did you mean");
+    gateway.until("not reloaded");
+    assert_eq!(
+        status(web, "/admin"),
+        410,
+        "the running configuration goes on"
+    );
+    assert_eq!(gateway.signal("TERM"), 0);
 }
 
 #[test]

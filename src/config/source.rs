@@ -1,6 +1,6 @@
 //! From paths to one tree: reads files, follows includes, and puts the parts together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, reason};
@@ -18,6 +18,7 @@ const MAX_FILES: usize = 1000;
 pub(super) struct Tree {
     pub(super) root: Node,
     pub(super) files: Vec<PathBuf>,
+    pub(super) directories: Vec<PathBuf>,
 }
 
 /// Reads files into one tree.
@@ -26,12 +27,13 @@ pub(super) struct Reader<'a> {
     pub(super) report: Report,
     seen: HashSet<PathBuf>,
     files: Vec<PathBuf>,
+    directories: BTreeSet<PathBuf>,
     root: Option<Node>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(env: &'a Environment) -> Self {
-        Self { env, report: Report::default(), seen: HashSet::new(), files: Vec::new(), root: None }
+        Self { env, report: Report::default(), seen: HashSet::new(), files: Vec::new(), directories: BTreeSet::new(), root: None }
     }
 
     /// Reads a file, or each `*.yaml` and `*.yml` of a directory in name order.
@@ -62,7 +64,8 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> (Option<Tree>, Report) {
-        let tree = self.root.map(|root| Tree { root, files: self.files });
+        let directories = self.directories.into_iter().collect();
+        let tree = self.root.map(|root| Tree { root, files: self.files, directories });
         (tree, self.report)
     }
 
@@ -80,6 +83,8 @@ impl<'a> Reader<'a> {
             return;
         }
         self.files.push(path.to_owned());
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        self.directories.insert(directory.unwrap_or(Path::new(".")).to_owned());
         let bytes = match self.env.read(path, MAX_FILE) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -167,6 +172,7 @@ impl<'a> Reader<'a> {
 
     /// Names in a directory, sorted. The directory itself is remembered, for watching.
     fn list(&mut self, directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.directories.insert(directory.to_owned());
         let Ok(entries) = std::fs::read_dir(self.env.resolve(directory)) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut names: Vec<String> = names.filter(|name| !name.starts_with('.') && wanted(name)).take(MAX_FILES + 1).collect();

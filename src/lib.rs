@@ -6,9 +6,9 @@ pub mod config;
 pub mod context;
 pub mod error;
 
-pub mod listener;
-pub mod route;
-pub mod cluster;
-pub mod observe;
 pub mod admin;
 pub mod cli;
+pub mod cluster;
+pub mod listener;
+pub mod observe;
+pub mod route;

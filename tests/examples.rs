@@ -14,12 +14,27 @@ struct Checkout {
 impl Checkout {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a directory");
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &root.path().join("config"));
+        copy(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("config"),
+            &root.path().join("config"),
+        );
         for (directory, name, hosts) in [
             ("certs", "gateway", vec!["localhost", "127.0.0.1"]),
-            ("config/examples/certs", "agents", vec!["agents.example.com"]),
-            ("config/examples/certs", "partners", vec!["*.partners.example.com"]),
-            ("config/examples/certs", "gateway-client", vec!["gateway.internal"]),
+            (
+                "config/examples/certs",
+                "agents",
+                vec!["agents.example.com"],
+            ),
+            (
+                "config/examples/certs",
+                "partners",
+                vec!["*.partners.example.com"],
+            ),
+            (
+                "config/examples/certs",
+                "gateway-client",
+                vec!["gateway.internal"],
+            ),
             ("config/examples/certs", "clients-ca", vec!["clients"]),
             ("config/examples/certs", "internal-ca", vec!["internal"]),
         ] {
@@ -28,7 +43,11 @@ impl Checkout {
             let directory = root.path().join(directory);
             fs::create_dir_all(&directory).expect("a directory");
             fs::write(directory.join(format!("{name}.crt")), made.cert.pem()).expect("written");
-            fs::write(directory.join(format!("{name}.key")), made.signing_key.serialize_pem()).expect("written");
+            fs::write(
+                directory.join(format!("{name}.key")),
+                made.signing_key.serialize_pem(),
+            )
+            .expect("written");
         }
         Self { root }
     }
@@ -43,10 +62,20 @@ impl Checkout {
         for directory in ["config", "config/examples"] {
             let entries = fs::read_dir(self.root.path().join(directory)).expect("a directory");
             let names = entries.map(|entry| entry.expect("an entry").path());
-            found.extend(names.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")));
+            found.extend(names.filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "yaml")
+            }));
         }
         found.sort();
-        found.iter().map(|path| path.strip_prefix(self.root.path()).expect("below it").to_owned()).collect()
+        found
+            .iter()
+            .map(|path| {
+                path.strip_prefix(self.root.path())
+                    .expect("below it")
+                    .to_owned()
+            })
+            .collect()
     }
 }
 
@@ -67,7 +96,11 @@ fn copy(from: &Path, to: &Path) {
 fn every_example_loads_without_a_warning() {
     let checkout = Checkout::new();
     let examples = checkout.examples();
-    assert!(examples.len() >= 12, "only {} examples were found", examples.len());
+    assert!(
+        examples.len() >= 12,
+        "only {} examples were found",
+        examples.len()
+    );
     for path in examples {
         match config::load(&path, &checkout.env()) {
             Ok(loaded) => assert!(loaded.warnings.is_empty(), "{}", loaded.warnings),
@@ -83,9 +116,16 @@ fn every_example_shown_with_defaults_means_the_same() {
     for path in checkout.examples() {
         let before = config::load(&path, &env).expect("it is legal").config;
         let shown = config::show(&path, &env, true).expect("it is legal");
-        let mut after = config::parse(&shown, "shown.yaml", &env).unwrap_or_else(|report| panic!("{shown}\n{report}")).config;
+        let mut after = config::parse(&shown, "shown.yaml", &env)
+            .unwrap_or_else(|report| panic!("{shown}\n{report}"))
+            .config;
         after.hash.clone_from(&before.hash);
-        assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{}:\n{shown}", path.display());
+        assert_eq!(
+            format!("{after:#?}"),
+            format!("{before:#?}"),
+            "{}:\n{shown}",
+            path.display()
+        );
     }
 }
 
@@ -94,12 +134,30 @@ fn a_directory_is_one_configuration() {
     let checkout = Checkout::new();
     let root = checkout.root.path().join("both");
     fs::create_dir_all(&root).expect("a directory");
-    fs::write(root.join("10-listeners.yaml"), "listeners: { http: { address: '127.0.0.1:8080' } }").expect("written");
-    fs::write(root.join("20-routes.yml"), "routes: { a: { endpoints: ['127.0.0.1:9101'] } }").expect("written");
+    fs::write(
+        root.join("10-listeners.yaml"),
+        "listeners: { http: { address: '127.0.0.1:8080' } }",
+    )
+    .expect("written");
+    fs::write(
+        root.join("20-routes.yml"),
+        "routes: { a: { endpoints: ['127.0.0.1:9101'] } }",
+    )
+    .expect("written");
     fs::write(root.join(".hidden.yaml"), "nonsense: [").expect("written");
-    let loaded = config::load(Path::new("both"), &checkout.env()).unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(loaded.files, [Path::new("both/10-listeners.yaml"), Path::new("both/20-routes.yml")]);
-    assert_eq!((loaded.config.listeners.len(), loaded.config.routes.len()), (1, 1));
+    let loaded = config::load(Path::new("both"), &checkout.env())
+        .unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(
+        loaded.files,
+        [
+            Path::new("both/10-listeners.yaml"),
+            Path::new("both/20-routes.yml")
+        ]
+    );
+    assert_eq!(
+        (loaded.config.listeners.len(), loaded.config.routes.len()),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -109,5 +167,8 @@ fn the_committed_schema_is_the_one_of_the_code() {
         fs::write(&path, config::schema()).expect("written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == config::schema(), "run `attache config schema > config/gateway.schema.json`");
+    assert!(
+        committed == config::schema(),
+        "run `attache config schema > config/gateway.schema.json`"
+    );
 }

@@ -70,14 +70,21 @@ pub fn show(path: &Path, env: &Environment, defaults: bool) -> Result<String, Re
 ///
 /// # Errors
 /// As [`load`].
-pub fn show_text(text: &str, name: &str, env: &Environment, defaults: bool) -> Result<String, Report> {
+pub fn show_text(
+    text: &str,
+    name: &str,
+    env: &Environment,
+    defaults: bool,
+) -> Result<String, Report> {
     build(Reader::new(env).take(text, name), env).map(|built| show::show(&built.root, defaults))
 }
 
 /// JSON Schema of a configuration file.
 #[must_use]
 pub fn schema() -> String {
-    let schema = schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<raw::Root>();
+    let schema = schemars::generate::SchemaSettings::draft07()
+        .into_generator()
+        .into_root_schema_for::<raw::Root>();
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
@@ -89,7 +96,12 @@ struct Built {
 }
 
 fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Result<Built, Report> {
-    let Some(Tree { mut root, files, directories }) = tree else {
+    let Some(Tree {
+        mut root,
+        files,
+        directories,
+    }) = tree
+    else {
         report.sort();
         return Err(report);
     };
@@ -101,7 +113,15 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
     });
     report.sort();
     match config {
-        Some(config) if report.errors() == 0 => Ok(Built { loaded: Loaded { config, warnings: report, files, directories }, root }),
+        Some(config) if report.errors() == 0 => Ok(Built {
+            loaded: Loaded {
+                config,
+                warnings: report,
+                files,
+                directories,
+            },
+            root,
+        }),
         _ => Err(report),
     }
 }

@@ -34,7 +34,10 @@ const ROOT: Defaults = &[
     ("accessLog.format", "json"),
     ("accessLog.exclude", "[]"),
     ("metrics.address", "127.0.0.1:9090"),
-    ("metrics.latencyBuckets", "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]"),
+    (
+        "metrics.latencyBuckets",
+        "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]",
+    ),
     ("shutdown.drainDelay", "0s"),
     ("shutdown.drainTimeout", "30s"),
     ("logging.level", "info"),
@@ -90,12 +93,29 @@ const CLUSTER_TLS: Defaults = &[("protocol", "auto"), ("handshakeTimeout", "10s"
 
 fn fill(root: &mut Node) {
     put_all(root, ROOT);
-    let grace = root.get("shutdown").and_then(|shutdown| shutdown.get("drainTimeout")).cloned();
+    let grace = root
+        .get("shutdown")
+        .and_then(|shutdown| shutdown.get("drainTimeout"))
+        .cloned();
     if let Some(grace) = grace {
-        put(root, "shutdown.streamGrace", &Node { span: default_span(), ..grace });
+        put(
+            root,
+            "shutdown.streamGrace",
+            &Node {
+                span: default_span(),
+                ..grace
+            },
+        );
     }
     each(root, "listeners", |listener| {
-        put_all(listener, if has(listener, "tls") { LISTENER_TLS } else { LISTENER_CLEAR });
+        put_all(
+            listener,
+            if has(listener, "tls") {
+                LISTENER_TLS
+            } else {
+                LISTENER_CLEAR
+            },
+        );
         put_all(listener, LISTENER);
     });
     each(root, "routes", |route| {
@@ -105,7 +125,14 @@ fn fill(root: &mut Node) {
         put_all(route, ROUTE);
     });
     each(root, "clusters", |cluster| {
-        put_all(cluster, if has(cluster, "tls") { CLUSTER_TLS } else { CLUSTER_CLEAR });
+        put_all(
+            cluster,
+            if has(cluster, "tls") {
+                CLUSTER_TLS
+            } else {
+                CLUSTER_CLEAR
+            },
+        );
         put_all(cluster, CLUSTER);
     });
 }
@@ -115,8 +142,12 @@ fn has(node: &Node, key: &str) -> bool {
 }
 
 fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
-    let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else { return };
-    entries.iter_mut().for_each(|entry| change(&mut entry.value));
+    let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
+        return;
+    };
+    entries
+        .iter_mut()
+        .for_each(|entry| change(&mut entry.value));
 }
 
 fn put_all(node: &mut Node, defaults: Defaults) {
@@ -129,16 +160,33 @@ fn put_all(node: &mut Node, defaults: Defaults) {
 
 /// Puts a value where nothing is.
 fn put(node: &mut Node, path: &str, value: &Node) {
-    let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
+    let (key, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(key, rest)| (key, Some(rest)));
     if node.is_null() {
         *node = Node::map(default_span());
     }
-    let Value::Map(entries) = &mut node.value else { return };
+    let Value::Map(entries) = &mut node.value else {
+        return;
+    };
     let position = entries.iter().position(|entry| entry.key == key);
-    if position.is_none() || (rest.is_none() && entries.iter().any(|entry| entry.key == key && entry.value.is_null())) {
+    if position.is_none()
+        || (rest.is_none()
+            && entries
+                .iter()
+                .any(|entry| entry.key == key && entry.value.is_null()))
+    {
         entries.retain(|entry| entry.key != key);
-        let empty = if rest.is_some() { Node::map(default_span()) } else { value.clone() };
-        entries.push(Entry { key: key.to_owned(), key_span: default_span(), value: empty });
+        let empty = if rest.is_some() {
+            Node::map(default_span())
+        } else {
+            value.clone()
+        };
+        entries.push(Entry {
+            key: key.to_owned(),
+            key_span: default_span(),
+            value: empty,
+        });
     }
     if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
         put(child, rest, value);
@@ -146,7 +194,10 @@ fn put(node: &mut Node, path: &str, value: &Node) {
 }
 
 fn default_span() -> Span {
-    Span { file: DEFAULT, ..Span::default() }
+    Span {
+        file: DEFAULT,
+        ..Span::default()
+    }
 }
 
 fn print_map(out: &mut String, entries: &[Entry], indent: usize, within: &str) {
@@ -163,8 +214,15 @@ fn print_value(out: &mut String, node: &Node, indent: usize, key: &str, within: 
             out.push('\n');
             return print_map(out, entries, indent, key);
         }
-        Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Scalar(_) | Value::Blank)) => {
-            let words: Vec<String> = items.iter().filter_map(|item| scalar_of(item, key, within)).collect();
+        Value::List(items)
+            if items
+                .iter()
+                .all(|item| matches!(item.value, Value::Scalar(_) | Value::Blank)) =>
+        {
+            let words: Vec<String> = items
+                .iter()
+                .filter_map(|item| scalar_of(item, key, within))
+                .collect();
             let _infallible = write!(out, " [{}]", words.join(", "));
         }
         Value::List(items) => {
@@ -190,7 +248,9 @@ fn print_value(out: &mut String, node: &Node, indent: usize, key: &str, within: 
 }
 
 fn scalar_of(node: &Node, key: &str, within: &str) -> Option<String> {
-    let Value::Scalar(scalar) = &node.value else { return None };
+    let Value::Scalar(scalar) = &node.value else {
+        return None;
+    };
     // `hash: { cookie: name }` names a cookie and holds none.
     if scalar.secret || (is_secret_name(key) && within != "hash") {
         return Some(format!("\"{REDACTED}\""));
@@ -202,20 +262,36 @@ fn text_of(scalar: &Scalar) -> String {
     let text = mask_urls(&scalar.text);
     // What was substituted is final: a `$` in it must not be expanded when this is read again.
     let text = text.replace("${", "$${");
-    if scalar.plain && !scalar.substituted { plain(&text) } else { quoted(&text) }
+    if scalar.plain && !scalar.substituted {
+        plain(&text)
+    } else {
+        quoted(&text)
+    }
 }
 
 /// Words and numbers stay bare; anything YAML could read otherwise is quoted.
 fn plain(text: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '+');
+    let bare =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '+');
     let harmless = text.chars().all(bare) && !text.starts_with(['-', ':']) && !text.ends_with(':');
-    if harmless || text == "~" { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+    if harmless || text == "~" {
+        text.to_owned()
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
 }
 
 fn quoted(text: &str) -> String {
     let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let special = matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null");
-    if word && !special { plain(text) } else { serde_json::Value::from(text).to_string() }
+    let special = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "true" | "false" | "null"
+    );
+    if word && !special {
+        plain(text)
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
 }
 
 #[cfg(test)]
@@ -247,10 +323,15 @@ clusters:
 shutdown: { drainTimeout: 9s }
 ";
         let env = Environment::empty(SystemTime::UNIX_EPOCH);
-        let before = parse(text, "a.yaml", &env).map_err(|report| report.human(false)).expect("legal").config;
+        let before = parse(text, "a.yaml", &env)
+            .map_err(|report| report.human(false))
+            .expect("legal")
+            .config;
         for defaults in [false, true] {
             let shown = show_text(text, "a.yaml", &env, defaults).expect("legal");
-            let mut after = parse(&shown, "b.yaml", &env).unwrap_or_else(|report| panic!("{shown}\n{report}")).config;
+            let mut after = parse(&shown, "b.yaml", &env)
+                .unwrap_or_else(|report| panic!("{shown}\n{report}"))
+                .config;
             after.hash.clone_from(&before.hash);
             assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{shown}");
         }
@@ -266,9 +347,14 @@ routes:
     requestHeaders: { set: { authorization: hidden-1, x-key-id: visible, x-api-key: hidden-2, x-a: '${TOKEN}', x-b: '${PLAIN}' } }
     responseHeaders: { set: { x-link: 'https://hidden-4:hidden-5@host/' } }
 ";
-        let env = Environment::empty(SystemTime::UNIX_EPOCH).with_variable("TOKEN", "hidden-3").with_variable("PLAIN", "seen");
+        let env = Environment::empty(SystemTime::UNIX_EPOCH)
+            .with_variable("TOKEN", "hidden-3")
+            .with_variable("PLAIN", "seen");
         let shown = show_text(text, "a.yaml", &env, true).expect("legal");
         assert!(!shown.contains("hidden"), "{shown}");
-        assert!(shown.contains("visible") && shown.contains("seen"), "{shown}");
+        assert!(
+            shown.contains("visible") && shown.contains("seen"),
+            "{shown}"
+        );
     }
 }

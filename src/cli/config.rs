@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::configuration::{Source, invalid};
-use super::seam::show;
+
 use super::{Ending, Failure, terminal};
-use crate::config::{Environment, schema};
+use crate::config::{Environment, schema, show};
 
 /// Arguments of `attache config`.
 #[derive(Debug, Args)]

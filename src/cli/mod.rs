@@ -12,7 +12,6 @@ mod failure;
 mod healthcheck;
 mod man;
 mod run;
-mod seam;
 mod summary;
 mod terminal;
 mod validate;

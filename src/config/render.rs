@@ -26,7 +26,11 @@ impl Report {
     #[must_use]
     pub fn summary(&self) -> String {
         let errors = plural(self.errors(), "error");
-        let more = if self.dropped() > 0 { format!(" and {} more not shown", self.dropped()) } else { String::new() };
+        let more = if self.dropped() > 0 {
+            format!(" and {} more not shown", self.dropped())
+        } else {
+            String::new()
+        };
         match self.warnings() {
             0 => format!("{errors}{more}"),
             warnings => format!("{errors}, {}{more}", plural(warnings, "warning")),
@@ -64,7 +68,10 @@ impl Report {
         for diagnostic in self.diagnostics() {
             let place = self.place(diagnostic).map(|(file, line, column, length)| {
                 let file = github_property(&file.display().to_string());
-                format!("file={file},line={line},col={column},endColumn={},", column + length.max(1))
+                format!(
+                    "file={file},line={line},col={column},endColumn={},",
+                    column + length.max(1)
+                )
             });
             let hint = diagnostic.hint.as_deref().map(|hint| format!(": {hint}"));
             let _infallible = writeln!(
@@ -73,14 +80,21 @@ impl Report {
                 diagnostic.severity,
                 place.unwrap_or_default(),
                 diagnostic.code,
-                github_message(&format!("{}{}", diagnostic.message, hint.unwrap_or_default()))
+                github_message(&format!(
+                    "{}{}",
+                    diagnostic.message,
+                    hint.unwrap_or_default()
+                ))
             );
         }
         out
     }
 
     fn write_human(&self, out: &mut String, diagnostic: &Diagnostic, paint: &Paint) {
-        let severity = paint.severity(diagnostic.severity, &format!("{}[{}]", diagnostic.severity, diagnostic.code));
+        let severity = paint.severity(
+            diagnostic.severity,
+            &format!("{}[{}]", diagnostic.severity, diagnostic.code),
+        );
         let _infallible = writeln!(out, "{severity}: {}", paint.bold(&diagnostic.message));
         let Some(span) = diagnostic.span else {
             if let Some(hint) = &diagnostic.hint {
@@ -93,21 +107,45 @@ impl Report {
         let last = related.map_or(span.line, |(other, _)| span.line.max(other.line));
         let width = last.to_string().len();
         let label = diagnostic.hint.as_deref().unwrap_or("");
-        self.write_snippet(out, span, "-->", label, width, &|text| paint.severity(diagnostic.severity, text));
+        self.write_snippet(out, span, "-->", label, width, &|text| {
+            paint.severity(diagnostic.severity, text)
+        });
         if let Some((span, label)) = related {
             self.write_snippet(out, *span, ":::", label, width, &|text| paint.blue(text));
         }
         out.push('\n');
     }
 
-    fn write_snippet(&self, out: &mut String, span: Span, arrow: &str, label: &str, width: usize, mark: &dyn Fn(&str) -> String) {
-        let Some(source) = self.sources.get(span.file) else { return };
+    fn write_snippet(
+        &self,
+        out: &mut String,
+        span: Span,
+        arrow: &str,
+        label: &str,
+        width: usize,
+        mark: &dyn Fn(&str) -> String,
+    ) {
+        let Some(source) = self.sources.get(span.file) else {
+            return;
+        };
         let blank = " ".repeat(width);
-        let _infallible = writeln!(out, "{blank}{arrow} {}:{}:{}", source.path.display(), span.line, span.column);
-        let Some(line) = source.text.lines().nth(span.line.saturating_sub(1)) else { return };
+        let _infallible = writeln!(
+            out,
+            "{blank}{arrow} {}:{}:{}",
+            source.path.display(),
+            span.line,
+            span.column
+        );
+        let Some(line) = source.text.lines().nth(span.line.saturating_sub(1)) else {
+            return;
+        };
         let line = secrets::mask_line(line);
         let (line, column) = window(&line, span.column);
-        let room = line.chars().count().saturating_sub(column.saturating_sub(1)).max(1);
+        let room = line
+            .chars()
+            .count()
+            .saturating_sub(column.saturating_sub(1))
+            .max(1);
         let carets = mark(&"^".repeat(span.len.clamp(1, room)));
         let indent = " ".repeat(column.saturating_sub(1));
         let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line);
@@ -118,22 +156,31 @@ impl Report {
 
 /// A long line is cut around the column, so that the caret stays on the screen. Tabs count as one column.
 fn window(line: &str, column: usize) -> (String, usize) {
-    const WIDTH: usize = 120;
+    const WIDTH: usize = 140;
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let length = line.chars().count();
     if length <= WIDTH {
         return (line.chars().map(clean).collect(), column);
     }
     let start = column.saturating_sub(WIDTH / 2).min(length - WIDTH);
-    (line.chars().skip(start).take(WIDTH).map(clean).collect(), column.saturating_sub(start))
+    (
+        line.chars().skip(start).take(WIDTH).map(clean).collect(),
+        column.saturating_sub(start),
+    )
 }
 
 fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+    if count == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{count} {word}s")
+    }
 }
 
 fn github_message(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 fn github_property(text: &str) -> String {
@@ -161,6 +208,10 @@ impl Paint {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }

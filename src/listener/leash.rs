@@ -184,15 +184,7 @@ pub(crate) mod tests {
     /// A connection's facts, whatever they are.
     pub(crate) fn connection() -> Rc<Connection> {
         let address = ([127, 0, 0, 1], 1).into();
-        Rc::new(Connection {
-            listener: ListenerId(0),
-            peer: address,
-            local: address,
-            tls: None,
-            verdict: Cell::new(None),
-            requests: Cell::new(0),
-            active: Cell::new(0),
-        })
+        Rc::new(Connection::new(ListenerId(0), address, address, None))
     }
 
     #[tokio::test]

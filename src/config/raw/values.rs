@@ -12,7 +12,6 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::de::{invalid, with_hint};
-use crate::config::model::{HostPattern, MemberAddress};
 
 /// Implements `Deserialize` from text through a function, and a schema with a pattern.
 macro_rules! text_value {

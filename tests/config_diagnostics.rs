@@ -310,6 +310,21 @@ fn a_mistake_in_defaults_is_said_once() {
     assert_eq!(codes(&problems(text)), ["invalid-value", "reserved-header"]);
 }
 
+#[test]
+fn line_ends_and_byte_order_marks_of_other_systems() {
+    let text = with_route("{ endpoints: ['b:80'], timout: 30s }").replace('\n', "\r\n");
+    let report = problems(&format!("\u{feff}{text}"));
+    assert_eq!(codes(&report), ["unknown-field"]);
+    assert!(
+        report.human(false).contains("gateway.yaml:3:29"),
+        "{report}"
+    );
+    assert!(
+        !report.human(false).contains('\r'),
+        "no carriage return is printed"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 

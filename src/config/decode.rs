@@ -115,7 +115,7 @@ fn unknown(
         Advice::None => {}
         Advice::Hint(hint) => diagnostic.hint = Some(hint),
         Advice::Later => {
-            diagnostic.message = format!("{owner}: this version does not have `{shown}`");
+            diagnostic.message = format!("this version does not have `{}`", place.path);
             diagnostic.hint = Some("take it out".to_owned());
         }
     }

@@ -20,6 +20,7 @@ pub struct Leash {
     calls: Cell<u64>,
     answering: Cell<u32>,
     draining: Cell<bool>,
+    retired: Cell<bool>,
     ended: Cell<Option<Cut>>,
     waker: Cell<Option<Waker>>,
 }
@@ -29,6 +30,8 @@ pub struct Leash {
 pub enum Order {
     /// End after the present requests.
     Drain,
+    /// As `Drain`, because nothing has happened for too long; a request that arrives this moment is still answered.
+    Retire,
     /// End now, a limit was reached.
     Expire(Expiry),
     /// End now, the time to drain is over.
@@ -52,6 +55,7 @@ impl Leash {
             calls: Cell::new(0),
             answering: Cell::new(0),
             draining: Cell::new(false),
+            retired: Cell::new(false),
             ended: Cell::new(None),
             waker: Cell::new(None),
         }
@@ -60,6 +64,10 @@ impl Leash {
     pub(crate) fn order(&self, order: Order) {
         match order {
             Order::Drain => self.draining.set(true),
+            Order::Retire => {
+                self.draining.set(true);
+                self.retired.set(true);
+            }
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => self.ended.set(Some(Cut::Aborted)),
         }
@@ -84,7 +92,9 @@ impl Leash {
 
     /// Exchanges under way; `None` before the connection carries HTTP.
     pub(crate) fn active(&self) -> Option<u32> {
-        self.connection.get().map(|connection| connection.active.get().saturating_add(self.answering.get()))
+        self.connection
+            .get()
+            .map(|connection| connection.active.get().saturating_add(self.answering.get()))
     }
 
     /// Requests handed to the service.
@@ -110,6 +120,11 @@ impl Leash {
         self.draining.get()
     }
 
+    /// Whether it is to end because it was idle.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     /// As [`Order::Drain`], said by the connection's own task.
     pub(crate) fn close_soon(&self) {
         self.draining.set(true);
@@ -117,7 +132,14 @@ impl Leash {
 
     /// Ends when the connection is to drain.
     pub(crate) async fn drained(&self) {
-        std::future::poll_fn(|_| if self.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
+        std::future::poll_fn(|_| {
+            if self.is_draining() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Runs a connection until it ends or is cut. The task polling this is the one that is woken for orders, so everything
@@ -151,5 +173,48 @@ impl fmt::Debug for Leash {
             .field("draining", &self.draining)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::model::ListenerId;
+
+    /// A connection's facts, whatever they are.
+    pub(crate) fn connection() -> Rc<Connection> {
+        let address = ([127, 0, 0, 1], 1).into();
+        Rc::new(Connection::new(ListenerId(0), address, address, None))
+    }
+
+    #[tokio::test]
+    async fn orders_reach_a_waiting_task() {
+        let leash = Leash::new(Link::new());
+        let orders = async {
+            tokio::task::yield_now().await;
+            leash.order(Order::Drain);
+        };
+        let (held, ()) = tokio::join!(leash.hold(leash.drained()), orders);
+        assert_eq!(held, Ok(()));
+        leash.order(Order::Abort);
+        assert_eq!(
+            leash.hold(std::future::pending::<()>()).await,
+            Err(Cut::Aborted)
+        );
+    }
+
+    #[test]
+    fn a_request_counts_as_active_until_its_answer() {
+        let leash = Leash::new(Link::new());
+        assert_eq!(leash.active(), None);
+        let connection = connection();
+        leash.hand_over(Rc::clone(&connection));
+        assert_eq!((leash.call(), leash.active()), (0, Some(1)));
+        let exchange = connection.begin();
+        leash.answered();
+        assert_eq!((leash.call(), leash.active()), (1, Some(2)));
+        leash.answered();
+        drop(exchange);
+        assert_eq!((leash.calls(), leash.active()), (2, Some(0)));
     }
 }

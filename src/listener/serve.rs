@@ -71,17 +71,34 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     leash.hand_over(Rc::clone(&connection));
-    let mut io = io;
-    let version = match opened(&mut io, speaks, &leash).await {
-        Ok(Some(version)) => version,
-        Ok(None) => return ConnectionEnd::Closed,
-        Err(_) => return ConnectionEnd::Broken,
-    };
     let service = Judged::new(service, connection, Rc::clone(&leash));
-    // Boxed on their own, so that a connection without a request is small.
-    match version {
-        HttpVersion::Http1 => Box::pin(serve_http1(io, service, &leash, limits)).await,
-        HttpVersion::H2 => Box::pin(serve_h2(io, service, &leash, limits)).await,
+    let end = serve_opened(io, speaks, service, &leash, limits).await;
+    match end {
+        ConnectionEnd::Closed if leash.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
+        end => end,
+    }
+}
+
+async fn serve_opened<S, B>(
+    mut io: Io,
+    speaks: Speaks,
+    service: Judged<S>,
+    leash: &Leash,
+    limits: &Limits,
+) -> ConnectionEnd
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    // What follows is boxed on its own, so that a connection without a request is small.
+    match opened(&mut io, speaks, leash).await {
+        Ok(Some(HttpVersion::Http1)) => Box::pin(serve_http1(io, service, leash, limits)).await,
+        Ok(Some(HttpVersion::H2)) => Box::pin(serve_h2(io, service, leash, limits)).await,
+        Ok(None) => ConnectionEnd::Closed,
+        Err(_) => ConnectionEnd::Broken,
     }
 }
 
@@ -116,14 +133,22 @@ async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option
     }
 }
 
-async fn serve_http1<S, B>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
+async fn serve_http1<S, B>(
+    mut io: Io,
+    service: Judged<S>,
+    leash: &Leash,
+    limits: &Limits,
+) -> ConnectionEnd
 where
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    io.scan(Scanner::new(ScanLimits { head: limits.max_header_bytes, target: limits.max_target_bytes }));
+    io.scan(Scanner::new(ScanLimits {
+        head: limits.max_header_bytes,
+        target: limits.max_target_bytes,
+    }));
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
@@ -134,8 +159,18 @@ where
         // Any explicit number costs an initialised array per request.
         builder.max_headers(limits.max_headers);
     }
-    let connection = Box::pin(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
-    match drive(connection, http1::UpgradeableConnection::graceful_shutdown, leash).await {
+    let connection = Box::pin(
+        builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades(),
+    );
+    match drive(
+        connection,
+        http1::UpgradeableConnection::graceful_shutdown,
+        leash,
+    )
+    .await
+    {
         Ok(()) if leash.link().is_tunnel() => ConnectionEnd::Upgraded,
         Ok(()) => ConnectionEnd::Closed,
         Err(error) => refused(&error),
@@ -150,7 +185,8 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let header_list = u32::try_from(limits.max_header_bytes).map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
+    let header_list = u32::try_from(limits.max_header_bytes)
+        .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
     let mut builder = http2::Builder::new(Local);
     builder
         .timer(TokioTimer::new())
@@ -174,7 +210,11 @@ where
 /// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time: a
 /// request that has arrived is then read and answered, where hyper would close a connection that it believes idle. And a request
 /// refused just now says so by draining its own connection.
-async fn drive<C>(mut connection: Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> hyper::Result<()>
+async fn drive<C>(
+    mut connection: Pin<Box<C>>,
+    end: fn(Pin<&mut C>),
+    leash: &Leash,
+) -> hyper::Result<()>
 where
     C: Future<Output = hyper::Result<()>>,
 {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::Connection;
-use crate::listener::link::Link;
+use crate::listener::link::{Link, Stage};
 use crate::listener::watchdog::Expiry;
 
 /// The worker's hold on one connection.
@@ -21,6 +21,8 @@ pub struct Leash {
     answering: Cell<u32>,
     draining: Cell<bool>,
     retired: Cell<bool>,
+    resting: Cell<bool>,
+    serving: Cell<bool>,
     ended: Cell<Option<Cut>>,
     waker: Cell<Option<Waker>>,
 }
@@ -32,6 +34,8 @@ pub enum Order {
     Drain,
     /// As `Drain`, because nothing has happened for too long; a request that arrives this moment is still answered.
     Retire,
+    /// Give the HTTP machinery back until the next request.
+    Rest,
     /// End now, a limit was reached.
     Expire(Expiry),
     /// End now, the time to drain is over.
@@ -56,6 +60,8 @@ impl Leash {
             answering: Cell::new(0),
             draining: Cell::new(false),
             retired: Cell::new(false),
+            resting: Cell::new(false),
+            serving: Cell::new(false),
             ended: Cell::new(None),
             waker: Cell::new(None),
         }
@@ -68,6 +74,7 @@ impl Leash {
                 self.draining.set(true);
                 self.retired.set(true);
             }
+            Order::Rest => self.resting.set(true),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => self.ended.set(Some(Cut::Aborted)),
         }
@@ -118,6 +125,26 @@ impl Leash {
     /// Whether it is to end because it was idle.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.get()
+    }
+
+    /// Whether it has been told to rest since it was last asked.
+    pub(crate) fn takes_rest(&self) -> bool {
+        self.resting.take()
+    }
+
+    /// Whether nothing is under way and nothing is half read or written.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        let idle = self.active() == Some(0) && !self.is_draining();
+        idle && self.link.stage() == Stage::Start && !self.link.write_waits()
+    }
+
+    /// Whether the connection has its HTTP/1 machinery.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.serving.get()
+    }
+
+    pub(crate) fn set_serving(&self, serving: bool) {
+        self.serving.set(serving);
     }
 
     /// As [`Order::Drain`], said by the connection's own task.

@@ -4,7 +4,7 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -165,9 +165,11 @@ impl Leash {
     }
 
     /// Runs a connection until it ends or is cut. The task polling this is the one that is woken for orders, so everything
-    /// inside may look at them whenever it is polled.
-    pub(crate) async fn hold<T>(&self, connection: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut connection = pin!(connection);
+    /// inside may look at them whenever it is polled. Takes a pinned future, because one taken by value is kept twice.
+    pub(crate) async fn hold<F: Future>(
+        &self,
+        mut connection: Pin<&mut F>,
+    ) -> Result<F::Output, Cut> {
         std::future::poll_fn(|cx| {
             self.listen(cx);
             match self.ended.get() {
@@ -200,6 +202,8 @@ impl fmt::Debug for Leash {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::pin::pin;
+
     use super::*;
     use crate::config::model::ListenerId;
 
@@ -224,11 +228,12 @@ pub(crate) mod tests {
             tokio::task::yield_now().await;
             leash.order(Order::Drain);
         };
-        let (held, ()) = tokio::join!(leash.hold(leash.drained()), orders);
+        let drained = pin!(leash.drained());
+        let (held, ()) = tokio::join!(leash.hold(drained), orders);
         assert_eq!(held, Ok(()));
         leash.order(Order::Abort);
         assert_eq!(
-            leash.hold(std::future::pending::<()>()).await,
+            leash.hold(pin!(std::future::pending::<()>())).await,
             Err(Cut::Aborted)
         );
     }

@@ -139,14 +139,14 @@ async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option
     let begun = tokio::select! {
         begun = io.begun() => begun?,
         // A request may be on its way, above all on a connection that was in the kernel's queue.
-        () = leash.drained() => matches!(timeout(DRAIN_GRACE, io.begun()).await, Ok(Ok(true))),
+        () = leash.drained() => matches!(Box::pin(timeout(DRAIN_GRACE, io.begun())).await, Ok(Ok(true))),
     };
     if !begun {
         return Ok(None);
     }
     match speaks {
         Speaks::Agreed(version) => Ok(Some(version)),
-        Speaks::Unknown if io.speaks_h2().await? => Ok(Some(HttpVersion::H2)),
+        Speaks::Unknown if Box::pin(io.speaks_h2()).await? => Ok(Some(HttpVersion::H2)),
         Speaks::Unknown => Ok(Some(HttpVersion::Http1)),
     }
 }

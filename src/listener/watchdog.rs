@@ -410,7 +410,7 @@ mod tests {
             }
             std::future::pending::<()>().await;
         };
-        let held = registered.leash().hold(progress).await;
+        let held = registered.leash().hold(std::pin::pin!(progress)).await;
         assert_eq!(
             held,
             Err(crate::listener::leash::Cut::Expired(Expiry::Body))
@@ -432,7 +432,7 @@ mod tests {
         let exchange = connection.begin();
         let hour = tokio::time::sleep(Duration::from_secs(3600));
         assert_eq!(
-            registered.leash().hold(hour).await,
+            registered.leash().hold(std::pin::pin!(hour)).await,
             Ok(()),
             "an hour of streaming"
         );
@@ -441,10 +441,16 @@ mod tests {
         assert_eq!(watchdog.order(other, Order::Abort), 0);
         let start = Instant::now();
         let drained = registered.leash().drained();
-        assert_eq!(registered.leash().hold(drained).await, Ok(()));
+        assert_eq!(
+            registered.leash().hold(std::pin::pin!(drained)).await,
+            Ok(())
+        );
         assert!(registered.leash().is_retired(), "asked to end");
         assert!(start.elapsed() >= Duration::from_secs(75));
-        let ended = registered.leash().hold(std::future::pending::<()>()).await;
+        let ended = registered
+            .leash()
+            .hold(std::pin::pin!(std::future::pending::<()>()))
+            .await;
         assert!(start.elapsed() < Duration::from_secs(90), "told to end");
         assert_eq!(
             ended,

@@ -249,7 +249,7 @@ async fn an_idle_connection_rests_and_goes_on() {
         let speaks = Speaks::Agreed(HttpVersion::Http1);
         let limits = limits();
         let served = serve(io, speaks, connection, service, Rc::clone(&held), &limits);
-        held.hold(served).await
+        held.hold(std::pin::pin!(served)).await
     });
     let request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab";
     for _ in 0..3 {

@@ -1,9 +1,11 @@
 //! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`, owned by
 //! one request. Created early, each fact set once.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+
+use http::HeaderValue;
 
 use crate::config::model::{ListenerId, TlsVersion};
 
@@ -24,9 +26,46 @@ pub struct Connection {
     pub requests: Cell<u64>,
     /// Exchanges under way, from the request head to the end of the answer's body. A connection with any is never idle.
     pub active: Cell<u32>,
+    /// Of those, streams: event streams, gRPC streams.
+    pub streams: Cell<u32>,
+    text: OnceCell<ConnectionText>,
+}
+
+/// Facts of a connection as header values, made once.
+#[derive(Debug)]
+pub struct ConnectionText {
+    /// The peer's address.
+    pub peer: HeaderValue,
+    /// Our port.
+    pub port: HeaderValue,
 }
 
 impl Connection {
+    /// A connection without requests yet.
+    #[must_use]
+    pub fn new(listener: ListenerId, peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+        Self {
+            listener,
+            peer,
+            local,
+            tls,
+            verdict: Cell::new(None),
+            requests: Cell::new(0),
+            active: Cell::new(0),
+            streams: Cell::new(0),
+            text: OnceCell::new(),
+        }
+    }
+
+    /// Its facts as header values.
+    #[must_use]
+    pub fn text(&self) -> &ConnectionText {
+        self.text.get_or_init(|| ConnectionText {
+            peer: address_value(self.peer_ip()),
+            port: HeaderValue::from(self.local.port()),
+        })
+    }
+
     /// Address of the peer with an IPv4-mapped IPv6 address unmapped.
     #[must_use]
     pub fn peer_ip(&self) -> IpAddr {
@@ -36,17 +75,17 @@ impl Connection {
     /// Marks an exchange as under way until the guard is dropped. The guard must live as long as the answer's body, so it
     /// belongs into it: a connection without one is taken to be idle, gives its buffers back and is closed in time.
     #[must_use]
-    pub fn begin(self: &Rc<Self>) -> Exchange {
+    pub fn begin(self: &Rc<Self>) -> Underway {
         self.active.set(self.active.get().saturating_add(1));
-        Exchange(Rc::clone(self))
+        Underway(Rc::clone(self))
     }
 }
 
 /// An exchange under way; see [`Connection::begin`].
 #[derive(Debug)]
-pub struct Exchange(Rc<Connection>);
+pub struct Underway(Rc<Connection>);
 
-impl Drop for Exchange {
+impl Drop for Underway {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get().saturating_sub(1));
         self.0.requests.set(self.0.requests.get().saturating_add(1));
@@ -86,4 +125,11 @@ pub enum Refusal {
     TargetTooLong,
     /// 431.
     HeadTooLarge,
+}
+
+/// An address as a header value.
+#[must_use]
+pub fn address_value(address: IpAddr) -> HeaderValue {
+    // An address is digits, letters, dots and colons, which every header value may hold.
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
 }

@@ -1,1 +1,450 @@
-//! The cluster room.
+//! Upstream clusters: which endpoints there are, how busy each one is and which one the next request goes to. Knows nothing of
+//! routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the talking.
+
+mod balancer;
+pub mod dns;
+mod endpoint;
+mod hash;
+mod members;
+mod resolution;
+mod resolver;
+mod roster;
+mod status;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+pub use self::balancer::PickRequest;
+use self::dns::Resolutions;
+pub use self::endpoint::{Endpoint, EndpointId, InFlight};
+pub use self::hash::hash_key;
+pub use self::members::Members;
+use self::resolution::Resolution;
+use self::roster::{Roster, hosts};
+pub use self::status::{ClusterStatus, EndpointStatus, NameStatus};
+use crate::config::model;
+
+/// An upstream cluster. Shared by all workers and the task that resolves its names.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// How it is configured.
+    pub settings: Arc<model::Cluster>,
+    members: ArcSwap<Members>,
+    generation: AtomicU64,
+    roster: Mutex<Roster>,
+}
+
+impl Cluster {
+    /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that name
+    /// before the reload) go on when neither their address nor the transport changed, and names that could not be resolved now
+    /// keep the addresses they had there.
+    #[must_use]
+    pub fn build(
+        settings: Arc<model::Cluster>,
+        previous: Option<&Self>,
+        resolutions: &Resolutions,
+    ) -> Self {
+        let previous = previous.filter(|previous| previous.settings.name == settings.name);
+        let same_transport = previous.filter(|previous| {
+            previous.settings.protocol == settings.protocol && previous.settings.tls == settings.tls
+        });
+        let mut roster = Roster::default();
+        if let Some(previous) = same_transport {
+            roster.known.clone_from(&previous.roster().known);
+        }
+        for host in hosts(&settings) {
+            let known = previous.and_then(|previous| previous.roster().names.get(host).cloned());
+            let mut resolution = known.unwrap_or_else(|| Resolution::unknown(Instant::now()));
+            if let Some(outcome) = resolutions.get(host) {
+                resolution.record(
+                    outcome,
+                    settings.dns_refresh,
+                    Instant::now(),
+                    SystemTime::now(),
+                );
+            }
+            roster.names.insert(host.to_owned(), resolution);
+        }
+        let current = same_transport.map(Self::members);
+        let current = current
+            .as_ref()
+            .map_or(&[][..], |members| &members.endpoints);
+        let members = Members::new(roster.endpoints(&settings, current));
+        Self {
+            name: settings.name.as_str().into(),
+            generation: AtomicU64::new(members.generation),
+            members: ArcSwap::from_pointee(members),
+            roster: Mutex::new(roster),
+            settings,
+        }
+    }
+
+    /// The members of the moment.
+    #[must_use]
+    pub fn members(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// Generation of the members of the moment: a copy of [`Self::members`] is up to date while its own generation equals this.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        // Acquire: who sees the number finds at least those members.
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// What the cluster looks like right now.
+    #[must_use]
+    pub fn status(&self) -> ClusterStatus {
+        let endpoints = self
+            .members()
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointStatus::of(endpoint))
+            .collect();
+        let names = self
+            .roster()
+            .names
+            .iter()
+            .map(|(host, resolution)| resolution.status(host))
+            .collect();
+        ClusterStatus {
+            name: self.settings.name.clone(),
+            endpoints,
+            names,
+        }
+    }
+
+    /// What the names ask for next; `None` when there are no names at all.
+    fn due(&self, now: Instant) -> Option<Due> {
+        let roster = self.roster();
+        let next = roster.names.values().map(Resolution::due).min()?;
+        if next > now {
+            return Some(Due::At(next));
+        }
+        let due = roster
+            .names
+            .iter()
+            .filter(|(_, resolution)| resolution.due() <= now);
+        Some(Due::Now(due.map(|(host, _)| host.clone()).collect()))
+    }
+
+    /// Whether the last question for this name failed.
+    fn is_stale(&self, host: &str) -> bool {
+        self.roster()
+            .names
+            .get(host)
+            .is_some_and(Resolution::is_stale)
+    }
+
+    /// Takes in the outcomes of one round of resolution. Returns how many endpoints there are now when they changed; otherwise
+    /// members and generation stay as they are.
+    fn record(&self, outcomes: &Resolutions) -> Option<usize> {
+        let mut roster = self.roster();
+        let mut changed = false;
+        for (host, outcome) in outcomes {
+            if let Some(resolution) = roster.names.get_mut(host) {
+                changed |= resolution.record(
+                    outcome,
+                    self.settings.dns_refresh,
+                    Instant::now(),
+                    SystemTime::now(),
+                );
+            }
+        }
+        if !changed {
+            return None;
+        }
+        let current = self.members();
+        let members = Members::new(roster.endpoints(&self.settings, &current.endpoints));
+        let count = members.endpoints.len();
+        let generation = members.generation;
+        self.members.store(Arc::new(members));
+        self.generation.store(generation, Ordering::Release);
+        Some(count)
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When names are to be resolved.
+#[derive(Debug)]
+enum Due {
+    /// These, now.
+    Now(Vec<String>),
+    /// None before this.
+    At(Instant),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::dns::{Answer, Error};
+    use super::*;
+    use crate::config::model::{
+        LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
+    };
+
+    fn settings(members: Vec<Member>) -> model::Cluster {
+        model::Cluster {
+            name: "agents".to_owned(),
+            members,
+            load_balancer: LoadBalancer::LeastConnection,
+            protocol: UpstreamProtocol::Http1,
+            tls: None,
+            connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            max_idle: 256,
+            dns_refresh: None,
+        }
+    }
+
+    fn member(address: MemberAddress, weight: u32) -> Member {
+        Member {
+            address,
+            weight,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    fn socket(address: &str, weight: u32) -> Member {
+        member(MemberAddress::Socket(address.parse().unwrap()), weight)
+    }
+
+    fn name(host: &str, weight: u32) -> Member {
+        member(
+            MemberAddress::Name {
+                host: host.to_owned(),
+                port: 80,
+            },
+            weight,
+        )
+    }
+
+    fn answer(ips: &[&str]) -> Result<Answer, Error> {
+        let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        Ok(Answer {
+            addresses,
+            ttl: Duration::from_secs(30),
+        })
+    }
+
+    fn resolutions<const N: usize>(outcomes: [(&str, Result<Answer, Error>); N]) -> Resolutions {
+        outcomes
+            .into_iter()
+            .map(|(host, outcome)| (host.to_owned(), outcome))
+            .collect()
+    }
+
+    fn build(
+        settings: model::Cluster,
+        previous: Option<&Cluster>,
+        resolutions: &Resolutions,
+    ) -> Cluster {
+        Cluster::build(Arc::new(settings), previous, resolutions)
+    }
+
+    fn addresses(cluster: &Cluster) -> Vec<String> {
+        cluster
+            .members()
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_an_endpoint_with_the_name_as_configured() {
+        let settings = settings(vec![socket("[::1]:90", 1), name("agent.local.", 3)]);
+        let answers = resolutions([(
+            "agent.local.",
+            answer(&["10.0.0.2", "10.0.0.1", "10.0.0.2", "fd00::1"]),
+        )]);
+        let cluster = build(settings, None, &answers);
+        assert_eq!(
+            addresses(&cluster),
+            ["[::1]:90", "10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
+        );
+        let members = cluster.members();
+        assert_eq!(
+            (&*members.endpoints[0].name, members.endpoints[0].weight),
+            ("[::1]:90", 1)
+        );
+        assert_eq!(
+            (&*members.endpoints[3].name, members.endpoints[3].weight),
+            ("agent.local:80", 3)
+        );
+    }
+
+    #[test]
+    fn the_same_place_twice_is_one_endpoint_but_two_names_are_two() {
+        let answers = resolutions([("a", answer(&["10.0.0.1"])), ("b", answer(&["10.0.0.1"]))]);
+        let members = vec![
+            socket("10.0.0.9:80", 1),
+            socket("10.0.0.9:80", 5),
+            name("a", 1),
+            name("b", 1),
+        ];
+        let cluster = build(settings(members), None, &answers);
+        assert_eq!(
+            addresses(&cluster),
+            ["10.0.0.9:80", "10.0.0.1:80", "10.0.0.1:80"]
+        );
+    }
+
+    #[test]
+    fn in_flight_counts_survive_a_reload_and_a_change_of_weight() {
+        let none = Resolutions::new();
+        let before = build(
+            settings(vec![socket("10.0.0.1:80", 1), socket("10.0.0.2:80", 1)]),
+            None,
+            &none,
+        );
+        let stream = InFlight::new(Arc::clone(&before.members().endpoints[0]));
+        let after = build(
+            settings(vec![socket("10.0.0.1:80", 0), socket("10.0.0.2:80", 1)]),
+            Some(&before),
+            &none,
+        );
+        let (old, new) = (before.members(), after.members());
+        assert_eq!(
+            (new.endpoints[0].id, new.endpoints[0].weight),
+            (old.endpoints[0].id, 0)
+        );
+        assert_eq!(new.endpoints[0].in_flight(), 1);
+        assert!(
+            Arc::ptr_eq(&new.endpoints[1], &old.endpoints[1]),
+            "an unchanged endpoint is the same one"
+        );
+        drop(stream);
+        assert_eq!(new.endpoints[0].in_flight(), 0);
+        assert_ne!(new.generation, old.generation);
+    }
+
+    #[test]
+    fn another_transport_makes_other_endpoints() {
+        let none = Resolutions::new();
+        let before = build(settings(vec![socket("10.0.0.1:80", 1)]), None, &none);
+        let mut h2c = settings(vec![socket("10.0.0.1:80", 1)]);
+        h2c.protocol = UpstreamProtocol::H2c;
+        let mut tls = settings(vec![socket("10.0.0.1:80", 1)]);
+        tls.tls = Some(UpstreamTls {
+            ca_file: None,
+            server_name: None,
+            client_cert: None,
+        });
+        let mut renamed = settings(vec![socket("10.0.0.1:80", 1)]);
+        renamed.name = "others".to_owned();
+        for changed in [h2c, tls, renamed] {
+            let after = build(changed, Some(&before), &none);
+            assert_ne!(
+                after.members().endpoints[0].id,
+                before.members().endpoints[0].id
+            );
+        }
+    }
+
+    #[test]
+    fn a_reload_without_dns_keeps_the_addresses() {
+        let before = build(
+            settings(vec![name("a", 1)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1"]))]),
+        );
+        for outcomes in [
+            Resolutions::new(),
+            resolutions([("a", Err(Error::TimedOut))]),
+        ] {
+            let after = build(settings(vec![name("a", 1)]), Some(&before), &outcomes);
+            assert_eq!(addresses(&after), ["10.0.0.1:80"]);
+            assert_eq!(
+                after.members().endpoints[0].id,
+                before.members().endpoints[0].id
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_answer_swaps_members_and_an_unchanged_one_does_not() {
+        let cluster = build(
+            settings(vec![name("a", 1)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]),
+        );
+        let before = cluster.members();
+        assert_eq!(
+            cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.1"]))])),
+            None
+        );
+        assert_eq!(cluster.generation(), before.generation);
+        assert_eq!(
+            cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.3"]))])),
+            Some(2)
+        );
+        let after = cluster.members();
+        assert_eq!(addresses(&cluster), ["10.0.0.2:80", "10.0.0.3:80"]);
+        assert_eq!(cluster.generation(), after.generation);
+        assert_ne!(after.generation, before.generation);
+        assert!(Arc::ptr_eq(&after.endpoints[0], &before.endpoints[1]));
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_back_still_counts_its_streams() {
+        let cluster = build(
+            settings(vec![name("a", 1)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]),
+        );
+        let stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
+        cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
+        assert_eq!(addresses(&cluster), ["10.0.0.2:80"]);
+        cluster.record(&resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
+        let members = cluster.members();
+        assert_eq!(
+            (members.endpoints[0].id, members.endpoints[0].in_flight()),
+            (stream.endpoint().id, 1)
+        );
+        cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
+        drop((stream, members));
+        cluster.record(&resolutions([("a", answer(&["10.0.0.1"]))]));
+        assert_eq!(cluster.members().endpoints[0].in_flight(), 0);
+        assert!(
+            cluster.roster().known.len() <= 2,
+            "endpoints that left for good are forgotten"
+        );
+    }
+
+    #[test]
+    fn status_tells_endpoints_and_names() {
+        let cluster = build(
+            settings(vec![name("a", 2)]),
+            None,
+            &resolutions([("a", answer(&["10.0.0.1"]))]),
+        );
+        let _stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
+        cluster.record(&resolutions([("a", Err(Error::TimedOut))]));
+        let status = cluster.status();
+        assert_eq!(status.name, "agents");
+        assert_eq!(
+            (status.endpoints[0].weight, status.endpoints[0].in_flight),
+            (2, 1)
+        );
+        assert_eq!(
+            status.names[0].addresses,
+            ["10.0.0.1".parse::<IpAddr>().unwrap()]
+        );
+        assert_eq!(status.names[0].error.as_deref(), Some("no answer in time"));
+        assert!(status.names[0].resolved_at.is_some() && status.names[0].stale_since.is_some());
+    }
+}

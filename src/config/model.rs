@@ -189,10 +189,19 @@ pub struct PathPolicy {
 /// A host to match, lower case and without port or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
-    /// One name or address.
+    /// One name or address; IPv6 addresses in brackets.
     Exact(String),
     /// `*.example.com` holds `example.com`: one or more labels before it (Gateway API).
     Wildcard(String),
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+        }
+    }
 }
 
 /// One route.
@@ -224,7 +233,7 @@ pub struct Route {
     pub streaming: Streaming,
     /// Whether `Upgrade: websocket` is passed on. Default false.
     pub websocket: bool,
-    /// Overrides [`Limits::max_body_bytes`].
+    /// Overrides [`Limits::max_body_bytes`]; `u64::MAX` switches the ceiling off.
     pub max_body_bytes: Option<u64>,
     /// Requests that write no access record.
     pub access_log: bool,
@@ -359,6 +368,8 @@ pub struct HeaderChanges {
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// Fields added beside those there.
     pub add: Vec<(HeaderName, HeaderValue)>,
+    /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, on TLS connections only.
+    pub hsts: bool,
 }
 
 /// The Host header (or `:authority`) towards upstreams.

@@ -92,6 +92,11 @@ impl Leash {
         self.connection.get_or_init(|| connection);
     }
 
+    /// The connection, once it carries HTTP.
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        self.connection.get().map(|connection| &**connection)
+    }
+
     /// Exchanges under way; `None` before the connection carries HTTP.
     pub(crate) fn active(&self) -> Option<u32> {
         self.connection
@@ -210,15 +215,7 @@ pub(crate) mod tests {
     /// A connection's facts, whatever they are.
     pub(crate) fn connection() -> Rc<Connection> {
         let address = ([127, 0, 0, 1], 1).into();
-        Rc::new(Connection {
-            listener: ListenerId(0),
-            peer: address,
-            local: address,
-            tls: None,
-            verdict: Cell::new(None),
-            requests: Cell::new(0),
-            active: Cell::new(0),
-        })
+        Rc::new(Connection::new(ListenerId(0), address, address, None))
     }
 
     #[tokio::test]

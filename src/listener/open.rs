@@ -1,7 +1,6 @@
 //! From an accepted socket to a connection that carries HTTP: the PROXY header, then TLS, both under one deadline, then
 //! [`serve`](super::serve).
 
-use std::cell::Cell;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
@@ -101,15 +100,7 @@ where
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {
-    Ok(Connection {
-        listener: settings.id,
-        peer: stream.peer_addr()?,
-        local: stream.local_addr()?,
-        tls: None,
-        verdict: Cell::new(None),
-        requests: Cell::new(0),
-        active: Cell::new(0),
-    })
+    Ok(Connection::new(settings.id, stream.peer_addr()?, stream.local_addr()?, None))
 }
 
 async fn handshake(

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::config::model::Limits;
+use crate::context::Connection;
 use crate::listener::leash::{Leash, Order};
 use crate::listener::link::Link;
 use crate::listener::watchdog::{Registered, Watchdog};
@@ -59,6 +60,11 @@ impl Running {
         self.task.abort();
         self.group.draining.set(true);
         self.group.watchdog.order(self.group.number, Order::Abort)
+    }
+
+    /// Cuts the connections `which` names; the rest goes on.
+    pub fn abort_those(&self, which: impl Fn(&Connection) -> bool) {
+        self.group.watchdog.order_those(self.group.number, Order::Abort, which);
     }
 
     /// Connections of this listener on this worker. Tunnels are counted by [`Shared::open`](super::Shared::open) only.

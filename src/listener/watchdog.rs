@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::model::Limits;
+use crate::context::Connection;
 use crate::listener::leash::{Leash, Order};
 use crate::listener::link::{Link, Stage};
 
@@ -167,6 +168,16 @@ impl Watchdog {
             .filter(|entry| entry.group == group)
             .map(|entry| entry.leash.order(order))
             .count()
+    }
+
+    /// Gives an order to those connections of a group that carry HTTP and that `which` names.
+    pub(crate) fn order_those(&self, group: u64, order: Order, which: impl Fn(&Connection) -> bool) {
+        let entries = self.entries.borrow();
+        for entry in entries.slots.iter().flatten().filter(|entry| entry.group == group) {
+            if entry.leash.connection().is_some_and(|connection| which(connection)) {
+                entry.leash.order(order);
+            }
+        }
     }
 
     fn look(&self) {

@@ -1,1 +1,15 @@
-//! The observe room.
+//! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it is told what
+//! happened, it never says what should.
+
+pub mod catalogue;
+pub mod clock;
+#[cfg(test)]
+pub(crate) mod exposition;
+pub mod handles;
+pub mod log;
+pub mod metrics;
+pub mod process;
+pub mod record;
+pub mod request_id;
+pub mod trace;
+pub mod tracing_setup;

@@ -1,1 +1,21 @@
-//! The route room.
+//! The route room: which route a request belongs to, and what its path becomes. Paths and hosts are brought into one
+//! spelling first, so that what is matched is what is forwarded. Everything here is a pure function of the
+//! configuration and the request; it must never know clusters, connections or bodies.
+
+mod condition;
+mod host;
+mod index;
+mod path;
+mod redirect;
+mod rewrite;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use condition::{Facts, Miss};
+pub use host::host_of;
+pub use path::normalise;
+pub use redirect::location;
+pub use rewrite::rewrite;
+pub use table::{Considered, Found, Table};

@@ -1,0 +1,37 @@
+# The image holds one static binary and nothing else: no shell, no libc, no package manager.
+#
+#   docker build -t attache .
+#
+# With a static binary built beside it, only the last stage is needed:
+#
+#   docker build -t attache --target runtime --build-context build=DIRECTORY_WITH_THE_BINARY .
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# The target is named, although it is the builder's own: static linking must spare procedural macros.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    target="$(rustc --print host-tuple)" \
+ && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" \
+ && cp "target/$target/release/attache" /attache
+
+FROM scratch AS runtime
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="attache" \
+      org.opencontainers.image.description="A Layer-7 gateway and load balancer for A2A agents" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /attache /attache
+COPY deploy/image/gateway.yaml /etc/attache/gateway.yaml
+# A volume mounted here inherits this owner, so `certs dev` can fill it.
+COPY --chown=65532:65532 deploy/image/certs /certs
+USER 65532:65532
+# Cleartext, TLS, and metrics with the health endpoints.
+EXPOSE 8080 8443 9090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/attache", "healthcheck"]
+ENTRYPOINT ["/attache"]
+CMD ["run", "-c", "/etc/attache/gateway.yaml"]

@@ -1,0 +1,91 @@
+//! The two ends of the comparison: a backend and the clients that load a proxy in front of it.
+//!
+//! Both share one core, so each request must cost them less than it costs the proxy; hence one thread, requests and
+//! answers built once, and no HTTP library. Results go to standard output as one JSON object per line.
+
+mod backend;
+mod http;
+mod load;
+mod message;
+mod sse;
+mod tls;
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+type Failure = Box<dyn std::error::Error>;
+
+const USAGE: &str = "usage: loadgen COMMAND --OPTION VALUE ...
+  backend --port P
+  load    --port P --connections N --warmup N --requests N [--ca FILE]   (TLS 1.3 when a CA is given)
+  sse     --port P --streams N
+
+load and sse print a line when they are ready, then wait for a line (or the end) of standard input.";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("loadgen: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().ok_or(USAGE)?;
+    let options = Options::read(args)?;
+    let port = options.number("port")?;
+    match command.as_str() {
+        "backend" => backend::serve(port),
+        "load" => load::run(&load::Plan {
+            port,
+            connections: options.number("connections")?,
+            warmup: options.number("warmup")?,
+            requests: options.number("requests")?,
+            ca_file: options.text("ca"),
+        }),
+        "sse" => sse::hold(port, options.number("streams")?),
+        _ => Err(USAGE.into()),
+    }
+}
+
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn read(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
+        let mut options = HashMap::new();
+        while let Some(flag) = args.next() {
+            let name = flag.strip_prefix("--").ok_or(USAGE)?;
+            let value = args.next().ok_or(USAGE)?;
+            options.insert(name.to_owned(), value);
+        }
+        Ok(Self(options))
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Result<T, Failure> {
+        let text = self
+            .text(name)
+            .ok_or_else(|| format!("--{name} is missing\n{USAGE}"))?;
+        text.parse()
+            .map_err(|_| format!("--{name} {text}: not a number in range").into())
+    }
+}
+
+/// One thread, as everything here shares one core.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+}
+
+/// Waits until the script that drives us says go on. Blocks the thread: nothing else may run meanwhile.
+fn wait_for_line() -> std::io::Result<()> {
+    std::io::stdin().read_line(&mut String::new()).map(drop)
+}

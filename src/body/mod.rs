@@ -1,0 +1,110 @@
+//! Every `http_body` adapter of the gateway, and with the connection driver in `pool` its only hand-written polls. Bodies pass
+//! frame by frame; nothing here collects one.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+mod request;
+mod timer;
+
+pub use request::{Flow, RequestBody};
+pub use timer::IdleTimer;
+
+/// A response body: made here, or streamed from somewhere.
+#[derive(Debug)]
+pub enum Body<S> {
+    /// Nothing.
+    Empty,
+    /// Bytes made by the gateway.
+    Full(Bytes),
+    /// Only trailers (gRPC, HTTP/2).
+    Trailers(Box<HeaderMap>),
+    /// Streamed.
+    Stream(S),
+}
+
+impl<S> Body<S> {
+    /// A body of `bytes`.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
+    }
+}
+
+impl<S> HttpBody for Body<S>
+where
+    S: HttpBody<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = S::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, S::Error>>> {
+        let this = &mut *self;
+        if let Self::Stream(stream) = this {
+            return Pin::new(stream).poll_frame(cx);
+        }
+        Poll::Ready(match std::mem::replace(this, Self::Empty) {
+            Self::Full(bytes) => Some(Ok(Frame::data(bytes))),
+            Self::Trailers(fields) => Some(Ok(Frame::trailers(*fields))),
+            Self::Empty | Self::Stream(_) => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(_) | Self::Trailers(_) => false,
+            Self::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Trailers(_) => SizeHint::default(),
+            Self::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+/// Takes out of `fields` what must not travel in trailers: framing, routing, authentication and forwarding fields
+/// (RFC 9110 section 6.5.1).
+#[must_use]
+pub fn clean_trailers(mut fields: HeaderMap) -> HeaderMap {
+    for name in FORBIDDEN_TRAILERS {
+        fields.remove(name);
+    }
+    fields
+}
+
+const FORBIDDEN_TRAILERS: [&str; 24] = [
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authorization",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-real-ip",
+    "x-request-id",
+];

@@ -1,0 +1,145 @@
+//! The body of a request on its way upstream: counted, limited in size and in silence, never collected.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::IdleTimer;
+use crate::error::Error;
+
+/// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
+#[derive(Debug, Default)]
+pub struct Flow {
+    received: Cell<u64>,
+    failure: Cell<Option<Failure>>,
+    touched: Cell<bool>,
+}
+
+/// Why a request body could not be forwarded to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    TooLarge,
+    Idle,
+    ClientGone,
+}
+
+impl Flow {
+    /// Bytes received from the client so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// Counts bytes that came some other way (a tunnel).
+    pub fn add(&self, bytes: u64) {
+        self.received.set(self.received.get() + bytes);
+    }
+
+    /// Whether the body was asked for at all; until then it can be sent somewhere else.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.touched.get()
+    }
+
+    /// The client's part in a failed exchange, if it had one.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.failure.get().map(|failure| match failure {
+            Failure::TooLarge => Error::BodyTooLarge,
+            Failure::Idle => Error::BodyTimeout,
+            Failure::ClientGone => Error::ClientGone,
+        })
+    }
+}
+
+/// A request body.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// The client's.
+    Streaming(Box<Streaming>),
+}
+
+/// A streamed request body.
+#[derive(Debug)]
+pub struct Streaming {
+    incoming: Incoming,
+    left: u64,
+    flow: Rc<Flow>,
+    timer: IdleTimer,
+}
+
+impl RequestBody {
+    /// Forwards `incoming`: at most `limit` bytes, at most `idle` between two pieces.
+    #[must_use]
+    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Duration, flow: Rc<Flow>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::Empty;
+        }
+        let timer = IdleTimer::new(idle);
+        Self::Streaming(Box::new(Streaming { incoming, left: limit.unwrap_or(u64::MAX), flow, timer }))
+    }
+}
+
+impl Streaming {
+    fn fail(&self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.flow.failure.set(Some(failure));
+        Poll::Ready(self.flow.failure().map(Err))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.flow.touched.set(true);
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending if self.timer.poll_expired(cx) => self.fail(Failure::Idle),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.timer.touch();
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.flow.add(size);
+                let Some(left) = self.left.checked_sub(size) else {
+                    return self.fail(Failure::TooLarge);
+                };
+                self.left = left;
+                match frame.into_trailers() {
+                    Ok(fields) => Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields))))),
+                    Err(frame) => Poll::Ready(Some(Ok(frame))),
+                }
+            }
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Streaming(streaming) => streaming.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(streaming) => streaming.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming(streaming) => streaming.incoming.size_hint(),
+        }
+    }
+}

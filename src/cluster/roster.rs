@@ -1,0 +1,110 @@
+//! From a cluster's settings and the addresses of its names to its endpoints, keeping those that are there already.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use super::endpoint::{Endpoint, EndpointId, Live};
+use super::resolution::Resolution;
+use crate::config::model::{Cluster, Member, MemberAddress};
+
+/// What changes when names are resolved; requests never look at it.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    /// State of every name of the cluster.
+    pub(super) names: BTreeMap<String, Resolution>,
+    /// Identity and counters by address and configured name. Weak, so that an endpoint which left and comes back while its
+    /// last streams still run goes on counting them, and one that is gone for good is forgotten.
+    pub(super) known: HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>,
+}
+
+impl Roster {
+    /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters where only
+    /// the weight or the labels did, and otherwise new ones.
+    pub(super) fn endpoints(
+        &mut self,
+        settings: &Cluster,
+        current: &[Arc<Endpoint>],
+    ) -> Vec<Arc<Endpoint>> {
+        self.known.retain(|_, (_, live)| live.strong_count() > 0);
+        let by_id: HashMap<EndpointId, &Arc<Endpoint>> = current
+            .iter()
+            .map(|endpoint| (endpoint.id, endpoint))
+            .collect();
+        let mut seen = HashSet::new();
+        let mut endpoints = Vec::new();
+        for (member, name, address) in places(settings, &self.names) {
+            // The same place written twice is one endpoint: the first counts.
+            if !seen.insert((address, Arc::clone(&name))) {
+                continue;
+            }
+            let place = (address, Arc::clone(&name));
+            let known = self
+                .known
+                .get(&place)
+                .and_then(|(id, live)| Some((*id, live.upgrade()?)));
+            let endpoint = match known {
+                Some((id, live)) => match by_id.get(&id) {
+                    Some(same) if same.weight == member.weight && same.labels == member.labels => {
+                        Arc::clone(same)
+                    }
+                    _ => Arc::new(Endpoint {
+                        id,
+                        address,
+                        name,
+                        weight: member.weight,
+                        labels: member.labels.clone(),
+                        live,
+                    }),
+                },
+                None => Arc::new(Endpoint::new(
+                    address,
+                    name,
+                    member.weight,
+                    member.labels.clone(),
+                )),
+            };
+            self.known
+                .insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
+            endpoints.push(endpoint);
+        }
+        endpoints
+    }
+}
+
+/// The names a cluster needs resolved, each once.
+pub(super) fn hosts(settings: &Cluster) -> BTreeSet<&str> {
+    let mut hosts = BTreeSet::new();
+    for member in &settings.members {
+        if let MemberAddress::Name { host, .. } = &member.address {
+            hosts.insert(host.as_str());
+        }
+    }
+    hosts
+}
+
+/// Every member with its configured name and each of its addresses.
+fn places<'a>(
+    settings: &'a Cluster,
+    names: &BTreeMap<String, Resolution>,
+) -> Vec<(&'a Member, Arc<str>, SocketAddr)> {
+    let mut places = Vec::new();
+    for member in &settings.members {
+        match &member.address {
+            MemberAddress::Socket(address) => {
+                places.push((member, address.to_string().into(), *address));
+            }
+            MemberAddress::Name { host, port } => {
+                // A final dot means "no search list" to DNS; in SNI and Host it is wrong.
+                let name: Arc<str> = format!("{}:{port}", host.trim_end_matches('.')).into();
+                let addresses = names.get(host).map_or(&[][..], Resolution::addresses);
+                places.extend(
+                    addresses
+                        .iter()
+                        .map(|ip| (member, Arc::clone(&name), SocketAddr::new(*ip, *port))),
+                );
+            }
+        }
+    }
+    places
+}

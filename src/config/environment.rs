@@ -1,0 +1,145 @@
+//! Everything the configuration takes from outside its own text: variables, files, the time. Injected, so that a test
+//! needs neither a process environment nor a clock.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Where variables, files and the time come from.
+#[derive(Clone)]
+pub struct Environment {
+    variables: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    root: PathBuf,
+    now: SystemTime,
+    mounts: Option<String>,
+}
+
+impl Environment {
+    /// The process's own environment, working directory and clock.
+    #[must_use]
+    pub fn process() -> Self {
+        Self {
+            variables: Arc::new(|name| std::env::var(name).ok()),
+            root: PathBuf::new(),
+            now: SystemTime::now(),
+            mounts: std::fs::read_to_string("/proc/self/mountinfo").ok(),
+        }
+    }
+
+    /// No variables; files relative to the working directory; the given time.
+    #[must_use]
+    pub fn empty(now: SystemTime) -> Self {
+        Self {
+            variables: Arc::new(|_| None),
+            root: PathBuf::new(),
+            now,
+            mounts: None,
+        }
+    }
+
+    /// Adds a variable, over one of the same name.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        let (name, value, others) = (name.to_owned(), value.to_owned(), self.variables);
+        self.variables = Arc::new(move |asked| {
+            if asked == name {
+                Some(value.clone())
+            } else {
+                others(asked)
+            }
+        });
+        self
+    }
+
+    /// Reads relative paths from `root` instead of the working directory.
+    #[must_use]
+    pub fn with_root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self
+    }
+
+    /// Uses this text as `/proc/self/mountinfo`.
+    #[must_use]
+    pub fn with_mounts(mut self, mounts: &str) -> Self {
+        self.mounts = Some(mounts.to_owned());
+        self
+    }
+
+    /// The time certificates are judged by.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.now
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.variables)(name)
+    }
+
+    /// Where a path leads.
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Reads at most `limit` bytes of a regular file; more is an error.
+    pub(super) fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let path = self.resolve(path);
+        let metadata = std::fs::metadata(&path)?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "it is a directory",
+            ));
+        }
+        if !metadata.is_file() {
+            // A pipe or a device could block for ever or never end.
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        std::fs::File::open(&path)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it is larger than {} KiB", limit / 1024),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether this very file is a mount point, so that a rename in its directory outside never arrives.
+    pub(super) fn is_mounted_alone(&self, path: &Path) -> bool {
+        let Some(mounts) = &self.mounts else {
+            return false;
+        };
+        let Ok(path) = std::path::absolute(self.resolve(path)) else {
+            return false;
+        };
+        mounts
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .any(|point| Path::new(&point.replace("\\040", " ")) == path)
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Variables may hold secrets.
+        f.debug_struct("Environment")
+            .field("root", &self.root)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a file could not be read, for people.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}

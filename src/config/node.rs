@@ -1,0 +1,286 @@
+//! The tree every later step works on: YAML values that remember where they were written. One parse builds both the
+//! values and their positions, so the two cannot disagree. Knows nothing of what the keys mean.
+
+use std::fmt;
+
+/// Where a token stands. Lines and columns count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Span {
+    /// Index into the list of files read.
+    pub(super) file: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) len: usize,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) span: Span,
+    pub(super) value: Value,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+    /// Had an error that is already reported; later steps read over it.
+    Blank,
+}
+
+/// Text with what YAML and substitution said about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Scalar {
+    pub(super) text: String,
+    /// Not quoted and not a block: may be a number, a boolean or null.
+    pub(super) plain: bool,
+    /// Came out of a substitution, so quotes do not make it a string.
+    pub(super) substituted: bool,
+    /// Came from a file or a variable that is named like a secret; never printed.
+    pub(super) secret: bool,
+}
+
+/// One key of a mapping with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Span,
+    pub(super) value: Node,
+}
+
+/// One step into the tree. A list index counts the elements that are not blank, as a deserialised list does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Self {
+        Self::Key(key.to_owned())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// What a path led to.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The value's token, or its key's when the value spans lines.
+    pub(super) span: Span,
+    /// The key's token where there is one.
+    pub(super) key_span: Span,
+    /// The path as written in the file: list indexes count every element.
+    pub(super) path: String,
+    /// Something on the way or directly below was already reported.
+    pub(super) blank: Blank,
+    /// Something anywhere below was already reported.
+    pub(super) blank_below: bool,
+    /// A secret on this very place.
+    pub(super) secret: Option<String>,
+}
+
+/// How much of a place was already reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blank {
+    No,
+    /// One of its children.
+    Child,
+    /// Itself or something around it.
+    Itself,
+}
+
+impl Scalar {
+    /// Whether YAML's core schema reads this as null.
+    pub(super) fn is_null(&self) -> bool {
+        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+}
+
+impl Node {
+    pub(super) fn map(span: Span) -> Self {
+        Self {
+            span,
+            value: Value::Map(Vec::new()),
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries()
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(entries) => entries
+                .iter_mut()
+                .find(|entry| entry.key == key)
+                .map(|entry| &mut entry.value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        self.value == Value::Blank
+    }
+
+    /// Number of nodes in this subtree.
+    pub(super) fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Self::size).sum(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| entry.value.size())
+                .sum::<usize>(),
+            Value::Scalar(_) | Value::Blank => 0,
+        }
+    }
+
+    /// Follows `path` as far as it exists and says where that is.
+    pub(super) fn locate(&self, path: &[Step]) -> Place {
+        let mut node = self;
+        let mut key_span = self.span;
+        let mut text = String::new();
+        let mut blank = if self.is_blank() {
+            Blank::Itself
+        } else {
+            Blank::No
+        };
+        for step in path {
+            let Some((child, span, label)) = node.child(step) else {
+                // The value is absent, or comes from a short form: the nearest thing written stands for it.
+                push_label(&mut text, &label_of(step));
+                continue;
+            };
+            push_label(&mut text, &label);
+            (node, key_span) = (child, span.unwrap_or(child.span));
+            if node.is_blank() {
+                blank = Blank::Itself;
+            }
+        }
+        if blank == Blank::No && node.has_blank_child() {
+            blank = Blank::Child;
+        }
+        let (span, secret) = match &node.value {
+            Value::Scalar(scalar) => {
+                let written = if node.span.len == 0 {
+                    key_span
+                } else {
+                    node.span
+                };
+                (written, scalar.secret.then(|| scalar.text.clone()))
+            }
+            _ => (key_span, None),
+        };
+        Place {
+            span,
+            key_span,
+            path: text,
+            blank,
+            blank_below: node.has_blank(),
+            secret,
+        }
+    }
+
+    /// Marks what `path` leads to as reported. Returns false when nothing was there to mark.
+    pub(super) fn blank(&mut self, path: &[Step]) -> bool {
+        let Some((first, rest)) = path.split_first() else {
+            let was = self.is_blank();
+            self.value = Value::Blank;
+            return !was;
+        };
+        let child = match (&mut self.value, first) {
+            (Value::Map(entries), Step::Key(key)) => entries
+                .iter_mut()
+                .find(|entry| entry.key == *key)
+                .map(|entry| &mut entry.value),
+            (Value::List(items), Step::Index(index)) => {
+                items.iter_mut().filter(|item| !item.is_blank()).nth(*index)
+            }
+            _ => None,
+        };
+        child.is_some_and(|child| child.blank(rest))
+    }
+
+    /// Whether anything in this subtree was already reported.
+    pub(super) fn has_blank(&self) -> bool {
+        match &self.value {
+            Value::List(items) => items.iter().any(Self::has_blank),
+            Value::Map(entries) => entries.iter().any(|entry| entry.value.has_blank()),
+            Value::Scalar(_) => false,
+            Value::Blank => true,
+        }
+    }
+
+    fn has_blank_child(&self) -> bool {
+        match &self.value {
+            Value::List(items) => items.iter().any(Self::is_blank),
+            Value::Map(entries) => entries.iter().any(|entry| entry.value.is_blank()),
+            Value::Scalar(_) | Value::Blank => false,
+        }
+    }
+
+    fn child(&self, step: &Step) -> Option<(&Self, Option<Span>, String)> {
+        match (&self.value, step) {
+            (Value::Map(entries), Step::Key(key)) => {
+                let entry = entries.iter().find(|entry| entry.key == *key)?;
+                Some((&entry.value, Some(entry.key_span), label_of(step)))
+            }
+            (Value::List(items), Step::Index(index)) => {
+                let (at, item) = items
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, item)| !item.is_blank())
+                    .nth(*index)?;
+                Some((item, None, label_of(&Step::Index(at))))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&label_of(self))
+    }
+}
+
+fn label_of(step: &Step) -> String {
+    match step {
+        Step::Key(key) if key.is_empty() || key.contains(['.', ' ', '[']) => format!("[{key:?}]"),
+        Step::Key(key) => key.clone(),
+        Step::Index(index) => format!("[{index}]"),
+    }
+}
+
+fn push_label(text: &mut String, label: &str) {
+    if !text.is_empty() && !label.starts_with('[') {
+        text.push('.');
+    }
+    text.push_str(label);
+}
+
+/// Makes a path of keys and indexes.
+macro_rules! steps {
+    ($($step:expr),* $(,)?) => { [$($crate::config::node::Step::from($step)),*] };
+}
+pub(super) use steps;

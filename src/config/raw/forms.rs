@@ -1,0 +1,194 @@
+//! Values with more than one form. Each has a hand-written visitor and schema: serde's untagged enums lose positions.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::config::de::with_hint;
+
+/// A mapping from names to `T`, in file order. Duplicate names are refused before this is read.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct Named<T>(pub(in crate::config) Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Named<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping from names")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Named(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Named{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}
+
+/// One `T` or a list of them.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct Many<T>(pub(in crate::config) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = Many<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value or a list")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Many<T>, E> {
+                let text: StrDeserializer<'_, E> = text.into_deserializer();
+                Ok(Many(vec![T::deserialize(text)?]))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Many<T>, A::Error> {
+                Ok(Many(vec![T::deserialize(MapAccessDeserializer::new(map))?]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Many<T>, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Many)
+            }
+        }
+        deserializer.deserialize_str(Either(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Many<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMany{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
+    }
+}
+
+/// A `T`, or the word `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum OrOff<T> {
+    On(T),
+    Off,
+}
+
+impl<T> OrOff<T> {
+    pub(in crate::config) fn on(self) -> Option<T> {
+        match self {
+            Self::On(value) => Some(value),
+            Self::Off => None,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = OrOff<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or `off`")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OrOff<T>, E> {
+                if text.eq_ignore_ascii_case("off") {
+                    return Ok(OrOff::Off);
+                }
+                let text: StrDeserializer<'_, E> = text.into_deserializer();
+                T::deserialize(text).map(OrOff::On)
+            }
+        }
+        deserializer.deserialize_str(Either(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OrOff<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}OrOff", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": "off" }, generator.subschema_for::<T>()] })
+    }
+}
+
+/// Reads text through a function, or a mapping through `Long`.
+pub(in crate::config) struct TextOr<T, Long> {
+    what: &'static str,
+    from_text: fn(&str) -> Result<T, String>,
+    long: PhantomData<Long>,
+}
+
+impl<T, Long> TextOr<T, Long> {
+    pub(in crate::config) fn new(
+        what: &'static str,
+        from_text: fn(&str) -> Result<T, String>,
+    ) -> Self {
+        Self {
+            what,
+            from_text,
+            long: PhantomData,
+        }
+    }
+}
+
+impl<'de, T, Long> Visitor<'de> for TextOr<T, Long>
+where
+    T: TryFrom<Long, Error = String>,
+    Long: Deserialize<'de>,
+{
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.from_text)(text).map_err(E::custom)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::try_from(Long::deserialize(MapAccessDeserializer::new(map))?).map_err(de::Error::custom)
+    }
+}
+
+/// Exactly one of several fields of a mapping.
+pub(in crate::config) fn exactly_one<T>(
+    names: &[&str],
+    given: impl IntoIterator<Item = Option<T>>,
+) -> Result<T, String> {
+    let mut given = given.into_iter().flatten();
+    let list = names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    match (given.next(), given.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => Err(with_hint(
+            "only one of these can be given",
+            format!("keep one of {list}"),
+        )),
+        (None, _) => Err(with_hint(
+            "this says nothing",
+            format!("give one of {list}"),
+        )),
+    }
+}

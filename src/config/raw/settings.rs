@@ -1,0 +1,69 @@
+//! The sections beside listeners, routes and clusters.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::forms::{Many, OrOff};
+use super::values::{Bind, Network, Time};
+use super::words::Word;
+use crate::config::model::LogFormat;
+
+/// Whose word on the client's address is believed.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct ClientIp {
+    /// Proxies in front of the gateway; X-Forwarded-For is believed only from these.
+    pub(in crate::config) trusted_proxies: Option<Many<Network>>,
+}
+
+/// The access log.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct AccessLog {
+    /// `stdout` (default), `stderr`, `off`, or the path of a file.
+    pub(in crate::config) output: Option<String>,
+    /// Default: json.
+    pub(in crate::config) format: Option<Word<LogFormat>>,
+    /// Exact paths that are not logged.
+    pub(in crate::config) exclude: Option<Many<String>>,
+}
+
+/// The metrics and health listener.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Metrics {
+    /// IP address and port. Default: 127.0.0.1:9090.
+    pub(in crate::config) address: Option<OrOff<Bind>>,
+    /// Upper bounds of the latency histogram in seconds, ascending.
+    pub(in crate::config) latency_buckets: Option<Vec<f64>>,
+}
+
+/// How the gateway ends.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Shutdown {
+    /// Not ready, but still accepting. Default: 0s.
+    pub(in crate::config) drain_delay: Option<Time>,
+    /// For ordinary requests to finish. Default: 30s.
+    pub(in crate::config) drain_timeout: Option<Time>,
+    /// For streams to finish. Default: as drainTimeout.
+    pub(in crate::config) stream_grace: Option<Time>,
+}
+
+/// The gateway's own log.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Logging {
+    /// error, warn, info, debug, trace, off, or a filter such as `info,attache=debug`. Default: info.
+    pub(in crate::config) level: Option<String>,
+    /// Default: auto (text on a terminal, json elsewhere).
+    pub(in crate::config) format: Option<Word<LogFormat>>,
+}
+
+/// DNS.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Dns {
+    /// Servers to ask (port 53 unless given). Default: those of the system.
+    pub(in crate::config) servers: Option<Many<String>>,
+}

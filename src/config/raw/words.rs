@@ -1,0 +1,146 @@
+//! Values that are one word of a short list. Words are read ignoring case, `-` and `_`, so the spellings of other
+//! proxies are understood; ours come first and are the ones in the schema.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::config::de::with_hint;
+use crate::config::model::{HttpVersion, LogFormat, TlsVersion, UnknownSni, UpstreamProtocol};
+use crate::config::suggest;
+
+/// A closed set of words.
+pub(in crate::config) trait Words: Sized + Clone + 'static {
+    /// Each meaning with its spellings, ours first.
+    const WORDS: &'static [(Self, &'static [&'static str])];
+    /// Name in the schema.
+    const NAME: &'static str;
+}
+
+/// One word of a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Word<T>(pub(in crate::config) T);
+
+/// Reads one word; the error is a message with its hint.
+pub(in crate::config) fn find<T: Words>(text: &str) -> Result<T, String> {
+    let folded = fold(text);
+    let spells = |words: &&(T, &[&str])| words.1.iter().any(|word| fold(word) == folded);
+    if let Some((value, _)) = T::WORDS.iter().find(spells) {
+        return Ok(value.clone());
+    }
+    let ours: Vec<&str> = T::WORDS
+        .iter()
+        .filter_map(|(_, words)| words.first().copied())
+        .collect();
+    let every = T::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
+    let nearest = suggest::closest(text, every).and_then(|near| {
+        T::WORDS
+            .iter()
+            .find(|(_, words)| words.contains(&near))?
+            .1
+            .first()
+    });
+    let hint = match nearest {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!(
+            "one of {}",
+            ours.iter()
+                .map(|word| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    Err(with_hint(format!("`{text}` is not known here"), hint))
+}
+
+fn fold(text: &str) -> String {
+    text.chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}
+
+impl<'de, T: Words> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(std::marker::PhantomData<T>);
+        impl<T: Words> Visitor<'_> for Text<T> {
+            type Value = Word<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let ours: Vec<&str> = T::WORDS
+                    .iter()
+                    .filter_map(|(_, words)| words.first().copied())
+                    .collect();
+                write!(f, "one of `{}`", ours.join("`, `"))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Word<T>, E> {
+                find(text).map(Word).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text(std::marker::PhantomData))
+    }
+}
+
+impl<T: Words> JsonSchema for Word<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let ours: Vec<&str> = T::WORDS
+            .iter()
+            .filter_map(|(_, words)| words.first().copied())
+            .collect();
+        json_schema!({ "type": "string", "enum": ours })
+    }
+}
+
+macro_rules! words {
+    ($type:ty, $name:literal, $($value:expr => [$($word:literal),+]),+ $(,)?) => {
+        impl Words for $type {
+            const WORDS: &'static [(Self, &'static [&'static str])] = &[$(($value, &[$($word),+])),+];
+            const NAME: &'static str = $name;
+        }
+    };
+}
+pub(in crate::config) use words;
+
+words!(HttpVersion, "HttpVersion", Self::Http1 => ["http/1.1", "http1", "h1", "http/1"], Self::H2 => ["h2", "http/2", "http2", "h2c"]);
+words!(TlsVersion, "TlsVersion", Self::V12 => ["1.2", "TLSv1.2", "TLSv1_2"], Self::V13 => ["1.3", "TLSv1.3", "TLSv1_3"]);
+words!(UnknownSni, "UnknownSni", Self::Default => ["default"], Self::Reject => ["reject"]);
+words!(LogFormat, "LogFormat", Self::Json => ["json"], Self::Text => ["text"], Self::Auto => ["auto"]);
+words!(
+    UpstreamProtocol, "UpstreamProtocol",
+    Self::Http1 => ["http/1.1", "http1", "h1"],
+    Self::H2 => ["h2", "http/2", "http2"],
+    Self::H2c => ["h2c"],
+    Self::Auto => ["auto"],
+);
+
+/// How client certificates are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum AuthMode {
+    None,
+    Optional,
+    Require,
+}
+
+words!(AuthMode, "AuthMode", Self::None => ["none", "off"], Self::Optional => ["optional"], Self::Require => ["require", "required", "mutual"]);
+
+/// Scheme of a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Scheme {
+    Http,
+    Https,
+}
+
+words!(Scheme, "Scheme", Self::Http => ["http"], Self::Https => ["https"]);
+
+/// A named set of response headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Preset {
+    Secure,
+}
+
+words!(Preset, "Preset", Self::Secure => ["secure"]);

@@ -1,0 +1,217 @@
+//! How a report is printed: for people, as JSON, and as GitHub annotations.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::node::Span;
+use super::report::{Diagnostic, Report, Severity};
+use super::secrets;
+
+impl Report {
+    /// The report for people: place, source line and caret for each problem, then a count.
+    #[must_use]
+    pub fn human(&self, color: bool) -> String {
+        let paint = Paint { color };
+        let mut out = String::new();
+        for diagnostic in self.diagnostics() {
+            self.write_human(&mut out, diagnostic, &paint);
+        }
+        out.push_str(&self.summary());
+        out.push('\n');
+        out
+    }
+
+    /// `2 errors, 1 warning`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let errors = plural(self.errors(), "error");
+        let more = if self.dropped() > 0 {
+            format!(" and {} more not shown", self.dropped())
+        } else {
+            String::new()
+        };
+        match self.warnings() {
+            0 => format!("{errors}{more}"),
+            warnings => format!("{errors}, {}{more}", plural(warnings, "warning")),
+        }
+    }
+
+    /// The report as one JSON object.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let diagnostics: Vec<_> = self
+            .diagnostics()
+            .iter()
+            .map(|diagnostic| {
+                let place = self.place(diagnostic);
+                json!({
+                    "severity": diagnostic.severity.to_string(),
+                    "code": diagnostic.code,
+                    "message": diagnostic.message,
+                    "path": diagnostic.path,
+                    "hint": diagnostic.hint,
+                    "file": place.map(|(file, ..)| file.display().to_string()),
+                    "line": place.map(|(_, line, ..)| line),
+                    "column": place.map(|(_, _, column, _)| column),
+                    "length": place.map(|(.., length)| length),
+                })
+            })
+            .collect();
+        json!({ "errors": self.errors(), "warnings": self.warnings(), "dropped": self.dropped(), "diagnostics": diagnostics }).to_string()
+    }
+
+    /// The report as GitHub workflow commands, one per line.
+    #[must_use]
+    pub fn github(&self) -> String {
+        let mut out = String::new();
+        for diagnostic in self.diagnostics() {
+            let place = self.place(diagnostic).map(|(file, line, column, length)| {
+                let file = github_property(&file.display().to_string());
+                format!(
+                    "file={file},line={line},col={column},endColumn={},",
+                    column + length.max(1)
+                )
+            });
+            let hint = diagnostic.hint.as_deref().map(|hint| format!(": {hint}"));
+            let _infallible = writeln!(
+                out,
+                "::{} {}title={}::{}",
+                diagnostic.severity,
+                place.unwrap_or_default(),
+                diagnostic.code,
+                github_message(&format!(
+                    "{}{}",
+                    diagnostic.message,
+                    hint.unwrap_or_default()
+                ))
+            );
+        }
+        out
+    }
+
+    fn write_human(&self, out: &mut String, diagnostic: &Diagnostic, paint: &Paint) {
+        let severity = paint.severity(
+            diagnostic.severity,
+            &format!("{}[{}]", diagnostic.severity, diagnostic.code),
+        );
+        let _infallible = writeln!(out, "{severity}: {}", paint.bold(&diagnostic.message));
+        let Some(span) = diagnostic.span else {
+            if let Some(hint) = &diagnostic.hint {
+                let _infallible = writeln!(out, "  = {hint}");
+            }
+            out.push('\n');
+            return;
+        };
+        let related = diagnostic.related.as_ref();
+        let last = related.map_or(span.line, |(other, _)| span.line.max(other.line));
+        let width = last.to_string().len();
+        let label = diagnostic.hint.as_deref().unwrap_or("");
+        self.write_snippet(out, span, "-->", label, width, &|text| {
+            paint.severity(diagnostic.severity, text)
+        });
+        if let Some((span, label)) = related {
+            self.write_snippet(out, *span, ":::", label, width, &|text| paint.blue(text));
+        }
+        out.push('\n');
+    }
+
+    fn write_snippet(
+        &self,
+        out: &mut String,
+        span: Span,
+        arrow: &str,
+        label: &str,
+        width: usize,
+        mark: &dyn Fn(&str) -> String,
+    ) {
+        let Some(source) = self.sources.get(span.file) else {
+            return;
+        };
+        let blank = " ".repeat(width);
+        let _infallible = writeln!(
+            out,
+            "{blank}{arrow} {}:{}:{}",
+            source.path.display(),
+            span.line,
+            span.column
+        );
+        let Some(line) = source.text.lines().nth(span.line.saturating_sub(1)) else {
+            return;
+        };
+        let line = secrets::mask_line(line);
+        let (line, column) = window(&line, span.column);
+        let room = line
+            .chars()
+            .count()
+            .saturating_sub(column.saturating_sub(1))
+            .max(1);
+        let carets = mark(&"^".repeat(span.len.clamp(1, room)));
+        let indent = " ".repeat(column.saturating_sub(1));
+        let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line);
+        let row = format!("{blank} | {indent}{carets} {label}");
+        let _infallible = writeln!(out, "{}", row.trim_end());
+    }
+}
+
+/// A long line is cut around the column, so that the caret stays on the screen. Tabs count as one column.
+fn window(line: &str, column: usize) -> (String, usize) {
+    const WIDTH: usize = 140;
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let length = line.chars().count();
+    if length <= WIDTH {
+        return (line.chars().map(clean).collect(), column);
+    }
+    let start = column.saturating_sub(WIDTH / 2).min(length - WIDTH);
+    (
+        line.chars().skip(start).take(WIDTH).map(clean).collect(),
+        column.saturating_sub(start),
+    )
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{count} {word}s")
+    }
+}
+
+fn github_message(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+fn github_property(text: &str) -> String {
+    github_message(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+struct Paint {
+    color: bool,
+}
+
+impl Paint {
+    fn severity(&self, severity: Severity, text: &str) -> String {
+        match severity {
+            Severity::Error => self.paint("1;31", text),
+            Severity::Warning => self.paint("1;33", text),
+        }
+    }
+
+    fn blue(&self, text: &str) -> String {
+        self.paint("1;34", text)
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}

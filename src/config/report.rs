@@ -1,0 +1,180 @@
+//! Diagnostics: every problem found in a configuration, collected instead of thrown, each with its place.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::node::Span;
+
+/// How bad a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but probably does not do what was meant.
+    Warning,
+}
+
+/// One problem.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Its kind in kebab-case, such as `unknown-field`; stable.
+    pub code: &'static str,
+    /// What is wrong, one line.
+    pub message: String,
+    /// What to do, shown beside the caret.
+    pub hint: Option<String>,
+    /// Path inside the configuration, such as `routes.research.match`; empty for problems of a whole file.
+    pub path: String,
+    pub(super) span: Option<Span>,
+    /// A second place that takes part, such as the first definition of a name.
+    pub(super) related: Option<(Span, String)>,
+}
+
+/// A file that was read, kept so that diagnostics can show its lines.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) text: Arc<str>,
+}
+
+/// All problems of one configuration. Nothing in it holds a secret.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    diagnostics: Vec<Diagnostic>,
+    pub(super) sources: Vec<Source>,
+    dropped: usize,
+}
+
+/// More problems than this are counted, not kept.
+const MAX_DIAGNOSTICS: usize = 200;
+
+impl Report {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// Number of errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    /// Number of warnings.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    /// Whether problems were left out because there were too many.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// The problems, in the order of files and lines.
+    #[must_use]
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// File, line, column (both from 1) and length of a diagnostic of this report; `None` when it has no place.
+    #[must_use]
+    pub fn place(
+        &self,
+        diagnostic: &Diagnostic,
+    ) -> Option<(&std::path::Path, usize, usize, usize)> {
+        let span = diagnostic.span?;
+        let source = self.sources.get(span.file)?;
+        Some((&source.path, span.line, span.column, span.len))
+    }
+
+    pub(super) fn add(&mut self, diagnostic: Diagnostic) {
+        // What `defaults` spreads over many routes is one mistake at one place.
+        let known = |other: &Diagnostic| {
+            other.code == diagnostic.code
+                && other.span == diagnostic.span
+                && other.span.is_some()
+                && other.hint == diagnostic.hint
+        };
+        if self.diagnostics.iter().any(known) {
+            return;
+        }
+        if self.diagnostics.len() == MAX_DIAGNOSTICS {
+            self.dropped += 1;
+            return;
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.diagnostics
+            .sort_by_key(|diagnostic| (diagnostic.severity, diagnostic.span));
+        // Errors first within a run of lines reads badly: order by place, severity only breaks ties.
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    }
+}
+
+impl Diagnostic {
+    pub(super) fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            hint: None,
+            path: String::new(),
+            span: None,
+            related: None,
+        }
+    }
+
+    pub(super) fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
+    }
+
+    pub(super) fn at(mut self, span: Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related = Some((span, label.into()));
+        self
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.human(false))
+    }
+}
+
+impl std::error::Error for Report {}

@@ -1,0 +1,208 @@
+//! Raw types to the model: every reference resolved, every default filled in, every problem reported at its place. A
+//! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
+//! used only when no error was found.
+
+mod cluster;
+mod headers;
+mod lints;
+mod listener;
+mod route;
+mod settings;
+mod ties;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::decode::redact;
+use super::environment::Environment;
+use super::model::{self, ClusterId, Config, HostPattern, ListenerId};
+use super::node::{Blank, Node, Step, steps};
+use super::raw::{self, Named};
+use super::report::{Diagnostic, Report};
+use super::suggest;
+
+/// What every step needs: the tree for places, the outside world, and where problems go.
+pub(super) struct Scope<'a> {
+    tree: &'a Node,
+    env: &'a Environment,
+    pub(super) report: &'a mut Report,
+    /// Names that the certificates of each listener hold, in the order of listeners.
+    names: Vec<Vec<HostPattern>>,
+}
+
+/// Resolves everything. The result is meaningless when the report has errors.
+pub(super) fn resolve(
+    raw: raw::Root,
+    tree: &Node,
+    env: &Environment,
+    report: &mut Report,
+    hash: String,
+) -> Config {
+    let mut scope = Scope {
+        tree,
+        env,
+        report,
+        names: Vec::new(),
+    };
+    scope.version(raw.version);
+    let listeners = sorted(raw.listeners);
+    let routes = sorted(raw.routes);
+    let clusters = sorted(raw.clusters);
+    let listener_ids: BTreeMap<String, ListenerId> = ids(&listeners, ListenerId);
+    let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
+
+    let mut resolved = listener::resolve(&listeners, &mut scope);
+    let redirects: Vec<bool> = listeners
+        .iter()
+        .map(|(_, raw)| listener::redirects(raw))
+        .collect();
+    let references = route::References {
+        listeners: &listener_ids,
+        redirects: &redirects,
+        clusters: &cluster_ids,
+    };
+    let routes: Vec<model::Route> = routes
+        .into_iter()
+        .map(|(name, raw)| route::resolve(&name, raw, &references, &mut scope))
+        .collect();
+    let clusters: Vec<model::Cluster> = clusters
+        .into_iter()
+        .map(|(name, raw)| cluster::resolve(&name, raw, &mut scope))
+        .collect();
+    listener::link_redirects(
+        &listeners,
+        &listener_ids,
+        &mut resolved,
+        &routes,
+        &mut scope,
+    );
+    ties::check(&routes, &resolved, &mut scope);
+    let config = Config {
+        workers: settings::workers(raw.workers, &mut scope),
+        client_ip: settings::client_ip(raw.client_ip),
+        access_log: settings::access_log(raw.access_log, &mut scope),
+        metrics: settings::metrics(raw.metrics, &resolved, &mut scope),
+        shutdown: settings::shutdown(raw.shutdown),
+        logging: settings::logging(raw.logging, &mut scope),
+        dns: settings::dns(raw.dns, &mut scope),
+        listeners: resolved,
+        routes,
+        clusters,
+        hash,
+    };
+    lints::check(&config, &mut scope);
+    config
+}
+
+impl Scope<'_> {
+    /// Reports a problem of the value at `path`, unless that value already has one.
+    fn add(&mut self, path: &[Step], diagnostic: Diagnostic) {
+        self.place(path, diagnostic, false);
+    }
+
+    /// Reports that something is missing below `path`, unless something below was wrong and taken out.
+    fn missing(&mut self, path: &[Step], diagnostic: Diagnostic) {
+        if self.tree.locate(path).blank == Blank::No {
+            self.place(path, diagnostic, true);
+        }
+    }
+
+    /// Reports a problem of the key at the end of `path`.
+    fn add_key(&mut self, path: &[Step], diagnostic: Diagnostic) {
+        self.place(path, diagnostic, true);
+    }
+
+    fn place(&mut self, path: &[Step], mut diagnostic: Diagnostic, on_key: bool) {
+        let place = self.tree.locate(path);
+        if place.blank == Blank::Itself {
+            return;
+        }
+        redact(&mut diagnostic, &place);
+        let span = if on_key { place.key_span } else { place.span };
+        diagnostic.path = place.path;
+        self.report.add(diagnostic.at(span));
+    }
+
+    fn version(&mut self, version: Option<u64>) {
+        if let Some(version) = version.filter(|version| *version != 1) {
+            let diagnostic = Diagnostic::error(
+                "invalid-value",
+                format!("version {version} of the configuration language is not known"),
+            );
+            self.add(&steps!["version"], diagnostic.hint("write `version: 1`"));
+        }
+    }
+
+    /// Refuses a time limit of zero.
+    fn limit(&mut self, path: &[Step], time: Duration) -> Duration {
+        if time.is_zero() {
+            let name = self.tree.locate(path).path;
+            self.add(
+                path,
+                Diagnostic::error(
+                    "invalid-value",
+                    format!("`{name}`: a time limit of zero would end everything at once"),
+                ),
+            );
+        }
+        time
+    }
+
+    /// Checks a number in this unit against its range.
+    fn range(&mut self, path: &[Step], value: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
+        if !range.contains(&value) {
+            let name = self.tree.locate(path).path;
+            let diagnostic =
+                Diagnostic::error("invalid-value", format!("`{name}` is out of range"));
+            self.add(
+                path,
+                diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())),
+            );
+        }
+        value.clamp(*range.start(), *range.end())
+    }
+
+    /// Reports a reference to nothing.
+    fn dangling<'n>(
+        &mut self,
+        path: &[Step],
+        kind: &str,
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+    ) {
+        let known: Vec<&str> = known.collect();
+        let hint = match suggest::closest(name, known.iter().copied()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None if known.is_empty() => format!("there are no {kind}s"),
+            None if known.len() <= 6 => format!("there are `{}`", known.join("`, `")),
+            None => format!("define it under `{kind}s`"),
+        };
+        let shown: String = name.chars().take(60).collect();
+        self.add(
+            path,
+            Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`"))
+                .hint(hint),
+        );
+    }
+}
+
+fn sorted<T>(named: Option<Named<T>>) -> Vec<(String, T)> {
+    let mut entries = named.unwrap_or_default().0;
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries
+}
+
+fn ids<T, Id>(entries: &[(String, T)], id: fn(usize) -> Id) -> BTreeMap<String, Id> {
+    entries
+        .iter()
+        .enumerate()
+        .map(|(index, (name, _))| (name.clone(), id(index)))
+        .collect()
+}
+
+/// A count as the platform's size; the range was checked.
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

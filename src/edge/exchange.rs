@@ -1,0 +1,214 @@
+//! One request and its answer, from the head to the last byte. Whatever the end is, dropping the exchange writes the one access
+//! record, counts it once and lets go of the endpoint.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Uri, Version, header};
+use tokio::time::Instant;
+
+use super::worker::Worker;
+use crate::body::Flow;
+use crate::cluster::InFlight;
+use crate::context::{Connection, Underway};
+use crate::error::Error;
+use crate::observe::handles::{GaugeGuard, RouteHandles};
+use crate::observe::record::Record;
+use crate::observe::trace::TraceId;
+use crate::upstream::Lane;
+
+/// Facts of one request and the guards that end with it. Each fact is set once.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) worker: Rc<Worker>,
+    pub(super) connection: Rc<Connection>,
+    pub(super) started: Instant,
+    pub(super) time: Duration,
+    pub(super) client: IpAddr,
+    pub(super) method: Method,
+    version: Version,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    pub(super) request_id: Option<HeaderValue>,
+    pub(super) trace_id: Option<TraceId>,
+    pub(super) grpc: bool,
+    pub(super) handles: Option<RouteHandles>,
+    pub(super) logged: bool,
+    pub(super) attempts: u32,
+    pub(super) lane: Option<Rc<Lane>>,
+    pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
+    pub(super) flow: Rc<Flow>,
+    pub(super) status: u16,
+    pub(super) upstream_status: Option<u16>,
+    pub(super) time_to_head: Option<Duration>,
+    pub(super) sent: u64,
+    stream: Option<GaugeGuard>,
+    outcome: Outcome,
+    _requests: Option<GaugeGuard>,
+    _underway: Underway,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Not over; dropped like this, the client left or we cut it.
+    Open,
+    /// To the last byte.
+    Complete,
+    /// Ended by an error of this flag and reason.
+    Failed { flag: &'static str, reason: &'static str },
+}
+
+impl Exchange {
+    pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, head: &Parts) -> Box<Self> {
+        worker.enter();
+        let underway = connection.begin();
+        Box::new(Self {
+            started: Instant::now(),
+            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            client: connection.peer_ip(),
+            method: head.method.clone(),
+            version: head.version,
+            uri: head.uri.clone(),
+            host: head.headers.get(header::HOST).cloned(),
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
+            request_id: None,
+            trace_id: None,
+            grpc: is_grpc(head.headers.get(header::CONTENT_TYPE)),
+            handles: None,
+            logged: true,
+            attempts: 0,
+            lane: None,
+            in_flight: None,
+            flow: Rc::default(),
+            status: 0,
+            upstream_status: None,
+            time_to_head: None,
+            sent: 0,
+            stream: None,
+            outcome: Outcome::Open,
+            _requests: None,
+            _underway: underway,
+            worker,
+            connection,
+        })
+    }
+
+    /// The route is known: from now on the request counts as in flight on it.
+    pub(super) fn routed(&mut self, handles: &RouteHandles, logged: bool) {
+        self._requests = Some(handles.in_flight());
+        self.handles = Some(handles.clone());
+        self.logged = logged;
+    }
+
+    /// It is a stream: it may last.
+    pub(super) fn streams(&mut self) {
+        self.stream = self.handles.as_ref().map(RouteHandles::stream);
+        if self.stream.is_some() {
+            self.connection.streams.set(self.connection.streams.get() + 1);
+        }
+    }
+
+    /// The response head is known.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.status = status;
+        self.time_to_head = Some(self.started.elapsed());
+    }
+
+    /// The last byte has been handed over.
+    pub(super) fn complete(&mut self) {
+        if self.outcome == Outcome::Open {
+            self.outcome = Outcome::Complete;
+        }
+    }
+
+    /// It ended early.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.outcome = Outcome::Failed { flag: error.flag(), reason: error.reason() };
+        if self.status == 0 {
+            self.status = error.status().as_u16();
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.outcome == Outcome::Open {
+            let error = if self.worker.is_cutting() { Error::Draining } else { Error::ClientGone };
+            self.failed(&error);
+        }
+        let (flags, reason) = match self.outcome {
+            Outcome::Open | Outcome::Complete => ("-", None),
+            Outcome::Failed { flag, reason } => (flag, Some(reason)),
+        };
+        let duration = self.started.elapsed();
+        if let Some(reason) = reason {
+            self.worker.errors.count(reason);
+        }
+        if let Some(handles) = &self.handles {
+            handles.finished(&self.method, self.status, duration);
+        }
+        self.worker.metrics.count_bytes(self.flow.received(), self.sent);
+        if self.logged
+            && let Some(sink) = &self.worker.sink
+        {
+            sink.record(&self.record(flags, reason, duration));
+        }
+    }
+
+    fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> Record<'_> {
+        let authority = self.uri.authority().map(http::uri::Authority::as_str);
+        let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        Record {
+            time: self.time,
+            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
+            trace_id: self.trace_id,
+            client_ip: self.client,
+            method: self.method.as_str(),
+            authority: authority.or_else(host).unwrap_or("-"),
+            path: self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+            proto: self.version,
+            status: self.status,
+            flags,
+            reason,
+            route: self.handles.as_ref().map(RouteHandles::route).filter(|name| *name != "-"),
+            cluster: self.handles.as_ref().map(RouteHandles::cluster).filter(|name| *name != "-"),
+            endpoint: self.lane.as_ref().map(|lane| lane.label()),
+            attempts: self.attempts,
+            bytes_received: self.flow.received(),
+            bytes_sent: self.sent,
+            duration,
+            time_to_head: self.time_to_head,
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            tls: self.connection.tls.as_ref().map(|tls| tls.version),
+            stream: self.stream.is_some(),
+            upstream_status: self.upstream_status,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.finish();
+        if self.stream.is_some() {
+            self.connection.streams.set(self.connection.streams.get() - 1);
+        }
+        self.worker.leave();
+    }
+}
+
+/// Whether a message is gRPC by its content type.
+pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
+    content_type.is_some_and(|value| {
+        let rest = value.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    })
+}
+
+/// Whether a message is an event stream by its content type.
+pub(super) fn is_event_stream(content_type: Option<&HeaderValue>) -> bool {
+    let essence = |value: &HeaderValue| value.as_bytes().get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM));
+    content_type.is_some_and(essence)
+}
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";

@@ -1,0 +1,253 @@
+//! Forwarding: the request as the endpoint shall see it, the attempts, and the answer as the client shall see it.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use ipnet::IpNet;
+
+use super::exchange::{Exchange, is_event_stream, is_grpc};
+use super::guarded::BodyLimits;
+use super::headers::{self, Forwarded};
+use super::seen::Seen;
+use super::worker::View;
+use crate::body::RequestBody;
+use crate::cluster::hash_key;
+use crate::config::model::{ClientIp, ClusterId, LoadBalancer, Route, RouteId, UpstreamHost};
+use crate::error::Error;
+use crate::observe::request_id::request_id;
+use crate::observe::trace::propagate;
+use crate::pool;
+use crate::upstream::{self, Attempts};
+
+/// What was decided about a request that is to be forwarded.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) route: RouteId,
+    pub(super) cluster: ClusterId,
+    /// Which fields the head carries.
+    pub(super) seen: Seen,
+    /// The target, where it differs from the client's.
+    pub(super) target: Option<PathAndQuery>,
+    /// Protocol to switch to.
+    pub(super) upgrade: bool,
+    /// Bytes the body may have.
+    pub(super) body_limit: Option<u64>,
+    /// Time between two pieces of it.
+    pub(super) body_idle: Duration,
+}
+
+/// An endpoint's answer.
+pub(super) enum Answer {
+    /// To be passed on.
+    Streamed(Response<pool::ResponseBody>, BodyLimits),
+    /// 101.
+    Switched(Box<Switched>),
+}
+
+/// An endpoint that agreed to switch protocols.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) response: Response<pool::ResponseBody>,
+    pub(super) client: OnUpgrade,
+    pub(super) idle: Option<Duration>,
+}
+
+/// Who the client is, and which name the request goes by.
+pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts) {
+    let peer = exchange.connection.peer_ip();
+    let mut rng = exchange.worker.fork_rng();
+    exchange.client = headers::client_ip(&head.headers, peer, |address| is_trusted(trust, address));
+    exchange.request_id = Some(request_id(&head.headers, is_trusted(trust, peer), exchange.time, &mut rng));
+}
+
+fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
+    trust.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
+}
+
+/// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored, as
+/// RFC 9110 section 7.8 allows.
+pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error> {
+    let websocket = head.headers.get(header::UPGRADE).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let asked = head.version == Version::HTTP_11 && websocket && head.method == Method::GET;
+    match (asked, route.websocket) {
+        (true, false) => Err(Error::UpgradeRefused),
+        (asked, _) => Ok(asked),
+    }
+}
+
+/// Sends the request to an endpoint and prepares its answer for the client.
+pub(super) async fn forward(
+    exchange: &mut Exchange,
+    view: Rc<View>,
+    plan: Plan,
+    mut head: Parts,
+    body: Incoming,
+) -> Result<Answer, Error> {
+    let config = Rc::clone(&view);
+    let route = config.snapshot.config.routes.get(plan.route.0).ok_or(Error::Internal)?;
+    let target = view.target(plan.cluster).ok_or(Error::Internal)?;
+    if plan.seen.content_length {
+        check_length(&head.headers, plan.body_limit)?;
+    }
+    let hash = match target.policy() {
+        LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
+        LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
+    };
+    let upgrade = plan.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
+    let mut rng = exchange.worker.fork_rng();
+    let trust = &view.snapshot.config.client_ip;
+    let trusted = is_trusted(trust, exchange.connection.peer_ip());
+    prepare(exchange, &mut head, route, Known { seen: plan.seen, trusted, upgrade: upgrade.is_some() }, &mut rng);
+    let uri = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
+    let mut request = Request::new(RequestBody::new(body, plan.body_limit, plan.body_idle, Rc::clone(&exchange.flow)));
+    *request.method_mut() = head.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = head.headers;
+    let deadline = route.timeout.map(|limit| exchange.started + limit);
+    let safe = matches!(exchange.method, Method::GET | Method::HEAD);
+    let attempt_plan = upstream::Plan {
+        target,
+        hash,
+        head_timeout: route.response_head_timeout.or(if safe && upgrade.is_none() { Some(HEAD_TIMEOUT) } else { None }),
+        deadline,
+        now: exchange.started,
+        flow: &exchange.flow,
+        host: &route.upstream_host,
+    };
+    let mut attempts = Attempts::default();
+    let sent = upstream::send(&attempt_plan, request, &mut attempts, &mut rng).await;
+    exchange.attempts = attempts.count;
+    exchange.lane = attempts.last;
+    let upstream::Answer { response, in_flight } = sent?;
+    exchange.in_flight = Some(in_flight);
+    exchange.upstream_status = Some(response.status().as_u16());
+    receive(exchange, route, response, upgrade, deadline)
+}
+
+/// The endpoint's answer as the client shall see it.
+fn receive(
+    exchange: &mut Exchange,
+    route: &Route,
+    mut response: Response<pool::ResponseBody>,
+    upgrade: Option<OnUpgrade>,
+    deadline: Option<tokio::time::Instant>,
+) -> Result<Answer, Error> {
+    check_answer(&response)?;
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let client = match (switched, upgrade) {
+        (true, Some(client)) => Some(client),
+        (true, None) => return Err(Error::UpstreamInvalid("unrequested 101", None)),
+        (false, _) => None,
+    };
+    exchange.answered(response.status().as_u16());
+    let fields = response.headers_mut();
+    let seen = Seen::of(fields);
+    let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
+    headers::strip_hop_by_hop(fields, seen);
+    let content_type = fields.get(header::CONTENT_TYPE);
+    let stream = is_event_stream(content_type) || is_grpc(content_type);
+    if let Some(id) = &exchange.request_id {
+        fields.insert(REQUEST_ID, id.clone());
+    }
+    headers::apply(fields, &route.response_headers);
+    if let Some(client) = client {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(header::UPGRADE, accepted.unwrap_or(HeaderValue::from_static("websocket")));
+        return Ok(Answer::Switched(Box::new(Switched { response, client, idle: route.streaming.idle_timeout })));
+    }
+    if stream {
+        exchange.streams();
+    }
+    let end = if stream { route.streaming.max_duration.map(|limit| exchange.started + limit) } else { deadline };
+    Ok(Answer::Streamed(response, BodyLimits { idle: route.streaming.idle_timeout, end, stream }))
+}
+
+/// What hyper's client accepts and we do not pass on.
+fn check_answer(response: &Response<pool::ResponseBody>) -> Result<(), Error> {
+    let headers = response.headers();
+    if response.status().as_u16() >= 600 {
+        return Err(Error::UpstreamInvalid("status code out of range", None));
+    }
+    if let Some(encoding) = headers.get(header::TRANSFER_ENCODING) {
+        let several = headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1;
+        if several || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(Error::UpstreamInvalid("unknown transfer coding", None));
+        }
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(Error::UpstreamInvalid("two body lengths", None));
+        }
+    }
+    Ok(())
+}
+
+/// What is known of a request besides its fields.
+#[derive(Clone, Copy)]
+struct Known {
+    seen: Seen,
+    trusted: bool,
+    upgrade: bool,
+}
+
+/// Header fields as the endpoint shall see them.
+fn prepare(
+    exchange: &mut Exchange,
+    head: &mut Parts,
+    route: &Route,
+    known: Known,
+    rng: &mut fastrand::Rng,
+) {
+    // HTTP/2 and absolute targets name the host in the target.
+    if let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(header::HOST, host);
+    }
+    let fields = &mut head.headers;
+    let trailers = headers::strip_hop_by_hop(fields, known.seen);
+    if trailers {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if known.upgrade {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    let host = fields.get(header::HOST).cloned();
+    let facts = Forwarded { connection: &exchange.connection, client: exchange.client, trusted: known.trusted, host };
+    headers::set_forwarded(fields, known.seen, facts);
+    headers::append_via(fields, head.version);
+    if let Some(id) = &exchange.request_id {
+        fields.insert(REQUEST_ID, id.clone());
+    }
+    exchange.trace_id = Some(propagate(fields, rng).trace_id());
+    headers::apply(fields, &route.request_headers);
+    if let UpstreamHost::Fixed(host) = &route.upstream_host {
+        fields.insert(header::HOST, host.clone());
+    }
+}
+
+/// A body announced too large is refused before anything is read or sent.
+fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Error> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match (announced, limit) {
+        (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from)
+}
+
+/// Name of the header a request goes by.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,135 @@
+//! The body of an answer on its way to the client: passed on chunk by chunk as it comes, with the exchange inside, so that what
+//! the request holds is held until the last byte and no longer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::exchange::Exchange;
+use crate::body::{IdleTimer, clean_trailers};
+use crate::error::Error;
+use crate::pool;
+
+/// A streamed answer.
+#[derive(Debug)]
+pub struct Guarded {
+    inner: pool::ResponseBody,
+    exchange: Option<Box<Exchange>>,
+    idle: Option<IdleTimer>,
+    end: Option<End>,
+}
+
+/// The moment a body is cut.
+#[derive(Debug)]
+struct End {
+    at: Instant,
+    stream: bool,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// Time limits of one body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    /// Upstream silence.
+    pub(super) idle: Option<Duration>,
+    /// Its end: of the whole exchange, or of a stream.
+    pub(super) end: Option<Instant>,
+    /// Whether it is a stream.
+    pub(super) stream: bool,
+}
+
+impl Guarded {
+    pub(super) fn new(inner: pool::ResponseBody, exchange: Box<Exchange>, limits: BodyLimits) -> Self {
+        let end = limits.end.map(|at| End { at, stream: limits.stream, sleep: None });
+        Self { inner, exchange: Some(exchange), idle: limits.idle.map(IdleTimer::new), end }
+    }
+
+    fn complete(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.complete();
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.failed(&error);
+        }
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(idle) = &mut self.idle {
+            idle.touch();
+        }
+        if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
+            exchange.sent += data.len() as u64;
+        }
+        if self.inner.is_end_stream() {
+            self.complete();
+        }
+        match frame.into_trailers() {
+            Ok(fields) => Frame::trailers(clean_trailers(fields)),
+            Err(frame) => frame,
+        }
+    }
+
+    /// The time limit that has passed, if one has. Timers are armed only while there is nothing to pass on.
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+        if let Some(end) = &mut self.end {
+            let at = end.at;
+            let sleep = end.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if sleep.as_mut().poll(cx).is_ready() {
+                return Some(if end.stream { Error::StreamTooLong } else { Error::Timeout });
+            }
+        }
+        let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
+        silent.then_some(Error::StreamIdle)
+    }
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
+            Poll::Ready(Some(Err(error))) => {
+                // What the client did to its own upload is not the endpoint's failure.
+                let cause = this.exchange.as_ref().and_then(|exchange| exchange.flow.failure());
+                this.fail(cause.unwrap_or(Error::UpstreamAborted(error)))
+            }
+            Poll::Ready(None) => {
+                this.complete();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match this.poll_expired(cx) {
+                Some(error) => this.fail(error),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // hyper drops a body it knows to be over without asking it once more.
+        if self.inner.is_end_stream() {
+            self.complete();
+        }
+    }
+}

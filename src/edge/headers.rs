@@ -1,0 +1,326 @@
+//! Header fields on their way through: hop-by-hop fields go (RFC 9110 section 7.6.1), forwarding fields are ours to set.
+
+use std::net::IpAddr;
+
+use http::header::{self, Entry};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+use super::seen::Seen;
+use crate::config::model::HeaderChanges;
+use crate::context::{Connection, address_value};
+
+/// Takes out what belongs to one connection only, and whatever `Connection` names besides. Returns whether the sender
+/// understands trailers (`TE: trailers`).
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, seen: Seen) -> bool {
+    if !seen.any_hop_by_hop() {
+        return false;
+    }
+    let trailers = seen.te && wants_trailers(headers);
+    if seen.connection {
+        for name in named_by_connection(headers) {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    if seen.te {
+        headers.remove(header::TE);
+    }
+    if seen.transfer_encoding || seen.expect || seen.upgrade || seen.hop_by_hop {
+        for name in &RARE {
+            headers.remove(name);
+        }
+    }
+    trailers
+}
+
+/// Fields that go whether or not `Connection` names them. `Expect` is answered here: the client is asked for its body when an
+/// endpoint is ready to take it.
+const RARE: [HeaderName; 8] = [
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("http2-settings"),
+    header::EXPECT,
+];
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(header::TE).iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// Fields `Connection` names, but for those that frame, route or authorise a message: a client must not be able to make the
+/// gateway drop them.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let named = headers.get_all(header::CONNECTION).iter().flat_map(tokens);
+    let names = named.filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok());
+    names.filter(|name| !PROTECTED.contains(&name.as_str())).collect()
+}
+
+const PROTECTED: [&str; 20] = [
+    "authorization",
+    "a2a-version",
+    "a2a-extensions",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "set-cookie",
+    "traceparent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "date",
+];
+
+/// What the forwarding fields say about where a request came from.
+#[derive(Debug)]
+pub(super) struct Forwarded<'a> {
+    /// The connection it came on.
+    pub(super) connection: &'a Connection,
+    /// The client, as far as it is believed.
+    pub(super) client: IpAddr,
+    /// Whether the peer is a trusted proxy.
+    pub(super) trusted: bool,
+    /// Host as the client wrote it.
+    pub(super) host: Option<HeaderValue>,
+}
+
+/// Sets the forwarding fields. An untrusted peer's own are replaced, underscore spellings included; a trusted proxy's are kept
+/// and its address is appended.
+pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
+    if seen.underscore {
+        drop_disguised(headers);
+    }
+    if seen.forwarded && !facts.trusted {
+        headers.remove(header::FORWARDED);
+    }
+    let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() { "https" } else { "http" });
+    let text = facts.connection.text();
+    put(headers, X_FORWARDED_PROTO, scheme, facts.trusted);
+    if let Some(host) = facts.host {
+        put(headers, X_FORWARDED_HOST, host, facts.trusted);
+    }
+    put(headers, X_FORWARDED_PORT, text.port.clone(), facts.trusted);
+    let client = if facts.client == facts.connection.peer_ip() { text.peer.clone() } else { address_value(facts.client) };
+    headers.insert(X_REAL_IP, client);
+    if facts.trusted
+        && let Entry::Occupied(mut entry) = headers.entry(X_FORWARDED_FOR)
+    {
+        append_to_list(&mut entry, &text.peer);
+    } else {
+        headers.insert(X_FORWARDED_FOR, text.peer.clone());
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool) {
+    if !keep || !headers.contains_key(&name) {
+        headers.insert(name, value);
+    }
+}
+
+fn append_to_list(entry: &mut header::OccupiedEntry<'_, HeaderValue>, peer: &HeaderValue) {
+    let mut list = Vec::with_capacity(64);
+    for value in entry.iter() {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(peer.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&list) {
+        entry.insert(value);
+    }
+}
+
+/// Many servers read `x_real_ip` as `x-real-ip`: a spelling with underscores must not get past us.
+fn drop_disguised(headers: &mut HeaderMap) {
+    let disguised = |name: &HeaderName| {
+        let name = name.as_str();
+        memchr::memchr(b'_', name.as_bytes()).is_some() && GUARDED.contains(&name.replace('_', "-").as_str())
+    };
+    if headers.keys().any(disguised) {
+        let names: Vec<_> = headers.keys().filter(|name| disguised(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+const GUARDED: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "transfer-encoding",
+];
+
+/// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of `X-Forwarded-For`,
+/// walking from the right and stopping at the first entry that is not an address.
+pub(super) fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer;
+    if !trusted(peer) {
+        return client;
+    }
+    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+    for line in lines.into_iter().rev() {
+        for entry in line.to_str().unwrap_or("?").rsplit(',') {
+            let Some(address) = parse_entry(entry.trim()) else { return client };
+            client = address;
+            if !trusted(address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// An address, also with a port and in brackets.
+fn parse_entry(entry: &str) -> Option<IpAddr> {
+    let parsed = entry.parse::<IpAddr>().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip()));
+    let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    parsed.or_else(bare).map(|address: IpAddr| address.to_canonical())
+}
+
+/// Adds ourselves to `Via` (RFC 9110 section 7.6.3).
+pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
+    let ours = HeaderValue::from_static(if version == Version::HTTP_2 { "2 attache" } else { "1.1 attache" });
+    headers.append(header::VIA, ours);
+}
+
+/// Applies a route's changes.
+pub(super) fn apply(headers: &mut HeaderMap, changes: &HeaderChanges) {
+    for name in &changes.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &changes.set {
+        headers.insert(name, value.clone());
+    }
+    for (name, value) in &changes.add {
+        headers.append(name, value.clone());
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{ListenerId, TlsVersion};
+    use crate::context::TlsFacts;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let pairs = fields.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn strip(headers: &mut HeaderMap) -> bool {
+        let seen = Seen::of(headers);
+        strip_hop_by_hop(headers, seen)
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn connection_takes_what_it_names_with_it() {
+        let mut headers = map(&[("connection", "close, X-Private , keep-alive"), ("x-private", "1"), ("keep-alive", "3"), ("x-b", "2")]);
+        assert!(!strip(&mut headers));
+        assert_eq!(names(&headers), ["x-b"]);
+    }
+
+    #[test]
+    fn connection_cannot_take_framing_routing_or_credentials() {
+        let mut headers = map(&[("connection", "host, authorization, content-length"), ("host", "a"), ("authorization", "b"), ("content-length", "1")]);
+        strip(&mut headers);
+        assert_eq!(names(&headers), ["authorization", "content-length", "host"]);
+    }
+
+    #[test]
+    fn trailers_are_remembered() {
+        let mut headers = map(&[("te", "gzip, Trailers"), ("connection", "te")]);
+        assert!(strip(&mut headers));
+        assert!(headers.is_empty(), "{headers:?}");
+    }
+
+    fn forward(headers: &mut HeaderMap, trusted: bool) {
+        let tls = TlsFacts { server_name: None, version: TlsVersion::V13, resumed: false, client_verified: false };
+        let (peer, local) = ("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
+        let connection = Connection::new(ListenerId(0), peer, local, Some(tls));
+        let host = Some(HeaderValue::from_static("a.example"));
+        let facts = Forwarded { connection: &connection, client: peer.ip(), trusted, host };
+        let seen = Seen::of(headers);
+        set_forwarded(headers, seen, facts);
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_not_believed() {
+        let mut headers = map(&[
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x-forwarded_proto", "http"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("forwarded", "for=10.0.0.1"),
+        ]);
+        forward(&mut headers, false);
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-real-ip"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(names(&headers), ["x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"]);
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_appended() {
+        let mut headers = map(&[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.2"), ("x-forwarded-proto", "http")]);
+        forward(&mut headers, true);
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn the_client_is_the_last_untrusted_address() {
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+        for (peer, lines, expected) in [
+            ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            ("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            ("10.0.0.1", &["203.0.113.9, nonsense, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
+            ("10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ] {
+            let fields: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+            let found = client_ip(&map(&fields), peer.parse().unwrap(), trusted);
+            assert_eq!(found.to_string(), expected, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What must hold of a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and the one spelling of host
+//! and path under which it is matched and forwarded.
+
+use std::borrow::Cow;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+
+use super::seen::Seen;
+use crate::config::model::{Limits, PathPolicy};
+use crate::context::{Connection, Refusal};
+use crate::error::Error;
+use crate::route;
+
+/// The canonical host and path of a request.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    /// Lower case, without port and trailing dot; empty when an HTTP/1.0 request names none.
+    pub(super) host: Cow<'a, str>,
+    /// As the client wrote it, with its port.
+    pub(super) authority: &'a str,
+    /// Normalised.
+    pub(super) path: Cow<'a, str>,
+}
+
+/// Checks the head and brings host and path into their canonical form.
+pub(super) fn check<'a>(head: &'a Parts, seen: Seen, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
+    if head.method == Method::CONNECT || head.method == Method::TRACE {
+        return Err(Error::MethodRefused);
+    }
+    if head.headers.len() > limits.max_headers {
+        return Err(Error::HeadTooLarge);
+    }
+    let raw_path = head.uri.path();
+    let target_size = raw_path.len() + head.uri.query().map_or(0, |query| query.len() + 1);
+    if target_size > limits.max_target_bytes {
+        return Err(Error::TargetTooLong);
+    }
+    if seen.transfer_encoding || seen.content_length {
+        check_framing(head)?;
+    }
+    if seen.expect {
+        check_expectation(&head.headers)?;
+    }
+    let authority = authority(head)?;
+    let host = if authority.is_empty() { Cow::Borrowed("") } else { route::host_of(authority).map_err(Error::BadRequest)? };
+    let path = if raw_path == "*" && head.method == Method::OPTIONS {
+        Cow::Borrowed("*")
+    } else {
+        route::normalise(raw_path, paths).map_err(Error::BadRequest)?
+    };
+    Ok(Target { host, authority, path })
+}
+
+/// The refusal the listener found in the raw head of this very request, if any.
+pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
+    match connection.verdict.get() {
+        None => Ok(()),
+        Some(verdict) => Err(match verdict.refusal {
+            Refusal::BadRequest => Error::BadRequest(verdict.reason),
+            Refusal::TargetTooLong => Error::TargetTooLong,
+            Refusal::HeadTooLarge => Error::HeadTooLarge,
+        }),
+    }
+}
+
+/// Body length comes from exactly one source (RFC 9112 section 6.3). hyper has already refused what it could not frame; this
+/// is what it accepts and we do not.
+fn check_framing(head: &Parts) -> Result<(), Error> {
+    let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next() {
+        let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !chunked || encodings.next().is_some() || head.version != Version::HTTP_11 {
+            return Err(Error::BadRequest("transfer_encoding"));
+        }
+        if head.headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(Error::BadRequest("length_and_encoding"));
+        }
+    }
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        let digits = length.as_bytes();
+        let sound = !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
+        if !sound || lengths.any(|other| other != length) {
+            return Err(Error::BadRequest("content_length"));
+        }
+    }
+    Ok(())
+}
+
+fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {
+    match headers.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Error::UnknownExpectation),
+        _ => Ok(()),
+    }
+}
+
+/// The authority of the target wins over Host (RFC 9112 section 3.2.2); in HTTP/2 the two must agree (RFC 9113 section 8.3.1).
+fn authority(head: &Parts) -> Result<&str, Error> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Error::BadRequest("several_hosts"));
+    }
+    let host = host.map(HeaderValue::to_str).transpose().map_err(|_opaque| Error::BadRequest("host"))?;
+    let target = head.uri.authority().map(http::uri::Authority::as_str);
+    match (target, host) {
+        (Some(target), Some(host)) if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(host) => {
+            Err(Error::BadRequest("host_and_authority"))
+        }
+        (Some(target), _) => Ok(target),
+        (None, Some(host)) if !host.is_empty() => Ok(host),
+        (None, _) if head.version <= Version::HTTP_10 => Ok(""),
+        (None, _) => Err(Error::BadRequest("no_host")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(version: Version, uri: &str, fields: &[(&'static str, &str)]) -> Parts {
+        let mut builder = http::Request::builder().version(version).uri(uri);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn framing_has_one_source() {
+        for (fields, expected) in [
+            (&[("transfer-encoding", "chunked")][..], None),
+            (&[("transfer-encoding", "ChunkeD")], None),
+            (&[("transfer-encoding", "gzip, chunked")], Some("transfer_encoding")),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Some("transfer_encoding")),
+            (&[("transfer-encoding", "chunked"), ("content-length", "3")], Some("length_and_encoding")),
+            (&[("content-length", "3")], None),
+            (&[("content-length", "+3")], Some("content_length")),
+            (&[("content-length", "3"), ("content-length", "4")], Some("content_length")),
+            (&[("content-length", "3"), ("content-length", "3")], None),
+            (&[("content-length", "99999999999999999999")], Some("content_length")),
+        ] {
+            let found = check_framing(&head(Version::HTTP_11, "/", fields)).err().map(|error| error.reason());
+            assert_eq!(found, expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn transfer_encoding_needs_http_1_1() {
+        let head = head(Version::HTTP_10, "/", &[("transfer-encoding", "chunked")]);
+        assert!(check_framing(&head).is_err(), "HTTP/1.0 has no chunks");
+    }
+
+    #[test]
+    fn authority_of_the_target_wins() {
+        for (version, uri, host, expected) in [
+            (Version::HTTP_11, "/", Some("a.example"), Ok("a.example")),
+            (Version::HTTP_11, "http://b.example/", Some("a.example"), Ok("b.example")),
+            (Version::HTTP_2, "https://a.example/", None, Ok("a.example")),
+            (Version::HTTP_2, "https://a.example/", Some("A.example"), Ok("a.example")),
+            (Version::HTTP_2, "https://a.example/", Some("b.example"), Err("host_and_authority")),
+            (Version::HTTP_11, "/", None, Err("no_host")),
+            (Version::HTTP_11, "/", Some(""), Err("no_host")),
+            (Version::HTTP_10, "/", None, Ok("")),
+        ] {
+            let fields: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
+            let head = head(version, uri, &fields);
+            let found = authority(&head).map_err(|error| error.reason());
+            assert_eq!(found, expected, "{uri} {host:?}");
+        }
+    }
+
+    #[test]
+    fn two_hosts_are_refused() {
+        let head = head(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]);
+        assert_eq!(authority(&head).unwrap_err().reason(), "several_hosts");
+    }
+}

@@ -1,0 +1,208 @@
+//! The conductor: takes one request through the rooms, in order, and hands back its answer.
+
+mod exchange;
+mod forward;
+mod guarded;
+mod headers;
+mod hygiene;
+mod reply;
+mod seen;
+mod tunnel;
+mod worker;
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::config::model::{Action, ListenerId, PathMatch, Respond, Route};
+use crate::context::Connection;
+use crate::error::Error;
+use crate::listener::redirect;
+use crate::route::{self, Facts};
+use exchange::Exchange;
+use hygiene::Target;
+use seen::Seen;
+use worker::View;
+
+pub use guarded::Guarded;
+pub use worker::Worker;
+
+/// Body of an answer.
+pub type ResponseBody = Body<Guarded>;
+
+/// Answers one request. `listener` is the name of the listener its connection came in through. Dropping the future cancels what is
+/// under way upstream; the exchange is then recorded as left by the client.
+///
+/// # Errors
+/// None: every failure is an answer.
+pub async fn handle(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    listener: Rc<str>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let (head, body) = request.into_parts();
+    let version = head.version;
+    let mut exchange = Exchange::begin(worker, connection, &head);
+    let view = exchange.worker.view();
+    let answer = match check(&mut exchange, &view, &listener, &head) {
+        Ok(Step::Forward(plan)) => forward::forward(&mut exchange, view, plan, head, body).await,
+        Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
+        Err(error) => Err(error),
+    };
+    Ok(match answer {
+        Ok(forward::Answer::Streamed(response, limits)) => {
+            response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))
+        }
+        Ok(forward::Answer::Switched(switched)) => tunnel::start(exchange, *switched),
+        Err(error) => reply::refusal(exchange, version, &error),
+    })
+}
+
+/// The edge behind one connection as a tower service: what listeners serve, and what tests can call without a socket.
+pub fn service(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    listener: Rc<str>,
+) -> impl tower::Service<
+    Request<Incoming>,
+    Response = Response<ResponseBody>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<ResponseBody>, Infallible>>,
+> + Clone {
+    tower::service_fn(move |request| handle(Rc::clone(&worker), Rc::clone(&connection), Rc::clone(&listener), request))
+}
+
+/// What is to be done with a request that passed.
+enum Step {
+    Forward(forward::Plan),
+    Answer(Response<ResponseBody>),
+}
+
+/// Everything that can be decided from the head alone.
+fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> Result<Step, Error> {
+    let config = &view.snapshot.config;
+    exchange.handles = Some(view.unrouted().clone());
+    let id = view.snapshot.listener(listener).ok_or(Error::NoRoute)?;
+    let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
+    forward::identify(exchange, &config.client_ip, head);
+    hygiene::verdict(&exchange.connection)?;
+    let seen = Seen::of(&head.headers);
+    let target = hygiene::check(head, seen, &settings.limits, settings.paths)?;
+    if let Some(to) = &settings.https_redirect {
+        return https_redirect(to, head, &target).map(Step::Answer);
+    }
+    check_certificate(exchange, view, id, &target)?;
+    let facts = Facts {
+        host: &target.host,
+        path: &target.path,
+        query: head.uri.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    let found = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
+    let route = config.routes.get(found.route.0).ok_or(Error::Internal)?;
+    let logged = route.access_log && !config.access_log.exclude.iter().any(|path| *path == target.path);
+    exchange.routed(view.handles(found.route), logged);
+    let matched = route.matches.get(found.matched).map_or(&ANY_PATH, |matched| &matched.path);
+    match &route.action {
+        Action::Respond(respond) => Ok(Step::Answer(respond_with(respond, route, head))),
+        Action::Redirect(to) => {
+            let tls = exchange.connection.tls.is_some();
+            route_redirect(to, matched, tls, head, &target).map(|mut response| {
+                headers::apply(response.headers_mut(), &route.response_headers);
+                Step::Answer(response)
+            })
+        }
+        Action::Forward(cluster) => {
+            let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
+            let target = rewritten(route, matched, head, &target)?;
+            let upgrade = seen.upgrade && forward::wanted_upgrade(head, route)?;
+            let body_idle = settings.limits.body_idle_timeout;
+            Ok(Step::Forward(forward::Plan { route: found.route, cluster: *cluster, seen, target, upgrade, body_limit: limit, body_idle }))
+        }
+    }
+}
+
+/// A host that this connection's certificate policy was not checked for must come on a connection of its own
+/// (RFC 9110 section 15.5.20).
+fn check_certificate(exchange: &Exchange, view: &View, id: ListenerId, target: &Target<'_>) -> Result<(), Error> {
+    use crate::config::model::ClientAuth;
+    let settings = view.snapshot.config.listeners.get(id.0).and_then(|listener| listener.tls.as_ref());
+    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else { return Ok(()) };
+    let asked = tls.server_name.as_deref();
+    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host) {
+        return Err(Error::Misdirected);
+    }
+    Ok(())
+}
+
+fn https_redirect(
+    to: &crate::config::model::HttpsRedirect,
+    head: &Parts,
+    target: &Target<'_>,
+) -> Result<Response<ResponseBody>, Error> {
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let location = redirect::https_location(to, &target.host, path).ok_or(Error::Misdirected)?;
+    redirect_to(redirect::https_status(to, &head.method), &location)
+}
+
+fn route_redirect(
+    to: &crate::config::model::Redirect,
+    matched: &PathMatch,
+    tls: bool,
+    head: &Parts,
+    target: &Target<'_>,
+) -> Result<Response<ResponseBody>, Error> {
+    let scheme = if tls { "https" } else { "http" };
+    let port = target.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let location = route::location(to, matched, scheme, &target.host, port, &target.path, head.uri.query());
+    let safe = matches!(head.method, Method::GET | Method::HEAD);
+    let usual = if safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT };
+    redirect_to(to.status.unwrap_or(usual), &location.ok_or(Error::BadRequest("redirect_target"))?)
+}
+
+fn redirect_to(status: StatusCode, location: &str) -> Result<Response<ResponseBody>, Error> {
+    let location = HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+fn respond_with(respond: &Respond, route: &Route, head: &Parts) -> Response<ResponseBody> {
+    let mut response = Response::new(Body::full(respond.body.clone()));
+    *response.status_mut() = respond.status;
+    if !respond.body.is_empty() {
+        response.headers_mut().insert(header::CONTENT_TYPE, respond.content_type.clone());
+    }
+    if head.method == Method::HEAD {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(respond.body.len()));
+        *response.body_mut() = Body::Empty;
+    }
+    headers::apply(response.headers_mut(), &route.response_headers);
+    response
+}
+
+/// The target towards the endpoint; `None` when it is what the client sent.
+fn rewritten(route: &Route, matched: &PathMatch, head: &Parts, target: &Target<'_>) -> Result<Option<PathAndQuery>, Error> {
+    let query = head.uri.query();
+    if let Some(rewrite) = &route.rewrite {
+        return route::rewrite(rewrite, matched, &target.path, query).map(Some).map_err(Error::BadRequest);
+    }
+    if matches!(target.path, std::borrow::Cow::Borrowed(_)) {
+        return Ok(None);
+    }
+    let text = match query {
+        Some(query) => format!("{}?{query}", target.path),
+        None => target.path.to_string(),
+    };
+    PathAndQuery::try_from(text).map(Some).map_err(|_invalid| Error::BadRequest("path"))
+}
+
+static ANY_PATH: PathMatch = PathMatch::Prefix(String::new());

@@ -1,0 +1,134 @@
+//! Answers the gateway makes itself. They say why in one word and give away nothing of what is behind.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+
+use super::exchange::Exchange;
+use super::{ResponseBody, forward};
+use crate::body::Body;
+use crate::error::Error;
+
+/// The answer to a request that failed with `error`.
+pub(super) fn refusal(mut exchange: Box<Exchange>, version: Version, error: &Error) -> Response<ResponseBody> {
+    exchange.answered(error.status().as_u16());
+    exchange.failed(error);
+    tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
+    let mut response = if exchange.grpc { grpc(error) } else { json(error) };
+    let headers = response.headers_mut();
+    headers.insert(REASON, HeaderValue::from_static(error.reason()));
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if version < Version::HTTP_2 && ends_connection(error) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    finish(&mut exchange, headers);
+    exchange.sent = match response.body() {
+        Body::Full(bytes) => bytes.len() as u64,
+        Body::Empty | Body::Trailers(_) | Body::Stream(_) => 0,
+    };
+    response
+}
+
+/// An answer made by a route or listener: nothing went wrong.
+pub(super) fn own(mut exchange: Box<Exchange>, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    exchange.answered(response.status().as_u16());
+    exchange.complete();
+    finish(&mut exchange, response.headers_mut());
+    if let Body::Full(bytes) = response.body() {
+        exchange.sent = bytes.len() as u64;
+    }
+    response
+}
+
+fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
+    if let Some(id) = &exchange.request_id {
+        headers.insert(forward::REQUEST_ID, id.clone());
+    }
+}
+
+fn json(error: &Error) -> Response<ResponseBody> {
+    let status = error.status();
+    let text = format!(
+        r#"{{"error":{{"code":{},"status":"{}","message":"{}","details":[{{"reason":"{}"}}]}}}}"#,
+        status.as_u16(),
+        grpc_code(error).1,
+        public(error),
+        error.reason(),
+    );
+    let mut response = Response::new(Body::full(text + "\n"));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    response
+}
+
+/// A trailers-only gRPC answer.
+fn grpc(error: &Error) -> Response<ResponseBody> {
+    let mut response = Response::new(Body::Empty);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_code(error).0));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(public(error)));
+    response
+}
+
+/// What the client is told; one level, no addresses, no versions.
+fn public(error: &Error) -> &'static str {
+    match error {
+        Error::BadRequest(_) => "the request is not valid HTTP",
+        Error::MethodRefused => "the method is not served",
+        Error::TargetTooLong => "the request target is too long",
+        Error::HeadTooLarge => "the request head is too large",
+        Error::BodyTooLarge => "the request body is too large",
+        Error::BodyTimeout => "the request body did not arrive in time",
+        Error::UnknownExpectation => "the expectation is unknown",
+        Error::Misdirected => "this connection does not serve that host",
+        Error::NoRoute => "nothing is served here",
+        Error::UpgradeRefused => "upgrades are not served here",
+        Error::NoEndpoint => "no agent is available",
+        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => "the agent cannot be reached",
+        Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
+        Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
+        Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => "the agent did not answer in time",
+        Error::ClientGone => "the client left",
+        Error::Draining => "the gateway is stopping",
+        Error::Internal => "internal error",
+    }
+}
+
+/// gRPC code and name for a failure (google.rpc.Code).
+fn grpc_code(error: &Error) -> (i32, &'static str) {
+    match error.status() {
+        StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
+        StatusCode::NOT_FOUND => (12, "NOT_FOUND"),
+        StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
+        StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+            (8, "RESOURCE_EXHAUSTED")
+        }
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => (4, "DEADLINE_EXCEEDED"),
+        StatusCode::INTERNAL_SERVER_ERROR => (13, "INTERNAL"),
+        _ => (14, "UNAVAILABLE"),
+    }
+}
+
+/// Refusals after which the rest of an HTTP/1 connection cannot be trusted or is not worth reading.
+fn ends_connection(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::BadRequest(_)
+            | Error::MethodRefused
+            | Error::TargetTooLong
+            | Error::HeadTooLarge
+            | Error::BodyTooLarge
+            | Error::BodyTimeout
+            | Error::UnknownExpectation
+            | Error::Misdirected
+    )
+}
+
+const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

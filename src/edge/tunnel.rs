@@ -1,0 +1,124 @@
+//! After a 101: bytes in both directions until one side ends, or both have been silent for too long.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Response;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::time::{Instant, sleep_until};
+
+use super::ResponseBody;
+use super::exchange::Exchange;
+use super::forward::Switched;
+use crate::body::Body;
+use crate::error::Error;
+
+/// Answers 101 and passes bytes on in a task of its own, which the worker owns.
+pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response<ResponseBody> {
+    let (head, body) = switched.response.into_parts();
+    exchange.streams();
+    let worker = Rc::clone(&exchange.worker);
+    let (client, idle) = (switched.client, switched.idle);
+    let task = tokio::task::spawn_local(async move {
+        let mut tunnel = Tunnel { exchange, traffic: Rc::default() };
+        let Some(mut upstream) = body.detach() else { return tunnel.exchange.failed(&Error::Internal) };
+        let Ok(client) = client.await else { return };
+        let mut client = Noted { io: TokioIo::new(client), traffic: Rc::clone(&tunnel.traffic) };
+        let ended = tokio::select! {
+            copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(|_sizes| ()),
+            () = silence(&tunnel.traffic, idle) => return tunnel.exchange.failed(&Error::StreamIdle),
+        };
+        // A side that just closes its socket is how many tunnels end.
+        if let Err(error) = ended {
+            tracing::debug!(%error, "tunnel ended");
+        }
+        tunnel.exchange.complete();
+    });
+    worker.own(task.abort_handle());
+    Response::from_parts(head, Body::Empty)
+}
+
+/// An exchange that became a tunnel; what passed through it is noted however it ends.
+struct Tunnel {
+    exchange: Box<Exchange>,
+    traffic: Rc<Traffic>,
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.exchange.sent = self.traffic.to_client.get();
+        self.exchange.flow.add(self.traffic.from_client.get());
+    }
+}
+
+/// What has passed through a tunnel.
+struct Traffic {
+    last: Cell<Instant>,
+    from_client: Cell<u64>,
+    to_client: Cell<u64>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { last: Cell::new(Instant::now()), from_client: Cell::default(), to_client: Cell::default() }
+    }
+}
+
+impl Traffic {
+    fn note(&self, direction: &Cell<u64>, size: usize) {
+        direction.set(direction.get() + size as u64);
+        self.last.set(Instant::now());
+    }
+}
+
+/// Ends once nothing has passed for `limit`.
+async fn silence(traffic: &Traffic, limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let deadline = traffic.last.get() + limit;
+        if deadline <= Instant::now() {
+            return;
+        }
+        sleep_until(deadline).await;
+    }
+}
+
+/// The client's side, with its traffic noted.
+struct Noted<T> {
+    io: T,
+    traffic: Rc<Traffic>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.traffic.note(&self.traffic.from_client, buf.filled().len() - before);
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(size)) = &polled {
+            self.traffic.note(&self.traffic.to_client, *size);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

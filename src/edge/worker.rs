@@ -1,0 +1,168 @@
+//! What one worker thread owns: its view of the snapshot, its connections, its side of the access log.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::config::model::{Action, ClusterId, RouteId};
+use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
+use crate::observe::log::Sink;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::{Hub, Snapshot};
+use crate::upstream::{Lanes, Target};
+
+/// State of one worker. Never leaves its thread.
+#[derive(Debug)]
+pub struct Worker {
+    hub: Arc<Hub>,
+    view: RefCell<Rc<View>>,
+    lanes: Rc<Lanes>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) errors: ErrorHandles,
+    pub(super) sink: Option<Sink>,
+    rng: RefCell<fastrand::Rng>,
+    active: Cell<usize>,
+    cutting: Cell<bool>,
+    tunnels: RefCell<Vec<AbortHandle>>,
+}
+
+/// A snapshot with this worker's handles into it.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) snapshot: Arc<Snapshot>,
+    generation: u64,
+    unrouted: RouteHandles,
+    routes: Vec<OnceCell<RouteHandles>>,
+    targets: Vec<OnceCell<Target>>,
+    lanes: Rc<Lanes>,
+    turn: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl Worker {
+    /// A worker on the hub's current snapshot.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, sink: Option<Sink>, seed: u64) -> Rc<Self> {
+        let lanes = Rc::new(Lanes::default());
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let view = View::new(&hub, &lanes, &metrics, &mut rng);
+        Rc::new(Self {
+            hub,
+            view: RefCell::new(Rc::new(view)),
+            lanes,
+            errors: ErrorHandles::new(&metrics),
+            metrics,
+            sink,
+            rng: RefCell::new(rng),
+            active: Cell::new(0),
+            cutting: Cell::new(false),
+            tunnels: RefCell::default(),
+        })
+    }
+
+    /// The view of now. Requests keep it until their response head, bodies never.
+    pub(super) fn view(&self) -> Rc<View> {
+        let generation = self.hub.generation();
+        if self.view.borrow().generation != generation {
+            let view = View::new(&self.hub, &self.lanes, &self.metrics, &mut self.rng.borrow_mut());
+            self.view.replace(Rc::new(view));
+        }
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// A generator of its own for one request.
+    pub(super) fn fork_rng(&self) -> fastrand::Rng {
+        self.rng.borrow_mut().fork()
+    }
+
+    /// Housekeeping, about ten times a second: hands log lines over, and now and then closes idle connections.
+    pub fn tick(&self, sweep: bool) {
+        if let Some(sink) = &self.sink {
+            sink.flush();
+        }
+        if sweep {
+            drop(self.view());
+            self.lanes.sweep(Instant::now());
+            self.tunnels.borrow_mut().retain(|tunnel| !tunnel.is_finished());
+        }
+    }
+
+    /// Exchanges that are not over.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active.get()
+    }
+
+    /// From now on exchanges that end early were cut by us; connections are the listeners' to cut, tunnels are cut here.
+    pub fn cut(&self, tunnels: bool) {
+        self.cutting.set(true);
+        if tunnels {
+            for tunnel in self.tunnels.borrow_mut().drain(..) {
+                tunnel.abort();
+            }
+        }
+    }
+
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.get()
+    }
+
+    pub(super) fn own(&self, tunnel: AbortHandle) {
+        self.tunnels.borrow_mut().push(tunnel);
+    }
+
+    pub(super) fn enter(&self) {
+        self.active.set(self.active.get() + 1);
+    }
+
+    pub(super) fn leave(&self) {
+        self.active.set(self.active.get() - 1);
+    }
+}
+
+impl View {
+    fn new(hub: &Hub, lanes: &Rc<Lanes>, metrics: &Arc<Metrics>, rng: &mut fastrand::Rng) -> Self {
+        let generation = hub.generation();
+        let snapshot = hub.current();
+        let targets = snapshot.clusters.iter().map(|_| OnceCell::new()).collect();
+        let routes = snapshot.config.routes.iter().map(|_| OnceCell::new()).collect();
+        let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
+        let (lanes, turn) = (Rc::clone(lanes), rng.usize(..));
+        Self { generation, unrouted, routes, targets, lanes, turn, metrics: Arc::clone(metrics), snapshot }
+    }
+
+    /// Handles for requests no route matched.
+    pub(super) fn unrouted(&self) -> &RouteHandles {
+        &self.unrouted
+    }
+
+    /// Handles of a route.
+    pub(super) fn handles(&self, route: RouteId) -> &RouteHandles {
+        let Some(slot) = self.routes.get(route.0) else { return &self.unrouted };
+        slot.get_or_init(|| {
+            let settings = self.snapshot.config.routes.get(route.0);
+            let cluster = settings.and_then(|route| match &route.action {
+                Action::Forward(cluster) => self.snapshot.clusters.get(cluster.0),
+                Action::Redirect(_) | Action::Respond(_) => None,
+            });
+            let name = settings.map_or("-", |route| &route.name);
+            RouteHandles::new(Arc::clone(&self.metrics), name, cluster.map_or("-", |cluster| &cluster.name))
+        })
+    }
+
+    /// This worker's view of a cluster, made when the first request needs it.
+    pub(super) fn target(&self, cluster: ClusterId) -> Option<&Target> {
+        let (slot, cluster, tls) = (
+            self.targets.get(cluster.0)?,
+            self.snapshot.clusters.get(cluster.0)?,
+            self.snapshot.tls.get(cluster.0)?,
+        );
+        Some(slot.get_or_init(|| {
+            let handles = ClusterHandles::new(&self.metrics, &cluster.name);
+            Target::new(Arc::clone(cluster), tls.clone(), Rc::clone(&self.lanes), handles, self.turn)
+        }))
+    }
+}

@@ -1,0 +1,310 @@
+//! The composition root: starts the workers and the tasks around them, swaps snapshots, drains. Workers are threads with a
+//! runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
+
+mod certificates;
+mod listeners;
+mod worker;
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::health::{Check, Health, Status};
+use crate::admin::server;
+use crate::cluster::dns::{self, Resolver};
+use crate::config::model::{Config, Shutdown};
+use crate::observe::log::Writer;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::{Hub, Snapshot};
+use crate::upstream::TargetError;
+use listeners::Listeners;
+use worker::Crew;
+
+/// Why a gateway did not start, or a configuration was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A listener cannot bind.
+    #[error("listener `{listener}` cannot bind {address}")]
+    Bind {
+        /// Its name.
+        listener: String,
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A listener's TLS files cannot be used.
+    #[error("TLS of listener `{listener}`")]
+    Tls {
+        /// Its name.
+        listener: String,
+        /// Why.
+        #[source]
+        source: crate::listener::TlsError,
+    },
+    /// A cluster's TLS files cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] TargetError),
+    /// The metrics listener cannot bind.
+    #[error("metrics cannot bind {address}")]
+    Metrics {
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] io::Error),
+    /// The names of endpoints cannot be resolved at all: there is no usable resolver configuration.
+    #[error("no DNS resolver")]
+    Resolver(#[source] hickory_resolver::net::NetError),
+    /// Metric families clash.
+    #[error("metrics")]
+    Registry(#[from] prometheus::Error),
+    /// A worker thread cannot be started.
+    #[error("a worker cannot start")]
+    Worker(#[source] io::Error),
+    /// The change needs a restart.
+    #[error("`{0}` cannot change while running; restart to change it")]
+    NeedsRestart(&'static str),
+}
+
+/// A running gateway. Dropping it ends everything at once; [`Gateway::shutdown`] drains.
+#[derive(Debug)]
+pub struct Gateway {
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    metrics_address: Option<SocketAddr>,
+    log: Option<Writer>,
+    listeners: Listeners,
+    crew: Crew,
+    resolver: Resolver,
+    /// Tasks that belong to the gateway.
+    tasks: JoinSet<()>,
+    /// Tasks that belong to the present configuration.
+    generation: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Exchanges that were cut because they did not end in time.
+    pub cut: usize,
+}
+
+impl Gateway {
+    /// Starts with `config` and returns when every listener accepts. Must be called on a tokio runtime, which then serves metrics and
+    /// resolves names.
+    ///
+    /// # Errors
+    /// When anything cannot be set up; nothing is left running then.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let config = Arc::new(config);
+        let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
+        let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
+        let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
+        let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
+        let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let listeners = Listeners::bind(&config, count)?;
+        let metrics_socket = bind_metrics(config.metrics.address).await?;
+        let log = Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
+        let crew = Crew::start(count, &hub, &metrics, log.as_ref()).await.map_err(Error::Worker)?;
+        let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let mut gateway = Self {
+            health: Arc::new(health(&hub)),
+            hub,
+            metrics,
+            metrics_address,
+            log,
+            listeners,
+            crew,
+            resolver,
+            tasks: JoinSet::new(),
+            generation: JoinSet::new(),
+            stop: CancellationToken::new(),
+        };
+        gateway.listeners.open(&gateway.crew).await.map_err(Error::Worker)?;
+        if let Some(socket) = metrics_socket {
+            gateway.tasks.spawn(server::serve(
+                socket,
+                Arc::clone(&gateway.metrics),
+                Arc::clone(&gateway.health),
+                gateway.stop.clone(),
+            ));
+        }
+        gateway.in_force(&config);
+        gateway.health.set_started();
+        Ok(gateway)
+    }
+
+    /// Where each listener accepts, by name.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        self.listeners.addresses()
+    }
+
+    /// Where `/metrics` and the health paths are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.hub.current().config)
+    }
+
+    /// Puts `config` in force. Requests under way keep what they began with; connections and counters of endpoints that stay go on.
+    ///
+    /// # Errors
+    /// When anything of it cannot be set up; nothing has changed then.
+    pub async fn reload(&mut self, config: Config) -> Result<(), Error> {
+        let outcome = self.try_reload(Arc::new(config)).await;
+        if outcome.is_err() {
+            self.metrics.config_refused();
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self, config: Arc<Config>) -> Result<(), Error> {
+        let before = self.hub.current();
+        if config.metrics.address != before.config.metrics.address {
+            return Err(Error::NeedsRestart("metrics.address"));
+        }
+        if config.workers != before.config.workers {
+            return Err(Error::NeedsRestart("workers"));
+        }
+        if config.access_log.output != before.config.access_log.output
+            || config.access_log.format != before.config.access_log.format
+        {
+            return Err(Error::NeedsRestart("accessLog.output"));
+        }
+        let names = dns::resolve_all(&config, &self.resolver, FIRST_RESOLUTION).await;
+        let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
+        let change = self.listeners.prepare(&config, self.crew.len())?;
+        self.hub.replace(snapshot);
+        self.listeners.apply(change, &self.crew).await.map_err(Error::Worker)?;
+        self.forget_gone(&config);
+        self.in_force(&config);
+        self.metrics.config_reloaded();
+        Ok(())
+    }
+
+    /// Re-reads certificates whose files changed, at once rather than at the next look.
+    pub async fn refresh_certificates(&self) {
+        certificates::refresh(&self.listeners.shared(), &self.metrics).await;
+    }
+
+    /// Opens the access log's file again under its name, after it was moved away.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
+    /// Fails readiness, waits for `drainDelay`, stops accepting, waits for exchanges to end within their time limits and cuts the rest.
+    /// `hurry` ends the waiting at once.
+    pub async fn shutdown(self, hurry: CancellationToken) -> Drained {
+        let Shutdown { drain_delay, drain_timeout, stream_grace } = self.config().shutdown;
+        self.health.set_draining();
+        self.metrics.set_draining(true);
+        wait(drain_delay, &hurry).await;
+        let mut drained = self.crew.drain().await;
+        let (first, second) = (drain_timeout.min(stream_grace), drain_timeout.max(stream_grace));
+        let mut cut = 0;
+        if !finished(&mut drained, first, &hurry).await {
+            let what = match (hurry.is_cancelled(), drain_timeout.cmp(&stream_grace)) {
+                (true, _) | (_, std::cmp::Ordering::Equal) => worker::Cut::Everything,
+                (_, std::cmp::Ordering::Less) => worker::Cut::Ordinary,
+                (_, std::cmp::Ordering::Greater) => worker::Cut::Streams,
+            };
+            cut += self.crew.cut(what).await;
+            if what != worker::Cut::Everything && !finished(&mut drained, second - first, &hurry).await {
+                cut += self.crew.cut(worker::Cut::Everything).await;
+            }
+        }
+        self.stop.cancel();
+        self.crew.stop().await;
+        if let Some(log) = self.log {
+            let closed = tokio::task::spawn_blocking(move || log.close(LOG_CLOSE)).await;
+            if !closed.unwrap_or(false) {
+                tracing::warn!("the access log could not be written to its end");
+            }
+        }
+        Drained { cut }
+    }
+
+    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
+    fn in_force(&mut self, config: &Config) {
+        let mut generation = JoinSet::new();
+        for cluster in &self.hub.current().clusters {
+            generation.spawn(dns::refresh(Arc::clone(cluster), self.resolver.clone()));
+        }
+        generation.spawn(certificates::watch(self.listeners.shared(), Arc::clone(&self.metrics)));
+        self.generation = generation;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
+        self.health.set_config_hash(&config.hash);
+    }
+
+    /// Drops the series of what the configuration no longer names.
+    fn forget_gone(&self, config: &Config) {
+        let routes: HashSet<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
+        let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let listeners: HashSet<_> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        self.metrics.retain_routes(|name| name == "-" || routes.contains(name));
+        self.metrics.retain_clusters(|name| name == "-" || clusters.contains(name));
+        self.metrics.retain_listeners(|name| listeners.contains(name));
+    }
+}
+
+async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else { return Ok(None) };
+    TcpListener::bind(address).await.map(Some).map_err(|source| Error::Metrics { address, source })
+}
+
+fn health(hub: &Arc<Hub>) -> Health {
+    let hub = Arc::clone(hub);
+    Health::new(move || {
+        let snapshot = hub.current();
+        let check = |cluster: &Arc<crate::cluster::Cluster>| {
+            let endpoints = cluster.members().endpoints.len();
+            let status = if endpoints == 0 { Status::Degraded } else { Status::Ok };
+            Check { name: format!("cluster {}", cluster.name), status, detail: format!("{endpoints} endpoints") }
+        };
+        snapshot.clusters.iter().map(check).collect()
+    })
+}
+
+/// Waits for every worker to report that nothing is under way; false when `limit` or `hurry` came first.
+async fn finished(drained: &mut worker::Drain, limit: Duration, hurry: &CancellationToken) -> bool {
+    tokio::select! {
+        () = drained.wait() => true,
+        () = wait(limit, hurry) => false,
+    }
+}
+
+async fn wait(limit: Duration, hurry: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(limit) => {}
+        () = hurry.cancelled() => {}
+    }
+}
+
+/// Time for the first answers of DNS; a start is not held up longer.
+const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
+/// Time to write the rest of the access log.
+const LOG_CLOSE: Duration = Duration::from_secs(2);

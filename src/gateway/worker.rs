@@ -1,0 +1,278 @@
+//! The worker threads and how they are told what to do.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io;
+use std::net;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::listeners::report;
+use crate::context::Connection;
+use crate::edge::{self, Worker};
+use crate::listener::{self, Running, Shared, Watchdog};
+use crate::observe::handles::ListenerHandles;
+use crate::observe::log::{Sink, Writer};
+use crate::observe::metrics::Metrics;
+use crate::snapshot::Hub;
+
+/// Something for a worker to do.
+enum Order {
+    /// Serve a listener.
+    Open { name: String, socket: net::TcpListener, shared: Arc<Shared>, done: oneshot::Sender<io::Result<()>> },
+    /// Stop accepting on one; its connections end after their present requests.
+    Close(String),
+    /// Stop accepting on all and report when nothing is under way any more.
+    Drain(oneshot::Sender<()>),
+    /// Cut what is left and report how many exchanges that were.
+    Cut(Cut, oneshot::Sender<usize>),
+}
+
+/// What is cut at the end of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Connections that carry no stream.
+    Ordinary,
+    /// Connections that carry nothing but streams.
+    Streams,
+    /// All.
+    Everything,
+}
+
+/// The worker threads.
+#[derive(Debug)]
+pub(super) struct Crew {
+    workers: Vec<mpsc::Sender<Order>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Resolves as the workers finish.
+#[derive(Debug)]
+pub(super) struct Drain {
+    waiting: Vec<oneshot::Receiver<()>>,
+}
+
+impl Drain {
+    pub(super) async fn wait(&mut self) {
+        while let Some(receiver) = self.waiting.last_mut() {
+            // A worker that is gone has nothing under way.
+            drop(receiver.await);
+            self.waiting.pop();
+        }
+    }
+}
+
+impl Crew {
+    pub(super) async fn start(count: usize, hub: &Arc<Hub>, metrics: &Arc<Metrics>, log: Option<&Writer>) -> io::Result<Self> {
+        let mut crew = Self { workers: Vec::new(), threads: Vec::new() };
+        for index in 0..count {
+            let (orders, inbox) = mpsc::channel(ORDERS);
+            let (started, ready) = oneshot::channel();
+            let (hub, metrics) = (Arc::clone(hub), Arc::clone(metrics));
+            let log = log.map(Writer::sink);
+            let thread = thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || run(hub, metrics, log, inbox, started))?;
+            crew.workers.push(orders);
+            crew.threads.push(tokio::task::spawn_blocking(move || drop(thread.join())));
+            ready.await.map_err(io::Error::other)??;
+        }
+        Ok(crew)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Opens a listener, one socket per worker.
+    pub(super) async fn open(&self, name: &str, sockets: Vec<net::TcpListener>, shared: &Arc<Shared>) -> io::Result<()> {
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let (done, opened) = oneshot::channel();
+            let order = Order::Open { name: name.to_owned(), socket, shared: Arc::clone(shared), done };
+            worker.send(order).await.map_err(io::Error::other)?;
+            opened.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn close(&self, name: &str) {
+        for worker in &self.workers {
+            drop(worker.send(Order::Close(name.to_owned())).await);
+        }
+    }
+
+    pub(super) async fn drain(&self) -> Drain {
+        let mut waiting = Vec::new();
+        for worker in &self.workers {
+            let (done, finished) = oneshot::channel();
+            drop(worker.send(Order::Drain(done)).await);
+            waiting.push(finished);
+        }
+        Drain { waiting }
+    }
+
+    pub(super) async fn cut(&self, what: Cut) -> usize {
+        let mut cut = 0;
+        for worker in &self.workers {
+            let (done, counted) = oneshot::channel();
+            drop(worker.send(Order::Cut(what, done)).await);
+            cut += counted.await.unwrap_or(0);
+        }
+        cut
+    }
+
+    /// Ends the threads.
+    pub(super) async fn stop(self) {
+        drop(self.workers);
+        for thread in self.threads {
+            drop(thread.await);
+        }
+    }
+}
+
+/// Life of one worker thread. It ends when its orders do.
+fn run(
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    log: Option<Sink>,
+    inbox: mpsc::Receiver<Order>,
+    started: oneshot::Sender<io::Result<()>>,
+) {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build_local(runtime::LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    drop(started.send(Ok(())));
+    runtime.block_on(async {
+        let worker = Worker::new(hub, Arc::clone(&metrics), log, fastrand::u64(..));
+        let mut state = State { worker, metrics, watchdog: Watchdog::start(), running: HashMap::new(), closing: Vec::new(), drained: None };
+        state.serve(inbox).await;
+        state.worker.cut(true);
+        drop(state.running);
+        state.worker.tick(false);
+    });
+    // Tasks still there are dropped with the runtime; their records are written by then or lost with the process.
+    drop(runtime);
+}
+
+struct State {
+    worker: Rc<Worker>,
+    metrics: Arc<Metrics>,
+    watchdog: Rc<Watchdog>,
+    running: HashMap<String, Running>,
+    closing: Vec<Running>,
+    drained: Option<oneshot::Sender<()>>,
+}
+
+impl State {
+    async fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count = 0_u32;
+        loop {
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                _ = ticks.tick() => {
+                    count = count.wrapping_add(1);
+                    self.tick(count.is_multiple_of(SWEEP_EVERY));
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Open { name, socket, shared, done } => { done.send(self.open(&name, socket, shared)).ok(); }
+            Order::Close(name) => {
+                if let Some(running) = self.running.remove(&name) {
+                    running.drain();
+                    self.closing.push(running);
+                }
+            }
+            Order::Drain(done) => {
+                for running in self.running.values() {
+                    running.drain();
+                }
+                self.drained = Some(done);
+                self.tick(false);
+            }
+            Order::Cut(what, done) => { done.send(self.cut(what)).ok(); }
+        }
+    }
+
+    fn open(&mut self, name: &str, socket: net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+        let worker = Rc::clone(&self.worker);
+        let listener: Rc<str> = name.into();
+        // Not through the tower service: hyper's own adapter spares the path a layer of moves per request.
+        let service = move |connection: &Rc<Connection>| {
+            let (worker, connection, listener) = (Rc::clone(&worker), Rc::clone(connection), Rc::clone(&listener));
+            service_fn(move |request| edge::handle(Rc::clone(&worker), Rc::clone(&connection), Rc::clone(&listener), request))
+        };
+        let handles = ListenerHandles::new(&self.metrics, name);
+        let running = listener::start(&self.watchdog, socket, shared, service, report(name.to_owned(), handles))?;
+        self.running.insert(name.to_owned(), running);
+        Ok(())
+    }
+
+    fn tick(&mut self, sweep: bool) {
+        self.worker.tick(sweep);
+        self.closing.retain(|running| running.open() > 0);
+        let idle = self.worker.active() == 0 && self.running.values().all(|running| running.open() == 0);
+        if idle && self.closing.is_empty() && let Some(done) = self.drained.take() {
+            // Nobody waits any more when this fails.
+            done.send(()).ok();
+        }
+    }
+
+    /// Cuts connections, and says how many exchanges are on them.
+    fn cut(&mut self, what: Cut) -> usize {
+        let before = self.worker.active();
+        self.worker.cut(what == Cut::Everything);
+        match what {
+            Cut::Everything => {
+                for running in self.running.values().chain(&self.closing) {
+                    let _connections = running.abort();
+                }
+                before
+            }
+            Cut::Ordinary => self.cut_those(|connection| connection.streams.get() == 0),
+            Cut::Streams => self.cut_those(|connection| connection.active.get() == connection.streams.get()),
+        }
+    }
+
+    fn cut_those(&self, which: impl Fn(&Connection) -> bool) -> usize {
+        let cut = Cell::new(0);
+        for running in self.running.values().chain(&self.closing) {
+            running.abort_those(|connection| {
+                let chosen = which(connection);
+                cut.set(cut.get() + if chosen { connection.active.get() as usize } else { 0 });
+                chosen
+            });
+        }
+        cut.get()
+    }
+}
+
+/// Orders a worker may be behind.
+const ORDERS: usize = 16;
+/// Housekeeping interval.
+const TICK: Duration = Duration::from_millis(100);
+/// Every so many ticks idle connections are looked through.
+const SWEEP_EVERY: u32 = 10;
+/// Tasks polled before the sockets are looked at again.
+const EVENT_INTERVAL: u32 = 61;

@@ -1,0 +1,542 @@
+//! The access log's way out: workers collect lines in buffers of their own and hand them to one writer thread through a bounded
+//! channel. A worker never waits for a disk or a pipe; what does not fit is dropped and counted.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::mem;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::clock::Clock;
+use super::metrics::Metrics;
+use super::record::{Record, write_json, write_text};
+use super::tracing_setup::{color_wanted, is_text};
+use crate::config::model::{AccessLog, LogOutput};
+
+/// The writer thread's owner.
+#[derive(Debug)]
+pub struct Writer {
+    sender: SyncSender<Message>,
+    shared: Arc<Shared>,
+    format: Format,
+    /// Disconnects when the thread ends. In a mutex only so that the owner may be shared between threads.
+    ended: Mutex<Receiver<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    metrics: Arc<Metrics>,
+    reopen: AtomicBool,
+    closing: AtomicBool,
+    /// Written buffers, for workers to fill again.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Batch {
+        bytes: Vec<u8>,
+        lines: u64,
+    },
+    /// Look at the flags.
+    Wake,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Json,
+    Text { color: bool },
+}
+
+impl Writer {
+    /// Opens the output and starts the thread; `None` when the log is off.
+    pub fn start(config: &AccessLog, metrics: Arc<Metrics>) -> io::Result<Option<Self>> {
+        let Some(output) = &config.output else {
+            return Ok(None);
+        };
+        let output = Output::open(output)?;
+        let terminal = output.file.is_terminal();
+        let text = is_text(config.format, terminal);
+        let format = if text {
+            Format::Text {
+                color: color_wanted(terminal),
+            }
+        } else {
+            Format::Json
+        };
+
+        let (sender, receiver) = sync_channel(QUEUED_BATCHES);
+        let (alive, ended) = sync_channel(0);
+        let shared = Arc::new(Shared::new(metrics));
+        let writing = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                write_batches(output, &receiver, &writing);
+                drop(alive);
+            })?;
+        Ok(Some(Self {
+            sender,
+            shared,
+            format,
+            ended: Mutex::new(ended),
+        }))
+    }
+
+    /// A place for one worker to write to.
+    #[must_use]
+    pub fn sink(&self) -> Sink {
+        Sink::new(self.sender.clone(), Arc::clone(&self.shared), self.format)
+    }
+
+    /// Opens the file again under its name, after it was moved away (SIGUSR1).
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Writes what was handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks for at
+    /// most `bound`; false when that was not enough.
+    #[must_use]
+    pub fn close(self, bound: Duration) -> bool {
+        self.shared.closing.store(true, Ordering::Release);
+        self.wake();
+        let Self { ended, .. } = self;
+        let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.recv_timeout(bound) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn wake(&self) {
+        // A full channel keeps the thread awake anyway: it looks at the flags after every batch.
+        drop(self.sender.try_send(Message::Wake));
+    }
+}
+
+impl Shared {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            reopen: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            spare: Mutex::default(),
+        }
+    }
+
+    fn spare(&self) -> Vec<u8> {
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    fn recycle(&self, mut bytes: Vec<u8>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_BUFFERS && bytes.capacity() <= 2 * BUFFER {
+            bytes.clear();
+            spare.push(bytes);
+        }
+    }
+}
+
+/// One worker's side of the log. Dropping it flushes.
+#[derive(Debug)]
+pub struct Sink {
+    pending: RefCell<Pending>,
+    sender: SyncSender<Message>,
+    shared: Arc<Shared>,
+    format: Format,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    lines: u64,
+    clock: Clock,
+}
+
+impl Sink {
+    fn new(sender: SyncSender<Message>, shared: Arc<Shared>, format: Format) -> Self {
+        Self {
+            pending: RefCell::default(),
+            sender,
+            shared,
+            format,
+        }
+    }
+
+    /// Writes one record in the configured format.
+    pub fn record(&self, record: &Record<'_>) {
+        self.append(|clock, out| match self.format {
+            Format::Json => write_json(record, clock, out),
+            Format::Text { color } => write_text(record, clock, color, out),
+        });
+    }
+
+    /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
+    pub fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.append(|_, out| write(out));
+    }
+
+    /// Hands over what was collected. Called on the worker's tick.
+    pub fn flush(&self) {
+        if let Ok(mut pending) = self.pending.try_borrow_mut() {
+            self.hand_over(&mut pending);
+        }
+    }
+
+    fn append(&self, write: impl FnOnce(&mut Clock, &mut Vec<u8>)) {
+        let Ok(mut pending) = self.pending.try_borrow_mut() else {
+            self.shared.metrics.access_log_dropped(1);
+            return;
+        };
+        let Pending {
+            bytes,
+            lines,
+            clock,
+        } = &mut *pending;
+        if bytes.capacity() == 0 {
+            *bytes = self.shared.spare();
+        }
+        write(clock, bytes);
+        *lines += 1;
+        if bytes.len() >= BATCH {
+            self.hand_over(&mut pending);
+        }
+    }
+
+    fn hand_over(&self, pending: &mut Pending) {
+        if pending.lines == 0 {
+            return;
+        }
+        let (bytes, lines) = (mem::take(&mut pending.bytes), mem::take(&mut pending.lines));
+        if self
+            .sender
+            .try_send(Message::Batch { bytes, lines })
+            .is_err()
+        {
+            self.shared.metrics.access_log_dropped(lines);
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Where the thread writes to.
+#[derive(Debug)]
+struct Output {
+    file: File,
+    /// Set when the file has a name to be opened again by.
+    path: Option<PathBuf>,
+    failing: bool,
+}
+
+impl Output {
+    fn open(output: &LogOutput) -> io::Result<Self> {
+        // Standard streams are duplicated: std's own handles buffer and lock, and one writer of whole lines needs neither.
+        let (file, path) = match output {
+            LogOutput::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
+            LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
+            LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
+        };
+        Ok(Self {
+            file,
+            path,
+            failing: false,
+        })
+    }
+
+    fn reopen(&mut self) {
+        let Some(path) = &self.path else { return };
+        match append_to(path) {
+            Ok(file) => {
+                self.file = file;
+                info!(path = %path.display(), "access log opened again");
+            }
+            Err(error) => {
+                warn!(path = %path.display(), %error, "access log not opened again, the old file is kept");
+            }
+        }
+    }
+
+    /// Whether all of `bytes` was written. Says so once when writing begins to fail and once when it works again.
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        match write_patiently(&mut self.file, bytes) {
+            Ok(()) if self.failing => {
+                info!("access log works again");
+                self.failing = false;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if !self.failing {
+                    warn!(%error, "access log lines are lost");
+                }
+                self.failing = true;
+            }
+        }
+        !self.failing
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// The thread: writes batches until it is told to close or every sink is gone.
+fn write_batches(mut output: Output, receiver: &Receiver<Message>, shared: &Shared) {
+    while let Ok(message) = next(receiver, shared) {
+        if shared.reopen.swap(false, Ordering::AcqRel) {
+            output.reopen();
+        }
+        if let Message::Batch { bytes, lines } = message {
+            if !output.write(&bytes) {
+                shared.metrics.access_log_dropped(lines);
+            }
+            shared.recycle(bytes);
+        }
+    }
+}
+
+/// Waits for a message, or once the log is closing takes only what is there.
+fn next(receiver: &Receiver<Message>, shared: &Shared) -> Result<Message, TryRecvError> {
+    if shared.closing.load(Ordering::Acquire) {
+        return receiver.try_recv();
+    }
+    Ok(receiver.recv()?)
+}
+
+/// Like `write_all`, but a pipe that somebody made non-blocking gets a second to be read before its lines are lost.
+fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    let mut patience = 100;
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && patience > 0 => {
+                patience -= 1;
+                thread::park_timeout(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A worker hands its lines over at this size.
+const BATCH: usize = 16 * 1024;
+/// Room for a batch and the line that completes it.
+const BUFFER: usize = BATCH + 4 * 1024;
+/// Batches that wait for the thread, about 4 MiB.
+const QUEUED_BATCHES: usize = 256;
+/// Written buffers kept for use.
+const SPARE_BUFFERS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::config::model::LogFormat;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(&[1.0]).unwrap())
+    }
+
+    fn dropped(metrics: &Metrics) -> u64 {
+        metrics.access_log_dropped.get()
+    }
+
+    fn to_file(path: &Path, metrics: &Arc<Metrics>) -> Writer {
+        let output = Some(LogOutput::File(path.to_owned()));
+        let config = AccessLog {
+            output,
+            format: LogFormat::Auto,
+            exclude: Vec::new(),
+        };
+        Writer::start(&config, Arc::clone(metrics))
+            .unwrap()
+            .unwrap()
+    }
+
+    fn say(sink: &Sink, text: &str) {
+        sink.line(|out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+    }
+
+    #[test]
+    fn off_means_no_thread() {
+        let config = AccessLog {
+            output: None,
+            format: LogFormat::Json,
+            exclude: Vec::new(),
+        };
+        assert!(Writer::start(&config, metrics()).unwrap().is_none());
+    }
+
+    #[test]
+    fn lines_of_every_worker_are_in_the_file_after_close() {
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), metrics());
+        let path = folder.path().join("access.log");
+        fs::write(&path, "before\n").unwrap();
+        let writer = to_file(&path, &metrics);
+        thread::scope(|scope| {
+            for worker in 0..4 {
+                let writer = &writer;
+                scope.spawn(move || {
+                    let sink = writer.sink();
+                    (0..1000).for_each(|line| {
+                        say(&sink, &format!("{worker} {line} {}", "x".repeat(100)));
+                    });
+                });
+            }
+        });
+        assert!(writer.close(PATIENCE), "closed in time");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("before\n"), "appended");
+        assert_eq!(text.lines().count(), 4001);
+        assert!(
+            text.lines().skip(1).all(|line| line.len() > 100),
+            "whole lines"
+        );
+        assert_eq!(dropped(&metrics), 0);
+    }
+
+    #[test]
+    fn a_moved_file_is_left_alone_after_reopen() {
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), metrics());
+        let (path, moved) = (
+            folder.path().join("access.log"),
+            folder.path().join("access.log.1"),
+        );
+        let writer = to_file(&path, &metrics);
+        let sink = writer.sink();
+        fs::rename(&path, &moved).unwrap();
+        writer.reopen();
+        say(&sink, "after");
+        drop(sink);
+        assert!(writer.close(PATIENCE));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after\n");
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "");
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_and_counts_them() {
+        let metrics = metrics();
+        let writer = to_file(Path::new("/dev/full"), &metrics);
+        let sink = writer.sink();
+        say(&sink, "one");
+        say(&sink, "two");
+        drop(sink);
+        assert!(writer.close(PATIENCE));
+        assert_eq!(dropped(&metrics), 2);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_an_error_and_nothing_worse() {
+        let (mut here, there) = UnixStream::pair().unwrap();
+        drop(there);
+        assert_eq!(
+            write_patiently(&mut here, b"line\n").unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
+    }
+
+    #[test]
+    fn a_worker_never_waits_for_the_writer() {
+        let metrics = metrics();
+        let (sender, receiver) = sync_channel(1);
+        let sink = Sink::new(
+            sender,
+            Arc::new(Shared::new(Arc::clone(&metrics))),
+            Format::Json,
+        );
+        for _ in 0..3 {
+            say(&sink, "a");
+            say(&sink, "b");
+            sink.flush();
+        }
+        assert_eq!(dropped(&metrics), 4, "one batch waits, two are lost");
+        assert!(matches!(
+            receiver.try_recv(),
+            Ok(Message::Batch { lines: 2, .. })
+        ));
+        drop(receiver);
+        say(&sink, "nobody is left");
+        drop(sink);
+        assert_eq!(dropped(&metrics), 5);
+    }
+
+    #[test]
+    fn a_batch_is_handed_over_when_it_is_large_enough() {
+        let (sender, receiver) = sync_channel(4);
+        let sink = Sink::new(sender, Arc::new(Shared::new(metrics())), Format::Json);
+        say(&sink, &"x".repeat(BATCH / 2));
+        assert!(receiver.try_recv().is_err(), "still collecting");
+        say(&sink, &"x".repeat(BATCH / 2));
+        assert!(matches!(
+            receiver.try_recv(),
+            Ok(Message::Batch { lines: 2, .. })
+        ));
+        sink.flush();
+        assert!(receiver.try_recv().is_err(), "nothing is left to hand over");
+    }
+
+    #[test]
+    fn a_line_written_while_writing_one_is_lost_not_fatal() {
+        let metrics = metrics();
+        let (sender, _receiver) = sync_channel(4);
+        let sink = Sink::new(
+            sender,
+            Arc::new(Shared::new(Arc::clone(&metrics))),
+            Format::Json,
+        );
+        sink.line(|_| say(&sink, "inner"));
+        assert_eq!(dropped(&metrics), 1);
+    }
+
+    #[test]
+    fn close_gives_up_on_a_writer_that_hangs() {
+        let (_alive, ended) = sync_channel::<()>(0);
+        let (sender, _receiver) = sync_channel(1);
+        let writer = Writer {
+            sender,
+            shared: Arc::new(Shared::new(metrics())),
+            format: Format::Json,
+            ended: Mutex::new(ended),
+        };
+        assert!(!writer.close(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn buffers_are_used_again() {
+        let shared = Shared::new(metrics());
+        let mut buffer = shared.spare();
+        buffer.extend_from_slice(b"old");
+        let address = buffer.as_ptr();
+        shared.recycle(buffer);
+        let again = shared.spare();
+        assert!(again.is_empty());
+        assert_eq!(again.as_ptr(), address);
+        shared.recycle(Vec::with_capacity(10 * BUFFER));
+        assert!(
+            shared.spare().capacity() < 10 * BUFFER,
+            "an overgrown one is let go"
+        );
+    }
+}

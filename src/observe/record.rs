@@ -1,0 +1,511 @@
+//! One line of the access log: what is known about an exchange when it is over, and how it is written. Written by hand because it
+//! happens for every request: one pass over each value, no allocation, no formatting machinery.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Version;
+
+use super::clock::Clock;
+use super::trace::TraceId;
+use crate::config::model::TlsVersion;
+
+/// A finished exchange. Absent facts are left out of the line.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When its head had arrived, since the Unix epoch.
+    pub time: Duration,
+    /// Its `x-request-id`.
+    pub request_id: &'a str,
+    /// Its trace.
+    pub trace_id: Option<TraceId>,
+    /// The client, as forwarding headers of trusted proxies say.
+    pub client_ip: IpAddr,
+    /// Method as received.
+    pub method: &'a str,
+    /// Host it asked for.
+    pub authority: &'a str,
+    /// Path and query as received. Values of the query are masked when written: `?page=*&token=*`.
+    pub path: &'a str,
+    /// HTTP version of the client.
+    pub proto: Version,
+    /// Status the client saw, or would have seen.
+    pub status: u16,
+    /// Envoy's response flag, `-` if none.
+    pub flags: &'static str,
+    /// Reason word of the gateway's own answer.
+    pub reason: Option<&'static str>,
+    /// Name of the route.
+    pub route: Option<&'a str>,
+    /// Name of the cluster.
+    pub cluster: Option<&'a str>,
+    /// Endpoint that answered, or was tried last.
+    pub endpoint: Option<&'a str>,
+    /// Times an endpoint was tried.
+    pub attempts: u32,
+    /// Body bytes from the client.
+    pub bytes_received: u64,
+    /// Body bytes to the client.
+    pub bytes_sent: u64,
+    /// From the request head to the end.
+    pub duration: Duration,
+    /// From the request head to the response head.
+    pub time_to_head: Option<Duration>,
+    /// The client's `User-Agent`; at most 256 bytes are written.
+    pub user_agent: Option<&'a [u8]>,
+    /// TLS version of the client's connection.
+    pub tls: Option<TlsVersion>,
+    /// Whether it was an event stream, a gRPC stream or an upgraded connection.
+    pub stream: bool,
+    /// Status of the endpoint, where there was one.
+    pub upstream_status: Option<u16>,
+}
+
+/// Appends `record` to `out` as one JSON object and a newline.
+pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"ts\":\"");
+    out.extend_from_slice(clock.stamp(record.time));
+    out.push(b'"');
+    string(out, ",\"request_id\":", record.request_id.as_bytes());
+    if let Some(trace_id) = record.trace_id {
+        string(out, ",\"trace_id\":", &trace_id.hex());
+    }
+    out.extend_from_slice(b",\"client_ip\":\"");
+    address(out, record.client_ip);
+    out.push(b'"');
+    string(out, ",\"method\":", record.method.as_bytes());
+    string(out, ",\"authority\":", record.authority.as_bytes());
+    out.extend_from_slice(b",\"path\":\"");
+    masked_path(out, record.path);
+    out.push(b'"');
+    string(out, ",\"proto\":", protocol(record.proto).as_bytes());
+    number(out, ",\"status\":", record.status);
+    string(out, ",\"flags\":", record.flags.as_bytes());
+    optional(out, ",\"reason\":", record.reason);
+    optional(out, ",\"route\":", record.route);
+    optional(out, ",\"cluster\":", record.cluster);
+    optional(out, ",\"endpoint\":", record.endpoint);
+    number(out, ",\"attempts\":", record.attempts);
+    if let Some(status) = record.upstream_status {
+        number(out, ",\"upstream_status\":", status);
+    }
+    number(out, ",\"bytes_received\":", record.bytes_received);
+    number(out, ",\"bytes_sent\":", record.bytes_sent);
+    out.extend_from_slice(b",\"duration_ms\":");
+    milliseconds(out, record.duration);
+    if let Some(time_to_head) = record.time_to_head {
+        out.extend_from_slice(b",\"ttfb_ms\":");
+        milliseconds(out, time_to_head);
+    }
+    if let Some(user_agent) = record.user_agent {
+        string(out, ",\"user_agent\":", shortened(user_agent));
+    }
+    optional(out, ",\"tls\":", record.tls.map(tls_version));
+    if record.stream {
+        out.extend_from_slice(b",\"stream\":true");
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends `record` to `out` as one line for people, with colour if asked.
+pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut Vec<u8>) {
+    let (paint, dim, plain) = if color {
+        (status_color(record.status), "\x1b[2m", "\x1b[0m")
+    } else {
+        ("", "", "")
+    };
+    let time_of_day = clock.stamp(record.time).get(11..23).unwrap_or_default();
+    words(
+        out,
+        &[
+            dim.as_bytes(),
+            time_of_day,
+            plain.as_bytes(),
+            b" ",
+            paint.as_bytes(),
+        ],
+    );
+    out.extend_from_slice(itoa::Buffer::new().format(record.status).as_bytes());
+    words(out, &[plain.as_bytes(), b" "]);
+    escape(out, record.method.as_bytes());
+    out.push(b' ');
+    escape(out, record.authority.as_bytes());
+    masked_path(out, record.path);
+    out.push(b' ');
+    milliseconds(out, record.duration);
+    out.extend_from_slice(b"ms ");
+    out.extend_from_slice(itoa::Buffer::new().format(record.bytes_sent).as_bytes());
+    out.push(b'B');
+    if record.stream {
+        out.extend_from_slice(b" stream");
+    }
+    if let Some(endpoint) = record.endpoint {
+        out.extend_from_slice(b" -> ");
+        escape(out, record.cluster.unwrap_or_default().as_bytes());
+        out.push(b'/');
+        escape(out, endpoint.as_bytes());
+    }
+    if record.attempts > 1 {
+        number(out, " attempts=", record.attempts);
+    }
+    if let Some(reason) = record.reason {
+        words(
+            out,
+            &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()],
+        );
+    }
+    words(out, &[b" ", dim.as_bytes()]);
+    address(out, record.client_ip);
+    out.push(b' ');
+    escape(out, record.request_id.as_bytes());
+    words(out, &[plain.as_bytes(), b"\n"]);
+}
+
+fn words(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+fn string(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    escape(out, value);
+    out.push(b'"');
+}
+
+fn optional(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        string(out, key, value.as_bytes());
+    }
+}
+
+fn number(out: &mut Vec<u8>, key: &str, value: impl itoa::Integer) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Milliseconds with three decimals.
+fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
+    let micros = duration.as_micros();
+    number(out, "", u64::try_from(micros / 1000).unwrap_or(u64::MAX));
+    let rest = u16::try_from(micros % 1000).unwrap_or(0);
+    out.push(b'.');
+    for place in [100, 10, 1] {
+        out.push(b'0' + u8::try_from(rest / place % 10).unwrap_or(0));
+    }
+}
+
+/// IPv4 by hand: the standard formatting costs as much as half a line.
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut separator = "";
+            for octet in address.octets() {
+                number(out, separator, octet);
+                separator = ".";
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to a vector cannot fail.
+            drop(write!(out, "{address}"));
+        }
+    }
+}
+
+/// The path with every query value replaced by `*`: queries carry tokens. A piece without `=` may be a token as a whole.
+fn masked_path(out: &mut Vec<u8>, path: &str) {
+    let Some((path, query)) = path.split_once('?') else {
+        escape(out, path.as_bytes());
+        return;
+    };
+    escape(out, path.as_bytes());
+    let mut separator = b'?';
+    for piece in query.split('&') {
+        out.push(separator);
+        separator = b'&';
+        match piece.split_once('=') {
+            Some((key, _)) => {
+                escape(out, key.as_bytes());
+                out.extend_from_slice(b"=*");
+            }
+            None if piece.is_empty() => {}
+            None => out.push(b'*'),
+        }
+    }
+}
+
+/// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by [`escape`].
+fn shortened(user_agent: &[u8]) -> &[u8] {
+    user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
+}
+
+/// Appends `text` as the inside of a JSON string. Nothing that ends a line or steers a terminal stays raw; bytes that are not
+/// UTF-8 become U+FFFD.
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
+    let clean = text
+        .iter()
+        .fold(true, |clean, byte| clean & is_plain(*byte));
+    if clean {
+        out.extend_from_slice(text);
+        return;
+    }
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            escape_character(out, character);
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
+}
+
+fn escape_character(out: &mut Vec<u8>, character: char) {
+    match character {
+        '"' => out.extend_from_slice(br#"\""#),
+        '\\' => out.extend_from_slice(br"\\"),
+        '\n' => out.extend_from_slice(br"\n"),
+        '\r' => out.extend_from_slice(br"\r"),
+        '\t' => out.extend_from_slice(br"\t"),
+        // C0 and C1 controls, delete, and the two that JavaScript and some viewers take for line ends.
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+            drop(write!(out, "\\u{:04x}", u32::from(character)));
+        }
+        plain => out.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn tls_version(version: TlsVersion) -> &'static str {
+    match version {
+        TlsVersion::V12 => "TLSv1.2",
+        TlsVersion::V13 => "TLSv1.3",
+    }
+}
+
+fn status_color(status: u16) -> &'static str {
+    match status {
+        0..400 => "\x1b[32m",
+        400..500 => "\x1b[33m",
+        _ => "\x1b[31m",
+    }
+}
+
+/// Bytes of a user agent that are written.
+const USER_AGENT_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::observe::trace::TraceContext;
+
+    fn record() -> Record<'static> {
+        Record {
+            time: Duration::from_millis(1_795_199_401_123),
+            request_id: "id-1",
+            trace_id: None,
+            client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
+            method: "POST",
+            authority: "agents.example.com",
+            path: "/a2a",
+            proto: Version::HTTP_11,
+            status: 200,
+            flags: "-",
+            reason: None,
+            route: None,
+            cluster: None,
+            endpoint: None,
+            attempts: 1,
+            bytes_received: 17,
+            bytes_sent: u64::MAX,
+            duration: Duration::from_micros(12_045),
+            time_to_head: None,
+            user_agent: None,
+            tls: None,
+            stream: false,
+            upstream_status: None,
+        }
+    }
+
+    fn json_of(record: &Record<'_>) -> (String, Value) {
+        let mut out = Vec::new();
+        write_json(record, &mut Clock::default(), &mut out);
+        let line = String::from_utf8(out).unwrap();
+        let value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        (line, value)
+    }
+
+    fn text_of(record: &Record<'_>, color: bool) -> String {
+        let mut out = Vec::new();
+        write_text(record, &mut Clock::default(), color, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_least_a_line_says() {
+        assert_eq!(
+            json_of(&record()).0,
+            "{\"ts\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
+             \"authority\":\"agents.example.com\",\"path\":\"/a2a\",\"proto\":\"HTTP/1.1\",\"status\":200,\"flags\":\"-\",\
+             \"attempts\":1,\"bytes_received\":17,\"bytes_sent\":18446744073709551615,\"duration_ms\":12.045}\n"
+        );
+    }
+
+    #[test]
+    fn the_most_a_line_says() {
+        let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .unwrap();
+        let full = Record {
+            trace_id: Some(trace.trace_id()),
+            client_ip: "2001:db8::7".parse().unwrap(),
+            reason: Some("connect_failed"),
+            flags: "UF",
+            status: 502,
+            route: Some("agents"),
+            cluster: Some("agents-v2"),
+            endpoint: Some("192.0.2.1:8080"),
+            attempts: 3,
+            time_to_head: Some(Duration::from_millis(3)),
+            user_agent: Some(b"a2a-sdk/1.0"),
+            tls: Some(TlsVersion::V13),
+            stream: true,
+            upstream_status: Some(200),
+            proto: Version::HTTP_2,
+            ..record()
+        };
+        let (_, value) = json_of(&full);
+        for (key, expected) in [
+            ("trace_id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
+            ("client_ip", json!("2001:db8::7")),
+            ("reason", json!("connect_failed")),
+            ("flags", json!("UF")),
+            ("status", json!(502)),
+            ("route", json!("agents")),
+            ("cluster", json!("agents-v2")),
+            ("endpoint", json!("192.0.2.1:8080")),
+            ("attempts", json!(3)),
+            ("ttfb_ms", json!(3.0)),
+            ("user_agent", json!("a2a-sdk/1.0")),
+            ("tls", json!("TLSv1.3")),
+            ("stream", json!(true)),
+            ("upstream_status", json!(200)),
+            ("proto", json!("HTTP/2")),
+        ] {
+            assert_eq!(value[key], expected, "{key}");
+        }
+        assert_eq!(
+            text_of(&full, false),
+            "18:30:01.123 502 POST agents.example.com/a2a 12.045ms 18446744073709551615B stream \
+             -> agents-v2/192.0.2.1:8080 attempts=3 connect_failed 2001:db8::7 id-1\n"
+        );
+    }
+
+    #[test]
+    fn colour_only_when_asked() {
+        assert!(!text_of(&record(), false).contains('\x1b'));
+        for (status, color) in [
+            (200, "\x1b[32m200\x1b[0m"),
+            (404, "\x1b[33m404"),
+            (503, "\x1b[31m503"),
+        ] {
+            let line = text_of(&Record { status, ..record() }, true);
+            assert!(line.contains(color), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn query_values_are_masked() {
+        for (path, expected) in [
+            ("/a", "/a"),
+            ("/a?", "/a?"),
+            ("/a?k=v", "/a?k=*"),
+            ("/a?k=v&token=s=e=c&x=", "/a?k=*&token=*&x=*"),
+            ("/a?secret", "/a?*"),
+            ("/a?a=1&&b=2&", "/a?a=*&&b=*&"),
+            ("/a?b=?c=d", "/a?b=*"),
+        ] {
+            assert_eq!(
+                json_of(&Record { path, ..record() }).1["path"],
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_user_agent_is_cut_without_breaking_the_line() {
+        let long = "é".repeat(200);
+        let odd = format!("x{long}");
+        for agent in [&long, &odd] {
+            let (_, value) = json_of(&Record {
+                user_agent: Some(agent.as_bytes()),
+                ..record()
+            });
+            let kept = value["user_agent"].as_str().unwrap();
+            assert!(
+                kept.trim_end_matches('\u{fffd}').len() <= USER_AGENT_BYTES,
+                "{kept}"
+            );
+            assert!(
+                agent.starts_with(kept.trim_end_matches('\u{fffd}')),
+                "{kept}"
+            );
+        }
+    }
+
+    fn assert_one_clean_line(line: &str) -> Result<(), TestCaseError> {
+        let inside = line.strip_suffix('\n').unwrap_or_default();
+        let dirty = inside
+            .chars()
+            .find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+        prop_assert_eq!(dirty, None, "{:?}", line);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_from_one_clean_line(
+            id in any::<String>(), authority in any::<String>(), method in any::<String>(), path in "[^?]*",
+            route in any::<String>(), agent in proptest::collection::vec(any::<u8>(), 0..USER_AGENT_BYTES),
+        ) {
+            let record = Record {
+                request_id: &id, authority: &authority, method: &method, path: &path, route: Some(&route),
+                cluster: Some(&authority), endpoint: Some(&id), user_agent: Some(&agent), ..record()
+            };
+            let (line, value) = json_of(&record);
+            assert_one_clean_line(&line)?;
+            prop_assert_eq!(&value["request_id"], &id);
+            prop_assert_eq!(&value["authority"], &authority);
+            prop_assert_eq!(&value["method"], &method);
+            prop_assert_eq!(&value["path"], &path);
+            prop_assert_eq!(&value["route"], &route);
+            prop_assert_eq!(&value["user_agent"], &*String::from_utf8_lossy(&agent));
+            assert_one_clean_line(&text_of(&record, false))?;
+        }
+
+        #[test]
+        fn a_duration_is_written_to_the_microsecond(micros in 0..u64::from(u32::MAX)) {
+            let (line, _) = json_of(&Record { duration: Duration::from_micros(micros), ..record() });
+            let expected = format!("\"duration_ms\":{}.{:03}}}", micros / 1000, micros % 1000);
+            prop_assert!(line.contains(&expected), "{}", line);
+        }
+    }
+}

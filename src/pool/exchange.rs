@@ -1,0 +1,121 @@
+//! The body of an upstream response, which owns the connection (or the stream's place on it) until its last byte.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::io::Detached;
+use super::{Pool, h1, h2};
+
+/// A response body as it comes from an endpoint. Dropped before its end it closes the connection (HTTP/1.1) or resets the
+/// stream (HTTP/2), so the endpoint learns that nobody listens any more.
+#[derive(Debug)]
+pub struct ResponseBody {
+    incoming: Incoming,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Driven here; gone once it went back to the pool or ended.
+    H1 { conn: Option<h1::Connection>, pool: Rc<Pool> },
+    /// Driven by its own task.
+    H2 { _lease: h2::Lease },
+}
+
+impl ResponseBody {
+    pub(super) fn h1(incoming: Incoming, conn: Option<h1::Connection>, pool: Rc<Pool>) -> Self {
+        let mut body = Self { incoming, source: Source::H1 { conn, pool } };
+        if body.incoming.is_end_stream() {
+            body.release();
+        }
+        body
+    }
+
+    /// The answer is 101: the connection is no longer HTTP and never goes back to the pool.
+    pub(super) fn switched(incoming: Incoming, conn: h1::Connection, pool: Rc<Pool>) -> Self {
+        Self { incoming, source: Source::H1 { conn: Some(conn), pool } }
+    }
+
+    pub(super) fn h2(incoming: Incoming, lease: h2::Lease) -> Self {
+        Self { incoming, source: Source::H2 { _lease: lease } }
+    }
+
+    /// The connection of a 101 answer, taken out of HTTP. `None` when it has none (HTTP/2).
+    #[must_use]
+    pub fn detach(self) -> Option<Detached> {
+        match self.source {
+            Source::H1 { conn, .. } => conn.map(h1::Connection::detach),
+            Source::H2 { .. } => None,
+        }
+    }
+
+    /// Gives a connection whose exchange is over back to the pool. One that still has something to say is dropped.
+    fn release(&mut self) {
+        if let Source::H1 { conn, pool } = &mut self.source
+            && conn.as_ref().is_some_and(h1::Connection::is_ready)
+            && let Some(conn) = conn.take()
+        {
+            pool.keep(conn);
+        }
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Source::H1 { conn: slot, .. } = &mut self.source else {
+            return polled;
+        };
+        let (Poll::Pending, Some(conn)) = (&polled, slot.as_mut()) else {
+            return polled;
+        };
+        // The read above told the connection that we want more; let it fetch.
+        if let Poll::Ready(end) = conn.drive(cx) {
+            *slot = None;
+            if let Err(error) = end {
+                tracing::debug!(%error, "upstream connection ended");
+            }
+        }
+        Pin::new(&mut self.incoming).poll_frame(cx)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = self.poll_incoming(cx);
+        if let Poll::Ready(frame) = &polled
+            && (frame.is_none() || self.incoming.is_end_stream())
+        {
+            if let Source::H1 { conn: Some(conn), .. } = &mut self.source
+                && !conn.is_ready()
+                && conn.drive(cx).is_ready()
+            {
+                self.source_closed();
+            }
+            self.release();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl ResponseBody {
+    fn source_closed(&mut self) {
+        if let Source::H1 { conn, .. } = &mut self.source {
+            *conn = None;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One HTTP/1.1 connection, driven by the exchange that uses it: the request's own task polls it, so no second task has to be
+//! woken per request. While it is idle nobody polls it; it is looked at before it is used again.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, Response, StatusCode};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use super::exchange::ResponseBody;
+use super::io::{Detached, UpstreamIo};
+use super::scan::HeadScan;
+use super::{Failed, Pool};
+use crate::body::RequestBody;
+use crate::error::Error;
+
+type Driver = http1::Connection<TokioIo<UpstreamIo>, RequestBody>;
+
+/// A connection that waits for its next exchange.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) conn: Connection,
+    pub(super) since: Instant,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    driver: Box<Driver>,
+    scan: Rc<HeadScan>,
+}
+
+impl Connection {
+    pub(super) async fn handshake(io: UpstreamIo) -> Result<Self, Error> {
+        let (io, scan) = io.scanned();
+        let (sender, driver) = http1::Builder::new()
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(MAX_BUFFER)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(Error::UpstreamReset)?;
+        Ok(Self { sender, driver: Box::new(driver), scan })
+    }
+
+    /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
+    pub(super) fn is_alive(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.drive(&mut cx).is_pending() && self.sender.is_ready()
+    }
+
+    /// Lets the connection read and write.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        Pin::new(&mut *self.driver).poll(cx)
+    }
+
+    /// Whether the next request can be sent, that is the last exchange is over on both sides.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Takes the socket out after a 101.
+    pub(super) fn detach(self) -> Detached {
+        let parts = self.driver.into_parts();
+        Detached::new(parts.io.into_inner(), parts.read_buf)
+    }
+
+    /// Sends `request` and waits for the response head.
+    pub(super) async fn send(mut self, request: Request<RequestBody>, pool: &Rc<Pool>) -> Result<Response<ResponseBody>, Failed> {
+        let mut closed = None;
+        self.scan.expect();
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let result = poll_fn(|cx| {
+            if closed.is_none()
+                && let Poll::Ready(end) = Pin::new(&mut *self.driver).poll(cx)
+            {
+                closed = Some(end);
+            }
+            answer.as_mut().poll(cx)
+        })
+        .await;
+        match result {
+            Ok(response) => {
+                // A bodiless answer leaves the connection one step before ready.
+                if closed.is_none() && response.body().is_end_stream_hint() {
+                    poll_fn(|cx| {
+                        if let Poll::Ready(end) = self.drive(cx) {
+                            closed = Some(end);
+                        }
+                        Poll::Ready(())
+                    })
+                    .await;
+                }
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    return Ok(response.map(|incoming| ResponseBody::switched(incoming, self, Rc::clone(pool))));
+                }
+                let conn = closed.is_none().then_some(self);
+                Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, Rc::clone(pool))))
+            }
+            Err(mut refused) => {
+                let unsent = refused.take_message().map(Box::new);
+                Err(Failed { error: classify(refused.into_error()), unsent })
+            }
+        }
+    }
+}
+
+/// Sorts hyper's errors into ours.
+fn classify(error: hyper::Error) -> Error {
+    let bare_line_feed = || source_kind(&error) == Some(std::io::ErrorKind::InvalidData);
+    if error.is_parse_too_large() {
+        Error::UpstreamInvalid("head too large", Some(error))
+    } else if error.is_parse() || bare_line_feed() {
+        Error::UpstreamInvalid("not an HTTP response", Some(error))
+    } else {
+        Error::UpstreamReset(error)
+    }
+}
+
+fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+}
+
+trait EndHint {
+    fn is_end_stream_hint(&self) -> bool;
+}
+
+impl EndHint for hyper::body::Incoming {
+    fn is_end_stream_hint(&self) -> bool {
+        http_body::Body::is_end_stream(self)
+    }
+}
+
+/// A response head may be this large; hyper's own limit of 100 fields stays, because one of ours would cost an allocation per
+/// response.
+const MAX_HEAD: usize = 64 * 1024;
+/// Unread response bytes per connection.
+const MAX_BUFFER: usize = 256 * 1024;

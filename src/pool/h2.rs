@@ -1,0 +1,202 @@
+//! HTTP/2 connections: each is driven by a task of its own and shared by many streams.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::Failed;
+use super::exchange::ResponseBody;
+use super::io::UpstreamIo;
+use crate::body::RequestBody;
+use crate::error::Error;
+
+/// A connection many streams share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    state: Rc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    streams: Cell<usize>,
+    capacity: Rc<Cell<usize>>,
+    https: bool,
+    idle_since: Cell<Instant>,
+    task: AbortHandle,
+}
+
+impl Drop for State {
+    /// The last owner is gone: no stream is open and the pool has let go of the connection.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    /// Starts HTTP/2 on `io` and takes the place of a first stream.
+    pub(super) async fn handshake(io: UpstreamIo, https: bool) -> Result<Lease, Error> {
+        let (sender, driver) = http2::Builder::new(LocalSpawn)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .adaptive_window(false)
+            .max_header_list_size(MAX_HEAD)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(false)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(Error::UpstreamReset)?;
+        let capacity = Rc::new(Cell::new(MAX_STREAMS));
+        let task = tokio::task::spawn_local(drive(driver, Rc::clone(&capacity)));
+        let idle_since = Cell::new(Instant::now());
+        let state = State { streams: Cell::new(0), capacity, idle_since, https, task: task.abort_handle() };
+        let shared = Self { sender, state: Rc::new(state) };
+        Ok(shared.enter())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// False when it is closed, or has carried no stream for `limit`.
+    pub(super) fn is_worth_keeping(&self, now: Instant, limit: std::time::Duration) -> bool {
+        let busy = self.state.streams.get() > 0;
+        self.is_open() && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
+    }
+
+    /// A place for one more stream, if there is room.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        (self.state.streams.get() < self.state.capacity.get()).then(|| self.enter())
+    }
+
+    fn enter(&self) -> Lease {
+        self.state.streams.set(self.state.streams.get() + 1);
+        Lease { shared: self.clone() }
+    }
+}
+
+/// Runs a connection and keeps up with how many streams the endpoint allows on it.
+async fn drive(mut driver: Driver, capacity: Rc<Cell<usize>>) {
+    let end = poll_fn(|cx| {
+        let polled = Pin::new(&mut driver).poll(cx);
+        capacity.set(driver.current_max_send_streams().clamp(1, MAX_STREAMS));
+        polled
+    });
+    if let Err(error) = end.await {
+        tracing::debug!(%error, "upstream HTTP/2 connection ended");
+    }
+}
+
+type Driver = http2::Connection<TokioIo<UpstreamIo>, RequestBody, LocalSpawn>;
+
+/// The place of one stream on a connection; given back when dropped, at the end of the response body.
+#[derive(Debug)]
+pub(super) struct Lease {
+    shared: Shared,
+}
+
+impl Lease {
+    pub(super) fn shared(&self) -> Shared {
+        self.shared.clone()
+    }
+
+    /// Sends `request` and waits for the response head.
+    pub(super) async fn send(mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failed> {
+        to_http2(&mut request, self.shared.state.https);
+        match self.shared.sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
+            Err(mut refused) => {
+                let unsent = refused.take_message().map(Box::new);
+                Err(Failed { error: classify(refused.into_error()), unsent })
+            }
+        }
+    }
+}
+
+/// The target and the Host field become pseudo-fields (RFC 9113 section 8.3.1).
+fn to_http2(request: &mut Request<RequestBody>, https: bool) {
+    *request.version_mut() = http::Version::HTTP_2;
+    let host = request.headers_mut().remove(http::header::HOST);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
+    parts.authority = host.and_then(|host| http::uri::Authority::from_maybe_shared(host).ok());
+    if parts.authority.is_none() {
+        parts.authority = Some(http::uri::Authority::from_static("localhost"));
+    }
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let state = &self.shared.state;
+        state.streams.set(state.streams.get() - 1);
+        if state.streams.get() == 0 {
+            state.idle_since.set(Instant::now());
+        }
+    }
+}
+
+/// Sorts hyper's errors into ours. A stream the endpoint refused, or that came after its GOAWAY, was never worked on
+/// (RFC 9113 sections 6.8 and 8.7).
+fn classify(error: hyper::Error) -> Error {
+    let refused = h2_error(&error).is_some_and(|cause| {
+        cause.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || (cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
+    });
+    if refused {
+        Error::StreamRefused(error)
+    } else if h2_error(&error).is_some_and(|cause| cause.reason() == Some(h2::Reason::PROTOCOL_ERROR) && !cause.is_remote()) {
+        Error::UpstreamInvalid("not a valid HTTP/2 response", Some(error))
+    } else {
+        Error::UpstreamReset(error)
+    }
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref() {
+            return Some(found);
+        }
+        cause = current.source();
+    }
+    None
+}
+
+/// Spawns hyper's helper futures on this worker.
+#[derive(Clone, Copy, Debug)]
+struct LocalSpawn;
+
+impl<F> hyper::rt::Executor<F> for LocalSpawn
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(future));
+    }
+}
+
+/// Unread bytes an endpoint may have under way on one stream.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// h2 ends a whole connection when too many small unread DATA frames pile up on it, and derives that budget from half of
+/// this window. With 64 streams of 64 KiB a reader that stalls on small events must not cut the other streams, so the
+/// window is far larger than what the streams can fill.
+const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+/// Streams per connection; beyond that another connection is opened.
+const MAX_STREAMS: usize = 64;
+/// A response head may be this large.
+const MAX_HEAD: u32 = 64 * 1024;
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);

@@ -1,0 +1,140 @@
+//! The byte stream under an upstream connection.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::scan::HeadScan;
+use crate::observe::handles::GaugeGuard;
+
+/// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes are
+/// looked at, because hyper takes lines that end in a bare LF.
+#[derive(Debug)]
+pub struct UpstreamIo {
+    stream: Stream,
+    scan: Option<Rc<HeadScan>>,
+    _open: GaugeGuard,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl UpstreamIo {
+    pub(super) fn plain(stream: TcpStream, open: GaugeGuard) -> Self {
+        Self { stream: Stream::Plain(stream), scan: None, _open: open }
+    }
+
+    pub(super) fn tls(stream: TlsStream<TcpStream>, open: GaugeGuard) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), scan: None, _open: open }
+    }
+
+    /// Looks at HTTP/1.1 response heads from now on.
+    pub(super) fn scanned(mut self) -> (Self, Rc<HeadScan>) {
+        let scan = Rc::new(HeadScan::default());
+        self.scan = Some(Rc::clone(&scan));
+        (self, scan)
+    }
+}
+
+macro_rules! on_stream {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match &mut $self.get_mut().stream {
+            Stream::Plain($stream) => $call,
+            Stream::Tls($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
+            && scan.is_awaiting()
+            && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "bare LF in the response head")));
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        on_stream!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on_stream!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// A connection taken out of HTTP after a 101: what was already read comes first.
+#[derive(Debug)]
+pub struct Detached {
+    io: UpstreamIo,
+    read: Bytes,
+}
+
+impl Detached {
+    pub(super) fn new(io: UpstreamIo, read: Bytes) -> Self {
+        Self { io, read }
+    }
+}
+
+impl AsyncRead for Detached {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let size = self.read.len().min(buf.remaining());
+        buf.put_slice(&self.read.copy_to_bytes(size));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Detached {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,178 @@
+//! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one exchange at a
+//! time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
+
+mod connect;
+mod exchange;
+mod h1;
+mod h2;
+mod io;
+mod scan;
+mod tls;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::time::Instant;
+
+use crate::body::RequestBody;
+use crate::error::Error;
+use crate::observe::handles::ClusterHandles;
+
+pub use exchange::ResponseBody;
+pub use io::{Detached, UpstreamIo};
+pub use tls::{ClientTls, TlsError};
+
+/// How connections of a cluster are made; shared by this worker's pools of its endpoints.
+#[derive(Debug)]
+pub struct Transport {
+    /// HTTP version spoken.
+    pub version: Version,
+    /// TLS settings, if connections use it.
+    pub tls: Option<ClientTls>,
+    /// TCP connect.
+    pub connect_timeout: Duration,
+    /// TLS handshake.
+    pub handshake_timeout: Duration,
+    /// An idle connection is closed after this.
+    pub idle_timeout: Duration,
+    /// Idle connections kept.
+    pub max_idle: usize,
+    /// Counts connections.
+    pub handles: ClusterHandles,
+}
+
+/// HTTP version towards an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, whether agreed on by ALPN or known beforehand.
+    Http2,
+    /// What ALPN says; without TLS HTTP/1.1.
+    Negotiated,
+}
+
+/// The connections of one worker to one endpoint.
+#[derive(Debug)]
+pub struct Pool {
+    address: SocketAddr,
+    host: Arc<str>,
+    transport: RefCell<Rc<Transport>>,
+    idle: RefCell<Vec<h1::Idle>>,
+    shared: RefCell<Vec<h2::Shared>>,
+    opening: Rc<tokio::sync::Mutex<()>>,
+}
+
+/// A failed exchange and, when provably nothing of it reached the endpoint, the request to try elsewhere.
+#[derive(Debug)]
+pub struct Failed {
+    /// What happened.
+    pub error: Error,
+    /// The request, unsent.
+    pub unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl Pool {
+    /// A pool for the endpoint at `address`, whose configured name is `host` (`name:port`, for TLS).
+    #[must_use]
+    pub fn new(address: SocketAddr, host: Arc<str>, transport: Rc<Transport>) -> Self {
+        Self {
+            address,
+            host,
+            transport: RefCell::new(transport),
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            opening: Rc::default(),
+        }
+    }
+
+    /// Opens connections by these settings from now on.
+    pub fn update(&self, transport: Rc<Transport>) {
+        self.transport.replace(transport);
+    }
+
+    fn transport(&self) -> Rc<Transport> {
+        Rc::clone(&self.transport.borrow())
+    }
+
+    /// Sends `request` over a kept or a new connection and waits for the response head. `now` is the worker's clock.
+    /// Dropping the future cancels the exchange: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
+    ///
+    /// # Errors
+    /// [`Failed`] hands the request back when nothing of it can have been sent.
+    pub async fn send(self: &Rc<Self>, request: Request<RequestBody>, now: Instant) -> Result<Response<ResponseBody>, Failed> {
+        if let Some(kept) = self.take_idle(now) {
+            return kept.send(request, self).await;
+        }
+        if let Some(shared) = self.take_shared() {
+            return shared.send(request).await;
+        }
+        match Box::pin(self.open()).await {
+            Ok(connect::Opened::H1(fresh)) => fresh.send(request, self).await,
+            Ok(connect::Opened::H2(shared)) => shared.send(request).await,
+            Err(error) => Err(Failed { error, unsent: Some(Box::new(request)) }),
+        }
+    }
+
+    /// Closes connections that have been idle for too long or that the endpoint closed. Called now and then.
+    pub fn sweep(&self, now: Instant) {
+        let limit = self.transport().idle_timeout;
+        self.idle.borrow_mut().retain_mut(|idle| now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive());
+        self.shared.borrow_mut().retain(|shared| shared.is_worth_keeping(now, limit));
+    }
+
+    /// Whether no connection is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty() && self.shared.borrow().is_empty()
+    }
+
+    /// Takes the most recently used connection that is still alive.
+    fn take_idle(&self, now: Instant) -> Option<h1::Connection> {
+        let limit = self.transport.borrow().idle_timeout;
+        loop {
+            let idle = self.idle.borrow_mut().pop()?;
+            let fresh = now.saturating_duration_since(idle.since) < limit;
+            let mut conn = idle.conn;
+            if fresh && conn.is_alive() {
+                return Some(conn);
+            }
+        }
+    }
+
+    fn take_shared(&self) -> Option<h2::Lease> {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(h2::Shared::is_open);
+        shared.iter().filter_map(h2::Shared::lease).next()
+    }
+
+    fn keep(&self, conn: h1::Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.transport.borrow().max_idle {
+            idle.push(h1::Idle { conn, since: Instant::now() });
+        }
+    }
+
+    async fn open(&self) -> Result<connect::Opened, Error> {
+        let transport = self.transport();
+        if transport.version == Version::Http1 {
+            return connect::open(self.address, &self.host, &transport).await;
+        }
+        // One at a time: the next caller most likely finds room on the connection opened by this one.
+        let opening = Rc::clone(&self.opening);
+        let turn = opening.lock().await;
+        if let Some(lease) = self.take_shared() {
+            return Ok(connect::Opened::H2(lease));
+        }
+        let opened = connect::open(self.address, &self.host, &transport).await?;
+        if let connect::Opened::H2(lease) = &opened {
+            self.shared.borrow_mut().push(lease.shared());
+        }
+        drop(turn);
+        Ok(opened)
+    }
+}

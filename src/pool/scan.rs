@@ -1,0 +1,106 @@
+//! A look at the raw head of an HTTP/1.1 response: every line must end in CRLF (RFC 9112 section 2.2), which hyper's parser does
+//! not insist on. Interim responses are heads of their own.
+
+use std::cell::Cell;
+
+/// Where in a response head the bytes of a connection are.
+#[derive(Debug, Default)]
+pub(super) struct HeadScan {
+    awaiting: Cell<bool>,
+    at: Cell<Position>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    /// Bytes of the present line so far.
+    line: usize,
+    /// Lines of the present head so far.
+    lines: usize,
+    /// The byte before.
+    last: u8,
+    /// First digit of the status code.
+    class: u8,
+}
+
+impl HeadScan {
+    /// A request is being sent: a head comes next.
+    pub(super) fn expect(&self) {
+        self.awaiting.set(true);
+        self.at.set(Position::default());
+    }
+
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.awaiting.get()
+    }
+
+    /// Takes in what was read; false when a line ends in a bare LF.
+    pub(super) fn accepts(&self, bytes: &[u8]) -> bool {
+        let mut at = self.at.get();
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end);
+            at.take(line);
+            if at.last != b'\r' {
+                return false;
+            }
+            rest = after.get(1..).unwrap_or_default();
+            if at.line == 1 {
+                if at.class != b'1' {
+                    self.awaiting.set(false);
+                    return true;
+                }
+                at = Position::default();
+            } else {
+                at = Position { line: 0, lines: at.lines + 1, last: b'\n', class: at.class };
+            }
+        }
+        at.take(rest);
+        self.at.set(at);
+        true
+    }
+}
+
+impl Position {
+    /// Goes over a part of a line.
+    fn take(&mut self, part: &[u8]) {
+        if self.lines == 0
+            && let Some(digit) = STATUS_AT.checked_sub(self.line).and_then(|index| part.get(index))
+        {
+            self.class = *digit;
+        }
+        self.line += part.len();
+        self.last = part.last().copied().unwrap_or(self.last);
+    }
+}
+
+/// Index of the first status digit in `HTTP/1.1 200 OK`.
+const STATUS_AT: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(bytes: &[u8], step: usize) -> (bool, bool) {
+        let scan = HeadScan::default();
+        scan.expect();
+        let sound = bytes.chunks(step).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
+        (sound, scan.is_awaiting())
+    }
+
+    #[test]
+    fn finds_bare_line_feeds_however_the_bytes_arrive() {
+        for (text, sound, awaiting) in [
+            ("HTTP/1.1 200 OK\r\na: b\r\n\r\nbody\nbody", true, false),
+            ("HTTP/1.1 200 OK\r\na: b\r\n", true, true),
+            ("HTTP/1.1 200 OK\na: b\r\n\r\n", false, true),
+            ("HTTP/1.1 200 OK\r\na: b\n\r\n", false, true),
+            ("HTTP/1.1 200 OK\r\na: b\r\n\n", false, true),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n", true, false),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n", false, true),
+        ] {
+            for step in 1..text.len() + 1 {
+                assert_eq!(scan(text.as_bytes(), step), (sound, awaiting), "{text:?} in steps of {step}");
+            }
+        }
+    }
+}

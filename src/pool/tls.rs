@@ -1,0 +1,136 @@
+//! TLS towards endpoints: which authorities are believed, which name is expected, which certificate is shown.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::model::{UpstreamProtocol, UpstreamTls};
+
+/// TLS settings of a cluster, ready for handshakes.
+#[derive(Clone)]
+pub struct ClientTls {
+    connector: TlsConnector,
+    server_name: Option<ServerName<'static>>,
+}
+
+/// Why TLS towards a cluster cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file cannot be read or parsed.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// rustls refuses the combination.
+    #[error("TLS settings refused")]
+    Refused(#[from] rustls::Error),
+    /// A verifier cannot be built.
+    #[error("authorities refused")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// The server name is not a DNS name or IP address.
+    #[error("`{0}` is not a server name")]
+    Name(String),
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+impl ClientTls {
+    /// Reads the files and builds the settings.
+    ///
+    /// # Errors
+    /// When a file cannot be used; nothing is ever left unverified instead.
+    pub fn build(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = Arc::new(roots(settings.ca_file.as_deref())?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_webpki_verifier(verifier);
+        let mut config = match &settings.client_cert {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
+        };
+        config.alpn_protocols = match protocol {
+            UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
+            UpstreamProtocol::H2 | UpstreamProtocol::H2c => vec![b"h2".to_vec()],
+            UpstreamProtocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        let server_name = settings.server_name.as_deref().map(name).transpose()?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
+    }
+
+    /// Runs a handshake with the endpoint configured as `host` (`name:port`).
+    pub(super) async fn handshake(&self, tcp: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+        let expected = match &self.server_name {
+            Some(name) => name.clone(),
+            None => name(without_port(host)).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
+        };
+        self.connector.connect(expected, tcp).await
+    }
+}
+
+fn name(text: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(text.to_owned()).map_err(|_invalid| TlsError::Name(text.to_owned()))
+}
+
+fn without_port(host: &str) -> &str {
+    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            store.add(certificate)?;
+        }
+        return Ok(store);
+    }
+    let native = rustls_native_certs::load_native_certs();
+    let (usable, _ignored) = store.add_parsable_certificates(native.certs);
+    if usable == 0 {
+        // An image from scratch has no system store.
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok(store)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| TlsError::File { path: path.to_owned(), reason: error.to_string() })?;
+    if found.is_empty() {
+        return Err(TlsError::File { path: path.to_owned(), reason: "no certificate in it".to_owned() });
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File { path: path.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_not_part_of_the_server_name() {
+        for (host, expected) in [("agent.local:8080", "agent.local"), ("[::1]:443", "::1"), ("10.0.0.1:1", "10.0.0.1")] {
+            assert_eq!(without_port(host), expected, "{host}");
+        }
+    }
+}

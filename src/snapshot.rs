@@ -1,0 +1,92 @@
+//! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::cluster::Cluster;
+use crate::cluster::dns::Resolutions;
+use crate::config::model::{Config, ListenerId};
+use crate::pool::ClientTls;
+use crate::route::Table;
+use crate::upstream::{Target, TargetError};
+
+/// A configuration in force.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The routes, ready for matching.
+    pub table: Table,
+    /// The clusters, by [`crate::config::model::ClusterId`].
+    pub clusters: Vec<Arc<Cluster>>,
+    /// TLS towards each cluster.
+    pub tls: Vec<Option<ClientTls>>,
+    listeners: HashMap<String, ListenerId>,
+}
+
+impl Snapshot {
+    /// Builds the state for `config`. Endpoints of `previous` go on with their counters where they are the same.
+    ///
+    /// # Errors
+    /// When a cluster's TLS files cannot be used; nothing has changed then.
+    pub fn build(config: Arc<Config>, previous: Option<&Self>, names: &Resolutions) -> Result<Self, TargetError> {
+        let before: HashMap<&str, &Cluster> =
+            previous.iter().flat_map(|snapshot| &snapshot.clusters).map(|cluster| (&*cluster.name, &**cluster)).collect();
+        let clusters: Vec<_> = config
+            .clusters
+            .iter()
+            .map(|settings| {
+                let previous = before.get(settings.name.as_str()).copied();
+                Arc::new(Cluster::build(Arc::new(settings.clone()), previous, names))
+            })
+            .collect();
+        let tls = clusters.iter().map(|cluster| Target::tls(cluster)).collect::<Result<_, _>>()?;
+        let listeners =
+            config.listeners.iter().enumerate().map(|(index, listener)| (listener.name.clone(), ListenerId(index))).collect();
+        Ok(Self { table: Table::build(&config.routes), clusters, tls, listeners, config })
+    }
+
+    /// Where the listener called `name` is in this configuration.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<ListenerId> {
+        self.listeners.get(name).copied()
+    }
+}
+
+/// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only when it
+/// moved on, so that no shared reference count is touched per request.
+#[derive(Debug)]
+pub struct Hub {
+    current: ArcSwap<Snapshot>,
+    generation: AtomicU64,
+}
+
+impl Hub {
+    /// Starts with `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self { current: ArcSwap::from_pointee(snapshot), generation: AtomicU64::new(1) }
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Changes whenever the snapshot does.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        // Acquire: who sees the number finds at least that snapshot.
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Puts `snapshot` in force.
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,90 @@
+//! A worker's own record of an endpoint: the endpoint everybody shares and the connections only this worker uses.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::cluster::{Endpoint, EndpointId};
+use crate::pool::{Pool, Transport};
+
+/// An endpoint and this worker's connections to it.
+#[derive(Debug)]
+pub struct Lane {
+    endpoint: Arc<Endpoint>,
+    pool: Rc<Pool>,
+    label: Box<str>,
+}
+
+impl Lane {
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The connections.
+    #[must_use]
+    pub fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    /// Its address, for the access record.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+impl AsRef<Endpoint> for Lane {
+    fn as_ref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// Every lane of a worker. They outlive snapshots: connections survive a reload that keeps the endpoint.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    known: RefCell<HashMap<EndpointId, Rc<Lane>>>,
+}
+
+impl Lanes {
+    /// The lane of `endpoint`, with `transport` for the connections opened from now on.
+    pub(super) fn lane(&self, endpoint: &Arc<Endpoint>, transport: &Rc<Transport>) -> Rc<Lane> {
+        let mut known = self.known.borrow_mut();
+        if let Some(lane) = known.get(&endpoint.id) {
+            lane.pool.update(Rc::clone(transport));
+            let same = Arc::ptr_eq(&lane.endpoint, endpoint);
+            if same {
+                return Rc::clone(lane);
+            }
+            // Same identity, other settings (its weight changed): the connections stay.
+            let lane = Rc::new(Lane {
+                endpoint: Arc::clone(endpoint),
+                pool: Rc::clone(&lane.pool),
+                label: lane.label.clone(),
+            });
+            known.insert(endpoint.id, Rc::clone(&lane));
+            return lane;
+        }
+        let pool = Pool::new(endpoint.address, Arc::clone(&endpoint.name), Rc::clone(transport));
+        let lane = Rc::new(Lane {
+            endpoint: Arc::clone(endpoint),
+            pool: Rc::new(pool),
+            label: endpoint.address.to_string().into(),
+        });
+        known.insert(endpoint.id, Rc::clone(&lane));
+        lane
+    }
+
+    /// Closes connections idle for too long and forgets endpoints that no cluster has any more once their connections are
+    /// gone. Called about once a second.
+    pub fn sweep(&self, now: Instant) {
+        self.known.borrow_mut().retain(|_, lane| {
+            lane.pool.sweep(now);
+            Rc::strong_count(lane) > 1 || !lane.pool.is_empty()
+        });
+    }
+}

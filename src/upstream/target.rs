@@ -1,0 +1,106 @@
+//! A cluster as one worker sees it: its own copy of the members, refreshed when their generation moves on, with a lane each.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::lane::{Lane, Lanes};
+use crate::cluster::{Cluster, EndpointId, Members, PickRequest};
+use crate::config::model::{LoadBalancer, UpstreamProtocol};
+use crate::observe::handles::ClusterHandles;
+use crate::pool::{ClientTls, TlsError, Transport, Version};
+
+/// Why a cluster cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cluster `{cluster}`")]
+pub struct TargetError {
+    /// Its name.
+    pub cluster: String,
+    /// What is wrong.
+    #[source]
+    pub source: TlsError,
+}
+
+/// A cluster with this worker's lanes to its endpoints.
+#[derive(Debug)]
+pub struct Target {
+    cluster: Arc<Cluster>,
+    transport: Rc<Transport>,
+    lanes: Rc<Lanes>,
+    members: RefCell<Rc<Local>>,
+    turn: Cell<usize>,
+}
+
+#[derive(Debug)]
+struct Local {
+    members: Arc<Members>,
+    generation: u64,
+    lanes: Vec<Rc<Lane>>,
+}
+
+impl Target {
+    /// This worker's view of `cluster`.
+    #[must_use]
+    pub fn new(cluster: Arc<Cluster>, tls: Option<ClientTls>, lanes: Rc<Lanes>, handles: ClusterHandles, turn: usize) -> Self {
+        let settings = &cluster.settings;
+        let version = match settings.protocol {
+            UpstreamProtocol::Http1 => Version::Http1,
+            UpstreamProtocol::H2 | UpstreamProtocol::H2c => Version::Http2,
+            UpstreamProtocol::Auto => Version::Negotiated,
+        };
+        let transport = Rc::new(Transport {
+            version,
+            tls,
+            connect_timeout: settings.connect_timeout,
+            handshake_timeout: settings.handshake_timeout,
+            idle_timeout: settings.idle_timeout,
+            max_idle: settings.max_idle,
+            handles,
+        });
+        let local = Rc::new(local(&cluster, &lanes, &transport));
+        Self { cluster, transport, lanes, members: RefCell::new(local), turn: Cell::new(turn) }
+    }
+
+    /// TLS settings for a cluster, if it uses TLS.
+    ///
+    /// # Errors
+    /// When its files cannot be used.
+    pub fn tls(cluster: &Cluster) -> Result<Option<ClientTls>, TargetError> {
+        let settings = &cluster.settings;
+        let build = |tls| ClientTls::build(tls, settings.protocol);
+        settings.tls.as_ref().map(build).transpose().map_err(|source| TargetError { cluster: settings.name.clone(), source })
+    }
+
+    /// Metric handles of the cluster.
+    #[must_use]
+    pub fn handles(&self) -> &ClusterHandles {
+        &self.transport.handles
+    }
+
+    /// Load-balancing policy.
+    #[must_use]
+    pub fn policy(&self) -> &LoadBalancer {
+        &self.cluster.settings.load_balancer
+    }
+
+    /// Chooses an endpoint.
+    pub(super) fn pick(&self, hash: Option<u64>, tried: &[EndpointId], rng: &mut fastrand::Rng) -> Option<Rc<Lane>> {
+        let local = self.current();
+        let index = local.members.pick(self.policy(), &PickRequest { hash, tried }, rng, &self.turn)?;
+        local.lanes.get(index).map(Rc::clone)
+    }
+
+    fn current(&self) -> Rc<Local> {
+        let mut members = self.members.borrow_mut();
+        if members.generation != self.cluster.generation() {
+            *members = Rc::new(local(&self.cluster, &self.lanes, &self.transport));
+        }
+        Rc::clone(&members)
+    }
+}
+
+fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
+    let members = cluster.members();
+    let lanes = members.endpoints.iter().map(|endpoint| lanes.lane(endpoint, transport)).collect();
+    Local { generation: members.generation, members, lanes }
+}

@@ -1,0 +1,483 @@
+//! What is said about configurations with mistakes: all of it at once, each thing at its place, and never a panic.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use attache::config::{Environment, Report, Severity, load, parse};
+use proptest::prelude::*;
+
+/// A fixed day, before which no certificate of these tests was made.
+fn env() -> Environment {
+    Environment::empty(SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
+        .with_variable("TOKEN", "do-not-print-me")
+}
+
+fn problems(text: &str) -> Report {
+    match parse(text, "gateway.yaml", &env()) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report,
+    }
+}
+
+fn codes(report: &Report) -> Vec<&str> {
+    report
+        .diagnostics()
+        .iter()
+        .map(|diagnostic| diagnostic.code)
+        .collect()
+}
+
+/// One legal configuration around `routes`, for tests of a single mistake.
+fn with_route(route: &str) -> String {
+    format!("listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes:\n  a: {route}\n")
+}
+
+#[test]
+fn files_with_several_mistakes() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_cases");
+    let mut cases: Vec<_> = fs::read_dir(&directory)
+        .expect("the cases")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    cases.sort();
+    assert_eq!(cases.len(), 12, "twelve files are kept");
+    for case in cases {
+        let name = case
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let report = load(
+            Path::new(case.file_name().expect("a name")),
+            &env().with_root(&directory),
+        )
+        .expect_err("it has mistakes");
+        assert!(
+            report.errors() >= 4,
+            "{name} has {} errors",
+            report.errors()
+        );
+        let text = report.human(false);
+        assert!(
+            !text.contains("do-not-print-me"),
+            "a secret was printed:\n{text}"
+        );
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn an_unknown_field_has_its_place_and_a_suggestion() {
+    let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
+    assert_eq!(
+        report.human(false),
+        "error[unknown-field]: `routes.a` has no field `timout`\n --> gateway.yaml:3:29\n  |\n3 |   a: { endpoints: ['b:80'], timout: 30s }\n  \
+         |                             ^^^^^^ did you mean `timeout`?\n\n1 error\n"
+    );
+}
+
+#[test]
+fn formats_for_machines() {
+    let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
+    let json: serde_json::Value = serde_json::from_str(&report.json()).expect("it is JSON");
+    assert_eq!(json["errors"], 1);
+    let first = &json["diagnostics"][0];
+    assert_eq!(
+        (&first["code"], &first["line"], &first["path"]),
+        (
+            &"unknown-field".into(),
+            &3.into(),
+            &"routes.a.timout".into()
+        )
+    );
+    let github = report.github();
+    assert!(
+        github.starts_with("::error file=gateway.yaml,line=3,col="),
+        "{github}"
+    );
+    assert!(
+        report.human(true).contains("\x1b[1;31m"),
+        "colour when asked for"
+    );
+    assert!(!report.human(false).contains('\x1b'), "none otherwise");
+}
+
+#[test]
+fn a_wrong_unit() {
+    let report = problems(&with_route("{ endpoints: ['b:80'], timeout: 30 }"));
+    assert_eq!(codes(&report), ["invalid-value"]);
+    assert!(
+        report.human(false).contains("write `30s` for seconds"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_missing_file() {
+    let report = load(Path::new("nowhere.yaml"), &env()).expect_err("it is not there");
+    assert_eq!(codes(&report), ["missing-file"]);
+    assert!(
+        report.human(false).contains("there is no such file"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_missing_include_is_reported_where_it_is_named() {
+    let report = problems(
+        "include: [nowhere.yaml, 'none/*.yaml']\nlisteners: { http: { address: '127.0.0.1:8080' } }\n",
+    );
+    assert!(codes(&report).contains(&"missing-file"), "{report}");
+    assert!(
+        report.human(false).contains("gateway.yaml:1:11"),
+        "{report}"
+    );
+}
+
+#[test]
+fn empty_files() {
+    for text in [
+        "",
+        "\n\n",
+        "# only a comment\n",
+        "---\n",
+        "null\n",
+        "~",
+        "--- \n...\n",
+    ] {
+        assert_eq!(codes(&problems(text)), ["empty"], "{text:?}");
+    }
+    for text in ["[]", "x", "42", "'text'"] {
+        assert_eq!(codes(&problems(text)), ["wrong-type"], "{text:?}");
+    }
+}
+
+#[test]
+fn a_name_in_two_files() {
+    let root = tempfile::tempdir().expect("a directory");
+    let env = env().with_root(root.path());
+    fs::write(root.path().join("a.yaml"), "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\nroutes: { x: { endpoints: ['b:80'] } }\n").expect("written");
+    fs::write(root.path().join("b.yaml"), "listeners:\n  http: { address: '127.0.0.1:8081' }\nroutes:\n  x: { endpoints: ['c:80'] }\n").expect("written");
+    let report = load(Path::new("a.yaml"), &env).expect_err("two of a name");
+    assert_eq!(codes(&report), ["duplicate-name", "duplicate-name"]);
+    let text = report.human(false);
+    assert!(
+        text.contains("b.yaml:2:3") && text.contains("a.yaml:2:14"),
+        "both places are named:\n{text}"
+    );
+}
+
+#[test]
+fn includes_that_include_each_other_end() {
+    let root = tempfile::tempdir().expect("a directory");
+    let env = env().with_root(root.path());
+    fs::write(
+        root.path().join("a.yaml"),
+        "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\n",
+    )
+    .expect("written");
+    fs::write(
+        root.path().join("b.yaml"),
+        "include: ['*.yaml']\nroutes: { x: { endpoints: ['c:80'] } }\n",
+    )
+    .expect("written");
+    let loaded = load(Path::new("a.yaml"), &env).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(loaded.files.len(), 2);
+}
+
+/// Certificates for the tests below: `pair` gives the paths of a chain and a key.
+struct Certificates {
+    root: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    fn make(&self, name: &str, hosts: &[&str], days: (i64, i64)) {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = rcgen::CertificateParams::new(hosts).expect("legal names");
+        let day = |days: i64| {
+            let seconds = 1_790_000_000 + days * 86_400;
+            let date = SystemTime::UNIX_EPOCH
+                + Duration::from_secs(u64::try_from(seconds).expect("after 1970"));
+            date.into()
+        };
+        (params.not_before, params.not_after) = (day(days.0), day(days.1));
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        fs::write(
+            self.root.path().join(format!("{name}.crt")),
+            certificate.pem(),
+        )
+        .expect("written");
+        fs::write(
+            self.root.path().join(format!("{name}.key")),
+            key.serialize_pem(),
+        )
+        .expect("written");
+    }
+
+    fn judge(&self, certificate: &str, key: &str, hosts: &str) -> Report {
+        let text = format!(
+            "listeners:\n  https:\n    address: '127.0.0.1:8443'\n    tls: {{ certificates: [{{ certFile: {certificate}, keyFile: {key} }}] }}\n\
+             routes: {{ a: {{ hosts: [{hosts}], endpoints: ['b:80'] }} }}\n"
+        );
+        match parse(&text, "gateway.yaml", &env().with_root(self.root.path())) {
+            Ok(loaded) => loaded.warnings,
+            Err(report) => report,
+        }
+    }
+}
+
+#[test]
+fn bad_certificates() {
+    let files = Certificates::new();
+    files.make("good", &["a.example.com", "*.b.example.com"], (-1, 90));
+    files.make("other", &["a.example.com"], (-1, 90));
+    files.make("old", &["a.example.com"], (-90, -1));
+    files.make("early", &["a.example.com"], (5, 90));
+    files.make("soon", &["a.example.com"], (-80, 5));
+    fs::write(files.root.path().join("text.crt"), "not a certificate").expect("written");
+    fs::write(
+        files.root.path().join("broken.crt"),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .expect("written");
+    for (certificate, key, hosts, expected) in [
+        (
+            "good.crt",
+            "good.key",
+            "a.example.com, x.b.example.com",
+            vec![],
+        ),
+        (
+            "good.crt",
+            "other.key",
+            "a.example.com",
+            vec!["key-mismatch"],
+        ),
+        (
+            "good.key",
+            "good.crt",
+            "a.example.com",
+            vec!["bad-certificate", "bad-certificate"],
+        ),
+        (
+            "none.crt",
+            "none.key",
+            "a.example.com",
+            vec!["missing-file", "missing-file"],
+        ),
+        (
+            "text.crt",
+            "good.key",
+            "a.example.com",
+            vec!["bad-certificate"],
+        ),
+        (
+            "broken.crt",
+            "good.key",
+            "a.example.com",
+            vec!["bad-certificate"],
+        ),
+        ("old.crt", "old.key", "a.example.com", vec!["expired"]),
+        (
+            "early.crt",
+            "early.key",
+            "a.example.com",
+            vec!["not-yet-valid"],
+        ),
+        (
+            "soon.crt",
+            "soon.key",
+            "a.example.com",
+            vec!["expires-soon"],
+        ),
+        (
+            "good.crt",
+            "good.key",
+            "c.example.com, x.y.b.example.com",
+            vec!["host-not-covered", "host-not-covered"],
+        ),
+        (".", "good.key", "a.example.com", vec!["missing-file"]),
+    ] {
+        let report = files.judge(certificate, key, hosts);
+        assert_eq!(codes(&report), expected, "{certificate} {key}:\n{report}");
+    }
+    let soon = files.judge("soon.crt", "soon.key", "a.example.com");
+    assert_eq!(soon.diagnostics()[0].severity, Severity::Warning);
+    assert!(soon.human(false).contains("expires in 5 days"), "{soon}");
+}
+
+#[test]
+fn a_redirect_knows_its_port_and_hosts() {
+    let files = Certificates::new();
+    files.make("good", &["a.example.com"], (-1, 90));
+    let text = "listeners:\n  http: { address: '127.0.0.1:80', httpsRedirect: true }\n  https: { address: '127.0.0.1:8443', tls: { certificates: [{ certFile: good.crt, keyFile: good.key }] } }\n\
+                routes: { a: { hosts: [b.a.example.com], endpoints: ['b:80'] } }\n";
+    let loaded = parse(text, "gateway.yaml", &env().with_root(files.root.path()))
+        .unwrap_or_else(|report| panic!("{report}"));
+    let redirect = loaded.config.listeners[0]
+        .https_redirect
+        .clone()
+        .expect("it redirects");
+    let hosts: Vec<String> = redirect.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (redirect.port, hosts),
+        (
+            8443,
+            vec!["a.example.com".to_owned(), "b.a.example.com".to_owned()]
+        )
+    );
+    assert_eq!(
+        loaded.config.routes[0].listeners.len(),
+        1,
+        "the redirecting listener is not among them"
+    );
+}
+
+/// Inputs meant to hurt: each is one clear error, soon.
+#[test]
+fn hostile_texts_are_refused_quickly() {
+    let bomb = {
+        let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
+        for pair in ["ab", "bc", "cd", "de", "ef", "fg", "gh", "hi"] {
+            let (from, to) = pair.split_at(1);
+            text.push_str(&format!(
+                "{to}: &{to} [{}]\n",
+                vec![format!("*{from}"); 10].join(", ")
+            ));
+        }
+        text
+    };
+    let block = |levels: usize| {
+        (0..levels)
+            .map(|level| format!("{}a:\n", " ".repeat(level)))
+            .collect::<String>()
+    };
+    for (name, text, expected) in [
+        ("a bomb", bomb, "too-large"),
+        ("flow lists", "[".repeat(20_000), "too-deep"),
+        ("flow mappings", "{a: ".repeat(20_000), "too-deep"),
+        (
+            "closed flow lists",
+            format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)),
+            "too-deep",
+        ),
+        ("compact block lists", "- ".repeat(20_000), "too-deep"),
+        ("block mappings", block(2_000), "too-deep"),
+        ("an alias of itself", "a: &a { b: *a }".to_owned(), "yaml"),
+        ("NUL bytes", "listeners:\0\0".to_owned(), "yaml"),
+        ("an escape", "a: \u{1b}[2J".to_owned(), "yaml"),
+        ("two documents", "a: 1\n---\nb: 2\n".to_owned(), "yaml"),
+        ("tabs", "listeners:\n\thttp: {}\n".to_owned(), "yaml"),
+        ("a tag", "listeners: !include x.yaml\n".to_owned(), "yaml"),
+        ("an unknown alias", "a: *nothing\n".to_owned(), "yaml"),
+        ("a huge file", "#".repeat(5 << 20), "too-large"),
+        (
+            "many values",
+            format!("a: [{}]", "1,".repeat(1_200_000)),
+            "too-large",
+        ),
+        ("a long key", format!("{}: 1", "k".repeat(100_000)), "yaml"),
+    ] {
+        let start = Instant::now();
+        let report = problems(&text);
+        assert!(
+            codes(&report).contains(&expected),
+            "{name}: {:?}",
+            codes(&report)
+        );
+        let shown = report.human(false);
+        assert!(
+            shown.len() < 4096,
+            "{name}: {} bytes are said about it",
+            shown.len()
+        );
+        // A bound with a wide margin: what is meant is "not minutes".
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{name} took {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[test]
+fn bytes_that_are_not_text() {
+    let root = tempfile::tempdir().expect("a directory");
+    fs::write(root.path().join("a.yaml"), b"listeners:\n  \xff\xfe: 1\n").expect("written");
+    let report =
+        load(Path::new("a.yaml"), &env().with_root(root.path())).expect_err("it is not UTF-8");
+    assert_eq!(codes(&report), ["not-utf8"]);
+    assert!(report.human(false).contains("line 2"), "{report}");
+    let huge = vec![b'#'; 5 << 20];
+    fs::write(root.path().join("b.yaml"), huge).expect("written");
+    let report =
+        load(Path::new("b.yaml"), &env().with_root(root.path())).expect_err("it is too large");
+    assert_eq!(codes(&report), ["too-large"]);
+}
+
+#[test]
+fn a_file_mounted_alone_is_a_warning() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("gateway.yaml");
+    fs::write(&path, with_route("{ endpoints: ['b:80'] }")).expect("written");
+    let mounts = format!("36 35 98:0 /x {} rw - ext4 /dev/sda rw\n", path.display());
+    let loaded =
+        load(&path, &env().with_mounts(&mounts)).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(codes(&loaded.warnings), ["mounted-alone"]);
+    let loaded = load(
+        &path,
+        &env().with_mounts("36 35 98:0 /x /etc rw - ext4 /dev/sda rw\n"),
+    )
+    .unwrap_or_else(|report| panic!("{report}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+}
+
+#[test]
+fn many_problems_are_bounded() {
+    let routes: String = (0..500)
+        .map(|index| format!("  r{index}: {{ cluster: nothing{index} }}\n"))
+        .collect();
+    let report = problems(&format!(
+        "listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\nroutes:\n{routes}"
+    ));
+    assert!(
+        report.diagnostics().len() <= 200 && report.dropped() > 0,
+        "{}",
+        report.summary()
+    );
+}
+
+#[test]
+fn a_mistake_in_defaults_is_said_once() {
+    let text = "listeners: { http: { address: '127.0.0.1:80' } }\ndefaults: { route: { timeout: 0s, requestHeaders: { set: { host: x } } } }\n\
+                routes:\n  a: { endpoints: ['b:80'] }\n  b: { match: { path: { exact: /b } }, endpoints: ['c:80'] }\n";
+    assert_eq!(codes(&problems(text)), ["invalid-value", "reserved-header"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        let _report = problems(&text).human(true);
+    }
+
+    #[test]
+    fn no_yaml_panics(text in "([a-z]{1,3}|listeners|routes|http|match|[ \n:,{}\\[\\]&*!|>'\"#%@$?-]|\\$\\{|: |\n  |- ){0,60}") {
+        let _report = problems(&text).human(false);
+    }
+
+    #[test]
+    fn no_value_panics(key in "[a-zA-Z]{1,12}|match|timeout|hosts|endpoints|rewrite|respond|redirect|requestHeaders", value in "\\PC{0,40}") {
+        let value = serde_json::Value::from(value).to_string();
+        let _report = problems(&with_route(&format!("{{ {key}: {value}, cluster: x }}"))).json();
+    }
+}

@@ -1,0 +1,119 @@
+//! Certificates, made for each test.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+
+use super::Place;
+
+/// A certificate authority with its file.
+pub(crate) struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+    directory: TempDir,
+}
+
+/// A certificate and its key, as files.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    cert: PathBuf,
+    key: PathBuf,
+    _directory: TempDir,
+}
+
+impl Ca {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.distinguished_name.push(DnType::CommonName, "test authority");
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("ca.pem"), &pem).unwrap();
+        Self { issuer: Issuer::new(params, key), pem, directory }
+    }
+
+    /// A certificate for these names, in files of its own.
+    pub(crate) fn issue(&self, names: &[&str]) -> Identity {
+        let directory = TempDir::new().unwrap();
+        let identity = Identity {
+            cert: directory.path().join("cert.pem"),
+            key: directory.path().join("key.pem"),
+            _directory: directory,
+        };
+        self.renew(&identity, names);
+        identity
+    }
+
+    /// Puts another certificate and key into an identity's files.
+    pub(crate) fn renew(&self, identity: &Identity, names: &[&str]) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(&identity.key, key.serialize_pem()).unwrap();
+        std::fs::write(&identity.cert, cert.pem()).unwrap();
+    }
+
+    pub(crate) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        roots
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+}
+
+impl Place for Ca {
+    /// Path of the authority's certificate.
+    fn place(&self) -> String {
+        self.path().display().to_string()
+    }
+}
+
+impl Identity {
+    /// Chain and key for rustls.
+    pub(crate) fn load(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::pem_file_iter(&self.cert).unwrap().map(Result::unwrap).collect();
+        (chain, PrivateKeyDer::from_pem_file(&self.key).unwrap())
+    }
+
+    /// What a backend serves with this certificate.
+    pub(crate) fn server(&self, alpn: &[&str], clients: Option<&Ca>) -> Arc<rustls::ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(ca) => {
+                let roots = Arc::new(ca.roots());
+                builder.with_client_cert_verifier(
+                    rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap(),
+                )
+            }
+        };
+        let (chain, key) = self.load();
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+
+    pub(crate) fn cert_path(&self) -> &Path {
+        &self.cert
+    }
+}
+
+impl Place for Identity {
+    /// The two keys of a certificate in the configuration.
+    fn place(&self) -> String {
+        format!("certFile: \"{}\", keyFile: \"{}\"", self.cert.display(), self.key.display())
+    }
+}

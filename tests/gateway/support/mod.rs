@@ -1,0 +1,20 @@
+//! What behaviour tests are made of: a gateway on free ports, backends that do as they are told, and clients of every kind. A test
+//! waits for events; the only clocks are guards against hanging and, where a test says so, a stated limit.
+
+mod backend;
+mod body;
+mod certs;
+mod client;
+mod gw;
+mod raw;
+mod sse;
+mod wait;
+
+pub(crate) use backend::{Backend, Seen, Speak};
+pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
+pub(crate) use certs::{Ca, Identity};
+pub(crate) use client::{Client, Reply, Tls, delete, get, post, request};
+pub(crate) use gw::{Gw, Place};
+pub(crate) use raw::{Raw, RawBackend, refusing};
+pub(crate) use sse::{EventStream, Sse};
+pub(crate) use wait::{GUARD, eventually, soon, within};

@@ -1,0 +1,130 @@
+"""One agent process, written with the official SDK: JSON-RPC 1.0 and 0.3, REST 1.0, gRPC 1.0.
+
+Takes its settings as one JSON argument, prints its ports as one JSON line once
+every port accepts connections, and ends when its standard input closes, so that
+no agent outlives the suite.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+
+import grpc.aio
+import uvicorn
+from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
+from a2a.server.routes import (
+    create_agent_card_routes,
+    create_jsonrpc_routes,
+    create_rest_routes,
+)
+from a2a.server.tasks import InMemoryTaskStore
+from a2a.types import a2a_pb2_grpc
+from a2a.types.a2a_pb2 import (
+    AgentCapabilities,
+    AgentCard,
+    AgentInterface,
+    AgentSkill,
+)
+from starlette.applications import Starlette
+
+from agent.control import control_app
+from agent.executor import ScriptedExecutor
+from agent.guard import CallGuard, GrpcGuard, HttpGuard
+from agent.ledger import Ledger
+from agent.link import Link
+
+
+def card(name: str, url: str, grpc_target: str) -> AgentCard:
+    """The card names the gateway's addresses: nothing on the way rewrites them."""
+    interfaces = [
+        AgentInterface(url=f'{url}/', protocol_binding='JSONRPC', protocol_version='1.0'),
+        AgentInterface(url=f'{url}/', protocol_binding='JSONRPC', protocol_version='0.3'),
+        AgentInterface(url=url, protocol_binding='HTTP+JSON', protocol_version='1.0'),
+        AgentInterface(url=grpc_target, protocol_binding='GRPC', protocol_version='1.0'),
+    ]
+    skill = AgentSkill(id='script', name='script', description='Follows a script.', tags=['test'])
+    return AgentCard(
+        name=name,
+        description='An agent that does what the message says.',
+        version='1',
+        supported_interfaces=interfaces,
+        capabilities=AgentCapabilities(streaming=True),
+        default_input_modes=['text/plain'],
+        default_output_modes=['text/plain'],
+        skills=[skill],
+    )
+
+
+def listening_socket() -> socket.socket:
+    """A bound socket that already queues connections, before any server runs on it."""
+    sock = socket.socket()
+    sock.bind(('127.0.0.1', 0))
+    sock.listen(128)
+    return sock
+
+
+def port_of(sock: socket.socket) -> int:
+    """The port a socket is bound to."""
+    return sock.getsockname()[1]
+
+
+async def serve_http(app, sock: socket.socket) -> None:
+    """Runs an ASGI application on a bound socket until cancelled."""
+    config = uvicorn.Config(app, log_level='warning', lifespan='off', timeout_graceful_shutdown=1)
+    await uvicorn.Server(config).serve(sockets=[sock])
+
+
+async def stdin_closed() -> None:
+    """Returns when the process that started this agent closes our standard input."""
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
+
+
+async def main() -> None:
+    """Starts every server of the agent and waits for the end."""
+    settings = json.loads(sys.argv[1])
+    ledger = Ledger(settings['guardSeconds'])
+    guard = CallGuard(ledger, settings['secret'])
+
+    http_socket, control_socket = listening_socket(), listening_socket()
+    grpc_server = grpc.aio.server(interceptors=[GrpcGuard(guard)])
+    grpc_port = grpc_server.add_insecure_port('127.0.0.1:0')
+    http_link, grpc_link = Link(port_of(http_socket)), Link(grpc_port)
+    links = {'http': http_link, 'grpc': grpc_link}
+    ports = {
+        'http': port_of(http_socket),
+        'grpc': grpc_port,
+        'control': port_of(control_socket),
+        'httpLink': await http_link.listen(),
+        'grpcLink': await grpc_link.listen(),
+    }
+
+    direct = {kind: ports[f'{kind}Link' if settings['behindLink'] else kind] for kind in ('http', 'grpc')}
+    url = settings['url'] or f'http://127.0.0.1:{direct["http"]}'
+    grpc_target = settings['grpcTarget'] or f'127.0.0.1:{direct["grpc"]}'
+    agent_card = card(settings['name'], url, grpc_target)
+    handler = DefaultRequestHandler(ScriptedExecutor(settings['name'], ledger), InMemoryTaskStore(), agent_card)
+    routes = [
+        *create_agent_card_routes(agent_card),
+        *create_jsonrpc_routes(handler, '/', enable_v0_3_compat=True),
+        *create_rest_routes(handler),
+    ]
+    a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(handler), grpc_server)
+
+    await grpc_server.start()
+    print(json.dumps(ports), flush=True)
+    await asyncio.wait(
+        [
+            asyncio.create_task(serve_http(HttpGuard(Starlette(routes=routes), guard), http_socket)),
+            asyncio.create_task(serve_http(control_app(ledger, links), control_socket)),
+            asyncio.create_task(stdin_closed()),
+        ],
+        return_when=asyncio.FIRST_COMPLETED,
+    )
+    sys.stdout.flush()
+    os._exit(0)  # open streams and the thread on standard input have nothing left to say
+
+
+if __name__ == '__main__':
+    asyncio.run(main())

@@ -1,0 +1,173 @@
+// The official JavaScript SDK's client in one flavour: HTTP version, binding, protocol version.
+
+import { readFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { credentials } from '@grpc/grpc-js';
+import {
+  ClientFactory,
+  DefaultAgentCardResolver,
+  JsonRpcTransportFactory,
+  RestTransportFactory,
+} from '@a2a-js/sdk/client';
+import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
+import { Agent, buildConnector, fetch as undiciFetch } from 'undici';
+
+const SHORT_NAMES = { JSONRPC: 'jsonrpc', 'HTTP+JSON': 'rest', GRPC: 'grpc' };
+const ROLE_USER = 1;
+
+/** All flavours; cleartext agents speak no HTTP/2 but gRPC. */
+export function flavours(plan) {
+  const versions = plan.caFile ? ['h1', 'h2'] : ['h1'];
+  const bindings = [['JSONRPC', '1.0'], ['HTTP+JSON', '1.0'], ['JSONRPC', '0.3']];
+  return [
+    ...versions.flatMap((http) => bindings.map(([binding, version]) => ({ http, binding, version }))),
+    { http: 'h2', binding: 'GRPC', version: '1.0' },
+  ].map((flavour) => ({
+    ...flavour,
+    name: `js/${flavour.http}/${SHORT_NAMES[flavour.binding]}-${flavour.version}`,
+  }));
+}
+
+/** Node's own fetch for HTTP/1.1; for HTTP/2 undici's, which fails when TLS agreed on anything else. */
+function fetchOf(http, tls) {
+  if (http === 'h1' || !tls) return { fetchImpl: fetch, close: async () => {} };
+  const connect = buildConnector({ allowH2: true });
+  const dispatcher = new Agent({
+    allowH2: true,
+    connect: (options, done) =>
+      connect(options, (error, socket) => {
+        if (!error && socket.alpnProtocol !== 'h2') error = new Error(`TLS agreed on ${socket.alpnProtocol}`);
+        done(error, error ? null : socket);
+      }),
+  });
+  const fetchImpl = (url, options) => undiciFetch(url, { ...options, dispatcher });
+  return { fetchImpl, close: () => dispatcher.destroy() };
+}
+
+/** A client of one agent, whose every call carries the check's key. */
+export class Caller {
+  key = randomUUID();
+  #plan;
+  #entrance;
+  #flavour;
+  #client;
+  #closeFetch;
+
+  static async open(plan, entranceName, flavour) {
+    const caller = new Caller();
+    caller.#plan = plan;
+    caller.#entrance = plan[entranceName];
+    caller.#flavour = flavour;
+    await caller.#connect();
+    return caller;
+  }
+
+  async #connect() {
+    const { fetchImpl, close } = fetchOf(this.#flavour.http, Boolean(this.#plan.caFile));
+    this.#closeFetch = close;
+    const legacyCompat = { enabled: true };
+    const cardResolver = new DefaultAgentCardResolver({ fetchImpl, legacyCompat });
+    this.card = await cardResolver.resolve(this.#entrance.url);
+    const factory = new ClientFactory({
+      transports: [
+        new JsonRpcTransportFactory({ fetchImpl, legacyCompat }),
+        new RestTransportFactory({ fetchImpl }),
+        new GrpcTransportFactory({ grpcChannelCredentials: this.#grpcCredentials() }),
+      ],
+      cardResolver: { resolve: async () => this.card }, // used as it is: already resolved
+    });
+    this.#client = await factory.createFromAgentCard(this.#narrowedCard());
+  }
+
+  #grpcCredentials() {
+    if (!this.#plan.caFile) return credentials.createInsecure();
+    return credentials.createSsl(readFileSync(this.#plan.caFile));
+  }
+
+  /** The fetched card with only this flavour's interface, so that the SDK has no choice. */
+  #narrowedCard() {
+    const { binding, version } = this.#flavour;
+    const supportedInterfaces = this.card.supportedInterfaces.filter(
+      (one) => one.protocolBinding === binding && one.protocolVersion === version,
+    );
+    if (supportedInterfaces.length !== 1) throw new Error(`the card offers no ${this.#flavour.name}`);
+    return { ...this.card, supportedInterfaces };
+  }
+
+  async close() {
+    this.#client.transport.close?.();
+    await this.#closeFetch();
+  }
+
+  #options(signal) {
+    return { serviceParameters: { 'x-check': this.key }, signal };
+  }
+
+  #request(script, returnImmediately = false) {
+    return {
+      tenant: '',
+      message: {
+        messageId: this.key,
+        contextId: '',
+        taskId: '',
+        role: ROLE_USER,
+        parts: [{ content: { $case: 'text', value: script }, metadata: undefined, filename: '', mediaType: '' }],
+        metadata: undefined,
+        extensions: [],
+        referenceTaskIds: [],
+      },
+      configuration: {
+        acceptedOutputModes: [],
+        taskPushNotificationConfig: undefined,
+        returnImmediately,
+      },
+      metadata: undefined,
+    };
+  }
+
+  /** Sends a message without streaming and returns the task. */
+  send(script, { atOnce = false } = {}) {
+    return this.#client.sendMessage(this.#request(script, atOnce), this.#options());
+  }
+
+  /** Sends a message and yields the events. */
+  stream(script, signal) {
+    return this.#client.sendMessageStream(this.#request(script), this.#options(signal));
+  }
+
+  /** Yields the events of a running task. */
+  subscribe(id) {
+    return this.#client.resubscribeTask({ tenant: '', id }, this.#options());
+  }
+
+  /** Fetches a task. */
+  get(id) {
+    return this.#client.getTask({ tenant: '', id }, this.#options());
+  }
+
+  /** Cancels a task. */
+  cancel(id) {
+    return this.#client.cancelTask({ tenant: '', id, metadata: undefined }, this.#options());
+  }
+
+  /** Tells the agent, past the gateway, that an event arrived; returns how many it had emitted. */
+  async confirm(event) {
+    return (await this.#side('POST', 'confirm', { key: this.key, event })).emitted;
+  }
+
+  /** Waits until the agent has noted a fact. */
+  async agentSaw(fact) {
+    return (await this.#side('GET', 'wait', { key: this.key, fact })).seen;
+  }
+
+  /** Cuts the agent's connections to the gateway. */
+  async cut(how) {
+    const link = this.#flavour.binding === 'GRPC' ? 'grpc' : 'http';
+    return (await this.#side('POST', 'cut', { link, how })).cut;
+  }
+
+  async #side(method, path, query) {
+    const answer = await fetch(`${this.#entrance.control}/${path}?${new URLSearchParams(query)}`, { method });
+    return answer.json();
+  }
+}

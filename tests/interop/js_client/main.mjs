@@ -1,0 +1,46 @@
+// Runs every check in every flavour of the JavaScript SDK; prints one JSON line for each.
+
+import { CHECKS } from './checks.mjs';
+import { Caller, flavours } from './caller.mjs';
+
+const plan = JSON.parse(process.argv[2]);
+
+/** Fails instead of hanging; nothing else depends on time. */
+async function guarded(work) {
+  let timer;
+  const guard = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('hangs')), plan.guardSeconds * 2000);
+  });
+  try {
+    await Promise.race([work(), guard]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function run(flavour, entrance, check) {
+  const caller = await Caller.open(plan, entrance, flavour);
+  try {
+    await check(caller, plan);
+  } finally {
+    await caller.close();
+  }
+}
+
+let failures = 0;
+for (const flavour of flavours(plan)) {
+  for (const [title, entrance, check] of CHECKS) {
+    const name = `${flavour.name} ${title}`;
+    if (!name.includes(plan.only)) continue;
+    let failure = null;
+    try {
+      if (failures >= plan.manyFailures) throw `not run: ${failures} others failed before`;
+      await guarded(() => run(flavour, entrance, check));
+    } catch (error) {
+      failures += failures < plan.manyFailures;
+      failure = `${error?.stack ?? error}`;
+    }
+    console.log(JSON.stringify({ name, failure }));
+  }
+}
+process.exit(0); // connections that a failed check left open must not keep us

@@ -1,0 +1,139 @@
+"""Runs every check and prints one line for each: `tests/interop/run` calls this."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from python_client.caller import Caller, flavours
+from python_client.checks import CHECKS
+from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
+from world import GUARD_SECONDS, World, world
+
+MANY_FAILURES = 12  # each may take its whole guard: what comes after so many fails without being run
+
+
+class Tally:
+    """Prints and counts outcomes."""
+
+    def __init__(self, only: str) -> None:
+        self.passed = 0
+        self.failed = 0
+        self._only = only
+
+    def wants(self, name: str) -> bool:
+        """Whether a check was asked for."""
+        return self._only in name
+
+    def report(self, name: str, failure: str | None) -> None:
+        """Notes one outcome."""
+        if failure is None:
+            self.passed += 1
+            print(f'ok  {name}', flush=True)
+        else:
+            self.failed += 1
+            print(f'FAILED  {name}\n    {failure.strip().replace(chr(10), chr(10) + "    ")}', flush=True)
+
+    async def run(self, name: str, check) -> None:
+        """Runs a check under the hang guard."""
+        if not self.wants(name):
+            return
+        if self.failed >= MANY_FAILURES:
+            self.report(name, f'not run: {MANY_FAILURES} others failed before')
+            return
+        try:
+            async with asyncio.timeout(GUARD_SECONDS * 2):
+                await check()
+        except Exception:  # a check fails in any way it likes, the others go on
+            self.report(name, traceback.format_exc(limit=-4))
+        else:
+            self.report(name, None)
+
+
+async def python_checks(tally: Tally, here: World) -> None:
+    """All checks in all flavours of the Python SDK."""
+    for flavour in flavours(here):
+        for check in CHECKS:
+
+            async def run(check=check, flavour=flavour) -> None:
+                async with Caller(here, getattr(here, check.entrance), flavour) as caller:
+                    await check.run(caller, here)
+
+            await tally.run(f'{flavour} {check.title}', run)
+
+
+async def javascript_checks(tally: Tally, here: World, only: str) -> None:
+    """The JavaScript SDK in a process of its own, which prints one JSON line for each check."""
+    plan = {
+        'steady': vars(here.steady),
+        'fragile': vars(here.fragile),
+        'caFile': here.ca_file,
+        'guardSeconds': GUARD_SECONDS,
+        'only': only,
+        'manyFailures': MANY_FAILURES,
+    }
+    environment = {**os.environ, **({'NODE_EXTRA_CA_CERTS': here.ca_file} if here.ca_file else {})}
+    process = await asyncio.create_subprocess_exec(
+        'node', 'main.mjs', json.dumps(plan),
+        cwd=os.environ['INTEROP_JS_DIR'], env=environment, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async for line in process.stdout:
+            outcome = json.loads(line)
+            tally.report(outcome['name'], outcome['failure'])
+        if code := await process.wait():
+            tally.report('js/process', f'node ended with {code}')
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def run(arguments: argparse.Namespace, tally: Tally, directory: Path) -> None:
+    """Starts the world and runs everything in it."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    binary = None if arguments.direct else os.environ['ATTACHE_BIN']
+    async with world(binary, directory) as (here, gateway):
+        await python_checks(tally, here)
+        await javascript_checks(tally, here, arguments.only)
+        if gateway:
+            await tally.run('gateway/replicas both get work', lambda: spreads_over_replicas(here))
+            await tally.run('gateway/every call came through it', lambda: everything_came_through(here))
+            await tally.run('agent/refuses a call past the gateway', lambda: unguarded_call_is_refused(here))
+            code = await gateway.stop()
+            tally.report('gateway/SIGTERM ends it with 0', None if code == 0 else f'exit code {code}')
+
+
+def show_logs(directory: Path, lines: int = 40) -> None:
+    """Prints the ends of the log files of gateway and agents."""
+    for log in sorted(directory.glob('*.log')):
+        end = log.read_text(errors='replace').splitlines()[-lines:]
+        print(f'--- {log.name}, last lines', *end, sep='\n', file=sys.stderr)
+
+
+def main() -> int:
+    """Parses arguments; 0 when everything passed."""
+    parser = argparse.ArgumentParser(prog='tests/interop/run', description=__doc__)
+    parser.add_argument(
+        '--direct', action='store_true', help='call the agents without a gateway: tests the suite itself'
+    )
+    parser.add_argument('--only', default='', metavar='TEXT', help='only checks whose name contains TEXT')
+    arguments = parser.parse_args()
+    tally = Tally(arguments.only)
+    with tempfile.TemporaryDirectory(prefix='attache-interop-') as directory:
+        try:
+            asyncio.run(run(arguments, tally, Path(directory)))
+        except Exception:
+            tally.report('suite/everything starts and stops', traceback.format_exc(limit=-4))
+        if tally.failed:
+            show_logs(Path(directory))
+    print(f'{tally.passed} passed, {tally.failed} failed')
+    return 1 if tally.failed or not tally.passed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -72,7 +72,8 @@ impl Connection {
         self.peer.ip().to_canonical()
     }
 
-    /// Marks an exchange as under way until the guard is dropped; the guard belongs into the answer's body.
+    /// Marks an exchange as under way until the guard is dropped. The guard must live as long as the answer's body, so it
+    /// belongs into it: a connection without one is taken to be idle, gives its buffers back and is closed in time.
     #[must_use]
     pub fn begin(self: &Rc<Self>) -> Underway {
         self.active.set(self.active.get().saturating_add(1));

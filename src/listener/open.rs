@@ -69,12 +69,8 @@ where
     let mut facts = socket_facts(&stream, settings).map_err(|_gone| HandshakeEnd::Socket)?;
     let mut permit = permit;
     if settings.believes(facts.peer.ip()) {
-        let header = within(
-            deadline,
-            HandshakeEnd::ProxyHeader,
-            proxy_protocol::read(&mut stream),
-        )
-        .await?;
+        let header = proxy_protocol::read(&mut stream);
+        let header = Box::pin(within(deadline, HandshakeEnd::ProxyHeader, header)).await?;
         if let Some(proxied) = header {
             (facts.peer, facts.local) = (proxied.source, proxied.destination);
         }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Backend, BodySender, Client, Gw, Raw, RawBackend, Speak, channel, chunk, full, get, post, request, within};
+use crate::support::{Backend, BodySender, Client, Gw, Raw, RawBackend, Speak, channel, chunk, eventually, full, get, post, request, with_trailers, within};
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
 
@@ -382,7 +382,7 @@ async fn rfc9110_6_5_response_trailers_arrive() {
         let trailers = trailers.clone();
         async move {
             assert_eq!(request.headers()["te"], "trailers", "the endpoint learns that trailers are welcome");
-            Response::builder().header("trailer", "x-sum").body(crate::support::with_trailers("abc", trailers)).unwrap()
+            Response::builder().header("trailer", "x-sum").body(with_trailers("abc", trailers)).unwrap()
         }
     })
     .await;
@@ -468,7 +468,7 @@ async fn a_client_that_breaks_its_upload_off_is_not_the_endpoints_failure() {
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut client = gw.raw().await;
     client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await;
-    crate::support::eventually("the endpoint has the first part", || async { backend.received().iter().any(|text| text.ends_with("abc")) }).await;
+    eventually("the endpoint has the first part", || async { backend.received().iter().any(|text| text.ends_with("abc")) }).await;
     client.reset();
     let record = gw.record().await;
     assert_eq!((&record["reason"], &record["attempts"]), (&"client_gone".into(), &1.into()), "{record}");
@@ -486,6 +486,7 @@ async fn the_client_of_a_broken_upload_over_h2_is_gone_as_well() {
     let mut client: Client = gw.h2().await;
     let sending = tokio::spawn(async move { client.send(request("POST", "/", body)).await.is_err() });
     sender.send("abc").await;
+    eventually("the endpoint has the first part", || async { backend.received().iter().any(|text| text.contains("abc")) }).await;
     sender.abort().await;
     assert!(within("the request fails", sending).await.unwrap());
     assert_eq!(gw.record().await["reason"], "client_gone");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
@@ -29,10 +29,10 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body of one piece, then trailers.
+/// A body of one piece, then trailers. Its length is not announced, so that trailers are possible in HTTP/1.
 pub(crate) fn with_trailers(bytes: impl Into<Bytes>, trailers: HeaderMap) -> Body {
-    let trailers = std::future::ready(Some(Ok(trailers)));
-    Full::new(bytes.into()).with_trailers(trailers).map_err(|never| match never {}).boxed_unsync()
+    let frames = [Ok(Frame::data(bytes.into())), Ok(Frame::trailers(trailers))];
+    StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
 }
 
 /// A body the test feeds piece by piece.

@@ -1,9 +1,11 @@
 //! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`, owned by
 //! one request. Created early, each fact set once.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+
+use http::HeaderValue;
 
 use crate::config::model::{ListenerId, TlsVersion};
 
@@ -26,16 +28,52 @@ pub struct Connection {
     pub active: Cell<u32>,
     /// Of those, streams: event streams, gRPC streams.
     pub streams: Cell<u32>,
+    text: OnceCell<ConnectionText>,
+}
+
+/// Facts of a connection as header values, made once.
+#[derive(Debug)]
+pub struct ConnectionText {
+    /// The peer's address.
+    pub peer: HeaderValue,
+    /// Our port.
+    pub port: HeaderValue,
 }
 
 impl Connection {
+    /// A connection without requests yet.
+    #[must_use]
+    pub fn new(listener: ListenerId, peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+        Self {
+            listener,
+            peer,
+            local,
+            tls,
+            verdict: Cell::new(None),
+            requests: Cell::new(0),
+            active: Cell::new(0),
+            streams: Cell::new(0),
+            text: OnceCell::new(),
+        }
+    }
+
+    /// Its facts as header values.
+    #[must_use]
+    pub fn text(&self) -> &ConnectionText {
+        self.text.get_or_init(|| ConnectionText {
+            peer: address_value(self.peer_ip()),
+            port: HeaderValue::from(self.local.port()),
+        })
+    }
+
     /// Address of the peer with an IPv4-mapped IPv6 address unmapped.
     #[must_use]
     pub fn peer_ip(&self) -> IpAddr {
         self.peer.ip().to_canonical()
     }
 
-    /// Marks an exchange as under way until the guard is dropped; the guard belongs into the answer's body.
+    /// Marks an exchange as under way until the guard is dropped. The guard must live as long as the answer's body, so it
+    /// belongs into it: a connection without one is taken to be idle, gives its buffers back and is closed in time.
     #[must_use]
     pub fn begin(self: &Rc<Self>) -> Underway {
         self.active.set(self.active.get().saturating_add(1));
@@ -87,4 +125,11 @@ pub enum Refusal {
     TargetTooLong,
     /// 431.
     HeadTooLarge,
+}
+
+/// An address as a header value.
+#[must_use]
+pub fn address_value(address: IpAddr) -> HeaderValue {
+    // An address is digits, letters, dots and colons, which every header value may hold.
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
 }

@@ -108,9 +108,11 @@ impl Error {
             | Self::StreamRefused(_)
             | Self::UpstreamInvalid(..)
             | Self::UpstreamAborted(_) => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimeout | Self::HeadTimeout | Self::Timeout | Self::StreamIdle | Self::StreamTooLong => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::ConnectTimeout
+            | Self::HeadTimeout
+            | Self::Timeout
+            | Self::StreamIdle
+            | Self::StreamTooLong => StatusCode::GATEWAY_TIMEOUT,
             // nginx's 499 is what operators look for; it is never sent.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -164,7 +166,10 @@ impl Error {
             Self::StreamIdle => "SI",
             Self::StreamTooLong => "DT",
             Self::ClientGone => "DC",
-            Self::BadRequest(_) | Self::MethodRefused | Self::TargetTooLong | Self::HeadTooLarge => "DPE",
+            Self::BadRequest(_)
+            | Self::MethodRefused
+            | Self::TargetTooLong
+            | Self::HeadTooLarge => "DPE",
             Self::BodyTooLarge | Self::BodyTimeout | Self::UnknownExpectation => "DPE",
             Self::Misdirected | Self::UpgradeRefused | Self::Draining | Self::Internal => "-",
         }

@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod pool;
 
 pub mod admin;
+pub mod demo;
 pub mod cli;
 pub mod gateway;
 pub mod snapshot;

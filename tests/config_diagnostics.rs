@@ -1,11 +1,22 @@
-//! Mistakes in configurations and what is said about them.
+//! What is said about configurations with mistakes: all of it at once, each thing at its place, and never a panic.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says why and stops"
+)]
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use attache::config::{Environment, Report, load, parse};
+use proptest::prelude::*;
 
+/// A fixed day, before which no certificate of these tests was made.
 fn env() -> Environment {
     Environment::empty(SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
+        .with_variable("TOKEN", "do-not-print-me")
 }
 
 fn problems(text: &str) -> Report {
@@ -15,31 +26,336 @@ fn problems(text: &str) -> Report {
     }
 }
 
-#[test]
-fn the_minimal_configuration_loads() {
-    let text = "listeners:\n  http: { address: \"0.0.0.0:8080\" }\nroutes:\n  echo: { endpoints: [\"127.0.0.1:9999\"] }\n";
-    let loaded = parse(text, "minimal.yaml", &env()).expect("it is legal");
-    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-    assert_eq!(loaded.config.clusters.len(), 1);
+fn codes(report: &Report) -> Vec<&str> {
+    report
+        .diagnostics()
+        .iter()
+        .map(|diagnostic| diagnostic.code)
+        .collect()
 }
+
+/// One legal configuration around `routes`, for tests of a single mistake.
+fn with_route(route: &str) -> String {
+    format!("listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes:\n  a: {route}\n")
+}
+
 #[test]
-fn sample() {
-    let text = r#"
-listeners:
-  http: { address: "0.0.0.0:8080", protcols: [h2] }
-  b: { address: 8080 }
-  https: { address: "0.0.0.0:8080", tls: { certificates: [ { certFile: a.crt, keyFile: a.key } ] } }
-defaults: { route: { timeout: 5, upstreams: 2, retries: 1 } }
-routes:
-  echo: { endpoints: ["127.0.0.1:9999"], match: { path: /x } }
-  two: { cluster: ehco, timeout: 30, requestHeaders: { set: { authorization: "Bearer secret\u0007", host: x } } }
-  three:
-    match: [ { path: { prefx: /a } }, { path: { prefix: a } } ]
-    lodBalancer: x
-    streaming: { idleTimeout: 0s, maxDuration: off }
-clusters:
-  c: { endpoints: ["http://x:1", "b:80", "b:80", {weight: 2}], loadBalancer: LEAST_CON, circuitBreaker: {} }
-  c: 1
-"#;
-    println!("{}", problems(text).human(false));
+fn files_with_several_mistakes() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_cases");
+    let mut cases: Vec<_> = fs::read_dir(&directory)
+        .expect("the cases")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    cases.sort();
+    assert_eq!(cases.len(), 12, "twelve files are kept");
+    for case in cases {
+        let name = case
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let report = load(
+            Path::new(case.file_name().expect("a name")),
+            &env().with_root(&directory),
+        )
+        .expect_err("it has mistakes");
+        assert!(
+            report.errors() >= 4,
+            "{name} has {} errors",
+            report.errors()
+        );
+        let text = report.human(false);
+        assert!(
+            !text.contains("do-not-print-me"),
+            "a secret was printed:\n{text}"
+        );
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn an_unknown_field_has_its_place_and_a_suggestion() {
+    let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
+    assert_eq!(
+        report.human(false),
+        "error[unknown-field]: `routes.a` has no field `timout`\n --> gateway.yaml:3:29\n  |\n3 |   a: { endpoints: ['b:80'], timout: 30s }\n  \
+         |                             ^^^^^^ did you mean `timeout`?\n\n1 error\n"
+    );
+}
+
+#[test]
+fn formats_for_machines() {
+    let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
+    let json: serde_json::Value = serde_json::from_str(&report.json()).expect("it is JSON");
+    assert_eq!(json["errors"], 1);
+    let first = &json["diagnostics"][0];
+    assert_eq!(
+        (&first["code"], &first["line"], &first["path"]),
+        (
+            &"unknown-field".into(),
+            &3.into(),
+            &"routes.a.timout".into()
+        )
+    );
+    let github = report.github();
+    assert!(
+        github.starts_with("::error file=gateway.yaml,line=3,col="),
+        "{github}"
+    );
+    assert!(
+        report.human(true).contains("\x1b[1;31m"),
+        "colour when asked for"
+    );
+    assert!(!report.human(false).contains('\x1b'), "none otherwise");
+}
+
+#[test]
+fn a_wrong_unit() {
+    let report = problems(&with_route("{ endpoints: ['b:80'], timeout: 30 }"));
+    assert_eq!(codes(&report), ["invalid-value"]);
+    assert!(
+        report.human(false).contains("write `30s` for seconds"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_missing_file() {
+    let report = load(Path::new("nowhere.yaml"), &env()).expect_err("it is not there");
+    assert_eq!(codes(&report), ["missing-file"]);
+    assert!(
+        report.human(false).contains("there is no such file"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_missing_include_is_reported_where_it_is_named() {
+    let report = problems(
+        "include: [nowhere.yaml, 'none/*.yaml']\nlisteners: { http: { address: '127.0.0.1:8080' } }\n",
+    );
+    assert!(codes(&report).contains(&"missing-file"), "{report}");
+    assert!(
+        report.human(false).contains("gateway.yaml:1:11"),
+        "{report}"
+    );
+}
+
+#[test]
+fn empty_files() {
+    for text in [
+        "",
+        "\n\n",
+        "# only a comment\n",
+        "---\n",
+        "null\n",
+        "~",
+        "--- \n...\n",
+    ] {
+        assert_eq!(codes(&problems(text)), ["empty"], "{text:?}");
+    }
+    for text in ["[]", "x", "42", "'text'"] {
+        assert_eq!(codes(&problems(text)), ["wrong-type"], "{text:?}");
+    }
+}
+
+#[test]
+fn a_name_in_two_files() {
+    let root = tempfile::tempdir().expect("a directory");
+    let env = env().with_root(root.path());
+    fs::write(root.path().join("a.yaml"), "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\nroutes: { x: { endpoints: ['b:80'] } }\n").expect("written");
+    fs::write(root.path().join("b.yaml"), "listeners:\n  http: { address: '127.0.0.1:8081' }\nroutes:\n  x: { endpoints: ['c:80'] }\n").expect("written");
+    let report = load(Path::new("a.yaml"), &env).expect_err("two of a name");
+    assert_eq!(codes(&report), ["duplicate-name", "duplicate-name"]);
+    let text = report.human(false);
+    assert!(
+        text.contains("b.yaml:2:3") && text.contains("a.yaml:2:14"),
+        "both places are named:\n{text}"
+    );
+}
+
+#[test]
+fn includes_that_include_each_other_end() {
+    let root = tempfile::tempdir().expect("a directory");
+    let env = env().with_root(root.path());
+    fs::write(
+        root.path().join("a.yaml"),
+        "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\n",
+    )
+    .expect("written");
+    fs::write(
+        root.path().join("b.yaml"),
+        "include: ['*.yaml']\nroutes: { x: { endpoints: ['c:80'] } }\n",
+    )
+    .expect("written");
+    let loaded = load(Path::new("a.yaml"), &env).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(loaded.files.len(), 2);
+}
+
+/// Inputs meant to hurt: each is one clear error, soon.
+#[test]
+fn hostile_texts_are_refused_quickly() {
+    let bomb = {
+        let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
+        for pair in ["ab", "bc", "cd", "de", "ef", "fg", "gh", "hi"] {
+            let (from, to) = pair.split_at(1);
+            text.push_str(&format!(
+                "{to}: &{to} [{}]\n",
+                vec![format!("*{from}"); 10].join(", ")
+            ));
+        }
+        text
+    };
+    let block = |levels: usize| {
+        (0..levels)
+            .map(|level| format!("{}a:\n", " ".repeat(level)))
+            .collect::<String>()
+    };
+    for (name, text, expected) in [
+        ("a bomb", bomb, "too-large"),
+        ("flow lists", "[".repeat(20_000), "too-deep"),
+        ("flow mappings", "{a: ".repeat(20_000), "too-deep"),
+        (
+            "closed flow lists",
+            format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)),
+            "too-deep",
+        ),
+        ("compact block lists", "- ".repeat(20_000), "too-deep"),
+        ("block mappings", block(2_000), "too-deep"),
+        ("an alias of itself", "a: &a { b: *a }".to_owned(), "yaml"),
+        ("NUL bytes", "listeners:\0\0".to_owned(), "yaml"),
+        ("an escape", "a: \u{1b}[2J".to_owned(), "yaml"),
+        ("two documents", "a: 1\n---\nb: 2\n".to_owned(), "yaml"),
+        ("tabs", "listeners:\n\thttp: {}\n".to_owned(), "yaml"),
+        ("a tag", "listeners: !include x.yaml\n".to_owned(), "yaml"),
+        ("an unknown alias", "a: *nothing\n".to_owned(), "yaml"),
+        ("a huge file", "#".repeat(5 << 20), "too-large"),
+        (
+            "many values",
+            format!("a: [{}]", "1,".repeat(1_200_000)),
+            "too-large",
+        ),
+        ("a long key", format!("{}: 1", "k".repeat(100_000)), "yaml"),
+    ] {
+        let start = SystemTime::now();
+        let report = problems(&text);
+        assert!(
+            codes(&report).contains(&expected),
+            "{name}: {:?}",
+            codes(&report)
+        );
+        let shown = report.human(false);
+        assert!(
+            shown.len() < 4096,
+            "{name}: {} bytes are said about it",
+            shown.len()
+        );
+        // A bound with a wide margin: what is meant is "not minutes".
+        let took = start.elapsed().unwrap_or_default();
+        assert!(took < Duration::from_secs(20), "{name} took {took:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_text() {
+    let root = tempfile::tempdir().expect("a directory");
+    fs::write(root.path().join("a.yaml"), b"listeners:\n  \xff\xfe: 1\n").expect("written");
+    let report =
+        load(Path::new("a.yaml"), &env().with_root(root.path())).expect_err("it is not UTF-8");
+    assert_eq!(codes(&report), ["not-utf8"]);
+    assert!(report.human(false).contains("line 2"), "{report}");
+    let huge = vec![b'#'; 5 << 20];
+    fs::write(root.path().join("b.yaml"), huge).expect("written");
+    let report =
+        load(Path::new("b.yaml"), &env().with_root(root.path())).expect_err("it is too large");
+    assert_eq!(codes(&report), ["too-large"]);
+}
+
+#[test]
+fn a_file_mounted_alone_is_a_warning() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("gateway.yaml");
+    fs::write(&path, with_route("{ endpoints: ['b:80'] }")).expect("written");
+    let mounts = format!("36 35 98:0 /x {} rw - ext4 /dev/sda rw\n", path.display());
+    let loaded =
+        load(&path, &env().with_mounts(&mounts)).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(codes(&loaded.warnings), ["mounted-alone"]);
+    let loaded = load(
+        &path,
+        &env().with_mounts("36 35 98:0 /x /etc rw - ext4 /dev/sda rw\n"),
+    )
+    .unwrap_or_else(|report| panic!("{report}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+}
+
+#[test]
+fn many_problems_are_bounded() {
+    let routes: String = (0..500)
+        .map(|index| format!("  r{index}: {{ cluster: nothing{index} }}\n"))
+        .collect();
+    let report = problems(&format!(
+        "listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\nroutes:\n{routes}"
+    ));
+    assert!(
+        report.diagnostics().len() <= 200 && report.dropped() > 0,
+        "{}",
+        report.summary()
+    );
+}
+
+#[test]
+fn a_mistake_in_defaults_is_said_once() {
+    let text = "listeners: { http: { address: '127.0.0.1:80' } }\ndefaults: { route: { timeout: 0s, requestHeaders: { set: { host: x } } } }\n\
+                routes:\n  a: { endpoints: ['b:80'] }\n  b: { match: { path: { exact: /b } }, endpoints: ['c:80'] }\n";
+    assert_eq!(codes(&problems(text)), ["invalid-value", "reserved-header"]);
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_of_other_systems() {
+    let text = with_route("{ endpoints: ['b:80'], timout: 30s }").replace('\n', "\r\n");
+    let report = problems(&format!("\u{feff}{text}"));
+    assert_eq!(codes(&report), ["unknown-field"]);
+    assert!(
+        report.human(false).contains("gateway.yaml:3:29"),
+        "{report}"
+    );
+    assert!(
+        !report.human(false).contains('\r'),
+        "no carriage return is printed"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        let _report = problems(&text).human(true);
+    }
+
+    #[test]
+    fn no_yaml_panics(text in "([a-z]{1,3}|listeners|routes|http|match|[ \n:,{}\\[\\]&*!|>'\"#%@$?-]|\\$\\{|: |\n  |- ){0,60}") {
+        let _report = problems(&text).human(false);
+    }
+
+    #[test]
+    fn no_value_panics(key in "[a-zA-Z]{1,12}|match|timeout|hosts|endpoints|rewrite|respond|redirect|requestHeaders", value in "\\PC{0,40}") {
+        let value = serde_json::Value::from(value).to_string();
+        let _report = problems(&with_route(&format!("{{ {key}: {value}, cluster: x }}"))).json();
+    }
+}
+
+#[test]
+fn ten_thousand_routes_load() {
+    let mut text = String::from(
+        "listeners: { http: { address: '127.0.0.1:8080' } }\nclusters: { c: { endpoints: ['b:80'] } }\nroutes:\n",
+    );
+    for index in 0..10_000 {
+        text.push_str(&format!("  r{index}: {{ hosts: [h{index}.example.com], match: {{ path: {{ prefix: /p{index} }}, headers: {{ x: y }} }}, cluster: c }}\n"));
+    }
+    let start = SystemTime::now();
+    let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(loaded.config.routes.len(), 10_000);
+    let took = start.elapsed().unwrap_or_default();
+    assert!(took < Duration::from_secs(20), "it took {took:?}");
 }

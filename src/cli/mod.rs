@@ -1,1 +1,180 @@
-//! The cli room.
+//! The command line: one file per verb. A verb parses its arguments, calls the rooms that do the work and says in one line
+//! what to do when it fails. Nothing here decides what happens to traffic.
+
+mod certificates;
+mod certs;
+mod completions;
+mod config;
+mod configuration;
+mod demo;
+mod explain;
+mod failure;
+mod healthcheck;
+mod man;
+mod run;
+mod summary;
+mod terminal;
+mod validate;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use failure::Failure;
+
+/// A Layer-7 gateway and load balancer for A2A agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "attache",
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = AFTER_HELP
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the gateway.
+    Run(run::Arguments),
+    /// See a gateway work: certificates, agents and traffic included.
+    Demo(demo::Arguments),
+    /// Check a configuration and show every problem.
+    Validate(validate::Arguments),
+    /// Show the configuration or its schema.
+    Config(config::Arguments),
+    /// Say which route a request takes, why, and what happens to it.
+    Explain(explain::Arguments),
+    /// Ask a running gateway whether it is ready.
+    Healthcheck(healthcheck::Arguments),
+    /// Make certificates.
+    Certs(certs::Arguments),
+    /// Print the version.
+    Version(version::Arguments),
+    /// Print a completion script for a shell.
+    Completions(completions::Arguments),
+    /// Print or write the manual pages.
+    Man(man::Arguments),
+}
+
+/// How a verb ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// All well: exit code 0.
+    Done,
+    /// What was checked is not in order, and the verb has said so: exit code 1.
+    Failed,
+    /// The gateway stopped and had to cut work off: exit code 3.
+    WorkCut,
+}
+
+/// Runs one command line and returns the exit code: 0 done, 1 failed or invalid, 2 wrong usage, 3 stopped with work cut
+/// off.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // A closed pipe is no reason to fail differently: the code says what happened either way.
+            usage.print().ok();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.verb.perform() {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(1),
+        Ok(Ending::WorkCut) => ExitCode::from(3),
+        Err(failure) => {
+            terminal::note(&failure);
+            ExitCode::from(1)
+        }
+    }
+}
+
+impl Verb {
+    fn perform(self) -> Result<Ending, Failure> {
+        match self {
+            Self::Run(arguments) => run::perform(&arguments),
+            Self::Demo(arguments) => demo::perform(&arguments),
+            Self::Validate(arguments) => validate::perform(&arguments),
+            Self::Config(arguments) => config::perform(&arguments),
+            Self::Explain(arguments) => explain::perform(&arguments),
+            Self::Healthcheck(arguments) => healthcheck::perform(&arguments),
+            Self::Certs(arguments) => certs::perform(arguments),
+            Self::Version(arguments) => version::perform(&arguments),
+            Self::Completions(arguments) => completions::perform(&arguments, Cli::command()),
+            Self::Man(arguments) => man::perform(&arguments, Cli::command()),
+        }
+    }
+}
+
+/// The runtime of verbs that wait for something: one thread, because the gateway brings its own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| {
+        Failure::new(
+            format_args!("the runtime does not start: {error}"),
+            "raise the limits of files and threads",
+        )
+    })
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  attache demo                          see it work, nothing needed
+  attache validate -c gateway.yaml      check a configuration
+  attache run -c gateway.yaml           run it
+
+Exit codes: 0 done, 1 failed or invalid, 2 wrong usage, 3 stopped with work cut off";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_verb(
+        command: &clap::Command,
+        path: &str,
+        check: &mut impl FnMut(&str, &clap::Command),
+    ) {
+        for verb in command.get_subcommands() {
+            let path = format!("{path} {}", verb.get_name());
+            check(&path, verb);
+            every_verb(verb, &path, check);
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example_and_one_line_about_it() {
+        every_verb(&Cli::command(), "attache", &mut |path, verb| {
+            let examples = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                examples.contains("Example"),
+                "`{path} --help` has no example"
+            );
+            assert!(
+                examples.contains(path),
+                "the example of `{path}` does not show it"
+            );
+            assert!(
+                verb.get_about().is_some(),
+                "`{path}` says nothing about itself"
+            );
+        });
+    }
+}

@@ -42,34 +42,67 @@ pub(super) struct Problem {
 }
 
 /// Loads a chain and its key and checks that they belong together.
-pub(super) fn pair(cert_file: &Path, key_file: &Path, env: &Environment) -> Result<Facts, Vec<Problem>> {
-    let chain = authorities(cert_file, env).map_err(|problem| Problem { part: Part::Certificate, ..problem });
+pub(super) fn pair(
+    cert_file: &Path,
+    key_file: &Path,
+    env: &Environment,
+) -> Result<Facts, Vec<Problem>> {
+    let chain = authorities(cert_file, env).map_err(|problem| Problem {
+        part: Part::Certificate,
+        ..problem
+    });
     let key = key(key_file, env);
     let (chain, key) = match (chain, key) {
         (Ok(chain), Ok(key)) => (chain, key),
         (chain, key) => return Err([chain.err(), key.err()].into_iter().flatten().collect()),
     };
     let facts = chain.first().and_then(facts).ok_or_else(|| {
-        vec![bad(Part::Certificate, format!("the first certificate of `{}` is not X.509", cert_file.display()))]
+        vec![bad(
+            Part::Certificate,
+            format!(
+                "the first certificate of `{}` is not X.509",
+                cert_file.display()
+            ),
+        )]
     })?;
     match CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
         Ok(_) => Ok(facts),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            let message = format!("`{}` is not the key of `{}`", key_file.display(), cert_file.display());
-            Err(vec![Problem { part: Part::Key, code: "key-mismatch", message }])
+            let message = format!(
+                "`{}` is not the key of `{}`",
+                key_file.display(),
+                cert_file.display()
+            );
+            Err(vec![Problem {
+                part: Part::Key,
+                code: "key-mismatch",
+                message,
+            }])
         }
-        Err(error) => Err(vec![bad(Part::Key, format!("`{}` cannot be used: {error}", key_file.display()))]),
+        Err(error) => Err(vec![bad(
+            Part::Key,
+            format!("`{}` cannot be used: {error}", key_file.display()),
+        )]),
     }
 }
 
 /// Loads the certificates of a PEM file, at least one.
-pub(super) fn authorities(path: &Path, env: &Environment) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub(super) fn authorities(
+    path: &Path,
+    env: &Environment,
+) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let bytes = read(path, env, Part::Certificate)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(bad(Part::Certificate, format!("`{}` holds no certificate in PEM form", path.display()))),
-        Err(error) => Err(bad(Part::Certificate, format!("`{}` is not PEM: {error}", path.display()))),
+        Ok(_) => Err(bad(
+            Part::Certificate,
+            format!("`{}` holds no certificate in PEM form", path.display()),
+        )),
+        Err(error) => Err(bad(
+            Part::Certificate,
+            format!("`{}` is not PEM: {error}", path.display()),
+        )),
     }
 }
 
@@ -78,34 +111,65 @@ pub(super) fn bundle(path: &Path, env: &Environment) -> Result<(), Problem> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in authorities(path, env)? {
         let added = roots.add(certificate);
-        added.map_err(|error| bad(Part::Certificate, format!("`{}` holds an authority that cannot be used: {error}", path.display())))?;
+        added.map_err(|error| {
+            bad(
+                Part::Certificate,
+                format!(
+                    "`{}` holds an authority that cannot be used: {error}",
+                    path.display()
+                ),
+            )
+        })?;
     }
     Ok(())
 }
 
 fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
     let bytes = read(path, env, Part::Key)?;
-    PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_error| bad(Part::Key, format!("`{}` holds no private key in PEM form", path.display())))
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_error| {
+        bad(
+            Part::Key,
+            format!("`{}` holds no private key in PEM form", path.display()),
+        )
+    })
 }
 
 fn read(path: &Path, env: &Environment, part: Part) -> Result<Vec<u8>, Problem> {
     env.read(path, MAX_FILE).map_err(|error| {
         let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
-        Problem { part, code: "missing-file", message }
+        Problem {
+            part,
+            code: "missing-file",
+            message,
+        }
     })
 }
 
 fn bad(part: Part, message: String) -> Problem {
-    Problem { part, code: "bad-certificate", message }
+    Problem {
+        part,
+        code: "bad-certificate",
+        message,
+    }
 }
 
 fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let time = |seconds: i64| u64::try_from(seconds).ok().map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let time = |seconds: i64| {
+        u64::try_from(seconds)
+            .ok()
+            .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    };
     let validity = parsed.validity();
     let extension = parsed.subject_alternative_name().ok().flatten();
-    let names = extension.map(|extension| extension.value.general_names.iter().filter_map(name).collect());
+    let names = extension.map(|extension| {
+        extension
+            .value
+            .general_names
+            .iter()
+            .filter_map(name)
+            .collect()
+    });
     Some(Facts {
         names: names.unwrap_or_default(),
         not_before: time(validity.not_before.timestamp()),
@@ -127,7 +191,10 @@ fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
                 return Some(HostPattern::Exact(std::net::Ipv4Addr::from(v4).to_string()));
             }
             let v6 = <[u8; 16]>::try_from(*bytes).ok()?;
-            Some(HostPattern::Exact(format!("[{}]", std::net::Ipv6Addr::from(v6))))
+            Some(HostPattern::Exact(format!(
+                "[{}]",
+                std::net::Ipv6Addr::from(v6)
+            )))
         }
         _ => None,
     }
@@ -136,7 +203,9 @@ fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
 /// Whether a certificate for `name` is good for `host`: its wildcard stands for exactly one label (RFC 9525).
 pub(super) fn covers(name: &HostPattern, host: &HostPattern) -> bool {
     match (name, host) {
-        (HostPattern::Wildcard(parent), HostPattern::Exact(host)) => host.split_once('.').is_some_and(|(_, rest)| rest == parent),
+        (HostPattern::Wildcard(parent), HostPattern::Exact(host)) => {
+            host.split_once('.').is_some_and(|(_, rest)| rest == parent)
+        }
         _ => name == host,
     }
 }
@@ -149,7 +218,11 @@ mod tests {
     fn a_wildcard_covers_one_label() {
         let wildcard = HostPattern::Wildcard("a.b".into());
         for (host, expected) in [("x.a.b", true), ("a.b", false), ("x.y.a.b", false)] {
-            assert_eq!(covers(&wildcard, &HostPattern::Exact(host.into())), expected, "{host}");
+            assert_eq!(
+                covers(&wildcard, &HostPattern::Exact(host.into())),
+                expected,
+                "{host}"
+            );
         }
     }
 }

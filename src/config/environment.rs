@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Where variables, files and the time come from.
 #[derive(Clone)]
 pub struct Environment {
-    variables: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variables: Arc<Variables>,
     root: PathBuf,
     now: SystemTime,
     mounts: Option<String>,
@@ -31,14 +33,25 @@ impl Environment {
     /// No variables; files relative to the working directory; the given time.
     #[must_use]
     pub fn empty(now: SystemTime) -> Self {
-        Self { variables: Arc::new(|_| None), root: PathBuf::new(), now, mounts: None }
+        Self {
+            variables: Arc::new(|_| None),
+            root: PathBuf::new(),
+            now,
+            mounts: None,
+        }
     }
 
     /// Adds a variable, over one of the same name.
     #[must_use]
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         let (name, value, others) = (name.to_owned(), value.to_owned(), self.variables);
-        self.variables = Arc::new(move |asked| if asked == name { Some(value.clone()) } else { others(asked) });
+        self.variables = Arc::new(move |asked| {
+            if asked == name {
+                Some(value.clone())
+            } else {
+                others(asked)
+            }
+        });
         self
     }
 
@@ -76,7 +89,10 @@ impl Environment {
         let path = self.resolve(path);
         let metadata = std::fs::metadata(&path)?;
         if metadata.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "it is a directory",
+            ));
         }
         if !metadata.is_file() {
             // A pipe or a device could block for ever or never end.
@@ -84,25 +100,40 @@ impl Environment {
         }
         let mut bytes = Vec::new();
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        std::fs::File::open(&path)?.take(most).read_to_end(&mut bytes)?;
+        std::fs::File::open(&path)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
         if bytes.len() > limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} KiB", limit / 1024)));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it is larger than {} KiB", limit / 1024),
+            ));
         }
         Ok(bytes)
     }
 
     /// Whether this very file is a mount point, so that a rename in its directory outside never arrives.
     pub(super) fn is_mounted_alone(&self, path: &Path) -> bool {
-        let Some(mounts) = &self.mounts else { return false };
-        let Ok(path) = std::path::absolute(self.resolve(path)) else { return false };
-        mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(&point.replace("\\040", " ")) == path)
+        let Some(mounts) = &self.mounts else {
+            return false;
+        };
+        let Ok(path) = std::path::absolute(self.resolve(path)) else {
+            return false;
+        };
+        mounts
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .any(|point| Path::new(&point.replace("\\040", " ")) == path)
     }
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Variables may hold secrets.
-        f.debug_struct("Environment").field("root", &self.root).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Environment")
+            .field("root", &self.root)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

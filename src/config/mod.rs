@@ -15,7 +15,9 @@ mod render;
 mod report;
 mod resolve;
 mod secrets;
+mod show;
 mod source;
+mod spread;
 mod substitute;
 mod suggest;
 mod yaml;
@@ -37,6 +39,8 @@ pub struct Loaded {
     pub warnings: Report,
     /// Every configuration file that was read, includes with them, in order. Certificates are named in the configuration.
     pub files: Vec<PathBuf>,
+    /// Directories in which a new file would matter: those of the files, and those that patterns looked in.
+    pub directories: Vec<PathBuf>,
 }
 
 /// Loads a file, or each `*.yaml` and `*.yml` of a directory in name order. A file may have 4 MiB.
@@ -55,10 +59,33 @@ pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report
     build(Reader::new(env).take(text, name), env).map(|built| built.loaded)
 }
 
+/// The effective configuration as YAML, without secrets. With `defaults`, every default is filled in and marked.
+///
+/// # Errors
+/// As [`load`].
+pub fn show(path: &Path, env: &Environment, defaults: bool) -> Result<String, Report> {
+    build(Reader::new(env).read(path), env).map(|built| show::show(&built.root, defaults))
+}
+
+/// As [`show`], for a text in memory.
+///
+/// # Errors
+/// As [`load`].
+pub fn show_text(
+    text: &str,
+    name: &str,
+    env: &Environment,
+    defaults: bool,
+) -> Result<String, Report> {
+    build(Reader::new(env).take(text, name), env).map(|built| show::show(&built.root, defaults))
+}
+
 /// JSON Schema of a configuration file.
 #[must_use]
 pub fn schema() -> String {
-    let schema = schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<raw::Root>();
+    let schema = schemars::generate::SchemaSettings::draft07()
+        .into_generator()
+        .into_root_schema_for::<raw::Root>();
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
@@ -66,22 +93,36 @@ pub fn schema() -> String {
 
 struct Built {
     loaded: Loaded,
+    root: Node,
 }
 
 fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Result<Built, Report> {
-    let Some(Tree { mut root, files }) = tree else {
+    let Some(Tree {
+        mut root,
+        files,
+        directories,
+    }) = tree
+    else {
         report.sort();
         return Err(report);
     };
     let hash = format!("{:016x}", hash(&root));
     let config = decode::decode(&mut root, &mut report).and_then(|_| {
-        decode::spread(&mut root, &mut report);
+        spread::spread(&mut root, &mut report);
         let raw = decode::decode(&mut root, &mut report)?;
         Some(resolve::resolve(raw, &root, env, &mut report, hash))
     });
     report.sort();
     match config {
-        Some(config) if report.errors() == 0 => Ok(Built { loaded: Loaded { config, warnings: report, files } }),
+        Some(config) if report.errors() == 0 => Ok(Built {
+            loaded: Loaded {
+                config,
+                warnings: report,
+                files,
+                directories,
+            },
+            root,
+        }),
         _ => Err(report),
     }
 }

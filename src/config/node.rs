@@ -80,6 +80,8 @@ pub(super) struct Place {
     pub(super) path: String,
     /// Something on the way or directly below was already reported.
     pub(super) blank: Blank,
+    /// Something anywhere below was already reported.
+    pub(super) blank_below: bool,
     /// A secret on this very place.
     pub(super) secret: Option<String>,
 }
@@ -103,7 +105,10 @@ impl Scalar {
 
 impl Node {
     pub(super) fn map(span: Span) -> Self {
-        Self { span, value: Value::Map(Vec::new()) }
+        Self {
+            span,
+            value: Value::Map(Vec::new()),
+        }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -114,12 +119,18 @@ impl Node {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+        self.entries()
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.value {
-            Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
+            Value::Map(entries) => entries
+                .iter_mut()
+                .find(|entry| entry.key == key)
+                .map(|entry| &mut entry.value),
             _ => None,
         }
     }
@@ -136,7 +147,10 @@ impl Node {
     pub(super) fn size(&self) -> usize {
         1 + match &self.value {
             Value::List(items) => items.iter().map(Self::size).sum(),
-            Value::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum::<usize>(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| entry.value.size())
+                .sum::<usize>(),
             Value::Scalar(_) | Value::Blank => 0,
         }
     }
@@ -146,7 +160,11 @@ impl Node {
         let mut node = self;
         let mut key_span = self.span;
         let mut text = String::new();
-        let mut blank = if self.is_blank() { Blank::Itself } else { Blank::No };
+        let mut blank = if self.is_blank() {
+            Blank::Itself
+        } else {
+            Blank::No
+        };
         for step in path {
             let Some((child, span, label)) = node.child(step) else {
                 // The value is absent, or comes from a short form: the nearest thing written stands for it.
@@ -164,12 +182,23 @@ impl Node {
         }
         let (span, secret) = match &node.value {
             Value::Scalar(scalar) => {
-                let written = if node.span.len == 0 { key_span } else { node.span };
+                let written = if node.span.len == 0 {
+                    key_span
+                } else {
+                    node.span
+                };
                 (written, scalar.secret.then(|| scalar.text.clone()))
             }
             _ => (key_span, None),
         };
-        Place { span, key_span, path: text, blank, secret }
+        Place {
+            span,
+            key_span,
+            path: text,
+            blank,
+            blank_below: node.has_blank(),
+            secret,
+        }
     }
 
     /// Marks what `path` leads to as reported. Returns false when nothing was there to mark.
@@ -180,10 +209,13 @@ impl Node {
             return !was;
         };
         let child = match (&mut self.value, first) {
-            (Value::Map(entries), Step::Key(key)) => {
-                entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.value)
+            (Value::Map(entries), Step::Key(key)) => entries
+                .iter_mut()
+                .find(|entry| entry.key == *key)
+                .map(|entry| &mut entry.value),
+            (Value::List(items), Step::Index(index)) => {
+                items.iter_mut().filter(|item| !item.is_blank()).nth(*index)
             }
-            (Value::List(items), Step::Index(index)) => items.iter_mut().filter(|item| !item.is_blank()).nth(*index),
             _ => None,
         };
         child.is_some_and(|child| child.blank(rest))
@@ -214,7 +246,11 @@ impl Node {
                 Some((&entry.value, Some(entry.key_span), label_of(step)))
             }
             (Value::List(items), Step::Index(index)) => {
-                let (at, item) = items.iter().enumerate().filter(|(_, item)| !item.is_blank()).nth(*index)?;
+                let (at, item) = items
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, item)| !item.is_blank())
+                    .nth(*index)?;
                 Some((item, None, label_of(&Step::Index(at))))
             }
             _ => None,

@@ -26,7 +26,11 @@ impl Report {
     #[must_use]
     pub fn summary(&self) -> String {
         let errors = plural(self.errors(), "error");
-        let more = if self.dropped() > 0 { format!(" and {} more not shown", self.dropped()) } else { String::new() };
+        let more = if self.dropped() > 0 {
+            format!(" and {} more not shown", self.dropped())
+        } else {
+            String::new()
+        };
         match self.warnings() {
             0 => format!("{errors}{more}"),
             warnings => format!("{errors}, {}{more}", plural(warnings, "warning")),
@@ -64,7 +68,10 @@ impl Report {
         for diagnostic in self.diagnostics() {
             let place = self.place(diagnostic).map(|(file, line, column, length)| {
                 let file = github_property(&file.display().to_string());
-                format!("file={file},line={line},col={column},endColumn={},", column + length.max(1))
+                format!(
+                    "file={file},line={line},col={column},endColumn={},",
+                    column + length.max(1)
+                )
             });
             let hint = diagnostic.hint.as_deref().map(|hint| format!(": {hint}"));
             let _infallible = writeln!(
@@ -73,15 +80,20 @@ impl Report {
                 diagnostic.severity,
                 place.unwrap_or_default(),
                 diagnostic.code,
-                github_message(&format!("{}{}", diagnostic.message, hint.unwrap_or_default()))
+                github_message(&format!(
+                    "{}{}",
+                    diagnostic.message,
+                    hint.unwrap_or_default()
+                ))
             );
         }
         out
     }
 
     fn write_human(&self, out: &mut String, diagnostic: &Diagnostic, paint: &Paint) {
-        let severity = paint.severity(diagnostic.severity, &format!("{}[{}]", diagnostic.severity, diagnostic.code));
-        let _infallible = writeln!(out, "{severity}: {}", paint.bold(&diagnostic.message));
+        let severity = format!("{}[{}]", diagnostic.severity, diagnostic.code);
+        let severity = paint.paint(severity_color(diagnostic.severity), &severity);
+        let _infallible = writeln!(out, "{severity}: {}", paint.paint("1", &diagnostic.message));
         let Some(span) = diagnostic.span else {
             if let Some(hint) = &diagnostic.hint {
                 let _infallible = writeln!(out, "  = {hint}");
@@ -93,22 +105,54 @@ impl Report {
         let last = related.map_or(span.line, |(other, _)| span.line.max(other.line));
         let width = last.to_string().len();
         let label = diagnostic.hint.as_deref().unwrap_or("");
-        self.write_snippet(out, span, "-->", label, width, &|text| paint.severity(diagnostic.severity, text));
+        let snippet = Snippet {
+            span,
+            arrow: "-->",
+            label,
+            color: severity_color(diagnostic.severity),
+        };
+        self.write_snippet(out, &snippet, width, paint);
         if let Some((span, label)) = related {
-            self.write_snippet(out, *span, ":::", label, width, &|text| paint.blue(text));
+            let snippet = Snippet {
+                span: *span,
+                arrow: ":::",
+                label,
+                color: "1;34",
+            };
+            self.write_snippet(out, &snippet, width, paint);
         }
         out.push('\n');
     }
 
-    fn write_snippet(&self, out: &mut String, span: Span, arrow: &str, label: &str, width: usize, mark: &dyn Fn(&str) -> String) {
-        let Some(source) = self.sources.get(span.file) else { return };
+    fn write_snippet(&self, out: &mut String, snippet: &Snippet<'_>, width: usize, paint: &Paint) {
+        let Snippet {
+            span,
+            arrow,
+            label,
+            color,
+        } = *snippet;
+        let Some(source) = self.sources.get(span.file) else {
+            return;
+        };
         let blank = " ".repeat(width);
-        let _infallible = writeln!(out, "{blank}{arrow} {}:{}:{}", source.path.display(), span.line, span.column);
-        let Some(line) = source.text.lines().nth(span.line.saturating_sub(1)) else { return };
+        let _infallible = writeln!(
+            out,
+            "{blank}{arrow} {}:{}:{}",
+            source.path.display(),
+            span.line,
+            span.column
+        );
+        let Some(line) = source.text.lines().nth(span.line.saturating_sub(1)) else {
+            return;
+        };
         let line = secrets::mask_line(line);
         let (line, column) = window(&line, span.column);
-        let room = line.chars().count().saturating_sub(column.saturating_sub(1)).max(1);
-        let carets = mark(&"^".repeat(span.len.clamp(1, room)));
+        let room = line
+            .chars()
+            .count()
+            .saturating_sub(column.saturating_sub(1))
+            .max(1);
+        let carets = paint.paint(color, &"^".repeat(span.len.clamp(1, room)));
         let indent = " ".repeat(column.saturating_sub(1));
         let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line);
         let row = format!("{blank} | {indent}{carets} {label}");
@@ -116,28 +160,52 @@ impl Report {
     }
 }
 
+/// One source line with a mark under it.
+struct Snippet<'a> {
+    span: Span,
+    arrow: &'static str,
+    label: &'a str,
+    color: &'static str,
+}
+
 /// A long line is cut around the column, so that the caret stays on the screen. Tabs count as one column.
 fn window(line: &str, column: usize) -> (String, usize) {
-    const WIDTH: usize = 120;
+    const WIDTH: usize = 140;
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let length = line.chars().count();
     if length <= WIDTH {
         return (line.chars().map(clean).collect(), column);
     }
     let start = column.saturating_sub(WIDTH / 2).min(length - WIDTH);
-    (line.chars().skip(start).take(WIDTH).map(clean).collect(), column.saturating_sub(start))
+    (
+        line.chars().skip(start).take(WIDTH).map(clean).collect(),
+        column.saturating_sub(start),
+    )
 }
 
 fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+    if count == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{count} {word}s")
+    }
 }
 
 fn github_message(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 fn github_property(text: &str) -> String {
     github_message(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+fn severity_color(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "1;31",
+        Severity::Warning => "1;33",
+    }
 }
 
 struct Paint {
@@ -145,22 +213,11 @@ struct Paint {
 }
 
 impl Paint {
-    fn severity(&self, severity: Severity, text: &str) -> String {
-        match severity {
-            Severity::Error => self.paint("1;31", text),
-            Severity::Warning => self.paint("1;33", text),
-        }
-    }
-
-    fn blue(&self, text: &str) -> String {
-        self.paint("1;34", text)
-    }
-
-    fn bold(&self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }

@@ -84,7 +84,10 @@ impl Report {
 
     /// File, line, column (both from 1) and length of a diagnostic of this report; `None` when it has no place.
     #[must_use]
-    pub fn place(&self, diagnostic: &Diagnostic) -> Option<(&std::path::Path, usize, usize, usize)> {
+    pub fn place(
+        &self,
+        diagnostic: &Diagnostic,
+    ) -> Option<(&std::path::Path, usize, usize, usize)> {
         let span = diagnostic.span?;
         let source = self.sources.get(span.file)?;
         Some((&source.path, span.line, span.column, span.len))
@@ -93,7 +96,10 @@ impl Report {
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
         // What `defaults` spreads over many routes is one mistake at one place.
         let known = |other: &Diagnostic| {
-            other.code == diagnostic.code && other.span == diagnostic.span && other.span.is_some() && other.hint == diagnostic.hint
+            other.code == diagnostic.code
+                && other.span == diagnostic.span
+                && other.span.is_some()
+                && other.hint == diagnostic.hint
         };
         if self.diagnostics.iter().any(known) {
             return;
@@ -106,13 +112,15 @@ impl Report {
     }
 
     pub(super) fn sort(&mut self) {
-        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.severity, diagnostic.span));
-        // Errors first within a run of lines reads badly: order by place, severity only breaks ties.
-        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+        self.diagnostics
+            .sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
     }
 }
 
@@ -130,7 +138,10 @@ impl Diagnostic {
     }
 
     pub(super) fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
     }
 
     pub(super) fn at(mut self, span: Span) -> Self {

@@ -3,15 +3,26 @@
 /// Shown instead of a secret.
 pub(super) const REDACTED: &str = "(redacted)";
 
-/// Whether a field, header or variable of this name holds a secret. Names of files are not secrets.
+/// Whether a field, header or variable of this name holds a secret. Names of files and of other things are not secrets.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    if name.ends_with("file") {
+    if name.ends_with("file") || name.ends_with("name") {
         return false;
     }
-    ["authorization", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key", "cookie", "credential"]
-        .iter()
-        .any(|word| name.contains(word))
+    [
+        "authorization",
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "api-key",
+        "apikey",
+        "api_key",
+        "cookie",
+        "credential",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
         || name == "key"
         || name.ends_with("-key")
         || name.ends_with("_key")
@@ -19,10 +30,17 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 
 /// Takes `user:password@` out of URLs in `text`.
 pub(super) fn mask_urls(text: &str) -> String {
-    let Some((before, after)) = text.split_once("://") else { return text.to_owned() };
-    let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
+    let Some((before, after)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = after
+        .find(['/', '?', '#', ' ', '"', '\''])
+        .unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
-    let authority = authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("{REDACTED}@{host}"));
+    let authority = authority.rsplit_once('@').map_or_else(
+        || authority.to_owned(),
+        |(_, host)| format!("{REDACTED}@{host}"),
+    );
     format!("{before}://{authority}{}", mask_urls(rest))
 }
 
@@ -30,7 +48,12 @@ pub(super) fn mask_urls(text: &str) -> String {
 pub(super) fn mask_line(line: &str) -> String {
     let mut out: Vec<char> = mask_userinfo(line).chars().collect();
     let mut start = 0;
-    while let Some(colon) = out.iter().skip(start).position(|c| *c == ':').map(|at| at + start) {
+    while let Some(colon) = out
+        .iter()
+        .skip(start)
+        .position(|c| *c == ':')
+        .map(|at| at + start)
+    {
         let key: String = out
             .iter()
             .take(colon)
@@ -39,7 +62,10 @@ pub(super) fn mask_line(line: &str) -> String {
             .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             .collect();
         let key: String = key.chars().rev().collect();
-        if is_secret_name(&key) && matches!(out.get(colon + 1), None | Some(' ')) {
+        // `hash: { cookie: name }` names a cookie and holds none.
+        let names_cookie =
+            key == "cookie" && out.iter().take(colon).collect::<String>().contains("hash");
+        if is_secret_name(&key) && !names_cookie && matches!(out.get(colon + 1), None | Some(' ')) {
             blot(&mut out, colon + 1);
         }
         start = colon + 1;
@@ -58,8 +84,7 @@ fn blot(line: &mut [char], from: usize) {
             (Some(open), now) if now == open => return,
             // Substitutions name their source, not the secret; blotting them out too costs nothing.
             (None, ',' | '}') => return,
-            (None, '#') if before == ' ' => return,
-            (None, '{' | '[' | '&' | '*' | '|' | '>') if before == ' ' => return,
+            (None, '#' | '{' | '[' | '&' | '*' | '|' | '>') if before == ' ' => return,
             (_, ' ') => {}
             _ => *c = '*',
         }
@@ -68,12 +93,17 @@ fn blot(line: &mut [char], from: usize) {
 }
 
 fn mask_userinfo(line: &str) -> String {
-    let Some((before, after)) = line.split_once("://") else { return line.to_owned() };
-    let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
+    let Some((before, after)) = line.split_once("://") else {
+        return line.to_owned();
+    };
+    let end = after
+        .find(['/', '?', '#', ' ', '"', '\''])
+        .unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
-    let authority = authority
-        .rsplit_once('@')
-        .map_or_else(|| authority.to_owned(), |(user, host)| format!("{}@{host}", "*".repeat(user.chars().count())));
+    let authority = authority.rsplit_once('@').map_or_else(
+        || authority.to_owned(),
+        |(user, host)| format!("{}@{host}", "*".repeat(user.chars().count())),
+    );
     format!("{before}://{authority}{}", mask_userinfo(rest))
 }
 
@@ -83,10 +113,24 @@ mod tests {
 
     #[test]
     fn secret_names() {
-        for name in ["authorization", "X-Api-Key", "ADMIN_TOKEN", "client_secret", "Cookie", "proxy-authorization"] {
+        for name in [
+            "authorization",
+            "X-Api-Key",
+            "ADMIN_TOKEN",
+            "client_secret",
+            "Cookie",
+            "proxy-authorization",
+        ] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["keyFile", "tokenFile", "x-keyboard", "monkey", "contentType", "keepalive"] {
+        for name in [
+            "keyFile",
+            "tokenFile",
+            "x-keyboard",
+            "monkey",
+            "contentType",
+            "keepalive",
+        ] {
             assert!(!is_secret_name(name), "{name}");
         }
     }
@@ -94,14 +138,27 @@ mod tests {
     #[test]
     fn lines_keep_their_length() {
         for (line, masked) in [
-            ("  authorization: Bearer abc # x", "  authorization: ****** *** # x"),
-            ("{ set: { x-api-key: \"a b\", other: y } }", "{ set: { x-api-key: \"* *\", other: y } }"),
+            (
+                "  authorization: Bearer abc # x",
+                "  authorization: ****** *** # x",
+            ),
+            (
+                "{ set: { x-api-key: \"a b\", other: y } }",
+                "{ set: { x-api-key: \"* *\", other: y } }",
+            ),
             ("  url: https://me:pw@host/x", "  url: https://*****@host/x"),
+            (
+                "loadBalancer: { hash: { cookie: session } }",
+                "loadBalancer: { hash: { cookie: session } }",
+            ),
             ("  keyFile: certs/a.key", "  keyFile: certs/a.key"),
             ("  location: \"a:b\"", "  location: \"a:b\""),
         ] {
             assert_eq!(mask_line(line), masked);
         }
-        assert_eq!(mask_urls("see https://a:b@c/d and http://e@f"), "see https://(redacted)@c/d and http://(redacted)@f");
+        assert_eq!(
+            mask_urls("see https://a:b@c/d and http://e@f"),
+            "see https://(redacted)@c/d and http://(redacted)@f"
+        );
     }
 }

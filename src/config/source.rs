@@ -1,6 +1,6 @@
 //! From paths to one tree: reads files, follows includes, and puts the parts together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, reason};
@@ -18,6 +18,7 @@ const MAX_FILES: usize = 1000;
 pub(super) struct Tree {
     pub(super) root: Node,
     pub(super) files: Vec<PathBuf>,
+    pub(super) directories: Vec<PathBuf>,
 }
 
 /// Reads files into one tree.
@@ -26,21 +27,34 @@ pub(super) struct Reader<'a> {
     pub(super) report: Report,
     seen: HashSet<PathBuf>,
     files: Vec<PathBuf>,
+    directories: BTreeSet<PathBuf>,
     root: Option<Node>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(env: &'a Environment) -> Self {
-        Self { env, report: Report::default(), seen: HashSet::new(), files: Vec::new(), root: None }
+        Self {
+            env,
+            report: Report::default(),
+            seen: HashSet::new(),
+            files: Vec::new(),
+            directories: BTreeSet::new(),
+            root: None,
+        }
     }
 
     /// Reads a file, or each `*.yaml` and `*.yml` of a directory in name order.
     pub(super) fn read(mut self, path: &Path) -> (Option<Tree>, Report) {
         if self.env.resolve(path).is_dir() {
-            let names = self.list(path, |name| name.ends_with(".yaml") || name.ends_with(".yml"));
+            let names = self.list(path, |name| {
+                name.ends_with(".yaml") || name.ends_with(".yml")
+            });
             if names.is_empty() {
                 let message = format!("`{}` holds no configuration", path.display());
-                self.report.add(Diagnostic::error("missing-file", message).hint("a directory needs `*.yaml` or `*.yml` files"));
+                self.report.add(
+                    Diagnostic::error("missing-file", message)
+                        .hint("a directory needs `*.yaml` or `*.yml` files"),
+                );
             }
             for name in names {
                 self.file(&path.join(name), None);
@@ -48,8 +62,14 @@ impl<'a> Reader<'a> {
         } else {
             self.file(path, None);
             if self.env.is_mounted_alone(path) {
-                let message = format!("`{}` is mounted alone, so a file renamed over it outside does not arrive", path.display());
-                self.report.add(Diagnostic::warning("mounted-alone", message).hint("mount its directory instead"));
+                let message = format!(
+                    "`{}` is mounted alone, so a file renamed over it outside does not arrive",
+                    path.display()
+                );
+                self.report.add(
+                    Diagnostic::warning("mounted-alone", message)
+                        .hint("mount its directory instead"),
+                );
             }
         }
         self.finish()
@@ -62,7 +82,12 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> (Option<Tree>, Report) {
-        let tree = self.root.map(|root| Tree { root, files: self.files });
+        let directories = self.directories.into_iter().collect();
+        let tree = self.root.map(|root| Tree {
+            root,
+            files: self.files,
+            directories,
+        });
         (tree, self.report)
     }
 
@@ -71,20 +96,33 @@ impl<'a> Reader<'a> {
             Some(span) => diagnostic.at(span),
             None => diagnostic,
         };
-        let identity = std::fs::canonicalize(self.env.resolve(path)).unwrap_or_else(|_absent| path.to_owned());
+        let identity =
+            std::fs::canonicalize(self.env.resolve(path)).unwrap_or_else(|_absent| path.to_owned());
         if !self.seen.insert(identity) {
             return;
         }
         if self.seen.len() > MAX_FILES {
-            self.report.add(at(Diagnostic::error("too-large", format!("more than {MAX_FILES} files"))));
+            self.report.add(at(Diagnostic::error(
+                "too-large",
+                format!("more than {MAX_FILES} files"),
+            )));
             return;
         }
         self.files.push(path.to_owned());
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        self.directories
+            .insert(directory.unwrap_or_else(|| Path::new(".")).to_owned());
         let bytes = match self.env.read(path, MAX_FILE) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
-                let code = if error.kind() == std::io::ErrorKind::FileTooLarge { "too-large" } else { "missing-file" };
+                let code = if error.kind() == std::io::ErrorKind::FileTooLarge {
+                    "too-large"
+                } else {
+                    "missing-file"
+                };
                 self.report.add(at(Diagnostic::error(code, message)));
                 return;
             }
@@ -92,9 +130,17 @@ impl<'a> Reader<'a> {
         match String::from_utf8(bytes) {
             Ok(text) => self.text(&text, path),
             Err(error) => {
-                let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+                let line = error
+                    .as_bytes()
+                    .iter()
+                    .take(error.utf8_error().valid_up_to())
+                    .filter(|byte| **byte == b'\n')
+                    .count()
+                    + 1;
                 let message = format!("`{}` is not UTF-8 text: see line {line}", path.display());
-                self.report.add(at(Diagnostic::error("not-utf8", message).hint("save it as UTF-8")));
+                self.report.add(at(
+                    Diagnostic::error("not-utf8", message).hint("save it as UTF-8")
+                ));
             }
         }
     }
@@ -102,9 +148,15 @@ impl<'a> Reader<'a> {
     fn text(&mut self, text: &str, path: &Path) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let index = self.report.sources.len();
-        self.report.sources.push(Source { path: path.to_owned(), text: text.into() });
+        self.report.sources.push(Source {
+            path: path.to_owned(),
+            text: text.into(),
+        });
         if text.len() > MAX_FILE {
-            self.report.add(Diagnostic::error("too-large", format!("`{}` is larger than 4096 KiB", path.display())));
+            self.report.add(Diagnostic::error(
+                "too-large",
+                format!("`{}` is larger than 4096 KiB", path.display()),
+            ));
             return;
         }
         let errors = self.report.errors();
@@ -112,15 +164,21 @@ impl<'a> Reader<'a> {
         let Some(mut node) = parsed.filter(|node| !node.is_null()) else {
             if self.report.errors() == errors {
                 let message = format!("`{}` is empty", path.display());
-                self.report.add(Diagnostic::error("empty", message).hint("start with `listeners:` and `routes:`"));
+                self.report.add(
+                    Diagnostic::error("empty", message)
+                        .hint("start with `listeners:` and `routes:`"),
+                );
             }
             return;
         };
-        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         substitute::substitute(&mut node, self.env, &base, &mut self.report);
         if !matches!(node.value, Value::Map(_)) {
-            let diagnostic = Diagnostic::error("wrong-type", "a configuration is a mapping at its top").at(node.span);
-            self.report.add(diagnostic.hint("start with `listeners:` and `routes:`"));
+            let diagnostic =
+                Diagnostic::error("wrong-type", "a configuration is a mapping at its top")
+                    .at(node.span);
+            self.report
+                .add(diagnostic.hint("start with `listeners:` and `routes:`"));
             return;
         }
         relative_to(&mut node, &base);
@@ -137,8 +195,12 @@ impl<'a> Reader<'a> {
         }
         let found = self.glob(base, pattern);
         if found.is_empty() {
-            let diagnostic = Diagnostic::warning("no-match", format!("`{pattern}` matches no file")).at(span);
-            self.report.add(diagnostic.hint(format!("looked in `{}`", base.join(pattern).parent().unwrap_or(base).display())));
+            let diagnostic =
+                Diagnostic::warning("no-match", format!("`{pattern}` matches no file")).at(span);
+            self.report.add(diagnostic.hint(format!(
+                "looked in `{}`",
+                base.join(pattern).parent().unwrap_or(base).display()
+            )));
         }
         for path in found {
             self.file(&path, Some(span));
@@ -147,7 +209,11 @@ impl<'a> Reader<'a> {
 
     /// Files that match a path whose parts may hold `*`, in name order. Hidden files only match by a leading dot.
     fn glob(&mut self, base: &Path, pattern: &str) -> Vec<PathBuf> {
-        let mut found = vec![if pattern.starts_with('/') { PathBuf::from("/") } else { base.to_owned() }];
+        let mut found = vec![if pattern.starts_with('/') {
+            PathBuf::from("/")
+        } else {
+            base.to_owned()
+        }];
         for part in pattern.split('/').filter(|part| !part.is_empty()) {
             let mut next = Vec::new();
             for path in found {
@@ -167,9 +233,15 @@ impl<'a> Reader<'a> {
 
     /// Names in a directory, sorted. The directory itself is remembered, for watching.
     fn list(&mut self, directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.env.resolve(directory)) else { return Vec::new() };
+        self.directories.insert(directory.to_owned());
+        let Ok(entries) = std::fs::read_dir(self.env.resolve(directory)) else {
+            return Vec::new();
+        };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.') && wanted(name)).take(MAX_FILES + 1).collect();
+        let mut names: Vec<String> = names
+            .filter(|name| !name.starts_with('.') && wanted(name))
+            .take(MAX_FILES + 1)
+            .collect();
         names.sort();
         names
     }
@@ -180,7 +252,9 @@ impl<'a> Reader<'a> {
             self.root = Some(node);
             return;
         };
-        let (Value::Map(into), Value::Map(entries)) = (&mut root.value, node.value) else { return };
+        let (Value::Map(into), Value::Map(entries)) = (&mut root.value, node.value) else {
+            return;
+        };
         for entry in entries {
             match into.iter_mut().find(|other| other.key == entry.key) {
                 Some(first) => merge_section(first, entry, &mut self.report),
@@ -202,21 +276,37 @@ fn merge_section(first: &mut Entry, entry: Entry, report: &mut Report) {
     let named = matches!(entry.key.as_str(), "listeners" | "routes" | "clusters");
     match (&mut first.value.value, entry.value.value) {
         (Value::List(first), Value::List(more)) if entry.key == "include" => first.extend(more),
-        (Value::Map(first), Value::Map(more)) if named => merge_names(&entry.key, first, more, report),
+        (Value::Map(first), Value::Map(more)) if named => {
+            merge_names(&entry.key, first, more, report);
+        }
         _ => {
-            let diagnostic = Diagnostic::error("duplicate-key", format!("`{}` is given in two files", entry.key)).at(entry.key_span);
+            let diagnostic = Diagnostic::error(
+                "duplicate-key",
+                format!("`{}` is given in two files", entry.key),
+            )
+            .at(entry.key_span);
             report.add(diagnostic.related(first.key_span, "first given here"));
         }
     }
 }
 
 fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: &mut Report) {
-    let mut known: HashMap<String, Span> = first.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect();
+    let mut known: HashMap<String, Span> = first
+        .iter()
+        .map(|entry| (entry.key.clone(), entry.key_span))
+        .collect();
     for item in more {
         match known.get(&item.key) {
             Some(before) => {
-                let diagnostic = Diagnostic::error("duplicate-name", format!("`{section}.{}` is defined twice", item.key));
-                report.add(diagnostic.at(item.key_span).related(*before, "first defined here"));
+                let diagnostic = Diagnostic::error(
+                    "duplicate-name",
+                    format!("`{section}.{}` is defined twice", item.key),
+                );
+                report.add(
+                    diagnostic
+                        .at(item.key_span)
+                        .related(*before, "first defined here"),
+                );
             }
             None => {
                 known.insert(item.key.clone(), item.key_span);
@@ -227,7 +317,9 @@ fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: 
 }
 
 fn includes(node: &Node) -> Vec<(String, Span)> {
-    let Some(Value::List(items)) = node.get("include").map(|node| &node.value) else { return Vec::new() };
+    let Some(Value::List(items)) = node.get("include").map(|node| &node.value) else {
+        return Vec::new();
+    };
     let text = |item: &Node| match &item.value {
         Value::Scalar(scalar) if !scalar.is_null() => Some((scalar.text.clone(), item.span)),
         _ => None,
@@ -242,7 +334,9 @@ fn relative_to(node: &mut Node, base: &Path) {
         Value::Map(entries) => {
             for entry in entries {
                 match &mut entry.value.value {
-                    Value::Scalar(scalar) if matches!(entry.key.as_str(), "certFile" | "keyFile" | "caFile") => {
+                    Value::Scalar(scalar)
+                        if matches!(entry.key.as_str(), "certFile" | "keyFile" | "caFile") =>
+                    {
                         if !scalar.is_null() && !scalar.text.is_empty() {
                             scalar.text = base.join(&scalar.text).display().to_string();
                         }
@@ -258,10 +352,16 @@ fn relative_to(node: &mut Node, base: &Path) {
 /// Whether `name` matches a pattern in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
     for part in parts {
-        let Some((_, after)) = rest.split_once(part) else { return false };
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
         rest = after;
     }
     rest.ends_with(last)

@@ -1,24 +1,44 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
-pub(super) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn closest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let folded = fold(name);
     if folded.is_empty() || folded.len() > 80 {
         return None;
     }
     let allowed = (folded.chars().count() / 3).clamp(1, 3);
-    let nearest = candidates.into_iter().map(|candidate| (distance(&folded, &fold(candidate)), candidate)).min_by_key(|(d, _)| *d)?;
+    // `h3` is not a slip for `h1`, nor `1.1` for `1.2`.
+    let letters = |text: &str| {
+        text.chars()
+            .filter(|c| !c.is_ascii_digit())
+            .collect::<String>()
+    };
+    let slip = |candidate: &&str| {
+        fold(candidate) == folded || letters(&fold(candidate)) != letters(&folded)
+    };
+    let nearest = candidates
+        .into_iter()
+        .filter(slip)
+        .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
+        .min_by_key(|(d, _)| *d)?;
     (nearest.0 <= allowed).then_some(nearest.1)
 }
 
 /// Advice for an unknown field, in a mapping of kind `within` that knows `expected`.
 pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Advice {
-    if LATER.iter().any(|(kind, keys)| *kind == within && keys.contains(&field)) {
+    if LATER
+        .iter()
+        .any(|(kind, keys)| *kind == within && keys.contains(&field))
+    {
         return Advice::Later;
     }
     let folded = fold(field);
     let foreign = |(words, ours, _): &&(&[&str], &str, &str)| {
-        words.iter().any(|word| fold(word) == folded) && (ours.is_empty() || expected.contains(ours))
+        words.iter().any(|word| fold(word) == folded)
+            && (ours.is_empty() || expected.contains(ours))
     };
     if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
         return Advice::Hint((*advice).to_owned());
@@ -51,15 +71,47 @@ pub(super) enum Advice {
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
-    ("Root", &["rateLimits", "authProviders", "tracing", "admin", "reload", "state"]),
+    (
+        "Root",
+        &[
+            "rateLimits",
+            "authProviders",
+            "tracing",
+            "admin",
+            "reload",
+            "state",
+        ],
+    ),
     (
         "Route",
         &[
-            "rateLimit", "rateLimits", "auth", "cors", "retries", "split", "rollout", "mirror", "fault", "a2a", "hedging", "compression",
+            "rateLimit",
+            "rateLimits",
+            "auth",
+            "cors",
+            "retries",
+            "split",
+            "rollout",
+            "mirror",
+            "fault",
+            "a2a",
+            "hedging",
+            "compression",
             "authorization",
         ],
     ),
-    ("Cluster", &["healthCheck", "outlierDetection", "circuitBreaker", "slowStart", "priorities", "zones", "panic"]),
+    (
+        "Cluster",
+        &[
+            "healthCheck",
+            "outlierDetection",
+            "circuitBreaker",
+            "slowStart",
+            "priorities",
+            "zones",
+            "panic",
+        ],
+    ),
     ("ClientIp", &["ipv6PrefixLen"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
@@ -68,61 +120,331 @@ const LATER: &[(&str, &[&str])] = &[
 type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
-    (&["upstreams", "upstream", "backends", "destinationRules", "services"], "clusters", "that is `clusters` here"),
-    (&["servers", "frontends", "entryPoints", "gateways"], "listeners", "that is `listeners` here"),
-    (&["virtualHosts", "virtualServices", "locations", "httpRoutes", "rules"], "routes", "that is `routes` here, with `hosts` in each"),
-    (&["global", "spec", "http"], "listeners", "the sections stand at the top level: `listeners`, `routes`, `clusters`"),
-    (&["apiVersion", "kind", "metadata"], "listeners", "this is a configuration of its own, not a Kubernetes object; `version: 1`"),
-    (&["proxy_pass", "destination", "backend", "backendRefs", "service", "upstream", "default_backend", "use_backend"], "cluster", "that is `cluster: name` here"),
-    (&["host", "domains", "server_name", "hostnames", "serverNames"], "hosts", "that is `hosts: [..]` here"),
-    (&["location", "path", "uri", "prefix", "matches", "pathPrefix"], "match", "that is `match: { path: { prefix: /x } }` here"),
-    (&["return", "directResponse", "direct_response"], "respond", "that is `respond: { status: 200, body: ok }` here"),
-    (&["gateways", "entryPoints", "parentRefs"], "listeners", "that is `listeners: [..]` here"),
-    (&["headers", "setHeaders", "add_header", "proxy_set_header"], "requestHeaders", "that is `requestHeaders` or `responseHeaders` here, with `set`, `add`, `remove`"),
-    (&["perTryTimeout", "proxy_read_timeout", "timeoutServer"], "responseHeadTimeout", "that is `responseHeadTimeout` here"),
-    (&["client_max_body_size", "maxRequestBytes"], "maxBodyBytes", "that is `maxBodyBytes` here"),
-    (&["lb_policy", "lbPolicy", "balance", "policy", "simple", "least_conn", "leastConn", "ip_hash", "trafficPolicy", "consistentHash"], "loadBalancer", "that is `loadBalancer: least-connection` here"),
-    (&["hosts", "servers", "server", "addresses", "targets", "loadAssignment", "load_assignment", "members", "subsets"], "endpoints", "that is `endpoints: [\"10.0.0.1:8080\"]` here"),
-    (&["proxy_connect_timeout", "timeoutConnect"], "connectTimeout", "that is `connectTimeout` here"),
-    (&["maxIdleConnections", "keepalive_timeout", "idleTimeout"], "keepalive", "that is `keepalive: { idleTimeout: 60s }` here"),
-    (&["consecutiveErrors", "consecutive5xxErrors", "max_fails"], "", "that is `outlierDetection`, which this version does not have"),
-    (&["credentialName", "ssl_certificate", "certificate", "cert", "crt", "serverCertificate", "tlsCertificates"], "certificates", "that is `certificates: [{ certFile: .., keyFile: .. }]` here"),
-    (&["cert", "certificate", "crt", "ssl_certificate", "certificateChain", "clientCertificate"], "certFile", "that is `certFile` here"),
-    (&["key", "privateKey", "ssl_certificate_key", "private_key"], "keyFile", "that is `keyFile` here"),
-    (&["ca", "caCertificates", "ca_file", "trustedCa", "ssl_client_certificate"], "caFile", "that is `caFile` here"),
+    (
+        &[
+            "upstreams",
+            "upstream",
+            "backends",
+            "destinationRules",
+            "services",
+        ],
+        "clusters",
+        "that is `clusters` here",
+    ),
+    (
+        &["servers", "frontends", "entryPoints", "gateways"],
+        "listeners",
+        "that is `listeners` here",
+    ),
+    (
+        &[
+            "virtualHosts",
+            "virtualServices",
+            "locations",
+            "httpRoutes",
+            "rules",
+        ],
+        "routes",
+        "that is `routes` here, with `hosts` in each",
+    ),
+    (
+        &["global", "spec", "http"],
+        "listeners",
+        "the sections stand at the top level: `listeners`, `routes`, `clusters`",
+    ),
+    (
+        &["apiVersion", "kind", "metadata"],
+        "listeners",
+        "this is a configuration of its own, not a Kubernetes object; `version: 1`",
+    ),
+    (
+        &[
+            "proxy_pass",
+            "destination",
+            "backend",
+            "backendRefs",
+            "service",
+            "upstream",
+            "default_backend",
+            "use_backend",
+        ],
+        "cluster",
+        "that is `cluster: name` here",
+    ),
+    (
+        &["host", "domains", "server_name", "hostnames", "serverNames"],
+        "hosts",
+        "that is `hosts: [..]` here",
+    ),
+    (
+        &["location", "path", "uri", "prefix", "matches", "pathPrefix"],
+        "match",
+        "that is `match: { path: { prefix: /x } }` here",
+    ),
+    (
+        &["return", "directResponse", "direct_response"],
+        "respond",
+        "that is `respond: { status: 200, body: ok }` here",
+    ),
+    (
+        &["gateways", "entryPoints", "parentRefs"],
+        "listeners",
+        "that is `listeners: [..]` here",
+    ),
+    (
+        &["headers", "setHeaders", "add_header", "proxy_set_header"],
+        "requestHeaders",
+        "that is `requestHeaders` or `responseHeaders` here, with `set`, `add`, `remove`",
+    ),
+    (
+        &["perTryTimeout", "proxy_read_timeout", "timeoutServer"],
+        "responseHeadTimeout",
+        "that is `responseHeadTimeout` here",
+    ),
+    (
+        &["client_max_body_size", "maxRequestBytes"],
+        "maxBodyBytes",
+        "that is `maxBodyBytes` here",
+    ),
+    (
+        &[
+            "lb_policy",
+            "lbPolicy",
+            "balance",
+            "policy",
+            "simple",
+            "least_conn",
+            "leastConn",
+            "ip_hash",
+            "trafficPolicy",
+            "consistentHash",
+        ],
+        "loadBalancer",
+        "that is `loadBalancer: least-connection` here",
+    ),
+    (
+        &[
+            "hosts",
+            "servers",
+            "server",
+            "addresses",
+            "targets",
+            "loadAssignment",
+            "load_assignment",
+            "members",
+            "subsets",
+        ],
+        "endpoints",
+        "that is `endpoints: [\"10.0.0.1:8080\"]` here",
+    ),
+    (
+        &["proxy_connect_timeout", "timeoutConnect"],
+        "connectTimeout",
+        "that is `connectTimeout` here",
+    ),
+    (
+        &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
+        "keepalive",
+        "that is `keepalive: { idleTimeout: 60s }` here",
+    ),
+    (
+        &["consecutiveErrors", "consecutive5xxErrors", "max_fails"],
+        "",
+        "that is `outlierDetection`, which this version does not have",
+    ),
+    (
+        &[
+            "credentialName",
+            "ssl_certificate",
+            "certificate",
+            "cert",
+            "crt",
+            "serverCertificate",
+            "tlsCertificates",
+        ],
+        "certificates",
+        "that is `certificates: [{ certFile: .., keyFile: .. }]` here",
+    ),
+    (
+        &[
+            "cert",
+            "certificate",
+            "crt",
+            "ssl_certificate",
+            "certificateChain",
+            "clientCertificate",
+        ],
+        "certFile",
+        "that is `certFile` here",
+    ),
+    (
+        &["key", "privateKey", "ssl_certificate_key", "private_key"],
+        "keyFile",
+        "that is `keyFile` here",
+    ),
+    (
+        &[
+            "ca",
+            "caCertificates",
+            "ca_file",
+            "trustedCa",
+            "ssl_client_certificate",
+        ],
+        "caFile",
+        "that is `caFile` here",
+    ),
     (&["sni"], "serverName", "that is `serverName` here"),
-    (&["listen", "bind", "port"], "address", "that is `address: \"0.0.0.0:8080\"` here"),
+    (
+        &["listen", "bind", "port"],
+        "address",
+        "that is `address: \"0.0.0.0:8080\"` here",
+    ),
     (&["ssl", "https"], "tls", "that is `tls` here"),
-    (&["mode"], "clientAuth", "that is `clientAuth: { mode: .. }` here"),
-    (&["alpn", "http2"], "protocols", "that is `protocols: [h2, http/1.1]` here"),
-    (&["body_idle", "client_body_timeout"], "bodyIdleTimeout", "that is `bodyIdleTimeout` here"),
-    (&["code", "httpStatus", "status_code", "redirectCode", "responseCode"], "status", "that is `status` here"),
+    (
+        &["mode"],
+        "clientAuth",
+        "that is `clientAuth: { mode: .. }` here",
+    ),
+    (
+        &["alpn", "http2"],
+        "protocols",
+        "that is `protocols: [h2, http/1.1]` here",
+    ),
+    (
+        &["body_idle", "client_body_timeout"],
+        "bodyIdleTimeout",
+        "that is `bodyIdleTimeout` here",
+    ),
+    (
+        &[
+            "code",
+            "httpStatus",
+            "status_code",
+            "redirectCode",
+            "responseCode",
+        ],
+        "status",
+        "that is `status` here",
+    ),
     (&["authority"], "host", "that is `host` here"),
     (&["uri"], "path", "that is `path` or `prefix` here"),
-    (&["startsWith", "pathPrefix"], "prefix", "that is `prefix` here"),
-    (&["safeRegex", "safe_regex", "pattern"], "regex", "that is `regex` here"),
-    (&["queryParams", "queryParameters"], "query", "that is `query` here"),
-    (&["ip", "url", "socketAddress"], "address", "that is `address: \"10.0.0.1:8080\"` here"),
-    (&["file", "path", "access_log"], "output", "that is `output` here: `stdout`, `stderr`, `off` or a path"),
-    (&["httpHeaderName", "headerName"], "header", "that is `header` here"),
+    (
+        &["startsWith", "pathPrefix"],
+        "prefix",
+        "that is `prefix` here",
+    ),
+    (
+        &["safeRegex", "safe_regex", "pattern"],
+        "regex",
+        "that is `regex` here",
+    ),
+    (
+        &["queryParams", "queryParameters"],
+        "query",
+        "that is `query` here",
+    ),
+    (
+        &["ip", "url", "socketAddress"],
+        "address",
+        "that is `address: \"10.0.0.1:8080\"` here",
+    ),
+    (
+        &["file", "path", "access_log"],
+        "output",
+        "that is `output` here: `stdout`, `stderr`, `off` or a path",
+    ),
+    (
+        &["httpHeaderName", "headerName"],
+        "header",
+        "that is `header` here",
+    ),
     (&["httpCookie"], "cookie", "that is `cookie: name` here"),
-    (&["useSourceIp", "sourceIp"], "clientIp", "that is `hash: clientIp` here"),
-    (&["buckets"], "latencyBuckets", "that is `latencyBuckets` here"),
-    (&["terminationDrainDuration", "gracePeriod", "timeout"], "drainTimeout", "that is `drainTimeout` here"),
+    (
+        &["useSourceIp", "sourceIp"],
+        "clientIp",
+        "that is `hash: clientIp` here",
+    ),
+    (
+        &["buckets"],
+        "latencyBuckets",
+        "that is `latencyBuckets` here",
+    ),
+    (
+        &["terminationDrainDuration", "gracePeriod", "timeout"],
+        "drainTimeout",
+        "that is `drainTimeout` here",
+    ),
 ];
 
 /// Fields that are looked for in the wrong kind of mapping.
 const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
-    ("Route", &["loadBalancer", "protocol", "discovery", "connectTimeout", "keepalive", "tls"], "a cluster"),
-    ("Route", &["address", "limits", "httpsRedirect", "certificates"], "a listener"),
-    ("Cluster", &["timeout", "streaming", "match", "rewrite", "requestHeaders", "responseHeaders", "upstreamHost"], "a route"),
-    ("Listener", &["maxConnections", "maxHeaderBytes", "maxBodyBytes", "headerTimeout", "idleTimeout", "maxConcurrentStreams"], "`limits`"),
-    ("Listener", &["certificates", "certFile", "keyFile", "minVersion", "clientAuth", "unknownSni"], "`tls`"),
+    (
+        "Route",
+        &["path", "methods", "method", "headers", "query"],
+        "`match`",
+    ),
+    (
+        "Route",
+        &[
+            "loadBalancer",
+            "protocol",
+            "discovery",
+            "connectTimeout",
+            "keepalive",
+            "tls",
+        ],
+        "a cluster",
+    ),
+    (
+        "Route",
+        &["address", "limits", "httpsRedirect", "certificates"],
+        "a listener",
+    ),
+    (
+        "Cluster",
+        &[
+            "timeout",
+            "streaming",
+            "match",
+            "rewrite",
+            "requestHeaders",
+            "responseHeaders",
+            "upstreamHost",
+        ],
+        "a route",
+    ),
+    (
+        "Listener",
+        &[
+            "maxConnections",
+            "maxHeaderBytes",
+            "maxBodyBytes",
+            "headerTimeout",
+            "idleTimeout",
+            "maxConcurrentStreams",
+        ],
+        "`limits`",
+    ),
+    (
+        "Listener",
+        &[
+            "certificates",
+            "certFile",
+            "keyFile",
+            "minVersion",
+            "clientAuth",
+            "unknownSni",
+        ],
+        "`tls`",
+    ),
     ("Listener", &["hosts", "routes"], "a route"),
 ];
 
 fn fold(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
+    text.chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// Edit distance with neighbours swapped counting once (optimal string alignment).
@@ -133,8 +455,11 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, from) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, to) in b.iter().enumerate() {
-            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&last, j) + usize::from(from != to)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let at =
+                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (at(&last, j) + usize::from(from != to))
+                .min(at(&last, j + 1) + 1)
+                .min(at(&row, j) + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
             if swapped {
                 best = best.min(at(&before, j - 1) + 1);
@@ -152,13 +477,20 @@ mod tests {
 
     #[test]
     fn slips_are_found_and_strangers_are_not() {
-        let names = ["loadBalancer", "endpoints", "protocol", "tls", "connectTimeout"];
+        let names = [
+            "loadBalancer",
+            "endpoints",
+            "protocol",
+            "tls",
+            "connectTimeout",
+        ];
         for (slip, meant) in [
             ("lodBalancer", Some("loadBalancer")),
             ("load_balancer", Some("loadBalancer")),
             ("enpdoints", Some("endpoints")),
             ("tsl", Some("tls")),
             ("connectionTimeout", Some("connectTimeout")),
+            ("tls1", None),
             ("banana", None),
             ("x", None),
             ("", None),
@@ -169,9 +501,19 @@ mod tests {
 
     #[test]
     fn other_words_get_ours() {
-        let Advice::Hint(hint) = unknown_field("lb_policy", "Cluster", &["loadBalancer", "endpoints"]) else { panic!("a hint") };
+        let Advice::Hint(hint) =
+            unknown_field("lb_policy", "Cluster", &["loadBalancer", "endpoints"])
+        else {
+            panic!("a hint")
+        };
         assert!(hint.contains("loadBalancer"), "{hint}");
-        assert_eq!(unknown_field("retries", "Route", &["timeout"]), Advice::Later);
-        assert_eq!(unknown_field("retries", "Cluster", &["timeout"]), Advice::Hint("one of `timeout`".into()));
+        assert_eq!(
+            unknown_field("retries", "Route", &["timeout"]),
+            Advice::Later
+        );
+        assert_eq!(
+            unknown_field("retries", "Cluster", &["timeout"]),
+            Advice::Hint("one of `timeout`".into())
+        );
     }
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
+use super::seen::Seen;
 use super::worker::View;
 use crate::body::RequestBody;
 use crate::cluster::hash_key;
@@ -29,6 +30,8 @@ use crate::upstream;
 pub(super) struct Plan {
     pub(super) route: RouteId,
     pub(super) cluster: ClusterId,
+    /// Which fields the head carries.
+    pub(super) seen: Seen,
     /// The target, where it differs from the client's.
     pub(super) target: Option<PathAndQuery>,
     /// Protocol to switch to.
@@ -89,7 +92,9 @@ pub(super) async fn forward(
     let config = Rc::clone(&view);
     let route = config.snapshot.config.routes.get(plan.route.0).ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    check_length(&head.headers, plan.body_limit)?;
+    if plan.seen.content_length {
+        check_length(&head.headers, plan.body_limit)?;
+    }
     let hash = match target.policy() {
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
         LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
@@ -98,7 +103,7 @@ pub(super) async fn forward(
     let mut rng = exchange.worker.fork_rng();
     let trust = &view.snapshot.config.client_ip;
     let trusted = is_trusted(trust, exchange.connection.peer_ip());
-    prepare(exchange, &mut head, route, trusted, upgrade.is_some(), &mut rng);
+    prepare(exchange, &mut head, route, Known { seen: plan.seen, trusted, upgrade: upgrade.is_some() }, &mut rng);
     let uri = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
     let mut request = Request::new(RequestBody::new(body, plan.body_limit, plan.body_idle, Rc::clone(&exchange.flow)));
     *request.method_mut() = head.method;
@@ -139,8 +144,9 @@ fn receive(
     };
     exchange.answered(response.status().as_u16());
     let fields = response.headers_mut();
-    let accepted = fields.get(header::UPGRADE).cloned();
-    headers::strip_hop_by_hop(fields);
+    let seen = Seen::of(fields);
+    let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
+    headers::strip_hop_by_hop(fields, seen);
     let content_type = fields.get(header::CONTENT_TYPE);
     let stream = is_event_stream(content_type) || is_grpc(content_type);
     if let Some(id) = &exchange.request_id {
@@ -177,13 +183,20 @@ fn check_answer(response: &Response<pool::ResponseBody>) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is known of a request besides its fields.
+#[derive(Clone, Copy)]
+struct Known {
+    seen: Seen,
+    trusted: bool,
+    upgrade: bool,
+}
+
 /// Header fields as the endpoint shall see them.
 fn prepare(
     exchange: &mut Exchange,
     head: &mut Parts,
     route: &Route,
-    trusted: bool,
-    upgrade: bool,
+    known: Known,
     rng: &mut fastrand::Rng,
 ) {
     // HTTP/2 and absolute targets name the host in the target.
@@ -193,26 +206,17 @@ fn prepare(
         head.headers.insert(header::HOST, host);
     }
     let fields = &mut head.headers;
-    let trailers = headers::strip_hop_by_hop(fields);
+    let trailers = headers::strip_hop_by_hop(fields, known.seen);
     if trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    if upgrade {
+    if known.upgrade {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     let host = fields.get(header::HOST).cloned();
-    headers::set_forwarded(
-        fields,
-        &Forwarded {
-            peer: exchange.connection.peer_ip(),
-            client: exchange.client,
-            trusted,
-            tls: exchange.connection.tls.is_some(),
-            host: host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default(),
-            port: exchange.connection.local.port(),
-        },
-    );
+    let facts = Forwarded { connection: &exchange.connection, client: exchange.client, trusted: known.trusted, host };
+    headers::set_forwarded(fields, known.seen, facts);
     headers::append_via(fields, head.version);
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());

@@ -5,57 +5,32 @@ use std::net::IpAddr;
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use super::seen::Seen;
 use crate::config::model::HeaderChanges;
+use crate::context::{Connection, address_value};
 
 /// Takes out what belongs to one connection only, and whatever `Connection` names besides. Returns whether the sender
 /// understands trailers (`TE: trailers`).
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
-    let mut found = Found::default();
-    for name in headers.keys() {
-        found.note(name);
-    }
-    if found.none() {
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, seen: Seen) -> bool {
+    if !seen.any_hop_by_hop() {
         return false;
     }
-    let trailers = found.te && wants_trailers(headers);
-    if found.connection {
+    let trailers = seen.te && wants_trailers(headers);
+    if seen.connection {
         for name in named_by_connection(headers) {
             headers.remove(name);
         }
         headers.remove(header::CONNECTION);
     }
-    if found.te {
+    if seen.te {
         headers.remove(header::TE);
     }
-    if found.rare {
+    if seen.transfer_encoding || seen.expect || seen.upgrade || seen.hop_by_hop {
         for name in &RARE {
             headers.remove(name);
         }
     }
     trailers
-}
-
-#[derive(Default)]
-struct Found {
-    connection: bool,
-    te: bool,
-    rare: bool,
-}
-
-impl Found {
-    fn note(&mut self, name: &HeaderName) {
-        match name.as_str() {
-            "connection" => self.connection = true,
-            "te" => self.te = true,
-            "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" | "proxy-authorization" | "http2-settings"
-            | "proxy-authenticate" | "expect" => self.rare = true,
-            _ => {}
-        }
-    }
-
-    fn none(&self) -> bool {
-        !self.connection && !self.te && !self.rare
-    }
 }
 
 /// Fields that go whether or not `Connection` names them. `Expect` is answered here: the client is asked for its body when an
@@ -113,46 +88,46 @@ const PROTECTED: [&str; 20] = [
 /// What the forwarding fields say about where a request came from.
 #[derive(Debug)]
 pub(super) struct Forwarded<'a> {
-    /// The socket's peer.
-    pub(super) peer: IpAddr,
+    /// The connection it came on.
+    pub(super) connection: &'a Connection,
     /// The client, as far as it is believed.
     pub(super) client: IpAddr,
     /// Whether the peer is a trusted proxy.
     pub(super) trusted: bool,
-    /// Whether the request came over TLS.
-    pub(super) tls: bool,
     /// Host as the client wrote it.
-    pub(super) host: &'a str,
-    /// Port of ours it came in through.
-    pub(super) port: u16,
+    pub(super) host: Option<HeaderValue>,
 }
 
 /// Sets the forwarding fields. An untrusted peer's own are replaced, underscore spellings included; a trusted proxy's are kept
 /// and its address is appended.
-pub(super) fn set_forwarded(headers: &mut HeaderMap, facts: &Forwarded<'_>) {
-    drop_disguised(headers);
-    let mut text = itoa::Buffer::new();
-    if !facts.trusted {
+pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
+    if seen.underscore {
+        drop_disguised(headers);
+    }
+    if seen.forwarded && !facts.trusted {
         headers.remove(header::FORWARDED);
     }
-    let set = |headers: &mut HeaderMap, name: HeaderName, value: &str| {
-        let keep = facts.trusted && headers.contains_key(&name);
-        if !keep && let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    set(headers, X_FORWARDED_PROTO, if facts.tls { "https" } else { "http" });
-    if !facts.host.is_empty() {
-        set(headers, X_FORWARDED_HOST, facts.host);
+    let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() { "https" } else { "http" });
+    let text = facts.connection.text();
+    put(headers, X_FORWARDED_PROTO, scheme, facts.trusted);
+    if let Some(host) = facts.host {
+        put(headers, X_FORWARDED_HOST, host, facts.trusted);
     }
-    set(headers, X_FORWARDED_PORT, text.format(facts.port));
-    let peer = address_value(facts.peer);
-    let client = if facts.client == facts.peer { peer.clone() } else { address_value(facts.client) };
+    put(headers, X_FORWARDED_PORT, text.port.clone(), facts.trusted);
+    let client = if facts.client == facts.connection.peer_ip() { text.peer.clone() } else { address_value(facts.client) };
     headers.insert(X_REAL_IP, client);
-    match headers.entry(X_FORWARDED_FOR) {
-        Entry::Occupied(mut entry) if facts.trusted => append_to_list(&mut entry, &peer),
-        Entry::Occupied(mut entry) => drop(entry.insert(peer)),
-        Entry::Vacant(entry) => drop(entry.insert(peer)),
+    if facts.trusted
+        && let Entry::Occupied(mut entry) = headers.entry(X_FORWARDED_FOR)
+    {
+        append_to_list(&mut entry, &text.peer);
+    } else {
+        headers.insert(X_FORWARDED_FOR, text.peer.clone());
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool) {
+    if !keep || !headers.contains_key(&name) {
+        headers.insert(name, value);
     }
 }
 
@@ -166,14 +141,6 @@ fn append_to_list(entry: &mut header::OccupiedEntry<'_, HeaderValue>, peer: &Hea
     if let Ok(value) = HeaderValue::from_bytes(&list) {
         entry.insert(value);
     }
-}
-
-fn address_value(address: IpAddr) -> HeaderValue {
-    use std::io::Write;
-    let mut text = [0_u8; 48];
-    let mut rest = &mut text[..];
-    let written = write!(rest, "{address}").map(|()| 48 - rest.len()).unwrap_or(0);
-    text.get(..written).and_then(|text| HeaderValue::from_bytes(text).ok()).unwrap_or_else(|| HeaderValue::from_static("unknown"))
 }
 
 /// Many servers read `x_real_ip` as `x-real-ip`: a spelling with underscores must not get past us.
@@ -256,6 +223,8 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::{ListenerId, TlsVersion};
+    use crate::context::TlsFacts;
 
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
         let pairs = fields.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
@@ -264,6 +233,11 @@ mod tests {
             headers.append(name, value);
         }
         headers
+    }
+
+    fn strip(headers: &mut HeaderMap) -> bool {
+        let seen = Seen::of(headers);
+        strip_hop_by_hop(headers, seen)
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -275,27 +249,32 @@ mod tests {
     #[test]
     fn connection_takes_what_it_names_with_it() {
         let mut headers = map(&[("connection", "close, X-Private , keep-alive"), ("x-private", "1"), ("keep-alive", "3"), ("x-b", "2")]);
-        assert!(!strip_hop_by_hop(&mut headers));
+        assert!(!strip(&mut headers));
         assert_eq!(names(&headers), ["x-b"]);
     }
 
     #[test]
     fn connection_cannot_take_framing_routing_or_credentials() {
         let mut headers = map(&[("connection", "host, authorization, content-length"), ("host", "a"), ("authorization", "b"), ("content-length", "1")]);
-        strip_hop_by_hop(&mut headers);
+        strip(&mut headers);
         assert_eq!(names(&headers), ["authorization", "content-length", "host"]);
     }
 
     #[test]
     fn trailers_are_remembered() {
         let mut headers = map(&[("te", "gzip, Trailers"), ("connection", "te")]);
-        assert!(strip_hop_by_hop(&mut headers));
+        assert!(strip(&mut headers));
         assert!(headers.is_empty(), "{headers:?}");
     }
 
-    fn facts(trusted: bool) -> Forwarded<'static> {
-        let peer = "192.0.2.7".parse().unwrap();
-        Forwarded { peer, client: peer, trusted, tls: true, host: "a.example", port: 443 }
+    fn forward(headers: &mut HeaderMap, trusted: bool) {
+        let tls = TlsFacts { server_name: None, version: TlsVersion::V13, resumed: false, client_verified: false };
+        let (peer, local) = ("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
+        let connection = Connection::new(ListenerId(0), peer, local, Some(tls));
+        let host = Some(HeaderValue::from_static("a.example"));
+        let facts = Forwarded { connection: &connection, client: peer.ip(), trusted, host };
+        let seen = Seen::of(headers);
+        set_forwarded(headers, seen, facts);
     }
 
     #[test]
@@ -308,7 +287,7 @@ mod tests {
             ("x-forwarded-proto", "http"),
             ("forwarded", "for=10.0.0.1"),
         ]);
-        set_forwarded(&mut headers, &facts(false));
+        forward(&mut headers, false);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["x-real-ip"], "192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "https");
@@ -318,7 +297,7 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_and_appended() {
         let mut headers = map(&[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.2"), ("x-forwarded-proto", "http")]);
-        set_forwarded(&mut headers, &facts(true));
+        forward(&mut headers, true);
         assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "http");
     }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
+use super::seen::Seen;
 use crate::config::model::{Limits, PathPolicy};
 use crate::context::{Connection, Refusal};
 use crate::error::Error;
@@ -23,7 +24,7 @@ pub(super) struct Target<'a> {
 }
 
 /// Checks the head and brings host and path into their canonical form.
-pub(super) fn check<'a>(head: &'a Parts, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
+pub(super) fn check<'a>(head: &'a Parts, seen: Seen, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Error::MethodRefused);
     }
@@ -35,8 +36,12 @@ pub(super) fn check<'a>(head: &'a Parts, limits: &Limits, paths: PathPolicy) -> 
     if target_size > limits.max_target_bytes {
         return Err(Error::TargetTooLong);
     }
-    check_framing(head)?;
-    check_expectation(&head.headers)?;
+    if seen.transfer_encoding || seen.content_length {
+        check_framing(head)?;
+    }
+    if seen.expect {
+        check_expectation(&head.headers)?;
+    }
     let authority = authority(head)?;
     let host = if authority.is_empty() { Cow::Borrowed("") } else { route::host_of(authority).map_err(Error::BadRequest)? };
     let path = if raw_path == "*" && head.method == Method::OPTIONS {

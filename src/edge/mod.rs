@@ -6,6 +6,7 @@ mod guarded;
 mod headers;
 mod hygiene;
 mod reply;
+mod seen;
 mod tunnel;
 mod worker;
 
@@ -25,6 +26,7 @@ use crate::listener::redirect;
 use crate::route::{self, Facts};
 use exchange::Exchange;
 use hygiene::Target;
+use seen::Seen;
 use worker::View;
 
 pub use guarded::Guarded;
@@ -90,7 +92,8 @@ fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> 
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
     forward::identify(exchange, &config.client_ip, head);
     hygiene::verdict(&exchange.connection)?;
-    let target = hygiene::check(head, &settings.limits, settings.paths)?;
+    let seen = Seen::of(&head.headers);
+    let target = hygiene::check(head, seen, &settings.limits, settings.paths)?;
     if let Some(to) = &settings.https_redirect {
         return https_redirect(to, head, &target).map(Step::Answer);
     }
@@ -119,9 +122,9 @@ fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> 
         Action::Forward(cluster) => {
             let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
             let target = rewritten(route, matched, head, &target)?;
-            let upgrade = forward::wanted_upgrade(head, route)?;
+            let upgrade = seen.upgrade && forward::wanted_upgrade(head, route)?;
             let body_idle = settings.limits.body_idle_timeout;
-            Ok(Step::Forward(forward::Plan { route: found.route, cluster: *cluster, target, upgrade, body_limit: limit, body_idle }))
+            Ok(Step::Forward(forward::Plan { route: found.route, cluster: *cluster, seen, target, upgrade, body_limit: limit, body_idle }))
         }
     }
 }

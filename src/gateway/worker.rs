@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -218,8 +218,10 @@ impl State {
     fn open(&mut self, name: &str, socket: net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
         let worker = Rc::clone(&self.worker);
         let listener: Rc<str> = name.into();
-        let service = move |connection: &Rc<_>| {
-            TowerToHyperService::new(edge::service(Rc::clone(&worker), Rc::clone(connection), Rc::clone(&listener)))
+        // Not through the tower service: hyper's own adapter spares the path a layer of moves per request.
+        let service = move |connection: &Rc<Connection>| {
+            let (worker, connection, listener) = (Rc::clone(&worker), Rc::clone(connection), Rc::clone(&listener));
+            service_fn(move |request| edge::handle(Rc::clone(&worker), Rc::clone(&connection), Rc::clone(&listener), request))
         };
         let handles = ListenerHandles::new(&self.metrics, name);
         let running = listener::start(&self.watchdog, socket, shared, service, report(name.to_owned(), handles))?;

@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,12 @@ where
     let socket = TcpListener::from_std(socket)?;
     let group = Group::new(Rc::clone(watchdog));
     let accepting = group.accepting();
-    let door = Rc::new(Door { shared, group: Rc::clone(&group), service, report });
+    let door = Rc::new(Door {
+        shared,
+        group: Rc::clone(&group),
+        service,
+        report,
+    });
     let task = tokio::task::spawn_local(run(door, socket, accepting));
     Ok(Running::new(group, task.abort_handle()))
 }
@@ -120,7 +126,9 @@ where
     R: Fn(&Report<'_>) + 'static,
 {
     while door.has_room() {
-        let Ok((stream, _)) = socket.accept() else { return };
+        let Ok((stream, _)) = socket.accept() else {
+            return;
+        };
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
@@ -142,7 +150,8 @@ where
 
     /// Takes a place. Another worker may have taken the last one meanwhile; then this waits.
     async fn place(&self, maximum: usize) -> Permit {
-        self.until(|| self.shared.ceiling.try_acquire(maximum)).await
+        self.until(|| self.shared.ceiling.try_acquire(maximum))
+            .await
     }
 
     async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
@@ -198,10 +207,12 @@ where
     }
     let permit = match settings.limits.max_connections_per_ip {
         // Behind a balancer all peers are one; the header tells them apart, and counts are made then.
-        Some(maximum) if !settings.believes(peer.ip()) => match permit.for_client(peer.ip(), maximum) {
-            Ok(permit) => permit,
-            Err(_) => return (door.report)(&Report::OverClientCeiling),
-        },
+        Some(maximum) if !settings.believes(peer.ip()) => {
+            match permit.for_client(peer.ip(), maximum) {
+                Ok(permit) => permit,
+                Err(_) => return (door.report)(&Report::OverClientCeiling),
+            }
+        }
         _ => permit,
     };
     (door.report)(&Report::Accepted);
@@ -210,10 +221,16 @@ where
     tokio::task::spawn_local(async move {
         let leash = Rc::clone(member.leash());
         let connection = std::cell::OnceCell::new();
-        let talk = converse(stream, &settings, permit, Rc::clone(&leash), |facts| {
-            let facts = connection.get_or_init(|| facts);
-            (Rc::clone(facts), (door.service)(facts))
-        });
+        let talk = pin!(converse(
+            stream,
+            &settings,
+            permit,
+            Rc::clone(&leash),
+            |facts| {
+                let facts = connection.get_or_init(|| facts);
+                (Rc::clone(facts), (door.service)(facts))
+            }
+        ));
         let end = match leash.hold(talk).await {
             Ok(end) => end,
             Err(order) => Ok(cut(order)),
@@ -242,7 +259,9 @@ impl Pause {
     }
 
     fn may_log(&mut self, now: Instant) -> bool {
-        let due = self.logged.is_none_or(|logged| now.duration_since(logged) >= Duration::from_secs(1));
+        let due = self
+            .logged
+            .is_none_or(|logged| now.duration_since(logged) >= Duration::from_secs(1));
         if due {
             self.logged = Some(now);
         }
@@ -254,7 +273,10 @@ impl Pause {
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }
 
@@ -283,7 +305,12 @@ mod tests {
 
     #[test]
     fn only_shortage_makes_the_loop_wait() {
-        assert!(is_about_one_connection(&io::ErrorKind::ConnectionAborted.into()));
-        assert!(!is_about_one_connection(&io::Error::from_raw_os_error(24)), "EMFILE");
+        assert!(is_about_one_connection(
+            &io::ErrorKind::ConnectionAborted.into()
+        ));
+        assert!(
+            !is_about_one_connection(&io::Error::from_raw_os_error(24)),
+            "EMFILE"
+        );
     }
 }

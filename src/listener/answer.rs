@@ -22,7 +22,11 @@ pub(super) struct Judged<S> {
 
 impl<S> Judged<S> {
     pub(super) fn new(inner: S, connection: Rc<Connection>, leash: Rc<Leash>) -> Self {
-        Self { inner, connection, leash }
+        Self {
+            inner,
+            connection,
+            leash,
+        }
     }
 }
 
@@ -43,7 +47,10 @@ where
             self.leash.close_soon();
         }
         let answering = Answering(Rc::clone(&self.leash));
-        Answer { inner: self.inner.call(request), answering }
+        Answer {
+            inner: self.inner.call(request),
+            answering,
+        }
     }
 }
 

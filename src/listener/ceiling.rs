@@ -37,9 +37,14 @@ impl Ceiling {
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>, maximum: usize) -> Option<Permit> {
         self.open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < maximum).then(|| open + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                (open < maximum).then(|| open + 1)
+            })
             .ok()
-            .map(|_| Permit { ceiling: Arc::clone(self), client: None })
+            .map(|_| Permit {
+                ceiling: Arc::clone(self),
+                client: None,
+            })
     }
 
     /// Ends once a place has been given back, or the maximum may have changed, since `future` was made. Make the future, then try
@@ -109,3 +114,59 @@ fn client_key(client: IpAddr) -> u128 {
 }
 
 const SHARDS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_are_given_back_by_their_drop() {
+        let ceiling = Arc::new(Ceiling::default());
+        let first = ceiling.try_acquire(2).unwrap();
+        let second = ceiling.try_acquire(2).unwrap();
+        assert!(ceiling.try_acquire(2).is_none());
+        assert!(ceiling.try_acquire(3).is_some(), "a raised ceiling");
+        drop(first);
+        assert_eq!(ceiling.open(), 1);
+        drop(second);
+        assert_eq!(ceiling.open(), 0);
+    }
+
+    #[test]
+    fn clients_are_counted_apart_and_forgotten() {
+        let ceiling = Arc::new(Ceiling::default());
+        let connect = |client: &str, maximum| {
+            ceiling
+                .try_acquire(100)
+                .unwrap()
+                .for_client(client.parse().unwrap(), maximum)
+        };
+        let one = connect("192.0.2.1", 2).unwrap();
+        let two = connect("::ffff:192.0.2.1", 2).unwrap();
+        assert_eq!(connect("192.0.2.1", 2).unwrap_err(), OverClientCeiling);
+        assert_eq!(ceiling.open(), 2, "the refused one is not counted");
+        connect("192.0.2.2", 1).expect("another client");
+        let six = connect("2001:db8::1", 1).unwrap();
+        assert!(connect("2001:db8::ffff:1", 1).is_err(), "the same /64");
+        connect("2001:db8:0:1::1", 1).expect("another /64");
+        drop(one);
+        connect("192.0.2.1", 2).expect("there is room again");
+        drop((two, six));
+        assert!(
+            ceiling
+                .shards
+                .iter()
+                .all(|shard| shard.lock().unwrap().is_empty()),
+            "no entry outlives its connections"
+        );
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken() {
+        let ceiling = Arc::new(Ceiling::default());
+        let permit = ceiling.try_acquire(1).unwrap();
+        let freed = ceiling.freed();
+        drop(permit);
+        freed.await;
+    }
+}

@@ -49,7 +49,10 @@ pub(crate) struct Resolver(pub(crate) ArcSwap<Table>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().find(hello.server_name()).map(|pair| Arc::clone(&pair.key))
+        self.0
+            .load()
+            .find(hello.server_name())
+            .map(|pair| Arc::clone(&pair.key))
     }
 }
 
@@ -57,15 +60,26 @@ impl Table {
     /// `pairs` in the order of the configuration: the first is the default, and the first to name a host serves it.
     pub(crate) fn new(pairs: &[Arc<Pair>], unknown: UnknownSni) -> Option<Self> {
         let default = Arc::clone(pairs.first()?);
-        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default, unknown };
+        let mut table = Self {
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+            default,
+            unknown,
+        };
         for pair in pairs {
             for name in &pair.names {
                 match &name.pattern {
                     HostPattern::Exact(host) => {
-                        table.exact.entry(host.clone()).or_insert_with(|| Arc::clone(pair));
+                        table
+                            .exact
+                            .entry(host.clone())
+                            .or_insert_with(|| Arc::clone(pair));
                     }
                     HostPattern::Wildcard(parent) => {
-                        table.wildcard.entry(parent.clone()).or_insert_with(|| (Arc::clone(pair), name.one_label));
+                        table
+                            .wildcard
+                            .entry(parent.clone())
+                            .or_insert_with(|| (Arc::clone(pair), name.one_label));
                     }
                 }
             }
@@ -82,7 +96,10 @@ impl Table {
         if let Some(pair) = self.exact.get(&name) {
             return Some(pair);
         }
-        let parents = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..)).enumerate();
+        let parents = name
+            .match_indices('.')
+            .filter_map(|(dot, _)| name.get(dot + 1..))
+            .enumerate();
         for (labels, parent) in parents {
             if let Some((pair, one_label)) = self.wildcard.get(parent)
                 && (labels == 0 || !one_label)
@@ -105,29 +122,60 @@ impl Pair {
             HostPattern::Wildcard(parent) => host
                 .strip_suffix(parent.as_str())
                 .and_then(|rest| rest.strip_suffix('.'))
-                .is_some_and(|labels| !labels.is_empty() && (!name.one_label || !labels.contains('.'))),
+                .is_some_and(|labels| {
+                    !labels.is_empty() && (!name.one_label || !labels.contains('.'))
+                }),
         })
     }
 
     /// Builds a pair from the content of its files.
-    pub(crate) fn parse(spec: &Certificate, files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
-        let pem = |source| TlsError::Pem { path: spec.cert_file.clone(), source };
-        let chain = CertificateDer::pem_slice_iter(&files.chain).collect::<Result<Vec<_>, _>>().map_err(pem)?;
-        let leaf = chain.first().ok_or_else(|| TlsError::Empty { path: spec.cert_file.clone() })?.clone();
-        let key = PrivateKeyDer::from_pem_slice(&files.key)
-            .map_err(|source| TlsError::Pem { path: spec.key_file.clone(), source })?;
-        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
-            cert: spec.cert_file.clone(),
-            key: spec.key_file.clone(),
+    pub(crate) fn parse(
+        spec: &Certificate,
+        files: &Files,
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsError> {
+        let pem = |source| TlsError::Pem {
+            path: spec.cert_file.clone(),
+            source,
+        };
+        let chain = CertificateDer::pem_slice_iter(&files.chain)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(pem)?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| TlsError::Empty {
+                path: spec.cert_file.clone(),
+            })?
+            .clone();
+        let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|source| TlsError::Pem {
+            path: spec.key_file.clone(),
             source,
         })?;
-        let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_detail| TlsError::Leaf { path: spec.cert_file.clone() })?;
+        let key =
+            CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
+                cert: spec.cert_file.clone(),
+                key: spec.key_file.clone(),
+                source,
+            })?;
+        let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_detail| TlsError::Leaf {
+            path: spec.cert_file.clone(),
+        })?;
         let names = if spec.hosts.is_empty() {
             subject_names(&parsed)
         } else {
-            spec.hosts.iter().map(|pattern| Name { pattern: pattern.clone(), one_label: false }).collect()
+            spec.hosts
+                .iter()
+                .map(|pattern| Name {
+                    pattern: pattern.clone(),
+                    one_label: false,
+                })
+                .collect()
         };
-        Ok(Self { key: Arc::new(key), names, not_after: parsed.validity().not_after.timestamp() })
+        Ok(Self {
+            key: Arc::new(key),
+            names,
+            not_after: parsed.validity().not_after.timestamp(),
+        })
     }
 }
 
@@ -139,7 +187,10 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn read(spec: &Certificate) -> Result<Self, TlsError> {
-        Ok(Self { chain: read(&spec.cert_file)?, key: read(&spec.key_file)? })
+        Ok(Self {
+            chain: read(&spec.cert_file)?,
+            key: read(&spec.key_file)?,
+        })
     }
 
     /// Tells one content from another; that it is not cryptographic does not matter, who can write the files needs no collision.
@@ -154,7 +205,10 @@ impl Files {
 
 /// Reads a file whole.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The DNS names and addresses of the SAN extension; the common name has not counted for years (RFC 6125).
@@ -162,7 +216,12 @@ fn subject_names(leaf: &X509Certificate<'_>) -> Vec<Name> {
     let Ok(Some(extension)) = leaf.subject_alternative_name() else {
         return Vec::new();
     };
-    extension.value.general_names.iter().filter_map(subject_name).collect()
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(subject_name)
+        .collect()
 }
 
 fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
@@ -180,7 +239,10 @@ fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
         }),
         _ => return None,
     };
-    Some(Name { pattern, one_label: true })
+    Some(Name {
+        pattern,
+        one_label: true,
+    })
 }
 
 #[cfg(test)]
@@ -209,7 +271,10 @@ pub(crate) mod tests {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             let key = KeyPair::generate().unwrap();
             let certificate = params.self_signed(&key).unwrap();
-            Self { certificate, issuer: Issuer::new(params, key) }
+            Self {
+                certificate,
+                issuer: Issuer::new(params, key),
+            }
         }
 
         pub(crate) fn pem(&self) -> String {
@@ -217,7 +282,13 @@ pub(crate) mod tests {
         }
 
         pub(crate) fn issue(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
-            let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+            let params = CertificateParams::new(
+                names
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap();
             let key = KeyPair::generate().unwrap();
             (params.signed_by(&key, &self.issuer).unwrap(), key)
         }
@@ -230,11 +301,13 @@ pub(crate) mod tests {
 
         /// A client that trusts this authority and offers these protocols.
         pub(crate) fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
-            let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(self.roots())
-                .with_no_client_auth();
+            let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(
+                aws_lc_rs::default_provider(),
+            ))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_no_client_auth();
             config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
             TlsConnector::from(Arc::new(config))
         }
@@ -243,12 +316,14 @@ pub(crate) mod tests {
         pub(crate) fn connector_with(&self, issuer: &Self) -> TlsConnector {
             let (certificate, key) = issuer.issue(&["client"]);
             let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
-            let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(self.roots())
-                .with_client_auth_cert(vec![certificate.der().clone()], key)
-                .unwrap();
+            let config = rustls::ClientConfig::builder_with_provider(Arc::new(
+                aws_lc_rs::default_provider(),
+            ))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_client_auth_cert(vec![certificate.der().clone()], key)
+            .unwrap();
             TlsConnector::from(Arc::new(config))
         }
     }
@@ -265,7 +340,12 @@ pub(crate) mod tests {
         }
 
         /// Writes a fresh pair for these names, over an older one of that name.
-        pub(crate) fn issue(&self, authority: &Authority, name: &str, hosts: &[&str]) -> Certificate {
+        pub(crate) fn issue(
+            &self,
+            authority: &Authority,
+            name: &str,
+            hosts: &[&str],
+        ) -> Certificate {
             let (certificate, key) = authority.issue(hosts);
             Certificate {
                 hosts: Vec::new(),
@@ -316,18 +396,32 @@ pub(crate) mod tests {
             );
         }
         let lenient = Table::new(&pairs, UnknownSni::Default).unwrap();
-        assert!(Arc::ptr_eq(lenient.find(Some("unknown.test")).unwrap(), &first));
+        assert!(Arc::ptr_eq(
+            lenient.find(Some("unknown.test")).unwrap(),
+            &first
+        ));
         assert!(Table::new(&[], UnknownSni::Default).is_none());
     }
 
     #[test]
     fn a_pair_covers_the_names_it_was_issued_for() {
         let (authority, files) = (Authority::new(), Files::new());
-        let pair = pair(&files.issue(&authority, "one", &["a.test", "*.b.test", "10.0.0.1", "::1"]));
+        let pair = pair(&files.issue(
+            &authority,
+            "one",
+            &["a.test", "*.b.test", "10.0.0.1", "::1"],
+        ));
         for host in ["a.test", "x.b.test", "10.0.0.1", "::1"] {
             assert!(pair.covers(host), "{host}");
         }
-        for host in ["b.test", "y.x.b.test", "xb.test", ".b.test", "a.test.evil", ""] {
+        for host in [
+            "b.test",
+            "y.x.b.test",
+            "xb.test",
+            ".b.test",
+            "a.test.evil",
+            "",
+        ] {
             assert!(!pair.covers(host), "{host}");
         }
     }

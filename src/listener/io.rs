@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::listener::ceiling::Permit;
 use crate::listener::link::{Link, Stage};
-use crate::listener::scan::{Next, POISON, Phase, Scanner};
+use crate::listener::scan::{Next, POISON, Phase, ScanLimits, Scanner};
 
 /// A socket that counts its bytes and notes when it waits.
 #[derive(Debug)]
@@ -65,7 +65,13 @@ impl Socket {
 
 impl Io {
     pub(crate) fn new(stream: Stream, link: Arc<Link>, permit: Permit) -> Self {
-        Self { stream, link, reader: Reader::Raw(0), preface: Vec::new(), _permit: permit }
+        Self {
+            stream,
+            link,
+            reader: Reader::Raw(0),
+            preface: Vec::new(),
+            _permit: permit,
+        }
     }
 
     /// Waits for the first byte, without taking it: a silent connection should cost no HTTP machinery. `false` when the client
@@ -91,7 +97,8 @@ impl Io {
                 Stream::Plain(socket) => socket.read(room).await?,
                 Stream::Tls(stream) => stream.read(room).await?,
             };
-            self.preface.extend_from_slice(room.get(..count).unwrap_or_default());
+            self.preface
+                .extend_from_slice(room.get(..count).unwrap_or_default());
             if count == 0 || !H2_PREFACE.starts_with(&self.preface) {
                 return Ok(false);
             }
@@ -99,9 +106,11 @@ impl Io {
         Ok(true)
     }
 
-    /// From here on the bytes are HTTP/1.
-    pub(crate) fn scan(&mut self, scanner: Scanner) {
-        self.reader = Reader::Scanned(Box::new(scanner));
+    /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on.
+    pub(crate) fn scan(&mut self, limits: ScanLimits) {
+        if let Reader::Raw(_) = self.reader {
+            self.reader = Reader::Scanned(Box::new(Scanner::new(limits)));
+        }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -118,7 +127,11 @@ impl Io {
     }
 
     /// Reads and scans; `false` when something was read of which the parser sees nothing.
-    fn poll_scanned(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+    fn poll_scanned(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
         ready!(self.poll_stream(cx, buf))?;
         let Reader::Scanned(scanner) = &mut self.reader else {
@@ -161,7 +174,11 @@ impl Io {
 }
 
 impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         loop {
             match &mut me.reader {
@@ -176,7 +193,9 @@ impl AsyncRead for Io {
                     }
                     return Poll::Ready(Ok(()));
                 }
-                Reader::Scanned(_) if me.link.is_tunnel() => me.reader = Reader::Raw(H2_FIRST_BYTES),
+                Reader::Scanned(_) if me.link.is_tunnel() => {
+                    me.reader = Reader::Raw(H2_FIRST_BYTES);
+                }
                 Reader::Raw(_) => return me.poll_stream(cx, buf),
                 Reader::Scanned(_) => {
                     if ready!(me.poll_scanned(cx, buf))? {
@@ -192,7 +211,10 @@ impl AsyncRead for Io {
                     return Poll::Ready(Ok(()));
                 }
                 Reader::Closing(_) | Reader::Failed | Reader::Lingering(_) => {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "invalid framing")));
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "invalid framing",
+                    )));
                 }
             }
         }
@@ -200,14 +222,22 @@ impl AsyncRead for Io {
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().stream {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().stream {
             Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bytes),
@@ -250,7 +280,11 @@ impl AsyncWrite for Io {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut me.tcp).poll_read(cx, buf);
@@ -261,20 +295,32 @@ impl AsyncRead for Socket {
 
 impl Socket {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        let count = if let Poll::Ready(Ok(count)) = &written {
+            *count
+        } else {
+            0
+        };
         self.link.wrote(written.is_pending(), count);
         written
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let written = Pin::new(&mut me.tcp).poll_write(cx, bytes);
         me.wrote(written)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let written = Pin::new(&mut me.tcp).poll_write_vectored(cx, bytes);
         me.wrote(written)

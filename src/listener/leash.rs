@@ -4,13 +4,13 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::Connection;
-use crate::listener::link::Link;
+use crate::listener::link::{Link, Stage};
 use crate::listener::watchdog::Expiry;
 
 /// The worker's hold on one connection.
@@ -20,6 +20,9 @@ pub struct Leash {
     calls: Cell<u64>,
     answering: Cell<u32>,
     draining: Cell<bool>,
+    retired: Cell<bool>,
+    resting: Cell<bool>,
+    serving: Cell<bool>,
     ended: Cell<Option<Cut>>,
     waker: Cell<Option<Waker>>,
 }
@@ -29,6 +32,10 @@ pub struct Leash {
 pub enum Order {
     /// End after the present requests.
     Drain,
+    /// As `Drain`, because nothing has happened for too long; a request that arrives this moment is still answered.
+    Retire,
+    /// Give the HTTP machinery back until the next request.
+    Rest,
     /// End now, a limit was reached.
     Expire(Expiry),
     /// End now, the time to drain is over.
@@ -52,6 +59,9 @@ impl Leash {
             calls: Cell::new(0),
             answering: Cell::new(0),
             draining: Cell::new(false),
+            retired: Cell::new(false),
+            resting: Cell::new(false),
+            serving: Cell::new(false),
             ended: Cell::new(None),
             waker: Cell::new(None),
         }
@@ -60,6 +70,11 @@ impl Leash {
     pub(crate) fn order(&self, order: Order) {
         match order {
             Order::Drain => self.draining.set(true),
+            Order::Retire => {
+                self.draining.set(true);
+                self.retired.set(true);
+            }
+            Order::Rest => self.resting.set(true),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => self.ended.set(Some(Cut::Aborted)),
         }
@@ -84,7 +99,9 @@ impl Leash {
 
     /// Exchanges under way; `None` before the connection carries HTTP.
     pub(crate) fn active(&self) -> Option<u32> {
-        self.connection.get().map(|connection| connection.active.get().saturating_add(self.answering.get()))
+        self.connection
+            .get()
+            .map(|connection| connection.active.get().saturating_add(self.answering.get()))
     }
 
     /// Requests handed to the service.
@@ -110,6 +127,31 @@ impl Leash {
         self.draining.get()
     }
 
+    /// Whether it is to end because it was idle.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    /// Whether it has been told to rest since it was last asked.
+    pub(crate) fn takes_rest(&self) -> bool {
+        self.resting.take()
+    }
+
+    /// Whether nothing is under way and nothing is half read or written.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        let idle = self.active() == Some(0) && !self.is_draining();
+        idle && self.link.stage() == Stage::Start && !self.link.write_waits()
+    }
+
+    /// Whether the connection has its HTTP/1 machinery.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.serving.get()
+    }
+
+    pub(crate) fn set_serving(&self, serving: bool) {
+        self.serving.set(serving);
+    }
+
     /// As [`Order::Drain`], said by the connection's own task.
     pub(crate) fn close_soon(&self) {
         self.draining.set(true);
@@ -117,13 +159,22 @@ impl Leash {
 
     /// Ends when the connection is to drain.
     pub(crate) async fn drained(&self) {
-        std::future::poll_fn(|_| if self.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
+        std::future::poll_fn(|_| {
+            if self.is_draining() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Runs a connection until it ends or is cut. The task polling this is the one that is woken for orders, so everything
-    /// inside may look at them whenever it is polled.
-    pub(crate) async fn hold<T>(&self, connection: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut connection = pin!(connection);
+    /// inside may look at them whenever it is polled. Takes a pinned future, because one taken by value is kept twice.
+    pub(crate) async fn hold<F: Future>(
+        &self,
+        mut connection: Pin<&mut F>,
+    ) -> Result<F::Output, Cut> {
         std::future::poll_fn(|cx| {
             self.listen(cx);
             match self.ended.get() {
@@ -151,5 +202,51 @@ impl fmt::Debug for Leash {
             .field("draining", &self.draining)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::pin::pin;
+
+    use super::*;
+    use crate::config::model::ListenerId;
+
+    /// A connection's facts, whatever they are.
+    pub(crate) fn connection() -> Rc<Connection> {
+        let address = ([127, 0, 0, 1], 1).into();
+        Rc::new(Connection::new(ListenerId(0), address, address, None))
+    }
+
+    #[tokio::test]
+    async fn orders_reach_a_waiting_task() {
+        let leash = Leash::new(Link::new());
+        let orders = async {
+            tokio::task::yield_now().await;
+            leash.order(Order::Drain);
+        };
+        let drained = pin!(leash.drained());
+        let (held, ()) = tokio::join!(leash.hold(drained), orders);
+        assert_eq!(held, Ok(()));
+        leash.order(Order::Abort);
+        assert_eq!(
+            leash.hold(pin!(std::future::pending::<()>())).await,
+            Err(Cut::Aborted)
+        );
+    }
+
+    #[test]
+    fn a_request_counts_as_active_until_its_answer() {
+        let leash = Leash::new(Link::new());
+        assert_eq!(leash.active(), None);
+        let connection = connection();
+        leash.hand_over(Rc::clone(&connection));
+        assert_eq!((leash.call(), leash.active()), (0, Some(1)));
+        let exchange = connection.begin();
+        leash.answered();
+        assert_eq!((leash.call(), leash.active()), (1, Some(2)));
+        leash.answered();
+        drop(exchange);
+        assert_eq!((leash.calls(), leash.active()), (2, Some(0)));
     }
 }

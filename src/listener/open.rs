@@ -1,7 +1,6 @@
 //! From an accepted socket to a connection that carries HTTP: the PROXY header, then TLS, both under one deadline, then
 //! [`serve`](super::serve).
 
-use std::cell::Cell;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
@@ -70,17 +69,23 @@ where
     let mut facts = socket_facts(&stream, settings).map_err(|_gone| HandshakeEnd::Socket)?;
     let mut permit = permit;
     if settings.believes(facts.peer.ip()) {
-        let header = within(deadline, HandshakeEnd::ProxyHeader, proxy_protocol::read(&mut stream)).await?;
+        let header = proxy_protocol::read(&mut stream);
+        let header = Box::pin(within(deadline, HandshakeEnd::ProxyHeader, header)).await?;
         if let Some(proxied) = header {
             (facts.peer, facts.local) = (proxied.source, proxied.destination);
         }
         if let Some(maximum) = settings.limits.max_connections_per_ip {
-            permit = permit.for_client(facts.peer.ip(), maximum).map_err(|_over| HandshakeEnd::OverClientCeiling)?;
+            permit = permit
+                .for_client(facts.peer.ip(), maximum)
+                .map_err(|_over| HandshakeEnd::OverClientCeiling)?;
         }
     }
     let socket = Socket::new(stream, Arc::clone(leash.link()));
     let (stream, speaks) = match &settings.tls {
-        None => (Stream::Plain(socket), speaks_without_tls(&settings.protocols)),
+        None => (
+            Stream::Plain(socket),
+            speaks_without_tls(&settings.protocols),
+        ),
         Some(tls) => {
             let stream = Box::pin(handshake(tls, socket, deadline)).await?;
             let session = stream.get_ref().1;
@@ -95,19 +100,14 @@ where
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {
-    Ok(Connection {
-        listener: settings.id,
-        peer: stream.peer_addr()?,
-        local: stream.local_addr()?,
-        tls: None,
-        verdict: Cell::new(None),
-        requests: Cell::new(0),
-        active: Cell::new(0),
-        streams: Cell::new(0),
-    })
+    Ok(Connection::new(settings.id, stream.peer_addr()?, stream.local_addr()?, None))
 }
 
-async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<TlsStream<Socket>>, HandshakeEnd> {
+async fn handshake(
+    tls: &Tls,
+    socket: Socket,
+    deadline: Instant,
+) -> Result<Box<TlsStream<Socket>>, HandshakeEnd> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
     let mut start = within(deadline, HandshakeEnd::Tls, hello).await?;
     if !tls.serves(start.client_hello().server_name()) {
@@ -116,10 +116,20 @@ async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<T
         within(deadline, HandshakeEnd::UnknownName, alert).await?;
         return Err(HandshakeEnd::UnknownName);
     }
-    within(deadline, HandshakeEnd::Tls, start.into_stream(tls.server_config())).await.map(Box::new)
+    within(
+        deadline,
+        HandshakeEnd::Tls,
+        start.into_stream(tls.server_config()),
+    )
+    .await
+    .map(Box::new)
 }
 
-async fn within<T>(deadline: Instant, end: HandshakeEnd, work: impl Future<Output = io::Result<T>>) -> Result<T, HandshakeEnd> {
+async fn within<T>(
+    deadline: Instant,
+    end: HandshakeEnd,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, HandshakeEnd> {
     match timeout_at(deadline, work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
@@ -132,7 +142,9 @@ async fn within<T>(deadline: Instant, end: HandshakeEnd, work: impl Future<Outpu
 
 fn tls_facts(session: &ServerConnection) -> TlsFacts {
     TlsFacts {
-        server_name: session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str()),
+        server_name: session
+            .server_name()
+            .map(|name| name.to_ascii_lowercase().into_boxed_str()),
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => TlsVersion::V12,
             _ => TlsVersion::V13,
@@ -153,7 +165,10 @@ fn speaks_with_tls(agreed: Option<&[u8]>, protocols: &[HttpVersion]) -> Speaks {
 }
 
 fn speaks_without_tls(protocols: &[HttpVersion]) -> Speaks {
-    match (protocols.contains(&HttpVersion::Http1), protocols.contains(&HttpVersion::H2)) {
+    match (
+        protocols.contains(&HttpVersion::Http1),
+        protocols.contains(&HttpVersion::H2),
+    ) {
         (true, true) => Speaks::Unknown,
         (false, true) => Speaks::Agreed(HttpVersion::H2),
         (_, false) => Speaks::Agreed(HttpVersion::Http1),
@@ -172,8 +187,15 @@ mod tests {
         use HttpVersion::{H2, Http1};
         let both = [H2, Http1];
         assert_eq!(speaks_with_tls(Some(b"h2"), &both), Speaks::Agreed(H2));
-        assert_eq!(speaks_with_tls(Some(b"http/1.1"), &both), Speaks::Agreed(Http1));
-        assert_eq!(speaks_with_tls(None, &both), Speaks::Agreed(Http1), "no ALPN");
+        assert_eq!(
+            speaks_with_tls(Some(b"http/1.1"), &both),
+            Speaks::Agreed(Http1)
+        );
+        assert_eq!(
+            speaks_with_tls(None, &both),
+            Speaks::Agreed(Http1),
+            "no ALPN"
+        );
         assert_eq!(speaks_with_tls(None, &[H2]), Speaks::Agreed(H2));
         assert_eq!(speaks_without_tls(&both), Speaks::Unknown);
         assert_eq!(speaks_without_tls(&[Http1]), Speaks::Agreed(Http1));

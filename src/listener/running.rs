@@ -117,7 +117,10 @@ impl Group {
         if self.draining.get() {
             registered.leash().order(Order::Drain);
         }
-        Member { registered, group: Rc::clone(self) }
+        Member {
+            registered,
+            group: Rc::clone(self),
+        }
     }
 
     /// Ends when the group is to drain.
@@ -141,7 +144,9 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.group.connections.set(self.group.connections.get().saturating_sub(1));
+        self.group
+            .connections
+            .set(self.group.connections.get().saturating_sub(1));
         self.group.leave();
     }
 }

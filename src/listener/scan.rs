@@ -4,7 +4,7 @@
 //! the same for any splitting of the bytes. What httparse refuses by itself (bare CR, NUL, folding, spaces before the colon) is
 //! not looked for again; such a head never reaches the service.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::context::{Refusal, Verdict};
 use crate::listener::host::is_valid_host;
@@ -130,14 +130,20 @@ impl Scanner {
                 State::Body(left) => self.skip(rest, left, State::Head, State::Body),
                 State::ChunkData(left) => self.skip(rest, left, State::ChunkEnd, State::ChunkData),
                 State::Stopped(_) => return self.stopped(0),
-                State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers(_) => self.line(rest),
+                State::Head if self.head.begun && self.partial.is_empty() => self.fields(rest),
+                State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers(_) => {
+                    self.line(rest)
+                }
             };
             rest = rest.get(step..).unwrap_or_default();
             if let State::Stopped(_) = self.state {
                 return self.stopped(bytes.len() - rest.len());
             }
         }
-        Scanned { keep: bytes.len(), next: Next::More }
+        Scanned {
+            keep: bytes.len(),
+            next: Next::More,
+        }
     }
 
     /// Where in a message the connection is.
@@ -147,7 +153,11 @@ impl Scanner {
             State::Head if self.head.bytes == 0 && self.partial.is_empty() => Phase::Start,
             State::Head => Phase::Head,
             State::Stopped(_) => Phase::Stopped,
-            State::Body(_) | State::ChunkSize | State::ChunkData(_) | State::ChunkEnd | State::Trailers(_) => Phase::Body,
+            State::Body(_)
+            | State::ChunkSize
+            | State::ChunkData(_)
+            | State::ChunkEnd
+            | State::Trailers(_) => Phase::Body,
         }
     }
 
@@ -164,7 +174,11 @@ impl Scanner {
     }
 
     fn stopped(&self, keep: usize) -> Scanned {
-        let next = if let State::Stopped(next) = self.state { next } else { Next::More };
+        let next = if let State::Stopped(next) = self.state {
+            next
+        } else {
+            Next::More
+        };
         Scanned { keep, next }
     }
 
@@ -176,6 +190,35 @@ impl Scanner {
         }
         self.state = done;
         usize::try_from(left).unwrap_or(rest.len())
+    }
+
+    /// As [`Self::line`] for the fields of a head that have arrived whole, which is nearly always all of them: one search through
+    /// all lines, and no more than a look at the first byte of most.
+    fn fields(&mut self, rest: &[u8]) -> usize {
+        let window = rest.get(..self.room()).unwrap_or(rest);
+        let mut start = 0;
+        for feed in memchr_iter(b'\n', window) {
+            let Some([line @ .., b'\r']) = window.get(start..feed) else {
+                self.stop(Next::Poison);
+                return feed;
+            };
+            match line.first().map(|first| first | 0x20) {
+                None => {
+                    self.end_head();
+                    return feed + 1;
+                }
+                Some(b'h' | b'c' | b't') => self.head.field(line),
+                // A space or, with the bit set, a tab: a folded line, which is part of the one before for some parsers.
+                Some(b' ' | 0x29) if matches!(line.first(), Some(b' ' | b'\t')) => {
+                    self.stop(Next::Poison);
+                    return feed;
+                }
+                Some(_) => {}
+            }
+            start = feed + 1;
+        }
+        self.head.bytes += start;
+        if start > 0 { start } else { self.line(rest) }
     }
 
     /// Takes one line, or the part of it that has arrived, and says how many bytes the parser may see of it: all, or all but
@@ -217,7 +260,11 @@ impl Scanner {
     }
 
     fn fatal(&self) -> Next {
-        if matches!(self.state, State::Head) { Next::Poison } else { Next::Error }
+        if matches!(self.state, State::Head) {
+            Next::Poison
+        } else {
+            Next::Error
+        }
     }
 
     fn stop(&mut self, next: Next) {
@@ -250,7 +297,6 @@ impl Scanner {
             if line.is_empty() {
                 return self.end_head();
             }
-            // A folded line is part of the one before for some parsers and not for others.
             if let Some(b' ' | b'\t') = line.first() {
                 return self.stop(Next::Poison);
             }
@@ -269,7 +315,11 @@ impl Scanner {
     fn end_head(&mut self) {
         let head = std::mem::take(&mut self.head);
         if let Some(fault) = head.judge() {
-            self.verdict = Some(Verdict { request: self.requests, reason: fault.reason(), refusal: fault.refusal() });
+            self.verdict = Some(Verdict {
+                request: self.requests,
+                reason: fault.reason(),
+                refusal: fault.refusal(),
+            });
             self.stop(Next::Silence);
         } else if head.encodings > 0 {
             self.state = State::ChunkSize;
@@ -403,11 +453,16 @@ fn content_length(value: &[u8]) -> Option<u64> {
 
 /// RFC 9112 section 7.1, without the white space it tolerates: hexadecimal digits, then perhaps `;` and an extension.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
     let (size, extension) = line.split_at_checked(digits)?;
     let clean = match extension.split_first() {
         None => true,
-        Some((b';', text)) => !text.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control()),
+        Some((b';', text)) => !text
+            .iter()
+            .any(|&byte| byte != b'\t' && byte.is_ascii_control()),
         Some(_) => false,
     };
     if !clean || size.is_empty() || size.len() > 16 {
@@ -423,3 +478,386 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 const MAX_LENGTH: u64 = u64::MAX >> 1;
 /// A chunk's size line with its extension.
 const MAX_CHUNK_LINE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: ScanLimits = ScanLimits {
+        head: 1000,
+        target: 100,
+    };
+
+    /// What a scanner makes of bytes that arrive in these pieces.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Outcome {
+        kept: Vec<u8>,
+        next: Next,
+        requests: u64,
+        verdict: Option<Verdict>,
+        phase: Phase,
+    }
+
+    fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+        let mut scanner = Scanner::new(LIMITS);
+        let (mut kept, mut next) = (Vec::new(), Next::More);
+        for piece in pieces {
+            let scanned = scanner.scan(piece);
+            kept.extend_from_slice(&piece[..scanned.keep]);
+            next = scanned.next;
+            if next != Next::More {
+                break;
+            }
+        }
+        Outcome {
+            kept,
+            next,
+            requests: scanner.requests(),
+            verdict: scanner.verdict(),
+            phase: scanner.phase(),
+        }
+    }
+
+    fn whole(bytes: &str) -> Outcome {
+        scan([bytes.as_bytes()])
+    }
+
+    #[test]
+    fn good_requests_pass_whole() {
+        let cases = [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1),
+            ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 1),
+            ("GET / HTTP/1.0\r\n\r\n", 1),
+            ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", 1),
+            (
+                "GET http://b:80/x?y HTTP/1.1\r\nhost:a:80 \r\nx:\r\n\r\n",
+                1,
+            ),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\ncontent-length:\t3 \r\n\r\nabcGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+                2,
+            ),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+                2,
+            ),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+                2,
+            ),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nA;b=\"c\"\r\n\n\r\n456789\r\r\n00\r\nt: x\r\nu: y\r\n\r\n",
+                1,
+            ),
+        ];
+        for (bytes, requests) in cases {
+            let outcome = whole(bytes);
+            assert_eq!(
+                (outcome.next, outcome.requests),
+                (Next::More, requests),
+                "{bytes:?}"
+            );
+            assert_eq!(
+                (outcome.kept.as_slice(), outcome.phase),
+                (bytes.as_bytes(), Phase::Start),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    /// Heads that hyper takes and we do not, with the reason.
+    const REFUSED: &[(&str, &str)] = &[
+        // One source of the body's length.
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            "length_and_encoding",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: x\r\n\r\n",
+            "length_and_encoding",
+        ),
+        // Content-Length: digits, once.
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x1\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length:\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1 1\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1, 1\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9223372036854775808\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+            "content_length_invalid",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
+            "content_length_repeated",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\nContent-Length: 2\r\n\r\n",
+            "content_length_repeated",
+        ),
+        // Transfer-Encoding: one chunked, on HTTP/1.1.
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked;q=1\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \"chunked\"\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding:\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+            "transfer_encoding_unsupported",
+        ),
+        (
+            "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+            "transfer_encoding_on_http10",
+        ),
+        // The request line.
+        ("GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n", "target_invalid"),
+        ("GET /\u{e9} HTTP/1.1\r\nhost: a\r\n\r\n", "target_invalid"),
+        ("GET /\r\nhost: a\r\n\r\n", "request_line_invalid"),
+        ("GET / HTTP/1.2\r\nhost: a\r\n\r\n", "request_line_invalid"),
+        ("GET / http/1.1\r\nhost: a\r\n\r\n", "request_line_invalid"),
+        ("GET / HTTP/1.1 \r\nhost: a\r\n\r\n", "request_line_invalid"),
+        // Host: one, and nothing but host and port.
+        ("GET / HTTP/1.1\r\n\r\n", "host_missing"),
+        ("GET / HTTP/1.1\r\nhost:\r\n\r\n", "host_invalid"),
+        ("GET / HTTP/1.1\r\nhost: a@b\r\n\r\n", "host_invalid"),
+        ("GET / HTTP/1.1\r\nhost: a, b\r\n\r\n", "host_invalid"),
+        ("GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", "host_invalid"),
+        ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "host_invalid"),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n",
+            "host_repeated",
+        ),
+        (
+            "GET / HTTP/1.0\r\nhost: a\r\nHost: a\r\n\r\n",
+            "host_repeated",
+        ),
+    ];
+
+    #[test]
+    fn refused_heads_reach_the_service_with_a_verdict_and_nothing_follows() {
+        use Refusal::{BadRequest, TargetTooLong};
+        let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100));
+        let too_long = (long.as_str(), "target_too_long");
+        for &(head, reason) in REFUSED.iter().chain([&too_long]) {
+            let refusal = if reason == "target_too_long" {
+                TargetTooLong
+            } else {
+                BadRequest
+            };
+            let good = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            let outcome = whole(&format!("{good}{head}{good}"));
+            assert_eq!(
+                outcome.verdict,
+                Some(Verdict {
+                    request: 1,
+                    reason,
+                    refusal
+                }),
+                "{head:?}"
+            );
+            assert_eq!(outcome.next, Next::Silence, "{head:?}");
+            assert_eq!(
+                outcome.kept,
+                format!("{good}{head}").into_bytes(),
+                "{head:?}"
+            );
+            assert_eq!(outcome.phase, Phase::Stopped);
+        }
+    }
+
+    #[test]
+    fn lines_that_parsers_read_differently_never_end() {
+        let cases = [
+            ("GET / HTTP/1.1\n", "host: a\r\n\r\n"),
+            ("GET / HTTP/1.1\r\nhost: a\n", "\r\n"),
+            ("GET / HTTP/1.1\r\nhost: a\r\n\n", ""),
+            ("GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n z\r\n", "\r\n"),
+            ("GET / HTTP/1.1\r\n\thost: a\r\n", "\r\n"),
+            ("\n", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"),
+            ("\r\n\r\n", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ];
+        for (until, after) in cases {
+            let outcome = whole(&format!("{until}{after}"));
+            assert_eq!(
+                (outcome.next, outcome.requests),
+                (Next::Poison, 0),
+                "{until:?}"
+            );
+            assert_eq!(
+                outcome.kept,
+                &until.as_bytes()[..until.len() - 1],
+                "all but the line feed: {until:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn broken_chunks_are_read_errors() {
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(300));
+        let trailers = format!("0\r\n{}", "t: x\r\n".repeat(300));
+        let cases = [
+            "1\na\r\n0\r\n\r\n",
+            "1\r\na\n0\r\n\r\n",
+            "1\r\nab\r\n0\r\n\r\n",
+            "\r\na\r\n0\r\n\r\n",
+            "x\r\n",
+            "0x1\r\na\r\n",
+            "-1\r\na\r\n",
+            "+1\r\na\r\n",
+            "1 \r\na\r\n",
+            " 1\r\na\r\n",
+            "1 ;x\r\na\r\n",
+            "1;x\0\r\na\r\n",
+            "1;x\ry\r\na\r\n",
+            "1;x\ny\r\na\r\n",
+            "8000000000000000\r\n",
+            "00000000000000001\r\na\r\n0\r\n\r\n",
+            "0\r\n\n",
+            "0\r\nt: x\n\r\n",
+            long.as_str(),
+            trailers.as_str(),
+        ];
+        for chunks in cases {
+            let outcome = whole(&format!("{head}{chunks}"));
+            assert_eq!(
+                (outcome.next, outcome.requests, outcome.verdict),
+                (Next::Error, 1, None),
+                "{chunks:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_head_has_a_bound() {
+        let head = |length: usize| {
+            let fixed = "GET / HTTP/1.1\r\nhost: a\r\nx: \r\n\r\n".len();
+            format!(
+                "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+                "y".repeat(length - fixed)
+            )
+        };
+        assert_eq!(whole(&head(1000)).requests, 1);
+        for head in [
+            head(1001),
+            "GET / HTTP/1.1\r\n".to_owned() + &"x: y\r\n".repeat(1000),
+            "x".repeat(2000),
+        ] {
+            let outcome = whole(&head);
+            assert_eq!(
+                (outcome.next, outcome.requests, outcome.kept.len()),
+                (Next::Poison, 0, 1000)
+            );
+        }
+    }
+
+    #[test]
+    fn phases_follow_the_message() {
+        let mut scanner = Scanner::new(LIMITS);
+        let steps = [
+            ("", Phase::Start),
+            ("\r", Phase::Head),
+            ("\nPOST / HT", Phase::Head),
+            (
+                "TP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n",
+                Phase::Body,
+            ),
+            ("x", Phase::Body),
+            ("y", Phase::Start),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+                Phase::Body,
+            ),
+            ("1\r\nx", Phase::Body),
+            ("\r\n0\r\nt", Phase::Body),
+            (": x\r\n\r\n", Phase::Start),
+        ];
+        for (bytes, phase) in steps {
+            assert_eq!(scanner.scan(bytes.as_bytes()).next, Next::More, "{bytes:?}");
+            assert_eq!(scanner.phase(), phase, "{bytes:?}");
+        }
+    }
+
+    /// Pieces of messages, good and bad, so that their sequences get deep into the scanner.
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just(&b"GET / HTTP/1.1\r\n"[..]),
+            Just(&b"POST /x HTTP/1.0\r\n"[..]),
+            Just(&b"host: a\r\n"[..]),
+            Just(&b"content-length: 5\r\n"[..]),
+            Just(&b"transfer-encoding: chunked\r\n"[..]),
+            Just(&b"x: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n"[..]),
+            Just(&b"\r\n"[..]),
+            Just(&b"\n"[..]),
+            Just(&b" "[..]),
+            Just(&b"hello"[..]),
+            Just(&b"5\r\nhello\r\n"[..]),
+            Just(&b"0\r\n\r\n"[..]),
+            Just(&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..]),
+            Just(&b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"[..]),
+            Just(&b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n"[..]),
+        ]
+        .prop_map(<[u8]>::to_vec);
+        let noise = prop::collection::vec(any::<u8>(), 0..20);
+        prop::collection::vec(prop_oneof![9 => piece, 1 => noise], 0..30)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_splitting_gives_the_same_outcome(bytes in message(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            let starts = std::iter::once(0).chain(cuts.iter().copied());
+            let ends = cuts.iter().copied().chain(std::iter::once(bytes.len()));
+            let pieces: Vec<_> = starts.zip(ends).map(|(start, end)| &bytes[start..end]).collect();
+            let expected = scan([bytes.as_slice()]);
+            prop_assert_eq!(&scan(pieces), &expected);
+            prop_assert_eq!(&scan(bytes.chunks(1)), &expected, "byte by byte");
+            prop_assert!(expected.kept.len() <= bytes.len());
+        }
+    }
+}

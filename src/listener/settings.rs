@@ -32,7 +32,11 @@ impl Settings {
     ///
     /// # Errors
     /// When a certificate, a key or a certificate authority cannot be used.
-    pub fn load(id: ListenerId, listener: &Listener, previous: Option<&Self>) -> Result<Self, TlsError> {
+    pub fn load(
+        id: ListenerId,
+        listener: &Listener,
+        previous: Option<&Self>,
+    ) -> Result<Self, TlsError> {
         let before = previous.and_then(|settings| settings.tls.as_deref());
         let tls = match &listener.tls {
             Some(tls) => Some(Arc::new(Tls::load(tls, &listener.protocols, before)?)),
@@ -66,7 +70,10 @@ impl Shared {
     /// A listener that starts with these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings: ArcSwap::from_pointee(settings), ceiling: Arc::new(Ceiling::default()) })
+        Arc::new(Self {
+            settings: ArcSwap::from_pointee(settings),
+            ceiling: Arc::new(Ceiling::default()),
+        })
     }
 
     /// Replaces the settings for connections accepted from now on.

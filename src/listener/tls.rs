@@ -10,7 +10,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -117,17 +119,30 @@ impl Tls {
     ///
     /// # Errors
     /// When a file cannot be read or used.
-    pub fn load(tls: &ListenerTls, protocols: &[HttpVersion], previous: Option<&Self>) -> Result<Self, TlsError> {
+    pub fn load(
+        tls: &ListenerTls,
+        protocols: &[HttpVersion],
+        previous: Option<&Self>,
+    ) -> Result<Self, TlsError> {
         let provider = provider();
-        let pairs = tls.certificates.iter().map(|spec| load_pair(spec, &provider)).collect::<Result<Vec<_>, _>>()?;
+        let pairs = tls
+            .certificates
+            .iter()
+            .map(|spec| load_pair(spec, &provider))
+            .collect::<Result<Vec<_>, _>>()?;
         let clients = Clients::load(&tls.client_auth, &provider)?;
         let table = table(&pairs, tls)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(table)));
-        let tickets = match previous.and_then(|before| before.tickets_for(&tls.client_auth, clients.hash)) {
-            Some(tickets) => tickets,
-            None => new_tickets()?,
+        let tickets =
+            match previous.and_then(|before| before.tickets_for(&tls.client_auth, clients.hash)) {
+                Some(tickets) => tickets,
+                None => new_tickets()?,
+            };
+        let loaded = Loaded {
+            pairs,
+            clients,
+            tickets,
         };
-        let loaded = Loaded { pairs, clients, tickets };
         let config = server_config(tls, protocols, &resolver, &loaded)?;
         Ok(Self {
             settings: tls.clone(),
@@ -166,13 +181,26 @@ impl Tls {
         (changed, errors)
     }
 
-    fn refresh_clients(&self, files: &mut Loaded, provider: &Arc<CryptoProvider>) -> Result<bool, TlsError> {
+    fn refresh_clients(
+        &self,
+        files: &mut Loaded,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<bool, TlsError> {
         let clients = Clients::load(&self.settings.client_auth, provider)?;
         if clients.hash == files.clients.hash {
             return Ok(false);
         }
-        let fresh = Loaded { pairs: files.pairs.clone(), clients, tickets: new_tickets()? };
-        self.config.store(server_config(&self.settings, &self.protocols, &self.resolver, &fresh)?);
+        let fresh = Loaded {
+            pairs: files.pairs.clone(),
+            clients,
+            tickets: new_tickets()?,
+        };
+        self.config.store(server_config(
+            &self.settings,
+            &self.protocols,
+            &self.resolver,
+            &fresh,
+        )?);
         *files = fresh;
         Ok(true)
     }
@@ -181,7 +209,11 @@ impl Tls {
     /// policies differ, the answer is 421.
     #[must_use]
     pub fn covers(&self, server_name: Option<&str>, host: &str) -> bool {
-        self.resolver.0.load().find(server_name).is_some_and(|pair| pair.covers(host))
+        self.resolver
+            .0
+            .load()
+            .find(server_name)
+            .is_some_and(|pair| pair.covers(host))
     }
 
     /// Whether clients are asked for a certificate.
@@ -194,15 +226,27 @@ impl Tls {
     #[must_use]
     pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let paths = self.settings.certificates.iter().map(|spec| spec.cert_file.clone());
-        paths.zip(files.pairs.iter().map(|(_, pair)| pair.not_after)).collect()
+        let paths = self
+            .settings
+            .certificates
+            .iter()
+            .map(|spec| spec.cert_file.clone());
+        paths
+            .zip(files.pairs.iter().map(|(_, pair)| pair.not_after))
+            .collect()
     }
 
     /// Files to watch for changes.
     #[must_use]
     pub fn watched_files(&self) -> Vec<PathBuf> {
-        let pairs = self.settings.certificates.iter().flat_map(|spec| [spec.cert_file.clone(), spec.key_file.clone()]);
-        pairs.chain(ca_file(&self.settings.client_auth).map(Path::to_owned)).collect()
+        let pairs = self
+            .settings
+            .certificates
+            .iter()
+            .flat_map(|spec| [spec.cert_file.clone(), spec.key_file.clone()]);
+        pairs
+            .chain(ca_file(&self.settings.client_auth).map(Path::to_owned))
+            .collect()
     }
 
     /// Whether a handshake for this name is taken.
@@ -224,21 +268,37 @@ impl Tls {
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let Some(path) = ca_file(policy) else {
-            return Ok(Self { verifier: WebPkiClientVerifier::no_client_auth(), hash: 0 });
+            return Ok(Self {
+                verifier: WebPkiClientVerifier::no_client_auth(),
+                hash: 0,
+            });
         };
         let content = read(path)?;
         let mut roots = RootCertStore::empty();
         for authority in CertificateDer::pem_slice_iter(&content) {
-            let authority = authority.map_err(|source| TlsError::Pem { path: path.to_owned(), source })?;
-            roots.add(authority).map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
+            let authority = authority.map_err(|source| TlsError::Pem {
+                path: path.to_owned(),
+                source,
+            })?;
+            roots.add(authority).map_err(|source| TlsError::Authority {
+                path: path.to_owned(),
+                source,
+            })?;
         }
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         let builder = match policy {
             ClientAuth::Optional { .. } => builder.allow_unauthenticated(),
             ClientAuth::None | ClientAuth::Require { .. } => builder,
         };
-        let verifier = builder.build().map_err(|source| TlsError::Verifier { path: path.to_owned(), source })?;
-        Ok(Self { verifier, hash: xxh3_64(&content) })
+        let verifier = builder.build().map_err(|source| TlsError::Verifier {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            verifier,
+            hash: xxh3_64(&content),
+        })
     }
 }
 
@@ -254,17 +314,25 @@ fn load_pair(spec: &Certificate, provider: &CryptoProvider) -> Result<(u64, Arc<
     Ok((files.hash(), Arc::new(Pair::parse(spec, &files, provider)?)))
 }
 
-fn reload_pair(spec: &Certificate, current: u64, provider: &CryptoProvider) -> Result<Option<(u64, Arc<Pair>)>, TlsError> {
+fn reload_pair(
+    spec: &Certificate,
+    current: u64,
+    provider: &CryptoProvider,
+) -> Result<Option<(u64, Arc<Pair>)>, TlsError> {
     let files = Files::read(spec)?;
     if files.hash() == current {
         return Ok(None);
     }
-    Ok(Some((files.hash(), Arc::new(Pair::parse(spec, &files, provider)?))))
+    Ok(Some((
+        files.hash(),
+        Arc::new(Pair::parse(spec, &files, provider)?),
+    )))
 }
 
 fn table(pairs: &[(u64, Arc<Pair>)], tls: &ListenerTls) -> Result<Table, TlsError> {
     let pairs: Vec<_> = pairs.iter().map(|(_, pair)| Arc::clone(pair)).collect();
-    Table::new(&pairs, tls.unknown_sni).ok_or_else(|| TlsError::Setup(rustls::Error::NoCertificatesPresented))
+    Table::new(&pairs, tls.unknown_sni)
+        .ok_or_else(|| TlsError::Setup(rustls::Error::NoCertificatesPresented))
 }
 
 fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
@@ -292,7 +360,10 @@ fn server_config(
         .map_err(TlsError::Setup)?
         .with_client_cert_verifier(Arc::clone(&loaded.clients.verifier))
         .with_cert_resolver(Arc::clone(resolver) as _);
-    config.alpn_protocols = protocols.iter().map(|version| alpn(*version).to_vec()).collect();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|version| alpn(*version).to_vec())
+        .collect();
     config.ticketer = Arc::clone(&loaded.tickets);
     // Tickets hold everything, so nothing is kept here; and a client that comes back uses one of them, not four.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -320,11 +391,20 @@ mod tests {
     use crate::listener::certificates::tests::{Authority, Files as Folder};
 
     fn settings(certificates: Vec<Certificate>) -> ListenerTls {
-        ListenerTls { min_version: TlsVersion::V12, certificates, unknown_sni: UnknownSni::Default, client_auth: ClientAuth::None }
+        ListenerTls {
+            min_version: TlsVersion::V12,
+            certificates,
+            unknown_sni: UnknownSni::Default,
+            client_auth: ClientAuth::None,
+        }
     }
 
     /// Connects twice, and says what was agreed on the second time: resumed when a ticket was taken. The error is either side's.
-    async fn handshake_twice(connector: &TlsConnector, first: &Tls, second: &Tls) -> io::Result<HandshakeKind> {
+    async fn handshake_twice(
+        connector: &TlsConnector,
+        first: &Tls,
+        second: &Tls,
+    ) -> io::Result<HandshakeKind> {
         let mut kind = None;
         for tls in [first, second] {
             let (near, far) = tokio::io::duplex(64 * 1024);
@@ -354,14 +434,27 @@ mod tests {
         let same = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
         let stranger = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
         let connector = authority.connector(&[]);
-        assert_eq!(handshake_twice(&connector, &first, &same).await.unwrap(), HandshakeKind::Resumed);
+        assert_eq!(
+            handshake_twice(&connector, &first, &same).await.unwrap(),
+            HandshakeKind::Resumed
+        );
         let connector = authority.connector(&[]);
-        assert_ne!(handshake_twice(&connector, &first, &stranger).await.unwrap(), HandshakeKind::Resumed);
+        assert_ne!(
+            handshake_twice(&connector, &first, &stranger)
+                .await
+                .unwrap(),
+            HandshakeKind::Resumed
+        );
 
-        settings.client_auth = ClientAuth::Optional { ca_file: folder.write("ca.pem", &authority.pem()) };
+        settings.client_auth = ClientAuth::Optional {
+            ca_file: folder.write("ca.pem", &authority.pem()),
+        };
         let asking = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
         let connector = authority.connector(&[]);
-        assert_ne!(handshake_twice(&connector, &first, &asking).await.unwrap(), HandshakeKind::Resumed);
+        assert_ne!(
+            handshake_twice(&connector, &first, &asking).await.unwrap(),
+            HandshakeKind::Resumed
+        );
         assert!(asking.asks_clients() && !first.asks_clients());
     }
 
@@ -369,26 +462,55 @@ mod tests {
     async fn client_certificates_are_required_and_their_authority_is_reloaded() {
         let (authority, other, folder) = (Authority::new(), Authority::new(), Folder::new());
         let mut settings = settings(vec![folder.issue(&authority, "one", &["one.test"])]);
-        settings.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", &authority.pem()) };
+        settings.client_auth = ClientAuth::Require {
+            ca_file: folder.write("ca.pem", &authority.pem()),
+        };
         let tls = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
-        assert!(handshake_twice(&authority.connector(&[]), &tls, &tls).await.is_err(), "no certificate");
-        assert!(handshake_twice(&authority.connector_with(&other), &tls, &tls).await.is_err(), "another authority");
-        handshake_twice(&authority.connector_with(&authority), &tls, &tls).await.expect("the right authority");
+        assert!(
+            handshake_twice(&authority.connector(&[]), &tls, &tls)
+                .await
+                .is_err(),
+            "no certificate"
+        );
+        assert!(
+            handshake_twice(&authority.connector_with(&other), &tls, &tls)
+                .await
+                .is_err(),
+            "another authority"
+        );
+        handshake_twice(&authority.connector_with(&authority), &tls, &tls)
+            .await
+            .expect("the right authority");
         folder.write("ca.pem", &other.pem());
         let (changed, errors) = tls.refresh();
         assert!(changed && errors.is_empty(), "{errors:?}");
-        handshake_twice(&authority.connector_with(&other), &tls, &tls).await.expect("the new authority");
-        assert!(handshake_twice(&authority.connector_with(&authority), &tls, &tls).await.is_err(), "the old authority");
+        handshake_twice(&authority.connector_with(&other), &tls, &tls)
+            .await
+            .expect("the new authority");
+        assert!(
+            handshake_twice(&authority.connector_with(&authority), &tls, &tls)
+                .await
+                .is_err(),
+            "the old authority"
+        );
         folder.write("ca.pem", "nothing");
         let (changed, errors) = tls.refresh();
-        assert!(!changed && errors.len() == 1, "an empty bundle is refused: {errors:?}");
-        handshake_twice(&authority.connector_with(&other), &tls, &tls).await.expect("still the new authority");
+        assert!(
+            !changed && errors.len() == 1,
+            "an empty bundle is refused: {errors:?}"
+        );
+        handshake_twice(&authority.connector_with(&other), &tls, &tls)
+            .await
+            .expect("still the new authority");
     }
 
     #[test]
     fn a_bad_pair_keeps_the_old_one_and_is_reported() {
         let (authority, folder) = (Authority::new(), Folder::new());
-        let certificates = vec![folder.issue(&authority, "one", &["one.test"]), folder.issue(&authority, "two", &["two.test"])];
+        let certificates = vec![
+            folder.issue(&authority, "one", &["one.test"]),
+            folder.issue(&authority, "two", &["two.test"]),
+        ];
         let tls = Tls::load(&settings(certificates), &[HttpVersion::Http1], None).unwrap();
         assert!(tls.covers(Some("two.test"), "two.test"));
         assert_eq!(tls.watched_files().len(), 4);
@@ -400,37 +522,75 @@ mod tests {
         folder.write("two.key", &key.serialize_pem());
         folder.issue(&authority, "one", &["new.test"]);
         let (changed, errors) = tls.refresh();
-        assert!(matches!(errors.as_slice(), [TlsError::Pair { .. }]), "{errors:?}");
+        assert!(
+            matches!(errors.as_slice(), [TlsError::Pair { .. }]),
+            "{errors:?}"
+        );
         assert!(changed, "the good pair is taken all the same");
         assert!(tls.covers(Some("new.test"), "new.test"));
-        assert!(tls.covers(Some("two.test"), "two.test"), "the old pair is served");
+        assert!(
+            tls.covers(Some("two.test"), "two.test"),
+            "the old pair is served"
+        );
         for half in ["", "-----BEGIN CERTIFICATE-----\nMII"] {
             folder.write("one.pem", half);
             let (changed, errors) = tls.refresh();
-            assert!(!changed && errors.len() == 2, "half-written {half:?}: {errors:?}");
+            assert!(
+                !changed && errors.len() == 2,
+                "half-written {half:?}: {errors:?}"
+            );
         }
         folder.issue(&authority, "one", &["one.test"]);
         folder.issue(&authority, "two", &["three.test"]);
         let (changed, errors) = tls.refresh();
         assert!(changed && errors.is_empty(), "{errors:?}");
         assert!(tls.covers(Some("three.test"), "three.test"));
-        assert!(tls.covers(Some("two.test"), "one.test"), "unknown names get the default");
+        assert!(
+            tls.covers(Some("two.test"), "one.test"),
+            "unknown names get the default"
+        );
     }
 
     #[test]
     fn what_cannot_be_used_is_refused_at_the_start() {
         let (authority, folder) = (Authority::new(), Folder::new());
         let good = folder.issue(&authority, "good", &["a.test"]);
-        let missing = Certificate { cert_file: PathBuf::from("/does/not/exist"), ..good.clone() };
-        let empty = Certificate { cert_file: folder.write("empty", ""), ..good.clone() };
-        let no_key = Certificate { key_file: good.cert_file.clone(), ..good.clone() };
+        let missing = Certificate {
+            cert_file: PathBuf::from("/does/not/exist"),
+            ..good.clone()
+        };
+        let empty = Certificate {
+            cert_file: folder.write("empty", ""),
+            ..good.clone()
+        };
+        let no_key = Certificate {
+            key_file: good.cert_file.clone(),
+            ..good.clone()
+        };
         let load = |settings: &ListenerTls| Tls::load(settings, &[HttpVersion::Http1], None);
-        assert!(matches!(load(&settings(vec![missing])), Err(TlsError::Read { .. })));
-        assert!(matches!(load(&settings(vec![empty])), Err(TlsError::Empty { .. })));
-        assert!(matches!(load(&settings(vec![no_key])), Err(TlsError::Pem { .. })));
-        assert!(matches!(load(&settings(Vec::new())), Err(TlsError::Setup(_))));
+        assert!(matches!(
+            load(&settings(vec![missing])),
+            Err(TlsError::Read { .. })
+        ));
+        assert!(matches!(
+            load(&settings(vec![empty])),
+            Err(TlsError::Empty { .. })
+        ));
+        assert!(matches!(
+            load(&settings(vec![no_key])),
+            Err(TlsError::Pem { .. })
+        ));
+        assert!(matches!(
+            load(&settings(Vec::new())),
+            Err(TlsError::Setup(_))
+        ));
         let mut open = settings(vec![good]);
-        open.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", "") };
-        assert!(matches!(load(&open), Err(TlsError::Verifier { .. })), "an empty bundle never fails open");
+        open.client_auth = ClientAuth::Require {
+            ca_file: folder.write("ca.pem", ""),
+        };
+        assert!(
+            matches!(load(&open), Err(TlsError::Verifier { .. })),
+            "an empty bundle never fails open"
+        );
     }
 }

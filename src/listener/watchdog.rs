@@ -128,7 +128,12 @@ impl Watchdog {
     }
 
     /// Watches a connection from now on. Connections of one `group` are told things together.
-    pub(crate) fn register(self: &Rc<Self>, link: Arc<Link>, group: u64, limits: &Limits) -> Registered {
+    pub(crate) fn register(
+        self: &Rc<Self>,
+        link: Arc<Link>,
+        group: u64,
+        limits: &Limits,
+    ) -> Registered {
         let leash = Rc::new(Leash::new(link));
         let limits = WatchLimits::new(limits);
         let entry = Entry {
@@ -146,13 +151,23 @@ impl Watchdog {
             Some(free) => *free = Some(entry),
             None => entries.slots.push(Some(entry)),
         }
-        Registered { watchdog: Rc::clone(self), slot, leash }
+        Registered {
+            watchdog: Rc::clone(self),
+            slot,
+            leash,
+        }
     }
 
     /// Gives an order to every connection of a group and says how many there are.
     pub(crate) fn order(&self, group: u64, order: Order) -> usize {
         let entries = self.entries.borrow();
-        entries.slots.iter().flatten().filter(|entry| entry.group == group).map(|entry| entry.leash.order(order)).count()
+        entries
+            .slots
+            .iter()
+            .flatten()
+            .filter(|entry| entry.group == group)
+            .map(|entry| entry.leash.order(order))
+            .count()
     }
 
     /// Gives an order to those connections of a group that carry HTTP and that `which` names.
@@ -205,7 +220,12 @@ impl Drop for Registered {
 impl Entry {
     fn look(&mut self, now: Instant) {
         let link = self.leash.link();
-        let watched = classify(link.stage(), self.leash.active(), link.read_waits(), link.write_waits());
+        let watched = classify(
+            link.stage(),
+            self.leash.active(),
+            link.read_waits(),
+            link.write_waits(),
+        );
         let progress = match watched {
             Watched::Busy | Watched::Linger => 0,
             Watched::Idle | Watched::Head => link.heads().wrapping_add(self.leash.calls()),
@@ -216,13 +236,20 @@ impl Entry {
             (self.watched, self.progress, self.since) = (watched, progress, now);
             return;
         }
-        let limits = if self.leash.is_draining() { self.limits.draining() } else { self.limits };
-        let Some(expiry) = judge(watched, now.duration_since(self.since), limits) else {
+        let limits = if self.leash.is_draining() {
+            self.limits.draining()
+        } else {
+            self.limits
+        };
+        let elapsed = now.duration_since(self.since);
+        let Some(expiry) = judge(watched, elapsed, limits) else {
+            if watched == Watched::Idle && elapsed >= REST_AFTER && self.leash.is_serving() {
+                self.leash.order(Order::Rest);
+            }
             return;
         };
-        if expiry == Expiry::Idle && link.stage() == Stage::Streams && !self.leash.is_draining() {
-            // HTTP/2 can say goodbye, so that a request on its way is not lost.
-            self.leash.order(Order::Drain);
+        if expiry == Expiry::Idle && !self.leash.is_draining() {
+            self.leash.order(Order::Retire);
             self.since = now;
         } else {
             self.leash.order(Order::Expire(expiry));
@@ -232,14 +259,26 @@ impl Entry {
 
 impl WatchLimits {
     fn new(limits: &Limits) -> Self {
-        let (idle, head, body) = (limits.idle_timeout, limits.header_timeout, limits.body_idle_timeout);
+        let (idle, head, body) = (
+            limits.idle_timeout,
+            limits.header_timeout,
+            limits.body_idle_timeout,
+        );
         let every = (idle.min(head).min(body) / 20).clamp(TICK, SLOWEST);
-        Self { idle, head, body, every }
+        Self {
+            idle,
+            head,
+            body,
+            every,
+        }
     }
 
     /// Who has been told to go gets no more time to think than for a head.
     fn draining(self) -> Self {
-        Self { idle: self.idle.min(self.head), ..self }
+        Self {
+            idle: self.idle.min(self.head),
+            ..self
+        }
     }
 }
 
@@ -286,4 +325,153 @@ pub fn judge(watched: Watched, elapsed: Duration, limits: WatchLimits) -> Option
 
 const TICK: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(1);
+/// An idle HTTP/1 connection that keeps its buffers and its request's future costs tens of kilobytes; making them anew costs a
+/// microsecond.
+const REST_AFTER: Duration = Duration::from_secs(2);
 const LONGEST_LINGER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            max_connections: 1,
+            max_connections_per_ip: None,
+            max_header_bytes: 1,
+            max_headers: 1,
+            max_target_bytes: 1,
+            max_body_bytes: None,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_idle_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            max_concurrent_streams: 1,
+        }
+    }
+
+    #[test]
+    fn each_state_has_its_clock() {
+        let cases = [
+            (Stage::Start, None, true, true, Watched::Busy),
+            (Stage::Start, Some(0), true, false, Watched::Idle),
+            (Stage::Start, Some(1), true, false, Watched::Busy),
+            (Stage::Start, Some(1), true, true, Watched::Write),
+            (Stage::Start, Some(0), false, true, Watched::Write),
+            (Stage::Head, Some(0), true, false, Watched::Head),
+            (Stage::Head, Some(1), true, false, Watched::Busy),
+            (Stage::Body, Some(1), true, false, Watched::Body),
+            (Stage::Body, Some(1), false, false, Watched::Busy),
+            (Stage::Stopped, Some(0), false, false, Watched::Head),
+            (Stage::Stopped, Some(1), false, false, Watched::Busy),
+            (Stage::Streams, Some(0), true, false, Watched::Idle),
+            (Stage::Streams, Some(3), true, false, Watched::Busy),
+            (Stage::Linger, Some(0), true, true, Watched::Linger),
+        ];
+        for (stage, active, read, write, watched) in cases {
+            assert_eq!(
+                classify(stage, active, read, write),
+                watched,
+                "{stage:?} {active:?} {read} {write}"
+            );
+        }
+    }
+
+    #[test]
+    fn clocks_run_out_at_their_limit_and_not_before() {
+        let limits = WatchLimits::new(&limits());
+        let cases = [
+            (Watched::Idle, 75, Expiry::Idle),
+            (Watched::Head, 10, Expiry::Head),
+            (Watched::Body, 30, Expiry::Body),
+            (Watched::Write, 30, Expiry::Write),
+            (Watched::Linger, 2, Expiry::Linger),
+        ];
+        for (watched, seconds, expiry) in cases {
+            let limit = Duration::from_secs(seconds);
+            assert_eq!(judge(watched, limit, limits), Some(expiry));
+            assert_eq!(
+                judge(watched, limit - Duration::from_nanos(1), limits),
+                None,
+                "{watched:?}"
+            );
+        }
+        assert_eq!(judge(Watched::Busy, Duration::MAX, limits), None);
+        assert_eq!(
+            judge(Watched::Idle, Duration::from_secs(10), limits.draining()),
+            Some(Expiry::Idle)
+        );
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn progress_restarts_a_clock_and_the_end_comes_late_by_a_tenth_at_most() {
+        let watchdog = Watchdog::start();
+        let link = Link::new();
+        let registered = watchdog.register(Arc::clone(&link), 0, &limits());
+        registered
+            .leash()
+            .hand_over(crate::listener::leash::tests::connection());
+        let start = Instant::now();
+        let pause = Duration::from_secs(5);
+        let progress = async {
+            link.enter(Stage::Body);
+            for _ in 0..20 {
+                link.read(true, 1);
+                tokio::time::sleep(pause).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let held = registered.leash().hold(std::pin::pin!(progress)).await;
+        assert_eq!(
+            held,
+            Err(crate::listener::leash::Cut::Expired(Expiry::Body))
+        );
+        let silent = start.elapsed() - pause * 19;
+        assert!(
+            silent >= Duration::from_secs(30) && silent < Duration::from_secs(33),
+            "{silent:?}"
+        );
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn an_exchange_is_not_idle_and_groups_are_apart() {
+        let watchdog = Watchdog::start();
+        let (one, other) = (watchdog.group_number(), watchdog.group_number());
+        let registered = watchdog.register(Link::new(), one, &limits());
+        let connection = crate::listener::leash::tests::connection();
+        registered.leash().hand_over(Rc::clone(&connection));
+        let exchange = connection.begin();
+        let hour = tokio::time::sleep(Duration::from_secs(3600));
+        assert_eq!(
+            registered.leash().hold(std::pin::pin!(hour)).await,
+            Ok(()),
+            "an hour of streaming"
+        );
+        drop(exchange);
+        assert_eq!(connection.requests.get(), 1);
+        assert_eq!(watchdog.order(other, Order::Abort), 0);
+        let start = Instant::now();
+        let drained = registered.leash().drained();
+        assert_eq!(
+            registered.leash().hold(std::pin::pin!(drained)).await,
+            Ok(())
+        );
+        assert!(registered.leash().is_retired(), "asked to end");
+        assert!(start.elapsed() >= Duration::from_secs(75));
+        let ended = registered
+            .leash()
+            .hold(std::pin::pin!(std::future::pending::<()>()))
+            .await;
+        assert!(start.elapsed() < Duration::from_secs(90), "told to end");
+        assert_eq!(
+            ended,
+            Err(crate::listener::leash::Cut::Expired(Expiry::Idle))
+        );
+        drop(registered);
+        assert_eq!(
+            watchdog.order(one, Order::Abort),
+            0,
+            "gone with its registration"
+        );
+    }
+}

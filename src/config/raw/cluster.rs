@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named, TextOr, exactly_one};
-use super::values::{Target, Time};
+use super::names::{Target, target};
+use super::values::Time;
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
 use crate::config::model;
@@ -61,20 +62,39 @@ const MAX_WEIGHT: u32 = 1_000_000;
 impl TryFrom<EndpointFields> for Endpoint {
     type Error = String;
     fn try_from(fields: EndpointFields) -> Result<Self, String> {
-        let address = fields.address.ok_or_else(|| with_hint("an endpoint needs an address", "write `address: \"10.0.0.1:8080\"`"))?;
+        let address = fields.address.ok_or_else(|| {
+            with_hint(
+                "an endpoint needs an address",
+                "write `address: \"10.0.0.1:8080\"`",
+            )
+        })?;
         let weight = fields.weight.unwrap_or(1);
         if weight > MAX_WEIGHT {
-            return Err(with_hint(format!("the weight {weight} is too large"), format!("0 to {MAX_WEIGHT}; only the ratio matters")));
+            return Err(with_hint(
+                format!("the weight {weight} is too large"),
+                format!("0 to {MAX_WEIGHT}; only the ratio matters"),
+            ));
         }
-        Ok(Self { address, weight, labels: fields.labels.unwrap_or_default().0 })
+        Ok(Self {
+            address,
+            weight,
+            labels: fields.labels.unwrap_or_default().0,
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, EndpointFields>::new("`host:port`, or a mapping with `address`", |text| {
-            Ok(Self { address: super::values::target(text)?, weight: 1, labels: Vec::new() })
-        }))
+        deserializer.deserialize_str(TextOr::<Self, EndpointFields>::new(
+            "`host:port`, or a mapping with `address`",
+            |text| {
+                Ok(Self {
+                    address: target(text)?,
+                    weight: 1,
+                    labels: Vec::new(),
+                })
+            },
+        ))
     }
 }
 
@@ -144,7 +164,12 @@ words::words!(
 impl TryFrom<LoadBalancerFields> for LoadBalancer {
     type Error = String;
     fn try_from(fields: LoadBalancerFields) -> Result<Self, String> {
-        let key = fields.hash.ok_or_else(|| with_hint("this says nothing", "write `hash: clientIp`, or a policy's name alone"))?;
+        let key = fields.hash.ok_or_else(|| {
+            with_hint(
+                "this says nothing",
+                "write `hash: clientIp`, or a policy's name alone",
+            )
+        })?;
         Ok(Self(model::LoadBalancer::Hash(key.0)))
     }
 }
@@ -193,9 +218,16 @@ impl TryFrom<HashKeyFields> for HashKey {
     type Error = String;
     fn try_from(fields: HashKeyFields) -> Result<Self, String> {
         let legal = |name: &String| http::HeaderName::try_from(name.as_str()).ok();
-        let illegal = |name: &str| with_hint(format!("`{name}` is not a legal name"), "letters, digits and `-`");
+        let illegal = |name: &str| {
+            with_hint(
+                format!("`{name}` is not a legal name"),
+                "letters, digits and `-`",
+            )
+        };
         let header = match fields.header {
-            Some(name) => Some(model::HashKey::Header(legal(&name).ok_or_else(|| illegal(&name))?)),
+            Some(name) => Some(model::HashKey::Header(
+                legal(&name).ok_or_else(|| illegal(&name))?,
+            )),
             None => None,
         };
         let cookie = match fields.cookie {
@@ -209,9 +241,10 @@ impl TryFrom<HashKeyFields> for HashKey {
 
 impl<'de> Deserialize<'de> for HashKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, HashKeyFields>::new("`clientIp`, `{ header: .. }` or `{ cookie: .. }`", |text| {
-            words::find(text).map(Self)
-        }))
+        deserializer.deserialize_str(TextOr::<Self, HashKeyFields>::new(
+            "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
+            |text| words::find(text).map(Self),
+        ))
     }
 }
 

@@ -140,8 +140,15 @@ pub(in crate::config) struct TextOr<T, Long> {
 }
 
 impl<T, Long> TextOr<T, Long> {
-    pub(in crate::config) fn new(what: &'static str, from_text: fn(&str) -> Result<T, String>) -> Self {
-        Self { what, from_text, long: PhantomData }
+    pub(in crate::config) fn new(
+        what: &'static str,
+        from_text: fn(&str) -> Result<T, String>,
+    ) -> Self {
+        Self {
+            what,
+            from_text,
+            long: PhantomData,
+        }
     }
 }
 
@@ -163,12 +170,25 @@ where
 }
 
 /// Exactly one of several fields of a mapping.
-pub(in crate::config) fn exactly_one<T>(names: &[&str], given: impl IntoIterator<Item = Option<T>>) -> Result<T, String> {
+pub(in crate::config) fn exactly_one<T>(
+    names: &[&str],
+    given: impl IntoIterator<Item = Option<T>>,
+) -> Result<T, String> {
     let mut given = given.into_iter().flatten();
-    let list = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let list = names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     match (given.next(), given.next()) {
         (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => Err(with_hint("only one of these can be given", format!("keep one of {list}"))),
-        (None, _) => Err(with_hint("this says nothing", format!("give one of {list}"))),
+        (Some(_), Some(_)) => Err(with_hint(
+            "only one of these can be given",
+            format!("keep one of {list}"),
+        )),
+        (None, _) => Err(with_hint(
+            "this says nothing",
+            format!("give one of {list}"),
+        )),
     }
 }

@@ -9,7 +9,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::forms::OrOff;
-use super::values::{Bind, Host, Network, Size, Status, Time};
+use super::names::Host;
+use super::values::{Bind, Network, Size, Status, Time};
 use super::words::{AuthMode, Word};
 use crate::config::de::invalid;
 use crate::config::model::{HttpVersion, TlsVersion, UnknownSni};
@@ -60,7 +61,11 @@ impl<'de> Deserialize<'de> for HttpsRedirect {
                 f.write_str("true, false or a mapping")
             }
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<HttpsRedirect, E> {
-                Ok(if on { HttpsRedirect::On(HttpsRedirectTo::default()) } else { HttpsRedirect::Off })
+                Ok(if on {
+                    HttpsRedirect::On(HttpsRedirectTo::default())
+                } else {
+                    HttpsRedirect::Off
+                })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpsRedirect, A::Error> {
                 HttpsRedirectTo::deserialize(MapAccessDeserializer::new(map)).map(HttpsRedirect::On)
@@ -151,7 +156,10 @@ impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(|_not_a_number| {
-            invalid(format!("`{text}` is not a whole number"), "write a number, or `off`")
+            invalid(
+                format!("`{text}` is not a whole number"),
+                "write a number, or `off`",
+            )
         })
     }
 }

@@ -5,6 +5,7 @@
 pub(super) mod cluster;
 pub(super) mod forms;
 pub(super) mod listener;
+pub(super) mod names;
 pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod values;
@@ -26,6 +27,10 @@ pub(super) struct Root {
     #[schemars(range(min = 1, max = 1))]
     pub(super) version: Option<u64>,
     /// More files, relative to this one; `*` stands for any part of a name. A name defined twice is an error.
+    #[expect(
+        dead_code,
+        reason = "followed on the tree, before it is read into types"
+    )]
     pub(super) include: Option<Vec<String>>,
     /// Worker threads. Default: the cores of the cgroup.
     #[schemars(range(min = 1, max = 1024))]
@@ -37,6 +42,10 @@ pub(super) struct Root {
     /// Upstreams, by name.
     pub(super) clusters: Option<Named<Cluster>>,
     /// Merged under every route and cluster.
+    #[expect(
+        dead_code,
+        reason = "merged on the tree, before it is read into types for good"
+    )]
     pub(super) defaults: Option<Defaults>,
     /// Whose word on the client's address is believed.
     pub(super) client_ip: Option<settings::ClientIp>,
@@ -57,7 +66,9 @@ pub(super) struct Root {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Defaults {
     /// Merged under every route.
+    #[expect(dead_code, reason = "merged on the tree")]
     pub(super) route: Option<Route>,
     /// Merged under every cluster.
+    #[expect(dead_code, reason = "merged on the tree")]
     pub(super) cluster: Option<Cluster>,
 }

@@ -12,8 +12,17 @@ use crate::config::secrets::is_secret_name;
 
 /// Fields that frame messages or belong to one connection (RFC 9110 section 7.6.1), and Host.
 const OWN: [&str; 11] = [
-    "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host",
-    "http2-settings", "proxy-authenticate",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "host",
+    "http2-settings",
+    "proxy-authenticate",
 ];
 
 /// What `preset: secure` sets. HSTS is apart because it belongs on TLS only.
@@ -28,7 +37,10 @@ const SECURE: [(&str, &str); 4] = [
 pub(super) fn field(text: &str) -> Result<HeaderName, Box<Diagnostic>> {
     HeaderName::try_from(text).map_err(|_illegal| {
         let shown: String = text.chars().take(60).collect();
-        Box::new(Diagnostic::error("invalid-value", format!("`{shown}` is not a header name")).hint("letters, digits and `-`"))
+        Box::new(
+            Diagnostic::error("invalid-value", format!("`{shown}` is not a header name"))
+                .hint("letters, digits and `-`"),
+        )
     })
 }
 
@@ -39,13 +51,30 @@ pub(super) fn request(route: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
 
 /// `responseHeaders` of a route.
 pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>) -> HeaderChanges {
-    let ResponseHeaders { preset, remove, set, add } = raw;
-    let mut changes = changes(route, "responseHeaders", Headers { remove, set, add }, scope);
+    let ResponseHeaders {
+        preset,
+        remove,
+        set,
+        add,
+    } = raw;
+    let mut changes = changes(
+        route,
+        "responseHeaders",
+        Headers { remove, set, add },
+        scope,
+    );
     if preset.is_some() {
-        let taken = |name: &HeaderName| changes.remove.contains(name) || changes.set.iter().any(|(other, _)| other == name);
+        let taken = |name: &HeaderName| {
+            changes.remove.contains(name) || changes.set.iter().any(|(other, _)| other == name)
+        };
         let own: Vec<_> = SECURE
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
             .filter(|(name, _)| !taken(name))
             .collect();
         changes.hsts = !taken(&header::STRICT_TRANSPORT_SECURITY);
@@ -59,7 +88,9 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
     for (index, text) in raw.remove.iter().flatten().enumerate() {
         match field(text).and_then(allowed) {
             Ok(name) => changes.remove.push(name),
-            Err(diagnostic) => scope.add(&steps!["routes", route, key, "remove", index], *diagnostic),
+            Err(diagnostic) => {
+                scope.add(&steps!["routes", route, key, "remove", index], *diagnostic);
+            }
         }
     }
     changes.set = values(route, key, "set", raw.set, scope);
@@ -67,13 +98,25 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
     changes
 }
 
-fn values(route: &str, key: &str, verb: &str, raw: Option<Named<String>>, scope: &mut Scope<'_>) -> Vec<(HeaderName, HeaderValue)> {
+fn values(
+    route: &str,
+    key: &str,
+    verb: &str,
+    raw: Option<Named<String>>,
+    scope: &mut Scope<'_>,
+) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (text, value) in raw.unwrap_or_default().0 {
         let at = steps!["routes", route, key, verb, text.as_str()];
         let name = match field(&text).and_then(allowed) {
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
-                scope.add_key(&at, Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case")));
+                scope.add_key(
+                    &at,
+                    Diagnostic::error(
+                        "duplicate-key",
+                        format!("`{name}` is already given in another case"),
+                    ),
+                );
                 continue;
             }
             Ok(name) => name,
@@ -88,7 +131,10 @@ fn values(route: &str, key: &str, verb: &str, raw: Option<Named<String>>, scope:
                 fields.push((name, value));
             }
             Err(_illegal) => {
-                let diagnostic = Diagnostic::error("invalid-value", format!("the value of `{name}` cannot be sent"));
+                let diagnostic = Diagnostic::error(
+                    "invalid-value",
+                    format!("the value of `{name}` cannot be sent"),
+                );
                 scope.add(&at, diagnostic.hint("printable ASCII without line breaks"));
             }
         }
@@ -100,7 +146,10 @@ fn allowed(name: HeaderName) -> Result<HeaderName, Box<Diagnostic>> {
     if !OWN.contains(&name.as_str()) {
         return Ok(name);
     }
-    let diagnostic = Diagnostic::error("reserved-header", format!("`{name}` is the gateway's own to set"));
+    let diagnostic = Diagnostic::error(
+        "reserved-header",
+        format!("`{name}` is the gateway's own to set"),
+    );
     Err(Box::new(match name.as_str() {
         "host" => diagnostic.hint("use `upstreamHost`"),
         "upgrade" | "connection" => diagnostic.hint("use `websocket: true` for upgrades"),

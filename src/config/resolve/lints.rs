@@ -13,8 +13,16 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     }
     unused_clusters(config, scope);
     uncovered_hosts(config, scope);
-    if config.routes.is_empty() && config.listeners.iter().any(|listener| listener.https_redirect.is_none()) {
-        let diagnostic = Diagnostic::warning("no-routes", "there is no route, so every request gets a 404");
+    if config.routes.is_empty()
+        && config
+            .listeners
+            .iter()
+            .any(|listener| listener.https_redirect.is_none())
+    {
+        let diagnostic = Diagnostic::warning(
+            "no-routes",
+            "there is no route, so every request gets a 404",
+        );
         scope.add(&steps!["routes"], diagnostic.hint("add one under `routes`"));
     }
 }
@@ -29,7 +37,10 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
         }
     }
     for (cluster, _) in config.clusters.iter().zip(used).filter(|(_, used)| !used) {
-        let diagnostic = Diagnostic::warning("unused", format!("no route uses `clusters.{}`", cluster.name));
+        let diagnostic = Diagnostic::warning(
+            "unused",
+            format!("no route uses `clusters.{}`", cluster.name),
+        );
         scope.add_key(&steps!["clusters", cluster.name.as_str()], diagnostic);
     }
 }
@@ -39,15 +50,29 @@ fn uncovered_hosts(config: &Config, scope: &mut Scope<'_>) {
     for route in &config.routes {
         for (index, host) in route.hosts.iter().enumerate() {
             let lacks = |id: &&crate::config::model::ListenerId| {
-                let secure = config.listeners.get(id.0).is_some_and(|listener| listener.tls.is_some());
+                let secure = config
+                    .listeners
+                    .get(id.0)
+                    .is_some_and(|listener| listener.tls.is_some());
                 let names = scope.names.get(id.0).map(Vec::as_slice).unwrap_or_default();
                 secure && !names.is_empty() && !names.iter().any(|name| covers(name, host))
             };
-            let Some(id) = route.listeners.iter().find(lacks) else { continue };
-            let listener = config.listeners.get(id.0).map(|listener| listener.name.as_str()).unwrap_or_default();
-            let message = format!("no certificate of `listeners.{listener}` holds the name `{host}`");
-            let diagnostic = Diagnostic::warning("host-not-covered", message).hint("clients will refuse the connection");
-            scope.add(&steps!["routes", route.name.as_str(), "hosts", index], diagnostic);
+            let Some(id) = route.listeners.iter().find(lacks) else {
+                continue;
+            };
+            let listener = config
+                .listeners
+                .get(id.0)
+                .map(|listener| listener.name.as_str())
+                .unwrap_or_default();
+            let message =
+                format!("no certificate of `listeners.{listener}` holds the name `{host}`");
+            let diagnostic = Diagnostic::warning("host-not-covered", message)
+                .hint("clients will refuse the connection");
+            scope.add(
+                &steps!["routes", route.name.as_str(), "hosts", index],
+                diagnostic,
+            );
         }
     }
 }

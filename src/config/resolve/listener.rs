@@ -2,39 +2,50 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Scope, to_usize};
-use crate::config::certs::{self, Part};
+use super::{Scope, tls, to_usize};
 use crate::config::model::{
-    Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerId, ListenerTls, PathPolicy, Route,
-    TlsVersion, UnknownSni,
+    HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerId, PathPolicy, Route,
 };
 use crate::config::node::steps;
 use crate::config::raw::{self, listener as raw_listener};
 use crate::config::report::Diagnostic;
 
-/// A certificate with less time left than this gets a warning.
-const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
-
 /// Resolves every listener; redirects are linked later, when the routes are known.
-pub(super) fn resolve(listeners: &[(String, raw::Listener)], scope: &mut Scope<'_>) -> Vec<Listener> {
+pub(super) fn resolve(
+    listeners: &[(String, raw::Listener)],
+    scope: &mut Scope<'_>,
+) -> Vec<Listener> {
     if listeners.is_empty() {
-        scope.missing(&steps!["listeners"], Diagnostic::error("missing-field", "there is no listener").hint("add one: `listeners: { http: { address: \"0.0.0.0:8080\" } }`"));
+        scope.missing(
+            &steps!["listeners"],
+            Diagnostic::error("missing-field", "there is no listener")
+                .hint("add one: `listeners: { http: { address: \"0.0.0.0:8080\" } }`"),
+        );
     }
     let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
     let mut resolved = Vec::new();
     for (name, raw) in listeners {
         let listener = one(name, raw, scope);
-        if raw.address.is_some() && listener.address.port() != 0 {
-            if let Some(first) = seen.insert(listener.address, name) {
-                let diagnostic = Diagnostic::error("duplicate-address", format!("`{name}` and `{first}` both bind {}", listener.address));
-                let other = scope.tree.locate(&steps!["listeners", first, "address"]).span;
-                scope.add(&steps!["listeners", name.as_str(), "address"], diagnostic.related(other, "the other one"));
-            }
+        if raw.address.is_some()
+            && listener.address.port() != 0
+            && let Some(first) = seen.insert(listener.address, name)
+        {
+            let diagnostic = Diagnostic::error(
+                "duplicate-address",
+                format!("`{name}` and `{first}` both bind {}", listener.address),
+            );
+            let other = scope
+                .tree
+                .locate(&steps!["listeners", first, "address"])
+                .span;
+            scope.add(
+                &steps!["listeners", name.as_str(), "address"],
+                diagnostic.related(other, "the other one"),
+            );
         }
         resolved.push(listener);
     }
@@ -48,181 +59,166 @@ pub(super) fn redirects(raw: &raw::Listener) -> bool {
 
 fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
     if raw.address.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}` has no address"));
-        scope.missing(&steps!["listeners", name], diagnostic.hint("add `address: \"0.0.0.0:8080\"`"));
+        let diagnostic = Diagnostic::error(
+            "missing-field",
+            format!("`listeners.{name}` has no address"),
+        );
+        scope.missing(
+            &steps!["listeners", name],
+            diagnostic.hint("add `address: \"0.0.0.0:8080\"`"),
+        );
     }
-    let tls = raw.tls.as_ref().map(|raw| tls(name, raw, scope));
+    let tls = raw.tls.as_ref().map(|raw| tls::resolve(name, raw, scope));
     let (tls, names) = tls.map_or((None, Vec::new()), |(tls, names)| (Some(tls), names));
     scope.names.push(names);
     Listener {
         name: name.to_owned(),
-        address: raw.address.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
+        address: raw
+            .address
+            .map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
         protocols: protocols(name, raw, scope),
         https_redirect: None,
         tls,
-        limits: limits(name, raw.limits.clone().unwrap_or_default(), scope),
+        limits: limits(name, &raw.limits.clone().unwrap_or_default(), scope),
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: PathPolicy {
-            merge_slashes: raw.paths.as_ref().and_then(|paths| paths.merge_slashes).unwrap_or(true),
-            allow_encoded_slash: raw.paths.as_ref().and_then(|paths| paths.allow_encoded_slash).unwrap_or(false),
+            merge_slashes: raw
+                .paths
+                .as_ref()
+                .and_then(|paths| paths.merge_slashes)
+                .unwrap_or(true),
+            allow_encoded_slash: raw
+                .paths
+                .as_ref()
+                .and_then(|paths| paths.allow_encoded_slash)
+                .unwrap_or(false),
         },
     }
 }
 
 fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
     let Some(words) = &raw.protocols else {
-        return if raw.tls.is_some() { vec![HttpVersion::H2, HttpVersion::Http1] } else { vec![HttpVersion::Http1] };
+        return if raw.tls.is_some() {
+            vec![HttpVersion::H2, HttpVersion::Http1]
+        } else {
+            vec![HttpVersion::Http1]
+        };
     };
     let mut versions = Vec::new();
     for (index, word) in words.iter().enumerate() {
         if versions.contains(&word.0) {
-            scope.add(&steps!["listeners", name, "protocols", index], Diagnostic::error("invalid-value", "this protocol is given twice"));
+            scope.add(
+                &steps!["listeners", name, "protocols", index],
+                Diagnostic::error("invalid-value", "this protocol is given twice"),
+            );
         }
         versions.push(word.0);
     }
     if versions.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", format!("`listeners.{name}.protocols` is empty"));
-        scope.missing(&steps!["listeners", name, "protocols"], diagnostic.hint("leave it out, or write `[h2, http/1.1]`"));
+        let diagnostic = Diagnostic::error(
+            "invalid-value",
+            format!("`listeners.{name}.protocols` is empty"),
+        );
+        scope.missing(
+            &steps!["listeners", name, "protocols"],
+            diagnostic.hint("leave it out, or write `[h2, http/1.1]`"),
+        );
     }
     versions
 }
 
 fn proxy_protocol(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<ipnet::IpNet> {
-    let Some(proxy) = &raw.proxy_protocol else { return Vec::new() };
-    let trusted: Vec<_> = proxy.trusted.iter().flatten().map(|network| network.0).collect();
+    let Some(proxy) = &raw.proxy_protocol else {
+        return Vec::new();
+    };
+    let trusted: Vec<_> = proxy
+        .trusted
+        .iter()
+        .flatten()
+        .map(|network| network.0)
+        .collect();
     if trusted.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.proxyProtocol` trusts nobody"));
-        scope.missing(&steps!["listeners", name, "proxyProtocol"], diagnostic.hint("add `trusted: [10.0.0.0/8]`"));
+        let diagnostic = Diagnostic::error(
+            "missing-field",
+            format!("`listeners.{name}.proxyProtocol` trusts nobody"),
+        );
+        scope.missing(
+            &steps!["listeners", name, "proxyProtocol"],
+            diagnostic.hint("add `trusted: [10.0.0.0/8]`"),
+        );
     }
     trusted
 }
 
-fn limits(name: &str, raw: raw_listener::Limits, scope: &mut Scope<'_>) -> Limits {
+fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limits {
     let at = |key: &str| steps!["listeners", name, "limits", key];
     let count = |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, most: u64| {
-        scope.range(&at(key), value.unwrap_or(default), 1..=most)
+        scope.range(&at(key), value.unwrap_or(default), 1..=most, "")
     };
-    let time = |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Time>, default: u64| {
-        scope.limit(&at(key), value.map_or(Duration::from_secs(default), |time| time.0))
-    };
-    let size = |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Size>, default: u64, range| {
-        to_usize(scope.range(&at(key), value.map_or(default, |size| size.0), range))
+    let time =
+        |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Time>, default: u64| {
+            scope.limit(
+                &at(key),
+                value.map_or_else(|| Duration::from_secs(default), |time| time.0),
+            )
+        };
+    let size = |scope: &mut Scope<'_>,
+                key: &str,
+                value: Option<raw::values::Size>,
+                default: u64,
+                range| {
+        to_usize(scope.range(&at(key), value.map_or(default, |size| size.0), range, "B"))
     };
     let per_ip = raw.max_connections_per_ip.and_then(raw::OrOff::on);
     Limits {
-        max_connections: to_usize(count(scope, "maxConnections", raw.max_connections, 10_000, 10_000_000)),
-        max_connections_per_ip: per_ip.map(|value| to_usize(count(scope, "maxConnectionsPerIp", Some(value.0), 1, 10_000_000))),
+        max_connections: to_usize(count(
+            scope,
+            "maxConnections",
+            raw.max_connections,
+            10_000,
+            10_000_000,
+        )),
+        max_connections_per_ip: per_ip.map(|value| {
+            to_usize(count(
+                scope,
+                "maxConnectionsPerIp",
+                Some(value.0),
+                1,
+                10_000_000,
+            ))
+        }),
         // Below 8 KiB hyper refuses to work.
-        max_header_bytes: size(scope, "maxHeaderBytes", raw.max_header_bytes, 64 << 10, 8 << 10..=16 << 20),
+        max_header_bytes: size(
+            scope,
+            "maxHeaderBytes",
+            raw.max_header_bytes,
+            64 << 10,
+            8 << 10..=16 << 20,
+        ),
         max_headers: to_usize(count(scope, "maxHeaders", raw.max_headers, 100, 10_000)),
         // A request target beyond 65,534 bytes cannot be represented.
-        max_target_bytes: size(scope, "maxTargetBytes", raw.max_target_bytes, 16 << 10, 128..=65_534),
-        max_body_bytes: raw.max_body_bytes.map_or(Some(16 << 20), |size| size.on().map(|size| size.0)),
+        max_target_bytes: size(
+            scope,
+            "maxTargetBytes",
+            raw.max_target_bytes,
+            16 << 10,
+            128..=65_534,
+        ),
+        max_body_bytes: raw
+            .max_body_bytes
+            .map_or(Some(16 << 20), |size| size.on().map(|size| size.0)),
         header_timeout: time(scope, "headerTimeout", raw.header_timeout, 10),
         idle_timeout: time(scope, "idleTimeout", raw.idle_timeout, 75),
         body_idle_timeout: time(scope, "bodyIdleTimeout", raw.body_idle_timeout, 30),
         handshake_timeout: time(scope, "handshakeTimeout", raw.handshake_timeout, 10),
-        max_concurrent_streams: u32::try_from(count(scope, "maxConcurrentStreams", raw.max_concurrent_streams, 100, 65_535)).unwrap_or(100),
-    }
-}
-
-/// TLS settings, and the names that the certificates hold.
-fn tls(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
-    let list = raw.certificates.as_deref().unwrap_or_default();
-    if list.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.tls` has no certificate"));
-        scope.missing(&steps!["listeners", name, "tls"], diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"));
-    }
-    let mut names = Vec::new();
-    let certificates = list.iter().enumerate().filter_map(|(index, raw)| {
-        let (certificate, held) = certificate(name, index, raw, scope)?;
-        names.extend(if certificate.hosts.is_empty() { held } else { certificate.hosts.clone() });
-        Some(certificate)
-    });
-    let certificates = certificates.collect();
-    let tls = ListenerTls {
-        min_version: raw.min_version.map_or(TlsVersion::V12, |word| word.0),
-        certificates,
-        unknown_sni: raw.unknown_sni.map_or(UnknownSni::Default, |word| word.0),
-        client_auth: client_auth(name, raw.client_auth.as_ref(), scope),
-    };
-    (tls, names)
-}
-
-fn certificate(listener: &str, index: usize, raw: &raw_listener::Certificate, scope: &mut Scope<'_>) -> Option<(Certificate, Vec<HostPattern>)> {
-    let at = steps!["listeners", listener, "tls", "certificates", index];
-    let under = |key: &str| steps!["listeners", listener, "tls", "certificates", index, key];
-    let (Some(cert_file), Some(key_file)) = (&raw.cert_file, &raw.key_file) else {
-        let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
-        scope.missing(&at, Diagnostic::error("missing-field", format!("a certificate has no `{lacks}`")).hint("`certFile` and `keyFile` come together"));
-        return None;
-    };
-    let hosts: Vec<HostPattern> = raw.hosts.iter().flatten().map(|host| host.0.clone()).collect();
-    let certificate = Certificate { hosts, cert_file: PathBuf::from(cert_file), key_file: PathBuf::from(key_file) };
-    match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
-        Ok(facts) => {
-            judge_time(&under("certFile"), &certificate.cert_file, &facts, scope);
-            for (at, host) in certificate.hosts.iter().enumerate() {
-                if !facts.names.iter().any(|name| certs::covers(name, host)) {
-                    let message = format!("`{}` does not hold the name `{host}`", certificate.cert_file.display());
-                    let path = steps!["listeners", listener, "tls", "certificates", index, "hosts", at];
-                    scope.add(&path, Diagnostic::warning("host-not-covered", message).hint("clients will refuse it"));
-                }
-            }
-            Some((certificate, facts.names))
-        }
-        Err(problems) => {
-            for problem in problems {
-                let key = if problem.part == Part::Certificate { "certFile" } else { "keyFile" };
-                let diagnostic = Diagnostic::error(problem.code, problem.message);
-                let missing = problem.code == "missing-file";
-                scope.add(&under(key), if missing { diagnostic.hint("`attache certs dev` makes a pair for development") } else { diagnostic });
-            }
-            Some((certificate, Vec::new()))
-        }
-    }
-}
-
-fn judge_time(at: &[crate::config::node::Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<'_>) {
-    let now = scope.env.now();
-    let days = |time: SystemTime, since: SystemTime| time.duration_since(since).map_or(0, |left| left.as_secs() / 86_400);
-    let file = file.display();
-    if let Some(start) = facts.not_before.filter(|start| *start > now) {
-        scope.add(at, Diagnostic::error("not-yet-valid", format!("`{file}` becomes valid only in {} days", days(start, now))));
-    }
-    let Some(end) = facts.not_after else { return };
-    if end <= now {
-        scope.add(at, Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end))).hint("renew it"));
-    } else if end < now + EXPIRY_WARNING {
-        scope.add(at, Diagnostic::warning("expires-soon", format!("`{file}` expires in {} days", days(end, now))).hint("renew it"));
-    }
-}
-
-fn client_auth(name: &str, raw: Option<&raw_listener::ClientAuth>, scope: &mut Scope<'_>) -> ClientAuth {
-    use crate::config::raw::words::AuthMode;
-    let Some(raw) = raw else { return ClientAuth::None };
-    let at = steps!["listeners", name, "tls", "clientAuth"];
-    let mode = raw.mode.map_or(AuthMode::None, |word| word.0);
-    let Some(ca_file) = raw.ca_file.as_ref().map(PathBuf::from) else {
-        if mode != AuthMode::None {
-            let diagnostic = Diagnostic::error("missing-field", "client certificates need authorities to verify them by");
-            scope.missing(&at, diagnostic.hint("add `caFile: clients-ca.crt`"));
-        }
-        return ClientAuth::None;
-    };
-    if let Err(problem) = certs::bundle(&ca_file, scope.env) {
-        scope.add(&steps!["listeners", name, "tls", "clientAuth", "caFile"], Diagnostic::error(problem.code, problem.message));
-    }
-    match mode {
-        AuthMode::Optional => ClientAuth::Optional { ca_file },
-        AuthMode::Require => ClientAuth::Require { ca_file },
-        AuthMode::None => {
-            if raw.mode.is_none() {
-                let diagnostic = Diagnostic::error("missing-field", "`clientAuth` has no mode, so nobody would be verified");
-                scope.missing(&at, diagnostic.hint("add `mode: require` or `mode: optional`"));
-            }
-            ClientAuth::None
-        }
+        max_concurrent_streams: u32::try_from(count(
+            scope,
+            "maxConcurrentStreams",
+            raw.max_concurrent_streams,
+            100,
+            65_535,
+        ))
+        .unwrap_or(100),
     }
 }
 
@@ -235,27 +231,57 @@ pub(super) fn link_redirects(
     scope: &mut Scope<'_>,
 ) {
     for (index, (name, raw)) in raw.iter().enumerate() {
-        let Some(raw_listener::HttpsRedirect::On(to)) = &raw.https_redirect else { continue };
+        let Some(raw_listener::HttpsRedirect::On(to)) = &raw.https_redirect else {
+            continue;
+        };
         if raw.tls.is_some() {
-            let diagnostic = Diagnostic::error("conflict", format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
-            scope.add_key(&steps!["listeners", name.as_str(), "httpsRedirect"], diagnostic.hint("keep one of `tls` and `httpsRedirect`"));
+            let diagnostic = Diagnostic::error(
+                "conflict",
+                format!("`listeners.{name}` terminates TLS and redirects to HTTPS"),
+            );
+            scope.add_key(
+                &steps!["listeners", name.as_str(), "httpsRedirect"],
+                diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
+            );
             continue;
         }
-        let Some(target) = target(name, to, ids, listeners, scope) else { continue };
+        let Some(target) = target(name, to, ids, listeners, scope) else {
+            continue;
+        };
         let status = to.status.map(|status| status.0);
-        redirect_status(&steps!["listeners", name.as_str(), "httpsRedirect", "status"], status, scope);
-        let mut hosts: Vec<HostPattern> = routes.iter().filter(|route| route.listeners.contains(&target)).flat_map(|route| route.hosts.clone()).collect();
+        redirect_status(
+            &steps!["listeners", name.as_str(), "httpsRedirect", "status"],
+            status,
+            scope,
+        );
+        let mut hosts: Vec<HostPattern> = routes
+            .iter()
+            .filter(|route| route.listeners.contains(&target))
+            .flat_map(|route| route.hosts.clone())
+            .collect();
         hosts.extend(scope.names.get(target.0).cloned().unwrap_or_default());
         hosts.sort();
         hosts.dedup();
-        let port = listeners.get(target.0).map_or(443, |listener| listener.address.port());
+        let port = listeners
+            .get(target.0)
+            .map_or(443, |listener| listener.address.port());
         if let Some(listener) = listeners.get_mut(index) {
-            listener.https_redirect = Some(HttpsRedirect { port, status, hosts });
+            listener.https_redirect = Some(HttpsRedirect {
+                port,
+                status,
+                hosts,
+            });
         }
     }
 }
 
-fn target(name: &str, to: &raw_listener::HttpsRedirectTo, ids: &BTreeMap<String, ListenerId>, listeners: &[Listener], scope: &mut Scope<'_>) -> Option<ListenerId> {
+fn target(
+    name: &str,
+    to: &raw_listener::HttpsRedirectTo,
+    ids: &BTreeMap<String, ListenerId>,
+    listeners: &[Listener],
+    scope: &mut Scope<'_>,
+) -> Option<ListenerId> {
     let at = steps!["listeners", name, "httpsRedirect"];
     if let Some(wanted) = &to.listener {
         let at = steps!["listeners", name, "httpsRedirect", "listener"];
@@ -263,30 +289,62 @@ fn target(name: &str, to: &raw_listener::HttpsRedirectTo, ids: &BTreeMap<String,
             scope.dangling(&at, "listener", wanted, ids.keys().map(String::as_str));
             return None;
         };
-        if listeners.get(id.0).is_none_or(|listener| listener.tls.is_none()) {
-            scope.add(&at, Diagnostic::error("invalid-reference", format!("the listener `{wanted}` has no TLS to redirect to")));
+        if listeners
+            .get(id.0)
+            .is_none_or(|listener| listener.tls.is_none())
+        {
+            scope.add(
+                &at,
+                Diagnostic::error(
+                    "invalid-reference",
+                    format!("the listener `{wanted}` has no TLS to redirect to"),
+                ),
+            );
             return None;
         }
         return Some(*id);
     }
-    let mut secure = listeners.iter().enumerate().filter(|(_, listener)| listener.tls.is_some());
+    let mut secure = listeners
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| listener.tls.is_some());
     match (secure.next(), secure.next()) {
         (Some((index, _)), None) => Some(ListenerId(index)),
         (None, _) => {
-            scope.add_key(&at, Diagnostic::error("invalid-reference", "there is no listener with TLS to redirect to").hint("give one a `tls` block"));
+            scope.add_key(
+                &at,
+                Diagnostic::error(
+                    "invalid-reference",
+                    "there is no listener with TLS to redirect to",
+                )
+                .hint("give one a `tls` block"),
+            );
             None
         }
         (Some(_), Some(_)) => {
-            scope.add_key(&at, Diagnostic::error("invalid-reference", "several listeners have TLS").hint("write `httpsRedirect: { listener: name }`"));
+            scope.add_key(
+                &at,
+                Diagnostic::error("invalid-reference", "several listeners have TLS")
+                    .hint("write `httpsRedirect: { listener: name }`"),
+            );
             None
         }
     }
 }
 
 /// Checks that a status is one of a redirect.
-pub(super) fn redirect_status(at: &[crate::config::node::Step], status: Option<StatusCode>, scope: &mut Scope<'_>) {
-    if let Some(status) = status.filter(|status| !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)) {
-        let diagnostic = Diagnostic::error("invalid-value", format!("{} is not a redirect", status.as_u16()));
+pub(super) fn redirect_status(
+    at: &[crate::config::node::Step],
+    status: Option<StatusCode>,
+    scope: &mut Scope<'_>,
+) {
+    if let Some(status) =
+        status.filter(|status| !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
+    {
+        let diagnostic = Diagnostic::error(
+            "invalid-value",
+            format!("{} is not a redirect", status.as_u16()),
+        );
         scope.add(at, diagnostic.hint("301, 302, 303, 307 or 308"));
     }
 }

@@ -9,8 +9,10 @@ mod listener;
 mod route;
 mod settings;
 mod ties;
+mod tls;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::decode::redact;
@@ -31,8 +33,19 @@ pub(super) struct Scope<'a> {
 }
 
 /// Resolves everything. The result is meaningless when the report has errors.
-pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &mut Report, hash: String) -> Config {
-    let mut scope = Scope { tree, env, report, names: Vec::new() };
+pub(super) fn resolve(
+    raw: raw::Root,
+    tree: &Node,
+    env: &Environment,
+    report: &mut Report,
+    hash: String,
+) -> Config {
+    let mut scope = Scope {
+        tree,
+        env,
+        report,
+        names: Vec::new(),
+    };
     scope.version(raw.version);
     let listeners = sorted(raw.listeners);
     let routes = sorted(raw.routes);
@@ -41,11 +54,30 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
-    let redirects: Vec<bool> = listeners.iter().map(|(_, raw)| listener::redirects(raw)).collect();
-    let references = route::References { listeners: &listener_ids, redirects: &redirects, clusters: &cluster_ids };
-    let routes: Vec<model::Route> = routes.into_iter().map(|(name, raw)| route::resolve(&name, raw, &references, &mut scope)).collect();
-    let clusters: Vec<model::Cluster> = clusters.into_iter().map(|(name, raw)| cluster::resolve(&name, raw, &mut scope)).collect();
-    listener::link_redirects(&listeners, &listener_ids, &mut resolved, &routes, &mut scope);
+    let redirects: Vec<bool> = listeners
+        .iter()
+        .map(|(_, raw)| listener::redirects(raw))
+        .collect();
+    let references = route::References {
+        listeners: &listener_ids,
+        redirects: &redirects,
+        clusters: &cluster_ids,
+    };
+    let routes: Vec<model::Route> = routes
+        .into_iter()
+        .map(|(name, raw)| route::resolve(&name, raw, &references, &mut scope))
+        .collect();
+    let clusters: Vec<model::Cluster> = clusters
+        .into_iter()
+        .map(|(name, raw)| cluster::resolve(&name, raw, &mut scope))
+        .collect();
+    listener::link_redirects(
+        &listeners,
+        &listener_ids,
+        &mut resolved,
+        &routes,
+        &mut scope,
+    );
     ties::check(&routes, &resolved, &mut scope);
     let config = Config {
         workers: settings::workers(raw.workers, &mut scope),
@@ -95,7 +127,10 @@ impl Scope<'_> {
 
     fn version(&mut self, version: Option<u64>) {
         if let Some(version) = version.filter(|version| *version != 1) {
-            let diagnostic = Diagnostic::error("invalid-value", format!("version {version} of the configuration language is not known"));
+            let diagnostic = Diagnostic::error(
+                "invalid-value",
+                format!("version {version} of the configuration language is not known"),
+            );
             self.add(&steps!["version"], diagnostic.hint("write `version: 1`"));
         }
     }
@@ -104,23 +139,39 @@ impl Scope<'_> {
     fn limit(&mut self, path: &[Step], time: Duration) -> Duration {
         if time.is_zero() {
             let name = self.tree.locate(path).path;
-            self.add(path, Diagnostic::error("invalid-value", format!("`{name}`: a time limit of zero would end everything at once")));
+            self.add(
+                path,
+                Diagnostic::error(
+                    "invalid-value",
+                    format!("`{name}`: a time limit of zero would end everything at once"),
+                ),
+            );
         }
         time
     }
 
-    /// Checks a number against its range.
-    fn range(&mut self, path: &[Step], value: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+    /// Checks a number in this unit against its range.
+    fn range(&mut self, path: &[Step], value: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
         if !range.contains(&value) {
             let name = self.tree.locate(path).path;
-            let diagnostic = Diagnostic::error("invalid-value", format!("`{name}`: {value} is out of range"));
-            self.add(path, diagnostic.hint(format!("{} to {}", range.start(), range.end())));
+            let diagnostic =
+                Diagnostic::error("invalid-value", format!("`{name}` is out of range"));
+            self.add(
+                path,
+                diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())),
+            );
         }
         value.clamp(*range.start(), *range.end())
     }
 
     /// Reports a reference to nothing.
-    fn dangling<'n>(&mut self, path: &[Step], kind: &str, name: &str, known: impl Iterator<Item = &'n str>) {
+    fn dangling<'n>(
+        &mut self,
+        path: &[Step],
+        kind: &str,
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+    ) {
         let known: Vec<&str> = known.collect();
         let hint = match suggest::closest(name, known.iter().copied()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -129,7 +180,11 @@ impl Scope<'_> {
             None => format!("define it under `{kind}s`"),
         };
         let shown: String = name.chars().take(60).collect();
-        self.add(path, Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`")).hint(hint));
+        self.add(
+            path,
+            Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`"))
+                .hint(hint),
+        );
     }
 }
 
@@ -140,7 +195,11 @@ fn sorted<T>(named: Option<Named<T>>) -> Vec<(String, T)> {
 }
 
 fn ids<T, Id>(entries: &[(String, T)], id: fn(usize) -> Id) -> BTreeMap<String, Id> {
-    entries.iter().enumerate().map(|(index, (name, _))| (name.clone(), id(index))).collect()
+    entries
+        .iter()
+        .enumerate()
+        .map(|(index, (name, _))| (name.clone(), id(index)))
+        .collect()
 }
 
 /// A count as the platform's size; the range was checked.

@@ -10,11 +10,12 @@ use http::{HeaderValue, StatusCode};
 use super::listener::redirect_status;
 use super::{Scope, headers};
 use crate::config::model::{
-    Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite, Route,
-    Streaming, UpstreamHost,
+    Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch,
+    Redirect, Respond, Rewrite, Route, Streaming, UpstreamHost,
 };
-use crate::config::node::{Step, steps};
-use crate::config::raw::values::{Time, is_host_name};
+use crate::config::node::{Step, Value, steps};
+use crate::config::raw::names::is_host_name;
+use crate::config::raw::values::Time;
 use crate::config::raw::words::Scheme;
 use crate::config::raw::{self, OrOff, route as raw_route};
 use crate::config::report::Diagnostic;
@@ -28,17 +29,30 @@ pub(super) struct References<'a> {
 }
 
 /// Resolves one route.
-pub(super) fn resolve(name: &str, raw: raw::Route, references: &References<'_>, scope: &mut Scope<'_>) -> Route {
+pub(super) fn resolve(
+    name: &str,
+    raw: raw::Route,
+    references: &References<'_>,
+    scope: &mut Scope<'_>,
+) -> Route {
     let under = |key: &str| steps!["routes", name, key];
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
     let matches = matches(name, raw.matches.as_ref(), scope);
     let action = action(name, &raw, &matches, references, scope);
     let rewrite = raw.rewrite.map(|rewrite| rewrite.0);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
-        let diagnostic = Diagnostic::error("conflict", format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
-        scope.add_key(&under("rewrite"), diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"));
+        let diagnostic = Diagnostic::error(
+            "conflict",
+            format!("`routes.{name}` rewrites a prefix but matches by regular expression"),
+        );
+        scope.add_key(
+            &under("rewrite"),
+            diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"),
+        );
     }
-    let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| time.map(|time| scope.limit(&steps!["routes", name, key], time.0));
+    let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| {
+        time.map(|time| scope.limit(&steps!["routes", name, key], time.0))
+    };
     Route {
         name: name.to_owned(),
         listeners,
@@ -51,43 +65,79 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &References<'_>, 
         upstream_host: upstream_host(name, raw.upstream_host.as_deref(), scope),
         timeout: limit(scope, "timeout", raw.timeout.and_then(OrOff::on)),
         response_head_timeout: limit(scope, "responseHeadTimeout", raw.response_head_timeout),
-        streaming: streaming(name, raw.streaming.unwrap_or_default(), scope),
+        streaming: streaming(name, &raw.streaming.unwrap_or_default(), scope),
         websocket: raw.websocket.unwrap_or(false),
-        max_body_bytes: raw.max_body_bytes.map(|size| size.on().map_or(u64::MAX, |size| size.0)),
+        max_body_bytes: raw
+            .max_body_bytes
+            .map(|size| size.on().map_or(u64::MAX, |size| size.0)),
         access_log: raw.access_log.unwrap_or(true),
     }
 }
 
-fn listeners(name: &str, raw: Option<&raw::Many<String>>, references: &References<'_>, scope: &mut Scope<'_>) -> Vec<ListenerId> {
+fn listeners(
+    name: &str,
+    raw: Option<&raw::Many<String>>,
+    references: &References<'_>,
+    scope: &mut Scope<'_>,
+) -> Vec<ListenerId> {
     let redirects = |id: ListenerId| references.redirects.get(id.0).copied().unwrap_or(false);
     let Some(names) = raw else {
-        return references.listeners.values().copied().filter(|id| !redirects(*id)).collect();
+        return references
+            .listeners
+            .values()
+            .copied()
+            .filter(|id| !redirects(*id))
+            .collect();
     };
     let mut ids = Vec::new();
     for (index, wanted) in names.0.iter().enumerate() {
         let at = steps!["routes", name, "listeners", index];
         match references.listeners.get(wanted) {
-            None => scope.dangling(&at, "listener", wanted, references.listeners.keys().map(String::as_str)),
+            None => scope.dangling(
+                &at,
+                "listener",
+                wanted,
+                references.listeners.keys().map(String::as_str),
+            ),
             Some(id) if redirects(*id) => {
-                let diagnostic = Diagnostic::warning("unreachable", format!("the listener `{wanted}` only redirects, so `routes.{name}` is not reached there"));
+                let diagnostic = Diagnostic::warning(
+                    "unreachable",
+                    format!(
+                        "the listener `{wanted}` only redirects, so `routes.{name}` is not reached there"
+                    ),
+                );
                 scope.add(&at, diagnostic.hint("take it out"));
             }
-            Some(id) if ids.contains(id) => scope.add(&at, Diagnostic::error("invalid-value", format!("`{wanted}` is given twice"))),
+            Some(id) if ids.contains(id) => scope.add(
+                &at,
+                Diagnostic::error("invalid-value", format!("`{wanted}` is given twice")),
+            ),
             Some(id) => ids.push(*id),
         }
     }
     if names.0.is_empty() {
-        let diagnostic = Diagnostic::warning("unreachable", format!("`routes.{name}` has no listener"));
-        scope.missing(&steps!["routes", name, "listeners"], diagnostic.hint("leave `listeners` out to use all"));
+        let diagnostic =
+            Diagnostic::warning("unreachable", format!("`routes.{name}` has no listener"));
+        scope.missing(
+            &steps!["routes", name, "listeners"],
+            diagnostic.hint("leave `listeners` out to use all"),
+        );
     }
     ids
 }
 
-fn hosts(name: &str, raw: Option<&raw::Many<raw::values::Host>>, scope: &mut Scope<'_>) -> Vec<HostPattern> {
+fn hosts(
+    name: &str,
+    raw: Option<&raw::Many<raw::names::Host>>,
+    scope: &mut Scope<'_>,
+) -> Vec<HostPattern> {
     let mut hosts: Vec<HostPattern> = Vec::new();
     for (index, host) in raw.iter().flat_map(|hosts| &hosts.0).enumerate() {
         if hosts.contains(&host.0) {
-            scope.add(&steps!["routes", name, "hosts", index], Diagnostic::error("invalid-value", format!("`{}` is given twice", host.0)));
+            scope.add(
+                &steps!["routes", name, "hosts", index],
+                Diagnostic::error("invalid-value", format!("`{}` is given twice", host.0)),
+            );
         } else {
             hosts.push(host.0.clone());
         }
@@ -95,82 +145,174 @@ fn hosts(name: &str, raw: Option<&raw::Many<raw::values::Host>>, scope: &mut Sco
     hosts
 }
 
-fn matches(name: &str, raw: Option<&raw::Many<raw_route::Match>>, scope: &mut Scope<'_>) -> Vec<Match> {
+fn matches(
+    name: &str,
+    raw: Option<&raw::Many<raw_route::Match>>,
+    scope: &mut Scope<'_>,
+) -> Vec<Match> {
     let root = || PathMatch::Prefix(String::new());
-    let Some(list) = raw else { return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new() }] };
+    let Some(list) = raw else {
+        return vec![Match {
+            path: root(),
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+        }];
+    };
     if list.0.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", format!("`routes.{name}.match` is an empty list, which matches nothing"));
-        scope.missing(&steps!["routes", name, "match"], diagnostic.hint("leave it out to match everything"));
+        let diagnostic = Diagnostic::error(
+            "invalid-value",
+            format!("`routes.{name}.match` is an empty list, which matches nothing"),
+        );
+        scope.missing(
+            &steps!["routes", name, "match"],
+            diagnostic.hint("leave it out to match everything"),
+        );
     }
-    let listed = is_list(name, scope);
     let mut matches = Vec::new();
     for (index, raw) in list.0.iter().enumerate() {
-        let mut at: Vec<Step> = steps!["routes", name, "match"].into();
-        if listed {
-            at.push(index.into());
-        }
-        let mut methods: Vec<_> = raw.methods.iter().flat_map(|methods| &methods.0).map(|verb| verb.0.clone()).collect();
-        if let Some(verb) = &raw.method {
-            if !methods.is_empty() {
-                let diagnostic = Diagnostic::error("conflict", "`method` and `methods` are both given");
-                scope.add_key(&join(&at, &["method"]), diagnostic.hint("keep `methods`"));
-            }
-            methods = vec![verb.0.clone()];
-        }
-        let mut headers: Vec<HeaderMatch> = Vec::new();
-        for (field, value) in raw.headers.iter().flat_map(|named| &named.0) {
-            let at = join(&at, &["headers", field]);
-            match headers::field(field) {
-                Ok(name) if headers.iter().any(|other| other.name == name) => {
-                    scope.add_key(&at, Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case")));
-                }
-                Ok(name) => headers.push(HeaderMatch { name, value: value.0.clone() }),
-                Err(diagnostic) => scope.add_key(&at, *diagnostic),
-            }
-        }
+        let headers = header_matches(name, index, raw, scope);
         let query = raw.query.iter().flat_map(|named| &named.0);
-        let query = query.map(|(name, value)| QueryMatch { name: name.clone(), value: value.0.clone() }).collect();
-        let path = raw.path.as_ref().map_or_else(root, |path| path.0.clone());
-        matches.push(Match { path, methods, headers, query });
+        matches.push(Match {
+            path: raw.path.as_ref().map_or_else(root, |path| path.0.clone()),
+            methods: methods(name, index, raw, scope),
+            headers,
+            query: query
+                .map(|(name, value)| QueryMatch {
+                    name: name.clone(),
+                    value: value.0.clone(),
+                })
+                .collect(),
+        });
     }
     matches
 }
 
-fn is_list(name: &str, scope: &Scope<'_>) -> bool {
-    let node = scope.tree.get("routes").and_then(|routes| routes.get(name)).and_then(|route| route.get("match"));
-    node.is_some_and(|node| matches!(node.value, crate::config::node::Value::List(_)))
+fn methods(
+    route: &str,
+    index: usize,
+    raw: &raw_route::Match,
+    scope: &mut Scope<'_>,
+) -> Vec<http::Method> {
+    let list: Vec<_> = raw
+        .methods
+        .iter()
+        .flat_map(|methods| &methods.0)
+        .map(|verb| verb.0.clone())
+        .collect();
+    let Some(verb) = &raw.method else { return list };
+    if !list.is_empty() {
+        let diagnostic = Diagnostic::error("conflict", "`method` and `methods` are both given");
+        scope.add_key(
+            &within_match(route, index, &["method"], scope),
+            diagnostic.hint("keep `methods`"),
+        );
+    }
+    vec![verb.0.clone()]
 }
 
-fn join(at: &[Step], more: &[&str]) -> Vec<Step> {
-    at.iter().cloned().chain(more.iter().map(|key| Step::from(*key))).collect()
+fn header_matches(
+    route: &str,
+    index: usize,
+    raw: &raw_route::Match,
+    scope: &mut Scope<'_>,
+) -> Vec<HeaderMatch> {
+    let mut headers: Vec<HeaderMatch> = Vec::new();
+    for (field, value) in raw.headers.iter().flat_map(|named| &named.0) {
+        let problem = match headers::field(field) {
+            Ok(name) if headers.iter().any(|other| other.name == name) => Diagnostic::error(
+                "duplicate-key",
+                format!("`{name}` is already given in another case"),
+            ),
+            Ok(name) => {
+                headers.push(HeaderMatch {
+                    name,
+                    value: value.0.clone(),
+                });
+                continue;
+            }
+            Err(diagnostic) => *diagnostic,
+        };
+        scope.add_key(
+            &within_match(route, index, &["headers", field], scope),
+            problem,
+        );
+    }
+    headers
+}
+
+/// Path of something inside a route's match, which is written as one mapping or as a list.
+fn within_match(route: &str, index: usize, more: &[&str], scope: &Scope<'_>) -> Vec<Step> {
+    let node = scope
+        .tree
+        .get("routes")
+        .and_then(|routes| routes.get(route))
+        .and_then(|route| route.get("match"));
+    let listed = node.is_some_and(|node| matches!(node.value, Value::List(_)));
+    let mut path: Vec<Step> = steps!["routes", route, "match"].into();
+    path.extend(listed.then(|| Step::from(index)));
+    path.extend(more.iter().map(|key| Step::from(*key)));
+    path
 }
 
 fn has_regex(matches: &[Match]) -> bool {
-    matches.iter().any(|one| matches!(one.path, PathMatch::Regex(_)))
+    matches
+        .iter()
+        .any(|one| matches!(one.path, PathMatch::Regex(_)))
 }
 
-fn action(name: &str, raw: &raw::Route, matches: &[Match], references: &References<'_>, scope: &mut Scope<'_>) -> Action {
-    let given = [raw.cluster.is_some(), raw.endpoints.is_some(), raw.redirect.is_some(), raw.respond.is_some()];
+fn action(
+    name: &str,
+    raw: &raw::Route,
+    matches: &[Match],
+    references: &References<'_>,
+    scope: &mut Scope<'_>,
+) -> Action {
+    let given = [
+        raw.cluster.is_some(),
+        raw.endpoints.is_some(),
+        raw.redirect.is_some(),
+        raw.respond.is_some(),
+    ];
     let harmless = Action::Forward(ClusterId(usize::MAX));
     let at = steps!["routes", name];
     match given.into_iter().filter(|given| *given).count() {
         0 => {
-            let diagnostic = Diagnostic::error("missing-field", format!("`routes.{name}` does not say what happens"));
-            scope.missing(&at, diagnostic.hint("add one of `cluster`, `endpoints`, `redirect`, `respond`"));
+            let diagnostic = Diagnostic::error(
+                "missing-field",
+                format!("`routes.{name}` does not say what happens"),
+            );
+            scope.missing(
+                &at,
+                diagnostic.hint("add one of `cluster`, `endpoints`, `redirect`, `respond`"),
+            );
             return harmless;
         }
         1 => {}
         _ => {
             let keys = ["cluster", "endpoints", "redirect", "respond"];
-            let named: Vec<_> = keys.iter().zip(given).filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
+            let named: Vec<_> = keys
+                .iter()
+                .zip(given)
+                .filter(|(_, given)| *given)
+                .map(|(key, _)| format!("`{key}`"))
+                .collect();
             let message = format!("`routes.{name}` has {}", named.join(" and "));
-            scope.add_key(&at, Diagnostic::error("conflict", message).hint("keep one of them"));
+            scope.add_key(
+                &at,
+                Diagnostic::error("conflict", message).hint("keep one of them"),
+            );
             return harmless;
         }
     }
     if let Some(cluster) = &raw.cluster {
         let Some(id) = references.clusters.get(cluster) else {
-            scope.dangling(&steps!["routes", name, "cluster"], "cluster", cluster, references.clusters.keys().map(String::as_str));
+            scope.dangling(
+                &steps!["routes", name, "cluster"],
+                "cluster",
+                cluster,
+                references.clusters.keys().map(String::as_str),
+            );
             return harmless;
         };
         return Action::Forward(*id);
@@ -183,35 +325,80 @@ fn action(name: &str, raw: &raw::Route, matches: &[Match], references: &Referenc
         // Endpoints of a route became a cluster before; these come from `defaults`.
         None => {
             let diagnostic = Diagnostic::error("conflict", "`endpoints` cannot be a default");
-            scope.add_key(&steps!["routes", name, "endpoints"], diagnostic.hint("define a cluster and write `cluster: name`"));
+            scope.add_key(
+                &steps!["routes", name, "endpoints"],
+                diagnostic.hint("define a cluster and write `cluster: name`"),
+            );
             harmless
         }
     }
 }
 
-fn redirect(name: &str, raw: &raw_route::Redirect, matches: &[Match], scope: &mut Scope<'_>) -> Redirect {
+fn redirect(
+    name: &str,
+    raw: &raw_route::Redirect,
+    matches: &[Match],
+    scope: &mut Scope<'_>,
+) -> Redirect {
     let at = steps!["routes", name, "redirect"];
-    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status.map(|status| status.0), scope);
-    let nothing = raw.scheme.is_none() && raw.host.is_none() && raw.port.is_none() && raw.path.is_none() && raw.prefix.is_none();
+    redirect_status(
+        &steps!["routes", name, "redirect", "status"],
+        raw.status.map(|status| status.0),
+        scope,
+    );
+    let nothing = raw.scheme.is_none()
+        && raw.host.is_none()
+        && raw.port.is_none()
+        && raw.path.is_none()
+        && raw.prefix.is_none();
     if nothing {
-        let diagnostic = Diagnostic::error("missing-field", format!("`routes.{name}.redirect` leads back to the same place"));
-        scope.missing(&at, diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"));
+        let diagnostic = Diagnostic::error(
+            "missing-field",
+            format!("`routes.{name}.redirect` leads back to the same place"),
+        );
+        scope.missing(
+            &at,
+            diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"),
+        );
     }
     if raw.path.is_some() && raw.prefix.is_some() {
-        scope.add_key(&at, Diagnostic::error("conflict", "`path` and `prefix` are both given").hint("keep one of them"));
+        scope.add_key(
+            &at,
+            Diagnostic::error("conflict", "`path` and `prefix` are both given")
+                .hint("keep one of them"),
+        );
     }
     if raw.prefix.is_some() && has_regex(matches) {
-        scope.add_key(&steps!["routes", name, "redirect", "prefix"], Diagnostic::error("conflict", "there is no prefix to replace in a regular expression").hint("use `path`"));
+        scope.add_key(
+            &steps!["routes", name, "redirect", "prefix"],
+            Diagnostic::error(
+                "conflict",
+                "there is no prefix to replace in a regular expression",
+            )
+            .hint("use `path`"),
+        );
     }
     if let Some(HostPattern::Wildcard(_)) = raw.host.as_ref().map(|host| &host.0) {
-        scope.add(&steps!["routes", name, "redirect", "host"], Diagnostic::error("invalid-value", "a redirect needs one host, not a wildcard"));
+        scope.add(
+            &steps!["routes", name, "redirect", "host"],
+            Diagnostic::error("invalid-value", "a redirect needs one host, not a wildcard"),
+        );
     }
     if raw.port == Some(0) {
-        scope.add(&steps!["routes", name, "redirect", "port"], Diagnostic::error("invalid-value", "a port is 1 to 65535"));
+        scope.add(
+            &steps!["routes", name, "redirect", "port"],
+            Diagnostic::error("invalid-value", "a port is 1 to 65535"),
+        );
     }
     Redirect {
         status: raw.status.map(|status| status.0),
-        scheme: raw.scheme.map(|word| if word.0 == Scheme::Https { "https".to_owned() } else { "http".to_owned() }),
+        scheme: raw.scheme.map(|word| {
+            if word.0 == Scheme::Https {
+                "https".to_owned()
+            } else {
+                "http".to_owned()
+            }
+        }),
         host: raw.host.as_ref().map(|host| host.0.to_string()),
         port: raw.port.and_then(NonZeroU16::new),
         path: raw.path.as_ref().map(|path| path.0.clone()),
@@ -223,26 +410,40 @@ fn respond(name: &str, raw: &raw_route::Respond, scope: &mut Scope<'_>) -> Respo
     let body = raw.body.clone().unwrap_or_default();
     let status = raw.status.map_or(StatusCode::OK, |status| status.0);
     if !body.is_empty() && matches!(status.as_u16(), 204 | 205 | 304) {
-        let diagnostic = Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
-        scope.add(&steps!["routes", name, "respond", "body"], diagnostic.hint("take the body out"));
+        let diagnostic =
+            Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
+        scope.add(
+            &steps!["routes", name, "respond", "body"],
+            diagnostic.hint("take the body out"),
+        );
     }
     let content_type = match &raw.content_type {
         Some(text) => HeaderValue::from_str(text).unwrap_or_else(|_illegal| {
-            scope.add(&steps!["routes", name, "respond", "contentType"], Diagnostic::error("invalid-value", "this is not a legal header value"));
+            scope.add(
+                &steps!["routes", name, "respond", "contentType"],
+                Diagnostic::error("invalid-value", "this is not a legal header value"),
+            );
             HeaderValue::from_static("text/plain")
         }),
         None if is_json(&body) => HeaderValue::from_static("application/json"),
         None => HeaderValue::from_static("text/plain; charset=utf-8"),
     };
-    Respond { status, body: Bytes::from(body), content_type }
+    Respond {
+        status,
+        body: Bytes::from(body),
+        content_type,
+    }
 }
 
 fn is_json(body: &str) -> bool {
-    body.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde_json::Value>(body).is_ok()
+    body.trim_start().starts_with(['{', '['])
+        && serde_json::from_str::<serde_json::Value>(body).is_ok()
 }
 
 fn upstream_host(name: &str, raw: Option<&str>, scope: &mut Scope<'_>) -> UpstreamHost {
-    let Some(text) = raw else { return UpstreamHost::Preserve };
+    let Some(text) = raw else {
+        return UpstreamHost::Preserve;
+    };
     match text.to_ascii_lowercase().as_str() {
         "preserve" => return UpstreamHost::Preserve,
         "endpoint" => return UpstreamHost::Endpoint,
@@ -250,20 +451,28 @@ fn upstream_host(name: &str, raw: Option<&str>, scope: &mut Scope<'_>) -> Upstre
     }
     let legal = text.parse::<http::uri::Authority>().is_ok_and(|authority| {
         let host = authority.host().to_ascii_lowercase();
-        !text.contains('@') && (host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok() || is_host_name(&host, true))
+        !text.contains('@')
+            && (host.starts_with('[')
+                || host.parse::<std::net::Ipv4Addr>().is_ok()
+                || is_host_name(&host, true))
     });
     match HeaderValue::from_str(text) {
         Ok(value) if legal => UpstreamHost::Fixed(value),
         _ => {
             let diagnostic = Diagnostic::error("invalid-value", format!("`{text}` is not a host"));
-            scope.add(&steps!["routes", name, "upstreamHost"], diagnostic.hint("`preserve`, `endpoint`, or a name such as `agents.internal`"));
+            scope.add(
+                &steps!["routes", name, "upstreamHost"],
+                diagnostic.hint("`preserve`, `endpoint`, or a name such as `agents.internal`"),
+            );
             UpstreamHost::Preserve
         }
     }
 }
 
-fn streaming(name: &str, raw: raw_route::Streaming, scope: &mut Scope<'_>) -> Streaming {
-    let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| time.map(|time| scope.limit(&steps!["routes", name, "streaming", key], time.0));
+fn streaming(name: &str, raw: &raw_route::Streaming, scope: &mut Scope<'_>) -> Streaming {
+    let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| {
+        time.map(|time| scope.limit(&steps!["routes", name, "streaming", key], time.0))
+    };
     Streaming {
         idle_timeout: match raw.idle_timeout {
             None => Some(Duration::from_secs(300)),

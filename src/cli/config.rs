@@ -1,0 +1,57 @@
+//! `attache config`: the configuration as the gateway understands it, and the schema editors use.
+
+use clap::{Args, Subcommand};
+
+use super::configuration::{Source, invalid};
+
+use super::{Ending, Failure, terminal};
+use crate::config::{Environment, schema, show};
+
+/// Arguments of `attache config`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, after_help = HELP)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// Print the configuration after includes, substitution and defaults; secrets are redacted.
+    Show(Show),
+    /// Print the JSON Schema of the configuration.
+    #[command(after_help = "Example:\n  attache config schema > gateway.schema.json")]
+    Schema,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SHOW_HELP)]
+struct Show {
+    #[command(flatten)]
+    source: Source,
+    /// Also every field that is not written, with its default.
+    #[arg(long)]
+    defaults: bool,
+}
+
+/// Performs the verb.
+pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    match &arguments.kind {
+        Kind::Show(wanted) => {
+            let path = &wanted.source.config;
+            let shown = show(path, &Environment::process(), wanted.defaults);
+            terminal::print(shown.map_err(|report| invalid(path, &report))?.trim_end());
+        }
+        Kind::Schema => terminal::print(schema().trim_end()),
+    }
+    Ok(Ending::Done)
+}
+
+const HELP: &str = "\
+Examples:
+  attache config show -c config/gateway.yaml
+  attache config schema > gateway.schema.json";
+const SHOW_HELP: &str = "\
+Examples:
+  attache config show -c config/gateway.yaml
+  attache config show -c config/gateway.yaml --defaults";

@@ -1,0 +1,161 @@
+//! `attache explain`: which listener and route a request would take, why, what was considered before, and what would happen
+//! to it. Asks the same table the gateway asks; sends nothing.
+
+mod describe;
+mod request;
+
+use clap::Args;
+
+use super::configuration::Source;
+use super::{Ending, Failure, terminal};
+use crate::config::model::{Config, Listener, ListenerId};
+use crate::route::{Considered, Facts, Table};
+use request::Request;
+
+/// Arguments of `attache explain`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Arguments {
+    /// Method of the request.
+    method: http::Method,
+    /// Its URL; scheme and port choose the listener.
+    url: http::Uri,
+    /// A header field; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The listener, instead of the one the URL's scheme and port choose.
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Performs the verb.
+pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
+    let config = arguments.source.load()?.config;
+    let (id, listener) = listener(&config, &request, arguments.listener.as_deref())?;
+    let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
+    lines.push(describe::listener(listener));
+    let is_found = if let Some(redirect) = &listener.https_redirect {
+        lines.push(describe::https_redirect(redirect, &request.method));
+        true
+    } else {
+        explain_route(&config, id, listener, &request, &mut lines)?
+    };
+    terminal::print(lines.join("\n"));
+    Ok(if is_found {
+        Ending::Done
+    } else {
+        Ending::Failed
+    })
+}
+
+fn explain_route(
+    config: &Config,
+    id: ListenerId,
+    listener: &Listener,
+    request: &Request,
+    lines: &mut Vec<String>,
+) -> Result<bool, Failure> {
+    let host = request.host()?;
+    let path = request.path(listener)?;
+    let facts = Facts {
+        host: &host,
+        path: &path,
+        query: request.query.as_deref(),
+        method: &request.method,
+        headers: &request.headers,
+    };
+    lines.push(format!("matched   host {host}, path {path}"));
+    let considered = Table::build(&config.routes).explain(id, &facts);
+    let winner = considered
+        .iter()
+        .position(|candidate| candidate.miss.is_none());
+    match winner.and_then(|at| considered.get(at)) {
+        Some(found) => lines.extend(describe::outcome(config, listener, found, &facts)),
+        None => lines.push("route     none matches: the answer is 404".to_owned()),
+    }
+    lines.extend(others(&considered, winner));
+    Ok(winner.is_some())
+}
+
+/// The alternatives that did not win, in order of precedence.
+fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
+    let losers = considered
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| Some(*at) != winner);
+    let mut lines: Vec<_> = losers
+        .map(|(at, candidate)| {
+            let name = &candidate.name;
+            match (&candidate.miss, winner) {
+                (Some(miss), _) => format!("not taken {name}: {miss}"),
+                (None, Some(first)) if at > first => {
+                    format!("not taken {name}: matches too, but comes later")
+                }
+                (None, _) => format!("not taken {name}"),
+            }
+        })
+        .collect();
+    let more = lines.len().saturating_sub(MAX_OTHERS);
+    lines.truncate(MAX_OTHERS);
+    if more > 0 {
+        lines.push(format!("          and {more} more"));
+    }
+    lines
+}
+
+/// The listener a request with this scheme and port comes in through.
+fn listener<'c>(
+    config: &'c Config,
+    request: &Request,
+    wanted: Option<&str>,
+) -> Result<(ListenerId, &'c Listener), Failure> {
+    let all = || {
+        config
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(at, listener)| (ListenerId(at), listener))
+    };
+    let speaks = |listener: &Listener| listener.tls.is_some() == request.is_tls;
+    let names: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.name.as_str())
+        .collect();
+    if let Some(name) = wanted {
+        return all()
+            .find(|(_, listener)| listener.name == name)
+            .ok_or_else(|| {
+                Failure::new(
+                    format_args!("there is no listener `{name}`"),
+                    format_args!("use one of: {}", names.join(", ")),
+                )
+            });
+    }
+    let by_port =
+        all().find(|(_, listener)| speaks(listener) && listener.address.port() == request.port);
+    // A port in front of the gateway (a load balancer, a container's mapping) differs from the listener's.
+    let by_scheme = || all().find(|(_, listener)| speaks(listener));
+    by_port.or_else(by_scheme).ok_or_else(|| {
+        let scheme = if request.is_tls { "https" } else { "http" };
+        Failure::new(
+            format_args!("no listener speaks {scheme}"),
+            format_args!(
+                "change the URL's scheme or pass --listener with one of: {}",
+                names.join(", ")
+            ),
+        )
+    })
+}
+
+const MAX_OTHERS: usize = 10;
+
+const HELP: &str = "\
+Examples:
+  attache explain GET https://agents.example.com/research/tasks/42 -c config/gateway.yaml
+  attache explain POST http://localhost:8080/ -H 'a2a-version: 1.0' -c config/gateway.yaml
+
+Exit codes: 0 a route matches, 1 none does or the configuration is invalid, 2 wrong usage";

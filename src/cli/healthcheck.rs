@@ -1,0 +1,47 @@
+//! `attache healthcheck`: asks a running gateway how it is, for images that hold nothing but this binary.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Ending, Failure, runtime, terminal};
+use crate::admin::probe::probe;
+
+/// Arguments of `attache healthcheck`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Arguments {
+    /// What to ask: /ready, /health or /startup of the metrics listener.
+    #[arg(long, default_value = "http://127.0.0.1:9090/ready")]
+    url: String,
+    /// Seconds to wait for the answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    timeout: u64,
+}
+
+/// Performs the verb.
+pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    let url = &arguments.url;
+    let asked = runtime()?.block_on(probe(url, Duration::from_secs(arguments.timeout)));
+    match asked {
+        Ok(200) => {
+            terminal::print("ok");
+            Ok(Ending::Done)
+        }
+        Ok(status) => Err(Failure::new(
+            format_args!("{url} answered {status}"),
+            "read the answer's checks (curl the same URL) and the gateway's log",
+        )),
+        Err(error) => Err(Failure::new(
+            format_args!("{url}: {error}"),
+            "is the gateway running, and is `metrics.address` what --url names?",
+        )),
+    }
+}
+
+const HELP: &str = "\
+Examples:
+  attache healthcheck
+  attache healthcheck --url http://127.0.0.1:9090/health --timeout 5
+
+Exit codes: 0 answered 200, 1 anything else, 2 wrong usage";

@@ -1,0 +1,278 @@
+//! What `attache run` says once it runs: where it listens, what it serves and, above all, what is not protected. Never more
+//! than twelve lines, whatever the size of the configuration.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::terminal::count;
+use crate::config::model::{
+    ClientAuth, Cluster, Config, HttpVersion, Listener, MemberAddress, TlsVersion,
+};
+
+/// Addresses a running gateway is bound to.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// By listener name.
+    pub(super) listeners: BTreeMap<String, SocketAddr>,
+    /// Metrics and health.
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+/// The summary's lines.
+pub(super) fn summary(config: &Config, bound: &Bound) -> Vec<String> {
+    let mut lines = vec![format!(
+        "attache {} is running, configuration {}",
+        env!("CARGO_PKG_VERSION"),
+        config.hash.chars().take(8).collect::<String>()
+    )];
+    lines.extend(shorten(
+        config
+            .listeners
+            .iter()
+            .map(|listener| about(listener, bound))
+            .collect(),
+        4,
+        "listener",
+    ));
+    let routes: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| route.name.clone())
+        .collect();
+    lines.push(format!("  routes    {}", names(routes)));
+    let clusters = config.clusters.iter();
+    let clusters = clusters.map(|cluster| {
+        format!(
+            "{} ({})",
+            cluster.name,
+            count(cluster.members.len(), "endpoint")
+        )
+    });
+    lines.push(format!("  clusters  {}", names(clusters.collect())));
+    lines.push(match bound.metrics {
+        Some(address) => format!("  metrics   http://{address}/metrics"),
+        None => "  metrics   off".to_owned(),
+    });
+    let unprotected = unprotected(config, bound);
+    let marked = unprotected
+        .into_iter()
+        .map(|what| format!("  not protected: {what}"))
+        .collect();
+    lines.extend(shorten(
+        marked,
+        MAX_LINES.saturating_sub(lines.len()),
+        "unprotected thing",
+    ));
+    lines
+}
+
+/// What an operator might believe to be protected and is not.
+fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
+    let open = |listener: &&Listener| listener.tls.is_none() && listener.https_redirect.is_none();
+    let outside = |listener: &&Listener| !address_of(listener, bound).ip().is_loopback();
+    let cleartext = config.listeners.iter().filter(open).filter(outside);
+    let cleartext: Vec<_> = cleartext.map(|listener| listener.name.clone()).collect();
+    let mut found = Vec::new();
+    if !cleartext.is_empty() {
+        found.push(format!(
+            "no TLS on {}, reachable from outside",
+            names(cleartext)
+        ));
+    }
+    let anonymous = config
+        .listeners
+        .iter()
+        .filter(|listener| listener.https_redirect.is_none() && !has_client_auth(listener));
+    let anonymous: Vec<_> = anonymous.map(|listener| listener.name.clone()).collect();
+    if !anonymous.is_empty() {
+        found.push(format!(
+            "callers of {} are not authenticated",
+            names(anonymous)
+        ));
+    }
+    // There is no limiter to configure in this version.
+    found.push("no rate limits".to_owned());
+    if let Some(address) = bound.metrics.filter(|address| !address.ip().is_loopback()) {
+        found.push(format!("anybody who reaches {address} reads the metrics"));
+    }
+    let plain: Vec<_> = config
+        .clusters
+        .iter()
+        .filter(|cluster| leaves_in_clear(cluster))
+        .map(|cluster| cluster.name.clone())
+        .collect();
+    if !plain.is_empty() {
+        found.push(format!("no TLS towards {}", names(plain)));
+    }
+    if config.access_log.output.is_none() {
+        found.push("the access log is off".to_owned());
+    }
+    found
+}
+
+fn about(listener: &Listener, bound: &Bound) -> String {
+    let address = address_of(listener, bound);
+    let versions = listener.protocols.iter();
+    let versions: Vec<_> = versions
+        .map(|version| match version {
+            HttpVersion::Http1 => "http/1.1",
+            HttpVersion::H2 => "h2",
+        })
+        .collect();
+    let what = match (&listener.https_redirect, &listener.tls) {
+        (Some(redirect), _) => format!("redirects to https, port {}", redirect.port),
+        (None, Some(tls)) => {
+            let least = match tls.min_version {
+                TlsVersion::V12 => "1.2",
+                TlsVersion::V13 => "1.3",
+            };
+            format!("TLS {least} and later, {}", versions.join(" "))
+        }
+        (None, None) => format!("cleartext, {}", versions.join(" ")),
+    };
+    format!("  listener  {} on {address}, {what}", listener.name)
+}
+
+fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
+    bound
+        .listeners
+        .get(&listener.name)
+        .copied()
+        .unwrap_or(listener.address)
+}
+
+fn has_client_auth(listener: &Listener) -> bool {
+    let required = |auth: &ClientAuth| matches!(auth, ClientAuth::Require { .. });
+    listener
+        .tls
+        .as_ref()
+        .is_some_and(|tls| required(&tls.client_auth))
+}
+
+fn leaves_in_clear(cluster: &Cluster) -> bool {
+    let is_local = |address: &MemberAddress| match address {
+        MemberAddress::Socket(address) => address.ip().is_loopback(),
+        MemberAddress::Name { host, .. } => host == "localhost",
+    };
+    cluster.tls.is_none()
+        && cluster
+            .members
+            .iter()
+            .any(|member| !is_local(&member.address))
+}
+
+/// At most `limit` lines; the last says how many are left out.
+fn shorten(mut lines: Vec<String>, limit: usize, what: &str) -> Vec<String> {
+    if lines.len() > limit {
+        let kept = limit.saturating_sub(1);
+        let rest = lines.len() - kept;
+        lines.truncate(kept);
+        lines.push(format!("  and {}", count(rest, &format!("more {what}"))));
+    }
+    lines
+}
+
+/// A few names and how many more there are.
+fn names(all: Vec<String>) -> String {
+    let total = all.len();
+    let shown: Vec<_> = all.into_iter().take(MAX_NAMES).collect();
+    match (shown.is_empty(), total.saturating_sub(MAX_NAMES)) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+const MAX_LINES: usize = 12;
+const MAX_NAMES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::config::{self, Environment};
+
+    fn said(text: &str, metrics: Option<&str>) -> Vec<String> {
+        let loaded = config::parse(text, "test.yaml", &Environment::empty(UNIX_EPOCH));
+        let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+        let metrics = metrics.map(|address| address.parse().unwrap());
+        summary(
+            &config,
+            &Bound {
+                listeners: BTreeMap::new(),
+                metrics,
+            },
+        )
+    }
+
+    #[test]
+    fn what_is_open_is_named() {
+        let text = "
+listeners: { web: { address: \"0.0.0.0:8080\" }, local: { address: \"127.0.0.1:8081\" } }
+routes: { far: { hosts: [far.test], endpoints: [\"10.0.0.1:80\"] }, near: { endpoints: [\"127.0.0.1:80\"] } }
+accessLog: { output: off }
+";
+        let all = said(text, Some("0.0.0.0:9090")).join("\n");
+        for part in [
+            "no TLS on web, reachable from outside",
+            "callers of local, web are not authenticated",
+            "no rate limits",
+            "anybody who reaches 0.0.0.0:9090 reads the metrics",
+            "no TLS towards far\n",
+            "the access log is off",
+        ] {
+            assert!(
+                format!("{all}\n").contains(part),
+                "`{part}` is missing in\n{all}"
+            );
+        }
+        let local = said(
+            &text
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace("10.0.0.1", "127.0.0.1"),
+            None,
+        )
+        .join("\n");
+        assert!(
+            !local.contains("TLS on") && !local.contains("TLS towards"),
+            "loopback needs none\n{local}"
+        );
+        assert!(local.contains("metrics   off"), "{local}");
+    }
+
+    #[test]
+    fn a_large_configuration_does_not_make_it_longer() {
+        use std::fmt::Write;
+
+        let mut text = "accessLog: { output: off }\nlisteners:\n".to_owned();
+        (0..30).for_each(|at| {
+            writeln!(text, "  l{at}: {{ address: \"0.0.0.0:{}\" }}", 8000 + at).unwrap();
+        });
+        text.push_str("routes:\n");
+        (0..30).for_each(|at| {
+            writeln!(
+                text,
+                "  r{at}: {{ hosts: [h{at}.test], endpoints: [\"10.0.0.1:80\"] }}"
+            )
+            .unwrap();
+        });
+        let lines = said(&text, Some("0.0.0.0:9090"));
+        assert!(lines.len() <= MAX_LINES, "{}", lines.join("\n"));
+        assert!(
+            lines.iter().any(|line| line.contains("27 more listeners")),
+            "{}",
+            lines.join("\n")
+        );
+        assert!(
+            lines.iter().all(|line| line.len() < 160),
+            "{}",
+            lines.join("\n")
+        );
+        let last = lines.last().unwrap();
+        assert!(
+            last.contains("unprotected things"),
+            "nothing is left out silently: {last}"
+        );
+    }
+}

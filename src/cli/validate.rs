@@ -1,0 +1,89 @@
+//! `attache validate`: every problem of a configuration at once, without starting anything.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{Ending, Failure, terminal};
+use crate::config::{Environment, Loaded, Report, load};
+
+/// Arguments of `attache validate`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Arguments {
+    /// Configuration: a YAML file or a directory of them; may be repeated, each is checked on its own.
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE|DIR",
+        env = "ATTACHE_CONFIG",
+        required = true
+    )]
+    config: Vec<PathBuf>,
+    /// How problems are written.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// With the source line and a caret.
+    Human,
+    /// One JSON document per configuration.
+    Json,
+    /// Annotations of a GitHub workflow.
+    Github,
+}
+
+/// Performs the verb.
+#[expect(clippy::unnecessary_wraps, reason = "every verb has the same shape")]
+pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    let environment = Environment::process();
+    let mut ending = Ending::Done;
+    for path in &arguments.config {
+        match load(path, &environment) {
+            Ok(loaded) => accepted(path, &loaded, arguments.format),
+            Err(report) => {
+                show(&report, arguments.format);
+                ending = Ending::Failed;
+            }
+        }
+    }
+    Ok(ending)
+}
+
+fn accepted(path: &Path, loaded: &Loaded, format: Format) {
+    if !loaded.warnings.is_empty() || format == Format::Json {
+        show(&loaded.warnings, format);
+    }
+    if format == Format::Human {
+        let config = &loaded.config;
+        terminal::print(format_args!(
+            "{}: valid: {}, {}, {}{}",
+            path.display(),
+            terminal::count(config.listeners.len(), "listener"),
+            terminal::count(config.routes.len(), "route"),
+            terminal::count(config.clusters.len(), "cluster"),
+            match loaded.warnings.warnings() {
+                0 => String::new(),
+                warnings => format!(", {}", terminal::count(warnings, "warning")),
+            }
+        ));
+    }
+}
+
+fn show(report: &Report, format: Format) {
+    match format {
+        Format::Human => terminal::note(report.human(terminal::has_color()).trim_end()),
+        Format::Json => terminal::print(report.json()),
+        Format::Github => terminal::print(report.github().trim_end()),
+    }
+}
+
+const HELP: &str = "\
+Examples:
+  attache validate -c config/gateway.yaml
+  attache validate -c config/ --format github
+  attache validate -c staging.yaml -c production.yaml --format json
+
+Exit codes: 0 all valid (warnings allowed), 1 errors, 2 wrong usage";

@@ -1,0 +1,188 @@
+//! Hosts and upstream addresses.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::values::text_value;
+use crate::config::de::with_hint;
+use crate::config::model::{HostPattern, MemberAddress};
+
+/// A host and port of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Target(pub(in crate::config) MemberAddress);
+
+text_value!(Target, target, "an address such as `10.0.0.1:8080`", {
+    "type": "string",
+    "description": "Host or IP address, and port: 10.0.0.1:8080, [::1]:8080, agent.internal:8080."
+});
+
+pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let rest = rest.split('/').next().unwrap_or(rest);
+        let tls = if scheme == "https" {
+            ", and add `tls: {}` to the cluster"
+        } else {
+            ""
+        };
+        return Err(with_hint(
+            "an endpoint is a host and a port, not a URL",
+            format!("write `{rest}`{tls}"),
+        ));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        if address.port() == 0 {
+            return Err(with_hint(
+                format!("`{text}` has port 0"),
+                "a port is 1 to 65535",
+            ));
+        }
+        return Ok(Target(MemberAddress::Socket(address)));
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        let hint = if text.parse::<u16>().is_ok() {
+            format!("write `127.0.0.1:{text}`")
+        } else {
+            format!("write `{text}:8080`")
+        };
+        return Err(with_hint(format!("`{text}` has no port"), hint));
+    };
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0);
+    let port = port.ok_or_else(|| {
+        with_hint(
+            format!("`{text}` has no legal port"),
+            "a port is 1 to 65535",
+        )
+    })?;
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if !is_host_name(&host, true) {
+        return Err(with_hint(
+            format!("`{host}` is not a host name"),
+            "letters, digits, `-` and `.`; IPv6 in brackets",
+        ));
+    }
+    Ok(Target(MemberAddress::Name { host, port }))
+}
+
+/// Whether this is a DNS name in lower case. Container platforms use underscores in theirs.
+pub(in crate::config) fn is_host_name(host: &str, underscores: bool) -> bool {
+    let legal = |c: char| {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (underscores && c == '_')
+    };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(legal)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or("");
+    // A name that ends in a number is an IP address to everyone else (WHATWG URL).
+    host.len() <= 253 && host.split('.').all(label) && !last.chars().all(|c| c.is_ascii_digit())
+}
+
+/// A host to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Host(pub(in crate::config) HostPattern);
+
+text_value!(Host, host, "a host such as `agents.example.com`", {
+    "type": "string",
+    "description": "A host name, an IP address, or `*.example.com` for every name below it."
+});
+
+fn host(text: &str) -> Result<Host, String> {
+    let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if lower.starts_with('[') || lower.parse::<IpAddr>().is_ok() {
+        let bare = lower.trim_start_matches('[').trim_end_matches(']');
+        return match bare.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => Ok(Host(HostPattern::Exact(format!("[{address}]")))),
+            Ok(IpAddr::V4(address)) => Ok(Host(HostPattern::Exact(address.to_string()))),
+            Err(_) => Err(with_hint(
+                format!("`{text}` is not a host"),
+                "leave the port out",
+            )),
+        };
+    }
+    if let Some(parent) = lower.strip_prefix("*.")
+        && is_host_name(parent, true)
+    {
+        return Ok(Host(HostPattern::Wildcard(parent.to_owned())));
+    }
+    if is_host_name(&lower, true) {
+        return Ok(Host(HostPattern::Exact(lower)));
+    }
+    let hint = if lower == "*" {
+        "leave `hosts` out to serve every host".to_owned()
+    } else if lower.contains("://") || lower.contains('/') {
+        "a host has no scheme and no path".to_owned()
+    } else if lower.contains('*') {
+        "a wildcard stands for whole labels at the start: `*.example.com`".to_owned()
+    } else if let Some((name, _)) = lower.split_once(':') {
+        format!("leave the port out: `{name}`")
+    } else if !lower.is_ascii() {
+        "write it in its ASCII form (`xn--...`)".to_owned()
+    } else {
+        "write `agents.example.com` or `*.example.com`".to_owned()
+    };
+    Err(with_hint(format!("`{text}` is not a host"), hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        assert_eq!(
+            host("Agents.Example.COM.").unwrap().0,
+            HostPattern::Exact("agents.example.com".into())
+        );
+        assert_eq!(
+            host("*.example.com").unwrap().0,
+            HostPattern::Wildcard("example.com".into())
+        );
+        assert_eq!(
+            host("127.0.0.1").unwrap().0,
+            HostPattern::Exact("127.0.0.1".into())
+        );
+        assert_eq!(host("::1").unwrap().0, HostPattern::Exact("[::1]".into()));
+        for text in [
+            "", "*", "a*.b", "*.*.b", "a b", "a:80", "http://a", "-a", "1.2.3", "a..b", "é.com",
+            "*.",
+        ] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        assert!(matches!(
+            target("10.0.0.1:80").unwrap().0,
+            MemberAddress::Socket(_)
+        ));
+        assert!(matches!(
+            target("[::1]:80").unwrap().0,
+            MemberAddress::Socket(_)
+        ));
+        assert!(matches!(
+            target("my_agent:80").unwrap().0,
+            MemberAddress::Name { port: 80, .. }
+        ));
+        for text in [
+            "a",
+            "a:0",
+            "a:99999",
+            "http://a:80",
+            ":80",
+            "a b:80",
+            "::1:80",
+            "10.0.0.1:0",
+            "256.1.1.1:80",
+        ] {
+            assert!(target(text).is_err(), "{text}");
+        }
+    }
+}

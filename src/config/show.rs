@@ -1,0 +1,360 @@
+//! The effective configuration as YAML: files merged, variables put in, defaults spread, secrets taken out. With every
+//! built-in default filled in, the text still means the same; a test reads it back and compares.
+
+use std::fmt::Write as _;
+
+use super::node::{Entry, Node, Scalar, Span, Value};
+use super::report::Report;
+use super::secrets::{REDACTED, is_secret_name, mask_urls};
+use super::yaml;
+
+/// Prints a tree.
+pub(super) fn show(root: &Node, defaults: bool) -> String {
+    let mut root = root.clone();
+    if let Value::Map(entries) = &mut root.value {
+        entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
+    }
+    if defaults {
+        fill(&mut root);
+    }
+    let mut out = String::new();
+    print_map(&mut out, root.entries(), 0, "");
+    out
+}
+
+/// Marks what a default put in.
+const DEFAULT: usize = usize::MAX;
+
+type Defaults = &'static [(&'static str, &'static str)];
+
+const ROOT: Defaults = &[
+    ("version", "1"),
+    ("clientIp.trustedProxies", "[]"),
+    ("accessLog.output", "stdout"),
+    ("accessLog.format", "json"),
+    ("accessLog.exclude", "[]"),
+    ("metrics.address", "127.0.0.1:9090"),
+    (
+        "metrics.latencyBuckets",
+        "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]",
+    ),
+    ("shutdown.drainDelay", "0s"),
+    ("shutdown.drainTimeout", "30s"),
+    ("logging.level", "info"),
+    ("logging.format", "auto"),
+    ("dns.servers", "[]"),
+];
+
+const LISTENER: Defaults = &[
+    ("limits.maxConnections", "10000"),
+    ("limits.maxConnectionsPerIp", "off"),
+    ("limits.maxHeaderBytes", "64KiB"),
+    ("limits.maxHeaders", "100"),
+    ("limits.maxTargetBytes", "16KiB"),
+    ("limits.maxBodyBytes", "16MiB"),
+    ("limits.headerTimeout", "10s"),
+    ("limits.idleTimeout", "75s"),
+    ("limits.bodyIdleTimeout", "30s"),
+    ("limits.handshakeTimeout", "10s"),
+    ("limits.maxConcurrentStreams", "100"),
+    ("paths.mergeSlashes", "true"),
+    ("paths.allowEncodedSlash", "false"),
+];
+
+const LISTENER_CLEAR: Defaults = &[("protocols", "[http/1.1]")];
+
+const LISTENER_TLS: Defaults = &[
+    ("protocols", "[h2, http/1.1]"),
+    ("tls.minVersion", "\"1.2\""),
+    ("tls.unknownSni", "default"),
+    ("tls.clientAuth.mode", "none"),
+];
+
+const ROUTE: Defaults = &[("accessLog", "true")];
+
+const ROUTE_FORWARD: Defaults = &[
+    ("upstreamHost", "preserve"),
+    ("timeout", "off"),
+    ("streaming.idleTimeout", "5m"),
+    ("streaming.maxDuration", "off"),
+    ("websocket", "false"),
+];
+
+const CLUSTER: Defaults = &[
+    ("loadBalancer", "least-connection"),
+    ("connectTimeout", "5s"),
+    ("keepalive.idleTimeout", "60s"),
+    ("keepalive.maxIdle", "256"),
+];
+
+const CLUSTER_CLEAR: Defaults = &[("protocol", "http/1.1")];
+
+const CLUSTER_TLS: Defaults = &[("protocol", "auto"), ("handshakeTimeout", "10s")];
+
+fn fill(root: &mut Node) {
+    put_all(root, ROOT);
+    let grace = root
+        .get("shutdown")
+        .and_then(|shutdown| shutdown.get("drainTimeout"))
+        .cloned();
+    if let Some(grace) = grace {
+        put(
+            root,
+            "shutdown.streamGrace",
+            &Node {
+                span: default_span(),
+                ..grace
+            },
+        );
+    }
+    each(root, "listeners", |listener| {
+        put_all(
+            listener,
+            if has(listener, "tls") {
+                LISTENER_TLS
+            } else {
+                LISTENER_CLEAR
+            },
+        );
+        put_all(listener, LISTENER);
+    });
+    each(root, "routes", |route| {
+        if has(route, "cluster") {
+            put_all(route, ROUTE_FORWARD);
+        }
+        put_all(route, ROUTE);
+    });
+    each(root, "clusters", |cluster| {
+        put_all(
+            cluster,
+            if has(cluster, "tls") {
+                CLUSTER_TLS
+            } else {
+                CLUSTER_CLEAR
+            },
+        );
+        put_all(cluster, CLUSTER);
+    });
+}
+
+fn has(node: &Node, key: &str) -> bool {
+    node.get(key).is_some_and(|value| !value.is_null())
+}
+
+fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
+    let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
+        return;
+    };
+    entries
+        .iter_mut()
+        .for_each(|entry| change(&mut entry.value));
+}
+
+fn put_all(node: &mut Node, defaults: Defaults) {
+    for (path, text) in defaults {
+        if let Some(value) = yaml::parse(text, DEFAULT, &mut Report::default()) {
+            put(node, path, &value);
+        }
+    }
+}
+
+/// Puts a value where nothing is.
+fn put(node: &mut Node, path: &str, value: &Node) {
+    let (key, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(key, rest)| (key, Some(rest)));
+    if node.is_null() {
+        *node = Node::map(default_span());
+    }
+    let Value::Map(entries) = &mut node.value else {
+        return;
+    };
+    let position = entries.iter().position(|entry| entry.key == key);
+    if position.is_none()
+        || (rest.is_none()
+            && entries
+                .iter()
+                .any(|entry| entry.key == key && entry.value.is_null()))
+    {
+        entries.retain(|entry| entry.key != key);
+        let empty = if rest.is_some() {
+            Node::map(default_span())
+        } else {
+            value.clone()
+        };
+        entries.push(Entry {
+            key: key.to_owned(),
+            key_span: default_span(),
+            value: empty,
+        });
+    }
+    if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
+        put(child, rest, value);
+    }
+}
+
+fn default_span() -> Span {
+    Span {
+        file: DEFAULT,
+        ..Span::default()
+    }
+}
+
+fn print_map(out: &mut String, entries: &[Entry], indent: usize, within: &str) {
+    for entry in entries.iter().filter(|entry| !entry.value.is_blank()) {
+        let _infallible = write!(out, "{}{}:", " ".repeat(indent), quoted(&entry.key));
+        print_value(out, &entry.value, indent + 2, &entry.key, within);
+    }
+}
+
+fn print_value(out: &mut String, node: &Node, indent: usize, key: &str, within: &str) {
+    match &node.value {
+        Value::Map(entries) if entries.is_empty() => out.push_str(" {}"),
+        Value::Map(entries) => {
+            out.push('\n');
+            return print_map(out, entries, indent, key);
+        }
+        Value::List(items)
+            if items
+                .iter()
+                .all(|item| matches!(item.value, Value::Scalar(_) | Value::Blank)) =>
+        {
+            let words: Vec<String> = items
+                .iter()
+                .filter_map(|item| scalar_of(item, key, within))
+                .collect();
+            let _infallible = write!(out, " [{}]", words.join(", "));
+        }
+        Value::List(items) => {
+            for item in items {
+                let _infallible = write!(out, "\n{}-", " ".repeat(indent));
+                let mut inner = String::new();
+                print_value(&mut inner, item, indent + 2, key, within);
+                // A mapping's first key stands behind the dash.
+                let inner = inner.trim_end();
+                out.push(' ');
+                out.push_str(inner.trim_start());
+            }
+        }
+        Value::Scalar(_) => {
+            let _infallible = write!(out, " {}", scalar_of(node, key, within).unwrap_or_default());
+        }
+        Value::Blank => {}
+    }
+    if node.span.file == DEFAULT {
+        out.push_str(" # default");
+    }
+    out.push('\n');
+}
+
+fn scalar_of(node: &Node, key: &str, within: &str) -> Option<String> {
+    let Value::Scalar(scalar) = &node.value else {
+        return None;
+    };
+    // `hash: { cookie: name }` names a cookie and holds none.
+    if scalar.secret || (is_secret_name(key) && within != "hash") {
+        return Some(format!("\"{REDACTED}\""));
+    }
+    Some(text_of(scalar))
+}
+
+fn text_of(scalar: &Scalar) -> String {
+    let text = mask_urls(&scalar.text);
+    // What was substituted is final: a `$` in it must not be expanded when this is read again.
+    let text = text.replace("${", "$${");
+    if scalar.plain && !scalar.substituted {
+        plain(&text)
+    } else {
+        quoted(&text)
+    }
+}
+
+/// Words and numbers stay bare; anything YAML could read otherwise is quoted.
+fn plain(text: &str) -> String {
+    let bare =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '+');
+    let harmless = text.chars().all(bare) && !text.starts_with(['-', ':']) && !text.ends_with(':');
+    if harmless || text == "~" {
+        text.to_owned()
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+    let special = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "true" | "false" | "null"
+    );
+    if word && !special {
+        plain(text)
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use crate::config::{Environment, parse, show_text};
+
+    #[test]
+    fn what_is_shown_means_the_same() {
+        let text = "
+listeners:
+  http: { address: 127.0.0.1:80, limits: { maxHeaders: 7 } }
+  drained: { address: '[::1]:81', protocols: [h2] }
+defaults:
+  route: { timeout: 3s }
+  cluster: { connectTimeout: 1s }
+routes:
+  a:
+    match: [{ path: { exact: /a }, headers: { x-a: '1', x-b: { regex: '^\\d+$' } } }, { path: { prefix: /b }, methods: [GET, PUT] }]
+    cluster: two
+    requestHeaders: { set: { x-greeting: 'a: b # c', x-empty: '' }, remove: [x-old] }
+    responseHeaders: { preset: secure }
+  b: { hosts: ['*.example.com'], endpoints: ['10.0.0.1:80', { address: 'b:80', weight: 3, labels: { zone: a } }] }
+  c: { match: { path: { regex: '/c/(\\d+)' } }, rewrite: { regex: { pattern: '/c/(\\d+)', replacement: '/$1' } }, cluster: two }
+  d: { match: { path: { exact: /d } }, respond: { status: 200, body: '{\"a\": [1]}' } }
+clusters:
+  two: { discovery: { dns: 'two:80', refresh: 5s }, loadBalancer: { hash: { cookie: session } }, tls: {} }
+shutdown: { drainTimeout: 9s }
+";
+        let env = Environment::empty(SystemTime::UNIX_EPOCH);
+        let before = parse(text, "a.yaml", &env)
+            .map_err(|report| report.human(false))
+            .expect("legal")
+            .config;
+        for defaults in [false, true] {
+            let shown = show_text(text, "a.yaml", &env, defaults).expect("legal");
+            let mut after = parse(&shown, "b.yaml", &env)
+                .unwrap_or_else(|report| panic!("{shown}\n{report}"))
+                .config;
+            after.hash.clone_from(&before.hash);
+            assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let text = "
+listeners: { http: { address: 127.0.0.1:80 } }
+routes:
+  a:
+    endpoints: ['b:80']
+    requestHeaders: { set: { authorization: hidden-1, x-key-id: visible, x-api-key: hidden-2, x-a: '${TOKEN}', x-b: '${PLAIN}' } }
+    responseHeaders: { set: { x-link: 'https://hidden-4:hidden-5@host/' } }
+";
+        let env = Environment::empty(SystemTime::UNIX_EPOCH)
+            .with_variable("TOKEN", "hidden-3")
+            .with_variable("PLAIN", "seen");
+        let shown = show_text(text, "a.yaml", &env, true).expect("legal");
+        assert!(!shown.contains("hidden"), "{shown}");
+        assert!(
+            shown.contains("visible") && shown.contains("seen"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,662 @@
+//! The command line from outside: what it prints, how it exits, and what is left behind.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use assert_cmd::assert::OutputAssertExt;
+use assert_cmd::cargo::cargo_bin;
+use tempfile::TempDir;
+
+fn attache(arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo_bin!("attache"));
+    // A variable of whoever runs the tests must not change them.
+    command
+        .env_remove("ATTACHE_CONFIG")
+        .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1")
+        .args(arguments);
+    command
+}
+
+/// Exit code, standard output and standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = attache(arguments).output().expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
+    (
+        output.status.code().expect("it exits"),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn path(directory: &TempDir, name: &str) -> String {
+    directory
+        .path()
+        .join(name)
+        .to_str()
+        .expect("a plain path")
+        .to_owned()
+}
+
+fn written(directory: &TempDir, name: &str, text: &str) -> String {
+    let path = path(directory, name);
+    fs::write(&path, text).expect("the file is written");
+    path
+}
+
+// ---------------------------------------------------------------------------------------------- usage
+
+#[test]
+fn without_a_verb_it_prints_help_and_exits_2() {
+    let (code, _, error) = run(&[]);
+    assert_eq!(code, 2, "{error}");
+    assert!(
+        error.contains("Usage: attache") && error.contains("Examples:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["run"],
+        &["validate"],
+        &["explain", "GET"],
+        &["version", "--yaml"],
+        &["demo", "--https-port", "70000"],
+        &["demo", "--agents-only", "--http-port", "1"],
+        &["demo", "--public-url", "https://localhost"],
+        &["healthcheck", "--timeout", "0"],
+        &["completions", "tcl"],
+    ] {
+        let (code, out, error) = run(arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {error}");
+        assert!(
+            error.contains("Usage:") || error.contains("--help"),
+            "{arguments:?} says how: {error}"
+        );
+    }
+}
+
+#[test]
+fn help_goes_to_standard_output_and_exits_0() {
+    let (code, out, _) = run(&["run", "--help"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("Examples:") && out.contains("ATTACHE_CONFIG"),
+        "{out}"
+    );
+}
+
+#[test]
+fn version_is_told_to_people_and_to_machines() {
+    let (code, out, _) = run(&["version"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with(concat!("attache ", env!("CARGO_PKG_VERSION"))),
+        "{out}"
+    );
+    let (_, out, _) = run(&["version", "--json"]);
+    let facts: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(facts["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn completions_and_manual_pages_know_the_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = run(&["completions", shell]);
+        assert!(code == 0 && out.contains("healthcheck"), "{shell}");
+    }
+    let (code, out, _) = run(&["man"]);
+    assert!(code == 0 && out.contains(".TH attache"), "{out}");
+    let directory = TempDir::new().unwrap();
+    let (code, out, error) = run(&["man", "--out", &path(&directory, "man1")]);
+    assert_eq!((code, out.as_str()), (0, ""), "{error}");
+    let page =
+        fs::read_to_string(path(&directory, "man1/attache-run.1")).expect("a page for each verb");
+    assert!(page.contains("ATTACHE"), "{page}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_panic() {
+    let mut child = attache(&["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it exits");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+// ---------------------------------------------------------------------------------------------- certificates
+
+#[test]
+fn development_certificates_are_made_once() {
+    let directory = TempDir::new().unwrap();
+    let out = path(&directory, "certs");
+    attache(&["certs", "dev", "--out", &out, "--host", "agents.test"])
+        .assert()
+        .success();
+    let key = format!("{out}/gateway.key");
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600,
+        "the key is its owner's"
+    );
+    let before = fs::read(&key).unwrap();
+
+    let (code, _, error) = run(&["certs", "dev", "--out", &out]);
+    assert_eq!(code, 1);
+    assert!(error.contains("--force"), "it says what to do: {error}");
+    attache(&["certs", "dev", "--out", &out, "--if-missing"])
+        .assert()
+        .success();
+    assert_eq!(fs::read(&key).unwrap(), before, "nothing was replaced");
+    attache(&["certs", "dev", "--out", &out, "--force"])
+        .assert()
+        .success();
+    assert_ne!(fs::read(&key).unwrap(), before, "now it was");
+}
+
+#[test]
+fn a_host_that_cannot_be_certified_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let (code, _, error) = run(&[
+        "certs",
+        "dev",
+        "--out",
+        &path(&directory, "c"),
+        "--host",
+        "käse.test",
+    ]);
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("next:") && !Path::new(&path(&directory, "c/ca.crt")).exists(),
+        "{error}"
+    );
+}
+
+// ---------------------------------------------------------------------------------------------- configuration
+
+const GOOD: &str = "\
+listeners:
+  web: { address: \"127.0.0.1:0\" }
+routes:
+  admin: { match: { path: { exact: /admin } }, respond: { status: 403, body: no } }
+  research:
+    hosts: [agents.test]
+    match: { path: { prefix: /research }, headers: { a2a-version: \"1.0\" } }
+    rewrite: { prefix: / }
+    requestHeaders: { set: { x-edge: one } }
+    endpoints: [\"127.0.0.1:1\"]
+metrics: { address: \"127.0.0.1:0\" }
+";
+
+#[test]
+fn a_valid_configuration_is_summed_up() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", GOOD);
+    let (code, out, error) = run(&["validate", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("1 listener, 2 routes, 1 cluster"), "{out}");
+    attache(&["validate"])
+        .env("ATTACHE_CONFIG", &file)
+        .assert()
+        .success();
+}
+
+#[test]
+fn an_invalid_configuration_is_explained_in_every_format() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", &GOOD.replace("hosts:", "hots:"));
+    let (code, out, error) = run(&["validate", "-c", &file]);
+    assert_eq!((code, out.as_str()), (1, ""), "{error}");
+    assert!(
+        error.contains("hots") && error.contains(":6:"),
+        "with its place: {error}"
+    );
+    let (code, out, _) = run(&["validate", "-c", &file, "--format", "json"]);
+    assert_eq!(code, 1);
+    serde_json::from_str::<serde_json::Value>(&out).expect("JSON");
+    let (_, out, _) = run(&["validate", "-c", &file, "--format", "github"]);
+    assert!(out.starts_with("::error file="), "{out}");
+
+    for verb in [
+        &["run"][..],
+        &["config", "show"],
+        &["explain", "GET", "http://agents.test/"],
+    ] {
+        let (code, out, error) = run(&[verb, &["-c", &file]].concat());
+        assert_eq!((code, out.as_str()), (1, ""), "{verb:?}: {error}");
+        assert!(
+            error.contains("hots") && error.contains("next:"),
+            "{verb:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_says_so() {
+    let (code, _, error) = run(&["run", "-c", "/nonexistent/gateway.yaml"]);
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("/nonexistent/gateway.yaml") && error.contains("next:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn show_and_schema_print_documents() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", GOOD);
+    let (code, plain, error) = run(&["config", "show", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    let (_, full, _) = run(&["config", "show", "-c", &file, "--defaults"]);
+    assert!(
+        full.len() > plain.len() && full.contains("maxHeaders"),
+        "defaults are more: {full}"
+    );
+    let (_, schema, _) = run(&["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    assert!(schema["properties"]["listeners"].is_object(), "{schema}");
+}
+
+#[test]
+fn explain_says_which_route_and_why() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", GOOD);
+    let url = "http://agents.test/research/tasks/1?x=1";
+    let (code, out, error) = run(&["explain", "GET", url, "-H", "A2A-Version: 1.0", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    for part in [
+        "listener  web",
+        "route     research",
+        "path sent /tasks/1?x=1",
+        "127.0.0.1:1",
+        "=x-edge",
+        "not taken admin",
+    ] {
+        assert!(out.contains(part), "`{part}` is missing in\n{out}");
+    }
+    let (code, out, _) = run(&["explain", "GET", url, "-c", &file]);
+    assert_eq!(code, 1, "no header, no route");
+    assert!(
+        out.contains("404") && out.contains("not taken research"),
+        "{out}"
+    );
+    let (code, _, error) = run(&["explain", "GET", "https://agents.test/", "-c", &file]);
+    assert!(
+        code == 1 && error.contains("no listener speaks https"),
+        "{error}"
+    );
+}
+
+// ---------------------------------------------------------------------------------------------- running
+
+/// A process that is ended when the test is over, however it ends.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<Box<dyn Read + Send>>>,
+}
+
+impl Running {
+    /// Starts a verb and reads its standard output, or with `errors` its standard error.
+    fn start(arguments: &[&str], errors: bool) -> Self {
+        let mut command = attache(arguments);
+        if errors {
+            command.stdout(Stdio::null()).stderr(Stdio::piped())
+        } else {
+            command.stdout(Stdio::piped()).stderr(Stdio::null())
+        };
+        let mut child = command.spawn().expect("the binary runs");
+        let pipe: Box<dyn Read + Send> = if errors {
+            Box::new(child.stderr.take().expect("piped"))
+        } else {
+            Box::new(child.stdout.take().expect("piped"))
+        };
+        Self {
+            child,
+            lines: BufReader::new(pipe).lines(),
+        }
+    }
+
+    /// Lines up to the one that contains `text`, which must come.
+    fn until(&mut self, text: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref() {
+            seen.push(line.expect("text"));
+            if seen.last().is_some_and(|line| line.contains(text)) {
+                return seen;
+            }
+        }
+        panic!("it ended without `{text}`:\n{}", seen.join("\n"));
+    }
+
+    /// Sends a signal and returns the exit code.
+    fn signal(mut self, name: &str) -> i32 {
+        self.send(name);
+        self.wait()
+    }
+
+    fn send(&self, name: &str) {
+        let id = self.child.id().to_string();
+        Command::new("kill")
+            .args([format!("-{name}"), id])
+            .status()
+            .expect("kill is there");
+    }
+
+    /// Waits for the end and returns the exit code.
+    fn wait(&mut self) -> i32 {
+        // What is still printed must not fill the pipe.
+        self.lines.by_ref().for_each(drop);
+        self.child
+            .wait()
+            .expect("it exits")
+            .code()
+            .expect("it exits by itself")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn the_demo_agents_alone_end_on_ctrl_c() {
+    let mut agents = Running::start(
+        &["demo", "--agents-only", "--address", "127.0.0.1:0"],
+        false,
+    );
+    let said = agents.until("Ctrl-C").join("\n");
+    for name in ["fast", "slow", "flaky", "second"] {
+        assert!(said.contains(name), "{said}");
+    }
+    let url = said
+        .split_whitespace()
+        .find(|word| word.starts_with("http://127.0.0.1:"))
+        .expect("a URL");
+    let (code, out, error) = run(&["healthcheck", "--url", &format!("{url}health")]);
+    assert_eq!((code, out.trim()), (0, "ok"), "{error}");
+    let (code, _, error) = run(&["healthcheck", "--url", &format!("{url}nothing")]);
+    assert!(code == 1 && error.contains("404"), "{error}");
+    assert_eq!(agents.signal("INT"), 0);
+}
+
+#[test]
+fn a_gateway_says_what_it_does_and_drains() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", GOOD);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let said = gateway.until("not protected");
+    assert!(said.len() <= 12, "{said:?}");
+    let said = said.join("\n");
+    assert!(
+        said.contains("web on 127.0.0.1:") && said.contains("admin, research"),
+        "{said}"
+    );
+    let metrics = said
+        .split_whitespace()
+        .find(|word| word.ends_with("/metrics"))
+        .expect("a metrics URL");
+    let (code, _, error) = run(&[
+        "healthcheck",
+        "--url",
+        &metrics.replace("/metrics", "/ready"),
+    ]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(gateway.signal("TERM"), 0, "nothing was cut off");
+}
+
+/// A running gateway in front of a slow agent, and a client in the middle of a stream through it.
+struct Streaming {
+    gateway: Running,
+    client: TcpStream,
+    _agents: Running,
+    _directory: TempDir,
+}
+
+impl Streaming {
+    fn begin(shutdown: &str) -> Self {
+        let mut agents = Running::start(
+            &["demo", "--agents-only", "--address", "127.0.0.1:0"],
+            false,
+        );
+        let said = agents.until("slow");
+        let slow = said.last().and_then(|line| {
+            line.split(['/', ' '])
+                .find(|part| part.starts_with("127.0.0.1:"))
+        });
+        let text = format!(
+            "listeners: {{ web: {{ address: \"127.0.0.1:0\" }} }}\nroutes: {{ slow: {{ endpoints: [\"{}\"] }} }}\n\
+             metrics: {{ address: \"127.0.0.1:0\" }}\nshutdown: {{ {shutdown} }}\n",
+            slow.expect("an address")
+        );
+        let directory = TempDir::new().unwrap();
+        let mut gateway = Running::start(
+            &["run", "-c", &written(&directory, "gateway.yaml", &text)],
+            true,
+        );
+        let web = address_of(&gateway.until("listener"));
+        gateway.until("not protected");
+
+        let mut client = TcpStream::connect(web).expect("the listener accepts");
+        client
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let body = r#"{"message":{"parts":[{"text":"hello"}]}}"#;
+        let head = format!(
+            "POST /message:stream HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client
+            .write_all(format!("{head}{body}").as_bytes())
+            .unwrap();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains("TASK_STATE_WORKING") {
+            let mut piece = [0; 4096];
+            let count = client.read(&mut piece).expect("events come");
+            assert!(
+                count > 0,
+                "the stream ended early: {}",
+                String::from_utf8_lossy(&seen)
+            );
+            seen.extend_from_slice(&piece[..count]);
+        }
+        Self {
+            gateway,
+            client,
+            _agents: agents,
+            _directory: directory,
+        }
+    }
+
+    /// What still comes; `None` when the stream did not end as chunked coding wants it.
+    fn rest(mut self) -> Option<String> {
+        let mut rest = Vec::new();
+        self.client.read_to_end(&mut rest).ok()?;
+        let rest = String::from_utf8_lossy(&rest).into_owned();
+        rest.ends_with("\r\n0\r\n\r\n").then_some(rest)
+    }
+}
+
+/// The address in the last line, which says where a listener is.
+fn address_of(lines: &[String]) -> SocketAddr {
+    let mut words = lines
+        .last()
+        .into_iter()
+        .flat_map(|line| line.split([' ', ',']));
+    words
+        .find_map(|word| word.parse().ok())
+        .expect("an address")
+}
+
+/// Status of a GET.
+fn status(address: SocketAddr, path: &str) -> u16 {
+    let mut client = TcpStream::connect(address).expect("the listener accepts");
+    client
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        client,
+        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status")
+}
+
+#[test]
+fn a_stream_may_end_before_the_gateway_does() {
+    let mut streaming = Streaming::begin("drainTimeout: 60s");
+    streaming.gateway.send("TERM");
+    assert_eq!(streaming.gateway.wait(), 0, "nothing was cut off");
+    let rest = streaming.rest().expect("the stream ended properly");
+    assert!(rest.contains("TASK_STATE_COMPLETED"), "{rest}");
+}
+
+#[test]
+fn a_stream_that_takes_too_long_is_cut_and_the_code_says_so() {
+    let mut streaming = Streaming::begin("drainTimeout: 100ms");
+    streaming.gateway.send("TERM");
+    assert_eq!(streaming.gateway.wait(), 3);
+    assert_eq!(streaming.rest(), None, "it must not look finished");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut streaming = Streaming::begin("drainTimeout: 10m");
+    streaming.gateway.send("TERM");
+    streaming.gateway.until("stopping");
+    streaming.gateway.send("TERM");
+    assert_eq!(streaming.gateway.wait(), 3);
+    assert_eq!(streaming.rest(), None, "it must not look finished");
+}
+
+#[test]
+fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, "gateway.yaml", GOOD);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let web = address_of(&gateway.until("listener"));
+    gateway.until("not protected");
+    assert_eq!(status(web, "/admin"), 403);
+
+    written(
+        &directory,
+        "gateway.yaml",
+        &GOOD.replace("status: 403", "status: 410"),
+    );
+    gateway.send("HUP");
+    gateway.until("configuration reloaded");
+    assert_eq!(
+        status(web, "/admin"),
+        410,
+        "the new configuration is in force"
+    );
+
+    written(
+        &directory,
+        "gateway.yaml",
+        &GOOD.replace("respond", "respnd"),
+    );
+    gateway.send("HUP");
+    gateway.until("did you mean");
+    gateway.until("not reloaded");
+    assert_eq!(
+        status(web, "/admin"),
+        410,
+        "the running configuration goes on"
+    );
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
+fn the_demo_answers_what_it_prints_and_cleans_up() {
+    let arguments = ["demo", "--https-port", "0", "--http-port", "0", "--quiet"];
+    let mut demo = Running::start(&arguments, false);
+    let said = demo.until("Ctrl-C");
+    let directory = said
+        .last()
+        .and_then(|line| line.split_whitespace().last())
+        .expect("the directory")
+        .to_owned();
+    assert!(Path::new(&directory).join("ca.crt").exists(), "{said:?}");
+    let lines: Vec<_> = said
+        .iter()
+        .filter(|line| line.trim_start().starts_with("curl "))
+        .collect();
+    assert!(lines.len() >= 6, "{said:?}");
+    // The lines are for people with curl; without it the gateway is tested elsewhere.
+    if Command::new("curl").arg("--version").output().is_ok() {
+        for line in lines {
+            let output = Command::new("sh")
+                .args(["-c", &format!("{} -sS --max-time 20", line.trim())])
+                .output();
+            let output = output.expect("a shell is there");
+            let out = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && !out.is_empty(),
+                "{line}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let answered = [
+                "heard",
+                "supportedInterfaces",
+                "HTTP/1.1 301",
+                "http_requests_total",
+                "flaky by design",
+            ];
+            assert!(
+                answered.iter().any(|part| out.contains(part)),
+                "{line}\n{out}"
+            );
+        }
+    }
+    let log = fs::read_to_string(Path::new(&directory).join("access.log"));
+    assert!(log.is_ok(), "the access log is where it says: {log:?}");
+    assert_eq!(demo.signal("INT"), 0);
+    assert!(!Path::new(&directory).exists(), "the directory is gone");
+}
+
+#[test]
+fn a_taken_port_names_the_flag() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let (code, _, error) = run(&["demo", "--https-port", &port, "--http-port", "0"]);
+    assert_eq!(code, 1);
+    assert!(
+        error.contains(&port) && error.contains("--https-port"),
+        "{error}"
+    );
+    let (code, _, error) = run(&[
+        "demo",
+        "--agents-only",
+        "--address",
+        &format!("127.0.0.1:{port}"),
+    ]);
+    assert!(code == 1 && error.contains("--address"), "{error}");
+}

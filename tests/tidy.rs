@@ -1,0 +1,821 @@
+//! The rules of the house that neither the compiler nor clippy knows. Every checker is a function from text to complaints, and
+//! each has a test that shows it complaining.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms on a request's path, in order. A room may import those after it.
+const PATH: &[&str] = &[
+    "listener", "edge", "route", "policy", "upstream", "cluster", "pool",
+];
+
+/// Rooms everybody on the path may import.
+const BASE: &[&str] = &["error", "context", "body", "config", "observe"];
+
+/// Rooms that put the others together and may import anything.
+const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo"];
+
+/// What the base rooms themselves may import.
+const BASE_ARROWS: &[(&str, &[&str])] = &[
+    ("config", &["error"]),
+    ("error", &["context", "config"]),
+    ("context", &["error", "config"]),
+    ("observe", &["error", "context", "config"]),
+    ("body", &["error", "context", "config", "observe"]),
+];
+
+/// Arrows that need a reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "edge",
+    "snapshot",
+    "the conductor reads the state it serves",
+)];
+
+const MAX_FILE: usize = 500;
+const MAX_FUNCTION: usize = 70;
+
+// ------------------------------------------------------------------------------------------------ the tree
+
+#[test]
+fn no_source_file_is_too_long() {
+    check_sources(|file| {
+        let lines = file.code.lines().count();
+        let complaint = format!(
+            "{lines} lines without tests, at most {MAX_FILE}: give one of its ideas a file"
+        );
+        if lines > MAX_FILE {
+            vec![complaint]
+        } else {
+            Vec::new()
+        }
+    });
+}
+
+#[test]
+fn no_function_is_too_long() {
+    check_sources(|file| {
+        let long = functions(&file.code)
+            .into_iter()
+            .filter(|function| function.lines > MAX_FUNCTION);
+        long.map(|long| {
+            format!(
+                "line {}: fn {} has {} lines, at most {MAX_FUNCTION}",
+                long.line, long.name, long.lines
+            )
+        })
+        .collect()
+    });
+}
+
+#[test]
+fn imports_point_along_the_path() {
+    check_sources(|file| {
+        let Some(room) = room_of(&file.path) else {
+            return Vec::new();
+        };
+        let imported = imported_rooms(&file.code, depth_of(&file.path));
+        imported
+            .iter()
+            .filter_map(|target| complaint_about_arrow(&room, target))
+            .collect()
+    });
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    check_sources(|file| {
+        let is_silent = !file.text.starts_with("//!");
+        if is_silent {
+            vec!["begins without a `//!` paragraph".to_owned()]
+        } else {
+            Vec::new()
+        }
+    });
+}
+
+#[test]
+fn no_note_to_self_is_left() {
+    check_sources(|file| lines_with(&file.text, &["TODO", "FIXME", "XXX"]));
+}
+
+#[test]
+fn nothing_unwraps_outside_tests() {
+    check_sources(|file| lines_with(&masked(&file.code), &[".unwrap()"]));
+}
+
+#[test]
+fn sources_name_only_documents_that_exist() {
+    check_sources(|file| {
+        let absent = documents_named(&file.text).into_iter().filter(|name| {
+            let places = [
+                root().join(name),
+                root().join("docs").join(name),
+                root().join("certs").join(name),
+            ];
+            !places.iter().any(|place| place.exists())
+        });
+        absent
+            .map(|name| format!("names {name}, which is not in the repository"))
+            .collect()
+    });
+}
+
+#[test]
+fn documents_are_about_the_program() {
+    let mut complaints = Vec::new();
+    for name in ["README.md", "CONTRIBUTING.md"] {
+        let found = words_about_work(&document(name));
+        complaints.extend(
+            found
+                .into_iter()
+                .map(|word| format!("{name}: the word `{word}`")),
+        );
+    }
+    report(&complaints);
+}
+
+#[test]
+fn documents_link_to_what_exists() {
+    let mut complaints = Vec::new();
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ] {
+        let absent = links(&document(name))
+            .into_iter()
+            .filter(|link| !root().join(link).exists());
+        complaints.extend(absent.map(|link| format!("{name} links to {link}, which is not there")));
+    }
+    report(&complaints);
+}
+
+#[test]
+fn the_readme_shows_the_minimal_configuration() {
+    let minimal = document("config/minimal.yaml");
+    assert!(
+        document("README.md").contains(&format!("```yaml\n{}\n```", minimal.trim_end())),
+        "the example in README.md is not config/minimal.yaml as it is"
+    );
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let catalogue = fs::read_to_string(root().join("src/observe/catalogue.rs")).unwrap_or_default();
+    let families = metric_families(&catalogue);
+    if catalogue.is_empty() {
+        return;
+    }
+    assert!(
+        !families.is_empty(),
+        "the catalogue has families this test cannot read"
+    );
+    let manual = fs::read_to_string(root().join("docs/metrics.md")).unwrap_or_default();
+    report(&undocumented(&families, &manual, "docs/metrics.md"));
+}
+
+#[test]
+fn every_configuration_key_is_documented() {
+    let Ok(manual) = fs::read_to_string(root().join("docs/configuration.md")) else {
+        return;
+    };
+    let schema = schema_files()
+        .into_iter()
+        .find_map(|file| fs::read_to_string(file).ok());
+    let schema =
+        schema.expect("docs/configuration.md needs a schema in config/ to be checked against");
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("the schema is JSON");
+    let keys = schema_keys(&schema);
+    assert!(
+        keys.contains("listeners"),
+        "the schema has keys this test cannot read"
+    );
+    report(&undocumented(&keys, &manual, "docs/configuration.md"));
+}
+
+// ------------------------------------------------------------------------------------------------ checkers
+
+/// What is wrong with `room` importing `target`, if anything.
+fn complaint_about_arrow(room: &str, target: &str) -> Option<String> {
+    let position = |name: &str| PATH.iter().position(|room| *room == name);
+    let is_known =
+        |name: &str| position(name).is_some() || BASE.contains(&name) || FREE.contains(&name);
+    if !is_known(room) {
+        return Some(format!(
+            "the room `{room}` is not in the tables of tests/tidy.rs"
+        ));
+    }
+    let is_exception = EXCEPTIONS
+        .iter()
+        .any(|(from, to, _)| *from == room && *to == target);
+    if room == target || FREE.contains(&room) || is_exception {
+        return None;
+    }
+    let is_allowed = match (position(room), position(target)) {
+        (Some(from), Some(to)) => to > from,
+        (Some(_), None) => BASE.contains(&target),
+        (None, _) => BASE_ARROWS
+            .iter()
+            .any(|(from, allowed)| *from == room && allowed.contains(&target)),
+    };
+    (!is_allowed).then(|| {
+        format!("`{room}` imports `{target}`: imports point along the path or to the base")
+    })
+}
+
+/// Rooms named by `crate::room`, `crate::{room, ...}` or enough `super::` in code that is `depth` modules deep.
+fn imported_rooms(code: &str, depth: usize) -> BTreeSet<String> {
+    let code: String = masked(code)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace(":: ", "::");
+    let up = "super::".repeat(depth);
+    let mut rooms = BTreeSet::new();
+    for root in ["crate::", up.as_str()]
+        .iter()
+        .filter(|root| !root.is_empty())
+    {
+        for (at, _) in code.match_indices(root) {
+            let before = code.get(..at).unwrap_or_default();
+            if before.ends_with("super::")
+                || before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$')
+            {
+                continue;
+            }
+            let after = code.get(at + root.len()..).unwrap_or_default();
+            match after.strip_prefix('{') {
+                Some(group) => rooms.extend(group_heads(group)),
+                None => rooms.extend(head(after)),
+            }
+        }
+    }
+    // Types at the root and further `super`s are not rooms.
+    rooms.retain(|room| room != "super" && room.starts_with(|c: char| c.is_ascii_lowercase()));
+    rooms
+}
+
+/// First identifiers of the members of a `{...}` import group whose opening brace is gone.
+fn group_heads(group: &str) -> Vec<String> {
+    let (mut heads, mut level, mut start) = (Vec::new(), 0_usize, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => level += 1,
+            '}' if level > 0 => level -= 1,
+            ',' | '}' if level == 0 => {
+                heads.extend(head(group[start..at].trim()));
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+fn head(path: &str) -> Option<String> {
+    let name: String = path
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
+    (!name.is_empty()).then_some(name)
+}
+
+struct Function {
+    name: String,
+    line: usize,
+    lines: usize,
+}
+
+/// Functions with a body and its length.
+fn functions(code: &str) -> Vec<Function> {
+    let code = masked(code);
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let is_word = code[..at]
+            .chars()
+            .next_back()
+            .is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        let Some(name) = head(&code[at + 3..]).filter(|_| is_word) else {
+            continue;
+        };
+        let rest = &code[at..];
+        let Some(open) = rest
+            .find(['{', ';'])
+            .filter(|open| rest[*open..].starts_with('{'))
+        else {
+            continue;
+        };
+        let Some(close) = closing_brace(&rest[open..]) else {
+            continue;
+        };
+        // As clippy counts: what is between the braces, without comments and empty lines.
+        let lines = rest[open + 1..open + close]
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .count();
+        found.push(Function {
+            name,
+            line: code[..at].matches('\n').count() + 1,
+            lines,
+        });
+    }
+    found
+}
+
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut level = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => level += 1,
+            '}' => {
+                level = level.checked_sub(1)?;
+                if level == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The code with comments, strings and character literals blanked out, line ends kept.
+fn masked(code: &str) -> String {
+    let chars: Vec<char> = code.chars().collect();
+    let mut out = String::with_capacity(code.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let length = literal_length(&chars, at);
+        let end = (at + length.max(1)).min(chars.len());
+        for c in &chars[at..end] {
+            out.push(if length == 0 || *c == '\n' { *c } else { ' ' });
+        }
+        at = end;
+    }
+    out
+}
+
+/// Length of the comment or literal that starts at `at`; 0 when none does.
+fn literal_length(chars: &[char], at: usize) -> usize {
+    let rest = &chars[at..];
+    let starts = |text: &str| {
+        text.chars()
+            .enumerate()
+            .all(|(index, c)| rest.get(index) == Some(&c))
+    };
+    let until = |from: usize, end: &[char]| {
+        let found = rest[from.min(rest.len())..]
+            .windows(end.len())
+            .position(|window| window == end);
+        found.map_or(rest.len(), |found| from + found + end.len())
+    };
+    let is_after_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
+    if starts("//") {
+        return rest.iter().position(|c| *c == '\n').unwrap_or(rest.len());
+    }
+    if starts("/*") {
+        return until(2, &['*', '/']);
+    }
+    if !is_after_word && (starts("r\"") || starts("r#")) {
+        let hashes = rest[1..].iter().take_while(|c| **c == '#').count();
+        if rest.get(1 + hashes) == Some(&'"') {
+            let end: Vec<char> = std::iter::once('"')
+                .chain(std::iter::repeat_n('#', hashes))
+                .collect();
+            return until(2 + hashes, &end);
+        }
+    }
+    match rest[0] {
+        '"' => quoted_length(rest, '"'),
+        '\'' if rest.get(1) == Some(&'\\') || rest.get(2) == Some(&'\'') => {
+            quoted_length(rest, '\'')
+        }
+        _ => 0,
+    }
+}
+
+fn quoted_length(rest: &[char], quote: char) -> usize {
+    let mut at = 1;
+    while at < rest.len() && rest[at] != quote {
+        at += if rest[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(rest.len())
+}
+
+/// The file without its tests: everything before a `#[cfg(test)]` module at the left margin.
+fn without_tests(text: &str) -> &str {
+    let starts = text.match_indices("\n#[cfg(test)]\n");
+    let tail = starts
+        .map(|(at, mark)| (at, &text[at + mark.len()..]))
+        .find(|(_, rest)| {
+            let declaration = rest.lines().find(|line| !line.starts_with("#["));
+            declaration
+                .is_some_and(|line| line.trim_start_matches("pub(crate) ").starts_with("mod "))
+        });
+    tail.map_or(text, |(at, _)| &text[..=at])
+}
+
+fn lines_with(text: &str, words: &[&str]) -> Vec<String> {
+    let lines = text.lines().enumerate();
+    let hits = lines.filter_map(|(index, line)| {
+        let word = words.iter().find(|word| line.contains(**word))?;
+        Some(format!("line {}: `{word}`", index + 1))
+    });
+    hits.collect()
+}
+
+/// Names like `ARCHITECTURE.md` in a text.
+fn documents_named(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let words = text
+        .split(|c: char| !is_part(c))
+        .map(|word| word.trim_end_matches('.'));
+    words
+        .filter(|word| word.ends_with(".md") && word.len() > 3)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Targets of Markdown links that are files of the repository.
+fn links(text: &str) -> BTreeSet<String> {
+    let targets = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    let files = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+    files
+        .filter_map(|target| target.split('#').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Words that speak about how work is organised instead of about the program.
+fn words_about_work(text: &str) -> BTreeSet<String> {
+    let words = text
+        .split(|c: char| !c.is_alphanumeric())
+        .map(str::to_lowercase);
+    words.filter(|word| WORK.contains(&word.as_str())).collect()
+}
+
+const WORK: &[&str] = &[
+    "session",
+    "sessions",
+    "issue",
+    "issues",
+    "ticket",
+    "worktree",
+    "worktrees",
+    "subagent",
+    "milestone",
+    "todo",
+];
+
+/// Names declared in the table of metric families: `field: Kind "name" [labels] "help";`.
+fn metric_families(catalogue: &str) -> BTreeSet<String> {
+    let kinds = ["Counter \"", "Gauge \"", "Histogram \""];
+    let starts = kinds.iter().flat_map(|kind| {
+        catalogue
+            .match_indices(kind)
+            .map(|(at, mark)| at + mark.len())
+    });
+    starts
+        .filter_map(|at| catalogue[at..].split('"').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Names of all properties anywhere in a JSON Schema.
+fn schema_keys(schema: &serde_json::Value) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    match schema {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                if let (true, Some(properties)) = (name == "properties", value.as_object()) {
+                    keys.extend(properties.keys().cloned());
+                }
+                keys.extend(schema_keys(value));
+            }
+        }
+        serde_json::Value::Array(values) => keys.extend(values.iter().flat_map(schema_keys)),
+        _ => {}
+    }
+    keys
+}
+
+/// Complaints for each of `names` that `manual` does not show as code.
+fn undocumented(names: &BTreeSet<String>, manual: &str, place: &str) -> Vec<String> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let shown: BTreeSet<&str> = manual.split(|c: char| !is_name(c)).collect();
+    let absent = names.iter().filter(|name| !shown.contains(name.as_str()));
+    absent
+        .map(|name| format!("{place} does not describe `{name}`"))
+        .collect()
+}
+
+// ------------------------------------------------------------------------------------------------ walking
+
+struct Source {
+    path: PathBuf,
+    text: String,
+    code: String,
+}
+
+/// Runs a checker over every file below `src` and fails with all complaints at once.
+fn check_sources(check: impl Fn(&Source) -> Vec<String>) {
+    let mut complaints = Vec::new();
+    let sources = sources();
+    assert!(
+        !sources.is_empty(),
+        "no sources found below {}",
+        root().display()
+    );
+    for file in &sources {
+        let found = check(file);
+        complaints.extend(
+            found
+                .into_iter()
+                .map(|complaint| format!("{}: {complaint}", file.path.display())),
+        );
+    }
+    report(&complaints);
+}
+
+fn report(complaints: &[String]) {
+    assert!(
+        complaints.is_empty(),
+        "{} complaints\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
+}
+
+fn sources() -> Vec<Source> {
+    let (mut found, mut directories) = (Vec::new(), vec![root().join("src")]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("src can be listed") {
+            let path = entry.expect("src can be listed").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source can be read");
+                let path = path
+                    .strip_prefix(root())
+                    .expect("below the root")
+                    .to_owned();
+                // A file of tests belongs to the module that declares it under `cfg(test)`.
+                let is_test = is_test_file(&path);
+                let code = if is_test {
+                    String::new()
+                } else {
+                    without_tests(&text).to_owned()
+                };
+                found.push(Source { path, text, code });
+            }
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+/// A document of the repository, which must be there.
+fn document(name: &str) -> String {
+    let text = fs::read_to_string(root().join(name)).unwrap_or_default();
+    assert!(!text.is_empty(), "{name} is missing");
+    text
+}
+
+fn schema_files() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("config"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    files
+        .filter(|file| file.to_string_lossy().ends_with("schema.json"))
+        .collect()
+}
+
+/// Whether a file holds nothing but tests: its name, or that of a folder it is in, is `tests` or ends in `_tests`.
+fn is_test_file(path: &Path) -> bool {
+    let path = path.with_extension("");
+    let mut names = path
+        .components()
+        .filter_map(|part| part.as_os_str().to_str());
+    names.any(|name| name == "tests" || name.ends_with("_tests"))
+}
+
+/// The room a file of `src` belongs to; `None` for `lib.rs` and `main.rs`.
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("src").ok()?;
+    let first = inside.components().next()?.as_os_str().to_str()?;
+    let room = first.strip_suffix(".rs").unwrap_or(first);
+    (room != "lib" && room != "main").then(|| room.to_owned())
+}
+
+/// How many `super::` lead from a file's module to the root of the crate.
+fn depth_of(path: &Path) -> usize {
+    let components = path
+        .strip_prefix("src")
+        .unwrap_or(path)
+        .components()
+        .count();
+    if path.file_stem().is_some_and(|stem| stem == "mod") {
+        components - 1
+    } else {
+        components
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+// ------------------------------------------------------------------------------------------------ checks of the checkers
+
+mod checkers {
+    use super::*;
+
+    fn names(rooms: &BTreeSet<String>) -> Vec<&str> {
+        rooms.iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn arrows_against_the_path_are_seen() {
+        for (from, to) in [
+            ("pool", "cluster"),
+            ("cluster", "route"),
+            ("upstream", "edge"),
+            ("config", "route"),
+            ("config", "observe"),
+            ("observe", "upstream"),
+            ("observe", "body"),
+            ("route", "gateway"),
+            ("edge", "admin"),
+            ("attic", "error"),
+            ("route", "snapshot"),
+        ] {
+            assert!(
+                complaint_about_arrow(from, to).is_some(),
+                "{from} -> {to} must be refused"
+            );
+        }
+        for (from, to) in [
+            ("edge", "pool"),
+            ("pool", "observe"),
+            ("gateway", "listener"),
+            ("route", "route"),
+            ("cli", "demo"),
+        ] {
+            assert_eq!(
+                complaint_about_arrow(from, to),
+                None,
+                "{from} -> {to} is fine"
+            );
+        }
+    }
+
+    #[test]
+    fn imports_are_found_in_every_spelling() {
+        let code = "use crate::route::Table;\nuse crate::{\n    edge::{self, Edge},\n    pool,\n};\nfn f() { crate::cluster::g() }";
+        assert_eq!(
+            names(&imported_rooms(code, 1)),
+            ["cluster", "edge", "pool", "route"]
+        );
+        assert_eq!(
+            names(&imported_rooms(
+                "use super::super::edge::X; use super::near;",
+                2
+            )),
+            ["edge"]
+        );
+        assert_eq!(names(&imported_rooms("use super::edge::X;", 1)), ["edge"]);
+        assert!(
+            imported_rooms(
+                "// crate::edge\nlet text = \"crate::pool\"; crate::Error",
+                1
+            )
+            .is_empty()
+        );
+        assert!(
+            imported_rooms("use mycrate::edge; use super::super::super::x;", 2).is_empty(),
+            "not ours"
+        );
+    }
+
+    #[test]
+    fn long_functions_are_measured() {
+        let body = "    let brace = '{'; // }\n".repeat(71);
+        let code =
+            format!("trait T {{ fn short(&self); }}\nfn long<'a>() {{\n{body}}}\nfn next() {{}}\n");
+        let measured: Vec<_> = functions(&code)
+            .into_iter()
+            .map(|f| (f.name, f.line, f.lines))
+            .collect();
+        assert_eq!(
+            measured,
+            [("long".to_owned(), 2, 71), ("next".to_owned(), 75, 0)]
+        );
+    }
+
+    #[test]
+    fn literals_and_comments_are_blanked_out() {
+        let code = r##"a("} \" {", '{', r#"{"{"#, 'x', b"{") /* { */ // {"##;
+        assert!(!masked(code).contains(['{', '}', '"']), "{}", masked(code));
+        assert_eq!(
+            masked("fn f<'a>(x: &'a str) {}"),
+            "fn f<'a>(x: &'a str) {}",
+            "lifetimes are code"
+        );
+    }
+
+    #[test]
+    fn only_a_test_module_counts_as_tests() {
+        let text = "code\n\n#[cfg(test)]\nfn helper() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
+        assert_eq!(
+            without_tests(text),
+            "code\n\n#[cfg(test)]\nfn helper() {}\n\n"
+        );
+        assert_eq!(without_tests("code\n"), "code\n");
+    }
+
+    #[test]
+    fn forbidden_words_are_seen() {
+        assert_eq!(
+            lines_with("a\nb.unwrap()\n", &[".unwrap()"]),
+            ["line 2: `.unwrap()`"]
+        );
+        assert_eq!(
+            words_about_work("This Session closes issue 4."),
+            ["issue", "session"].map(str::to_owned).into()
+        );
+        assert!(
+            words_about_work("issued, reissue").is_empty(),
+            "whole words only"
+        );
+        assert_eq!(
+            documents_named("see RULINGS.md."),
+            ["RULINGS.md".to_owned()].into()
+        );
+    }
+
+    #[test]
+    fn undocumented_names_are_seen() {
+        let families = metric_families(
+            "up: Gauge \"attache_up\" [] \"Help.\";\nn: FloatGauge \"attache_n\" [] \"N.\";",
+        );
+        assert_eq!(
+            families,
+            ["attache_n", "attache_up"].map(str::to_owned).into()
+        );
+        assert_eq!(
+            undocumented(&families, "| `attache_up` |", "m.md"),
+            ["m.md does not describe `attache_n`"]
+        );
+        let schema = serde_json::json!({ "$defs": { "A": { "properties": { "rate": {} } } }, "properties": { "a": {} } });
+        assert_eq!(
+            schema_keys(&schema),
+            ["a", "rate"].map(str::to_owned).into()
+        );
+    }
+
+    #[test]
+    fn files_know_their_room_and_depth() {
+        for path in [
+            "src/demo/tests.rs",
+            "src/route/tests/model.rs",
+            "src/listener/socket_tests.rs",
+        ] {
+            assert!(is_test_file(Path::new(path)), "{path} is a test");
+        }
+        let cases = [
+            ("src/route/table.rs", Some("route"), 2),
+            ("src/route/mod.rs", Some("route"), 1),
+            ("src/gateway.rs", Some("gateway"), 1),
+            ("src/lib.rs", None, 1),
+        ];
+        for (path, room, depth) in cases {
+            assert_eq!(
+                (
+                    room_of(Path::new(path)).as_deref(),
+                    depth_of(Path::new(path))
+                ),
+                (room, depth),
+                "{path}"
+            );
+        }
+    }
+}

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod attempts;
 mod bodies;
 mod routing;
 mod streams;

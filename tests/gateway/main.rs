@@ -7,6 +7,8 @@
 mod support;
 
 mod attempts;
+mod balancing;
 mod bodies;
+mod limits;
 mod routing;
 mod streams;

@@ -43,7 +43,12 @@ pub struct ConnectionText {
 impl Connection {
     /// A connection without requests yet.
     #[must_use]
-    pub fn new(listener: ListenerId, peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+    pub fn new(
+        listener: ListenerId,
+        peer: SocketAddr,
+        local: SocketAddr,
+        tls: Option<TlsFacts>,
+    ) -> Self {
         Self {
             listener,
             peer,
@@ -131,5 +136,6 @@ pub enum Refusal {
 #[must_use]
 pub fn address_value(address: IpAddr) -> HeaderValue {
     // An address is digits, letters, dots and colons, which every header value may hold.
-    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
+    HeaderValue::try_from(address.to_string())
+        .unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
 }

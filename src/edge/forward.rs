@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
@@ -63,17 +65,28 @@ pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts) 
     let peer = exchange.connection.peer_ip();
     let mut rng = exchange.worker.fork_rng();
     exchange.client = headers::client_ip(&head.headers, peer, |address| is_trusted(trust, address));
-    exchange.request_id = Some(request_id(&head.headers, is_trusted(trust, peer), exchange.time, &mut rng));
+    exchange.request_id = Some(request_id(
+        &head.headers,
+        is_trusted(trust, peer),
+        exchange.time,
+        &mut rng,
+    ));
 }
 
 fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
-    trust.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
+    trust
+        .trusted_proxies
+        .iter()
+        .any(|network: &IpNet| network.contains(&address))
 }
 
 /// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored, as
 /// RFC 9110 section 7.8 allows.
 pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error> {
-    let websocket = head.headers.get(header::UPGRADE).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let websocket = head
+        .headers
+        .get(header::UPGRADE)
+        .is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let asked = head.version == Version::HTTP_11 && websocket && head.method == Method::GET;
     match (asked, route.websocket) {
         (true, false) => Err(Error::UpgradeRefused),
@@ -90,7 +103,12 @@ pub(super) async fn forward(
     body: Incoming,
 ) -> Result<Answer, Error> {
     let config = Rc::clone(&view);
-    let route = config.snapshot.config.routes.get(plan.route.0).ok_or(Error::Internal)?;
+    let route = config
+        .snapshot
+        .config
+        .routes
+        .get(plan.route.0)
+        .ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
     if plan.seen.content_length {
         check_length(&head.headers, plan.body_limit)?;
@@ -99,13 +117,31 @@ pub(super) async fn forward(
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
         LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
     };
-    let upgrade = plan.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
+    let upgrade = plan
+        .upgrade
+        .then(|| head.extensions.remove::<OnUpgrade>())
+        .flatten();
     let mut rng = exchange.worker.fork_rng();
     let trust = &view.snapshot.config.client_ip;
     let trusted = is_trusted(trust, exchange.connection.peer_ip());
-    prepare(exchange, &mut head, route, Known { seen: plan.seen, trusted, upgrade: upgrade.is_some() }, &mut rng);
+    prepare(
+        exchange,
+        &mut head,
+        route,
+        Known {
+            seen: plan.seen,
+            trusted,
+            upgrade: upgrade.is_some(),
+        },
+        &mut rng,
+    );
     let uri = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
-    let mut request = Request::new(RequestBody::new(body, plan.body_limit, plan.body_idle, Rc::clone(&exchange.flow)));
+    let mut request = Request::new(RequestBody::new(
+        body,
+        plan.body_limit,
+        plan.body_idle,
+        Rc::clone(&exchange.flow),
+    ));
     *request.method_mut() = head.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = head.headers;
@@ -114,14 +150,22 @@ pub(super) async fn forward(
     let attempt_plan = upstream::Plan {
         target,
         hash,
-        head_timeout: route.response_head_timeout.or(if safe && upgrade.is_none() { Some(HEAD_TIMEOUT) } else { None }),
+        head_timeout: route
+            .response_head_timeout
+            .or(if safe && upgrade.is_none() {
+                Some(HEAD_TIMEOUT)
+            } else {
+                None
+            }),
         deadline,
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
     };
-    let upstream::Answer { response, in_flight } =
-        upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
+    let upstream::Answer {
+        response,
+        in_flight,
+    } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
     receive(exchange, route, response, upgrade, deadline)
@@ -145,7 +189,11 @@ fn receive(
     exchange.answered(response.status().as_u16());
     let fields = response.headers_mut();
     let seen = Seen::of(fields);
-    let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
+    let accepted = if seen.upgrade {
+        fields.get(header::UPGRADE).cloned()
+    } else {
+        None
+    };
     headers::strip_hop_by_hop(fields, seen);
     let content_type = fields.get(header::CONTENT_TYPE);
     let stream = is_event_stream(content_type) || is_grpc(content_type);
@@ -155,14 +203,35 @@ fn receive(
     headers::apply(fields, &route.response_headers);
     if let Some(client) = client {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(header::UPGRADE, accepted.unwrap_or(HeaderValue::from_static("websocket")));
-        return Ok(Answer::Switched(Box::new(Switched { response, client, idle: route.streaming.idle_timeout })));
+        fields.insert(
+            header::UPGRADE,
+            accepted.unwrap_or(HeaderValue::from_static("websocket")),
+        );
+        return Ok(Answer::Switched(Box::new(Switched {
+            response,
+            client,
+            idle: route.streaming.idle_timeout,
+        })));
     }
     if stream {
         exchange.streams();
     }
-    let end = if stream { route.streaming.max_duration.map(|limit| exchange.started + limit) } else { deadline };
-    Ok(Answer::Streamed(response, BodyLimits { idle: route.streaming.idle_timeout, end, stream }))
+    let end = if stream {
+        route
+            .streaming
+            .max_duration
+            .map(|limit| exchange.started + limit)
+    } else {
+        deadline
+    };
+    Ok(Answer::Streamed(
+        response,
+        BodyLimits {
+            idle: route.streaming.idle_timeout,
+            end,
+            stream,
+        },
+    ))
 }
 
 /// What hyper's client accepts and we do not pass on.
@@ -215,7 +284,12 @@ fn prepare(
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     let host = fields.get(header::HOST).cloned();
-    let facts = Forwarded { connection: &exchange.connection, client: exchange.client, trusted: known.trusted, host };
+    let facts = Forwarded {
+        connection: &exchange.connection,
+        client: exchange.client,
+        trusted: known.trusted,
+        host,
+    };
     headers::set_forwarded(fields, known.seen, facts);
     headers::append_via(fields, head.version);
     if let Some(id) = &exchange.request_id {
@@ -230,7 +304,9 @@ fn prepare(
 
 /// A body announced too large is refused before anything is read or sent.
 fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Error> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     match (announced, limit) {
         (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
         _ => Ok(()),
@@ -241,7 +317,9 @@ fn origin_form(uri: Uri) -> Uri {
     if uri.authority().is_none() {
         return uri;
     }
-    uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from)
+    uri.into_parts()
+        .path_and_query
+        .map_or_else(Uri::default, Uri::from)
 }
 
 /// Name of the header a request goes by.

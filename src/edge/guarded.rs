@@ -44,9 +44,22 @@ pub(super) struct BodyLimits {
 }
 
 impl Guarded {
-    pub(super) fn new(inner: pool::ResponseBody, exchange: Box<Exchange>, limits: BodyLimits) -> Self {
-        let end = limits.end.map(|at| End { at, stream: limits.stream, sleep: None });
-        Self { inner, exchange: Some(exchange), idle: limits.idle.map(IdleTimer::new), end }
+    pub(super) fn new(
+        inner: pool::ResponseBody,
+        exchange: Box<Exchange>,
+        limits: BodyLimits,
+    ) -> Self {
+        let end = limits.end.map(|at| End {
+            at,
+            stream: limits.stream,
+            sleep: None,
+        });
+        Self {
+            inner,
+            exchange: Some(exchange),
+            idle: limits.idle.map(IdleTimer::new),
+            end,
+        }
     }
 
     fn complete(&mut self) {
@@ -84,7 +97,11 @@ impl Guarded {
             let at = end.at;
             let sleep = end.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if sleep.as_mut().poll(cx).is_ready() {
-                return Some(if end.stream { Error::StreamTooLong } else { Error::Timeout });
+                return Some(if end.stream {
+                    Error::StreamTooLong
+                } else {
+                    Error::Timeout
+                });
             }
         }
         let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
@@ -96,13 +113,19 @@ impl Body for Guarded {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
                 // What the client did to its own upload is not the endpoint's failure.
-                let cause = this.exchange.as_ref().and_then(|exchange| exchange.flow.failure());
+                let cause = this
+                    .exchange
+                    .as_ref()
+                    .and_then(|exchange| exchange.flow.failure());
                 this.fail(cause.unwrap_or(Error::UpstreamAborted(error)))
             }
             Poll::Ready(None) => {

@@ -75,7 +75,14 @@ pub fn service(
     Error = Infallible,
     Future = impl Future<Output = Result<Response<ResponseBody>, Infallible>>,
 > + Clone {
-    tower::service_fn(move |request| handle(Rc::clone(&worker), Rc::clone(&connection), Rc::clone(&listener), request))
+    tower::service_fn(move |request| {
+        handle(
+            Rc::clone(&worker),
+            Rc::clone(&connection),
+            Rc::clone(&listener),
+            request,
+        )
+    })
 }
 
 /// What is to be done with a request that passed.
@@ -85,7 +92,12 @@ enum Step {
 }
 
 /// Everything that can be decided from the head alone.
-fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> Result<Step, Error> {
+fn check(
+    exchange: &mut Exchange,
+    view: &View,
+    listener: &str,
+    head: &Parts,
+) -> Result<Step, Error> {
     let config = &view.snapshot.config;
     exchange.handles = Some(view.unrouted().clone());
     let id = view.snapshot.listener(listener).ok_or(Error::NoRoute)?;
@@ -107,9 +119,17 @@ fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> 
     };
     let found = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
     let route = config.routes.get(found.route.0).ok_or(Error::Internal)?;
-    let logged = route.access_log && !config.access_log.exclude.iter().any(|path| *path == target.path);
+    let logged = route.access_log
+        && !config
+            .access_log
+            .exclude
+            .iter()
+            .any(|path| *path == target.path);
     exchange.routed(view.handles(found.route), logged);
-    let matched = route.matches.get(found.matched).map_or(&ANY_PATH, |matched| &matched.path);
+    let matched = route
+        .matches
+        .get(found.matched)
+        .map_or(&ANY_PATH, |matched| &matched.path);
     match &route.action {
         Action::Respond(respond) => Ok(Step::Answer(respond_with(respond, route, head))),
         Action::Redirect(to) => {
@@ -124,19 +144,40 @@ fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> 
             let target = rewritten(route, matched, head, &target)?;
             let upgrade = seen.upgrade && forward::wanted_upgrade(head, route)?;
             let body_idle = settings.limits.body_idle_timeout;
-            Ok(Step::Forward(forward::Plan { route: found.route, cluster: *cluster, seen, target, upgrade, body_limit: limit, body_idle }))
+            Ok(Step::Forward(forward::Plan {
+                route: found.route,
+                cluster: *cluster,
+                seen,
+                target,
+                upgrade,
+                body_limit: limit,
+                body_idle,
+            }))
         }
     }
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own
 /// (RFC 9110 section 15.5.20).
-fn check_certificate(exchange: &Exchange, view: &View, id: ListenerId, target: &Target<'_>) -> Result<(), Error> {
+fn check_certificate(
+    exchange: &Exchange,
+    view: &View,
+    id: ListenerId,
+    target: &Target<'_>,
+) -> Result<(), Error> {
     use crate::config::model::ClientAuth;
-    let settings = view.snapshot.config.listeners.get(id.0).and_then(|listener| listener.tls.as_ref());
-    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else { return Ok(()) };
+    let settings = view
+        .snapshot
+        .config
+        .listeners
+        .get(id.0)
+        .and_then(|listener| listener.tls.as_ref());
+    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else {
+        return Ok(());
+    };
     let asked = tls.server_name.as_deref();
-    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host) {
+    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host)
+    {
         return Err(Error::Misdirected);
     }
     Ok(())
@@ -160,15 +201,34 @@ fn route_redirect(
     target: &Target<'_>,
 ) -> Result<Response<ResponseBody>, Error> {
     let scheme = if tls { "https" } else { "http" };
-    let port = target.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-    let location = route::location(to, matched, scheme, &target.host, port, &target.path, head.uri.query());
+    let port = target
+        .authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let location = route::location(
+        to,
+        matched,
+        scheme,
+        &target.host,
+        port,
+        &target.path,
+        head.uri.query(),
+    );
     let safe = matches!(head.method, Method::GET | Method::HEAD);
-    let usual = if safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT };
-    redirect_to(to.status.unwrap_or(usual), &location.ok_or(Error::BadRequest("redirect_target"))?)
+    let usual = if safe {
+        StatusCode::FOUND
+    } else {
+        StatusCode::TEMPORARY_REDIRECT
+    };
+    redirect_to(
+        to.status.unwrap_or(usual),
+        &location.ok_or(Error::BadRequest("redirect_target"))?,
+    )
 }
 
 fn redirect_to(status: StatusCode, location: &str) -> Result<Response<ResponseBody>, Error> {
-    let location = HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
+    let location =
+        HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response.headers_mut().insert(header::LOCATION, location);
@@ -179,10 +239,15 @@ fn respond_with(respond: &Respond, route: &Route, head: &Parts) -> Response<Resp
     let mut response = Response::new(Body::full(respond.body.clone()));
     *response.status_mut() = respond.status;
     if !respond.body.is_empty() {
-        response.headers_mut().insert(header::CONTENT_TYPE, respond.content_type.clone());
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, respond.content_type.clone());
     }
     if head.method == Method::HEAD {
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(respond.body.len()));
+        response.headers_mut().insert(
+            header::CONTENT_LENGTH,
+            HeaderValue::from(respond.body.len()),
+        );
         *response.body_mut() = Body::Empty;
     }
     headers::apply(response.headers_mut(), &route.response_headers);
@@ -190,10 +255,17 @@ fn respond_with(respond: &Respond, route: &Route, head: &Parts) -> Response<Resp
 }
 
 /// The target towards the endpoint; `None` when it is what the client sent.
-fn rewritten(route: &Route, matched: &PathMatch, head: &Parts, target: &Target<'_>) -> Result<Option<PathAndQuery>, Error> {
+fn rewritten(
+    route: &Route,
+    matched: &PathMatch,
+    head: &Parts,
+    target: &Target<'_>,
+) -> Result<Option<PathAndQuery>, Error> {
     let query = head.uri.query();
     if let Some(rewrite) = &route.rewrite {
-        return route::rewrite(rewrite, matched, &target.path, query).map(Some).map_err(Error::BadRequest);
+        return route::rewrite(rewrite, matched, &target.path, query)
+            .map(Some)
+            .map_err(Error::BadRequest);
     }
     if matches!(target.path, std::borrow::Cow::Borrowed(_)) {
         return Ok(None);
@@ -202,7 +274,9 @@ fn rewritten(route: &Route, matched: &PathMatch, head: &Parts, target: &Target<'
         Some(query) => format!("{}?{query}", target.path),
         None => target.path.to_string(),
     };
-    PathAndQuery::try_from(text).map(Some).map_err(|_invalid| Error::BadRequest("path"))
+    PathAndQuery::try_from(text)
+        .map(Some)
+        .map_err(|_invalid| Error::BadRequest("path"))
 }
 
 static ANY_PATH: PathMatch = PathMatch::Prefix(String::new());

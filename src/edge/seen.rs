@@ -30,7 +30,11 @@ impl Seen {
                 "expect" => seen.expect = true,
                 "upgrade" => seen.upgrade = true,
                 "forwarded" => seen.forwarded = true,
-                "keep-alive" | "proxy-connection" | "proxy-authorization" | "proxy-authenticate" | "http2-settings" => {
+                "keep-alive"
+                | "proxy-connection"
+                | "proxy-authorization"
+                | "proxy-authenticate"
+                | "http2-settings" => {
                     seen.hop_by_hop = true;
                 }
                 other => seen.underscore |= other.as_bytes().contains(&b'_'),
@@ -41,6 +45,11 @@ impl Seen {
 
     /// Whether anything in it belongs to one connection only.
     pub(super) fn any_hop_by_hop(self) -> bool {
-        self.connection || self.te || self.transfer_encoding || self.expect || self.upgrade || self.hop_by_hop
+        self.connection
+            || self.te
+            || self.transfer_encoding
+            || self.expect
+            || self.upgrade
+            || self.hop_by_hop
     }
 }

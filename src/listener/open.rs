@@ -100,7 +100,12 @@ where
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {
-    Ok(Connection::new(settings.id, stream.peer_addr()?, stream.local_addr()?, None))
+    Ok(Connection::new(
+        settings.id,
+        stream.peer_addr()?,
+        stream.local_addr()?,
+        None,
+    ))
 }
 
 async fn handshake(

@@ -171,10 +171,24 @@ impl Watchdog {
     }
 
     /// Gives an order to those connections of a group that carry HTTP and that `which` names.
-    pub(crate) fn order_those(&self, group: u64, order: Order, which: impl Fn(&Connection) -> bool) {
+    pub(crate) fn order_those(
+        &self,
+        group: u64,
+        order: Order,
+        which: impl Fn(&Connection) -> bool,
+    ) {
         let entries = self.entries.borrow();
-        for entry in entries.slots.iter().flatten().filter(|entry| entry.group == group) {
-            if entry.leash.connection().is_some_and(|connection| which(connection)) {
+        for entry in entries
+            .slots
+            .iter()
+            .flatten()
+            .filter(|entry| entry.group == group)
+        {
+            if entry
+                .leash
+                .connection()
+                .is_some_and(|connection| which(connection))
+            {
                 entry.leash.order(order);
             }
         }

@@ -51,7 +51,12 @@ impl HeadScan {
                 }
                 at = Position::default();
             } else {
-                at = Position { line: 0, lines: at.lines + 1, last: b'\n', class: at.class };
+                at = Position {
+                    line: 0,
+                    lines: at.lines + 1,
+                    last: b'\n',
+                    class: at.class,
+                };
             }
         }
         at.take(rest);
@@ -64,7 +69,9 @@ impl Position {
     /// Goes over a part of a line.
     fn take(&mut self, part: &[u8]) {
         if self.lines == 0
-            && let Some(digit) = STATUS_AT.checked_sub(self.line).and_then(|index| part.get(index))
+            && let Some(digit) = STATUS_AT
+                .checked_sub(self.line)
+                .and_then(|index| part.get(index))
         {
             self.class = *digit;
         }
@@ -83,7 +90,9 @@ mod tests {
     fn scan(bytes: &[u8], step: usize) -> (bool, bool) {
         let scan = HeadScan::default();
         scan.expect();
-        let sound = bytes.chunks(step).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
+        let sound = bytes
+            .chunks(step)
+            .all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
         (sound, scan.is_awaiting())
     }
 
@@ -95,11 +104,23 @@ mod tests {
             ("HTTP/1.1 200 OK\na: b\r\n\r\n", false, true),
             ("HTTP/1.1 200 OK\r\na: b\n\r\n", false, true),
             ("HTTP/1.1 200 OK\r\na: b\r\n\n", false, true),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n", true, false),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n", false, true),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n",
+                true,
+                false,
+            ),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n",
+                false,
+                true,
+            ),
         ] {
             for step in 1..text.len() + 1 {
-                assert_eq!(scan(text.as_bytes(), step), (sound, awaiting), "{text:?} in steps of {step}");
+                assert_eq!(
+                    scan(text.as_bytes(), step),
+                    (sound, awaiting),
+                    "{text:?} in steps of {step}"
+                );
             }
         }
     }

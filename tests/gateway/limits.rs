@@ -6,7 +6,9 @@ use http::Response;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Backend, Gw, RawBackend, channel, chunk, eventually, get, pass, post, request};
+use crate::support::{
+    Backend, Gw, RawBackend, channel, chunk, eventually, get, pass, post, request,
+};
 
 /// An endpoint that takes requests and says nothing.
 async fn silent() -> RawBackend {
@@ -16,15 +18,27 @@ async fn silent() -> RawBackend {
 #[tokio::test]
 async fn an_ordinary_exchange_ends_at_its_time_limit() {
     let backend = silent().await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], timeout: 300ms } }", &[&backend]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 300ms } }",
+        &[&backend],
+    )
+    .await;
     for request in [get("/"), post("/", "x")] {
         let start = Instant::now();
         let reply = gw.send(request).await;
         assert_eq!((reply.status, reply.reason()), (504, "timeout"));
-        assert!(start.elapsed() >= Duration::from_millis(280), "not before its time: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= Duration::from_millis(280),
+            "not before its time: {:?}",
+            start.elapsed()
+        );
     }
     for record in gw.records(2).await {
-        assert_eq!((&record["flags"], &record["attempts"]), (&json!("UT"), &json!(1)), "a timeout is not tried again");
+        assert_eq!(
+            (&record["flags"], &record["attempts"]),
+            (&json!("UT"), &json!(1)),
+            "a timeout is not tried again"
+        );
     }
 }
 
@@ -39,13 +53,20 @@ async fn the_time_limit_covers_the_body_of_an_ordinary_answer() {
         Response::new(body)
     })
     .await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], timeout: 400ms } }", &[&backend]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 400ms } }",
+        &[&backend],
+    )
+    .await;
     for (turn, mut client) in [gw.h1().await, gw.h2().await].into_iter().enumerate() {
         let mut body = client.send(get("/")).await.unwrap().into_body();
         assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "some");
         assert!(chunk(&mut body).await.expect("not the end").is_err(), "cut");
         let record = gw.records(turn + 1).await.remove(turn);
-        assert_eq!((&record["reason"], &record["status"]), (&json!("timeout"), &json!(200)));
+        assert_eq!(
+            (&record["reason"], &record["status"]),
+            (&json!("timeout"), &json!(200))
+        );
     }
     eventually("the endpoint is let go", || async { backend.open() == 0 }).await;
 }
@@ -53,12 +74,19 @@ async fn the_time_limit_covers_the_body_of_an_ordinary_answer() {
 #[tokio::test]
 async fn the_head_has_a_time_limit_of_its_own() {
     let backend = silent().await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 200ms } }", &[&backend]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 200ms } }",
+        &[&backend],
+    )
+    .await;
     for request in [get("/"), post("/", "x")] {
         let reply = gw.send(request).await;
         assert_eq!((reply.status, reply.reason()), (504, "head_timeout"));
     }
-    eventually("both connections are closed", || async { gw.metric("attache_upstream_connections", &[]).await == 0.0 }).await;
+    eventually("both connections are closed", || async {
+        gw.metric("attache_upstream_connections", &[]).await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -72,7 +100,11 @@ async fn the_limit_of_the_head_ends_with_the_head() {
         Response::new(body)
     })
     .await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 200ms } }", &[&backend]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 200ms } }",
+        &[&backend],
+    )
+    .await;
     assert_eq!(gw.get("/").await.text(), "late");
 }
 
@@ -96,7 +128,9 @@ async fn rfc9110_15_5_9_a_client_that_stops_uploading_gets_408() {
     ";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = gw.raw().await;
-    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await;
+    client
+        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
+        .await;
     let answer = client.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer:?}");
     let (sender, body) = channel();
@@ -105,7 +139,10 @@ async fn rfc9110_15_5_9_a_client_that_stops_uploading_gets_408() {
     let reply = client.reply(request("POST", "/", body)).await;
     assert_eq!((reply.status, reply.reason()), (408, "body_timeout"));
     for record in gw.records(2).await {
-        assert_eq!((&record["reason"], &record["status"]), (&json!("body_timeout"), &json!(408)));
+        assert_eq!(
+            (&record["reason"], &record["status"]),
+            (&json!("body_timeout"), &json!(408))
+        );
     }
 }
 
@@ -118,7 +155,9 @@ async fn a_slow_upload_is_fine_while_it_moves() {
     ";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = gw.raw().await;
-    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n").await;
+    client
+        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n")
+        .await;
     for _ in 0..8 {
         pass(Duration::from_millis(100)).await;
         client.write("x").await;
@@ -135,17 +174,30 @@ async fn connecting_has_a_time_limit() {
     let address = listener.local_addr().unwrap();
     let mut filling = Vec::new();
     loop {
-        let connected = tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await;
+        let connected = tokio::time::timeout(
+            Duration::from_millis(300),
+            tokio::net::TcpStream::connect(address),
+        )
+        .await;
         let Ok(stream) = connected else { break };
         filling.push(stream.unwrap());
         assert!(filling.len() < 64, "the queue fills");
     }
-    let template = format!("routes: {{ all: {{ cluster: full }} }}\nclusters: {{ full: {{ endpoints: ['{address}'], connectTimeout: 200ms }} }}");
+    let template = format!(
+        "routes: {{ all: {{ cluster: full }} }}\nclusters: {{ full: {{ endpoints: ['{address}'], connectTimeout: 200ms }} }}"
+    );
     let gw = Gw::with(&template, &[]).await;
     let reply = gw.send(post("/", "x")).await;
     assert_eq!((reply.status, reply.reason()), (504, "connect_timeout"));
     assert_eq!(gw.record().await["flags"], "UF");
-    assert!(gw.metric("attache_upstream_connects_total", &[("result", "connect_timeout")]).await >= 1.0);
+    assert!(
+        gw.metric(
+            "attache_upstream_connects_total",
+            &[("result", "connect_timeout")]
+        )
+        .await
+            >= 1.0
+    );
 }
 
 #[tokio::test]
@@ -163,7 +215,14 @@ async fn an_idle_upstream_connection_is_closed() {
 
 #[tokio::test]
 async fn an_idle_h2_upstream_connection_is_closed() {
-    let backend = Backend::replying_as(crate::support::Speak { http2: true, ..Default::default() }, 200).await;
+    let backend = Backend::replying_as(
+        crate::support::Speak {
+            http2: true,
+            ..Default::default()
+        },
+        200,
+    )
+    .await;
     let template = "
         routes: { all: { cluster: one } }
         clusters: { one: { endpoints: ['{0}'], protocol: h2c, keepalive: { idleTimeout: 300ms } } }

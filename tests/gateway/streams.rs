@@ -7,11 +7,13 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Client, EventStream, Gw, Raw, RawBackend, Speak, Sse, channel, chunk, eventually, get, pass, within,
+    Backend, Client, EventStream, Gw, Raw, RawBackend, Speak, Sse, channel, chunk, eventually, get,
+    pass, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
-const TO_ONE_H2C: &str = "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
+const TO_ONE_H2C: &str =
+    "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
 
 /// A cancel must arrive within a second; the rest is a margin for a busy machine.
 const CANCEL: Duration = Duration::from_secs(4);
@@ -43,7 +45,11 @@ async fn every_event_arrives_at_once() {
     each_event_arrives(&mut gw.h1().await, &sse).await;
     each_event_arrives(&mut gw.h2().await, &sse).await;
     for record in gw.records(2).await {
-        assert_eq!((&record["stream"], &record["reason"], &record["flags"]), (&json!(true), &json!(null), &json!("-")), "{record}");
+        assert_eq!(
+            (&record["stream"], &record["reason"], &record["flags"]),
+            (&json!(true), &json!(null), &json!("-")),
+            "{record}"
+        );
     }
 }
 
@@ -70,12 +76,25 @@ async fn open_streams_are_counted_until_they_end() {
     let gw = Gw::with(TO_ONE, &[&sse]).await;
     let mut client = gw.h1().await;
     let (mut body, stream) = open(&mut client, &sse).await;
-    assert_eq!(gw.metric("attache_streams_open", &[("route", "all")]).await, 1.0);
-    assert_eq!(gw.metric("attache_requests_in_flight", &[("route", "all")]).await, 1.0);
+    assert_eq!(
+        gw.metric("attache_streams_open", &[("route", "all")]).await,
+        1.0
+    );
+    assert_eq!(
+        gw.metric("attache_requests_in_flight", &[("route", "all")])
+            .await,
+        1.0
+    );
     stream.end();
     assert!(chunk(&mut body).await.is_none());
-    eventually("no stream is open", || async { gw.metric("attache_streams_open", &[("route", "all")]).await == 0.0 }).await;
-    eventually("no request is in flight", || async { gw.metric("attache_requests_in_flight", &[]).await == 0.0 }).await;
+    eventually("no stream is open", || async {
+        gw.metric("attache_streams_open", &[("route", "all")]).await == 0.0
+    })
+    .await;
+    eventually("no request is in flight", || async {
+        gw.metric("attache_requests_in_flight", &[]).await == 0.0
+    })
+    .await;
 }
 
 /// Backends that break off after one event, each in its own way.
@@ -112,7 +131,12 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 #[tokio::test]
 async fn rfc9112_8_a_broken_answer_does_not_look_complete() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    for how in ["chunked, closed", "chunked, reset", "length, closed", "length, reset"] {
+    for how in [
+        "chunked, closed",
+        "chunked, reset",
+        "length, closed",
+        "length, reset",
+    ] {
         let backend = breaking_off(how).await;
         let gw = Gw::with(TO_ONE, &[&backend]).await;
         let mut client = gw.raw().await;
@@ -120,24 +144,42 @@ async fn rfc9112_8_a_broken_answer_does_not_look_complete() {
         client.read_until("data: 1\n\n").await;
         SIGNAL.notify_one();
         let rest = client.rest().await;
-        assert!(!rest.contains("0\r\n\r\n"), "{how}: no last chunk, got {rest:?}");
+        assert!(
+            !rest.contains("0\r\n\r\n"),
+            "{how}: no last chunk, got {rest:?}"
+        );
         let record = gw.record().await;
-        assert_eq!((&record["reason"], &record["flags"], &record["status"]), (&json!("upstream_aborted"), &json!("UC"), &json!(200)), "{how}");
+        assert_eq!(
+            (&record["reason"], &record["flags"], &record["status"]),
+            (&json!("upstream_aborted"), &json!("UC"), &json!(200)),
+            "{how}"
+        );
     }
 }
 
 #[tokio::test]
 async fn rfc9113_8_1_a_broken_answer_is_a_reset_stream() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    for how in ["chunked, closed", "chunked, reset", "length, closed", "length, reset"] {
+    for how in [
+        "chunked, closed",
+        "chunked, reset",
+        "length, closed",
+        "length, reset",
+    ] {
         let backend = breaking_off(how).await;
         let gw = Gw::with(TO_ONE, &[&backend]).await;
         let mut client = gw.h2().await;
         let mut body = client.send(get("/")).await.unwrap().into_body();
         assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "data: 1\n\n");
         SIGNAL.notify_one();
-        let error = chunk(&mut body).await.expect("not the end").expect_err("an error");
-        assert!(reset_reason(&error).is_some(), "{how}: a reset of the stream, got {error:?}");
+        let error = chunk(&mut body)
+            .await
+            .expect("not the end")
+            .expect_err("an error");
+        assert!(
+            reset_reason(&error).is_some(),
+            "{how}: a reset of the stream, got {error:?}"
+        );
         assert_eq!(gw.record().await["reason"], "upstream_aborted", "{how}");
         // The connection goes on.
         assert_eq!(client.send(get("/")).await.unwrap().status(), 200, "{how}");
@@ -146,7 +188,11 @@ async fn rfc9113_8_1_a_broken_answer_is_a_reset_stream() {
 
 fn reset_reason(error: &hyper::Error) -> Option<h2::Reason> {
     let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
-    if cause.is_reset() { cause.reason() } else { None }
+    if cause.is_reset() {
+        cause.reason()
+    } else {
+        None
+    }
 }
 
 #[tokio::test]
@@ -177,12 +223,27 @@ async fn a_client_that_leaves_cancels_its_stream() {
         client.leave();
         drop(body);
         stream.closed().await;
-        assert!(left.elapsed() < CANCEL, "the endpoint learned it after {:?}", left.elapsed());
+        assert!(
+            left.elapsed() < CANCEL,
+            "the endpoint learned it after {:?}",
+            left.elapsed()
+        );
         let record = gw.records(turn + 1).await.remove(turn);
-        assert_eq!((&record["reason"], &record["flags"], &record["status"]), (&json!("client_gone"), &json!("DC"), &json!(200)));
+        assert_eq!(
+            (&record["reason"], &record["flags"], &record["status"]),
+            (&json!("client_gone"), &json!("DC"), &json!(200))
+        );
     }
-    assert_eq!(gw.metric("attache_errors_total", &[("reason", "client_gone")]).await, 2.0);
-    assert_eq!(gw.metric("attache_errors_total", &[]).await, 2.0, "and no failure of the endpoint");
+    assert_eq!(
+        gw.metric("attache_errors_total", &[("reason", "client_gone")])
+            .await,
+        2.0
+    );
+    assert_eq!(
+        gw.metric("attache_errors_total", &[]).await,
+        2.0,
+        "and no failure of the endpoint"
+    );
     assert_eq!(gw.metric("attache_requests_in_flight", &[]).await, 0.0);
 }
 
@@ -196,8 +257,15 @@ async fn a_client_that_resets_one_stream_keeps_the_others() {
     drop(first);
     within("the endpoint learns it", cancelled.closed()).await;
     kept.event("still").await;
-    assert_eq!(chunk(&mut second).await.unwrap().unwrap(), "data: still\n\n");
-    assert_eq!(sse.backend().connections(), 1, "the connection to the endpoint is kept as well");
+    assert_eq!(
+        chunk(&mut second).await.unwrap().unwrap(),
+        "data: still\n\n"
+    );
+    assert_eq!(
+        sse.backend().connections(),
+        1,
+        "the connection to the endpoint is kept as well"
+    );
     assert_eq!(gw.record().await["reason"], "client_gone");
 }
 
@@ -216,13 +284,28 @@ async fn a_client_that_leaves_before_the_answer_cancels_its_request() {
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     for (turn, mut client) in [gw.h1().await, gw.h2().await].into_iter().enumerate() {
         let waiting = tokio::spawn(async move { client.send(get("/")).await.map(drop) });
-        eventually("the endpoint works", || async { backend.received().iter().filter(|text| text.ends_with("\r\n\r\n")).count() == turn + 1 }).await;
+        eventually("the endpoint works", || async {
+            backend
+                .received()
+                .iter()
+                .filter(|text| text.ends_with("\r\n\r\n"))
+                .count()
+                == turn + 1
+        })
+        .await;
         let left = Instant::now();
         waiting.abort();
         within("the endpoint learns it", learned.recv()).await;
-        assert!(left.elapsed() < CANCEL, "the endpoint learned it after {:?}", left.elapsed());
+        assert!(
+            left.elapsed() < CANCEL,
+            "the endpoint learned it after {:?}",
+            left.elapsed()
+        );
         let record = gw.records(turn + 1).await.remove(turn);
-        assert_eq!((&record["reason"], &record["status"], &record["attempts"]), (&json!("client_gone"), &json!(499), &json!(1)));
+        assert_eq!(
+            (&record["reason"], &record["status"], &record["attempts"]),
+            (&json!("client_gone"), &json!(499), &json!(1))
+        );
     }
 }
 
@@ -231,7 +314,10 @@ async fn a_stream_without_end_ends_when_its_client_leaves_while_nothing_is_read(
     let backend = Backend::handling(|_| async {
         let (sender, body) = channel();
         tokio::spawn(async move { while sender.send_patiently(vec![b'x'; 64 * 1024]).await {} });
-        Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(body)
+            .unwrap()
     })
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
@@ -239,14 +325,21 @@ async fn a_stream_without_end_ends_when_its_client_leaves_while_nothing_is_read(
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     client.read_head().await;
     client.reset();
-    eventually("the endpoint's connection is closed", || async { backend.open() == 0 }).await;
+    eventually("the endpoint's connection is closed", || async {
+        backend.open() == 0
+    })
+    .await;
     assert_eq!(gw.record().await["reason"], "client_gone");
 }
 
 #[tokio::test]
 async fn a_total_time_limit_does_not_cut_a_stream() {
     let sse = Sse::new().await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], timeout: 200ms } }", &[&sse]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 200ms } }",
+        &[&sse],
+    )
+    .await;
     let (mut body, stream) = open(&mut gw.h1().await, &sse).await;
     pass(Duration::from_millis(500)).await;
     stream.event("late").await;
@@ -259,25 +352,42 @@ async fn a_total_time_limit_does_not_cut_a_stream() {
 #[tokio::test]
 async fn a_silent_stream_is_cut() {
     let sse = Sse::new().await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], streaming: { idleTimeout: 300ms } } }", &[&sse]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], streaming: { idleTimeout: 300ms } } }",
+        &[&sse],
+    )
+    .await;
     for (turn, mut client) in [gw.h1().await, gw.h2().await].into_iter().enumerate() {
         let (mut body, stream) = open(&mut client, &sse).await;
         for _ in 0..4 {
             pass(Duration::from_millis(100)).await;
             stream.event("not silent").await;
-            assert!(chunk(&mut body).await.unwrap().is_ok(), "events keep it alive");
+            assert!(
+                chunk(&mut body).await.unwrap().is_ok(),
+                "events keep it alive"
+            );
         }
-        assert!(chunk(&mut body).await.expect("not the end").is_err(), "cut, and seen to be cut");
+        assert!(
+            chunk(&mut body).await.expect("not the end").is_err(),
+            "cut, and seen to be cut"
+        );
         stream.closed().await;
         let record = gw.records(turn + 1).await.remove(turn);
-        assert_eq!((&record["reason"], &record["flags"]), (&json!("stream_idle"), &json!("SI")));
+        assert_eq!(
+            (&record["reason"], &record["flags"]),
+            (&json!("stream_idle"), &json!("SI"))
+        );
     }
 }
 
 #[tokio::test]
 async fn a_stream_is_cut_at_its_maximum_duration() {
     let sse = Sse::new().await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], streaming: { maxDuration: 400ms } } }", &[&sse]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], streaming: { maxDuration: 400ms } } }",
+        &[&sse],
+    )
+    .await;
     let (mut body, stream) = open(&mut gw.h1().await, &sse).await;
     let start = Instant::now();
     let sending = tokio::spawn(async move { while stream.event("more").await {} });
@@ -287,10 +397,17 @@ async fn a_stream_is_cut_at_its_maximum_duration() {
             Err(error) => break error,
         }
     };
-    assert!(start.elapsed() >= Duration::from_millis(350), "{error:?} after {:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= Duration::from_millis(350),
+        "{error:?} after {:?}",
+        start.elapsed()
+    );
     within("the endpoint stops", sending).await.unwrap();
     let record = gw.record().await;
-    assert_eq!((&record["reason"], &record["flags"]), (&json!("stream_too_long"), &json!("DT")));
+    assert_eq!(
+        (&record["reason"], &record["flags"]),
+        (&json!("stream_too_long"), &json!("DT"))
+    );
 }
 
 /// Many small unread events on one HTTP/2 connection must not end the connection for the others (h2 gives every connection a
@@ -303,7 +420,9 @@ async fn stalled_readers_of_small_events_do_not_hurt_a_sibling() {
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
         let mut client = Raw::connect_narrow(gw.address()).await;
-        client.write("GET /stalled HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        client
+            .write("GET /stalled HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await;
         let stream = sse.stream().await;
         client.read_head().await;
         let body = stream.body().clone();
@@ -317,13 +436,20 @@ async fn stalled_readers_of_small_events_do_not_hurt_a_sibling() {
     let (mut body, stream) = open(&mut client, &sse).await;
     for turn in 0..300 {
         stream.event(&turn.to_string()).await;
-        let event = chunk(&mut body).await.expect("the sibling's stream goes on").expect("and is not broken");
+        let event = chunk(&mut body)
+            .await
+            .expect("the sibling's stream goes on")
+            .expect("and is not broken");
         assert_eq!(event, format!("data: {turn}\n\n"));
     }
     for (_, stream, _) in &stalled {
         assert!(!stream.is_closed(), "nobody's stream was cut");
     }
-    assert_eq!(sse.backend().connections(), 1, "all of them share one connection");
+    assert_eq!(
+        sse.backend().connections(),
+        1,
+        "all of them share one connection"
+    );
 }
 
 #[tokio::test]
@@ -335,7 +461,11 @@ async fn more_streams_than_one_h2_connection_holds_open_another() {
     for _ in 0..80 {
         streams.push(open(&mut client, &sse).await);
     }
-    assert!(sse.backend().connections() >= 2, "{} connections", sse.backend().connections());
+    assert!(
+        sse.backend().connections() >= 2,
+        "{} connections",
+        sse.backend().connections()
+    );
     for (body, stream) in &mut streams {
         stream.event("x").await;
         assert_eq!(chunk(body).await.unwrap().unwrap(), "data: x\n\n");
@@ -345,7 +475,11 @@ async fn more_streams_than_one_h2_connection_holds_open_another() {
 #[tokio::test]
 async fn a_content_type_with_parameters_is_a_stream_too() {
     let sse = Sse::speaking(Speak::default(), "Text/Event-Stream; charset=utf-8").await;
-    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], timeout: 200ms } }", &[&sse]).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 200ms } }",
+        &[&sse],
+    )
+    .await;
     let mut client = gw.h1().await;
     let (answer, stream) = tokio::join!(client.send(get("/")), sse.stream());
     let mut body = answer.unwrap().into_body();

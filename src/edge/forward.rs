@@ -291,6 +291,9 @@ fn prepare(
         host,
     };
     headers::set_forwarded(fields, known.seen, facts);
+    if known.seen.cookie && head.version == Version::HTTP_2 {
+        headers::join_cookies(fields);
+    }
     headers::append_via(fields, head.version);
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());

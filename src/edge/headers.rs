@@ -231,6 +231,21 @@ fn parse_entry(entry: &str) -> Option<IpAddr> {
         .map(|address: IpAddr| address.to_canonical())
 }
 
+/// Puts the crumbs of an HTTP/2 cookie together: HTTP/1 has one line for them (RFC 9113 section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1
+        && let Ok(mut joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        joined.set_sensitive(true);
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
 /// Adds ourselves to `Via` (RFC 9110 section 7.6.3).
 pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
     let ours = HeaderValue::from_static(if version == Version::HTTP_2 {
@@ -310,6 +325,25 @@ mod tests {
         ]);
         strip(&mut headers);
         assert_eq!(names(&headers), ["authorization", "content-length", "host"]);
+    }
+
+    #[test]
+    fn cookie_crumbs_become_one_line() {
+        for (crumbs, expected) in [
+            (&[][..], None),
+            (&["a=1"], Some("a=1")),
+            (&["a=1", "b=2", "c=3; d=4"], Some("a=1; b=2; c=3; d=4")),
+        ] {
+            let fields: Vec<_> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
+            let mut headers = map(&fields);
+            join_cookies(&mut headers);
+            let found: Vec<_> = headers.get_all("cookie").iter().collect();
+            assert_eq!(
+                found,
+                expected.into_iter().collect::<Vec<_>>(),
+                "{crumbs:?}"
+            );
+        }
     }
 
     #[test]

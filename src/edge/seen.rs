@@ -12,6 +12,7 @@ pub(super) struct Seen {
     pub(super) expect: bool,
     pub(super) upgrade: bool,
     pub(super) forwarded: bool,
+    pub(super) cookie: bool,
     /// Other fields that belong to one connection only.
     pub(super) hop_by_hop: bool,
     /// A name with an underscore.
@@ -30,6 +31,7 @@ impl Seen {
                 "expect" => seen.expect = true,
                 "upgrade" => seen.upgrade = true,
                 "forwarded" => seen.forwarded = true,
+                "cookie" => seen.cookie = true,
                 "keep-alive"
                 | "proxy-connection"
                 | "proxy-authorization"

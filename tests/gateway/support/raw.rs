@@ -79,19 +79,22 @@ impl Raw {
 
     /// Everything up to and with `mark`. Panics when the peer closes first.
     pub(crate) async fn read_until(&mut self, mark: &str) -> String {
-        let mark = mark.as_bytes();
+        match self.try_read_until(mark).await {
+            Some(found) => found,
+            None => panic!("closed before {mark:?}; got {:?}", text(&self.buffer)),
+        }
+    }
+
+    /// As `read_until`; `None` when the peer closes first.
+    pub(crate) async fn try_read_until(&mut self, mark: &str) -> Option<String> {
         loop {
-            if let Some(at) = memchr::memmem::find(&self.buffer, mark) {
+            if let Some(at) = memchr::memmem::find(&self.buffer, mark.as_bytes()) {
                 let rest = self.buffer.split_off(at + mark.len());
-                return text(&std::mem::replace(&mut self.buffer, rest));
+                return Some(text(&std::mem::replace(&mut self.buffer, rest)));
             }
-            let more = self.fill().await;
-            assert!(
-                more,
-                "closed before {:?}; got {:?}",
-                text(mark),
-                text(&self.buffer)
-            );
+            if !self.fill().await {
+                return None;
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
 use crate::pool;
-use crate::upstream::{self, Attempts};
+use crate::upstream;
 
 /// What was decided about a request that is to be forwarded.
 #[derive(Debug)]
@@ -128,15 +128,11 @@ pub(super) async fn forward(
         flow: &exchange.flow,
         host: &route.upstream_host,
     };
-    let mut attempts = Attempts::default();
     let mut rng = exchange.worker.fork_rng();
-    let sent = upstream::send(&attempt_plan, request, &mut attempts, &mut rng).await;
-    exchange.attempts = attempts.count;
-    exchange.lane = attempts.last;
     let upstream::Answer {
         response,
         in_flight,
-    } = sent?;
+    } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
     receive(exchange, route, response, upgrade, deadline)

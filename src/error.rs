@@ -158,10 +158,9 @@ impl Error {
             Self::NoRoute => "NR",
             Self::NoEndpoint => "UH",
             Self::ConnectFailed(_) | Self::ConnectTimeout | Self::UpstreamTls(_) => "UF",
-            Self::UpstreamReset(_) => "UC",
+            Self::UpstreamReset(_) | Self::UpstreamAborted(_) => "UC",
             Self::StreamRefused(_) => "UR",
             Self::UpstreamInvalid(..) => "UPE",
-            Self::UpstreamAborted(_) => "UC",
             Self::HeadTimeout | Self::Timeout => "UT",
             Self::StreamIdle => "SI",
             Self::StreamTooLong => "DT",
@@ -169,8 +168,10 @@ impl Error {
             Self::BadRequest(_)
             | Self::MethodRefused
             | Self::TargetTooLong
-            | Self::HeadTooLarge => "DPE",
-            Self::BodyTooLarge | Self::BodyTimeout | Self::UnknownExpectation => "DPE",
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::UnknownExpectation => "DPE",
             Self::Misdirected | Self::UpgradeRefused | Self::Draining | Self::Internal => "-",
         }
     }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
-use crate::upstream::Lane;
+use crate::upstream::{Attempts, Lane};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub(super) struct Exchange {
     pub(super) grpc: bool,
     pub(super) handles: Option<RouteHandles>,
     pub(super) logged: bool,
-    pub(super) attempts: u32,
-    pub(super) lane: Option<Rc<Lane>>,
+    /// Kept here rather than with the attempts under way, which are gone when the client leaves.
+    pub(super) attempts: Attempts,
     pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
     pub(super) flow: Rc<Flow>,
     pub(super) status: u16,
@@ -84,8 +84,7 @@ impl Exchange {
             grpc: is_grpc(head.headers.get(header::CONTENT_TYPE)),
             handles: None,
             logged: true,
-            attempts: 0,
-            lane: None,
+            attempts: Attempts::default(),
             in_flight: None,
             flow: Rc::default(),
             status: 0,
@@ -209,8 +208,8 @@ impl Exchange {
                 .as_ref()
                 .map(RouteHandles::cluster)
                 .filter(|name| *name != "-"),
-            endpoint: self.lane.as_ref().map(|lane| lane.label()),
-            attempts: self.attempts,
+            endpoint: self.attempts.last.as_ref().map(|lane| lane.label()),
+            attempts: self.attempts.count,
             bytes_received: self.flow.received(),
             bytes_sent: self.sent,
             duration,

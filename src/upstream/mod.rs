@@ -95,6 +95,7 @@ pub async fn send(
         };
         // What the client did wrong is not the endpoint's failure.
         let error = plan.flow.failure().unwrap_or(failed.error);
+        let spare = spare.filter(|spare| may_be_sent_twice(spare, &error));
         next = failed.unsent.map(|unsent| *unsent).or(spare);
         let again =
             attempts.count <= MAX_RETRIES && is_repeatable(&error) && !plan.flow.is_touched();
@@ -143,13 +144,9 @@ fn choose(
         .ok_or(Error::NoEndpoint)
 }
 
-/// A copy of a request that may be sent twice: safe (RFC 9110 section 9.2.1) and without a body.
+/// A copy of a request without a body.
 fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
-    if !safe || !matches!(request.body(), RequestBody::Empty) {
+    if !matches!(request.body(), RequestBody::Empty) {
         return None;
     }
     let mut copy = Request::new(RequestBody::Empty);
@@ -157,6 +154,16 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
     Some(copy)
+}
+
+/// Whether a request that may have reached an endpoint may be sent again: it is safe (RFC 9110 section 9.2.1), or the
+/// endpoint said that it did nothing about it (RFC 9113 section 8.7).
+fn may_be_sent_twice(request: &Request<RequestBody>, error: &Error) -> bool {
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
+    safe || matches!(error, Error::StreamRefused(_))
 }
 
 /// Failures after which another try makes sense.

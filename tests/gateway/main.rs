@@ -20,5 +20,11 @@
 
 mod support;
 
+mod attempts;
+mod balancing;
 mod bodies;
+mod fields;
+mod limits;
+mod preset;
 mod routing;
+mod streams;

@@ -122,7 +122,9 @@ pub(crate) async fn chunk(body: &mut Incoming) -> Option<Result<Bytes, hyper::Er
             None => return None,
             Some(Err(error)) => return Some(Err(error)),
             Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
+                if let Ok(data) = frame.into_data()
+                    && !data.is_empty()
+                {
                     return Some(Ok(data));
                 }
             }

@@ -17,4 +17,4 @@ pub(crate) use client::{Client, Reply, Tls, delete, get, post, request};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use raw::{Raw, RawBackend, refusing};
 pub(crate) use sse::{EventStream, Sse};
-pub(crate) use wait::{GUARD, eventually, soon, within};
+pub(crate) use wait::{GUARD, eventually, pass, soon, within};

@@ -57,3 +57,8 @@ where
         }
     }
 }
+
+/// Lets real time pass. Only for tests of time limits, where the time is the subject.
+pub(crate) async fn pass(duration: Duration) {
+    sleep(duration).await;
+}

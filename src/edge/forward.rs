@@ -45,6 +45,10 @@ pub(super) struct Plan {
 }
 
 /// An endpoint's answer.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every answer is the large one, and a box would cost each of them an allocation"
+)]
 pub(super) enum Answer {
     /// To be passed on.
     Streamed(Response<pool::ResponseBody>, BodyLimits),
@@ -99,76 +103,82 @@ pub(super) async fn forward(
     exchange: &mut Exchange,
     view: Rc<View>,
     plan: Plan,
-    mut head: Parts,
+    head: Parts,
     body: Incoming,
 ) -> Result<Answer, Error> {
-    let config = Rc::clone(&view);
-    let route = config
+    let route = view
         .snapshot
         .config
         .routes
         .get(plan.route.0)
         .ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    if plan.seen.content_length {
-        check_length(&head.headers, plan.body_limit)?;
-    }
     let hash = match target.policy() {
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
         LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
     };
-    let upgrade = plan
-        .upgrade
-        .then(|| head.extensions.remove::<OnUpgrade>())
-        .flatten();
-    let mut rng = exchange.worker.fork_rng();
-    let trust = &view.snapshot.config.client_ip;
-    let trusted = is_trusted(trust, exchange.connection.peer_ip());
-    prepare(
-        exchange,
-        &mut head,
-        route,
-        Known {
-            seen: plan.seen,
-            trusted,
-            upgrade: upgrade.is_some(),
-        },
-        &mut rng,
-    );
-    let uri = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
-    let mut request = Request::new(RequestBody::new(
-        body,
-        plan.body_limit,
-        plan.body_idle,
-        Rc::clone(&exchange.flow),
-    ));
-    *request.method_mut() = head.method;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = head.headers;
+    let body_idle = plan.body_idle;
+    let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
     let deadline = route.timeout.map(|limit| exchange.started + limit);
-    let safe = matches!(exchange.method, Method::GET | Method::HEAD);
     let attempt_plan = upstream::Plan {
         target,
         hash,
-        head_timeout: route
-            .response_head_timeout
-            .or(if safe && upgrade.is_none() {
-                Some(HEAD_TIMEOUT)
-            } else {
-                None
-            }),
+        head_timeout: head_timeout(route, &exchange.method, upgrade.is_some()),
         deadline,
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
     };
+    let mut rng = exchange.worker.fork_rng();
     let upstream::Answer {
         response,
         in_flight,
     } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
-    receive(exchange, route, response, upgrade, deadline)
+    receive(exchange, route, response, upgrade, (deadline, body_idle))
+}
+
+/// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need. Not async, so that
+/// the client's head does not lie in the future that waits for the answer.
+fn outgoing(
+    exchange: &mut Exchange,
+    view: &View,
+    plan: Plan,
+    route: &Route,
+    mut head: Parts,
+    body: Incoming,
+) -> Result<(Request<RequestBody>, Option<OnUpgrade>), Error> {
+    if plan.seen.content_length {
+        check_length(&head.headers, plan.body_limit)?;
+    }
+    let upgrade = if plan.upgrade {
+        head.extensions.remove::<OnUpgrade>()
+    } else {
+        None
+    };
+    let trust = &view.snapshot.config.client_ip;
+    let known = Known {
+        seen: plan.seen,
+        trusted: is_trusted(trust, exchange.connection.peer_ip()),
+        upgrade: upgrade.is_some(),
+    };
+    let mut rng = exchange.worker.fork_rng();
+    prepare(exchange, &mut head, route, known, &mut rng);
+    let flow = Rc::clone(&exchange.flow);
+    let body = RequestBody::new(body, plan.body_limit, plan.body_idle, flow);
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
+    *request.headers_mut() = head.headers;
+    Ok((request, upgrade))
+}
+
+/// How long an endpoint may take to its response head, per try.
+fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    let usual = (safe && !upgrade).then_some(HEAD_TIMEOUT);
+    route.response_head_timeout.or(usual)
 }
 
 /// The endpoint's answer as the client shall see it.
@@ -177,7 +187,7 @@ fn receive(
     route: &Route,
     mut response: Response<pool::ResponseBody>,
     upgrade: Option<OnUpgrade>,
-    deadline: Option<tokio::time::Instant>,
+    (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
 ) -> Result<Answer, Error> {
     check_answer(&response)?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -200,7 +210,11 @@ fn receive(
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    headers::apply(fields, &route.response_headers);
+    headers::apply(
+        fields,
+        &route.response_headers,
+        exchange.connection.tls.is_some(),
+    );
     if let Some(client) = client {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(
@@ -230,6 +244,7 @@ fn receive(
             idle: route.streaming.idle_timeout,
             end,
             stream,
+            taken: body_idle,
         },
     ))
 }
@@ -299,7 +314,7 @@ fn prepare(
         fields.insert(REQUEST_ID, id.clone());
     }
     exchange.trace_id = Some(propagate(fields, rng).trace_id());
-    headers::apply(fields, &route.request_headers);
+    headers::apply(fields, &route.request_headers, false);
     if let UpstreamHost::Fixed(host) = &route.upstream_host {
         fields.insert(header::HOST, host.clone());
     }

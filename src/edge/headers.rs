@@ -256,19 +256,23 @@ pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
     headers.append(header::VIA, ours);
 }
 
-/// Applies a route's changes.
-pub(super) fn apply(headers: &mut HeaderMap, changes: &HeaderChanges) {
+/// Applies a route's changes. HSTS goes out over TLS only (RFC 6797 section 7.2).
+pub(super) fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, tls: bool) {
     for name in &changes.remove {
         headers.remove(name);
     }
     for (name, value) in &changes.set {
         headers.insert(name, value.clone());
     }
+    if changes.hsts && tls {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     for (name, value) in &changes.add {
         headers.append(name, value.clone());
     }
 }
 
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -415,6 +419,34 @@ mod tests {
             "203.0.113.9, 198.51.100.2, 192.0.2.7"
         );
         assert_eq!(headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn changes_apply_in_order_and_hsts_over_tls_only() {
+        let pair = |name: &'static str, value: &'static str| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
+        let changes = HeaderChanges {
+            remove: vec![HeaderName::from_static("server")],
+            set: vec![pair("x-a", "new")],
+            add: vec![pair("x-b", "two")],
+            hsts: true,
+        };
+        for (tls, hsts) in [
+            (true, Some("max-age=31536000; includeSubDomains")),
+            (false, None),
+        ] {
+            let mut headers = map(&[("server", "s"), ("x-a", "old"), ("x-b", "one")]);
+            apply(&mut headers, &changes, tls);
+            assert!(!headers.contains_key("server"));
+            assert_eq!(headers["x-a"], "new");
+            assert_eq!(headers.get_all("x-b").iter().count(), 2);
+            let found = headers.get(header::STRICT_TRANSPORT_SECURITY);
+            assert_eq!(found.map(|value| value.to_str().unwrap()), hsts, "{tls}");
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@ mod exchange;
 mod forward;
 mod guarded;
 mod headers;
+mod https_redirect;
 mod hygiene;
+mod pace;
 mod reply;
 mod seen;
 mod tunnel;
@@ -19,10 +21,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::config::model::{Action, ListenerId, PathMatch, Respond, Route};
+use crate::config::model::{
+    Action, ClientAuth, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
+};
 use crate::context::Connection;
 use crate::error::Error;
-use crate::listener::redirect;
 use crate::route::{self, Facts};
 use exchange::Exchange;
 use hygiene::Target;
@@ -107,7 +110,7 @@ fn check(
     let seen = Seen::of(&head.headers);
     let target = hygiene::check(head, seen, &settings.limits, settings.paths)?;
     if let Some(to) = &settings.https_redirect {
-        return https_redirect(to, head, &target).map(Step::Answer);
+        return redirect_to_https(to, head, &target).map(Step::Answer);
     }
     check_certificate(exchange, view, id, &target)?;
     let facts = Facts {
@@ -130,14 +133,17 @@ fn check(
         .matches
         .get(found.matched)
         .map_or(&ANY_PATH, |matched| &matched.path);
+    let tls = exchange.connection.tls.is_some();
     match &route.action {
-        Action::Respond(respond) => Ok(Step::Answer(respond_with(respond, route, head))),
+        Action::Respond(respond) => {
+            let mut response = respond_with(respond, head);
+            headers::apply(response.headers_mut(), &route.response_headers, tls);
+            Ok(Step::Answer(response))
+        }
         Action::Redirect(to) => {
-            let tls = exchange.connection.tls.is_some();
-            route_redirect(to, matched, tls, head, &target).map(|mut response| {
-                headers::apply(response.headers_mut(), &route.response_headers);
-                Step::Answer(response)
-            })
+            let mut response = route_redirect(to, matched, tls, head, &target)?;
+            headers::apply(response.headers_mut(), &route.response_headers, tls);
+            Ok(Step::Answer(response))
         }
         Action::Forward(cluster) => {
             let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
@@ -165,7 +171,6 @@ fn check_certificate(
     id: ListenerId,
     target: &Target<'_>,
 ) -> Result<(), Error> {
-    use crate::config::model::ClientAuth;
     let settings = view
         .snapshot
         .config
@@ -183,18 +188,18 @@ fn check_certificate(
     Ok(())
 }
 
-fn https_redirect(
-    to: &crate::config::model::HttpsRedirect,
+fn redirect_to_https(
+    to: &HttpsRedirect,
     head: &Parts,
     target: &Target<'_>,
 ) -> Result<Response<ResponseBody>, Error> {
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let location = redirect::https_location(to, &target.host, path).ok_or(Error::Misdirected)?;
-    redirect_to(redirect::https_status(to, &head.method), &location)
+    let location = https_redirect::location(to, &target.host, path).ok_or(Error::Misdirected)?;
+    redirect_to(https_redirect::status(to, &head.method), &location)
 }
 
 fn route_redirect(
-    to: &crate::config::model::Redirect,
+    to: &Redirect,
     matched: &PathMatch,
     tls: bool,
     head: &Parts,
@@ -235,7 +240,7 @@ fn redirect_to(status: StatusCode, location: &str) -> Result<Response<ResponseBo
     Ok(response)
 }
 
-fn respond_with(respond: &Respond, route: &Route, head: &Parts) -> Response<ResponseBody> {
+fn respond_with(respond: &Respond, head: &Parts) -> Response<ResponseBody> {
     let mut response = Response::new(Body::full(respond.body.clone()));
     *response.status_mut() = respond.status;
     if !respond.body.is_empty() {
@@ -250,7 +255,6 @@ fn respond_with(respond: &Respond, route: &Route, head: &Parts) -> Response<Resp
         );
         *response.body_mut() = Body::Empty;
     }
-    headers::apply(response.headers_mut(), &route.response_headers);
     response
 }
 

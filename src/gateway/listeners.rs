@@ -167,7 +167,7 @@ fn load(
 ) -> Result<Settings, Error> {
     Settings::load(id, listener, previous).map_err(|source| Error::Tls {
         listener: listener.name.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

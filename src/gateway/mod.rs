@@ -48,7 +48,7 @@ pub enum Error {
         listener: String,
         /// Why.
         #[source]
-        source: crate::listener::TlsError,
+        source: Box<crate::listener::TlsError>,
     },
     /// A cluster's TLS files cannot be used.
     #[error(transparent)]

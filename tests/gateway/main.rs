@@ -27,6 +27,7 @@ mod fields;
 mod grpc;
 mod lifecycle;
 mod limits;
+mod preset;
 mod routing;
 mod streams;
 mod upgrade;

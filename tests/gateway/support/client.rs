@@ -42,6 +42,14 @@ pub(crate) fn request(method: &str, path: &str, body: Body) -> Request<Body> {
         .unwrap()
 }
 
+/// The same request for another host.
+pub(crate) fn at_host(host: &str, mut request: Request<Body>) -> Request<Body> {
+    request
+        .headers_mut()
+        .insert(header::HOST, host.parse().unwrap());
+    request
+}
+
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
@@ -265,13 +273,15 @@ impl Tls {
 
     /// Connects and asks for `name`.
     pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<Client> {
+        self.over(within("connect", TcpStream::connect(address)).await?, name)
+            .await
+    }
+
+    /// A handshake for `name` on a connected socket.
+    pub(crate) async fn over(&self, tcp: TcpStream, name: &str) -> std::io::Result<Client> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let tcp = within("connect", TcpStream::connect(address)).await?;
-        let stream = within(
-            "a TLS handshake",
-            TlsConnector::from(Arc::clone(&self.config)).connect(name, tcp),
-        )
-        .await?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = within("a TLS handshake", connector.connect(name, tcp)).await?;
         let session = stream.get_ref().1;
         let http2 = session.alpn_protocol() == Some(b"h2");
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();

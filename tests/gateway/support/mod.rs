@@ -13,7 +13,7 @@ mod wait;
 pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};
-pub(crate) use client::{Client, Reply, Tls, delete, get, post, request};
+pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use raw::{Raw, RawBackend, refusing};
 pub(crate) use sse::{EventStream, Sse};

@@ -118,7 +118,15 @@ pub(super) async fn forward(
         LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
     };
     let body_idle = plan.body_idle;
-    let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
+    let expected = plan.seen.expect;
+    let (mut request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
+    if !expected {
+        // A client that waits for our 100 gets it when an endpoint asks for the body.
+        request.body_mut().prime().await;
+        if let Some(error) = exchange.flow.failure() {
+            return Err(error);
+        }
+    }
     let deadline = route.timeout.map(|limit| exchange.started + limit);
     let attempt_plan = upstream::Plan {
         target,

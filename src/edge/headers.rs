@@ -107,6 +107,9 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarde
     if seen.forwarded && !facts.trusted {
         headers.remove(header::FORWARDED);
     }
+    if seen.forwarded_other && !facts.trusted {
+        drop_other_forwarded(headers);
+    }
     let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() { "https" } else { "http" });
     let text = facts.connection.text();
     put(headers, X_FORWARDED_PROTO, scheme, facts.trusted);
@@ -122,6 +125,14 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarde
         append_to_list(&mut entry, &text.peer);
     } else {
         headers.insert(X_FORWARDED_FOR, text.peer.clone());
+    }
+}
+
+/// `x-forwarded-prefix`, `-ssl`, `-server` and whatever else frameworks believe.
+fn drop_other_forwarded(headers: &mut HeaderMap) {
+    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 
@@ -147,7 +158,7 @@ fn append_to_list(entry: &mut header::OccupiedEntry<'_, HeaderValue>, peer: &Hea
 fn drop_disguised(headers: &mut HeaderMap) {
     let disguised = |name: &HeaderName| {
         let name = name.as_str();
-        memchr::memchr(b'_', name.as_bytes()).is_some() && GUARDED.contains(&name.replace('_', "-").as_str())
+        memchr::memchr(b'_', name.as_bytes()).is_some() && is_guarded(&name.replace('_', "-"))
     };
     if headers.keys().any(disguised) {
         let names: Vec<_> = headers.keys().filter(|name| disguised(name)).cloned().collect();
@@ -157,12 +168,13 @@ fn drop_disguised(headers: &mut HeaderMap) {
     }
 }
 
-const GUARDED: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
+fn is_guarded(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || GUARDED.contains(&name)
+}
+
+const GUARDED: [&str; 5] = [
+    "content-length",
+    "proxy-authorization",
     "x-real-ip",
     "x-request-id",
     "transfer-encoding",

@@ -1,11 +1,13 @@
 //! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`, owned by
 //! one request. Created early, each fact set once.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use http::HeaderValue;
+use tokio::task::{self, AbortHandle};
 
 use crate::config::model::{ListenerId, TlsVersion};
 
@@ -29,6 +31,14 @@ pub struct Connection {
     /// Of those, streams: event streams, gRPC streams.
     pub streams: Cell<u32>,
     text: OnceCell<ConnectionText>,
+    tasks: RefCell<Tasks>,
+}
+
+/// The tasks of an HTTP/2 connection's streams.
+#[derive(Debug, Default)]
+struct Tasks {
+    running: HashMap<task::Id, AbortHandle>,
+    tidy_at: usize,
 }
 
 /// Facts of a connection as header values, made once.
@@ -43,7 +53,12 @@ pub struct ConnectionText {
 impl Connection {
     /// A connection without requests yet.
     #[must_use]
-    pub fn new(listener: ListenerId, peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+    pub fn new(
+        listener: ListenerId,
+        peer: SocketAddr,
+        local: SocketAddr,
+        tls: Option<TlsFacts>,
+    ) -> Self {
         Self {
             listener,
             peer,
@@ -54,6 +69,25 @@ impl Connection {
             active: Cell::new(0),
             streams: Cell::new(0),
             text: OnceCell::new(),
+            tasks: RefCell::default(),
+        }
+    }
+
+    /// Takes note of the task of one of its streams.
+    pub fn own(&self, task: AbortHandle) {
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.running.len() >= tasks.tidy_at {
+            tasks.running.retain(|_, task| !task.is_finished());
+            tasks.tidy_at = tasks.running.len() * 2 + 8;
+        }
+        tasks.running.insert(task.id(), task);
+    }
+
+    /// Ends the task of one of its streams.
+    pub fn abort(&self, task: task::Id) {
+        let task = self.tasks.borrow_mut().running.remove(&task);
+        if let Some(task) = task {
+            task.abort();
         }
     }
 
@@ -72,7 +106,8 @@ impl Connection {
         self.peer.ip().to_canonical()
     }
 
-    /// Marks an exchange as under way until the guard is dropped; the guard belongs into the answer's body.
+    /// Marks an exchange as under way until the guard is dropped. The guard must live as long as the answer's body, so it
+    /// belongs into it: a connection without one is taken to be idle, gives its buffers back and is closed in time.
     #[must_use]
     pub fn begin(self: &Rc<Self>) -> Underway {
         self.active.set(self.active.get().saturating_add(1));
@@ -130,5 +165,6 @@ pub enum Refusal {
 #[must_use]
 pub fn address_value(address: IpAddr) -> HeaderValue {
     // An address is digits, letters, dots and colons, which every header value may hold.
-    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
+    HeaderValue::try_from(address.to_string())
+        .unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
 }

@@ -8,15 +8,15 @@ pub mod context;
 pub mod error;
 pub mod observe;
 
-pub mod listener;
+pub mod cluster;
 pub mod edge;
+pub mod listener;
+pub mod pool;
 pub mod route;
 pub mod upstream;
-pub mod cluster;
-pub mod pool;
 
 pub mod admin;
-pub mod demo;
 pub mod cli;
+pub mod demo;
 pub mod gateway;
 pub mod snapshot;

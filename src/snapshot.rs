@@ -32,9 +32,16 @@ impl Snapshot {
     ///
     /// # Errors
     /// When a cluster's TLS files cannot be used; nothing has changed then.
-    pub fn build(config: Arc<Config>, previous: Option<&Self>, names: &Resolutions) -> Result<Self, TargetError> {
-        let before: HashMap<&str, &Cluster> =
-            previous.iter().flat_map(|snapshot| &snapshot.clusters).map(|cluster| (&*cluster.name, &**cluster)).collect();
+    pub fn build(
+        config: Arc<Config>,
+        previous: Option<&Self>,
+        names: &Resolutions,
+    ) -> Result<Self, TargetError> {
+        let before: HashMap<&str, &Cluster> = previous
+            .iter()
+            .flat_map(|snapshot| &snapshot.clusters)
+            .map(|cluster| (&*cluster.name, &**cluster))
+            .collect();
         let clusters: Vec<_> = config
             .clusters
             .iter()
@@ -43,10 +50,23 @@ impl Snapshot {
                 Arc::new(Cluster::build(Arc::new(settings.clone()), previous, names))
             })
             .collect();
-        let tls = clusters.iter().map(|cluster| Target::tls(cluster)).collect::<Result<_, _>>()?;
-        let listeners =
-            config.listeners.iter().enumerate().map(|(index, listener)| (listener.name.clone(), ListenerId(index))).collect();
-        Ok(Self { table: Table::build(&config.routes), clusters, tls, listeners, config })
+        let tls = clusters
+            .iter()
+            .map(|cluster| Target::tls(cluster))
+            .collect::<Result<_, _>>()?;
+        let listeners = config
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(index, listener)| (listener.name.clone(), ListenerId(index)))
+            .collect();
+        Ok(Self {
+            table: Table::build(&config.routes),
+            clusters,
+            tls,
+            listeners,
+            config,
+        })
     }
 
     /// Where the listener called `name` is in this configuration.
@@ -68,7 +88,10 @@ impl Hub {
     /// Starts with `snapshot`.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), generation: AtomicU64::new(1) }
+        Self {
+            current: ArcSwap::from_pointee(snapshot),
+            generation: AtomicU64::new(1),
+        }
     }
 
     /// The snapshot in force.

@@ -1,4 +1,10 @@
 //! Every example in `config/` loads without a word, against certificates made on the spot.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says why and stops"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -84,7 +84,12 @@ impl RequestBody {
             return Self::Empty;
         }
         let timer = IdleTimer::new(idle);
-        Self::Streaming(Box::new(Streaming { incoming, left: limit.unwrap_or(u64::MAX), flow, timer }))
+        Self::Streaming(Box::new(Streaming {
+            incoming,
+            left: limit.unwrap_or(u64::MAX),
+            flow,
+            timer,
+        }))
     }
 }
 
@@ -110,7 +115,9 @@ impl Streaming {
                 };
                 self.left = left;
                 match frame.into_trailers() {
-                    Ok(fields) => Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields))))),
+                    Ok(fields) => {
+                        Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields)))))
+                    }
                     Err(frame) => Poll::Ready(Some(Ok(frame))),
                 }
             }
@@ -122,7 +129,10 @@ impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Streaming(streaming) => streaming.poll(cx),

@@ -247,7 +247,7 @@ accessLog: { output: off }
 
         let mut text = "accessLog: { output: off }\nlisteners:\n".to_owned();
         (0..30).for_each(|at| {
-            writeln!(text, "  l{at}: {{ address: \"0.0.0.0:{}\" }}", 8000 + at).unwrap()
+            writeln!(text, "  l{at}: {{ address: \"0.0.0.0:{}\" }}", 8000 + at).unwrap();
         });
         text.push_str("routes:\n");
         (0..30).for_each(|at| {

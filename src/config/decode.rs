@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::de::{Error, ErrorKind};
-use super::node::{Node, Place, Step, Value};
+use super::node::{Node, Place, Step};
 use super::raw::Root;
 use super::report::{Diagnostic, Report};
 use super::secrets::REDACTED;
@@ -115,166 +115,10 @@ fn unknown(
         Advice::None => {}
         Advice::Hint(hint) => diagnostic.hint = Some(hint),
         Advice::Later => {
-            diagnostic.message = format!("{owner}: this version does not have `{shown}`");
+            diagnostic.message = format!("this version does not have `{}`", place.path);
             diagnostic.hint = Some("take it out".to_owned());
         }
     }
     diagnostic.path = place.path;
     diagnostic.at(place.key_span)
-}
-
-/// Merges `defaults.route` and `defaults.cluster` under each route and cluster, and gives `routes.X.endpoints` its cluster.
-pub(super) fn spread(root: &mut Node, report: &mut Report) {
-    let default = |root: &Node, kind: &str| {
-        root.get("defaults")
-            .and_then(|defaults| defaults.get(kind))
-            .cloned()
-    };
-    let (route, cluster) = (default(root, "route"), default(root, "cluster"));
-    name_endpoints(root, report);
-    for (section, default) in [("routes", route), ("clusters", cluster)] {
-        let (Some(default), Some(Value::Map(entries))) =
-            (default, root.get_mut(section).map(|node| &mut node.value))
-        else {
-            continue;
-        };
-        for entry in entries {
-            if entry.value.is_null() {
-                entry.value = Node::map(entry.key_span);
-            }
-            merge(&mut entry.value, &default, 0);
-        }
-    }
-}
-
-/// Keys of which a route or cluster has exactly one: one that is given keeps out the defaults of the others.
-const EXCLUSIVE: [&[&str]; 2] = [
-    &["cluster", "endpoints", "redirect", "respond"],
-    &["endpoints", "discovery"],
-];
-/// Mappings with alternatives inside: merging two would give both.
-const WHOLE: [&str; 7] = [
-    "match",
-    "loadBalancer",
-    "rewrite",
-    "redirect",
-    "respond",
-    "discovery",
-    "labels",
-];
-
-fn merge(into: &mut Node, default: &Node, depth: usize) {
-    let Value::Map(entries) = &mut into.value else {
-        return;
-    };
-    for entry in default
-        .entries()
-        .iter()
-        .filter(|entry| !entry.value.is_blank())
-    {
-        match entries.iter_mut().find(|own| own.key == entry.key) {
-            Some(own) if WHOLE.contains(&own.key.as_str()) => {}
-            Some(own) => merge(&mut own.value, &entry.value, depth + 1),
-            None => {
-                let rivals = EXCLUSIVE
-                    .iter()
-                    .filter(|keys| depth == 0 && keys.contains(&entry.key.as_str()));
-                let taken = rivals
-                    .flat_map(|keys| keys.iter())
-                    .any(|key| entries.iter().any(|own| own.key == *key));
-                if !taken {
-                    entries.push(entry.clone());
-                }
-            }
-        }
-    }
-}
-
-/// Moves each `routes.X.endpoints` to `clusters.X`.
-fn name_endpoints(root: &mut Node, report: &mut Report) {
-    let mut moved = Vec::new();
-    if let Some(Value::Map(routes)) = root.get_mut("routes").map(|node| &mut node.value) {
-        for route in routes {
-            let (name, key_span) = (route.key.clone(), route.key_span);
-            let Value::Map(entries) = &mut route.value.value else {
-                continue;
-            };
-            let rivals = entries.iter().filter(|entry| {
-                EXCLUSIVE[0].contains(&entry.key.as_str()) && !entry.value.is_null()
-            });
-            if rivals.count() != 1 {
-                continue;
-            }
-            let Some(entry) = entries
-                .iter_mut()
-                .find(|entry| entry.key == "endpoints" && !entry.value.is_null())
-            else {
-                continue;
-            };
-            let name_scalar = super::node::Scalar {
-                text: name.clone(),
-                ..Default::default()
-            };
-            let reference = Node {
-                span: entry.value.span,
-                value: Value::Scalar(name_scalar),
-            };
-            let endpoints = std::mem::replace(&mut entry.value, reference);
-            let own = super::node::Entry {
-                key: std::mem::replace(&mut entry.key, "cluster".to_owned()),
-                key_span: entry.key_span,
-                value: endpoints,
-            };
-            let value = Node {
-                span: own.key_span,
-                value: Value::Map(vec![own]),
-            };
-            moved.push(super::node::Entry {
-                key: name,
-                key_span,
-                value,
-            });
-        }
-    }
-    if moved.is_empty() {
-        return;
-    }
-    let absent = root.get("clusters").is_none_or(Node::is_null);
-    let Value::Map(sections) = &mut root.value else {
-        return;
-    };
-    if absent {
-        sections.retain(|entry| entry.key != "clusters");
-        let span = root.span;
-        sections.push(super::node::Entry {
-            key: "clusters".to_owned(),
-            key_span: span,
-            value: Node::map(span),
-        });
-    }
-    let Some(Value::Map(clusters)) = root.get_mut("clusters").map(|node| &mut node.value) else {
-        return;
-    };
-    let known: std::collections::HashMap<String, super::node::Span> = clusters
-        .iter()
-        .map(|entry| (entry.key.clone(), entry.key_span))
-        .collect();
-    for entry in moved {
-        if let Some(first) = known.get(&entry.key) {
-            let span = entry.value.span;
-            let message = format!(
-                "`routes.{0}.endpoints` makes a cluster `{0}`, which exists",
-                entry.key
-            );
-            let hint = format!("write `cluster: {}`", entry.key);
-            report.add(
-                Diagnostic::error("duplicate-name", message)
-                    .at(span)
-                    .hint(hint)
-                    .related(*first, "defined here"),
-            );
-        } else {
-            clusters.push(entry);
-        }
-    }
 }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Where variables, files and the time come from.
 #[derive(Clone)]
 pub struct Environment {
-    variables: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variables: Arc<Variables>,
     root: PathBuf,
     now: SystemTime,
     mounts: Option<String>,

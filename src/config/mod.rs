@@ -17,6 +17,7 @@ mod resolve;
 mod secrets;
 mod show;
 mod source;
+mod spread;
 mod substitute;
 mod suggest;
 mod yaml;
@@ -107,7 +108,7 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
     };
     let hash = format!("{:016x}", hash(&root));
     let config = decode::decode(&mut root, &mut report).and_then(|_| {
-        decode::spread(&mut root, &mut report);
+        spread::spread(&mut root, &mut report);
         let raw = decode::decode(&mut root, &mut report)?;
         Some(resolve::resolve(raw, &root, env, &mut report, hash))
     });

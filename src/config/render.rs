@@ -91,11 +91,9 @@ impl Report {
     }
 
     fn write_human(&self, out: &mut String, diagnostic: &Diagnostic, paint: &Paint) {
-        let severity = paint.severity(
-            diagnostic.severity,
-            &format!("{}[{}]", diagnostic.severity, diagnostic.code),
-        );
-        let _infallible = writeln!(out, "{severity}: {}", paint.bold(&diagnostic.message));
+        let severity = format!("{}[{}]", diagnostic.severity, diagnostic.code);
+        let severity = paint.paint(severity_color(diagnostic.severity), &severity);
+        let _infallible = writeln!(out, "{severity}: {}", paint.paint("1", &diagnostic.message));
         let Some(span) = diagnostic.span else {
             if let Some(hint) = &diagnostic.hint {
                 let _infallible = writeln!(out, "  = {hint}");
@@ -107,24 +105,32 @@ impl Report {
         let last = related.map_or(span.line, |(other, _)| span.line.max(other.line));
         let width = last.to_string().len();
         let label = diagnostic.hint.as_deref().unwrap_or("");
-        self.write_snippet(out, span, "-->", label, width, &|text| {
-            paint.severity(diagnostic.severity, text)
-        });
+        let snippet = Snippet {
+            span,
+            arrow: "-->",
+            label,
+            color: severity_color(diagnostic.severity),
+        };
+        self.write_snippet(out, &snippet, width, paint);
         if let Some((span, label)) = related {
-            self.write_snippet(out, *span, ":::", label, width, &|text| paint.blue(text));
+            let snippet = Snippet {
+                span: *span,
+                arrow: ":::",
+                label,
+                color: "1;34",
+            };
+            self.write_snippet(out, &snippet, width, paint);
         }
         out.push('\n');
     }
 
-    fn write_snippet(
-        &self,
-        out: &mut String,
-        span: Span,
-        arrow: &str,
-        label: &str,
-        width: usize,
-        mark: &dyn Fn(&str) -> String,
-    ) {
+    fn write_snippet(&self, out: &mut String, snippet: &Snippet<'_>, width: usize, paint: &Paint) {
+        let Snippet {
+            span,
+            arrow,
+            label,
+            color,
+        } = *snippet;
         let Some(source) = self.sources.get(span.file) else {
             return;
         };
@@ -146,12 +152,20 @@ impl Report {
             .count()
             .saturating_sub(column.saturating_sub(1))
             .max(1);
-        let carets = mark(&"^".repeat(span.len.clamp(1, room)));
+        let carets = paint.paint(color, &"^".repeat(span.len.clamp(1, room)));
         let indent = " ".repeat(column.saturating_sub(1));
         let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line);
         let row = format!("{blank} | {indent}{carets} {label}");
         let _infallible = writeln!(out, "{}", row.trim_end());
     }
+}
+
+/// One source line with a mark under it.
+struct Snippet<'a> {
+    span: Span,
+    arrow: &'static str,
+    label: &'a str,
+    color: &'static str,
 }
 
 /// A long line is cut around the column, so that the caret stays on the screen. Tabs count as one column.
@@ -187,26 +201,18 @@ fn github_property(text: &str) -> String {
     github_message(text).replace(':', "%3A").replace(',', "%2C")
 }
 
+fn severity_color(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "1;31",
+        Severity::Warning => "1;33",
+    }
+}
+
 struct Paint {
     color: bool,
 }
 
 impl Paint {
-    fn severity(&self, severity: Severity, text: &str) -> String {
-        match severity {
-            Severity::Error => self.paint("1;31", text),
-            Severity::Warning => self.paint("1;33", text),
-        }
-    }
-
-    fn blue(&self, text: &str) -> String {
-        self.paint("1;34", text)
-    }
-
-    fn bold(&self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
     fn paint(&self, code: &str, text: &str) -> String {
         if self.color {
             format!("\x1b[{code}m{text}\x1b[0m")

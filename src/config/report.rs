@@ -113,9 +113,7 @@ impl Report {
 
     pub(super) fn sort(&mut self) {
         self.diagnostics
-            .sort_by_key(|diagnostic| (diagnostic.severity, diagnostic.span));
-        // Errors first within a run of lines reads badly: order by place, severity only breaks ties.
-        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+            .sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));
     }
 
     fn count(&self, severity: Severity) -> usize {

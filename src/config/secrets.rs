@@ -84,8 +84,7 @@ fn blot(line: &mut [char], from: usize) {
             (Some(open), now) if now == open => return,
             // Substitutions name their source, not the secret; blotting them out too costs nothing.
             (None, ',' | '}') => return,
-            (None, '#') if before == ' ' => return,
-            (None, '{' | '[' | '&' | '*' | '|' | '>') if before == ' ' => return,
+            (None, '#' | '{' | '[' | '&' | '*' | '|' | '>') if before == ' ' => return,
             (_, ' ') => {}
             _ => *c = '*',
         }

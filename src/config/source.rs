@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
         self.directories
-            .insert(directory.unwrap_or(Path::new(".")).to_owned());
+            .insert(directory.unwrap_or_else(|| Path::new(".")).to_owned());
         let bytes = match self.env.read(path, MAX_FILE) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
             }
             return;
         };
-        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         substitute::substitute(&mut node, self.env, &base, &mut self.report);
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic =
@@ -277,7 +277,7 @@ fn merge_section(first: &mut Entry, entry: Entry, report: &mut Report) {
     match (&mut first.value.value, entry.value.value) {
         (Value::List(first), Value::List(more)) if entry.key == "include" => first.extend(more),
         (Value::Map(first), Value::Map(more)) if named => {
-            merge_names(&entry.key, first, more, report)
+            merge_names(&entry.key, first, more, report);
         }
         _ => {
             let diagnostic = Diagnostic::error(

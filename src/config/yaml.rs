@@ -329,7 +329,7 @@ fn collect_merges(node: Node, merges: &mut Vec<Node>, report: &mut Report, span:
     match node.value {
         Value::Map(_) => merges.push(node),
         Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
-            merges.extend(items)
+            merges.extend(items);
         }
         _ => report
             .add(Diagnostic::error("yaml", "`<<` takes a mapping or a list of mappings").at(span)),

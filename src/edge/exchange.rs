@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
-use crate::upstream::Lane;
+use crate::upstream::{Attempts, Lane};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub(super) struct Exchange {
     pub(super) grpc: bool,
     pub(super) handles: Option<RouteHandles>,
     pub(super) logged: bool,
-    pub(super) attempts: u32,
-    pub(super) lane: Option<Rc<Lane>>,
+    /// Kept here rather than with the attempts under way, which are gone when the client leaves.
+    pub(super) attempts: Attempts,
     pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
     pub(super) flow: Rc<Flow>,
     pub(super) status: u16,
@@ -58,7 +58,10 @@ enum Outcome {
     /// To the last byte.
     Complete,
     /// Ended by an error of this flag and reason.
-    Failed { flag: &'static str, reason: &'static str },
+    Failed {
+        flag: &'static str,
+        reason: &'static str,
+    },
 }
 
 impl Exchange {
@@ -67,7 +70,9 @@ impl Exchange {
         let underway = connection.begin();
         Box::new(Self {
             started: Instant::now(),
-            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
             client: connection.peer_ip(),
             method: head.method.clone(),
             version: head.version,
@@ -79,8 +84,7 @@ impl Exchange {
             grpc: is_grpc(head.headers.get(header::CONTENT_TYPE)),
             handles: None,
             logged: true,
-            attempts: 0,
-            lane: None,
+            attempts: Attempts::default(),
             in_flight: None,
             flow: Rc::default(),
             status: 0,
@@ -103,11 +107,18 @@ impl Exchange {
         self.logged = logged;
     }
 
+    /// Whether other requests run on its connection at the same time.
+    pub(super) fn shares_connection(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
     /// It is a stream: it may last.
     pub(super) fn streams(&mut self) {
         self.stream = self.handles.as_ref().map(RouteHandles::stream);
         if self.stream.is_some() {
-            self.connection.streams.set(self.connection.streams.get() + 1);
+            self.connection
+                .streams
+                .set(self.connection.streams.get() + 1);
         }
     }
 
@@ -126,7 +137,10 @@ impl Exchange {
 
     /// It ended early.
     pub(super) fn failed(&mut self, error: &Error) {
-        self.outcome = Outcome::Failed { flag: error.flag(), reason: error.reason() };
+        self.outcome = Outcome::Failed {
+            flag: error.flag(),
+            reason: error.reason(),
+        };
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
@@ -134,7 +148,11 @@ impl Exchange {
 
     fn finish(&mut self) {
         if self.outcome == Outcome::Open {
-            let error = if self.worker.is_cutting() { Error::Draining } else { Error::ClientGone };
+            let error = if self.worker.is_cutting() {
+                Error::Draining
+            } else {
+                Error::ClientGone
+            };
             self.failed(&error);
         }
         let (flags, reason) = match self.outcome {
@@ -148,7 +166,9 @@ impl Exchange {
         if let Some(handles) = &self.handles {
             handles.finished(&self.method, self.status, duration);
         }
-        self.worker.metrics.count_bytes(self.flow.received(), self.sent);
+        self.worker
+            .metrics
+            .count_bytes(self.flow.received(), self.sent);
         if self.logged
             && let Some(sink) = &self.worker.sink
         {
@@ -156,25 +176,45 @@ impl Exchange {
         }
     }
 
-    fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> Record<'_> {
+    fn record(
+        &self,
+        flags: &'static str,
+        reason: Option<&'static str>,
+        duration: Duration,
+    ) -> Record<'_> {
         let authority = self.uri.authority().map(http::uri::Authority::as_str);
         let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
         Record {
             time: self.time,
-            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
+            request_id: self
+                .request_id
+                .as_ref()
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or("-"),
             trace_id: self.trace_id,
             client_ip: self.client,
             method: self.method.as_str(),
             authority: authority.or_else(host).unwrap_or("-"),
-            path: self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+            path: self
+                .uri
+                .path_and_query()
+                .map_or("/", http::uri::PathAndQuery::as_str),
             proto: self.version,
             status: self.status,
             flags,
             reason,
-            route: self.handles.as_ref().map(RouteHandles::route).filter(|name| *name != "-"),
-            cluster: self.handles.as_ref().map(RouteHandles::cluster).filter(|name| *name != "-"),
-            endpoint: self.lane.as_ref().map(|lane| lane.label()),
-            attempts: self.attempts,
+            route: self
+                .handles
+                .as_ref()
+                .map(RouteHandles::route)
+                .filter(|name| *name != "-"),
+            cluster: self
+                .handles
+                .as_ref()
+                .map(RouteHandles::cluster)
+                .filter(|name| *name != "-"),
+            endpoint: self.attempts.last.as_ref().map(|lane| lane.label()),
+            attempts: self.attempts.count,
             bytes_received: self.flow.received(),
             bytes_sent: self.sent,
             duration,
@@ -191,7 +231,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.finish();
         if self.stream.is_some() {
-            self.connection.streams.set(self.connection.streams.get() - 1);
+            self.connection
+                .streams
+                .set(self.connection.streams.get() - 1);
         }
         self.worker.leave();
     }
@@ -207,7 +249,12 @@ pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
 
 /// Whether a message is an event stream by its content type.
 pub(super) fn is_event_stream(content_type: Option<&HeaderValue>) -> bool {
-    let essence = |value: &HeaderValue| value.as_bytes().get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM));
+    let essence = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .get(..EVENT_STREAM.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+    };
     content_type.is_some_and(essence)
 }
 

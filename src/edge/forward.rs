@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
@@ -23,7 +25,7 @@ use crate::error::Error;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
 use crate::pool;
-use crate::upstream::{self, Attempts};
+use crate::upstream;
 
 /// What was decided about a request that is to be forwarded.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ pub(super) struct Plan {
 }
 
 /// An endpoint's answer.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every answer is the large one, and a box would cost each of them an allocation"
+)]
 pub(super) enum Answer {
     /// To be passed on.
     Streamed(Response<pool::ResponseBody>, BodyLimits),
@@ -63,17 +69,28 @@ pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts) 
     let peer = exchange.connection.peer_ip();
     let mut rng = exchange.worker.fork_rng();
     exchange.client = headers::client_ip(&head.headers, peer, |address| is_trusted(trust, address));
-    exchange.request_id = Some(request_id(&head.headers, is_trusted(trust, peer), exchange.time, &mut rng));
+    exchange.request_id = Some(request_id(
+        &head.headers,
+        is_trusted(trust, peer),
+        exchange.time,
+        &mut rng,
+    ));
 }
 
 fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
-    trust.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
+    trust
+        .trusted_proxies
+        .iter()
+        .any(|network: &IpNet| network.contains(&address))
 }
 
 /// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored, as
 /// RFC 9110 section 7.8 allows.
 pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error> {
-    let websocket = head.headers.get(header::UPGRADE).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let websocket = head
+        .headers
+        .get(header::UPGRADE)
+        .is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let asked = head.version == Version::HTTP_11 && websocket && head.method == Method::GET;
     match (asked, route.websocket) {
         (true, false) => Err(Error::UpgradeRefused),
@@ -86,48 +103,82 @@ pub(super) async fn forward(
     exchange: &mut Exchange,
     view: Rc<View>,
     plan: Plan,
-    mut head: Parts,
+    head: Parts,
     body: Incoming,
 ) -> Result<Answer, Error> {
-    let config = Rc::clone(&view);
-    let route = config.snapshot.config.routes.get(plan.route.0).ok_or(Error::Internal)?;
+    let route = view
+        .snapshot
+        .config
+        .routes
+        .get(plan.route.0)
+        .ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    if plan.seen.content_length {
-        check_length(&head.headers, plan.body_limit)?;
-    }
     let hash = match target.policy() {
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
         LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
     };
-    let upgrade = plan.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
-    let mut rng = exchange.worker.fork_rng();
-    let trust = &view.snapshot.config.client_ip;
-    let trusted = is_trusted(trust, exchange.connection.peer_ip());
-    prepare(exchange, &mut head, route, Known { seen: plan.seen, trusted, upgrade: upgrade.is_some() }, &mut rng);
-    let uri = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
-    let mut request = Request::new(RequestBody::new(body, plan.body_limit, plan.body_idle, Rc::clone(&exchange.flow)));
-    *request.method_mut() = head.method;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = head.headers;
+    let body_idle = plan.body_idle;
+    let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
     let deadline = route.timeout.map(|limit| exchange.started + limit);
-    let safe = matches!(exchange.method, Method::GET | Method::HEAD);
     let attempt_plan = upstream::Plan {
         target,
         hash,
-        head_timeout: route.response_head_timeout.or(if safe && upgrade.is_none() { Some(HEAD_TIMEOUT) } else { None }),
+        head_timeout: head_timeout(route, &exchange.method, upgrade.is_some()),
         deadline,
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
     };
-    let mut attempts = Attempts::default();
-    let sent = upstream::send(&attempt_plan, request, &mut attempts, &mut rng).await;
-    exchange.attempts = attempts.count;
-    exchange.lane = attempts.last;
-    let upstream::Answer { response, in_flight } = sent?;
+    let mut rng = exchange.worker.fork_rng();
+    let upstream::Answer {
+        response,
+        in_flight,
+    } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
-    receive(exchange, route, response, upgrade, deadline)
+    receive(exchange, route, response, upgrade, (deadline, body_idle))
+}
+
+/// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need. Not async, so that
+/// the client's head does not lie in the future that waits for the answer.
+fn outgoing(
+    exchange: &mut Exchange,
+    view: &View,
+    plan: Plan,
+    route: &Route,
+    mut head: Parts,
+    body: Incoming,
+) -> Result<(Request<RequestBody>, Option<OnUpgrade>), Error> {
+    if plan.seen.content_length {
+        check_length(&head.headers, plan.body_limit)?;
+    }
+    let upgrade = if plan.upgrade {
+        head.extensions.remove::<OnUpgrade>()
+    } else {
+        None
+    };
+    let trust = &view.snapshot.config.client_ip;
+    let known = Known {
+        seen: plan.seen,
+        trusted: is_trusted(trust, exchange.connection.peer_ip()),
+        upgrade: upgrade.is_some(),
+    };
+    let mut rng = exchange.worker.fork_rng();
+    prepare(exchange, &mut head, route, known, &mut rng);
+    let flow = Rc::clone(&exchange.flow);
+    let body = RequestBody::new(body, plan.body_limit, plan.body_idle, flow);
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
+    *request.headers_mut() = head.headers;
+    Ok((request, upgrade))
+}
+
+/// How long an endpoint may take to its response head, per try.
+fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    let usual = (safe && !upgrade).then_some(HEAD_TIMEOUT);
+    route.response_head_timeout.or(usual)
 }
 
 /// The endpoint's answer as the client shall see it.
@@ -136,7 +187,7 @@ fn receive(
     route: &Route,
     mut response: Response<pool::ResponseBody>,
     upgrade: Option<OnUpgrade>,
-    deadline: Option<tokio::time::Instant>,
+    (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
 ) -> Result<Answer, Error> {
     check_answer(&response)?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -148,24 +199,54 @@ fn receive(
     exchange.answered(response.status().as_u16());
     let fields = response.headers_mut();
     let seen = Seen::of(fields);
-    let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
+    let accepted = if seen.upgrade {
+        fields.get(header::UPGRADE).cloned()
+    } else {
+        None
+    };
     headers::strip_hop_by_hop(fields, seen);
     let content_type = fields.get(header::CONTENT_TYPE);
     let stream = is_event_stream(content_type) || is_grpc(content_type);
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    headers::apply(fields, &route.response_headers);
+    headers::apply(
+        fields,
+        &route.response_headers,
+        exchange.connection.tls.is_some(),
+    );
     if let Some(client) = client {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(header::UPGRADE, accepted.unwrap_or(HeaderValue::from_static("websocket")));
-        return Ok(Answer::Switched(Box::new(Switched { response, client, idle: route.streaming.idle_timeout })));
+        fields.insert(
+            header::UPGRADE,
+            accepted.unwrap_or(HeaderValue::from_static("websocket")),
+        );
+        return Ok(Answer::Switched(Box::new(Switched {
+            response,
+            client,
+            idle: route.streaming.idle_timeout,
+        })));
     }
     if stream {
         exchange.streams();
     }
-    let end = if stream { route.streaming.max_duration.map(|limit| exchange.started + limit) } else { deadline };
-    Ok(Answer::Streamed(response, BodyLimits { idle: route.streaming.idle_timeout, end, stream }))
+    let end = if stream {
+        route
+            .streaming
+            .max_duration
+            .map(|limit| exchange.started + limit)
+    } else {
+        deadline
+    };
+    Ok(Answer::Streamed(
+        response,
+        BodyLimits {
+            idle: route.streaming.idle_timeout,
+            end,
+            stream,
+            taken: body_idle,
+        },
+    ))
 }
 
 /// What hyper's client accepts and we do not pass on.
@@ -218,14 +299,22 @@ fn prepare(
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     let host = fields.get(header::HOST).cloned();
-    let facts = Forwarded { connection: &exchange.connection, client: exchange.client, trusted: known.trusted, host };
+    let facts = Forwarded {
+        connection: &exchange.connection,
+        client: exchange.client,
+        trusted: known.trusted,
+        host,
+    };
     headers::set_forwarded(fields, known.seen, facts);
+    if known.seen.cookie && head.version == Version::HTTP_2 {
+        headers::join_cookies(fields);
+    }
     headers::append_via(fields, head.version);
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
     exchange.trace_id = Some(propagate(fields, rng).trace_id());
-    headers::apply(fields, &route.request_headers);
+    headers::apply(fields, &route.request_headers, false);
     if let UpstreamHost::Fixed(host) = &route.upstream_host {
         fields.insert(header::HOST, host.clone());
     }
@@ -233,7 +322,9 @@ fn prepare(
 
 /// A body announced too large is refused before anything is read or sent.
 fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Error> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     match (announced, limit) {
         (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
         _ => Ok(()),
@@ -244,7 +335,9 @@ fn origin_form(uri: Uri) -> Uri {
     if uri.authority().is_none() {
         return uri;
     }
-    uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from)
+    uri.into_parts()
+        .path_and_query
+        .map_or_else(Uri::default, Uri::from)
 }
 
 /// Name of the header a request goes by.

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::exchange::Exchange;
+use super::pace::Pace;
 use crate::body::{IdleTimer, clean_trailers};
 use crate::error::Error;
 use crate::pool;
@@ -22,6 +24,7 @@ pub struct Guarded {
     exchange: Option<Box<Exchange>>,
     idle: Option<IdleTimer>,
     end: Option<End>,
+    pace: Option<Rc<Pace>>,
 }
 
 /// The moment a body is cut.
@@ -41,12 +44,33 @@ pub(super) struct BodyLimits {
     pub(super) end: Option<Instant>,
     /// Whether it is a stream.
     pub(super) stream: bool,
+    /// For the client to take a piece.
+    pub(super) taken: Duration,
 }
 
 impl Guarded {
-    pub(super) fn new(inner: pool::ResponseBody, exchange: Box<Exchange>, limits: BodyLimits) -> Self {
-        let end = limits.end.map(|at| End { at, stream: limits.stream, sleep: None });
-        Self { inner, exchange: Some(exchange), idle: limits.idle.map(IdleTimer::new), end }
+    pub(super) fn new(
+        inner: pool::ResponseBody,
+        exchange: Box<Exchange>,
+        limits: BodyLimits,
+    ) -> Self {
+        let end = limits.end.map(|at| End {
+            at,
+            stream: limits.stream,
+            sleep: None,
+        });
+        let pace = exchange.shares_connection().then(|| {
+            let pace = Pace::new(Rc::clone(&exchange.connection), limits.taken);
+            exchange.worker.paces.watch(&pace);
+            pace
+        });
+        Self {
+            inner,
+            exchange: Some(exchange),
+            idle: limits.idle.map(IdleTimer::new),
+            end,
+            pace,
+        }
     }
 
     fn complete(&mut self) {
@@ -66,6 +90,9 @@ impl Guarded {
         if let Some(idle) = &mut self.idle {
             idle.touch();
         }
+        if let Some(pace) = &self.pace {
+            pace.handed();
+        }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent += data.len() as u64;
         }
@@ -84,7 +111,11 @@ impl Guarded {
             let at = end.at;
             let sleep = end.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if sleep.as_mut().poll(cx).is_ready() {
-                return Some(if end.stream { Error::StreamTooLong } else { Error::Timeout });
+                return Some(if end.stream {
+                    Error::StreamTooLong
+                } else {
+                    Error::Timeout
+                });
             }
         }
         let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
@@ -96,13 +127,22 @@ impl Body for Guarded {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
+        if let Some(pace) = &this.pace {
+            pace.asked();
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
                 // What the client did to its own upload is not the endpoint's failure.
-                let cause = this.exchange.as_ref().and_then(|exchange| exchange.flow.failure());
+                let cause = this
+                    .exchange
+                    .as_ref()
+                    .and_then(|exchange| exchange.flow.failure());
                 this.fail(cause.unwrap_or(Error::UpstreamAborted(error)))
             }
             Poll::Ready(None) => {
@@ -130,6 +170,10 @@ impl Drop for Guarded {
         // hyper drops a body it knows to be over without asking it once more.
         if self.inner.is_end_stream() {
             self.complete();
+        } else if self.pace.as_ref().is_some_and(|pace| pace.is_stalled())
+            && let Some(mut exchange) = self.exchange.take()
+        {
+            exchange.failed(&Error::ClientStalled);
         }
     }
 }

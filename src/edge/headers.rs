@@ -47,11 +47,19 @@ const RARE: [HeaderName; 8] = [
 ];
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(header::TE).iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
+    headers
+        .get_all(header::TE)
+        .iter()
+        .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
 }
 
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
+    value
+        .to_str()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
 }
 
 /// Fields `Connection` names, but for those that frame, route or authorise a message: a client must not be able to make the
@@ -59,7 +67,9 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let named = headers.get_all(header::CONNECTION).iter().flat_map(tokens);
     let names = named.filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok());
-    names.filter(|name| !PROTECTED.contains(&name.as_str())).collect()
+    names
+        .filter(|name| !PROTECTED.contains(&name.as_str()))
+        .collect()
 }
 
 const PROTECTED: [&str; 20] = [
@@ -110,14 +120,22 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarde
     if seen.forwarded_other && !facts.trusted {
         drop_other_forwarded(headers);
     }
-    let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() { "https" } else { "http" });
+    let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    });
     let text = facts.connection.text();
     put(headers, X_FORWARDED_PROTO, scheme, facts.trusted);
     if let Some(host) = facts.host {
         put(headers, X_FORWARDED_HOST, host, facts.trusted);
     }
     put(headers, X_FORWARDED_PORT, text.port.clone(), facts.trusted);
-    let client = if facts.client == facts.connection.peer_ip() { text.peer.clone() } else { address_value(facts.client) };
+    let client = if facts.client == facts.connection.peer_ip() {
+        text.peer.clone()
+    } else {
+        address_value(facts.client)
+    };
     headers.insert(X_REAL_IP, client);
     if facts.trusted
         && let Entry::Occupied(mut entry) = headers.entry(X_FORWARDED_FOR)
@@ -161,7 +179,11 @@ fn drop_disguised(headers: &mut HeaderMap) {
         memchr::memchr(b'_', name.as_bytes()).is_some() && is_guarded(&name.replace('_', "-"))
     };
     if headers.keys().any(disguised) {
-        let names: Vec<_> = headers.keys().filter(|name| disguised(name)).cloned().collect();
+        let names: Vec<_> = headers
+            .keys()
+            .filter(|name| disguised(name))
+            .cloned()
+            .collect();
         for name in names {
             headers.remove(name);
         }
@@ -182,7 +204,11 @@ const GUARDED: [&str; 5] = [
 
 /// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of `X-Forwarded-For`,
 /// walking from the right and stopping at the first entry that is not an address.
-pub(super) fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+pub(super) fn client_ip(
+    headers: &HeaderMap,
+    peer: IpAddr,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
     let mut client = peer;
     if !trusted(peer) {
         return client;
@@ -190,7 +216,9 @@ pub(super) fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAd
     let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
     for line in lines.into_iter().rev() {
         for entry in line.to_str().unwrap_or("?").rsplit(',') {
-            let Some(address) = parse_entry(entry.trim()) else { return client };
+            let Some(address) = parse_entry(entry.trim()) else {
+                return client;
+            };
             client = address;
             if !trusted(address) {
                 return client;
@@ -202,30 +230,60 @@ pub(super) fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAd
 
 /// An address, also with a port and in brackets.
 fn parse_entry(entry: &str) -> Option<IpAddr> {
-    let parsed = entry.parse::<IpAddr>().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip()));
+    let parsed = entry.parse::<IpAddr>().ok().or_else(|| {
+        entry
+            .parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|addr| addr.ip())
+    });
     let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    parsed.or_else(bare).map(|address: IpAddr| address.to_canonical())
+    parsed
+        .or_else(bare)
+        .map(|address: IpAddr| address.to_canonical())
+}
+
+/// Puts the crumbs of an HTTP/2 cookie together: HTTP/1 has one line for them (RFC 9113 section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1
+        && let Ok(mut joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        joined.set_sensitive(true);
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// Adds ourselves to `Via` (RFC 9110 section 7.6.3).
 pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
-    let ours = HeaderValue::from_static(if version == Version::HTTP_2 { "2 attache" } else { "1.1 attache" });
+    let ours = HeaderValue::from_static(if version == Version::HTTP_2 {
+        "2 attache"
+    } else {
+        "1.1 attache"
+    });
     headers.append(header::VIA, ours);
 }
 
-/// Applies a route's changes.
-pub(super) fn apply(headers: &mut HeaderMap, changes: &HeaderChanges) {
+/// Applies a route's changes. HSTS goes out over TLS only (RFC 6797 section 7.2).
+pub(super) fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, tls: bool) {
     for name in &changes.remove {
         headers.remove(name);
     }
     for (name, value) in &changes.set {
         headers.insert(name, value.clone());
     }
+    if changes.hsts && tls {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     for (name, value) in &changes.add {
         headers.append(name, value.clone());
     }
 }
 
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -239,7 +297,9 @@ mod tests {
     use crate::context::TlsFacts;
 
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        let pairs = fields.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
+        let pairs = fields
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(name, value);
@@ -260,16 +320,45 @@ mod tests {
 
     #[test]
     fn connection_takes_what_it_names_with_it() {
-        let mut headers = map(&[("connection", "close, X-Private , keep-alive"), ("x-private", "1"), ("keep-alive", "3"), ("x-b", "2")]);
+        let mut headers = map(&[
+            ("connection", "close, X-Private , keep-alive"),
+            ("x-private", "1"),
+            ("keep-alive", "3"),
+            ("x-b", "2"),
+        ]);
         assert!(!strip(&mut headers));
         assert_eq!(names(&headers), ["x-b"]);
     }
 
     #[test]
     fn connection_cannot_take_framing_routing_or_credentials() {
-        let mut headers = map(&[("connection", "host, authorization, content-length"), ("host", "a"), ("authorization", "b"), ("content-length", "1")]);
+        let mut headers = map(&[
+            ("connection", "host, authorization, content-length"),
+            ("host", "a"),
+            ("authorization", "b"),
+            ("content-length", "1"),
+        ]);
         strip(&mut headers);
         assert_eq!(names(&headers), ["authorization", "content-length", "host"]);
+    }
+
+    #[test]
+    fn cookie_crumbs_become_one_line() {
+        for (crumbs, expected) in [
+            (&[][..], None),
+            (&["a=1"], Some("a=1")),
+            (&["a=1", "b=2", "c=3; d=4"], Some("a=1; b=2; c=3; d=4")),
+        ] {
+            let fields: Vec<_> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
+            let mut headers = map(&fields);
+            join_cookies(&mut headers);
+            let found: Vec<_> = headers.get_all("cookie").iter().collect();
+            assert_eq!(
+                found,
+                expected.into_iter().collect::<Vec<_>>(),
+                "{crumbs:?}"
+            );
+        }
     }
 
     #[test]
@@ -280,11 +369,24 @@ mod tests {
     }
 
     fn forward(headers: &mut HeaderMap, trusted: bool) {
-        let tls = TlsFacts { server_name: None, version: TlsVersion::V13, resumed: false, client_verified: false };
-        let (peer, local) = ("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
+        let tls = TlsFacts {
+            server_name: None,
+            version: TlsVersion::V13,
+            resumed: false,
+            client_verified: false,
+        };
+        let (peer, local) = (
+            "192.0.2.7:4711".parse().unwrap(),
+            "192.0.2.1:443".parse().unwrap(),
+        );
         let connection = Connection::new(ListenerId(0), peer, local, Some(tls));
         let host = Some(HeaderValue::from_static("a.example"));
-        let facts = Forwarded { connection: &connection, client: peer.ip(), trusted, host };
+        let facts = Forwarded {
+            connection: &connection,
+            client: peer.ip(),
+            trusted,
+            host,
+        };
         let seen = Seen::of(headers);
         set_forwarded(headers, seen, facts);
     }
@@ -303,15 +405,59 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["x-real-ip"], "192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "https");
-        assert_eq!(names(&headers), ["x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"]);
+        assert_eq!(
+            names(&headers),
+            [
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-port",
+                "x-forwarded-proto",
+                "x-real-ip"
+            ]
+        );
     }
 
     #[test]
     fn a_trusted_proxy_is_believed_and_appended() {
-        let mut headers = map(&[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.2"), ("x-forwarded-proto", "http")]);
+        let mut headers = map(&[
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "198.51.100.2"),
+            ("x-forwarded-proto", "http"),
+        ]);
         forward(&mut headers, true);
-        assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
+        assert_eq!(
+            headers["x-forwarded-for"],
+            "203.0.113.9, 198.51.100.2, 192.0.2.7"
+        );
         assert_eq!(headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn changes_apply_in_order_and_hsts_over_tls_only() {
+        let pair = |name: &'static str, value: &'static str| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
+        let changes = HeaderChanges {
+            remove: vec![HeaderName::from_static("server")],
+            set: vec![pair("x-a", "new")],
+            add: vec![pair("x-b", "two")],
+            hsts: true,
+        };
+        for (tls, hsts) in [
+            (true, Some("max-age=31536000; includeSubDomains")),
+            (false, None),
+        ] {
+            let mut headers = map(&[("server", "s"), ("x-a", "old"), ("x-b", "one")]);
+            apply(&mut headers, &changes, tls);
+            assert!(!headers.contains_key("server"));
+            assert_eq!(headers["x-a"], "new");
+            assert_eq!(headers.get_all("x-b").iter().count(), 2);
+            let found = headers.get(header::STRICT_TRANSPORT_SECURITY);
+            assert_eq!(found.map(|value| value.to_str().unwrap()), hsts, "{tls}");
+        }
     }
 
     #[test]
@@ -321,8 +467,16 @@ mod tests {
             ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
-            ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
-            ("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            (
+                "10.0.0.1",
+                &["1.1.1.1, 203.0.113.9, 10.0.0.2"],
+                "203.0.113.9",
+            ),
+            (
+                "10.0.0.1",
+                &["1.1.1.1", "203.0.113.9, 10.0.0.2"],
+                "203.0.113.9",
+            ),
             ("10.0.0.1", &["203.0.113.9, nonsense, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
@@ -330,7 +484,10 @@ mod tests {
             ("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         ] {
-            let fields: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+            let fields: Vec<_> = lines
+                .iter()
+                .map(|line| ("x-forwarded-for", *line))
+                .collect();
             let found = client_ip(&map(&fields), peer.parse().unwrap(), trusted);
             assert_eq!(found.to_string(), expected, "{lines:?}");
         }

@@ -25,7 +25,12 @@ pub(super) struct Target<'a> {
 }
 
 /// Checks the head and brings host and path into their canonical form.
-pub(super) fn check<'a>(head: &'a Parts, seen: Seen, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
+pub(super) fn check<'a>(
+    head: &'a Parts,
+    seen: Seen,
+    limits: &Limits,
+    paths: PathPolicy,
+) -> Result<Target<'a>, Error> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Error::MethodRefused);
     }
@@ -47,13 +52,21 @@ pub(super) fn check<'a>(head: &'a Parts, seen: Seen, limits: &Limits, paths: Pat
         check_expectation(&head.headers)?;
     }
     let authority = authority(head)?;
-    let host = if authority.is_empty() { Cow::Borrowed("") } else { route::host_of(authority).map_err(Error::BadRequest)? };
+    let host = if authority.is_empty() {
+        Cow::Borrowed("")
+    } else {
+        route::host_of(authority).map_err(Error::BadRequest)?
+    };
     let path = if raw_path == "*" && head.method == Method::OPTIONS {
         Cow::Borrowed("*")
     } else {
         route::normalise(raw_path, paths).map_err(Error::BadRequest)?
     };
-    Ok(Target { host, authority, path })
+    Ok(Target {
+        host,
+        authority,
+        path,
+    })
 }
 
 /// The refusal the listener found in the raw head of this very request, if any.
@@ -84,7 +97,8 @@ fn check_framing(head: &Parts) -> Result<(), Error> {
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {
         let digits = length.as_bytes();
-        let sound = !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
+        let sound =
+            !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
         if !sound || lengths.any(|other| other != length) {
             return Err(Error::BadRequest("content_length"));
         }
@@ -94,7 +108,9 @@ fn check_framing(head: &Parts) -> Result<(), Error> {
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {
     match headers.get(header::EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Error::UnknownExpectation),
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Error::UnknownExpectation)
+        }
         _ => Ok(()),
     }
 }
@@ -106,10 +122,15 @@ fn authority(head: &Parts) -> Result<&str, Error> {
     if hosts.next().is_some() {
         return Err(Error::BadRequest("several_hosts"));
     }
-    let host = host.map(HeaderValue::to_str).transpose().map_err(|_opaque| Error::BadRequest("host"))?;
+    let host = host
+        .map(HeaderValue::to_str)
+        .transpose()
+        .map_err(|_opaque| Error::BadRequest("host"))?;
     let target = head.uri.authority().map(http::uri::Authority::as_str);
     match (target, host) {
-        (Some(target), Some(host)) if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(host) => {
+        (Some(target), Some(host))
+            if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(host) =>
+        {
             Err(Error::BadRequest("host_and_authority"))
         }
         (Some(target), _) => Ok(target),
@@ -136,16 +157,36 @@ mod tests {
         for (fields, expected) in [
             (&[("transfer-encoding", "chunked")][..], None),
             (&[("transfer-encoding", "ChunkeD")], None),
-            (&[("transfer-encoding", "gzip, chunked")], Some("transfer_encoding")),
-            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Some("transfer_encoding")),
-            (&[("transfer-encoding", "chunked"), ("content-length", "3")], Some("length_and_encoding")),
+            (
+                &[("transfer-encoding", "gzip, chunked")],
+                Some("transfer_encoding"),
+            ),
+            (
+                &[
+                    ("transfer-encoding", "chunked"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                Some("transfer_encoding"),
+            ),
+            (
+                &[("transfer-encoding", "chunked"), ("content-length", "3")],
+                Some("length_and_encoding"),
+            ),
             (&[("content-length", "3")], None),
             (&[("content-length", "+3")], Some("content_length")),
-            (&[("content-length", "3"), ("content-length", "4")], Some("content_length")),
+            (
+                &[("content-length", "3"), ("content-length", "4")],
+                Some("content_length"),
+            ),
             (&[("content-length", "3"), ("content-length", "3")], None),
-            (&[("content-length", "99999999999999999999")], Some("content_length")),
+            (
+                &[("content-length", "99999999999999999999")],
+                Some("content_length"),
+            ),
         ] {
-            let found = check_framing(&head(Version::HTTP_11, "/", fields)).err().map(|error| error.reason());
+            let found = check_framing(&head(Version::HTTP_11, "/", fields))
+                .err()
+                .map(|error| error.reason());
             assert_eq!(found, expected, "{fields:?}");
         }
     }
@@ -160,10 +201,25 @@ mod tests {
     fn authority_of_the_target_wins() {
         for (version, uri, host, expected) in [
             (Version::HTTP_11, "/", Some("a.example"), Ok("a.example")),
-            (Version::HTTP_11, "http://b.example/", Some("a.example"), Ok("b.example")),
+            (
+                Version::HTTP_11,
+                "http://b.example/",
+                Some("a.example"),
+                Ok("b.example"),
+            ),
             (Version::HTTP_2, "https://a.example/", None, Ok("a.example")),
-            (Version::HTTP_2, "https://a.example/", Some("A.example"), Ok("a.example")),
-            (Version::HTTP_2, "https://a.example/", Some("b.example"), Err("host_and_authority")),
+            (
+                Version::HTTP_2,
+                "https://a.example/",
+                Some("A.example"),
+                Ok("a.example"),
+            ),
+            (
+                Version::HTTP_2,
+                "https://a.example/",
+                Some("b.example"),
+                Err("host_and_authority"),
+            ),
             (Version::HTTP_11, "/", None, Err("no_host")),
             (Version::HTTP_11, "/", Some(""), Err("no_host")),
             (Version::HTTP_10, "/", None, Ok("")),

@@ -4,7 +4,9 @@ mod exchange;
 mod forward;
 mod guarded;
 mod headers;
+mod https_redirect;
 mod hygiene;
+mod pace;
 mod reply;
 mod seen;
 mod tunnel;
@@ -19,10 +21,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::config::model::{Action, ListenerId, PathMatch, Respond, Route};
+use crate::config::model::{
+    Action, ClientAuth, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
+};
 use crate::context::Connection;
 use crate::error::Error;
-use crate::listener::redirect;
 use crate::route::{self, Facts};
 use exchange::Exchange;
 use hygiene::Target;
@@ -75,7 +78,14 @@ pub fn service(
     Error = Infallible,
     Future = impl Future<Output = Result<Response<ResponseBody>, Infallible>>,
 > + Clone {
-    tower::service_fn(move |request| handle(Rc::clone(&worker), Rc::clone(&connection), Rc::clone(&listener), request))
+    tower::service_fn(move |request| {
+        handle(
+            Rc::clone(&worker),
+            Rc::clone(&connection),
+            Rc::clone(&listener),
+            request,
+        )
+    })
 }
 
 /// What is to be done with a request that passed.
@@ -85,7 +95,12 @@ enum Step {
 }
 
 /// Everything that can be decided from the head alone.
-fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> Result<Step, Error> {
+fn check(
+    exchange: &mut Exchange,
+    view: &View,
+    listener: &str,
+    head: &Parts,
+) -> Result<Step, Error> {
     let config = &view.snapshot.config;
     exchange.handles = Some(view.unrouted().clone());
     let id = view.snapshot.listener(listener).ok_or(Error::NoRoute)?;
@@ -95,7 +110,7 @@ fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> 
     let seen = Seen::of(&head.headers);
     let target = hygiene::check(head, seen, &settings.limits, settings.paths)?;
     if let Some(to) = &settings.https_redirect {
-        return https_redirect(to, head, &target).map(Step::Answer);
+        return redirect_to_https(to, head, &target).map(Step::Answer);
     }
     check_certificate(exchange, view, id, &target)?;
     let facts = Facts {
@@ -107,93 +122,154 @@ fn check(exchange: &mut Exchange, view: &View, listener: &str, head: &Parts) -> 
     };
     let found = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
     let route = config.routes.get(found.route.0).ok_or(Error::Internal)?;
-    let logged = route.access_log && !config.access_log.exclude.iter().any(|path| *path == target.path);
+    let logged = route.access_log
+        && !config
+            .access_log
+            .exclude
+            .iter()
+            .any(|path| *path == target.path);
     exchange.routed(view.handles(found.route), logged);
-    let matched = route.matches.get(found.matched).map_or(&ANY_PATH, |matched| &matched.path);
+    let matched = route
+        .matches
+        .get(found.matched)
+        .map_or(&ANY_PATH, |matched| &matched.path);
+    let tls = exchange.connection.tls.is_some();
     match &route.action {
-        Action::Respond(respond) => Ok(Step::Answer(respond_with(respond, route, head))),
+        Action::Respond(respond) => {
+            let mut response = respond_with(respond, head);
+            headers::apply(response.headers_mut(), &route.response_headers, tls);
+            Ok(Step::Answer(response))
+        }
         Action::Redirect(to) => {
-            let tls = exchange.connection.tls.is_some();
-            route_redirect(to, matched, tls, head, &target).map(|mut response| {
-                headers::apply(response.headers_mut(), &route.response_headers);
-                Step::Answer(response)
-            })
+            let mut response = route_redirect(to, matched, tls, head, &target)?;
+            headers::apply(response.headers_mut(), &route.response_headers, tls);
+            Ok(Step::Answer(response))
         }
         Action::Forward(cluster) => {
             let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
             let target = rewritten(route, matched, head, &target)?;
             let upgrade = seen.upgrade && forward::wanted_upgrade(head, route)?;
             let body_idle = settings.limits.body_idle_timeout;
-            Ok(Step::Forward(forward::Plan { route: found.route, cluster: *cluster, seen, target, upgrade, body_limit: limit, body_idle }))
+            Ok(Step::Forward(forward::Plan {
+                route: found.route,
+                cluster: *cluster,
+                seen,
+                target,
+                upgrade,
+                body_limit: limit,
+                body_idle,
+            }))
         }
     }
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own
 /// (RFC 9110 section 15.5.20).
-fn check_certificate(exchange: &Exchange, view: &View, id: ListenerId, target: &Target<'_>) -> Result<(), Error> {
-    use crate::config::model::ClientAuth;
-    let settings = view.snapshot.config.listeners.get(id.0).and_then(|listener| listener.tls.as_ref());
-    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else { return Ok(()) };
+fn check_certificate(
+    exchange: &Exchange,
+    view: &View,
+    id: ListenerId,
+    target: &Target<'_>,
+) -> Result<(), Error> {
+    let settings = view
+        .snapshot
+        .config
+        .listeners
+        .get(id.0)
+        .and_then(|listener| listener.tls.as_ref());
+    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else {
+        return Ok(());
+    };
     let asked = tls.server_name.as_deref();
-    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host) {
+    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host)
+    {
         return Err(Error::Misdirected);
     }
     Ok(())
 }
 
-fn https_redirect(
-    to: &crate::config::model::HttpsRedirect,
+fn redirect_to_https(
+    to: &HttpsRedirect,
     head: &Parts,
     target: &Target<'_>,
 ) -> Result<Response<ResponseBody>, Error> {
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let location = redirect::https_location(to, &target.host, path).ok_or(Error::Misdirected)?;
-    redirect_to(redirect::https_status(to, &head.method), &location)
+    let location = https_redirect::location(to, &target.host, path).ok_or(Error::Misdirected)?;
+    redirect_to(https_redirect::status(to, &head.method), &location)
 }
 
 fn route_redirect(
-    to: &crate::config::model::Redirect,
+    to: &Redirect,
     matched: &PathMatch,
     tls: bool,
     head: &Parts,
     target: &Target<'_>,
 ) -> Result<Response<ResponseBody>, Error> {
     let scheme = if tls { "https" } else { "http" };
-    let port = target.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-    let location = route::location(to, matched, scheme, &target.host, port, &target.path, head.uri.query());
+    let port = target
+        .authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let location = route::location(
+        to,
+        matched,
+        scheme,
+        &target.host,
+        port,
+        &target.path,
+        head.uri.query(),
+    );
     let safe = matches!(head.method, Method::GET | Method::HEAD);
-    let usual = if safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT };
-    redirect_to(to.status.unwrap_or(usual), &location.ok_or(Error::BadRequest("redirect_target"))?)
+    let usual = if safe {
+        StatusCode::FOUND
+    } else {
+        StatusCode::TEMPORARY_REDIRECT
+    };
+    redirect_to(
+        to.status.unwrap_or(usual),
+        &location.ok_or(Error::BadRequest("redirect_target"))?,
+    )
 }
 
 fn redirect_to(status: StatusCode, location: &str) -> Result<Response<ResponseBody>, Error> {
-    let location = HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
+    let location =
+        HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
 
-fn respond_with(respond: &Respond, route: &Route, head: &Parts) -> Response<ResponseBody> {
+fn respond_with(respond: &Respond, head: &Parts) -> Response<ResponseBody> {
     let mut response = Response::new(Body::full(respond.body.clone()));
     *response.status_mut() = respond.status;
     if !respond.body.is_empty() {
-        response.headers_mut().insert(header::CONTENT_TYPE, respond.content_type.clone());
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, respond.content_type.clone());
     }
     if head.method == Method::HEAD {
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(respond.body.len()));
+        response.headers_mut().insert(
+            header::CONTENT_LENGTH,
+            HeaderValue::from(respond.body.len()),
+        );
         *response.body_mut() = Body::Empty;
     }
-    headers::apply(response.headers_mut(), &route.response_headers);
     response
 }
 
 /// The target towards the endpoint; `None` when it is what the client sent.
-fn rewritten(route: &Route, matched: &PathMatch, head: &Parts, target: &Target<'_>) -> Result<Option<PathAndQuery>, Error> {
+fn rewritten(
+    route: &Route,
+    matched: &PathMatch,
+    head: &Parts,
+    target: &Target<'_>,
+) -> Result<Option<PathAndQuery>, Error> {
     let query = head.uri.query();
     if let Some(rewrite) = &route.rewrite {
-        return route::rewrite(rewrite, matched, &target.path, query).map(Some).map_err(Error::BadRequest);
+        return route::rewrite(rewrite, matched, &target.path, query)
+            .map(Some)
+            .map_err(Error::BadRequest);
     }
     if matches!(target.path, std::borrow::Cow::Borrowed(_)) {
         return Ok(None);
@@ -202,7 +278,9 @@ fn rewritten(route: &Route, matched: &PathMatch, head: &Parts, target: &Target<'
         Some(query) => format!("{}?{query}", target.path),
         None => target.path.to_string(),
     };
-    PathAndQuery::try_from(text).map(Some).map_err(|_invalid| Error::BadRequest("path"))
+    PathAndQuery::try_from(text)
+        .map(Some)
+        .map_err(|_invalid| Error::BadRequest("path"))
 }
 
 static ANY_PATH: PathMatch = PathMatch::Prefix(String::new());

@@ -8,11 +8,23 @@ use crate::body::Body;
 use crate::error::Error;
 
 /// The answer to a request that failed with `error`.
-pub(super) fn refusal(mut exchange: Box<Exchange>, version: Version, error: &Error) -> Response<ResponseBody> {
+pub(super) fn refusal(
+    mut exchange: Box<Exchange>,
+    version: Version,
+    error: &Error,
+) -> Response<ResponseBody> {
     exchange.answered(error.status().as_u16());
     exchange.failed(error);
-    tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
-    let mut response = if exchange.grpc { grpc(error) } else { json(error) };
+    tracing::debug!(
+        reason = error.reason(),
+        error = error as &dyn std::error::Error,
+        "refused"
+    );
+    let mut response = if exchange.grpc {
+        grpc(error)
+    } else {
+        json(error)
+    };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
     if error.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -30,7 +42,10 @@ pub(super) fn refusal(mut exchange: Box<Exchange>, version: Version, error: &Err
 }
 
 /// An answer made by a route or listener: nothing went wrong.
-pub(super) fn own(mut exchange: Box<Exchange>, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+pub(super) fn own(
+    mut exchange: Box<Exchange>,
+    mut response: Response<ResponseBody>,
+) -> Response<ResponseBody> {
     exchange.answered(response.status().as_u16());
     exchange.complete();
     finish(&mut exchange, response.headers_mut());
@@ -57,9 +72,15 @@ fn json(error: &Error) -> Response<ResponseBody> {
     );
     let mut response = Response::new(Body::full(text + "\n"));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        response.headers_mut().insert(
+            header::ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
     }
     response
 }
@@ -68,7 +89,10 @@ fn json(error: &Error) -> Response<ResponseBody> {
 fn grpc(error: &Error) -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
     headers.insert(GRPC_STATUS, HeaderValue::from(grpc_code(error).0));
     headers.insert(GRPC_MESSAGE, HeaderValue::from_static(public(error)));
     response
@@ -88,11 +112,17 @@ fn public(error: &Error) -> &'static str {
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
         Error::NoEndpoint => "no agent is available",
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => "the agent cannot be reached",
-        Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
+        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
+            "the agent cannot be reached"
+        }
+        Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => {
+            "the agent ended the exchange"
+        }
         Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
-        Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => "the agent did not answer in time",
-        Error::ClientGone => "the client left",
+        Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {
+            "the agent did not answer in time"
+        }
+        Error::ClientGone | Error::ClientStalled => "the client left",
         Error::Draining => "the gateway is stopping",
         Error::Internal => "internal error",
     }
@@ -105,9 +135,9 @@ fn grpc_code(error: &Error) -> (i32, &'static str) {
         StatusCode::NOT_FOUND => (12, "NOT_FOUND"),
         StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
         StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
-            (8, "RESOURCE_EXHAUSTED")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        | StatusCode::URI_TOO_LONG => (8, "RESOURCE_EXHAUSTED"),
         StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => (4, "DEADLINE_EXCEEDED"),
         StatusCode::INTERNAL_SERVER_ERROR => (13, "INTERNAL"),
         _ => (14, "UNAVAILABLE"),

@@ -14,6 +14,7 @@ pub(super) struct Seen {
     pub(super) forwarded: bool,
     /// A forwarding field besides those that are always set.
     pub(super) forwarded_other: bool,
+    pub(super) cookie: bool,
     /// Other fields that belong to one connection only.
     pub(super) hop_by_hop: bool,
     /// A name with an underscore.
@@ -32,7 +33,12 @@ impl Seen {
                 "expect" => seen.expect = true,
                 "upgrade" => seen.upgrade = true,
                 "forwarded" => seen.forwarded = true,
-                "keep-alive" | "proxy-connection" | "proxy-authorization" | "proxy-authenticate" | "http2-settings" => {
+                "cookie" => seen.cookie = true,
+                "keep-alive"
+                | "proxy-connection"
+                | "proxy-authorization"
+                | "proxy-authenticate"
+                | "http2-settings" => {
                     seen.hop_by_hop = true;
                 }
                 "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" => {}
@@ -45,6 +51,11 @@ impl Seen {
 
     /// Whether anything in it belongs to one connection only.
     pub(super) fn any_hop_by_hop(self) -> bool {
-        self.connection || self.te || self.transfer_encoding || self.expect || self.upgrade || self.hop_by_hop
+        self.connection
+            || self.te
+            || self.transfer_encoding
+            || self.expect
+            || self.upgrade
+            || self.hop_by_hop
     }
 }

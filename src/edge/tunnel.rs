@@ -25,10 +25,18 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let worker = Rc::clone(&exchange.worker);
     let (client, idle) = (switched.client, switched.idle);
     let task = tokio::task::spawn_local(async move {
-        let mut tunnel = Tunnel { exchange, traffic: Rc::default() };
-        let Some(mut upstream) = body.detach() else { return tunnel.exchange.failed(&Error::Internal) };
+        let mut tunnel = Tunnel {
+            exchange,
+            traffic: Rc::default(),
+        };
+        let Some(mut upstream) = body.detach() else {
+            return tunnel.exchange.failed(&Error::Internal);
+        };
         let Ok(client) = client.await else { return };
-        let mut client = Noted { io: TokioIo::new(client), traffic: Rc::clone(&tunnel.traffic) };
+        let mut client = Noted {
+            io: TokioIo::new(client),
+            traffic: Rc::clone(&tunnel.traffic),
+        };
         let ended = tokio::select! {
             copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(|_sizes| ()),
             () = silence(&tunnel.traffic, idle) => return tunnel.exchange.failed(&Error::StreamIdle),
@@ -65,7 +73,11 @@ struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { last: Cell::new(Instant::now()), from_client: Cell::default(), to_client: Cell::default() }
+        Self {
+            last: Cell::new(Instant::now()),
+            from_client: Cell::default(),
+            to_client: Cell::default(),
+        }
     }
 }
 
@@ -78,7 +90,9 @@ impl Traffic {
 
 /// Ends once nothing has passed for `limit`.
 async fn silence(traffic: &Traffic, limit: Option<Duration>) {
-    let Some(limit) = limit else { return std::future::pending().await };
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
     loop {
         let deadline = traffic.last.get() + limit;
         if deadline <= Instant::now() {
@@ -95,18 +109,27 @@ struct Noted<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         if polled.is_ready() {
-            self.traffic.note(&self.traffic.from_client, buf.filled().len() - before);
+            self.traffic
+                .note(&self.traffic.from_client, buf.filled().len() - before);
         }
         polled
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         if let Poll::Ready(Ok(size)) = &polled {
             self.traffic.note(&self.traffic.to_client, *size);

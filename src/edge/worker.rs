@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::pace::Paces;
 use crate::config::model::{Action, ClusterId, RouteId};
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
@@ -27,6 +28,7 @@ pub struct Worker {
     active: Cell<usize>,
     cutting: Cell<bool>,
     tunnels: RefCell<Vec<AbortHandle>>,
+    pub(super) paces: Paces,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -60,6 +62,7 @@ impl Worker {
             active: Cell::new(0),
             cutting: Cell::new(false),
             tunnels: RefCell::default(),
+            paces: Paces::default(),
         })
     }
 
@@ -67,7 +70,12 @@ impl Worker {
     pub(super) fn view(&self) -> Rc<View> {
         let generation = self.hub.generation();
         if self.view.borrow().generation != generation {
-            let view = View::new(&self.hub, &self.lanes, &self.metrics, &mut self.rng.borrow_mut());
+            let view = View::new(
+                &self.hub,
+                &self.lanes,
+                &self.metrics,
+                &mut self.rng.borrow_mut(),
+            );
             self.view.replace(Rc::new(view));
         }
         Rc::clone(&self.view.borrow())
@@ -85,8 +93,12 @@ impl Worker {
         }
         if sweep {
             drop(self.view());
-            self.lanes.sweep(Instant::now());
-            self.tunnels.borrow_mut().retain(|tunnel| !tunnel.is_finished());
+            let now = Instant::now();
+            self.lanes.sweep(now);
+            self.paces.look(now);
+            self.tunnels
+                .borrow_mut()
+                .retain(|tunnel| !tunnel.is_finished());
         }
     }
 
@@ -128,10 +140,24 @@ impl View {
         let generation = hub.generation();
         let snapshot = hub.current();
         let targets = snapshot.clusters.iter().map(|_| OnceCell::new()).collect();
-        let routes = snapshot.config.routes.iter().map(|_| OnceCell::new()).collect();
+        let routes = snapshot
+            .config
+            .routes
+            .iter()
+            .map(|_| OnceCell::new())
+            .collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (lanes, turn) = (Rc::clone(lanes), rng.usize(..));
-        Self { generation, unrouted, routes, targets, lanes, turn, metrics: Arc::clone(metrics), snapshot }
+        Self {
+            generation,
+            unrouted,
+            routes,
+            targets,
+            lanes,
+            turn,
+            metrics: Arc::clone(metrics),
+            snapshot,
+        }
     }
 
     /// Handles for requests no route matched.
@@ -141,7 +167,9 @@ impl View {
 
     /// Handles of a route.
     pub(super) fn handles(&self, route: RouteId) -> &RouteHandles {
-        let Some(slot) = self.routes.get(route.0) else { return &self.unrouted };
+        let Some(slot) = self.routes.get(route.0) else {
+            return &self.unrouted;
+        };
         slot.get_or_init(|| {
             let settings = self.snapshot.config.routes.get(route.0);
             let cluster = settings.and_then(|route| match &route.action {
@@ -149,7 +177,11 @@ impl View {
                 Action::Redirect(_) | Action::Respond(_) => None,
             });
             let name = settings.map_or("-", |route| &route.name);
-            RouteHandles::new(Arc::clone(&self.metrics), name, cluster.map_or("-", |cluster| &cluster.name))
+            RouteHandles::new(
+                Arc::clone(&self.metrics),
+                name,
+                cluster.map_or("-", |cluster| &cluster.name),
+            )
         })
     }
 
@@ -162,7 +194,13 @@ impl View {
         );
         Some(slot.get_or_init(|| {
             let handles = ClusterHandles::new(&self.metrics, &cluster.name);
-            Target::new(Arc::clone(cluster), tls.clone(), Rc::clone(&self.lanes), handles, self.turn)
+            Target::new(
+                Arc::clone(cluster),
+                tls.clone(),
+                Rc::clone(&self.lanes),
+                handles,
+                self.turn,
+            )
         }))
     }
 }

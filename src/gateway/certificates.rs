@@ -22,7 +22,9 @@ pub(super) async fn refresh(listeners: &[(String, Arc<Shared>)], metrics: &Arc<M
     let (listeners, metrics) = (listeners.to_vec(), Arc::clone(metrics));
     let read = tokio::task::spawn_blocking(move || {
         for (name, shared) in &listeners {
-            let Some(tls) = shared.settings().tls.clone() else { continue };
+            let Some(tls) = shared.settings().tls.clone() else {
+                continue;
+            };
             let (changed, errors) = tls.refresh();
             for error in &errors {
                 tracing::error!(listener = %name, error = error as &dyn std::error::Error, "certificate not taken, the old one stays");
@@ -44,7 +46,9 @@ pub(super) async fn refresh(listeners: &[(String, Arc<Shared>)], metrics: &Arc<M
 fn publish(listeners: &[(String, Arc<Shared>)], metrics: &Metrics) {
     for (name, shared) in listeners {
         metrics.forget_certificates(name);
-        let Some(tls) = shared.settings().tls.clone() else { continue };
+        let Some(tls) = shared.settings().tls.clone() else {
+            continue;
+        };
         for (subject, not_after) in tls.expiries() {
             metrics.certificate(name, &subject.display().to_string(), not_after);
         }

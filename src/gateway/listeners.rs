@@ -46,42 +46,77 @@ impl Listeners {
     /// Binds every listener of `config` for `workers`.
     pub(super) fn bind(config: &Config, workers: usize) -> Result<Self, Error> {
         let numbered = config.listeners.iter().enumerate();
-        let bound = numbered.map(|(index, listener)| bind(ListenerId(index), listener, workers)).collect::<Result<_, _>>()?;
-        Ok(Self { open: BTreeMap::new(), bound })
+        let bound = numbered
+            .map(|(index, listener)| bind(ListenerId(index), listener, workers))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            open: BTreeMap::new(),
+            bound,
+        })
     }
 
     /// Lets the workers accept.
     pub(super) async fn open(&mut self, crew: &Crew) -> io::Result<()> {
         for bound in std::mem::take(&mut self.bound) {
-            crew.open(&bound.name, bound.sockets, &bound.open.shared).await?;
+            crew.open(&bound.name, bound.sockets, &bound.open.shared)
+                .await?;
             self.open.insert(bound.name, bound.open);
         }
         Ok(())
     }
 
     pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        self.open.iter().map(|(name, open)| (name.clone(), open.address)).collect()
+        self.open
+            .iter()
+            .map(|(name, open)| (name.clone(), open.address))
+            .collect()
     }
 
     pub(super) fn shared(&self) -> Vec<(String, Arc<Shared>)> {
-        self.open.iter().map(|(name, open)| (name.clone(), Arc::clone(&open.shared))).collect()
+        self.open
+            .iter()
+            .map(|(name, open)| (name.clone(), Arc::clone(&open.shared)))
+            .collect()
     }
 
     /// Loads and binds what `config` needs beyond what is open.
     pub(super) fn prepare(&self, config: &Config, workers: usize) -> Result<Change, Error> {
-        let mut change = Change { settings: Vec::new(), bound: Vec::new(), gone: Vec::new() };
+        let mut change = Change {
+            settings: Vec::new(),
+            bound: Vec::new(),
+            gone: Vec::new(),
+        };
         for (index, listener) in config.listeners.iter().enumerate() {
-            match self.open.get(&listener.name).filter(|open| open.configured == listener.address) {
+            match self
+                .open
+                .get(&listener.name)
+                .filter(|open| open.configured == listener.address)
+            {
                 Some(open) => {
                     let previous = open.shared.settings();
-                    change.settings.push((listener.name.clone(), load(ListenerId(index), listener, Some(&previous))?));
+                    change.settings.push((
+                        listener.name.clone(),
+                        load(ListenerId(index), listener, Some(&previous))?,
+                    ));
                 }
-                None => change.bound.push(bind(ListenerId(index), listener, workers)?),
+                None => change
+                    .bound
+                    .push(bind(ListenerId(index), listener, workers)?),
             }
         }
         let moved = |name: &String| change.bound.iter().any(|bound| bound.name == *name);
-        let kept = |name: &String| config.listeners.iter().any(|listener| listener.name == *name);
-        change.gone = self.open.keys().filter(|name| moved(name) || !kept(name)).cloned().collect();
+        let kept = |name: &String| {
+            config
+                .listeners
+                .iter()
+                .any(|listener| listener.name == *name)
+        };
+        change.gone = self
+            .open
+            .keys()
+            .filter(|name| moved(name) || !kept(name))
+            .cloned()
+            .collect();
         Ok(change)
     }
 
@@ -103,15 +138,37 @@ impl Listeners {
 
 fn bind(id: ListenerId, listener: &Listener, workers: usize) -> Result<Bound, Error> {
     let settings = load(id, listener, None)?;
-    let failed = |source| Error::Bind { listener: listener.name.clone(), address: listener.address, source };
+    let failed = |source| Error::Bind {
+        listener: listener.name.clone(),
+        address: listener.address,
+        source,
+    };
     let sockets = listener::bind(listener.address, workers).map_err(failed)?;
-    let address = sockets.first().map_or(Ok(listener.address), TcpListener::local_addr).map_err(failed)?;
-    let open = Open { configured: listener.address, address, shared: Shared::new(settings) };
-    Ok(Bound { name: listener.name.clone(), open, sockets })
+    let address = sockets
+        .first()
+        .map_or(Ok(listener.address), TcpListener::local_addr)
+        .map_err(failed)?;
+    let open = Open {
+        configured: listener.address,
+        address,
+        shared: Shared::new(settings),
+    };
+    Ok(Bound {
+        name: listener.name.clone(),
+        open,
+        sockets,
+    })
 }
 
-fn load(id: ListenerId, listener: &Listener, previous: Option<&Settings>) -> Result<Settings, Error> {
-    Settings::load(id, listener, previous).map_err(|source| Error::Tls { listener: listener.name.clone(), source })
+fn load(
+    id: ListenerId,
+    listener: &Listener,
+    previous: Option<&Settings>,
+) -> Result<Settings, Error> {
+    Settings::load(id, listener, previous).map_err(|source| Error::Tls {
+        listener: listener.name.clone(),
+        source: Box::new(source),
+    })
 }
 
 /// Counts what happens to a listener's connections on one worker.
@@ -151,6 +208,9 @@ fn ended(name: &str, handles: &ListenerHandles, connection: &Connection, end: Co
             };
             handles.malformed(reason);
         }
-        ConnectionEnd::Closed | ConnectionEnd::Upgraded | ConnectionEnd::Broken | ConnectionEnd::Aborted => {}
+        ConnectionEnd::Closed
+        | ConnectionEnd::Upgraded
+        | ConnectionEnd::Broken
+        | ConnectionEnd::Aborted => {}
     }
 }

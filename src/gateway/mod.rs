@@ -48,7 +48,7 @@ pub enum Error {
         listener: String,
         /// Why.
         #[source]
-        source: crate::listener::TlsError,
+        source: Box<crate::listener::TlsError>,
     },
     /// A cluster's TLS files cannot be used.
     #[error(transparent)]
@@ -115,13 +115,25 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
-        let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
-        let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let hub = Arc::new(Hub::new(Snapshot::build(
+            Arc::clone(&config),
+            None,
+            &names,
+        )?));
+        let count = config
+            .workers
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
         let listeners = Listeners::bind(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
-        let log = Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
-        let crew = Crew::start(count, &hub, &metrics, log.as_ref()).await.map_err(Error::Worker)?;
-        let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let log =
+            Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
+        let crew = Crew::start(count, &hub, &metrics, log.as_ref())
+            .await
+            .map_err(Error::Worker)?;
+        let metrics_address = metrics_socket
+            .as_ref()
+            .and_then(|socket| socket.local_addr().ok());
         let mut gateway = Self {
             health: Arc::new(health(&hub)),
             hub,
@@ -135,7 +147,11 @@ impl Gateway {
             generation: JoinSet::new(),
             stop: CancellationToken::new(),
         };
-        gateway.listeners.open(&gateway.crew).await.map_err(Error::Worker)?;
+        gateway
+            .listeners
+            .open(&gateway.crew)
+            .await
+            .map_err(Error::Worker)?;
         if let Some(socket) = metrics_socket {
             gateway.tasks.spawn(server::serve(
                 socket,
@@ -196,7 +212,10 @@ impl Gateway {
         let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
         let change = self.listeners.prepare(&config, self.crew.len())?;
         self.hub.replace(snapshot);
-        self.listeners.apply(change, &self.crew).await.map_err(Error::Worker)?;
+        self.listeners
+            .apply(change, &self.crew)
+            .await
+            .map_err(Error::Worker)?;
         self.forget_gone(&config);
         self.in_force(&config);
         self.metrics.config_reloaded();
@@ -218,12 +237,19 @@ impl Gateway {
     /// Fails readiness, waits for `drainDelay`, stops accepting, waits for exchanges to end within their time limits and cuts the rest.
     /// `hurry` ends the waiting at once.
     pub async fn shutdown(self, hurry: CancellationToken) -> Drained {
-        let Shutdown { drain_delay, drain_timeout, stream_grace } = self.config().shutdown;
+        let Shutdown {
+            drain_delay,
+            drain_timeout,
+            stream_grace,
+        } = self.config().shutdown;
         self.health.set_draining();
         self.metrics.set_draining(true);
         wait(drain_delay, &hurry).await;
         let mut drained = self.crew.drain().await;
-        let (first, second) = (drain_timeout.min(stream_grace), drain_timeout.max(stream_grace));
+        let (first, second) = (
+            drain_timeout.min(stream_grace),
+            drain_timeout.max(stream_grace),
+        );
         let mut cut = 0;
         if !finished(&mut drained, first, &hurry).await {
             let what = match (hurry.is_cancelled(), drain_timeout.cmp(&stream_grace)) {
@@ -232,7 +258,9 @@ impl Gateway {
                 (_, std::cmp::Ordering::Greater) => worker::Cut::Streams,
             };
             cut += self.crew.cut(what).await;
-            if what != worker::Cut::Everything && !finished(&mut drained, second - first, &hurry).await {
+            if what != worker::Cut::Everything
+                && !finished(&mut drained, second - first, &hurry).await
+            {
                 cut += self.crew.cut(worker::Cut::Everything).await;
             }
         }
@@ -253,27 +281,53 @@ impl Gateway {
         for cluster in &self.hub.current().clusters {
             generation.spawn(dns::refresh(Arc::clone(cluster), self.resolver.clone()));
         }
-        generation.spawn(certificates::watch(self.listeners.shared(), Arc::clone(&self.metrics)));
+        generation.spawn(certificates::watch(
+            self.listeners.shared(),
+            Arc::clone(&self.metrics),
+        ));
         self.generation = generation;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        self.metrics
+            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
         self.health.set_config_hash(&config.hash);
     }
 
     /// Drops the series of what the configuration no longer names.
     fn forget_gone(&self, config: &Config) {
-        let routes: HashSet<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
-        let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-        let listeners: HashSet<_> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
-        self.metrics.retain_routes(|name| name == "-" || routes.contains(name));
-        self.metrics.retain_clusters(|name| name == "-" || clusters.contains(name));
-        self.metrics.retain_listeners(|name| listeners.contains(name));
+        let routes: HashSet<_> = config
+            .routes
+            .iter()
+            .map(|route| route.name.as_str())
+            .collect();
+        let clusters: HashSet<_> = config
+            .clusters
+            .iter()
+            .map(|cluster| cluster.name.as_str())
+            .collect();
+        let listeners: HashSet<_> = config
+            .listeners
+            .iter()
+            .map(|listener| listener.name.as_str())
+            .collect();
+        self.metrics
+            .retain_routes(|name| name == "-" || routes.contains(name));
+        self.metrics
+            .retain_clusters(|name| name == "-" || clusters.contains(name));
+        self.metrics
+            .retain_listeners(|name| listeners.contains(name));
     }
 }
 
 async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
-    let Some(address) = address else { return Ok(None) };
-    TcpListener::bind(address).await.map(Some).map_err(|source| Error::Metrics { address, source })
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    TcpListener::bind(address)
+        .await
+        .map(Some)
+        .map_err(|source| Error::Metrics { address, source })
 }
 
 fn health(hub: &Arc<Hub>) -> Health {
@@ -282,8 +336,16 @@ fn health(hub: &Arc<Hub>) -> Health {
         let snapshot = hub.current();
         let check = |cluster: &Arc<crate::cluster::Cluster>| {
             let endpoints = cluster.members().endpoints.len();
-            let status = if endpoints == 0 { Status::Degraded } else { Status::Ok };
-            Check { name: format!("cluster {}", cluster.name), status, detail: format!("{endpoints} endpoints") }
+            let status = if endpoints == 0 {
+                Status::Degraded
+            } else {
+                Status::Ok
+            };
+            Check {
+                name: format!("cluster {}", cluster.name),
+                status,
+                detail: format!("{endpoints} endpoints"),
+            }
         };
         snapshot.clusters.iter().map(check).collect()
     })

@@ -27,7 +27,12 @@ use crate::snapshot::Hub;
 /// Something for a worker to do.
 enum Order {
     /// Serve a listener.
-    Open { name: String, socket: net::TcpListener, shared: Arc<Shared>, done: oneshot::Sender<io::Result<()>> },
+    Open {
+        name: String,
+        socket: net::TcpListener,
+        shared: Arc<Shared>,
+        done: oneshot::Sender<io::Result<()>>,
+    },
     /// Stop accepting on one; its connections end after their present requests.
     Close(String),
     /// Stop accepting on all and report when nothing is under way any more.
@@ -71,8 +76,16 @@ impl Drain {
 }
 
 impl Crew {
-    pub(super) async fn start(count: usize, hub: &Arc<Hub>, metrics: &Arc<Metrics>, log: Option<&Writer>) -> io::Result<Self> {
-        let mut crew = Self { workers: Vec::new(), threads: Vec::new() };
+    pub(super) async fn start(
+        count: usize,
+        hub: &Arc<Hub>,
+        metrics: &Arc<Metrics>,
+        log: Option<&Writer>,
+    ) -> io::Result<Self> {
+        let mut crew = Self {
+            workers: Vec::new(),
+            threads: Vec::new(),
+        };
         for index in 0..count {
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (started, ready) = oneshot::channel();
@@ -82,7 +95,8 @@ impl Crew {
                 .name(format!("worker-{index}"))
                 .spawn(move || run(hub, metrics, log, inbox, started))?;
             crew.workers.push(orders);
-            crew.threads.push(tokio::task::spawn_blocking(move || drop(thread.join())));
+            crew.threads
+                .push(tokio::task::spawn_blocking(move || drop(thread.join())));
             ready.await.map_err(io::Error::other)??;
         }
         Ok(crew)
@@ -93,10 +107,20 @@ impl Crew {
     }
 
     /// Opens a listener, one socket per worker.
-    pub(super) async fn open(&self, name: &str, sockets: Vec<net::TcpListener>, shared: &Arc<Shared>) -> io::Result<()> {
+    pub(super) async fn open(
+        &self,
+        name: &str,
+        sockets: Vec<net::TcpListener>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<()> {
         for (worker, socket) in self.workers.iter().zip(sockets) {
             let (done, opened) = oneshot::channel();
-            let order = Order::Open { name: name.to_owned(), socket, shared: Arc::clone(shared), done };
+            let order = Order::Open {
+                name: name.to_owned(),
+                socket,
+                shared: Arc::clone(shared),
+                done,
+            };
             worker.send(order).await.map_err(io::Error::other)?;
             opened.await.map_err(io::Error::other)??;
         }
@@ -157,7 +181,14 @@ fn run(
     drop(started.send(Ok(())));
     runtime.block_on(async {
         let worker = Worker::new(hub, Arc::clone(&metrics), log, fastrand::u64(..));
-        let mut state = State { worker, metrics, watchdog: Watchdog::start(), running: HashMap::new(), closing: Vec::new(), drained: None };
+        let mut state = State {
+            worker,
+            metrics,
+            watchdog: Watchdog::start(),
+            running: HashMap::new(),
+            closing: Vec::new(),
+            drained: None,
+        };
         state.serve(inbox).await;
         state.worker.cut(true);
         drop(state.running);
@@ -197,7 +228,14 @@ impl State {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Open { name, socket, shared, done } => { done.send(self.open(&name, socket, shared)).ok(); }
+            Order::Open {
+                name,
+                socket,
+                shared,
+                done,
+            } => {
+                done.send(self.open(&name, socket, shared)).ok();
+            }
             Order::Close(name) => {
                 if let Some(running) = self.running.remove(&name) {
                     running.drain();
@@ -211,20 +249,44 @@ impl State {
                 self.drained = Some(done);
                 self.tick(false);
             }
-            Order::Cut(what, done) => { done.send(self.cut(what)).ok(); }
+            Order::Cut(what, done) => {
+                done.send(self.cut(what)).ok();
+            }
         }
     }
 
-    fn open(&mut self, name: &str, socket: net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+    fn open(
+        &mut self,
+        name: &str,
+        socket: net::TcpListener,
+        shared: Arc<Shared>,
+    ) -> io::Result<()> {
         let worker = Rc::clone(&self.worker);
         let listener: Rc<str> = name.into();
         // Not through the tower service: hyper's own adapter spares the path a layer of moves per request.
         let service = move |connection: &Rc<Connection>| {
-            let (worker, connection, listener) = (Rc::clone(&worker), Rc::clone(connection), Rc::clone(&listener));
-            service_fn(move |request| edge::handle(Rc::clone(&worker), Rc::clone(&connection), Rc::clone(&listener), request))
+            let (worker, connection, listener) = (
+                Rc::clone(&worker),
+                Rc::clone(connection),
+                Rc::clone(&listener),
+            );
+            service_fn(move |request| {
+                edge::handle(
+                    Rc::clone(&worker),
+                    Rc::clone(&connection),
+                    Rc::clone(&listener),
+                    request,
+                )
+            })
         };
         let handles = ListenerHandles::new(&self.metrics, name);
-        let running = listener::start(&self.watchdog, socket, shared, service, report(name.to_owned(), handles))?;
+        let running = listener::start(
+            &self.watchdog,
+            socket,
+            shared,
+            service,
+            report(name.to_owned(), handles),
+        )?;
         self.running.insert(name.to_owned(), running);
         Ok(())
     }
@@ -232,8 +294,12 @@ impl State {
     fn tick(&mut self, sweep: bool) {
         self.worker.tick(sweep);
         self.closing.retain(|running| running.open() > 0);
-        let idle = self.worker.active() == 0 && self.running.values().all(|running| running.open() == 0);
-        if idle && self.closing.is_empty() && let Some(done) = self.drained.take() {
+        let idle =
+            self.worker.active() == 0 && self.running.values().all(|running| running.open() == 0);
+        if idle
+            && self.closing.is_empty()
+            && let Some(done) = self.drained.take()
+        {
             // Nobody waits any more when this fails.
             done.send(()).ok();
         }
@@ -251,7 +317,9 @@ impl State {
                 before
             }
             Cut::Ordinary => self.cut_those(|connection| connection.streams.get() == 0),
-            Cut::Streams => self.cut_those(|connection| connection.active.get() == connection.streams.get()),
+            Cut::Streams => {
+                self.cut_those(|connection| connection.active.get() == connection.streams.get())
+            }
         }
     }
 
@@ -260,7 +328,14 @@ impl State {
         for running in self.running.values().chain(&self.closing) {
             running.abort_those(|connection| {
                 let chosen = which(connection);
-                cut.set(cut.get() + if chosen { connection.active.get() as usize } else { 0 });
+                cut.set(
+                    cut.get()
+                        + if chosen {
+                            connection.active.get() as usize
+                        } else {
+                            0
+                        },
+                );
                 chosen
             });
         }

@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,10 +221,16 @@ where
     tokio::task::spawn_local(async move {
         let leash = Rc::clone(member.leash());
         let connection = std::cell::OnceCell::new();
-        let talk = converse(stream, &settings, permit, Rc::clone(&leash), |facts| {
-            let facts = connection.get_or_init(|| facts);
-            (Rc::clone(facts), (door.service)(facts))
-        });
+        let talk = pin!(converse(
+            stream,
+            &settings,
+            permit,
+            Rc::clone(&leash),
+            |facts| {
+                let facts = connection.get_or_init(|| facts);
+                (Rc::clone(facts), (door.service)(facts))
+            }
+        ));
         let end = match leash.hold(talk).await {
             Ok(end) => end,
             Err(order) => Ok(cut(order)),

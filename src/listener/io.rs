@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::listener::ceiling::Permit;
 use crate::listener::link::{Link, Stage};
-use crate::listener::scan::{Next, POISON, Phase, Scanner};
+use crate::listener::scan::{Next, POISON, Phase, ScanLimits, Scanner};
 
 /// A socket that counts its bytes and notes when it waits.
 #[derive(Debug)]
@@ -106,9 +106,11 @@ impl Io {
         Ok(true)
     }
 
-    /// From here on the bytes are HTTP/1.
-    pub(crate) fn scan(&mut self, scanner: Scanner) {
-        self.reader = Reader::Scanned(Box::new(scanner));
+    /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on.
+    pub(crate) fn scan(&mut self, limits: ScanLimits) {
+        if let Reader::Raw(_) = self.reader {
+            self.reader = Reader::Scanned(Box::new(Scanner::new(limits)));
+        }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -4,13 +4,13 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::Connection;
-use crate::listener::link::Link;
+use crate::listener::link::{Link, Stage};
 use crate::listener::watchdog::Expiry;
 
 /// The worker's hold on one connection.
@@ -21,6 +21,8 @@ pub struct Leash {
     answering: Cell<u32>,
     draining: Cell<bool>,
     retired: Cell<bool>,
+    resting: Cell<bool>,
+    serving: Cell<bool>,
     ended: Cell<Option<Cut>>,
     waker: Cell<Option<Waker>>,
 }
@@ -32,6 +34,8 @@ pub enum Order {
     Drain,
     /// As `Drain`, because nothing has happened for too long; a request that arrives this moment is still answered.
     Retire,
+    /// Give the HTTP machinery back until the next request.
+    Rest,
     /// End now, a limit was reached.
     Expire(Expiry),
     /// End now, the time to drain is over.
@@ -56,6 +60,8 @@ impl Leash {
             answering: Cell::new(0),
             draining: Cell::new(false),
             retired: Cell::new(false),
+            resting: Cell::new(false),
+            serving: Cell::new(false),
             ended: Cell::new(None),
             waker: Cell::new(None),
         }
@@ -68,6 +74,7 @@ impl Leash {
                 self.draining.set(true);
                 self.retired.set(true);
             }
+            Order::Rest => self.resting.set(true),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => self.ended.set(Some(Cut::Aborted)),
         }
@@ -125,6 +132,26 @@ impl Leash {
         self.retired.get()
     }
 
+    /// Whether it has been told to rest since it was last asked.
+    pub(crate) fn takes_rest(&self) -> bool {
+        self.resting.take()
+    }
+
+    /// Whether nothing is under way and nothing is half read or written.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        let idle = self.active() == Some(0) && !self.is_draining();
+        idle && self.link.stage() == Stage::Start && !self.link.write_waits()
+    }
+
+    /// Whether the connection has its HTTP/1 machinery.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.serving.get()
+    }
+
+    pub(crate) fn set_serving(&self, serving: bool) {
+        self.serving.set(serving);
+    }
+
     /// As [`Order::Drain`], said by the connection's own task.
     pub(crate) fn close_soon(&self) {
         self.draining.set(true);
@@ -143,9 +170,11 @@ impl Leash {
     }
 
     /// Runs a connection until it ends or is cut. The task polling this is the one that is woken for orders, so everything
-    /// inside may look at them whenever it is polled.
-    pub(crate) async fn hold<T>(&self, connection: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut connection = pin!(connection);
+    /// inside may look at them whenever it is polled. Takes a pinned future, because one taken by value is kept twice.
+    pub(crate) async fn hold<F: Future>(
+        &self,
+        mut connection: Pin<&mut F>,
+    ) -> Result<F::Output, Cut> {
         std::future::poll_fn(|cx| {
             self.listen(cx);
             match self.ended.get() {
@@ -178,6 +207,8 @@ impl fmt::Debug for Leash {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::pin::pin;
+
     use super::*;
     use crate::config::model::ListenerId;
 
@@ -194,11 +225,12 @@ pub(crate) mod tests {
             tokio::task::yield_now().await;
             leash.order(Order::Drain);
         };
-        let (held, ()) = tokio::join!(leash.hold(leash.drained()), orders);
+        let drained = pin!(leash.drained());
+        let (held, ()) = tokio::join!(leash.hold(drained), orders);
         assert_eq!(held, Ok(()));
         leash.order(Order::Abort);
         assert_eq!(
-            leash.hold(std::future::pending::<()>()).await,
+            leash.hold(pin!(std::future::pending::<()>())).await,
             Err(Cut::Aborted)
         );
     }

@@ -13,7 +13,6 @@ pub mod leash;
 pub mod link;
 pub mod open;
 pub mod proxy_protocol;
-pub mod redirect;
 pub mod running;
 pub mod scan;
 pub mod serve;

@@ -69,12 +69,8 @@ where
     let mut facts = socket_facts(&stream, settings).map_err(|_gone| HandshakeEnd::Socket)?;
     let mut permit = permit;
     if settings.believes(facts.peer.ip()) {
-        let header = within(
-            deadline,
-            HandshakeEnd::ProxyHeader,
-            proxy_protocol::read(&mut stream),
-        )
-        .await?;
+        let header = proxy_protocol::read(&mut stream);
+        let header = Box::pin(within(deadline, HandshakeEnd::ProxyHeader, header)).await?;
         if let Some(proxied) = header {
             (facts.peer, facts.local) = (proxied.source, proxied.destination);
         }
@@ -104,7 +100,12 @@ where
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {
-    Ok(Connection::new(settings.id, stream.peer_addr()?, stream.local_addr()?, None))
+    Ok(Connection::new(
+        settings.id,
+        stream.peer_addr()?,
+        stream.local_addr()?,
+        None,
+    ))
 }
 
 async fn handshake(

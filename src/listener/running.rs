@@ -64,7 +64,9 @@ impl Running {
 
     /// Cuts the connections `which` names; the rest goes on.
     pub fn abort_those(&self, which: impl Fn(&Connection) -> bool) {
-        self.group.watchdog.order_those(self.group.number, Order::Abort, which);
+        self.group
+            .watchdog
+            .order_those(self.group.number, Order::Abort, which);
     }
 
     /// Connections of this listener on this worker. Tunnels are counted by [`Shared::open`](super::Shared::open) only.

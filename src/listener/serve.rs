@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use crate::listener::answer::Judged;
 use crate::listener::io::Io;
 use crate::listener::leash::{Cut, Leash};
 use crate::listener::link::Stage;
-use crate::listener::scan::{ScanLimits, Scanner};
+use crate::listener::scan::ScanLimits;
 use crate::listener::watchdog::Expiry;
 
 /// How a connection ended.
@@ -81,8 +82,8 @@ where
 
 async fn serve_opened<S, B>(
     mut io: Io,
-    speaks: Speaks,
-    service: Judged<S>,
+    mut speaks: Speaks,
+    mut service: Judged<S>,
     leash: &Leash,
     limits: &Limits,
 ) -> ConnectionEnd
@@ -94,12 +95,29 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     // What follows is boxed on its own, so that a connection without a request is small.
-    match opened(&mut io, speaks, leash).await {
-        Ok(Some(HttpVersion::Http1)) => Box::pin(serve_http1(io, service, leash, limits)).await,
-        Ok(Some(HttpVersion::H2)) => Box::pin(serve_h2(io, service, leash, limits)).await,
-        Ok(None) => ConnectionEnd::Closed,
-        Err(_) => ConnectionEnd::Broken,
+    loop {
+        match opened(&mut io, speaks, leash).await {
+            Ok(Some(HttpVersion::H2)) => {
+                return Box::pin(serve_h2(io, service, leash, limits)).await;
+            }
+            Ok(Some(HttpVersion::Http1)) => {
+                match Box::pin(serve_http1(io, service, leash, limits)).await {
+                    Http1::Ended(end) => return end,
+                    Http1::Resting(again) => (io, service) = *again,
+                }
+            }
+            Ok(None) => return ConnectionEnd::Closed,
+            Err(_) => return ConnectionEnd::Broken,
+        }
+        speaks = Speaks::Agreed(HttpVersion::Http1);
     }
+}
+
+/// How far an HTTP/1 connection was served.
+enum Http1<S> {
+    Ended(ConnectionEnd),
+    /// It is between two requests; everything but this was given back.
+    Resting(Box<(Io, Judged<S>)>),
 }
 
 /// What a connection that was cut ended with.
@@ -121,14 +139,14 @@ async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option
     let begun = tokio::select! {
         begun = io.begun() => begun?,
         // A request may be on its way, above all on a connection that was in the kernel's queue.
-        () = leash.drained() => matches!(timeout(DRAIN_GRACE, io.begun()).await, Ok(Ok(true))),
+        () = leash.drained() => matches!(Box::pin(timeout(DRAIN_GRACE, io.begun())).await, Ok(Ok(true))),
     };
     if !begun {
         return Ok(None);
     }
     match speaks {
         Speaks::Agreed(version) => Ok(Some(version)),
-        Speaks::Unknown if io.speaks_h2().await? => Ok(Some(HttpVersion::H2)),
+        Speaks::Unknown if Box::pin(io.speaks_h2()).await? => Ok(Some(HttpVersion::H2)),
         Speaks::Unknown => Ok(Some(HttpVersion::Http1)),
     }
 }
@@ -138,17 +156,17 @@ async fn serve_http1<S, B>(
     service: Judged<S>,
     leash: &Leash,
     limits: &Limits,
-) -> ConnectionEnd
+) -> Http1<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    io.scan(Scanner::new(ScanLimits {
+    io.scan(ScanLimits {
         head: limits.max_header_bytes,
         target: limits.max_target_bytes,
-    }));
+    });
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
@@ -159,22 +177,29 @@ where
         // Any explicit number costs an initialised array per request.
         builder.max_headers(limits.max_headers);
     }
-    let connection = Box::pin(
-        builder
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades(),
-    );
-    match drive(
-        connection,
+    let connection = builder
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut connection = Box::pin(connection);
+    leash.set_serving(true);
+    let driven = drive(
+        &mut connection,
         http1::UpgradeableConnection::graceful_shutdown,
         leash,
     )
-    .await
-    {
-        Ok(()) if leash.link().is_tunnel() => ConnectionEnd::Upgraded,
-        Ok(()) => ConnectionEnd::Closed,
-        Err(error) => refused(&error),
-    }
+    .await;
+    leash.set_serving(false);
+    Http1::Ended(match driven {
+        Driven::Resting => match Pin::into_inner(connection).into_parts() {
+            Some(parts) if parts.read_buf.is_empty() => {
+                return Http1::Resting(Box::new((parts.io.into_inner(), parts.service)));
+            }
+            _ => ConnectionEnd::Broken,
+        },
+        Driven::Ended(Ok(())) if leash.link().is_tunnel() => ConnectionEnd::Upgraded,
+        Driven::Ended(Ok(())) => ConnectionEnd::Closed,
+        Driven::Ended(Err(error)) => refused(&error),
+    })
 }
 
 async fn serve_h2<S, B>(io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
@@ -187,7 +212,7 @@ where
 {
     let header_list = u32::try_from(limits.max_header_bytes)
         .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
-    let mut builder = http2::Builder::new(Local);
+    let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_concurrent_streams)
@@ -200,33 +225,41 @@ where
         .max_local_error_reset_streams(100)
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_EVERY);
-    let connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
-    match drive(connection, http2::Connection::graceful_shutdown, leash).await {
-        Ok(()) => ConnectionEnd::Closed,
-        Err(error) => refused(&error),
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+    match drive(&mut connection, http2::Connection::graceful_shutdown, leash).await {
+        Driven::Ended(Ok(())) | Driven::Resting => ConnectionEnd::Closed,
+        Driven::Ended(Err(error)) => refused(&error),
     }
+}
+
+/// Why driving a connection stopped.
+enum Driven {
+    Ended(hyper::Result<()>),
+    /// It is between two requests, with nothing left to write, and was told to rest.
+    Resting,
 }
 
 /// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time: a
 /// request that has arrived is then read and answered, where hyper would close a connection that it believes idle. And a request
 /// refused just now says so by draining its own connection.
-async fn drive<C>(
-    mut connection: Pin<Box<C>>,
-    end: fn(Pin<&mut C>),
-    leash: &Leash,
-) -> hyper::Result<()>
+async fn drive<C>(connection: &mut Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> Driven
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut ending = false;
     std::future::poll_fn(|cx| {
-        let polled = connection.as_mut().poll(cx);
-        if polled.is_ready() || ending || !leash.is_draining() {
-            return polled;
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Driven::Ended(ended));
+        }
+        if leash.takes_rest() && leash.is_between_requests() {
+            return Poll::Ready(Driven::Resting);
+        }
+        if ending || !leash.is_draining() {
+            return Poll::Pending;
         }
         ending = true;
         end(connection.as_mut());
-        connection.as_mut().poll(cx)
+        connection.as_mut().poll(cx).map(Driven::Ended)
     })
     .await
 }
@@ -243,8 +276,8 @@ fn refused(error: &hyper::Error) -> ConnectionEnd {
 }
 
 /// Runs the streams of an HTTP/2 connection as tasks of this worker. They end with their connection.
-#[derive(Clone, Copy, Debug)]
-struct Local;
+#[derive(Clone, Debug)]
+struct Local(Rc<Connection>);
 
 impl<F> Executor<F> for Local
 where
@@ -252,7 +285,7 @@ where
     F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        self.0.own(tokio::task::spawn_local(future).abort_handle());
     }
 }
 

@@ -19,24 +19,41 @@ pub(super) enum Opened {
 }
 
 /// Opens one connection.
-pub(super) async fn open(address: SocketAddr, host: &str, transport: &Transport) -> Result<Opened, Error> {
+pub(super) async fn open(
+    address: SocketAddr,
+    host: &str,
+    transport: &Transport,
+) -> Result<Opened, Error> {
     let connected = connect(address, host, transport).await;
     if let Err(error) = &connected {
         transport.handles.connect_failed(error.reason());
     }
     let (io, http2) = connected?;
-    if http2 { h2::Shared::handshake(io, transport.tls.is_some()).await.map(Opened::H2) } else { h1::Connection::handshake(io).await.map(Opened::H1) }
+    if http2 {
+        h2::Shared::handshake(io, transport.tls.is_some())
+            .await
+            .map(Opened::H2)
+    } else {
+        h1::Connection::handshake(io).await.map(Opened::H1)
+    }
 }
 
 /// TCP and TLS; also says whether the connection speaks HTTP/2.
-async fn connect(address: SocketAddr, host: &str, transport: &Transport) -> Result<(UpstreamIo, bool), Error> {
+async fn connect(
+    address: SocketAddr,
+    host: &str,
+    transport: &Transport,
+) -> Result<(UpstreamIo, bool), Error> {
     let tcp = timeout(transport.connect_timeout, TcpStream::connect(address))
         .await
         .map_err(|_elapsed| Error::ConnectTimeout)?
         .map_err(Error::ConnectFailed)?;
     tcp.set_nodelay(true).map_err(Error::ConnectFailed)?;
     match &transport.tls {
-        None => Ok((UpstreamIo::plain(tcp, transport.handles.connected()), transport.version == Version::Http2)),
+        None => Ok((
+            UpstreamIo::plain(tcp, transport.handles.connected()),
+            transport.version == Version::Http2,
+        )),
         Some(tls) => {
             let stream = timeout(transport.handshake_timeout, tls.handshake(tcp, host))
                 .await
@@ -44,9 +61,14 @@ async fn connect(address: SocketAddr, host: &str, transport: &Transport) -> Resu
                 .map_err(Error::UpstreamTls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             if transport.version == Version::Http2 && !http2 {
-                return Err(Error::UpstreamTls(std::io::Error::other("the endpoint does not speak HTTP/2 over TLS")));
+                return Err(Error::UpstreamTls(std::io::Error::other(
+                    "the endpoint does not speak HTTP/2 over TLS",
+                )));
             }
-            Ok((UpstreamIo::tls(stream, transport.handles.connected()), http2))
+            Ok((
+                UpstreamIo::tls(stream, transport.handles.connected()),
+                http2,
+            ))
         }
     }
 }

@@ -22,14 +22,20 @@ pub struct ResponseBody {
 #[derive(Debug)]
 enum Source {
     /// Driven here; gone once it went back to the pool or ended.
-    H1 { conn: Option<h1::Connection>, pool: Rc<Pool> },
+    H1 {
+        conn: Option<h1::Connection>,
+        pool: Rc<Pool>,
+    },
     /// Driven by its own task.
     H2 { _lease: h2::Lease },
 }
 
 impl ResponseBody {
     pub(super) fn h1(incoming: Incoming, conn: Option<h1::Connection>, pool: Rc<Pool>) -> Self {
-        let mut body = Self { incoming, source: Source::H1 { conn, pool } };
+        let mut body = Self {
+            incoming,
+            source: Source::H1 { conn, pool },
+        };
         if body.incoming.is_end_stream() {
             body.release();
         }
@@ -38,11 +44,20 @@ impl ResponseBody {
 
     /// The answer is 101: the connection is no longer HTTP and never goes back to the pool.
     pub(super) fn switched(incoming: Incoming, conn: h1::Connection, pool: Rc<Pool>) -> Self {
-        Self { incoming, source: Source::H1 { conn: Some(conn), pool } }
+        Self {
+            incoming,
+            source: Source::H1 {
+                conn: Some(conn),
+                pool,
+            },
+        }
     }
 
     pub(super) fn h2(incoming: Incoming, lease: h2::Lease) -> Self {
-        Self { incoming, source: Source::H2 { _lease: lease } }
+        Self {
+            incoming,
+            source: Source::H2 { _lease: lease },
+        }
     }
 
     /// The connection of a 101 answer, taken out of HTTP. `None` when it has none (HTTP/2).
@@ -64,7 +79,10 @@ impl ResponseBody {
         }
     }
 
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let Source::H1 { conn: slot, .. } = &mut self.source else {
             return polled;
@@ -87,12 +105,17 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = self.poll_incoming(cx);
         if let Poll::Ready(frame) = &polled
             && (frame.is_none() || self.incoming.is_end_stream())
         {
-            if let Source::H1 { conn: Some(conn), .. } = &mut self.source
+            if let Source::H1 {
+                conn: Some(conn), ..
+            } = &mut self.source
                 && !conn.is_ready()
                 && conn.drive(cx).is_ready()
             {

@@ -44,7 +44,11 @@ impl Connection {
             .handshake(TokioIo::new(io))
             .await
             .map_err(Error::UpstreamReset)?;
-        Ok(Self { sender, driver: Box::new(driver), scan })
+        Ok(Self {
+            sender,
+            driver: Box::new(driver),
+            scan,
+        })
     }
 
     /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
@@ -70,7 +74,11 @@ impl Connection {
     }
 
     /// Sends `request` and waits for the response head.
-    pub(super) async fn send(mut self, request: Request<RequestBody>, pool: &Rc<Pool>) -> Result<Response<ResponseBody>, Failed> {
+    pub(super) async fn send(
+        mut self,
+        request: Request<RequestBody>,
+        pool: &Rc<Pool>,
+    ) -> Result<Response<ResponseBody>, Failed> {
         let mut closed = None;
         self.scan.expect();
         let mut answer = pin!(self.sender.try_send_request(request));
@@ -96,14 +104,18 @@ impl Connection {
                     .await;
                 }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return Ok(response.map(|incoming| ResponseBody::switched(incoming, self, Rc::clone(pool))));
+                    return Ok(response
+                        .map(|incoming| ResponseBody::switched(incoming, self, Rc::clone(pool))));
                 }
                 let conn = closed.is_none().then_some(self);
                 Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, Rc::clone(pool))))
             }
             Err(mut refused) => {
                 let unsent = refused.take_message().map(Box::new);
-                Err(Failed { error: classify(refused.into_error()), unsent })
+                Err(Failed {
+                    error: classify(refused.into_error()),
+                    unsent,
+                })
             }
         }
     }
@@ -122,7 +134,9 @@ fn classify(error: hyper::Error) -> Error {
 }
 
 fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
-    std::error::Error::source(error)?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+    std::error::Error::source(error)?
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind)
 }
 
 trait EndHint {

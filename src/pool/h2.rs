@@ -58,8 +58,17 @@ impl Shared {
         let capacity = Rc::new(Cell::new(MAX_STREAMS));
         let task = tokio::task::spawn_local(drive(driver, Rc::clone(&capacity)));
         let idle_since = Cell::new(Instant::now());
-        let state = State { streams: Cell::new(0), capacity, idle_since, https, task: task.abort_handle() };
-        let shared = Self { sender, state: Rc::new(state) };
+        let state = State {
+            streams: Cell::new(0),
+            capacity,
+            idle_since,
+            https,
+            task: task.abort_handle(),
+        };
+        let shared = Self {
+            sender,
+            state: Rc::new(state),
+        };
         Ok(shared.enter())
     }
 
@@ -70,7 +79,8 @@ impl Shared {
     /// False when it is closed, or has carried no stream for `limit`.
     pub(super) fn is_worth_keeping(&self, now: Instant, limit: std::time::Duration) -> bool {
         let busy = self.state.streams.get() > 0;
-        self.is_open() && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
+        self.is_open()
+            && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
     }
 
     /// A place for one more stream, if there is room.
@@ -80,7 +90,9 @@ impl Shared {
 
     fn enter(&self) -> Lease {
         self.state.streams.set(self.state.streams.get() + 1);
-        Lease { shared: self.clone() }
+        Lease {
+            shared: self.clone(),
+        }
     }
 }
 
@@ -110,13 +122,19 @@ impl Lease {
     }
 
     /// Sends `request` and waits for the response head.
-    pub(super) async fn send(mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failed> {
+    pub(super) async fn send(
+        mut self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, Failed> {
         to_http2(&mut request, self.shared.state.https);
         match self.shared.sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
             Err(mut refused) => {
                 let unsent = refused.take_message().map(Box::new);
-                Err(Failed { error: classify(refused.into_error()), unsent })
+                Err(Failed {
+                    error: classify(refused.into_error()),
+                    unsent,
+                })
             }
         }
     }
@@ -127,7 +145,11 @@ fn to_http2(request: &mut Request<RequestBody>, https: bool) {
     *request.version_mut() = http::Version::HTTP_2;
     let host = request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
+    parts.scheme = Some(if https {
+        http::uri::Scheme::HTTPS
+    } else {
+        http::uri::Scheme::HTTP
+    });
     parts.authority = host.and_then(|host| http::uri::Authority::from_maybe_shared(host).ok());
     if parts.authority.is_none() {
         parts.authority = Some(http::uri::Authority::from_static("localhost"));
@@ -152,11 +174,15 @@ impl Drop for Lease {
 fn classify(error: hyper::Error) -> Error {
     let refused = h2_error(&error).is_some_and(|cause| {
         cause.reason() == Some(h2::Reason::REFUSED_STREAM)
-            || (cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
+            || (cause.is_go_away()
+                && cause.is_remote()
+                && cause.reason() == Some(h2::Reason::NO_ERROR))
     });
     if refused {
         Error::StreamRefused(error)
-    } else if h2_error(&error).is_some_and(|cause| cause.reason() == Some(h2::Reason::PROTOCOL_ERROR) && !cause.is_remote()) {
+    } else if h2_error(&error).is_some_and(|cause| {
+        cause.reason() == Some(h2::Reason::PROTOCOL_ERROR) && !cause.is_remote()
+    }) {
         Error::UpstreamInvalid("not a valid HTTP/2 response", Some(error))
     } else {
         Error::UpstreamReset(error)

@@ -30,11 +30,19 @@ enum Stream {
 
 impl UpstreamIo {
     pub(super) fn plain(stream: TcpStream, open: GaugeGuard) -> Self {
-        Self { stream: Stream::Plain(stream), scan: None, _open: open }
+        Self {
+            stream: Stream::Plain(stream),
+            scan: None,
+            _open: open,
+        }
     }
 
     pub(super) fn tls(stream: TlsStream<TcpStream>, open: GaugeGuard) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), scan: None, _open: open }
+        Self {
+            stream: Stream::Tls(Box::new(stream)),
+            scan: None,
+            _open: open,
+        }
     }
 
     /// Looks at HTTP/1.1 response heads from now on.
@@ -55,7 +63,11 @@ macro_rules! on_stream {
 }
 
 impl AsyncRead for UpstreamIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = match &mut this.stream {
@@ -66,14 +78,21 @@ impl AsyncRead for UpstreamIo {
             && scan.is_awaiting()
             && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
         {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "bare LF in the response head")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "bare LF in the response head",
+            )));
         }
         polled
     }
 }
 
 impl AsyncWrite for UpstreamIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         on_stream!(self, stream => Pin::new(stream).poll_write(cx, buf))
     }
 
@@ -115,7 +134,11 @@ impl Detached {
 }
 
 impl AsyncRead for Detached {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
@@ -126,7 +149,11 @@ impl AsyncRead for Detached {
 }
 
 impl AsyncWrite for Detached {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 

@@ -104,7 +104,11 @@ impl Pool {
     ///
     /// # Errors
     /// [`Failed`] hands the request back when nothing of it can have been sent.
-    pub async fn send(self: &Rc<Self>, request: Request<RequestBody>, now: Instant) -> Result<Response<ResponseBody>, Failed> {
+    pub async fn send(
+        self: &Rc<Self>,
+        request: Request<RequestBody>,
+        now: Instant,
+    ) -> Result<Response<ResponseBody>, Failed> {
         if let Some(kept) = self.take_idle(now) {
             return kept.send(request, self).await;
         }
@@ -114,15 +118,22 @@ impl Pool {
         match Box::pin(self.open()).await {
             Ok(connect::Opened::H1(fresh)) => fresh.send(request, self).await,
             Ok(connect::Opened::H2(shared)) => shared.send(request).await,
-            Err(error) => Err(Failed { error, unsent: Some(Box::new(request)) }),
+            Err(error) => Err(Failed {
+                error,
+                unsent: Some(Box::new(request)),
+            }),
         }
     }
 
     /// Closes connections that have been idle for too long or that the endpoint closed. Called now and then.
     pub fn sweep(&self, now: Instant) {
         let limit = self.transport().idle_timeout;
-        self.idle.borrow_mut().retain_mut(|idle| now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive());
-        self.shared.borrow_mut().retain(|shared| shared.is_worth_keeping(now, limit));
+        self.idle.borrow_mut().retain_mut(|idle| {
+            now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
+        });
+        self.shared
+            .borrow_mut()
+            .retain(|shared| shared.is_worth_keeping(now, limit));
     }
 
     /// Whether no connection is kept.
@@ -153,7 +164,10 @@ impl Pool {
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.transport.borrow().max_idle {
-            idle.push(h1::Idle { conn, since: Instant::now() });
+            idle.push(h1::Idle {
+                conn,
+                since: Instant::now(),
+            });
         }
     }
 

@@ -18,8 +18,8 @@ struct Position {
     lines: usize,
     /// The byte before.
     last: u8,
-    /// First digit of the status code.
-    class: u8,
+    /// The status code.
+    status: [u8; 3],
 }
 
 impl HeadScan {
@@ -45,13 +45,18 @@ impl HeadScan {
             }
             rest = after.get(1..).unwrap_or_default();
             if at.line == 1 {
-                if at.class != b'1' {
+                if at.is_final() {
                     self.awaiting.set(false);
                     return true;
                 }
                 at = Position::default();
             } else {
-                at = Position { line: 0, lines: at.lines + 1, last: b'\n', class: at.class };
+                at = Position {
+                    line: 0,
+                    lines: at.lines + 1,
+                    last: b'\n',
+                    status: at.status,
+                };
             }
         }
         at.take(rest);
@@ -61,19 +66,25 @@ impl HeadScan {
 }
 
 impl Position {
+    /// Whether what follows the head is not another one. After a 101 it is no longer HTTP.
+    fn is_final(self) -> bool {
+        !self.status.starts_with(b"1") || self.status == *b"101"
+    }
+
     /// Goes over a part of a line.
     fn take(&mut self, part: &[u8]) {
-        if self.lines == 0
-            && let Some(digit) = STATUS_AT.checked_sub(self.line).and_then(|index| part.get(index))
-        {
-            self.class = *digit;
+        if self.lines == 0 {
+            for (digit, at) in self.status.iter_mut().zip(STATUS_AT..) {
+                let found = at.checked_sub(self.line).and_then(|index| part.get(index));
+                *digit = found.copied().unwrap_or(*digit);
+            }
         }
         self.line += part.len();
         self.last = part.last().copied().unwrap_or(self.last);
     }
 }
 
-/// Index of the first status digit in `HTTP/1.1 200 OK`.
+/// Index of the status code in `HTTP/1.1 200 OK`.
 const STATUS_AT: usize = 9;
 
 #[cfg(test)]
@@ -83,7 +94,9 @@ mod tests {
     fn scan(bytes: &[u8], step: usize) -> (bool, bool) {
         let scan = HeadScan::default();
         scan.expect();
-        let sound = bytes.chunks(step).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
+        let sound = bytes
+            .chunks(step)
+            .all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
         (sound, scan.is_awaiting())
     }
 
@@ -95,11 +108,24 @@ mod tests {
             ("HTTP/1.1 200 OK\na: b\r\n\r\n", false, true),
             ("HTTP/1.1 200 OK\r\na: b\n\r\n", false, true),
             ("HTTP/1.1 200 OK\r\na: b\r\n\n", false, true),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n", true, false),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n", false, true),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n",
+                true,
+                false,
+            ),
+            ("HTTP/1.1 101 Switched\r\n\r\nhello\n", true, false),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n",
+                false,
+                true,
+            ),
         ] {
             for step in 1..text.len() + 1 {
-                assert_eq!(scan(text.as_bytes(), step), (sound, awaiting), "{text:?} in steps of {step}");
+                assert_eq!(
+                    scan(text.as_bytes(), step),
+                    (sound, awaiting),
+                    "{text:?} in steps of {step}"
+                );
             }
         }
     }

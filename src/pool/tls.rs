@@ -45,7 +45,9 @@ pub enum TlsError {
 
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("ClientTls")
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,12 +59,16 @@ impl ClientTls {
     pub fn build(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = Arc::new(roots(settings.ca_file.as_deref())?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_webpki_verifier(verifier);
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_webpki_verifier(verifier);
         let mut config = match &settings.client_cert {
             None => builder.with_no_client_auth(),
-            Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
+            Some((cert, key)) => {
+                builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?
+            }
         };
         config.alpn_protocols = match protocol {
             UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
@@ -70,14 +76,22 @@ impl ClientTls {
             UpstreamProtocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
         let server_name = settings.server_name.as_deref().map(name).transpose()?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            server_name,
+        })
     }
 
     /// Runs a handshake with the endpoint configured as `host` (`name:port`).
-    pub(super) async fn handshake(&self, tcp: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn handshake(
+        &self,
+        tcp: TcpStream,
+        host: &str,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let expected = match &self.server_name {
             Some(name) => name.clone(),
-            None => name(without_port(host)).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
+            None => name(without_port(host))
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
         };
         self.connector.connect(expected, tcp).await
     }
@@ -112,15 +126,24 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| TlsError::File { path: path.to_owned(), reason: error.to_string() })?;
+        .map_err(|error| TlsError::File {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
     if found.is_empty() {
-        return Err(TlsError::File { path: path.to_owned(), reason: "no certificate in it".to_owned() });
+        return Err(TlsError::File {
+            path: path.to_owned(),
+            reason: "no certificate in it".to_owned(),
+        });
     }
     Ok(found)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File { path: path.to_owned(), reason: error.to_string() })
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -129,7 +152,11 @@ mod tests {
 
     #[test]
     fn the_port_is_not_part_of_the_server_name() {
-        for (host, expected) in [("agent.local:8080", "agent.local"), ("[::1]:443", "::1"), ("10.0.0.1:1", "10.0.0.1")] {
+        for (host, expected) in [
+            ("agent.local:8080", "agent.local"),
+            ("[::1]:443", "::1"),
+            ("10.0.0.1:1", "10.0.0.1"),
+        ] {
             assert_eq!(without_port(host), expected, "{host}");
         }
     }

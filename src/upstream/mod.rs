@@ -69,9 +69,13 @@ pub async fn send(
 ) -> Result<Answer, Error> {
     let mut next = Some(request);
     loop {
-        let Some(mut request) = next.take() else { return Err(Error::Internal) };
+        let Some(mut request) = next.take() else {
+            return Err(Error::Internal);
+        };
         let lane = choose(plan, attempts, rng)?;
-        let spare = (attempts.count < MAX_RETRIES).then(|| spare(&request)).flatten();
+        let spare = (attempts.count < MAX_RETRIES)
+            .then(|| spare(&request))
+            .flatten();
         // HTTP/1.0 clients need not name a host; HTTP/1.1 towards the endpoint must.
         if (*plan.host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
             && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
@@ -82,13 +86,20 @@ pub async fn send(
         plan.target.handles().attempt();
         let in_flight = InFlight::new(lane);
         let failed = match attempt(plan, &in_flight, request).await {
-            Ok(response) => return Ok(Answer { response, in_flight }),
+            Ok(response) => {
+                return Ok(Answer {
+                    response,
+                    in_flight,
+                });
+            }
             Err(failed) => failed,
         };
         // What the client did wrong is not the endpoint's failure.
         let error = plan.flow.failure().unwrap_or(failed.error);
+        let spare = spare.filter(|spare| may_be_sent_twice(spare, &error));
         next = failed.unsent.map(|unsent| *unsent).or(spare);
-        let again = attempts.count <= MAX_RETRIES && is_repeatable(&error) && !plan.flow.is_touched();
+        let again =
+            attempts.count <= MAX_RETRIES && is_repeatable(&error) && !plan.flow.is_touched();
         if !again || next.is_none() {
             return Err(error);
         }
@@ -104,7 +115,9 @@ async fn attempt(
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Failed> {
     let pool = in_flight.handle().pool();
-    let per_try = plan.head_timeout.map(|limit| (Instant::now() + limit, Error::HeadTimeout));
+    let per_try = plan
+        .head_timeout
+        .map(|limit| (Instant::now() + limit, Error::HeadTimeout));
     let total = plan.deadline.map(|deadline| (deadline, Error::Timeout));
     let limit = match (per_try, total) {
         (Some(first), Some(second)) => Some(if first.0 <= second.0 { first } else { second }),
@@ -114,17 +127,27 @@ async fn attempt(
         return pool.send(request, plan.now).await;
     };
     let sent = tokio::time::timeout_at(deadline, pool.send(request, plan.now)).await;
-    sent.unwrap_or_else(|_elapsed| Err(Failed { error, unsent: None }))
+    sent.unwrap_or_else(|_elapsed| {
+        Err(Failed {
+            error,
+            unsent: None,
+        })
+    })
 }
 
-fn choose(plan: &Plan<'_>, attempts: &Attempts, rng: &mut fastrand::Rng) -> Result<Rc<Lane>, Error> {
-    plan.target.pick(plan.hash, &attempts.tried, rng).ok_or(Error::NoEndpoint)
+fn choose(
+    plan: &Plan<'_>,
+    attempts: &Attempts,
+    rng: &mut fastrand::Rng,
+) -> Result<Rc<Lane>, Error> {
+    plan.target
+        .pick(plan.hash, &attempts.tried, rng)
+        .ok_or(Error::NoEndpoint)
 }
 
-/// A copy of a request that may be sent twice: safe (RFC 9110 section 9.2.1) and without a body.
+/// A copy of a request without a body.
 fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !safe || !matches!(request.body(), RequestBody::Empty) {
+    if !matches!(request.body(), RequestBody::Empty) {
         return None;
     }
     let mut copy = Request::new(RequestBody::Empty);
@@ -132,6 +155,16 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
     Some(copy)
+}
+
+/// Whether a request that may have reached an endpoint may be sent again: it is safe (RFC 9110 section 9.2.1), or the
+/// endpoint said that it did nothing about it (RFC 9113 section 8.7).
+fn may_be_sent_twice(request: &Request<RequestBody>, error: &Error) -> bool {
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
+    safe || matches!(error, Error::StreamRefused(_))
 }
 
 /// Failures after which another try makes sense.

@@ -41,7 +41,13 @@ struct Local {
 impl Target {
     /// This worker's view of `cluster`.
     #[must_use]
-    pub fn new(cluster: Arc<Cluster>, tls: Option<ClientTls>, lanes: Rc<Lanes>, handles: ClusterHandles, turn: usize) -> Self {
+    pub fn new(
+        cluster: Arc<Cluster>,
+        tls: Option<ClientTls>,
+        lanes: Rc<Lanes>,
+        handles: ClusterHandles,
+        turn: usize,
+    ) -> Self {
         let settings = &cluster.settings;
         let version = match settings.protocol {
             UpstreamProtocol::Http1 => Version::Http1,
@@ -58,7 +64,13 @@ impl Target {
             handles,
         });
         let local = Rc::new(local(&cluster, &lanes, &transport));
-        Self { cluster, transport, lanes, members: RefCell::new(local), turn: Cell::new(turn) }
+        Self {
+            cluster,
+            transport,
+            lanes,
+            members: RefCell::new(local),
+            turn: Cell::new(turn),
+        }
     }
 
     /// TLS settings for a cluster, if it uses TLS.
@@ -68,7 +80,15 @@ impl Target {
     pub fn tls(cluster: &Cluster) -> Result<Option<ClientTls>, TargetError> {
         let settings = &cluster.settings;
         let build = |tls| ClientTls::build(tls, settings.protocol);
-        settings.tls.as_ref().map(build).transpose().map_err(|source| TargetError { cluster: settings.name.clone(), source })
+        settings
+            .tls
+            .as_ref()
+            .map(build)
+            .transpose()
+            .map_err(|source| TargetError {
+                cluster: settings.name.clone(),
+                source,
+            })
     }
 
     /// Metric handles of the cluster.
@@ -84,9 +104,17 @@ impl Target {
     }
 
     /// Chooses an endpoint.
-    pub(super) fn pick(&self, hash: Option<u64>, tried: &[EndpointId], rng: &mut fastrand::Rng) -> Option<Rc<Lane>> {
+    pub(super) fn pick(
+        &self,
+        hash: Option<u64>,
+        tried: &[EndpointId],
+        rng: &mut fastrand::Rng,
+    ) -> Option<Rc<Lane>> {
         let local = self.current();
-        let index = local.members.pick(self.policy(), &PickRequest { hash, tried }, rng, &self.turn)?;
+        let index =
+            local
+                .members
+                .pick(self.policy(), &PickRequest { hash, tried }, rng, &self.turn)?;
         local.lanes.get(index).map(Rc::clone)
     }
 
@@ -101,6 +129,14 @@ impl Target {
 
 fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();
-    let lanes = members.endpoints.iter().map(|endpoint| lanes.lane(endpoint, transport)).collect();
-    Local { generation: members.generation, members, lanes }
+    let lanes = members
+        .endpoints
+        .iter()
+        .map(|endpoint| lanes.lane(endpoint, transport))
+        .collect();
+    Local {
+        generation: members.generation,
+        members,
+        lanes,
+    }
 }

@@ -1,11 +1,37 @@
 //! Behaviour of the gateway, seen from outside: a real gateway in this process, backends that do as they are told, plain clients.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
-#![allow(missing_docs, missing_debug_implementations, reason = "nothing here is public")]
-#![allow(dead_code, unused_imports, reason = "the harness serves several test modules")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    reason = "nothing here is public"
+)]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the harness serves several test modules"
+)]
 
 mod support;
 
+mod attempts;
+mod balancing;
 mod bodies;
+mod fields;
+mod grpc;
+mod lifecycle;
+mod limits;
+mod preset;
+mod proxy_protocol;
 mod routing;
 mod security;
+mod streams;
+mod tls;
+mod upgrade;
+mod upstream_tls;

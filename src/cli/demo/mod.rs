@@ -11,8 +11,8 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Environment, load};
 use super::{Ending, Failure, run, runtime, terminal};
+use crate::config::{Environment, load};
 use crate::demo::{self, Agent, Personality};
 use crate::gateway::Gateway;
 use crate::observe::tracing_setup;

@@ -96,7 +96,11 @@ impl Setup {
             )
         })?;
         made.write(&files).map_err(unwritable)?;
-        fs::write(&setup.config, configuration(ports, &setup.directory, agents)).map_err(unwritable)?;
+        fs::write(
+            &setup.config,
+            configuration(ports, &setup.directory, agents),
+        )
+        .map_err(unwritable)?;
         Ok(setup)
     }
 

@@ -12,7 +12,6 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::de::{invalid, with_hint};
-use crate::config::model::{HostPattern, MemberAddress};
 
 /// Implements `Deserialize` from text through a function, and a schema with a pattern.
 macro_rules! text_value {
@@ -51,7 +50,7 @@ pub(in crate::config) struct Time(pub(in crate::config) Duration);
 text_value!(Time, time, "a duration such as `30s`", {
     "type": "string",
     "description": "A duration with its unit: 250ms, 30s, 2m, 1h30m.",
-    "pattern": "^([0-9]+(ms|s|m|h|d))+$"
+    "pattern": "^(([0-9]+(ms|s|m|h|d))+|.*[$][{].*)$"
 });
 
 fn time(text: &str) -> Result<Time, String> {
@@ -122,7 +121,7 @@ pub(in crate::config) struct Size(pub(in crate::config) u64);
 text_value!(Size, size, "a size such as `64KiB`", {
     "type": "string",
     "description": "A size with its unit: 512B, 64KiB, 10MiB, 1GiB (powers of 1024) or 10kB, 10MB (powers of 1000).",
-    "pattern": "^[0-9]+(B|KiB|MiB|GiB|kB|KB|MB|GB)$"
+    "pattern": "^([0-9]+(B|KiB|MiB|GiB|kB|KB|MB|GB)|.*[$][{].*)$"
 });
 
 fn size(text: &str) -> Result<Size, String> {
@@ -229,7 +228,7 @@ pub(in crate::config) struct PathText(pub(in crate::config) String);
 text_value!(PathText, path_text, "a path such as `/api`", {
     "type": "string",
     "description": "A path that starts with `/`.",
-    "pattern": "^/"
+    "pattern": "^(/|[$][{])"
 });
 
 fn path_text(text: &str) -> Result<PathText, String> {

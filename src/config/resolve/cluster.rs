@@ -18,7 +18,10 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> C
     let (members, dns_refresh) = members(name, &raw, scope);
     let keepalive = raw.keepalive.unwrap_or_default();
     let limit = |scope: &mut Scope<'_>, at: &[Step], time: Option<values::Time>, default: u64| {
-        time.map_or(Duration::from_secs(default), |time| scope.limit(at, time.0))
+        time.map_or_else(
+            || Duration::from_secs(default),
+            |time| scope.limit(at, time.0),
+        )
     };
     let max_idle = scope.range(
         &steps!["clusters", name, "keepalive", "maxIdle"],

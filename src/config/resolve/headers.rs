@@ -89,7 +89,7 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
         match field(text).and_then(allowed) {
             Ok(name) => changes.remove.push(name),
             Err(diagnostic) => {
-                scope.add(&steps!["routes", route, key, "remove", index], *diagnostic)
+                scope.add(&steps!["routes", route, key, "remove", index], *diagnostic);
             }
         }
     }

@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::{Scope, tls, to_usize};
-use crate::config::certs::{self, Part};
 use crate::config::model::{
-    Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerId,
-    ListenerTls, PathPolicy, Route, TlsVersion, UnknownSni,
+    HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerId, PathPolicy, Route,
 };
 use crate::config::node::steps;
 use crate::config::raw::{self, listener as raw_listener};
@@ -33,21 +30,22 @@ pub(super) fn resolve(
     let mut resolved = Vec::new();
     for (name, raw) in listeners {
         let listener = one(name, raw, scope);
-        if raw.address.is_some() && listener.address.port() != 0 {
-            if let Some(first) = seen.insert(listener.address, name) {
-                let diagnostic = Diagnostic::error(
-                    "duplicate-address",
-                    format!("`{name}` and `{first}` both bind {}", listener.address),
-                );
-                let other = scope
-                    .tree
-                    .locate(&steps!["listeners", first, "address"])
-                    .span;
-                scope.add(
-                    &steps!["listeners", name.as_str(), "address"],
-                    diagnostic.related(other, "the other one"),
-                );
-            }
+        if raw.address.is_some()
+            && listener.address.port() != 0
+            && let Some(first) = seen.insert(listener.address, name)
+        {
+            let diagnostic = Diagnostic::error(
+                "duplicate-address",
+                format!("`{name}` and `{first}` both bind {}", listener.address),
+            );
+            let other = scope
+                .tree
+                .locate(&steps!["listeners", first, "address"])
+                .span;
+            scope.add(
+                &steps!["listeners", name.as_str(), "address"],
+                diagnostic.related(other, "the other one"),
+            );
         }
         resolved.push(listener);
     }
@@ -77,11 +75,11 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
         name: name.to_owned(),
         address: raw
             .address
-            .map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
+            .map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
         protocols: protocols(name, raw, scope),
         https_redirect: None,
         tls,
-        limits: limits(name, raw.limits.clone().unwrap_or_default(), scope),
+        limits: limits(name, &raw.limits.clone().unwrap_or_default(), scope),
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: PathPolicy {
             merge_slashes: raw
@@ -152,7 +150,7 @@ fn proxy_protocol(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec
     trusted
 }
 
-fn limits(name: &str, raw: raw_listener::Limits, scope: &mut Scope<'_>) -> Limits {
+fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limits {
     let at = |key: &str| steps!["listeners", name, "limits", key];
     let count = |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, most: u64| {
         scope.range(&at(key), value.unwrap_or(default), 1..=most, "")
@@ -161,7 +159,7 @@ fn limits(name: &str, raw: raw_listener::Limits, scope: &mut Scope<'_>) -> Limit
         |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Time>, default: u64| {
             scope.limit(
                 &at(key),
-                value.map_or(Duration::from_secs(default), |time| time.0),
+                value.map_or_else(|| Duration::from_secs(default), |time| time.0),
             )
         };
     let size = |scope: &mut Scope<'_>,

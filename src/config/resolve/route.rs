@@ -13,7 +13,7 @@ use crate::config::model::{
     Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch,
     Redirect, Respond, Rewrite, Route, Streaming, UpstreamHost,
 };
-use crate::config::node::{Step, steps};
+use crate::config::node::{Step, Value, steps};
 use crate::config::raw::names::is_host_name;
 use crate::config::raw::values::Time;
 use crate::config::raw::words::Scheme;
@@ -65,7 +65,7 @@ pub(super) fn resolve(
         upstream_host: upstream_host(name, raw.upstream_host.as_deref(), scope),
         timeout: limit(scope, "timeout", raw.timeout.and_then(OrOff::on)),
         response_head_timeout: limit(scope, "responseHeadTimeout", raw.response_head_timeout),
-        streaming: streaming(name, raw.streaming.unwrap_or_default(), scope),
+        streaming: streaming(name, &raw.streaming.unwrap_or_default(), scope),
         websocket: raw.websocket.unwrap_or(false),
         max_body_bytes: raw
             .max_body_bytes
@@ -169,79 +169,90 @@ fn matches(
             diagnostic.hint("leave it out to match everything"),
         );
     }
-    let listed = is_list(name, scope);
     let mut matches = Vec::new();
     for (index, raw) in list.0.iter().enumerate() {
-        let mut at: Vec<Step> = steps!["routes", name, "match"].into();
-        if listed {
-            at.push(index.into());
-        }
-        let mut methods: Vec<_> = raw
-            .methods
-            .iter()
-            .flat_map(|methods| &methods.0)
-            .map(|verb| verb.0.clone())
-            .collect();
-        if let Some(verb) = &raw.method {
-            if !methods.is_empty() {
-                let diagnostic =
-                    Diagnostic::error("conflict", "`method` and `methods` are both given");
-                scope.add_key(&join(&at, &["method"]), diagnostic.hint("keep `methods`"));
-            }
-            methods = vec![verb.0.clone()];
-        }
-        let mut headers: Vec<HeaderMatch> = Vec::new();
-        for (field, value) in raw.headers.iter().flat_map(|named| &named.0) {
-            let at = join(&at, &["headers", field]);
-            match headers::field(field) {
-                Ok(name) if headers.iter().any(|other| other.name == name) => {
-                    scope.add_key(
-                        &at,
-                        Diagnostic::error(
-                            "duplicate-key",
-                            format!("`{name}` is already given in another case"),
-                        ),
-                    );
-                }
-                Ok(name) => headers.push(HeaderMatch {
-                    name,
-                    value: value.0.clone(),
-                }),
-                Err(diagnostic) => scope.add_key(&at, *diagnostic),
-            }
-        }
+        let headers = header_matches(name, index, raw, scope);
         let query = raw.query.iter().flat_map(|named| &named.0);
-        let query = query
-            .map(|(name, value)| QueryMatch {
-                name: name.clone(),
-                value: value.0.clone(),
-            })
-            .collect();
-        let path = raw.path.as_ref().map_or_else(root, |path| path.0.clone());
         matches.push(Match {
-            path,
-            methods,
+            path: raw.path.as_ref().map_or_else(root, |path| path.0.clone()),
+            methods: methods(name, index, raw, scope),
             headers,
-            query,
+            query: query
+                .map(|(name, value)| QueryMatch {
+                    name: name.clone(),
+                    value: value.0.clone(),
+                })
+                .collect(),
         });
     }
     matches
 }
 
-fn is_list(name: &str, scope: &Scope<'_>) -> bool {
+fn methods(
+    route: &str,
+    index: usize,
+    raw: &raw_route::Match,
+    scope: &mut Scope<'_>,
+) -> Vec<http::Method> {
+    let list: Vec<_> = raw
+        .methods
+        .iter()
+        .flat_map(|methods| &methods.0)
+        .map(|verb| verb.0.clone())
+        .collect();
+    let Some(verb) = &raw.method else { return list };
+    if !list.is_empty() {
+        let diagnostic = Diagnostic::error("conflict", "`method` and `methods` are both given");
+        scope.add_key(
+            &within_match(route, index, &["method"], scope),
+            diagnostic.hint("keep `methods`"),
+        );
+    }
+    vec![verb.0.clone()]
+}
+
+fn header_matches(
+    route: &str,
+    index: usize,
+    raw: &raw_route::Match,
+    scope: &mut Scope<'_>,
+) -> Vec<HeaderMatch> {
+    let mut headers: Vec<HeaderMatch> = Vec::new();
+    for (field, value) in raw.headers.iter().flat_map(|named| &named.0) {
+        let problem = match headers::field(field) {
+            Ok(name) if headers.iter().any(|other| other.name == name) => Diagnostic::error(
+                "duplicate-key",
+                format!("`{name}` is already given in another case"),
+            ),
+            Ok(name) => {
+                headers.push(HeaderMatch {
+                    name,
+                    value: value.0.clone(),
+                });
+                continue;
+            }
+            Err(diagnostic) => *diagnostic,
+        };
+        scope.add_key(
+            &within_match(route, index, &["headers", field], scope),
+            problem,
+        );
+    }
+    headers
+}
+
+/// Path of something inside a route's match, which is written as one mapping or as a list.
+fn within_match(route: &str, index: usize, more: &[&str], scope: &Scope<'_>) -> Vec<Step> {
     let node = scope
         .tree
         .get("routes")
-        .and_then(|routes| routes.get(name))
+        .and_then(|routes| routes.get(route))
         .and_then(|route| route.get("match"));
-    node.is_some_and(|node| matches!(node.value, crate::config::node::Value::List(_)))
-}
-
-fn join(at: &[Step], more: &[&str]) -> Vec<Step> {
-    at.iter()
-        .cloned()
-        .chain(more.iter().map(|key| Step::from(*key)))
-        .collect()
+    let listed = node.is_some_and(|node| matches!(node.value, Value::List(_)));
+    let mut path: Vec<Step> = steps!["routes", route, "match"].into();
+    path.extend(listed.then(|| Step::from(index)));
+    path.extend(more.iter().map(|key| Step::from(*key)));
+    path
 }
 
 fn has_regex(matches: &[Match]) -> bool {
@@ -458,7 +469,7 @@ fn upstream_host(name: &str, raw: Option<&str>, scope: &mut Scope<'_>) -> Upstre
     }
 }
 
-fn streaming(name: &str, raw: raw_route::Streaming, scope: &mut Scope<'_>) -> Streaming {
+fn streaming(name: &str, raw: &raw_route::Streaming, scope: &mut Scope<'_>) -> Streaming {
     let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| {
         time.map(|time| scope.limit(&steps!["routes", name, "streaming", key], time.0))
     };

@@ -85,32 +85,11 @@ fn certificate(
         cert_file: PathBuf::from(cert_file),
         key_file: PathBuf::from(key_file),
     };
-    match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
+    let held = match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
         Ok(facts) => {
             judge_time(&under("certFile"), &certificate.cert_file, &facts, scope);
-            for (at, host) in certificate.hosts.iter().enumerate() {
-                if !facts.names.iter().any(|name| certs::covers(name, host)) {
-                    let message = format!(
-                        "`{}` does not hold the name `{host}`",
-                        certificate.cert_file.display()
-                    );
-                    let path = steps![
-                        "listeners",
-                        listener,
-                        "tls",
-                        "certificates",
-                        index,
-                        "hosts",
-                        at
-                    ];
-                    scope.add(
-                        &path,
-                        Diagnostic::warning("host-not-covered", message)
-                            .hint("clients will refuse it"),
-                    );
-                }
-            }
-            Some((certificate, facts.names))
+            judge_hosts(listener, index, &certificate, &facts, scope);
+            facts.names
         }
         Err(problems) => {
             for problem in problems {
@@ -119,18 +98,45 @@ fn certificate(
                 } else {
                     "keyFile"
                 };
-                let diagnostic = Diagnostic::error(problem.code, problem.message);
-                let missing = problem.code == "missing-file";
-                scope.add(
-                    &under(key),
-                    if missing {
-                        diagnostic.hint("`attache certs dev` makes a pair for development")
-                    } else {
-                        diagnostic
-                    },
-                );
+                let mut diagnostic = Diagnostic::error(problem.code, problem.message);
+                if problem.code == "missing-file" {
+                    diagnostic =
+                        diagnostic.hint("`attache certs dev` makes a pair for development");
+                }
+                scope.add(&under(key), diagnostic);
             }
-            Some((certificate, Vec::new()))
+            Vec::new()
+        }
+    };
+    Some((certificate, held))
+}
+
+fn judge_hosts(
+    listener: &str,
+    index: usize,
+    certificate: &Certificate,
+    facts: &certs::Facts,
+    scope: &mut Scope<'_>,
+) {
+    for (at, host) in certificate.hosts.iter().enumerate() {
+        if !facts.names.iter().any(|name| certs::covers(name, host)) {
+            let message = format!(
+                "`{}` does not hold the name `{host}`",
+                certificate.cert_file.display()
+            );
+            let path = steps![
+                "listeners",
+                listener,
+                "tls",
+                "certificates",
+                index,
+                "hosts",
+                at
+            ];
+            scope.add(
+                &path,
+                Diagnostic::warning("host-not-covered", message).hint("clients will refuse it"),
+            );
         }
     }
 }

@@ -218,3 +218,61 @@ async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "local")]
+async fn an_idle_connection_rests_and_goes_on() {
+    use crate::config::model::HttpVersion;
+    use crate::listener::ceiling::Ceiling;
+    use crate::listener::io::{Io, Socket, Stream};
+    use crate::listener::leash::{Leash, Order, tests::connection};
+    use crate::listener::link::Link;
+    use crate::listener::serve::{Speaks, serve};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let permit = Arc::new(Ceiling::default()).try_acquire(1).unwrap();
+    let link = Link::new();
+    let leash = Rc::new(Leash::new(Arc::clone(&link)));
+    let io = Io::new(
+        Stream::Plain(Socket::new(socket, Arc::clone(&link))),
+        link,
+        permit,
+    );
+    let connection = connection();
+    let facts = Rc::clone(&connection);
+    let service = service_fn(move |request| answer(Rc::clone(&facts), request));
+    let held = Rc::clone(&leash);
+    let server = tokio::task::spawn_local(async move {
+        let speaks = Speaks::Agreed(HttpVersion::Http1);
+        let limits = limits();
+        let served = serve(io, speaks, connection, service, Rc::clone(&held), &limits);
+        held.hold(std::pin::pin!(served)).await
+    });
+    let request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab";
+    for _ in 0..3 {
+        client.write_all(request).await.unwrap();
+        read_until(&mut client, "got 2").await;
+        assert!(leash.is_serving());
+        leash.order(Order::Rest);
+        while leash.is_serving() {
+            tokio::task::yield_now().await;
+        }
+    }
+    // In the middle of a request there is no rest; and the scanner has gone on counting.
+    client
+        .write_all(&request[..request.len() - 1])
+        .await
+        .unwrap();
+    while !leash.is_serving() {
+        tokio::task::yield_now().await;
+    }
+    leash.order(Order::Rest);
+    client.write_all(b"bGET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let text = read_until(&mut client, "host_missing").await;
+    assert!(text.contains("got 2"), "{text}");
+    drop(client);
+    assert_eq!(server.await.unwrap(), Ok(ConnectionEnd::Closed));
+}

@@ -29,12 +29,18 @@ impl Gw {
     pub(crate) async fn with(template: &str, places: &[&dyn Place]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = parse(template, places, &directory);
-        let gateway = within("the gateway starts", Gateway::start(config)).await.expect("the gateway starts");
+        let gateway = within("the gateway starts", Gateway::start(config))
+            .await
+            .expect("the gateway starts");
         Self { gateway, directory }
     }
 
     /// Puts another configuration in force.
-    pub(crate) async fn reload(&mut self, template: &str, places: &[&dyn Place]) -> Result<(), Error> {
+    pub(crate) async fn reload(
+        &mut self,
+        template: &str,
+        places: &[&dyn Place],
+    ) -> Result<(), Error> {
         let config = parse(template, places, &self.directory);
         within("the gateway reloads", self.gateway.reload(config)).await
     }
@@ -42,7 +48,11 @@ impl Gw {
     /// Address of the only listener, or of the one called `http`.
     pub(crate) fn address(&self) -> SocketAddr {
         let addresses = self.gateway.addresses();
-        if addresses.len() == 1 { *addresses.values().next().unwrap() } else { addresses["http"] }
+        if addresses.len() == 1 {
+            *addresses.values().next().unwrap()
+        } else {
+            addresses["http"]
+        }
     }
 
     /// Address of the listener called `name`.
@@ -90,12 +100,20 @@ impl Gw {
         let path = self.directory.path().join("access.log");
         let found = soon(&format!("{count} access records"), || async {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            let records: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+            let lines = text
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let records: Vec<Value> = lines
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
             (records.len() >= count).then_some(records)
         })
         .await;
-        assert_eq!(found.len(), count, "one access record for each exchange: {found:#?}");
+        assert_eq!(
+            found.len(),
+            count,
+            "one access record for each exchange: {found:#?}"
+        );
         found
     }
 
@@ -107,12 +125,17 @@ impl Gw {
     /// The sum of a metric's series that have these labels; 0 when there is none.
     pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = self.metrics().await;
-        let wanted: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let wanted: Vec<_> = labels
+            .iter()
+            .map(|(label, value)| format!("{label}=\"{value}\""))
+            .collect();
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && wanted.iter().all(|pair| rest.contains(pair))
         });
-        series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+        series
+            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+            .sum()
     }
 
     /// Everything `/metrics` says.
@@ -145,7 +168,12 @@ impl Gw {
     /// Drains; `hurry` cuts it short.
     pub(crate) async fn shutdown_with(self, hurry: CancellationToken) -> (Drained, Ended) {
         let drained = within("the gateway ends", self.gateway.shutdown(hurry)).await;
-        (drained, Ended { directory: self.directory })
+        (
+            drained,
+            Ended {
+                directory: self.directory,
+            },
+        )
     }
 }
 
@@ -159,7 +187,9 @@ impl Ended {
     /// Every access record.
     pub(crate) fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.directory.path().join("access.log")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
@@ -170,16 +200,44 @@ fn parse(template: &str, places: &[&dyn Place], directory: &TempDir) -> config::
         text = text.replace(&format!("{{{index}}}"), &place.place());
     }
     let lines: Vec<&str> = text.lines().collect();
-    let indent = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
-    let mut text: String = lines.iter().map(|line| line.get(indent.unwrap_or(0)..).unwrap_or_default().to_owned() + "\n").collect();
+    let indent = lines
+        .iter()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| line.len() - line.trim_start().len())
+        .min();
+    let mut text: String = lines
+        .iter()
+        .map(|line| {
+            line.get(indent.unwrap_or(0)..)
+                .unwrap_or_default()
+                .to_owned()
+                + "\n"
+        })
+        .collect();
     let log = directory.path().join("access.log");
     for (key, usual) in [
         ("workers", "workers: 2".to_owned()),
-        ("metrics", "metrics: { address: \"127.0.0.1:0\" }".to_owned()),
-        ("accessLog", format!("accessLog: {{ output: \"{}\", format: json }}", log.display())),
-        ("listeners", "listeners: { http: { address: \"127.0.0.1:0\", protocols: [http/1.1, h2] } }".to_owned()),
+        (
+            "metrics",
+            "metrics: { address: \"127.0.0.1:0\" }".to_owned(),
+        ),
+        (
+            "accessLog",
+            format!(
+                "accessLog: {{ output: \"{}\", format: json }}",
+                log.display()
+            ),
+        ),
+        (
+            "listeners",
+            "listeners: { http: { address: \"127.0.0.1:0\", protocols: [http/1.1, h2] } }"
+                .to_owned(),
+        ),
     ] {
-        if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+        if !text
+            .lines()
+            .any(|line| line.starts_with(&format!("{key}:")))
+        {
             text += &(usual + "\n");
         }
     }

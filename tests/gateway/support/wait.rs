@@ -14,7 +14,9 @@ pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F
     let place = std::panic::Location::caller();
     let what = what.to_owned();
     async move {
-        timeout(GUARD, future).await.unwrap_or_else(|_elapsed| panic!("hangs: {what} (awaited at {place})"))
+        timeout(GUARD, future)
+            .await
+            .unwrap_or_else(|_elapsed| panic!("hangs: {what} (awaited at {place})"))
     }
 }
 
@@ -47,8 +49,16 @@ where
             if let Some(found) = check().await {
                 return found;
             }
-            assert!(start.elapsed() < GUARD, "never happened: {what} (awaited at {place})");
+            assert!(
+                start.elapsed() < GUARD,
+                "never happened: {what} (awaited at {place})"
+            );
             sleep(Duration::from_millis(4)).await;
         }
     }
+}
+
+/// Lets real time pass. Only for tests of time limits, where the time is the subject.
+pub(crate) async fn pass(duration: Duration) {
+    sleep(duration).await;
 }

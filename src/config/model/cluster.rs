@@ -1,0 +1,106 @@
+//! Upstream clusters: endpoints, balancing, the connections to them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+/// One upstream cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name in the file.
+    pub name: String,
+    /// Where its endpoints come from.
+    pub members: Vec<Member>,
+    /// How one is chosen.
+    pub load_balancer: LoadBalancer,
+    /// HTTP version spoken upstream.
+    pub protocol: UpstreamProtocol,
+    /// Set when connections use TLS.
+    pub tls: Option<UpstreamTls>,
+    /// TCP connect. Default 5 s.
+    pub connect_timeout: Duration,
+    /// TLS handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// An idle pooled connection is closed after this. Default 60 s.
+    pub idle_timeout: Duration,
+    /// Idle connections kept per endpoint and worker. Default 256.
+    pub max_idle: usize,
+    /// Re-resolution of names; `None` means by TTL, 1 to 300 s.
+    pub dns_refresh: Option<Duration>,
+}
+
+/// A configured endpoint, or a name that stands for several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Where it is.
+    pub address: MemberAddress,
+    /// Share of the load; 0 means draining. Default 1.
+    pub weight: u32,
+    /// Free labels (`zone`).
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Address of a [`Member`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MemberAddress {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A name that is resolved; each of its addresses becomes an endpoint.
+    Name {
+        /// The DNS name, lower case.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Load-balancing policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadBalancer {
+    /// Fewest requests and streams in flight per weight; ties at random.
+    LeastConnection,
+    /// In turn, by weight.
+    RoundRobin,
+    /// At random, by weight.
+    Random,
+    /// Rendezvous hash.
+    Hash(HashKey),
+}
+
+/// What a hash policy keys on. A request without it is balanced at random.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client address.
+    ClientIp,
+    /// A request header.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(String),
+}
+
+/// HTTP version towards upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 over TLS (ALPN must agree).
+    H2,
+    /// HTTP/2 in the clear, with prior knowledge.
+    H2c,
+    /// By ALPN over TLS, HTTP/1.1 in the clear.
+    Auto,
+}
+
+/// TLS towards upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM bundle of accepted authorities; `None` means the system's (with Mozilla's as a fallback).
+    pub ca_file: Option<PathBuf>,
+    /// Name for SNI and verification; `None` means the endpoint's configured name.
+    pub server_name: Option<String>,
+    /// Client certificate and key.
+    pub client_cert: Option<(PathBuf, PathBuf)>,
+}

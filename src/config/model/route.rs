@@ -1,0 +1,188 @@
+//! Routes: what they match and what they do.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+use super::{ClusterId, HostPattern, ListenerId};
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name in the file.
+    pub name: String,
+    /// Listeners it is reachable through (those that redirect to HTTPS are never among them).
+    pub listeners: Vec<ListenerId>,
+    /// Hosts it serves; empty means every host.
+    pub hosts: Vec<HostPattern>,
+    /// Alternatives, at least one: the route matches when any does.
+    pub matches: Vec<Match>,
+    /// What happens to a request that matches.
+    pub action: Action,
+    /// Changes to the request before it is forwarded.
+    pub rewrite: Option<Rewrite>,
+    /// Header changes towards the upstream.
+    pub request_headers: HeaderChanges,
+    /// Header changes towards the client.
+    pub response_headers: HeaderChanges,
+    /// The Host header towards upstreams.
+    pub upstream_host: UpstreamHost,
+    /// Total time of an ordinary exchange; for event and gRPC streams it ends at the response head. Default none.
+    pub timeout: Option<Duration>,
+    /// Time from a request sent to its response head, per try. `None` is the default: 30 s for GET and HEAD, else none.
+    pub response_head_timeout: Option<Duration>,
+    /// Limits of event and gRPC streams.
+    pub streaming: Streaming,
+    /// Whether `Upgrade: websocket` is passed on. Default false.
+    pub websocket: bool,
+    /// Overrides [`Limits::max_body_bytes`](super::Limits::max_body_bytes); `u64::MAX` switches the ceiling off.
+    pub max_body_bytes: Option<u64>,
+    /// Requests that write no access record.
+    pub access_log: bool,
+}
+
+/// Limits of a streamed response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streaming {
+    /// Upstream silence. Default 5 min; `None` means no limit (`off`).
+    pub idle_timeout: Option<Duration>,
+    /// Whole life of a stream. Default none.
+    pub max_duration: Option<Duration>,
+}
+
+/// One alternative of a route's match: all parts must hold.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// The path. Default: prefix `/`.
+    pub path: PathMatch,
+    /// Methods; empty means all.
+    pub methods: Vec<Method>,
+    /// Headers that must be there.
+    pub headers: Vec<HeaderMatch>,
+    /// Query parameters that must be there (decoded, case-sensitive, first occurrence).
+    pub query: Vec<QueryMatch>,
+}
+
+/// How a path is matched.
+#[derive(Clone, Debug)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Whole segments from the start: `/v2` matches `/v2` and `/v2/x`, not `/v2example`. Kept without a trailing slash,
+    /// `/` as the empty string.
+    Prefix(String),
+    /// The whole path, by a linear-time regular expression (anchored at both ends).
+    Regex(regex::Regex),
+}
+
+/// A header condition.
+#[derive(Clone, Debug)]
+pub struct HeaderMatch {
+    /// The field.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: ValueMatch,
+}
+
+/// A query parameter condition.
+#[derive(Clone, Debug)]
+pub struct QueryMatch {
+    /// The parameter, percent-decoded.
+    pub name: String,
+    /// Its value.
+    pub value: ValueMatch,
+}
+
+/// A condition on one value.
+#[derive(Clone, Debug)]
+pub enum ValueMatch {
+    /// Equal.
+    Exact(String),
+    /// Starts with.
+    Prefix(String),
+    /// Whole value, anchored.
+    Regex(regex::Regex),
+    /// There at all.
+    Present,
+}
+
+/// What a route does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Forward to a cluster.
+    Forward(ClusterId),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer at once.
+    Respond(Respond),
+}
+
+/// A redirect answer. Parts not given are the request's.
+#[derive(Clone, Debug)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308; `None` means 302 for GET and HEAD and 307 for the rest.
+    pub status: Option<StatusCode>,
+    /// `http` or `https`.
+    pub scheme: Option<String>,
+    /// Host.
+    pub host: Option<String>,
+    /// Port.
+    pub port: Option<NonZeroU16>,
+    /// Whole path.
+    pub path: Option<String>,
+    /// Replaces the matched prefix.
+    pub prefix: Option<String>,
+}
+
+/// A direct answer.
+#[derive(Clone, Debug)]
+pub struct Respond {
+    /// Status.
+    pub status: StatusCode,
+    /// Body.
+    pub body: Bytes,
+    /// Content type. Default `text/plain; charset=utf-8`, or `application/json` when the body is a JSON object or list.
+    pub content_type: HeaderValue,
+}
+
+/// A change of the path before forwarding.
+#[derive(Clone, Debug)]
+pub enum Rewrite {
+    /// Replace the matched prefix (with an exact match: the whole path).
+    Prefix(String),
+    /// Replace the whole path.
+    Path(String),
+    /// Replace by regular expression with capture groups (`$1`).
+    Regex {
+        /// What is looked for.
+        pattern: regex::Regex,
+        /// What it is replaced with.
+        replacement: String,
+    },
+}
+
+/// Header changes, applied in the order remove, set, add.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderChanges {
+    /// Fields taken out.
+    pub remove: Vec<HeaderName>,
+    /// Fields replaced.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields added beside those there.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+    /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, on TLS connections only.
+    pub hsts: bool,
+}
+
+/// The Host header (or `:authority`) towards upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The client's.
+    Preserve,
+    /// The endpoint's name and port as written in the configuration.
+    Endpoint,
+    /// This one.
+    Fixed(HeaderValue),
+}

@@ -1,0 +1,183 @@
+//! gRPC, as HTTP sees it: HTTP/2 end to end, trailers that carry the outcome, and the gateway's own failures in that form.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
+
+use crate::support::{
+    Backend, Body, Gw, Speak, channel, chunk, empty, eventually, pass, refusing, request,
+    with_trailers,
+};
+
+const TO_ONE: &str =
+    "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
+const SPEAK: Speak = Speak {
+    http2: true,
+    tls: None,
+    narrow: None,
+};
+
+fn outcome(status: &str) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    fields.insert("grpc-status", status.parse().unwrap());
+    fields.insert("grpc-message", "as%20it%20is".parse().unwrap());
+    fields
+}
+
+fn call(path: &str, body: Body) -> Request<Body> {
+    let mut request = request("POST", path, body);
+    request
+        .headers_mut()
+        .insert("content-type", "application/grpc+proto".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("te", "trailers".parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_call_and_its_trailers_pass() {
+    let backend = Backend::handling_as(SPEAK, |request| async move {
+        assert_eq!(request.headers()["te"], "trailers");
+        let message = request.into_body().collect().await.unwrap().to_bytes();
+        let answer = Response::builder().header("content-type", "application/grpc+proto");
+        answer.body(with_trailers(message, outcome("0"))).unwrap()
+    })
+    .await;
+    let gw = Gw::with(TO_ONE, &[&backend]).await;
+    let reply = gw
+        .h2()
+        .await
+        .reply(call("/a2a.v1.Agent/Send", crate::support::full("message")))
+        .await;
+    assert_eq!((reply.status, reply.text()), (200, "message"));
+    let trailers = reply.trailers.expect("there are trailers");
+    assert_eq!(
+        (
+            trailers["grpc-status"].to_str().unwrap(),
+            &trailers["grpc-message"]
+        ),
+        ("0", &outcome("0")["grpc-message"])
+    );
+    let record = gw.record().await;
+    assert_eq!(
+        (&record["proto"], &record["stream"]),
+        (&"HTTP/2".into(), &true.into()),
+        "{record}"
+    );
+}
+
+#[tokio::test]
+async fn a_trailers_only_answer_passes() {
+    let backend = Backend::handling_as(SPEAK, |_| async {
+        let mut answer = Response::new(empty());
+        *answer.headers_mut() = outcome("5");
+        answer
+            .headers_mut()
+            .insert("content-type", "application/grpc".parse().unwrap());
+        answer
+    })
+    .await;
+    let gw = Gw::with(TO_ONE, &[&backend]).await;
+    let reply = gw
+        .h2()
+        .await
+        .reply(call("/x", crate::support::full("m")))
+        .await;
+    assert_eq!(
+        (reply.header("grpc-status"), reply.header("grpc-message")),
+        ("5", "as%20it%20is")
+    );
+    assert!(reply.body.is_empty() && reply.trailers.is_none());
+}
+
+#[tokio::test]
+async fn messages_pass_both_ways_at_the_same_time() {
+    let backend = Backend::handling_as(SPEAK, |request| async move {
+        let (sender, body) = channel();
+        tokio::spawn(async move {
+            let mut incoming = request.into_body();
+            while let Some(Ok(message)) = chunk(&mut incoming).await {
+                sender.send(message).await;
+            }
+            sender.trailers(outcome("0")).await;
+        });
+        Response::builder()
+            .header("content-type", "application/grpc")
+            .body(body)
+            .unwrap()
+    })
+    .await;
+    let gw = Gw::with(
+        "
+        routes: { all: { cluster: one, timeout: 200ms } }
+        clusters: { one: { endpoints: ['{0}'], protocol: h2c } }
+    ",
+        &[&backend],
+    )
+    .await;
+    let (sender, body) = channel();
+    let mut answer = gw
+        .h2()
+        .await
+        .send(call("/x", body))
+        .await
+        .unwrap()
+        .into_body();
+    pass(Duration::from_millis(400)).await;
+    for message in ["one", "two", "three"] {
+        sender.send(message).await;
+        assert_eq!(
+            chunk(&mut answer).await.expect("the call goes on").unwrap(),
+            message
+        );
+    }
+    drop(sender);
+    let rest = answer.collect().await.unwrap();
+    assert_eq!(
+        rest.trailers().expect("there are trailers")["grpc-status"],
+        "0"
+    );
+    eventually("no stream is open", || async {
+        gw.metric("attache_streams_open", &[]).await == 0.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failures_of_the_gateway_are_grpc_outcomes() {
+    let dead = refusing();
+    let template = "
+        routes: { all: { cluster: one, match: { path: { prefix: /dead } } } }
+        clusters: { one: { endpoints: ['{0}'], protocol: h2c } }
+    ";
+    let gw = Gw::with(template, &[&dead]).await;
+    for (path, code, reason) in [
+        ("/dead", "14", "connect_failed"),
+        ("/none", "12", "no_route"),
+    ] {
+        let reply = gw
+            .h2()
+            .await
+            .reply(call(path, crate::support::full("m")))
+            .await;
+        assert_eq!(
+            (reply.status, reply.header("grpc-status"), reply.reason()),
+            (200, code, reason)
+        );
+        assert_eq!(reply.header("content-type"), "application/grpc");
+        assert!(reply.body.is_empty());
+    }
+    let statuses: Vec<_> = gw
+        .records(2)
+        .await
+        .iter()
+        .map(|record| record["status"].clone())
+        .collect();
+    assert_eq!(
+        statuses,
+        [502, 404],
+        "the log says what HTTP would have said"
+    );
+}

@@ -83,10 +83,23 @@ where
 /// (RFC 9110 section 6.5.1).
 #[must_use]
 pub fn clean_trailers(mut fields: HeaderMap) -> HeaderMap {
-    for name in FORBIDDEN_TRAILERS {
+    let names: Vec<_> = fields.keys().filter(|name| is_forbidden_in_trailers(name.as_str())).cloned().collect();
+    for name in names {
         fields.remove(name);
     }
     fields
+}
+
+/// Also in the spelling with underscores, which many servers take for the same name.
+fn is_forbidden_in_trailers(name: &str) -> bool {
+    let spelled;
+    let name = if name.contains('_') {
+        spelled = name.replace('_', "-");
+        &spelled
+    } else {
+        name
+    };
+    name.starts_with("x-forwarded-") || FORBIDDEN_TRAILERS.contains(&name)
 }
 
 const FORBIDDEN_TRAILERS: [&str; 24] = [
@@ -107,11 +120,11 @@ const FORBIDDEN_TRAILERS: [&str; 24] = [
     "proxy-connection",
     "set-cookie",
     "te",
+    "traceparent",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "via",
-    "x-forwarded-for",
     "x-real-ip",
     "x-request-id",
 ];

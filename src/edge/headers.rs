@@ -117,6 +117,9 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarde
     if seen.forwarded && !facts.trusted {
         headers.remove(header::FORWARDED);
     }
+    if seen.forwarded_other && !facts.trusted {
+        drop_other_forwarded(headers);
+    }
     let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() {
         "https"
     } else {
@@ -143,6 +146,14 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarde
     }
 }
 
+/// `x-forwarded-prefix`, `-ssl`, `-server` and whatever else frameworks believe.
+fn drop_other_forwarded(headers: &mut HeaderMap) {
+    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool) {
     if !keep || !headers.contains_key(&name) {
         headers.insert(name, value);
@@ -165,8 +176,7 @@ fn append_to_list(entry: &mut header::OccupiedEntry<'_, HeaderValue>, peer: &Hea
 fn drop_disguised(headers: &mut HeaderMap) {
     let disguised = |name: &HeaderName| {
         let name = name.as_str();
-        memchr::memchr(b'_', name.as_bytes()).is_some()
-            && GUARDED.contains(&name.replace('_', "-").as_str())
+        memchr::memchr(b'_', name.as_bytes()).is_some() && is_guarded(&name.replace('_', "-"))
     };
     if headers.keys().any(disguised) {
         let names: Vec<_> = headers
@@ -180,12 +190,13 @@ fn drop_disguised(headers: &mut HeaderMap) {
     }
 }
 
-const GUARDED: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
+fn is_guarded(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || GUARDED.contains(&name)
+}
+
+const GUARDED: [&str; 5] = [
+    "content-length",
+    "proxy-authorization",
     "x-real-ip",
     "x-request-id",
     "transfer-encoding",

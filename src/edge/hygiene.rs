@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
 use super::seen::Seen;
@@ -35,6 +36,9 @@ pub(super) fn check<'a>(
     }
     if head.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge);
+    }
+    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Error::BadRequest("target_scheme"));
     }
     let raw_path = head.uri.path();
     let target_size = raw_path.len() + head.uri.query().map_or(0, |query| query.len() + 1);

@@ -12,6 +12,8 @@ pub(super) struct Seen {
     pub(super) expect: bool,
     pub(super) upgrade: bool,
     pub(super) forwarded: bool,
+    /// A forwarding field besides those that are always set.
+    pub(super) forwarded_other: bool,
     pub(super) cookie: bool,
     /// Other fields that belong to one connection only.
     pub(super) hop_by_hop: bool,
@@ -39,6 +41,8 @@ impl Seen {
                 | "http2-settings" => {
                     seen.hop_by_hop = true;
                 }
+                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" => {}
+                other if other.starts_with("x-forwarded-") => seen.forwarded_other = true,
                 other => seen.underscore |= other.as_bytes().contains(&b'_'),
             }
         }

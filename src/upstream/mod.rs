@@ -76,7 +76,8 @@ pub async fn send(
         let spare = (attempts.count < MAX_RETRIES)
             .then(|| spare(&request))
             .flatten();
-        if *plan.host == UpstreamHost::Endpoint
+        // HTTP/1.0 clients need not name a host; HTTP/1.1 towards the endpoint must.
+        if (*plan.host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
             && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
         {
             request.headers_mut().insert(header::HOST, host);

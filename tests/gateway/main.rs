@@ -32,6 +32,7 @@ mod observing;
 mod preset;
 mod proxy_protocol;
 mod routing;
+mod security;
 mod streams;
 mod tls;
 mod upgrade;

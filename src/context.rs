@@ -1,11 +1,13 @@
 //! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`, owned by
 //! one request. Created early, each fact set once.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use http::HeaderValue;
+use tokio::task::{self, AbortHandle};
 
 use crate::config::model::{ListenerId, TlsVersion};
 
@@ -29,6 +31,14 @@ pub struct Connection {
     /// Of those, streams: event streams, gRPC streams.
     pub streams: Cell<u32>,
     text: OnceCell<ConnectionText>,
+    tasks: RefCell<Tasks>,
+}
+
+/// The tasks of an HTTP/2 connection's streams.
+#[derive(Debug, Default)]
+struct Tasks {
+    running: HashMap<task::Id, AbortHandle>,
+    tidy_at: usize,
 }
 
 /// Facts of a connection as header values, made once.
@@ -59,6 +69,25 @@ impl Connection {
             active: Cell::new(0),
             streams: Cell::new(0),
             text: OnceCell::new(),
+            tasks: RefCell::default(),
+        }
+    }
+
+    /// Takes note of the task of one of its streams.
+    pub fn own(&self, task: AbortHandle) {
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.running.len() >= tasks.tidy_at {
+            tasks.running.retain(|_, task| !task.is_finished());
+            tasks.tidy_at = tasks.running.len() * 2 + 8;
+        }
+        tasks.running.insert(task.id(), task);
+    }
+
+    /// Ends the task of one of its streams.
+    pub fn abort(&self, task: task::Id) {
+        let task = self.tasks.borrow_mut().running.remove(&task);
+        if let Some(task) = task {
+            task.abort();
         }
     }
 

@@ -77,6 +77,9 @@ pub enum Error {
     /// The client left before the exchange was over.
     #[error("the client left")]
     ClientGone,
+    /// The client did not take what was sent to it.
+    #[error("the client did not read")]
+    ClientStalled,
     /// The gateway is stopping and cut the exchange.
     #[error("cut by shutdown")]
     Draining,
@@ -114,7 +117,7 @@ impl Error {
             | Self::StreamIdle
             | Self::StreamTooLong => StatusCode::GATEWAY_TIMEOUT,
             // nginx's 499 is what operators look for; it is never sent.
-            Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::ClientGone | Self::ClientStalled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -146,6 +149,7 @@ impl Error {
             Self::StreamTooLong => "stream_too_long",
             Self::UpstreamAborted(_) => "upstream_aborted",
             Self::ClientGone => "client_gone",
+            Self::ClientStalled => "client_stalled",
             Self::Draining => "draining",
             Self::Internal => "internal",
         }
@@ -164,7 +168,7 @@ impl Error {
             Self::HeadTimeout | Self::Timeout => "UT",
             Self::StreamIdle => "SI",
             Self::StreamTooLong => "DT",
-            Self::ClientGone => "DC",
+            Self::ClientGone | Self::ClientStalled => "DC",
             Self::BadRequest(_)
             | Self::MethodRefused
             | Self::TargetTooLong

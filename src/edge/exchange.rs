@@ -107,6 +107,11 @@ impl Exchange {
         self.logged = logged;
     }
 
+    /// Whether other requests run on its connection at the same time.
+    pub(super) fn shares_connection(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
     /// It is a stream: it may last.
     pub(super) fn streams(&mut self) {
         self.stream = self.handles.as_ref().map(RouteHandles::stream);

@@ -117,6 +117,7 @@ pub(super) async fn forward(
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
         LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
     };
+    let body_idle = plan.body_idle;
     let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
     let deadline = route.timeout.map(|limit| exchange.started + limit);
     let attempt_plan = upstream::Plan {
@@ -135,7 +136,7 @@ pub(super) async fn forward(
     } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
-    receive(exchange, route, response, upgrade, deadline)
+    receive(exchange, route, response, upgrade, (deadline, body_idle))
 }
 
 /// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need. Not async, so that
@@ -186,7 +187,7 @@ fn receive(
     route: &Route,
     mut response: Response<pool::ResponseBody>,
     upgrade: Option<OnUpgrade>,
-    deadline: Option<tokio::time::Instant>,
+    (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
 ) -> Result<Answer, Error> {
     check_answer(&response)?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -243,6 +244,7 @@ fn receive(
             idle: route.streaming.idle_timeout,
             end,
             stream,
+            taken: body_idle,
         },
     ))
 }

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::exchange::Exchange;
+use super::pace::Pace;
 use crate::body::{IdleTimer, clean_trailers};
 use crate::error::Error;
 use crate::pool;
@@ -22,6 +24,7 @@ pub struct Guarded {
     exchange: Option<Box<Exchange>>,
     idle: Option<IdleTimer>,
     end: Option<End>,
+    pace: Option<Rc<Pace>>,
 }
 
 /// The moment a body is cut.
@@ -41,6 +44,8 @@ pub(super) struct BodyLimits {
     pub(super) end: Option<Instant>,
     /// Whether it is a stream.
     pub(super) stream: bool,
+    /// For the client to take a piece.
+    pub(super) taken: Duration,
 }
 
 impl Guarded {
@@ -54,11 +59,17 @@ impl Guarded {
             stream: limits.stream,
             sleep: None,
         });
+        let pace = exchange.shares_connection().then(|| {
+            let pace = Pace::new(Rc::clone(&exchange.connection), limits.taken);
+            exchange.worker.paces.watch(&pace);
+            pace
+        });
         Self {
             inner,
             exchange: Some(exchange),
             idle: limits.idle.map(IdleTimer::new),
             end,
+            pace,
         }
     }
 
@@ -78,6 +89,9 @@ impl Guarded {
     fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(idle) = &mut self.idle {
             idle.touch();
+        }
+        if let Some(pace) = &self.pace {
+            pace.handed();
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent += data.len() as u64;
@@ -118,6 +132,9 @@ impl Body for Guarded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
+        if let Some(pace) = &this.pace {
+            pace.asked();
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
@@ -153,6 +170,10 @@ impl Drop for Guarded {
         // hyper drops a body it knows to be over without asking it once more.
         if self.inner.is_end_stream() {
             self.complete();
+        } else if self.pace.as_ref().is_some_and(|pace| pace.is_stalled())
+            && let Some(mut exchange) = self.exchange.take()
+        {
+            exchange.failed(&Error::ClientStalled);
         }
     }
 }

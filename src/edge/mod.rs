@@ -6,6 +6,7 @@ mod guarded;
 mod headers;
 mod https_redirect;
 mod hygiene;
+mod pace;
 mod reply;
 mod seen;
 mod tunnel;

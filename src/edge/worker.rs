@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::pace::Paces;
 use crate::config::model::{Action, ClusterId, RouteId};
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
@@ -27,6 +28,7 @@ pub struct Worker {
     active: Cell<usize>,
     cutting: Cell<bool>,
     tunnels: RefCell<Vec<AbortHandle>>,
+    pub(super) paces: Paces,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -60,6 +62,7 @@ impl Worker {
             active: Cell::new(0),
             cutting: Cell::new(false),
             tunnels: RefCell::default(),
+            paces: Paces::default(),
         })
     }
 
@@ -90,7 +93,9 @@ impl Worker {
         }
         if sweep {
             drop(self.view());
-            self.lanes.sweep(Instant::now());
+            let now = Instant::now();
+            self.lanes.sweep(now);
+            self.paces.look(now);
             self.tunnels
                 .borrow_mut()
                 .retain(|tunnel| !tunnel.is_finished());

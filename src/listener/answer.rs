@@ -21,6 +21,11 @@ pub(super) struct Judged<S> {
 }
 
 impl<S> Judged<S> {
+    /// The connection served.
+    pub(super) fn connection(&self) -> Rc<Connection> {
+        Rc::clone(&self.connection)
+    }
+
     pub(super) fn new(inner: S, connection: Rc<Connection>, leash: Rc<Leash>) -> Self {
         Self {
             inner,

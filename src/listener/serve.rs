@@ -212,7 +212,7 @@ where
 {
     let header_list = u32::try_from(limits.max_header_bytes)
         .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
-    let mut builder = http2::Builder::new(Local);
+    let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_concurrent_streams)
@@ -276,8 +276,8 @@ fn refused(error: &hyper::Error) -> ConnectionEnd {
 }
 
 /// Runs the streams of an HTTP/2 connection as tasks of this worker. They end with their connection.
-#[derive(Clone, Copy, Debug)]
-struct Local;
+#[derive(Clone, Debug)]
+struct Local(Rc<Connection>);
 
 impl<F> Executor<F> for Local
 where
@@ -285,7 +285,7 @@ where
     F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        self.0.own(tokio::task::spawn_local(future).abort_handle());
     }
 }
 

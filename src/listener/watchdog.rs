@@ -184,11 +184,7 @@ impl Watchdog {
             .flatten()
             .filter(|entry| entry.group == group)
         {
-            if entry
-                .leash
-                .connection()
-                .is_some_and(|connection| which(connection))
-            {
+            if entry.leash.connection().is_some_and(&which) {
                 entry.leash.order(order);
             }
         }

@@ -117,7 +117,9 @@ impl Error {
             | Self::StreamIdle
             | Self::StreamTooLong => StatusCode::GATEWAY_TIMEOUT,
             // nginx's 499 is what operators look for; it is never sent.
-            Self::ClientGone | Self::ClientStalled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::ClientGone | Self::ClientStalled => {
+                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

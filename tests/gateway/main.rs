@@ -8,6 +8,10 @@
     reason = "tests may fail loudly"
 )]
 #![allow(
+    clippy::large_futures,
+    reason = "a test's future is polled in place and lives on a stack of its own"
+)]
+#![allow(
     missing_docs,
     missing_debug_implementations,
     reason = "nothing here is public"

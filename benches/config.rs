@@ -22,8 +22,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 /// Each route matches one host and one prefix; ten routes share a cluster of two endpoints.
 fn text(routes: usize) -> String {
-    let mut text =
-        String::from("listeners: { http: { address: \"127.0.0.1:8080\" } }\nroutes:\n");
+    let mut text = String::from("listeners: { http: { address: \"127.0.0.1:8080\" } }\nroutes:\n");
     for at in 0..routes {
         let cluster = at / 10;
         writeln!(

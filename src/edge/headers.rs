@@ -193,11 +193,7 @@ const GUARDED: [&str; 8] = [
 
 /// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of `X-Forwarded-For`,
 /// walking from the right and stopping at the first entry that is not an address.
-pub fn client_ip(
-    headers: &HeaderMap,
-    peer: IpAddr,
-    trusted: impl Fn(IpAddr) -> bool,
-) -> IpAddr {
+pub fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let mut client = peer;
     if !trusted(peer) {
         return client;

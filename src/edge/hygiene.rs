@@ -15,17 +15,20 @@ use crate::route;
 
 /// The canonical host and path of a request.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub struct Target<'a> {
     /// Lower case, without port and trailing dot; empty when an HTTP/1.0 request names none.
-    pub(super) host: Cow<'a, str>,
+    pub host: Cow<'a, str>,
     /// As the client wrote it, with its port.
-    pub(super) authority: &'a str,
+    pub authority: &'a str,
     /// Normalised.
-    pub(super) path: Cow<'a, str>,
+    pub path: Cow<'a, str>,
 }
 
 /// Checks the head and brings host and path into their canonical form.
-pub(super) fn check<'a>(
+///
+/// # Errors
+/// Why the request is refused.
+pub fn check<'a>(
     head: &'a Parts,
     seen: Seen,
     limits: &Limits,

@@ -3,12 +3,12 @@
 mod exchange;
 mod forward;
 mod guarded;
-mod headers;
+pub mod headers;
 mod https_redirect;
-mod hygiene;
+pub mod hygiene;
 mod pace;
 mod reply;
-mod seen;
+pub mod seen;
 mod tunnel;
 mod worker;
 

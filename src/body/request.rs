@@ -119,8 +119,14 @@ impl RequestBody {
 impl Streaming {
     fn size_hint(&self) -> SizeHint {
         let rest = self.incoming.size_hint();
-        let ahead = self.ahead.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
-        rest.exact().map_or(SizeHint::default(), |rest| SizeHint::with_exact(rest + ahead))
+        let ahead = self
+            .ahead
+            .as_ref()
+            .and_then(Frame::data_ref)
+            .map_or(0, Bytes::len) as u64;
+        rest.exact().map_or(SizeHint::default(), |rest| {
+            SizeHint::with_exact(rest + ahead)
+        })
     }
 
     fn fail(&self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -139,10 +145,7 @@ impl Streaming {
         polled
     }
 
-    fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(None),

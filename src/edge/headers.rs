@@ -148,7 +148,11 @@ pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) 
 
 /// `x-forwarded-prefix`, `-ssl`, `-server` and whatever else frameworks believe.
 fn drop_other_forwarded(headers: &mut HeaderMap) {
-    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    let names: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-forwarded-"))
+        .cloned()
+        .collect();
     for name in names {
         headers.remove(name);
     }

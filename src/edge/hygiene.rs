@@ -40,7 +40,11 @@ pub fn check<'a>(
     if head.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge);
     }
-    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+    if head
+        .uri
+        .scheme()
+        .is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS)
+    {
         return Err(Error::BadRequest("target_scheme"));
     }
     let raw_path = head.uri.path();

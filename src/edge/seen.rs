@@ -43,7 +43,8 @@ impl Seen {
                 | "http2-settings" => {
                     seen.hop_by_hop = true;
                 }
-                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" => {}
+                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host"
+                | "x-forwarded-port" => {}
                 other if other.starts_with("x-forwarded-") => seen.forwarded_other = true,
                 other => seen.underscore |= other.as_bytes().contains(&b'_'),
             }

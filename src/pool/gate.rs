@@ -27,9 +27,10 @@ impl Wake for State {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.open.load(Relaxed) {
-            self.knocked.store(true, Relaxed);
-        } else if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+        self.knocked.store(true, Relaxed);
+        if self.open.load(Relaxed)
+            && let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner)
+        {
             task.wake_by_ref();
         }
     }
@@ -45,12 +46,17 @@ impl Gate {
     }
 
     /// Polls the parts of the connection with the gate shut. When they are pending it opens: the task is woken at once if they
-    /// asked for it since they were last told apart by `heard`.
+    /// asked for it after what was [`Knocks::heard`]. A task that was woken by something else has nothing to do here: hyper's
+    /// server polls its service several times in a row.
     pub(super) fn poll<T>(
         &self,
         cx: &Context<'_>,
         parts: impl FnOnce(&mut Context<'_>, &Knocks<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        if self.state.open.load(Relaxed) && !self.state.knocked.load(Relaxed) {
+            self.remember(cx);
+            return Poll::Pending;
+        }
         self.state.open.store(false, Relaxed);
         self.state.knocked.store(false, Relaxed);
         let polled = parts(&mut Context::from_waker(&self.waker), &Knocks(&self.state));
@@ -66,12 +72,19 @@ impl Gate {
         look(&mut Context::from_waker(&self.waker))
     }
 
-    fn sleep(&self, cx: &Context<'_>) {
-        let mut task = self.state.task.lock().unwrap_or_else(PoisonError::into_inner);
+    fn remember(&self, cx: &Context<'_>) {
+        let mut task = self
+            .state
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *task = Some(cx.waker().clone());
         }
-        drop(task);
+    }
+
+    fn sleep(&self, cx: &Context<'_>) {
+        self.remember(cx);
         self.state.open.store(true, Relaxed);
         if self.state.knocked.load(Relaxed) {
             cx.waker().wake_by_ref();
@@ -130,19 +143,22 @@ mod tests {
         let (count, waker) = task();
         let cx = Context::from_waker(&waker);
         let gate = Gate::new();
-        assert!(gate
-            .poll(&cx, |cx, knocks| {
+        assert!(
+            gate.poll(&cx, |cx, knocks| {
                 cx.waker().wake_by_ref();
                 knocks.heard();
                 Poll::<()>::Pending
             })
-            .is_pending());
-        assert!(gate
-            .poll(&cx, |cx, _| {
+            .is_pending()
+        );
+        gate.quietly(|_| ());
+        assert!(
+            gate.poll(&cx, |cx, _| {
                 cx.waker().wake_by_ref();
                 Poll::Ready(())
             })
-            .is_ready());
+            .is_ready()
+        );
         assert_eq!(count.0.load(Relaxed), 0);
     }
 
@@ -159,6 +175,10 @@ mod tests {
         assert!(polled.is_pending());
         inner.as_ref().unwrap().wake_by_ref();
         assert_eq!(count.0.load(Relaxed), 1);
+        let polled = gate.poll(&cx, |_, _| Poll::<()>::Pending);
+        assert!(polled.is_pending());
+        let untouched = gate.poll(&cx, |_, _| Poll::Ready(()));
+        assert!(untouched.is_pending(), "nothing has happened since");
         gate.quietly(|_| ());
         inner.unwrap().wake();
         assert_eq!(count.0.load(Relaxed), 1, "nobody uses the connection");

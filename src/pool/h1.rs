@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
-use super::io::{Detached, UpstreamIo};
 use super::gate::Gate;
+use super::io::{Detached, UpstreamIo};
 use super::scan::HeadScan;
 use super::{Failed, Pool};
 use crate::body::RequestBody;

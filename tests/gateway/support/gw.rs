@@ -95,7 +95,8 @@ impl Gw {
         self.h1().await.reply(request).await
     }
 
-    /// The access records, once there are `count` of them.
+    /// The access records, once there are `count` of them. Each worker writes its own in order; those of several workers come as
+    /// they come.
     pub(crate) async fn records(&self, count: usize) -> Vec<Value> {
         let path = self.directory.path().join("access.log");
         let found = soon(&format!("{count} access records"), || async {

@@ -119,8 +119,9 @@ pub(super) async fn forward(
     };
     let body_idle = plan.body_idle;
     let expected = plan.seen.expect;
-    let (mut request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
-    if !expected {
+    let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
+    let mut request = Some(request);
+    if let Some(request) = request.as_mut().filter(|_| !expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
         request.body_mut().prime().await;
         if let Some(error) = exchange.flow.failure() {
@@ -141,7 +142,13 @@ pub(super) async fn forward(
     let upstream::Answer {
         response,
         in_flight,
-    } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
+    } = upstream::send(
+        &attempt_plan,
+        &mut request,
+        &mut exchange.attempts,
+        &mut rng,
+    )
+    .await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
     receive(exchange, route, response, upgrade, (deadline, body_idle))

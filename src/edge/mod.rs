@@ -53,11 +53,12 @@ pub async fn handle(
     let version = head.version;
     let mut exchange = Exchange::begin(worker, connection, &head);
     let view = exchange.worker.view();
-    let answer = match check(&mut exchange, &view, &listener, &head) {
-        Ok(Step::Forward(plan)) => forward::forward(&mut exchange, view, plan, head, body).await,
+    let plan = match check(&mut exchange, &view, &listener, &head) {
+        Ok(Step::Forward(plan)) => plan,
         Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
-        Err(error) => Err(error),
+        Err(error) => return Ok(reply::refusal(exchange, version, &error)),
     };
+    let answer = forward::forward(&mut exchange, view, plan, head, body).await;
     Ok(match answer {
         Ok(forward::Answer::Streamed(response, limits)) => {
             response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))

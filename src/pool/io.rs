@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
 use super::scan::HeadScan;
@@ -19,6 +20,7 @@ use crate::observe::handles::GaugeGuard;
 pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
+    heard: Option<Rc<Notify>>,
     _open: GaugeGuard,
 }
 
@@ -33,6 +35,7 @@ impl UpstreamIo {
         Self {
             stream: Stream::Plain(stream),
             scan: None,
+            heard: None,
             _open: open,
         }
     }
@@ -41,8 +44,16 @@ impl UpstreamIo {
         Self {
             stream: Stream::Tls(Box::new(stream)),
             scan: None,
+            heard: None,
             _open: open,
         }
+    }
+
+    /// Tells of everything that is read from now on.
+    pub(super) fn heard(mut self) -> (Self, Rc<Notify>) {
+        let heard = Rc::new(Notify::new());
+        self.heard = Some(Rc::clone(&heard));
+        (self, heard)
     }
 
     /// Looks at HTTP/1.1 response heads from now on.
@@ -74,6 +85,9 @@ impl AsyncRead for UpstreamIo {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if let (Poll::Ready(_), Some(heard)) = (&polled, &this.heard) {
+            heard.notify_waiters();
+        }
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
             && !scan.accepts(buf.filled().get(before..).unwrap_or_default())

@@ -1,4 +1,5 @@
-//! Every example in `config/` loads without a word, against certificates made on the spot.
+//! Every configuration in the repository loads without a word, against certificates made on the spot: those of `config/` and
+//! `deploy/`, and the examples of the documents.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use attache::config::{self, Environment};
+use serde_yaml::Value as Yaml;
 
 /// A copy of `config/` with the certificates that its files name beside it.
 struct Checkout {
@@ -113,6 +115,99 @@ fn every_example_loads_without_a_warning() {
             Err(report) => panic!("{}:\n{report}", path.display()),
         }
     }
+}
+
+#[test]
+fn what_is_deployed_loads_without_a_warning() {
+    let checkout = Checkout::new();
+    let certs = checkout.root.path().join("certs");
+    for name in ["deploy/compose/gateway.yaml", "deploy/image/gateway.yaml"] {
+        let text = repository(name).replace("/certs/", &format!("{}/", certs.display()));
+        match config::parse(&text, name, &checkout.env()) {
+            Ok(loaded) => assert!(loaded.warnings.is_empty(), "{}", loaded.warnings),
+            Err(report) => panic!("{name}:\n{report}"),
+        }
+    }
+}
+
+#[test]
+fn compose_uses_commands_that_exist() {
+    let compose: Yaml = serde_yaml::from_str(&repository("deploy/compose.yaml")).expect("YAML");
+    let services = compose["services"].as_mapping().expect("services");
+    let mut commands: Vec<Vec<String>> = services
+        .values()
+        .filter_map(|service| service.get("command"))
+        .map(|command| serde_yaml::from_value(command.clone()).expect("a list of words"))
+        .collect();
+    assert!(!commands.is_empty(), "no service has a command");
+    commands.push(vec!["healthcheck".to_owned()]);
+    for command in commands {
+        // Everything before `--help` is parsed, and refused when it is unknown.
+        let asked = assert_cmd::cargo::cargo_bin_cmd!("attache")
+            .args(&command)
+            .arg("--help")
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn examples_of_the_documents_load() {
+    let env = Environment::empty(SystemTime::now());
+    let mut found = 0;
+    for name in ["README.md", "docs/routing.md", "docs/load-balancing.md"] {
+        let text = repository(name);
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().unwrap_or_default();
+            let whole = completed(serde_yaml::from_str(block).expect("YAML"));
+            let whole = serde_yaml::to_string(&whole).expect("YAML");
+            if let Err(report) = config::parse(&whole, name, &env) {
+                panic!("an example of {name}:\n{report}");
+            }
+            found += 1;
+        }
+    }
+    assert!(found >= 3, "only {found} examples were found");
+}
+
+/// An example with what it leaves out: a listener, the clusters its routes name, a route for each cluster.
+fn completed(mut example: Yaml) -> Yaml {
+    let list = |value: &str| serde_yaml::from_str::<Yaml>(value).expect("YAML");
+    let names: Vec<Yaml> = match example.get("routes").and_then(Yaml::as_mapping) {
+        Some(routes) => routes
+            .values()
+            .filter_map(|route| route.get("cluster").cloned())
+            .collect(),
+        None => Vec::new(),
+    };
+    let own = example.as_mapping_mut().expect("a mapping");
+    own.entry("listeners".into())
+        .or_insert_with(|| list("{ http: { address: '127.0.0.1:8080' } }"));
+    let clusters = own.entry("clusters".into()).or_insert_with(|| list("{}"));
+    let clusters = clusters.as_mapping_mut().expect("a mapping");
+    for name in names {
+        clusters
+            .entry(name)
+            .or_insert_with(|| list("{ endpoints: ['127.0.0.1:9101'] }"));
+    }
+    let unused: Vec<Yaml> = clusters.keys().cloned().collect();
+    if !own.contains_key("routes") {
+        let routes = unused.into_iter().enumerate().map(|(index, name)| {
+            let cluster = name.as_str().expect("a name");
+            let route =
+                format!("{{ cluster: {cluster}, match: {{ path: {{ prefix: /{index} }} }} }}");
+            (name.clone(), list(&route))
+        });
+        own.insert("routes".into(), Yaml::Mapping(routes.collect()));
+    }
+    example
+}
+
+fn repository(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import socket
+import time
 from argparse import Namespace
 from contextlib import ExitStack
 from itertools import count
@@ -45,18 +46,18 @@ class Lab:
     def __exit__(self, *_):
         self.stack.close()
 
-    def proxy(self, name: str, valgrind: list[str] = (), patience: float = 20) -> "Proxy":
+    def proxy(self, name: str, valgrind: list[str] = (), patience: float = 20, routes: int = 0) -> "Proxy":
         """Starts a proxy, under valgrind when that command is given; it has answered a call when this returns."""
         own = self.directory / f"{name}-{next(self.numbers)}"
         own.mkdir()
         setup = peers.Setup(self.binaries[name], own, free_port(), free_port(), free_port(), self.backend_port,
-                            self.certificate, under_valgrind=bool(valgrind))
+                            self.certificate, under_valgrind=bool(valgrind), routes=routes)
         return Proxy(name, setup, [*valgrind, *peers.CONFIGURE[name](setup)], self.proxy_core, patience)
 
     def load(self, proxy: "Proxy", tls: bool, connections: int, warmup: int, requests: int) -> "Load":
         port = proxy.setup.https_port if tls else proxy.setup.http_port
-        command = [self.loadgen, "load", "--port", port, "--connections", connections, "--warmup", warmup,
-                   "--requests", requests]
+        command = [self.loadgen, "load", "--port", port, "--connections", connections, "--path", proxy.setup.path,
+                   "--warmup", warmup, "--requests", requests]
         if tls:
             command += ["--ca", self.certificate.cert_file]
         return Load(command, self.load_core, proxy.setup.directory / "load.err")
@@ -69,10 +70,14 @@ class Lab:
 class Proxy(Process):
     def __init__(self, name: str, setup: peers.Setup, command: list[str], core: int, patience: float):
         logs = {"stdout": setup.directory / "stdout.log", "stderr": setup.directory / "stderr.log"}
+        began = time.monotonic()
         super().__init__(command, core, **logs)
         self.name, self.setup = name, setup
+        # Looks often, because the time until the first answer is a figure of its own.
+        pause = 0.05 if setup.under_valgrind else 0.001
         try:
-            eventually(lambda: self.has_started(), f"{name} did not answer", patience)
+            eventually(lambda: self.has_started(), f"{name} did not answer", patience, pause)
+            self.start_seconds = time.monotonic() - began
         except RuntimeError as failure:
             self.stop()
             raise RuntimeError(f"{failure}{self.complaint()}") from None
@@ -80,7 +85,7 @@ class Proxy(Process):
     def has_started(self) -> bool:
         if self.child.poll() is not None:
             raise RuntimeError(f"{self.name} ended with status {self.child.returncode}")
-        return answers(self.setup.http_port) and listens(self.setup.https_port)
+        return answers(self.setup.http_port, self.setup.path) and listens(self.setup.https_port)
 
 
 class Load(Process):
@@ -111,10 +116,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def answers(port: int) -> bool:
+def answers(port: int, path: str = "/") -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("POST", "/", body=b"x" * CALL_BYTES)
+        connection.request("POST", path, body=b"x" * CALL_BYTES)
         return connection.getresponse().status == 200
     except http.client.HTTPException:
         return False

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ SSE_WARMUP_CONNECTIONS = 4
 VALGRIND_COUNTS = (1_000, 5_000)
 VALGRIND_CONNECTIONS = 8
 VALGRIND_PATIENCE = 180
+
+FEW_ROUTES, MANY_ROUTES = "10 routes", "10,000 routes"
+ROUTES = {FEW_ROUTES: 10, MANY_ROUTES: 10_000}
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,32 @@ def tls(lab: Lab) -> Result:
 
 
 def keep_alive(lab: Lab, mode: str, tls: bool) -> Result:
-    options = lab.options
-    samples = {name: [] for name in options.peers}
     with ExitStack() as running:
-        proxies = [running.enter_context(lab.proxy(name)) for name in options.peers]
-        for turn in range(options.runs):
-            for proxy in rotated(proxies, turn):
-                samples[proxy.name].append(one_load(lab, proxy, tls))
-    kind = "TLS 1.3" if tls else "cleartext"
-    return Result(mode, f"{kind}: {options.requests} keep-alive POSTs x {options.runs} runs, "
-                        f"{options.connections} connections", samples)
+        proxies = {name: running.enter_context(lab.proxy(name)) for name in lab.options.peers}
+        samples = in_turns(lab, proxies, tls)
+    return Result(mode, f"{'TLS 1.3' if tls else 'cleartext'}: {extent(lab)}", samples)
+
+
+def routes(lab: Lab) -> Result:
+    """Both have the same calls to answer, and both answer them by the last of their routes."""
+    with ExitStack() as running:
+        proxies = {label: running.enter_context(lab.proxy("attache", routes=number))
+                   for label, number in ROUTES.items()}
+        samples = in_turns(lab, proxies, tls=False)
+    return Result("routes", f"attache, calls that hit the last route, cleartext: {extent(lab)}", samples)
+
+
+def extent(lab: Lab) -> str:
+    options = lab.options
+    return f"{options.requests} keep-alive POSTs x {options.runs} runs, {options.connections} connections"
+
+
+def in_turns(lab: Lab, proxies: dict[str, Proxy], tls: bool) -> dict[str, list[dict[str, float]]]:
+    samples = {label: [] for label in proxies}
+    for turn in range(lab.options.runs):
+        for label, proxy in rotated(list(proxies.items()), turn):
+            samples[label].append(one_load(lab, proxy, tls))
+    return samples
 
 
 def one_load(lab: Lab, proxy: Proxy, tls: bool) -> dict[str, float]:
@@ -85,22 +105,43 @@ def one_holding(lab: Lab, proxy: Proxy, number: int) -> dict[str, float]:
     return {"KiB/stream": (grown - rest) / number, "at rest MiB": rest / 1024}
 
 
+def start(lab: Lab) -> Result:
+    """From the command to the first call answered. CPU, unlike time, does not count what else keeps the core busy."""
+    starts = variants(lab, [MANY_ROUTES])
+    samples = {label: [] for label in starts}
+    for turn in range(lab.options.runs):
+        for label, (name, number) in rotated(list(starts.items()), turn):
+            with lab.proxy(name, routes=number) as proxy:
+                samples[label].append({"ms to first answer": proxy.start_seconds * 1e3,
+                                       "cpu ms": cpu_seconds(proxy.pid) * 1e3})
+    return Result("start", f"start to first answer x {lab.options.runs} fresh starts", samples)
+
+
 def instructions(lab: Lab) -> Result:
     valgrind = tools.from_debian("valgrind")
     low, high = VALGRIND_COUNTS
     samples = {}
-    for name in lab.options.peers:
-        counts = [collected(lab, name, valgrind, requests) for requests in VALGRIND_COUNTS]
-        samples[name] = [{"instructions/request": (counts[1] - counts[0]) / (high - low)}]
+    for label, (name, number) in variants(lab, ROUTES).items():
+        counts = [collected(lab, name, number, valgrind, requests) for requests in VALGRIND_COUNTS]
+        samples[label] = [{"instructions/request": (counts[1] - counts[0]) / (high - low)}]
     return Result("instructions", f"user-space instructions, cleartext, from {low} to {high} requests", samples)
 
 
-def collected(lab: Lab, name: str, valgrind: str, requests: int) -> int:
+def variants(lab: Lab, labels: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Every peer as it is, and attache once more with each of these numbers of routes: peer and number, by label."""
+    found = {name: (name, 0) for name in lab.options.peers}
+    if "attache" in found:
+        found |= {f"attache, {label}": ("attache", ROUTES[label]) for label in labels}
+    return found
+
+
+def collected(lab: Lab, name: str, routes: int, valgrind: str, requests: int) -> int:
     """Instructions of one whole life of the proxy. The profile stays in target/ for callgrind_annotate."""
-    log = lab.directory / f"valgrind-{name}-{requests}.log"
-    profile = tools.WORK / f"callgrind.{name}.{requests}"
+    variant = f"{name}.{routes}-routes" if routes else name
+    log = lab.directory / f"valgrind-{variant}-{requests}.log"
+    profile = tools.WORK / f"callgrind.{variant}.{requests}"
     command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={profile}", f"--log-file={log}"]
-    with lab.proxy(name, command, VALGRIND_PATIENCE) as proxy:
+    with lab.proxy(name, command, VALGRIND_PATIENCE, routes) as proxy:
         with lab.load(proxy, False, VALGRIND_CONNECTIONS, VALGRIND_CONNECTIONS, requests) as load:
             load.finish()
     found = re.search(r"Collected : (\d+)", log.read_text())

@@ -19,6 +19,12 @@ class Setup:
     backend_port: int
     certificate: Certificate
     under_valgrind: bool
+    routes: int = 0  # with a prefix each; 0: one route for every path
+
+    @property
+    def path(self) -> str:
+        """What calls ask for: the last route."""
+        return f"{prefix(self.routes - 1)}/message:send" if self.routes else "/"
 
 
 def nginx(setup: Setup) -> list[str]:
@@ -137,6 +143,11 @@ def envoy_address(port: int) -> dict:
 
 def attache(setup: Setup) -> list[str]:
     """As shipped: nothing switched off. Its access log is its standard output."""
+    backend = f'endpoints: ["127.0.0.1:{setup.backend_port}"]'
+    routes = [f"agent-{at:05}: {{ match: {{ path: {{ prefix: {prefix(at)} }} }}, cluster: agent }}"
+              for at in range(setup.routes)]
+    agents = "\n  ".join(routes or [f"agent: {{ {backend} }}"])
+    clusters = f"clusters: {{ agent: {{ {backend} }} }}" if routes else ""
     certificate = f"{{ certFile: {setup.certificate.cert_file}, keyFile: {setup.certificate.key_file} }}"
     config = f"""
 workers: 1
@@ -144,9 +155,16 @@ listeners:
   http: {{ address: "127.0.0.1:{setup.http_port}" }}
   https: {{ address: "127.0.0.1:{setup.https_port}", tls: {{ certificates: [{certificate}] }} }}
 metrics: {{ address: "127.0.0.1:{setup.metrics_port}" }}
-routes: {{ agent: {{ endpoints: ["127.0.0.1:{setup.backend_port}"] }} }}
+routes:
+  {agents}
+{clusters}
 """
     return [setup.binary, "run", "-c", write(setup, "gateway.yaml", config)]
+
+
+def prefix(at: int) -> str:
+    """Of the same length for all, so that more routes do not mean longer requests."""
+    return f"/agents/{at:05}"
 
 
 def write(setup: Setup, name: str, text: str) -> str:

@@ -104,12 +104,12 @@ def settled(read, tolerance: float, seconds: float = 5):
     return value
 
 
-def eventually(check, what: str, seconds: float):
+def eventually(check, what: str, seconds: float, pause: float = 0.05):
     """Polls until `check` returns something true; OSError means not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(OSError):
             if check():
                 return
-        time.sleep(0.05)
+        time.sleep(pause)
     raise RuntimeError(f"{what} within {seconds} s")

@@ -83,7 +83,11 @@ where
 /// (RFC 9110 section 6.5.1).
 #[must_use]
 pub fn clean_trailers(mut fields: HeaderMap) -> HeaderMap {
-    let names: Vec<_> = fields.keys().filter(|name| is_forbidden_in_trailers(name.as_str())).cloned().collect();
+    let names: Vec<_> = fields
+        .keys()
+        .filter(|name| is_forbidden_in_trailers(name.as_str()))
+        .cloned()
+        .collect();
     for name in names {
         fields.remove(name);
     }

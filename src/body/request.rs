@@ -1,9 +1,10 @@
 //! The body of a request on its way upstream: counted, limited in size and in silence, never collected.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,6 @@ use crate::error::Error;
 pub struct Flow {
     received: Cell<u64>,
     failure: Cell<Option<Failure>>,
-    touched: Cell<bool>,
 }
 
 /// Why a request body could not be forwarded to its end.
@@ -39,12 +39,6 @@ impl Flow {
     /// Counts bytes that came some other way (a tunnel).
     pub fn add(&self, bytes: u64) {
         self.received.set(self.received.get() + bytes);
-    }
-
-    /// Whether the body was asked for at all; until then it can be sent somewhere else.
-    #[must_use]
-    pub fn is_touched(&self) -> bool {
-        self.touched.get()
     }
 
     /// The client's part in a failed exchange, if it had one.
@@ -71,6 +65,8 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub struct Streaming {
     incoming: Incoming,
+    /// A piece fetched before it was asked for.
+    ahead: Option<Frame<Bytes>>,
     left: u64,
     flow: Rc<Flow>,
     timer: IdleTimer,
@@ -86,6 +82,7 @@ impl RequestBody {
         let timer = IdleTimer::new(idle);
         Self::Streaming(Box::new(Streaming {
             incoming,
+            ahead: None,
             left: limit.unwrap_or(u64::MAX),
             flow,
             timer,
@@ -93,16 +90,63 @@ impl RequestBody {
     }
 }
 
+impl RequestBody {
+    /// Fetches the first piece if it has arrived together with the head, as that of a small request has. Head and piece then leave
+    /// in one write. Waits for nothing: the task is polled once more, because hyper hands out a piece only after it was asked.
+    pub async fn prime(&mut self) {
+        let Self::Streaming(streaming) = self else {
+            return;
+        };
+        let mut asked = false;
+        poll_fn(|cx| {
+            // Asked quietly: the wake-up for the piece would come while this task is running anyway.
+            match streaming.poll_piece(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Some(Ok(frame))) => streaming.ahead = Some(frame),
+                Poll::Pending if !asked => {
+                    asked = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                // A failure is noted in the flow.
+                Poll::Pending | Poll::Ready(None | Some(Err(_))) => {}
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
 impl Streaming {
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.incoming.size_hint();
+        let ahead = self
+            .ahead
+            .as_ref()
+            .and_then(Frame::data_ref)
+            .map_or(0, Bytes::len) as u64;
+        rest.exact().map_or(SizeHint::default(), |rest| {
+            SizeHint::with_exact(rest + ahead)
+        })
+    }
+
     fn fail(&self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.flow.failure.set(Some(failure));
         Poll::Ready(self.flow.failure().map(Err))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.flow.touched.set(true);
+        if let Some(frame) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let polled = self.poll_piece(cx);
+        if polled.is_pending() && self.timer.poll_expired(cx) {
+            return self.fail(Failure::Idle);
+        }
+        polled
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Pending if self.timer.poll_expired(cx) => self.fail(Failure::Idle),
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
@@ -142,14 +186,16 @@ impl HttpBody for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Streaming(streaming) => streaming.incoming.is_end_stream(),
+            Self::Streaming(streaming) => {
+                streaming.ahead.is_none() && streaming.incoming.is_end_stream()
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Streaming(streaming) => streaming.incoming.size_hint(),
+            Self::Streaming(streaming) => streaming.size_hint(),
         }
     }
 }

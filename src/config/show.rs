@@ -1,7 +1,10 @@
 //! The effective configuration as YAML: files merged, variables put in, defaults spread, secrets taken out. With every
 //! built-in default filled in, the text still means the same; a test reads it back and compares.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+use serde_yaml::Value as Yaml;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::report::Report;
@@ -17,9 +20,9 @@ pub(super) fn show(root: &Node, defaults: bool) -> String {
     if defaults {
         fill(&mut root);
     }
-    let mut out = String::new();
-    print_map(&mut out, root.entries(), 0, "");
-    out
+    // Only values of foreign types cannot be printed.
+    let text = serde_yaml::to_string(&value_of(&root, "", "")).unwrap_or_default();
+    mark(&text, &root)
 }
 
 /// Marks what a default put in.
@@ -200,97 +203,85 @@ fn default_span() -> Span {
     }
 }
 
-fn print_map(out: &mut String, entries: &[Entry], indent: usize, within: &str) {
-    for entry in entries.iter().filter(|entry| !entry.value.is_blank()) {
-        let _infallible = write!(out, "{}{}:", " ".repeat(indent), quoted(&entry.key));
-        print_value(out, &entry.value, indent + 2, &entry.key, within);
-    }
-}
-
-fn print_value(out: &mut String, node: &Node, indent: usize, key: &str, within: &str) {
+/// The tree as `serde_yaml` knows it, without what must not be printed.
+fn value_of(node: &Node, key: &str, within: &str) -> Yaml {
     match &node.value {
-        Value::Map(entries) if entries.is_empty() => out.push_str(" {}"),
         Value::Map(entries) => {
-            out.push('\n');
-            return print_map(out, entries, indent, key);
-        }
-        Value::List(items)
-            if items
-                .iter()
-                .all(|item| matches!(item.value, Value::Scalar(_) | Value::Blank)) =>
-        {
-            let words: Vec<String> = items
-                .iter()
-                .filter_map(|item| scalar_of(item, key, within))
-                .collect();
-            let _infallible = write!(out, " [{}]", words.join(", "));
+            let shown = entries.iter().filter(|entry| !entry.value.is_blank());
+            let pairs = shown.map(|entry| {
+                (
+                    Yaml::from(entry.key.as_str()),
+                    value_of(&entry.value, &entry.key, key),
+                )
+            });
+            Yaml::Mapping(pairs.collect())
         }
         Value::List(items) => {
-            for item in items {
-                let _infallible = write!(out, "\n{}-", " ".repeat(indent));
-                let mut inner = String::new();
-                print_value(&mut inner, item, indent + 2, key, within);
-                // A mapping's first key stands behind the dash.
-                let inner = inner.trim_end();
-                out.push(' ');
-                out.push_str(inner.trim_start());
-            }
+            let shown = items.iter().filter(|item| !item.is_blank());
+            Yaml::Sequence(shown.map(|item| value_of(item, key, within)).collect())
         }
-        Value::Scalar(_) => {
-            let _infallible = write!(out, " {}", scalar_of(node, key, within).unwrap_or_default());
+        // `hash: { cookie: name }` names a cookie and holds none.
+        Value::Scalar(scalar) if scalar.secret || (is_secret_name(key) && within != "hash") => {
+            Yaml::from(REDACTED)
         }
-        Value::Blank => {}
+        Value::Scalar(scalar) => scalar_of(scalar, key),
+        Value::Blank => Yaml::Null,
     }
-    if node.span.file == DEFAULT {
-        out.push_str(" # default");
-    }
-    out.push('\n');
 }
 
-fn scalar_of(node: &Node, key: &str, within: &str) -> Option<String> {
-    let Value::Scalar(scalar) = &node.value else {
-        return None;
-    };
-    // `hash: { cookie: name }` names a cookie and holds none.
-    if scalar.secret || (is_secret_name(key) && within != "hash") {
-        return Some(format!("\"{REDACTED}\""));
+/// What is no text where it stands alone is printed without quotes, as it was read.
+fn scalar_of(scalar: &Scalar, key: &str) -> Yaml {
+    if scalar.is_null() {
+        return Yaml::Null;
     }
-    Some(text_of(scalar))
-}
-
-fn text_of(scalar: &Scalar) -> String {
-    let text = mask_urls(&scalar.text);
     // What was substituted is final: a `$` in it must not be expanded when this is read again.
-    let text = text.replace("${", "$${");
-    if scalar.plain && !scalar.substituted {
-        plain(&text)
-    } else {
-        quoted(&text)
+    let text = mask_urls(&scalar.text).replace("${", "$${");
+    if !scalar.plain && !scalar.substituted {
+        return Yaml::from(text);
+    }
+    match serde_yaml::from_str(&text) {
+        Ok(value @ Yaml::Bool(_)) => value,
+        // The same number in other digits would be another text, where a text is wanted.
+        Ok(Yaml::Number(number)) if number.to_string() == text || key == FRACTIONS => {
+            Yaml::Number(number)
+        }
+        _ => Yaml::from(text),
     }
 }
 
-/// Words and numbers stay bare; anything YAML could read otherwise is quoted.
-fn plain(text: &str) -> String {
-    let bare =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '+');
-    let harmless = text.chars().all(bare) && !text.starts_with(['-', ':']) && !text.ends_with(':');
-    if harmless || text == "~" {
-        text.to_owned()
-    } else {
-        serde_json::Value::from(text).to_string()
+/// The one field of numbers that are not whole, so that `0.50` may be printed as `0.5`.
+const FRACTIONS: &str = "latencyBuckets";
+
+/// Says behind each value that nobody wrote that it is a default. The lines come from reading the text again: what was printed
+/// and where is then known for sure.
+fn mark(text: &str, root: &Node) -> String {
+    let mut lines = BTreeSet::new();
+    if let Some(printed) = yaml::parse(text, 0, &mut Report::default()) {
+        find_defaults(&printed, root, &mut lines);
     }
+    let numbered = text.lines().enumerate();
+    numbered.fold(String::new(), |mut out, (index, line)| {
+        let mark = if lines.contains(&(index + 1)) {
+            " # default"
+        } else {
+            ""
+        };
+        let is_section = line.starts_with(|c: char| c.is_ascii_alphabetic());
+        let gap = if index > 0 && is_section { "\n" } else { "" };
+        let _infallible = writeln!(out, "{gap}{line}{mark}");
+        out
+    })
 }
 
-fn quoted(text: &str) -> String {
-    let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let special = matches!(
-        text.to_ascii_lowercase().as_str(),
-        "true" | "false" | "null"
-    );
-    if word && !special {
-        plain(text)
-    } else {
-        serde_json::Value::from(text).to_string()
+fn find_defaults(printed: &Node, root: &Node, lines: &mut BTreeSet<usize>) {
+    for entry in printed.entries() {
+        match root.get(&entry.key) {
+            Some(node) if !node.entries().is_empty() => find_defaults(&entry.value, node, lines),
+            Some(node) if node.span.file == DEFAULT => {
+                lines.insert(entry.key_span.line);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -304,7 +295,7 @@ mod tests {
     fn what_is_shown_means_the_same() {
         let text = "
 listeners:
-  http: { address: 127.0.0.1:80, limits: { maxHeaders: 7 } }
+  http: { address: 127.0.0.1:80, limits: { maxHeaders: '${COUNT:-7}', maxBodyBytes: '${SIZE:-5MiB}', maxTargetBytes: '${TARGET:-9KiB}' } }
   drained: { address: '[::1]:81', protocols: [h2] }
 defaults:
   route: { timeout: 3s }
@@ -313,7 +304,7 @@ routes:
   a:
     match: [{ path: { exact: /a }, headers: { x-a: '1', x-b: { regex: '^\\d+$' } } }, { path: { prefix: /b }, methods: [GET, PUT] }]
     cluster: two
-    requestHeaders: { set: { x-greeting: 'a: b # c', x-empty: '' }, remove: [x-old] }
+    requestHeaders: { set: { x-greeting: 'a: b # c', x-empty: '', x-version: 1.20, x-number: '7', x-word: 'true', x-from: '${N:-8}', x-lines: \"a b\" }, remove: [x-old] }
     responseHeaders: { preset: secure }
   b: { hosts: ['*.example.com'], endpoints: ['10.0.0.1:80', { address: 'b:80', weight: 3, labels: { zone: a } }] }
   c: { match: { path: { regex: '/c/(\\d+)' } }, rewrite: { regex: { pattern: '/c/(\\d+)', replacement: '/$1' } }, cluster: two }
@@ -321,6 +312,7 @@ routes:
 clusters:
   two: { discovery: { dns: 'two:80', refresh: 5s }, loadBalancer: { hash: { cookie: session } }, tls: {} }
 shutdown: { drainTimeout: 9s }
+metrics: { latencyBuckets: [0.50, 1, 1e1] }
 ";
         let env = Environment::empty(SystemTime::UNIX_EPOCH);
         let before = parse(text, "a.yaml", &env)

@@ -115,10 +115,23 @@ impl Exchange {
     /// It is a stream: it may last.
     pub(super) fn streams(&mut self) {
         self.stream = self.handles.as_ref().map(RouteHandles::stream);
+        self.detach();
         if self.stream.is_some() {
             self.connection
                 .streams
                 .set(self.connection.streams.get() + 1);
+        }
+    }
+
+    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them, so that the
+    /// buffer is given back.
+    fn detach(&mut self) {
+        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+        self.host = self.host.as_ref().and_then(copy);
+        self.user_agent = self.user_agent.as_ref().and_then(copy);
+        self.request_id = self.request_id.as_ref().and_then(copy);
+        if let Ok(uri) = self.uri.to_string().parse() {
+            self.uri = uri;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::context::{Connection, address_value};
 
 /// Takes out what belongs to one connection only, and whatever `Connection` names besides. Returns whether the sender
 /// understands trailers (`TE: trailers`).
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, seen: Seen) -> bool {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap, seen: Seen) -> bool {
     if !seen.any_hop_by_hop() {
         return false;
     }
@@ -97,20 +97,20 @@ const PROTECTED: [&str; 20] = [
 
 /// What the forwarding fields say about where a request came from.
 #[derive(Debug)]
-pub(super) struct Forwarded<'a> {
+pub struct Forwarded<'a> {
     /// The connection it came on.
-    pub(super) connection: &'a Connection,
+    pub connection: &'a Connection,
     /// The client, as far as it is believed.
-    pub(super) client: IpAddr,
+    pub client: IpAddr,
     /// Whether the peer is a trusted proxy.
-    pub(super) trusted: bool,
+    pub trusted: bool,
     /// Host as the client wrote it.
-    pub(super) host: Option<HeaderValue>,
+    pub host: Option<HeaderValue>,
 }
 
 /// Sets the forwarding fields. An untrusted peer's own are replaced, underscore spellings included; a trusted proxy's are kept
 /// and its address is appended.
-pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
+pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
     if seen.underscore {
         drop_disguised(headers);
     }
@@ -148,7 +148,11 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarde
 
 /// `x-forwarded-prefix`, `-ssl`, `-server` and whatever else frameworks believe.
 fn drop_other_forwarded(headers: &mut HeaderMap) {
-    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    let names: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-forwarded-"))
+        .cloned()
+        .collect();
     for name in names {
         headers.remove(name);
     }
@@ -204,11 +208,7 @@ const GUARDED: [&str; 5] = [
 
 /// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of `X-Forwarded-For`,
 /// walking from the right and stopping at the first entry that is not an address.
-pub(super) fn client_ip(
-    headers: &HeaderMap,
-    peer: IpAddr,
-    trusted: impl Fn(IpAddr) -> bool,
-) -> IpAddr {
+pub fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let mut client = peer;
     if !trusted(peer) {
         return client;
@@ -258,7 +258,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Adds ourselves to `Via` (RFC 9110 section 7.6.3).
-pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
+pub fn append_via(headers: &mut HeaderMap, version: Version) {
     let ours = HeaderValue::from_static(if version == Version::HTTP_2 {
         "2 attache"
     } else {
@@ -268,7 +268,7 @@ pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
 }
 
 /// Applies a route's changes. HSTS goes out over TLS only (RFC 6797 section 7.2).
-pub(super) fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, tls: bool) {
+pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, tls: bool) {
     for name in &changes.remove {
         headers.remove(name);
     }

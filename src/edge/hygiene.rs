@@ -15,17 +15,20 @@ use crate::route;
 
 /// The canonical host and path of a request.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub struct Target<'a> {
     /// Lower case, without port and trailing dot; empty when an HTTP/1.0 request names none.
-    pub(super) host: Cow<'a, str>,
+    pub host: Cow<'a, str>,
     /// As the client wrote it, with its port.
-    pub(super) authority: &'a str,
+    pub authority: &'a str,
     /// Normalised.
-    pub(super) path: Cow<'a, str>,
+    pub path: Cow<'a, str>,
 }
 
 /// Checks the head and brings host and path into their canonical form.
-pub(super) fn check<'a>(
+///
+/// # Errors
+/// Why the request is refused.
+pub fn check<'a>(
     head: &'a Parts,
     seen: Seen,
     limits: &Limits,
@@ -40,7 +43,11 @@ pub(super) fn check<'a>(
     if head.version == Version::HTTP_2 {
         check_http2(head)?;
     }
-    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+    if head
+        .uri
+        .scheme()
+        .is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS)
+    {
         return Err(Error::BadRequest("target_scheme"));
     }
     let raw_path = head.uri.path();
@@ -122,7 +129,11 @@ fn check_http2(head: &Parts) -> Result<(), Error> {
         }
     }
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    if path.starts_with('?') { Err(Error::BadRequest("path_not_absolute")) } else { Ok(()) }
+    if path.starts_with('?') {
+        Err(Error::BadRequest("path_not_absolute"))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {

@@ -3,12 +3,12 @@
 mod exchange;
 mod forward;
 mod guarded;
-mod headers;
+pub mod headers;
 mod https_redirect;
-mod hygiene;
+pub mod hygiene;
 mod pace;
 mod reply;
-mod seen;
+pub mod seen;
 mod tunnel;
 mod worker;
 
@@ -284,3 +284,18 @@ fn rewritten(
 }
 
 static ANY_PATH: PathMatch = PathMatch::Prefix(String::new());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_request_is_small() {
+        let size = future_size(handle);
+        assert!(size <= 4096, "{size} bytes are moved for every request");
+    }
+}

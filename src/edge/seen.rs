@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 /// The fields found.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub struct Seen {
     pub(super) connection: bool,
     pub(super) te: bool,
     pub(super) transfer_encoding: bool,
@@ -22,7 +22,9 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// Looks through the names of `headers` once.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
         for name in headers.keys() {
             match name.as_str() {
@@ -41,7 +43,8 @@ impl Seen {
                 | "http2-settings" => {
                     seen.hop_by_hop = true;
                 }
-                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" => {}
+                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host"
+                | "x-forwarded-port" => {}
                 other if other.starts_with("x-forwarded-") => seen.forwarded_other = true,
                 other => seen.underscore |= other.as_bytes().contains(&b'_'),
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Error;
@@ -172,9 +173,9 @@ fn load(
 }
 
 /// Counts what happens to a listener's connections on one worker.
-pub(super) fn report(name: String, handles: ListenerHandles) -> impl Fn(&Report<'_>) {
+pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Report<'_>) {
     move |event| match event {
-        Report::Accepted => {}
+        Report::Accepted => handles.accepted(),
         Report::AtCeiling => handles.refused("ceiling"),
         Report::OverClientCeiling => handles.refused("client_ceiling"),
         Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),

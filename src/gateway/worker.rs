@@ -186,6 +186,7 @@ fn run(
             metrics,
             watchdog: Watchdog::start(),
             running: HashMap::new(),
+            counted: HashMap::new(),
             closing: Vec::new(),
             drained: None,
         };
@@ -203,6 +204,8 @@ struct State {
     metrics: Arc<Metrics>,
     watchdog: Rc<Watchdog>,
     running: HashMap<String, Running>,
+    /// What the listeners running here count, and where it is shown.
+    counted: HashMap<String, (Arc<Shared>, Rc<ListenerHandles>)>,
     closing: Vec<Running>,
     drained: Option<oneshot::Sender<()>>,
 }
@@ -237,6 +240,7 @@ impl State {
                 done.send(self.open(&name, socket, shared)).ok();
             }
             Order::Close(name) => {
+                self.counted.remove(&name);
                 if let Some(running) = self.running.remove(&name) {
                     running.drain();
                     self.closing.push(running);
@@ -279,20 +283,24 @@ impl State {
                 )
             })
         };
-        let handles = ListenerHandles::new(&self.metrics, name);
+        let handles = Rc::new(ListenerHandles::new(&self.metrics, name));
         let running = listener::start(
             &self.watchdog,
             socket,
-            shared,
+            Arc::clone(&shared),
             service,
-            report(name.to_owned(), handles),
+            report(name.to_owned(), Rc::clone(&handles)),
         )?;
+        self.counted.insert(name.to_owned(), (shared, handles));
         self.running.insert(name.to_owned(), running);
         Ok(())
     }
 
     fn tick(&mut self, sweep: bool) {
         self.worker.tick(sweep);
+        for (shared, handles) in self.counted.values() {
+            handles.note_open(shared.open());
+        }
         self.closing.retain(|running| running.open() > 0);
         let idle =
             self.worker.active() == 0 && self.running.values().all(|running| running.open() == 0);

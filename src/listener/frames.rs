@@ -60,7 +60,13 @@ struct Budget {
 impl Default for Frames {
     fn default() -> Self {
         let now = Instant::now();
-        let budget = |limit, per| Budget { spent: 0, limit, per, since: now, written: 0 };
+        let budget = |limit, per| Budget {
+            spent: 0,
+            limit,
+            per,
+            since: now,
+            written: 0,
+        };
         Self {
             skip: PREFACE,
             head: [0; HEAD],
@@ -145,7 +151,10 @@ impl Budget {
         let now = Instant::now();
         let millis = u64::try_from(now.duration_since(self.since).as_millis()).unwrap_or(u64::MAX);
         let by_time = millis.saturating_mul(PER_SECOND) / 1000;
-        let by_work = written.saturating_sub(self.written).checked_div(self.per).unwrap_or(0);
+        let by_work = written
+            .saturating_sub(self.written)
+            .checked_div(self.per)
+            .unwrap_or(0);
         if by_time > 0 {
             self.since = now;
         }
@@ -218,7 +227,10 @@ mod tests {
             (WINDOW_UPDATE, 0, 4, 5, None),
         ] {
             let found = taken(kind, flags, payload, written);
-            assert_eq!(found, limit, "kind {kind}, {payload} bytes, {written} written");
+            assert_eq!(
+                found, limit,
+                "kind {kind}, {payload} bytes, {written} written"
+            );
         }
     }
 
@@ -254,7 +266,11 @@ mod tests {
                 Traffic::Broken => panic!("sound"),
             });
             assert!(flood, "in steps of {step}");
-            assert_eq!((kept - 309) % 17, 0, "stopped between two frames, in steps of {step}");
+            assert_eq!(
+                (kept - 309) % 17,
+                0,
+                "stopped between two frames, in steps of {step}"
+            );
         }
     }
 
@@ -262,7 +278,11 @@ mod tests {
     async fn settings_come_first() {
         for (kind, flags) in [(HEADERS, 4), (PING, 0), (SETTINGS, ACK), (DATA, 0)] {
             let bytes = [vec![b'P'; PREFACE], frame(kind, flags, 0)].concat();
-            assert_eq!(Frames::default().look(&bytes, 0), Traffic::Broken, "kind {kind}");
+            assert_eq!(
+                Frames::default().look(&bytes, 0),
+                Traffic::Broken,
+                "kind {kind}"
+            );
         }
     }
 }

@@ -202,7 +202,12 @@ where
     })
 }
 
-async fn serve_h2<S, B>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
+async fn serve_h2<S, B>(
+    mut io: Io,
+    service: Judged<S>,
+    leash: &Leash,
+    limits: &Limits,
+) -> ConnectionEnd
 where
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Future: 'static,

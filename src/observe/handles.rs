@@ -228,11 +228,15 @@ impl ListenerHandles {
         }
     }
 
-    /// Counts an accepted connection, open until the guard is dropped.
-    #[must_use]
-    pub fn accepted(&self) -> GaugeGuard {
+    /// Counts an accepted connection.
+    pub fn accepted(&self) {
         self.accepted.inc();
-        GaugeGuard::new(self.open.clone())
+    }
+
+    /// Notes how many connections are open, over all workers. The listener counts them anyway, for its ceiling.
+    pub fn note_open(&self, connections: usize) {
+        self.open
+            .set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 
     /// Counts a connection closed before a request was read.
@@ -493,7 +497,9 @@ mod tests {
             ClusterHandles::new(&metrics, "v1"),
             ListenerHandles::new(&metrics, "web"),
         );
-        let (upstream, downstream) = (cluster.connected(), listener.accepted());
+        let upstream = cluster.connected();
+        listener.accepted();
+        listener.note_open(1);
         cluster.connect_failed("connect_timeout");
         let open = |scrape: &Exposition| {
             let upstream = scrape.value("attache_upstream_connections", &[("cluster", "v1")]);
@@ -503,7 +509,8 @@ mod tests {
             )
         };
         assert_eq!(open(&scrape(&metrics)), (Some(1.0), Some(1.0)));
-        drop((upstream, downstream));
+        drop(upstream);
+        listener.note_open(0);
         let scrape = scrape(&metrics);
         assert_eq!(open(&scrape), (Some(0.0), Some(0.0)));
         let connects = |result| {

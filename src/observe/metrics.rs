@@ -231,7 +231,8 @@ mod tests {
         cluster.connect_failed("connect_timeout");
         drop(cluster.connected());
         let listener = ListenerHandles::new(metrics, "web");
-        drop(listener.accepted());
+        listener.accepted();
+        listener.note_open(1);
         listener.refused("max_connections");
         listener.handshake_failed();
         listener.malformed("bad_host");

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -83,21 +83,27 @@ impl ResponseBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let Source::H1 { conn: slot, .. } = &mut self.source else {
-            return polled;
+            return Pin::new(&mut self.incoming).poll_frame(cx);
         };
-        let (Poll::Pending, Some(conn)) = (&polled, slot.as_mut()) else {
-            return polled;
+        let Some(conn) = slot.as_mut() else {
+            return Pin::new(&mut self.incoming).poll_frame(cx);
         };
-        // The read above told the connection that we want more; let it fetch.
-        if let Poll::Ready(end) = conn.drive(cx) {
-            *slot = None;
-            if let Err(error) = end {
-                tracing::debug!(%error, "upstream connection ended");
+        match ready!(conn.poll_body(&mut self.incoming, cx)) {
+            h1::Piece::Frame(frame, closed) => {
+                if closed {
+                    *slot = None;
+                }
+                Poll::Ready(frame)
+            }
+            h1::Piece::Ended(end) => {
+                *slot = None;
+                if let Err(error) = end {
+                    tracing::debug!(%error, "upstream connection ended");
+                }
+                Pin::new(&mut self.incoming).poll_frame(cx)
             }
         }
-        Pin::new(&mut self.incoming).poll_frame(cx)
     }
 }
 
@@ -117,7 +123,7 @@ impl Body for ResponseBody {
                 conn: Some(conn), ..
             } = &mut self.source
                 && !conn.is_ready()
-                && conn.drive(cx).is_ready()
+                && conn.step().is_ready()
             {
                 self.source_closed();
             }

@@ -4,14 +4,18 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
+use super::gate::Gate;
 use super::io::{Detached, UpstreamIo};
 use super::scan::HeadScan;
 use super::{Failed, Pool};
@@ -33,6 +37,7 @@ pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
     driver: Box<Driver>,
     scan: Rc<HeadScan>,
+    gate: Gate,
 }
 
 impl Connection {
@@ -48,18 +53,42 @@ impl Connection {
             sender,
             driver: Box::new(driver),
             scan,
+            gate: Gate::new(),
         })
     }
 
     /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
     pub(super) fn is_alive(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.drive(&mut cx).is_pending() && self.sender.is_ready()
+        let driver = Pin::new(&mut *self.driver);
+        self.gate.quietly(|cx| driver.poll(cx)).is_pending() && self.sender.is_ready()
     }
 
-    /// Lets the connection read and write.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        Pin::new(&mut *self.driver).poll(cx)
+    /// Lets the connection take a step nobody waits for.
+    pub(super) fn step(&mut self) -> Poll<hyper::Result<()>> {
+        let driver = Pin::new(&mut *self.driver);
+        self.gate.quietly(|cx| driver.poll(cx))
+    }
+
+    /// The next piece of a response body.
+    pub(super) fn poll_body(&mut self, body: &mut Incoming, cx: &Context<'_>) -> Poll<Piece> {
+        let driver = &mut *self.driver;
+        self.gate.poll(cx, |cx, knocks| {
+            let mut end = None;
+            let mut polled = Pin::new(&mut *body).poll_frame(cx);
+            if polled.is_pending() {
+                // The poll above told the connection that more is wanted; let it fetch.
+                knocks.heard();
+                if let Poll::Ready(ended) = Pin::new(driver).poll(cx) {
+                    end = Some(ended);
+                }
+                polled = Pin::new(body).poll_frame(cx);
+            }
+            match (polled, end) {
+                (Poll::Pending, None) => Poll::Pending,
+                (Poll::Pending, Some(end)) => Poll::Ready(Piece::Ended(end)),
+                (Poll::Ready(frame), end) => Poll::Ready(Piece::Frame(frame, end.is_some())),
+            }
+        })
     }
 
     /// Whether the next request can be sent, that is the last exchange is over on both sides.
@@ -82,26 +111,26 @@ impl Connection {
         let mut closed = None;
         self.scan.expect();
         let mut answer = pin!(self.sender.try_send_request(request));
+        let (gate, driver) = (&self.gate, &mut *self.driver);
         let result = poll_fn(|cx| {
-            if closed.is_none()
-                && let Poll::Ready(end) = Pin::new(&mut *self.driver).poll(cx)
-            {
-                closed = Some(end);
-            }
-            answer.as_mut().poll(cx)
+            gate.poll(cx, |cx, _| {
+                if closed.is_none()
+                    && let Poll::Ready(end) = Pin::new(&mut *driver).poll(cx)
+                {
+                    closed = Some(end);
+                }
+                answer.as_mut().poll(cx)
+            })
         })
         .await;
         match result {
             Ok(response) => {
                 // A bodiless answer leaves the connection one step before ready.
-                if closed.is_none() && response.body().is_end_stream_hint() {
-                    poll_fn(|cx| {
-                        if let Poll::Ready(end) = self.drive(cx) {
-                            closed = Some(end);
-                        }
-                        Poll::Ready(())
-                    })
-                    .await;
+                if closed.is_none()
+                    && response.body().is_end_stream()
+                    && let Poll::Ready(end) = self.step()
+                {
+                    closed = Some(end);
                 }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     return Ok(response
@@ -121,6 +150,15 @@ impl Connection {
     }
 }
 
+/// What came of polling a response body.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// A frame or the end, and whether the connection is closed.
+    Frame(Option<Result<Frame<Bytes>, hyper::Error>>, bool),
+    /// The connection closed and the body has not ended yet.
+    Ended(hyper::Result<()>),
+}
+
 /// Sorts hyper's errors into ours.
 fn classify(error: hyper::Error) -> Error {
     let bare_line_feed = || source_kind(&error) == Some(std::io::ErrorKind::InvalidData);
@@ -137,16 +175,6 @@ fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
     std::error::Error::source(error)?
         .downcast_ref::<std::io::Error>()
         .map(std::io::Error::kind)
-}
-
-trait EndHint {
-    fn is_end_stream_hint(&self) -> bool;
-}
-
-impl EndHint for hyper::body::Incoming {
-    fn is_end_stream_hint(&self) -> bool {
-        http_body::Body::is_end_stream(self)
-    }
 }
 
 /// A response head may be this large; hyper's own limit of 100 fields stays, because one of ours would cost an allocation per

@@ -3,6 +3,7 @@
 
 mod connect;
 mod exchange;
+mod gate;
 mod h1;
 mod h2;
 mod io;

@@ -98,8 +98,7 @@ pub async fn send(
         let error = plan.flow.failure().unwrap_or(failed.error);
         let spare = spare.filter(|spare| may_be_sent_twice(spare, &error));
         next = failed.unsent.map(|unsent| *unsent).or(spare);
-        let again =
-            attempts.count <= MAX_RETRIES && is_repeatable(&error) && !plan.flow.is_touched();
+        let again = attempts.count <= MAX_RETRIES && is_repeatable(&error);
         if !again || next.is_none() {
             return Err(error);
         }

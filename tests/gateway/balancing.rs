@@ -13,9 +13,9 @@ clusters: {{ two: {{ endpoints: ['{{0}}', '{{1}}'], protocol: {protocol}, loadBa
 }
 
 /// Opens a stream; whichever agent got it.
-async fn open<'a>(
+async fn open(
     gw: &Gw,
-    agents: [&'a Sse; 2],
+    agents: [&Sse; 2],
 ) -> (
     usize,
     hyper::body::Incoming,

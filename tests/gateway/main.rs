@@ -8,6 +8,10 @@
     reason = "tests may fail loudly"
 )]
 #![allow(
+    clippy::large_futures,
+    reason = "a test's future is polled in place and lives on a stack of its own"
+)]
+#![allow(
     missing_docs,
     missing_debug_implementations,
     reason = "nothing here is public"
@@ -23,10 +27,12 @@ mod support;
 mod attempts;
 mod balancing;
 mod bodies;
+mod endpoints;
 mod fields;
 mod grpc;
 mod lifecycle;
 mod limits;
+mod observing;
 mod preset;
 mod proxy_protocol;
 mod routing;

@@ -114,7 +114,7 @@ pub(in crate::config) struct Certificate {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct ClientAuth {
-    /// Default: none.
+    /// Whether clients are asked for a certificate, and must have one. Default: none.
     pub(in crate::config) mode: Option<Word<AuthMode>>,
     /// PEM bundle of accepted authorities; relative to this file.
     pub(in crate::config) ca_file: Option<String>,
@@ -177,7 +177,7 @@ impl JsonSchema for Count {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct ProxyProtocol {
-    /// Peers that must send the header and are believed.
+    /// Peers that must send the header and are believed. Default: none, which is off.
     pub(in crate::config) trusted: Option<Vec<Network>>,
 }
 

@@ -38,7 +38,7 @@ pub(in crate::config) struct Route {
     pub(in crate::config) request_headers: Option<Headers>,
     /// Header changes towards the client.
     pub(in crate::config) response_headers: Option<ResponseHeaders>,
-    /// The Host header towards upstreams: `preserve` (default), `endpoint`, or a name.
+    /// The Host header towards upstreams: `preserve`, `endpoint`, or a name. Default: preserve.
     pub(in crate::config) upstream_host: Option<String>,
     /// Total time of an exchange; for event and gRPC streams it ends at the response head. Default: off.
     pub(in crate::config) timeout: Option<OrOff<Time>>,
@@ -48,7 +48,7 @@ pub(in crate::config) struct Route {
     pub(in crate::config) streaming: Option<Streaming>,
     /// Pass `Upgrade: websocket` on. Default: false.
     pub(in crate::config) websocket: Option<bool>,
-    /// Overrides the listener's `limits.maxBodyBytes`.
+    /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
     pub(in crate::config) max_body_bytes: Option<OrOff<Size>>,
     /// Write access records. Default: true.
     pub(in crate::config) access_log: Option<bool>,
@@ -221,7 +221,7 @@ pub(in crate::config) struct Respond {
     pub(in crate::config) status: Option<Status>,
     /// Body. Default: empty.
     pub(in crate::config) body: Option<String>,
-    /// Default: text/plain, or application/json when the body is a JSON object or list.
+    /// The Content-Type. Default: text/plain, or application/json when the body is a JSON object or list.
     pub(in crate::config) content_type: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::config::model::LogFormat;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct ClientIp {
-    /// Proxies in front of the gateway; X-Forwarded-For is believed only from these.
+    /// Proxies in front of the gateway; X-Forwarded-For is believed only from these. Default: none.
     pub(in crate::config) trusted_proxies: Option<Many<Network>>,
 }
 
@@ -20,11 +20,11 @@ pub(in crate::config) struct ClientIp {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct AccessLog {
-    /// `stdout` (default), `stderr`, `off`, or the path of a file.
+    /// `stdout`, `stderr`, `off`, or the path of a file, which `USR1` opens again. Default: stdout.
     pub(in crate::config) output: Option<String>,
-    /// Default: json.
+    /// `auto` is text on a terminal and JSON elsewhere. Default: json.
     pub(in crate::config) format: Option<Word<LogFormat>>,
-    /// Exact paths that are not logged.
+    /// Exact paths that are not logged. Default: none.
     pub(in crate::config) exclude: Option<Many<String>>,
 }
 
@@ -34,7 +34,7 @@ pub(in crate::config) struct AccessLog {
 pub(in crate::config) struct Metrics {
     /// IP address and port. Default: 127.0.0.1:9090.
     pub(in crate::config) address: Option<OrOff<Bind>>,
-    /// Upper bounds of the latency histogram in seconds, ascending.
+    /// Upper bounds of the latency histogram in seconds, ascending. Default: 0.005 to 60 in 13 steps.
     pub(in crate::config) latency_buckets: Option<Vec<f64>>,
 }
 
@@ -42,7 +42,7 @@ pub(in crate::config) struct Metrics {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct Shutdown {
-    /// Not ready, but still accepting. Default: 0s.
+    /// After a signal to stop: not ready, but still accepting. Default: 0s.
     pub(in crate::config) drain_delay: Option<Time>,
     /// For ordinary requests to finish. Default: 30s.
     pub(in crate::config) drain_timeout: Option<Time>,
@@ -54,9 +54,9 @@ pub(in crate::config) struct Shutdown {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct Logging {
-    /// error, warn, info, debug, trace, off, or a filter such as `info,attache=debug`. Default: info.
+    /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter such as `info,attache=debug`. Default: info.
     pub(in crate::config) level: Option<String>,
-    /// Default: auto (text on a terminal, json elsewhere).
+    /// `auto` is text on a terminal and JSON elsewhere. Default: auto.
     pub(in crate::config) format: Option<Word<LogFormat>>,
 }
 

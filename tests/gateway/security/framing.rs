@@ -4,7 +4,9 @@ use super::bench::{Bench, LAST, SMUGGLED, refused};
 
 /// A POST with these fields, each with its line end, and perhaps a body after the blank line.
 fn post(fields: &str) -> Vec<u8> {
-    let (fields, body) = fields.split_once("\r\n\r\n").unwrap_or((fields.trim_end_matches("\r\n"), ""));
+    let (fields, body) = fields
+        .split_once("\r\n\r\n")
+        .unwrap_or((fields.trim_end_matches("\r\n"), ""));
     format!("POST /case HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}").into_bytes()
 }
 
@@ -43,11 +45,50 @@ async fn line_01_length_and_encoding_together_is_refused() {
 #[tokio::test]
 async fn line_02_lengths_are_digits_and_one() {
     let values = [
-        "", " ", "+1", "-1", "-0", "+0", "0x1", "0x", "1e1", "1.0", "1_0", "a", "1a", "a1", "1 1", "1\t1", "1,1", "1, 1", "1,2", ", 1", "1,",
-        "1;", "\"1\"", "'1'", "0o7", "١", "１", "9223372036854775808", "18446744073709551615", "18446744073709551616",
-        "18446744073709551617", "99999999999999999999999999999999", "-9223372036854775808", "1\u{b}", "\u{b}1", "1\u{c}", "1\0", "\u{7f}1", "0x0A",
+        "",
+        " ",
+        "+1",
+        "-1",
+        "-0",
+        "+0",
+        "0x1",
+        "0x",
+        "1e1",
+        "1.0",
+        "1_0",
+        "a",
+        "1a",
+        "a1",
+        "1 1",
+        "1\t1",
+        "1,1",
+        "1, 1",
+        "1,2",
+        ", 1",
+        "1,",
+        "1;",
+        "\"1\"",
+        "'1'",
+        "0o7",
+        "١",
+        "１",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "18446744073709551617",
+        "99999999999999999999999999999999",
+        "-9223372036854775808",
+        "1\u{b}",
+        "\u{b}1",
+        "1\u{c}",
+        "1\0",
+        "\u{7f}1",
+        "0x0A",
     ];
-    let mut cases: Vec<_> = values.iter().map(|value| post(&format!("content-length: {value}\r\n\r\na"))).collect();
+    let mut cases: Vec<_> = values
+        .iter()
+        .map(|value| post(&format!("content-length: {value}\r\n\r\na")))
+        .collect();
     cases.extend(posts(&[
         "content-length: 1\r\ncontent-length: 2\r\n\r\na",
         "content-length: 2\r\ncontent-length: 1\r\n\r\nab",
@@ -77,24 +118,75 @@ async fn line_02_a_length_is_kept_to_the_byte() {
         (&*inner.len().to_string(), inner.clone().into_owned()),
     ];
     for (length, body) in &cases {
-        let request = format!("POST /case HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
-        assert_eq!(bench.serves(request).await.statuses(), [200, 200], "{length:?}");
+        let request =
+            format!("POST /case HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
+        assert_eq!(
+            bench.serves(request).await.statuses(),
+            [200, 200],
+            "{length:?}"
+        );
     }
     let arrived = bench.finish().await;
-    let bodies: Vec<_> = arrived.iter().map(|arrived| (arrived.target(), String::from_utf8_lossy(&arrived.body))).collect();
-    let expected: Vec<_> = cases.iter().map(|(_, body)| ("/case", body.into())).collect();
+    let bodies: Vec<_> = arrived
+        .iter()
+        .map(|arrived| (arrived.target(), String::from_utf8_lossy(&arrived.body)))
+        .collect();
+    let expected: Vec<_> = cases
+        .iter()
+        .map(|(_, body)| ("/case", body.into()))
+        .collect();
     assert_eq!(bodies, expected);
 }
 
 #[tokio::test]
 async fn line_03_the_only_encoding_is_chunked() {
     let values = [
-        "", "identity", "gzip", "deflate", "compress", "x", "xchunked", "chunkedx", "x chunked", "chunked x", "chunked,", ", chunked", ",chunked",
-        "chunked, identity", "identity, chunked", "gzip, chunked", "chunked, gzip", "chunked, chunked", "chunked,chunked", "chunked;", "chunked;q=1",
-        "chunked; foo=bar", "\"chunked\"", "'chunked'", "chunked\"", "[chunked]", "(chunked)", "chunke\\d", "chunked\u{b}", "\u{b}chunked", "\u{c}chunked",
-        "chunked\0", "\0chunked", "chun ked", "chunked\u{7f}", "chunkeᵈ", "chunĸed", "chunked\u{a0}", "trailers", "cow", "identity;chunked",
+        "",
+        "identity",
+        "gzip",
+        "deflate",
+        "compress",
+        "x",
+        "xchunked",
+        "chunkedx",
+        "x chunked",
+        "chunked x",
+        "chunked,",
+        ", chunked",
+        ",chunked",
+        "chunked, identity",
+        "identity, chunked",
+        "gzip, chunked",
+        "chunked, gzip",
+        "chunked, chunked",
+        "chunked,chunked",
+        "chunked;",
+        "chunked;q=1",
+        "chunked; foo=bar",
+        "\"chunked\"",
+        "'chunked'",
+        "chunked\"",
+        "[chunked]",
+        "(chunked)",
+        "chunke\\d",
+        "chunked\u{b}",
+        "\u{b}chunked",
+        "\u{c}chunked",
+        "chunked\0",
+        "\0chunked",
+        "chun ked",
+        "chunked\u{7f}",
+        "chunkeᵈ",
+        "chunĸed",
+        "chunked\u{a0}",
+        "trailers",
+        "cow",
+        "identity;chunked",
     ];
-    let mut cases: Vec<_> = values.iter().map(|value| post(&format!("transfer-encoding: {value}\r\n\r\n0\r\n\r\n"))).collect();
+    let mut cases: Vec<_> = values
+        .iter()
+        .map(|value| post(&format!("transfer-encoding: {value}\r\n\r\n0\r\n\r\n")))
+        .collect();
     cases.extend(posts(&[
         "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "transfer-encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
@@ -103,8 +195,13 @@ async fn line_03_the_only_encoding_is_chunked() {
         "transfer-encoding: chunked\r\ntransfer-encoding: x\r\n\r\n0\r\n\r\n",
         "transfer-encoding:\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ]));
-    cases.push(b"POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \xffchunked\r\n\r\n0\r\n\r\n".to_vec());
-    cases.push(b"POST /case HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec());
+    cases.push(
+        b"POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \xffchunked\r\n\r\n0\r\n\r\n"
+            .to_vec(),
+    );
+    cases.push(
+        b"POST /case HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
+    );
     cases.push(b"POST /case HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\ntransfer-encoding: identity\r\n\r\n".to_vec());
     cases.push(b"GET /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: cow\r\n\r\n".to_vec());
     refused(&[400, 501], &cases).await;
@@ -113,28 +210,60 @@ async fn line_03_the_only_encoding_is_chunked() {
 #[tokio::test]
 async fn line_03_chunked_in_any_case_is_decoded_and_written_anew() {
     let bench = Bench::new().await;
-    for value in ["chunked", "Chunked", "CHUNKED", "cHuNkEd", " chunked ", "\tchunked\t"] {
-        let request = format!("POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding:{value}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
-        assert_eq!(bench.serves(request).await.statuses(), [200, 200], "{value:?}");
+    for value in [
+        "chunked",
+        "Chunked",
+        "CHUNKED",
+        "cHuNkEd",
+        " chunked ",
+        "\tchunked\t",
+    ] {
+        let request = format!(
+            "POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding:{value}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        );
+        assert_eq!(
+            bench.serves(request).await.statuses(),
+            [200, 200],
+            "{value:?}"
+        );
     }
     for arrived in bench.finish().await {
-        assert_eq!((arrived.body.as_slice(), arrived.field("transfer-encoding")), (&b"abc"[..], "chunked"), "{arrived:#?}");
+        assert_eq!(
+            (arrived.body.as_slice(), arrived.field("transfer-encoding")),
+            (&b"abc"[..], "chunked"),
+            "{arrived:#?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn line_03_names_that_look_like_framing_are_not_framing() {
     // Each is refused, or is an ordinary field whose message has no body: what follows is a request of its own on both sides.
-    let names = ["transfer_encoding", "transfer-encoding-x", "x-transfer-encoding", "content_length", "content-length2", "transferencoding", "te"];
+    let names = [
+        "transfer_encoding",
+        "transfer-encoding-x",
+        "x-transfer-encoding",
+        "content_length",
+        "content-length2",
+        "transferencoding",
+        "te",
+    ];
     let bench = Bench::new().await;
     for name in names {
         let request = format!("POST /case HTTP/1.1\r\nhost: a\r\n{name}: chunked\r\n\r\n");
         let answers = bench.converse(&[request.as_bytes(), LAST]).await;
-        assert!(matches!(answers.statuses()[..], [200, 200] | [400]), "{name}: {}", answers.text);
+        assert!(
+            matches!(answers.statuses()[..], [200, 200] | [400]),
+            "{name}: {}",
+            answers.text
+        );
     }
     for arrived in bench.finish().await {
         assert!(arrived.body.is_empty(), "{arrived:#?}");
-        assert!(arrived.all("transfer_encoding").is_empty() && arrived.all("content_length").is_empty(), "{arrived:#?}");
+        assert!(
+            arrived.all("transfer_encoding").is_empty() && arrived.all("content_length").is_empty(),
+            "{arrived:#?}"
+        );
     }
 }
 
@@ -142,21 +271,82 @@ async fn line_03_names_that_look_like_framing_are_not_framing() {
 async fn line_05_broken_header_lines_are_refused() {
     let lines = [
         // White space before the colon.
-        "x : y", "x\t: y", "content-length : 1", "content-length\t: 1", "transfer-encoding : chunked", "host : b", ": y", " : y",
+        "x : y",
+        "x\t: y",
+        "content-length : 1",
+        "content-length\t: 1",
+        "transfer-encoding : chunked",
+        "host : b",
+        ": y",
+        " : y",
         // White space before the name, folding.
-        " x: y", "\tx: y", "x: y\r\n z", "x: y\r\n\tz", "content-length: 1\r\n 1", "transfer-encoding:\r\n chunked", "x:\r\n y", "\u{b}x: y", "\u{c}x: y",
+        " x: y",
+        "\tx: y",
+        "x: y\r\n z",
+        "x: y\r\n\tz",
+        "content-length: 1\r\n 1",
+        "transfer-encoding:\r\n chunked",
+        "x:\r\n y",
+        "\u{b}x: y",
+        "\u{c}x: y",
         // Line ends.
-        "x: y\nz: a", "x: y\n", "x: y\rz: a", "x: y\r", "x\r: y", "x\n: y", "x: \ry", "x: y\n\ncontent-length: 1", "\rx: y", "x: y\r\r", "x: y\n\r",
+        "x: y\nz: a",
+        "x: y\n",
+        "x: y\rz: a",
+        "x: y\r",
+        "x\r: y",
+        "x\n: y",
+        "x: \ry",
+        "x: y\n\ncontent-length: 1",
+        "\rx: y",
+        "x: y\r\r",
+        "x: y\n\r",
         // NUL and other controls.
-        "x: \0", "x: y\0z", "x\0: y", "\0: y", "x: \u{1}", "x: \u{8}", "x: \u{b}", "x: \u{c}", "x: \u{1b}[0m", "x: \u{1f}", "x: \u{7f}", "content-length\0: 1",
+        "x: \0",
+        "x: y\0z",
+        "x\0: y",
+        "\0: y",
+        "x: \u{1}",
+        "x: \u{8}",
+        "x: \u{b}",
+        "x: \u{c}",
+        "x: \u{1b}[0m",
+        "x: \u{1f}",
+        "x: \u{7f}",
+        "content-length\0: 1",
         // Names that are no tokens.
-        "x y: z", "x,y: z", "x@y: z", "x(y): z", "x/y: z", "x=y: z", "x?y: z", "x[y]: z", "x{y}: z", "x\"y: z", "x\\y: z", "x;y: z", "x<y>: z", "é: z",
-        "content-length\u{b}: 1", "\u{feff}x: y",
+        "x y: z",
+        "x,y: z",
+        "x@y: z",
+        "x(y): z",
+        "x/y: z",
+        "x=y: z",
+        "x?y: z",
+        "x[y]: z",
+        "x{y}: z",
+        "x\"y: z",
+        "x\\y: z",
+        "x;y: z",
+        "x<y>: z",
+        "é: z",
+        "content-length\u{b}: 1",
+        "\u{feff}x: y",
         // No colon.
-        "x", "content-length 1", "transfer-encoding chunked", "GET /smuggled HTTP/1.1", "=",
+        "x",
+        "content-length 1",
+        "transfer-encoding chunked",
+        "GET /smuggled HTTP/1.1",
+        "=",
     ];
-    let mut cases: Vec<_> = lines.iter().map(|line| post(&format!("{line}\r\n\r\na"))).collect();
-    cases.extend(lines.iter().map(|line| format!("GET /case HTTP/1.1\r\n{line}\r\nhost: a\r\n\r\n").into_bytes()));
+    let mut cases: Vec<_> = lines
+        .iter()
+        .map(|line| post(&format!("{line}\r\n\r\na")))
+        .collect();
+    cases.extend(
+        lines
+            .iter()
+            .map(|line| format!("GET /case HTTP/1.1\r\n{line}\r\nhost: a\r\n\r\n").into_bytes()),
+    );
     cases.extend([
         b"GET /case HTTP/1.1\r\nhost: a\r\nx\xff: y\r\n\r\n".to_vec(),
         b"GET /case HTTP/1.1\r\nhost: a\n\r\n".to_vec(),
@@ -176,6 +366,12 @@ async fn line_05_values_may_hold_text_of_any_encoding() {
     let request: [&[u8]; 3] = [b"GET /case HTTP/1.1\r\nhost: a\r\nx: \xe9\x80\xff!\t~ z \r\nempty:\r\nquote: \"a, b\";c=':'\r\n", b"\r\n", b""];
     assert_eq!(bench.serves(request.concat()).await.statuses(), [200, 200]);
     let arrived = bench.finish().await.remove(0);
-    assert_eq!((arrived.field("empty"), arrived.field("quote")), ("", "\"a, b\";c=':'"));
-    assert_eq!(arrived.field("x"), String::from_utf8_lossy(b"\xe9\x80\xff!\t~ z"));
+    assert_eq!(
+        (arrived.field("empty"), arrived.field("quote")),
+        ("", "\"a, b\";c=':'")
+    );
+    assert_eq!(
+        arrived.field("x"),
+        String::from_utf8_lossy(b"\xe9\x80\xff!\t~ z")
+    );
 }

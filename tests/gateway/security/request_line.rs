@@ -6,29 +6,143 @@ use super::bench::{Bench, refused};
 async fn line_06_broken_request_lines_are_refused() {
     let lines = [
         // Spaces.
-        "GET  / HTTP/1.1", "GET /  HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET\t/ HTTP/1.1", "GET /\tHTTP/1.1", "GET / \tHTTP/1.1", "\tGET / HTTP/1.1", "GET /a b HTTP/1.1",
-        "GET /a\tb HTTP/1.1", "GET /?a b HTTP/1.1", "GET / HTTP/ 1.1", "GET / HTTP /1.1", "GET / HTTP/1. 1", "GET\u{a0}/ HTTP/1.1", "GET\u{b}/\u{b}HTTP/1.1", "GET\u{c}/ HTTP/1.1", "GET / / HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        " GET / HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        "GET\t/ HTTP/1.1",
+        "GET /\tHTTP/1.1",
+        "GET / \tHTTP/1.1",
+        "\tGET / HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /a\tb HTTP/1.1",
+        "GET /?a b HTTP/1.1",
+        "GET / HTTP/ 1.1",
+        "GET / HTTP /1.1",
+        "GET / HTTP/1. 1",
+        "GET\u{a0}/ HTTP/1.1",
+        "GET\u{b}/\u{b}HTTP/1.1",
+        "GET\u{c}/ HTTP/1.1",
+        "GET / / HTTP/1.1",
         // Parts missing.
-        "GET", "GET /", "GET HTTP/1.1", "/ HTTP/1.1", "HTTP/1.1", "GET  HTTP/1.1", "GET / HTTP", "GET / HTTP/", "GET / HTTP/1", "GET / HTTP/1.", "GET / HTTP/.1",
+        "GET",
+        "GET /",
+        "GET HTTP/1.1",
+        "/ HTTP/1.1",
+        "HTTP/1.1",
+        "GET  HTTP/1.1",
+        "GET / HTTP",
+        "GET / HTTP/",
+        "GET / HTTP/1",
+        "GET / HTTP/1.",
+        "GET / HTTP/.1",
         // Versions.
-        "GET / HTTP/0.9", "GET / HTTP/1.2", "GET / HTTP/1.9", "GET / HTTP/2.0", "GET / HTTP/2", "GET / HTTP/3.0", "GET / HTTP/10.1", "GET / HTTP/1.10", "GET / HTTP/1.1.1", "GET / HTTP/01.1", "GET / HTTP/-1.1",
-        "GET / http/1.1", "GET / Http/1.1", "GET / HTTPS/1.1", "GET / HTPP/1.1", "GET / ICY/1.1", "GET / HTTP/1,1", "GET / HTTP/1.1a", "GET / HTTP/1.1;x", "GET / HTTP\\1.1", "GET / \0HTTP/1.1", "GET / SIP/2.0",
+        "GET / HTTP/0.9",
+        "GET / HTTP/1.2",
+        "GET / HTTP/1.9",
+        "GET / HTTP/2.0",
+        "GET / HTTP/2",
+        "GET / HTTP/3.0",
+        "GET / HTTP/10.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/1.1.1",
+        "GET / HTTP/01.1",
+        "GET / HTTP/-1.1",
+        "GET / http/1.1",
+        "GET / Http/1.1",
+        "GET / HTTPS/1.1",
+        "GET / HTPP/1.1",
+        "GET / ICY/1.1",
+        "GET / HTTP/1,1",
+        "GET / HTTP/1.1a",
+        "GET / HTTP/1.1;x",
+        "GET / HTTP\\1.1",
+        "GET / \0HTTP/1.1",
+        "GET / SIP/2.0",
         // Methods that are no tokens.
-        "GE\0T / HTTP/1.1", "G(T / HTTP/1.1", "G\"T / HTTP/1.1", "GET: / HTTP/1.1", "G,T / HTTP/1.1", "G/T / HTTP/1.1", "[GET] / HTTP/1.1", "GÉT / HTTP/1.1", "GET\u{7f} / HTTP/1.1", "{} / HTTP/1.1", "@ / HTTP/1.1",
+        "GE\0T / HTTP/1.1",
+        "G(T / HTTP/1.1",
+        "G\"T / HTTP/1.1",
+        "GET: / HTTP/1.1",
+        "G,T / HTTP/1.1",
+        "G/T / HTTP/1.1",
+        "[GET] / HTTP/1.1",
+        "GÉT / HTTP/1.1",
+        "GET\u{7f} / HTTP/1.1",
+        "{} / HTTP/1.1",
+        "@ / HTTP/1.1",
         // Targets.
-        "GET /a#b HTTP/1.1", "GET /# HTTP/1.1", "GET #/ HTTP/1.1", "GET /?a#b HTTP/1.1", "GET /é HTTP/1.1", "GET /?é HTTP/1.1", "GET /\u{1} HTTP/1.1", "GET /\0 HTTP/1.1", "GET /\u{7f} HTTP/1.1", "GET /?\0 HTTP/1.1",
-        "GET /a\u{b}b HTTP/1.1", "GET x HTTP/1.1", "GET x/y HTTP/1.1", "GET ?x HTTP/1.1", "GET ./ HTTP/1.1", "GET ../ HTTP/1.1", "GET * HTTP/1.1", "POST * HTTP/1.1", "GET *x HTTP/1.1", "GET a:80 HTTP/1.1", "GET localhost HTTP/1.1",
-        "GET \\ HTTP/1.1", "GET /a\\b HTTP/1.1", "GET /\\..\\a HTTP/1.1", "OPTIONS ** HTTP/1.1", "OPTIONS *? HTTP/1.1",
+        "GET /a#b HTTP/1.1",
+        "GET /# HTTP/1.1",
+        "GET #/ HTTP/1.1",
+        "GET /?a#b HTTP/1.1",
+        "GET /é HTTP/1.1",
+        "GET /?é HTTP/1.1",
+        "GET /\u{1} HTTP/1.1",
+        "GET /\0 HTTP/1.1",
+        "GET /\u{7f} HTTP/1.1",
+        "GET /?\0 HTTP/1.1",
+        "GET /a\u{b}b HTTP/1.1",
+        "GET x HTTP/1.1",
+        "GET x/y HTTP/1.1",
+        "GET ?x HTTP/1.1",
+        "GET ./ HTTP/1.1",
+        "GET ../ HTTP/1.1",
+        "GET * HTTP/1.1",
+        "POST * HTTP/1.1",
+        "GET *x HTTP/1.1",
+        "GET a:80 HTTP/1.1",
+        "GET localhost HTTP/1.1",
+        "GET \\ HTTP/1.1",
+        "GET /a\\b HTTP/1.1",
+        "GET /\\..\\a HTTP/1.1",
+        "OPTIONS ** HTTP/1.1",
+        "OPTIONS *? HTTP/1.1",
         // Bad percent-encoding, and what must not be encoded.
-        "GET /% HTTP/1.1", "GET /%1 HTTP/1.1", "GET /%zz HTTP/1.1", "GET /%u0041 HTTP/1.1", "GET /%00 HTTP/1.1", "GET /%-1 HTTP/1.1",
+        "GET /% HTTP/1.1",
+        "GET /%1 HTTP/1.1",
+        "GET /%zz HTTP/1.1",
+        "GET /%u0041 HTTP/1.1",
+        "GET /%00 HTTP/1.1",
+        "GET /%-1 HTTP/1.1",
         // Absolute form.
-        "GET http:// HTTP/1.1", "GET http:/// HTTP/1.1", "GET http:/x HTTP/1.1", "GET http:x HTTP/1.1", "GET http://u@a/ HTTP/1.1", "GET http://u:p@a/ HTTP/1.1", "GET http://@a/ HTTP/1.1", "GET http://a@/ HTTP/1.1",
-        "GET http://a:x/ HTTP/1.1", "GET http://a:99999/ HTTP/1.1", "GET http://a:-1/ HTTP/1.1", "GET http://a:80:80/ HTTP/1.1", "GET http://a:80x/ HTTP/1.1", "GET http://:80/ HTTP/1.1", "GET http://a,b/ HTTP/1.1",
-        "GET http://a%2eb/ HTTP/1.1", "GET http://a%00/ HTTP/1.1", "GET http://[::1/ HTTP/1.1", "GET http://[::g]/ HTTP/1.1", "GET http://a\\b/ HTTP/1.1", "GET http://a/#x HTTP/1.1", "GET http://a/é HTTP/1.1",
-        "GET http://é/ HTTP/1.1", "GET //a@b:80 HTTP/2.0", "GET ://a/ HTTP/1.1", "GET http://a /x HTTP/1.1", "GET ftp://a/ HTTP/1.1", "GET file:///etc/passwd HTTP/1.1", "GET gopher://a/ HTTP/1.1", "GET javascript:alert(1) HTTP/1.1",
-        "GET ws://a/ HTTP/1.1", "GET unix:/x HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http:/// HTTP/1.1",
+        "GET http:/x HTTP/1.1",
+        "GET http:x HTTP/1.1",
+        "GET http://u@a/ HTTP/1.1",
+        "GET http://u:p@a/ HTTP/1.1",
+        "GET http://@a/ HTTP/1.1",
+        "GET http://a@/ HTTP/1.1",
+        "GET http://a:x/ HTTP/1.1",
+        "GET http://a:99999/ HTTP/1.1",
+        "GET http://a:-1/ HTTP/1.1",
+        "GET http://a:80:80/ HTTP/1.1",
+        "GET http://a:80x/ HTTP/1.1",
+        "GET http://:80/ HTTP/1.1",
+        "GET http://a,b/ HTTP/1.1",
+        "GET http://a%2eb/ HTTP/1.1",
+        "GET http://a%00/ HTTP/1.1",
+        "GET http://[::1/ HTTP/1.1",
+        "GET http://[::g]/ HTTP/1.1",
+        "GET http://a\\b/ HTTP/1.1",
+        "GET http://a/#x HTTP/1.1",
+        "GET http://a/é HTTP/1.1",
+        "GET http://é/ HTTP/1.1",
+        "GET //a@b:80 HTTP/2.0",
+        "GET ://a/ HTTP/1.1",
+        "GET http://a /x HTTP/1.1",
+        "GET ftp://a/ HTTP/1.1",
+        "GET file:///etc/passwd HTTP/1.1",
+        "GET gopher://a/ HTTP/1.1",
+        "GET javascript:alert(1) HTTP/1.1",
+        "GET ws://a/ HTTP/1.1",
+        "GET unix:/x HTTP/1.1",
     ];
-    let mut cases: Vec<_> = lines.iter().map(|line| format!("{line}\r\nhost: a\r\n\r\n").into_bytes()).collect();
+    let mut cases: Vec<_> = lines
+        .iter()
+        .map(|line| format!("{line}\r\nhost: a\r\n\r\n").into_bytes())
+        .collect();
     cases.extend([
         b"GET / HTTP/1.1\rhost: a\r\n\r\n".to_vec(),
         b"GET /\r\n\r\n".to_vec(),
@@ -52,40 +166,148 @@ async fn line_06_long_targets_and_heads_have_a_bound() {
     let query = format!("GET /?{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(20_000));
     refused(&[414], &[long, query]).await;
     let method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "G".repeat(100_000));
-    let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(100_000));
-    let name = format!("GET / HTTP/1.1\r\nhost: a\r\n{}: x\r\n\r\n", "x".repeat(66_000));
-    let fields = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(101));
+    let head = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+        "x".repeat(100_000)
+    );
+    let name = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\n{}: x\r\n\r\n",
+        "x".repeat(66_000)
+    );
+    let fields = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\n{}\r\n",
+        "x: y\r\n".repeat(101)
+    );
     refused(&[400, 414, 431], &[method, head, name, fields]).await;
 }
 
 #[tokio::test]
 async fn line_06_methods_are_passed_on_as_they_are() {
     let bench = Bench::new().await;
-    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "Get", "PROPFIND", "M-SEARCH", "X!#$%&'*+-.^_`|~9"];
+    let methods = [
+        "GET",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "get",
+        "Get",
+        "PROPFIND",
+        "M-SEARCH",
+        "X!#$%&'*+-.^_`|~9",
+    ];
     for method in methods {
-        let answers = bench.serves(format!("{method} /case HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        let answers = bench
+            .serves(format!("{method} /case HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .await;
         assert_eq!(answers.statuses(), [200, 200], "{method}: {}", answers.text);
     }
-    let server = bench.serves("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await.statuses();
-    assert_eq!(server, [404, 200], "no route is about the server as a whole");
-    let lines: Vec<_> = bench.finish().await.iter().map(|arrived| arrived.line().to_owned()).collect();
-    let expected: Vec<_> = methods.iter().map(|method| format!("{method} /case HTTP/1.1")).collect();
+    let server = bench
+        .serves("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .statuses();
+    assert_eq!(
+        server,
+        [404, 200],
+        "no route is about the server as a whole"
+    );
+    let lines: Vec<_> = bench
+        .finish()
+        .await
+        .iter()
+        .map(|arrived| arrived.line().to_owned())
+        .collect();
+    let expected: Vec<_> = methods
+        .iter()
+        .map(|method| format!("{method} /case HTTP/1.1"))
+        .collect();
     assert_eq!(lines, expected);
 }
 
 #[tokio::test]
 async fn line_07_one_valid_host() {
     let hosts = [
-        "", " ", "a b", "a\tb", "a,b", "a, b", "a;b", "a/b", "a/", "/a", "http://a", "//a", "u@a", "u:p@a", "@a", "a@", "a?b", "a#b", "a\\b", "a%2eb", "a%00", "a%20b", "*", "a:x", "a:-1", "a:+80", "a:80:80", "a:99999",
-        "a:65536", "a:080808", "a: 80", "a :80", ":80", ":", "a:80 ", "a:8 0", "[::1", "::1", "[::1]x", "[::1]:x", "[::1]:99999", "[a]", "[::g]", "[]", "[::1%25eth0]", "a..b", ".", "..", ".a", "a\0b", "a\u{1}", "a\u{7f}", "é",
-        "a<b", "a\"b", "a'b", "a(b", "a&b", "a=b", "$a", "{a}", "a|b", "a^b", "a`b", "<script>", "a!b", "a+b",
+        "",
+        " ",
+        "a b",
+        "a\tb",
+        "a,b",
+        "a, b",
+        "a;b",
+        "a/b",
+        "a/",
+        "/a",
+        "http://a",
+        "//a",
+        "u@a",
+        "u:p@a",
+        "@a",
+        "a@",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "a%2eb",
+        "a%00",
+        "a%20b",
+        "*",
+        "a:x",
+        "a:-1",
+        "a:+80",
+        "a:80:80",
+        "a:99999",
+        "a:65536",
+        "a:080808",
+        "a: 80",
+        "a :80",
+        ":80",
+        ":",
+        "a:80 ",
+        "a:8 0",
+        "[::1",
+        "::1",
+        "[::1]x",
+        "[::1]:x",
+        "[::1]:99999",
+        "[a]",
+        "[::g]",
+        "[]",
+        "[::1%25eth0]",
+        "a..b",
+        ".",
+        "..",
+        ".a",
+        "a\0b",
+        "a\u{1}",
+        "a\u{7f}",
+        "é",
+        "a<b",
+        "a\"b",
+        "a'b",
+        "a(b",
+        "a&b",
+        "a=b",
+        "$a",
+        "{a}",
+        "a|b",
+        "a^b",
+        "a`b",
+        "<script>",
+        "a!b",
+        "a+b",
     ];
     let skip = ["a:80 "];
     let hosts = hosts.iter().filter(|host| !skip.contains(host));
-    let mut cases: Vec<_> = hosts.map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()).collect();
+    let mut cases: Vec<_> = hosts
+        .map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes())
+        .collect();
     let long = "a".repeat(300);
     let label = format!("{}.a", "a".repeat(64));
-    cases.extend([long, label].iter().map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()));
+    cases.extend(
+        [long, label]
+            .iter()
+            .map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()),
+    );
     cases.extend([
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         b"GET / HTTP/1.1\r\nx: y\r\n\r\n".to_vec(),
@@ -142,11 +364,27 @@ async fn line_07_the_target_names_the_host_and_routes_ignore_its_spelling() {
         ("/", "a.one.example", 200),
     ];
     for (target, host, status) in cases {
-        let answers = bench.serves(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
-        assert_eq!(answers.statuses(), [status, 200], "{target} {host}: {}", answers.text);
+        let answers = bench
+            .serves(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
+            .await;
+        assert_eq!(
+            answers.statuses(),
+            [status, 200],
+            "{target} {host}: {}",
+            answers.text
+        );
     }
     let arrived = bench.finish().await;
-    let seen: Vec<_> = arrived.iter().map(|arrived| (arrived.field("host"), arrived.target(), arrived.field("x-forwarded-host"))).collect();
+    let seen: Vec<_> = arrived
+        .iter()
+        .map(|arrived| {
+            (
+                arrived.field("host"),
+                arrived.target(),
+                arrived.field("x-forwarded-host"),
+            )
+        })
+        .collect();
     let expected = [
         ("other", "/", "other"),
         ("two.example:81", "/x?y", "two.example:81"),
@@ -163,12 +401,29 @@ async fn line_07_the_target_names_the_host_and_routes_ignore_its_spelling() {
 #[tokio::test]
 async fn line_07_http_1_0_without_a_host_is_given_one() {
     let bench = Bench::new().await;
-    for head in ["GET /case HTTP/1.0\r\n\r\n", "POST /case HTTP/1.0\r\ncontent-length: 3\r\n\r\nabc", "GET /case HTTP/1.0\r\nhost: a\r\n\r\n"] {
-        assert_eq!(bench.converse(&[head.as_bytes()]).await.status(), 200, "{head}");
+    for head in [
+        "GET /case HTTP/1.0\r\n\r\n",
+        "POST /case HTTP/1.0\r\ncontent-length: 3\r\n\r\nabc",
+        "GET /case HTTP/1.0\r\nhost: a\r\n\r\n",
+    ] {
+        assert_eq!(
+            bench.converse(&[head.as_bytes()]).await.status(),
+            200,
+            "{head}"
+        );
     }
     let place = crate::support::Place::place(&bench.origin);
-    let hosts: Vec<_> = bench.finish().await.iter().map(|arrived| arrived.field("host").to_owned()).collect();
-    assert_eq!(hosts, [place.clone(), place, "a".to_owned()], "HTTP/1.1 towards the endpoint needs one");
+    let hosts: Vec<_> = bench
+        .finish()
+        .await
+        .iter()
+        .map(|arrived| arrived.field("host").to_owned())
+        .collect();
+    assert_eq!(
+        hosts,
+        [place.clone(), place, "a".to_owned()],
+        "HTTP/1.1 towards the endpoint needs one"
+    );
 }
 
 #[tokio::test]
@@ -187,8 +442,14 @@ async fn line_08_what_is_forwarded_is_written_anew() {
     }
     let arrived = bench.finish().await;
     let lines = |head: &str| {
-        let kept = head.lines().filter(|line| !["x-request-id", "traceparent"].iter().any(|own| line.starts_with(own)));
-        let mut lines: Vec<_> = kept.map(|line| line.replace("content-length: 003", "content-length: 3")).collect();
+        let kept = head.lines().filter(|line| {
+            !["x-request-id", "traceparent"]
+                .iter()
+                .any(|own| line.starts_with(own))
+        });
+        let mut lines: Vec<_> = kept
+            .map(|line| line.replace("content-length: 003", "content-length: 3"))
+            .collect();
         lines[1..].sort();
         lines
     };

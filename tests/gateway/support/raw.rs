@@ -174,12 +174,15 @@ pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// What came in on each connection.
+type Received = Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>;
+
 /// A backend that runs a script on each connection.
 #[derive(Debug)]
 pub(crate) struct RawBackend {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
-    received: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    received: Received,
     task: JoinHandle<()>,
 }
 

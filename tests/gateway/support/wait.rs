@@ -27,11 +27,10 @@ where
     F: FnMut() -> R,
     R: Future<Output = bool>,
 {
-    let asked = soon(what, move || {
+    soon(what, move || {
         let check = check();
         async move { check.await.then_some(()) }
-    });
-    async move { asked.await }
+    })
 }
 
 /// Asks until there is an answer, and returns it.

@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_request_counts_once_its_body_is_there() {
-        let bytes = message::call(1);
+        let bytes = message::call(1, "/");
         assert!(next_request(&bytes[..bytes.len() - 1]).is_none());
         assert!(matches!(next_request(&bytes), Some((Request::Call, len)) if len == bytes.len()));
         assert!(matches!(

@@ -14,6 +14,7 @@ use crate::{Failure, http, message, runtime, tls, wait_for_line};
 
 pub struct Plan<'a> {
     pub port: u16,
+    pub path: &'a str,
     pub connections: usize,
     pub warmup: u64,
     pub requests: u64,
@@ -53,7 +54,7 @@ fn measure<S>(runtime: &Runtime, plan: &Plan<'_>, streams: Vec<S>) -> Result<(),
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let call: Rc<[u8]> = message::call(plan.port).into();
+    let call: Rc<[u8]> = message::call(plan.port, plan.path).into();
     let (streams, warmup) = phase(runtime, &call, streams, plan.warmup)?;
     println!(
         "{{\"ready\":{},\"errors\":{}}}",

@@ -18,7 +18,8 @@ type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "usage: loadgen COMMAND --OPTION VALUE ...
   backend --port P
-  load    --port P --connections N --warmup N --requests N [--ca FILE]   (TLS 1.3 when a CA is given)
+  load    --port P --connections N --warmup N --requests N [--path PATH] [--ca FILE]
+          (TLS 1.3 when a CA is given)
   sse     --port P --streams N
 
 load and sse print a line when they are ready, then wait for a line (or the end) of standard input.";
@@ -42,6 +43,7 @@ fn run() -> Result<(), Failure> {
         "backend" => backend::serve(port),
         "load" => load::run(&load::Plan {
             port,
+            path: options.text("path").unwrap_or("/"),
             connections: options.number("connections")?,
             warmup: options.number("warmup")?,
             requests: options.number("requests")?,

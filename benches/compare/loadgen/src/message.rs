@@ -7,8 +7,8 @@ pub const FIRST_EVENT: &[u8] =
     b"data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"statusUpdate\":{\"taskId\":\"t-1\"}}}\n\n";
 
 /// A whole `SendMessage` request.
-pub fn call(port: u16) -> Vec<u8> {
-    request(port, "/", "application/json", "SendMessage")
+pub fn call(port: u16, path: &str) -> Vec<u8> {
+    request(port, path, "application/json", "SendMessage")
 }
 
 /// A whole `SendStreamingMessage` request.
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn bodies_have_the_length_their_heads_announce() {
         for (bytes, len) in [
-            (call(1), CALL_LEN),
+            (call(1, "/"), CALL_LEN),
             (stream_call(1), CALL_LEN),
             (answer(), ANSWER_LEN),
         ] {

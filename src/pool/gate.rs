@@ -1,0 +1,186 @@
+//! An upstream connection is polled by the task that uses it, and its halves (the driver, the response, the body) wake each
+//! other all the time. Those wake-ups come while the task is polling them anyway and would only have it polled once more, so the
+//! connection's waker holds them back until the task goes to sleep.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// The waker of one connection. Shut, except while its task sleeps.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: Arc<State>,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    // Relaxed: the connection and its socket live on one thread, these only have to be Sync.
+    open: AtomicBool,
+    knocked: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Wake for State {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.knocked.store(true, Relaxed);
+        if self.open.load(Relaxed)
+            && let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        let state = Arc::new(State::default());
+        Self {
+            waker: Waker::from(Arc::clone(&state)),
+            state,
+        }
+    }
+
+    /// Polls the parts of the connection with the gate shut. When they are pending it opens: the task is woken at once if they
+    /// asked for it after what was [`Knocks::heard`]. A task that was woken by something else has nothing to do here: hyper's
+    /// server polls its service several times in a row.
+    pub(super) fn poll<T>(
+        &self,
+        cx: &Context<'_>,
+        parts: impl FnOnce(&mut Context<'_>, &Knocks<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if self.state.open.load(Relaxed) && !self.state.knocked.load(Relaxed) {
+            self.remember(cx);
+            return Poll::Pending;
+        }
+        self.state.open.store(false, Relaxed);
+        self.state.knocked.store(false, Relaxed);
+        let polled = parts(&mut Context::from_waker(&self.waker), &Knocks(&self.state));
+        if polled.is_pending() {
+            self.sleep(cx);
+        }
+        polled
+    }
+
+    /// A context for a look at a connection nobody uses.
+    pub(super) fn quietly<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.state.open.store(false, Relaxed);
+        look(&mut Context::from_waker(&self.waker))
+    }
+
+    fn remember(&self, cx: &Context<'_>) {
+        let mut task = self
+            .state
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+    }
+
+    fn sleep(&self, cx: &Context<'_>) {
+        self.remember(cx);
+        self.state.open.store(true, Relaxed);
+        if self.state.knocked.load(Relaxed) {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+/// What has been asked for while the gate is shut.
+#[derive(Debug)]
+pub(super) struct Knocks<'a>(&'a State);
+
+impl Knocks<'_> {
+    /// Everything asked for so far is about to be looked at.
+    pub(super) fn heard(&self) {
+        self.0.knocked.store(false, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn task() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn a_knock_while_polling_wakes_a_task_that_goes_to_sleep_once() {
+        let (count, waker) = task();
+        let cx = Context::from_waker(&waker);
+        let gate = Gate::new();
+        let polled = gate.poll(&cx, |cx, _| {
+            cx.waker().wake_by_ref();
+            cx.waker().wake_by_ref();
+            assert_eq!(count.0.load(Relaxed), 0, "held back");
+            Poll::<()>::Pending
+        });
+        assert!(polled.is_pending());
+        assert_eq!(count.0.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_knock_is_forgotten_when_heard_or_when_something_came_of_it() {
+        let (count, waker) = task();
+        let cx = Context::from_waker(&waker);
+        let gate = Gate::new();
+        assert!(
+            gate.poll(&cx, |cx, knocks| {
+                cx.waker().wake_by_ref();
+                knocks.heard();
+                Poll::<()>::Pending
+            })
+            .is_pending()
+        );
+        gate.quietly(|_| ());
+        assert!(
+            gate.poll(&cx, |cx, _| {
+                cx.waker().wake_by_ref();
+                Poll::Ready(())
+            })
+            .is_ready()
+        );
+        assert_eq!(count.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_sleeping_task_is_woken() {
+        let (count, waker) = task();
+        let cx = Context::from_waker(&waker);
+        let gate = Gate::new();
+        let mut inner = None;
+        let polled = gate.poll(&cx, |cx, _| {
+            inner = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        assert!(polled.is_pending());
+        inner.as_ref().unwrap().wake_by_ref();
+        assert_eq!(count.0.load(Relaxed), 1);
+        let polled = gate.poll(&cx, |_, _| Poll::<()>::Pending);
+        assert!(polled.is_pending());
+        let untouched = gate.poll(&cx, |_, _| Poll::Ready(()));
+        assert!(untouched.is_pending(), "nothing has happened since");
+        gate.quietly(|_| ());
+        inner.unwrap().wake();
+        assert_eq!(count.0.load(Relaxed), 1, "nobody uses the connection");
+    }
+}

@@ -1,0 +1,273 @@
+//! `docs/configuration.md` describes every key of the schema: its tables are made from it and compared with what is committed.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says why and stops"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+const BEGIN: &str = "<!-- reference -->\n";
+const END: &str = "<!-- /reference -->";
+
+#[test]
+fn the_committed_reference_is_the_one_of_the_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(&path).expect("the page can be read");
+    let (before, rest) = page
+        .split_once(BEGIN)
+        .expect("the page has a place for the tables");
+    let (committed, after) = rest.split_once(END).expect("the place has an end");
+    let made = reference();
+    if std::env::var_os("ATTACHE_UPDATE_DOCS").is_some() {
+        let page = format!("{before}{BEGIN}{made}{END}{after}");
+        std::fs::write(&path, page).expect("the page can be written");
+        return;
+    }
+    assert!(
+        committed == made,
+        "run `ATTACHE_UPDATE_DOCS=1 cargo test --test reference`"
+    );
+}
+
+#[test]
+fn every_key_has_a_meaning() {
+    let silent: Vec<_> = sections()
+        .iter()
+        .flat_map(|section| &section.keys)
+        .filter(|key| key.meaning.is_empty() || key.form.is_empty())
+        .map(|key| key.name.clone())
+        .collect();
+    assert!(silent.is_empty(), "not described: {silent:?}");
+}
+
+/// A mapping of the configuration.
+struct Section {
+    /// Where it stands, `<name>` for names the user chooses.
+    path: String,
+    meaning: String,
+    keys: Vec<Key>,
+}
+
+struct Key {
+    name: String,
+    form: String,
+    default: String,
+    meaning: String,
+}
+
+fn reference() -> String {
+    let mut out = String::new();
+    for section in sections() {
+        let Section {
+            path,
+            meaning,
+            keys,
+        } = section;
+        let title = if path.is_empty() {
+            "The file".to_owned()
+        } else {
+            format!("`{path}`")
+        };
+        let _infallible = write!(out, "\n### {title}\n\n{meaning}\n\n");
+        out += "| Key | Type | Default | Meaning |\n|-----|------|---------|---------|\n";
+        for key in keys {
+            let _infallible = writeln!(
+                out,
+                "| `{}` | {} | {} | {} |",
+                key.name, key.form, key.default, key.meaning
+            );
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// Every mapping, each once, in the order in which a reader comes upon it.
+fn sections() -> Vec<Section> {
+    let schema: Value =
+        serde_json::from_str(&attache::config::schema()).expect("the schema is JSON");
+    let definitions = schema["definitions"]
+        .as_object()
+        .expect("it has definitions");
+    let mut found = Vec::new();
+    let mut waiting = vec![(String::new(), &schema)];
+    let mut seen = Vec::new();
+    while !waiting.is_empty() {
+        let (path, mapping) = waiting.remove(0);
+        let properties = mapping["properties"]
+            .as_object()
+            .expect("a mapping has properties");
+        let keys = properties
+            .iter()
+            .map(|(name, value)| key(name, value, definitions));
+        found.push(Section {
+            path: path.clone(),
+            meaning: text(mapping).to_owned(),
+            keys: keys.collect(),
+        });
+        let mut inside = Vec::new();
+        for (name, value) in properties {
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            for (suffix, name) in mappings_in(value, definitions) {
+                // Not again for `defaults`, which are routes and clusters.
+                if !seen.contains(&name) && !path.starts_with("defaults.") {
+                    seen.push(name.clone());
+                    inside.push((format!("{path}{suffix}"), &definitions[&name]));
+                }
+            }
+        }
+        if path.is_empty() {
+            inside.sort_by_key(|(path, _)| {
+                MAIN.iter()
+                    .position(|main| path.starts_with(main))
+                    .unwrap_or(MAIN.len())
+            });
+        }
+        waiting.splice(0..0, inside);
+    }
+    found
+}
+
+/// What comes first in the page, because it comes first in a file.
+const MAIN: [&str; 3] = ["listeners", "routes", "clusters"];
+
+fn key(name: &str, value: &Value, definitions: &Map<String, Value>) -> Key {
+    let text = text(value);
+    let (meaning, default) = match text.split_once("Default: ") {
+        Some((meaning, default)) => (meaning.trim_end(), default.trim_end_matches('.')),
+        None => (text, ""),
+    };
+    Key {
+        name: name.to_owned(),
+        form: if name.ends_with("File") {
+            "file".to_owned()
+        } else {
+            form(value, definitions)
+        },
+        default: default.to_owned(),
+        meaning: meaning.replace('|', "\\|"),
+    }
+}
+
+fn text(schema: &Value) -> &str {
+    schema["description"].as_str().unwrap_or_default()
+}
+
+/// A type in words.
+fn form(schema: &Value, definitions: &Map<String, Value>) -> String {
+    if let Some(name) = reference_of(schema) {
+        return named(name, &definitions[name], definitions);
+    }
+    if let Some(one) = schema.get("const") {
+        return format!("`{}`", one.as_str().unwrap_or_default());
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        let words = words.iter().filter_map(Value::as_str);
+        return words
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
+    if let Some(several) = schema["anyOf"].as_array() {
+        let several = several.iter().filter(|one| one["type"] != "null");
+        let forms: Vec<_> = several.map(|one| form(one, definitions)).collect();
+        return match forms.as_slice() {
+            [one, many] if *many == format!("list of {one}") => format!("{one}, or a list"),
+            _ => forms.join(", or "),
+        };
+    }
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        several => several
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect(),
+    };
+    match types.first().copied() {
+        Some("integer") => number(schema),
+        Some("number") => "number".to_owned(),
+        Some("boolean") => "`true`, `false`".to_owned(),
+        Some("string") => "text".to_owned(),
+        Some("array") => format!("list of {}", form(&schema["items"], definitions)),
+        Some("object") => match schema.get("additionalProperties") {
+            Some(Value::Object(_)) => {
+                format!(
+                    "{}, for each name",
+                    form(&schema["additionalProperties"], definitions)
+                )
+            }
+            _ => "mapping".to_owned(),
+        },
+        _ => String::new(),
+    }
+}
+
+fn number(schema: &Value) -> String {
+    match (schema["minimum"].as_u64(), schema["maximum"].as_u64()) {
+        (Some(low), Some(high)) if low == high => format!("{low}"),
+        (Some(low), Some(high)) => format!("number, {low} to {high}"),
+        (Some(low), None) if low > 0 => format!("number, at least {low}"),
+        _ => "number".to_owned(),
+    }
+}
+
+/// Types whose own name says more than what they are made of.
+fn named(name: &str, schema: &Value, definitions: &Map<String, Value>) -> String {
+    let word = match name {
+        "Time" => "duration",
+        "Size" => "size",
+        "Bind" => "address and port",
+        "Target" => "host and port",
+        "Host" => "host",
+        "Network" => "network",
+        "PathText" => "path",
+        "Pattern" => "regular expression",
+        "Verb" => "method",
+        "Status" => "status code",
+        _ => return form(schema, definitions),
+    };
+    word.to_owned()
+}
+
+/// The mappings with keys of their own that a value may hold, each with what leads to it.
+fn mappings_in(schema: &Value, definitions: &Map<String, Value>) -> Vec<(String, String)> {
+    if let Some(name) = reference_of(schema) {
+        let schema = &definitions[name];
+        if schema.get("properties").is_some() {
+            return vec![(String::new(), name.to_owned())];
+        }
+        return mappings_in(schema, definitions);
+    }
+    let under = |suffix: &str, schema: &Value| {
+        let found = mappings_in(schema, definitions).into_iter();
+        found
+            .map(|(rest, name)| (format!("{suffix}{rest}"), name))
+            .collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    for one in schema["anyOf"].as_array().into_iter().flatten() {
+        found.extend(mappings_in(one, definitions));
+    }
+    if let Some(items) = schema.get("items") {
+        found.extend(under("[]", items));
+    }
+    if let Some(Value::Object(_)) = schema.get("additionalProperties") {
+        found.extend(under(".<name>", &schema["additionalProperties"]));
+    }
+    found
+}
+
+fn reference_of(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.strip_prefix("#/definitions/")
+}

@@ -204,7 +204,8 @@ fn receive(
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
 ) -> Result<Answer, Error> {
-    check_answer(&response)?;
+    let seen = Seen::of(response.headers());
+    check_answer(&response, seen)?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -213,7 +214,6 @@ fn receive(
     };
     exchange.answered(response.status().as_u16());
     let fields = response.headers_mut();
-    let seen = Seen::of(fields);
     let accepted = if seen.upgrade {
         fields.get(header::UPGRADE).cloned()
     } else {
@@ -265,18 +265,28 @@ fn receive(
 }
 
 /// What hyper's client accepts and we do not pass on.
-fn check_answer(response: &Response<pool::ResponseBody>) -> Result<(), Error> {
+fn check_answer(response: &Response<pool::ResponseBody>, seen: Seen) -> Result<(), Error> {
     let headers = response.headers();
     if response.status().as_u16() >= 600 {
         return Err(Error::UpstreamInvalid("status code out of range", None));
     }
-    if let Some(encoding) = headers.get(header::TRANSFER_ENCODING) {
-        let several = headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1;
-        if several || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+    if seen.transfer_encoding {
+        let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !encodings.next().is_some_and(chunked) || encodings.next().is_some() {
             return Err(Error::UpstreamInvalid("unknown transfer coding", None));
         }
-        if headers.contains_key(header::CONTENT_LENGTH) {
+        if seen.content_length {
             return Err(Error::UpstreamInvalid("two body lengths", None));
+        }
+    }
+    if seen.content_length {
+        // hyper looks at the length only where a body follows, and takes a list.
+        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+        let first = lengths.next();
+        let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+        if !first.is_some_and(digits) || lengths.any(|other| Some(other) != first) {
+            return Err(Error::UpstreamInvalid("body length", None));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
 
 /// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes are
-/// looked at, because hyper takes lines that end in a bare LF.
+/// looked at, because hyper takes lines that end in a bare LF, and interim heads without end.
 #[derive(Debug)]
 pub struct UpstreamIo {
     stream: Stream,
@@ -94,7 +94,7 @@ impl AsyncRead for UpstreamIo {
         {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "bare LF in the response head",
+                "not a response head",
             )));
         }
         polled

@@ -164,6 +164,7 @@ impl Pool {
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.transport.borrow().max_idle {
+            conn.rest();
             idle.push(h1::Idle {
                 conn,
                 since: Instant::now(),

@@ -45,3 +45,4 @@ mod streams;
 mod tls;
 mod upgrade;
 mod upstream_tls;
+mod upstreams_regressions;

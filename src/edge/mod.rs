@@ -90,6 +90,10 @@ pub fn service(
 }
 
 /// What is to be done with a request that passed.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would cost each request an allocation"
+)]
 enum Step {
     Forward(forward::Plan),
     Answer(Response<ResponseBody>),

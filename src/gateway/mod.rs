@@ -344,7 +344,10 @@ fn health(hub: &Arc<Hub>) -> Health {
             Check {
                 name: format!("cluster {}", cluster.name),
                 status,
-                detail: format!("{endpoints} endpoints"),
+                detail: match endpoints {
+                    1 => "1 endpoint".to_owned(),
+                    several => format!("{several} endpoints"),
+                },
             }
         };
         snapshot.clusters.iter().map(check).collect()

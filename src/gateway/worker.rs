@@ -301,9 +301,8 @@ impl State {
         for (shared, handles) in self.counted.values() {
             handles.note_open(shared.open());
         }
-        self.closing.retain(|running| running.open() > 0);
-        let idle =
-            self.worker.active() == 0 && self.running.values().all(|running| running.open() == 0);
+        self.closing.retain(|running| !running.is_over());
+        let idle = self.worker.active() == 0 && self.running.values().all(Running::is_over);
         if idle
             && self.closing.is_empty()
             && let Some(done) = self.drained.take()
@@ -359,3 +358,96 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: u32 = 10;
 /// Tasks polled before the sockets are looked at again.
 const EVENT_INTERVAL: u32 = 61;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::cluster::dns::Resolutions;
+    use crate::config::model::ListenerId;
+    use crate::config::{self, Environment};
+    use crate::listener::Settings;
+    use crate::snapshot::Snapshot;
+
+    const TEXT: &str = "
+listeners: { http: { address: '127.0.0.1:0' } }
+routes: { all: { respond: { body: here } } }
+";
+
+    fn state() -> State {
+        let config = Arc::new(
+            config::parse(TEXT, "test.yaml", &Environment::process())
+                .unwrap()
+                .config,
+        );
+        let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets).unwrap());
+        let snapshot = Snapshot::build(config, None, &Resolutions::new()).unwrap();
+        let hub = Arc::new(Hub::new(snapshot));
+        State {
+            worker: Worker::new(hub, Arc::clone(&metrics), None, 1),
+            metrics,
+            watchdog: Watchdog::start(),
+            running: HashMap::new(),
+            counted: HashMap::new(),
+            closing: Vec::new(),
+            drained: None,
+        }
+    }
+
+    /// Opens the listener here and says where it is.
+    fn open(state: &mut State) -> net::SocketAddr {
+        let config = config::parse(TEXT, "test.yaml", &Environment::process()).unwrap();
+        let listener = &config.config.listeners[0];
+        let settings = Settings::load(ListenerId(0), listener, None).unwrap();
+        let socket = listener::bind(listener.address, 1).unwrap().remove(0);
+        let address = socket.local_addr().unwrap();
+        state.open("http", socket, Shared::new(settings)).unwrap();
+        address
+    }
+
+    /// A client in the kernel's queue, with its request.
+    fn queued(address: net::SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(address).unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .unwrap();
+        client
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_drain_is_not_over_before_the_accept_queue_is_empty() {
+        let mut state = state();
+        let address = open(&mut state);
+        let mut client = queued(address);
+        let (done, mut finished) = oneshot::channel();
+        state.obey(Order::Drain(done));
+        assert!(finished.try_recv().is_err(), "a client is in the queue");
+        while finished.try_recv().is_err() {
+            yield_now().await;
+            state.tick(false);
+        }
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_closed_listener_stays_until_its_accept_queue_is_empty() {
+        let mut state = state();
+        let address = open(&mut state);
+        let mut client = queued(address);
+        state.obey(Order::Close("http".to_owned()));
+        state.tick(false);
+        while !state.closing.is_empty() {
+            yield_now().await;
+            state.tick(false);
+        }
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+}

@@ -12,6 +12,10 @@
     reason = "a test's future is polled in place and lives on a stack of its own"
 )]
 #![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases is as long as it has to be"
+)]
+#![allow(
     missing_docs,
     missing_debug_implementations,
     reason = "nothing here is public"
@@ -43,3 +47,4 @@ mod tls;
 mod transports;
 mod upgrade;
 mod upstream_tls;
+mod upstreams_regressions;

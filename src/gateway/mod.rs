@@ -208,9 +208,14 @@ impl Gateway {
         {
             return Err(Error::NeedsRestart("accessLog.output"));
         }
-        let names = dns::resolve_all(&config, &self.resolver, FIRST_RESOLUTION).await;
+        if config.metrics.latency_buckets != before.config.metrics.latency_buckets {
+            return Err(Error::NeedsRestart("metrics.latencyBuckets"));
+        }
+        let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
+        let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
         let change = self.listeners.prepare(&config, self.crew.len())?;
+        self.resolver = resolver;
         self.hub.replace(snapshot);
         self.listeners
             .apply(change, &self.crew)
@@ -279,7 +284,11 @@ impl Gateway {
     fn in_force(&mut self, config: &Config) {
         let mut generation = JoinSet::new();
         for cluster in &self.hub.current().clusters {
-            generation.spawn(dns::refresh(Arc::clone(cluster), self.resolver.clone()));
+            generation.spawn(dns::refresh(
+                Arc::clone(cluster),
+                self.resolver.clone(),
+                Arc::clone(&self.metrics),
+            ));
         }
         generation.spawn(certificates::watch(
             self.listeners.shared(),

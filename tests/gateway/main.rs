@@ -31,6 +31,7 @@ mod endpoints;
 mod fields;
 mod grpc;
 mod lifecycle;
+mod lifecycle_regressions;
 mod limits;
 mod observing;
 mod preset;

@@ -24,6 +24,8 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Bytes a request head arrived with that must be refused although hyper accepts it; see `listener::scan`.
     pub verdict: Cell<Option<Verdict>>,
+    /// Set when nothing more is to be served on it: what it was let in by no longer holds.
+    pub spent: Cell<bool>,
     /// Requests answered so far.
     pub requests: Cell<u64>,
     /// Exchanges under way, from the request head to the end of the answer's body. A connection with any is never idle.
@@ -65,6 +67,7 @@ impl Connection {
             local,
             tls,
             verdict: Cell::new(None),
+            spent: Cell::new(false),
             requests: Cell::new(0),
             active: Cell::new(0),
             streams: Cell::new(0),

@@ -24,7 +24,7 @@ use crate::body::Body;
 use crate::config::model::{
     Action, ClientAuth, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
 };
-use crate::context::Connection;
+use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
 use crate::route::{self, Facts};
 use exchange::Exchange;
@@ -164,7 +164,7 @@ fn check(
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own
-/// (RFC 9110 section 15.5.20).
+/// (RFC 9110 section 15.5.20). And a connection that was let in before a reload is held to what is asked for now.
 fn check_certificate(
     exchange: &Exchange,
     view: &View,
@@ -177,8 +177,15 @@ fn check_certificate(
         .listeners
         .get(id.0)
         .and_then(|listener| listener.tls.as_ref());
-    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else {
+    let Some(settings) = settings else {
         return Ok(());
+    };
+    let proven = |tls: &&TlsFacts| {
+        tls.client_verified || !matches!(settings.client_auth, ClientAuth::Require { .. })
+    };
+    let Some(tls) = exchange.connection.tls.as_ref().filter(proven) else {
+        exchange.connection.spent.set(true);
+        return Err(Error::Misdirected);
     };
     let asked = tls.server_name.as_deref();
     if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host)

@@ -26,6 +26,8 @@ pub struct Connection {
     pub verdict: Cell<Option<Verdict>>,
     /// Set when nothing more is to be served on it: what it was let in by no longer holds.
     pub spent: Cell<bool>,
+    /// Set when it is cut because the time to drain is over: what is under way then was ended by us.
+    pub cut: Cell<bool>,
     /// Requests answered so far.
     pub requests: Cell<u64>,
     /// Exchanges under way, from the request head to the end of the answer's body. A connection with any is never idle.
@@ -68,6 +70,7 @@ impl Connection {
             tls,
             verdict: Cell::new(None),
             spent: Cell::new(false),
+            cut: Cell::new(false),
             requests: Cell::new(0),
             active: Cell::new(0),
             streams: Cell::new(0),

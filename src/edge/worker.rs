@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::pace::Paces;
 use crate::config::model::{Action, ClusterId, RouteId};
+use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
@@ -26,8 +27,7 @@ pub struct Worker {
     pub(super) sink: Option<Sink>,
     rng: RefCell<fastrand::Rng>,
     active: Cell<usize>,
-    cutting: Cell<bool>,
-    tunnels: RefCell<Vec<AbortHandle>>,
+    tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) paces: Paces,
 }
 
@@ -60,7 +60,6 @@ impl Worker {
             sink,
             rng: RefCell::new(rng),
             active: Cell::new(0),
-            cutting: Cell::new(false),
             tunnels: RefCell::default(),
             paces: Paces::default(),
         })
@@ -98,7 +97,7 @@ impl Worker {
             self.paces.look(now);
             self.tunnels
                 .borrow_mut()
-                .retain(|tunnel| !tunnel.is_finished());
+                .retain(|(tunnel, _)| !tunnel.is_finished());
         }
     }
 
@@ -108,22 +107,19 @@ impl Worker {
         self.active.get()
     }
 
-    /// From now on exchanges that end early were cut by us; connections are the listeners' to cut, tunnels are cut here.
-    pub fn cut(&self, tunnels: bool) {
-        self.cutting.set(true);
-        if tunnels {
-            for tunnel in self.tunnels.borrow_mut().drain(..) {
-                tunnel.abort();
-            }
-        }
+    /// Cuts the tunnels and says how many there were. Connections that carry HTTP are the listeners' to cut.
+    pub fn cut_tunnels(&self) -> usize {
+        let tunnels = self.tunnels.take();
+        let open = tunnels.iter().filter(|(tunnel, _)| !tunnel.is_finished());
+        open.map(|(tunnel, connection)| {
+            connection.cut.set(true);
+            tunnel.abort();
+        })
+        .count()
     }
 
-    pub(super) fn is_cutting(&self) -> bool {
-        self.cutting.get()
-    }
-
-    pub(super) fn own(&self, tunnel: AbortHandle) {
-        self.tunnels.borrow_mut().push(tunnel);
+    pub(super) fn own(&self, tunnel: AbortHandle, connection: Rc<Connection>) {
+        self.tunnels.borrow_mut().push((tunnel, connection));
     }
 
     pub(super) fn enter(&self) {

@@ -46,7 +46,7 @@ enum Order {
 pub(super) enum Cut {
     /// Connections that carry no stream.
     Ordinary,
-    /// Connections that carry nothing but streams.
+    /// Connections that carry nothing but streams, and tunnels.
     Streams,
     /// All.
     Everything,
@@ -191,8 +191,7 @@ fn run(
             drained: None,
         };
         state.serve(inbox).await;
-        state.worker.cut(true);
-        drop(state.running);
+        state.cut(Cut::Everything);
         state.worker.tick(false);
     });
     // Tasks still there are dropped with the runtime; their records are written by then or lost with the process.
@@ -314,10 +313,10 @@ impl State {
 
     /// Cuts connections, and says how many exchanges are on them.
     fn cut(&mut self, what: Cut) -> usize {
-        let before = self.worker.active();
-        self.worker.cut(what == Cut::Everything);
         match what {
             Cut::Everything => {
+                let before = self.worker.active();
+                self.worker.cut_tunnels();
                 for running in self.running.values().chain(&self.closing) {
                     let _connections = running.abort();
                 }
@@ -325,7 +324,9 @@ impl State {
             }
             Cut::Ordinary => self.cut_those(|connection| connection.streams.get() == 0),
             Cut::Streams => {
-                self.cut_those(|connection| connection.active.get() == connection.streams.get())
+                let only_streams =
+                    |connection: &Connection| connection.active.get() == connection.streams.get();
+                self.cut_those(only_streams) + self.worker.cut_tunnels()
             }
         }
     }

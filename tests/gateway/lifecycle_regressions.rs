@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 
-use crate::support::{Backend, Ca, Client, Gw, Tls, at_host, get};
+use crate::support::{
+    Backend, Ca, Gw, Place, RawBackend, Sse, Tls, at_host, eventually, get, within,
+};
 
 /// A name server that says that every name has this address, or that there is no such name. Stops with its task.
 async fn name_server(address: Option<[u8; 4]>) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -15,7 +18,8 @@ async fn name_server(address: Option<[u8; 4]>) -> (SocketAddr, tokio::task::Join
     let task = tokio::spawn(async move {
         let mut packet = [0; 512];
         while let Ok((size, client)) = socket.recv_from(&mut packet).await {
-            let question_end = 12 + packet[12..size].iter().position(|byte| *byte == 0).unwrap() + 5;
+            let question_end =
+                12 + packet[12..size].iter().position(|byte| *byte == 0).unwrap() + 5;
             let is_v4 = packet[question_end - 4..question_end - 2] == [0, 1];
             let mut answer = packet[..2].to_vec();
             let found = address.filter(|_| is_v4);
@@ -77,7 +81,7 @@ async fn rfc9110_15_5_20_what_a_reload_asks_of_clients_is_asked_of_open_connecti
         ))
     };
     let ask = || at_host("a.example", get("/"));
-    let places: &[&dyn crate::support::Place] = &[&certificate, &clients];
+    let places: &[&dyn Place] = &[&certificate, &clients];
     let mut gw = Gw::with(&asking("optional"), places).await;
     for protocol in ["http/1.1", "h2"] {
         gw.reload(&asking("optional"), places).await.unwrap();
@@ -105,5 +109,93 @@ async fn rfc9110_15_5_20_what_a_reload_asks_of_clients_is_asked_of_open_connecti
         let reply = clear.reply(ask()).await;
         assert_eq!((reply.status, reply.reason()), (421, "misdirected"));
         clear.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_with_the_grace_of_streams() {
+    let tunnel = RawBackend::script(|mut connection| async move {
+        connection.read_head().await;
+        connection.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+        connection.closed().await;
+    })
+    .await;
+    let release = Arc::new(Notify::new());
+    let released = Arc::clone(&release);
+    let slow = RawBackend::script(move |mut connection| {
+        let released = Arc::clone(&released);
+        async move {
+            connection.read_head().await;
+            released.notified().await;
+            connection.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    })
+    .await;
+    let template = "
+        shutdown: { drainTimeout: 15s, streamGrace: 300ms }
+        routes:
+          tunnel: { endpoints: ['{0}'], websocket: true }
+          slow: { endpoints: ['{1}'], match: { path: { prefix: /slow } } }
+    ";
+    let gw = Gw::with(template, &[&tunnel, &slow]).await;
+    let mut upgraded = gw.raw().await;
+    upgraded
+        .write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
+    upgraded.read_head().await;
+    let mut client = gw.h1().await;
+    let asking = tokio::spawn(async move { client.reply(get("/slow")).await.status });
+    eventually("the endpoint works", || async { slow.connections() == 1 }).await;
+    let ending = tokio::spawn(gw.shutdown());
+    upgraded.closed().await;
+    release.notify_one();
+    assert_eq!(within("the request", asking).await.unwrap(), 204);
+    let (drained, ended) = ending.await.unwrap();
+    assert_eq!(drained.cut, 1);
+    let records = ended.records();
+    let reason = |path: &str| {
+        let record = records.iter().find(|record| record["path"] == path);
+        record.unwrap()["reason"].clone()
+    };
+    assert_eq!(reason("/"), "draining");
+    assert_eq!(reason("/slow"), json!(null));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_the_first_cut_left_by_itself() {
+    let (sse, held) = (
+        Sse::new().await,
+        RawBackend::script(|mut connection| async move {
+            connection.closed().await;
+        })
+        .await,
+    );
+    let template = "
+        shutdown: { drainTimeout: 300ms, streamGrace: 15s }
+        routes:
+          stream: { endpoints: ['{0}'] }
+          slow: { endpoints: ['{1}'], match: { path: { prefix: /slow } } }
+    ";
+    let gw = Gw::with(template, &[&sse, &held]).await;
+    let mut streaming = gw.h1().await;
+    let (answer, stream) = tokio::join!(streaming.send(get("/")), sse.stream());
+    let answer = answer.unwrap();
+    let mut slow = gw.h1().await;
+    let asking = tokio::spawn(async move { slow.send(get("/slow")).await.is_err() });
+    eventually("the endpoint works", || async { held.connections() == 1 }).await;
+    let ending = tokio::spawn(gw.shutdown());
+    assert!(within("the request is cut", asking).await.unwrap());
+    drop(answer);
+    streaming.leave();
+    stream.closed().await;
+    let (drained, ended) = ending.await.unwrap();
+    assert_eq!(drained.cut, 1);
+    for record in ended.records() {
+        let reason = if record["path"] == "/" {
+            "client_gone"
+        } else {
+            "draining"
+        };
+        assert_eq!(record["reason"], json!(reason), "{record}");
     }
 }

@@ -52,8 +52,8 @@ pub async fn handle(
     let (head, body) = request.into_parts();
     let version = head.version;
     let mut exchange = Exchange::begin(worker, connection, &head);
-    let view = exchange.worker.view();
-    let answer = match check(&mut exchange, &view, &listener, &head) {
+    let (view, id) = exchange.worker.view_for(&listener);
+    let answer = match check(&mut exchange, &view, id, &head) {
         Ok(Step::Forward(plan)) => forward::forward(&mut exchange, view, plan, head, body).await,
         Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
         Err(error) => Err(error),
@@ -98,12 +98,12 @@ enum Step {
 fn check(
     exchange: &mut Exchange,
     view: &View,
-    listener: &str,
+    id: Option<ListenerId>,
     head: &Parts,
 ) -> Result<Step, Error> {
     let config = &view.snapshot.config;
     exchange.handles = Some(view.unrouted().clone());
-    let id = view.snapshot.listener(listener).ok_or(Error::NoRoute)?;
+    let id = id.ok_or(Error::NoRoute)?;
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
     forward::identify(exchange, &config.client_ip, head);
     hygiene::verdict(&exchange.connection)?;

@@ -124,7 +124,8 @@ impl Gateway {
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get);
-        let listeners = Listeners::bind(&config, count)?;
+        let mut listeners = Listeners::default();
+        let mut change = listeners.prepare(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
         let log =
             Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
@@ -147,11 +148,12 @@ impl Gateway {
             generation: JoinSet::new(),
             stop: CancellationToken::new(),
         };
-        gateway
-            .listeners
-            .open(&gateway.crew)
+        let listeners = &mut gateway.listeners;
+        listeners
+            .open(&mut change, &gateway.crew)
             .await
             .map_err(Error::Worker)?;
+        listeners.apply(change, &config, &gateway.crew).await;
         if let Some(socket) = metrics_socket {
             gateway.tasks.spawn(server::serve(
                 socket,
@@ -214,13 +216,15 @@ impl Gateway {
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
-        let change = self.listeners.prepare(&config, self.crew.len())?;
-        self.resolver = resolver;
-        self.hub.replace(snapshot);
+        let mut change = self.listeners.prepare(&config, self.crew.len())?;
         self.listeners
-            .apply(change, &self.crew)
+            .open(&mut change, &self.crew)
             .await
             .map_err(Error::Worker)?;
+        // Nothing fails from here on.
+        self.resolver = resolver;
+        self.hub.replace(snapshot);
+        self.listeners.apply(change, &config, &self.crew).await;
         self.forget_gone(&config);
         self.in_force(&config);
         self.metrics.config_reloaded();
@@ -379,3 +383,38 @@ async fn wait(limit: Duration, hurry: &CancellationToken) {
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
 /// Time to write the rest of the access log.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+
+    fn config(rest: &str) -> Config {
+        let text = format!(
+            "workers: 1\nmetrics: {{ address: '127.0.0.1:0' }}\naccessLog: {{ output: off }}\n{rest}"
+        );
+        let loaded = config::parse(&text, "test.yaml", &Environment::process());
+        loaded.unwrap().config
+    }
+
+    #[tokio::test]
+    async fn a_reload_that_fails_on_a_worker_changes_nothing() {
+        let before = "
+listeners: { http: { address: '127.0.0.1:0' } }
+routes: { all: { respond: { status: 204 } } }
+";
+        let after = "
+listeners: { http: { address: '127.0.0.1:0' }, more: { address: '127.0.0.1:0' } }
+routes: { other: { respond: { status: 204 } } }
+";
+        let mut gateway = Gateway::start(config(before)).await.unwrap();
+        let addresses = gateway.addresses();
+        let generation = gateway.hub.generation();
+        worker::tests::add_dead(&mut gateway.crew);
+        let error = gateway.reload(config(after)).await.unwrap_err();
+        assert!(matches!(error, Error::Worker(_)), "{error:?}");
+        assert_eq!(gateway.addresses(), addresses);
+        assert_eq!(gateway.hub.generation(), generation);
+        assert_eq!(gateway.config().routes[0].name, "all");
+    }
+}

@@ -28,13 +28,14 @@ use crate::snapshot::Hub;
 enum Order {
     /// Serve a listener.
     Open {
+        key: u64,
         name: String,
         socket: net::TcpListener,
         shared: Arc<Shared>,
         done: oneshot::Sender<io::Result<()>>,
     },
-    /// Stop accepting on one; its connections end after their present requests.
-    Close(String),
+    /// Stop accepting on the one of this key; its connections end after their present requests.
+    Close(u64),
     /// Stop accepting on all and report when nothing is under way any more.
     Drain(oneshot::Sender<()>),
     /// Cut what is left and report how many exchanges that were.
@@ -109,6 +110,7 @@ impl Crew {
     /// Opens a listener, one socket per worker.
     pub(super) async fn open(
         &self,
+        key: u64,
         name: &str,
         sockets: Vec<net::TcpListener>,
         shared: &Arc<Shared>,
@@ -116,6 +118,7 @@ impl Crew {
         for (worker, socket) in self.workers.iter().zip(sockets) {
             let (done, opened) = oneshot::channel();
             let order = Order::Open {
+                key,
                 name: name.to_owned(),
                 socket,
                 shared: Arc::clone(shared),
@@ -127,9 +130,9 @@ impl Crew {
         Ok(())
     }
 
-    pub(super) async fn close(&self, name: &str) {
+    pub(super) async fn close(&self, key: u64) {
         for worker in &self.workers {
-            drop(worker.send(Order::Close(name.to_owned())).await);
+            drop(worker.send(Order::Close(key)).await);
         }
     }
 
@@ -185,8 +188,7 @@ fn run(
             worker,
             metrics,
             watchdog: Watchdog::start(),
-            running: HashMap::new(),
-            counted: HashMap::new(),
+            open: HashMap::new(),
             closing: Vec::new(),
             drained: None,
         };
@@ -202,11 +204,18 @@ struct State {
     worker: Rc<Worker>,
     metrics: Arc<Metrics>,
     watchdog: Rc<Watchdog>,
-    running: HashMap<String, Running>,
-    /// What the listeners running here count, and where it is shown.
-    counted: HashMap<String, (Arc<Shared>, Rc<ListenerHandles>)>,
-    closing: Vec<Running>,
+    /// By key.
+    open: HashMap<u64, Open>,
+    closing: Vec<Open>,
     drained: Option<oneshot::Sender<()>>,
+}
+
+/// A listener on this worker.
+struct Open {
+    name: String,
+    running: Running,
+    shared: Arc<Shared>,
+    handles: Rc<ListenerHandles>,
 }
 
 impl State {
@@ -231,23 +240,23 @@ impl State {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Open {
+                key,
                 name,
                 socket,
                 shared,
                 done,
             } => {
-                done.send(self.open(&name, socket, shared)).ok();
+                done.send(self.open(key, name, socket, shared)).ok();
             }
-            Order::Close(name) => {
-                self.counted.remove(&name);
-                if let Some(running) = self.running.remove(&name) {
-                    running.drain();
-                    self.closing.push(running);
+            Order::Close(key) => {
+                if let Some(open) = self.open.remove(&key) {
+                    open.running.drain();
+                    self.closing.push(open);
                 }
             }
             Order::Drain(done) => {
-                for running in self.running.values() {
-                    running.drain();
+                for open in self.open.values() {
+                    open.running.drain();
                 }
                 self.drained = Some(done);
                 self.tick(false);
@@ -260,12 +269,13 @@ impl State {
 
     fn open(
         &mut self,
-        name: &str,
+        key: u64,
+        name: String,
         socket: net::TcpListener,
         shared: Arc<Shared>,
     ) -> io::Result<()> {
         let worker = Rc::clone(&self.worker);
-        let listener: Rc<str> = name.into();
+        let listener: Rc<str> = name.as_str().into();
         // Not through the tower service: hyper's own adapter spares the path a layer of moves per request.
         let service = move |connection: &Rc<Connection>| {
             let (worker, connection, listener) = (
@@ -282,26 +292,36 @@ impl State {
                 )
             })
         };
-        let handles = Rc::new(ListenerHandles::new(&self.metrics, name));
+        let handles = Rc::new(ListenerHandles::new(&self.metrics, &name));
         let running = listener::start(
             &self.watchdog,
             socket,
             Arc::clone(&shared),
             service,
-            report(name.to_owned(), Rc::clone(&handles)),
+            report(name.clone(), Rc::clone(&handles)),
         )?;
-        self.counted.insert(name.to_owned(), (shared, handles));
-        self.running.insert(name.to_owned(), running);
+        let open = Open {
+            name,
+            running,
+            shared,
+            handles,
+        };
+        self.open.insert(key, open);
         Ok(())
     }
 
     fn tick(&mut self, sweep: bool) {
         self.worker.tick(sweep);
-        for (shared, handles) in self.counted.values() {
-            handles.note_open(shared.open());
+        for open in self.open.values() {
+            open.handles.note_open(open.shared.open());
         }
-        self.closing.retain(|running| !running.is_over());
-        let idle = self.worker.active() == 0 && self.running.values().all(Running::is_over);
+        self.closing.retain(|open| !open.running.is_over());
+        self.worker.keep_retired(|name| {
+            let mut here = self.open.values().chain(&self.closing);
+            here.any(|open| open.name == name)
+        });
+        let over = self.open.values().all(|open| open.running.is_over());
+        let idle = self.worker.active() == 0 && over;
         if idle
             && self.closing.is_empty()
             && let Some(done) = self.drained.take()
@@ -317,8 +337,8 @@ impl State {
             Cut::Everything => {
                 let before = self.worker.active();
                 self.worker.cut_tunnels();
-                for running in self.running.values().chain(&self.closing) {
-                    let _connections = running.abort();
+                for open in self.open.values().chain(&self.closing) {
+                    let _connections = open.running.abort();
                 }
                 before
             }
@@ -333,8 +353,8 @@ impl State {
 
     fn cut_those(&self, which: impl Fn(&Connection) -> bool) -> usize {
         let cut = Cell::new(0);
-        for running in self.running.values().chain(&self.closing) {
-            running.abort_those(|connection| {
+        for open in self.open.values().chain(&self.closing) {
+            open.running.abort_those(|connection| {
                 let chosen = which(connection);
                 cut.set(
                     cut.get()
@@ -361,7 +381,7 @@ const SWEEP_EVERY: u32 = 10;
 const EVENT_INTERVAL: u32 = 61;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
@@ -392,11 +412,15 @@ routes: { all: { respond: { body: here } } }
             worker: Worker::new(hub, Arc::clone(&metrics), None, 1),
             metrics,
             watchdog: Watchdog::start(),
-            running: HashMap::new(),
-            counted: HashMap::new(),
+            open: HashMap::new(),
             closing: Vec::new(),
             drained: None,
         }
+    }
+
+    /// Adds a worker that is gone.
+    pub(in super::super) fn add_dead(crew: &mut Crew) {
+        crew.workers.push(mpsc::channel(1).0);
     }
 
     /// Opens the listener here and says where it is.
@@ -406,7 +430,8 @@ routes: { all: { respond: { body: here } } }
         let settings = Settings::load(ListenerId(0), listener, None).unwrap();
         let socket = listener::bind(listener.address, 1).unwrap().remove(0);
         let address = socket.local_addr().unwrap();
-        state.open("http", socket, Shared::new(settings)).unwrap();
+        let shared = Shared::new(settings);
+        state.open(1, "http".to_owned(), socket, shared).unwrap();
         address
     }
 
@@ -441,7 +466,7 @@ routes: { all: { respond: { body: here } } }
         let mut state = state();
         let address = open(&mut state);
         let mut client = queued(address);
-        state.obey(Order::Close("http".to_owned()));
+        state.obey(Order::Close(1));
         state.tick(false);
         while !state.closing.is_empty() {
             yield_now().await;

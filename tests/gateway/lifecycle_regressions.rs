@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use attache::config::{self, Environment};
+use attache::gateway::Gateway;
 use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
@@ -198,4 +200,46 @@ async fn a_client_that_leaves_after_the_first_cut_left_by_itself() {
         };
         assert_eq!(record["reason"], json!(reason), "{record}");
     }
+}
+
+#[tokio::test]
+async fn a_request_on_a_connection_of_a_listener_that_is_gone_is_answered() {
+    let backend = Backend::replying(200).await;
+    let template = |name: &str, route: &str| {
+        format!(
+            "listeners: {{ {name}: {{ address: '127.0.0.1:0' }} }}\n\
+             routes: {{ {route}: {{ endpoints: ['{{0}}'] }} }}"
+        )
+    };
+    let mut gw = Gw::with(&template("old", "before"), &[&backend]).await;
+    let mut client = gw.raw().await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(client.read_message().await.0.starts_with("HTTP/1.1 200"));
+    client.write("GET / HTTP/1.1\r\nho").await;
+    gw.reload(&template("new", "after"), &[&backend])
+        .await
+        .unwrap();
+    gw.get("/").await;
+    client.write("st: a\r\n\r\n").await;
+    let text = client.rest().await;
+    assert!(text.starts_with("HTTP/1.1 200"), "{text:?}");
+    let records = gw.records(3).await;
+    let by_the_old = records.iter().filter(|record| record["route"] == "before");
+    assert_eq!(by_the_old.count(), 2, "{records:?}");
+}
+
+#[tokio::test]
+async fn two_gateways_do_not_share_a_port() {
+    let routes = "routes: { all: { respond: { status: 204 } } }\nmetrics: { address: off }";
+    let mut gw = Gw::with(routes, &[]).await;
+    let port = gw.address().port();
+    for address in ["127.0.0.1", "0.0.0.0"] {
+        let text = format!("listeners: {{ http: {{ address: '{address}:{port}' }} }}\n{routes}");
+        let loaded = config::parse(&text, "x.yaml", &Environment::process()).unwrap();
+        let error = Gateway::start(loaded.config).await.unwrap_err();
+        assert!(error.to_string().contains("cannot bind"), "{error}");
+    }
+    let renamed = format!("listeners: {{ other: {{ address: '127.0.0.1:{port}' }} }}\n{routes}");
+    gw.reload(&renamed, &[]).await.expect("it is our own");
+    assert_eq!(gw.get("/").await.status, 204);
 }

@@ -136,7 +136,7 @@ impl Gateway {
             .as_ref()
             .and_then(|socket| socket.local_addr().ok());
         let mut gateway = Self {
-            health: Arc::new(health(&hub)),
+            health: Arc::new(health(&hub, crew.lost())),
             hub,
             metrics,
             metrics_address,
@@ -177,6 +177,12 @@ impl Gateway {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start again.
+    #[must_use]
+    pub fn lost(&self) -> CancellationToken {
+        self.crew.lost()
     }
 
     /// The configuration in force.
@@ -343,7 +349,7 @@ async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>
         .map_err(|source| Error::Metrics { address, source })
 }
 
-fn health(hub: &Arc<Hub>) -> Health {
+fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
     let hub = Arc::clone(hub);
     Health::new(move || {
         let snapshot = hub.current();
@@ -360,7 +366,13 @@ fn health(hub: &Arc<Hub>) -> Health {
                 detail: format!("{endpoints} endpoints"),
             }
         };
-        snapshot.clusters.iter().map(check).collect()
+        let lost = lost.is_cancelled().then(|| Check {
+            name: "workers".to_owned(),
+            status: Status::Failing,
+            detail: "a worker thread has ended".to_owned(),
+        });
+        let clusters = snapshot.clusters.iter().map(check);
+        lost.into_iter().chain(clusters).collect()
     })
 }
 
@@ -416,5 +428,15 @@ routes: { other: { respond: { status: 204 } } }
         assert_eq!(gateway.addresses(), addresses);
         assert_eq!(gateway.hub.generation(), generation);
         assert_eq!(gateway.config().routes[0].name, "all");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_lost_a_worker_is_not_ready() {
+        let text = "routes: { all: { respond: { status: 204 } } }\nlisteners: { http: { address: '127.0.0.1:0' } }";
+        let gateway = Gateway::start(config(text)).await.unwrap();
+        assert!(gateway.health.report().ready);
+        gateway.lost().cancel();
+        let report = gateway.health.report();
+        assert!(!report.ready && report.status == "failing", "{report:?}");
     }
 }

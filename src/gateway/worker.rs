@@ -14,6 +14,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::listeners::report;
 use crate::context::Connection;
@@ -58,6 +59,8 @@ pub(super) enum Cut {
 pub(super) struct Crew {
     workers: Vec<mpsc::Sender<Order>>,
     threads: Vec<JoinHandle<()>>,
+    /// Cancelled when a thread has ended by a panic.
+    lost: CancellationToken,
 }
 
 /// Resolves as the workers finish.
@@ -86,6 +89,7 @@ impl Crew {
         let mut crew = Self {
             workers: Vec::new(),
             threads: Vec::new(),
+            lost: CancellationToken::new(),
         };
         for index in 0..count {
             let (orders, inbox) = mpsc::channel(ORDERS);
@@ -96,8 +100,7 @@ impl Crew {
                 .name(format!("worker-{index}"))
                 .spawn(move || run(hub, metrics, log, inbox, started))?;
             crew.workers.push(orders);
-            crew.threads
-                .push(tokio::task::spawn_blocking(move || drop(thread.join())));
+            crew.threads.push(watch(thread, crew.lost.clone()));
             ready.await.map_err(io::Error::other)??;
         }
         Ok(crew)
@@ -105,6 +108,11 @@ impl Crew {
 
     pub(super) fn len(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Cancelled when a worker is gone: its connections are too, and nobody accepts on its sockets.
+    pub(super) fn lost(&self) -> CancellationToken {
+        self.lost.clone()
     }
 
     /// Opens a listener, one socket per worker.
@@ -163,6 +171,15 @@ impl Crew {
             drop(thread.await);
         }
     }
+}
+
+fn watch(thread: thread::JoinHandle<()>, lost: CancellationToken) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        if thread.join().is_err() {
+            tracing::error!("a worker thread has panicked");
+            lost.cancel();
+        }
+    })
 }
 
 /// Life of one worker thread. It ends when its orders do.
@@ -421,6 +438,17 @@ routes: { all: { respond: { body: here } } }
     /// Adds a worker that is gone.
     pub(in super::super) fn add_dead(crew: &mut Crew) {
         crew.workers.push(mpsc::channel(1).0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_worker_is_noticed() {
+        let lost = CancellationToken::new();
+        let fine = watch(thread::spawn(|| ()), lost.clone());
+        fine.await.unwrap();
+        assert!(!lost.is_cancelled());
+        let broken = thread::spawn(|| std::panic::resume_unwind(Box::new(())));
+        watch(broken, lost.clone()).await.unwrap();
+        assert!(lost.is_cancelled());
     }
 
     /// Opens the listener here and says where it is.

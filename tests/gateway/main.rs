@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "tests may fail loudly"
 )]
 #![allow(
@@ -13,7 +14,8 @@
 )]
 #![allow(
     clippy::too_many_lines,
-    reason = "a table of cases is as long as it has to be"
+    clippy::type_complexity,
+    reason = "a table of cases is as long and as wide as it has to be"
 )]
 #![allow(
     missing_docs,

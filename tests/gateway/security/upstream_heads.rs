@@ -4,14 +4,15 @@ use crate::support::{Gw, RawBackend, get, post, within};
 
 use super::bench::TO_ONE;
 
-/// An endpoint that answers each connection's first request with these bytes and then waits to be dropped.
+/// An endpoint that answers every request with these bytes, until its connection is dropped.
 async fn answering(bytes: Vec<u8>) -> RawBackend {
     RawBackend::script(move |mut connection| {
         let bytes = bytes.clone();
         async move {
-            connection.read_head().await;
-            connection.try_write(&bytes).await;
-            connection.closed().await;
+            loop {
+                connection.read_message().await;
+                connection.try_write(&bytes).await;
+            }
         }
     })
     .await

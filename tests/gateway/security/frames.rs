@@ -272,7 +272,7 @@ impl H2 {
                     return answer;
                 }
                 HEADERS if frame.stream == stream && answer.status == 0 => {
-                    answer.status = status(&frame.payload).unwrap_or(0)
+                    answer.status = status(&frame.payload).unwrap_or(0);
                 }
                 DATA if frame.stream == stream => answer.body.extend_from_slice(&frame.payload),
                 _ => {}

@@ -183,6 +183,7 @@ async fn line_21_ordinary_traffic_is_no_flood() {
             "after {turn} resets"
         );
     }
+    drop(client);
     let arrived = bench.finish().await;
     let small = arrived
         .iter()
@@ -395,9 +396,9 @@ async fn line_20_an_upload_nobody_reads_is_bounded_by_the_windows() {
         if frame.kind == super::frames::WINDOW_UPDATE {
             let size = i64::from(u32::from_be_bytes(frame.payload.try_into().unwrap()));
             if frame.stream == 0 {
-                connection_window += size
+                connection_window += size;
             } else {
-                stream_window += size
+                stream_window += size;
             }
         }
         assert!(

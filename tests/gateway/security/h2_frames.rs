@@ -29,8 +29,7 @@ async fn check(cases: Vec<Case>) {
         let mut client = H2::connect(bench.gw.address()).await;
         client.send(&bytes).await;
         let stream = match expected {
-            Served(stream) => stream,
-            Stream(stream) => stream,
+            Served(stream) | Stream(stream) => stream,
             // If the connection lives on after all, this is served.
             Connection => 201,
         };

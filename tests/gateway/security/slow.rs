@@ -153,13 +153,14 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
         client.read_until("data: x").await;
         let start = Instant::now();
         if by_reset {
-            client.reset()
+            client.reset();
         } else {
-            drop(client)
+            drop(client);
         }
         stream.closed().await;
         assert!(
-            start.elapsed() < Duration::from_secs(1),
+            // A second, and as much again for a busy machine.
+            start.elapsed() < Duration::from_secs(2),
             "{:?}",
             start.elapsed()
         );

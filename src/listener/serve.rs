@@ -172,7 +172,9 @@ where
         .half_close(false)
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
-        .header_read_timeout(None);
+        .header_read_timeout(None)
+        // Told to go and still served: for the one request that was on its way, whose answer says so.
+        .keep_alive(!leash.is_draining());
     if limits.max_headers != HYPER_MAX_HEADERS {
         // Any explicit number costs an initialised array per request.
         builder.max_headers(limits.max_headers);
@@ -241,26 +243,29 @@ where
 /// Why driving a connection stopped.
 enum Driven {
     Ended(hyper::Result<()>),
-    /// It is between two requests, with nothing left to write, and was told to rest.
+    /// It is between two requests, with nothing left to write, and was told to rest or to go. Who is told to go rests too, because
+    /// a request may be on its way.
     Resting,
 }
 
-/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time: a
-/// request that has arrived is then read and answered, where hyper would close a connection that it believes idle. And a request
-/// refused just now says so by draining its own connection.
+/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time, and not
+/// told while a head is half read: a request that has arrived is then answered, where hyper would close a connection that it
+/// believes idle. And a request refused just now says so by draining its own connection.
 async fn drive<C>(connection: &mut Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> Driven
 where
     C: Future<Output = hyper::Result<()>>,
 {
+    let last = leash.is_draining();
     let mut ending = false;
     std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Driven::Ended(ended));
         }
-        if leash.takes_rest() && leash.is_between_requests() {
+        let may_rest = leash.takes_rest() || (leash.is_draining() && !ending);
+        if may_rest && !last && leash.is_between_requests() {
             return Poll::Ready(Driven::Resting);
         }
-        if ending || !leash.is_draining() {
+        if ending || !leash.is_draining() || leash.is_about_to_begin() {
             return Poll::Pending;
         }
         ending = true;

@@ -78,6 +78,16 @@ impl Gate {
         look(&mut Context::from_waker(&self.waker))
     }
 
+    /// Nobody uses the connection any more: whoever used it last is neither woken nor kept in memory.
+    pub(super) fn forget(&self) {
+        self.state.open.store(false, Relaxed);
+        *self
+            .state
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn remember(&self, cx: &Context<'_>) {
         let mut task = self
             .state
@@ -188,5 +198,16 @@ mod tests {
         gate.quietly(|_| ());
         inner.unwrap().wake();
         assert_eq!(count.0.load(Relaxed), 1, "nobody uses the connection");
+    }
+    #[test]
+    fn a_task_that_is_through_is_let_go() {
+        let (count, waker) = task();
+        let gate = Gate::new();
+        let polled = gate.poll(&Context::from_waker(&waker), |_, _| Poll::<()>::Pending);
+        assert!(polled.is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 2, "kept while it waits");
+        gate.forget();
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }

@@ -99,6 +99,11 @@ impl Connection {
         self.sender.is_ready()
     }
 
+    /// The task that used it is through with it.
+    pub(super) fn rest(&self) {
+        self.gate.forget();
+    }
+
     /// Takes the socket out after a 101.
     pub(super) fn detach(self) -> Detached {
         let parts = self.driver.into_parts();

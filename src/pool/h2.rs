@@ -167,7 +167,10 @@ impl Lease {
         match self.shared.sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
             Err(mut refused) => {
-                let unsent = refused.take_message().map(Box::new);
+                let unsent = refused.take_message().map(|mut request| {
+                    to_origin_form(&mut request);
+                    Box::new(request)
+                });
                 Err(Failed {
                     error: classify(refused.into_error()),
                     unsent,
@@ -187,12 +190,26 @@ fn to_http2(request: &mut Request<RequestBody>, https: bool) {
     } else {
         http::uri::Scheme::HTTP
     });
-    parts.authority = host.and_then(|host| http::uri::Authority::from_maybe_shared(host).ok());
-    if parts.authority.is_none() {
-        parts.authority = Some(http::uri::Authority::from_static("localhost"));
-    }
+    parts.authority = host
+        .and_then(|host| http::uri::Authority::from_maybe_shared(host).ok())
+        .or(parts.authority)
+        .or_else(|| Some(http::uri::Authority::from_static("localhost")));
     if let Ok(uri) = http::Uri::from_parts(parts) {
         *request.uri_mut() = uri;
+    }
+}
+
+/// The way back, for a request that goes elsewhere: the next connection may speak HTTP/1.1.
+fn to_origin_form(request: &mut Request<RequestBody>) {
+    *request.version_mut() = http::Version::HTTP_11;
+    let parts = std::mem::take(request.uri_mut()).into_parts();
+    if let Some(authority) = parts.authority
+        && let Ok(host) = http::HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(http::header::HOST, host);
+    }
+    if let Some(target) = parts.path_and_query {
+        *request.uri_mut() = http::Uri::from(target);
     }
 }
 
@@ -265,3 +282,28 @@ const MAX_STREAMS: usize = 64;
 const MAX_HEAD: u32 = 64 * 1024;
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
 const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_comes_back_is_what_it_was() {
+        for target in ["/a?b=c", "/", "*"] {
+            let mut request = Request::new(RequestBody::Empty);
+            *request.uri_mut() = target.parse().unwrap();
+            let host = http::HeaderValue::from_static("agent.example:8080");
+            request.headers_mut().insert(http::header::HOST, host);
+            for _ in 0..2 {
+                to_http2(&mut request, true);
+                assert_eq!(request.uri().host(), Some("agent.example"), "{target}");
+                to_http2(&mut request, true);
+                assert_eq!(request.uri().host(), Some("agent.example"), "kept");
+                to_origin_form(&mut request);
+                assert_eq!(request.uri(), target);
+                assert_eq!(request.version(), http::Version::HTTP_11);
+                assert_eq!(request.headers()[http::header::HOST], "agent.example:8080");
+            }
+        }
+    }
+}

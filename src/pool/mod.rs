@@ -13,7 +13,6 @@ mod tls;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -61,7 +60,7 @@ pub enum Version {
 #[derive(Debug)]
 pub struct Pool {
     address: SocketAddr,
-    host: Arc<str>,
+    host: Box<str>,
     transport: RefCell<Rc<Transport>>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
@@ -78,12 +77,12 @@ pub struct Failed {
 }
 
 impl Pool {
-    /// A pool for the endpoint at `address`, whose configured name is `host` (`name:port`, for TLS).
+    /// A pool for the endpoint at `address`, called `host` (for TLS; without a port).
     #[must_use]
-    pub fn new(address: SocketAddr, host: Arc<str>, transport: Rc<Transport>) -> Self {
+    pub fn new(address: SocketAddr, host: &str, transport: Rc<Transport>) -> Self {
         Self {
             address,
-            host,
+            host: host.into(),
             transport: RefCell::new(transport),
             idle: RefCell::default(),
             shared: RefCell::default(),
@@ -176,6 +175,7 @@ impl Pool {
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.transport.borrow().max_idle {
+            conn.rest();
             idle.push(h1::Idle {
                 conn,
                 since: Instant::now(),

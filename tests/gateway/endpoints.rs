@@ -124,7 +124,7 @@ async fn rfc9113_6_8_an_endpoint_that_goes_away_finishes_what_it_began() {
         server.graceful_shutdown();
         let finish = tokio::spawn(async move {
             tokio::task::yield_now().await;
-            let mut body = first.send_response(http::Response::new(()), false).unwrap();
+            let mut body = first.send_response(Response::new(()), false).unwrap();
             body.send_data("whole".into(), true).unwrap();
         });
         while server.accept().await.is_some() {}
@@ -152,7 +152,7 @@ async fn rfc9113_8_1_1_a_length_that_lies_is_an_abort() {
             .await
             .unwrap();
         while let Some(Ok((_, mut respond))) = server.accept().await {
-            let answer = http::Response::builder()
+            let answer = Response::builder()
                 .header("content-length", "10")
                 .body(())
                 .unwrap();
@@ -189,9 +189,7 @@ async fn an_h2_connection_that_dies_is_replaced() {
                 .await
                 .unwrap();
             let (_, mut respond) = server.accept().await.unwrap().unwrap();
-            respond
-                .send_response(http::Response::new(()), true)
-                .unwrap();
+            respond.send_response(Response::new(()), true).unwrap();
             tokio::select! {
                 _ = server.accept() => {}
                 () = killed.notified() => {}

@@ -156,6 +156,19 @@ impl Gw {
         self.gateway.metrics_address().expect("metrics are on")
     }
 
+    /// Moves the access log away, as a log rotation does, and has it opened again; what was written until then.
+    pub(crate) async fn rotate_log(&self) -> std::path::PathBuf {
+        let path = self.directory.path().join("access.log");
+        let moved = self.directory.path().join("access.log.1");
+        std::fs::rename(&path, &moved).unwrap();
+        self.gateway.reopen_log();
+        soon("the log is opened again", || async {
+            path.exists().then_some(())
+        })
+        .await;
+        moved
+    }
+
     /// Looks at the certificates' files now.
     pub(crate) async fn refresh_certificates(&self) {
         self.gateway.refresh_certificates().await;

@@ -124,9 +124,8 @@ impl Streaming {
             .as_ref()
             .and_then(Frame::data_ref)
             .map_or(0, Bytes::len) as u64;
-        rest.exact().map_or(SizeHint::default(), |rest| {
-            SizeHint::with_exact(rest + ahead)
-        })
+        let exact = rest.exact().map(|rest| SizeHint::with_exact(rest + ahead));
+        exact.unwrap_or_default()
     }
 
     fn fail(&self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Error>>> {

@@ -53,11 +53,12 @@ pub async fn handle(
     let version = head.version;
     let mut exchange = Exchange::begin(worker, connection, &head);
     let (view, id) = exchange.worker.view_for(&listener);
-    let answer = match check(&mut exchange, &view, id, &head) {
-        Ok(Step::Forward(plan)) => forward::forward(&mut exchange, view, plan, head, body).await,
+    let plan = match check(&mut exchange, &view, id, &head) {
+        Ok(Step::Forward(plan)) => plan,
         Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
-        Err(error) => Err(error),
+        Err(error) => return Ok(reply::refusal(exchange, version, &error)),
     };
+    let answer = forward::forward(&mut exchange, view, plan, head, body).await;
     Ok(match answer {
         Ok(forward::Answer::Streamed(response, limits)) => {
             response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))
@@ -89,6 +90,10 @@ pub fn service(
 }
 
 /// What is to be done with a request that passed.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would cost each request an allocation"
+)]
 enum Step {
     Forward(forward::Plan),
     Answer(Response<ResponseBody>),

@@ -363,7 +363,10 @@ fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             Check {
                 name: format!("cluster {}", cluster.name),
                 status,
-                detail: format!("{endpoints} endpoints"),
+                detail: match endpoints {
+                    1 => "1 endpoint".to_owned(),
+                    several => format!("{several} endpoints"),
+                },
             }
         };
         let lost = lost.is_cancelled().then(|| Check {

@@ -395,7 +395,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Every so many ticks idle connections are looked through.
 const SWEEP_EVERY: u32 = 10;
 /// Tasks polled before the sockets are looked at again.
-const EVENT_INTERVAL: u32 = 61;
+const EVENT_INTERVAL: u32 = 256;
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -7,6 +7,7 @@ mod answer;
 pub mod bind;
 pub mod ceiling;
 pub mod certificates;
+pub mod frames;
 pub mod host;
 pub mod io;
 pub mod leash;

@@ -204,7 +204,12 @@ where
     })
 }
 
-async fn serve_h2<S, B>(io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
+async fn serve_h2<S, B>(
+    mut io: Io,
+    service: Judged<S>,
+    leash: &Leash,
+    limits: &Limits,
+) -> ConnectionEnd
 where
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Future: 'static,
@@ -214,6 +219,7 @@ where
 {
     let header_list = u32::try_from(limits.max_header_bytes)
         .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
+    io.follow_frames();
     let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
@@ -301,7 +307,9 @@ const HYPER_MAX_HEADERS: usize = 100;
 const HTTP1_BUFFER: usize = 256 * 1024;
 const H2_HEADER_LIST: u32 = 32 * 1024;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
-const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
+/// that is 8,192.
+const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const H2_SEND_BUFFER: usize = 64 * 1024;
 /// Finds clients that vanished without a word while a stream is open.
 const H2_PING_EVERY: Duration = Duration::from_secs(20);

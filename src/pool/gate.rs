@@ -66,10 +66,26 @@ impl Gate {
         polled
     }
 
+    /// Whether anything has asked for the task, or nobody has looked yet.
+    pub(super) fn is_knocked(&self) -> bool {
+        self.state.knocked.load(Relaxed)
+    }
+
     /// A context for a look at a connection nobody uses.
     pub(super) fn quietly<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.state.open.store(false, Relaxed);
+        self.state.knocked.store(false, Relaxed);
         look(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Nobody uses the connection any more: whoever used it last is neither woken nor kept in memory.
+    pub(super) fn forget(&self) {
+        self.state.open.store(false, Relaxed);
+        *self
+            .state
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn remember(&self, cx: &Context<'_>) {
@@ -182,5 +198,16 @@ mod tests {
         gate.quietly(|_| ());
         inner.unwrap().wake();
         assert_eq!(count.0.load(Relaxed), 1, "nobody uses the connection");
+    }
+    #[test]
+    fn a_task_that_is_through_is_let_go() {
+        let (count, waker) = task();
+        let gate = Gate::new();
+        let polled = gate.poll(&Context::from_waker(&waker), |_, _| Poll::<()>::Pending);
+        assert!(polled.is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 2, "kept while it waits");
+        gate.forget();
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }

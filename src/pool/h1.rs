@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -59,8 +59,9 @@ impl Connection {
 
     /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
     pub(super) fn is_alive(&mut self) -> bool {
-        let driver = Pin::new(&mut *self.driver);
-        self.gate.quietly(|cx| driver.poll(cx)).is_pending() && self.sender.is_ready()
+        // Its socket has not been heard of since it was last driven: nothing can have come.
+        let quiet = !self.gate.is_knocked();
+        (quiet || self.step().is_pending()) && self.sender.is_ready()
     }
 
     /// Lets the connection take a step nobody waits for.
@@ -74,14 +75,16 @@ impl Connection {
         let driver = &mut *self.driver;
         self.gate.poll(cx, |cx, knocks| {
             let mut end = None;
-            let mut polled = Pin::new(&mut *body).poll_frame(cx);
+            // Nothing comes but by the driver's hand, which is polled right here: the body itself needs no waker.
+            let mut quiet = Context::from_waker(Waker::noop());
+            let mut polled = Pin::new(&mut *body).poll_frame(&mut quiet);
             if polled.is_pending() {
                 // The poll above told the connection that more is wanted; let it fetch.
                 knocks.heard();
                 if let Poll::Ready(ended) = Pin::new(driver).poll(cx) {
                     end = Some(ended);
                 }
-                polled = Pin::new(body).poll_frame(cx);
+                polled = Pin::new(body).poll_frame(&mut quiet);
             }
             match (polled, end) {
                 (Poll::Pending, None) => Poll::Pending,
@@ -94,6 +97,11 @@ impl Connection {
     /// Whether the next request can be sent, that is the last exchange is over on both sides.
     pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready()
+    }
+
+    /// The task that used it is through with it.
+    pub(super) fn rest(&self) {
+        self.gate.forget();
     }
 
     /// Takes the socket out after a 101.
@@ -119,7 +127,10 @@ impl Connection {
                 {
                     closed = Some(end);
                 }
-                answer.as_mut().poll(cx)
+                // Likewise the answer.
+                answer
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
             })
         })
         .await;

@@ -13,11 +13,10 @@ mod tls;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
 use crate::error::Error;
@@ -61,7 +60,7 @@ pub enum Version {
 #[derive(Debug)]
 pub struct Pool {
     address: SocketAddr,
-    host: Arc<str>,
+    host: Box<str>,
     transport: RefCell<Rc<Transport>>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
@@ -78,12 +77,12 @@ pub struct Failed {
 }
 
 impl Pool {
-    /// A pool for the endpoint at `address`, whose configured name is `host` (`name:port`, for TLS).
+    /// A pool for the endpoint at `address`, called `host` (for TLS; without a port).
     #[must_use]
-    pub fn new(address: SocketAddr, host: Arc<str>, transport: Rc<Transport>) -> Self {
+    pub fn new(address: SocketAddr, host: &str, transport: Rc<Transport>) -> Self {
         Self {
             address,
-            host,
+            host: host.into(),
             transport: RefCell::new(transport),
             idle: RefCell::default(),
             shared: RefCell::default(),
@@ -162,9 +161,21 @@ impl Pool {
         shared.iter().filter_map(h2::Shared::lease).next()
     }
 
+    /// As `take_shared`, but first lets a connection that was opened just now learn how much room it has.
+    async fn take_settled(&self, limit: Duration) -> Option<h2::Lease> {
+        let fresh = |shared: &&h2::Shared| !shared.is_settled();
+        let unsettled = self.shared.borrow().iter().find(fresh).cloned();
+        if let Some(unsettled) = unsettled {
+            // An endpoint that never tells gets another connection for each stream.
+            timeout(limit, unsettled.settled()).await.ok();
+        }
+        self.take_shared()
+    }
+
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.transport.borrow().max_idle {
+            conn.rest();
             idle.push(h1::Idle {
                 conn,
                 since: Instant::now(),
@@ -180,7 +191,7 @@ impl Pool {
         // One at a time: the next caller most likely finds room on the connection opened by this one.
         let opening = Rc::clone(&self.opening);
         let turn = opening.lock().await;
-        if let Some(lease) = self.take_shared() {
+        if let Some(lease) = self.take_settled(transport.handshake_timeout).await {
             return Ok(connect::Opened::H2(lease));
         }
         let opened = connect::open(self.address, &self.host, &transport).await?;

@@ -1,5 +1,5 @@
 //! A look at the raw head of an HTTP/1.1 response: every line must end in CRLF (RFC 9112 section 2.2), which hyper's parser does
-//! not insist on. Interim responses are heads of their own.
+//! not insist on. Interim responses are heads of their own, of which hyper would take any number.
 
 use std::cell::Cell;
 
@@ -8,6 +8,8 @@ use std::cell::Cell;
 pub(super) struct HeadScan {
     awaiting: Cell<bool>,
     at: Cell<Position>,
+    /// Interim heads before the one awaited.
+    interim: Cell<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +28,7 @@ impl HeadScan {
     /// A request is being sent: a head comes next.
     pub(super) fn expect(&self) {
         self.awaiting.set(true);
+        self.interim.set(0);
         self.at.set(Position::default());
     }
 
@@ -33,7 +36,7 @@ impl HeadScan {
         self.awaiting.get()
     }
 
-    /// Takes in what was read; false when a line ends in a bare LF.
+    /// Takes in what was read; false when a line ends in a bare LF, or when there are too many interim heads.
     pub(super) fn accepts(&self, bytes: &[u8]) -> bool {
         let mut at = self.at.get();
         let mut rest = bytes;
@@ -48,6 +51,10 @@ impl HeadScan {
                 if at.is_final() {
                     self.awaiting.set(false);
                     return true;
+                }
+                self.interim.set(self.interim.get() + 1);
+                if self.interim.get() > MAX_INTERIM {
+                    return false;
                 }
                 at = Position::default();
             } else {
@@ -84,6 +91,8 @@ impl Position {
     }
 }
 
+/// Interim heads per response.
+const MAX_INTERIM: u32 = 16;
 /// Index of the status code in `HTTP/1.1 200 OK`.
 const STATUS_AT: usize = 9;
 
@@ -98,6 +107,18 @@ mod tests {
             .chunks(step)
             .all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
         (sound, scan.is_awaiting())
+    }
+
+    #[test]
+    fn interim_heads_are_few() {
+        let scan = HeadScan::default();
+        for _ in 0..2 {
+            scan.expect();
+            for _ in 0..MAX_INTERIM {
+                assert!(scan.accepts(b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n"));
+            }
+        }
+        assert!(!scan.accepts(b"HTTP/1.1 103 Hints\r\n\r\n"));
     }
 
     #[test]

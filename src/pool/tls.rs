@@ -82,7 +82,7 @@ impl ClientTls {
         })
     }
 
-    /// Runs a handshake with the endpoint configured as `host` (`name:port`).
+    /// Runs a handshake with the endpoint called `host`.
     pub(super) async fn handshake(
         &self,
         tcp: TcpStream,
@@ -90,8 +90,9 @@ impl ClientTls {
     ) -> io::Result<TlsStream<TcpStream>> {
         let expected = match &self.server_name {
             Some(name) => name.clone(),
-            None => name(without_port(host))
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
+            None => {
+                name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
+            }
         };
         self.connector.connect(expected, tcp).await
     }
@@ -99,11 +100,6 @@ impl ClientTls {
 
 fn name(text: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(text.to_owned()).map_err(|_invalid| TlsError::Name(text.to_owned()))
-}
-
-fn without_port(host: &str) -> &str {
-    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-    name.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
@@ -144,20 +140,4 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         path: path.to_owned(),
         reason: error.to_string(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_is_not_part_of_the_server_name() {
-        for (host, expected) in [
-            ("agent.local:8080", "agent.local"),
-            ("[::1]:443", "::1"),
-            ("10.0.0.1:1", "10.0.0.1"),
-        ] {
-            assert_eq!(without_port(host), expected, "{host}");
-        }
-    }
 }

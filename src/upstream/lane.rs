@@ -69,11 +69,7 @@ impl Lanes {
             known.insert(endpoint.id, Rc::clone(&lane));
             return lane;
         }
-        let pool = Pool::new(
-            endpoint.address,
-            Arc::clone(&endpoint.name),
-            Rc::clone(transport),
-        );
+        let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport));
         let lane = Rc::new(Lane {
             endpoint: Arc::clone(endpoint),
             pool: Rc::new(pool),

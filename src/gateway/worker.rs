@@ -468,6 +468,9 @@ routes: { all: { respond: { body: here } } }
     fn queued(address: net::SocketAddr) -> TcpStream {
         let mut client = TcpStream::connect(address).unwrap();
         client
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        client
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
             .unwrap();
         client

@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Backend, Ca, Gw, Place, RawBackend, Sse, Tls, at_host, eventually, get, within,
+    Backend, Ca, Client, Gw, Place, RawBackend, Sse, Tls, at_host, eventually, get, within,
 };
 
 /// A name server that says that every name has this address, or that there is no such name. Stops with its task.
@@ -242,4 +242,22 @@ async fn two_gateways_do_not_share_a_port() {
     let renamed = format!("listeners: {{ other: {{ address: '127.0.0.1:{port}' }} }}\n{routes}");
     gw.reload(&renamed, &[]).await.expect("it is our own");
     assert_eq!(gw.get("/").await.status, 204);
+}
+
+#[tokio::test]
+async fn open_connections_are_counted_while_they_are_open() {
+    let gw = Gw::with("routes: { all: { respond: { status: 204 } } }", &[]).await;
+    let open = || async {
+        let labels = [("listener", "http")];
+        gw.metric("attache_downstream_connections", &labels).await
+    };
+    let mut clients = [gw.h1().await, gw.h2().await];
+    for client in &mut clients {
+        assert_eq!(client.reply(get("/")).await.status, 204);
+    }
+    eventually("two are open", || async { open().await == 2.0 }).await;
+    clients.into_iter().for_each(Client::leave);
+    eventually("none is open", || async { open().await == 0.0 }).await;
+    let accepted = gw.metric("attache_connections_total", &[("listener", "http")]);
+    assert_eq!(accepted.await, 2.0);
 }

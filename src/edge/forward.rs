@@ -197,7 +197,6 @@ fn receive(
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
 ) -> Result<Answer, Error> {
-    check_answer(&response)?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -255,24 +254,6 @@ fn receive(
             taken: body_idle,
         },
     ))
-}
-
-/// What hyper's client accepts and we do not pass on.
-fn check_answer(response: &Response<pool::ResponseBody>) -> Result<(), Error> {
-    let headers = response.headers();
-    if response.status().as_u16() >= 600 {
-        return Err(Error::UpstreamInvalid("status code out of range", None));
-    }
-    if let Some(encoding) = headers.get(header::TRANSFER_ENCODING) {
-        let several = headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1;
-        if several || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(Error::UpstreamInvalid("unknown transfer coding", None));
-        }
-        if headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(Error::UpstreamInvalid("two body lengths", None));
-        }
-    }
-    Ok(())
 }
 
 /// What is known of a request besides its fields.

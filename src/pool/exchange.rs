@@ -69,13 +69,21 @@ impl ResponseBody {
         }
     }
 
-    /// Gives a connection whose exchange is over back to the pool. One that still has something to say is dropped.
+    /// Gives a connection whose exchange is over back to the pool. One that still has something to say stays, to be dropped
+    /// with the body.
     fn release(&mut self) {
-        if let Source::H1 { conn, pool } = &mut self.source
-            && conn.as_ref().is_some_and(h1::Connection::is_ready)
-            && let Some(conn) = conn.take()
-        {
+        let Source::H1 { conn: slot, pool } = &mut self.source else {
+            return;
+        };
+        let Some(mut conn) = slot.take() else { return };
+        // The end of a body may leave the connection one step before ready.
+        if !conn.is_ready() && conn.step().is_ready() {
+            return;
+        }
+        if conn.is_ready() {
             pool.keep(conn);
+        } else {
+            *slot = Some(conn);
         }
     }
 
@@ -119,14 +127,6 @@ impl Body for ResponseBody {
         if let Poll::Ready(frame) = &polled
             && (frame.is_none() || self.incoming.is_end_stream())
         {
-            if let Source::H1 {
-                conn: Some(conn), ..
-            } = &mut self.source
-                && !conn.is_ready()
-                && conn.step().is_ready()
-            {
-                self.source_closed();
-            }
             self.release();
         }
         polled
@@ -138,13 +138,5 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
-    }
-}
-
-impl ResponseBody {
-    fn source_closed(&mut self) {
-        if let Source::H1 { conn, .. } = &mut self.source {
-            *conn = None;
-        }
     }
 }

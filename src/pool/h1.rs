@@ -18,7 +18,7 @@ use super::exchange::ResponseBody;
 use super::gate::Gate;
 use super::io::{Detached, UpstreamIo};
 use super::scan::HeadScan;
-use super::{Failed, Pool};
+use super::{Failed, Pool, answer};
 use crate::body::RequestBody;
 use crate::error::Error;
 
@@ -115,7 +115,7 @@ impl Connection {
     ) -> Result<Response<ResponseBody>, Failed> {
         let mut closed = None;
         self.scan.expect();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut head = pin!(self.sender.try_send_request(request));
         let (gate, driver) = (&self.gate, &mut *self.driver);
         let result = poll_fn(|cx| {
             gate.poll(cx, |cx, _| {
@@ -124,18 +124,17 @@ impl Connection {
                 {
                     closed = Some(end);
                 }
-                answer.as_mut().poll(cx)
+                head.as_mut().poll(cx)
             })
         })
         .await;
         match result {
             Ok(response) => {
-                // A bodiless answer leaves the connection one step before ready.
-                if closed.is_none()
-                    && response.body().is_end_stream()
-                    && let Poll::Ready(end) = self.step()
-                {
-                    closed = Some(end);
+                if let Err(error) = answer::check_h1(&response) {
+                    return Err(Failed {
+                        error,
+                        unsent: None,
+                    });
                 }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     return Ok(response

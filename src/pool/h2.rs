@@ -11,9 +11,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::Failed;
 use super::exchange::ResponseBody;
 use super::io::UpstreamIo;
+use super::{Failed, answer};
 use crate::body::RequestBody;
 use crate::error::Error;
 
@@ -128,7 +128,13 @@ impl Lease {
     ) -> Result<Response<ResponseBody>, Failed> {
         to_http2(&mut request, self.shared.state.https);
         match self.shared.sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
+            Ok(response) => match answer::check_status(&response) {
+                Ok(()) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
+                Err(error) => Err(Failed {
+                    error,
+                    unsent: None,
+                }),
+            },
             Err(mut refused) => {
                 let unsent = refused.take_message().map(|mut request| {
                     to_origin_form(&mut request);

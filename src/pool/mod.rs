@@ -1,6 +1,7 @@
 //! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one exchange at a
 //! time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
 
+mod answer;
 mod connect;
 mod exchange;
 mod gate;

@@ -43,13 +43,14 @@ impl ResponseBody {
     }
 
     /// The answer is 101: the connection is no longer HTTP and never goes back to the pool.
-    pub(super) fn switched(incoming: Incoming, conn: h1::Connection, pool: Rc<Pool>) -> Self {
+    pub(super) fn switched(
+        incoming: Incoming,
+        conn: Option<h1::Connection>,
+        pool: Rc<Pool>,
+    ) -> Self {
         Self {
             incoming,
-            source: Source::H1 {
-                conn: Some(conn),
-                pool,
-            },
+            source: Source::H1 { conn, pool },
         }
     }
 

@@ -192,3 +192,23 @@ impl Pool {
         Ok(opened)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Metrics;
+
+    pub(super) const LONG: Duration = Duration::from_secs(20);
+
+    pub(super) fn transport() -> Transport {
+        Transport {
+            version: Version::Http1,
+            tls: None,
+            connect_timeout: LONG,
+            handshake_timeout: LONG,
+            idle_timeout: LONG,
+            max_idle: 1000,
+            handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),
+        }
+    }
+}

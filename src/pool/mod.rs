@@ -12,11 +12,15 @@ mod scan;
 mod tls;
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::body::RequestBody;
@@ -129,8 +133,11 @@ impl Pool {
     /// Closes connections that have been idle for too long or that the endpoint closed. Called now and then.
     pub fn sweep(&self, now: Instant) {
         let limit = self.transport().idle_timeout;
-        self.idle.borrow_mut().retain_mut(|idle| {
-            now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
+        let mut idle = self.idle.borrow_mut();
+        unbudgeted(|| {
+            idle.retain_mut(|idle| {
+                now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
+            });
         });
         self.shared
             .borrow_mut()
@@ -193,8 +200,23 @@ impl Pool {
     }
 }
 
+/// Runs `look` without tokio's budget for one task, beyond which every socket says that nothing has happened on it.
+fn unbudgeted(look: impl FnOnce()) {
+    let mut look = Some(look);
+    let task = poll_fn(|_| {
+        if let Some(look) = look.take() {
+            look();
+        }
+        Poll::Ready(())
+    });
+    let done = pin!(unconstrained(task)).poll(&mut Context::from_waker(Waker::noop()));
+    debug_assert!(done.is_ready(), "it waits for nothing");
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::observe::metrics::Metrics;
 
@@ -210,5 +232,22 @@ mod tests {
             max_idle: 1000,
             handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),
         }
+    }
+
+    #[tokio::test]
+    async fn one_sweep_sees_every_idle_connection() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let transport = transport();
+        let pool = Pool::new(address, "agent", Rc::new(transport));
+        for _ in 0..300 {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            drop(listener.accept().await.unwrap());
+            tcp.readable().await.unwrap();
+            let io = UpstreamIo::plain(tcp, pool.transport().handles.connected());
+            pool.keep(h1::Connection::handshake(io).await.unwrap());
+        }
+        pool.sweep(Instant::now());
+        assert_eq!(pool.idle.borrow().len(), 0, "all had been closed");
     }
 }

@@ -14,7 +14,7 @@ use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
 
 /// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes are
-/// looked at, because hyper takes lines that end in a bare LF.
+/// looked at, because hyper takes more than we do.
 #[derive(Debug)]
 pub struct UpstreamIo {
     stream: Stream,
@@ -76,12 +76,9 @@ impl AsyncRead for UpstreamIo {
         };
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
-            && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
+            && let Err(unsound) = scan.take(buf.filled().get(before..).unwrap_or_default())
         {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "bare LF in the response head",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, unsound)));
         }
         polled
     }

@@ -1,5 +1,5 @@
 //! A look at the raw head of an HTTP/1.1 response: every line must end in CRLF (RFC 9112 section 2.2), which hyper's parser does
-//! not insist on. Interim responses are heads of their own.
+//! not insist on. Interim responses are heads of their own, and hyper would read any number of them.
 
 use std::cell::Cell;
 
@@ -16,6 +16,8 @@ struct Position {
     line: usize,
     /// Lines of the present head so far.
     lines: usize,
+    /// Interim responses before the present head.
+    interim: usize,
     /// The byte before.
     last: u8,
     /// The status code.
@@ -33,35 +35,41 @@ impl HeadScan {
         self.awaiting.get()
     }
 
-    /// Takes in what was read; false when a line ends in a bare LF.
-    pub(super) fn accepts(&self, bytes: &[u8]) -> bool {
+    /// Takes in what was read; says what is wrong with it.
+    pub(super) fn take(&self, bytes: &[u8]) -> Result<(), &'static str> {
         let mut at = self.at.get();
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end);
             at.take(line);
             if at.last != b'\r' {
-                return false;
+                return Err("bare LF in the response head");
             }
             rest = after.get(1..).unwrap_or_default();
             if at.line == 1 {
                 if at.is_final() {
                     self.awaiting.set(false);
-                    return true;
+                    return Ok(());
                 }
-                at = Position::default();
+                if at.interim == MAX_INTERIM {
+                    return Err("too many interim responses");
+                }
+                at = Position {
+                    interim: at.interim + 1,
+                    ..Position::default()
+                };
             } else {
                 at = Position {
                     line: 0,
                     lines: at.lines + 1,
                     last: b'\n',
-                    status: at.status,
+                    ..at
                 };
             }
         }
         at.take(rest);
         self.at.set(at);
-        true
+        Ok(())
     }
 }
 
@@ -86,6 +94,8 @@ impl Position {
 
 /// Index of the status code in `HTTP/1.1 200 OK`.
 const STATUS_AT: usize = 9;
+/// Interim responses (1xx) an endpoint may send before its answer.
+const MAX_INTERIM: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +106,7 @@ mod tests {
         scan.expect();
         let sound = bytes
             .chunks(step)
-            .all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
+            .all(|chunk| !scan.is_awaiting() || scan.take(chunk).is_ok());
         (sound, scan.is_awaiting())
     }
 
@@ -126,6 +136,28 @@ mod tests {
                     (sound, awaiting),
                     "{text:?} in steps of {step}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_the_interim_responses_of_one_request() {
+        for (interim, sound) in [(10, true), (11, false)] {
+            let text = "HTTP/1.1 102 Processing\r\n\r\n".repeat(interim);
+            for step in [1, 7, text.len()] {
+                let scanned = HeadScan::default();
+                for turn in 0..2 {
+                    scanned.expect();
+                    let taken = text
+                        .as_bytes()
+                        .chunks(step)
+                        .try_for_each(|chunk| scanned.take(chunk));
+                    assert_eq!(
+                        taken.is_ok(),
+                        sound,
+                        "{interim} in steps of {step}, turn {turn}"
+                    );
+                }
             }
         }
     }

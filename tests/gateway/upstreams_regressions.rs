@@ -77,3 +77,23 @@ async fn rfc9113_6_8_a_request_goaway_left_unsent_keeps_its_host() {
         "the second was handed back: {attempts:?}"
     );
 }
+
+#[tokio::test]
+async fn rfc9110_15_2_interim_answers_are_bounded() {
+    for (interim, status) in [(10, 200), (11, 502)] {
+        let backend = RawBackend::script(move |mut connection| async move {
+            connection.read_message().await;
+            let waits = "HTTP/1.1 102 Processing\r\n\r\n".repeat(interim);
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            connection.try_write(format!("{waits}{answer}")).await;
+            connection.closed().await;
+        })
+        .await;
+        let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
+        let reply = gw.send(post("/", "x")).await;
+        assert_eq!(reply.status, status, "{interim} interim answers");
+        if status == 502 {
+            assert_eq!(reply.reason(), "upstream_invalid");
+        }
+    }
+}

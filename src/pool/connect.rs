@@ -1,5 +1,6 @@
 //! Opening a connection: TCP, TLS where configured, then the HTTP handshake. Each step has its own deadline.
 
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
@@ -16,6 +17,35 @@ pub(super) enum Opened {
     H1(h1::Connection),
     /// HTTP/2, with a place for one stream taken.
     H2(h2::Lease),
+}
+
+/// A failure to connect, for those who waited for the connection: errors cannot be cloned.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Refused(io::ErrorKind, String),
+    TimedOut,
+    Tls(io::ErrorKind, String),
+}
+
+impl Failure {
+    /// What of `error` holds for everybody who wants a connection now.
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::ConnectFailed(source) => Some(Self::Refused(source.kind(), source.to_string())),
+            Error::ConnectTimeout => Some(Self::TimedOut),
+            Error::UpstreamTls(source) => Some(Self::Tls(source.kind(), source.to_string())),
+            _ => None,
+        }
+    }
+
+    /// The error for one more of them.
+    pub(super) fn again(&self) -> Error {
+        match self {
+            Self::Refused(kind, text) => Error::ConnectFailed(io::Error::new(*kind, text.as_str())),
+            Self::TimedOut => Error::ConnectTimeout,
+            Self::Tls(kind, text) => Error::UpstreamTls(io::Error::new(*kind, text.as_str())),
+        }
+    }
 }
 
 /// Opens one connection.
@@ -61,7 +91,7 @@ async fn connect(
                 .map_err(Error::UpstreamTls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             if transport.version == Version::Http2 && !http2 {
-                return Err(Error::UpstreamTls(std::io::Error::other(
+                return Err(Error::UpstreamTls(io::Error::other(
                     "the endpoint does not speak HTTP/2 over TLS",
                 )));
             }

@@ -69,7 +69,19 @@ pub struct Pool {
     transport: RefCell<Rc<Transport>>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
-    opening: Rc<tokio::sync::Mutex<()>>,
+    opening: tokio::sync::Mutex<()>,
+    /// What came of opening connections in turn, for those who waited.
+    outcome: RefCell<Outcome>,
+}
+
+/// What is known from opening connections whose version is not known beforehand.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// ALPN came to HTTP/1.1, so that nobody waits for a connection to share.
+    http1: bool,
+    /// Failures so far, and the last of them.
+    failures: u64,
+    last: Option<connect::Failure>,
 }
 
 /// A failed exchange and, when provably nothing of it reached the endpoint, the request to try elsewhere.
@@ -91,7 +103,8 @@ impl Pool {
             transport: RefCell::new(transport),
             idle: RefCell::default(),
             shared: RefCell::default(),
-            opening: Rc::default(),
+            opening: tokio::sync::Mutex::default(),
+            outcome: RefCell::default(),
         }
     }
 
@@ -182,21 +195,62 @@ impl Pool {
 
     async fn open(&self) -> Result<connect::Opened, Error> {
         let transport = self.transport();
-        if transport.version == Version::Http1 {
-            return connect::open(self.address, &self.host, &transport).await;
+        let waits = transport.may_share() && !self.outcome.borrow().http1;
+        if !waits {
+            return self.connect(&transport).await;
         }
         // One at a time: the next caller most likely finds room on the connection opened by this one.
-        let opening = Rc::clone(&self.opening);
-        let turn = opening.lock().await;
+        let failures = self.outcome.borrow().failures;
+        let turn = self.opening.lock().await;
         if let Some(lease) = self.take_shared() {
             return Ok(connect::Opened::H2(lease));
         }
-        let opened = connect::open(self.address, &self.host, &transport).await?;
+        if self.outcome.borrow().http1 {
+            drop(turn);
+            return self.connect(&transport).await;
+        }
+        if let Some(failure) = self.outcome.borrow().since(failures) {
+            return Err(failure);
+        }
+        let opened = self.connect(&transport).await;
+        if let Err(error) = &opened {
+            self.outcome.borrow_mut().failed(error);
+        }
+        drop(turn);
+        opened
+    }
+
+    async fn connect(&self, transport: &Transport) -> Result<connect::Opened, Error> {
+        let opened = connect::open(self.address, &self.host, transport).await?;
         if let connect::Opened::H2(lease) = &opened {
             self.shared.borrow_mut().push(lease.shared());
         }
-        drop(turn);
+        self.outcome.borrow_mut().http1 = matches!(opened, connect::Opened::H1(_));
         Ok(opened)
+    }
+}
+
+impl Transport {
+    /// Whether a new connection may turn out to be one that streams share.
+    fn may_share(&self) -> bool {
+        match self.version {
+            Version::Http1 => false,
+            Version::Http2 => true,
+            Version::Negotiated => self.tls.is_some(),
+        }
+    }
+}
+
+impl Outcome {
+    fn failed(&mut self, error: &Error) {
+        self.failures += 1;
+        self.last = connect::Failure::of(error);
+    }
+
+    /// The failure that happened while someone waited who had seen so many `failures`.
+    fn since(&self, failures: u64) -> Option<Error> {
+        let last = self.last.as_ref().filter(|_| self.failures != failures)?;
+        Some(last.again())
     }
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::Response;
-use tokio::sync::{Notify, mpsc};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Barrier, Notify, mpsc};
+use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Gw, RawBackend, Reply, at_host, chunk, get, post, within};
+use crate::support::{Ca, Gw, RawBackend, Reply, at_host, chunk, eventually, get, post, within};
 
 const ONE_H2C: &str = "
     workers: 1
@@ -96,4 +99,77 @@ async fn rfc9110_15_2_interim_answers_are_bounded() {
             assert_eq!(reply.reason(), "upstream_invalid");
         }
     }
+}
+
+const ONE_TLS: &str = "
+    workers: 1
+    routes: { all: { cluster: one } }
+    clusters: { one: { endpoints: ['{0}'], tls: { caFile: '{1}' } } }
+";
+
+/// A TLS endpoint that only speaks HTTP/1.1, one request per connection. After the first connection it shakes no hand until
+/// `crowd` are outstretched.
+async fn hesitant(ca: &Ca, crowd: usize) -> RawBackend {
+    let acceptor = TlsAcceptor::from(ca.issue(&["127.0.0.1"]).server(&["http/1.1"], None));
+    let barrier = Arc::new(Barrier::new(crowd));
+    RawBackend::script(move |connection| {
+        let (acceptor, barrier) = (acceptor.clone(), Arc::clone(&barrier));
+        async move {
+            if connection.index > 0 {
+                within("the others connect", barrier.wait()).await;
+            }
+            let mut stream = acceptor.accept(connection.into_stream()).await.unwrap();
+            let mut head = [0; 4096];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.ok();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn connections_that_turn_out_to_be_http1_are_opened_side_by_side() {
+    let ca = Ca::new();
+    let backend = hesitant(&ca, 4).await;
+    let gw = Gw::with(ONE_TLS, &[&backend, &ca]).await;
+    assert_eq!(gw.get("/").await.status, 200, "the first one finds out");
+    let replies = join_all((0..4).map(|_| gw.send(post("/", "x")))).await;
+    for reply in replies {
+        assert_eq!(reply.status, 200, "{}", reply.reason());
+    }
+    assert_eq!(backend.connections(), 5);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_connection_shares_its_failure() {
+    let (ca, told) = (Ca::new(), Arc::new(Notify::new()));
+    let notified = Arc::clone(&told);
+    let backend = RawBackend::script(move |connection| {
+        let told = Arc::clone(&notified);
+        async move {
+            if connection.index == 0 {
+                told.notified().await;
+            }
+            drop(connection);
+        }
+    })
+    .await;
+    let gw = Gw::with(ONE_TLS, &[&backend, &ca]).await;
+    let requests = join_all((0..4).map(|_| gw.send(post("/", "x"))));
+    let tell = async {
+        eventually("all of them wait", || async {
+            gw.metric("attache_attempts_total", &[]).await == 4.0
+        })
+        .await;
+        assert_eq!(backend.connections(), 1);
+        told.notify_one();
+    };
+    let (replies, ()) = tokio::join!(requests, tell);
+    for reply in replies {
+        assert_eq!((reply.status, reply.reason()), (502, "upstream_tls"));
+    }
+    // Each tried twice; whether the second tries met again is up to the scheduler.
+    assert!(backend.connections() <= 5, "{}", backend.connections());
 }

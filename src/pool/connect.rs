@@ -48,13 +48,14 @@ impl Failure {
     }
 }
 
-/// Opens one connection.
+/// Opens one connection; with `http1` HTTP/2 is not offered.
 pub(super) async fn open(
     address: SocketAddr,
     host: &str,
     transport: &Transport,
+    http1: bool,
 ) -> Result<Opened, Error> {
-    let connected = connect(address, host, transport).await;
+    let connected = connect(address, host, transport, http1).await;
     if let Err(error) = &connected {
         transport.handles.connect_failed(error.reason());
     }
@@ -73,6 +74,7 @@ async fn connect(
     address: SocketAddr,
     host: &str,
     transport: &Transport,
+    http1: bool,
 ) -> Result<(UpstreamIo, bool), Error> {
     let tcp = timeout(transport.connect_timeout, TcpStream::connect(address))
         .await
@@ -85,7 +87,7 @@ async fn connect(
             transport.version == Version::Http2,
         )),
         Some(tls) => {
-            let stream = timeout(transport.handshake_timeout, tls.handshake(tcp, host))
+            let stream = timeout(transport.handshake_timeout, tls.handshake(tcp, host, http1))
                 .await
                 .map_err(|_elapsed| Error::ConnectTimeout)?
                 .map_err(Error::UpstreamTls)?;

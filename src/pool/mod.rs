@@ -117,7 +117,8 @@ impl Pool {
         Rc::clone(&self.transport.borrow())
     }
 
-    /// Sends `request` over a kept or a new connection and waits for the response head. `now` is the worker's clock.
+    /// Sends `request` over a kept or a new connection and waits for the response head. `now` is the worker's clock. One that
+    /// asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would come to HTTP/2 (RFC 9110 section 7.8).
     /// Dropping the future cancels the exchange: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
     ///
     /// # Errors
@@ -126,14 +127,16 @@ impl Pool {
         self: &Rc<Self>,
         request: Request<RequestBody>,
         now: Instant,
+        upgrade: bool,
     ) -> Result<Response<ResponseBody>, Failed> {
+        let http1 = upgrade && self.transport.borrow().version == Version::Negotiated;
         if let Some(kept) = self.take_idle(now) {
             return kept.send(request, self).await;
         }
-        if let Some(shared) = self.take_shared() {
+        if !http1 && let Some(shared) = self.take_shared() {
             return shared.send(request).await;
         }
-        match Box::pin(self.open()).await {
+        match Box::pin(self.open(http1)).await {
             Ok(connect::Opened::H1(fresh)) => fresh.send(request, self).await,
             Ok(connect::Opened::H2(shared)) => shared.send(request).await,
             Err(error) => Err(Failed {
@@ -193,8 +196,11 @@ impl Pool {
         }
     }
 
-    async fn open(&self) -> Result<connect::Opened, Error> {
+    async fn open(&self, http1: bool) -> Result<connect::Opened, Error> {
         let transport = self.transport();
+        if http1 {
+            return connect::open(self.address, &self.host, &transport, true).await;
+        }
         let waits = transport.may_share() && !self.outcome.borrow().http1;
         if !waits {
             return self.connect(&transport).await;
@@ -221,7 +227,7 @@ impl Pool {
     }
 
     async fn connect(&self, transport: &Transport) -> Result<connect::Opened, Error> {
-        let opened = connect::open(self.address, &self.host, transport).await?;
+        let opened = connect::open(self.address, &self.host, transport, false).await?;
         if let connect::Opened::H2(lease) = &opened {
             self.shared.borrow_mut().push(lease.shared());
         }

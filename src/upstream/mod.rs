@@ -35,6 +35,8 @@ pub struct Plan<'a> {
     pub flow: &'a Flow,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
+    /// Whether the request asks to switch protocols.
+    pub upgrade: bool,
 }
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
@@ -123,9 +125,9 @@ async fn attempt(
         (first, second) => first.or(second),
     };
     let Some((deadline, error)) = limit else {
-        return pool.send(request, plan.now).await;
+        return pool.send(request, plan.now, plan.upgrade).await;
     };
-    let sent = tokio::time::timeout_at(deadline, pool.send(request, plan.now)).await;
+    let sent = tokio::time::timeout_at(deadline, pool.send(request, plan.now, plan.upgrade)).await;
     sent.unwrap_or_else(|_elapsed| {
         Err(Failed {
             error,

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Response;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Barrier, Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Ca, Gw, RawBackend, Reply, at_host, chunk, eventually, get, post, within};
+use crate::support::{
+    Backend, Ca, Gw, RawBackend, Reply, Speak, at_host, chunk, empty, eventually, full, get, post,
+    within,
+};
 
 const ONE_H2C: &str = "
     workers: 1
@@ -172,4 +176,62 @@ async fn who_waits_for_a_connection_shares_its_failure() {
     }
     // Each tried twice; whether the second tries met again is up to the scheduler.
     assert!(backend.connections() <= 5, "{}", backend.connections());
+}
+
+/// Agrees to every WebSocket handshake and says one line; answers other requests with their version.
+async fn websocket_or_h2(ca: &Ca) -> Backend {
+    let speak = Speak {
+        tls: Some(ca.issue(&["127.0.0.1"]).server(&["h2", "http/1.1"], None)),
+        ..Speak::default()
+    };
+    Backend::handling_as(speak, |mut request| async move {
+        if !request.headers().contains_key("upgrade") {
+            return Response::new(full(format!("{:?}", request.version())));
+        }
+        let upgrading = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(upgrading.await.unwrap());
+            io.write_all(b"hello\n").await.unwrap();
+        });
+        Response::builder()
+            .status(101)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .body(empty())
+            .unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn rfc9110_7_8_an_upgrade_goes_over_http1_where_http2_is_agreed_on() {
+    let ca = Ca::new();
+    for warm in [false, true] {
+        let backend = websocket_or_h2(&ca).await;
+        let gw = Gw::with(
+            "
+            workers: 1
+            routes: { all: { cluster: one, websocket: true } }
+            clusters: { one: { endpoints: ['{0}'], tls: { caFile: '{1}' } } }
+            ",
+            &[&backend, &ca],
+        )
+        .await;
+        if warm {
+            assert_eq!(gw.get("/").await.text(), "HTTP/2.0");
+        }
+        let mut client = gw.raw().await;
+        let handshake =
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        client.write(handshake).await;
+        let head = client.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(client.read_until("\n").await, "hello\n");
+        assert_eq!(
+            gw.get("/").await.text(),
+            "HTTP/2.0",
+            "the others go on as before"
+        );
+        assert_eq!(backend.connections(), 2);
+    }
 }

@@ -110,7 +110,27 @@ pub async fn send(
     }
 }
 
+/// One try, given up also when the endpoint stops reading the request.
 async fn attempt(
+    plan: &Plan<'_>,
+    in_flight: &InFlight<Rc<Lane>>,
+    request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Failed> {
+    let Some(patience) = request.body().patience() else {
+        return in_time(plan, in_flight, request).await;
+    };
+    let stalled = Box::pin(plan.flow.stalled(patience));
+    tokio::select! {
+        biased;
+        sent = in_time(plan, in_flight, request) => sent,
+        () = stalled => Err(Failed {
+            error: Error::HeadTimeout,
+            unsent: None,
+        }),
+    }
+}
+
+async fn in_time(
     plan: &Plan<'_>,
     in_flight: &InFlight<Rc<Lane>>,
     request: Request<RequestBody>,

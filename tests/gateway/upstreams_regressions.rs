@@ -235,3 +235,45 @@ async fn rfc9110_7_8_an_upgrade_goes_over_http1_where_http2_is_agreed_on() {
         assert_eq!(backend.connections(), 2);
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_that_stops_reading_an_upload_ends_it() {
+    for (http2, protocol) in [(false, "http/1.1"), (true, "h2c")] {
+        let speak = Speak {
+            http2,
+            ..Speak::default()
+        };
+        let backend = Backend::handling_as(speak, |request| async move {
+            let _unread = request;
+            std::future::pending().await
+        })
+        .await;
+        let template = format!(
+            "
+            workers: 1
+            listeners: {{ http: {{ address: '127.0.0.1:0', limits: {{ bodyIdleTimeout: 300ms }} }} }}
+            routes: {{ all: {{ cluster: one, maxBodyBytes: off }} }}
+            clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}
+            "
+        );
+        let gw = Gw::with(&template, &[&backend]).await;
+        let mut client = gw.raw().await;
+        let upload = tokio::spawn(async move {
+            client
+                .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000000\r\n\r\n")
+                .await;
+            while client.try_write(vec![0; 64 * 1024]).await {}
+        });
+        let record = gw.record().await;
+        assert_eq!(
+            (&record["status"], &record["reason"]),
+            (&504.into(), &"head_timeout".into()),
+            "{protocol}: {record}"
+        );
+        upload.abort();
+        eventually("the exchange with the endpoint is over", || async {
+            gw.metric("attache_requests_in_flight", &[]).await == 0.0
+        })
+        .await;
+    }
+}

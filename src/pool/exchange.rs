@@ -13,6 +13,10 @@ use super::{Pool, h1, h2};
 
 /// A response body as it comes from an endpoint. Dropped before its end it closes the connection (HTTP/1.1) or resets the
 /// stream (HTTP/2), so the endpoint learns that nobody listens any more.
+///
+/// What is left of the request's body travels while this one is polled: over HTTP/1.1 a client that takes nothing of an early
+/// answer also stops its own upload. That is the client's own back-pressure, bounded by how long it may take over a piece, and
+/// spares every exchange a task of its own.
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,

@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub clusters: Vec<Arc<Cluster>>,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
-    listeners: HashMap<String, ListenerId>,
+    listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
 }
 
 impl Snapshot {

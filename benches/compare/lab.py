@@ -37,7 +37,7 @@ class Lab:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        command = [self.loadgen, "backend", "--port", str(self.backend_port)]
+        command = [self.loadgen, "backend", "--port", str(self.backend_port), *self.spinning()]
         backend = Process(command, self.load_core, stdout=Path(os.devnull), stderr=self.directory / "backend.err")
         self.stack.enter_context(backend)
         eventually(lambda: answers(self.backend_port), "the backend did not answer", 10)
@@ -57,10 +57,13 @@ class Lab:
     def load(self, proxy: "Proxy", tls: bool, connections: int, warmup: int, requests: int) -> "Load":
         port = proxy.setup.https_port if tls else proxy.setup.http_port
         command = [self.loadgen, "load", "--port", port, "--connections", connections, "--path", proxy.setup.path,
-                   "--warmup", warmup, "--requests", requests]
+                   "--warmup", warmup, "--requests", requests, *self.spinning()]
         if tls:
             command += ["--ca", self.certificate.cert_file]
         return Load(command, self.load_core, proxy.setup.directory / "load.err")
+
+    def spinning(self) -> list[str]:
+        return ["--spin", "yes"] if self.options.spin else []
 
     def streams(self, proxy: "Proxy", number: int) -> Process:
         command = [self.loadgen, "sse", "--port", proxy.setup.http_port, "--streams", number]

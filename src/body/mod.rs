@@ -94,7 +94,8 @@ pub fn clean_trailers(mut fields: HeaderMap) -> HeaderMap {
     fields
 }
 
-/// Also in the spelling with underscores, which many servers take for the same name.
+/// Also in the spelling with underscores, which many servers take for the same name. A quotation mark, which HTTP/2 lets pass,
+/// would break a message in HTTP/1.
 fn is_forbidden_in_trailers(name: &str) -> bool {
     let spelled;
     let name = if name.contains('_') {
@@ -103,7 +104,7 @@ fn is_forbidden_in_trailers(name: &str) -> bool {
     } else {
         name
     };
-    name.starts_with("x-forwarded-") || FORBIDDEN_TRAILERS.contains(&name)
+    name.contains('"') || name.starts_with("x-forwarded-") || FORBIDDEN_TRAILERS.contains(&name)
 }
 
 const FORBIDDEN_TRAILERS: [&str; 24] = [

@@ -129,6 +129,7 @@ impl Exchange {
         let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
         self.host = self.host.as_ref().and_then(copy);
         self.user_agent = self.user_agent.as_ref().and_then(copy);
+        self.request_id = self.request_id.as_ref().and_then(copy);
         if let Ok(uri) = self.uri.to_string().parse() {
             self.uri = uri;
         }
@@ -160,7 +161,7 @@ impl Exchange {
 
     fn finish(&mut self) {
         if self.outcome == Outcome::Open {
-            let error = if self.worker.is_cutting() {
+            let error = if self.connection.cut.get() {
                 Error::Draining
             } else {
                 Error::ClientGone

@@ -119,8 +119,9 @@ pub(super) async fn forward(
     };
     let body_idle = plan.body_idle;
     let expected = plan.seen.expect;
-    let (mut request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
-    if !expected {
+    let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
+    let mut request = Some(request);
+    if let Some(request) = request.as_mut().filter(|_| !expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
         request.body_mut().prime().await;
         if let Some(error) = exchange.flow.failure() {
@@ -142,7 +143,13 @@ pub(super) async fn forward(
     let upstream::Answer {
         response,
         in_flight,
-    } = upstream::send(&attempt_plan, request, &mut exchange.attempts, &mut rng).await?;
+    } = upstream::send(
+        &attempt_plan,
+        &mut request,
+        &mut exchange.attempts,
+        &mut rng,
+    )
+    .await?;
     exchange.in_flight = Some(in_flight);
     exchange.upstream_status = Some(response.status().as_u16());
     receive(exchange, route, response, upgrade, (deadline, body_idle))
@@ -198,6 +205,8 @@ fn receive(
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
 ) -> Result<Answer, Error> {
+    let seen = Seen::of(response.headers());
+    check_answer(&response, seen)?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -206,7 +215,6 @@ fn receive(
     };
     exchange.answered(response.status().as_u16());
     let fields = response.headers_mut();
-    let seen = Seen::of(fields);
     let accepted = if seen.upgrade {
         fields.get(header::UPGRADE).cloned()
     } else {
@@ -257,6 +265,34 @@ fn receive(
     ))
 }
 
+/// What hyper's client accepts and we do not pass on.
+fn check_answer(response: &Response<pool::ResponseBody>, seen: Seen) -> Result<(), Error> {
+    let headers = response.headers();
+    if response.status().as_u16() >= 600 {
+        return Err(Error::UpstreamInvalid("status code out of range", None));
+    }
+    if seen.transfer_encoding {
+        let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !encodings.next().is_some_and(chunked) || encodings.next().is_some() {
+            return Err(Error::UpstreamInvalid("unknown transfer coding", None));
+        }
+        if seen.content_length {
+            return Err(Error::UpstreamInvalid("two body lengths", None));
+        }
+    }
+    if seen.content_length {
+        // hyper looks at the length only where a body follows, and takes a list.
+        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+        let first = lengths.next();
+        let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+        if !first.is_some_and(digits) || lengths.any(|other| Some(other) != first) {
+            return Err(Error::UpstreamInvalid("body length", None));
+        }
+    }
+    Ok(())
+}
+
 /// What is known of a request besides its fields.
 #[derive(Clone, Copy)]
 struct Known {
@@ -280,6 +316,8 @@ fn prepare(
         head.headers.insert(header::HOST, host);
     }
     let fields = &mut head.headers;
+    // Otherwise the map grows twice on the way.
+    fields.reserve(ADDED_FIELDS);
     let trailers = headers::strip_hop_by_hop(fields, known.seen);
     if trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -332,5 +370,7 @@ fn origin_form(uri: Uri) -> Uri {
 
 /// Name of the header a request goes by.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Fields every forwarded request gets.
+const ADDED_FIELDS: usize = 9;
 /// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

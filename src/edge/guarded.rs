@@ -35,6 +35,16 @@ struct End {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
+impl End {
+    fn error(&self) -> Error {
+        if self.stream {
+            Error::StreamTooLong
+        } else {
+            Error::Timeout
+        }
+    }
+}
+
 /// Time limits of one body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
@@ -111,11 +121,7 @@ impl Guarded {
             let at = end.at;
             let sleep = end.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if sleep.as_mut().poll(cx).is_ready() {
-                return Some(if end.stream {
-                    Error::StreamTooLong
-                } else {
-                    Error::Timeout
-                });
+                return Some(end.error());
             }
         }
         let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
@@ -134,6 +140,13 @@ impl Body for Guarded {
         let this = &mut *self;
         if let Some(pace) = &this.pace {
             pace.asked();
+        }
+        if let Some(end) = &this.end
+            && Instant::now() >= end.at
+        {
+            // Also while there is always something to pass on.
+            let error = end.error();
+            return this.fail(error);
         }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),

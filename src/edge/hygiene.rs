@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
 use super::seen::Seen;
@@ -39,6 +39,9 @@ pub fn check<'a>(
     }
     if head.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge);
+    }
+    if head.version == Version::HTTP_2 {
+        check_http2(head)?;
     }
     if head
         .uri
@@ -111,6 +114,26 @@ fn check_framing(head: &Parts) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What RFC 9113 sections 8.2.1 and 8.3.1 forbid and h2 lets pass: values with white space at an end, names with a quotation
+/// mark, and a path that is only a query.
+fn check_http2(head: &Parts) -> Result<(), Error> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    for (name, value) in &head.headers {
+        if is_space(value.as_bytes().first()) || is_space(value.as_bytes().last()) {
+            return Err(Error::BadRequest("field_value"));
+        }
+        if memchr::memchr(b'"', name.as_str().as_bytes()).is_some() {
+            return Err(Error::BadRequest("field_name"));
+        }
+    }
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if path.starts_with('?') {
+        Err(Error::BadRequest("path_not_absolute"))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {

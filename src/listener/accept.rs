@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::context::Connection;
+use crate::listener::bind::listen;
 use crate::listener::ceiling::Permit;
 use crate::listener::open::{HandshakeEnd, converse};
 use crate::listener::running::{Accepting, Group, Running};
@@ -41,10 +42,10 @@ pub enum Report<'a> {
     Ended(&'a Connection, ConnectionEnd),
 }
 
-/// Starts a listener on this worker. `service` makes the service of one connection, `report` hears what happens.
+/// Starts a listener on this worker, on a bound socket. `service` makes the service of one connection, `report` hears what happens.
 ///
 /// # Errors
-/// When the socket cannot be registered with the runtime.
+/// When the socket cannot listen or cannot be registered with the runtime.
 pub fn start<F, S, B, R>(
     watchdog: &Rc<Watchdog>,
     socket: std::net::TcpListener,
@@ -61,6 +62,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
     R: Fn(&Report<'_>) + 'static,
 {
+    listen(&socket)?;
     let socket = TcpListener::from_std(socket)?;
     let group = Group::new(Rc::clone(watchdog));
     let accepting = group.accepting();
@@ -125,7 +127,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
     R: Fn(&Report<'_>) + 'static,
 {
-    while door.has_room() {
+    while !door.shared.is_held() && door.has_room() {
         let Ok((stream, _)) = socket.accept() else {
             return;
         };
@@ -144,8 +146,21 @@ where
     /// Waits until there is room under the ceiling, then for a connection. Takes no place meanwhile: a worker to which nobody
     /// connects must not hold one. Nothing is lost when the future is dropped.
     async fn accept(&self, socket: &TcpListener) -> io::Result<TcpStream> {
+        self.admitted().await;
         self.until(|| self.has_room().then_some(())).await;
         socket.accept().await.map(|(stream, _)| stream)
+    }
+
+    async fn admitted(&self) {
+        loop {
+            let changed = self.shared.ceiling.freed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.shared.is_held() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Takes a place. Another worker may have taken the last one meanwhile; then this waits.

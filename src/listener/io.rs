@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::listener::ceiling::Permit;
+use crate::listener::frames::{CALM_DOWN, Frames, Traffic};
 use crate::listener::link::{Link, Stage};
 use crate::listener::scan::{Next, POISON, Phase, ScanLimits, Scanner};
 
@@ -45,8 +46,10 @@ pub struct Io {
 
 #[derive(Debug)]
 enum Reader {
-    /// HTTP/2, a tunnel: bytes pass. The count is for the preface.
-    Raw(usize),
+    /// A tunnel: bytes pass.
+    Raw,
+    /// HTTP/2.
+    Framed(Box<Frames>),
     /// HTTP/1.
     Scanned(Box<Scanner>),
     /// The parser gets what is left of this, then nothing.
@@ -68,7 +71,7 @@ impl Io {
         Self {
             stream,
             link,
-            reader: Reader::Raw(0),
+            reader: Reader::Raw,
             preface: Vec::new(),
             _permit: permit,
         }
@@ -108,9 +111,14 @@ impl Io {
 
     /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on.
     pub(crate) fn scan(&mut self, limits: ScanLimits) {
-        if let Reader::Raw(_) = self.reader {
+        if let Reader::Raw = self.reader {
             self.reader = Reader::Scanned(Box::new(Scanner::new(limits)));
         }
+    }
+
+    /// From here on the bytes are HTTP/2.
+    pub(crate) fn follow_frames(&mut self) {
+        self.reader = Reader::Framed(Box::default());
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -154,6 +162,39 @@ impl Io {
         Poll::Ready(Ok(scanned.keep > 0))
     }
 
+    /// As [`Self::poll_scanned`] for HTTP/2.
+    fn poll_framed(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        ready!(self.poll_stream(cx, buf))?;
+        let Reader::Framed(frames) = &mut self.reader else {
+            return Poll::Ready(Ok(true));
+        };
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let keep = match frames.look(read, self.link.bytes_written()) {
+            Traffic::Fine => {
+                if frames.is_open() {
+                    self.link.enter(Stage::Streams);
+                }
+                return Poll::Ready(Ok(true));
+            }
+            Traffic::Flood(keep) => {
+                tracing::debug!("flood of HTTP/2 frames");
+                self.reader = Reader::Closing(CALM_DOWN);
+                keep
+            }
+            Traffic::Broken => {
+                self.reader = Reader::Failed;
+                0
+            }
+        };
+        buf.set_filled(before + keep);
+        Poll::Ready(Ok(keep > 0))
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
         let mut seen = seen;
         let mut scratch = [0; 4096];
@@ -182,21 +223,15 @@ impl AsyncRead for Io {
         let me = self.get_mut();
         loop {
             match &mut me.reader {
-                Reader::Raw(count) if *count < H2_FIRST_BYTES => {
-                    let count = *count;
-                    let before = buf.filled().len();
-                    ready!(me.poll_stream(cx, buf))?;
-                    let count = count + buf.filled().len() - before;
-                    me.reader = Reader::Raw(count);
-                    if count >= H2_FIRST_BYTES {
-                        me.link.enter(Stage::Streams);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
                 Reader::Scanned(_) if me.link.is_tunnel() => {
-                    me.reader = Reader::Raw(H2_FIRST_BYTES);
+                    me.reader = Reader::Raw;
                 }
-                Reader::Raw(_) => return me.poll_stream(cx, buf),
+                Reader::Raw => return me.poll_stream(cx, buf),
+                Reader::Framed(_) => {
+                    if ready!(me.poll_framed(cx, buf))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 Reader::Scanned(_) => {
                     if ready!(me.poll_scanned(cx, buf))? {
                         return Poll::Ready(Ok(()));
@@ -267,7 +302,7 @@ impl AsyncWrite for Io {
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         })?;
         let unread = match &me.reader {
-            Reader::Raw(_) | Reader::Lingering(_) => false,
+            Reader::Raw | Reader::Framed(_) | Reader::Lingering(_) => false,
             Reader::Scanned(scanner) => scanner.phase() != Phase::Start && !me.link.is_tunnel(),
             Reader::Closing(_) | Reader::Failed => true,
         };
@@ -340,6 +375,4 @@ impl AsyncWrite for Socket {
 }
 
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The preface and the head of the SETTINGS frame after it.
-const H2_FIRST_BYTES: usize = H2_PREFACE.len() + 9;
 const MAX_LINGER: usize = 1024 * 1024;

@@ -76,7 +76,12 @@ impl Leash {
             }
             Order::Rest => self.resting.set(true),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
-            Order::Abort => self.ended.set(Some(Cut::Aborted)),
+            Order::Abort => {
+                self.ended.set(Some(Cut::Aborted));
+                if let Some(connection) = self.connection() {
+                    connection.cut.set(true);
+                }
+            }
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -139,8 +144,14 @@ impl Leash {
 
     /// Whether nothing is under way and nothing is half read or written.
     pub(crate) fn is_between_requests(&self) -> bool {
-        let idle = self.active() == Some(0) && !self.is_draining();
+        let idle = self.active() == Some(0) && self.link.heads() == self.calls();
         idle && self.link.stage() == Stage::Start && !self.link.write_waits()
+    }
+
+    /// Whether nothing is under way, but a request has begun to arrive, or has arrived and was not looked at yet.
+    pub(crate) fn is_about_to_begin(&self) -> bool {
+        let begun = self.link.stage() == Stage::Head || self.link.heads() > self.calls();
+        begun && self.active() == Some(0)
     }
 
     /// Whether the connection has its HTTP/1 machinery.

@@ -7,6 +7,7 @@ mod answer;
 pub mod bind;
 pub mod ceiling;
 pub mod certificates;
+pub mod frames;
 pub mod host;
 pub mod io;
 pub mod leash;
@@ -23,7 +24,7 @@ pub mod tls;
 pub mod watchdog;
 
 pub use accept::{Report, start};
-pub use bind::bind;
+pub use bind::{bind, probe};
 pub use host::is_valid_host;
 pub use open::HandshakeEnd;
 pub use running::Running;

@@ -75,11 +75,10 @@ impl Running {
         self.group.connections.get()
     }
 
-    /// Ends when the accept loop has ended and no connection is left.
-    pub async fn finished(&self) {
-        while self.group.members.get() > 0 {
-            self.group.changed.notified().await;
-        }
+    /// Whether the accept loop has ended, with everyone taken who was in the kernel's queue, and no connection is left.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.group.members.get() == 0
     }
 }
 
@@ -134,7 +133,6 @@ impl Group {
 
     fn leave(&self) {
         self.members.set(self.members.get().saturating_sub(1));
-        self.changed.notify_waiters();
     }
 }
 

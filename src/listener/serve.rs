@@ -172,7 +172,9 @@ where
         .half_close(false)
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
-        .header_read_timeout(None);
+        .header_read_timeout(None)
+        // Told to go and still served: for the one request that was on its way, whose answer says so.
+        .keep_alive(!leash.is_draining());
     if limits.max_headers != HYPER_MAX_HEADERS {
         // Any explicit number costs an initialised array per request.
         builder.max_headers(limits.max_headers);
@@ -202,7 +204,12 @@ where
     })
 }
 
-async fn serve_h2<S, B>(io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> ConnectionEnd
+async fn serve_h2<S, B>(
+    mut io: Io,
+    service: Judged<S>,
+    leash: &Leash,
+    limits: &Limits,
+) -> ConnectionEnd
 where
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Future: 'static,
@@ -212,6 +219,7 @@ where
 {
     let header_list = u32::try_from(limits.max_header_bytes)
         .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
+    io.follow_frames();
     let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
@@ -235,26 +243,29 @@ where
 /// Why driving a connection stopped.
 enum Driven {
     Ended(hyper::Result<()>),
-    /// It is between two requests, with nothing left to write, and was told to rest.
+    /// It is between two requests, with nothing left to write, and was told to rest or to go. Who is told to go rests too, because
+    /// a request may be on its way.
     Resting,
 }
 
-/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time: a
-/// request that has arrived is then read and answered, where hyper would close a connection that it believes idle. And a request
-/// refused just now says so by draining its own connection.
+/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time, and not
+/// told while a head is half read: a request that has arrived is then answered, where hyper would close a connection that it
+/// believes idle. And a request refused just now says so by draining its own connection.
 async fn drive<C>(connection: &mut Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> Driven
 where
     C: Future<Output = hyper::Result<()>>,
 {
+    let last = leash.is_draining();
     let mut ending = false;
     std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Driven::Ended(ended));
         }
-        if leash.takes_rest() && leash.is_between_requests() {
+        let may_rest = leash.takes_rest() || (leash.is_draining() && !ending);
+        if may_rest && !last && leash.is_between_requests() {
             return Poll::Ready(Driven::Resting);
         }
-        if ending || !leash.is_draining() {
+        if ending || !leash.is_draining() || leash.is_about_to_begin() {
             return Poll::Pending;
         }
         ending = true;
@@ -296,7 +307,9 @@ const HYPER_MAX_HEADERS: usize = 100;
 const HTTP1_BUFFER: usize = 256 * 1024;
 const H2_HEADER_LIST: u32 = 32 * 1024;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
-const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
+/// that is 8,192.
+const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const H2_SEND_BUFFER: usize = 64 * 1024;
 /// Finds clients that vanished without a word while a stream is open.
 const H2_PING_EVERY: Duration = Duration::from_secs(20);

@@ -337,7 +337,7 @@ fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> 
 }
 
 /// A worker hands its lines over at this size.
-const BATCH: usize = 16 * 1024;
+const BATCH: usize = 64 * 1024;
 /// Room for a batch and the line that completes it.
 const BUFFER: usize = BATCH + 4 * 1024;
 /// Batches that wait for the thread, about 4 MiB.

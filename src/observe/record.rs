@@ -69,7 +69,7 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     out.push(b'"');
     string(out, ",\"request_id\":", record.request_id.as_bytes());
     if let Some(trace_id) = record.trace_id {
-        string(out, ",\"trace_id\":", &trace_id.hex());
+        clean(out, ",\"trace_id\":", &trace_id.hex());
     }
     out.extend_from_slice(b",\"client_ip\":\"");
     address(out, record.client_ip);
@@ -79,9 +79,9 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"path\":\"");
     masked_path(out, record.path);
     out.push(b'"');
-    string(out, ",\"proto\":", protocol(record.proto).as_bytes());
+    clean(out, ",\"proto\":", protocol(record.proto).as_bytes());
     number(out, ",\"status\":", record.status);
-    string(out, ",\"flags\":", record.flags.as_bytes());
+    clean(out, ",\"flags\":", record.flags.as_bytes());
     optional(out, ",\"reason\":", record.reason);
     optional(out, ",\"route\":", record.route);
     optional(out, ",\"cluster\":", record.cluster);
@@ -101,7 +101,9 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     if let Some(user_agent) = record.user_agent {
         string(out, ",\"user_agent\":", shortened(user_agent));
     }
-    optional(out, ",\"tls\":", record.tls.map(tls_version));
+    if let Some(version) = record.tls {
+        clean(out, ",\"tls\":", tls_version(version).as_bytes());
+    }
     if record.stream {
         out.extend_from_slice(b",\"stream\":true");
     }
@@ -172,6 +174,14 @@ fn string(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
     escape(out, value);
+    out.push(b'"');
+}
+
+/// A value that holds nothing to escape: ours, or one that HTTP allows no such bytes in.
+fn clean(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(value);
     out.push(b'"');
 }
 

@@ -140,18 +140,32 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
+/// Writes the lowest digits of `number`, as many as fit.
 fn write_hex(number: u128, digits: &mut [u8]) {
-    let mut rest = number;
-    for digit in digits.iter_mut().rev() {
-        let value = (rest & 0xf) as u8;
-        *digit = if value < 10 {
-            b'0' + value
-        } else {
-            b'a' + value - 10
-        };
-        rest >>= 4;
+    let mut bytes = number.to_be_bytes().into_iter().rev();
+    for pair in digits.rchunks_exact_mut(2) {
+        let byte = usize::from(bytes.next().unwrap_or(0));
+        if let (Some(text), [high, low]) = (HEX.get(byte), pair) {
+            [*high, *low] = *text;
+        }
     }
 }
+
+/// Every byte in two lower-case digits.
+static HEX: [[u8; 2]; 256] = {
+    let digits = *b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "a constant: out of bounds would not compile"
+    )]
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
 
 /// Length of a version 00 value.
 const LENGTH: usize = 55;

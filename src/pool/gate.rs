@@ -66,9 +66,15 @@ impl Gate {
         polled
     }
 
+    /// Whether anything has asked for the task, or nobody has looked yet.
+    pub(super) fn is_knocked(&self) -> bool {
+        self.state.knocked.load(Relaxed)
+    }
+
     /// A context for a look at a connection nobody uses.
     pub(super) fn quietly<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.state.open.store(false, Relaxed);
+        self.state.knocked.store(false, Relaxed);
         look(&mut Context::from_waker(&self.waker))
     }
 

@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -12,13 +12,14 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
 use super::gate::Gate;
 use super::io::{Detached, UpstreamIo};
 use super::scan::HeadScan;
-use super::{Failed, Pool, answer};
+use super::{Failed, Pool};
 use crate::body::RequestBody;
 use crate::error::Error;
 
@@ -59,8 +60,9 @@ impl Connection {
 
     /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
     pub(super) fn is_alive(&mut self) -> bool {
-        let driver = Pin::new(&mut *self.driver);
-        self.gate.quietly(|cx| driver.poll(cx)).is_pending() && self.sender.is_ready()
+        // Its socket has not been heard of since it was last driven: nothing can have come.
+        let quiet = !self.gate.is_knocked();
+        (quiet || self.step().is_pending()) && self.sender.is_ready()
     }
 
     /// Lets the connection take a step nobody waits for.
@@ -74,14 +76,16 @@ impl Connection {
         let driver = &mut *self.driver;
         self.gate.poll(cx, |cx, knocks| {
             let mut end = None;
-            let mut polled = Pin::new(&mut *body).poll_frame(cx);
+            // Nothing comes but by the driver's hand, which is polled right here: the body itself needs no waker.
+            let mut quiet = Context::from_waker(Waker::noop());
+            let mut polled = Pin::new(&mut *body).poll_frame(&mut quiet);
             if polled.is_pending() {
                 // The poll above told the connection that more is wanted; let it fetch.
                 knocks.heard();
                 if let Poll::Ready(ended) = Pin::new(driver).poll(cx) {
                     end = Some(ended);
                 }
-                polled = Pin::new(body).poll_frame(cx);
+                polled = Pin::new(body).poll_frame(&mut quiet);
             }
             match (polled, end) {
                 (Poll::Pending, None) => Poll::Pending,
@@ -121,17 +125,20 @@ impl Connection {
         } = self;
         let (mut driver, mut ended) = (Some(driver), false);
         scan.expect();
-        let mut head = pin!(sender.try_send_request(request));
+        // Unconstrained: a task at the end of its budget would be told to come again, by a waker that is not there.
+        let mut head = pin!(unconstrained(sender.try_send_request(request)));
         let result = poll_fn(|cx| {
             gate.poll(cx, |cx, _| {
                 if let (false, Some(driver)) = (ended, driver.as_deref_mut()) {
                     ended = Pin::new(driver).poll(cx).is_ready();
                 }
-                let polled = head.as_mut().poll(cx);
+                // Likewise the answer.
+                let mut quiet = Context::from_waker(Waker::noop());
+                let polled = head.as_mut().poll(&mut quiet);
                 if ended && polled.is_pending() {
                     // It ended before it took the request, which it hands back when it is let go of.
                     driver = None;
-                    return head.as_mut().poll(cx);
+                    return head.as_mut().poll(&mut quiet);
                 }
                 polled
             })
@@ -147,12 +154,6 @@ impl Connection {
                 });
             }
         };
-        if let Err(error) = answer::check_h1(&response) {
-            return Err(Failed {
-                error,
-                unsent: None,
-            });
-        }
         let conn = driver.map(|driver| Self {
             sender,
             driver,

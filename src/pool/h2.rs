@@ -1,19 +1,21 @@
 //! HTTP/2 connections: each is driven by a task of its own and shared by many streams.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use http::{Request, Response};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::Failed;
 use super::exchange::ResponseBody;
 use super::io::UpstreamIo;
-use super::{Failed, answer};
 use crate::body::RequestBody;
 use crate::error::Error;
 
@@ -27,11 +29,16 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct State {
     streams: Cell<usize>,
-    capacity: Rc<Cell<usize>>,
+    driver: Driven,
+    /// Something was read.
+    heard: Rc<Notify>,
     https: bool,
     idle_since: Cell<Instant>,
     task: AbortHandle,
 }
+
+/// A connection as hyper drives it; `None` once it has ended.
+type Driven = Rc<RefCell<Option<Driver>>>;
 
 impl Drop for State {
     /// The last owner is gone: no stream is open and the pool has let go of the connection.
@@ -43,24 +50,27 @@ impl Drop for State {
 impl Shared {
     /// Starts HTTP/2 on `io` and takes the place of a first stream.
     pub(super) async fn handshake(io: UpstreamIo, https: bool) -> Result<Lease, Error> {
+        let (io, heard) = io.heard();
         let (sender, driver) = http2::Builder::new(LocalSpawn)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .adaptive_window(false)
             .max_header_list_size(MAX_HEAD)
+            .initial_max_send_streams(UNKNOWN)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(false)
             .handshake(TokioIo::new(io))
             .await
             .map_err(Error::UpstreamReset)?;
-        let capacity = Rc::new(Cell::new(MAX_STREAMS));
-        let task = tokio::task::spawn_local(drive(driver, Rc::clone(&capacity)));
+        let driver = Rc::new(RefCell::new(Some(driver)));
+        let task = tokio::task::spawn_local(drive(Rc::clone(&driver), Rc::clone(&heard)));
         let idle_since = Cell::new(Instant::now());
         let state = State {
             streams: Cell::new(0),
-            capacity,
+            driver,
+            heard,
             idle_since,
             https,
             task: task.abort_handle(),
@@ -83,9 +93,34 @@ impl Shared {
             && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
     }
 
-    /// A place for one more stream, if there is room.
+    /// A place for one more stream, if there is room. More streams than the endpoint takes would wait inside h2 until others
+    /// end, which event streams may never do; so until its settings are known there is room for one.
     pub(super) fn lease(&self) -> Option<Lease> {
-        (self.state.streams.get() < self.state.capacity.get()).then(|| self.enter())
+        let room = self.room().unwrap_or(1);
+        (self.state.streams.get() < room).then(|| self.enter())
+    }
+
+    /// Ends when it is known how many streams there is room for, or the connection has ended.
+    pub(super) async fn settled(&self) {
+        loop {
+            // h2 takes the settings in before it lets go of the thread that read them.
+            let heard = self.state.heard.notified();
+            if self.is_settled() {
+                return;
+            }
+            heard.await;
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.room().is_some()
+    }
+
+    /// Streams the endpoint takes at once; `None` until it has told its settings.
+    fn room(&self) -> Option<usize> {
+        let driver = self.state.driver.try_borrow().ok()?;
+        let streams = driver.as_ref().map_or(0, Driver::current_max_send_streams);
+        (streams != UNKNOWN).then(|| streams.min(MAX_STREAMS))
     }
 
     fn enter(&self) -> Lease {
@@ -96,14 +131,16 @@ impl Shared {
     }
 }
 
-/// Runs a connection and keeps up with how many streams the endpoint allows on it.
-async fn drive(mut driver: Driver, capacity: Rc<Cell<usize>>) {
-    let end = poll_fn(|cx| {
-        let polled = Pin::new(&mut driver).poll(cx);
-        capacity.set(driver.current_max_send_streams().clamp(1, MAX_STREAMS));
-        polled
-    });
-    if let Err(error) = end.await {
+/// Runs a connection.
+async fn drive(driver: Driven, heard: Rc<Notify>) {
+    let end = poll_fn(|cx| match driver.borrow_mut().as_mut() {
+        Some(driver) => Pin::new(driver).poll(cx),
+        None => Poll::Ready(Ok(())),
+    })
+    .await;
+    driver.take();
+    heard.notify_waiters();
+    if let Err(error) = end {
         tracing::debug!(%error, "upstream HTTP/2 connection ended");
     }
 }
@@ -130,13 +167,7 @@ impl Lease {
         // HTTP/1.1 asks for the body at once, HTTP/2 only when there is room for it.
         request.body().offer();
         match self.shared.sender.try_send_request(request).await {
-            Ok(response) => match answer::check_status(&response) {
-                Ok(()) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
-                Err(error) => Err(Failed {
-                    error,
-                    unsent: None,
-                }),
-            },
+            Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
             Err(mut refused) => {
                 let unsent = refused.take_message().map(|mut request| {
                     to_origin_form(&mut request);
@@ -245,6 +276,8 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// this window. With 64 streams of 64 KiB a reader that stalls on small events must not cut the other streams, so the
 /// window is far larger than what the streams can fill.
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+/// Stands for a stream limit the endpoint has not told yet. No endpoint can mean it: limits have 32 bits.
+const UNKNOWN: usize = usize::MAX - 1;
 /// Streams per connection; beyond that another connection is opened.
 const MAX_STREAMS: usize = 64;
 /// A response head may be this large.

@@ -8,17 +8,19 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
 use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
 
 /// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes are
-/// looked at, because hyper takes more than we do.
+/// looked at, because hyper takes lines that end in a bare LF, and interim heads without end.
 #[derive(Debug)]
 pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
+    heard: Option<Rc<Notify>>,
     _open: GaugeGuard,
 }
 
@@ -33,6 +35,7 @@ impl UpstreamIo {
         Self {
             stream: Stream::Plain(stream),
             scan: None,
+            heard: None,
             _open: open,
         }
     }
@@ -41,8 +44,16 @@ impl UpstreamIo {
         Self {
             stream: Stream::Tls(Box::new(stream)),
             scan: None,
+            heard: None,
             _open: open,
         }
+    }
+
+    /// Tells of everything that is read from now on.
+    pub(super) fn heard(mut self) -> (Self, Rc<Notify>) {
+        let heard = Rc::new(Notify::new());
+        self.heard = Some(Rc::clone(&heard));
+        (self, heard)
     }
 
     /// Looks at HTTP/1.1 response heads from now on.
@@ -74,11 +85,17 @@ impl AsyncRead for UpstreamIo {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if let (Poll::Ready(_), Some(heard)) = (&polled, &this.heard) {
+            heard.notify_waiters();
+        }
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
-            && let Err(unsound) = scan.take(buf.filled().get(before..).unwrap_or_default())
+            && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
         {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, unsound)));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "not a response head",
+            )));
         }
         polled
     }

@@ -1,7 +1,6 @@
 //! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one exchange at a
 //! time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
 
-mod answer;
 mod connect;
 mod exchange;
 mod gate;
@@ -21,7 +20,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::task::coop::unconstrained;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
 use crate::error::Error;
@@ -185,6 +184,17 @@ impl Pool {
         shared.iter().filter_map(h2::Shared::lease).next()
     }
 
+    /// As `take_shared`, but first lets a connection that was opened just now learn how much room it has.
+    async fn take_settled(&self, limit: Duration) -> Option<h2::Lease> {
+        let fresh = |shared: &&h2::Shared| !shared.is_settled();
+        let unsettled = self.shared.borrow().iter().find(fresh).cloned();
+        if let Some(unsettled) = unsettled {
+            // An endpoint that never tells gets another connection for each stream.
+            timeout(limit, unsettled.settled()).await.ok();
+        }
+        self.take_shared()
+    }
+
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.transport.borrow().max_idle {
@@ -208,7 +218,7 @@ impl Pool {
         // One at a time: the next caller most likely finds room on the connection opened by this one.
         let failures = self.outcome.borrow().failures;
         let turn = self.opening.lock().await;
-        if let Some(lease) = self.take_shared() {
+        if let Some(lease) = self.take_settled(transport.handshake_timeout).await {
             return Ok(connect::Opened::H2(lease));
         }
         if self.outcome.borrow().http1 {

@@ -54,15 +54,13 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 /// Digits that fit a port, or nothing: RFC 3986 allows an empty port.
 fn check_port(port: Option<&str>, whole: &str) -> Result<(), &'static str> {
     let Some(port) = port else { return Ok(()) };
-    if whole.contains('@') {
-        return Err("host_userinfo");
-    }
-    if whole.contains(',') {
-        return Err("host_list");
-    }
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.len() <= 5;
     if is_port && (port.is_empty() || port.parse::<u16>().is_ok()) {
         Ok(())
+    } else if whole.contains('@') {
+        Err("host_userinfo")
+    } else if whole.contains(',') {
+        Err("host_list")
     } else {
         Err("host_port")
     }

@@ -58,36 +58,31 @@ pub struct Attempts {
     tried: Vec<EndpointId>,
 }
 
-/// Sends `request` to an endpoint of the plan's cluster. A failed try is repeated once, elsewhere if possible, when nothing of the
-/// request can have reached the endpoint, or when the request is safe and has no body. Dropping the future cancels the try.
+/// Sends the request in `slot` to an endpoint of the plan's cluster. A failed try is repeated once, elsewhere if possible, when nothing
+/// of the request can have reached the endpoint, or when the request is safe and has no body. Dropping the future cancels the try.
+///
+/// The request stays where it is between tries, and a copy for the next one takes its place meanwhile: each copy inside this
+/// future would add its size to every request.
 ///
 /// # Errors
 /// The last try's error.
 pub async fn send(
     plan: &Plan<'_>,
-    request: Request<RequestBody>,
+    slot: &mut Option<Request<RequestBody>>,
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
 ) -> Result<Answer, Error> {
-    let mut next = Some(request);
     loop {
-        let Some(mut request) = next.take() else {
-            return Err(Error::Internal);
-        };
         let lane = choose(plan, attempts, rng)?;
-        let spare = (attempts.count < MAX_RETRIES)
-            .then(|| spare(&request))
-            .flatten();
-        // HTTP/1.0 clients need not name a host; HTTP/1.1 towards the endpoint must.
-        if (*plan.host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
-            && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
-        {
-            request.headers_mut().insert(header::HOST, host);
-        }
+        let request = take(slot, plan, attempts, &lane).ok_or(Error::Internal)?;
         attempts.begin(&lane);
         plan.target.handles().attempt();
         let in_flight = InFlight::new(lane);
-        let failed = match attempt(plan, &in_flight, request).await {
+        let sent = match request.body().patience() {
+            None => attempt(plan, &in_flight, request).await,
+            Some(patience) => Box::pin(upload(plan, &in_flight, request, patience)).await,
+        };
+        let failed = match sent {
             Ok(response) => {
                 return Ok(Answer {
                     response,
@@ -98,10 +93,12 @@ pub async fn send(
         };
         // What the client did wrong is not the endpoint's failure.
         let error = plan.flow.failure().unwrap_or(failed.error);
-        let spare = spare.filter(|spare| may_be_sent_twice(spare, &error));
-        next = failed.unsent.map(|unsent| *unsent).or(spare);
+        match failed.unsent {
+            Some(unsent) => *slot = Some(*unsent),
+            None => drop(slot.take_if(|spare| !may_be_sent_twice(spare, &error))),
+        }
         let again = attempts.count <= MAX_RETRIES && is_repeatable(&error);
-        if !again || next.is_none() {
+        if !again || slot.is_none() {
             return Err(error);
         }
         attempts.failed_at(in_flight.endpoint().id);
@@ -110,19 +107,37 @@ pub async fn send(
     }
 }
 
-/// One try, given up also when the endpoint stops reading the request.
-async fn attempt(
+/// Takes the request for a try at `lane`, and leaves a copy behind where there may be another.
+fn take(
+    slot: &mut Option<Request<RequestBody>>,
+    plan: &Plan<'_>,
+    attempts: &Attempts,
+    lane: &Lane,
+) -> Option<Request<RequestBody>> {
+    let mut request = slot.take()?;
+    if attempts.count < MAX_RETRIES {
+        *slot = spare(&request);
+    }
+    // HTTP/1.0 clients need not name a host; HTTP/1.1 towards the endpoint must.
+    if (*plan.host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
+        && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    Some(request)
+}
+
+/// One try with a body that is not all here yet, given up also when the endpoint stops reading it.
+async fn upload(
     plan: &Plan<'_>,
     in_flight: &InFlight<Rc<Lane>>,
     request: Request<RequestBody>,
+    patience: Duration,
 ) -> Result<Response<ResponseBody>, Failed> {
-    let Some(patience) = request.body().patience() else {
-        return in_time(plan, in_flight, request).await;
-    };
-    let stalled = Box::pin(plan.flow.stalled(patience));
+    let stalled = plan.flow.stalled(patience);
     tokio::select! {
         biased;
-        sent = in_time(plan, in_flight, request) => sent,
+        sent = attempt(plan, in_flight, request) => sent,
         () = stalled => Err(Failed {
             error: Error::HeadTimeout,
             unsent: None,
@@ -130,7 +145,7 @@ async fn attempt(
     }
 }
 
-async fn in_time(
+async fn attempt(
     plan: &Plan<'_>,
     in_flight: &InFlight<Rc<Lane>>,
     request: Request<RequestBody>,

@@ -1,12 +1,13 @@
 //! Which failures are tried again, where, and which never are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Backend, Gw, RawBackend, Reply, empty, eventually, get, post, refusing, request,
+    Backend, Gw, RawBackend, Reply, empty, eventually, get, pass, post, refusing, request,
 };
 
 const TWO: &str = "
@@ -143,14 +144,16 @@ async fn an_error_status_is_an_answer() {
 }
 
 /// Answers its first request on each connection, then does `then` when told to.
-async fn closing_later(told: Arc<Notify>, reset: bool) -> RawBackend {
+async fn closing_later(answer: Vec<&'static str>, told: Arc<Notify>, reset: bool) -> RawBackend {
     RawBackend::script(move |mut connection| {
-        let told = Arc::clone(&told);
+        let (answer, told) = (answer.clone(), Arc::clone(&told));
         async move {
             connection.read_message().await;
-            connection
-                .write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                .await;
+            for part in answer {
+                connection.write(part).await;
+                // So that the parts arrive apart.
+                pass(Duration::from_millis(5)).await;
+            }
             if connection.index == 0 {
                 told.notified().await;
                 if reset {
@@ -164,27 +167,47 @@ async fn closing_later(told: Arc<Notify>, reset: bool) -> RawBackend {
     .await
 }
 
+/// However an answer ends, and in however many pieces it came, the end of its connection is noticed.
 #[tokio::test]
 async fn a_kept_connection_that_died_is_not_used() {
-    for reset in [false, true] {
-        let told = Arc::new(Notify::new());
-        let backend = closing_later(Arc::clone(&told), reset).await;
-        let gw = Gw::with(
-            "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-            &[&backend],
-        )
-        .await;
-        assert_eq!(gw.send(post("/", "one")).await.status, 200);
-        told.notify_one();
-        eventually("the gateway's kernel knows", || async {
-            connections_to(&backend) == 0
-        })
-        .await;
-        let reply = gw.send(post("/", "two")).await;
-        assert_eq!(reply.status, 200, "not even a POST notices");
-        assert_eq!(backend.connections(), 2);
-        for record in gw.records(2).await {
-            assert_eq!(record["attempts"], 1, "no try was wasted on it");
+    for answer in [
+        vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"],
+        vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "ok"],
+        vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "o", "k"],
+        vec!["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"],
+        vec!["HTTP/1.1 204 No Content\r\n\r\n"],
+        vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
+        vec![
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "2\r\nok\r\n",
+            "0\r\n\r\n",
+        ],
+        vec![
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n",
+            "\r\n",
+        ],
+    ] {
+        for reset in [false, true] {
+            let told = Arc::new(Notify::new());
+            let backend = closing_later(answer.clone(), Arc::clone(&told), reset).await;
+            let gw = Gw::with(
+                "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
+                &[&backend],
+            )
+            .await;
+            let mut client = if reset { gw.h2().await } else { gw.h1().await };
+            assert!(client.reply(post("/", "one")).await.status < 300);
+            told.notify_one();
+            eventually("the gateway's kernel knows", || async {
+                connections_to(&backend) == 0
+            })
+            .await;
+            let reply = client.reply(post("/", "two")).await;
+            assert!(reply.status < 300, "not even a POST notices: {answer:?}");
+            assert_eq!(backend.connections(), 2, "{answer:?}");
+            for record in gw.records(2).await {
+                assert_eq!(record["attempts"], 1, "no try was wasted on it: {answer:?}");
+            }
         }
     }
 }

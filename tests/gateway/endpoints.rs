@@ -1,7 +1,10 @@
 //! Endpoints with ways of their own: how they are named, how they close, what they get wrong.
 
+use std::sync::Arc;
+
 use http::Response;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::support::{Backend, Gw, Place, RawBackend, eventually, full, get, post, request};
 
@@ -121,7 +124,7 @@ async fn rfc9113_6_8_an_endpoint_that_goes_away_finishes_what_it_began() {
         server.graceful_shutdown();
         let finish = tokio::spawn(async move {
             tokio::task::yield_now().await;
-            let mut body = first.send_response(http::Response::new(()), false).unwrap();
+            let mut body = first.send_response(Response::new(()), false).unwrap();
             body.send_data("whole".into(), true).unwrap();
         });
         while server.accept().await.is_some() {}
@@ -149,7 +152,7 @@ async fn rfc9113_8_1_1_a_length_that_lies_is_an_abort() {
             .await
             .unwrap();
         while let Some(Ok((_, mut respond))) = server.accept().await {
-            let answer = http::Response::builder()
+            let answer = Response::builder()
                 .header("content-length", "10")
                 .body(())
                 .unwrap();
@@ -177,16 +180,21 @@ async fn rfc9113_8_1_1_a_length_that_lies_is_an_abort() {
 
 #[tokio::test]
 async fn an_h2_connection_that_dies_is_replaced() {
-    let dying = RawBackend::script(|connection| async move {
-        let mut server = h2::server::handshake(connection.into_stream())
-            .await
-            .unwrap();
-        let (_, mut respond) = server.accept().await.unwrap().unwrap();
-        respond
-            .send_response(http::Response::new(()), true)
-            .unwrap();
-        server.abrupt_shutdown(h2::Reason::INTERNAL_ERROR);
-        while server.accept().await.is_some() {}
+    let kill = Arc::new(Notify::new());
+    let killed = Arc::clone(&kill);
+    let dying = RawBackend::script(move |connection| {
+        let killed = Arc::clone(&killed);
+        async move {
+            let mut server = h2::server::handshake(connection.into_stream())
+                .await
+                .unwrap();
+            let (_, mut respond) = server.accept().await.unwrap().unwrap();
+            respond.send_response(Response::new(()), true).unwrap();
+            tokio::select! {
+                _ = server.accept() => {}
+                () = killed.notified() => {}
+            }
+        }
     })
     .await;
     let template = "
@@ -198,6 +206,7 @@ async fn an_h2_connection_that_dies_is_replaced() {
     for turn in 1..=3 {
         assert_eq!(gw.send(post("/", "x")).await.status, 200);
         assert_eq!(dying.connections(), turn);
+        kill.notify_one();
         eventually("the dead connection is let go", || async {
             gw.metric("attache_upstream_connections", &[]).await == 0.0
         })

@@ -142,7 +142,7 @@ async fn a_trusted_proxy_is_believed() {
 #[tokio::test]
 async fn every_request_has_an_id_that_all_three_sides_see() {
     let backend = Backend::replying(200).await;
-    let gw = Gw::with(TO_ONE, &[&backend]).await;
+    let gw = Gw::with(&format!("workers: 1\n{TO_ONE}"), &[&backend]).await;
     let replies = [gw.get("/").await, gw.get("/").await];
     let ids: Vec<_> = replies
         .iter()

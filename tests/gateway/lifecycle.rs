@@ -401,6 +401,29 @@ async fn a_reload_opens_and_closes_listeners() {
 }
 
 #[tokio::test]
+async fn a_listener_may_move() {
+    let backend = Backend::replying(200).await;
+    let (before, after) = ("127.0.0.1:0", "127.0.0.2:0");
+    let template = |address| {
+        format!(
+            "listeners: {{ http: {{ address: '{address}' }} }}\nroutes: {{ all: {{ endpoints: ['{{0}}'] }} }}"
+        )
+    };
+    let mut gw = Gw::with(&template(before), &[&backend]).await;
+    let old = gw.address();
+    let mut kept = gw.h1().await;
+    assert_eq!(kept.reply(get("/")).await.status, 200);
+    gw.reload(&template(after), &[&backend]).await.unwrap();
+    assert_eq!(gw.address().ip().to_string(), "127.0.0.2");
+    assert_eq!(gw.get("/").await.status, 200);
+    kept.closed().await;
+    eventually("the old address is closed", || async {
+        tokio::net::TcpStream::connect(old).await.is_err()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_bad_reload_changes_nothing() {
     let backend = Backend::replying(200).await;
     let mut gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;

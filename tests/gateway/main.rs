@@ -5,11 +5,17 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "tests may fail loudly"
 )]
 #![allow(
     clippy::large_futures,
     reason = "a test's future is polled in place and lives on a stack of its own"
+)]
+#![allow(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "a table of cases is as long and as wide as it has to be"
 )]
 #![allow(
     missing_docs,
@@ -31,14 +37,17 @@ mod endpoints;
 mod fields;
 mod grpc;
 mod lifecycle;
+mod lifecycle_regressions;
 mod limits;
 mod observing;
 mod preset;
+mod pressure;
 mod proxy_protocol;
 mod routing;
 mod security;
 mod streams;
 mod tls;
+mod transports;
 mod upgrade;
 mod upstream_tls;
 mod upstreams_regressions;

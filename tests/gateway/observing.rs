@@ -194,6 +194,22 @@ async fn paths_and_routes_can_be_left_out_of_the_log() {
 }
 
 #[tokio::test]
+async fn a_rotated_log_goes_on_in_a_new_file() {
+    let backend = Backend::replying(200).await;
+    let gw = Gw::with(TO_ONE, &[&backend]).await;
+    gw.get("/before").await;
+    gw.record().await;
+    let moved = gw.rotate_log().await;
+    gw.get("/after").await;
+    assert_eq!(gw.record().await["path"], "/after");
+    let text = std::fs::read_to_string(moved).unwrap();
+    assert!(
+        text.contains("/before") && !text.contains("/after"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_client_cannot_forge_a_line_of_the_log() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;

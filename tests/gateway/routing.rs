@@ -308,11 +308,11 @@ async fn direct_answers_say_what_they_are() {
         );
         assert_eq!(client.reply(get("/text")).await.text(), "hello");
     }
-    let record = &gw.records(8).await[0];
-    assert_eq!(
-        (&record["route"], &record["attempts"], &record["bytes_sent"]),
-        (&json!("text"), &json!(0), &json!(5))
-    );
+    let records = gw.records(8).await;
+    let texts = records.iter().filter(|record| {
+        record["route"] == "text" && record["attempts"] == 0 && record["bytes_sent"] == 5
+    });
+    assert_eq!(texts.count(), 5, "{records:?}");
 }
 
 #[tokio::test]

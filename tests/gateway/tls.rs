@@ -65,11 +65,12 @@ async fn rfc6066_3_the_name_asked_for_chooses_the_certificate() {
         gw.tls(&tls, "unknown.example").await.is_err(),
         "the default does not serve that name, says the client"
     );
-    assert_eq!(
+    eventually("it is counted", || async {
         gw.metric("attache_handshake_failures_total", &[("listener", "https")])
-            .await,
-        1.0
-    );
+            .await
+            == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]

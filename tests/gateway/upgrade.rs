@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use http::Response;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Gw, Raw, RawBackend, eventually, get, pass};
+use crate::support::{
+    Backend, Ca, Gw, Raw, RawBackend, Speak, Tls, at_host, empty, eventually, get, pass, within,
+};
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
                          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
@@ -85,6 +90,54 @@ async fn rfc6455_4_bytes_pass_both_ways_after_the_handshake() {
         "{record}"
     );
     assert_eq!(gw.metric("attache_streams_open", &[]).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_tunnel_may_use_tls_on_both_sides() {
+    let ca = Ca::new();
+    let (outer, inner) = (ca.issue(&["a.example"]), ca.issue(&["127.0.0.1"]));
+    let speak = Speak {
+        tls: Some(inner.server(&["http/1.1"], None)),
+        ..Speak::default()
+    };
+    let backend = Backend::handling_as(speak, |request| async move {
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+            let mut line = [0; 6];
+            io.read_exact(&mut line).await.unwrap();
+            io.write_all(&line).await.unwrap();
+        });
+        let answer = Response::builder().status(101);
+        let answer = answer.header("connection", "upgrade");
+        answer.header("upgrade", "websocket").body(empty()).unwrap()
+    })
+    .await;
+    let template = "
+        listeners: { https: { address: '127.0.0.1:0', tls: { certificates: [{ {1} }] } } }
+        routes: { all: { cluster: one, websocket: true } }
+        clusters: { one: { endpoints: ['{0}'], protocol: http/1.1, tls: { caFile: '{2}' } } }
+    ";
+    let gw = Gw::with(template, &[&backend, &outer, &ca]).await;
+    let mut client = gw
+        .tls(&Tls::new(&ca, &["http/1.1"]), "a.example")
+        .await
+        .unwrap();
+    let mut asking = at_host("a.example", get("/"));
+    for (name, value) in [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+    ] {
+        asking.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let answer = client.send(asking).await.unwrap();
+    assert_eq!(answer.status(), 101);
+    let mut io = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    io.write_all(b"hello\n").await.unwrap();
+    let mut line = [0; 6];
+    within("the echo", io.read_exact(&mut line)).await.unwrap();
+    assert_eq!(&line, b"hello\n");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn rfc9113_6_8_a_request_goaway_left_unsent_keeps_its_host() {
 
 #[tokio::test]
 async fn rfc9110_15_2_interim_answers_are_bounded() {
-    for (interim, status) in [(10, 200), (11, 502)] {
+    for (interim, status) in [(16, 200), (17, 502)] {
         let backend = RawBackend::script(move |mut connection| async move {
             connection.read_message().await;
             let waits = "HTTP/1.1 102 Processing\r\n\r\n".repeat(interim);

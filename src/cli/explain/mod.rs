@@ -92,7 +92,7 @@ fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
             match (&candidate.miss, winner) {
                 (Some(miss), _) => format!("not taken {name}: {miss}"),
                 (None, Some(first)) if at > first => {
-                    format!("not taken {name}: matches too, but comes later")
+                    format!("not taken {name}: matches too, but less precisely")
                 }
                 (None, _) => format!("not taken {name}"),
             }

@@ -89,8 +89,10 @@ impl Answers {
         let starts = self
             .text
             .match_indices("HTTP/1.")
-            .map(|(at, _)| &self.text[at + 9..at + 12]);
-        starts.map(|status| status.parse().unwrap()).collect()
+            .map(|(at, _)| &self.text.as_bytes()[at + 9..at + 12]);
+        starts
+            .map(|status| std::str::from_utf8(status).unwrap().parse().unwrap())
+            .collect()
     }
 
     /// The only answer's status; 0 for none.

@@ -32,7 +32,7 @@ async fn line_04_broken_chunks_end_the_connection() {
         "\"3\"",
         "٣",
         "3\0",
-        "\03",
+        "\u{0}3",
         "3\u{b}",
         "\u{b}3",
         "3\u{7f}",

@@ -6,7 +6,7 @@ use super::bench::{Bench, LAST, SMUGGLED, refused};
 fn post(fields: &str) -> Vec<u8> {
     let (fields, body) = fields
         .split_once("\r\n\r\n")
-        .unwrap_or((fields.trim_end_matches("\r\n"), ""));
+        .unwrap_or_else(|| (fields.trim_end_matches("\r\n"), ""));
     format!("POST /case HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}").into_bytes()
 }
 

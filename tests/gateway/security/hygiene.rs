@@ -344,7 +344,7 @@ async fn line_16_error_pages_give_nothing_away() {
             404,
         ),
         (
-            "GET /none?<script>canary HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "GET /none?%3Cscript%3Ecanary HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
             404,
         ),
         (
@@ -396,7 +396,7 @@ async fn line_16_error_pages_give_nothing_away() {
             "tokio",
             "src/",
             "os error",
-            "refused",
+            "Connection refused",
             "panicked",
             "attache/",
             env!("CARGO_PKG_VERSION"),
@@ -461,7 +461,7 @@ async fn line_16_operations_have_their_own_listener() {
     }
     assert_eq!(backend.hits(), 0);
     let loaded = attache::config::parse(
-        "routes: { a: { endpoints: ['127.0.0.1:1'] } }",
+        "listeners: { http: { address: '0.0.0.0:80' } }\nroutes: { a: { endpoints: ['127.0.0.1:1'] } }",
         "x.yaml",
         &attache::config::Environment::process(),
     );

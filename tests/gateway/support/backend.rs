@@ -100,6 +100,8 @@ pub(crate) struct Speak {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Bytes of the kernel's receive buffer.
     pub(crate) narrow: Option<usize>,
+    /// Streams allowed on one HTTP/2 connection.
+    pub(crate) max_streams: Option<u32>,
 }
 
 type Handler = Arc<
@@ -279,21 +281,25 @@ async fn accept(listener: TcpListener, speak: Speak, state: Arc<State>, handler:
         connections.spawn(async move {
             let _open = Open::new(&state);
             match speak.tls {
-                None => serve(stream, speak.http2, &state, handler).await,
+                None => serve(stream, (speak.http2, speak.max_streams), &state, handler).await,
                 Some(tls) => {
                     let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else {
                         return;
                     };
                     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    serve(stream, http2, &state, handler).await;
+                    serve(stream, (http2, speak.max_streams), &state, handler).await;
                 }
             }
         });
     }
 }
 
-async fn serve<T>(io: T, http2: bool, state: &Arc<State>, handler: Handler)
-where
+async fn serve<T>(
+    io: T,
+    (http2, max_streams): (bool, Option<u32>),
+    state: &Arc<State>,
+    handler: Handler,
+) where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let state = Arc::clone(state);
@@ -305,6 +311,7 @@ where
     let io = TokioIo::new(io);
     if http2 {
         http2::Builder::new(TokioExecutor::new())
+            .max_concurrent_streams(max_streams)
             .serve_connection(io, service)
             .await
             .ok();

@@ -111,23 +111,11 @@ enum Sender {
 
 impl Client {
     pub(crate) async fn h1(address: SocketAddr) -> Self {
-        Self::over(
-            within("connect", TcpStream::connect(address))
-                .await
-                .unwrap(),
-            false,
-        )
-        .await
+        Self::over(connect(address).await.unwrap(), false).await
     }
 
     pub(crate) async fn h2c(address: SocketAddr) -> Self {
-        Self::over(
-            within("connect", TcpStream::connect(address))
-                .await
-                .unwrap(),
-            true,
-        )
-        .await
+        Self::over(connect(address).await.unwrap(), true).await
     }
 
     /// HTTP on a connected stream.
@@ -223,6 +211,13 @@ impl Client {
     }
 }
 
+/// A connection that does not wait for more to send.
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = within("connect", TcpStream::connect(address)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 /// HTTP/2 wants the host in the target.
 fn absolute(mut request: Request<Body>) -> Request<Body> {
     if request.uri().authority().is_none() {
@@ -273,8 +268,7 @@ impl Tls {
 
     /// Connects and asks for `name`.
     pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<Client> {
-        self.over(within("connect", TcpStream::connect(address)).await?, name)
-            .await
+        self.over(connect(address).await?, name).await
     }
 
     /// A handshake for `name` on a connected socket.

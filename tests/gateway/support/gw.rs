@@ -95,7 +95,8 @@ impl Gw {
         self.h1().await.reply(request).await
     }
 
-    /// The access records, once there are `count` of them.
+    /// The access records, once there are `count` of them. Each worker writes its own in order; those of several workers come as
+    /// they come.
     pub(crate) async fn records(&self, count: usize) -> Vec<Value> {
         let path = self.directory.path().join("access.log");
         let found = soon(&format!("{count} access records"), || async {
@@ -153,6 +154,19 @@ impl Gw {
 
     pub(crate) fn metrics_address(&self) -> SocketAddr {
         self.gateway.metrics_address().expect("metrics are on")
+    }
+
+    /// Moves the access log away, as a log rotation does, and has it opened again; what was written until then.
+    pub(crate) async fn rotate_log(&self) -> std::path::PathBuf {
+        let path = self.directory.path().join("access.log");
+        let moved = self.directory.path().join("access.log.1");
+        std::fs::rename(&path, &moved).unwrap();
+        self.gateway.reopen_log();
+        soon("the log is opened again", || async {
+            path.exists().then_some(())
+        })
+        .await;
+        moved
     }
 
     /// Looks at the certificates' files now.

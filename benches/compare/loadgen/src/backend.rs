@@ -12,12 +12,15 @@ const REFUSAL: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Serves until the process is stopped.
-pub fn serve(port: u16) -> Result<(), Failure> {
+pub fn serve(port: u16, spin: bool) -> Result<(), Failure> {
     let answers = Rc::new(Answers {
         call: message::answer(),
         stream: message::stream_opening(),
     });
     LocalSet::new().block_on(&crate::runtime()?, async move {
+        if spin {
+            spawn_local(crate::spin());
+        }
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         loop {
             let (connection, _) = listener.accept().await?;

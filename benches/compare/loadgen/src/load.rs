@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use crate::{Failure, http, message, runtime, tls, wait_for_line};
+use crate::{Failure, http, message, runtime, spin, tls, wait_for_line};
 
 pub struct Plan<'a> {
     pub port: u16,
@@ -19,6 +19,7 @@ pub struct Plan<'a> {
     pub warmup: u64,
     pub requests: u64,
     pub ca_file: Option<&'a str>,
+    pub spin: bool,
 }
 
 /// Connects and warms up, prints `ready`, waits for a line of input, then runs the measured part and prints its result.
@@ -55,14 +56,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let call: Rc<[u8]> = message::call(plan.port, plan.path).into();
-    let (streams, warmup) = phase(runtime, &call, streams, plan.warmup)?;
+    let (streams, warmup) = phase(runtime, plan, &call, streams, plan.warmup)?;
     println!(
         "{{\"ready\":{},\"errors\":{}}}",
         streams.len(),
         warmup.errors
     );
     wait_for_line()?;
-    let (_, outcome) = phase(runtime, &call, streams, plan.requests)?;
+    let (_, outcome) = phase(runtime, plan, &call, streams, plan.requests)?;
     println!("{}", outcome.to_json());
     Ok(())
 }
@@ -99,6 +100,7 @@ impl Outcome {
 /// Makes `count` calls over all connections and hands the surviving connections back.
 fn phase<S>(
     runtime: &Runtime,
+    plan: &Plan<'_>,
     call: &Rc<[u8]>,
     streams: Vec<S>,
     count: u64,
@@ -109,6 +111,7 @@ where
     let left = Rc::new(Cell::new(count));
     let started = Instant::now();
     let drivers = LocalSet::new().block_on(runtime, async {
+        let spinner = plan.spin.then(|| spawn_local(spin()));
         let tasks: Vec<_> = streams
             .into_iter()
             .map(|stream| spawn_local(drive(stream, Rc::clone(call), Rc::clone(&left))))
@@ -117,6 +120,7 @@ where
         for task in tasks {
             drivers.push(task.await?);
         }
+        spinner.inspect(JoinHandle::abort);
         Ok::<_, Failure>(drivers)
     })?;
     let elapsed = started.elapsed();

@@ -17,8 +17,8 @@ use std::str::FromStr;
 type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "usage: loadgen COMMAND --OPTION VALUE ...
-  backend --port P
-  load    --port P --connections N --warmup N --requests N [--path PATH] [--ca FILE]
+  backend --port P [--spin yes]
+  load    --port P --connections N --warmup N --requests N [--path PATH] [--ca FILE] [--spin yes]
           (TLS 1.3 when a CA is given)
   sse     --port P --streams N
 
@@ -39,8 +39,9 @@ fn run() -> Result<(), Failure> {
     let command = args.next().ok_or(USAGE)?;
     let options = Options::read(args)?;
     let port = options.number("port")?;
+    let spin = options.text("spin") == Some("yes");
     match command.as_str() {
-        "backend" => backend::serve(port),
+        "backend" => backend::serve(port, spin),
         "load" => load::run(&load::Plan {
             port,
             path: options.text("path").unwrap_or("/"),
@@ -48,6 +49,7 @@ fn run() -> Result<(), Failure> {
             warmup: options.number("warmup")?,
             requests: options.number("requests")?,
             ca_file: options.text("ca"),
+            spin,
         }),
         "sse" => sse::hold(port, options.number("streams")?),
         _ => Err(USAGE.into()),
@@ -90,4 +92,13 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Waits until the script that drives us says go on. Blocks the thread: nothing else may run meanwhile.
 fn wait_for_line() -> std::io::Result<()> {
     std::io::stdin().read_line(&mut String::new()).map(drop)
+}
+
+/// Keeps the thread from going to sleep while it has nothing to do; other processes of the core get their turns. Whoever sends
+/// to a sleeping thread on another core pays for waking it, which a network would not charge for.
+async fn spin() {
+    loop {
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,10 +1,14 @@
 //! The listeners of the gateway: bound when it starts or reloads, opened on every worker, replaced without rebinding.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Error;
 use super::worker::Crew;
@@ -164,9 +168,19 @@ fn load(
 
 /// Counts what happens to a listener's connections on one worker.
 pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Report<'_>) {
+    let told = Cell::new(None);
     move |event| match event {
         Report::Accepted => handles.accepted(),
-        Report::AtCeiling => handles.refused("ceiling"),
+        Report::AtCeiling => {
+            // With as many clients as places it happens with every connection that ends.
+            let now = Instant::now();
+            let again = |told| now.saturating_duration_since(told) >= TELL_AGAIN;
+            if told.get().is_none_or(again) {
+                told.set(Some(now));
+                tracing::warn!(listener = %name, "maxConnections is reached, new clients wait");
+            }
+        }
+        Report::OverCeiling => handles.refused("ceiling"),
         Report::OverClientCeiling => handles.refused("client_ceiling"),
         Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),
         Report::HandshakeFailed(end) => {
@@ -205,3 +219,6 @@ fn ended(name: &str, handles: &ListenerHandles, connection: &Connection, end: Co
         | ConnectionEnd::Aborted => {}
     }
 }
+
+/// Time between two log lines that say that a listener is full.
+const TELL_AGAIN: Duration = Duration::from_secs(60);

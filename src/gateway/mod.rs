@@ -425,7 +425,7 @@ routes: { other: { respond: { status: 204 } } }
         let mut gateway = Gateway::start(config(before)).await.unwrap();
         let addresses = gateway.addresses();
         let generation = gateway.hub.generation();
-        worker::tests::add_dead(&mut gateway.crew);
+        gateway.crew.add_dead();
         let error = gateway.reload(config(after)).await.unwrap_err();
         assert!(matches!(error, Error::Worker(_)), "{error:?}");
         assert_eq!(gateway.addresses(), addresses);

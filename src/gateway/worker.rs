@@ -164,6 +164,12 @@ impl Crew {
         cut
     }
 
+    /// Adds a worker that is gone.
+    #[cfg(test)]
+    pub(super) fn add_dead(&mut self) {
+        self.workers.push(mpsc::channel(1).0);
+    }
+
     /// Ends the threads.
     pub(super) async fn stop(self) {
         drop(self.workers);
@@ -398,7 +404,7 @@ const SWEEP_EVERY: u32 = 10;
 const EVENT_INTERVAL: u32 = 256;
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
@@ -433,11 +439,6 @@ routes: { all: { respond: { body: here } } }
             closing: Vec::new(),
             drained: None,
         }
-    }
-
-    /// Adds a worker that is gone.
-    pub(in super::super) fn add_dead(crew: &mut Crew) {
-        crew.workers.push(mpsc::channel(1).0);
     }
 
     #[tokio::test]

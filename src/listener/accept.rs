@@ -14,8 +14,9 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use crate::config::model::Limits;
 use crate::context::Connection;
 use crate::listener::bind::listen;
 use crate::listener::ceiling::Permit;
@@ -30,11 +31,13 @@ use crate::listener::watchdog::Watchdog;
 pub enum Report<'a> {
     /// A connection was accepted.
     Accepted,
-    /// The ceiling is reached: nothing is accepted until a connection ends.
+    /// The ceiling is reached: nothing is accepted until a connection ends, and clients wait in the kernel's queue.
     AtCeiling,
+    /// A connection was closed because no place under the ceiling became free for it in time.
+    OverCeiling,
     /// A connection was closed at once because its client has too many.
     OverClientCeiling,
-    /// `accept` failed; the listener backs off and goes on.
+    /// `accept` failed; the listener backs off and goes on. Said once a second at most.
     AcceptFailed(&'a io::Error),
     /// A connection ended before it carried HTTP.
     HandshakeFailed(HandshakeEnd),
@@ -163,10 +166,18 @@ where
         }
     }
 
-    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits.
-    async fn place(&self, maximum: usize) -> Permit {
-        self.until(|| self.shared.ceiling.try_acquire(maximum))
-            .await
+    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits, for as long as a handshake may take, and
+    /// not for the end of those that drain.
+    async fn place(&self, limits: &Limits) -> Option<Permit> {
+        let acquire = || self.shared.ceiling.try_acquire(limits.max_connections);
+        if let Some(permit) = acquire() {
+            return Some(permit);
+        }
+        tokio::select! {
+            biased;
+            waited = timeout(limits.handshake_timeout, self.until(acquire)) => waited.ok(),
+            () = self.group.drained() => None,
+        }
     }
 
     async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
@@ -191,10 +202,8 @@ where
     }
 
     async fn failed(&self, error: &io::Error, pause: &mut Pause) {
-        (self.report)(&Report::AcceptFailed(error));
-        let now = self.group.watchdog().now();
-        if pause.may_log(now) {
-            tracing::warn!(%error, "cannot accept a connection");
+        if pause.may_log(self.group.watchdog().now()) {
+            (self.report)(&Report::AcceptFailed(error));
         }
         if !is_about_one_connection(error) {
             tokio::time::sleep(pause.next()).await;
@@ -214,7 +223,9 @@ where
     R: Fn(&Report<'_>) + 'static,
 {
     let settings = door.shared.settings();
-    let permit = door.place(settings.limits.max_connections).await;
+    let Some(permit) = Box::pin(door.place(&settings.limits)).await else {
+        return (door.report)(&Report::OverCeiling);
+    };
     // Neither fails for a connection that is still there.
     let Ok(peer) = stream.peer_addr() else { return };
     if stream.set_nodelay(true).is_err() {

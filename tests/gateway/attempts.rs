@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Backend, Gw, RawBackend, Reply, empty, eventually, get, pass, post, refusing, request,
+    Backend, Gw, RawBackend, Reply, channel, empty, eventually, get, pass, post, refusing, request,
 };
 
 const TWO: &str = "
@@ -55,6 +55,27 @@ async fn a_refused_connection_is_tried_elsewhere() {
         retries,
         attempts.iter().filter(|count| **count == 2).count() as f64
     );
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_whole_after_a_refused_connection() {
+    let (dead, alive) = (refusing(), Backend::replying(200).await);
+    let gw = Gw::with(TWO, &[&dead, &alive]).await;
+    for turn in 0..4 {
+        for mut client in [gw.h1().await, gw.h2().await] {
+            let (sender, body) = channel();
+            sender.send("one ").await;
+            tokio::spawn(async move {
+                sender.send("two ").await;
+                sender.send(vec![b'x'; 100_000]).await;
+            });
+            let reply = client.reply(request("POST", "/", body)).await;
+            assert_eq!(reply.status, 200, "turn {turn}: {}", reply.reason());
+            let seen = alive.requests().pop().unwrap();
+            assert!(seen.body.starts_with(b"one two xxx"));
+            assert_eq!(seen.body.len(), 100_008);
+        }
+    }
 }
 
 #[tokio::test]

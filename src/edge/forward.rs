@@ -137,6 +137,7 @@ pub(super) async fn forward(
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
+        upgrade: upgrade.is_some(),
     };
     let mut rng = exchange.worker.fork_rng();
     let upstream::Answer {

@@ -48,6 +48,7 @@ mod routing;
 mod security;
 mod streams;
 mod tls;
+mod tower_service;
 mod transports;
 mod upgrade;
 mod upstream_tls;

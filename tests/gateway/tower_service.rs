@@ -1,0 +1,68 @@
+//! The edge as a tower service, called without a socket and with a tower layer around it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use attache::config::model::ListenerId;
+use attache::config::{self, Environment};
+use attache::context::Connection;
+use attache::edge::{self, Worker};
+use attache::observe::metrics::Metrics;
+use attache::snapshot::{Hub, Snapshot};
+use http_body_util::BodyExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::task::LocalSet;
+use tower::ServiceBuilder;
+
+use crate::support::{full, get, within};
+
+#[tokio::test]
+async fn the_edge_answers_as_a_tower_service_behind_a_layer() {
+    let yaml = "
+        listeners: { http: { address: '127.0.0.1:0' } }
+        routes: { hello: { respond: { status: 418, body: hello } } }
+    ";
+    let loaded = config::parse(yaml, "tower.yaml", &Environment::process()).unwrap();
+    let config = Arc::new(loaded.config);
+    let snapshot = Snapshot::build(Arc::clone(&config), None, &Default::default()).unwrap();
+    let hub = Arc::new(Hub::new(snapshot));
+    let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets).unwrap());
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let worker = Worker::new(hub, Arc::clone(&metrics), None, 7);
+            let peer = "192.0.2.7:4711".parse().unwrap();
+            let connection = Rc::new(Connection::new(ListenerId(0), peer, peer, None));
+            let layered = ServiceBuilder::new()
+                .map_response(|mut answer: http::Response<edge::ResponseBody>| {
+                    answer.headers_mut().insert("x-layer", "1".parse().unwrap());
+                    answer
+                })
+                .service(edge::service(worker, connection, "http".into()));
+            let (ours, theirs) = tokio::io::duplex(4096);
+            let serving = http1::Builder::new()
+                .serve_connection(TokioIo::new(theirs), TowerToHyperService::new(layered));
+            tokio::task::spawn_local(async move { serving.await.unwrap() });
+            let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(ours))
+                .await
+                .unwrap();
+            tokio::task::spawn_local(async move { driver.await.unwrap() });
+            let mut request = get("/anything").map(|_| full(""));
+            request
+                .headers_mut()
+                .insert("host", "a.example".parse().unwrap());
+            let answer = within("an answer", sender.send_request(request))
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 418);
+            assert_eq!(answer.headers()["x-layer"], "1");
+            assert!(answer.headers().contains_key("x-request-id"));
+            assert_eq!(
+                answer.into_body().collect().await.unwrap().to_bytes(),
+                "hello"
+            );
+        })
+        .await;
+}

@@ -24,6 +24,10 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Bytes a request head arrived with that must be refused although hyper accepts it; see `listener::scan`.
     pub verdict: Cell<Option<Verdict>>,
+    /// Set when nothing more is to be served on it: what it was let in by no longer holds.
+    pub spent: Cell<bool>,
+    /// Set when it is cut because the time to drain is over: what is under way then was ended by us.
+    pub cut: Cell<bool>,
     /// Requests answered so far.
     pub requests: Cell<u64>,
     /// Exchanges under way, from the request head to the end of the answer's body. A connection with any is never idle.
@@ -65,6 +69,8 @@ impl Connection {
             local,
             tls,
             verdict: Cell::new(None),
+            spent: Cell::new(false),
+            cut: Cell::new(false),
             requests: Cell::new(0),
             active: Cell::new(0),
             streams: Cell::new(0),
@@ -88,6 +94,21 @@ impl Connection {
         let task = self.tasks.borrow_mut().running.remove(&task);
         if let Some(task) = task {
             task.abort();
+        }
+    }
+
+    /// Lets go of tasks that are over, and of the present one, which is about to be: a handle keeps the memory of its task.
+    fn forget_finished(&self) {
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.running.is_empty() {
+            return;
+        }
+        let present = task::try_id();
+        tasks
+            .running
+            .retain(|id, task| Some(*id) != present && !task.is_finished());
+        if tasks.running.is_empty() {
+            *tasks = Tasks::default();
         }
     }
 
@@ -121,8 +142,12 @@ pub struct Underway(Rc<Connection>);
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get().saturating_sub(1));
+        let active = self.0.active.get().saturating_sub(1);
+        self.0.active.set(active);
         self.0.requests.set(self.0.requests.get().saturating_add(1));
+        if active == 0 {
+            self.0.forget_finished();
+        }
     }
 }
 
@@ -167,4 +192,43 @@ pub fn address_value(address: IpAddr) -> HeaderValue {
     // An address is digits, letters, dots and colons, which every header value may hold.
     HeaderValue::try_from(address.to_string())
         .unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{spawn_local, yield_now};
+
+    use super::*;
+
+    #[tokio::test(flavor = "local")]
+    async fn no_task_is_kept_once_nothing_is_under_way() {
+        let address = ([127, 0, 0, 1], 1).into();
+        let connection = Rc::new(Connection::new(ListenerId(0), address, address, None));
+        let begin = |hold: bool| {
+            let exchange = connection.begin();
+            let task = spawn_local(async move {
+                if hold {
+                    std::future::pending::<()>().await;
+                }
+                drop(exchange);
+            });
+            let id = task.id();
+            connection.own(task.abort_handle());
+            id
+        };
+        let stuck = begin(true);
+        for _ in 0..5 {
+            begin(false);
+        }
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        assert_eq!(connection.active.get(), 1);
+        connection.abort(stuck);
+        begin(false);
+        yield_now().await;
+        yield_now().await;
+        assert_eq!(connection.active.get(), 0);
+        assert!(connection.tasks.borrow().running.is_empty());
+    }
 }

@@ -1,7 +1,7 @@
 //! The body of a request on its way upstream: counted, limited in size and in silence, never collected.
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::sleep;
 
 use super::IdleTimer;
 use crate::error::Error;
@@ -18,6 +19,10 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub struct Flow {
     received: Cell<u64>,
+    /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
+    owed: Cell<bool>,
+    /// How often that began.
+    handed: Cell<u64>,
     failure: Cell<Option<Failure>>,
 }
 
@@ -39,6 +44,26 @@ impl Flow {
     /// Counts bytes that came some other way (a tunnel).
     pub fn add(&self, bytes: u64) {
         self.received.set(self.received.get() + bytes);
+    }
+
+    /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there is more
+    /// of it. While it does not, nobody reads from the client, so that nobody would notice that the client left.
+    pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
+        self.owed.set(false);
+        async move {
+            loop {
+                let before = self.handed.get();
+                sleep(limit).await;
+                if self.owed.get() && self.handed.get() == before {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handed(&self) {
+        self.owed.set(true);
+        self.handed.set(self.handed.get() + 1);
     }
 
     /// The client's part in a failed exchange, if it had one.
@@ -116,7 +141,31 @@ impl RequestBody {
     }
 }
 
+impl RequestBody {
+    /// How long the endpoint may take to ask for more; `None` when there is nothing more than what was fetched.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Streaming(streaming) if !streaming.incoming.is_end_stream() => {
+                Some(streaming.timer.limit())
+            }
+            Self::Empty | Self::Streaming(_) => None,
+        }
+    }
+
+    /// The endpoint has been told that there is a body: it is up to it to ask.
+    pub fn offer(&self) {
+        if let Self::Streaming(streaming) = self {
+            streaming.flow.handed();
+        }
+    }
+}
+
 impl Streaming {
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_none() && self.incoming.is_end_stream()
+    }
+
     fn size_hint(&self) -> SizeHint {
         let rest = self.incoming.size_hint();
         let ahead = self
@@ -178,16 +227,23 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Streaming(streaming) => streaming.poll(cx),
+            Self::Streaming(streaming) => {
+                let polled = streaming.poll(cx);
+                match &polled {
+                    Poll::Ready(Some(Ok(_))) if !streaming.is_end_stream() => {
+                        streaming.flow.handed();
+                    }
+                    Poll::Ready(_) | Poll::Pending => streaming.flow.owed.set(false),
+                }
+                polled
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Streaming(streaming) => {
-                streaming.ahead.is_none() && streaming.incoming.is_end_stream()
-            }
+            Self::Streaming(streaming) => streaming.is_end_stream(),
         }
     }
 
@@ -196,5 +252,53 @@ impl HttpBody for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming(streaming) => streaming.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_stops_asking_is_noticed() {
+        let flow = Flow::default();
+        let stalled = flow.stalled(LIMIT);
+        flow.handed();
+        let start = Instant::now();
+        stalled.await;
+        let waited = start.elapsed();
+        assert!(waited >= LIMIT && waited <= 2 * LIMIT, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_goes_on_asking_is_not_stalled() {
+        let flow = Flow::default();
+        flow.handed();
+        let stalled = flow.stalled(LIMIT);
+        let asking = async {
+            assert!(!flow.owed.get(), "each try starts anew");
+            sleep(10 * LIMIT).await;
+            for _ in 0..100 {
+                flow.handed();
+                sleep(LIMIT / 2).await;
+            }
+        };
+        tokio::select! {
+            () = stalled => panic!("neither a silent client nor a slow endpoint is meant"),
+            () = asking => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_was_taken_whole_does_not_stall() {
+        let flow = Flow::default();
+        let stalled = flow.stalled(LIMIT);
+        flow.handed();
+        flow.owed.set(false);
+        assert!(timeout(100 * LIMIT, stalled).await.is_err());
     }
 }

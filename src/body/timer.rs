@@ -27,6 +27,11 @@ impl IdleTimer {
         }
     }
 
+    /// How long a silence may last.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Something moved: the silence, if there was one, is over.
     pub fn touch(&mut self) {
         self.waiting_since = None;

@@ -69,7 +69,7 @@ enum Verb {
 enum Ending {
     /// All well: exit code 0.
     Done,
-    /// What was checked is not in order, and the verb has said so: exit code 1.
+    /// What was checked or ran is not in order, and the verb has said so: exit code 1.
     Failed,
     /// The gateway stopped and had to cut work off: exit code 3.
     WorkCut,

@@ -65,8 +65,13 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 async fn serve(mut gateway: Gateway, mut signals: Signals, source: &Source) -> Ending {
+    let lost = gateway.lost();
     loop {
-        match signals.next().await {
+        let event = tokio::select! {
+            event = signals.next() => event,
+            () = lost.cancelled() => break error!("a worker is gone: only a new start brings it back"),
+        };
+        match event {
             Event::Reload => reload(&mut gateway, source).await,
             Event::Reopen => gateway.reopen_log(),
             Event::Stop => break,
@@ -85,7 +90,9 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, source: &Source) -> E
             return Ending::WorkCut;
         }
     };
-    if drained.cut == 0 {
+    if lost.is_cancelled() {
+        Ending::Failed
+    } else if drained.cut == 0 {
         info!("stopped, nothing was cut off");
         Ending::Done
     } else {
@@ -171,4 +178,4 @@ Examples:
 
 Signals: TERM and INT drain and stop (twice: at once), HUP reads the configuration again,
 USR1 opens the access log's file again. Exit codes: 0 stopped with nothing cut off, 1 did
-not start, 2 wrong usage, 3 stopped with work cut off";
+not start or a worker broke, 2 wrong usage, 3 stopped with work cut off";

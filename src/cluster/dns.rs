@@ -15,6 +15,7 @@ pub use super::resolver::Resolver;
 use super::roster::hosts;
 use super::{Cluster, Due};
 use crate::config::model::Config;
+use crate::observe::metrics::Metrics;
 
 /// Asks for the addresses of a name.
 pub trait Resolve: Send + Sync {
@@ -61,15 +62,16 @@ pub async fn resolve_all(config: &Config, resolver: &impl Resolve, limit: Durati
     outcomes
 }
 
-/// Keeps the members of a cluster up to date. Ends at once when the cluster has no names to resolve, otherwise never: the caller
+/// Keeps the members of a cluster up to date, and counts the answers. Ends at once when the cluster has no names to resolve, otherwise never: the caller
 /// owns the task and aborts it. May be dropped at any point.
-pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve) {
+pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc<Metrics>) {
     while let Some(due) = cluster.due(Instant::now()) {
         match due {
             Due::At(next) => sleep_until(next).await,
             Due::Now(names) => {
                 let outcomes = ask(names, &resolver, QUESTION_LIMIT).await;
                 report(&cluster, &outcomes);
+                count(&cluster, &outcomes, &metrics);
                 if let Some(endpoints) = cluster.record(&outcomes) {
                     info!(cluster = %cluster.name, endpoints, "addresses changed");
                 }
@@ -93,6 +95,18 @@ fn report(cluster: &Cluster, outcomes: &Resolutions) {
             (Ok(_), true) => info!(cluster = %cluster.name, %host, "name resolved again"),
             (Ok(_), false) => {}
         }
+    }
+}
+
+fn count(cluster: &Cluster, outcomes: &Resolutions, metrics: &Metrics) {
+    for outcome in outcomes.values() {
+        let result = match outcome {
+            Ok(_) => "ok",
+            Err(Error::NoAddresses) => "no_addresses",
+            Err(Error::TimedOut) => "timeout",
+            Err(Error::Failed(_)) => "failed",
+        };
+        metrics.dns_refreshed(&cluster.name, result);
     }
 }
 
@@ -193,6 +207,10 @@ mod tests {
         ))
     }
 
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(&[1.0]).unwrap())
+    }
+
     fn ips(cluster: &Cluster) -> Vec<String> {
         cluster
             .members()
@@ -211,7 +229,8 @@ mod tests {
             .then("a", Err(Error::TimedOut))
             .then("a", answer(&[[10, 0, 0, 3]], 20));
         let cluster = cluster(&["a"]);
-        let task = tokio::spawn(refresh(Arc::clone(&cluster), script));
+        let metrics = metrics();
+        let task = tokio::spawn(refresh(Arc::clone(&cluster), script, Arc::clone(&metrics)));
         let mut generations = vec![cluster.generation()];
         for (seconds, expected) in [
             (10, &["10.0.0.1"][..]),
@@ -227,6 +246,13 @@ mod tests {
         }
         generations.dedup();
         assert_eq!(generations.len(), 4, "only changes make a generation");
+        let text = metrics.render().unwrap();
+        for (result, count) in [("ok", 4), ("timeout", 1)] {
+            let series = format!(
+                "attache_dns_refreshes_total{{cluster=\"agents\",result=\"{result}\"}} {count}\n"
+            );
+            assert!(text.contains(&series), "{series} in {text}");
+        }
         task.abort();
     }
 
@@ -236,7 +262,7 @@ mod tests {
             .then("good", answer(&[[10, 0, 0, 1]], 5))
             .then("good", answer(&[[10, 0, 0, 2]], 300));
         let cluster = cluster(&["good", "silent"]);
-        let task = tokio::spawn(refresh(Arc::clone(&cluster), script));
+        let task = tokio::spawn(refresh(Arc::clone(&cluster), script, metrics()));
         sleep(Duration::from_secs(11)).await;
         assert_eq!(ips(&cluster), ["10.0.0.1"]);
         sleep(Duration::from_secs(30)).await;
@@ -250,12 +276,12 @@ mod tests {
     fn the_loop_may_run_on_any_runtime() {
         fn is_send(_: &impl Send) {}
         let resolver = Resolver::new(&model::Dns::default()).unwrap();
-        is_send(&refresh(cluster(&["a"]), resolver));
+        is_send(&refresh(cluster(&["a"]), resolver, metrics()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cluster_without_names_needs_no_loop() {
-        refresh(cluster(&[]), Scripted::default()).await;
+        refresh(cluster(&[]), Scripted::default(), metrics()).await;
     }
 
     #[tokio::test(start_paused = true)]

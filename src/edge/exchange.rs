@@ -161,7 +161,7 @@ impl Exchange {
 
     fn finish(&mut self) {
         if self.outcome == Outcome::Open {
-            let error = if self.worker.is_cutting() {
+            let error = if self.connection.cut.get() {
                 Error::Draining
             } else {
                 Error::ClientGone

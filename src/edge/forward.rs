@@ -137,6 +137,7 @@ pub(super) async fn forward(
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
+        upgrade: upgrade.is_some(),
     };
     let mut rng = exchange.worker.fork_rng();
     let upstream::Answer {
@@ -315,6 +316,8 @@ fn prepare(
         head.headers.insert(header::HOST, host);
     }
     let fields = &mut head.headers;
+    // Otherwise the map grows twice on the way.
+    fields.reserve(ADDED_FIELDS);
     let trailers = headers::strip_hop_by_hop(fields, known.seen);
     if trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -367,5 +370,7 @@ fn origin_form(uri: Uri) -> Uri {
 
 /// Name of the header a request goes by.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Fields every forwarded request gets.
+const ADDED_FIELDS: usize = 9;
 /// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

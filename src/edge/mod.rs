@@ -24,7 +24,7 @@ use crate::body::Body;
 use crate::config::model::{
     Action, ClientAuth, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
 };
-use crate::context::Connection;
+use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
 use crate::route::{self, Facts};
 use exchange::Exchange;
@@ -52,8 +52,8 @@ pub async fn handle(
     let (head, body) = request.into_parts();
     let version = head.version;
     let mut exchange = Exchange::begin(worker, connection, &head);
-    let view = exchange.worker.view();
-    let plan = match check(&mut exchange, &view, &listener, &head) {
+    let (view, id) = exchange.worker.view_for(&listener);
+    let plan = match check(&mut exchange, &view, id, &head) {
         Ok(Step::Forward(plan)) => plan,
         Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
         Err(error) => return Ok(reply::refusal(exchange, version, &error)),
@@ -103,12 +103,12 @@ enum Step {
 fn check(
     exchange: &mut Exchange,
     view: &View,
-    listener: &str,
+    id: Option<ListenerId>,
     head: &Parts,
 ) -> Result<Step, Error> {
     let config = &view.snapshot.config;
     exchange.handles = Some(view.unrouted().clone());
-    let id = view.snapshot.listener(listener).ok_or(Error::NoRoute)?;
+    let id = id.ok_or(Error::NoRoute)?;
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
     forward::identify(exchange, &config.client_ip, head);
     hygiene::verdict(&exchange.connection)?;
@@ -169,7 +169,7 @@ fn check(
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own
-/// (RFC 9110 section 15.5.20).
+/// (RFC 9110 section 15.5.20). And a connection that was let in before a reload is held to what is asked for now.
 fn check_certificate(
     exchange: &Exchange,
     view: &View,
@@ -182,8 +182,15 @@ fn check_certificate(
         .listeners
         .get(id.0)
         .and_then(|listener| listener.tls.as_ref());
-    let (Some(settings), Some(tls)) = (settings, &exchange.connection.tls) else {
+    let Some(settings) = settings else {
         return Ok(());
+    };
+    let proven = |tls: &&TlsFacts| {
+        tls.client_verified || !matches!(settings.client_auth, ClientAuth::Require { .. })
+    };
+    let Some(tls) = exchange.connection.tls.as_ref().filter(proven) else {
+        exchange.connection.spent.set(true);
+        return Err(Error::Misdirected);
     };
     let asked = tls.server_name.as_deref();
     if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host)

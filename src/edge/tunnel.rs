@@ -23,6 +23,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let (head, body) = switched.response.into_parts();
     exchange.streams();
     let worker = Rc::clone(&exchange.worker);
+    let connection = Rc::clone(&exchange.connection);
     let (client, idle) = (switched.client, switched.idle);
     let task = tokio::task::spawn_local(async move {
         let mut tunnel = Tunnel {
@@ -47,7 +48,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
         }
         tunnel.exchange.complete();
     });
-    worker.own(task.abort_handle());
+    worker.own(task.abort_handle(), connection);
     Response::from_parts(head, Body::Empty)
 }
 

@@ -1,6 +1,7 @@
 //! What one worker thread owns: its view of the snapshot, its connections, its side of the access log.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::pace::Paces;
-use crate::config::model::{Action, ClusterId, RouteId};
+use crate::config::model::{Action, ClusterId, ListenerId, RouteId};
+use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
@@ -20,14 +22,15 @@ use crate::upstream::{Lanes, Target};
 pub struct Worker {
     hub: Arc<Hub>,
     view: RefCell<Rc<View>>,
+    /// The last view of listeners that are gone, by their name, for the requests still on their connections.
+    retired: RefCell<HashMap<String, Rc<View>>>,
     lanes: Rc<Lanes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) errors: ErrorHandles,
     pub(super) sink: Option<Sink>,
     rng: RefCell<fastrand::Rng>,
     active: Cell<usize>,
-    cutting: Cell<bool>,
-    tunnels: RefCell<Vec<AbortHandle>>,
+    tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) paces: Paces,
 }
 
@@ -54,13 +57,13 @@ impl Worker {
         Rc::new(Self {
             hub,
             view: RefCell::new(Rc::new(view)),
+            retired: RefCell::default(),
             lanes,
             errors: ErrorHandles::new(&metrics),
             metrics,
             sink,
             rng: RefCell::new(rng),
             active: Cell::new(0),
-            cutting: Cell::new(false),
             tunnels: RefCell::default(),
             paces: Paces::default(),
         })
@@ -76,9 +79,37 @@ impl Worker {
                 &self.metrics,
                 &mut self.rng.borrow_mut(),
             );
-            self.view.replace(Rc::new(view));
+            let before = self.view.replace(Rc::new(view));
+            self.retire(&before);
         }
         Rc::clone(&self.view.borrow())
+    }
+
+    /// The view for a request that came in through `listener`, and where that is in it.
+    pub(super) fn view_for(&self, listener: &str) -> (Rc<View>, Option<ListenerId>) {
+        let view = self.view();
+        let id = view.snapshot.listener(listener);
+        if id.is_none()
+            && let Some(last) = self.retired.borrow().get(listener)
+        {
+            return (Rc::clone(last), last.snapshot.listener(listener));
+        }
+        (view, id)
+    }
+
+    fn retire(&self, before: &Rc<View>) {
+        let view = self.view.borrow();
+        for listener in &before.snapshot.config.listeners {
+            if view.snapshot.listener(&listener.name).is_none() {
+                let mut retired = self.retired.borrow_mut();
+                retired.insert(listener.name.clone(), Rc::clone(before));
+            }
+        }
+    }
+
+    /// Forgets the listeners that are gone for good.
+    pub fn keep_retired(&self, keep: impl Fn(&str) -> bool) {
+        self.retired.borrow_mut().retain(|name, _| keep(name));
     }
 
     /// A generator of its own for one request.
@@ -98,7 +129,7 @@ impl Worker {
             self.paces.look(now);
             self.tunnels
                 .borrow_mut()
-                .retain(|tunnel| !tunnel.is_finished());
+                .retain(|(tunnel, _)| !tunnel.is_finished());
         }
     }
 
@@ -108,22 +139,19 @@ impl Worker {
         self.active.get()
     }
 
-    /// From now on exchanges that end early were cut by us; connections are the listeners' to cut, tunnels are cut here.
-    pub fn cut(&self, tunnels: bool) {
-        self.cutting.set(true);
-        if tunnels {
-            for tunnel in self.tunnels.borrow_mut().drain(..) {
-                tunnel.abort();
-            }
-        }
+    /// Cuts the tunnels and says how many there were. Connections that carry HTTP are the listeners' to cut.
+    pub fn cut_tunnels(&self) -> usize {
+        let tunnels = self.tunnels.take();
+        let open = tunnels.iter().filter(|(tunnel, _)| !tunnel.is_finished());
+        open.map(|(tunnel, connection)| {
+            connection.cut.set(true);
+            tunnel.abort();
+        })
+        .count()
     }
 
-    pub(super) fn is_cutting(&self) -> bool {
-        self.cutting.get()
-    }
-
-    pub(super) fn own(&self, tunnel: AbortHandle) {
-        self.tunnels.borrow_mut().push(tunnel);
+    pub(super) fn own(&self, tunnel: AbortHandle, connection: Rc<Connection>) {
+        self.tunnels.borrow_mut().push((tunnel, connection));
     }
 
     pub(super) fn enter(&self) {

@@ -1,10 +1,14 @@
 //! The listeners of the gateway: bound when it starts or reloads, opened on every worker, replaced without rebinding.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Error;
 use super::worker::Crew;
@@ -17,17 +21,21 @@ use crate::observe::handles::ListenerHandles;
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     open: BTreeMap<String, Open>,
-    bound: Vec<Bound>,
+    /// Ports this process has listened on. Old sockets may still be draining there, so whether they are free cannot be asked.
+    held: BTreeSet<u16>,
+    opened: u64,
 }
 
 #[derive(Debug)]
 struct Open {
+    /// What workers know it by. Of one name there may be two for a while: one that opens and one that drains.
+    key: u64,
     configured: SocketAddr,
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// A listener with its sockets, not yet accepting.
+/// A listener with its sockets, which do not listen yet.
 #[derive(Debug)]
 struct Bound {
     name: String,
@@ -40,32 +48,9 @@ struct Bound {
 pub(super) struct Change {
     settings: Vec<(String, Settings)>,
     bound: Vec<Bound>,
-    gone: Vec<String>,
 }
 
 impl Listeners {
-    /// Binds every listener of `config` for `workers`.
-    pub(super) fn bind(config: &Config, workers: usize) -> Result<Self, Error> {
-        let numbered = config.listeners.iter().enumerate();
-        let bound = numbered
-            .map(|(index, listener)| bind(ListenerId(index), listener, workers))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            open: BTreeMap::new(),
-            bound,
-        })
-    }
-
-    /// Lets the workers accept.
-    pub(super) async fn open(&mut self, crew: &Crew) -> io::Result<()> {
-        for bound in std::mem::take(&mut self.bound) {
-            crew.open(&bound.name, bound.sockets, &bound.open.shared)
-                .await?;
-            self.open.insert(bound.name, bound.open);
-        }
-        Ok(())
-    }
-
     pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
         self.open
             .iter()
@@ -80,85 +65,94 @@ impl Listeners {
             .collect()
     }
 
-    /// Loads and binds what `config` needs beyond what is open.
-    pub(super) fn prepare(&self, config: &Config, workers: usize) -> Result<Change, Error> {
-        let mut change = Change {
-            settings: Vec::new(),
-            bound: Vec::new(),
-            gone: Vec::new(),
-        };
+    /// Loads and binds what `config` needs beyond what is open. Nobody can connect to it yet.
+    pub(super) fn prepare(&mut self, config: &Config, workers: usize) -> Result<Change, Error> {
+        let (mut settings, mut fresh) = (Vec::new(), Vec::new());
         for (index, listener) in config.listeners.iter().enumerate() {
-            match self
-                .open
-                .get(&listener.name)
-                .filter(|open| open.configured == listener.address)
-            {
-                Some(open) => {
-                    let previous = open.shared.settings();
-                    change.settings.push((
-                        listener.name.clone(),
-                        load(ListenerId(index), listener, Some(&previous))?,
-                    ));
-                }
-                None => change
-                    .bound
-                    .push(bind(ListenerId(index), listener, workers)?),
+            let open = self.open.get(&listener.name);
+            let open = open.filter(|open| open.configured == listener.address);
+            let previous = open.map(|open| open.shared.settings());
+            let loaded = load(ListenerId(index), listener, previous.as_deref())?;
+            match open {
+                Some(_) => settings.push((listener.name.clone(), loaded)),
+                None => fresh.push((listener, loaded)),
             }
         }
-        let moved = |name: &String| change.bound.iter().any(|bound| bound.name == *name);
-        let kept = |name: &String| {
-            config
-                .listeners
-                .iter()
-                .any(|listener| listener.name == *name)
-        };
-        change.gone = self
-            .open
-            .keys()
-            .filter(|name| moved(name) || !kept(name))
-            .cloned()
-            .collect();
-        Ok(change)
+        let bound = fresh
+            .into_iter()
+            .map(|(listener, settings)| self.bind(listener, settings, workers))
+            .collect::<Result<_, _>>()?;
+        Ok(Change { settings, bound })
     }
 
-    /// Carries out a change.
-    pub(super) async fn apply(&mut self, change: Change, crew: &Crew) -> io::Result<()> {
+    fn bind(
+        &mut self,
+        listener: &Listener,
+        settings: Settings,
+        workers: usize,
+    ) -> Result<Bound, Error> {
+        let configured = listener.address;
+        let failed = |source| Error::Bind {
+            listener: listener.name.clone(),
+            address: configured,
+            source,
+        };
+        if configured.port() != 0 && !self.held.contains(&configured.port()) {
+            listener::probe(configured).map_err(failed)?;
+        }
+        let sockets = listener::bind(configured, workers).map_err(failed)?;
+        let address = sockets
+            .first()
+            .map_or(Ok(configured), TcpListener::local_addr)
+            .map_err(failed)?;
+        self.opened += 1;
+        Ok(Bound {
+            name: listener.name.clone(),
+            open: Open {
+                key: self.opened,
+                configured,
+                address,
+                shared: Shared::held(settings),
+            },
+            sockets,
+        })
+    }
+
+    /// Opens what is new on every worker. Clients can connect, but are not let in before [`Listeners::apply`].
+    pub(super) async fn open(&self, change: &mut Change, crew: &Crew) -> io::Result<()> {
+        for bound in &mut change.bound {
+            let sockets = std::mem::take(&mut bound.sockets);
+            let open = &bound.open;
+            let opened = crew.open(open.key, &bound.name, sockets, &open.shared);
+            if let Err(error) = opened.await {
+                for bound in &change.bound {
+                    crew.close(bound.open.key).await;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out a change whose listeners are open: lets clients in, and closes what `config` no longer has.
+    pub(super) async fn apply(&mut self, change: Change, config: &Config, crew: &Crew) {
         for (name, settings) in change.settings {
             if let Some(open) = self.open.get(&name) {
                 open.shared.replace(settings);
             }
         }
-        for name in change.gone {
-            crew.close(&name).await;
-            self.open.remove(&name);
+        let named = |name: &String| config.listeners.iter().any(|known| known.name == *name);
+        let mut gone: Vec<_> = self.open.extract_if(.., |name, _| !named(name)).collect();
+        for bound in change.bound {
+            bound.open.shared.admit();
+            self.held.insert(bound.open.address.port());
+            let moved = self.open.insert(bound.name.clone(), bound.open);
+            gone.extend(moved.map(|open| (bound.name, open)));
         }
-        self.bound = change.bound;
-        self.open(crew).await
+        for (_, open) in gone {
+            crew.close(open.key).await;
+        }
     }
-}
-
-fn bind(id: ListenerId, listener: &Listener, workers: usize) -> Result<Bound, Error> {
-    let settings = load(id, listener, None)?;
-    let failed = |source| Error::Bind {
-        listener: listener.name.clone(),
-        address: listener.address,
-        source,
-    };
-    let sockets = listener::bind(listener.address, workers).map_err(failed)?;
-    let address = sockets
-        .first()
-        .map_or(Ok(listener.address), TcpListener::local_addr)
-        .map_err(failed)?;
-    let open = Open {
-        configured: listener.address,
-        address,
-        shared: Shared::new(settings),
-    };
-    Ok(Bound {
-        name: listener.name.clone(),
-        open,
-        sockets,
-    })
 }
 
 fn load(
@@ -174,9 +168,19 @@ fn load(
 
 /// Counts what happens to a listener's connections on one worker.
 pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Report<'_>) {
+    let told = Cell::new(None);
     move |event| match event {
         Report::Accepted => handles.accepted(),
-        Report::AtCeiling => handles.refused("ceiling"),
+        Report::AtCeiling => {
+            // With as many clients as places it happens with every connection that ends.
+            let now = Instant::now();
+            let again = |told| now.saturating_duration_since(told) >= TELL_AGAIN;
+            if told.get().is_none_or(again) {
+                told.set(Some(now));
+                tracing::warn!(listener = %name, "maxConnections is reached, new clients wait");
+            }
+        }
+        Report::OverCeiling => handles.refused("ceiling"),
         Report::OverClientCeiling => handles.refused("client_ceiling"),
         Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),
         Report::HandshakeFailed(end) => {
@@ -215,3 +219,6 @@ fn ended(name: &str, handles: &ListenerHandles, connection: &Connection, end: Co
         | ConnectionEnd::Aborted => {}
     }
 }
+
+/// Time between two log lines that say that a listener is full.
+const TELL_AGAIN: Duration = Duration::from_secs(60);

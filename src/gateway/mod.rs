@@ -124,7 +124,8 @@ impl Gateway {
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get);
-        let listeners = Listeners::bind(&config, count)?;
+        let mut listeners = Listeners::default();
+        let mut change = listeners.prepare(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
         let log =
             Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
@@ -135,7 +136,7 @@ impl Gateway {
             .as_ref()
             .and_then(|socket| socket.local_addr().ok());
         let mut gateway = Self {
-            health: Arc::new(health(&hub)),
+            health: Arc::new(health(&hub, crew.lost())),
             hub,
             metrics,
             metrics_address,
@@ -147,11 +148,12 @@ impl Gateway {
             generation: JoinSet::new(),
             stop: CancellationToken::new(),
         };
-        gateway
-            .listeners
-            .open(&gateway.crew)
+        let listeners = &mut gateway.listeners;
+        listeners
+            .open(&mut change, &gateway.crew)
             .await
             .map_err(Error::Worker)?;
+        listeners.apply(change, &config, &gateway.crew).await;
         if let Some(socket) = metrics_socket {
             gateway.tasks.spawn(server::serve(
                 socket,
@@ -175,6 +177,12 @@ impl Gateway {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start again.
+    #[must_use]
+    pub fn lost(&self) -> CancellationToken {
+        self.crew.lost()
     }
 
     /// The configuration in force.
@@ -208,14 +216,21 @@ impl Gateway {
         {
             return Err(Error::NeedsRestart("accessLog.output"));
         }
-        let names = dns::resolve_all(&config, &self.resolver, FIRST_RESOLUTION).await;
+        if config.metrics.latency_buckets != before.config.metrics.latency_buckets {
+            return Err(Error::NeedsRestart("metrics.latencyBuckets"));
+        }
+        let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
+        let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
-        let change = self.listeners.prepare(&config, self.crew.len())?;
-        self.hub.replace(snapshot);
+        let mut change = self.listeners.prepare(&config, self.crew.len())?;
         self.listeners
-            .apply(change, &self.crew)
+            .open(&mut change, &self.crew)
             .await
             .map_err(Error::Worker)?;
+        // Nothing fails from here on.
+        self.resolver = resolver;
+        self.hub.replace(snapshot);
+        self.listeners.apply(change, &config, &self.crew).await;
         self.forget_gone(&config);
         self.in_force(&config);
         self.metrics.config_reloaded();
@@ -279,7 +294,11 @@ impl Gateway {
     fn in_force(&mut self, config: &Config) {
         let mut generation = JoinSet::new();
         for cluster in &self.hub.current().clusters {
-            generation.spawn(dns::refresh(Arc::clone(cluster), self.resolver.clone()));
+            generation.spawn(dns::refresh(
+                Arc::clone(cluster),
+                self.resolver.clone(),
+                Arc::clone(&self.metrics),
+            ));
         }
         generation.spawn(certificates::watch(
             self.listeners.shared(),
@@ -330,7 +349,7 @@ async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>
         .map_err(|source| Error::Metrics { address, source })
 }
 
-fn health(hub: &Arc<Hub>) -> Health {
+fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
     let hub = Arc::clone(hub);
     Health::new(move || {
         let snapshot = hub.current();
@@ -350,7 +369,13 @@ fn health(hub: &Arc<Hub>) -> Health {
                 },
             }
         };
-        snapshot.clusters.iter().map(check).collect()
+        let lost = lost.is_cancelled().then(|| Check {
+            name: "workers".to_owned(),
+            status: Status::Failing,
+            detail: "a worker thread has ended".to_owned(),
+        });
+        let clusters = snapshot.clusters.iter().map(check);
+        lost.into_iter().chain(clusters).collect()
     })
 }
 
@@ -373,3 +398,48 @@ async fn wait(limit: Duration, hurry: &CancellationToken) {
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
 /// Time to write the rest of the access log.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+
+    fn config(rest: &str) -> Config {
+        let text = format!(
+            "workers: 1\nmetrics: {{ address: '127.0.0.1:0' }}\naccessLog: {{ output: off }}\n{rest}"
+        );
+        let loaded = config::parse(&text, "test.yaml", &Environment::process());
+        loaded.unwrap().config
+    }
+
+    #[tokio::test]
+    async fn a_reload_that_fails_on_a_worker_changes_nothing() {
+        let before = "
+listeners: { http: { address: '127.0.0.1:0' } }
+routes: { all: { respond: { status: 204 } } }
+";
+        let after = "
+listeners: { http: { address: '127.0.0.1:0' }, more: { address: '127.0.0.1:0' } }
+routes: { other: { respond: { status: 204 } } }
+";
+        let mut gateway = Gateway::start(config(before)).await.unwrap();
+        let addresses = gateway.addresses();
+        let generation = gateway.hub.generation();
+        gateway.crew.add_dead();
+        let error = gateway.reload(config(after)).await.unwrap_err();
+        assert!(matches!(error, Error::Worker(_)), "{error:?}");
+        assert_eq!(gateway.addresses(), addresses);
+        assert_eq!(gateway.hub.generation(), generation);
+        assert_eq!(gateway.config().routes[0].name, "all");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_lost_a_worker_is_not_ready() {
+        let text = "routes: { all: { respond: { status: 204 } } }\nlisteners: { http: { address: '127.0.0.1:0' } }";
+        let gateway = Gateway::start(config(text)).await.unwrap();
+        assert!(gateway.health.report().ready);
+        gateway.lost().cancel();
+        let report = gateway.health.report();
+        assert!(!report.ready && report.status == "failing", "{report:?}");
+    }
+}

@@ -14,6 +14,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::listeners::report;
 use crate::context::Connection;
@@ -28,13 +29,14 @@ use crate::snapshot::Hub;
 enum Order {
     /// Serve a listener.
     Open {
+        key: u64,
         name: String,
         socket: net::TcpListener,
         shared: Arc<Shared>,
         done: oneshot::Sender<io::Result<()>>,
     },
-    /// Stop accepting on one; its connections end after their present requests.
-    Close(String),
+    /// Stop accepting on the one of this key; its connections end after their present requests.
+    Close(u64),
     /// Stop accepting on all and report when nothing is under way any more.
     Drain(oneshot::Sender<()>),
     /// Cut what is left and report how many exchanges that were.
@@ -46,7 +48,7 @@ enum Order {
 pub(super) enum Cut {
     /// Connections that carry no stream.
     Ordinary,
-    /// Connections that carry nothing but streams.
+    /// Connections that carry nothing but streams, and tunnels.
     Streams,
     /// All.
     Everything,
@@ -57,6 +59,8 @@ pub(super) enum Cut {
 pub(super) struct Crew {
     workers: Vec<mpsc::Sender<Order>>,
     threads: Vec<JoinHandle<()>>,
+    /// Cancelled when a thread has ended by a panic.
+    lost: CancellationToken,
 }
 
 /// Resolves as the workers finish.
@@ -85,6 +89,7 @@ impl Crew {
         let mut crew = Self {
             workers: Vec::new(),
             threads: Vec::new(),
+            lost: CancellationToken::new(),
         };
         for index in 0..count {
             let (orders, inbox) = mpsc::channel(ORDERS);
@@ -95,8 +100,7 @@ impl Crew {
                 .name(format!("worker-{index}"))
                 .spawn(move || run(hub, metrics, log, inbox, started))?;
             crew.workers.push(orders);
-            crew.threads
-                .push(tokio::task::spawn_blocking(move || drop(thread.join())));
+            crew.threads.push(watch(thread, crew.lost.clone()));
             ready.await.map_err(io::Error::other)??;
         }
         Ok(crew)
@@ -106,9 +110,15 @@ impl Crew {
         self.workers.len()
     }
 
+    /// Cancelled when a worker is gone: its connections are too, and nobody accepts on its sockets.
+    pub(super) fn lost(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
     /// Opens a listener, one socket per worker.
     pub(super) async fn open(
         &self,
+        key: u64,
         name: &str,
         sockets: Vec<net::TcpListener>,
         shared: &Arc<Shared>,
@@ -116,6 +126,7 @@ impl Crew {
         for (worker, socket) in self.workers.iter().zip(sockets) {
             let (done, opened) = oneshot::channel();
             let order = Order::Open {
+                key,
                 name: name.to_owned(),
                 socket,
                 shared: Arc::clone(shared),
@@ -127,9 +138,9 @@ impl Crew {
         Ok(())
     }
 
-    pub(super) async fn close(&self, name: &str) {
+    pub(super) async fn close(&self, key: u64) {
         for worker in &self.workers {
-            drop(worker.send(Order::Close(name.to_owned())).await);
+            drop(worker.send(Order::Close(key)).await);
         }
     }
 
@@ -153,6 +164,12 @@ impl Crew {
         cut
     }
 
+    /// Adds a worker that is gone.
+    #[cfg(test)]
+    pub(super) fn add_dead(&mut self) {
+        self.workers.push(mpsc::channel(1).0);
+    }
+
     /// Ends the threads.
     pub(super) async fn stop(self) {
         drop(self.workers);
@@ -160,6 +177,15 @@ impl Crew {
             drop(thread.await);
         }
     }
+}
+
+fn watch(thread: thread::JoinHandle<()>, lost: CancellationToken) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        if thread.join().is_err() {
+            tracing::error!("a worker thread has panicked");
+            lost.cancel();
+        }
+    })
 }
 
 /// Life of one worker thread. It ends when its orders do.
@@ -185,14 +211,12 @@ fn run(
             worker,
             metrics,
             watchdog: Watchdog::start(),
-            running: HashMap::new(),
-            counted: HashMap::new(),
+            open: HashMap::new(),
             closing: Vec::new(),
             drained: None,
         };
         state.serve(inbox).await;
-        state.worker.cut(true);
-        drop(state.running);
+        state.cut(Cut::Everything);
         state.worker.tick(false);
     });
     // Tasks still there are dropped with the runtime; their records are written by then or lost with the process.
@@ -203,11 +227,18 @@ struct State {
     worker: Rc<Worker>,
     metrics: Arc<Metrics>,
     watchdog: Rc<Watchdog>,
-    running: HashMap<String, Running>,
-    /// What the listeners running here count, and where it is shown.
-    counted: HashMap<String, (Arc<Shared>, Rc<ListenerHandles>)>,
-    closing: Vec<Running>,
+    /// By key.
+    open: HashMap<u64, Open>,
+    closing: Vec<Open>,
     drained: Option<oneshot::Sender<()>>,
+}
+
+/// A listener on this worker.
+struct Open {
+    name: String,
+    running: Running,
+    shared: Arc<Shared>,
+    handles: Rc<ListenerHandles>,
 }
 
 impl State {
@@ -232,23 +263,23 @@ impl State {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Open {
+                key,
                 name,
                 socket,
                 shared,
                 done,
             } => {
-                done.send(self.open(&name, socket, shared)).ok();
+                done.send(self.open(key, name, socket, shared)).ok();
             }
-            Order::Close(name) => {
-                self.counted.remove(&name);
-                if let Some(running) = self.running.remove(&name) {
-                    running.drain();
-                    self.closing.push(running);
+            Order::Close(key) => {
+                if let Some(open) = self.open.remove(&key) {
+                    open.running.drain();
+                    self.closing.push(open);
                 }
             }
             Order::Drain(done) => {
-                for running in self.running.values() {
-                    running.drain();
+                for open in self.open.values() {
+                    open.running.drain();
                 }
                 self.drained = Some(done);
                 self.tick(false);
@@ -261,12 +292,13 @@ impl State {
 
     fn open(
         &mut self,
-        name: &str,
+        key: u64,
+        name: String,
         socket: net::TcpListener,
         shared: Arc<Shared>,
     ) -> io::Result<()> {
         let worker = Rc::clone(&self.worker);
-        let listener: Rc<str> = name.into();
+        let listener: Rc<str> = name.as_str().into();
         // Not through the tower service: hyper's own adapter spares the path a layer of moves per request.
         let service = move |connection: &Rc<Connection>| {
             let (worker, connection, listener) = (
@@ -283,26 +315,36 @@ impl State {
                 )
             })
         };
-        let handles = Rc::new(ListenerHandles::new(&self.metrics, name));
+        let handles = Rc::new(ListenerHandles::new(&self.metrics, &name));
         let running = listener::start(
             &self.watchdog,
             socket,
             Arc::clone(&shared),
             service,
-            report(name.to_owned(), Rc::clone(&handles)),
+            report(name.clone(), Rc::clone(&handles)),
         )?;
-        self.counted.insert(name.to_owned(), (shared, handles));
-        self.running.insert(name.to_owned(), running);
+        let open = Open {
+            name,
+            running,
+            shared,
+            handles,
+        };
+        self.open.insert(key, open);
         Ok(())
     }
 
     fn tick(&mut self, sweep: bool) {
         self.worker.tick(sweep);
-        for (shared, handles) in self.counted.values() {
-            handles.note_open(shared.open());
+        for open in self.open.values() {
+            open.handles.note_open(open.shared.open());
         }
-        self.closing.retain(|running| !running.is_over());
-        let idle = self.worker.active() == 0 && self.running.values().all(Running::is_over);
+        self.closing.retain(|open| !open.running.is_over());
+        self.worker.keep_retired(|name| {
+            let mut here = self.open.values().chain(&self.closing);
+            here.any(|open| open.name == name)
+        });
+        let over = self.open.values().all(|open| open.running.is_over());
+        let idle = self.worker.active() == 0 && over;
         if idle
             && self.closing.is_empty()
             && let Some(done) = self.drained.take()
@@ -314,26 +356,28 @@ impl State {
 
     /// Cuts connections, and says how many exchanges are on them.
     fn cut(&mut self, what: Cut) -> usize {
-        let before = self.worker.active();
-        self.worker.cut(what == Cut::Everything);
         match what {
             Cut::Everything => {
-                for running in self.running.values().chain(&self.closing) {
-                    let _connections = running.abort();
+                let before = self.worker.active();
+                self.worker.cut_tunnels();
+                for open in self.open.values().chain(&self.closing) {
+                    let _connections = open.running.abort();
                 }
                 before
             }
             Cut::Ordinary => self.cut_those(|connection| connection.streams.get() == 0),
             Cut::Streams => {
-                self.cut_those(|connection| connection.active.get() == connection.streams.get())
+                let only_streams =
+                    |connection: &Connection| connection.active.get() == connection.streams.get();
+                self.cut_those(only_streams) + self.worker.cut_tunnels()
             }
         }
     }
 
     fn cut_those(&self, which: impl Fn(&Connection) -> bool) -> usize {
         let cut = Cell::new(0);
-        for running in self.running.values().chain(&self.closing) {
-            running.abort_those(|connection| {
+        for open in self.open.values().chain(&self.closing) {
+            open.running.abort_those(|connection| {
                 let chosen = which(connection);
                 cut.set(
                     cut.get()
@@ -391,11 +435,21 @@ routes: { all: { respond: { body: here } } }
             worker: Worker::new(hub, Arc::clone(&metrics), None, 1),
             metrics,
             watchdog: Watchdog::start(),
-            running: HashMap::new(),
-            counted: HashMap::new(),
+            open: HashMap::new(),
             closing: Vec::new(),
             drained: None,
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_worker_is_noticed() {
+        let lost = CancellationToken::new();
+        let fine = watch(thread::spawn(|| ()), lost.clone());
+        fine.await.unwrap();
+        assert!(!lost.is_cancelled());
+        let broken = thread::spawn(|| std::panic::resume_unwind(Box::new(())));
+        watch(broken, lost.clone()).await.unwrap();
+        assert!(lost.is_cancelled());
     }
 
     /// Opens the listener here and says where it is.
@@ -405,13 +459,17 @@ routes: { all: { respond: { body: here } } }
         let settings = Settings::load(ListenerId(0), listener, None).unwrap();
         let socket = listener::bind(listener.address, 1).unwrap().remove(0);
         let address = socket.local_addr().unwrap();
-        state.open("http", socket, Shared::new(settings)).unwrap();
+        let shared = Shared::new(settings);
+        state.open(1, "http".to_owned(), socket, shared).unwrap();
         address
     }
 
     /// A client in the kernel's queue, with its request.
     fn queued(address: net::SocketAddr) -> TcpStream {
         let mut client = TcpStream::connect(address).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         client
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
             .unwrap();
@@ -440,7 +498,7 @@ routes: { all: { respond: { body: here } } }
         let mut state = state();
         let address = open(&mut state);
         let mut client = queued(address);
-        state.obey(Order::Close("http".to_owned()));
+        state.obey(Order::Close(1));
         state.tick(false);
         while !state.closing.is_empty() {
             yield_now().await;

@@ -14,9 +14,11 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use crate::config::model::Limits;
 use crate::context::Connection;
+use crate::listener::bind::listen;
 use crate::listener::ceiling::Permit;
 use crate::listener::open::{HandshakeEnd, converse};
 use crate::listener::running::{Accepting, Group, Running};
@@ -29,11 +31,13 @@ use crate::listener::watchdog::Watchdog;
 pub enum Report<'a> {
     /// A connection was accepted.
     Accepted,
-    /// The ceiling is reached: nothing is accepted until a connection ends.
+    /// The ceiling is reached: nothing is accepted until a connection ends, and clients wait in the kernel's queue.
     AtCeiling,
+    /// A connection was closed because no place under the ceiling became free for it in time.
+    OverCeiling,
     /// A connection was closed at once because its client has too many.
     OverClientCeiling,
-    /// `accept` failed; the listener backs off and goes on.
+    /// `accept` failed; the listener backs off and goes on. Said once a second at most.
     AcceptFailed(&'a io::Error),
     /// A connection ended before it carried HTTP.
     HandshakeFailed(HandshakeEnd),
@@ -41,10 +45,10 @@ pub enum Report<'a> {
     Ended(&'a Connection, ConnectionEnd),
 }
 
-/// Starts a listener on this worker. `service` makes the service of one connection, `report` hears what happens.
+/// Starts a listener on this worker, on a bound socket. `service` makes the service of one connection, `report` hears what happens.
 ///
 /// # Errors
-/// When the socket cannot be registered with the runtime.
+/// When the socket cannot listen or cannot be registered with the runtime.
 pub fn start<F, S, B, R>(
     watchdog: &Rc<Watchdog>,
     socket: std::net::TcpListener,
@@ -61,6 +65,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
     R: Fn(&Report<'_>) + 'static,
 {
+    listen(&socket)?;
     let socket = TcpListener::from_std(socket)?;
     let group = Group::new(Rc::clone(watchdog));
     let accepting = group.accepting();
@@ -125,7 +130,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
     R: Fn(&Report<'_>) + 'static,
 {
-    while door.has_room() {
+    while !door.shared.is_held() && door.has_room() {
         let Ok((stream, _)) = socket.accept() else {
             return;
         };
@@ -144,14 +149,35 @@ where
     /// Waits until there is room under the ceiling, then for a connection. Takes no place meanwhile: a worker to which nobody
     /// connects must not hold one. Nothing is lost when the future is dropped.
     async fn accept(&self, socket: &TcpListener) -> io::Result<TcpStream> {
+        self.admitted().await;
         self.until(|| self.has_room().then_some(())).await;
         socket.accept().await.map(|(stream, _)| stream)
     }
 
-    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits.
-    async fn place(&self, maximum: usize) -> Permit {
-        self.until(|| self.shared.ceiling.try_acquire(maximum))
-            .await
+    async fn admitted(&self) {
+        loop {
+            let changed = self.shared.ceiling.freed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.shared.is_held() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits, for as long as a handshake may take, and
+    /// not for the end of those that drain.
+    async fn place(&self, limits: &Limits) -> Option<Permit> {
+        let acquire = || self.shared.ceiling.try_acquire(limits.max_connections);
+        if let Some(permit) = acquire() {
+            return Some(permit);
+        }
+        tokio::select! {
+            biased;
+            waited = timeout(limits.handshake_timeout, self.until(acquire)) => waited.ok(),
+            () = self.group.drained() => None,
+        }
     }
 
     async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
@@ -176,10 +202,8 @@ where
     }
 
     async fn failed(&self, error: &io::Error, pause: &mut Pause) {
-        (self.report)(&Report::AcceptFailed(error));
-        let now = self.group.watchdog().now();
-        if pause.may_log(now) {
-            tracing::warn!(%error, "cannot accept a connection");
+        if pause.may_log(self.group.watchdog().now()) {
+            (self.report)(&Report::AcceptFailed(error));
         }
         if !is_about_one_connection(error) {
             tokio::time::sleep(pause.next()).await;
@@ -199,7 +223,9 @@ where
     R: Fn(&Report<'_>) + 'static,
 {
     let settings = door.shared.settings();
-    let permit = door.place(settings.limits.max_connections).await;
+    let Some(permit) = Box::pin(door.place(&settings.limits)).await else {
+        return (door.report)(&Report::OverCeiling);
+    };
     // Neither fails for a connection that is still there.
     let Ok(peer) = stream.peer_addr() else { return };
     if stream.set_nodelay(true).is_err() {

@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::context::Connection;
-use crate::listener::leash::Leash;
+use crate::listener::leash::{Leash, Order};
 
 /// A service that tells the inner one which request must be refused.
 #[derive(Debug)]
@@ -78,10 +78,17 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = self.project();
         let answer = ready!(me.inner.poll(cx));
+        let leash = &me.answering.0;
+        if leash
+            .connection()
+            .is_some_and(|connection| connection.spent.get())
+        {
+            leash.order(Order::Drain);
+        }
         if let Ok(response) = &answer
             && response.status() == StatusCode::SWITCHING_PROTOCOLS
         {
-            me.answering.0.link().become_tunnel();
+            leash.link().become_tunnel();
         }
         Poll::Ready(answer)
     }

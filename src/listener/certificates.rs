@@ -116,6 +116,7 @@ impl Table {
 
 impl Pair {
     /// Whether one of its names is `host`, which is lower case and without port or trailing dot.
+    #[cfg(test)]
     pub(crate) fn covers(&self, host: &str) -> bool {
         self.names.iter().any(|name| match &name.pattern {
             HostPattern::Exact(exact) => exact == host,

@@ -76,7 +76,12 @@ impl Leash {
             }
             Order::Rest => self.resting.set(true),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
-            Order::Abort => self.ended.set(Some(Cut::Aborted)),
+            Order::Abort => {
+                self.ended.set(Some(Cut::Aborted));
+                if let Some(connection) = self.connection() {
+                    connection.cut.set(true);
+                }
+            }
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();

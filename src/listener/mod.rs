@@ -24,7 +24,7 @@ pub mod tls;
 pub mod watchdog;
 
 pub use accept::{Report, start};
-pub use bind::bind;
+pub use bind::{bind, probe};
 pub use host::is_valid_host;
 pub use open::HandshakeEnd;
 pub use running::Running;

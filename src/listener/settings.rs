@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -64,6 +65,7 @@ impl Settings {
 pub struct Shared {
     settings: ArcSwap<Settings>,
     pub(crate) ceiling: Arc<Ceiling>,
+    held: AtomicBool,
 }
 
 impl Shared {
@@ -73,7 +75,27 @@ impl Shared {
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             ceiling: Arc::new(Ceiling::default()),
+            held: AtomicBool::new(false),
         })
+    }
+
+    /// A listener whose clients wait in the kernel's queue until [`Shared::admit`].
+    #[must_use]
+    pub fn held(settings: Settings) -> Arc<Self> {
+        let shared = Self::new(settings);
+        shared.held.store(true, Ordering::Relaxed);
+        shared
+    }
+
+    /// Lets the clients in.
+    pub fn admit(&self) {
+        // Release: who is let in finds what was put in place before.
+        self.held.store(false, Ordering::Release);
+        self.ceiling.wake();
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     /// Replaces the settings for connections accepted from now on.

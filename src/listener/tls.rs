@@ -1,6 +1,7 @@
 //! TLS of a listener: one server configuration, made of certificates, a client certificate policy and a ticket key. Certificates and
 //! authorities are re-read while it runs; what cannot be used leaves the old in place.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,16 @@ struct Loaded {
     pairs: Vec<(u64, Arc<Pair>)>,
     clients: Clients,
     tickets: Arc<dyn ProducesTickets>,
+    /// Content that could not be used and was reported, by its file's place; see [`Loaded::is_news`].
+    refused: HashMap<Place, u64>,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// The certificate of this number.
+    Pair(usize),
+    Authorities,
 }
 
 /// The client certificate policy with its authorities.
@@ -142,6 +153,7 @@ impl Tls {
             pairs,
             clients,
             tickets,
+            refused: HashMap::new(),
         };
         let config = server_config(tls, protocols, &resolver, &loaded)?;
         Ok(Self {
@@ -153,19 +165,27 @@ impl Tls {
         })
     }
 
-    /// Reads the files again and uses those whose content changed. What cannot be used keeps its old content and is reported.
-    /// Blocks on the file system: call it from the control thread. The first part says whether anything changed.
+    /// Reads the files again and uses those whose content changed. What cannot be used keeps its old content and is reported, once
+    /// for each new content. Blocks on the file system: call it from the control thread. The first part says whether anything changed.
     #[must_use]
     pub fn refresh(&self) -> (bool, Vec<TlsError>) {
         let provider = provider();
         let mut errors = Vec::new();
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
-        for (spec, current) in self.settings.certificates.iter().zip(&mut files.pairs) {
-            match reload_pair(spec, current.0, &provider) {
-                Ok(Some(fresh)) => (*current, changed) = (fresh, true),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
+        for (index, spec) in self.settings.certificates.iter().enumerate() {
+            let place = Place::Pair(index);
+            let current = files.pairs.get(index).map_or(0, |pair| pair.0);
+            let (hash, outcome) = reload_pair(spec, current, &provider);
+            match outcome {
+                Err(error) if files.is_news(place, hash) => errors.push(error),
+                Err(_) => {}
+                Ok(fresh) => {
+                    files.refused.remove(&place);
+                    if let (Some(fresh), Some(pair)) = (fresh, files.pairs.get_mut(index)) {
+                        (*pair, changed) = ((hash, fresh), true);
+                    }
+                }
             }
         }
         if changed {
@@ -174,9 +194,14 @@ impl Tls {
                 Err(error) => errors.push(error),
             }
         }
-        match self.refresh_clients(&mut files, &provider) {
-            Ok(new) => changed |= new,
-            Err(error) => errors.push(error),
+        let (hash, outcome) = self.refresh_clients(&mut files, &provider);
+        match outcome {
+            Ok(new) => {
+                changed |= new;
+                files.refused.remove(&Place::Authorities);
+            }
+            Err(error) if files.is_news(Place::Authorities, hash) => errors.push(error),
+            Err(_) => {}
         }
         (changed, errors)
     }
@@ -185,15 +210,27 @@ impl Tls {
         &self,
         files: &mut Loaded,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<bool, TlsError> {
-        let clients = Clients::load(&self.settings.client_auth, provider)?;
-        if clients.hash == files.clients.hash {
-            return Ok(false);
+    ) -> (u64, Result<bool, TlsError>) {
+        let policy = &self.settings.client_auth;
+        let content = match ca_file(policy).map(read).transpose() {
+            Ok(content) => content,
+            Err(error) => return (UNREADABLE, Err(error)),
+        };
+        let hash = content.as_deref().map_or(0, xxh3_64);
+        if hash == files.clients.hash {
+            return (hash, Ok(false));
         }
+        let clients = Clients::load(policy, provider);
+        let taken = clients.and_then(|clients| self.take_clients(files, clients));
+        (hash, taken.map(|()| true))
+    }
+
+    fn take_clients(&self, files: &mut Loaded, clients: Clients) -> Result<(), TlsError> {
         let fresh = Loaded {
             pairs: files.pairs.clone(),
             clients,
             tickets: new_tickets()?,
+            refused: files.refused.clone(),
         };
         self.config.store(server_config(
             &self.settings,
@@ -202,24 +239,7 @@ impl Tls {
             &fresh,
         )?);
         *files = fresh;
-        Ok(true)
-    }
-
-    /// Whether the certificate a handshake for `server_name` got also serves `host` (lower case, no port). Where it does not, and
-    /// policies differ, the answer is 421.
-    #[must_use]
-    pub fn covers(&self, server_name: Option<&str>, host: &str) -> bool {
-        self.resolver
-            .0
-            .load()
-            .find(server_name)
-            .is_some_and(|pair| pair.covers(host))
-    }
-
-    /// Whether clients are asked for a certificate.
-    #[must_use]
-    pub fn asks_clients(&self) -> bool {
-        self.settings.client_auth != ClientAuth::None
+        Ok(())
     }
 
     /// Every certificate's file with the end of its validity, in seconds since 1970.
@@ -236,19 +256,6 @@ impl Tls {
             .collect()
     }
 
-    /// Files to watch for changes.
-    #[must_use]
-    pub fn watched_files(&self) -> Vec<PathBuf> {
-        let pairs = self
-            .settings
-            .certificates
-            .iter()
-            .flat_map(|spec| [spec.cert_file.clone(), spec.key_file.clone()]);
-        pairs
-            .chain(ca_file(&self.settings.client_auth).map(Path::to_owned))
-            .collect()
-    }
-
     /// Whether a handshake for this name is taken.
     pub(crate) fn serves(&self, server_name: Option<&str>) -> bool {
         self.resolver.0.load().find(server_name).is_some()
@@ -262,6 +269,13 @@ impl Tls {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let same = self.settings.client_auth == *policy && files.clients.hash == hash;
         same.then(|| Arc::clone(&files.tickets))
+    }
+}
+
+impl Loaded {
+    /// Whether this content was not reported yet. It is read every few seconds; the log should say once what is wrong with it.
+    fn is_news(&mut self, place: Place, hash: u64) -> bool {
+        self.refused.insert(place, hash) != Some(hash)
     }
 }
 
@@ -318,15 +332,17 @@ fn reload_pair(
     spec: &Certificate,
     current: u64,
     provider: &CryptoProvider,
-) -> Result<Option<(u64, Arc<Pair>)>, TlsError> {
-    let files = Files::read(spec)?;
-    if files.hash() == current {
-        return Ok(None);
+) -> (u64, Result<Option<Arc<Pair>>, TlsError>) {
+    let files = match Files::read(spec) {
+        Ok(files) => files,
+        Err(error) => return (UNREADABLE, Err(error)),
+    };
+    let hash = files.hash();
+    if hash == current {
+        return (hash, Ok(None));
     }
-    Ok(Some((
-        files.hash(),
-        Arc::new(Pair::parse(spec, &files, provider)?),
-    )))
+    let pair = Pair::parse(spec, &files, provider);
+    (hash, pair.map(|pair| Some(Arc::new(pair))))
 }
 
 fn table(pairs: &[(u64, Arc<Pair>)], tls: &ListenerTls) -> Result<Table, TlsError> {
@@ -380,6 +396,9 @@ fn alpn(version: HttpVersion) -> &'static [u8] {
     }
 }
 
+/// Stands for the content of a file that cannot be read.
+const UNREADABLE: u64 = u64::MAX;
+
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::ServerName;
@@ -389,6 +408,16 @@ mod tests {
     use super::*;
     use crate::config::model::UnknownSni;
     use crate::listener::certificates::tests::{Authority, Files as Folder};
+
+    impl Tls {
+        /// Whether the certificate for `server_name` also serves `host`.
+        fn covers(&self, server_name: Option<&str>, host: &str) -> bool {
+            let table = self.resolver.0.load();
+            table
+                .find(server_name)
+                .is_some_and(|pair| pair.covers(host))
+        }
+    }
 
     fn settings(certificates: Vec<Certificate>) -> ListenerTls {
         ListenerTls {
@@ -455,7 +484,6 @@ mod tests {
             handshake_twice(&connector, &first, &asking).await.unwrap(),
             HandshakeKind::Resumed
         );
-        assert!(asking.asks_clients() && !first.asks_clients());
     }
 
     #[tokio::test]
@@ -513,7 +541,6 @@ mod tests {
         ];
         let tls = Tls::load(&settings(certificates), &[HttpVersion::Http1], None).unwrap();
         assert!(tls.covers(Some("two.test"), "two.test"));
-        assert_eq!(tls.watched_files().len(), 4);
         assert!(tls.expiries().iter().all(|(_, end)| *end > 0));
         let (changed, errors) = tls.refresh();
         assert!(!changed && errors.is_empty(), "nothing changed: {errors:?}");
@@ -536,9 +563,11 @@ mod tests {
             folder.write("one.pem", half);
             let (changed, errors) = tls.refresh();
             assert!(
-                !changed && errors.len() == 2,
+                !changed && errors.len() == 1,
                 "half-written {half:?}: {errors:?}"
             );
+            let (changed, errors) = tls.refresh();
+            assert!(!changed && errors.is_empty(), "said once: {errors:?}");
         }
         folder.issue(&authority, "one", &["one.test"]);
         folder.issue(&authority, "two", &["three.test"]);

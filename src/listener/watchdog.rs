@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -20,7 +20,6 @@ use crate::listener::link::{Link, Stage};
 pub struct Watchdog {
     entries: RefCell<Entries>,
     now: Cell<Instant>,
-    wall: Cell<SystemTime>,
     task: RefCell<Option<AbortHandle>>,
     groups: Cell<u64>,
 }
@@ -101,7 +100,6 @@ impl Watchdog {
         let watchdog = Rc::new(Self {
             entries: RefCell::default(),
             now: Cell::new(Instant::now()),
-            wall: Cell::new(SystemTime::now()),
             task: RefCell::new(None),
             groups: Cell::new(0),
         });
@@ -114,12 +112,6 @@ impl Watchdog {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now.get()
-    }
-
-    /// Coarse wall clock, exact to the tick (100 ms).
-    #[must_use]
-    pub fn wall(&self) -> SystemTime {
-        self.wall.get()
     }
 
     /// A number for a new group of connections.
@@ -193,7 +185,6 @@ impl Watchdog {
     fn look(&self) {
         let now = Instant::now();
         self.now.set(now);
-        self.wall.set(SystemTime::now());
         for entry in self.entries.borrow_mut().slots.iter_mut().flatten() {
             if entry.due <= now {
                 entry.due = now + entry.limits.every;

@@ -183,7 +183,8 @@ impl Sink {
     }
 
     /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
-    pub fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    #[cfg(test)]
+    fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.append(|_, out| write(out));
     }
 

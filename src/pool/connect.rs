@@ -1,5 +1,6 @@
 //! Opening a connection: TCP, TLS where configured, then the HTTP handshake. Each step has its own deadline.
 
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
@@ -18,13 +19,43 @@ pub(super) enum Opened {
     H2(h2::Lease),
 }
 
-/// Opens one connection.
+/// A failure to connect, for those who waited for the connection: errors cannot be cloned.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Refused(io::ErrorKind, String),
+    TimedOut,
+    Tls(io::ErrorKind, String),
+}
+
+impl Failure {
+    /// What of `error` holds for everybody who wants a connection now.
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::ConnectFailed(source) => Some(Self::Refused(source.kind(), source.to_string())),
+            Error::ConnectTimeout => Some(Self::TimedOut),
+            Error::UpstreamTls(source) => Some(Self::Tls(source.kind(), source.to_string())),
+            _ => None,
+        }
+    }
+
+    /// The error for one more of them.
+    pub(super) fn again(&self) -> Error {
+        match self {
+            Self::Refused(kind, text) => Error::ConnectFailed(io::Error::new(*kind, text.as_str())),
+            Self::TimedOut => Error::ConnectTimeout,
+            Self::Tls(kind, text) => Error::UpstreamTls(io::Error::new(*kind, text.as_str())),
+        }
+    }
+}
+
+/// Opens one connection; with `http1` HTTP/2 is not offered.
 pub(super) async fn open(
     address: SocketAddr,
     host: &str,
     transport: &Transport,
+    http1: bool,
 ) -> Result<Opened, Error> {
-    let connected = connect(address, host, transport).await;
+    let connected = connect(address, host, transport, http1).await;
     if let Err(error) = &connected {
         transport.handles.connect_failed(error.reason());
     }
@@ -43,6 +74,7 @@ async fn connect(
     address: SocketAddr,
     host: &str,
     transport: &Transport,
+    http1: bool,
 ) -> Result<(UpstreamIo, bool), Error> {
     let tcp = timeout(transport.connect_timeout, TcpStream::connect(address))
         .await
@@ -55,13 +87,13 @@ async fn connect(
             transport.version == Version::Http2,
         )),
         Some(tls) => {
-            let stream = timeout(transport.handshake_timeout, tls.handshake(tcp, host))
+            let stream = timeout(transport.handshake_timeout, tls.handshake(tcp, host, http1))
                 .await
                 .map_err(|_elapsed| Error::ConnectTimeout)?
                 .map_err(Error::UpstreamTls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             if transport.version == Version::Http2 && !http2 {
-                return Err(Error::UpstreamTls(std::io::Error::other(
+                return Err(Error::UpstreamTls(io::Error::other(
                     "the endpoint does not speak HTTP/2 over TLS",
                 )));
             }

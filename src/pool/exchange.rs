@@ -13,6 +13,10 @@ use super::{Pool, h1, h2};
 
 /// A response body as it comes from an endpoint. Dropped before its end it closes the connection (HTTP/1.1) or resets the
 /// stream (HTTP/2), so the endpoint learns that nobody listens any more.
+///
+/// What is left of the request's body travels while this one is polled: over HTTP/1.1 a client that takes nothing of an early
+/// answer also stops its own upload. That is the client's own back-pressure, bounded by how long it may take over a piece, and
+/// spares every exchange a task of its own.
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,
@@ -43,13 +47,14 @@ impl ResponseBody {
     }
 
     /// The answer is 101: the connection is no longer HTTP and never goes back to the pool.
-    pub(super) fn switched(incoming: Incoming, conn: h1::Connection, pool: Rc<Pool>) -> Self {
+    pub(super) fn switched(
+        incoming: Incoming,
+        conn: Option<h1::Connection>,
+        pool: Rc<Pool>,
+    ) -> Self {
         Self {
             incoming,
-            source: Source::H1 {
-                conn: Some(conn),
-                pool,
-            },
+            source: Source::H1 { conn, pool },
         }
     }
 
@@ -69,13 +74,21 @@ impl ResponseBody {
         }
     }
 
-    /// Gives a connection whose exchange is over back to the pool. One that still has something to say is dropped.
+    /// Gives a connection whose exchange is over back to the pool. One that still has something to say stays, to be dropped
+    /// with the body.
     fn release(&mut self) {
-        if let Source::H1 { conn, pool } = &mut self.source
-            && conn.as_ref().is_some_and(h1::Connection::is_ready)
-            && let Some(conn) = conn.take()
-        {
+        let Source::H1 { conn: slot, pool } = &mut self.source else {
+            return;
+        };
+        let Some(mut conn) = slot.take() else { return };
+        // The end of a body may leave the connection one step before ready.
+        if !conn.is_ready() && conn.step().is_ready() {
+            return;
+        }
+        if conn.is_ready() {
             pool.keep(conn);
+        } else {
+            *slot = Some(conn);
         }
     }
 
@@ -119,14 +132,6 @@ impl Body for ResponseBody {
         if let Poll::Ready(frame) = &polled
             && (frame.is_none() || self.incoming.is_end_stream())
         {
-            if let Source::H1 {
-                conn: Some(conn), ..
-            } = &mut self.source
-                && !conn.is_ready()
-                && conn.step().is_ready()
-            {
-                self.source_closed();
-            }
             self.release();
         }
         polled
@@ -138,13 +143,5 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
-    }
-}
-
-impl ResponseBody {
-    fn source_closed(&mut self) {
-        if let Source::H1 { conn, .. } = &mut self.source {
-            *conn = None;
-        }
     }
 }

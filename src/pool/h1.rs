@@ -12,6 +12,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
@@ -112,52 +113,59 @@ impl Connection {
 
     /// Sends `request` and waits for the response head.
     pub(super) async fn send(
-        mut self,
+        self,
         request: Request<RequestBody>,
         pool: &Rc<Pool>,
     ) -> Result<Response<ResponseBody>, Failed> {
-        let mut closed = None;
-        self.scan.expect();
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let (gate, driver) = (&self.gate, &mut *self.driver);
+        let Self {
+            mut sender,
+            driver,
+            scan,
+            gate,
+        } = self;
+        let (mut driver, mut ended) = (Some(driver), false);
+        scan.expect();
+        // Unconstrained: a task at the end of its budget would be told to come again, by a waker that is not there.
+        let mut head = pin!(unconstrained(sender.try_send_request(request)));
         let result = poll_fn(|cx| {
             gate.poll(cx, |cx, _| {
-                if closed.is_none()
-                    && let Poll::Ready(end) = Pin::new(&mut *driver).poll(cx)
-                {
-                    closed = Some(end);
+                if let (false, Some(driver)) = (ended, driver.as_deref_mut()) {
+                    ended = Pin::new(driver).poll(cx).is_ready();
                 }
                 // Likewise the answer.
-                answer
-                    .as_mut()
-                    .poll(&mut Context::from_waker(Waker::noop()))
+                let mut quiet = Context::from_waker(Waker::noop());
+                let polled = head.as_mut().poll(&mut quiet);
+                if ended && polled.is_pending() {
+                    // It ended before it took the request, which it hands back when it is let go of.
+                    driver = None;
+                    return head.as_mut().poll(&mut quiet);
+                }
+                polled
             })
         })
         .await;
-        match result {
-            Ok(response) => {
-                // A bodiless answer leaves the connection one step before ready.
-                if closed.is_none()
-                    && response.body().is_end_stream()
-                    && let Poll::Ready(end) = self.step()
-                {
-                    closed = Some(end);
-                }
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return Ok(response
-                        .map(|incoming| ResponseBody::switched(incoming, self, Rc::clone(pool))));
-                }
-                let conn = closed.is_none().then_some(self);
-                Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, Rc::clone(pool))))
-            }
+        let response = match result {
+            Ok(response) => response,
             Err(mut refused) => {
                 let unsent = refused.take_message().map(Box::new);
-                Err(Failed {
+                return Err(Failed {
                     error: classify(refused.into_error()),
                     unsent,
-                })
+                });
             }
+        };
+        let conn = driver.map(|driver| Self {
+            sender,
+            driver,
+            scan,
+            gate,
+        });
+        let pool = Rc::clone(pool);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response.map(|incoming| ResponseBody::switched(incoming, conn, pool)));
         }
+        let conn = conn.filter(|_| !ended);
+        Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, pool)))
     }
 }
 
@@ -172,10 +180,10 @@ pub(super) enum Piece {
 
 /// Sorts hyper's errors into ours.
 fn classify(error: hyper::Error) -> Error {
-    let bare_line_feed = || source_kind(&error) == Some(std::io::ErrorKind::InvalidData);
+    let unsound = || source_kind(&error) == Some(std::io::ErrorKind::InvalidData);
     if error.is_parse_too_large() {
         Error::UpstreamInvalid("head too large", Some(error))
-    } else if error.is_parse() || bare_line_feed() {
+    } else if error.is_parse() || unsound() {
         Error::UpstreamInvalid("not an HTTP response", Some(error))
     } else {
         Error::UpstreamReset(error)
@@ -193,3 +201,50 @@ fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
 const MAX_HEAD: usize = 64 * 1024;
 /// Unread response bytes per connection.
 const MAX_BUFFER: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::pool::tests::{LONG, transport};
+
+    fn request(target: &'static str) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.uri_mut() = http::Uri::from_static(target);
+        request
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_before_it_takes_a_request_hands_it_back() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tcp = std::net::TcpStream::connect(address).unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let watched = tcp.try_clone().unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let transport = transport();
+        let open = transport.handles.connected();
+        let io = UpstreamIo::plain(TcpStream::from_std(tcp).unwrap(), open);
+        let pool = Rc::new(Pool::new(address, "agent", Rc::new(transport)));
+        let conn = Connection::handshake(io).await.unwrap();
+        let (answered, ()) = tokio::join!(conn.send(request("/one"), &pool), async {
+            assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            server.write_all(answer).await.unwrap();
+        });
+        drop(answered.unwrap());
+        drop(server);
+        let kept = pool.idle.borrow_mut().pop().expect("it is kept");
+        let watched = TcpStream::from_std(watched).unwrap();
+        watched.readable().await.unwrap();
+        let sent = tokio::time::timeout(LONG, kept.conn.send(request("/two"), &pool)).await;
+        let failed = sent.expect("does not hang").unwrap_err();
+        assert!(
+            matches!(failed.error, Error::UpstreamReset(_)),
+            "{failed:?}"
+        );
+        assert_eq!(failed.unsent.expect("nothing was sent").uri(), "/two");
+    }
+}

@@ -164,6 +164,8 @@ impl Lease {
         mut request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, Failed> {
         to_http2(&mut request, self.shared.state.https);
+        // HTTP/1.1 asks for the body at once, HTTP/2 only when there is room for it.
+        request.body().offer();
         match self.shared.sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
             Err(mut refused) => {

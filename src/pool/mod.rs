@@ -11,11 +11,15 @@ mod scan;
 mod tls;
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
@@ -64,7 +68,19 @@ pub struct Pool {
     transport: RefCell<Rc<Transport>>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
-    opening: Rc<tokio::sync::Mutex<()>>,
+    opening: tokio::sync::Mutex<()>,
+    /// What came of opening connections in turn, for those who waited.
+    outcome: RefCell<Outcome>,
+}
+
+/// What is known from opening connections whose version is not known beforehand.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// ALPN came to HTTP/1.1, so that nobody waits for a connection to share.
+    http1: bool,
+    /// Failures so far, and the last of them.
+    failures: u64,
+    last: Option<connect::Failure>,
 }
 
 /// A failed exchange and, when provably nothing of it reached the endpoint, the request to try elsewhere.
@@ -86,7 +102,8 @@ impl Pool {
             transport: RefCell::new(transport),
             idle: RefCell::default(),
             shared: RefCell::default(),
-            opening: Rc::default(),
+            opening: tokio::sync::Mutex::default(),
+            outcome: RefCell::default(),
         }
     }
 
@@ -99,7 +116,8 @@ impl Pool {
         Rc::clone(&self.transport.borrow())
     }
 
-    /// Sends `request` over a kept or a new connection and waits for the response head. `now` is the worker's clock.
+    /// Sends `request` over a kept or a new connection and waits for the response head. `now` is the worker's clock. One that
+    /// asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would come to HTTP/2 (RFC 9110 section 7.8).
     /// Dropping the future cancels the exchange: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
     ///
     /// # Errors
@@ -108,14 +126,16 @@ impl Pool {
         self: &Rc<Self>,
         request: Request<RequestBody>,
         now: Instant,
+        upgrade: bool,
     ) -> Result<Response<ResponseBody>, Failed> {
+        let http1 = upgrade && self.transport.borrow().version == Version::Negotiated;
         if let Some(kept) = self.take_idle(now) {
             return kept.send(request, self).await;
         }
-        if let Some(shared) = self.take_shared() {
+        if !http1 && let Some(shared) = self.take_shared() {
             return shared.send(request).await;
         }
-        match Box::pin(self.open()).await {
+        match Box::pin(self.open(http1)).await {
             Ok(connect::Opened::H1(fresh)) => fresh.send(request, self).await,
             Ok(connect::Opened::H2(shared)) => shared.send(request).await,
             Err(error) => Err(Failed {
@@ -128,8 +148,11 @@ impl Pool {
     /// Closes connections that have been idle for too long or that the endpoint closed. Called now and then.
     pub fn sweep(&self, now: Instant) {
         let limit = self.transport().idle_timeout;
-        self.idle.borrow_mut().retain_mut(|idle| {
-            now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
+        let mut idle = self.idle.borrow_mut();
+        unbudgeted(|| {
+            idle.retain_mut(|idle| {
+                now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
+            });
         });
         self.shared
             .borrow_mut()
@@ -183,22 +206,118 @@ impl Pool {
         }
     }
 
-    async fn open(&self) -> Result<connect::Opened, Error> {
+    async fn open(&self, http1: bool) -> Result<connect::Opened, Error> {
         let transport = self.transport();
-        if transport.version == Version::Http1 {
-            return connect::open(self.address, &self.host, &transport).await;
+        if http1 {
+            return connect::open(self.address, &self.host, &transport, true).await;
+        }
+        let waits = transport.may_share() && !self.outcome.borrow().http1;
+        if !waits {
+            return self.connect(&transport).await;
         }
         // One at a time: the next caller most likely finds room on the connection opened by this one.
-        let opening = Rc::clone(&self.opening);
-        let turn = opening.lock().await;
+        let failures = self.outcome.borrow().failures;
+        let turn = self.opening.lock().await;
         if let Some(lease) = self.take_settled(transport.handshake_timeout).await {
             return Ok(connect::Opened::H2(lease));
         }
-        let opened = connect::open(self.address, &self.host, &transport).await?;
+        if self.outcome.borrow().http1 {
+            drop(turn);
+            return self.connect(&transport).await;
+        }
+        if let Some(failure) = self.outcome.borrow().since(failures) {
+            return Err(failure);
+        }
+        let opened = self.connect(&transport).await;
+        if let Err(error) = &opened {
+            self.outcome.borrow_mut().failed(error);
+        }
+        drop(turn);
+        opened
+    }
+
+    async fn connect(&self, transport: &Transport) -> Result<connect::Opened, Error> {
+        let opened = connect::open(self.address, &self.host, transport, false).await?;
         if let connect::Opened::H2(lease) = &opened {
             self.shared.borrow_mut().push(lease.shared());
         }
-        drop(turn);
+        self.outcome.borrow_mut().http1 = matches!(opened, connect::Opened::H1(_));
         Ok(opened)
+    }
+}
+
+impl Transport {
+    /// Whether a new connection may turn out to be one that streams share.
+    fn may_share(&self) -> bool {
+        match self.version {
+            Version::Http1 => false,
+            Version::Http2 => true,
+            Version::Negotiated => self.tls.is_some(),
+        }
+    }
+}
+
+impl Outcome {
+    fn failed(&mut self, error: &Error) {
+        self.failures += 1;
+        self.last = connect::Failure::of(error);
+    }
+
+    /// The failure that happened while someone waited who had seen so many `failures`.
+    fn since(&self, failures: u64) -> Option<Error> {
+        let last = self.last.as_ref().filter(|_| self.failures != failures)?;
+        Some(last.again())
+    }
+}
+
+/// Runs `look` without tokio's budget for one task, beyond which every socket says that nothing has happened on it.
+fn unbudgeted(look: impl FnOnce()) {
+    let mut look = Some(look);
+    let task = poll_fn(|_| {
+        if let Some(look) = look.take() {
+            look();
+        }
+        Poll::Ready(())
+    });
+    let done = pin!(unconstrained(task)).poll(&mut Context::from_waker(Waker::noop()));
+    debug_assert!(done.is_ready(), "it waits for nothing");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::observe::metrics::Metrics;
+
+    pub(super) const LONG: Duration = Duration::from_secs(20);
+
+    pub(super) fn transport() -> Transport {
+        Transport {
+            version: Version::Http1,
+            tls: None,
+            connect_timeout: LONG,
+            handshake_timeout: LONG,
+            idle_timeout: LONG,
+            max_idle: 1000,
+            handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_sweep_sees_every_idle_connection() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let transport = transport();
+        let pool = Pool::new(address, "agent", Rc::new(transport));
+        for _ in 0..300 {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            drop(listener.accept().await.unwrap());
+            tcp.readable().await.unwrap();
+            let io = UpstreamIo::plain(tcp, pool.transport().handles.connected());
+            pool.keep(h1::Connection::handshake(io).await.unwrap());
+        }
+        pool.sweep(Instant::now());
+        assert_eq!(pool.idle.borrow().len(), 0, "all had been closed");
     }
 }

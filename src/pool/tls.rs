@@ -82,11 +82,12 @@ impl ClientTls {
         })
     }
 
-    /// Runs a handshake with the endpoint called `host`.
+    /// Runs a handshake with the endpoint called `host`; with `http1` that is the only protocol offered.
     pub(super) async fn handshake(
         &self,
         tcp: TcpStream,
         host: &str,
+        http1: bool,
     ) -> io::Result<TlsStream<TcpStream>> {
         let expected = match &self.server_name {
             Some(name) => name.clone(),
@@ -94,6 +95,10 @@ impl ClientTls {
                 name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
             }
         };
+        if http1 {
+            let connector = self.connector.with_alpn(vec![b"http/1.1".to_vec()]);
+            return connector.connect(expected, tcp).await;
+        }
         self.connector.connect(expected, tcp).await
     }
 }

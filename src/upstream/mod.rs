@@ -35,6 +35,8 @@ pub struct Plan<'a> {
     pub flow: &'a Flow,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
+    /// Whether the request asks to switch protocols.
+    pub upgrade: bool,
 }
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
@@ -76,7 +78,11 @@ pub async fn send(
         attempts.begin(&lane);
         plan.target.handles().attempt();
         let in_flight = InFlight::new(lane);
-        let failed = match attempt(plan, &in_flight, request).await {
+        let sent = match request.body().patience() {
+            None => attempt(plan, &in_flight, request).await,
+            Some(patience) => Box::pin(upload(plan, &in_flight, request, patience)).await,
+        };
+        let failed = match sent {
             Ok(response) => {
                 return Ok(Answer {
                     response,
@@ -121,6 +127,24 @@ fn take(
     Some(request)
 }
 
+/// One try with a body that is not all here yet, given up also when the endpoint stops reading it.
+async fn upload(
+    plan: &Plan<'_>,
+    in_flight: &InFlight<Rc<Lane>>,
+    request: Request<RequestBody>,
+    patience: Duration,
+) -> Result<Response<ResponseBody>, Failed> {
+    let stalled = plan.flow.stalled(patience);
+    tokio::select! {
+        biased;
+        sent = attempt(plan, in_flight, request) => sent,
+        () = stalled => Err(Failed {
+            error: Error::HeadTimeout,
+            unsent: None,
+        }),
+    }
+}
+
 async fn attempt(
     plan: &Plan<'_>,
     in_flight: &InFlight<Rc<Lane>>,
@@ -136,9 +160,9 @@ async fn attempt(
         (first, second) => first.or(second),
     };
     let Some((deadline, error)) = limit else {
-        return pool.send(request, plan.now).await;
+        return pool.send(request, plan.now, plan.upgrade).await;
     };
-    let sent = tokio::time::timeout_at(deadline, pool.send(request, plan.now)).await;
+    let sent = tokio::time::timeout_at(deadline, pool.send(request, plan.now, plan.upgrade)).await;
     sent.unwrap_or_else(|_elapsed| {
         Err(Failed {
             error,

@@ -38,6 +38,7 @@ mod endpoints;
 mod fields;
 mod grpc;
 mod lifecycle;
+mod lifecycle_regressions;
 mod limits;
 mod observing;
 mod preset;

@@ -167,6 +167,27 @@ async fn proxy_headers_are_required_from_those_on_the_list_only() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn who_was_accepted_does_not_wait_for_a_place_for_ever() {
+    for drain in [false, true] {
+        let front = open(&listener(Limits {
+            max_connections: 1,
+            ..if drain { limits() } else { hasty() }
+        }));
+        // The loop saw room and waits for a client; then another worker takes the place.
+        tokio::task::yield_now().await;
+        let taken = front.shared.ceiling.try_acquire(1).unwrap();
+        let mut client = front.connect().await;
+        front.eventually(Seen::AtCeiling).await;
+        if drain {
+            front.running.drain();
+        }
+        assert_eq!(read_all(&mut client).await, "");
+        front.eventually(Seen::OverCeiling).await;
+        drop(taken);
+    }
+}
+
+#[tokio::test(flavor = "local")]
 async fn ceilings_hold_and_are_given_back() {
     let front = open(&listener(Limits {
         max_connections: 2,

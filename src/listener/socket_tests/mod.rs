@@ -38,6 +38,7 @@ use crate::listener::{
 enum Seen {
     Accepted,
     AtCeiling,
+    OverCeiling,
     OverClientCeiling,
     AcceptFailed,
     HandshakeFailed(HandshakeEnd),
@@ -146,6 +147,7 @@ fn open(listener: &Listener) -> Front {
         log.borrow_mut().push(match report {
             Report::Accepted => Seen::Accepted,
             Report::AtCeiling => Seen::AtCeiling,
+            Report::OverCeiling => Seen::OverCeiling,
             Report::OverClientCeiling => Seen::OverClientCeiling,
             Report::AcceptFailed(_) => Seen::AcceptFailed,
             Report::HandshakeFailed(end) => Seen::HandshakeFailed(*end),

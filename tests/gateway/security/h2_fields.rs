@@ -428,6 +428,7 @@ async fn line_19_fields_of_a_connection_are_refused() {
         200,
         "the one that is allowed"
     );
+    drop(client);
     assert_eq!(bench.finish().await.remove(0).field("te"), "trailers");
 }
 
@@ -507,6 +508,7 @@ async fn line_19_content_length_is_digits_and_equals_the_data() {
         ))
         .await;
     assert!(client.answer(1).await.is_refusal());
+    drop(client);
     let arrived = bench.finish().await;
     assert_eq!(
         arrived
@@ -587,6 +589,7 @@ async fn line_19_trailers_are_fields_and_end_the_stream() {
         ))
         .await;
     assert_eq!(client.answer(1).await.status, 200);
+    drop(client);
     let arrived = bench.finish().await;
     let whole: Vec<_> = arrived.iter().filter(|arrived| arrived.whole).collect();
     assert!((1..=4).contains(&whole.len()), "{arrived:#?}");

@@ -146,6 +146,7 @@ async fn line_21_ordinary_traffic_is_no_flood() {
     let answer = client.answer(1).await;
     assert_eq!((answer.status, answer.end), (200, End::Clean));
     // Many requests one after the other, with everything a careful client sends besides.
+    drop(client);
     let mut client = H2::connect(bench.gw.address()).await;
     for turn in 0..2000_u32 {
         let stream = turn * 2 + 1;
@@ -164,6 +165,7 @@ async fn line_21_ordinary_traffic_is_no_flood() {
         assert_eq!(client.answer(stream).await.status, 200, "request {turn}");
     }
     // A client that changes its mind now and then.
+    drop(client);
     let mut client = H2::connect(bench.gw.address()).await;
     for turn in 0..200_u32 {
         let stream = turn * 4 + 1;
@@ -183,6 +185,7 @@ async fn line_21_ordinary_traffic_is_no_flood() {
             "after {turn} resets"
         );
     }
+    drop(client);
     let arrived = bench.finish().await;
     let small = arrived
         .iter()

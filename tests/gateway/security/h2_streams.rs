@@ -8,8 +8,8 @@ use super::bench::TO_ONE;
 use super::frames::{END_STREAM, End, H2, get, headers, post, reset, window};
 use crate::support::{Backend, Gw, RawBackend, Sse, channel, eventually};
 
-/// A cancel reaches the endpoint within this time.
-const SOON: Duration = Duration::from_secs(1);
+/// A cancel reaches the endpoint within a second; as much again for a busy machine.
+const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn line_22_an_answer_cut_short_is_a_reset() {
@@ -121,7 +121,7 @@ async fn line_22_a_window_that_stays_shut_is_given_up() {
     .await;
     let gw = Gw::with(
         "
-        listeners: { http: { address: '127.0.0.1:0', protocols: [h2], limits: { bodyIdleTimeout: 300ms } } }
+        listeners: { http: { address: '127.0.0.1:0', protocols: [h2], limits: { bodyIdleTimeout: 1s } } }
         routes: { all: { endpoints: ['{0}'] } }",
         &[&backend],
     )
@@ -143,7 +143,7 @@ async fn line_22_a_window_that_stays_shut_is_given_up() {
             answer.end
         );
         assert!(
-            start.elapsed() >= Duration::from_millis(300),
+            start.elapsed() >= Duration::from_millis(950),
             "{what}: {:?}",
             start.elapsed()
         );
@@ -157,7 +157,7 @@ async fn line_22_a_window_that_stays_shut_is_given_up() {
     client.polite = false;
     client.send(headers(1, END_STREAM, &get("/"))).await;
     for _ in 0..8 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         client.send(window(1, 10)).await;
         let frame = loop {
             let frame = client.next().await.expect("open");

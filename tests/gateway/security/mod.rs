@@ -2,6 +2,13 @@
 //! number in the list they check: 1 to 11 framing, 12 to 17 routing and header hygiene, 19 to 23 HTTP/2, 24 to 29 endpoints that
 //! misbehave, 30 to 33 clients that are slow or greedy.
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::string_slice,
+    reason = "tables of hostile bytes are long, and cut where they were found"
+)]
+
 mod bench;
 mod body_line;
 mod chunks;

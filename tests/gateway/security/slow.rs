@@ -159,7 +159,8 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
         }
         stream.closed().await;
         assert!(
-            start.elapsed() < Duration::from_secs(1),
+            // A second, and as much again for a busy machine.
+            start.elapsed() < Duration::from_secs(2),
             "{:?}",
             start.elapsed()
         );

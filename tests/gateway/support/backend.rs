@@ -312,6 +312,8 @@ async fn serve<T>(
     if http2 {
         http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(max_streams)
+            // Many streams cancelled at once are what some tests are about, and this thread is slow to hear of it.
+            .max_pending_accept_reset_streams(10_000)
             .serve_connection(io, service)
             .await
             .ok();

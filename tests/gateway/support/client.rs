@@ -1,19 +1,20 @@
 //! Clients: HTTP/1.1 and HTTP/2, in the clear and over TLS, one connection each.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_rustls::TlsConnector;
 
 use super::{Body, Ca, Identity, empty, full, within};
@@ -97,6 +98,7 @@ impl Reply {
 pub(crate) struct Client {
     sender: Sender,
     task: JoinHandle<()>,
+    tasks: Tasks,
     /// The peer's certificate chain, over TLS.
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     /// Whether the TLS session was resumed.
@@ -124,13 +126,12 @@ impl Client {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = TokioIo::new(io);
+        let tasks = Tasks::default();
         let (sender, task) = if http2 {
-            let (sender, driver) = within(
-                "an HTTP/2 handshake",
-                http2::handshake(TokioExecutor::new(), io),
-            )
-            .await
-            .unwrap();
+            let (sender, driver) =
+                within("an HTTP/2 handshake", http2::handshake(tasks.clone(), io))
+                    .await
+                    .unwrap();
             (
                 Sender::H2(sender),
                 tokio::spawn(async move { drop(driver.await) }),
@@ -147,6 +148,7 @@ impl Client {
         Self {
             sender,
             task,
+            tasks,
             certificates: Vec::new(),
             resumed: false,
         }
@@ -193,6 +195,7 @@ impl Client {
         Self {
             sender: Sender::H2(sender.clone()),
             task,
+            tasks: self.tasks.clone(),
             certificates: Vec::new(),
             resumed: false,
         }
@@ -208,6 +211,23 @@ impl Client {
     /// Closes the connection at once.
     pub(crate) fn leave(self) {
         self.task.abort();
+        for task in self.tasks.0.lock().unwrap().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+/// Runs what hyper wants to run beside a connection, and can end it: otherwise the socket would outlive its client.
+#[derive(Clone, Debug, Default)]
+struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let task = tokio::spawn(future);
+        self.0.lock().unwrap().push(task.abort_handle());
     }
 }
 

@@ -15,11 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::Pool;
 use super::exchange::ResponseBody;
 use super::gate::Gate;
 use super::io::{Detached, UpstreamIo};
 use super::scan::HeadScan;
-use super::{Failed, Pool};
 use crate::body::RequestBody;
 use crate::error::Error;
 
@@ -111,12 +111,13 @@ impl Connection {
         Detached::new(parts.io.into_inner(), parts.read_buf)
     }
 
-    /// Sends `request` and waits for the response head.
+    /// Sends the request in `slot` and waits for the response head.
     pub(super) async fn send(
         self,
-        request: Request<RequestBody>,
+        slot: &mut Option<Request<RequestBody>>,
         pool: &Rc<Pool>,
-    ) -> Result<Response<ResponseBody>, Failed> {
+    ) -> Result<Response<ResponseBody>, Error> {
+        let request = slot.take().ok_or(Error::Internal)?;
         let Self {
             mut sender,
             driver,
@@ -147,11 +148,8 @@ impl Connection {
         let response = match result {
             Ok(response) => response,
             Err(mut refused) => {
-                let unsent = refused.take_message().map(Box::new);
-                return Err(Failed {
-                    error: classify(refused.into_error()),
-                    unsent,
-                });
+                *slot = refused.take_message();
+                return Err(classify(refused.into_error()));
             }
         };
         let conn = driver.map(|driver| Self {
@@ -229,7 +227,8 @@ mod tests {
         let io = UpstreamIo::plain(TcpStream::from_std(tcp).unwrap(), open);
         let pool = Rc::new(Pool::new(address, "agent", Rc::new(transport)));
         let conn = Connection::handshake(io).await.unwrap();
-        let (answered, ()) = tokio::join!(conn.send(request("/one"), &pool), async {
+        let (mut first, mut second) = (Some(request("/one")), Some(request("/two")));
+        let (answered, ()) = tokio::join!(conn.send(&mut first, &pool), async {
             assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
             server.write_all(answer).await.unwrap();
@@ -239,12 +238,9 @@ mod tests {
         let kept = pool.idle.borrow_mut().pop().expect("it is kept");
         let watched = TcpStream::from_std(watched).unwrap();
         watched.readable().await.unwrap();
-        let sent = tokio::time::timeout(LONG, kept.conn.send(request("/two"), &pool)).await;
+        let sent = tokio::time::timeout(LONG, kept.conn.send(&mut second, &pool)).await;
         let failed = sent.expect("does not hang").unwrap_err();
-        assert!(
-            matches!(failed.error, Error::UpstreamReset(_)),
-            "{failed:?}"
-        );
-        assert_eq!(failed.unsent.expect("nothing was sent").uri(), "/two");
+        assert!(matches!(failed, Error::UpstreamReset(_)), "{failed:?}");
+        assert_eq!(second.expect("nothing was sent").uri(), "/two");
     }
 }

@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::Failed;
 use super::exchange::ResponseBody;
 use super::io::UpstreamIo;
 use crate::body::RequestBody;
@@ -158,25 +157,23 @@ impl Lease {
         self.shared.clone()
     }
 
-    /// Sends `request` and waits for the response head.
+    /// Sends the request in `slot` and waits for the response head.
     pub(super) async fn send(
         mut self,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<ResponseBody>, Failed> {
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let mut request = slot.take().ok_or(Error::Internal)?;
         to_http2(&mut request, self.shared.state.https);
         // HTTP/1.1 asks for the body at once, HTTP/2 only when there is room for it.
         request.body().offer();
         match self.shared.sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
             Err(mut refused) => {
-                let unsent = refused.take_message().map(|mut request| {
+                *slot = refused.take_message().map(|mut request| {
                     to_origin_form(&mut request);
-                    Box::new(request)
+                    request
                 });
-                Err(Failed {
-                    error: classify(refused.into_error()),
-                    unsent,
-                })
+                Err(classify(refused.into_error()))
             }
         }
     }

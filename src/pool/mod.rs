@@ -83,15 +83,6 @@ struct Outcome {
     last: Option<connect::Failure>,
 }
 
-/// A failed exchange and, when provably nothing of it reached the endpoint, the request to try elsewhere.
-#[derive(Debug)]
-pub struct Failed {
-    /// What happened.
-    pub error: Error,
-    /// The request, unsent.
-    pub unsent: Option<Box<Request<RequestBody>>>,
-}
-
 impl Pool {
     /// A pool for the endpoint at `address`, called `host` (for TLS; without a port).
     #[must_use]
@@ -116,32 +107,37 @@ impl Pool {
         Rc::clone(&self.transport.borrow())
     }
 
-    /// Sends `request` over a kept or a new connection and waits for the response head. `now` is the worker's clock. One that
-    /// asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would come to HTTP/2 (RFC 9110 section 7.8).
+    /// Sends the request in `slot` over a kept or a new connection and waits for the response head. `now` is the worker's clock. One
+    /// that asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would come to HTTP/2 (RFC 9110 section 7.8).
     /// Dropping the future cancels the exchange: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
     ///
     /// # Errors
-    /// [`Failed`] hands the request back when nothing of it can have been sent.
+    /// The request is in `slot` again when nothing of it can have been sent.
     pub async fn send(
         self: &Rc<Self>,
-        request: Request<RequestBody>,
+        slot: &mut Option<Request<RequestBody>>,
         now: Instant,
         upgrade: bool,
-    ) -> Result<Response<ResponseBody>, Failed> {
+    ) -> Result<Response<ResponseBody>, Error> {
+        match self.take_idle(now) {
+            Some(kept) => kept.send(slot, self).await,
+            // The rest is large and rare, or shares a connection: a box costs it little.
+            None => Box::pin(self.send_otherwise(slot, upgrade)).await,
+        }
+    }
+
+    async fn send_otherwise(
+        self: &Rc<Self>,
+        slot: &mut Option<Request<RequestBody>>,
+        upgrade: bool,
+    ) -> Result<Response<ResponseBody>, Error> {
         let http1 = upgrade && self.transport.borrow().version == Version::Negotiated;
-        if let Some(kept) = self.take_idle(now) {
-            return kept.send(request, self).await;
-        }
         if !http1 && let Some(shared) = self.take_shared() {
-            return shared.send(request).await;
+            return shared.send(slot).await;
         }
-        match Box::pin(self.open(http1)).await {
-            Ok(connect::Opened::H1(fresh)) => fresh.send(request, self).await,
-            Ok(connect::Opened::H2(shared)) => shared.send(request).await,
-            Err(error) => Err(Failed {
-                error,
-                unsent: Some(Box::new(request)),
-            }),
+        match self.open(http1).await? {
+            connect::Opened::H1(fresh) => fresh.send(slot, self).await,
+            connect::Opened::H2(shared) => shared.send(slot).await,
         }
     }
 

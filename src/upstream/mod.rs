@@ -3,17 +3,18 @@
 mod lane;
 mod target;
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, header};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Flow, RequestBody};
 use crate::cluster::{EndpointId, InFlight};
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
-use crate::pool::{Failed, ResponseBody};
+use crate::pool::ResponseBody;
 
 pub use lane::{Lane, Lanes};
 pub use target::{Target, TargetError};
@@ -61,8 +62,8 @@ pub struct Attempts {
 /// Sends the request in `slot` to an endpoint of the plan's cluster. A failed try is repeated once, elsewhere if possible, when nothing
 /// of the request can have reached the endpoint, or when the request is safe and has no body. Dropping the future cancels the try.
 ///
-/// The request stays where it is between tries, and a copy for the next one takes its place meanwhile: each copy inside this
-/// future would add its size to every request.
+/// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from hand to
+/// hand it would add its size to every future on the way.
 ///
 /// # Errors
 /// The last try's error.
@@ -74,31 +75,32 @@ pub async fn send(
 ) -> Result<Answer, Error> {
     loop {
         let lane = choose(plan, attempts, rng)?;
-        let request = take(slot, plan, attempts, &lane).ok_or(Error::Internal)?;
+        let request = slot.as_mut().ok_or(Error::Internal)?;
+        address(request, plan, &lane);
+        let again = attempts.count < MAX_RETRIES;
+        let spare = again.then(|| spare(request)).flatten();
+        let patience = request.body().patience();
         attempts.begin(&lane);
         plan.target.handles().attempt();
         let in_flight = InFlight::new(lane);
-        let sent = match request.body().patience() {
-            None => attempt(plan, &in_flight, request).await,
-            Some(patience) => Box::pin(upload(plan, &in_flight, request, patience)).await,
+        let sent = match patience {
+            None => attempt(plan, &in_flight, slot).await,
+            Some(patience) => Box::pin(upload(plan, &in_flight, slot, patience)).await,
         };
-        let failed = match sent {
+        let error = match sent {
             Ok(response) => {
                 return Ok(Answer {
                     response,
                     in_flight,
                 });
             }
-            Err(failed) => failed,
+            // What the client did wrong is not the endpoint's failure.
+            Err(error) => plan.flow.failure().unwrap_or(error),
         };
-        // What the client did wrong is not the endpoint's failure.
-        let error = plan.flow.failure().unwrap_or(failed.error);
-        match failed.unsent {
-            Some(unsent) => *slot = Some(*unsent),
-            None => drop(slot.take_if(|spare| !may_be_sent_twice(spare, &error))),
+        if slot.is_none() {
+            *slot = spare.and_then(|spare| may_be_sent_twice(&spare, &error).then_some(*spare));
         }
-        let again = attempts.count <= MAX_RETRIES && is_repeatable(&error);
-        if !again || slot.is_none() {
+        if !again || slot.is_none() || !is_repeatable(&error) {
             return Err(error);
         }
         attempts.failed_at(in_flight.endpoint().id);
@@ -107,49 +109,36 @@ pub async fn send(
     }
 }
 
-/// Takes the request for a try at `lane`, and leaves a copy behind where there may be another.
-fn take(
-    slot: &mut Option<Request<RequestBody>>,
-    plan: &Plan<'_>,
-    attempts: &Attempts,
-    lane: &Lane,
-) -> Option<Request<RequestBody>> {
-    let mut request = slot.take()?;
-    if attempts.count < MAX_RETRIES {
-        *slot = spare(&request);
-    }
-    // HTTP/1.0 clients need not name a host; HTTP/1.1 towards the endpoint must.
+/// Names the host towards `lane`, where it is not the client's. HTTP/1.0 clients need not name one; HTTP/1.1 towards the endpoint
+/// must.
+fn address(request: &mut Request<RequestBody>, plan: &Plan<'_>, lane: &Lane) {
     if (*plan.host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
         && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
     {
         request.headers_mut().insert(header::HOST, host);
     }
-    Some(request)
 }
 
 /// One try with a body that is not all here yet, given up also when the endpoint stops reading it.
 async fn upload(
     plan: &Plan<'_>,
     in_flight: &InFlight<Rc<Lane>>,
-    request: Request<RequestBody>,
+    slot: &mut Option<Request<RequestBody>>,
     patience: Duration,
-) -> Result<Response<ResponseBody>, Failed> {
+) -> Result<Response<ResponseBody>, Error> {
     let stalled = plan.flow.stalled(patience);
     tokio::select! {
         biased;
-        sent = attempt(plan, in_flight, request) => sent,
-        () = stalled => Err(Failed {
-            error: Error::HeadTimeout,
-            unsent: None,
-        }),
+        sent = attempt(plan, in_flight, slot) => sent,
+        () = stalled => Err(Error::HeadTimeout),
     }
 }
 
 async fn attempt(
     plan: &Plan<'_>,
     in_flight: &InFlight<Rc<Lane>>,
-    request: Request<RequestBody>,
-) -> Result<Response<ResponseBody>, Failed> {
+    slot: &mut Option<Request<RequestBody>>,
+) -> Result<Response<ResponseBody>, Error> {
     let pool = in_flight.handle().pool();
     let per_try = plan
         .head_timeout
@@ -159,16 +148,14 @@ async fn attempt(
         (Some(first), Some(second)) => Some(if first.0 <= second.0 { first } else { second }),
         (first, second) => first.or(second),
     };
-    let Some((deadline, error)) = limit else {
-        return pool.send(request, plan.now, plan.upgrade).await;
-    };
-    let sent = tokio::time::timeout_at(deadline, pool.send(request, plan.now, plan.upgrade)).await;
-    sent.unwrap_or_else(|_elapsed| {
-        Err(Failed {
-            error,
-            unsent: None,
-        })
-    })
+    // Pinned once, so that it lies in this future once.
+    let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade));
+    match limit {
+        None => sending.await,
+        Some((deadline, error)) => timeout_at(deadline, sending.as_mut())
+            .await
+            .unwrap_or(Err(error)),
+    }
 }
 
 fn choose(
@@ -182,11 +169,11 @@ fn choose(
 }
 
 /// A copy of a request without a body.
-fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+fn spare(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
     if !matches!(request.body(), RequestBody::Empty) {
         return None;
     }
-    let mut copy = Request::new(RequestBody::Empty);
+    let mut copy = Box::new(Request::new(RequestBody::Empty));
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());

@@ -98,76 +98,75 @@ pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error>
     }
 }
 
+/// A request on its way to an endpoint.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    view: Rc<View>,
+    route: RouteId,
+    cluster: ClusterId,
+    request: Option<Request<RequestBody>>,
+    upgrade: Option<OnUpgrade>,
+    hash: Option<u64>,
+    /// The client waits for a 100 before it sends its body.
+    expected: bool,
+    body_idle: Duration,
+    /// HTTP version of the client.
+    pub(super) version: Version,
+}
+
 /// Sends the request to an endpoint and prepares its answer for the client.
 pub(super) async fn forward(
     exchange: &mut Exchange,
-    view: Rc<View>,
-    plan: Plan,
-    head: Parts,
-    body: Incoming,
+    outgoing: &mut Outgoing,
 ) -> Result<Answer, Error> {
-    let route = view
-        .snapshot
-        .config
-        .routes
-        .get(plan.route.0)
-        .ok_or(Error::Internal)?;
-    let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    let hash = match target.policy() {
-        LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
-        LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
-    };
-    let body_idle = plan.body_idle;
-    let expected = plan.seen.expect;
-    let (request, upgrade) = outgoing(exchange, &view, plan, route, head, body)?;
-    let mut request = Some(request);
-    if let Some(request) = request.as_mut().filter(|_| !expected) {
+    if let Some(request) = outgoing.request.as_mut().filter(|_| !outgoing.expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
         request.body_mut().prime().await;
         if let Some(error) = exchange.flow.failure() {
             return Err(error);
         }
     }
+    let view = &outgoing.view;
+    let route = view.route(outgoing.route).ok_or(Error::Internal)?;
     let deadline = route.timeout.map(|limit| exchange.started + limit);
-    let attempt_plan = upstream::Plan {
-        target,
-        hash,
-        head_timeout: head_timeout(route, &exchange.method, upgrade.is_some()),
+    let upgrade = outgoing.upgrade.is_some();
+    let plan = upstream::Plan {
+        target: view.target(outgoing.cluster).ok_or(Error::Internal)?,
+        hash: outgoing.hash,
+        head_timeout: head_timeout(route, &exchange.method, upgrade),
         deadline,
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
-        upgrade: upgrade.is_some(),
+        upgrade,
     };
     let mut rng = exchange.worker.fork_rng();
-    let upstream::Answer {
-        response,
-        in_flight,
-    } = upstream::send(
-        &attempt_plan,
-        &mut request,
-        &mut exchange.attempts,
-        &mut rng,
-    )
-    .await?;
-    exchange.in_flight = Some(in_flight);
-    exchange.upstream_status = Some(response.status().as_u16());
-    receive(exchange, route, response, upgrade, (deadline, body_idle))
+    let (slot, attempts) = (&mut outgoing.request, &mut exchange.attempts);
+    let answer = upstream::send(&plan, slot, attempts, &mut rng).await?;
+    exchange.in_flight = Some(answer.in_flight);
+    exchange.upstream_status = Some(answer.response.status().as_u16());
+    let upgrade = outgoing.upgrade.take();
+    let limits = (deadline, outgoing.body_idle);
+    receive(exchange, route, answer.response, upgrade, limits)
 }
 
-/// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need. Not async, so that
-/// the client's head does not lie in the future that waits for the answer.
-fn outgoing(
+/// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
+pub(super) fn outgoing(
     exchange: &mut Exchange,
-    view: &View,
+    view: Rc<View>,
     plan: Plan,
-    route: &Route,
     mut head: Parts,
     body: Incoming,
-) -> Result<(Request<RequestBody>, Option<OnUpgrade>), Error> {
+) -> Result<Outgoing, Error> {
+    let route = view.route(plan.route).ok_or(Error::Internal)?;
+    let target = view.target(plan.cluster).ok_or(Error::Internal)?;
     if plan.seen.content_length {
         check_length(&head.headers, plan.body_limit)?;
     }
+    let hash = match target.policy() {
+        LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
+        LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
+    };
     let upgrade = if plan.upgrade {
         head.extensions.remove::<OnUpgrade>()
     } else {
@@ -187,7 +186,17 @@ fn outgoing(
     *request.method_mut() = head.method;
     *request.uri_mut() = plan.target.map_or_else(|| origin_form(head.uri), Uri::from);
     *request.headers_mut() = head.headers;
-    Ok((request, upgrade))
+    Ok(Outgoing {
+        route: plan.route,
+        cluster: plan.cluster,
+        request: Some(request),
+        upgrade,
+        hash,
+        expected: plan.seen.expect,
+        body_idle: plan.body_idle,
+        version: head.version,
+        view,
+    })
 }
 
 /// How long an endpoint may take to its response head, per try.

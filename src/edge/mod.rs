@@ -43,29 +43,58 @@ pub type ResponseBody = Body<Guarded>;
 ///
 /// # Errors
 /// None: every failure is an answer.
-pub async fn handle(
+pub fn handle(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    listener: Rc<str>,
+    listener: &str,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
+    // What needs no waiting is done before there is a future, which is moved and should hold no more than what waits.
+    let begun = begin(worker, connection, listener, request);
+    async move {
+        let (mut exchange, mut outgoing) = match begun {
+            Begun::Answered(response) => return Ok(*response),
+            Begun::Forward(exchange, outgoing) => (exchange, outgoing),
+        };
+        let answer = forward::forward(&mut exchange, &mut outgoing).await;
+        Ok(match answer {
+            Ok(forward::Answer::Streamed(response, limits)) => {
+                response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))
+            }
+            Ok(forward::Answer::Switched(switched)) => tunnel::start(exchange, *switched),
+            Err(error) => reply::refusal(exchange, outgoing.version, &error),
+        })
+    }
+}
+
+/// How far a request came without waiting.
+enum Begun {
+    Answered(Box<Response<ResponseBody>>),
+    Forward(Box<Exchange>, forward::Outgoing),
+}
+
+fn begin(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    listener: &str,
+    request: Request<Incoming>,
+) -> Begun {
     let (head, body) = request.into_parts();
     let version = head.version;
     let mut exchange = Exchange::begin(worker, connection, &head);
-    let (view, id) = exchange.worker.view_for(&listener);
-    let plan = match check(&mut exchange, &view, id, &head) {
-        Ok(Step::Forward(plan)) => plan,
-        Ok(Step::Answer(response)) => return Ok(reply::own(exchange, response)),
-        Err(error) => return Ok(reply::refusal(exchange, version, &error)),
-    };
-    let answer = forward::forward(&mut exchange, view, plan, head, body).await;
-    Ok(match answer {
-        Ok(forward::Answer::Streamed(response, limits)) => {
-            response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))
+    let (view, id) = exchange.worker.view_for(listener);
+    let step = check(&mut exchange, &view, id, &head);
+    let outgoing = match step {
+        Ok(Step::Forward(plan)) => forward::outgoing(&mut exchange, view, plan, head, body),
+        Ok(Step::Answer(response)) => {
+            return Begun::Answered(Box::new(reply::own(exchange, response)));
         }
-        Ok(forward::Answer::Switched(switched)) => tunnel::start(exchange, *switched),
-        Err(error) => reply::refusal(exchange, version, &error),
-    })
+        Err(error) => Err(error),
+    };
+    match outgoing {
+        Ok(outgoing) => Begun::Forward(exchange, outgoing),
+        Err(error) => Begun::Answered(Box::new(reply::refusal(exchange, version, &error))),
+    }
 }
 
 /// The edge behind one connection as a tower service: what listeners serve, and what tests can call without a socket.
@@ -83,7 +112,7 @@ pub fn service(
         handle(
             Rc::clone(&worker),
             Rc::clone(&connection),
-            Rc::clone(&listener),
+            &listener,
             request,
         )
     })

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::pace::Paces;
-use crate::config::model::{Action, ClusterId, ListenerId, RouteId};
+use crate::config::model::{Action, ClusterId, ListenerId, Route, RouteId};
 use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
@@ -186,6 +186,11 @@ impl View {
             metrics: Arc::clone(metrics),
             snapshot,
         }
+    }
+
+    /// Settings of a route.
+    pub(super) fn route(&self, route: RouteId) -> Option<&Route> {
+        self.snapshot.config.routes.get(route.0)
     }
 
     /// Handles for requests no route matched.

@@ -310,7 +310,7 @@ impl State {
                 edge::handle(
                     Rc::clone(&worker),
                     Rc::clone(&connection),
-                    Rc::clone(&listener),
+                    &listener,
                     request,
                 )
             })

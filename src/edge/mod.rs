@@ -68,6 +68,10 @@ pub fn handle(
 }
 
 /// How far a request came without waiting.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every request is the large one, and a box would cost each of them an allocation"
+)]
 enum Begun {
     Answered(Box<Response<ResponseBody>>),
     Forward(Box<Exchange>, forward::Outgoing),
@@ -337,6 +341,6 @@ mod tests {
     #[test]
     fn the_future_of_a_request_is_small() {
         let size = future_size(handle);
-        assert!(size <= 4096, "{size} bytes are moved for every request");
+        assert!(size <= 2048, "{size} bytes are moved for every request");
     }
 }

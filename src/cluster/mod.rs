@@ -5,6 +5,7 @@ mod balancer;
 pub mod dns;
 mod endpoint;
 mod hash;
+mod judge;
 mod members;
 mod resolution;
 mod resolver;
@@ -22,6 +23,7 @@ pub use self::balancer::PickRequest;
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::hash_key;
+pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
 use self::resolution::Resolution;
 use self::roster::{Roster, hosts};
@@ -35,6 +37,8 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// How it is configured.
     pub settings: Arc<model::Cluster>,
+    /// What its traffic teaches.
+    pub judge: Arc<Judge>,
     members: ArcSwap<Members>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
@@ -76,7 +80,9 @@ impl Cluster {
             .as_ref()
             .map_or(&[][..], |members| &members.endpoints);
         let members = Members::new(roster.endpoints(&settings, current));
+        let judge = Arc::new(Judge::default());
         Self {
+            judge,
             name: settings.name.as_str().into(),
             generation: AtomicU64::new(members.generation),
             members: ArcSwap::from_pointee(members),

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Uri, Version, header};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use tokio::time::Instant;
 
 use super::worker::Worker;
 use crate::body::Flow;
-use crate::cluster::InFlight;
+use crate::cluster::{InFlight, Outcome as Verdict};
 use crate::context::{Connection, Underway};
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
@@ -47,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) sent: u64,
     stream: Option<GaugeGuard>,
     outcome: Outcome,
+    /// What a failure after the head says about the endpoint.
+    verdict: Option<Verdict>,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
 }
@@ -93,6 +95,7 @@ impl Exchange {
             sent: 0,
             stream: None,
             outcome: Outcome::Open,
+            verdict: None,
             _requests: None,
             _underway: underway,
             worker,
@@ -154,9 +157,25 @@ impl Exchange {
             flag: error.flag(),
             reason: error.reason(),
         };
+        self.verdict = match error {
+            Error::UpstreamAborted(_) | Error::StreamIdle => Some(Verdict::Aborted),
+            Error::UpstreamInvalid(..) => Some(Verdict::Invalid),
+            Error::Timeout => Some(Verdict::TimedOut),
+            _ => None,
+        };
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
+    }
+
+    /// Tells the endpoint's judge how the body of its answer ended.
+    fn report(&self) {
+        let (Some(in_flight), Some(status)) = (&self.in_flight, self.upstream_status) else {
+            return;
+        };
+        let status = StatusCode::from_u16(status).unwrap_or_default();
+        let verdict = self.verdict.unwrap_or(Verdict::Finished(status));
+        in_flight.handle().report(verdict, Instant::now());
     }
 
     fn finish(&mut self) {
@@ -168,6 +187,7 @@ impl Exchange {
             };
             self.failed(&error);
         }
+        self.report();
         let (flags, reason) = match self.outcome {
             Outcome::Open | Outcome::Complete => ("-", None),
             Outcome::Failed { flag, reason } => (flag, Some(reason)),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cluster::{Endpoint, EndpointId};
+use crate::cluster::{Endpoint, EndpointId, Judge, Outcome};
 use crate::pool::{Pool, Transport};
 
 /// An endpoint and this worker's connections to it.
 #[derive(Debug)]
 pub struct Lane {
     endpoint: Arc<Endpoint>,
+    judge: Arc<Judge>,
     pool: Rc<Pool>,
     label: Box<str>,
 }
@@ -29,6 +30,11 @@ impl Lane {
     #[must_use]
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
+    }
+
+    /// Takes in what became of an attempt here.
+    pub fn report(&self, outcome: Outcome, now: Instant) {
+        self.judge.report(&self.endpoint, outcome, now);
     }
 
     /// Its address, for the access record.
@@ -52,17 +58,23 @@ pub struct Lanes {
 
 impl Lanes {
     /// The lane of `endpoint`, with `transport` for the connections opened from now on.
-    pub(super) fn lane(&self, endpoint: &Arc<Endpoint>, transport: &Rc<Transport>) -> Rc<Lane> {
+    pub(super) fn lane(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        judge: &Arc<Judge>,
+        transport: &Rc<Transport>,
+    ) -> Rc<Lane> {
         let mut known = self.known.borrow_mut();
         if let Some(lane) = known.get(&endpoint.id) {
             lane.pool.update(Rc::clone(transport));
-            let same = Arc::ptr_eq(&lane.endpoint, endpoint);
+            let same = Arc::ptr_eq(&lane.endpoint, endpoint) && Arc::ptr_eq(&lane.judge, judge);
             if same {
                 return Rc::clone(lane);
             }
             // Same identity, other settings (its weight changed): the connections stay.
             let lane = Rc::new(Lane {
                 endpoint: Arc::clone(endpoint),
+                judge: Arc::clone(judge),
                 pool: Rc::clone(&lane.pool),
                 label: lane.label.clone(),
             });
@@ -72,6 +84,7 @@ impl Lanes {
         let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport));
         let lane = Rc::new(Lane {
             endpoint: Arc::clone(endpoint),
+            judge: Arc::clone(judge),
             pool: Rc::new(pool),
             label: endpoint.address.to_string().into(),
         });

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Flow, RequestBody};
-use crate::cluster::{EndpointId, InFlight};
+use crate::cluster::{EndpointId, InFlight, Outcome};
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
 use crate::pool::ResponseBody;
@@ -89,6 +89,8 @@ pub async fn send(
         };
         let error = match sent {
             Ok(response) => {
+                let outcome = Outcome::Answered(response.status());
+                in_flight.handle().report(outcome, Instant::now());
                 return Ok(Answer {
                     response,
                     in_flight,
@@ -97,6 +99,9 @@ pub async fn send(
             // What the client did wrong is not the endpoint's failure.
             Err(error) => plan.flow.failure().unwrap_or(error),
         };
+        if let Some(outcome) = outcome(&error) {
+            in_flight.handle().report(outcome, Instant::now());
+        }
         if slot.is_none() {
             *slot = spare.and_then(|spare| may_be_sent_twice(&spare, &error).then_some(*spare));
         }
@@ -188,6 +193,19 @@ fn may_be_sent_twice(request: &Request<RequestBody>, error: &Error) -> bool {
         Method::GET | Method::HEAD | Method::OPTIONS
     );
     safe || matches!(error, Error::StreamRefused(_))
+}
+
+/// What a failed try says about its endpoint; `None` where it says nothing.
+fn outcome(error: &Error) -> Option<Outcome> {
+    match error {
+        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
+            Some(Outcome::ConnectFailed)
+        }
+        Error::UpstreamReset(_) => Some(Outcome::Reset),
+        Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
+        Error::HeadTimeout | Error::Timeout => Some(Outcome::TimedOut),
+        _ => None,
+    }
 }
 
 /// Failures after which another try makes sense.

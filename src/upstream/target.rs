@@ -132,7 +132,7 @@ fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
     let lanes = members
         .endpoints
         .iter()
-        .map(|endpoint| lanes.lane(endpoint, transport))
+        .map(|endpoint| lanes.lane(endpoint, &cluster.judge, transport))
         .collect();
     Local {
         generation: members.generation,

@@ -124,6 +124,12 @@ families! {
         "Certificate files read again after a change: ok or failed.";
     dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
         "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
+    health_checks: Counter "attache_health_checks_total" ["cluster", "result"]
+        "Health checks of the endpoints of a cluster: ok, or what was wrong.";
+    health_endpoints: Gauge "attache_health_endpoints" ["cluster", "state"]
+        "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
+    agent_health: Gauge "a2a_agent_health" ["agent_id"]
+        "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
     draining: Gauge "attache_draining" []
         "1 while the gateway is shutting down.";
     build_info: Gauge "attache_build_info" ["version"]

@@ -202,6 +202,54 @@ impl ClusterHandles {
     }
 }
 
+/// Series of the health checks of one cluster.
+#[derive(Clone, Debug)]
+pub struct HealthHandles {
+    checks: IntCounterVec,
+    cluster: Box<str>,
+    healthy: IntGauge,
+    unhealthy: IntGauge,
+    unchecked: IntGauge,
+    agent: IntGauge,
+}
+
+impl HealthHandles {
+    /// Handles for `cluster`.
+    #[must_use]
+    pub fn new(metrics: &Metrics, cluster: &str) -> Self {
+        let families = &metrics.families;
+        let state = |word| {
+            families
+                .health_endpoints
+                .with_label_values(&[cluster, word])
+        };
+        Self {
+            checks: families.health_checks.clone(),
+            cluster: cluster.into(),
+            healthy: state("healthy"),
+            unhealthy: state("unhealthy"),
+            unchecked: state("unchecked"),
+            agent: families.agent_health.with_label_values(&[cluster]),
+        }
+    }
+
+    /// Counts one check.
+    pub fn checked(&self, result: &'static str) {
+        self.checks
+            .with_label_values(&[&*self.cluster, result])
+            .inc();
+    }
+
+    /// Notes how many endpoints are in each state.
+    pub fn note(&self, healthy: usize, unhealthy: usize, unchecked: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.healthy.set(number(healthy));
+        self.unhealthy.set(number(unhealthy));
+        self.unchecked.set(number(unchecked));
+        self.agent.set((healthy + unchecked > 0).into());
+    }
+}
+
 /// Series of one listener, for one worker.
 #[derive(Debug)]
 pub struct ListenerHandles {

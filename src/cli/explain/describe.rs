@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::health;
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
     MemberAddress, PathMatch, Redirect, Route, UpstreamHost, UpstreamProtocol,
@@ -62,6 +63,7 @@ pub(super) fn outcome(
                 return lines;
             };
             lines.extend(cluster_lines(cluster));
+            lines.extend(cluster.health_check.as_ref().map(health::line));
             lines.push(format!(
                 "host sent {}",
                 host_sent(&route.upstream_host, facts.host)

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod headers;
+mod health;
 mod lints;
 mod listener;
 mod route;

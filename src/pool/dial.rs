@@ -119,9 +119,9 @@ impl Link {
     /// When no whole answer comes, or what comes is not HTTP.
     pub async fn ask(self, question: Question, limit: usize) -> Result<Answer, DialError> {
         if self.http2 {
-            self.ask_http2(question, limit).await
+            Box::pin(self.ask_http2(question, limit)).await
         } else {
-            self.ask_http1(question, limit).await
+            Box::pin(self.ask_http1(question, limit)).await
         }
     }
 

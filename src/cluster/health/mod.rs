@@ -183,3 +183,129 @@ const MAX_RUNNING: usize = 32;
 const JITTER: f64 = 0.1;
 /// Time between the checks that confirm a recovery: after the first success an endpoint need not be out for whole intervals.
 const CONFIRM: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::model::Probe;
+
+    fn endpoint(last: u8) -> Arc<Endpoint> {
+        let address = ([10, 0, 0, last], 80).into();
+        let mut endpoint = Endpoint::new(address, "a:80", 1, BTreeMap::new());
+        endpoint.health = Some(Arc::default());
+        Arc::new(endpoint)
+    }
+
+    fn later(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_endpoint_has_its_turn() {
+        let now = Instant::now();
+        let (a, b) = (endpoint(1), endpoint(2));
+        let members = Members::new(vec![Arc::clone(&a), Arc::clone(&b)]);
+        let mut rota = Rota::default();
+        rota.adopt(&members, now);
+        rota.adopt(&members, now + later(1));
+        let both: HashSet<_> = [rota.take_due(now), rota.take_due(now)]
+            .map(|endpoint| endpoint.unwrap().id)
+            .into();
+        assert_eq!(both, [a.id, b.id].into(), "new ones are due at once");
+        assert!(
+            rota.take_due(now + later(100)).is_none(),
+            "both are being checked"
+        );
+        rota.put_back(&b, now + later(5));
+        rota.put_back(&a, now + later(7));
+        assert_eq!(rota.next(), Some(now + later(5)));
+        assert!(rota.take_due(now + later(4)).is_none());
+        assert_eq!(
+            rota.take_due(now + later(9)).unwrap().id,
+            b.id,
+            "waits longest"
+        );
+        assert_eq!(rota.take_due(now + later(9)).unwrap().id, a.id);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endpoints_come_and_go_while_others_are_checked() {
+        let now = Instant::now();
+        let (a, b, c) = (endpoint(1), endpoint(2), endpoint(3));
+        let mut rota = Rota::default();
+        rota.adopt(&Members::new(vec![Arc::clone(&a), Arc::clone(&b)]), now);
+        while rota.take_due(now).is_some() {}
+        rota.put_back(&b, now + later(10));
+        rota.adopt(&Members::new(vec![Arc::clone(&a), Arc::clone(&c)]), now);
+        assert_eq!(rota.take_due(now).unwrap().id, c.id);
+        assert_eq!(rota.next(), None, "b is gone, the others are being checked");
+        rota.put_back(&b, now);
+        assert_eq!(rota.next(), None, "b is forgotten");
+        // The same place again, as another endpoint under the same identity.
+        let mut back = endpoint(1);
+        Arc::get_mut(&mut back).unwrap().id = a.id;
+        rota.adopt(&Members::new(vec![Arc::clone(&back)]), now);
+        rota.put_back(&a, now + later(1));
+        rota.put_back(&c, now + later(1));
+        assert!(Arc::ptr_eq(&rota.take_due(now).unwrap(), &back));
+        assert_eq!(rota.next(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_goes_on_where_the_one_before_it_stopped() {
+        let now = Instant::now();
+        let (checked, fresh) = (endpoint(1), endpoint(2));
+        checked.set_check_due(now + later(8));
+        let mut rota = Rota::default();
+        rota.adopt(
+            &Members::new(vec![Arc::clone(&checked), Arc::clone(&fresh)]),
+            now,
+        );
+        assert_eq!(rota.take_due(now).unwrap().id, fresh.id);
+        assert!(rota.take_due(now).is_none());
+        assert_eq!(rota.next(), Some(now + later(8)));
+    }
+
+    #[test]
+    fn pauses_are_random_and_never_longer_than_configured() {
+        let check = |seconds| HealthCheck {
+            probe: Probe::Tcp,
+            interval: Duration::from_secs(seconds),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 3,
+            unhealthy_threshold: 3,
+            port: None,
+        };
+        let mut rng = fastrand::Rng::with_seed(1);
+        let returning = Verdict::Unhealthy { successes: 1 };
+        for (verdict, most) in [
+            (Verdict::Healthy { failures: 0 }, later(10)),
+            (Verdict::Unhealthy { successes: 0 }, later(10)),
+            (returning, CONFIRM),
+        ] {
+            let pauses: Vec<_> = (0..100)
+                .map(|_| pause(&check(10), verdict, &mut rng))
+                .collect();
+            let (least, longest) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(
+                *longest <= most && *least >= most.mul_f64(1.0 - JITTER),
+                "{verdict:?}"
+            );
+            assert!(
+                *longest - *least > most.mul_f64(JITTER / 2.0),
+                "{verdict:?} is spread"
+            );
+        }
+        let mut short = check(10);
+        short.interval = Duration::from_millis(100);
+        assert!(pause(&short, returning, &mut rng) <= short.interval);
+    }
+
+    #[test]
+    fn the_loop_may_run_on_any_runtime() {
+        fn is_send<T: Send>(_: fn(Arc<Cluster>, Dialer, HealthHandles, fastrand::Rng) -> T) {}
+        is_send(watch);
+    }
+}

@@ -77,7 +77,9 @@ pub(super) async fn run(
     dialer: &Dialer,
 ) -> Result<(), Failure> {
     let mut address = endpoint.address;
-    address.set_port(check.port.unwrap_or(address.port()));
+    if let Some(port) = check.port {
+        address.set_port(port);
+    }
     let asked = async {
         let link = dialer.connect(address, endpoint.host()).await?;
         ask(link, &check.probe, || host(endpoint, address)).await

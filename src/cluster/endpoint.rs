@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
-use super::health::Health;
+use super::health::{Health, HealthStatus};
 
 /// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that pools can
 /// be keyed by it; it never comes back for another address, name or transport.
@@ -74,6 +74,12 @@ impl Endpoint {
         self.health
             .as_ref()
             .is_some_and(|health| health.is_unhealthy())
+    }
+
+    /// What its checks say, where there are checks.
+    #[must_use]
+    pub fn health(&self) -> Option<HealthStatus> {
+        Some(self.health.as_ref()?.status())
     }
 
     /// When it is to be checked; `None` before the first check.

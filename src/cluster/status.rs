@@ -43,7 +43,7 @@ impl EndpointStatus {
             weight: endpoint.weight,
             in_flight: endpoint.in_flight(),
             labels: endpoint.labels.clone(),
-            health: endpoint.health.as_ref().map(|health| health.status()),
+            health: endpoint.health(),
         }
     }
 }

@@ -1,112 +1,79 @@
 //! What probes are told about a cluster.
 
 use crate::admin::health::{Check, Status};
-use crate::cluster::{ClusterStatus, EndpointStatus};
+use crate::cluster::{Cluster, Endpoint};
 
 /// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway.
-pub(super) fn check(cluster: &ClusterStatus) -> Check {
-    let count = cluster.endpoints.len();
-    let unhealthy: Vec<String> = cluster.endpoints.iter().filter_map(complaint).collect();
-    let mut detail = match count {
-        1 => "1 endpoint".to_owned(),
-        several => format!("{several} endpoints"),
-    };
-    if !unhealthy.is_empty() {
-        let shown = unhealthy.get(..MAX_SHOWN).unwrap_or(&unhealthy).join(", ");
-        let more = if unhealthy.len() > MAX_SHOWN {
-            ", .."
-        } else {
-            ""
-        };
-        detail = format!("{detail}, {} unhealthy: {shown}{more}", unhealthy.len());
-    }
+pub(super) fn check(cluster: &Cluster) -> Check {
+    let members = cluster.members();
+    let unhealthy = members.endpoints.iter().filter(|one| one.is_unhealthy());
+    let named: Vec<String> = unhealthy
+        .clone()
+        .take(MAX_NAMED)
+        .map(|endpoint| complaint(endpoint))
+        .collect();
+    let (all, unhealthy) = (members.endpoints.len(), unhealthy.count());
     Check {
         name: format!("cluster {}", cluster.name),
-        status: if count == 0 || !unhealthy.is_empty() {
+        status: if all == 0 || unhealthy > 0 {
             Status::Degraded
         } else {
             Status::Ok
         },
-        detail,
+        detail: detail(all, unhealthy, &named),
     }
 }
 
-fn complaint(endpoint: &EndpointStatus) -> Option<String> {
-    let health = endpoint
-        .health
-        .as_ref()
-        .filter(|health| !health.verdict.is_usable())?;
-    Some(match &health.reason {
-        Some(reason) => format!("{} ({reason})", endpoint.address),
-        None => format!("{} (returning)", endpoint.address),
-    })
+fn complaint(endpoint: &Endpoint) -> String {
+    let reason = endpoint.health().and_then(|health| health.reason);
+    let reason = reason.unwrap_or_else(|| "returning".to_owned());
+    format!("{} ({reason})", endpoint.address)
+}
+
+fn detail(all: usize, unhealthy: usize, named: &[String]) -> String {
+    let mut detail = match all {
+        1 => "1 endpoint".to_owned(),
+        several => format!("{several} endpoints"),
+    };
+    if unhealthy > 0 {
+        detail = format!("{detail}, {unhealthy} unhealthy: {}", named.join(", "));
+    }
+    if unhealthy > named.len() {
+        detail.push_str(", ..");
+    }
+    detail
 }
 
 /// Endpoints named in one line.
-const MAX_SHOWN: usize = 5;
+const MAX_NAMED: usize = 5;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::cluster::health::{HealthStatus, Verdict};
-
-    fn endpoint(port: u16, verdict: Option<Verdict>, reason: Option<&str>) -> EndpointStatus {
-        EndpointStatus {
-            address: ([10, 0, 0, 1], port).into(),
-            name: "a".to_owned(),
-            weight: 1,
-            in_flight: 0,
-            labels: BTreeMap::new(),
-            health: verdict.map(|verdict| HealthStatus {
-                verdict,
-                reason: reason.map(str::to_owned),
-                since: None,
-            }),
-        }
-    }
 
     #[test]
-    fn endpoints_in_words() {
-        let healthy = || {
-            endpoint(
-                1,
-                Some(Verdict::Healthy { failures: 1 }),
-                Some("status 503"),
-            )
-        };
-        let out = |port| endpoint(port, Some(Verdict::NeverWell), Some("status 503"));
-        let returning = endpoint(3, Some(Verdict::Unhealthy { successes: 1 }), None);
-        for (endpoints, status, detail) in [
-            (vec![], Status::Degraded, "0 endpoints"),
-            (vec![endpoint(1, None, None)], Status::Ok, "1 endpoint"),
+    fn details() {
+        let named = [
+            "10.0.0.1:80 (status 503)".to_owned(),
+            "10.0.0.2:80 (returning)".to_owned(),
+        ];
+        for (all, unhealthy, named, expected) in [
+            (0, 0, &named[..0], "0 endpoints"),
+            (1, 0, &named[..0], "1 endpoint"),
             (
-                vec![healthy(), endpoint(2, Some(Verdict::Unchecked), None)],
-                Status::Ok,
-                "2 endpoints",
+                3,
+                1,
+                &named[..1],
+                "3 endpoints, 1 unhealthy: 10.0.0.1:80 (status 503)",
             ),
             (
-                vec![healthy(), out(2), returning],
-                Status::Degraded,
-                "3 endpoints, 2 unhealthy: 10.0.0.1:2 (status 503), 10.0.0.1:3 (returning)",
+                9,
+                3,
+                &named[..],
+                "9 endpoints, 3 unhealthy: 10.0.0.1:80 (status 503), 10.0.0.2:80 (returning), ..",
             ),
         ] {
-            let cluster = ClusterStatus {
-                name: "a".to_owned(),
-                endpoints,
-                names: Vec::new(),
-            };
-            let check = check(&cluster);
-            assert_eq!((check.status, check.detail.as_str()), (status, detail));
+            assert_eq!(detail(all, unhealthy, named), expected);
         }
-        let many = ClusterStatus {
-            name: "a".to_owned(),
-            endpoints: (1..100).map(out).collect(),
-            names: Vec::new(),
-        };
-        let detail = check(&many).detail;
-        assert!(detail.ends_with(", .."), "{detail}");
-        assert!(detail.len() < 250, "{detail}");
     }
 }

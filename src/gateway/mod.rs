@@ -311,7 +311,7 @@ impl Gateway {
                         version: cluster.settings.protocol.into(),
                         tls: tls.clone(),
                     },
-                    HealthHandles::new(&self.metrics, &cluster.name),
+                    HealthHandles::new(&self.metrics, &cluster.name, &health::RESULTS),
                     fastrand::Rng::new(),
                 ));
             }
@@ -381,8 +381,10 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
-        let clusters = snapshot.clusters.iter();
-        let clusters = clusters.map(|cluster| clusters::check(&cluster.status()));
+        let clusters = snapshot
+            .clusters
+            .iter()
+            .map(|cluster| clusters::check(cluster));
         lost.into_iter().chain(clusters).collect()
     })
 }

@@ -205,8 +205,7 @@ impl ClusterHandles {
 /// Series of the health checks of one cluster.
 #[derive(Clone, Debug)]
 pub struct HealthHandles {
-    checks: IntCounterVec,
-    cluster: Box<str>,
+    checks: Vec<(&'static str, IntCounter)>,
     healthy: IntGauge,
     unhealthy: IntGauge,
     unchecked: IntGauge,
@@ -214,18 +213,22 @@ pub struct HealthHandles {
 }
 
 impl HealthHandles {
-    /// Handles for `cluster`.
+    /// Handles for `cluster`, whose checks have these results. All series are made now: a check that ends after a reload took
+    /// them away must not bring them back.
     #[must_use]
-    pub fn new(metrics: &Metrics, cluster: &str) -> Self {
+    pub fn new(metrics: &Metrics, cluster: &str, results: &[&'static str]) -> Self {
         let families = &metrics.families;
+        let checks = |word: &&'static str| {
+            let counter = families.health_checks.with_label_values(&[cluster, word]);
+            (*word, counter)
+        };
         let state = |word| {
             families
                 .health_endpoints
                 .with_label_values(&[cluster, word])
         };
         Self {
-            checks: families.health_checks.clone(),
-            cluster: cluster.into(),
+            checks: results.iter().map(checks).collect(),
             healthy: state("healthy"),
             unhealthy: state("unhealthy"),
             unchecked: state("unchecked"),
@@ -235,9 +238,9 @@ impl HealthHandles {
 
     /// Counts one check.
     pub fn checked(&self, result: &'static str) {
-        self.checks
-            .with_label_values(&[&*self.cluster, result])
-            .inc();
+        if let Some((_, counter)) = self.checks.iter().find(|(word, _)| *word == result) {
+            counter.inc();
+        }
     }
 
     /// Notes how many endpoints are in each state.

@@ -253,7 +253,7 @@ mod tests {
         metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
         metrics.dns_refreshed("v1", "ok");
-        let health = HealthHandles::new(metrics, "v1");
+        let health = HealthHandles::new(metrics, "v1", &["ok"]);
         health.checked("ok");
         health.note(1, 2, 3);
         metrics.set_draining(true);

@@ -215,15 +215,20 @@ async fn an_endpoint_that_starts_late_is_admitted_by_its_first_success() {
 #[tokio::test]
 async fn a_recovery_is_noticed_within_one_interval_and_a_second() {
     let interval = Duration::from_secs(2);
-    let agent = Agent::with(200).await;
+    let (agent, other) = (Agent::with(200).await, Agent::with(200).await);
     let check = "path: /health, interval: 2s, timeout: 1s, unhealthyThreshold: 1";
-    let gw = Gw::with(&checked("'{0}'", check), &[&agent]).await;
-    until(&gw, "healthy", 1.0).await;
+    let gw = Gw::with(&checked("'{0}', '{1}'", check), &[&agent, &other]).await;
+    until(&gw, "healthy", 2.0).await;
     agent.says(503);
     until(&gw, "unhealthy", 1.0).await;
+    let before = agent.served();
     agent.says(200);
     let recovered = Instant::now();
-    eventually("it serves", || async { gw.get("/").await.status == 200 }).await;
+    eventually("it serves", || async {
+        assert_eq!(gw.get("/").await.status, 200);
+        agent.served() > before
+    })
+    .await;
     let took = recovered.elapsed();
     assert!(took < interval + Duration::from_secs(1), "{took:?}");
 }
@@ -665,12 +670,17 @@ async fn a_reload_that_fails_changes_no_verdict() {
     let template = checked("'{0}', '{1}'", "path: /health, interval: 1h");
     let mut gw = Gw::with(&template, &[&sick, &well]).await;
     until(&gw, "unhealthy", 1.0).await;
-    let refused = template.replace("1h", "2h") + "\nworkers: 3";
-    gw.reload(&refused, &[&sick, &well]).await.unwrap_err();
+    until(&gw, "healthy", 1.0).await;
+    // The address is taken, which is found out when the clusters are built already.
+    let refused = template.replace("1h", "2h") + "\nlisteners: { http: { address: '{1}' } }";
+    let error = gw.reload(&refused, &[&sick, &well]).await.unwrap_err();
+    assert!(error.to_string().contains("cannot bind"), "{error}");
+    let before = sick.served();
     for _ in 0..10 {
         assert_eq!(gw.get("/").await.status, 200);
     }
-    assert_eq!((count(&gw, "unhealthy").await, sick.checks()), (1.0, 1));
+    assert_eq!((sick.served(), sick.checks()), (before, 1));
+    assert_eq!(count(&gw, "unhealthy").await, 1.0);
 }
 
 /// A name server with addresses that change, each good for a second.

@@ -16,7 +16,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
-use self::probe::Failure;
+pub use self::probe::RESULTS;
+use self::probe::{Failure, PASSED};
 pub use self::record::{Health, HealthStatus};
 pub use self::verdict::{Transition, Verdict};
 use super::{Cluster, Endpoint, EndpointId, Members};
@@ -55,7 +56,7 @@ pub async fn watch(
         tokio::select! {
             () = cluster.changed.notified() => {}
             Some((endpoint, begun, outcome)) = running.next() => {
-                handles.checked(outcome.as_ref().map_or_else(Failure::word, |()| "ok"));
+                handles.checked(outcome.as_ref().map_or_else(Failure::word, |()| PASSED));
                 let verdict = settle(&cluster, check, &endpoint, outcome);
                 let due = begun + pause(check, verdict, &mut rng);
                 endpoint.set_check_due(due);

@@ -191,6 +191,19 @@ fn serving(answer: &Answer) -> Result<(), Failure> {
     }
 }
 
+/// The result of a check that found the endpoint well.
+pub(super) const PASSED: &str = "ok";
+/// Every result a check can have, for metrics.
+pub const RESULTS: [&str; 8] = [
+    PASSED,
+    "timeout",
+    "connect_failed",
+    "tls_failed",
+    "no_answer",
+    "status",
+    "not_serving",
+    "no_card",
+];
 /// What checks call themselves.
 const USER_AGENT: &str = concat!("attache-health/", env!("CARGO_PKG_VERSION"));
 const GRPC_STATUS: &str = "grpc-status";
@@ -276,6 +289,25 @@ mod tests {
             let endpoint = Endpoint::new(address, name, 1, BTreeMap::new());
             let asked = SocketAddr::from(([10, 0, 0, 1], 9000));
             assert_eq!(host(&endpoint, asked).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn every_result_is_known_to_the_metrics() {
+        let io = || std::io::Error::other("x");
+        for failure in [
+            Failure::TimedOut(Duration::ZERO),
+            DialError::Connect(io()).into(),
+            DialError::Tls(io()).into(),
+            DialError::Host.into(),
+            Failure::Status(StatusCode::OK),
+            Failure::TooLarge,
+            Failure::Grpc(None),
+            Failure::NotHealth,
+            Failure::NotServing("x"),
+            card::NoCard::Nowhere.into(),
+        ] {
+            assert!(RESULTS.contains(&failure.word()), "{failure:?}");
         }
     }
 

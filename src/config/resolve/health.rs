@@ -1,5 +1,6 @@
 //! `clusters.X.healthCheck`: what fits the kind of check, and numbers that make sense together.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
@@ -8,8 +9,8 @@ use http::{HeaderValue, Method};
 use super::{Scope, headers};
 use crate::config::model::{HealthCheck, Probe, ProbeFields, UpstreamProtocol};
 use crate::config::node::steps;
-use crate::config::raw::OrOff;
 use crate::config::raw::health::{self as raw, Kind, ProbePath};
+use crate::config::raw::{Many, OrOff};
 use crate::config::report::Diagnostic;
 
 /// Resolves the health check of one cluster, which speaks `protocol`.
@@ -72,15 +73,28 @@ fn probe(cluster: &str, raw: raw::HealthCheck, kind: Kind, scope: &mut Scope<'_>
         Kind::Http => Probe::Http {
             method: raw.method.map_or(Method::GET, |verb| verb.0),
             path: path(cluster, raw.path, scope),
-            statuses: match raw.expected_statuses {
-                Some(list) if !list.0.is_empty() => {
-                    list.0.into_iter().map(|statuses| statuses.0).collect()
-                }
-                _ => vec![200..=299],
-            },
+            statuses: statuses(cluster, raw.expected_statuses, scope),
             fields,
         },
     }
+}
+
+fn statuses(
+    cluster: &str,
+    list: Option<Many<raw::Statuses>>,
+    scope: &mut Scope<'_>,
+) -> Vec<RangeInclusive<u16>> {
+    let Some(list) = list else {
+        return vec![200..=299];
+    };
+    if list.0.is_empty() {
+        scope.missing(
+            &steps!["clusters", cluster, "healthCheck", "expectedStatuses"],
+            Diagnostic::error("missing-field", "no status is expected")
+                .hint("write `[200-299]`, or take it out"),
+        );
+    }
+    list.0.into_iter().map(|statuses| statuses.0).collect()
 }
 
 fn path(cluster: &str, path: Option<ProbePath>, scope: &mut Scope<'_>) -> PathAndQuery {

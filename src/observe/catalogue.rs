@@ -201,7 +201,8 @@ mod tests {
             } = family;
             assert!(names.insert(name), "{name} twice");
             assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{name}: snake case"
             );
             assert_eq!(

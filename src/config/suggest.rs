@@ -1,5 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+mod health;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
     name: &str,
@@ -40,7 +42,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
+    if let Some((_, _, advice)) = FOREIGN.iter().chain(health::FOREIGN).find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -293,54 +295,6 @@ const FOREIGN: &[Foreign] = &[
         "that is `caFile` here",
     ),
     (&["sni"], "serverName", "that is `serverName` here"),
-    (
-        &[
-            "check",
-            "httpchk",
-            "option httpchk",
-            "health_check",
-            "health_checks",
-            "activeHealthCheck",
-            "httpHealthCheck",
-            "tcpHealthCheck",
-            "grpcHealthCheck",
-            "livenessProbe",
-            "readinessProbe",
-        ],
-        "healthCheck",
-        "that is `healthCheck: { path: /health, interval: 5s }` here",
-    ),
-    (
-        &["inter", "periodSeconds", "checkInterval"],
-        "interval",
-        "that is `interval: 5s` here",
-    ),
-    (
-        &["timeout check", "timeoutSeconds"],
-        "timeout",
-        "that is `timeout: 2s` here",
-    ),
-    (
-        &["rise", "passes", "successThreshold"],
-        "healthyThreshold",
-        "that is `healthyThreshold` here",
-    ),
-    (
-        &["fall", "fails", "failureThreshold"],
-        "unhealthyThreshold",
-        "that is `unhealthyThreshold` here",
-    ),
-    (
-        &["expect", "http-check expect", "matchStatus"],
-        "expectedStatuses",
-        "that is `expectedStatuses: [200-299]` here",
-    ),
-    (
-        &["kind", "protocol", "check-type"],
-        "expectedStatuses",
-        "that is `type` here: `http`, `tcp`, `grpc` or `agent-card`",
-    ),
-    (&["serviceName"], "service", "that is `service` here"),
     (
         &["listen", "bind", "port"],
         "address",

@@ -1,5 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+use super::foreign::POLICIES;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
     name: &str,
@@ -40,7 +42,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
+    if let Some((_, _, advice)) = FOREIGN.iter().chain(POLICIES).find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -83,8 +85,6 @@ const LATER: &[(&str, &[&str])] = &[
             "auth",
             "cors",
             "retries",
-            "mirror",
-            "fault",
             "a2a",
             "hedging",
             "compression",
@@ -108,7 +108,7 @@ const LATER: &[(&str, &[&str])] = &[
 ];
 
 /// Other proxies' words; the first word of ours that must be known where the hint is given (empty: anywhere); the hint.
-type Foreign = (&'static [&'static str], &'static str, &'static str);
+pub(super) type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
     (

@@ -4,9 +4,11 @@
 
 mod action;
 mod cluster;
+mod fault;
 mod headers;
 mod lints;
 mod listener;
+mod mirror;
 mod route;
 mod settings;
 mod split;

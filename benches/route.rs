@@ -56,6 +56,8 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         websocket: false,
         max_body_bytes: None,
         access_log: true,
+        fault: None,
+        mirror: None,
     }
 }
 

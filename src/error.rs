@@ -5,6 +5,8 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::config::model::AbortAnswer;
+
 /// Why the gateway refused, failed or cut an exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -86,6 +88,15 @@ pub enum Error {
     /// The gateway is stopping and cut the exchange.
     #[error("cut by shutdown")]
     Draining,
+    /// A fault was injected: the request was answered like this.
+    #[error("aborted by an injected fault")]
+    FaultAbort(AbortAnswer),
+    /// A fault was injected: held back, the exchange ran out of time.
+    #[error("timed out because of an injected fault")]
+    FaultDelay,
+    /// A fault was injected: the stream was broken off.
+    #[error("cut by an injected fault")]
+    FaultCut,
     /// A defect of the gateway.
     #[error("internal error")]
     Internal,
@@ -113,12 +124,16 @@ impl Error {
             | Self::UpstreamReset(_)
             | Self::StreamRefused(_)
             | Self::UpstreamInvalid(..)
-            | Self::UpstreamAborted(_) => StatusCode::BAD_GATEWAY,
+            | Self::UpstreamAborted(_)
+            | Self::FaultCut => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout
             | Self::HeadTimeout
             | Self::Timeout
             | Self::StreamIdle
-            | Self::StreamTooLong => StatusCode::GATEWAY_TIMEOUT,
+            | Self::StreamTooLong
+            | Self::FaultDelay => StatusCode::GATEWAY_TIMEOUT,
+            Self::FaultAbort(AbortAnswer::Http(status)) => *status,
+            Self::FaultAbort(AbortAnswer::Grpc(code)) => code.http(),
             // nginx's 499 is what operators look for; it is never sent.
             Self::ClientGone | Self::ClientStalled => {
                 StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
@@ -157,6 +172,7 @@ impl Error {
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::Draining => "draining",
+            Self::FaultAbort(_) | Self::FaultDelay | Self::FaultCut => FAULT_INJECTED,
             Self::Internal => "internal",
         }
     }
@@ -175,6 +191,8 @@ impl Error {
             Self::StreamIdle => "SI",
             Self::StreamTooLong => "DT",
             Self::ClientGone | Self::ClientStalled => "DC",
+            Self::FaultAbort(_) | Self::FaultCut => "FI",
+            Self::FaultDelay => "DI",
             Self::BadRequest(_)
             | Self::MethodRefused
             | Self::TargetTooLong
@@ -190,3 +208,6 @@ impl Error {
         }
     }
 }
+
+/// The reason of exchanges that failed, or took longer, on purpose.
+pub const FAULT_INJECTED: &str = "fault_injected";

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
 use crate::config::model::{Action, Config, ListenerId, Route};
+use crate::policy;
 use crate::pool::ClientTls;
 use crate::route::Table;
 use crate::route::rollout::{Control, Millis};
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub clusters: Vec<Arc<Cluster>>,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
+    /// What is counted about each route, by [`crate::config::model::RouteId`].
+    pub live: Vec<policy::Live>,
     /// The live side of each route's split, by [`crate::config::model::RouteId`].
     pub splits: Vec<Option<Arc<Control>>>,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
@@ -58,6 +61,14 @@ impl Snapshot {
             .iter()
             .map(|cluster| Target::tls(cluster))
             .collect::<Result<_, _>>()?;
+        let live = config
+            .routes
+            .iter()
+            .map(|route| {
+                let before = previous.and_then(|snapshot| snapshot.live(&route.name));
+                policy::Live::of(route, before)
+            })
+            .collect();
         let splits = splits(&config, previous, now());
         let listeners = config
             .listeners
@@ -69,10 +80,18 @@ impl Snapshot {
             table: Table::build(&config.routes),
             clusters,
             tls,
+            live,
             splits,
             listeners,
             config,
         })
+    }
+
+    /// What is counted about the route called `name`.
+    fn live(&self, name: &str) -> Option<&policy::Live> {
+        let routes = &self.config.routes;
+        let at = routes.binary_search_by(|route| route.name.as_str().cmp(name));
+        self.live.get(at.ok()?)
     }
 
     /// Where the listener called `name` is in this configuration.

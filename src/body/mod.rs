@@ -8,10 +8,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+mod disturbed;
+mod events;
 mod request;
+mod tee;
 mod timer;
 
+pub use disturbed::MaybeDisturbed;
+pub use events::Events;
 pub use request::{Flow, RequestBody};
+pub use tee::{Copied, TooLarge};
 pub use timer::IdleTimer;
 
 /// A response body: made here, or streamed from somewhere.

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::sleep;
 
 use super::IdleTimer;
+use super::tee::{Copied, Tee, TooLarge};
 use crate::error::Error;
 
 /// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
@@ -82,6 +83,8 @@ impl Flow {
 pub enum RequestBody {
     /// Nothing.
     Empty,
+    /// All of it, here.
+    Whole(Bytes),
     /// The client's.
     Streaming(Box<Streaming>),
 }
@@ -95,6 +98,8 @@ pub struct Streaming {
     left: u64,
     flow: Rc<Flow>,
     timer: IdleTimer,
+    /// Whoever wants a copy.
+    tee: Option<Box<Tee>>,
 }
 
 impl RequestBody {
@@ -111,7 +116,24 @@ impl RequestBody {
             left: limit.unwrap_or(u64::MAX),
             flow,
             timer,
+            tee: None,
         }))
+    }
+
+    /// Copies the body while it passes: at most `limit` bytes. `None` when there is nothing to copy.
+    ///
+    /// # Errors
+    /// When more than that is announced.
+    pub fn copy(&mut self, limit: u64) -> Result<Option<Copied>, TooLarge> {
+        let Self::Streaming(streaming) = self else {
+            return Ok(None);
+        };
+        if streaming.incoming.size_hint().lower() > limit {
+            return Err(TooLarge);
+        }
+        let (tee, copied) = Tee::new(limit);
+        streaming.tee = Some(Box::new(tee));
+        Ok(Some(copied))
     }
 }
 
@@ -149,7 +171,7 @@ impl RequestBody {
             Self::Streaming(streaming) if !streaming.incoming.is_end_stream() => {
                 Some(streaming.timer.limit())
             }
-            Self::Empty | Self::Streaming(_) => None,
+            Self::Empty | Self::Whole(_) | Self::Streaming(_) => None,
         }
     }
 
@@ -196,7 +218,10 @@ impl Streaming {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.tee.iter_mut().for_each(|tee| tee.end());
+                Poll::Ready(None)
+            }
             Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer.touch();
@@ -206,6 +231,13 @@ impl Streaming {
                     return self.fail(Failure::TooLarge);
                 };
                 self.left = left;
+                if let Some(tee) = &mut self.tee {
+                    frame.data_ref().into_iter().for_each(|data| tee.take(data));
+                    // Its reader may know the length and not ask for the end.
+                    if self.incoming.is_end_stream() {
+                        tee.end();
+                    }
+                }
                 match frame.into_trailers() {
                     Ok(fields) => {
                         Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields)))))
@@ -227,6 +259,10 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
+            Self::Whole(_) => match std::mem::replace(&mut *self, Self::Empty) {
+                Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Self::Empty | Self::Streaming(_) => Poll::Ready(None),
+            },
             Self::Streaming(streaming) => {
                 let polled = streaming.poll(cx);
                 match &polled {
@@ -243,6 +279,7 @@ impl HttpBody for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Whole(_) => false,
             Self::Streaming(streaming) => streaming.is_end_stream(),
         }
     }
@@ -250,6 +287,7 @@ impl HttpBody for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Streaming(streaming) => streaming.size_hint(),
         }
     }

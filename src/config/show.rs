@@ -86,6 +86,20 @@ const ROUTE_FORWARD: Defaults = &[
     ("websocket", "false"),
 ];
 
+const FAULT: Defaults = &[("maxActive", "100")];
+
+const FAULT_BY_HEADER: Defaults = &[("percentage", "100%"), ("maxDelay", "10s")];
+
+const MIRROR: Defaults = &[
+    ("percentage", "100%"),
+    ("unsafe", "false"),
+    ("maxBodyBytes", "256KiB"),
+    ("maxActive", "100"),
+    ("timeout", "30s"),
+];
+
+const MIRROR_SAFE: Defaults = &[("methods", "[GET, HEAD, OPTIONS]")];
+
 const CLUSTER: Defaults = &[
     ("loadBalancer", "least-connection"),
     ("connectTimeout", "5s"),
@@ -159,6 +173,7 @@ fn fill(root: &mut Node) {
         if has(route, "cluster") || has(route, "split") {
             put_all(route, ROUTE_FORWARD);
         }
+        fill_faults(route);
         put_all(route, ROUTE);
     });
     each(root, "clusters", |cluster| {
@@ -176,6 +191,30 @@ fn fill(root: &mut Node) {
             put(cluster, "healthCheck.timeout", &check_timeout(cluster));
         }
     });
+}
+
+/// Fills faults and mirror where there are any.
+fn fill_faults(route: &mut Node) {
+    if has(route, "fault")
+        && let Some(fault) = route.get_mut("fault")
+    {
+        put_all(fault, FAULT);
+        if has(fault, "byHeader") {
+            fault
+                .get_mut("byHeader")
+                .into_iter()
+                .for_each(|by| put_all(by, FAULT_BY_HEADER));
+        }
+    }
+    if has(route, "mirror")
+        && let Some(mirror) = route.get_mut("mirror")
+    {
+        let chosen = mirror.get("unsafe").map(|node| &node.value);
+        if !matches!(chosen, Some(Value::Scalar(word)) if word.text == "true") {
+            put_all(mirror, MIRROR_SAFE);
+        }
+        put_all(mirror, MIRROR);
+    }
 }
 
 fn has(node: &Node, key: &str) -> bool {

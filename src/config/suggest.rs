@@ -1,5 +1,6 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+mod fault;
 mod health;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
@@ -42,7 +43,8 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().chain(health::FOREIGN).find(foreign) {
+    let mut every = FOREIGN.iter().chain(fault::FOREIGN).chain(health::FOREIGN);
+    if let Some((_, _, advice)) = every.find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -85,8 +87,6 @@ const LATER: &[(&str, &[&str])] = &[
             "auth",
             "cors",
             "retries",
-            "mirror",
-            "fault",
             "a2a",
             "hedging",
             "compression",

@@ -9,11 +9,12 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use tokio::time::Instant;
 
+use super::fault::Injected;
 use super::worker::Worker;
 use crate::body::Flow;
 use crate::cluster::{InFlight, Outcome as Verdict};
 use crate::context::{Connection, Underway};
-use crate::error::Error;
+use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
@@ -46,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
     pub(super) sent: u64,
+    /// What is done to it on purpose.
+    pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
     pub(super) trial: Option<Trial>,
     /// Keeps the caller with the version it was given.
@@ -98,6 +101,7 @@ impl Exchange {
             upstream_status: None,
             time_to_head: None,
             sent: 0,
+            fault: None,
             trial: None,
             set_cookie: None,
             stream: None,
@@ -158,18 +162,19 @@ impl Exchange {
         }
     }
 
+    /// Whether it was held back on purpose.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.is_delayed())
+    }
+
     /// It ended early.
     pub(super) fn failed(&mut self, error: &Error) {
+        let error = blamed(error, self.is_delayed());
         self.outcome = Outcome::Failed {
             flag: error.flag(),
             reason: error.reason(),
         };
-        self.verdict = match error {
-            Error::UpstreamAborted(_) | Error::StreamIdle => Some(Verdict::Aborted),
-            Error::UpstreamInvalid(..) => Some(Verdict::Invalid),
-            Error::Timeout => Some(Verdict::TimedOut),
-            _ => None,
-        };
+        self.verdict = verdict(error);
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
@@ -188,6 +193,10 @@ impl Exchange {
     /// What a canary is judged by: how its own exchanges end. A client that left and a refusal of ours say nothing about it.
     fn count_for_trial(&self, duration: Duration) {
         let Some(trial) = &self.trial else { return };
+        if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
+            // What was done on purpose says nothing about a version.
+            return;
+        }
         let told = self.upstream_status.is_some() || self.attempts.count > 0;
         let left = matches!(
             self.outcome,
@@ -220,14 +229,17 @@ impl Exchange {
         }
         self.report();
         let (flags, reason) = match self.outcome {
-            Outcome::Open | Outcome::Complete => ("-", None),
-            Outcome::Failed { flag, reason } => (flag, Some(reason)),
+            Outcome::Open | Outcome::Complete => match &self.fault {
+                Some(fault) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
+                Some(_) | None => ("-", None),
+            },
+            Outcome::Failed { flag, reason } => {
+                self.worker.errors.count(reason);
+                (flag, Some(reason))
+            }
         };
         let duration = self.started.elapsed();
         self.count_for_trial(duration);
-        if let Some(reason) = reason {
-            self.worker.errors.count(reason);
-        }
         if let Some(handles) = &self.handles {
             handles.finished(&self.method, self.status, duration);
         }
@@ -304,6 +316,24 @@ impl Drop for Exchange {
     }
 }
 
+/// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
+fn blamed(error: &Error, delayed: bool) -> &Error {
+    match error {
+        Error::Timeout if delayed => &Error::FaultDelay,
+        other => other,
+    }
+}
+
+/// What a failure after the head says about the endpoint.
+fn verdict(error: &Error) -> Option<Verdict> {
+    match error {
+        Error::UpstreamAborted(_) | Error::StreamIdle => Some(Verdict::Aborted),
+        Error::UpstreamInvalid(..) => Some(Verdict::Invalid),
+        Error::Timeout => Some(Verdict::TimedOut),
+        _ => None,
+    }
+}
+
 /// Whether a message is gRPC by its content type.
 pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     content_type.is_some_and(|value| {
@@ -324,3 +354,24 @@ pub(super) fn is_event_stream(content_type: Option<&HeaderValue>) -> bool {
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::AbortAnswer;
+
+    #[test]
+    fn faults_are_never_held_against_an_endpoint() {
+        let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
+        for (error, delayed, expected) in [
+            (Error::Timeout, false, Some(Verdict::TimedOut)),
+            (Error::Timeout, true, None),
+            (Error::FaultDelay, true, None),
+            (Error::FaultCut, false, None),
+            (abort, false, None),
+            (Error::StreamIdle, true, Some(Verdict::Aborted)),
+        ] {
+            assert_eq!(verdict(blamed(&error, delayed)), expected, "{error}");
+        }
+    }
+}

@@ -12,13 +12,15 @@ use http::{
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
+use tokio::time::timeout_at;
 
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
 use super::seen::Seen;
 use super::worker::View;
-use crate::body::RequestBody;
+use super::{fault, mirror};
+use crate::body::{Events, RequestBody};
 use crate::cluster::hash_key;
 use crate::config::model::{ClientIp, ClusterId, LoadBalancer, Route, RouteId, UpstreamHost};
 use crate::error::Error;
@@ -101,11 +103,11 @@ pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error>
 /// A request on its way to an endpoint.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    view: Rc<View>,
-    route: RouteId,
+    pub(super) view: Rc<View>,
+    pub(super) route: RouteId,
     cluster: ClusterId,
-    request: Option<Request<RequestBody>>,
-    upgrade: Option<OnUpgrade>,
+    pub(super) request: Option<Request<RequestBody>>,
+    pub(super) upgrade: Option<OnUpgrade>,
     hash: Option<u64>,
     /// The client waits for a 100 before it sends its body.
     expected: bool,
@@ -114,11 +116,25 @@ pub(super) struct Outgoing {
     pub(super) version: Version,
 }
 
+impl Outgoing {
+    /// Settings of its route.
+    pub(super) fn settings(&self) -> Result<&Route, Error> {
+        self.view.route(self.route).ok_or(Error::Internal)
+    }
+}
+
 /// Sends the request to an endpoint and prepares its answer for the client.
 pub(super) async fn forward(
     exchange: &mut Exchange,
     outgoing: &mut Outgoing,
 ) -> Result<Answer, Error> {
+    if exchange.fault.is_some() {
+        let timeout = outgoing.settings()?.timeout;
+        Box::pin(fault::hold(exchange, timeout)).await?;
+    }
+    if outgoing.settings()?.mirror.is_some() {
+        mirror::start(exchange, outgoing);
+    }
     if let Some(request) = outgoing.request.as_mut().filter(|_| !outgoing.expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
         request.body_mut().prime().await;
@@ -130,11 +146,13 @@ pub(super) async fn forward(
     let route = view.route(outgoing.route).ok_or(Error::Internal)?;
     let deadline = route.timeout.map(|limit| exchange.started + limit);
     let upgrade = outgoing.upgrade.is_some();
+    let delayed = exchange.is_delayed();
     let plan = upstream::Plan {
         target: view.target(outgoing.cluster).ok_or(Error::Internal)?,
         hash: outgoing.hash,
         head_timeout: head_timeout(route, &exchange.method, upgrade),
-        deadline,
+        // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
+        deadline: deadline.filter(|_| !delayed),
         now: exchange.started,
         flow: &exchange.flow,
         host: &route.upstream_host,
@@ -142,7 +160,14 @@ pub(super) async fn forward(
     };
     let mut rng = exchange.worker.fork_rng();
     let (slot, attempts) = (&mut outgoing.request, &mut exchange.attempts);
-    let answer = upstream::send(&plan, slot, attempts, &mut rng).await?;
+    let answer = match deadline.filter(|_| delayed) {
+        None => upstream::send(&plan, slot, attempts, &mut rng).await?,
+        Some(deadline) => {
+            let sending = Box::pin(upstream::send(&plan, slot, attempts, &mut rng));
+            let sent = timeout_at(deadline, sending).await;
+            sent.unwrap_or(Err(Error::FaultDelay))?
+        }
+    };
     exchange.in_flight = Some(answer.in_flight);
     exchange.upstream_status = Some(answer.response.status().as_u16());
     let upgrade = outgoing.upgrade.take();
@@ -172,6 +197,9 @@ pub(super) fn outgoing(
     } else {
         None
     };
+    if let Some(faults) = &route.fault {
+        fault::draw(exchange, &view, plan.route, faults, &mut head.headers);
+    }
     let trust = &view.snapshot.config.client_ip;
     let known = Known {
         seen: plan.seen,
@@ -230,8 +258,8 @@ fn receive(
         None
     };
     headers::strip_hop_by_hop(fields, seen);
-    let content_type = fields.get(header::CONTENT_TYPE);
-    let stream = is_event_stream(content_type) || is_grpc(content_type);
+    let events = events(fields);
+    let stream = events.is_some();
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
@@ -240,6 +268,9 @@ fn receive(
         &route.response_headers,
         exchange.connection.tls.is_some(),
     );
+    if let Some(fault) = &mut exchange.fault {
+        fault.meet(events.filter(|_| client.is_none()), fields);
+    }
     if let Some(cookie) = exchange.set_cookie.take() {
         fields.append(header::SET_COOKIE, cookie);
     }
@@ -275,6 +306,15 @@ fn receive(
             taken: body_idle,
         },
     ))
+}
+
+/// How an answer that is a stream is divided.
+fn events(fields: &HeaderMap) -> Option<Events> {
+    let content_type = fields.get(header::CONTENT_TYPE);
+    if is_event_stream(content_type) {
+        return Some(Events::Lines);
+    }
+    is_grpc(content_type).then_some(Events::Messages)
 }
 
 /// What hyper's client accepts and we do not pass on.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::exchange::Exchange;
 use super::pace::Pace;
-use crate::body::{IdleTimer, clean_trailers};
+use crate::body::{IdleTimer, MaybeDisturbed, clean_trailers};
 use crate::error::Error;
 use crate::pool;
 use crate::route::rollout::Trial;
@@ -21,7 +21,7 @@ use crate::route::rollout::Trial;
 /// A streamed answer.
 #[derive(Debug)]
 pub struct Guarded {
-    inner: pool::ResponseBody,
+    inner: MaybeDisturbed<pool::ResponseBody>,
     exchange: Option<Box<Exchange>>,
     idle: Option<IdleTimer>,
     end: Option<End>,
@@ -90,7 +90,7 @@ pub(super) struct BodyLimits {
 impl Guarded {
     pub(super) fn new(
         inner: pool::ResponseBody,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         limits: BodyLimits,
     ) -> Self {
         let end = limits.end.map(|at| End {
@@ -103,6 +103,10 @@ impl Guarded {
             exchange.worker.paces.watch(&pace);
             pace
         });
+        let inner = match &mut exchange.fault {
+            Some(fault) => fault.disturb(inner),
+            None => MaybeDisturbed::Untouched(inner),
+        };
         Self {
             withdrawal: Withdrawal::of(&exchange),
             inner,
@@ -154,6 +158,9 @@ impl Guarded {
                 return Some(end.error());
             }
         }
+        if self.inner.is_holding() {
+            return None;
+        }
         let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
         silent.then_some(Error::StreamIdle)
     }
@@ -190,7 +197,7 @@ impl Body for Guarded {
                     .exchange
                     .as_ref()
                     .and_then(|exchange| exchange.flow.failure());
-                this.fail(cause.unwrap_or(Error::UpstreamAborted(error)))
+                this.fail(cause.unwrap_or(error))
             }
             Poll::Ready(None) => {
                 this.complete();

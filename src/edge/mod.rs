@@ -1,11 +1,13 @@
 //! The conductor: takes one request through the rooms, in order, and hands back its answer.
 
 mod exchange;
+mod fault;
 mod forward;
 mod guarded;
 pub mod headers;
 mod https_redirect;
 pub mod hygiene;
+mod mirror;
 mod pace;
 mod reply;
 pub mod seen;

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, he
 use super::exchange::Exchange;
 use super::{ResponseBody, forward};
 use crate::body::Body;
+use crate::config::model::AbortAnswer;
 use crate::error::Error;
 
 /// The answer to a request that failed with `error`.
@@ -58,6 +59,9 @@ pub(super) fn own(
 fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     if let Some(id) = &exchange.request_id {
         headers.insert(forward::REQUEST_ID, id.clone());
+    }
+    if let Some(injected) = &exchange.fault {
+        injected.mark(headers);
     }
 }
 
@@ -125,12 +129,18 @@ fn public(error: &Error) -> &'static str {
         Error::Withdrawn => "this version was withdrawn",
         Error::ClientGone | Error::ClientStalled => "the client left",
         Error::Draining => "the gateway is stopping",
+        Error::FaultAbort(_) | Error::FaultDelay | Error::FaultCut => {
+            "a fault was injected on purpose"
+        }
         Error::Internal => "internal error",
     }
 }
 
 /// gRPC code and name for a failure (google.rpc.Code).
 fn grpc_code(error: &Error) -> (i32, &'static str) {
+    if let Error::FaultAbort(AbortAnswer::Grpc(code)) = error {
+        return (i32::from(code.code()), code.name());
+    }
     match error.status() {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
         StatusCode::NOT_FOUND => (12, "NOT_FOUND"),

@@ -14,10 +14,11 @@ use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
+use crate::policy;
 use crate::route::rollout::{Control, Trial};
 use crate::route::split::Chooser;
 use crate::snapshot::{Hub, Snapshot};
-use crate::upstream::{Lanes, Target};
+use crate::upstream::{Lanes, Mirrors, Target};
 
 /// State of one worker. Never leaves its thread.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Worker {
     active: Cell<usize>,
     tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) paces: Paces,
+    pub(super) mirrors: Mirrors,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -85,6 +87,7 @@ impl Worker {
             active: Cell::new(0),
             tunnels: RefCell::default(),
             paces: Paces::default(),
+            mirrors: Mirrors::default(),
         })
     }
 
@@ -146,6 +149,7 @@ impl Worker {
             let now = Instant::now();
             self.lanes.sweep(now);
             self.paces.look(now);
+            self.mirrors.tidy();
             self.tunnels
                 .borrow_mut()
                 .retain(|(tunnel, _)| !tunnel.is_finished());
@@ -212,6 +216,11 @@ impl View {
     /// Settings of a route.
     pub(super) fn route(&self, route: RouteId) -> Option<&Route> {
         self.snapshot.config.routes.get(route.0)
+    }
+
+    /// What is counted about a route by all workers.
+    pub(super) fn live(&self, route: RouteId) -> Option<&policy::Live> {
+        self.snapshot.live.get(route.0)
     }
 
     /// Handles for requests no route matched.

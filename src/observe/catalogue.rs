@@ -92,6 +92,16 @@ families! {
         "Requests sent to an endpoint or tried to, first tries and retries alike.";
     retries: Counter "attache_retries_total" ["cluster", "reason"]
         "Attempts after the first, by what made the attempt before it fail.";
+    faults: Counter "attache_faults_total" ["route", "kind"]
+        "Faults injected on purpose: delay, abort or stream.";
+    faults_ignored: Counter "attache_faults_ignored_total" ["route", "reason"]
+        "Faults that were asked for or drawn and not injected: not_allowed, invalid, share, ended or max_active.";
+    faults_active: Gauge "attache_faults_active" ["route"]
+        "Requests held back and streams disturbed at this moment.";
+    mirrors: Counter "attache_mirrors_total" ["route", "result"]
+        "Requests chosen to be mirrored, by what became of the copy: answered, failed, timed_out, body_too_large, incomplete or max_active.";
+    mirrors_active: Gauge "attache_mirrors_active" ["route"]
+        "Copies under way.";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::Method;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
+use super::injected::{FaultHandles, MirrorHandles};
 use super::metrics::Metrics;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
@@ -28,6 +29,9 @@ struct RouteShared {
     finished: RefCell<Vec<(u32, Finished)>>,
     in_flight: OnceCell<IntGauge>,
     streams: OnceCell<IntGauge>,
+    /// Boxed, because most routes have neither.
+    faults: OnceCell<Box<FaultHandles>>,
+    mirrors: OnceCell<Box<MirrorHandles>>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +55,8 @@ impl RouteHandles {
             finished: RefCell::default(),
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
+            faults: OnceCell::new(),
+            mirrors: OnceCell::new(),
         };
         Self {
             shared: Rc::new(shared),
@@ -111,6 +117,22 @@ impl RouteHandles {
                 .with_label_values(&[&*self.shared.route])
         };
         GaugeGuard::new(self.shared.streams.get_or_init(resolve).clone())
+    }
+
+    /// Its injected faults.
+    #[must_use]
+    pub fn faults(&self) -> &FaultHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        let resolve = || Box::new(FaultHandles::new(metrics, route));
+        self.shared.faults.get_or_init(resolve)
+    }
+
+    /// Its mirrored requests.
+    #[must_use]
+    pub fn mirrors(&self) -> &MirrorHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        let resolve = || Box::new(MirrorHandles::new(metrics, route));
+        self.shared.mirrors.get_or_init(resolve)
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {
@@ -313,7 +335,7 @@ pub struct GaugeGuard {
 }
 
 impl GaugeGuard {
-    fn new(gauge: IntGauge) -> Self {
+    pub(super) fn new(gauge: IntGauge) -> Self {
         gauge.inc();
         Self { gauge }
     }
@@ -327,14 +349,14 @@ impl Drop for GaugeGuard {
 
 /// Counters of one family that differ in their last label, a fixed word.
 #[derive(Debug)]
-struct ByWord {
+pub(super) struct ByWord {
     family: IntCounterVec,
     first: Option<Box<str>>,
     known: RefCell<Vec<(&'static str, IntCounter)>>,
 }
 
 impl ByWord {
-    fn new(family: &IntCounterVec, first: Option<&str>) -> Self {
+    pub(super) fn new(family: &IntCounterVec, first: Option<&str>) -> Self {
         Self {
             family: family.clone(),
             first: first.map(Box::from),
@@ -342,7 +364,7 @@ impl ByWord {
         }
     }
 
-    fn count(&self, word: &'static str) {
+    pub(super) fn count(&self, word: &'static str) {
         let mut known = self.known.borrow_mut();
         if let Some((_, counter)) = known.iter().find(|entry| entry.0 == word) {
             counter.inc();

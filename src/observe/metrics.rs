@@ -178,6 +178,11 @@ impl Metrics {
         retain_series(&families.duration, "route", &keep);
         retain_series(&families.in_flight, "route", &keep);
         retain_series(&families.streams, "route", &keep);
+        retain_series(&families.faults, "route", &keep);
+        retain_series(&families.faults_ignored, "route", &keep);
+        retain_series(&families.faults_active, "route", &keep);
+        retain_series(&families.mirrors, "route", &keep);
+        retain_series(&families.mirrors_active, "route", &keep);
         retain_series(&families.rollout_weight, "route", &keep);
         retain_series(&families.rollout_step, "route", &keep);
         retain_series(&families.rollout_phase, "route", &keep);
@@ -263,6 +268,10 @@ mod tests {
         let route = RouteHandles::new(Arc::clone(metrics), "agents", "v1");
         drop((route.in_flight(), route.stream()));
         route.finished(&Method::POST, 200, Duration::from_millis(50));
+        drop((route.faults().active(), route.mirrors().active()));
+        route.faults().injected("delay");
+        route.faults().ignored("not_allowed");
+        route.mirrors().ended("answered");
         ErrorHandles::new(metrics).count("no_route");
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempt();

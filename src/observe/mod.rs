@@ -6,6 +6,7 @@ pub mod clock;
 #[cfg(test)]
 pub(crate) mod exposition;
 pub mod handles;
+pub mod injected;
 pub mod log;
 pub mod metrics;
 pub mod process;

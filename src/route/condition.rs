@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::config::model::{HeaderMatch, Match, QueryMatch, RouteId, ValueMatch};
 
@@ -80,7 +80,7 @@ impl Conditions {
             && self
                 .headers
                 .iter()
-                .all(|wanted| header_holds(wanted, facts.headers))
+                .all(|wanted| wanted.holds(facts.headers))
             && self
                 .query
                 .iter()
@@ -95,7 +95,7 @@ impl Conditions {
         if let Some(wanted) = self
             .headers
             .iter()
-            .find(|wanted| !header_holds(wanted, facts.headers))
+            .find(|wanted| !wanted.holds(facts.headers))
         {
             return Some(Miss::Header(wanted.name.clone()));
         }
@@ -120,19 +120,6 @@ impl Conditions {
     fn method_holds(&self, facts: &Facts<'_>) -> bool {
         self.methods.is_empty() || self.methods.contains(facts.method)
     }
-}
-
-/// A field may come on several lines; one that matches is enough.
-fn header_holds(wanted: &HeaderMatch, headers: &HeaderMap) -> bool {
-    let is_match = |value: &HeaderValue| match &wanted.value {
-        ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
-        ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
-        ValueMatch::Regex(regex) => {
-            std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value))
-        }
-        ValueMatch::Present => true,
-    };
-    headers.get_all(&wanted.name).iter().any(is_match)
 }
 
 /// The first occurrence of the parameter decides, as in the Gateway API.
@@ -189,6 +176,8 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn regex(pattern: &str) -> ValueMatch {
@@ -266,7 +255,7 @@ mod tests {
                 name: HeaderName::from_static(name),
                 value,
             };
-            assert_eq!(header_holds(&wanted, &headers), expected, "{wanted:?}");
+            assert_eq!(wanted.holds(&headers), expected, "{wanted:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Attempts: choose an endpoint, send, judge the outcome, try elsewhere when that is safe. The only place that retries.
 
 mod lane;
+mod mirror;
 mod target;
 
 use std::pin::pin;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::pool::ResponseBody;
 
 pub use lane::{Lane, Lanes};
+pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
 pub use target::{Target, TargetError};
 
 /// What the attempts of one request need to know.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::health;
+use super::injected;
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
     MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
@@ -60,7 +61,7 @@ pub(super) fn outcome(
         Action::Forward(id) => {
             lines.push(target(route, path, facts));
             let clusters: Vec<_> = config.clusters.get(id.0).into_iter().collect();
-            lines.extend(forwarded(listener, route, &clusters, facts));
+            lines.extend(forwarded(config, listener, route, &clusters, facts));
         }
         Action::Split(split) => {
             lines.push(target(route, path, facts));
@@ -69,7 +70,7 @@ pub(super) fn outcome(
             let clusters: Vec<_> = clusters
                 .filter_map(|part| config.clusters.get(part.cluster.0))
                 .collect();
-            lines.extend(forwarded(listener, route, &clusters, facts));
+            lines.extend(forwarded(config, listener, route, &clusters, facts));
         }
         Action::Redirect(redirect) => lines.push(redirected(redirect, facts.method)),
         Action::Respond(respond) => {
@@ -87,6 +88,7 @@ pub(super) fn outcome(
 
 /// What happens to a request that goes to one of these clusters.
 fn forwarded(
+    config: &Config,
     listener: &Listener,
     route: &Route,
     clusters: &[&Cluster],
@@ -107,6 +109,7 @@ fn forwarded(
     if let Some(cluster) = clusters.first() {
         lines.push(timeouts(route, cluster, facts.method));
     }
+    lines.extend(injected::lines(config, route, facts));
     lines
 }
 
@@ -334,7 +337,7 @@ fn changes(direction: &str, changes: &HeaderChanges) -> Option<String> {
     })
 }
 
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = UNITS
         .iter()
@@ -345,7 +348,7 @@ fn bytes(count: u64) -> String {
     )
 }
 
-fn time(duration: Duration) -> String {
+pub(super) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (duration.subsec_millis(), seconds) {
         (0, seconds) if seconds >= 60 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),

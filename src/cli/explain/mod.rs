@@ -3,6 +3,7 @@
 
 mod describe;
 mod health;
+mod injected;
 mod request;
 
 use clap::Args;

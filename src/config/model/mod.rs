@@ -2,8 +2,10 @@
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
 mod cluster;
+mod fault;
 mod health;
 mod listener;
+mod mirror;
 mod operation;
 mod route;
 mod split;
@@ -14,11 +16,16 @@ use std::path::PathBuf;
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
 };
+pub use fault::{
+    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage,
+    StreamFault,
+};
 pub use health::{HealthCheck, Probe, ProbeFields};
 pub use listener::{
     Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener,
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
+pub use mirror::Mirror;
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
 pub use route::{
     Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,

@@ -4,9 +4,9 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{ClusterId, HostPattern, ListenerId, Split};
+use super::{ClusterId, Fault, HostPattern, ListenerId, Mirror, Split};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -41,6 +41,10 @@ pub struct Route {
     pub max_body_bytes: Option<u64>,
     /// Requests that write no access record.
     pub access_log: bool,
+    /// Faults injected on purpose.
+    pub fault: Option<Box<Fault>>,
+    /// Copies of requests for another cluster.
+    pub mirror: Option<Box<Mirror>>,
 }
 
 /// Limits of a streamed response.
@@ -84,6 +88,22 @@ pub struct HeaderMatch {
     pub name: HeaderName,
     /// Its value.
     pub value: ValueMatch,
+}
+
+impl HeaderMatch {
+    /// Whether it holds. A field may come on several lines; one that matches is enough.
+    #[must_use]
+    pub fn holds(&self, headers: &HeaderMap) -> bool {
+        let is_match = |value: &HeaderValue| match &self.value {
+            ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
+            ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
+            ValueMatch::Regex(regex) => {
+                std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value))
+            }
+            ValueMatch::Present => true,
+        };
+        headers.get_all(&self.name).iter().any(is_match)
+    }
 }
 
 /// A query parameter condition.

@@ -3,10 +3,14 @@
 //! this room: `resolve` turns it into the model.
 
 pub(super) mod cluster;
+pub(super) mod fault;
 pub(super) mod forms;
 pub(super) mod health;
 pub(super) mod listener;
+pub(super) mod mirror;
+pub(super) mod moment;
 pub(super) mod names;
+pub(super) mod percentage;
 pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod split;
@@ -17,8 +21,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use cluster::Cluster;
+pub(super) use fault::Fault;
 pub(super) use forms::{Many, Named, OrOff};
 pub(super) use listener::Listener;
+pub(super) use mirror::Mirror;
 pub(super) use route::Route;
 
 /// Configuration of an attache gateway.

@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::cluster::Endpoint;
+use super::fault::Fault;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
+use super::mirror::Mirror;
 use super::names::Host;
 use super::split::{Rollout, Split};
 use super::values::{PathText, Pattern, Size, Status, Time, Verb};
@@ -57,6 +59,10 @@ pub(in crate::config) struct Route {
     pub(in crate::config) max_body_bytes: Option<OrOff<Size>>,
     /// Write access records. Default: true.
     pub(in crate::config) access_log: Option<bool>,
+    /// Faults injected on purpose. Default: off.
+    pub(in crate::config) fault: Option<OrOff<Fault>>,
+    /// Copies of requests for another cluster. Default: off.
+    pub(in crate::config) mirror: Option<OrOff<Mirror>>,
 }
 
 /// Limits of a streamed response.

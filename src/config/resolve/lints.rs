@@ -1,6 +1,6 @@
 //! What is legal but probably not meant.
 
-use super::Scope;
+use super::{Scope, fault, mirror};
 use crate::config::certs::covers;
 use crate::config::model::{Action, Config};
 use crate::config::node::steps;
@@ -13,6 +13,10 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     }
     unused_clusters(config, scope);
     uncovered_hosts(config, scope);
+    for route in &config.routes {
+        fault::lint(route, scope);
+        mirror::lint(route, scope);
+    }
     if config.routes.is_empty()
         && config
             .listeners
@@ -35,7 +39,8 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
             Action::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
             Action::Redirect(_) | Action::Respond(_) => Vec::new(),
         };
-        for id in clusters {
+        let mirrored = route.mirror.as_ref().map(|mirror| mirror.cluster);
+        for id in clusters.into_iter().chain(mirrored) {
             if let Some(used) = used.get_mut(id.0) {
                 *used = true;
             }

@@ -4,10 +4,12 @@
 
 mod action;
 mod cluster;
+mod fault;
 mod headers;
 mod health;
 mod lints;
 mod listener;
+mod mirror;
 mod route;
 mod settings;
 mod split;

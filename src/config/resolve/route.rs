@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::action::{action, has_regex};
-use super::{Scope, headers};
+use super::{Scope, fault, headers, mirror};
 use crate::config::model::{
-    ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
-    Streaming, UpstreamHost,
+    Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite,
+    Route, Streaming, UpstreamHost,
 };
 use crate::config::node::{Step, Value, steps};
 use crate::config::raw::names::is_host_name;
@@ -50,6 +50,7 @@ pub(super) fn resolve(
     let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| {
         time.map(|time| scope.limit(&steps!["routes", name, key], time.0))
     };
+    let forwards = matches!(action, Action::Forward(_) | Action::Split(_));
     Route {
         name: name.to_owned(),
         listeners,
@@ -68,6 +69,8 @@ pub(super) fn resolve(
             .max_body_bytes
             .map(|size| size.on().map_or(u64::MAX, |size| size.0)),
         access_log: raw.access_log.unwrap_or(true),
+        fault: fault::resolve(name, raw.fault, forwards, scope),
+        mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),
     }
 }
 

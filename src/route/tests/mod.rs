@@ -39,6 +39,8 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         websocket: false,
         max_body_bytes: None,
         access_log: true,
+        fault: None,
+        mirror: None,
     }
 }
 

@@ -1,0 +1,173 @@
+//! Where the events of a stream end: lines of `text/event-stream`, messages of gRPC. Sees bytes as they come, cut anywhere, and
+//! keeps nothing of them.
+
+/// How a stream is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// Blank lines end an event (WHATWG HTML, section 9.2.6).
+    Lines,
+    /// Each message says its length (gRPC over HTTP/2, length-prefixed messages).
+    Messages,
+}
+
+/// Finds the ends of events in one stream.
+#[derive(Debug)]
+pub(super) enum Scanner {
+    Lines(Lines),
+    Messages(Messages),
+}
+
+impl Scanner {
+    pub(super) fn new(events: Events) -> Self {
+        match events {
+            Events::Lines => Self::Lines(Lines::default()),
+            Events::Messages => Self::Messages(Messages::default()),
+        }
+    }
+
+    /// How many of these bytes there are to the end of an event; `None` when it does not end in them. What comes after the end is
+    /// for the next call.
+    pub(super) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Lines(lines) => lines.end(bytes),
+            Self::Messages(messages) => messages.end(bytes),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Whether the line has a byte yet.
+    started: bool,
+    /// Whether the last byte was a carriage return, which a line feed may follow.
+    returned: bool,
+    /// Whether a line of the event says something; comments alone are no event.
+    says: bool,
+}
+
+impl Lines {
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            let after_return = std::mem::take(&mut self.returned);
+            match byte {
+                b'\n' => {
+                    if self.line() {
+                        return Some(at + 1);
+                    }
+                }
+                _ if after_return && self.line() => {
+                    // The line ended before this byte, which is looked at again.
+                    return Some(at);
+                }
+                b'\r' => self.returned = true,
+                byte => {
+                    self.says |= !self.started && *byte != b':';
+                    self.started = true;
+                }
+            }
+        }
+        None
+    }
+
+    /// A line has ended; whether an event has.
+    fn line(&mut self) -> bool {
+        let is_blank = !std::mem::take(&mut self.started);
+        is_blank && std::mem::take(&mut self.says)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    /// Bytes of the prefix that have come: a flag and four of length.
+    prefix: u8,
+    left: u32,
+}
+
+impl Messages {
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at).filter(|_| self.prefix < 5) {
+            if self.prefix > 0 {
+                self.left = self.left << 8 | u32::from(*byte);
+            }
+            self.prefix += 1;
+            at += 1;
+        }
+        if self.prefix < 5 {
+            return None;
+        }
+        let here = u32::try_from(bytes.len() - at).unwrap_or(u32::MAX);
+        if here < self.left {
+            self.left -= here;
+            return None;
+        }
+        let end = at + usize::try_from(self.left).unwrap_or(usize::MAX);
+        *self = Self::default();
+        Some(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Ends of events in a stream that comes in these pieces, counted from its start.
+    fn ends<'a>(events: Events, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<usize> {
+        let mut scanner = Scanner::new(events);
+        let (mut found, mut before) = (Vec::new(), 0);
+        for piece in pieces {
+            let mut rest = piece;
+            while let Some(end) = scanner.end(rest) {
+                found.push(before + piece.len() - rest.len() + end);
+                rest = &rest[end..];
+            }
+            before += piece.len();
+        }
+        found
+    }
+
+    #[test]
+    fn blank_lines_end_events() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("data: 1\n\n", &[9]),
+            ("data: 1\n\ndata: 2\n\n", &[9, 18]),
+            ("data: 1\r\n\r\ndata: 2\r\n\r\n", &[11, 22]),
+            ("data: 1\n", &[]),
+            ("data: a\ndata: b\n\n", &[17]),
+            (": ping\n\n", &[]),
+            (": ping\n\ndata: 1\n\n", &[17]),
+            (": ping\ndata: 1\n\n", &[16]),
+            ("\n\n\n", &[]),
+            ("data: 1\r\rdata: 2\r\rx", &[9, 18]),
+        ] {
+            assert_eq!(ends(Events::Lines, [text.as_bytes()]), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn messages_say_their_length() {
+        let one = b"\0\0\0\0\x03abc";
+        let empty = b"\x01\0\0\0\0";
+        let both = [&one[..], &empty[..], &one[..]].concat();
+        assert_eq!(ends(Events::Messages, [&both[..]]), [8, 13, 21]);
+        assert!(ends(Events::Messages, [&one[..7]]).is_empty());
+        assert!(ends(Events::Messages, [&b"\0\xff\xff\xff\xff"[..], &one[..]]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_how_a_stream_is_cut(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'x'), Just(0_u8), Just(2_u8)], 0..60),
+            size in 1_usize..7,
+        ) {
+            for events in [Events::Lines, Events::Messages] {
+                let whole = ends(events, [&bytes[..]]);
+                prop_assert_eq!(&ends(events, bytes.chunks(size)), &whole, "{:?}", events);
+                prop_assert!(whole.is_sorted());
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A share of something, always with its sign: in other configurations a bare number means percent in one place and a fraction
+//! in the next.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+use super::forms::TextOr;
+use crate::config::de::with_hint;
+use crate::config::model;
+
+/// A share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Percentage(pub(in crate::config) model::Percentage);
+
+/// Istio's form.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "PercentageValue")]
+pub(in crate::config) struct PercentageFields {
+    /// In percent: `0.1` is one in a thousand.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    value: Option<f64>,
+}
+
+impl TryFrom<PercentageFields> for Percentage {
+    type Error = String;
+    fn try_from(fields: PercentageFields) -> Result<Self, String> {
+        let Some(value) = fields.value else {
+            return Err(with_hint("this says nothing", "write `10%`"));
+        };
+        let text = format!("{value}");
+        read(&text).ok_or_else(|| shape(&text))
+    }
+}
+
+impl<'de> Deserialize<'de> for Percentage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextOr::<Self, PercentageFields>::new(
+            "a percentage such as `10%`",
+            percentage,
+        ))
+    }
+}
+
+impl JsonSchema for Percentage {
+    fn schema_name() -> Cow<'static, str> {
+        "Percentage".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            {
+                "type": "string",
+                "description": "A percentage with its sign, down to 0.0001%: 0.1%, 10%, 100%.",
+                "pattern": "^([0-9]+([.][0-9]{1,4})?%|.*[$][{].*)$"
+            },
+            generator.subschema_for::<PercentageFields>()
+        ] })
+    }
+}
+
+fn percentage(text: &str) -> Result<Percentage, String> {
+    if let Some(number) = text.strip_suffix('%') {
+        return read(number.trim_end()).ok_or_else(|| shape(text));
+    }
+    let Ok(number) = text.parse::<f64>() else {
+        return Err(shape(text));
+    };
+    let whole = number * 100.0;
+    Err(with_hint(
+        format!("`{text}` has no `%`: it could mean {text} percent or {whole} percent"),
+        format!("write `{text}%` for {text} in a hundred"),
+    ))
+}
+
+fn shape(text: &str) -> String {
+    let shown: String = text.chars().take(60).collect();
+    with_hint(
+        format!("`{shown}` is not a percentage"),
+        "write `0.1%`, `10%` or `100%`; the smallest is `0.0001%`",
+    )
+}
+
+/// A number of percent: at most 100, at most four decimals.
+fn read(number: &str) -> Option<Percentage> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 4 {
+        return None;
+    }
+    let whole: u32 = whole.parse().ok().filter(|whole| *whole <= 100)?;
+    let fraction: u32 = format!("{fraction:0<4}").parse().ok()?;
+    let millionths = whole * 10_000 + fraction;
+    (millionths <= 1_000_000).then(|| Percentage(model::Percentage::millionths(millionths)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages() {
+        for (text, millionths) in [
+            ("0%", 0),
+            ("0.0001%", 1),
+            ("0.1%", 1_000),
+            ("10%", 100_000),
+            ("12.5%", 125_000),
+            ("100%", 1_000_000),
+            ("100.0%", 1_000_000),
+        ] {
+            assert_eq!(
+                percentage(text).unwrap().0.of_million(),
+                millionths,
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "%",
+            "-1%",
+            "101%",
+            "100.1%",
+            "0.00001%",
+            "1e1%",
+            ".5%",
+            "5.%",
+            "many",
+            "5 percent",
+        ] {
+            assert!(percentage(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_refused_with_both_its_meanings() {
+        let error = percentage("0.1").unwrap_err();
+        assert!(
+            error.contains("0.1 percent or 10 percent") && error.contains("`0.1%`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_form_of_istio_is_in_percent() {
+        let read = |value| Percentage::try_from(PercentageFields { value });
+        assert_eq!(read(Some(0.1)).unwrap().0.of_million(), 1_000);
+        assert_eq!(read(Some(100.0)).unwrap().0.of_million(), 1_000_000);
+        assert!(read(Some(100.5)).is_err() && read(Some(-1.0)).is_err() && read(None).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Faults on one exchange: drawn when its route is known, felt before it is forwarded and in its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::sleep_until;
+
+use super::exchange::Exchange;
+use super::worker::View;
+use crate::body::{Events, MaybeDisturbed};
+use crate::config::model::{Fault, RouteId};
+use crate::error::Error;
+use crate::observe::handles::{GaugeGuard, RouteHandles};
+use crate::policy::fault::{ABORT, DELAY, Draw, Ignored, Request, draw as drawn};
+use crate::policy::{Ceiling, Place};
+use crate::pool;
+
+/// The faults of one exchange.
+#[derive(Debug)]
+pub(super) struct Injected {
+    draw: Draw,
+    max_active: usize,
+    ceiling: Arc<Ceiling>,
+    handles: RouteHandles,
+    active: Option<Active>,
+    delayed: bool,
+    aborted: bool,
+    /// How the stream that is disturbed is divided.
+    events: Option<Events>,
+}
+
+/// A fault counts as active until this is dropped.
+#[derive(Debug)]
+struct Active {
+    _place: Place,
+    _gauge: GaugeGuard,
+}
+
+/// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of `headers`.
+pub(super) fn draw(
+    exchange: &mut Exchange,
+    view: &View,
+    route: RouteId,
+    fault: &Fault,
+    headers: &mut HeaderMap,
+) {
+    let request = Request {
+        headers,
+        client: exchange.client,
+        time: exchange.time,
+    };
+    let draw = drawn(fault, &request, &mut exchange.worker.fork_rng());
+    headers.remove(DELAY);
+    headers.remove(ABORT);
+    let handles = view.handles(route);
+    for ignored in draw.ignored.iter().flatten() {
+        handles.faults().ignored(ignored.word());
+    }
+    let ceiling = view.live(route).and_then(|live| live.faults.as_ref());
+    if let Some(ceiling) = ceiling.filter(|_| !draw.is_empty()) {
+        exchange.fault = Some(Box::new(Injected {
+            draw,
+            max_active: fault.max_active,
+            ceiling: Arc::clone(ceiling),
+            handles: handles.clone(),
+            active: None,
+            delayed: false,
+            aborted: false,
+            events: None,
+        }));
+    }
+}
+
+/// Holds an exchange back, and aborts it, as drawn. Its `timeout` runs meanwhile.
+///
+/// # Errors
+/// The fault, when the exchange ends here.
+pub(super) async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), Error> {
+    let started = exchange.started;
+    let Some(injected) = &mut exchange.fault else {
+        return Ok(());
+    };
+    let (delay, abort) = (injected.draw.delay, injected.draw.abort);
+    if delay.is_none() && abort.is_none() || !injected.begin() {
+        return Ok(());
+    }
+    if let Some(delay) = delay {
+        injected.delayed = true;
+        injected.handles.faults().injected("delay");
+        let delay = delay.min(timeout.unwrap_or(Duration::MAX));
+        sleep_until(started + delay).await;
+        if timeout == Some(delay) {
+            return Err(Error::FaultDelay);
+        }
+    }
+    if let Some(answer) = abort {
+        injected.aborted = true;
+        injected.handles.faults().injected("abort");
+        return Err(Error::FaultAbort(answer));
+    }
+    injected.active = None;
+    Ok(())
+}
+
+impl Injected {
+    /// Takes a place among the active faults; false when there is none.
+    fn begin(&mut self) -> bool {
+        let handles = self.handles.faults();
+        self.active = self.ceiling.enter(self.max_active).map(|place| Active {
+            _place: place,
+            _gauge: handles.active(),
+        });
+        if self.active.is_none() {
+            handles.ignored(Ignored::MaxActive.word());
+        }
+        self.active.is_some()
+    }
+
+    /// Whether the exchange was held back.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delayed
+    }
+
+    /// Whether anything was done to it.
+    pub(super) fn is_felt(&self) -> bool {
+        self.delayed || self.aborted || self.events.is_some()
+    }
+
+    /// The answer is known; `events` says how it is divided if it is a stream. What is compressed cannot be divided.
+    pub(super) fn meet(&mut self, events: Option<Events>, fields: &mut HeaderMap) {
+        let plain = !fields.contains_key(header::CONTENT_ENCODING);
+        let events = events.filter(|_| plain && self.draw.stream.is_some());
+        if events.is_some() && self.begin() {
+            self.events = events;
+            self.handles.faults().injected("stream");
+        }
+        self.mark(fields);
+    }
+
+    /// Says in an answer what was done to it.
+    pub(super) fn mark(&self, fields: &mut HeaderMap) {
+        let kinds = match (self.delayed, self.aborted, self.events.is_some()) {
+            (false, false, false) => return,
+            (true, false, false) => "delay",
+            (true, true, _) => "delay, abort",
+            (false, true, _) => "abort",
+            (true, false, true) => "delay, stream",
+            (false, false, true) => "stream",
+        };
+        fields.insert(FAULT, HeaderValue::from_static(kinds));
+    }
+
+    /// The body of the answer as the client shall see it.
+    pub(super) fn disturb(
+        &mut self,
+        body: pool::ResponseBody,
+    ) -> MaybeDisturbed<pool::ResponseBody> {
+        match (self.draw.stream, self.events) {
+            (Some(disturbance), Some(events)) => MaybeDisturbed::new(body, disturbance, events),
+            _ => MaybeDisturbed::Untouched(body),
+        }
+    }
+}
+
+const FAULT: HeaderName = HeaderName::from_static("x-attache-fault");

@@ -1,0 +1,77 @@
+//! What a route does to its traffic besides passing it on: decisions as pure functions of settings, request, time and chance, and
+//! the counts that workers share. The edge asks and acts; this room waits for nothing.
+
+mod ceiling;
+pub mod fault;
+pub mod mirror;
+
+use std::sync::Arc;
+
+use crate::config::model::{Percentage, Route};
+
+pub use ceiling::{Ceiling, Place};
+
+/// What is counted about one route while it lives, over all workers and reloads. Absent where nothing of it is configured.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Faults active.
+    pub faults: Option<Arc<Ceiling>>,
+    /// Mirrored requests under way.
+    pub mirrors: Option<Arc<Ceiling>>,
+}
+
+impl Live {
+    /// The counts of `route`; those of `previous` go on, whatever its settings were.
+    #[must_use]
+    pub fn of(route: &Route, previous: Option<&Self>) -> Self {
+        let go_on = |wanted: bool, before: Option<&Arc<Ceiling>>| {
+            wanted.then(|| before.map(Arc::clone).unwrap_or_default())
+        };
+        Self {
+            faults: go_on(
+                route.fault.is_some(),
+                previous.and_then(|live| live.faults.as_ref()),
+            ),
+            mirrors: go_on(
+                route.mirror.is_some(),
+                previous.and_then(|live| live.mirrors.as_ref()),
+            ),
+        }
+    }
+}
+
+/// Whether this one is of the share.
+fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {
+    // No draw where chance decides nothing.
+    share != Percentage::NONE
+        && (share == Percentage::ALL
+            || rng.u32(..Percentage::ALL.of_million()) < share.of_million())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_share_is_what_it_says(millionths in 0_u32..=1_000_000, seed: u64) {
+            const DRAWS: u32 = 20_000;
+            let share = Percentage::millionths(millionths);
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let hits = (0..DRAWS).filter(|_| falls_on(share, &mut rng)).count();
+            let (p, n) = (f64::from(millionths) / 1e6, f64::from(DRAWS));
+            // Six standard deviations: less than one seed in a hundred million is further off.
+            let margin = 6.0 * (n * p * (1.0 - p)).sqrt() + 1.0;
+            prop_assert!((hits as f64 - n * p).abs() <= margin, "{hits} of {DRAWS} at {share}");
+        }
+    }
+
+    #[test]
+    fn none_and_all_are_certain() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        assert!((0..10_000).all(|_| falls_on(Percentage::ALL, &mut rng)));
+        assert!(!(0..10_000).any(|_| falls_on(Percentage::NONE, &mut rng)));
+    }
+}

@@ -37,6 +37,8 @@ pub mod edge;
 
 pub mod route;
 
+pub mod policy;
+
 pub mod upstream;
 
 pub mod cluster;

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
 use crate::config::model::{Config, ListenerId};
+use crate::policy::Limits;
 use crate::pool::ClientTls;
 use crate::route::Table;
 use crate::upstream::{Target, TargetError};
@@ -22,13 +23,15 @@ pub struct Snapshot {
     pub table: Table,
     /// The clusters, by [`crate::config::model::ClusterId`].
     pub clusters: Vec<Arc<Cluster>>,
+    /// The limits of clients.
+    pub limits: Limits,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
 }
 
 impl Snapshot {
-    /// Builds the state for `config`. Endpoints of `previous` go on with their counters where they are the same.
+    /// Builds the state for `config`. Endpoints and limits of `previous` go on with their counters where they are the same.
     ///
     /// # Errors
     /// When a cluster's TLS files cannot be used; nothing has changed then.
@@ -62,6 +65,7 @@ impl Snapshot {
             .collect();
         Ok(Self {
             table: Table::build(&config.routes),
+            limits: Limits::build(&config, previous.map(|snapshot| &snapshot.limits)),
             clusters,
             tls,
             listeners,

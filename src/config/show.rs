@@ -8,7 +8,7 @@ use serde_yaml::Value as Yaml;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::report::Report;
-use super::secrets::{REDACTED, is_secret_name, mask_urls};
+use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients};
 use super::yaml;
 
 /// Prints a tree.
@@ -33,6 +33,7 @@ type Defaults = &'static [(&'static str, &'static str)];
 const ROOT: Defaults = &[
     ("version", "1"),
     ("clientIp.trustedProxies", "[]"),
+    ("clientIp.ipv6PrefixLen", "64"),
     ("accessLog.output", "stdout"),
     ("accessLog.format", "json"),
     ("accessLog.exclude", "[]"),
@@ -73,7 +74,7 @@ const LISTENER_TLS: Defaults = &[
     ("tls.clientAuth.mode", "none"),
 ];
 
-const ROUTE: Defaults = &[("accessLog", "true")];
+const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true")];
 
 const ROUTE_FORWARD: Defaults = &[
     ("upstreamHost", "preserve"),
@@ -81,6 +82,13 @@ const ROUTE_FORWARD: Defaults = &[
     ("streaming.idleTimeout", "5m"),
     ("streaming.maxDuration", "off"),
     ("websocket", "false"),
+];
+
+const RATE_LIMIT: Defaults = &[
+    ("key", "clientIp"),
+    ("mode", "enforce"),
+    ("maxKeys", "100000"),
+    ("headers", "true"),
 ];
 
 const CLUSTER: Defaults = &[
@@ -127,6 +135,7 @@ fn fill(root: &mut Node) {
         }
         put_all(route, ROUTE);
     });
+    each(root, "rateLimits", |limit| put_all(limit, RATE_LIMIT));
     each(root, "clusters", |cluster| {
         put_all(
             cluster,
@@ -221,7 +230,12 @@ fn value_of(node: &Node, key: &str, within: &str) -> Yaml {
             Yaml::Sequence(shown.map(|item| value_of(item, key, within)).collect())
         }
         // `hash: { cookie: name }` names a cookie and holds none.
-        Value::Scalar(scalar) if scalar.secret || (is_secret_name(key) && within != "hash") => {
+        Value::Scalar(scalar)
+            if scalar.secret
+                || (is_secret_name(key)
+                    && within != "hash"
+                    && !names_clients(key, &scalar.text)) =>
+        {
             Yaml::from(REDACTED)
         }
         Value::Scalar(scalar) => scalar_of(scalar, key),
@@ -308,9 +322,12 @@ routes:
     responseHeaders: { preset: secure }
   b: { hosts: ['*.example.com'], endpoints: ['10.0.0.1:80', { address: 'b:80', weight: 3, labels: { zone: a } }] }
   c: { match: { path: { regex: '/c/(\\d+)' } }, rewrite: { regex: { pattern: '/c/(\\d+)', replacement: '/$1' } }, cluster: two }
+  e: { match: { path: { exact: /e } }, rateLimit: [shared, { key: [clientIp, 'header:x-api-key'], rate: 10r/s, burst: 20 }], maxConcurrentPerClient: 5, cluster: two }
   d: { match: { path: { exact: /d } }, respond: { status: 200, body: '{\"a\": [1]}' } }
 clusters:
   two: { discovery: { dns: 'two:80', refresh: 5s }, loadBalancer: { hash: { cookie: session } }, tls: {} }
+rateLimits: { shared: { key: 'cookie:session', rate: 20/10s, cost: { GET: 0 }, mode: shadow } }
+clientIp: { ipv6PrefixLen: 56 }
 shutdown: { drainTimeout: 9s }
 metrics: { latencyBuckets: [0.50, 1, 1e1] }
 ";

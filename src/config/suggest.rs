@@ -1,5 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+use super::raw::limits;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
     name: &str,
@@ -40,7 +42,8 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
+    let mut words = FOREIGN.iter().chain(limits::FOREIGN);
+    if let Some((_, _, advice)) = words.find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -73,20 +76,11 @@ pub(super) enum Advice {
 const LATER: &[(&str, &[&str])] = &[
     (
         "Root",
-        &[
-            "rateLimits",
-            "authProviders",
-            "tracing",
-            "admin",
-            "reload",
-            "state",
-        ],
+        &["authProviders", "tracing", "admin", "reload", "state"],
     ),
     (
         "Route",
         &[
-            "rateLimit",
-            "rateLimits",
             "auth",
             "cors",
             "retries",
@@ -112,12 +106,11 @@ const LATER: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("ClientIp", &["ipv6PrefixLen"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
 
 /// Other proxies' words; the first word of ours that must be known where the hint is given (empty: anywhere); the hint.
-type Foreign = (&'static [&'static str], &'static str, &'static str);
+pub(super) type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
     (
@@ -394,6 +387,11 @@ const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
             "tls",
         ],
         "a cluster",
+    ),
+    (
+        "Route",
+        &["rate", "burst", "nodelay", "maxKeys"],
+        "`rateLimit`",
     ),
     (
         "Route",

@@ -6,6 +6,7 @@ mod guarded;
 pub mod headers;
 mod https_redirect;
 pub mod hygiene;
+mod limits;
 mod pace;
 mod reply;
 pub mod seen;
@@ -167,6 +168,7 @@ fn check(
             .iter()
             .any(|path| *path == target.path);
     exchange.routed(view.handles(found.route), logged);
+    limits::admit(exchange, view, found.route, head)?;
     let matched = route
         .matches
         .get(found.matched)

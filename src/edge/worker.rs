@@ -14,6 +14,7 @@ use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
+use crate::policy::RouteLimits;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Lanes, Target};
 
@@ -42,6 +43,7 @@ pub(super) struct View {
     unrouted: RouteHandles,
     routes: Vec<OnceCell<RouteHandles>>,
     targets: Vec<OnceCell<Target>>,
+    limits: Vec<OnceCell<Option<RouteLimits>>>,
     lanes: Rc<Lanes>,
     turn: usize,
     metrics: Arc<Metrics>,
@@ -174,6 +176,8 @@ impl View {
             .iter()
             .map(|_| OnceCell::new())
             .collect();
+        let limits = snapshot.config.routes.iter().map(|_| OnceCell::new());
+        let limits = limits.collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (lanes, turn) = (Rc::clone(lanes), rng.usize(..));
         Self {
@@ -181,6 +185,7 @@ impl View {
             unrouted,
             routes,
             targets,
+            limits,
             lanes,
             turn,
             metrics: Arc::clone(metrics),
@@ -216,6 +221,14 @@ impl View {
                 cluster.map_or("-", |cluster| &cluster.name),
             )
         })
+    }
+
+    /// The limits of a route, if it has any.
+    pub(super) fn limits(&self, route: RouteId) -> Option<&RouteLimits> {
+        let slot = self.limits.get(route.0)?;
+        let (config, limits) = (&self.snapshot.config, &self.snapshot.limits);
+        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics))
+            .as_ref()
     }
 
     /// This worker's view of a cluster, made when the first request needs it.

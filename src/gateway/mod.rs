@@ -2,6 +2,7 @@
 //! runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
 mod certificates;
+mod limits;
 mod listeners;
 mod worker;
 
@@ -300,6 +301,7 @@ impl Gateway {
                 Arc::clone(&self.metrics),
             ));
         }
+        generation.spawn(limits::sweep(self.hub.current(), Arc::clone(&self.metrics)));
         generation.spawn(certificates::watch(
             self.listeners.shared(),
             Arc::clone(&self.metrics),
@@ -336,6 +338,10 @@ impl Gateway {
             .retain_clusters(|name| name == "-" || clusters.contains(name));
         self.metrics
             .retain_listeners(|name| listeners.contains(name));
+        let limits = config.rate_limits.iter();
+        let limits: HashSet<_> = limits.map(|limit| limit.scope.to_string()).collect();
+        self.metrics
+            .retain_rate_limits(|name| limits.contains(name));
     }
 }
 

@@ -124,6 +124,14 @@ families! {
         "Certificate files read again after a change: ok or failed.";
     dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
         "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
+    rate_limited: Counter "attache_rate_limited_total" ["limit", "mode"]
+        "Requests over a rate limit: refused (enforce), or only counted (shadow).";
+    rate_limit_clients: Gauge "attache_rate_limit_clients" ["limit"]
+        "Clients a rate limit keeps a bucket for, as of the last second.";
+    rate_limit_overflow: Counter "attache_rate_limit_overflow_total" ["limit"]
+        "Requests counted in the bucket that is shared by the clients for whom a limit has no room (maxKeys).";
+    concurrency_limited: Counter "attache_concurrency_limited_total" ["route"]
+        "Requests refused because their client had maxConcurrentPerClient open.";
     draining: Gauge "attache_draining" []
         "1 while the gateway is shutting down.";
     build_info: Gauge "attache_build_info" ["version"]

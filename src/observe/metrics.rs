@@ -137,6 +137,19 @@ impl Metrics {
             .inc();
     }
 
+    /// Says how many clients a rate limit knows, and counts requests for whose clients it had no room.
+    pub fn rate_limit_clients(&self, limit: &str, clients: usize, overflowed: u64) {
+        let families = &self.families;
+        families
+            .rate_limit_clients
+            .with_label_values(&[limit])
+            .set(i64::try_from(clients).unwrap_or(i64::MAX));
+        families
+            .rate_limit_overflow
+            .with_label_values(&[limit])
+            .inc_by(overflowed);
+    }
+
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
         self.families
@@ -153,6 +166,15 @@ impl Metrics {
         retain_series(&families.duration, "route", &keep);
         retain_series(&families.in_flight, "route", &keep);
         retain_series(&families.streams, "route", &keep);
+        retain_series(&families.concurrency_limited, "route", &keep);
+    }
+
+    /// Drops the series of rate limits `keep` does not know.
+    pub fn retain_rate_limits(&self, keep: impl Fn(&str) -> bool) {
+        let families = &self.families;
+        retain_series(&families.rate_limited, "limit", &keep);
+        retain_series(&families.rate_limit_clients, "limit", &keep);
+        retain_series(&families.rate_limit_overflow, "limit", &keep);
     }
 
     /// Drops the series of clusters `keep` does not know; those of their routes are [`Self::retain_routes`]'s business.
@@ -207,9 +229,13 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::config::model::LimitMode;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
-    use crate::observe::handles::{ClusterHandles, ErrorHandles, ListenerHandles, RouteHandles};
+    use crate::observe::handles::{
+        ClusterHandles, ConcurrencyHandles, ErrorHandles, ListenerHandles, RateLimitHandles,
+        RouteHandles,
+    };
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
@@ -244,6 +270,9 @@ mod tests {
         metrics.certificate_reloaded("web", true);
         metrics.dns_refreshed("v1", "ok");
         metrics.set_draining(true);
+        RateLimitHandles::new(metrics, "edge", LimitMode::Shadow).limited();
+        metrics.rate_limit_clients("edge", 1, 1);
+        ConcurrencyHandles::new(metrics, "agents").limited();
     }
 
     #[test]
@@ -338,10 +367,11 @@ mod tests {
         let _open = kept.in_flight();
         metrics.retain_routes(|name| name == "kept");
         metrics.retain_clusters(|_| false);
+        metrics.retain_rate_limits(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
         assert!(
-            !text.contains("\"agents\"") && !text.contains("\"web\""),
+            !text.contains("\"agents\"") && !text.contains("\"edge\"") && !text.contains("\"web\""),
             "{text}"
         );
         assert_eq!(

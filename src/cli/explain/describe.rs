@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::rates;
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
     MemberAddress, PathMatch, Redirect, Route, UpstreamHost, UpstreamProtocol,
@@ -55,6 +56,7 @@ pub(super) fn outcome(
         route.name,
         why(route, found, facts)
     )];
+    lines.extend(rates::lines(config, route));
     match &route.action {
         Action::Forward(id) => {
             lines.push(target(route, path, facts));

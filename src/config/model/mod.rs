@@ -2,6 +2,7 @@
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
 mod cluster;
+mod limits;
 mod listener;
 mod operation;
 mod route;
@@ -10,6 +11,9 @@ use std::num::NonZeroUsize;
 
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
+};
+pub use limits::{
+    Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId,
 };
 pub use listener::{
     Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener,
@@ -32,6 +36,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Upstream clusters, in name order. A [`ClusterId`] indexes this list.
     pub clusters: Vec<Cluster>,
+    /// Rate limits: the shared ones in name order, then those of routes. A [`RateLimitId`] indexes this list.
+    pub rate_limits: Vec<RateLimit>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
     /// The access log.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
+use super::limits::Found;
 use super::listener::redirect_status;
 use super::{Scope, headers};
 use crate::config::model::{
@@ -26,13 +27,15 @@ pub(super) struct References<'a> {
     /// For each listener, whether it only redirects.
     pub(super) redirects: &'a [bool],
     pub(super) clusters: &'a BTreeMap<String, ClusterId>,
+    /// Rate limits; those of routes are added.
+    pub(super) limits: &'a mut Found,
 }
 
 /// Resolves one route.
 pub(super) fn resolve(
     name: &str,
     raw: raw::Route,
-    references: &References<'_>,
+    references: &mut References<'_>,
     scope: &mut Scope<'_>,
 ) -> Route {
     let under = |key: &str| steps!["routes", name, key];
@@ -70,6 +73,10 @@ pub(super) fn resolve(
         max_body_bytes: raw
             .max_body_bytes
             .map(|size| size.on().map_or(u64::MAX, |size| size.0)),
+        rate_limits: references.limits.of_route(name, raw.rate_limit, scope),
+        concurrency: references
+            .limits
+            .concurrency(name, raw.max_concurrent_per_client, scope),
         access_log: raw.access_log.unwrap_or(true),
     }
 }

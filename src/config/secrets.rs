@@ -37,6 +37,13 @@ pub(super) fn names_clients(name: &str, value: &str) -> bool {
     name == "key" && names_key(value.trim_matches([' ', '"', '\'']))
 }
 
+/// Whether what stands under `parent` names cookies and holds none: `hash: { cookie: name }`.
+pub(super) fn names_cookies(parent: &str) -> bool {
+    NAMING.contains(&parent)
+}
+
+const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
+
 /// Takes `user:password@` out of URLs in `text`.
 pub(super) fn mask_urls(text: &str) -> String {
     let Some((before, after)) = text.split_once("://") else {
@@ -71,17 +78,18 @@ pub(super) fn mask_line(line: &str) -> String {
             .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             .collect();
         let key: String = key.chars().rev().collect();
-        // `hash: { cookie: name }` names a cookie and holds none.
-        let names_cookie =
-            key == "cookie" && out.iter().take(colon).collect::<String>().contains("hash");
+        let names_cookies = || {
+            let before: String = out.iter().take(colon).collect();
+            key == "cookie" && NAMING.iter().any(|word| before.contains(word))
+        };
         let names_clients = || {
             let rest = out.iter().skip(colon + 1).take(LONGEST_KEY);
             let value: String = rest.take_while(|c| !",}#".contains(**c)).collect();
             names_clients(&key, &value)
         };
         if is_secret_name(&key)
-            && !names_cookie
             && matches!(out.get(colon + 1), None | Some(' '))
+            && !names_cookies()
             && !names_clients()
         {
             blot(&mut out, colon + 1);

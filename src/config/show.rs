@@ -8,7 +8,7 @@ use serde_yaml::Value as Yaml;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::report::Report;
-use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients};
+use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients, names_cookies};
 use super::yaml;
 
 /// Prints a tree.
@@ -130,7 +130,7 @@ fn fill(root: &mut Node) {
         put_all(listener, LISTENER);
     });
     each(root, "routes", |route| {
-        if has(route, "cluster") {
+        if has(route, "cluster") || has(route, "split") {
             put_all(route, ROUTE_FORWARD);
         }
         put_all(route, ROUTE);
@@ -229,11 +229,10 @@ fn value_of(node: &Node, key: &str, within: &str) -> Yaml {
             let shown = items.iter().filter(|item| !item.is_blank());
             Yaml::Sequence(shown.map(|item| value_of(item, key, within)).collect())
         }
-        // `hash: { cookie: name }` names a cookie and holds none.
         Value::Scalar(scalar)
             if scalar.secret
                 || (is_secret_name(key)
-                    && within != "hash"
+                    && !names_cookies(within)
                     && !names_clients(key, &scalar.text)) =>
         {
             Yaml::from(REDACTED)

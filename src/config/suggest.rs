@@ -74,18 +74,13 @@ pub(super) enum Advice {
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
-    (
-        "Root",
-        &["authProviders", "tracing", "admin", "reload", "state"],
-    ),
+    ("Root", &["authProviders", "tracing", "admin", "reload"]),
     (
         "Route",
         &[
             "auth",
             "cors",
             "retries",
-            "split",
-            "rollout",
             "mirror",
             "fault",
             "a2a",

@@ -47,6 +47,7 @@ mod proxy_protocol;
 mod rate_limits;
 mod routing;
 mod security;
+mod splits;
 mod streams;
 mod tls;
 mod tower_service;

@@ -55,6 +55,8 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         },
         websocket: false,
         max_body_bytes: None,
+        rate_limits: Vec::new(),
+        concurrency: None,
         access_log: true,
         fault: None,
         mirror: None,

@@ -2,6 +2,7 @@
 //! flag the access log carries and the reason word of `x-attache-reason`.
 
 use std::io;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -40,6 +41,12 @@ pub enum Error {
     /// The route does not allow protocol upgrades.
     #[error("upgrade not allowed")]
     UpgradeRefused,
+    /// The client sent more than a rate limit allows; it may come back after this time.
+    #[error("too many requests")]
+    RateLimited(Duration),
+    /// The client has as much open as it may.
+    #[error("too many requests at a time")]
+    TooManyOpen,
     /// The cluster has no endpoint that may be used.
     #[error("no endpoint available")]
     NoEndpoint,
@@ -118,6 +125,7 @@ impl Error {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
+            Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
             Self::NoEndpoint | Self::Withdrawn | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed(_)
             | Self::UpstreamTls(_)
@@ -156,6 +164,8 @@ impl Error {
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::UpgradeRefused => "upgrade_refused",
+            Self::RateLimited(_) => "rate_limited",
+            Self::TooManyOpen => "too_many_open",
             Self::NoEndpoint => "no_endpoint",
             Self::ConnectFailed(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
@@ -182,6 +192,7 @@ impl Error {
     pub fn flag(&self) -> &'static str {
         match self {
             Self::NoRoute => "NR",
+            Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint => "UH",
             Self::ConnectFailed(_) | Self::ConnectTimeout | Self::UpstreamTls(_) => "UF",
             Self::UpstreamReset(_) | Self::UpstreamAborted(_) => "UC",

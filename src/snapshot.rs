@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
 use crate::config::model::{Action, Config, ListenerId, Route};
 use crate::policy;
+use crate::policy::Limits;
 use crate::pool::ClientTls;
 use crate::route::Table;
 use crate::route::rollout::{Control, Millis};
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub table: Table,
     /// The clusters, by [`crate::config::model::ClusterId`].
     pub clusters: Vec<Arc<Cluster>>,
+    /// The limits of clients.
+    pub limits: Limits,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
     /// What is counted about each route, by [`crate::config::model::RouteId`].
@@ -35,7 +38,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Builds the state for `config`. Endpoints of `previous` go on with their counters where they are the same.
+    /// Builds the state for `config`. Endpoints and limits of `previous` go on with their counters where they are the same.
     ///
     /// # Errors
     /// When a cluster's TLS files cannot be used; nothing has changed then.
@@ -78,6 +81,7 @@ impl Snapshot {
             .collect();
         Ok(Self {
             table: Table::build(&config.routes),
+            limits: Limits::build(&config, previous.map(|snapshot| &snapshot.limits)),
             clusters,
             tls,
             live,

@@ -194,6 +194,41 @@ fn includes_that_include_each_other_end() {
 
 /// Inputs meant to hurt: each is one clear error, soon.
 #[test]
+fn a_limit_that_no_route_uses_is_a_warning() {
+    let text = "listeners: { http: { address: '127.0.0.1:8080' } }\n\
+        rateLimits: { used: { rate: 1/s }, spare: { rate: 1/s } }\n\
+        routes: { a: { respond: {}, rateLimit: used } }\n";
+    let loaded = parse(text, "a.yaml", &env()).expect("legal");
+    assert_eq!(codes(&loaded.warnings), ["unused"]);
+    assert!(
+        loaded.warnings.to_string().contains("`rateLimits.spare`"),
+        "{}",
+        loaded.warnings
+    );
+}
+
+#[test]
+fn a_limit_of_two_files_is_defined_once() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| fs::write(root.path().join(name), text).expect("written");
+    file(
+        "a.yaml",
+        "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\n\
+         rateLimits: { one: { rate: 1/s } }\nroutes: { x: { respond: {}, rateLimit: [one, two] } }\n",
+    );
+    file("b.yaml", "rateLimits: { two: { rate: 1/s } }\n");
+    let from = env().with_root(root.path());
+    let loaded = load(Path::new("a.yaml"), &from).expect("legal");
+    assert_eq!(loaded.config.rate_limits.len(), 2);
+    file(
+        "b.yaml",
+        "rateLimits: { one: { rate: 1/s }, two: { rate: 1/s } }\n",
+    );
+    let report = load(Path::new("a.yaml"), &from).expect_err("twice");
+    assert_eq!(codes(&report), ["duplicate-name"]);
+}
+
+#[test]
 fn hostile_texts_are_refused_quickly() {
     let bomb = {
         let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");

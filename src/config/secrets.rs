@@ -1,5 +1,9 @@
 //! What must never be printed, by name: values of fields that carry credentials, and user names in URLs.
 
+use super::raw::limits::names_key;
+
+/// A limit's key is not longer than a header's name, and hostile lines are.
+const LONGEST_KEY: usize = 80;
 /// Shown instead of a secret.
 pub(super) const REDACTED: &str = "(redacted)";
 
@@ -26,6 +30,11 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         || name == "key"
         || name.ends_with("-key")
         || name.ends_with("_key")
+}
+
+/// Whether this is `key: clientIp`, which says whom a rate limit counts and holds no secret.
+pub(super) fn names_clients(name: &str, value: &str) -> bool {
+    name == "key" && names_key(value.trim_matches([' ', '"', '\'']))
 }
 
 /// Whether what stands under `parent` names cookies and holds none: `hash: { cookie: name }`.
@@ -69,9 +78,20 @@ pub(super) fn mask_line(line: &str) -> String {
             .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             .collect();
         let key: String = key.chars().rev().collect();
-        let named = |before: &String| NAMING.iter().any(|word| before.contains(word));
-        let names_cookie = key == "cookie" && named(&out.iter().take(colon).collect::<String>());
-        if is_secret_name(&key) && !names_cookie && matches!(out.get(colon + 1), None | Some(' ')) {
+        let names_cookies = || {
+            let before: String = out.iter().take(colon).collect();
+            key == "cookie" && NAMING.iter().any(|word| before.contains(word))
+        };
+        let names_clients = || {
+            let rest = out.iter().skip(colon + 1).take(LONGEST_KEY);
+            let value: String = rest.take_while(|c| !",}#".contains(**c)).collect();
+            names_clients(&key, &value)
+        };
+        if is_secret_name(&key)
+            && matches!(out.get(colon + 1), None | Some(' '))
+            && !names_cookies()
+            && !names_clients()
+        {
             blot(&mut out, colon + 1);
         }
         start = colon + 1;
@@ -158,6 +178,13 @@ mod tests {
                 "loadBalancer: { hash: { cookie: session } }",
             ),
             ("  keyFile: certs/a.key", "  keyFile: certs/a.key"),
+            (
+                "a: { key: clientIp, rate: 1/s }",
+                "a: { key: clientIp, rate: 1/s }",
+            ),
+            ("  key: header:x-api-key", "  key: header:x-api-key"),
+            ("  key: clinetIp # slip", "  key: clinetIp # slip"),
+            ("  key: c2VjcmV0 # x", "  key: ******** # x"),
             ("  location: \"a:b\"", "  location: \"a:b\""),
         ] {
             assert_eq!(mask_line(line), masked);

@@ -11,7 +11,7 @@ use serde_yaml::Value as Yaml;
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
-use super::secrets::{REDACTED, is_secret_name, mask_urls, names_cookies};
+use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients, names_cookies};
 use super::yaml;
 
 /// Prints a tree.
@@ -36,6 +36,7 @@ type Defaults = &'static [(&'static str, &'static str)];
 const ROOT: Defaults = &[
     ("version", "1"),
     ("clientIp.trustedProxies", "[]"),
+    ("clientIp.ipv6PrefixLen", "64"),
     ("accessLog.output", "stdout"),
     ("accessLog.format", "json"),
     ("accessLog.exclude", "[]"),
@@ -76,7 +77,7 @@ const LISTENER_TLS: Defaults = &[
     ("tls.clientAuth.mode", "none"),
 ];
 
-const ROUTE: Defaults = &[("accessLog", "true")];
+const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true")];
 
 const ROUTE_FORWARD: Defaults = &[
     ("upstreamHost", "preserve"),
@@ -99,6 +100,13 @@ const MIRROR: Defaults = &[
 ];
 
 const MIRROR_SAFE: Defaults = &[("methods", "[GET, HEAD, OPTIONS]")];
+
+const RATE_LIMIT: Defaults = &[
+    ("key", "clientIp"),
+    ("mode", "enforce"),
+    ("maxKeys", "100000"),
+    ("headers", "true"),
+];
 
 const CLUSTER: Defaults = &[
     ("loadBalancer", "least-connection"),
@@ -176,6 +184,7 @@ fn fill(root: &mut Node) {
         fill_faults(route);
         put_all(route, ROUTE);
     });
+    each(root, "rateLimits", |limit| put_all(limit, RATE_LIMIT));
     each(root, "clusters", |cluster| {
         put_all(
             cluster,
@@ -298,7 +307,10 @@ fn value_of(node: &Node, key: &str, within: &str) -> Yaml {
             Yaml::Sequence(shown.map(|item| value_of(item, key, within)).collect())
         }
         Value::Scalar(scalar)
-            if scalar.secret || (is_secret_name(key) && !names_cookies(within)) =>
+            if scalar.secret
+                || (is_secret_name(key)
+                    && !names_cookies(within)
+                    && !names_clients(key, &scalar.text)) =>
         {
             Yaml::from(REDACTED)
         }
@@ -386,9 +398,12 @@ routes:
     responseHeaders: { preset: secure }
   b: { hosts: ['*.example.com'], endpoints: ['10.0.0.1:80', { address: 'b:80', weight: 3, labels: { zone: a } }] }
   c: { match: { path: { regex: '/c/(\\d+)' } }, rewrite: { regex: { pattern: '/c/(\\d+)', replacement: '/$1' } }, cluster: two }
+  e: { match: { path: { exact: /e } }, rateLimit: [shared, { key: [clientIp, 'header:x-api-key'], rate: 10r/s, burst: 20 }], maxConcurrentPerClient: 5, cluster: two }
   d: { match: { path: { exact: /d } }, respond: { status: 200, body: '{\"a\": [1]}' } }
 clusters:
   two: { discovery: { dns: 'two:80', refresh: 5s }, loadBalancer: { hash: { cookie: session } }, tls: {} }
+rateLimits: { shared: { key: 'cookie:session', rate: 20/10s, cost: { GET: 0 }, mode: shadow } }
+clientIp: { ipv6PrefixLen: 56 }
 shutdown: { drainTimeout: 9s }
 metrics: { latencyBuckets: [0.50, 1, 1e1] }
 ";

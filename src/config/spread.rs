@@ -36,7 +36,7 @@ const EXCLUSIVE: [&[&str]; 2] = [
     &["endpoints", "discovery"],
 ];
 /// Mappings with alternatives inside: merging two would give both.
-const WHOLE: [&str; 7] = [
+const WHOLE: [&str; 8] = [
     "match",
     "loadBalancer",
     "rewrite",
@@ -44,6 +44,7 @@ const WHOLE: [&str; 7] = [
     "respond",
     "discovery",
     "labels",
+    "rateLimit",
 ];
 
 fn merge(into: &mut Node, default: &Node, depth: usize) {

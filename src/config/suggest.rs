@@ -2,6 +2,7 @@
 
 mod fault;
 mod health;
+use super::raw::limits;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
@@ -43,7 +44,11 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    let mut every = FOREIGN.iter().chain(fault::FOREIGN).chain(health::FOREIGN);
+    let mut every = FOREIGN
+        .iter()
+        .chain(fault::FOREIGN)
+        .chain(health::FOREIGN)
+        .chain(limits::FOREIGN);
     if let Some((_, _, advice)) = every.find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
@@ -75,15 +80,10 @@ pub(super) enum Advice {
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
-    (
-        "Root",
-        &["rateLimits", "authProviders", "tracing", "admin", "reload"],
-    ),
+    ("Root", &["authProviders", "tracing", "admin", "reload"]),
     (
         "Route",
         &[
-            "rateLimit",
-            "rateLimits",
             "auth",
             "cors",
             "retries",
@@ -104,12 +104,11 @@ const LATER: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("ClientIp", &["ipv6PrefixLen"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
 
 /// Other proxies' words; the first word of ours that must be known where the hint is given (empty: anywhere); the hint.
-type Foreign = (&'static [&'static str], &'static str, &'static str);
+pub(super) type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
     (
@@ -386,6 +385,11 @@ const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
             "tls",
         ],
         "a cluster",
+    ),
+    (
+        "Route",
+        &["rate", "burst", "nodelay", "maxKeys"],
+        "`rateLimit`",
     ),
     (
         "Route",

@@ -18,6 +18,7 @@ use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
+use crate::policy::{Open, Standing};
 use crate::route::rollout::Trial;
 use crate::upstream::{Attempts, Lane};
 
@@ -38,6 +39,10 @@ pub(super) struct Exchange {
     pub(super) trace_id: Option<TraceId>,
     pub(super) grpc: bool,
     pub(super) handles: Option<RouteHandles>,
+    /// What the answer says about rate limits.
+    pub(super) standing: Option<Box<Standing>>,
+    /// Its place among those its client has open.
+    pub(super) open: Option<Open>,
     pub(super) logged: bool,
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
     pub(super) attempts: Attempts,
@@ -93,6 +98,8 @@ impl Exchange {
             trace_id: None,
             grpc: is_grpc(head.headers.get(header::CONTENT_TYPE)),
             handles: None,
+            standing: None,
+            open: None,
             logged: true,
             attempts: Attempts::default(),
             in_flight: None,

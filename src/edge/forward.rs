@@ -263,6 +263,9 @@ fn receive(
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
+    if let Some(standing) = exchange.standing.take() {
+        standing.tell(fields);
+    }
     headers::apply(
         fields,
         &route.response_headers,

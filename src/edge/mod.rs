@@ -7,6 +7,7 @@ mod guarded;
 pub mod headers;
 mod https_redirect;
 pub mod hygiene;
+mod limits;
 mod mirror;
 mod pace;
 mod reply;
@@ -203,7 +204,8 @@ fn check(
     }
 }
 
-/// The request is on a route now, and counted there. On a split, it is known for which of its clusters.
+/// The request is on a route now, and counted there, if the route's limits allow it. On a split, it is known for which of its
+/// clusters.
 fn enter(
     exchange: &mut Exchange,
     view: &View,
@@ -213,6 +215,10 @@ fn enter(
 ) -> Result<Option<ClusterId>, Error> {
     let excluded = &view.snapshot.config.access_log.exclude;
     let logged = route.access_log && !excluded.iter().any(|excluded| *excluded == *path);
+    if let Err(error) = limits::admit(exchange, view, id, head) {
+        exchange.routed(view.handles(id), logged);
+        return Err(error);
+    }
     let Action::Split(split) = &route.action else {
         exchange.routed(view.handles(id), logged);
         return Ok(None);

@@ -7,6 +7,7 @@ use super::{ResponseBody, forward};
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::error::Error;
+use crate::policy::whole_seconds;
 
 /// The answer to a request that failed with `error`.
 pub(super) fn refusal(
@@ -28,8 +29,8 @@ pub(super) fn refusal(
     };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = retry_after(error) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if version < Version::HTTP_2 && ends_connection(error) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -62,6 +63,18 @@ fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     }
     if let Some(injected) = &exchange.fault {
         injected.mark(headers);
+    }
+    if let Some(standing) = &exchange.standing {
+        standing.tell(headers);
+    }
+}
+
+/// When it is worth coming back, in seconds.
+fn retry_after(error: &Error) -> Option<u64> {
+    match error {
+        Error::RateLimited(wait) => Some(whole_seconds(*wait).max(1)),
+        Error::TooManyOpen => Some(1),
+        error => (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
     }
 }
 
@@ -115,6 +128,8 @@ fn public(error: &Error) -> &'static str {
         Error::Misdirected => "this connection does not serve that host",
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
+        Error::RateLimited(_) => "too many requests",
+        Error::TooManyOpen => "too many requests at a time",
         Error::NoEndpoint => "no agent is available",
         Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
             "the agent cannot be reached"
@@ -148,7 +163,8 @@ fn grpc_code(error: &Error) -> (i32, &'static str) {
         StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
         StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-        | StatusCode::URI_TOO_LONG => (8, "RESOURCE_EXHAUSTED"),
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::TOO_MANY_REQUESTS => (8, "RESOURCE_EXHAUSTED"),
         StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => (4, "DEADLINE_EXCEEDED"),
         StatusCode::INTERNAL_SERVER_ERROR => (13, "INTERNAL"),
         _ => (14, "UNAVAILABLE"),

@@ -15,6 +15,7 @@ use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::policy;
+use crate::policy::RouteLimits;
 use crate::route::rollout::{Control, Trial};
 use crate::route::split::Chooser;
 use crate::snapshot::{Hub, Snapshot};
@@ -46,6 +47,7 @@ pub(super) struct View {
     unrouted: RouteHandles,
     routes: Vec<OnceCell<RouteHandles>>,
     targets: Vec<OnceCell<Target>>,
+    limits: Vec<OnceCell<Option<RouteLimits>>>,
     splits: Vec<OnceCell<Served>>,
     lanes: Rc<Lanes>,
     turn: usize,
@@ -197,6 +199,8 @@ impl View {
             .iter()
             .map(|_| OnceCell::new())
             .collect();
+        let limits = snapshot.config.routes.iter().map(|_| OnceCell::new());
+        let limits = limits.collect();
         let splits = snapshot.splits.iter().map(|_| OnceCell::new()).collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (lanes, turn) = (Rc::clone(lanes), rng.usize(..));
@@ -205,6 +209,7 @@ impl View {
             unrouted,
             routes,
             targets,
+            limits,
             splits,
             lanes,
             turn,
@@ -246,6 +251,14 @@ impl View {
                 cluster.map_or("-", |cluster| &cluster.name),
             )
         })
+    }
+
+    /// The limits of a route, if it has any.
+    pub(super) fn limits(&self, route: RouteId) -> Option<&RouteLimits> {
+        let slot = self.limits.get(route.0)?;
+        let (config, limits) = (&self.snapshot.config, &self.snapshot.limits);
+        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics))
+            .as_ref()
     }
 
     /// This worker's hand in a route's split, if it has one.

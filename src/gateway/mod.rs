@@ -3,6 +3,7 @@
 
 mod certificates;
 mod clusters;
+mod limits;
 mod listeners;
 mod rollouts;
 mod worker;
@@ -332,6 +333,7 @@ impl Gateway {
                 ));
             }
         }
+        generation.spawn(limits::sweep(self.hub.current(), Arc::clone(&self.metrics)));
         generation.spawn(rollouts::run(
             Arc::clone(&self.hub),
             Arc::clone(&self.metrics),
@@ -380,6 +382,10 @@ impl Gateway {
         self.metrics.retain_health(|name| checked.contains(name));
         self.metrics
             .retain_listeners(|name| listeners.contains(name));
+        let limits = config.rate_limits.iter();
+        let limits: HashSet<_> = limits.map(|limit| limit.scope.to_string()).collect();
+        self.metrics
+            .retain_rate_limits(|name| limits.contains(name));
     }
 }
 

@@ -140,6 +140,14 @@ families! {
         "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
     agent_health: Gauge "a2a_agent_health" ["agent_id"]
         "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
+    rate_limited: Counter "attache_rate_limited_total" ["limit", "mode"]
+        "Requests over a rate limit: refused (enforce), or only counted (shadow).";
+    rate_limit_clients: Gauge "attache_rate_limit_clients" ["limit"]
+        "Clients a rate limit keeps a bucket for, as of the last second.";
+    rate_limit_overflow: Counter "attache_rate_limit_overflow_total" ["limit"]
+        "Requests counted in the bucket that is shared by the clients for whom a limit has no room (maxKeys).";
+    concurrency_limited: Counter "attache_concurrency_limited_total" ["route"]
+        "Requests refused because their client had maxConcurrentPerClient open.";
     rollout_weight: FloatGauge "attache_rollout_weight_percent" ["route"]
         "Share of a route's traffic that its rollout's canary gets.";
     rollout_step: Gauge "attache_rollout_step" ["route"]

@@ -162,6 +162,19 @@ impl Metrics {
             .inc();
     }
 
+    /// Says how many clients a rate limit knows, and counts requests for whose clients it had no room.
+    pub fn rate_limit_clients(&self, limit: &str, clients: usize, overflowed: u64) {
+        let families = &self.families;
+        families
+            .rate_limit_clients
+            .with_label_values(&[limit])
+            .set(i64::try_from(clients).unwrap_or(i64::MAX));
+        families
+            .rate_limit_overflow
+            .with_label_values(&[limit])
+            .inc_by(overflowed);
+    }
+
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
         self.families
@@ -183,10 +196,19 @@ impl Metrics {
         retain_series(&families.faults_active, "route", &keep);
         retain_series(&families.mirrors, "route", &keep);
         retain_series(&families.mirrors_active, "route", &keep);
+        retain_series(&families.concurrency_limited, "route", &keep);
         retain_series(&families.rollout_weight, "route", &keep);
         retain_series(&families.rollout_step, "route", &keep);
         retain_series(&families.rollout_phase, "route", &keep);
         retain_series(&families.rollout_events, "route", &keep);
+    }
+
+    /// Drops the series of rate limits `keep` does not know.
+    pub fn retain_rate_limits(&self, keep: impl Fn(&str) -> bool) {
+        let families = &self.families;
+        retain_series(&families.rate_limited, "limit", &keep);
+        retain_series(&families.rate_limit_clients, "limit", &keep);
+        retain_series(&families.rate_limit_overflow, "limit", &keep);
     }
 
     /// Drops the series of clusters `keep` does not know; those of their routes are [`Self::retain_routes`]'s business.
@@ -249,10 +271,12 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::config::model::LimitMode;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
     use crate::observe::handles::{
-        ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles,
+        ClusterHandles, ConcurrencyHandles, ErrorHandles, HealthHandles, ListenerHandles,
+        RateLimitHandles, RouteHandles,
     };
 
     fn metrics() -> Arc<Metrics> {
@@ -297,6 +321,9 @@ mod tests {
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_event("research", "weight");
         metrics.set_draining(true);
+        RateLimitHandles::new(metrics, "edge", LimitMode::Shadow).limited();
+        metrics.rate_limit_clients("edge", 1, 1);
+        ConcurrencyHandles::new(metrics, "agents").limited();
     }
 
     #[test]
@@ -392,10 +419,11 @@ mod tests {
         metrics.retain_routes(|name| name == "kept");
         metrics.retain_clusters(|_| false);
         metrics.retain_health(|_| false);
+        metrics.retain_rate_limits(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
         assert!(
-            !text.contains("\"agents\"") && !text.contains("\"web\""),
+            !text.contains("\"agents\"") && !text.contains("\"edge\"") && !text.contains("\"web\""),
             "{text}"
         );
         assert_eq!(

@@ -1,15 +1,24 @@
-//! What a route does to its traffic besides passing it on: decisions as pure functions of settings, request, time and chance, and
+//! What a route does to its traffic besides passing it on: whether a client may send it now, faults, copies. Decisions as pure functions of settings, request, time and chance, and
 //! the counts that workers share. The edge asks and acts; this room waits for nothing.
 
 mod ceiling;
+mod concurrency;
 pub mod fault;
+mod key;
+mod limiter;
+mod limits;
 pub mod mirror;
+mod table;
 
 use std::sync::Arc;
 
 use crate::config::model::{Percentage, Route};
 
 pub use ceiling::{Ceiling, Place};
+pub use concurrency::{Concurrency, Open};
+pub use key::{Caller, Key};
+pub use limiter::{Limiter, Outcome};
+pub use limits::{Admitted, Limits, Refused, RouteLimits, Standing, whole_seconds};
 
 /// What is counted about one route while it lives, over all workers and reloads. Absent where nothing of it is configured.
 #[derive(Debug, Default)]

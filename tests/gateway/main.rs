@@ -47,6 +47,7 @@ mod observing;
 mod preset;
 mod pressure;
 mod proxy_protocol;
+mod rate_limits;
 mod routing;
 mod security;
 mod splits;

@@ -7,6 +7,7 @@ use http::Method;
 
 use super::health;
 use super::injected;
+use super::rates;
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
     MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
@@ -57,6 +58,7 @@ pub(super) fn outcome(
         route.name,
         why(route, found, facts)
     )];
+    lines.extend(rates::lines(config, route));
     match &route.action {
         Action::Forward(id) => {
             lines.push(target(route, path, facts));

@@ -4,6 +4,7 @@
 mod describe;
 mod health;
 mod injected;
+mod rates;
 mod request;
 
 use clap::Args;

@@ -4,6 +4,7 @@
 mod cluster;
 mod fault;
 mod health;
+mod limits;
 mod listener;
 mod mirror;
 mod operation;
@@ -21,6 +22,9 @@ pub use fault::{
     StreamFault,
 };
 pub use health::{HealthCheck, Probe, ProbeFields};
+pub use limits::{
+    Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId,
+};
 pub use listener::{
     Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener,
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
@@ -48,6 +52,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Upstream clusters, in name order. A [`ClusterId`] indexes this list.
     pub clusters: Vec<Cluster>,
+    /// Rate limits: the shared ones in name order, then those of routes. A [`RateLimitId`] indexes this list.
+    pub rate_limits: Vec<RateLimit>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
     /// The access log.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 /// Whose word on the client's address is believed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIp {
     /// Networks of proxies in front of us.
     pub trusted_proxies: Vec<IpNet>,
+    /// Bits of an IPv6 address that make a client, where clients are counted. Default 64.
+    pub ipv6_prefix: u8,
 }
 
 /// The access log.

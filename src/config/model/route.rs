@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{ClusterId, Fault, HostPattern, ListenerId, Mirror, Split};
+use super::{
+    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, RateLimitId, Split,
+};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -39,6 +41,10 @@ pub struct Route {
     pub websocket: bool,
     /// Overrides [`Limits::max_body_bytes`](super::Limits::max_body_bytes); `u64::MAX` switches the ceiling off.
     pub max_body_bytes: Option<u64>,
+    /// Rate limits a request must pass, each at most once.
+    pub rate_limits: Vec<RateLimitId>,
+    /// What one client may have open at a time. Default no limit.
+    pub concurrency: Option<ConcurrencyLimit>,
     /// Requests that write no access record.
     pub access_log: bool,
     /// Faults injected on purpose.

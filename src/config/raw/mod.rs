@@ -6,6 +6,7 @@ pub(super) mod cluster;
 pub(super) mod fault;
 pub(super) mod forms;
 pub(super) mod health;
+pub(super) mod limits;
 pub(super) mod listener;
 pub(super) mod mirror;
 pub(super) mod moment;
@@ -49,6 +50,8 @@ pub(super) struct Root {
     pub(super) routes: Option<Named<Route>>,
     /// Upstreams, by name.
     pub(super) clusters: Option<Named<Cluster>>,
+    /// Rate limits that routes share, by name: every route that names one counts in the same buckets.
+    pub(super) rate_limits: Option<Named<limits::RateLimit>>,
     /// Merged under every route and cluster.
     #[expect(
         dead_code,

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 use super::cluster::Endpoint;
 use super::fault::Fault;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
+use super::limits::RateLimitUse;
+use super::listener::Count;
 use super::mirror::Mirror;
 use super::names::Host;
 use super::split::{Rollout, Split};
@@ -57,6 +59,10 @@ pub(in crate::config) struct Route {
     pub(in crate::config) websocket: Option<bool>,
     /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
     pub(in crate::config) max_body_bytes: Option<OrOff<Size>>,
+    /// Rate limits: names of shared ones, or limits of its own. Default: none.
+    pub(in crate::config) rate_limit: Option<Many<RateLimitUse>>,
+    /// What one client may have open, streams included. Default: off.
+    pub(in crate::config) max_concurrent_per_client: Option<OrOff<Count>>,
     /// Write access records. Default: true.
     pub(in crate::config) access_log: Option<bool>,
     /// Faults injected on purpose. Default: off.

@@ -14,6 +14,9 @@ use crate::config::model::LogFormat;
 pub(in crate::config) struct ClientIp {
     /// Proxies in front of the gateway; X-Forwarded-For is believed only from these. Default: none.
     pub(in crate::config) trusted_proxies: Option<Many<Network>>,
+    /// Bits of an IPv6 address that make one client where clients are counted; an IPv4 address is one as a whole. Default: 64.
+    #[schemars(range(min = 1, max = 128))]
+    pub(in crate::config) ipv6_prefix_len: Option<u64>,
 }
 
 /// The access log.

@@ -55,7 +55,7 @@ text_value!(Time, time, "a duration such as `30s`", {
     "pattern": "^(([0-9]+(ms|s|m|h|d))+|.*[$][{].*)$"
 });
 
-fn time(text: &str) -> Result<Time, String> {
+pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
     const UNITS: [(&str, u64); 5] = [
         ("ms", 1),
         ("s", 1000),
@@ -357,7 +357,7 @@ pub(in crate::config) struct Verb(pub(in crate::config) Method);
 
 text_value!(Verb, verb, "a method such as `GET`", { "type": "string", "pattern": "^[A-Z-]+$" });
 
-fn verb(text: &str) -> Result<Verb, String> {
+pub(in crate::config) fn verb(text: &str) -> Result<Verb, String> {
     let method = Method::from_bytes(text.as_bytes())
         .map_err(|_illegal| with_hint(format!("`{text}` is not a method"), "write `GET`"))?;
     if text.chars().any(|c| c.is_ascii_lowercase()) {

@@ -2,7 +2,7 @@
 
 use super::{Scope, fault, mirror};
 use crate::config::certs::covers;
-use crate::config::model::{Action, Config};
+use crate::config::model::{Action, Config, LimitScope, RateLimitId, Route};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
         return;
     }
     unused_clusters(config, scope);
+    unused_limits(config, scope);
     uncovered_hosts(config, scope);
     for route in &config.routes {
         fault::lint(route, scope);
@@ -52,6 +53,20 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
             format!("no route uses `clusters.{}`", cluster.name),
         );
         scope.add_key(&steps!["clusters", cluster.name.as_str()], diagnostic);
+    }
+}
+
+fn unused_limits(config: &Config, scope: &mut Scope<'_>) {
+    for (index, limit) in config.rate_limits.iter().enumerate() {
+        let uses = |route: &Route| route.rate_limits.contains(&RateLimitId(index));
+        if let LimitScope::Shared(name) = &limit.scope
+            && !config.routes.iter().any(uses)
+        {
+            let message = format!("no route uses `rateLimits.{name}`");
+            let diagnostic = Diagnostic::warning("unused", message)
+                .hint(format!("add `rateLimit: {name}` to a route"));
+            scope.add_key(&steps!["rateLimits", name.as_str()], diagnostic);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod cluster;
 mod fault;
 mod headers;
 mod health;
+mod limits;
 mod lints;
 mod listener;
 mod mirror;
@@ -64,14 +65,18 @@ pub(super) fn resolve(
         .iter()
         .map(|(_, raw)| listener::redirects(raw))
         .collect();
-    let references = route::References {
+    let client_ip = settings::client_ip(raw.client_ip, &mut scope);
+    let shared = sorted(raw.rate_limits);
+    let mut limits = limits::Found::shared(shared, client_ip.ipv6_prefix, &mut scope);
+    let mut references = route::References {
         listeners: &listener_ids,
         redirects: &redirects,
         clusters: &cluster_ids,
+        limits: &mut limits,
     };
     let routes: Vec<model::Route> = routes
         .into_iter()
-        .map(|(name, raw)| route::resolve(&name, raw, &references, &mut scope))
+        .map(|(name, raw)| route::resolve(&name, raw, &mut references, &mut scope))
         .collect();
     let clusters: Vec<model::Cluster> = clusters
         .into_iter()
@@ -87,7 +92,8 @@ pub(super) fn resolve(
     ties::check(&routes, &resolved, &mut scope);
     let config = Config {
         workers: settings::workers(raw.workers, &mut scope),
-        client_ip: settings::client_ip(raw.client_ip),
+        client_ip,
+        rate_limits: limits.finish(),
         access_log: settings::access_log(raw.access_log, &mut scope),
         metrics: settings::metrics(raw.metrics, &resolved, &mut scope),
         shutdown: settings::shutdown(raw.shutdown),

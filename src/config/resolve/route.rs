@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::action::{action, has_regex};
+use super::limits::Found;
 use super::{Scope, fault, headers, mirror};
 use crate::config::model::{
     Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite,
@@ -23,13 +24,15 @@ pub(super) struct References<'a> {
     /// For each listener, whether it only redirects.
     pub(super) redirects: &'a [bool],
     pub(super) clusters: &'a BTreeMap<String, ClusterId>,
+    /// Rate limits; those of routes are added.
+    pub(super) limits: &'a mut Found,
 }
 
 /// Resolves one route.
 pub(super) fn resolve(
     name: &str,
     raw: raw::Route,
-    references: &References<'_>,
+    references: &mut References<'_>,
     scope: &mut Scope<'_>,
 ) -> Route {
     let under = |key: &str| steps!["routes", name, key];
@@ -68,6 +71,10 @@ pub(super) fn resolve(
         max_body_bytes: raw
             .max_body_bytes
             .map(|size| size.on().map_or(u64::MAX, |size| size.0)),
+        rate_limits: references.limits.of_route(name, raw.rate_limit, scope),
+        concurrency: references
+            .limits
+            .concurrency(name, raw.max_concurrent_per_client, scope),
         access_log: raw.access_log.unwrap_or(true),
         fault: fault::resolve(name, raw.fault, forwards, scope),
         mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),

@@ -29,14 +29,18 @@ pub(super) fn workers(raw: Option<u64>, scope: &mut Scope<'_>) -> Option<NonZero
     )))
 }
 
-pub(super) fn client_ip(raw: Option<raw::ClientIp>) -> ClientIp {
-    let networks = raw.and_then(|raw| raw.trusted_proxies);
+pub(super) fn client_ip(raw: Option<raw::ClientIp>, scope: &mut Scope<'_>) -> ClientIp {
+    let raw = raw.unwrap_or_default();
+    let networks = raw.trusted_proxies;
+    let prefix = raw.ipv6_prefix_len.unwrap_or(64);
+    let prefix = scope.range(&steps!["clientIp", "ipv6PrefixLen"], prefix, 1..=128, "");
     ClientIp {
         trusted_proxies: networks
             .iter()
             .flat_map(|list| &list.0)
             .map(|network| network.0)
             .collect(),
+        ipv6_prefix: u8::try_from(prefix).unwrap_or(128),
     }
 }
 

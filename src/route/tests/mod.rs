@@ -38,6 +38,8 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         },
         websocket: false,
         max_body_bytes: None,
+        rate_limits: Vec::new(),
+        concurrency: None,
         access_log: true,
         fault: None,
         mirror: None,

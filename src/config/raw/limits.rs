@@ -1,0 +1,352 @@
+//! `rateLimits.X`, `routes.X.rateLimit` and `routes.X.maxConcurrentPerClient`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderName;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::forms::{Many, Named, TextOr};
+use super::values::{text_value, time};
+use super::words::{Word, Words, words};
+use crate::config::de::with_hint;
+use crate::config::model::{LimitKey, LimitMode};
+use crate::config::suggest;
+
+/// A rate limit.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct RateLimit {
+    /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list of these for
+    /// each combination. Default: clientIp.
+    pub(in crate::config) key: Option<Many<Key>>,
+    /// Requests in a time, in the long run.
+    pub(in crate::config) rate: Option<Rate>,
+    /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as `rate` names.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) burst: Option<u64>,
+    /// What a request counts, by method; 0 is not limited. Default: 1.
+    pub(in crate::config) cost: Option<Named<u64>>,
+    /// `enforce` refuses, `shadow` only counts in the metrics. Default: enforce.
+    pub(in crate::config) mode: Option<Word<LimitMode>>,
+    /// Clients counted one by one; those beyond share a bucket. Default: 100000.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(in crate::config) max_keys: Option<u64>,
+    /// Put `RateLimit` and `RateLimit-Policy` into answers. Default: true.
+    pub(in crate::config) headers: Option<bool>,
+}
+
+words!(LimitMode, "LimitMode", Self::Enforce => ["enforce", "enforced"], Self::Shadow => ["shadow", "dry-run", "report-only"]);
+
+/// The name of a shared limit, or a limit of the route's own.
+#[derive(Clone, Debug)]
+pub(in crate::config) enum RateLimitUse {
+    Shared(String),
+    Own(Box<RateLimit>),
+}
+
+impl TryFrom<RateLimit> for RateLimitUse {
+    type Error = String;
+    fn try_from(own: RateLimit) -> Result<Self, String> {
+        Ok(Self::Own(Box::new(own)))
+    }
+}
+
+impl<'de> Deserialize<'de> for RateLimitUse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextOr::<Self, RateLimit>::new(
+            "the name of a limit in `rateLimits`, or `{ key: .., rate: .. }`",
+            |text| match rate(text) {
+                Ok(_) => Err(with_hint(
+                    "a limit says whom it counts",
+                    format!("write `{{ key: clientIp, rate: {text} }}`"),
+                )),
+                Err(_) => Ok(Self::Shared(text.to_owned())),
+            },
+        ))
+    }
+}
+
+impl JsonSchema for RateLimitUse {
+    fn schema_name() -> Cow<'static, str> {
+        "RateLimitUse".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<RateLimit>()] })
+    }
+}
+
+/// One part of who is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Key(pub(in crate::config) LimitKey);
+
+text_value!(Key, key, "a key such as `clientIp`", {
+    "type": "string",
+    "description": "clientIp, global, method, header:NAME or cookie:NAME.",
+    "pattern": "^(clientIp|global|method|(header|cookie):.+|.*[$][{].*)$"
+});
+
+/// Whether a value of a field called `key` is meant to be one of these, and so no secret.
+pub(in crate::config) fn names_key(text: &str) -> bool {
+    let kind = text.split(':').next().unwrap_or(text);
+    key(text).is_ok() || suggest::closest(kind, KINDS).is_some()
+}
+
+const KINDS: [&str; 8] = [
+    "clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "apiKey",
+];
+
+fn key(text: &str) -> Result<Key, String> {
+    let (kind, name) = text
+        .split_once(':')
+        .map_or((text, None), |(kind, name)| (kind, Some(name.trim())));
+    let folded: String = kind
+        .chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    match (folded.as_str(), name) {
+        ("clientip" | "ip" | "remoteaddr" | "remoteaddress" | "src" | "binaryremoteaddr", None) => {
+            Ok(Key(LimitKey::ClientIp))
+        }
+        ("global" | "route", None) => Ok(Key(LimitKey::Global)),
+        ("method", None) => Ok(Key(LimitKey::Method)),
+        ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
+            .map(|name| Key(LimitKey::Header(name)))
+            .map_err(|_illegal| {
+                with_hint(
+                    format!("`{name}` is not a header name"),
+                    "write `header:x-api-key`",
+                )
+            }),
+        ("cookie", Some(name)) => {
+            // RFC 6265 section 4.1.1: a cookie's name is a token, as a header's is.
+            if HeaderName::from_bytes(name.as_bytes()).is_err() {
+                return Err(with_hint(
+                    format!("`{name}` is not a cookie name"),
+                    "write `cookie:session`",
+                ));
+            }
+            Ok(Key(LimitKey::Cookie(name.to_owned())))
+        }
+        ("jwt" | "tenant" | "a2atenant", _) => Err(with_hint(
+            format!("this version does not have the key `{text}`"),
+            "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`",
+        )),
+        ("apikey", _) => Err(with_hint(
+            "an API key is in a header or a cookie",
+            "write `header:x-api-key`",
+        )),
+        ("header" | "cookie", None) => Err(with_hint(
+            format!("`{text}` does not say which"),
+            format!("write `{kind}:NAME`"),
+        )),
+        _ => {
+            let hint = suggest::closest(kind, KINDS).map_or_else(
+                || "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`".to_owned(),
+                |word| format!("did you mean `{word}`?"),
+            );
+            Err(with_hint(format!("`{text}` is not a key"), hint))
+        }
+    }
+}
+
+/// Requests in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Rate {
+    pub(in crate::config) requests: u32,
+    pub(in crate::config) per: Duration,
+}
+
+text_value!(Rate, rate, "a rate such as `100/minute`", {
+    "type": "string",
+    "description": "Requests in a time: 100/minute, 10/second, 20/10s, or 10r/s.",
+    "pattern": "^([0-9]+(r?/)([a-z]+|([0-9]+(ms|s|m|h|d))+)|.*[$][{].*)$"
+});
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let shape = || {
+        with_hint(
+            format!("`{text}` is not a rate"),
+            "write `100/minute`, `10/second` or `20/10s`",
+        )
+    };
+    let Some((count, unit)) = text.split_once('/') else {
+        let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        if number.parse::<u64>().is_ok() {
+            return Err(with_hint(
+                format!("`{text}` does not say in which time"),
+                format!("write `{number}/second` or `{number}/minute`"),
+            ));
+        }
+        return Err(shape());
+    };
+    let count = count.trim_end().trim_end_matches(['r', 'R']);
+    if count.contains('.') && count.parse::<f64>().is_ok() {
+        return Err(with_hint(
+            format!("`{text}` is not a whole number of requests"),
+            "take a longer time: `3/2s` is one and a half a second",
+        ));
+    }
+    let requests: u32 = count.parse().map_err(|_not_a_number| shape())?;
+    let unit = unit.trim();
+    let per = match unit.to_ascii_lowercase().as_str() {
+        "second" | "seconds" | "sec" | "s" => Duration::from_secs(1),
+        "minute" | "minutes" | "min" | "m" => Duration::from_secs(60),
+        "hour" | "hours" | "h" => Duration::from_secs(3600),
+        "day" | "days" | "d" => Duration::from_secs(86_400),
+        _ => time(unit).map_err(|_not_a_time| shape())?.0,
+    };
+    if requests == 0 || per.is_zero() {
+        return Err(with_hint(
+            format!("`{text}` lets nothing through"),
+            "to refuse everything, write `respond: { status: 403 }` instead of a cluster",
+        ));
+    }
+    if per / requests < Duration::from_micros(1) {
+        return Err(with_hint(
+            format!("`{text}` is more than a million in a second"),
+            "leave the limit out",
+        ));
+    }
+    Ok(Rate { requests, per })
+}
+
+/// What other proxies call these.
+pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[
+    (
+        &[
+            "limit_req",
+            "rate_limit",
+            "localRateLimit",
+            "local_ratelimit",
+            "stick-table",
+            "throttle",
+            "rate_limits",
+        ],
+        "rateLimit",
+        "that is `rateLimit: { key: clientIp, rate: 10/second, burst: 20 }` here",
+    ),
+    (
+        &["limit_req_zone", "rateLimitPolicies", "stick-table"],
+        "rateLimits",
+        "that is `rateLimits: { name: { key: clientIp, rate: 10/second } }` here",
+    ),
+    (
+        &["limit_conn"],
+        "maxConcurrentPerClient",
+        "that is `maxConcurrentPerClient: 10` here",
+    ),
+    (
+        &["nodelay", "delay"],
+        "burst",
+        "requests are passed on or refused at once here, as with nginx's `nodelay`; leave it out",
+    ),
+    (
+        &["max_tokens", "bucket_size", "capacity"],
+        "burst",
+        "that is `burst` here: one less than may come at once",
+    ),
+    (
+        &[
+            "token_bucket",
+            "tokens_per_fill",
+            "fill_interval",
+            "requests_per_unit",
+            "requests",
+            "unit",
+            "limit",
+            "period",
+            "window",
+        ],
+        "rate",
+        "that is `rate: 100/minute` here",
+    ),
+    (
+        &["size", "zone"],
+        "maxKeys",
+        "that is `maxKeys` here, a number of clients",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates() {
+        for (text, requests, millis) in [
+            ("100/minute", 100, 60_000),
+            ("10/second", 10, 1000),
+            ("10r/s", 10, 1000),
+            ("30r/m", 30, 60_000),
+            ("20/10s", 20, 10_000),
+            ("5/hour", 5, 3_600_000),
+            ("1000/day", 1000, 86_400_000),
+            ("3/1m30s", 3, 90_000),
+            ("1/100ms", 1, 100),
+            ("10 / second", 10, 1000),
+            ("1000000/s", 1_000_000, 1000),
+        ] {
+            let per = Duration::from_millis(millis);
+            assert_eq!(rate(text), Ok(Rate { requests, per }), "{text}");
+        }
+        for (text, told) in [
+            ("100", "100/minute"),
+            ("100 rpm", "100/minute"),
+            ("0/second", "lets nothing through"),
+            ("10/0s", "lets nothing through"),
+            ("1.5/s", "3/2s"),
+            ("10/fortnight", "is not a rate"),
+            ("-1/s", "is not a rate"),
+            ("10/", "is not a rate"),
+            ("/s", "is not a rate"),
+            ("", "is not a rate"),
+            ("5000000000/s", "is not a rate"),
+            ("1000001/s", "more than a million"),
+        ] {
+            let error = rate(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn keys() {
+        for (text, expected) in [
+            ("clientIp", LimitKey::ClientIp),
+            ("client_ip", LimitKey::ClientIp),
+            ("remote_address", LimitKey::ClientIp),
+            ("global", LimitKey::Global),
+            ("method", LimitKey::Method),
+            (
+                "header:X-Api-Key",
+                LimitKey::Header(HeaderName::from_static("x-api-key")),
+            ),
+            (
+                "header: x-user",
+                LimitKey::Header(HeaderName::from_static("x-user")),
+            ),
+            ("cookie:Session", LimitKey::Cookie("Session".to_owned())),
+        ] {
+            assert_eq!(key(text), Ok(Key(expected)), "{text}");
+        }
+        for (text, told) in [
+            ("jwt:tenant", "this version does not have"),
+            ("tenant", "this version does not have"),
+            ("apiKey", "header:x-api-key"),
+            ("header", "does not say which"),
+            ("header:", "is not a header name"),
+            ("header:a b", "is not a header name"),
+            ("cookie:a=b", "is not a cookie name"),
+            ("clinetIp", "did you mean `clientIp`"),
+            ("clientIp:x", "is not a key"),
+            ("banana", "one of `clientIp`"),
+        ] {
+            let error = key(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Rate limits and limits on what a client has open. Shared limits come first, so that routes can refer to them by number;
+//! a route's own follow.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::Method;
+
+use super::{Scope, to_usize};
+use crate::config::model::{
+    Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId,
+};
+use crate::config::node::{Step, Value, steps};
+use crate::config::raw::limits as raw;
+use crate::config::raw::values::verb;
+use crate::config::raw::{Many, OrOff};
+use crate::config::report::Diagnostic;
+
+/// The limits found so far.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    limits: Vec<RateLimit>,
+    shared: BTreeMap<String, RateLimitId>,
+    ipv6_prefix: u8,
+}
+
+impl Found {
+    /// Resolves the shared limits.
+    pub(super) fn shared(
+        entries: Vec<(String, raw::RateLimit)>,
+        ipv6_prefix: u8,
+        scope: &mut Scope<'_>,
+    ) -> Self {
+        let mut found = Self {
+            ipv6_prefix,
+            ..Self::default()
+        };
+        for (name, raw) in entries {
+            let at: Vec<Step> = steps!["rateLimits", name.as_str()].into();
+            let id = found.add(LimitScope::Shared(name.clone()), raw, &at, scope);
+            found.shared.insert(name, id);
+        }
+        found
+    }
+
+    /// Resolves the limits of a route.
+    pub(super) fn of_route(
+        &mut self,
+        route: &str,
+        raw: Option<Many<raw::RateLimitUse>>,
+        scope: &mut Scope<'_>,
+    ) -> Vec<RateLimitId> {
+        let uses = raw.map(|many| many.0).unwrap_or_default();
+        if uses.len() > MAX_LIMITS {
+            let message = format!("`routes.{route}` has {} rate limits", uses.len());
+            let diagnostic = Diagnostic::error("invalid-value", message);
+            let hint = format!("{MAX_LIMITS} are possible");
+            scope.add_key(&steps!["routes", route, "rateLimit"], diagnostic.hint(hint));
+        }
+        let mut ids = Vec::new();
+        for (index, used) in uses.into_iter().enumerate() {
+            let at = within(route, index, scope);
+            match used {
+                raw::RateLimitUse::Own(raw) => {
+                    let route = route.to_owned();
+                    ids.push(self.add(LimitScope::Route { route, index }, *raw, &at, scope));
+                }
+                raw::RateLimitUse::Shared(name) => match self.shared.get(&name) {
+                    None => {
+                        let known = self.shared.keys().map(String::as_str);
+                        scope.dangling(&at, "rateLimit", &name, known);
+                    }
+                    Some(id) if ids.contains(id) => {
+                        let message = format!("`{name}` is given twice");
+                        scope.add(&at, Diagnostic::error("invalid-value", message));
+                    }
+                    Some(id) => ids.push(*id),
+                },
+            }
+        }
+        ids
+    }
+
+    /// Resolves what a client may have open on a route.
+    pub(super) fn concurrency(
+        &self,
+        route: &str,
+        raw: Option<OrOff<crate::config::raw::listener::Count>>,
+        scope: &mut Scope<'_>,
+    ) -> Option<ConcurrencyLimit> {
+        let at = steps!["routes", route, "maxConcurrentPerClient"];
+        let max = scope.range(&at, raw?.on()?.0, 1..=1_000_000, "");
+        Some(ConcurrencyLimit {
+            max: to_u32(max),
+            ipv6_prefix: self.ipv6_prefix,
+        })
+    }
+
+    /// All of them.
+    pub(super) fn finish(self) -> Vec<RateLimit> {
+        self.limits
+    }
+
+    fn add(
+        &mut self,
+        place: LimitScope,
+        raw: raw::RateLimit,
+        at: &[Step],
+        scope: &mut Scope<'_>,
+    ) -> RateLimitId {
+        let quota = quota(raw.rate, raw.burst, at, scope);
+        let max_keys = raw.max_keys.unwrap_or(100_000);
+        let max_keys = scope.range(&under(at, &["maxKeys"]), max_keys, 1..=10_000_000, "");
+        self.limits.push(RateLimit {
+            scope: place,
+            cost: cost(raw.cost.unwrap_or_default().0, quota, at, scope),
+            buckets: Buckets {
+                key: key(raw.key, at, scope),
+                ipv6_prefix: self.ipv6_prefix,
+                quota,
+                max_keys: to_usize(max_keys),
+            },
+            mode: raw.mode.map_or(LimitMode::Enforce, |word| word.0),
+            headers: raw.headers.unwrap_or(true),
+        });
+        RateLimitId(self.limits.len() - 1)
+    }
+}
+
+fn key(raw: Option<Many<raw::Key>>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
+    let Some(many) = raw else {
+        return vec![LimitKey::ClientIp];
+    };
+    let parts: Vec<_> = many.0.into_iter().map(|key| key.0).collect();
+    let path = under(at, &["key"]);
+    if parts.is_empty() {
+        let diagnostic = Diagnostic::error("invalid-value", "a limit with no key counts nobody");
+        scope.missing(&path, diagnostic.hint("write `key: clientIp`"));
+    }
+    if parts.len() > 1 && parts.contains(&LimitKey::Global) {
+        let diagnostic =
+            Diagnostic::error("conflict", "`global` makes no difference beside others");
+        scope.add_key(&path, diagnostic.hint("take it out"));
+    }
+    parts
+}
+
+fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut Scope<'_>) -> Quota {
+    let Some(rate) = rate else {
+        let name = scope.tree.locate(at).path;
+        let diagnostic = Diagnostic::error("missing-field", format!("`{name}` has no `rate`"));
+        scope.missing(at, diagnostic.hint("add `rate: 100/minute`"));
+        return Quota {
+            requests: NonZeroU32::MIN,
+            per: Duration::from_secs(1),
+            capacity: NonZeroU32::MIN,
+        };
+    };
+    let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
+    let path = under(at, &["burst"]);
+    let capacity = match burst {
+        None => requests,
+        Some(0) => {
+            let diagnostic = Diagnostic::error(
+                "invalid-value",
+                "a burst of 0 would refuse two requests that come together, however rarely",
+            );
+            let alone = rate.per.as_millis() / u128::from(rate.requests);
+            let hint = format!("leave it out, or write `rate: 1/{alone}ms` if that is meant");
+            scope.add(&path, diagnostic.hint(hint));
+            requests
+        }
+        Some(burst) => to_u32(scope.range(&path, burst, 1..=1_000_000, "") + 1),
+    };
+    let quota = Quota {
+        requests,
+        per: rate.per,
+        capacity,
+    };
+    if quota.time_for(capacity.get()) > YEAR {
+        let name = scope.tree.locate(at).path;
+        let message =
+            format!("`{name}`: a burst that was used takes more than a year to come back");
+        let diagnostic = Diagnostic::error("invalid-value", message);
+        scope.add_key(at, diagnostic.hint("lower `burst`, or raise `rate`"));
+    }
+    quota
+}
+
+fn cost(
+    entries: Vec<(String, u64)>,
+    quota: Quota,
+    at: &[Step],
+    scope: &mut Scope<'_>,
+) -> Vec<(Method, u32)> {
+    let mut costs = Vec::new();
+    for (name, cost) in entries {
+        let path = under(at, &["cost", &name]);
+        let method = match verb(&name) {
+            Ok(method) => method.0,
+            Err(_illegal) => {
+                let message = format!("`{name}` is not a method");
+                let hint = format!("write `{}`", name.to_ascii_uppercase());
+                scope.add_key(
+                    &path,
+                    Diagnostic::error("invalid-value", message).hint(hint),
+                );
+                continue;
+            }
+        };
+        let most = quota.capacity.get();
+        if cost > u64::from(most) {
+            let message = format!("a {method} costs {cost}, and no more than {most} ever fit");
+            let diagnostic = Diagnostic::error("invalid-value", message);
+            scope.add(&path, diagnostic.hint("lower the cost, or raise `burst`"));
+        }
+        costs.push((method, u32::try_from(cost).unwrap_or(most).min(most)));
+    }
+    costs
+}
+
+/// Path of one limit of a route, which are written as one or as a list.
+fn within(route: &str, index: usize, scope: &Scope<'_>) -> Vec<Step> {
+    let node = scope
+        .tree
+        .get("routes")
+        .and_then(|routes| routes.get(route))
+        .and_then(|route| route.get("rateLimit"));
+    let listed = node.is_some_and(|node| matches!(node.value, Value::List(_)));
+    let mut path: Vec<Step> = steps!["routes", route, "rateLimit"].into();
+    path.extend(listed.then(|| Step::from(index)));
+    path
+}
+
+fn under(at: &[Step], more: &[&str]) -> Vec<Step> {
+    let more = more.iter().map(|key| Step::from(*key));
+    at.iter().cloned().chain(more).collect()
+}
+
+fn to_u32(value: u64) -> NonZeroU32 {
+    let value = u32::try_from(value).unwrap_or(u32::MAX);
+    NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
+}
+
+/// Limits of one route.
+const MAX_LIMITS: usize = 16;
+const YEAR: Duration = Duration::from_secs(365 * 86_400);

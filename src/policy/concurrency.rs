@@ -1,0 +1,158 @@
+//! How many exchanges each client has open on one route. A client is in the table only while it has one, so the table is never
+//! larger than what is open.
+
+use std::hash::RandomState;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use super::Key;
+
+/// Open exchanges by client.
+#[derive(Debug, Default)]
+pub struct Concurrency {
+    open: DashMap<Key, u32, RandomState>,
+    clients: AtomicUsize,
+    /// Those of the clients the table has no room for.
+    overflow: AtomicU32,
+}
+
+impl Concurrency {
+    /// Counts one more open exchange of this client until the guard is dropped; `None` when it has `max` already.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, key: Key, max: NonZeroU32) -> Option<Open> {
+        let guard = |counted| Open {
+            of: Arc::clone(self),
+            key,
+            counted,
+        };
+        match self.open.entry(key) {
+            Entry::Occupied(mut open) => {
+                let more = open.get() + 1;
+                (more <= max.get()).then(|| {
+                    open.insert(more);
+                    guard(Counted::Alone)
+                })
+            }
+            Entry::Vacant(place) => {
+                // Relaxed here and below: the numbers guard no other memory.
+                if self.clients.fetch_add(1, Ordering::Relaxed) < MAX_CLIENTS {
+                    drop(place.insert(1));
+                    return Some(guard(Counted::Alone));
+                }
+                self.clients.fetch_sub(1, Ordering::Relaxed);
+                let room = |open: u32| (open < max.get()).then_some(open + 1);
+                let counted =
+                    self.overflow
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+                counted.is_ok().then(|| guard(Counted::Together))
+            }
+        }
+    }
+
+    /// Clients with something open.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+}
+
+/// One open exchange of a client.
+#[derive(Debug)]
+pub struct Open {
+    of: Arc<Concurrency>,
+    key: Key,
+    counted: Counted,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    Alone,
+    Together,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        match self.counted {
+            Counted::Together => {
+                self.of.overflow.fetch_sub(1, Ordering::Relaxed);
+            }
+            Counted::Alone => {
+                if let Entry::Occupied(mut open) = self.of.open.entry(self.key) {
+                    let left = open.get().saturating_sub(1);
+                    if left == 0 {
+                        open.remove();
+                        self.of.clients.fetch_sub(1, Ordering::Relaxed);
+                    } else {
+                        open.insert(left);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Clients counted one by one. Each has an exchange open, which takes several hundred times the memory of its entry.
+const MAX_CLIENTS: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(last: u8) -> Key {
+        Key::address([192, 0, 2, last].into(), 64)
+    }
+
+    #[test]
+    fn a_client_has_so_many_open_and_no_more() {
+        let open = Arc::new(Concurrency::default());
+        let max = NonZeroU32::new(2).unwrap();
+        let first = open.enter(key(1), max).unwrap();
+        let second = open.enter(key(1), max).unwrap();
+        assert!(open.enter(key(1), max).is_none());
+        assert!(open.enter(key(2), max).is_some(), "another client");
+        drop(first);
+        let third = open.enter(key(1), max).unwrap();
+        assert!(open.enter(key(1), NonZeroU32::MIN).is_none());
+        drop((second, third));
+        assert_eq!(open.clients(), 0, "who has nothing open is forgotten");
+        assert!(open.open.is_empty());
+    }
+
+    #[test]
+    fn clients_without_room_are_counted_together() {
+        let open = Arc::new(Concurrency::default());
+        open.clients.store(MAX_CLIENTS, Ordering::Relaxed);
+        let max = NonZeroU32::new(2).unwrap();
+        let guards: Vec<_> = (0..9)
+            .filter_map(|last| open.enter(key(last), max))
+            .collect();
+        assert_eq!(guards.len(), 2);
+        assert_eq!(open.clients(), MAX_CLIENTS);
+        drop(guards);
+        assert!(open.enter(key(9), max).is_some());
+        assert_eq!(open.overflow.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn workers_together_count_right() {
+        let open = Arc::new(Concurrency::default());
+        let workers = (0..4).map(|_| {
+            let open = Arc::clone(&open);
+            std::thread::spawn(move || {
+                for turn in 0..250 {
+                    let max = NonZeroU32::new(4).unwrap();
+                    assert!(open.enter(key(turn % 3), max).is_some(), "four at most");
+                }
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+        assert_eq!(open.clients(), 0);
+    }
+}

@@ -1,0 +1,247 @@
+//! Who a limit counts: the client's address, a header, a cookie or a method packed into 16 bytes, whatever its length was.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::{HeaderMap, Method};
+
+use crate::cluster::cookie;
+use crate::config::model::LimitKey;
+
+/// What a key is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Address of the client, as far as the proxies in front of us are believed.
+    pub client: IpAddr,
+    /// Method of the request.
+    pub method: &'a Method,
+    /// Its header fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// One client of one limit. Addresses are kept as they are; everything else is 128 bits of a hash whose seed nobody outside
+/// knows, so that nobody can choose a value that falls into another one's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key([u64; 2]);
+
+/// Makes the keys of one limit. Keys of different keyrings have nothing to do with each other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keyring {
+    seed: RandomState,
+}
+
+impl Keyring {
+    /// The key of `caller`. A header or cookie that is absent, empty or given twice is replaced by the client's address: leaving
+    /// it out must neither be a way around the limit nor throw everyone without it together.
+    pub(super) fn key(&self, parts: &[LimitKey], ipv6_prefix: u8, caller: &Caller<'_>) -> Key {
+        let address = || Key::address(caller.client, ipv6_prefix);
+        match parts {
+            [] | [LimitKey::Global] => Key([0, 0]),
+            [LimitKey::ClientIp] => address(),
+            [LimitKey::Header(_) | LimitKey::Cookie(_)] if value(parts, 0, caller).is_none() => {
+                address()
+            }
+            _ => Key([0, 1].map(|half| {
+                let mut hasher = self.seed.build_hasher();
+                hasher.write_u8(half);
+                for at in 0..parts.len() {
+                    if let Some(value) = value(parts, at, caller) {
+                        // With its length, so that ("ab", "c") and ("a", "bc") differ.
+                        hasher.write_usize(value.len());
+                        hasher.write(value);
+                    } else {
+                        let Key(address) = address();
+                        hasher.write_usize(usize::MAX);
+                        address.iter().for_each(|word| hasher.write_u64(*word));
+                    }
+                }
+                hasher.finish()
+            })),
+        }
+    }
+}
+
+impl Key {
+    /// The network of a client: an IPv4 address whole, an IPv6 address to its prefix, since whoever has one has them all.
+    #[must_use]
+    pub fn address(client: IpAddr, ipv6_prefix: u8) -> Self {
+        let bits = match client.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(address) => network(address, ipv6_prefix).to_bits(),
+        };
+        let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)];
+        // Both halves fit.
+        Self([high, low].map(|half| u64::try_from(half).unwrap_or_default()))
+    }
+}
+
+fn network(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
+    let host_bits = 128 - u32::from(prefix.min(128));
+    let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+    Ipv6Addr::from_bits(address.to_bits() & mask)
+}
+
+/// The bytes of one part of a key, or `None` for the client's address.
+fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [u8]> {
+    match parts.get(at)? {
+        LimitKey::ClientIp => None,
+        LimitKey::Global => Some(b""),
+        LimitKey::Method => Some(method_word(caller.method)),
+        LimitKey::Header(name) => {
+            let mut values = caller.headers.get_all(name).iter();
+            match (values.next(), values.next()) {
+                (Some(value), None) if !value.is_empty() => Some(value.as_bytes()),
+                _ => None,
+            }
+        }
+        LimitKey::Cookie(name) => {
+            cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty())
+        }
+    }
+}
+
+/// Methods beside the usual ones are one, because a client may invent any number of them.
+fn method_word(method: &Method) -> &'static [u8] {
+    match *method {
+        Method::GET => b"GET",
+        Method::POST => b"POST",
+        Method::HEAD => b"HEAD",
+        Method::PUT => b"PUT",
+        Method::DELETE => b"DELETE",
+        Method::OPTIONS => b"OPTIONS",
+        Method::PATCH => b"PATCH",
+        _ => b"OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use http::{HeaderName, HeaderValue, header};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address(text: &str, prefix: u8) -> Key {
+        Key::address(text.parse().unwrap(), prefix)
+    }
+
+    #[test]
+    fn ipv4_is_whole_and_ipv6_a_network() {
+        for (one, other, prefix, same) in [
+            ("192.0.2.1", "192.0.2.1", 64, true),
+            ("192.0.2.1", "192.0.2.2", 64, false),
+            ("192.0.2.1", "::ffff:192.0.2.1", 64, true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", 64, false),
+            ("2001:db8::1", "2001:db8::ffff:0:0:2", 64, true),
+            ("2001:db8::1", "2001:db8:0:1::1", 64, false),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", 56, true),
+            ("2001:db8:0:1::1", "2001:db8:0:100::1", 56, false),
+            ("2001:db8::1", "2001:db8::2", 128, false),
+            ("2001:db8::1", "3001:db8::1", 1, true),
+            ("::1", "192.0.2.1", 64, false),
+        ] {
+            let equal = address(one, prefix) == address(other, prefix);
+            assert_eq!(equal, same, "{one} and {other} at /{prefix}");
+        }
+    }
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let field = |&(name, value)| {
+            let value = HeaderValue::from_static(value);
+            (HeaderName::from_static(name), value)
+        };
+        let mut headers = HeaderMap::new();
+        headers.extend(fields.iter().map(field));
+        let twice = fields
+            .iter()
+            .map(field)
+            .filter(|(name, _)| name == "x-twice");
+        for (name, value) in twice {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn each_kind_of_key_tells_its_clients_apart() {
+        let ring = Keyring::default();
+        let user = LimitKey::Header(HeaderName::from_static("x-user"));
+        let twice = LimitKey::Header(HeaderName::from_static("x-twice"));
+        let session = LimitKey::Cookie("session".to_owned());
+        let key = |parts: &[LimitKey], client: &str, method: &Method, fields: &[_]| {
+            let headers = headers(fields);
+            let client = client.parse().unwrap();
+            let caller = Caller {
+                client,
+                method,
+                headers: &headers,
+            };
+            ring.key(parts, 64, &caller)
+        };
+        let (get, post) = (&Method::GET, &Method::POST);
+        let brew = &Method::from_bytes(b"BREW").unwrap();
+        let stir = &Method::from_bytes(b"STIR").unwrap();
+        let (a, b) = ("192.0.2.1", "192.0.2.2");
+        let parts = &[user.clone()][..];
+        let alice = key(parts, a, get, &[("x-user", "alice")]);
+        assert_eq!(alice, key(parts, b, post, &[("x-user", "alice")]));
+        assert_ne!(alice, key(parts, a, get, &[("x-user", "bob")]));
+        let none = key(parts, a, get, &[]);
+        assert_eq!(none, address(a, 64), "without a header by address");
+        assert_eq!(none, key(parts, a, get, &[("x-user", "")]));
+        assert_ne!(none, key(parts, b, get, &[]));
+        assert_eq!(
+            key(&[twice], a, get, &[("x-twice", "x")]),
+            address(a, 64),
+            "one of two values could be changed at will"
+        );
+        let parts = &[session][..];
+        let crumb = key(parts, a, get, &[("cookie", "a=1; session=s")]);
+        assert_eq!(crumb, key(parts, b, get, &[("cookie", "session=s")]));
+        assert_ne!(crumb, key(parts, a, get, &[("cookie", "session=t")]));
+        let parts = &[LimitKey::Method][..];
+        assert_eq!(key(parts, a, get, &[]), key(parts, b, get, &[]));
+        assert_ne!(key(parts, a, get, &[]), key(parts, a, post, &[]));
+        assert_eq!(key(parts, a, brew, &[]), key(parts, a, stir, &[]));
+        let parts = &[LimitKey::Global][..];
+        assert_eq!(key(parts, a, get, &[]), key(parts, b, post, &[]));
+        let parts = &[LimitKey::ClientIp, LimitKey::Method, user][..];
+        let distinct: HashSet<_> = [
+            key(parts, a, get, &[]),
+            key(parts, b, get, &[]),
+            key(parts, a, post, &[]),
+            key(parts, a, get, &[("x-user", "alice")]),
+        ]
+        .into();
+        assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
+    fn the_same_value_has_another_key_in_another_limit() {
+        let parts = [LimitKey::Header(header::AUTHORIZATION)];
+        let headers =
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("x"))]);
+        let caller = Caller {
+            client: [192, 0, 2, 1].into(),
+            method: &Method::GET,
+            headers: &headers,
+        };
+        let [one, other] = [Keyring::default(), Keyring::default()];
+        assert_ne!(one.key(&parts, 64, &caller), other.key(&parts, 64, &caller));
+    }
+
+    proptest! {
+        #[test]
+        fn values_of_any_bytes_and_length_make_a_key(value in prop::collection::vec(1_u8.., 0..5000)) {
+            let parts = [LimitKey::Header(header::AUTHORIZATION), LimitKey::Cookie("a".to_owned())];
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.clone()), (header::COOKIE, value)]);
+                let caller = Caller { client: [192, 0, 2, 1].into(), method: &Method::GET, headers: &headers };
+                let ring = Keyring::default();
+                prop_assert_eq!(ring.key(&parts, 64, &caller), ring.key(&parts, 64, &caller));
+            }
+        }
+    }
+}

@@ -1,0 +1,551 @@
+//! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by none.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::concurrency::{Concurrency, Open};
+use super::key::{Caller, Key};
+use super::limiter::{Limiter, Outcome};
+use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RouteId};
+use crate::error::Error;
+use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
+use crate::observe::metrics::Metrics;
+
+/// Every limit of a configuration with its counts. Shared by all workers.
+#[derive(Debug, Default)]
+pub struct Limits {
+    limiters: Vec<Arc<Limiter>>,
+    /// By route name; routes without such a limit are not in it.
+    open: Vec<(String, Arc<Concurrency>)>,
+}
+
+impl Limits {
+    /// Builds the limits of `config`. Counts of `previous` go on where they mean the same: those of a rate limit with the same
+    /// place, key and quota, and what is open on a route of the same name.
+    #[must_use]
+    pub fn build(config: &Config, previous: Option<&Self>) -> Self {
+        let known = previous.map_or(&[][..], |previous| &previous.limiters);
+        let limiters = config
+            .rate_limits
+            .iter()
+            .map(|limit| Limiter::adopt(known, &limit.scope, &limit.buckets))
+            .collect();
+        let limited = |route: &&crate::config::model::Route| route.concurrency.is_some();
+        let open = config.routes.iter().filter(limited).map(|route| {
+            let known = previous.and_then(|previous| previous.open(&route.name));
+            (route.name.clone(), known.cloned().unwrap_or_default())
+        });
+        Self {
+            open: open.collect(),
+            limiters,
+        }
+    }
+
+    fn open(&self, route: &str) -> Option<&Arc<Concurrency>> {
+        let found = self.open.iter().find(|(name, _)| name == route);
+        found.map(|(_, open)| open)
+    }
+
+    /// Forgets clients that nothing is held against, and says in `metrics` how many are left.
+    pub fn sweep(&self, metrics: &Metrics) {
+        for limiter in &self.limiters {
+            limiter.sweep();
+            let name = limiter.scope().to_string();
+            metrics.rate_limit_clients(&name, limiter.clients(), limiter.take_overflowed());
+        }
+    }
+
+    /// Whether there is anything to sweep.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.limiters.is_empty()
+    }
+}
+
+/// The limits of one route as one worker uses them.
+#[derive(Debug)]
+pub struct RouteLimits {
+    rates: Vec<Rate>,
+    concurrency: Option<Crowd>,
+}
+
+#[derive(Debug)]
+struct Rate {
+    limiter: Arc<Limiter>,
+    cost: Vec<(Method, u32)>,
+    mode: LimitMode,
+    headers: bool,
+    /// A copy of this worker: a value that is cloned counts its clones, and all workers would count in the same place.
+    policy: HeaderValue,
+    handles: RateLimitHandles,
+}
+
+#[derive(Debug)]
+struct Crowd {
+    open: Arc<Concurrency>,
+    limit: ConcurrencyLimit,
+    handles: ConcurrencyHandles,
+}
+
+/// A request that may go on.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// Counts it as open until it is dropped.
+    pub open: Option<Open>,
+    /// What its answer says about the limits.
+    pub standing: Option<Standing>,
+}
+
+/// A request that may not.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub error: Error,
+    /// What its answer says about the limits.
+    pub standing: Option<Standing>,
+}
+
+/// How a client stands with the limit that leaves it the least: fields for its answer
+/// (draft-ietf-httpapi-ratelimit-headers-10).
+#[derive(Debug)]
+pub struct Standing {
+    policy: HeaderValue,
+    state: HeaderValue,
+}
+
+impl Standing {
+    /// Puts its fields into an answer. What an endpoint says about limits of its own stays.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(POLICY) && !headers.contains_key(STATE) {
+            headers.insert(POLICY, self.policy.clone());
+            headers.insert(STATE, self.state.clone());
+        }
+    }
+}
+
+/// What the limits said so far about one request.
+#[derive(Default)]
+struct Tally<'a> {
+    /// The longest time to wait, and who asks for it.
+    refused: Option<(Duration, &'a Rate)>,
+    /// The least that is left, and by whom.
+    tightest: Option<(u32, &'a Rate)>,
+}
+
+impl RouteLimits {
+    /// The limits of `route`, or `None` where it has none.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        route: RouteId,
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Option<Self> {
+        let route = config.routes.get(route.0)?;
+        let rates = route.rate_limits.iter().filter_map(|id| {
+            let limiter = Arc::clone(limits.limiters.get(id.0)?);
+            Some(Rate::new(config.rate_limits.get(id.0)?, limiter, metrics))
+        });
+        let rates: Vec<_> = rates.collect();
+        let concurrency = route.concurrency.and_then(|limit| {
+            Some(Crowd {
+                open: Arc::clone(limits.open(&route.name)?),
+                limit,
+                handles: ConcurrencyHandles::new(metrics, &route.name),
+            })
+        });
+        (!rates.is_empty() || concurrency.is_some()).then_some(Self { rates, concurrency })
+    }
+
+    /// Whether this request may go on. One that may not has not been counted by any limit.
+    ///
+    /// # Errors
+    /// When any limit that is enforced has no room for it.
+    pub fn admit(&self, caller: &Caller<'_>) -> Result<Admitted, Refused> {
+        let open = match &self.concurrency {
+            None => None,
+            Some(crowd) => Some(crowd.enter(caller).ok_or(Refused {
+                error: Error::TooManyOpen,
+                standing: None,
+            })?),
+        };
+        let mut tally = Tally::default();
+        take(&self.rates, caller, &mut tally);
+        if let Some((wait, rate)) = tally.refused {
+            return Err(Refused {
+                error: Error::RateLimited(wait),
+                standing: rate.standing(0, wait),
+            });
+        }
+        let standing = tally.tightest.and_then(|(remaining, rate)| {
+            let quota = rate.limiter.buckets().quota;
+            let missing = quota.capacity.get().saturating_sub(remaining);
+            // With nothing left the next thing worth waiting for is one request, otherwise the whole quota.
+            let reset = quota.time_for(if remaining == 0 { 1 } else { missing });
+            rate.standing(remaining, reset)
+        });
+        Ok(Admitted { open, standing })
+    }
+}
+
+/// Counts the request with each limit in turn, and takes it back again where it was counted when one of them refuses it.
+/// Not deeper than a route has limits, of which there are at most sixteen.
+fn take<'a>(rates: &'a [Rate], caller: &Caller<'_>, tally: &mut Tally<'a>) {
+    let [rate, others @ ..] = rates else { return };
+    let taken = rate.take(caller, tally);
+    take(others, caller, tally);
+    if let (Some((key, cost)), Some(_)) = (taken, tally.refused) {
+        rate.limiter.refund(&key, cost);
+    }
+}
+
+impl Rate {
+    fn new(settings: &RateLimit, limiter: Arc<Limiter>, metrics: &Metrics) -> Self {
+        let name = settings.scope.to_string();
+        let quota = settings.buckets.quota;
+        let window = whole_seconds(quota.time_for(quota.capacity.get()));
+        let policy = format!("{};q={};w={window}", quoted(&name), quota.capacity);
+        Self {
+            cost: settings.cost.clone(),
+            mode: settings.mode,
+            headers: settings.headers && settings.mode == LimitMode::Enforce,
+            policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
+            handles: RateLimitHandles::new(metrics, &name, settings.mode),
+            limiter,
+        }
+    }
+
+    /// Counts the request here; what was counted, so that it can be taken back.
+    fn take<'a>(&'a self, caller: &Caller<'_>, tally: &mut Tally<'a>) -> Option<(Key, NonZeroU32)> {
+        let cost = NonZeroU32::new(self.cost_of(caller.method))?;
+        let key = self.limiter.key(caller);
+        match self.limiter.take(&key, cost) {
+            Outcome::Passed { remaining } => {
+                let interval = |rate: &Self| rate.limiter.buckets().quota.interval();
+                let fewer = |(least, by): (u32, &Self)| {
+                    remaining < least || (remaining == least && interval(self) > interval(by))
+                };
+                if self.headers && tally.tightest.is_none_or(fewer) {
+                    tally.tightest = Some((remaining, self));
+                }
+                Some((key, cost))
+            }
+            Outcome::Refused { wait } => {
+                self.handles.limited();
+                let longer = |(longest, _)| wait > longest;
+                if self.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
+                    tally.refused = Some((wait, self));
+                }
+                None
+            }
+        }
+    }
+
+    fn cost_of(&self, method: &Method) -> u32 {
+        let priced = self.cost.iter().find(|(priced, _)| priced == method);
+        priced.map_or(1, |(_, cost)| *cost)
+    }
+
+    fn standing(&self, remaining: u32, reset: Duration) -> Option<Standing> {
+        if !self.headers {
+            return None;
+        }
+        let policy = self.policy.as_bytes();
+        let name = policy.iter().rposition(|byte| *byte == b'"')?;
+        let mut state = String::from_utf8_lossy(policy.get(..=name)?).into_owned();
+        let _infallible = write!(state, ";r={remaining};t={}", whole_seconds(reset));
+        Some(Standing {
+            policy: self.policy.clone(),
+            state: HeaderValue::try_from(state).ok()?,
+        })
+    }
+}
+
+impl Crowd {
+    fn enter(&self, caller: &Caller<'_>) -> Option<Open> {
+        let key = Key::address(caller.client, self.limit.ipv6_prefix);
+        let open = self.open.enter(key, self.limit.max);
+        if open.is_none() {
+            self.handles.limited();
+        }
+        open
+    }
+}
+
+/// Seconds that are surely enough.
+#[must_use]
+pub fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
+/// A name as a string of a structured field (RFC 9651 section 3.3.3), which is printable ASCII.
+fn quoted(name: &str) -> String {
+    let legal = name.chars().map(|c| match c {
+        '"' | '\\' => '\'',
+        ' '..='~' => c,
+        _ => '?',
+    });
+    format!("\"{}\"", legal.collect::<String>())
+}
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STATE: HeaderName = HeaderName::from_static("ratelimit");
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::config::{self, Environment};
+
+    /// The limits of the route `all`, which `route` describes, beside shared ones.
+    struct Bench {
+        config: Config,
+        limits: Limits,
+        metrics: Metrics,
+    }
+
+    impl Bench {
+        fn new(shared: &str, route: &str, previous: Option<&Self>) -> Self {
+            let text = format!(
+                "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\nrateLimits: {shared}\n\
+                 routes: {{ all: {{ respond: {{}}, {route} }} }}"
+            );
+            let loaded = config::parse(&text, "test.yaml", &Environment::process());
+            let config = loaded.unwrap_or_else(|report| panic!("{report:?}")).config;
+            Self {
+                limits: Limits::build(&config, previous.map(|previous| &previous.limits)),
+                metrics: Metrics::new(&[1.0]).unwrap(),
+                config,
+            }
+        }
+
+        fn route(&self) -> RouteLimits {
+            RouteLimits::new(&self.config, RouteId(0), &self.limits, &self.metrics).unwrap()
+        }
+
+        fn metric(&self, name: &str) -> f64 {
+            let text = self.metrics.render().unwrap();
+            let series = text.lines().filter(|line| line.starts_with(name));
+            series
+                .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+                .sum()
+        }
+    }
+
+    fn ask(route: &RouteLimits, method: &Method, last: u8) -> Result<Admitted, Refused> {
+        let headers = HeaderMap::new();
+        route.admit(&Caller {
+            client: [192, 0, 2, last].into(),
+            method,
+            headers: &headers,
+        })
+    }
+
+    fn passed(route: &RouteLimits, times: u32) -> u32 {
+        let asked = (0..times).map(|_| ask(route, &Method::GET, 1).is_ok());
+        asked.map(u32::from).sum()
+    }
+
+    fn fields(standing: Option<Standing>) -> (String, String) {
+        let mut headers = HeaderMap::new();
+        if let Some(standing) = standing {
+            standing.tell(&mut headers);
+        }
+        let field = |name| {
+            headers
+                .get(name)
+                .map_or("", |value| value.to_str().unwrap())
+        };
+        (field(POLICY).to_owned(), field(STATE).to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_request_counts_nowhere() {
+        let shared = "{ tight: { rate: 1/10s }, wide: { rate: 5/100s } }";
+        for order in ["tight, wide", "wide, tight"] {
+            let bench = Bench::new(shared, &format!("rateLimit: [{order}]"), None);
+            let route = bench.route();
+            assert_eq!(passed(&route, 100), 1, "{order}");
+            for turn in 2..=5 {
+                advance(Duration::from_secs(10)).await;
+                assert_eq!(passed(&route, 100), 1, "{order}, turn {turn}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_wait_and_the_least_left_are_shown() {
+        let shared = "{ short: { rate: 2/1s }, long: { rate: 3/60s, burst: 3 } }";
+        let bench = Bench::new(shared, "rateLimit: [short, long]", None);
+        let route = bench.route();
+        let policies = ["\"short\";q=2;w=1", "\"long\";q=4;w=80"];
+        for (at, state) in [
+            (0, "\"short\";r=1;t=1"),
+            (0, "\"short\";r=0;t=1"),
+            (1, "\"long\";r=1;t=60"),
+            (1, "\"long\";r=0;t=20"),
+        ] {
+            let admitted = ask(&route, &Method::GET, 1).unwrap();
+            let expected = (policies[at].to_owned(), state.to_owned());
+            assert_eq!(fields(admitted.standing), expected);
+            if state.contains("r=0") {
+                advance(Duration::from_secs(1)).await;
+            }
+        }
+        let refused = ask(&route, &Method::GET, 1).unwrap_err();
+        assert!(
+            matches!(refused.error, Error::RateLimited(wait) if wait == Duration::from_secs(18))
+        );
+        let expected = (policies[1].to_owned(), "\"long\";r=0;t=18".to_owned());
+        assert_eq!(fields(refused.standing), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shadow_counts_and_lets_pass() {
+        let shared =
+            "{ dark: { rate: 2/60s, mode: shadow }, real: { rate: 8/60s, headers: false } }";
+        let bench = Bench::new(shared, "rateLimit: [dark, real]", None);
+        let route = bench.route();
+        let admitted = ask(&route, &Method::GET, 1).unwrap();
+        assert_eq!(fields(admitted.standing), (String::new(), String::new()));
+        assert_eq!(passed(&route, 9), 7);
+        let name = "attache_rate_limited_total{limit=\"dark\",mode=\"shadow\"}";
+        assert_eq!(bench.metric(name), 8.0, "two were still taken back");
+        let name = "attache_rate_limited_total{limit=\"real\",mode=\"enforce\"}";
+        assert_eq!(bench.metric(name), 2.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn methods_count_what_they_cost() {
+        let limit = "{ rate: 10/60s, cost: { POST: 4, OPTIONS: 0 } }";
+        let bench = Bench::new("{}", &format!("rateLimit: {limit}"), None);
+        let route = bench.route();
+        let ask = |method: Method| ask(&route, &method, 1).is_ok();
+        assert!(ask(Method::POST) && ask(Method::POST), "4 and 4");
+        assert!(!ask(Method::POST));
+        assert!(ask(Method::GET) && ask(Method::PUT) && !ask(Method::GET));
+        assert!((0..50).all(|_| ask(Method::OPTIONS)), "free of charge");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_go_on_over_a_reload_while_they_mean_the_same() {
+        let before = Bench::new(
+            "{ edge: { rate: 2/60s } }",
+            "rateLimit: [edge, { key: global, rate: 9/60s }], maxConcurrentPerClient: 2",
+            None,
+        );
+        assert_eq!(passed(&before.route(), 5), 2);
+        let held = ask(&before.route(), &Method::GET, 2).unwrap();
+        for (shared, route, expected) in [
+            ("{ edge: { rate: 2/60s } }", "rateLimit: edge", 0),
+            (
+                "{ edge: { rate: 2/60s, headers: false } }",
+                "rateLimit: edge",
+                0,
+            ),
+            (
+                "{ edge: { rate: 2/60s, mode: shadow } }",
+                "rateLimit: edge",
+                5,
+            ),
+            ("{ edge: { rate: 3/60s } }", "rateLimit: edge", 3),
+            (
+                "{ edge: { rate: 2/60s, key: method } }",
+                "rateLimit: edge",
+                2,
+            ),
+            (
+                "{ edge: { rate: 2/60s, maxKeys: 9 } }",
+                "rateLimit: edge",
+                2,
+            ),
+            ("{ other: { rate: 2/60s } }", "rateLimit: other", 2),
+            ("{}", "rateLimit: { rate: 2/60s }", 2),
+            (
+                "{ edge: { rate: 2/60s } }",
+                "rateLimit: [edge, { key: global, rate: 9/60s }]",
+                0,
+            ),
+        ] {
+            let after = Bench::new(shared, route, Some(&before));
+            assert_eq!(passed(&after.route(), 5), expected, "{shared} {route}");
+        }
+        let route = "maxConcurrentPerClient: 1";
+        let after = Bench::new("{}", route, Some(&before));
+        let refused = ask(&after.route(), &Method::GET, 2).unwrap_err();
+        assert!(matches!(refused.error, Error::TooManyOpen), "one is open");
+        drop(held);
+        assert!(ask(&after.route(), &Method::GET, 2).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_too_much_open_is_not_counted() {
+        let bench = Bench::new(
+            "{}",
+            "rateLimit: { rate: 5/60s }, maxConcurrentPerClient: 1",
+            None,
+        );
+        let route = bench.route();
+        let held = ask(&route, &Method::GET, 1).unwrap();
+        for _ in 0..9 {
+            assert!(ask(&route, &Method::GET, 1).is_err());
+        }
+        drop(held);
+        assert_eq!(passed(&route, 9), 4);
+        assert_eq!(bench.metric("attache_concurrency_limited_total"), 9.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_says_how_many_clients_are_known() {
+        let bench = Bench::new("{}", "rateLimit: { rate: 1/60s, maxKeys: 2 }", None);
+        let route = bench.route();
+        for last in 0..5 {
+            drop(ask(&route, &Method::GET, last));
+        }
+        bench.limits.sweep(&bench.metrics);
+        assert_eq!(bench.metric("attache_rate_limit_clients"), 2.0);
+        assert_eq!(bench.metric("attache_rate_limit_overflow_total"), 3.0);
+        advance(Duration::from_secs(121)).await;
+        bench.limits.sweep(&bench.metrics);
+        assert_eq!(bench.metric("attache_rate_limit_clients"), 0.0);
+    }
+
+    #[test]
+    fn what_an_endpoint_says_of_its_own_limits_stays() {
+        let value = HeaderValue::from_static;
+        let standing = Standing {
+            policy: value("\"edge\";q=1;w=1"),
+            state: value("\"edge\";r=0;t=1"),
+        };
+        let mut headers = HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]);
+        standing.tell(&mut headers);
+        assert_eq!(
+            headers,
+            HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))])
+        );
+    }
+
+    #[test]
+    fn names_become_strings_of_a_field() {
+        for (name, expected) in [
+            ("edge", "\"edge\""),
+            ("a \"b\" \\ c", "\"a 'b' ' c\""),
+            ("größe", "\"gr??e\""),
+        ] {
+            assert_eq!(quoted(name), expected);
+        }
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (millis, seconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The buckets of one limit: a bounded table, and one bucket more that is shared by the clients it has no room for. A client
+//! that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes.
+
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use governor::nanos::Nanos;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+
+use super::Key;
+
+/// A clone is the same table: the limiter has one and we keep one, because it hands nothing out.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    buckets: DashMap<Key, InMemoryState, RandomState>,
+    /// Entries of `buckets`, or a few more while some are being put in.
+    len: AtomicUsize,
+    capacity: usize,
+    overflow: InMemoryState,
+    overflowed: AtomicU64,
+}
+
+impl Table {
+    /// An empty table for at most `capacity` clients.
+    pub(super) fn new(capacity: usize) -> Self {
+        let buckets = DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS);
+        let shared = Shared {
+            buckets,
+            len: AtomicUsize::new(0),
+            capacity,
+            overflow: InMemoryState::default(),
+            overflowed: AtomicU64::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Requests counted in the overflow bucket since this was asked last.
+    pub(super) fn take_overflowed(&self) -> u64 {
+        self.shared.overflowed.swap(0, Ordering::Relaxed)
+    }
+
+    /// Gives `amount` of bucket time back to the client that just spent it.
+    pub(super) fn refund(&self, key: &Key, amount: Nanos) {
+        let back = |spent: Option<Nanos>| match spent {
+            // A bucket that was full stands in the past then, which is the same.
+            Some(spent) => Ok(((), spent.saturating_sub(amount))),
+            None => Err(()),
+        };
+        let bucket = self.shared.buckets.get(key);
+        let bucket = bucket.as_deref().unwrap_or(&self.shared.overflow);
+        let _nothing_was_spent = bucket.measure_and_replace(&NotKeyed::NonKey, back);
+    }
+
+    fn reserve(&self) -> bool {
+        let room = |len| (len < self.shared.capacity).then_some(len + 1);
+        let len = &self.shared.len;
+        // Relaxed: the number guards no other memory.
+        len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .is_ok()
+    }
+
+    fn release(&self) {
+        self.shared.len.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl StateStore for Table {
+    type Key = Key;
+
+    fn measure_and_replace<T, F, E>(&self, key: &Key, f: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        // A client that is known only reads the table; its bucket is an atomic.
+        if let Some(bucket) = self.shared.buckets.get(key) {
+            return bucket.measure_and_replace(&NotKeyed::NonKey, f);
+        }
+        if !self.reserve() {
+            self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
+            let overflow = &self.shared.overflow;
+            return overflow.measure_and_replace(&NotKeyed::NonKey, f);
+        }
+        match self.shared.buckets.entry(*key) {
+            Entry::Occupied(known) => {
+                self.release();
+                known.get().measure_and_replace(&NotKeyed::NonKey, f)
+            }
+            Entry::Vacant(place) => {
+                let bucket = place.insert(InMemoryState::default());
+                bucket.measure_and_replace(&NotKeyed::NonKey, f)
+            }
+        }
+    }
+}
+
+impl ShrinkableKeyedStateStore<Key> for Table {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.shared.buckets.retain(|_, bucket| {
+            let spent = bucket.measure_and_replace(&NotKeyed::NonKey, |spent| {
+                Err::<((), Nanos), _>(spent.unwrap_or_default())
+            });
+            let keep = spent.is_err_and(|spent| spent > drop_below);
+            if !keep {
+                self.release();
+            }
+            keep
+        });
+    }
+
+    /// Gives memory back after a wave of clients. A table that is half full again soon is left as it is.
+    fn shrink_to_fit(&self) {
+        let capacity = self.shared.buckets.capacity();
+        if capacity > SMALL && capacity / 8 > self.len() {
+            self.shared.buckets.shrink_to_fit();
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.shared.len.load(Ordering::Relaxed)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Parts of a table with a lock each. A part that grows is copied under its lock, so there are more than there are cores.
+const SHARDS: usize = 64;
+/// A table with room for so many keeps it.
+const SMALL: usize = 16_384;

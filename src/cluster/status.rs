@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
 
 use super::endpoint::Endpoint;
 use super::health::HealthStatus;
 
 /// A cluster at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClusterStatus {
     /// Its name in the file.
     pub name: String,
@@ -19,7 +21,7 @@ pub struct ClusterStatus {
 }
 
 /// An endpoint at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndpointStatus {
     /// Where it is.
     pub address: SocketAddr,
@@ -49,16 +51,27 @@ impl EndpointStatus {
 }
 
 /// A DNS name at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NameStatus {
     /// The name.
     pub host: String,
     /// The addresses in use: of the last good answer.
     pub addresses: Vec<IpAddr>,
     /// When the last good answer came; `None` when there never was one.
+    #[serde(serialize_with = "unix_seconds")]
     pub resolved_at: Option<SystemTime>,
     /// Set since the first of the failures that have lasted until now.
+    #[serde(serialize_with = "unix_seconds")]
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+pub(super) fn unix_seconds<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map(|since| since.as_secs()).serialize(serializer)
 }

@@ -80,7 +80,7 @@ pub(super) enum Advice {
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
-    ("Root", &["authProviders", "tracing", "admin", "reload"]),
+    ("Root", &["authProviders", "tracing"]),
     (
         "Route",
         &[
@@ -104,6 +104,7 @@ const LATER: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
+    ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
 

@@ -7,12 +7,16 @@ mod health;
 mod limits;
 mod listener;
 mod mirror;
+mod operating;
 mod operation;
 mod route;
 mod split;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::effective::Effective;
 
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -30,6 +34,7 @@ pub use listener::{
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
 pub use mirror::Mirror;
+pub use operating::{Admin, AdminAddress, Reload, Writes};
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
 pub use route::{
     Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
@@ -68,8 +73,14 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     /// DNS settings shared by every cluster.
     pub dns: Dns,
-    /// Hash of the configuration's content (all files, after includes), hexadecimal.
+    /// Taking a changed configuration while running.
+    pub reload: Reload,
+    /// The listener that operators ask and command; `None` means there is none.
+    pub admin: Option<Admin>,
+    /// Hash of the configuration's content (all files, after includes, with the certificates and secrets they name), hexadecimal.
     pub hash: String,
+    /// What is configured, without secrets, to compare with what comes next.
+    pub effective: Arc<Effective>,
 }
 
 /// Index into [`Config::listeners`].

@@ -11,6 +11,7 @@ pub(super) mod listener;
 pub(super) mod mirror;
 pub(super) mod moment;
 pub(super) mod names;
+pub(super) mod operating;
 pub(super) mod percentage;
 pub(super) mod route;
 pub(super) mod settings;
@@ -72,6 +73,10 @@ pub(super) struct Root {
     pub(super) state: Option<settings::State>,
     /// DNS resolution of endpoints.
     pub(super) dns: Option<settings::Dns>,
+    /// Taking a changed configuration while running.
+    pub(super) reload: Option<operating::Reload>,
+    /// The listener that operators ask and command.
+    pub(super) admin: Option<operating::Admin>,
 }
 
 /// Values for whatever does not say otherwise.

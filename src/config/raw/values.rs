@@ -195,7 +195,7 @@ text_value!(Bind, bind, "an address such as `0.0.0.0:8080`", {
     "description": "IP address and port: 0.0.0.0:8080, [::]:8080."
 });
 
-fn bind(text: &str) -> Result<Bind, String> {
+pub(in crate::config) fn bind(text: &str) -> Result<Bind, String> {
     if let Ok(address) = text.parse() {
         return Ok(Bind(address));
     }

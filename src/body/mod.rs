@@ -8,9 +8,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+mod replay;
 mod request;
 mod timer;
 
+pub use replay::Replay;
 pub use request::{Flow, RequestBody};
 pub use timer::IdleTimer;
 

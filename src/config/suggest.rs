@@ -89,13 +89,11 @@ const LATER: &[(&str, &[&str])] = &[
             "rateLimits",
             "auth",
             "cors",
-            "retries",
             "split",
             "rollout",
             "mirror",
             "fault",
             "a2a",
-            "hedging",
             "compression",
             "authorization",
         ],
@@ -197,9 +195,38 @@ const FOREIGN: &[Foreign] = &[
         "that is `requestHeaders` or `responseHeaders` here, with `set`, `add`, `remove`",
     ),
     (
-        &["perTryTimeout", "proxy_read_timeout", "timeoutServer"],
+        &["proxy_read_timeout", "timeoutServer"],
         "responseHeadTimeout",
         "that is `responseHeadTimeout` here",
+    ),
+    (
+        &[
+            "retryPolicy",
+            "retry_policy",
+            "retry",
+            "proxy_next_upstream",
+            "proxy_next_upstream_tries",
+            "retry-on",
+            "retryOn",
+            "perTryTimeout",
+        ],
+        "retries",
+        "that is `retries: { attempts: 2, retryOn: 5xx }` here",
+    ),
+    (
+        &["numRetries", "num_retries", "tries", "maxRetries"],
+        "attempts",
+        "that is `attempts` here: tries beyond the first",
+    ),
+    (
+        &["retryRemoteLocalities", "retriableStatusCodes"],
+        "retryOn",
+        "statuses stand in `retryOn` here: `retryOn: [reset, 503]`",
+    ),
+    (
+        &["retryBackOff", "retry_back_off", "baseInterval"],
+        "backoff",
+        "that is `backoff: { base: 25ms, max: 250ms }` here",
     ),
     (
         &["client_max_body_size", "maxRequestBytes"],
@@ -508,11 +535,11 @@ mod tests {
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
         assert_eq!(
-            unknown_field("retries", "Route", &["timeout"]),
+            unknown_field("mirror", "Route", &["timeout"]),
             Advice::Later
         );
         assert_eq!(
-            unknown_field("retries", "Cluster", &["timeout"]),
+            unknown_field("mirror", "Cluster", &["timeout"]),
             Advice::Hint("one of `timeout`".into())
         );
     }

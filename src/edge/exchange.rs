@@ -189,11 +189,15 @@ impl Exchange {
         }
         self.report();
         let (flags, reason) = match self.outcome {
-            Outcome::Open | Outcome::Complete => ("-", None),
+            // Another try was wanted instead of this answer.
+            Outcome::Open | Outcome::Complete => match self.attempts.stopped {
+                Some(stopped) => ("URX", Some(stopped)),
+                None => ("-", None),
+            },
             Outcome::Failed { flag, reason } => (flag, Some(reason)),
         };
         let duration = self.started.elapsed();
-        if let Some(reason) = reason {
+        if let (Some(reason), Outcome::Failed { .. }) = (reason, self.outcome) {
             self.worker.errors.count(reason);
         }
         if let Some(handles) = &self.handles {

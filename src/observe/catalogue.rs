@@ -92,6 +92,10 @@ families! {
         "Requests sent to an endpoint or tried to, first tries and retries alike.";
     retries: Counter "attache_retries_total" ["cluster", "reason"]
         "Attempts after the first, by what made the attempt before it fail.";
+    retries_stopped: Counter "attache_retries_stopped_total" ["cluster", "reason"]
+        "Tries after which another was wanted and not made: attempts_used, budget_exhausted, body_not_kept, no_time or retry_after.";
+    hedges: Counter "attache_hedges_total" ["cluster", "result"]
+        "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

@@ -103,6 +103,20 @@ impl Target {
         &self.cluster.settings.load_balancer
     }
 
+    /// The cluster, with what all workers share.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
+    pub(super) fn may_stream(&self) -> bool {
+        match self.transport.version {
+            Version::Http1 => false,
+            Version::Http2 => true,
+            Version::Negotiated => self.transport.tls.is_some(),
+        }
+    }
+
     /// Chooses an endpoint.
     pub(super) fn pick(
         &self,

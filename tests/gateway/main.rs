@@ -44,6 +44,7 @@ mod observing;
 mod preset;
 mod pressure;
 mod proxy_protocol;
+mod retries;
 mod routing;
 mod security;
 mod streams;

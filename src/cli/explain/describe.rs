@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::retries;
 use crate::config::model::{
-    Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
-    MemberAddress, PathMatch, Redirect, Route, UpstreamHost, UpstreamProtocol,
+    Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, HttpsRedirect, Listener,
+    LoadBalancer, MemberAddress, PathMatch, Redirect, Route, UpstreamHost, UpstreamProtocol,
 };
 use crate::route::{self, Considered, Facts};
 
@@ -68,6 +69,7 @@ pub(super) fn outcome(
             ));
             lines.push(limits(listener, route));
             lines.push(timeouts(route, cluster, facts.method));
+            lines.push(retries::line(&route.retries, facts.method));
         }
         Action::Redirect(redirect) => lines.push(redirected(redirect, facts.method)),
         Action::Respond(respond) => {
@@ -205,9 +207,9 @@ fn limits(listener: &Listener, route: &Route) -> String {
 fn timeouts(route: &Route, cluster: &Cluster, method: &Method) -> String {
     let is_safe = method == Method::GET || method == Method::HEAD;
     let head = match route.response_head_timeout {
-        Some(limit) => time(limit),
-        None if is_safe => "30s".to_owned(),
-        None => "none".to_owned(),
+        HeadLimit::After(limit) => time(limit),
+        HeadLimit::Usual if is_safe => "30s".to_owned(),
+        HeadLimit::Usual | HeadLimit::Off => "none".to_owned(),
     };
     let or_none = |limit: Option<Duration>| limit.map_or_else(|| "none".to_owned(), time);
     format!(
@@ -283,7 +285,7 @@ fn bytes(count: u64) -> String {
     )
 }
 
-fn time(duration: Duration) -> String {
+pub(super) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (duration.subsec_millis(), seconds) {
         (0, seconds) if seconds >= 60 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),

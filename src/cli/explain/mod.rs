@@ -3,6 +3,7 @@
 
 mod describe;
 mod request;
+mod retries;
 
 use clap::Args;
 

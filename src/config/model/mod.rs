@@ -4,6 +4,7 @@
 mod cluster;
 mod listener;
 mod operation;
+mod retries;
 mod route;
 
 use std::num::NonZeroUsize;
@@ -16,9 +17,10 @@ pub use listener::{
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
+pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
-    Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
-    Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond,
+    Rewrite, Route, Streaming, UpstreamHost, ValueMatch,
 };
 
 /// The whole configuration of one gateway.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{ClusterId, HostPattern, ListenerId};
+use super::{ClusterId, HostPattern, ListenerId, RetryPolicy};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -31,8 +31,10 @@ pub struct Route {
     pub upstream_host: UpstreamHost,
     /// Total time of an ordinary exchange; for event and gRPC streams it ends at the response head. Default none.
     pub timeout: Option<Duration>,
-    /// Time from a request sent to its response head, per try. `None` is the default: 30 s for GET and HEAD, else none.
-    pub response_head_timeout: Option<Duration>,
+    /// Time from a request sent to its response head, per try.
+    pub response_head_timeout: HeadLimit,
+    /// Whether a try that failed is repeated.
+    pub retries: RetryPolicy,
     /// Limits of event and gRPC streams.
     pub streaming: Streaming,
     /// Whether `Upgrade: websocket` is passed on. Default false.
@@ -41,6 +43,17 @@ pub struct Route {
     pub max_body_bytes: Option<u64>,
     /// Requests that write no access record.
     pub access_log: bool,
+}
+
+/// How long an endpoint may take to its response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadLimit {
+    /// The default: 30 s for GET and HEAD, else no limit.
+    Usual,
+    /// No limit (`off`).
+    Off,
+    /// This long.
+    After(Duration),
 }
 
 /// Limits of a streamed response.

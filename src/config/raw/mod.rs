@@ -6,6 +6,7 @@ pub(super) mod cluster;
 pub(super) mod forms;
 pub(super) mod listener;
 pub(super) mod names;
+pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod values;

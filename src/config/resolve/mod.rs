@@ -6,6 +6,7 @@ mod cluster;
 mod headers;
 mod lints;
 mod listener;
+mod retries;
 mod route;
 mod settings;
 mod ties;

@@ -1,5 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+mod retries;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
     name: &str,
@@ -40,7 +42,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
+    if let Some((_, _, advice)) = FOREIGN.iter().chain(retries::FOREIGN).find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -198,35 +200,6 @@ const FOREIGN: &[Foreign] = &[
         &["proxy_read_timeout", "timeoutServer"],
         "responseHeadTimeout",
         "that is `responseHeadTimeout` here",
-    ),
-    (
-        &[
-            "retryPolicy",
-            "retry_policy",
-            "retry",
-            "proxy_next_upstream",
-            "proxy_next_upstream_tries",
-            "retry-on",
-            "retryOn",
-            "perTryTimeout",
-        ],
-        "retries",
-        "that is `retries: { attempts: 2, retryOn: 5xx }` here",
-    ),
-    (
-        &["numRetries", "num_retries", "tries", "maxRetries"],
-        "attempts",
-        "that is `attempts` here: tries beyond the first",
-    ),
-    (
-        &["retryRemoteLocalities", "retriableStatusCodes"],
-        "retryOn",
-        "statuses stand in `retryOn` here: `retryOn: [reset, 503]`",
-    ),
-    (
-        &["retryBackOff", "retry_back_off", "baseInterval"],
-        "backoff",
-        "that is `backoff: { base: 25ms, max: 250ms }` here",
     ),
     (
         &["client_max_body_size", "maxRequestBytes"],

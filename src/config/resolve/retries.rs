@@ -196,3 +196,157 @@ fn classes(retries: &Retries, widened: bool, around: &Around<'_>, scope: &mut Sc
 fn is_repeatable(method: &Method) -> bool {
     method.is_idempotent()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::config::model::{Failure, Route};
+    use crate::config::{Environment, parse};
+
+    fn parsed(route: &str) -> Result<(Route, Vec<String>), String> {
+        let text = format!(
+            "listeners: {{ a: {{ address: '127.0.0.1:80' }} }}\nroutes: {{ a: {{ endpoints: ['b:80'], {route} }} }}"
+        );
+        let env = Environment::empty(SystemTime::UNIX_EPOCH);
+        match parse(&text, "a.yaml", &env) {
+            Ok(mut loaded) => {
+                let warnings = loaded.warnings.diagnostics().iter();
+                let warnings = warnings.map(|warning| warning.message.clone()).collect();
+                Ok((loaded.config.routes.remove(0), warnings))
+            }
+            Err(report) => Err(report.human(false)),
+        }
+    }
+
+    fn retries(route: &str) -> Retries {
+        match parsed(route).unwrap() {
+            (
+                Route {
+                    retries: RetryPolicy::By(retries),
+                    ..
+                },
+                warnings,
+            ) if warnings.is_empty() => *retries,
+            other => panic!("{route}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let retries = retries("retries: {}");
+        assert_eq!(retries.attempts, 2);
+        assert_eq!(retries.retry_on.failures, Failure::ALL);
+        assert!(!retries.retry_on.looks_at_answers() && !retries.non_idempotent.is_risky());
+        assert_eq!(retries.non_idempotent.failures.len(), 3);
+        assert_eq!(retries.max_replay_bytes, 1 << 20);
+        let budget = RetryBudget {
+            millionths: 200_000,
+            min_concurrent: 3,
+        };
+        assert_eq!(retries.budget, Some(budget));
+        assert_eq!(retries.backoff.base, Duration::from_millis(25));
+        assert_eq!(retries.backoff.max, Duration::from_millis(250));
+        let usual = parsed("timeout: 1s").unwrap().0.retries;
+        assert_eq!(usual, RetryPolicy::Usual);
+        assert_eq!(parsed("retries: null").unwrap().0.retries, usual);
+        assert_eq!(parsed("retries: off").unwrap().0.retries, RetryPolicy::Off);
+    }
+
+    #[test]
+    fn words_of_istio_and_nginx_in_one_text_or_a_list() {
+        let istio = "retryOn: '5xx,reset,connect-failure,refused-stream'";
+        let text = retries(&format!("retries: {{ attempts: 3, {istio} }}"));
+        let list = retries(
+            "retries: { attempts: 3, retryOn: [5xx, reset, connect-failure, refused-stream] }",
+        );
+        assert_eq!(text, list);
+        let nginx = retries(
+            "retries: { retryOn: error timeout invalid_header http_500 http_502 http_503 }",
+        );
+        assert!(nginx.retry_on.has_status(502) && !nginx.retry_on.has_status(504));
+        assert_eq!(nginx.retry_on.failures.len(), Failure::ALL.len());
+        let mixed = retries("retries: { retryOn: [reset, 503] }");
+        assert!(mixed.retry_on.has_status(503));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_an_error_with_a_way_out() {
+        for (route, said) in [
+            ("retries: { attempts: 0 }", "write `retries: off`"),
+            ("retries: { attempts: 21 }", "1 to 20"),
+            (
+                "timeout: 5s, retries: { perTryTimeout: 10s }",
+                "longer than the whole exchange",
+            ),
+            ("retries: { perTryTimeout: 0s }", "limit of zero"),
+            (
+                "retries: { retryOn: conect-failure }",
+                "did you mean `connect-failure`?",
+            ),
+            (
+                "retries: { retryOn: 5xx,reset }",
+                "write `retryOn: [5xx, reset]`",
+            ),
+            ("retries: { retryOn: '' }", "this says nothing"),
+            ("retries: { retryOn: 200 }", "400 to 599"),
+            ("retries: { hedging: true }", "add `perTryTimeout`"),
+            ("retries: { budget: { percent: 20 } }", "write `20%`"),
+            (
+                "retries: { backoff: { base: 1s } }",
+                "`base` is larger than `max`",
+            ),
+            (
+                "retries: { retriableHeaders: ['a b'] }",
+                "is not a header name",
+            ),
+            ("retries: { tries: 3 }", "that is `attempts` here"),
+            ("retryPolicy: { numRetries: 3 }", "that is `retries:"),
+            ("retries: sometimes", "expected"),
+        ] {
+            let report = parsed(route).expect_err(route);
+            assert!(report.contains(said), "{route}: {report}");
+        }
+    }
+
+    #[test]
+    fn what_is_probably_not_meant_is_a_warning() {
+        let post = "match: { method: POST }";
+        for (route, said) in [
+            (
+                "timeout: 30s, retries: { attempts: 3, perTryTimeout: 10s }",
+                "4 tries of this length",
+            ),
+            (
+                "retries: { retryOn: 5xx, nonIdempotent: 5xx }",
+                "the same POST twice",
+            ),
+            (
+                "retries: { nonIdempotent: 'connect-failure,reset' }",
+                "the same POST twice",
+            ),
+            (
+                &format!("{post}, retries: {{ retryOn: 5xx }}"),
+                "takes no request that may be repeated",
+            ),
+            (
+                "retries: { retryOn: 'unavailable,reset' }",
+                "gRPC calls are POSTs",
+            ),
+        ] {
+            let (_, warnings) = parsed(route).expect(route);
+            let expected = warnings.len() == 1 && warnings[0].contains(said);
+            assert!(expected, "{route}: {warnings:?}");
+        }
+        for route in [
+            "timeout: 40s, retries: { attempts: 3, perTryTimeout: 10s }",
+            "retries: { retryOn: 5xx, nonIdempotent: 'connect-failure,refused-stream' }",
+            "retries: { retryOn: 5xx, nonIdempotent: off }",
+            "match: [{ method: POST }, { method: GET }], retries: { retryOn: 5xx }",
+            &format!("{post}, retries: {{ attempts: 1 }}"),
+        ] {
+            assert_eq!(parsed(route).expect(route).1, [""; 0], "{route}");
+        }
+    }
+}

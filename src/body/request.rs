@@ -90,7 +90,7 @@ pub enum RequestBody {
     /// The client's.
     Streaming(Box<Streaming>),
     /// The client's, kept for another try.
-    Kept(Replay),
+    Kept(Box<Replay>),
 }
 
 /// A streamed request body.
@@ -163,11 +163,13 @@ impl RequestBody {
     pub fn again(&mut self, limit: usize) -> Self {
         match std::mem::replace(self, Self::Empty) {
             Self::Empty => {}
-            Self::Streaming(streaming) => *self = Self::Kept(Replay::new(streaming, limit)),
+            Self::Streaming(streaming) => {
+                *self = Self::Kept(Box::new(Replay::new(streaming, limit)))
+            }
             kept @ Self::Kept(_) => *self = kept,
         }
         match self {
-            Self::Kept(replay) => Self::Kept(replay.again()),
+            Self::Kept(replay) => Self::Kept(Box::new(replay.again())),
             Self::Empty | Self::Streaming(_) => Self::Empty,
         }
     }

@@ -25,8 +25,7 @@ pub(in crate::config) struct Retries {
     pub(in crate::config) per_try_timeout: Option<OrOff<Time>>,
     /// After what GET, HEAD, PUT, DELETE and OPTIONS are tried again. Default: connect-failure,refused-stream,reset,invalid-response.
     pub(in crate::config) retry_on: Option<Causes>,
-    /// After what other requests are tried again; beyond connect-failure and refused-stream an agent may do them twice. Default:
-    /// what of `retryOn` happens before anything reached the agent.
+    /// The same for other requests, which an agent may then do twice. Default: what of `retryOn` happens before an agent can begin.
     pub(in crate::config) non_idempotent: Option<OrOff<Causes>>,
     /// Response headers, any of which asks for another try of what `retryOn` holds for. Default: none.
     pub(in crate::config) retriable_headers: Option<Many<String>>,
@@ -36,8 +35,7 @@ pub(in crate::config) struct Retries {
     pub(in crate::config) budget: Option<OrOff<Budget>>,
     /// Bytes of a request body kept for another try; a longer body is sent once. Default: 1MiB.
     pub(in crate::config) max_replay_bytes: Option<Size>,
-    /// Send a GET, HEAD or OPTIONS without a body to another endpoint besides when a try takes longer than `perTryTimeout`; the
-    /// first answer counts. Default: false.
+    /// Ask another endpoint besides when a safe request takes longer than `perTryTimeout`; the first answer counts. Default: false.
     pub(in crate::config) hedging: Option<bool>,
 }
 

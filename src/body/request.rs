@@ -164,7 +164,7 @@ impl RequestBody {
         match std::mem::replace(self, Self::Empty) {
             Self::Empty => {}
             Self::Streaming(streaming) => {
-                *self = Self::Kept(Box::new(Replay::new(streaming, limit)))
+                *self = Self::Kept(Box::new(Replay::new(streaming, limit)));
             }
             kept @ Self::Kept(_) => *self = kept,
         }

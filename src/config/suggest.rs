@@ -75,14 +75,7 @@ pub(super) enum Advice {
 const LATER: &[(&str, &[&str])] = &[
     (
         "Root",
-        &[
-            "rateLimits",
-            "authProviders",
-            "tracing",
-            "admin",
-            "reload",
-            "state",
-        ],
+        &["rateLimits", "authProviders", "tracing", "admin", "reload"],
     ),
     (
         "Route",
@@ -91,8 +84,6 @@ const LATER: &[(&str, &[&str])] = &[
             "rateLimits",
             "auth",
             "cors",
-            "split",
-            "rollout",
             "mirror",
             "fault",
             "a2a",

@@ -257,6 +257,9 @@ fn receive(
     );
     let life = route.streaming.max_duration;
     let stream_end = life.map(|limit| exchange.started + limit);
+    if let Some(cookie) = exchange.set_cookie.take() {
+        fields.append(header::SET_COOKIE, cookie);
+    }
     if let Some(client) = client {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(

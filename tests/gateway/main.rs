@@ -47,6 +47,7 @@ mod proxy_protocol;
 mod retries;
 mod routing;
 mod security;
+mod splits;
 mod streams;
 mod tls;
 mod tower_service;

@@ -47,7 +47,7 @@ fn files_with_several_mistakes() {
         .map(|entry| entry.expect("an entry").path())
         .collect();
     cases.sort();
-    assert_eq!(cases.len(), 12, "twelve files are kept");
+    assert!(cases.len() >= 13, "the files are kept");
     for case in cases {
         let name = case
             .file_stem()

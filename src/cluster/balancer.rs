@@ -193,7 +193,7 @@ impl Members {
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which the
 /// arithmetic above relies.
 fn is_usable(endpoint: &Endpoint) -> bool {
-    endpoint.weight > 0
+    endpoint.weight > 0 && !endpoint.is_unhealthy()
 }
 
 /// Exchanges in flight per weight, compared as fractions without rounding.

@@ -7,6 +7,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use tokio::time::Instant;
+
+use super::health::{Health, HealthStatus};
+
 /// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that pools can
 /// be keyed by it; it never comes back for another address, name or transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +43,8 @@ pub struct Endpoint {
     /// Labels from the configuration.
     pub labels: BTreeMap<String, String>,
     pub(super) live: Arc<Live>,
+    /// What its checks say, where there are checks. Shared over reloads, but not with an endpoint that is checked otherwise.
+    pub(super) health: Option<Arc<Health>>,
 }
 
 impl Endpoint {
@@ -58,6 +64,33 @@ impl Endpoint {
             weight,
             labels,
             live,
+            health: None,
+        }
+    }
+
+    /// Whether its checks say that it must get no requests.
+    #[must_use]
+    pub fn is_unhealthy(&self) -> bool {
+        self.health
+            .as_ref()
+            .is_some_and(|health| health.is_unhealthy())
+    }
+
+    /// What its checks say, where there are checks.
+    #[must_use]
+    pub fn health(&self) -> Option<HealthStatus> {
+        Some(self.health.as_ref()?.status())
+    }
+
+    /// When it is to be checked; `None` before the first check.
+    pub(super) fn check_due(&self) -> Option<Instant> {
+        self.health.as_ref()?.due()
+    }
+
+    /// Says when it is to be checked.
+    pub(super) fn set_check_due(&self, due: Instant) {
+        if let Some(health) = &self.health {
+            health.set_due(due);
         }
     }
 

@@ -5,6 +5,7 @@ mod balancer;
 pub mod dns;
 mod endpoint;
 mod hash;
+pub mod health;
 mod judge;
 mod members;
 mod resolution;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use self::balancer::PickRequest;
@@ -46,12 +48,14 @@ pub struct Cluster {
     members: ArcSwap<Members>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
+    /// There are other members. One task listens: the one that checks them.
+    changed: Notify,
 }
 
 impl Cluster {
     /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that name
     /// before the reload) go on when neither their address nor the transport changed, and names that could not be resolved now
-    /// keep the addresses they had there.
+    /// keep the addresses they had there. What checks said about an endpoint holds while the check is the same.
     #[must_use]
     pub fn build(
         settings: Arc<model::Cluster>,
@@ -62,7 +66,12 @@ impl Cluster {
         let same_transport = previous.filter(|previous| {
             previous.settings.protocol == settings.protocol && previous.settings.tls == settings.tls
         });
-        let mut roster = Roster::default();
+        let mut roster = Roster {
+            // A verdict of another check says nothing.
+            verdicts_hold: previous
+                .is_some_and(|previous| previous.settings.health_check == settings.health_check),
+            ..Roster::default()
+        };
         if let Some(previous) = same_transport {
             roster.known.clone_from(&previous.roster().known);
         }
@@ -84,6 +93,7 @@ impl Cluster {
             .as_ref()
             .map_or(&[][..], |members| &members.endpoints);
         let members = Members::new(roster.endpoints(&settings, current));
+        roster.verdicts_hold = true;
         let judge = Arc::new(Judge::default());
         let retrying = previous.map(|previous| Arc::clone(&previous.retrying));
         Self {
@@ -93,6 +103,7 @@ impl Cluster {
             generation: AtomicU64::new(members.generation),
             members: ArcSwap::from_pointee(members),
             roster: Mutex::new(roster),
+            changed: Notify::new(),
             settings,
         }
     }
@@ -189,6 +200,7 @@ impl Cluster {
         let generation = members.generation;
         self.members.store(Arc::new(members));
         self.generation.store(generation, Ordering::Release);
+        self.changed.notify_one();
         Some(count)
     }
 
@@ -230,6 +242,7 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             dns_refresh: None,
+            health_check: None,
         }
     }
 

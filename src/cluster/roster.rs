@@ -16,6 +16,8 @@ pub(super) struct Roster {
     /// Identity and counters by address and configured name. Weak, so that an endpoint which left and comes back while its
     /// last streams still run goes on counting them, and one that is gone for good is forgotten.
     pub(super) known: HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>,
+    /// Whether what checks said about the current endpoints still holds.
+    pub(super) verdicts_hold: bool,
 }
 
 impl Roster {
@@ -43,26 +45,23 @@ impl Roster {
                 .known
                 .get(&place)
                 .and_then(|(id, live)| Some((*id, live.upgrade()?)));
-            let endpoint = match known {
-                Some((id, live)) => match by_id.get(&id) {
-                    Some(same) if same.weight == member.weight && same.labels == member.labels => {
-                        Arc::clone(same)
+            let current = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
+            let current = current.filter(|_| self.verdicts_hold);
+            let endpoint = match (current, known) {
+                (Some(same), _) if same.weight == member.weight && same.labels == member.labels => {
+                    Arc::clone(same)
+                }
+                (current, known) => {
+                    let mut endpoint =
+                        Endpoint::new(address, name, member.weight, member.labels.clone());
+                    if let Some((id, live)) = known {
+                        (endpoint.id, endpoint.live) = (id, live);
                     }
-                    _ => Arc::new(Endpoint {
-                        id,
-                        address,
-                        name,
-                        weight: member.weight,
-                        labels: member.labels.clone(),
-                        live,
-                    }),
-                },
-                None => Arc::new(Endpoint::new(
-                    address,
-                    name,
-                    member.weight,
-                    member.labels.clone(),
-                )),
+                    let verdict = current.and_then(|current| current.health.clone());
+                    let is_checked = settings.health_check.is_some();
+                    endpoint.health = verdict.or_else(|| is_checked.then(Arc::default));
+                    Arc::new(endpoint)
+                }
             };
             self.known
                 .insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));

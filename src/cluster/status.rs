@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use super::endpoint::Endpoint;
+use super::health::HealthStatus;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct EndpointStatus {
     pub in_flight: u32,
     /// Labels from the configuration.
     pub labels: BTreeMap<String, String>,
+    /// What its checks say, where there are checks.
+    pub health: Option<HealthStatus>,
 }
 
 impl EndpointStatus {
@@ -40,6 +43,7 @@ impl EndpointStatus {
             weight: endpoint.weight,
             in_flight: endpoint.in_flight(),
             labels: endpoint.labels.clone(),
+            health: endpoint.health(),
         }
     }
 }

@@ -69,8 +69,8 @@ pub(super) fn mask_line(line: &str) -> String {
             .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             .collect();
         let key: String = key.chars().rev().collect();
-        let before: String = out.iter().take(colon).collect();
-        let names_cookie = key == "cookie" && NAMING.iter().any(|word| before.contains(word));
+        let named = |before: &String| NAMING.iter().any(|word| before.contains(word));
+        let names_cookie = key == "cookie" && named(&out.iter().take(colon).collect::<String>());
         if is_secret_name(&key) && !names_cookie && matches!(out.get(colon + 1), None | Some(' ')) {
             blot(&mut out, colon + 1);
         }

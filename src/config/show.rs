@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
+use super::raw::values::Time;
 use super::report::Report;
 use super::secrets::{REDACTED, is_secret_name, mask_urls, names_cookies};
 use super::yaml;
@@ -94,6 +97,37 @@ const CLUSTER_CLEAR: Defaults = &[("protocol", "http/1.1")];
 
 const CLUSTER_TLS: Defaults = &[("protocol", "auto"), ("handshakeTimeout", "10s")];
 
+const HEALTH_CHECK: Defaults = &[
+    ("healthCheck.type", "http"),
+    ("healthCheck.interval", "10s"),
+    ("healthCheck.healthyThreshold", "2"),
+    ("healthCheck.unhealthyThreshold", "3"),
+];
+
+/// The time limit of a check: 2 s, or the interval where that is shorter.
+fn check_timeout(cluster: &Node) -> Node {
+    let interval = cluster
+        .get("healthCheck")
+        .and_then(|check| check.get("interval"));
+    let short = interval.filter(|text| {
+        Time::deserialize(*text).is_ok_and(|interval| interval.0 < Duration::from_secs(2))
+    });
+    let value = short.map_or_else(
+        || {
+            Value::Scalar(Scalar {
+                text: "2s".to_owned(),
+                plain: true,
+                ..Scalar::default()
+            })
+        },
+        |interval| interval.value.clone(),
+    );
+    Node {
+        span: default_span(),
+        value,
+    }
+}
+
 fn fill(root: &mut Node) {
     put_all(root, ROOT);
     let grace = root
@@ -137,6 +171,10 @@ fn fill(root: &mut Node) {
             },
         );
         put_all(cluster, CLUSTER);
+        if let Some(Value::Map(_)) = cluster.get("healthCheck").map(|check| &check.value) {
+            put_all(cluster, HEALTH_CHECK);
+            put(cluster, "healthCheck.timeout", &check_timeout(cluster));
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+mod health;
 mod retries;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
@@ -42,7 +43,11 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().chain(retries::FOREIGN).find(foreign) {
+    let mut words = FOREIGN
+        .iter()
+        .chain(health::FOREIGN)
+        .chain(retries::FOREIGN);
+    if let Some((_, _, advice)) = words.find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -94,7 +99,6 @@ const LATER: &[(&str, &[&str])] = &[
     (
         "Cluster",
         &[
-            "healthCheck",
             "outlierDetection",
             "circuitBreaker",
             "slowStart",

@@ -2,6 +2,7 @@
 //! runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
 mod certificates;
+mod clusters;
 mod listeners;
 mod rollouts;
 mod worker;
@@ -20,9 +21,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::health::{Check, Health, Status};
 use crate::admin::server;
 use crate::cluster::dns::{self, Resolver};
+use crate::cluster::health;
 use crate::config::model::{Config, Shutdown};
+use crate::observe::handles::HealthHandles;
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::pool::Dialer;
 use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
@@ -139,7 +143,7 @@ impl Gateway {
             .as_ref()
             .and_then(|socket| socket.local_addr().ok());
         let mut gateway = Self {
-            health: Arc::new(health(&hub, crew.lost())),
+            health: Arc::new(probes(&hub, crew.lost())),
             hub,
             metrics,
             metrics_address,
@@ -309,12 +313,24 @@ impl Gateway {
     /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
     fn in_force(&mut self, config: &Config) {
         let mut generation = JoinSet::new();
-        for cluster in &self.hub.current().clusters {
+        let snapshot = self.hub.current();
+        for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
             generation.spawn(dns::refresh(
                 Arc::clone(cluster),
                 self.resolver.clone(),
                 Arc::clone(&self.metrics),
             ));
+            if cluster.settings.health_check.is_some() {
+                generation.spawn(health::watch(
+                    Arc::clone(cluster),
+                    Dialer {
+                        version: cluster.settings.protocol.into(),
+                        tls: tls.clone(),
+                    },
+                    HealthHandles::new(&self.metrics, &cluster.name, &health::RESULTS),
+                    fastrand::Rng::new(),
+                ));
+            }
         }
         generation.spawn(rollouts::run(
             Arc::clone(&self.hub),
@@ -355,6 +371,13 @@ impl Gateway {
             .retain_routes(|name| name == "-" || routes.contains(name));
         self.metrics
             .retain_clusters(|name| name == "-" || clusters.contains(name));
+        let checked: HashSet<_> = config
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.health_check.is_some())
+            .map(|cluster| cluster.name.as_str())
+            .collect();
+        self.metrics.retain_health(|name| checked.contains(name));
         self.metrics
             .retain_listeners(|name| listeners.contains(name));
     }
@@ -370,32 +393,19 @@ async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>
         .map_err(|source| Error::Metrics { address, source })
 }
 
-fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
+fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
     let hub = Arc::clone(hub);
     Health::new(move || {
         let snapshot = hub.current();
-        let check = |cluster: &Arc<crate::cluster::Cluster>| {
-            let endpoints = cluster.members().endpoints.len();
-            let status = if endpoints == 0 {
-                Status::Degraded
-            } else {
-                Status::Ok
-            };
-            Check {
-                name: format!("cluster {}", cluster.name),
-                status,
-                detail: match endpoints {
-                    1 => "1 endpoint".to_owned(),
-                    several => format!("{several} endpoints"),
-                },
-            }
-        };
         let lost = lost.is_cancelled().then(|| Check {
             name: "workers".to_owned(),
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
-        let clusters = snapshot.clusters.iter().map(check);
+        let clusters = snapshot
+            .clusters
+            .iter()
+            .map(|cluster| clusters::check(cluster));
         lost.into_iter().chain(clusters).collect()
     })
 }

@@ -128,6 +128,12 @@ families! {
         "Certificate files read again after a change: ok or failed.";
     dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
         "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
+    health_checks: Counter "attache_health_checks_total" ["cluster", "result"]
+        "Health checks of the endpoints of a cluster: ok, or what was wrong.";
+    health_endpoints: Gauge "attache_health_endpoints" ["cluster", "state"]
+        "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
+    agent_health: Gauge "a2a_agent_health" ["agent_id"]
+        "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
     rollout_weight: FloatGauge "attache_rollout_weight_percent" ["route"]
         "Share of a route's traffic that its rollout's canary gets.";
     rollout_step: Gauge "attache_rollout_step" ["route"]
@@ -207,7 +213,8 @@ mod tests {
             } = family;
             assert!(names.insert(name), "{name} twice");
             assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{name}: snake case"
             );
             assert_eq!(

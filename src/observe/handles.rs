@@ -216,6 +216,57 @@ impl ClusterHandles {
     }
 }
 
+/// Series of the health checks of one cluster.
+#[derive(Clone, Debug)]
+pub struct HealthHandles {
+    checks: Vec<(&'static str, IntCounter)>,
+    healthy: IntGauge,
+    unhealthy: IntGauge,
+    unchecked: IntGauge,
+    agent: IntGauge,
+}
+
+impl HealthHandles {
+    /// Handles for `cluster`, whose checks have these results. All series are made now: a check that ends after a reload took
+    /// them away must not bring them back.
+    #[must_use]
+    pub fn new(metrics: &Metrics, cluster: &str, results: &[&'static str]) -> Self {
+        let families = &metrics.families;
+        let checks = |word: &&'static str| {
+            let counter = families.health_checks.with_label_values(&[cluster, word]);
+            (*word, counter)
+        };
+        let state = |word| {
+            families
+                .health_endpoints
+                .with_label_values(&[cluster, word])
+        };
+        Self {
+            checks: results.iter().map(checks).collect(),
+            healthy: state("healthy"),
+            unhealthy: state("unhealthy"),
+            unchecked: state("unchecked"),
+            agent: families.agent_health.with_label_values(&[cluster]),
+        }
+    }
+
+    /// Counts one check.
+    pub fn checked(&self, result: &'static str) {
+        if let Some((_, counter)) = self.checks.iter().find(|(word, _)| *word == result) {
+            counter.inc();
+        }
+    }
+
+    /// Notes how many endpoints are in each state.
+    pub fn note(&self, healthy: usize, unhealthy: usize, unchecked: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.healthy.set(number(healthy));
+        self.unhealthy.set(number(unhealthy));
+        self.unchecked.set(number(unchecked));
+        self.agent.set((healthy + unchecked > 0).into());
+    }
+}
+
 /// Series of one listener, for one worker.
 #[derive(Debug)]
 pub struct ListenerHandles {

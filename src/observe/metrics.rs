@@ -196,6 +196,14 @@ impl Metrics {
         retain_series(&families.dns_refreshes, "cluster", &keep);
     }
 
+    /// Drops the health of clusters `keep` does not know: those that are gone or have no check any more.
+    pub fn retain_health(&self, keep: impl Fn(&str) -> bool) {
+        let families = &self.families;
+        retain_series(&families.health_checks, "cluster", &keep);
+        retain_series(&families.health_endpoints, "cluster", &keep);
+        retain_series(&families.agent_health, "agent_id", &keep);
+    }
+
     /// Drops the series of listeners `keep` does not know.
     pub fn retain_listeners(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
@@ -240,7 +248,9 @@ mod tests {
     use super::*;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
-    use crate::observe::handles::{ClusterHandles, ErrorHandles, ListenerHandles, RouteHandles};
+    use crate::observe::handles::{
+        ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles,
+    };
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
@@ -276,6 +286,9 @@ mod tests {
         metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
         metrics.dns_refreshed("v1", "ok");
+        let health = HealthHandles::new(metrics, "v1", &["ok"]);
+        health.checked("ok");
+        health.note(1, 2, 3);
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_event("research", "weight");
         metrics.set_draining(true);
@@ -373,6 +386,7 @@ mod tests {
         let _open = kept.in_flight();
         metrics.retain_routes(|name| name == "kept");
         metrics.retain_clusters(|_| false);
+        metrics.retain_health(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
         assert!(
@@ -384,6 +398,7 @@ mod tests {
             Some(1.0)
         );
         assert!(!text.contains("attache_attempts_total"), "{text}");
+        assert!(!text.contains("_health"), "{text}");
     }
 
     #[test]

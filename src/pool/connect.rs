@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use super::io::UpstreamIo;
-use super::{Transport, Version, h1, h2};
+use super::{ClientTls, Transport, Version, h1, h2};
 use crate::error::Error;
 
 /// A new connection, ready for a request.
@@ -87,20 +88,38 @@ async fn connect(
             transport.version == Version::Http2,
         )),
         Some(tls) => {
-            let stream = timeout(transport.handshake_timeout, tls.handshake(tcp, host, http1))
+            let version = if http1 {
+                Version::Http1
+            } else {
+                transport.version
+            };
+            let handshake = secure(tcp, host, tls, version);
+            let (stream, http2) = timeout(transport.handshake_timeout, handshake)
                 .await
                 .map_err(|_elapsed| Error::ConnectTimeout)?
                 .map_err(Error::UpstreamTls)?;
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            if transport.version == Version::Http2 && !http2 {
-                return Err(Error::UpstreamTls(io::Error::other(
-                    "the endpoint does not speak HTTP/2 over TLS",
-                )));
-            }
             Ok((
                 UpstreamIo::tls(stream, transport.handles.connected()),
                 http2,
             ))
         }
     }
+}
+
+/// TLS over a connected socket; also says whether both sides agreed on HTTP/2.
+pub(super) async fn secure(
+    tcp: TcpStream,
+    host: &str,
+    tls: &ClientTls,
+    version: Version,
+) -> io::Result<(TlsStream<TcpStream>, bool)> {
+    let http1 = version == Version::Http1;
+    let stream = tls.handshake(tcp, host, http1).await?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    if version == Version::Http2 && !http2 {
+        return Err(io::Error::other(
+            "the endpoint does not speak HTTP/2 over TLS",
+        ));
+    }
+    Ok((stream, http2))
 }

@@ -2,6 +2,7 @@
 //! time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
 
 mod connect;
+mod dial;
 mod exchange;
 mod gate;
 mod h1;
@@ -23,9 +24,11 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
+use crate::config::model::UpstreamProtocol;
 use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
 
+pub use dial::{Answer, DialError, Dialer, Link, Question};
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
 pub use tls::{ClientTls, TlsError};
@@ -58,6 +61,16 @@ pub enum Version {
     Http2,
     /// What ALPN says; without TLS HTTP/1.1.
     Negotiated,
+}
+
+impl From<UpstreamProtocol> for Version {
+    fn from(protocol: UpstreamProtocol) -> Self {
+        match protocol {
+            UpstreamProtocol::Http1 => Self::Http1,
+            UpstreamProtocol::H2 | UpstreamProtocol::H2c => Self::Http2,
+            UpstreamProtocol::Auto => Self::Negotiated,
+        }
+    }
 }
 
 /// The connections of one worker to one endpoint.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::lane::{Lane, Lanes};
 use crate::cluster::{Cluster, EndpointId, Members, PickRequest};
-use crate::config::model::{LoadBalancer, UpstreamProtocol};
+use crate::config::model::LoadBalancer;
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
 
@@ -49,13 +49,8 @@ impl Target {
         turn: usize,
     ) -> Self {
         let settings = &cluster.settings;
-        let version = match settings.protocol {
-            UpstreamProtocol::Http1 => Version::Http1,
-            UpstreamProtocol::H2 | UpstreamProtocol::H2c => Version::Http2,
-            UpstreamProtocol::Auto => Version::Negotiated,
-        };
         let transport = Rc::new(Transport {
-            version,
+            version: settings.protocol.into(),
             tls,
             connect_timeout: settings.connect_timeout,
             handshake_timeout: settings.handshake_timeout,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::retries;
+use super::{health, retries};
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, HttpsRedirect, Listener,
     LoadBalancer, MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost,
@@ -95,7 +95,10 @@ fn forwarded(
 ) -> Vec<String> {
     let mut lines: Vec<String> = clusters
         .iter()
-        .flat_map(|cluster| cluster_lines(cluster))
+        .flat_map(|cluster| {
+            let health = cluster.health_check.as_ref().map(health::line);
+            cluster_lines(cluster).into_iter().chain(health)
+        })
         .collect();
     lines.push(format!(
         "host sent {}",

@@ -2,6 +2,7 @@
 //! to it. Asks the same table the gateway asks; sends nothing.
 
 mod describe;
+mod health;
 mod request;
 mod retries;
 

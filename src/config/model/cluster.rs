@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::HealthCheck;
+
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
@@ -30,6 +32,8 @@ pub struct Cluster {
     pub max_idle: usize,
     /// Re-resolution of names; `None` means by TTL, 1 to 300 s.
     pub dns_refresh: Option<Duration>,
+    /// How endpoints are asked whether they are well; `None` means they are not.
+    pub health_check: Option<HealthCheck>,
 }
 
 /// A configured endpoint, or a name that stands for several.

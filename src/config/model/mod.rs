@@ -2,6 +2,7 @@
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
 mod cluster;
+mod health;
 mod listener;
 mod operation;
 mod retries;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
 };
+pub use health::{HealthCheck, Probe, ProbeFields};
 pub use listener::{
     Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener,
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::forms::{Many, Named, TextOr, exactly_one};
+use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
+use super::health::HealthCheck;
 use super::names::{Target, target};
 use super::values::Time;
 use super::words::{self, Word, Words};
@@ -32,6 +33,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) handshake_timeout: Option<Time>,
     /// Idle connections.
     pub(in crate::config) keepalive: Option<Keepalive>,
+    /// Ask endpoints at intervals whether they are well. Default: off.
+    pub(in crate::config) health_check: Option<OrOff<HealthCheck>>,
 }
 
 /// `host:port`, or a mapping.

@@ -4,6 +4,7 @@
 
 pub(super) mod cluster;
 pub(super) mod forms;
+pub(super) mod health;
 pub(super) mod listener;
 pub(super) mod names;
 pub(super) mod retries;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Scope, to_usize};
+use super::{Scope, health, to_usize};
 use crate::config::certs::{self, Part};
 use crate::config::model::{
     Cluster, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -29,18 +29,15 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> C
         0..=1_000_000,
         "",
     );
+    let tls_is_on = raw.tls.is_some();
+    let protocol = protocol(name, raw.protocol.map(|word| word.0), tls_is_on, scope);
     Cluster {
         name: name.to_owned(),
         members,
         load_balancer: raw
             .load_balancer
             .map_or(LoadBalancer::LeastConnection, |policy| policy.0),
-        protocol: protocol(
-            name,
-            raw.protocol.map(|word| word.0),
-            raw.tls.is_some(),
-            scope,
-        ),
+        protocol,
         tls: raw.tls.map(|raw| tls(name, raw, scope)),
         connect_timeout: limit(
             scope,
@@ -62,6 +59,7 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> C
         ),
         max_idle: to_usize(max_idle),
         dns_refresh,
+        health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), scope),
     }
 }
 

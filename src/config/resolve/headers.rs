@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
 use crate::config::model::HeaderChanges;
-use crate::config::node::steps;
+use crate::config::node::{Step, steps};
 use crate::config::raw::Named;
 use crate::config::raw::route::{Headers, ResponseHeaders};
 use crate::config::report::Diagnostic;
@@ -93,21 +93,20 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
             }
         }
     }
-    changes.set = values(route, key, "set", raw.set, scope);
-    changes.add = values(route, key, "add", raw.add, scope);
+    changes.set = values(&steps!["routes", route, key, "set"], raw.set, scope);
+    changes.add = values(&steps!["routes", route, key, "add"], raw.add, scope);
     changes
 }
 
-fn values(
-    route: &str,
-    key: &str,
-    verb: &str,
+/// Names and values of the mapping at `path`.
+pub(super) fn values(
+    path: &[Step],
     raw: Option<Named<String>>,
     scope: &mut Scope<'_>,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (text, value) in raw.unwrap_or_default().0 {
-        let at = steps!["routes", route, key, verb, text.as_str()];
+        let at = [path, &steps![text.as_str()]].concat();
         let name = match field(&text).and_then(allowed) {
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
                 scope.add_key(
@@ -151,7 +150,7 @@ fn allowed(name: HeaderName) -> Result<HeaderName, Box<Diagnostic>> {
         format!("`{name}` is the gateway's own to set"),
     );
     Err(Box::new(match name.as_str() {
-        "host" => diagnostic.hint("use `upstreamHost`"),
+        "host" => diagnostic.hint("use `upstreamHost`, or `host` in a health check"),
         "upgrade" | "connection" => diagnostic.hint("use `websocket: true` for upgrades"),
         _ => diagnostic.hint("take it out"),
     }))

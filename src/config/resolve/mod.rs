@@ -5,6 +5,7 @@
 mod action;
 mod cluster;
 mod headers;
+mod health;
 mod lints;
 mod listener;
 mod retries;

@@ -392,6 +392,10 @@ routes: {{ r: {{ {rest} }} }}"
     }
 
     #[test]
+    #[allow(
+        clippy::too_many_lines,
+        reason = "a table of cases is as long as it has to be"
+    )]
     fn rollouts_are_judged() {
         let steps = "steps: [{ setWeight: 10 }, { pause: {} }, { setWeight: 100 }]";
         let metric =

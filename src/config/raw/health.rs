@@ -1,0 +1,179 @@
+//! `clusters.X.healthCheck`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use http::uri::PathAndQuery;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::forms::{Many, Named};
+use super::values::{Time, Verb, text_value};
+use super::words::{Word, Words, words};
+use crate::config::de::with_hint;
+
+/// Endpoints are asked at intervals whether they are well; those that are not get no requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct HealthCheck {
+    /// What is asked: http, tcp, grpc (grpc.health.v1) or agent-card. Default: http.
+    #[serde(rename = "type")]
+    pub(in crate::config) kind: Option<Word<Kind>>,
+    /// Path and query to ask for, with http and agent-card. Default for agent-card: /.well-known/agent-card.json.
+    pub(in crate::config) path: Option<ProbePath>,
+    /// Method, with http. Default: GET.
+    pub(in crate::config) method: Option<Verb>,
+    /// Statuses that count as healthy, with http: single ones or ranges. Default: 200-299.
+    pub(in crate::config) expected_statuses: Option<Many<Statuses>>,
+    /// Host field to send. Default: the endpoint's name and port.
+    pub(in crate::config) host: Option<String>,
+    /// More header fields to send.
+    pub(in crate::config) headers: Option<Named<String>>,
+    /// Service to ask about, with grpc. Default: the whole server.
+    pub(in crate::config) service: Option<String>,
+    /// Time from one check of an endpoint to the next; up to 10 % shorter at random. Default: 10s.
+    pub(in crate::config) interval: Option<Time>,
+    /// Longest time for one check, connecting included. Default: 2s, or the interval where that is shorter.
+    pub(in crate::config) timeout: Option<Time>,
+    /// Successes in a row after which an unhealthy endpoint returns. Default: 2.
+    #[schemars(range(min = 1, max = 100))]
+    pub(in crate::config) healthy_threshold: Option<u64>,
+    /// Failures in a row after which a healthy endpoint leaves. Default: 3.
+    #[schemars(range(min = 1, max = 100))]
+    pub(in crate::config) unhealthy_threshold: Option<u64>,
+    /// Port to ask on. Default: the endpoint's.
+    #[schemars(range(min = 1, max = 65535))]
+    pub(in crate::config) port: Option<u64>,
+}
+
+/// What a check asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Kind {
+    Http,
+    Tcp,
+    Grpc,
+    AgentCard,
+}
+
+words!(
+    Kind, "HealthCheckType",
+    Self::Http => ["http", "https", "httpchk", "http-get"],
+    Self::Tcp => ["tcp", "tcp-check", "tcp-socket"],
+    Self::Grpc => ["grpc"],
+    Self::AgentCard => ["agent-card", "card"],
+);
+
+/// Path and query of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct ProbePath(pub(in crate::config) PathAndQuery);
+
+text_value!(ProbePath, probe_path, "a path such as `/health`", {
+    "type": "string",
+    "description": "A path that starts with `/`, with a query if need be.",
+    "pattern": "^(/|[$][{])"
+});
+
+fn probe_path(text: &str) -> Result<ProbePath, String> {
+    if let Some((method, path)) = text.split_once(' ')
+        && path.starts_with('/')
+    {
+        return Err(with_hint(
+            format!("`{text}` is more than a path"),
+            format!("write `method: {method}` and `path: {path}`"),
+        ));
+    }
+    if !text.starts_with('/') {
+        return Err(with_hint(
+            format!("the path `{text}` does not start with `/`"),
+            format!("write `/{text}`"),
+        ));
+    }
+    let legal = text.is_ascii() && !text.contains(['#', ' ']);
+    let parsed = PathAndQuery::try_from(text).ok().filter(|_| legal);
+    parsed.map(ProbePath).ok_or_else(|| {
+        with_hint(
+            format!("`{text}` holds characters a request cannot"),
+            "percent-encode them, as they are on the wire",
+        )
+    })
+}
+
+/// One status or a range of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Statuses(pub(in crate::config) RangeInclusive<u16>);
+
+text_value!(Statuses, statuses, "a status such as `200` or a range such as `200-299`", {
+    "description": "A status code, or a range of them: 200, 200-299.",
+    "anyOf": [
+        { "type": "integer", "minimum": 200, "maximum": 599 },
+        { "type": "string", "pattern": "^([2-5][0-9]{2}(-[2-5][0-9]{2})?|.*[$][{].*)$" }
+    ]
+});
+
+fn statuses(text: &str) -> Result<Statuses, String> {
+    let shape = || {
+        let hint = match text.as_bytes() {
+            [digit @ b'2'..=b'5', b'x' | b'X', b'x' | b'X'] => {
+                let digit = char::from(*digit);
+                format!("write `{digit}00-{digit}99`")
+            }
+            _ => "write `200` or `200-299`".to_owned(),
+        };
+        with_hint(format!("`{text}` is not a status or a range"), hint)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let code = |text: &str| text.trim().parse::<u16>().map_err(|_not_a_number| shape());
+    let (first, last) = (code(first)?, code(last)?);
+    let final_ones = 200..=599;
+    if !final_ones.contains(&first) || !final_ones.contains(&last) {
+        return Err(with_hint(
+            format!("`{text}` is out of range"),
+            "final statuses are 200 to 599",
+        ));
+    }
+    if first > last {
+        return Err(with_hint(
+            format!("the range `{text}` is empty"),
+            format!("write `{last}-{first}`"),
+        ));
+    }
+    Ok(Statuses(first..=last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_and_ranges() {
+        for (text, expected) in [
+            ("200", 200..=200),
+            ("200-299", 200..=299),
+            ("404", 404..=404),
+        ] {
+            assert_eq!(statuses(text).unwrap().0, expected, "{text}");
+        }
+        for text in [
+            "", "99", "100-200", "200-600", "299-200", "2xx", "a-b", "200-", "-1",
+        ] {
+            assert!(statuses(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_may_have_a_query() {
+        for text in [
+            "/",
+            "/health",
+            "/health?deep=1&x=%20",
+            "/.well-known/agent-card.json",
+        ] {
+            assert_eq!(probe_path(text).unwrap().0.as_str(), text);
+        }
+        for text in ["", "health", "GET /health", "/a b", "/a#b", "/é", "/a\n"] {
+            assert!(probe_path(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What probes are told about a cluster.
+
+use crate::admin::health::{Check, Status};
+use crate::cluster::{Cluster, Endpoint};
+
+/// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway.
+pub(super) fn check(cluster: &Cluster) -> Check {
+    let members = cluster.members();
+    let unhealthy = members.endpoints.iter().filter(|one| one.is_unhealthy());
+    let named: Vec<String> = unhealthy
+        .clone()
+        .take(MAX_NAMED)
+        .map(|endpoint| complaint(endpoint))
+        .collect();
+    let (all, unhealthy) = (members.endpoints.len(), unhealthy.count());
+    Check {
+        name: format!("cluster {}", cluster.name),
+        status: if all == 0 || unhealthy > 0 {
+            Status::Degraded
+        } else {
+            Status::Ok
+        },
+        detail: detail(all, unhealthy, &named),
+    }
+}
+
+fn complaint(endpoint: &Endpoint) -> String {
+    let reason = endpoint.health().and_then(|health| health.reason);
+    let reason = reason.unwrap_or_else(|| "returning".to_owned());
+    format!("{} ({reason})", endpoint.address)
+}
+
+fn detail(all: usize, unhealthy: usize, named: &[String]) -> String {
+    let mut detail = match all {
+        1 => "1 endpoint".to_owned(),
+        several => format!("{several} endpoints"),
+    };
+    if unhealthy > 0 {
+        detail = format!("{detail}, {unhealthy} unhealthy: {}", named.join(", "));
+    }
+    if unhealthy > named.len() {
+        detail.push_str(", ..");
+    }
+    detail
+}
+
+/// Endpoints named in one line.
+const MAX_NAMED: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details() {
+        let named = [
+            "10.0.0.1:80 (status 503)".to_owned(),
+            "10.0.0.2:80 (returning)".to_owned(),
+        ];
+        for (all, unhealthy, named, expected) in [
+            (0, 0, &named[..0], "0 endpoints"),
+            (1, 0, &named[..0], "1 endpoint"),
+            (
+                3,
+                1,
+                &named[..1],
+                "3 endpoints, 1 unhealthy: 10.0.0.1:80 (status 503)",
+            ),
+            (
+                9,
+                3,
+                &named[..],
+                "9 endpoints, 3 unhealthy: 10.0.0.1:80 (status 503), 10.0.0.2:80 (returning), ..",
+            ),
+        ] {
+            assert_eq!(detail(all, unhealthy, named), expected);
+        }
+    }
+}

@@ -289,6 +289,7 @@ fn explain_says_which_route_and_why() {
         "path sent /tasks/1?x=1",
         "127.0.0.1:1",
         "=x-edge",
+        "retries   1, when",
         "not taken admin",
     ] {
         assert!(out.contains(part), "`{part}` is missing in\n{out}");

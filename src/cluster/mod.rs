@@ -10,6 +10,7 @@ mod judge;
 mod members;
 mod resolution;
 mod resolver;
+mod retrying;
 mod roster;
 mod status;
 
@@ -28,6 +29,7 @@ pub use self::hash::{cookie, hash_key};
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
 use self::resolution::Resolution;
+pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::{Roster, hosts};
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus};
 use crate::config::model;
@@ -41,6 +43,8 @@ pub struct Cluster {
     pub settings: Arc<model::Cluster>,
     /// What its traffic teaches.
     pub judge: Arc<Judge>,
+    /// How many of its requests are being tried again.
+    pub retrying: Arc<Retrying>,
     members: ArcSwap<Members>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
@@ -91,8 +95,10 @@ impl Cluster {
         let members = Members::new(roster.endpoints(&settings, current));
         roster.verdicts_hold = true;
         let judge = Arc::new(Judge::default());
+        let retrying = previous.map(|previous| Arc::clone(&previous.retrying));
         Self {
             judge,
+            retrying: retrying.unwrap_or_default(),
             name: settings.name.as_str().into(),
             generation: AtomicU64::new(members.generation),
             members: ArcSwap::from_pointee(members),
@@ -113,6 +119,17 @@ impl Cluster {
     pub fn generation(&self) -> u64 {
         // Acquire: who sees the number finds at least those members.
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Requests and streams at its endpoints whose response body has not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        let members = self.members.load();
+        let each = members
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.in_flight());
+        each.fold(0, u32::saturating_add)
     }
 
     /// What the cluster looks like right now.

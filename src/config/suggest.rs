@@ -2,6 +2,8 @@
 
 mod fault;
 mod health;
+mod retries;
+
 use super::raw::limits;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
@@ -48,7 +50,8 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         .iter()
         .chain(fault::FOREIGN)
         .chain(health::FOREIGN)
-        .chain(limits::FOREIGN);
+        .chain(limits::FOREIGN)
+        .chain(retries::FOREIGN);
     if let Some((_, _, advice)) = every.find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
@@ -83,15 +86,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("Root", &["authProviders", "tracing", "admin", "reload"]),
     (
         "Route",
-        &[
-            "auth",
-            "cors",
-            "retries",
-            "a2a",
-            "hedging",
-            "compression",
-            "authorization",
-        ],
+        &["auth", "cors", "a2a", "compression", "authorization"],
     ),
     (
         "Cluster",
@@ -188,7 +183,7 @@ const FOREIGN: &[Foreign] = &[
         "that is `requestHeaders` or `responseHeaders` here, with `set`, `add`, `remove`",
     ),
     (
-        &["perTryTimeout", "proxy_read_timeout", "timeoutServer"],
+        &["proxy_read_timeout", "timeoutServer"],
         "responseHeadTimeout",
         "that is `responseHeadTimeout` here",
     ),
@@ -504,11 +499,11 @@ mod tests {
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
         assert_eq!(
-            unknown_field("retries", "Route", &["timeout"]),
+            unknown_field("mirror", "Route", &["timeout"]),
             Advice::Later
         );
         assert_eq!(
-            unknown_field("retries", "Cluster", &["timeout"]),
+            unknown_field("mirror", "Cluster", &["timeout"]),
             Advice::Hint("one of `timeout`".into())
         );
     }

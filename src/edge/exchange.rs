@@ -236,9 +236,11 @@ impl Exchange {
         }
         self.report();
         let (flags, reason) = match self.outcome {
-            Outcome::Open | Outcome::Complete => match &self.fault {
-                Some(fault) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
-                Some(_) | None => ("-", None),
+            // Another try was wanted instead of this answer.
+            Outcome::Open | Outcome::Complete => match (&self.fault, self.attempts.stopped) {
+                (Some(fault), _) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
+                (_, Some(stopped)) => ("URX", Some(stopped)),
+                _ => ("-", None),
             },
             Outcome::Failed { flag, reason } => {
                 self.worker.errors.count(reason);

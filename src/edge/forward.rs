@@ -12,7 +12,7 @@ use http::{
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
@@ -22,7 +22,9 @@ use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
 use crate::cluster::hash_key;
-use crate::config::model::{ClientIp, ClusterId, LoadBalancer, Route, RouteId, UpstreamHost};
+use crate::config::model::{
+    ClientIp, ClusterId, HeadLimit, LoadBalancer, RetryPolicy, Route, RouteId, UpstreamHost,
+};
 use crate::error::Error;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
@@ -64,6 +66,7 @@ pub(super) struct Switched {
     pub(super) response: Response<pool::ResponseBody>,
     pub(super) client: OnUpgrade,
     pub(super) idle: Option<Duration>,
+    pub(super) end: Option<Instant>,
 }
 
 /// Who the client is, and which name the request goes by.
@@ -157,6 +160,8 @@ pub(super) async fn forward(
         flow: &exchange.flow,
         host: &route.upstream_host,
         upgrade,
+        method: &exchange.method,
+        retries: &route.retries,
     };
     let mut rng = exchange.worker.fork_rng();
     let (slot, attempts) = (&mut outgoing.request, &mut exchange.attempts);
@@ -230,8 +235,17 @@ pub(super) fn outgoing(
 /// How long an endpoint may take to its response head, per try.
 fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
     let safe = matches!(*method, Method::GET | Method::HEAD);
-    let usual = (safe && !upgrade).then_some(HEAD_TIMEOUT);
-    route.response_head_timeout.or(usual)
+    let per_try = match &route.retries {
+        RetryPolicy::By(retries) => retries.per_try_timeout,
+        RetryPolicy::Usual | RetryPolicy::Off => None,
+    };
+    match (route.response_head_timeout, per_try) {
+        (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
+        (HeadLimit::After(limit), None) => Some(limit),
+        (HeadLimit::Usual | HeadLimit::Off, Some(per_try)) => Some(per_try),
+        (HeadLimit::Usual, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
+        (HeadLimit::Off, None) => None,
+    }
 }
 
 /// The endpoint's answer as the client shall see it.
@@ -240,7 +254,7 @@ fn receive(
     route: &Route,
     mut response: Response<pool::ResponseBody>,
     upgrade: Option<OnUpgrade>,
-    (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
+    (deadline, body_idle): (Option<Instant>, Duration),
 ) -> Result<Answer, Error> {
     let seen = Seen::of(response.headers());
     check_answer(&response, seen)?;
@@ -274,6 +288,8 @@ fn receive(
     if let Some(fault) = &mut exchange.fault {
         fault.meet(events.filter(|_| client.is_none()), fields);
     }
+    let life = route.streaming.max_duration;
+    let stream_end = life.map(|limit| exchange.started + limit);
     if let Some(cookie) = exchange.set_cookie.take() {
         fields.append(header::SET_COOKIE, cookie);
     }
@@ -287,19 +303,13 @@ fn receive(
             response,
             client,
             idle: route.streaming.idle_timeout,
+            end: stream_end,
         })));
     }
     if stream {
         exchange.streams();
     }
-    let end = if stream {
-        route
-            .streaming
-            .max_duration
-            .map(|limit| exchange.started + limit)
-    } else {
-        deadline
-    };
+    let end = if stream { stream_end } else { deadline };
     Ok(Answer::Streamed(
         response,
         BodyLimits {
@@ -374,6 +384,9 @@ fn prepare(
     // Otherwise the map grows twice on the way.
     fields.reserve(ADDED_FIELDS);
     let trailers = headers::strip_hop_by_hop(fields, known.seen);
+    if known.seen.attempts {
+        fields.remove(upstream::ATTEMPTS);
+    }
     if trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }

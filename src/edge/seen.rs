@@ -17,6 +17,8 @@ pub struct Seen {
     pub(super) cookie: bool,
     /// Other fields that belong to one connection only.
     pub(super) hop_by_hop: bool,
+    /// What says which try this is, which only we say.
+    pub(super) attempts: bool,
     /// A name with an underscore.
     pub(super) underscore: bool,
 }
@@ -36,6 +38,7 @@ impl Seen {
                 "upgrade" => seen.upgrade = true,
                 "forwarded" => seen.forwarded = true,
                 "cookie" => seen.cookie = true,
+                "x-attache-attempts" => seen.attempts = true,
                 "keep-alive"
                 | "proxy-connection"
                 | "proxy-authorization"

@@ -102,6 +102,10 @@ families! {
         "Requests chosen to be mirrored, by what became of the copy: answered, failed, timed_out, body_too_large, incomplete or max_active.";
     mirrors_active: Gauge "attache_mirrors_active" ["route"]
         "Copies under way.";
+    retries_stopped: Counter "attache_retries_stopped_total" ["cluster", "reason"]
+        "Tries after which another was wanted and not made: attempts_used, budget_exhausted, body_not_kept, no_time or retry_after.";
+    hedges: Counter "attache_hedges_total" ["cluster", "result"]
+        "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

@@ -187,6 +187,8 @@ pub struct ClusterHandles {
     connections: IntGauge,
     connects: ByWord,
     retries: ByWord,
+    retries_stopped: ByWord,
+    hedges: ByWord,
 }
 
 impl ClusterHandles {
@@ -199,6 +201,8 @@ impl ClusterHandles {
             connections: families.upstream_connections.with_label_values(&[cluster]),
             connects: ByWord::new(&families.upstream_connects, Some(cluster)),
             retries: ByWord::new(&families.retries, Some(cluster)),
+            retries_stopped: ByWord::new(&families.retries_stopped, Some(cluster)),
+            hedges: ByWord::new(&families.hedges, Some(cluster)),
         }
     }
 
@@ -207,9 +211,19 @@ impl ClusterHandles {
         self.attempts.inc();
     }
 
-    /// Counts one retry; `reason` is the word of the error it answers.
+    /// Counts one retry; `reason` is the word of the error it answers, or of what in an answer asked for it.
     pub fn retry(&self, reason: &'static str) {
         self.retries.count(reason);
+    }
+
+    /// Counts a retry that was wanted and not made; `reason` says why not.
+    pub fn retry_stopped(&self, reason: &'static str) {
+        self.retries_stopped.count(reason);
+    }
+
+    /// Counts a try made beside another: `sent`, and `won` when its answer counted.
+    pub fn hedge(&self, result: &'static str) {
+        self.hedges.count(result);
     }
 
     /// Counts an opened connection until the guard is dropped.

@@ -216,6 +216,8 @@ impl Metrics {
         let families = &self.families;
         retain_series(&families.attempts, "cluster", &keep);
         retain_series(&families.retries, "cluster", &keep);
+        retain_series(&families.retries_stopped, "cluster", &keep);
+        retain_series(&families.hedges, "cluster", &keep);
         retain_series(&families.upstream_connections, "cluster", &keep);
         retain_series(&families.upstream_connects, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
@@ -300,6 +302,8 @@ mod tests {
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempt();
         cluster.retry("connect_failed");
+        cluster.retry_stopped("no_time");
+        cluster.hedge("sent");
         cluster.connect_failed("connect_timeout");
         drop(cluster.connected());
         let listener = ListenerHandles::new(metrics, "web");

@@ -8,7 +8,7 @@ use super::lane::{Lane, Lanes};
 use crate::cluster::{Cluster, EndpointId, Members, PickRequest};
 use crate::config::model::LoadBalancer;
 use crate::observe::handles::ClusterHandles;
-use crate::pool::{ClientTls, TlsError, Transport};
+use crate::pool::{ClientTls, TlsError, Transport, Version};
 
 /// Why a cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,20 @@ impl Target {
     #[must_use]
     pub fn policy(&self) -> &LoadBalancer {
         &self.cluster.settings.load_balancer
+    }
+
+    /// The cluster, with what all workers share.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
+    pub(super) fn may_stream(&self) -> bool {
+        match self.transport.version {
+            Version::Http1 => false,
+            Version::Http2 => true,
+            Version::Negotiated => self.transport.tls.is_some(),
+        }
     }
 
     /// Chooses an endpoint.

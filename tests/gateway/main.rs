@@ -48,6 +48,7 @@ mod preset;
 mod pressure;
 mod proxy_protocol;
 mod rate_limits;
+mod retries;
 mod routing;
 mod security;
 mod splits;

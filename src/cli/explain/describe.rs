@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::health;
 use super::injected;
 use super::rates;
+use super::{health, retries};
 use crate::config::model::{
-    Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
-    MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
+    Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, HttpsRedirect, Listener,
+    LoadBalancer, MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost,
+    UpstreamProtocol,
 };
 use crate::route::{self, Considered, Facts};
 
@@ -112,6 +113,7 @@ fn forwarded(
         lines.push(timeouts(route, cluster, facts.method));
     }
     lines.extend(injected::lines(config, route, facts));
+    lines.push(retries::line(&route.retries, facts.method));
     lines
 }
 
@@ -272,9 +274,9 @@ fn limits(listener: &Listener, route: &Route) -> String {
 fn timeouts(route: &Route, cluster: &Cluster, method: &Method) -> String {
     let is_safe = method == Method::GET || method == Method::HEAD;
     let head = match route.response_head_timeout {
-        Some(limit) => time(limit),
-        None if is_safe => "30s".to_owned(),
-        None => "none".to_owned(),
+        HeadLimit::After(limit) => time(limit),
+        HeadLimit::Usual if is_safe => "30s".to_owned(),
+        HeadLimit::Usual | HeadLimit::Off => "none".to_owned(),
     };
     let or_none = |limit: Option<Duration>| limit.map_or_else(|| "none".to_owned(), time);
     format!(

@@ -6,6 +6,7 @@ mod health;
 mod injected;
 mod rates;
 mod request;
+mod retries;
 
 use clap::Args;
 

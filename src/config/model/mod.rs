@@ -8,6 +8,7 @@ mod limits;
 mod listener;
 mod mirror;
 mod operation;
+mod retries;
 mod route;
 mod split;
 
@@ -31,9 +32,10 @@ pub use listener::{
 };
 pub use mirror::Mirror;
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
+pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
-    Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
-    Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond,
+    Rewrite, Route, Streaming, UpstreamHost, ValueMatch,
 };
 
 pub use split::{

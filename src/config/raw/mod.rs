@@ -12,6 +12,7 @@ pub(super) mod mirror;
 pub(super) mod moment;
 pub(super) mod names;
 pub(super) mod percentage;
+pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod split;

@@ -11,6 +11,7 @@ mod limits;
 mod lints;
 mod listener;
 mod mirror;
+mod retries;
 mod route;
 mod settings;
 mod split;

@@ -2,8 +2,38 @@
 //! flag the access log carries and the reason word of `x-attache-reason`.
 
 use std::io;
+use std::time::Duration;
 
 use http::StatusCode;
+
+/// What keeps a request from being sent although there are endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tripped {
+    /// The ceiling on connections.
+    Connections,
+    /// The ceiling on requests.
+    Requests,
+    /// The ceiling on streams.
+    Streams,
+    /// The ceiling on retries.
+    Retries,
+    /// The half-open breaker.
+    Breaker,
+}
+
+impl Tripped {
+    /// Word for logs and metric labels.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Streams => "streams",
+            Self::Retries => "retries",
+            Self::Breaker => "breaker",
+        }
+    }
+}
 
 /// Why the gateway refused, failed or cut an exchange.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +71,14 @@ pub enum Error {
     /// The cluster has no endpoint that may be used.
     #[error("no endpoint available")]
     NoEndpoint,
+    /// The cluster carries as much as it may, or its breaker is open.
+    #[error("circuit open: {}", .tripped.word())]
+    CircuitOpen {
+        /// Which of them.
+        tripped: Tripped,
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
     /// A connection to the endpoint could not be opened.
     #[error("could not connect to the endpoint")]
     ConnectFailed(#[source] io::Error),
@@ -89,6 +127,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// A ceiling is reached; it may be different in a moment.
+    #[must_use]
+    pub fn at_ceiling(tripped: Tripped) -> Self {
+        Self::CircuitOpen {
+            tripped,
+            retry_after: MOMENT,
+        }
+    }
+
+    /// Seconds for `Retry-After` (RFC 9110 section 10.2.3), with answers of 503.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        if let Self::CircuitOpen { retry_after, .. } = self {
+            let started = u64::from(retry_after.subsec_nanos() > 0);
+            return Some((retry_after.as_secs() + started).max(1));
+        }
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+
     /// Status of the answer made for this error (RFC 9110 section 15). For errors after the response head it is what
     /// the head would have been.
     #[must_use]
@@ -104,7 +161,9 @@ impl Error {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
-            Self::NoEndpoint | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoint | Self::CircuitOpen { .. } | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::ConnectFailed(_)
             | Self::UpstreamTls(_)
             | Self::UpstreamReset(_)
@@ -139,6 +198,7 @@ impl Error {
             Self::NoRoute => "no_route",
             Self::UpgradeRefused => "upgrade_refused",
             Self::NoEndpoint => "no_endpoint",
+            Self::CircuitOpen { .. } => "circuit_open",
             Self::ConnectFailed(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls(_) => "upstream_tls",
@@ -163,6 +223,7 @@ impl Error {
         match self {
             Self::NoRoute => "NR",
             Self::NoEndpoint => "UH",
+            Self::CircuitOpen { .. } => "UO",
             Self::ConnectFailed(_) | Self::ConnectTimeout | Self::UpstreamTls(_) => "UF",
             Self::UpstreamReset(_) | Self::UpstreamAborted(_) => "UC",
             Self::StreamRefused(_) => "UR",
@@ -182,3 +243,6 @@ impl Error {
         }
     }
 }
+
+/// How soon a ceiling is worth another try.
+const MOMENT: Duration = Duration::from_secs(1);

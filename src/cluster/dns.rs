@@ -199,6 +199,7 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             dns_refresh: None,
+            circuit_breaker: model::CircuitBreaker::default(),
         };
         Arc::new(Cluster::build(
             Arc::new(settings),

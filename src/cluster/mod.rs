@@ -2,6 +2,8 @@
 //! routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the talking.
 
 mod balancer;
+mod breaker;
+mod ceilings;
 pub mod dns;
 mod endpoint;
 mod hash;
@@ -20,6 +22,8 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 pub use self::balancer::PickRequest;
+pub use self::breaker::{Breaker, BreakerState, Probe, is_failure};
+pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::hash_key;
@@ -39,6 +43,8 @@ pub struct Cluster {
     pub settings: Arc<model::Cluster>,
     /// What its traffic teaches.
     pub judge: Arc<Judge>,
+    /// What it carries at once, where that is limited.
+    pub ceilings: Option<Arc<Ceilings>>,
     members: ArcSwap<Members>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
@@ -79,11 +85,21 @@ impl Cluster {
         let current = current
             .as_ref()
             .map_or(&[][..], |members| &members.endpoints);
-        let members = Members::new(roster.endpoints(&settings, current));
-        let judge = Arc::new(Judge::default());
+        let ceilings = Ceilings::build(
+            &settings,
+            same_transport.and_then(|previous| previous.ceilings.as_ref()),
+        );
+        let members = Members::new(roster.endpoints(&settings, ceilings.as_deref(), current));
+        let name: Arc<str> = settings.name.as_str().into();
+        let breaker = Breaker::build(
+            &name,
+            settings.circuit_breaker.half_open.as_ref(),
+            previous.and_then(|previous| previous.judge.breaker()),
+        );
         Self {
-            judge,
-            name: settings.name.as_str().into(),
+            judge: Arc::new(Judge::new(breaker)),
+            ceilings,
+            name,
             generation: AtomicU64::new(members.generation),
             members: ArcSwap::from_pointee(members),
             roster: Mutex::new(roster),
@@ -121,6 +137,7 @@ impl Cluster {
             .collect();
         ClusterStatus {
             name: self.settings.name.clone(),
+            breaker: self.judge.breaker().map(|breaker| breaker.state()),
             endpoints,
             names,
         }
@@ -167,7 +184,11 @@ impl Cluster {
             return None;
         }
         let current = self.members();
-        let members = Members::new(roster.endpoints(&self.settings, &current.endpoints));
+        let members = Members::new(roster.endpoints(
+            &self.settings,
+            self.ceilings.as_deref(),
+            &current.endpoints,
+        ));
         let count = members.endpoints.len();
         let generation = members.generation;
         self.members.store(Arc::new(members));
@@ -213,6 +234,7 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             dns_refresh: None,
+            circuit_breaker: model::CircuitBreaker::default(),
         }
     }
 

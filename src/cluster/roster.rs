@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+use super::ceilings::Ceilings;
 use super::endpoint::{Endpoint, EndpointId, Live};
 use super::resolution::Resolution;
 use crate::config::model::{Cluster, Member, MemberAddress};
@@ -24,6 +25,7 @@ impl Roster {
     pub(super) fn endpoints(
         &mut self,
         settings: &Cluster,
+        ceilings: Option<&Ceilings>,
         current: &[Arc<Endpoint>],
     ) -> Vec<Arc<Endpoint>> {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
@@ -43,9 +45,17 @@ impl Roster {
                 .known
                 .get(&place)
                 .and_then(|(id, live)| Some((*id, live.upgrade()?)));
+            let before = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
+            let room_before = before.and_then(|before| before.room.as_ref());
+            let room = ceilings.and_then(|ceilings| ceilings.room(room_before));
+            let same_room = room.as_ref().map(Arc::as_ptr) == room_before.map(Arc::as_ptr);
             let endpoint = match known {
-                Some((id, live)) => match by_id.get(&id) {
-                    Some(same) if same.weight == member.weight && same.labels == member.labels => {
+                Some((id, live)) => match before {
+                    Some(same)
+                        if same_room
+                            && same.weight == member.weight
+                            && same.labels == member.labels =>
+                    {
                         Arc::clone(same)
                     }
                     _ => Arc::new(Endpoint {
@@ -55,14 +65,13 @@ impl Roster {
                         weight: member.weight,
                         labels: member.labels.clone(),
                         live,
+                        room,
                     }),
                 },
-                None => Arc::new(Endpoint::new(
-                    address,
-                    name,
-                    member.weight,
-                    member.labels.clone(),
-                )),
+                None => Arc::new(Endpoint {
+                    room,
+                    ..Endpoint::new(address, name, member.weight, member.labels.clone())
+                }),
             };
             self.known
                 .insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));

@@ -105,7 +105,6 @@ const LATER: &[(&str, &[&str])] = &[
         &[
             "healthCheck",
             "outlierDetection",
-            "circuitBreaker",
             "slowStart",
             "priorities",
             "zones",
@@ -248,6 +247,83 @@ const FOREIGN: &[Foreign] = &[
         "that is `keepalive: { idleTimeout: 60s }` here",
     ),
     (
+        &[
+            "consecutiveErrors",
+            "consecutive5xxErrors",
+            "consecutiveGatewayErrors",
+            "interval",
+            "baseEjectionTime",
+            "maxEjectionPercent",
+            "minHealthPercent",
+        ],
+        "maxPendingRequests",
+        "that is `outlierDetection`, which stands beside `circuitBreaker`",
+    ),
+    (
+        &["tcp", "http", "thresholds", "connectionPool"],
+        "maxPendingRequests",
+        "the ceilings stand side by side here: `maxConnections`, `maxRequests`, ..",
+    ),
+    (
+        &["max_conns", "maxconn", "maxConn"],
+        "maxConnections",
+        "that is `maxConnections` here",
+    ),
+    (
+        &["http1MaxPendingRequests", "maxqueue", "queue", "max_queue"],
+        "maxPendingRequests",
+        "that is `maxPendingRequests` here",
+    ),
+    (
+        &["http2MaxRequests", "maxConcurrentRequests"],
+        "maxRequests",
+        "that is `maxRequests` here",
+    ),
+    (
+        &["timeout", "timeoutQueue", "queueTimeout"],
+        "pendingTimeout",
+        "that is `pendingTimeout` here",
+    ),
+    (
+        &["perHost", "perHostThresholds", "endpoint", "perServer"],
+        "perEndpoint",
+        "that is `perEndpoint` here",
+    ),
+    (
+        &[
+            "openFor",
+            "openTime",
+            "breakDuration",
+            "fallbackDuration",
+            "resetTimeout",
+            "sleepWindow",
+            "waitDurationInOpenState",
+        ],
+        "recoveryTimeout",
+        "that is `recoveryTimeout` here",
+    ),
+    (
+        &["consecutiveFailures", "maxFailures", "max_fails"],
+        "failureThreshold",
+        "that is `failureThreshold` here",
+    ),
+    (&["recoveryDuration"], "rampUp", "that is `rampUp` here"),
+    (
+        &["connectionPool", "circuitBreakers"],
+        "circuitBreaker",
+        "that is `circuitBreaker: { maxConnections: .., maxRequests: .. }` here",
+    ),
+    (
+        &["max_conns", "maxconn"],
+        "circuitBreaker",
+        "that is `circuitBreaker: { perEndpoint: { maxConnections: .. } }` here",
+    ),
+    (
+        &["max_conns", "maxconn", "maxConnections"],
+        "weight",
+        "that is `circuitBreaker: { perEndpoint: { maxConnections: .. } }` of the cluster",
+    ),
+    (
         &["consecutiveErrors", "consecutive5xxErrors", "max_fails"],
         "",
         "that is `outlierDetection`, which this version does not have",
@@ -378,6 +454,25 @@ const FOREIGN: &[Foreign] = &[
 
 /// Fields that are looked for in the wrong kind of mapping.
 const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
+    (
+        "Cluster",
+        &[
+            "maxConnections",
+            "maxPendingRequests",
+            "pendingTimeout",
+            "maxRequests",
+            "maxStreams",
+            "maxRetries",
+            "maxRequestsPerConnection",
+            "halfOpen",
+        ],
+        "`circuitBreaker`",
+    ),
+    (
+        "CircuitBreaker",
+        &["failureThreshold", "recoveryTimeout", "rampUp"],
+        "`halfOpen`",
+    ),
     (
         "Route",
         &["path", "methods", "method", "headers", "query"],

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
-use crate::upstream::{Attempts, Lane};
+use crate::upstream::{Admission, Attempts, Lane};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(super) struct Exchange {
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
     pub(super) attempts: Attempts,
     pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
+    pub(super) admission: Admission,
     pub(super) flow: Rc<Flow>,
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
@@ -88,6 +89,7 @@ impl Exchange {
             logged: true,
             attempts: Attempts::default(),
             in_flight: None,
+            admission: Admission::default(),
             flow: Rc::default(),
             status: 0,
             upstream_status: None,

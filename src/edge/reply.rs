@@ -27,8 +27,8 @@ pub(super) fn refusal(
     };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if version < Version::HTTP_2 && ends_connection(error) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -112,6 +112,7 @@ fn public(error: &Error) -> &'static str {
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
         Error::NoEndpoint => "no agent is available",
+        Error::CircuitOpen { .. } => "the agent has as much to do as it may",
         Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
             "the agent cannot be reached"
         }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::health::{Check, Health, Status};
 use crate::admin::server;
+use crate::cluster::BreakerState;
 use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{Config, Shutdown};
 use crate::observe::log::Writer;
@@ -355,18 +356,22 @@ fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
         let snapshot = hub.current();
         let check = |cluster: &Arc<crate::cluster::Cluster>| {
             let endpoints = cluster.members().endpoints.len();
-            let status = if endpoints == 0 {
+            let breaker = cluster.judge.breaker().map(|breaker| breaker.state());
+            let is_closed = breaker.is_none_or(|state| state == BreakerState::Closed);
+            let status = if endpoints == 0 || !is_closed {
                 Status::Degraded
             } else {
                 Status::Ok
             };
+            let breaker = breaker.map(|state| format!(", circuit breaker {}", state.word()));
+            let count = match endpoints {
+                1 => "1 endpoint".to_owned(),
+                several => format!("{several} endpoints"),
+            };
             Check {
                 name: format!("cluster {}", cluster.name),
                 status,
-                detail: match endpoints {
-                    1 => "1 endpoint".to_owned(),
-                    several => format!("{several} endpoints"),
-                },
+                detail: count + breaker.as_deref().unwrap_or_default(),
             }
         };
         let lost = lost.is_cancelled().then(|| Check {

@@ -92,6 +92,14 @@ families! {
         "Requests sent to an endpoint or tried to, first tries and retries alike.";
     retries: Counter "attache_retries_total" ["cluster", "reason"]
         "Attempts after the first, by what made the attempt before it fail.";
+    ceilings_reached: Counter "attache_circuit_breaker_ceilings_reached_total" ["cluster", "ceiling"]
+        "Times a ceiling of a cluster or of one of its endpoints was met: connections, requests, streams or retries.";
+    circuit_rejected: Counter "attache_circuit_breaker_rejections_total" ["cluster", "ceiling"]
+        "Requests (with retries: further attempts) refused, by the ceiling, or breaker.";
+    breaker_state: Gauge "attache_circuit_breaker_state" ["cluster"]
+        "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
+    pending: Gauge "attache_pending_requests" ["cluster"]
+        "Requests that wait at a ceiling.";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::metrics::Metrics;
+use crate::error::Tripped;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
 #[derive(Clone, Debug)]
@@ -164,6 +165,13 @@ pub struct ClusterHandles {
     connections: IntGauge,
     connects: ByWord,
     retries: ByWord,
+    reached: ByWord,
+    rejected: ByWord,
+    pending: IntGauge,
+    /// Made for clusters that have a breaker.
+    breaker: OnceCell<IntGauge>,
+    breakers: IntGaugeVec,
+    cluster: Box<str>,
 }
 
 impl ClusterHandles {
@@ -176,7 +184,35 @@ impl ClusterHandles {
             connections: families.upstream_connections.with_label_values(&[cluster]),
             connects: ByWord::new(&families.upstream_connects, Some(cluster)),
             retries: ByWord::new(&families.retries, Some(cluster)),
+            reached: ByWord::new(&families.ceilings_reached, Some(cluster)),
+            rejected: ByWord::new(&families.circuit_rejected, Some(cluster)),
+            pending: families.pending.with_label_values(&[cluster]),
+            breaker: OnceCell::new(),
+            breakers: families.breaker_state.clone(),
+            cluster: cluster.into(),
         }
+    }
+
+    /// Counts that a ceiling was met.
+    pub fn ceiling_reached(&self, ceiling: Tripped) {
+        self.reached.count(ceiling.word());
+    }
+
+    /// Counts a request refused because of a ceiling or the breaker.
+    pub fn circuit_rejected(&self, by: Tripped) {
+        self.rejected.count(by.word());
+    }
+
+    /// Counts a request as waiting until the guard is dropped.
+    #[must_use]
+    pub fn pending(&self) -> GaugeGuard {
+        GaugeGuard::new(self.pending.clone())
+    }
+
+    /// Shows how the breaker stands.
+    pub fn breaker(&self, state: u8) {
+        let resolve = || self.breakers.with_label_values(&[&*self.cluster]);
+        self.breaker.get_or_init(resolve).set(state.into());
     }
 
     /// Counts one try at an endpoint.

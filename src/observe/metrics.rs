@@ -162,6 +162,10 @@ impl Metrics {
         retain_series(&families.retries, "cluster", &keep);
         retain_series(&families.upstream_connections, "cluster", &keep);
         retain_series(&families.upstream_connects, "cluster", &keep);
+        retain_series(&families.ceilings_reached, "cluster", &keep);
+        retain_series(&families.circuit_rejected, "cluster", &keep);
+        retain_series(&families.breaker_state, "cluster", &keep);
+        retain_series(&families.pending, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
     }
 
@@ -207,6 +211,7 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::error::Tripped;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
     use crate::observe::handles::{ClusterHandles, ErrorHandles, ListenerHandles, RouteHandles};
@@ -230,6 +235,10 @@ mod tests {
         cluster.retry("connect_failed");
         cluster.connect_failed("connect_timeout");
         drop(cluster.connected());
+        cluster.ceiling_reached(Tripped::Requests);
+        cluster.circuit_rejected(Tripped::Breaker);
+        cluster.breaker(2);
+        drop(cluster.pending());
         let listener = ListenerHandles::new(metrics, "web");
         listener.accepted();
         listener.note_open(1);

@@ -1,5 +1,6 @@
 //! Attempts: choose an endpoint, send, judge the outcome, try elsewhere when that is safe. The only place that retries.
 
+mod admission;
 mod lane;
 mod target;
 
@@ -11,11 +12,12 @@ use http::{HeaderValue, Method, Request, Response, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Flow, RequestBody};
-use crate::cluster::{EndpointId, InFlight, Outcome};
+use crate::cluster::{Allowed, EndpointId, InFlight, Kind, Outcome, PickRequest};
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
 use crate::pool::ResponseBody;
 
+pub use admission::Admission;
 pub use lane::{Lane, Lanes};
 pub use target::{Target, TargetError};
 
@@ -26,6 +28,8 @@ pub struct Plan<'a> {
     pub target: &'a Target,
     /// Key for a hash policy.
     pub hash: Option<u64>,
+    /// What it counts as on an endpoint.
+    pub kind: Kind,
     /// The latest moment for a response head, per try.
     pub head_timeout: Option<Duration>,
     /// The latest moment for the whole exchange.
@@ -73,16 +77,17 @@ pub async fn send(
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
 ) -> Result<Answer, Error> {
+    let mut retrying: Allowed = None;
     loop {
-        let lane = choose(plan, attempts, rng)?;
+        let in_flight = choose(plan, attempts, rng).await?;
+        let lane = in_flight.handle();
         let request = slot.as_mut().ok_or(Error::Internal)?;
-        address(request, plan, &lane);
+        address(request, plan, lane);
         let again = attempts.count < MAX_RETRIES;
         let spare = again.then(|| spare(request)).flatten();
         let patience = request.body().patience();
-        attempts.begin(&lane);
+        attempts.begin(lane);
         plan.target.handles().attempt();
-        let in_flight = InFlight::new(lane);
         let sent = match patience {
             None => attempt(plan, &in_flight, slot).await,
             Some(patience) => Box::pin(upload(plan, &in_flight, slot, patience)).await,
@@ -107,6 +112,11 @@ pub async fn send(
         }
         if !again || slot.is_none() || !is_repeatable(&error) {
             return Err(error);
+        }
+        drop(retrying.take());
+        match plan.target.retry() {
+            Some(permit) => retrying = permit,
+            None => return Err(error),
         }
         attempts.failed_at(in_flight.endpoint().id);
         plan.target.handles().retry(error.reason());
@@ -163,14 +173,24 @@ async fn attempt(
     }
 }
 
-fn choose(
+/// An endpoint, with the request counted on it.
+async fn choose(
     plan: &Plan<'_>,
     attempts: &Attempts,
     rng: &mut fastrand::Rng,
-) -> Result<Rc<Lane>, Error> {
-    plan.target
-        .pick(plan.hash, &attempts.tried, rng)
-        .ok_or(Error::NoEndpoint)
+) -> Result<InFlight<Rc<Lane>>, Error> {
+    let request = PickRequest {
+        hash: plan.hash,
+        tried: &attempts.tried,
+        kind: plan.kind,
+    };
+    match plan.target.choose(&request, rng) {
+        Err(Error::CircuitOpen { tripped, .. }) => {
+            let until = (plan.now, plan.deadline);
+            Box::pin(plan.target.choose_late(&request, tripped, until, rng)).await
+        }
+        chosen => chosen,
+    }
 }
 
 /// A copy of a request without a body.
@@ -218,6 +238,8 @@ fn is_repeatable(error: &Error) -> bool {
             | Error::UpstreamReset(_)
             | Error::StreamRefused(_)
             | Error::UpstreamInvalid(..)
+            // Another endpoint may have a connection left.
+            | Error::CircuitOpen { .. }
     )
 }
 

@@ -1,5 +1,6 @@
 //! The words of `attache explain`: one line per fact, the value beside a label of fixed width.
 
+use super::circuit;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ pub(super) fn outcome(
             ));
             lines.push(limits(listener, route));
             lines.push(timeouts(route, cluster, facts.method));
+            lines.extend(circuit::lines(&cluster.circuit_breaker));
         }
         Action::Redirect(redirect) => lines.push(redirected(redirect, facts.method)),
         Action::Respond(respond) => {
@@ -283,7 +285,7 @@ fn bytes(count: u64) -> String {
     )
 }
 
-fn time(duration: Duration) -> String {
+pub(super) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (duration.subsec_millis(), seconds) {
         (0, seconds) if seconds >= 60 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),

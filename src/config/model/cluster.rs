@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::CircuitBreaker;
+
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
@@ -30,6 +32,8 @@ pub struct Cluster {
     pub max_idle: usize,
     /// Re-resolution of names; `None` means by TTL, 1 to 300 s.
     pub dns_refresh: Option<Duration>,
+    /// What it carries at once, and when it is left alone. Off by default.
+    pub circuit_breaker: CircuitBreaker,
 }
 
 /// A configured endpoint, or a name that stands for several.

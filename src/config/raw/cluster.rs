@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+use super::circuit_breaker::CircuitBreaker;
 use super::forms::{Many, Named, TextOr, exactly_one};
 use super::names::{Target, target};
 use super::values::Time;
@@ -32,6 +33,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) handshake_timeout: Option<Time>,
     /// Idle connections.
     pub(in crate::config) keepalive: Option<Keepalive>,
+    /// What it carries at once, and when it is left alone.
+    pub(in crate::config) circuit_breaker: Option<CircuitBreaker>,
 }
 
 /// `host:port`, or a mapping.

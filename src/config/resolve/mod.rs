@@ -2,6 +2,7 @@
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
+mod circuit_breaker;
 mod cluster;
 mod headers;
 mod lints;

@@ -1,5 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+use super::foreign::CIRCUIT;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
     name: &str,
@@ -40,7 +42,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
+    if let Some((_, _, advice)) = CIRCUIT.iter().chain(FOREIGN).find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -116,7 +118,7 @@ const LATER: &[(&str, &[&str])] = &[
 ];
 
 /// Other proxies' words; the first word of ours that must be known where the hint is given (empty: anywhere); the hint.
-type Foreign = (&'static [&'static str], &'static str, &'static str);
+pub(super) type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
     (
@@ -245,83 +247,6 @@ const FOREIGN: &[Foreign] = &[
         &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
         "keepalive",
         "that is `keepalive: { idleTimeout: 60s }` here",
-    ),
-    (
-        &[
-            "consecutiveErrors",
-            "consecutive5xxErrors",
-            "consecutiveGatewayErrors",
-            "interval",
-            "baseEjectionTime",
-            "maxEjectionPercent",
-            "minHealthPercent",
-        ],
-        "maxPendingRequests",
-        "that is `outlierDetection`, which stands beside `circuitBreaker`",
-    ),
-    (
-        &["tcp", "http", "thresholds", "connectionPool"],
-        "maxPendingRequests",
-        "the ceilings stand side by side here: `maxConnections`, `maxRequests`, ..",
-    ),
-    (
-        &["max_conns", "maxconn", "maxConn"],
-        "maxConnections",
-        "that is `maxConnections` here",
-    ),
-    (
-        &["http1MaxPendingRequests", "maxqueue", "queue", "max_queue"],
-        "maxPendingRequests",
-        "that is `maxPendingRequests` here",
-    ),
-    (
-        &["http2MaxRequests", "maxConcurrentRequests"],
-        "maxRequests",
-        "that is `maxRequests` here",
-    ),
-    (
-        &["timeout", "timeoutQueue", "queueTimeout"],
-        "pendingTimeout",
-        "that is `pendingTimeout` here",
-    ),
-    (
-        &["perHost", "perHostThresholds", "endpoint", "perServer"],
-        "perEndpoint",
-        "that is `perEndpoint` here",
-    ),
-    (
-        &[
-            "openFor",
-            "openTime",
-            "breakDuration",
-            "fallbackDuration",
-            "resetTimeout",
-            "sleepWindow",
-            "waitDurationInOpenState",
-        ],
-        "recoveryTimeout",
-        "that is `recoveryTimeout` here",
-    ),
-    (
-        &["consecutiveFailures", "maxFailures", "max_fails"],
-        "failureThreshold",
-        "that is `failureThreshold` here",
-    ),
-    (&["recoveryDuration"], "rampUp", "that is `rampUp` here"),
-    (
-        &["connectionPool", "circuitBreakers"],
-        "circuitBreaker",
-        "that is `circuitBreaker: { maxConnections: .., maxRequests: .. }` here",
-    ),
-    (
-        &["max_conns", "maxconn"],
-        "circuitBreaker",
-        "that is `circuitBreaker: { perEndpoint: { maxConnections: .. } }` here",
-    ),
-    (
-        &["max_conns", "maxconn", "maxConnections"],
-        "weight",
-        "that is `circuitBreaker: { perEndpoint: { maxConnections: .. } }` of the cluster",
     ),
     (
         &["consecutiveErrors", "consecutive5xxErrors", "max_fails"],

@@ -335,6 +335,11 @@ impl Gateway {
             .retain_routes(|name| name == "-" || routes.contains(name));
         self.metrics
             .retain_clusters(|name| name == "-" || clusters.contains(name));
+        self.metrics.retain_breakers(|name| {
+            let mut clusters = config.clusters.iter();
+            clusters
+                .any(|cluster| cluster.name == name && cluster.circuit_breaker.half_open.is_some())
+        });
         self.metrics
             .retain_listeners(|name| listeners.contains(name));
     }

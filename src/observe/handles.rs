@@ -212,7 +212,11 @@ impl ClusterHandles {
     /// Shows how the breaker stands.
     pub fn breaker(&self, state: u8) {
         let resolve = || self.breakers.with_label_values(&[&*self.cluster]);
-        self.breaker.get_or_init(resolve).set(state.into());
+        let shown = self.breaker.get_or_init(resolve);
+        // Asked for with every attempt by every worker, and nearly always the same: reading is cheap where writing is not.
+        if shown.get() != i64::from(state) {
+            shown.set(state.into());
+        }
     }
 
     /// Counts one try at an endpoint.

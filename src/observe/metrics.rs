@@ -164,9 +164,13 @@ impl Metrics {
         retain_series(&families.upstream_connects, "cluster", &keep);
         retain_series(&families.ceilings_reached, "cluster", &keep);
         retain_series(&families.circuit_rejected, "cluster", &keep);
-        retain_series(&families.breaker_state, "cluster", &keep);
         retain_series(&families.pending, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
+    }
+
+    /// Drops the states of breakers that `keep` does not know.
+    pub fn retain_breakers(&self, keep: impl Fn(&str) -> bool) {
+        retain_series(&self.families.breaker_state, "cluster", &keep);
     }
 
     /// Drops the series of listeners `keep` does not know.
@@ -347,6 +351,7 @@ mod tests {
         let _open = kept.in_flight();
         metrics.retain_routes(|name| name == "kept");
         metrics.retain_clusters(|_| false);
+        metrics.retain_breakers(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
         assert!(

@@ -62,14 +62,6 @@ impl Drop for State {
     }
 }
 
-impl State {
-    /// Whether it has carried all it may.
-    fn is_spent(&self) -> bool {
-        let limit = self.terms.max_requests;
-        limit.is_some_and(|limit| self.served.get() >= limit)
-    }
-}
-
 impl Shared {
     /// Starts HTTP/2 on `io` and takes the place of a first stream.
     pub(super) async fn handshake(io: UpstreamIo, terms: Terms) -> Result<Lease, Error> {
@@ -131,8 +123,10 @@ impl Shared {
         self.state.streams.get() == 0
     }
 
-    fn is_spent(&self) -> bool {
-        self.state.is_spent()
+    /// Whether it has carried all it may.
+    pub(super) fn is_spent(&self) -> bool {
+        let limit = self.state.terms.max_requests;
+        limit.is_some_and(|limit| self.state.served.get() >= limit)
     }
 
     /// Ends when it is known how many streams there is room for, or the connection has ended.
@@ -258,8 +252,6 @@ impl Drop for Lease {
         if state.streams.get() > 0 {
             // There is room again.
             quota::ring(&state.terms.quotas);
-        } else if state.is_spent() {
-            state.task.abort();
         } else {
             state.idle_since.set(Instant::now());
             state.rests.replace(quota::rest(&state.terms.quotas));

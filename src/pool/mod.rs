@@ -214,7 +214,10 @@ impl Pool {
     fn take_shared(&self) -> Option<h2::Lease> {
         let mut shared = self.shared.borrow_mut();
         shared.retain(h2::Shared::is_open);
-        shared.iter().filter_map(h2::Shared::lease).next()
+        let lease = shared.iter().filter_map(h2::Shared::lease).next();
+        // One that may carry no more belongs to its streams, and ends with them.
+        shared.retain(|shared| !shared.is_spent());
+        lease
     }
 
     /// As `take_shared`, but first lets a connection that was opened just now learn how much room it has.
@@ -297,7 +300,9 @@ impl Pool {
         if http1 {
             return Ok(opened);
         }
-        if let connect::Opened::H2(lease) = &opened {
+        if let connect::Opened::H2(lease) = &opened
+            && !lease.shared().is_spent()
+        {
             self.shared.borrow_mut().push(lease.shared());
         }
         self.outcome.borrow_mut().http1 = matches!(opened, connect::Opened::H1(_));

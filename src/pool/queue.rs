@@ -117,7 +117,8 @@ impl<'a> Counted<'a> {
     }
 
     fn up_to(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
-        add_below(count, limit).then_some(Self(count))
+        // Not `then_some`: what it makes for nothing would give back what was never taken.
+        add_below(count, limit).then(|| Self(count))
     }
 }
 

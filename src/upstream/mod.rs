@@ -238,8 +238,6 @@ fn is_repeatable(error: &Error) -> bool {
             | Error::UpstreamReset(_)
             | Error::StreamRefused(_)
             | Error::UpstreamInvalid(..)
-            // Another endpoint may have a connection left.
-            | Error::CircuitOpen { .. }
     )
 }
 

@@ -441,10 +441,7 @@ async fn a_connection_carries_so_many_requests() {
 
 #[tokio::test]
 async fn connections_have_a_ceiling() {
-    for (each, policy) in [
-        ("maxConnections: 1", "connections"),
-        ("perEndpoint: { maxConnections: 1 }", "connections"),
-    ] {
+    for each in ["maxConnections: 1", "perEndpoint: { maxConnections: 1 }"] {
         let slow = Slow::new().await;
         let template = format!(
             "
@@ -457,7 +454,7 @@ async fn connections_have_a_ceiling() {
         slow.next().await;
         assert_refused(&gw.get("/").await);
         assert_refused(&gw.send(post("/", "x")).await);
-        assert_eq!(rejections(&gw, policy).await, 2.0, "{each}");
+        assert_eq!(rejections(&gw, "connections").await, 2.0, "{each}");
         slow.answer(2);
         assert_eq!(held.await.unwrap().status, 200);
         assert_eq!(gw.get("/").await.status, 200);
@@ -850,4 +847,11 @@ async fn a_reload_keeps_an_open_breaker_open() {
         "other settings, another breaker"
     );
     assert_eq!(state(&gw).await, 0.0);
+    let without = "routes: { all: { endpoints: ['{0}'] } }";
+    gw.reload(without, &[&agent]).await.unwrap();
+    let text = gw.metrics().await;
+    assert!(
+        !text.contains("attache_circuit_breaker_state"),
+        "there is no breaker"
+    );
 }

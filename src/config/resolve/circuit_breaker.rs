@@ -95,9 +95,13 @@ fn check_queue(name: &str, ceilings: &Ceilings, patience: Option<Duration>, scop
         scope.add_key(&at("maxPendingRequests"), diagnostic.hint(hint));
     }
     if ceilings.max_pending_requests == 0 && patience.is_some() {
-        let diagnostic = Diagnostic::warning("no-effect", "no request may wait");
+        let diagnostic = Diagnostic::warning(
+            "no-effect",
+            "`pendingTimeout` without requests that may wait",
+        );
         let hint = "say how many with `maxPendingRequests`";
-        scope.add_key(&at("pendingTimeout"), diagnostic.hint(hint));
+        let at = steps!["clusters", name, "circuitBreaker"];
+        scope.missing(&at, diagnostic.hint(hint));
     }
 }
 

@@ -26,7 +26,7 @@ pub use self::breaker::{Breaker, BreakerState, Probe, is_failure};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
-pub use self::hash::hash_key;
+pub use self::hash::{cookie, hash_key};
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
 use self::resolution::Resolution;

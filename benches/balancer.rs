@@ -50,6 +50,7 @@ fn pick(criterion: &mut Criterion) {
                     let request = PickRequest {
                         hash: Some(rng.u64(..)),
                         tried: &[],
+                        ..PickRequest::default()
                     };
                     black_box(&members).pick(policy, &request, &mut rng, &turn)
                 });

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::ceilings::Kind;
 use super::endpoint::{Endpoint, EndpointId};
 use super::hash::score;
 use super::members::Members;
@@ -14,6 +15,8 @@ pub struct PickRequest<'a> {
     pub hash: Option<u64>,
     /// Endpoints this request has been sent to already: avoided while there is another.
     pub tried: &'a [EndpointId],
+    /// What it is counted as.
+    pub kind: Kind,
 }
 
 impl Members {
@@ -29,13 +32,14 @@ impl Members {
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
     ) -> Option<usize> {
+        let usable = |endpoint: &Endpoint| is_usable(endpoint, request.kind);
         let untried =
-            |endpoint: &Endpoint| is_usable(endpoint) && !request.tried.contains(&endpoint.id);
+            |endpoint: &Endpoint| usable(endpoint) && !request.tried.contains(&endpoint.id);
         let choice = self.choose(policy, request.hash, rng, turn, untried);
         if choice.is_some() || request.tried.is_empty() {
             return choice;
         }
-        self.choose(policy, request.hash, rng, turn, is_usable)
+        self.choose(policy, request.hash, rng, turn, usable)
     }
 
     fn choose(
@@ -192,8 +196,8 @@ impl Members {
 
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which the
 /// arithmetic above relies.
-fn is_usable(endpoint: &Endpoint) -> bool {
-    endpoint.weight > 0 && !endpoint.is_unhealthy()
+fn is_usable(endpoint: &Endpoint, kind: Kind) -> bool {
+    endpoint.weight > 0 && !endpoint.is_unhealthy() && endpoint.full(kind).is_none()
 }
 
 /// Exchanges in flight per weight, compared as fractions without rounding.
@@ -284,6 +288,7 @@ mod tests {
             let request = PickRequest {
                 hash: Some(rng.u64(..)),
                 tried: &[],
+                ..PickRequest::default()
             };
             counts[members.pick(policy, &request, &mut rng, &turn).unwrap()] += 1;
         }
@@ -413,6 +418,7 @@ mod tests {
                 let request = PickRequest {
                     hash: Some(seed),
                     tried: &ids[..1],
+                    ..PickRequest::default()
                 };
                 assert_eq!(
                     pick_with(&members, &policy, request, seed),
@@ -422,6 +428,7 @@ mod tests {
                 let all = PickRequest {
                     hash: Some(seed),
                     tried: &ids,
+                    ..PickRequest::default()
                 };
                 assert!(
                     matches!(pick_with(&members, &policy, all, seed), Some(0 | 1)),
@@ -438,6 +445,7 @@ mod tests {
                 let request = PickRequest {
                     hash: Some(1),
                     tried: &[],
+                    ..PickRequest::default()
                 };
                 assert_eq!(
                     pick_with(&members(&weights), &policy, request, 1),
@@ -472,6 +480,7 @@ mod tests {
                     PickRequest {
                         hash: Some(key),
                         tried: &[],
+                        ..PickRequest::default()
                     },
                     key,
                 )
@@ -513,7 +522,7 @@ mod tests {
             let members = members(&weights);
             let tried: Vec<EndpointId> = members.endpoints.iter().take(tried.index(weights.len() + 1)).map(|endpoint| endpoint.id).collect();
             for policy in POLICIES {
-                let request = PickRequest { hash: Some(seed), tried: &tried };
+                let request = PickRequest { hash: Some(seed), tried: &tried, ..PickRequest::default() };
                 let chosen = pick_with(&members, &policy, request, seed);
                 prop_assert_eq!(chosen.is_some(), weights.iter().any(|weight| *weight > 0));
                 if let Some(index) = chosen {
@@ -536,7 +545,7 @@ mod tests {
             let rest = before.endpoints.iter().filter(|endpoint| endpoint.id != gone).cloned().collect();
             let after = Members::new(rest);
             for key in keys {
-                let request = PickRequest { hash: Some(key), tried: &[] };
+                let request = PickRequest { hash: Some(key), tried: &[], ..PickRequest::default() };
                 let was = before.endpoints[pick_with(&before, &HASH, request, 0).unwrap()].id;
                 let is = after.endpoints[pick_with(&after, &HASH, request, 0).unwrap()].id;
                 prop_assert!(was == gone || was == is, "key {} moved from an endpoint that stayed", key);

@@ -200,6 +200,7 @@ mod tests {
             max_idle: 256,
             dns_refresh: None,
             health_check: None,
+            circuit_breaker: model::CircuitBreaker::default(),
         };
         Arc::new(Cluster::build(
             Arc::new(settings),

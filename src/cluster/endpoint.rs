@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
+use super::ceilings::{Allowed, Kind, Room};
 use super::health::{Health, HealthStatus};
+use crate::error::Tripped;
+use crate::pool::Quota;
 
 /// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that pools can
 /// be keyed by it; it never comes back for another address, name or transport.
@@ -45,6 +48,8 @@ pub struct Endpoint {
     pub(super) live: Arc<Live>,
     /// What its checks say, where there are checks. Shared over reloads, but not with an endpoint that is checked otherwise.
     pub(super) health: Option<Arc<Health>>,
+    /// Its own ceilings, where it has some.
+    pub(super) room: Option<Arc<Room>>,
 }
 
 impl Endpoint {
@@ -65,6 +70,7 @@ impl Endpoint {
             labels,
             live,
             health: None,
+            room: None,
         }
     }
 
@@ -92,6 +98,18 @@ impl Endpoint {
         if let Some(health) = &self.health {
             health.set_due(due);
         }
+    }
+
+    /// The ceiling of its own that keeps one more out.
+    #[must_use]
+    pub fn full(&self, kind: Kind) -> Option<Tripped> {
+        self.room.as_ref()?.full(kind)
+    }
+
+    /// Its own ceiling on connections.
+    #[must_use]
+    pub fn connections(&self) -> Option<&Arc<Quota>> {
+        self.room.as_ref()?.connections()
     }
 
     /// Requests and streams selected for this endpoint whose response body has not ended.
@@ -136,6 +154,8 @@ where
     H: Deref<Target: AsRef<Endpoint>>,
 {
     handle: H,
+    /// Under the endpoint's own ceiling.
+    permit: Allowed,
 }
 
 impl<H> InFlight<H>
@@ -147,7 +167,35 @@ where
     pub fn new(handle: H) -> Self {
         // Relaxed: the count steers the balancer and orders nothing else.
         let _ = (*handle).as_ref().live.in_flight.fetch_add(1, Relaxed);
-        Self { handle }
+        let permit = None;
+        Self { handle, permit }
+    }
+
+    /// As [`Self::new`], below the endpoint's own ceilings; `None` when they leave no room.
+    #[must_use]
+    pub fn enter(handle: H, kind: Kind) -> Option<Self> {
+        let permit = match &(*handle).as_ref().room {
+            None => None,
+            Some(room) => room.take(kind)?,
+        };
+        let mut counted = Self::new(handle);
+        counted.permit = permit;
+        Some(counted)
+    }
+
+    /// It is a stream, as it turns out. False when the endpoint's own ceiling has no room for another.
+    #[must_use]
+    pub fn becomes_stream(&mut self) -> bool {
+        let Some(room) = &self.endpoint().room else {
+            return true;
+        };
+        match room.take(Kind::Stream) {
+            Some(permit) => {
+                self.permit = permit;
+                true
+            }
+            None => false,
+        }
     }
 
     /// The handle given at the start.

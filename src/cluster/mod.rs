@@ -2,6 +2,8 @@
 //! routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the talking.
 
 mod balancer;
+mod breaker;
+mod ceilings;
 pub mod dns;
 mod endpoint;
 mod hash;
@@ -23,6 +25,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use self::balancer::PickRequest;
+pub use self::breaker::{Breaker, BreakerState, Probe, is_failure};
+pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::{cookie, hash_key};
@@ -45,6 +49,8 @@ pub struct Cluster {
     pub judge: Arc<Judge>,
     /// How many of its requests are being tried again.
     pub retrying: Arc<Retrying>,
+    /// What it carries at once, where that is limited.
+    pub ceilings: Option<Arc<Ceilings>>,
     members: ArcSwap<Members>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
@@ -92,14 +98,24 @@ impl Cluster {
         let current = current
             .as_ref()
             .map_or(&[][..], |members| &members.endpoints);
-        let members = Members::new(roster.endpoints(&settings, current));
+        let ceilings = Ceilings::build(
+            &settings,
+            same_transport.and_then(|previous| previous.ceilings.as_ref()),
+        );
+        let members = Members::new(roster.endpoints(&settings, ceilings.as_deref(), current));
         roster.verdicts_hold = true;
-        let judge = Arc::new(Judge::default());
         let retrying = previous.map(|previous| Arc::clone(&previous.retrying));
+        let name: Arc<str> = settings.name.as_str().into();
+        let breaker = Breaker::build(
+            &name,
+            settings.circuit_breaker.half_open.as_ref(),
+            previous.and_then(|previous| previous.judge.breaker()),
+        );
         Self {
-            judge,
+            judge: Arc::new(Judge::new(breaker)),
             retrying: retrying.unwrap_or_default(),
-            name: settings.name.as_str().into(),
+            ceilings,
+            name,
             generation: AtomicU64::new(members.generation),
             members: ArcSwap::from_pointee(members),
             roster: Mutex::new(roster),
@@ -149,6 +165,7 @@ impl Cluster {
             .collect();
         ClusterStatus {
             name: self.settings.name.clone(),
+            breaker: self.judge.breaker().map(|breaker| breaker.state()),
             endpoints,
             names,
         }
@@ -195,7 +212,11 @@ impl Cluster {
             return None;
         }
         let current = self.members();
-        let members = Members::new(roster.endpoints(&self.settings, &current.endpoints));
+        let members = Members::new(roster.endpoints(
+            &self.settings,
+            self.ceilings.as_deref(),
+            &current.endpoints,
+        ));
         let count = members.endpoints.len();
         let generation = members.generation;
         self.members.store(Arc::new(members));
@@ -243,6 +264,7 @@ mod tests {
             max_idle: 256,
             dns_refresh: None,
             health_check: None,
+            circuit_breaker: model::CircuitBreaker::default(),
         }
     }
 

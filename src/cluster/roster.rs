@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+use super::ceilings::Ceilings;
 use super::endpoint::{Endpoint, EndpointId, Live};
 use super::resolution::Resolution;
 use crate::config::model::{Cluster, Member, MemberAddress};
@@ -26,6 +27,7 @@ impl Roster {
     pub(super) fn endpoints(
         &mut self,
         settings: &Cluster,
+        ceilings: Option<&Ceilings>,
         current: &[Arc<Endpoint>],
     ) -> Vec<Arc<Endpoint>> {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
@@ -45,10 +47,17 @@ impl Roster {
                 .known
                 .get(&place)
                 .and_then(|(id, live)| Some((*id, live.upgrade()?)));
-            let current = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
-            let current = current.filter(|_| self.verdicts_hold);
+            let before = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
+            let room_before = before.and_then(|before| before.room.as_ref());
+            let room = ceilings.and_then(|ceilings| ceilings.room(room_before));
+            let same_room = room.as_ref().map(Arc::as_ptr) == room_before.map(Arc::as_ptr);
+            let current = before.filter(|_| self.verdicts_hold);
             let endpoint = match (current, known) {
-                (Some(same), _) if same.weight == member.weight && same.labels == member.labels => {
+                (Some(same), _)
+                    if same_room
+                        && same.weight == member.weight
+                        && same.labels == member.labels =>
+                {
                     Arc::clone(same)
                 }
                 (current, known) => {
@@ -60,6 +69,7 @@ impl Roster {
                     let verdict = current.and_then(|current| current.health.clone());
                     let is_checked = settings.health_check.is_some();
                     endpoint.health = verdict.or_else(|| is_checked.then(Arc::default));
+                    endpoint.room = room;
                     Arc::new(endpoint)
                 }
             };

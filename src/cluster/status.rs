@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
+use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::health::HealthStatus;
 
@@ -12,6 +13,8 @@ use super::health::HealthStatus;
 pub struct ClusterStatus {
     /// Its name in the file.
     pub name: String,
+    /// How its breaker stands, if it has one.
+    pub breaker: Option<BreakerState>,
     /// Every endpoint.
     pub endpoints: Vec<EndpointStatus>,
     /// Every name that is resolved.

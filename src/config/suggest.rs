@@ -1,5 +1,6 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+mod circuit;
 mod fault;
 mod health;
 mod retries;
@@ -48,6 +49,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
     };
     let mut every = FOREIGN
         .iter()
+        .chain(circuit::FOREIGN)
         .chain(fault::FOREIGN)
         .chain(health::FOREIGN)
         .chain(limits::FOREIGN)
@@ -92,7 +94,6 @@ const LATER: &[(&str, &[&str])] = &[
         "Cluster",
         &[
             "outlierDetection",
-            "circuitBreaker",
             "slowStart",
             "priorities",
             "zones",
@@ -364,6 +365,25 @@ const FOREIGN: &[Foreign] = &[
 
 /// Fields that are looked for in the wrong kind of mapping.
 const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
+    (
+        "Cluster",
+        &[
+            "maxConnections",
+            "maxPendingRequests",
+            "pendingTimeout",
+            "maxRequests",
+            "maxStreams",
+            "maxRetries",
+            "maxRequestsPerConnection",
+            "halfOpen",
+        ],
+        "`circuitBreaker`",
+    ),
+    (
+        "CircuitBreaker",
+        &["failureThreshold", "recoveryTimeout", "rampUp"],
+        "`halfOpen`",
+    ),
     (
         "Route",
         &["path", "methods", "method", "headers", "query"],

@@ -20,7 +20,7 @@ use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
 use crate::policy::{Open, Standing};
 use crate::route::rollout::Trial;
-use crate::upstream::{Attempts, Lane};
+use crate::upstream::{Admission, Attempts, Lane};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub(super) struct Exchange {
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
     pub(super) attempts: Attempts,
     pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
+    pub(super) admission: Admission,
     pub(super) flow: Rc<Flow>,
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
@@ -103,6 +104,7 @@ impl Exchange {
             logged: true,
             attempts: Attempts::default(),
             in_flight: None,
+            admission: Admission::default(),
             flow: Rc::default(),
             status: 0,
             upstream_status: None,
@@ -208,7 +210,7 @@ impl Exchange {
         let left = matches!(
             self.outcome,
             Outcome::Failed {
-                flag: "DC" | "DPE" | "-",
+                flag: "DC" | "DPE" | "UO" | "-",
                 ..
             }
         );

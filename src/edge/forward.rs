@@ -21,7 +21,7 @@ use super::seen::Seen;
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
-use crate::cluster::hash_key;
+use crate::cluster::{Kind, hash_key};
 use crate::config::model::{
     ClientIp, ClusterId, HeadLimit, LoadBalancer, RetryPolicy, Route, RouteId, UpstreamHost,
 };
@@ -138,6 +138,21 @@ pub(super) async fn forward(
     if outgoing.settings()?.mirror.is_some() {
         mirror::start(exchange, outgoing);
     }
+    let view = &outgoing.view;
+    let route = view.route(outgoing.route).ok_or(Error::Internal)?;
+    let deadline = route.timeout.map(|limit| exchange.started + limit);
+    let target = view.target(outgoing.cluster).ok_or(Error::Internal)?;
+    let mut rng = exchange.worker.fork_rng();
+    let kind = if target.is_guarded() {
+        kind(exchange, outgoing)
+    } else {
+        Kind::Request
+    };
+    exchange.admission = target.admit(kind, exchange.started, &mut rng)?;
+    if exchange.admission.waits() {
+        let (held, begun) = (&mut exchange.admission, exchange.started);
+        Box::pin(target.wait(held, begun, deadline)).await?;
+    }
     if let Some(request) = outgoing.request.as_mut().filter(|_| !outgoing.expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
         request.body_mut().prime().await;
@@ -145,14 +160,12 @@ pub(super) async fn forward(
             return Err(error);
         }
     }
-    let view = &outgoing.view;
-    let route = view.route(outgoing.route).ok_or(Error::Internal)?;
-    let deadline = route.timeout.map(|limit| exchange.started + limit);
     let upgrade = outgoing.upgrade.is_some();
     let delayed = exchange.is_delayed();
     let plan = upstream::Plan {
-        target: view.target(outgoing.cluster).ok_or(Error::Internal)?,
+        target,
         hash: outgoing.hash,
+        kind,
         head_timeout: head_timeout(route, &exchange.method, upgrade),
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
@@ -163,21 +176,35 @@ pub(super) async fn forward(
         method: &exchange.method,
         retries: &route.retries,
     };
-    let mut rng = exchange.worker.fork_rng();
     let (slot, attempts) = (&mut outgoing.request, &mut exchange.attempts);
-    let answer = match deadline.filter(|_| delayed) {
-        None => upstream::send(&plan, slot, attempts, &mut rng).await?,
+    let sent = match deadline.filter(|_| delayed) {
+        None => upstream::send(&plan, slot, attempts, &mut rng).await,
         Some(deadline) => {
             let sending = Box::pin(upstream::send(&plan, slot, attempts, &mut rng));
             let sent = timeout_at(deadline, sending).await;
-            sent.unwrap_or(Err(Error::FaultDelay))?
+            sent.unwrap_or(Err(Error::FaultDelay))
         }
     };
+    target.settle(&mut exchange.admission, &sent);
+    let answer = sent?;
     exchange.in_flight = Some(answer.in_flight);
     exchange.upstream_status = Some(answer.response.status().as_u16());
     let upgrade = outgoing.upgrade.take();
     let limits = (deadline, outgoing.body_idle);
-    receive(exchange, route, answer.response, upgrade, limits)
+    receive(exchange, (route, target), answer.response, upgrade, limits)
+}
+
+/// What the request counts as, so far as it says itself.
+fn kind(exchange: &Exchange, outgoing: &Outgoing) -> Kind {
+    let fields = outgoing.request.as_ref().map(Request::headers);
+    let accepted = fields.and_then(|fields| fields.get(header::ACCEPT));
+    // Who takes a stream among other things gets one only sometimes.
+    let only = accepted.filter(|accepted| !accepted.as_bytes().contains(&b','));
+    if exchange.grpc || outgoing.upgrade.is_some() || is_event_stream(only) {
+        Kind::Stream
+    } else {
+        Kind::Request
+    }
 }
 
 /// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
@@ -251,7 +278,7 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
 /// The endpoint's answer as the client shall see it.
 fn receive(
     exchange: &mut Exchange,
-    route: &Route,
+    (route, target): (&Route, &upstream::Target),
     mut response: Response<pool::ResponseBody>,
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<Instant>, Duration),
@@ -307,6 +334,9 @@ fn receive(
         })));
     }
     if stream {
+        if let Some(in_flight) = &mut exchange.in_flight {
+            target.becomes_stream(&mut exchange.admission, in_flight)?;
+        }
         exchange.streams();
     }
     let end = if stream { stream_end } else { deadline };

@@ -7,7 +7,6 @@ use super::{ResponseBody, forward};
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::error::Error;
-use crate::policy::whole_seconds;
 
 /// The answer to a request that failed with `error`.
 pub(super) fn refusal(
@@ -29,7 +28,7 @@ pub(super) fn refusal(
     };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
-    if let Some(seconds) = retry_after(error) {
+    if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if version < Version::HTTP_2 && ends_connection(error) {
@@ -66,15 +65,6 @@ fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     }
     if let Some(standing) = &exchange.standing {
         standing.tell(headers);
-    }
-}
-
-/// When it is worth coming back, in seconds.
-fn retry_after(error: &Error) -> Option<u64> {
-    match error {
-        Error::RateLimited(wait) => Some(whole_seconds(*wait).max(1)),
-        Error::TooManyOpen => Some(1),
-        error => (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
     }
 }
 
@@ -131,6 +121,7 @@ fn public(error: &Error) -> &'static str {
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
         Error::NoEndpoint => "no agent is available",
+        Error::CircuitOpen { .. } => "the agent has as much to do as it may",
         Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
             "the agent cannot be reached"
         }

@@ -380,6 +380,11 @@ impl Gateway {
             .map(|cluster| cluster.name.as_str())
             .collect();
         self.metrics.retain_health(|name| checked.contains(name));
+        self.metrics.retain_breakers(|name| {
+            let mut clusters = config.clusters.iter();
+            clusters
+                .any(|cluster| cluster.name == name && cluster.circuit_breaker.half_open.is_some())
+        });
         self.metrics
             .retain_listeners(|name| listeners.contains(name));
         let limits = config.rate_limits.iter();

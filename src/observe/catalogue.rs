@@ -106,6 +106,14 @@ families! {
         "Tries after which another was wanted and not made: attempts_used, budget_exhausted, body_not_kept, no_time or retry_after.";
     hedges: Counter "attache_hedges_total" ["cluster", "result"]
         "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
+    ceilings_reached: Counter "attache_circuit_breaker_ceilings_reached_total" ["cluster", "ceiling"]
+        "Times a ceiling of a cluster or of one of its endpoints was met: connections, requests, streams or retries.";
+    circuit_rejected: Counter "attache_circuit_breaker_rejections_total" ["cluster", "ceiling"]
+        "Requests (with retries: further attempts) refused, by the ceiling, or breaker.";
+    breaker_state: Gauge "attache_circuit_breaker_state" ["cluster"]
+        "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
+    pending: Gauge "attache_pending_requests" ["cluster"]
+        "Requests that wait at a ceiling.";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

@@ -220,6 +220,9 @@ impl Metrics {
         retain_series(&families.hedges, "cluster", &keep);
         retain_series(&families.upstream_connections, "cluster", &keep);
         retain_series(&families.upstream_connects, "cluster", &keep);
+        retain_series(&families.ceilings_reached, "cluster", &keep);
+        retain_series(&families.circuit_rejected, "cluster", &keep);
+        retain_series(&families.pending, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
     }
 
@@ -229,6 +232,11 @@ impl Metrics {
         retain_series(&families.health_checks, "cluster", &keep);
         retain_series(&families.health_endpoints, "cluster", &keep);
         retain_series(&families.agent_health, "agent_id", &keep);
+    }
+
+    /// Drops the states of breakers that `keep` does not know.
+    pub fn retain_breakers(&self, keep: impl Fn(&str) -> bool) {
+        retain_series(&self.families.breaker_state, "cluster", &keep);
     }
 
     /// Drops the series of listeners `keep` does not know.
@@ -274,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::config::model::LimitMode;
+    use crate::error::Tripped;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
     use crate::observe::handles::{
@@ -306,6 +315,10 @@ mod tests {
         cluster.hedge("sent");
         cluster.connect_failed("connect_timeout");
         drop(cluster.connected());
+        cluster.ceiling_reached(Tripped::Requests);
+        cluster.circuit_rejected(Tripped::Breaker);
+        cluster.breaker(2);
+        drop(cluster.pending());
         let listener = ListenerHandles::new(metrics, "web");
         listener.accepted();
         listener.note_open(1);
@@ -424,6 +437,7 @@ mod tests {
         metrics.retain_clusters(|_| false);
         metrics.retain_health(|_| false);
         metrics.retain_rate_limits(|_| false);
+        metrics.retain_breakers(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
         assert!(

@@ -1,5 +1,6 @@
 //! The byte stream under an upstream connection.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
+use super::quota::{Places, Rests};
 use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
 
@@ -22,6 +24,9 @@ pub struct UpstreamIo {
     scan: Option<Rc<HeadScan>>,
     heard: Option<Rc<Notify>>,
     _open: GaugeGuard,
+    /// Before what says that it lies idle: an idle connection never seems to be in use while it is closed.
+    _places: Places,
+    rests: Option<Rc<RefCell<Rests>>>,
 }
 
 #[derive(Debug)]
@@ -37,6 +42,8 @@ impl UpstreamIo {
             scan: None,
             heard: None,
             _open: open,
+            _places: Places::default(),
+            rests: None,
         }
     }
 
@@ -46,7 +53,22 @@ impl UpstreamIo {
             scan: None,
             heard: None,
             _open: open,
+            _places: Places::default(),
+            rests: None,
         }
+    }
+
+    /// Holds its places under the ceilings until it is closed.
+    pub(super) fn holding(mut self, places: Places) -> Self {
+        self._places = places;
+        self
+    }
+
+    /// What is put there says that it lies idle, at the longest until it is closed.
+    pub(super) fn resting(mut self) -> (Self, Rc<RefCell<Rests>>) {
+        let rests = Rc::<RefCell<Rests>>::default();
+        self.rests = Some(Rc::clone(&rests));
+        (self, rests)
     }
 
     /// Tells of everything that is read from now on.

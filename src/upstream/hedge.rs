@@ -63,12 +63,12 @@ pub(super) async fn round(
                 lose(tries, &in_flight, &sent);
             }
             () = sleep_until(due) => {
-                let Some(lane) = beside(tries, &newest) else {
+                let Some(in_flight) = beside(tries, &newest) else {
                     return (InFlight::new(newest), Err(Error::HeadTimeout));
                 };
                 newest.report(Outcome::TimedOut, Instant::now());
-                newest = Rc::clone(&lane);
-                let in_flight = tries.begin(lane, &mut original);
+                newest = Rc::clone(in_flight.handle());
+                tries.begin(&newest, &mut original);
                 tries.plan.target.handles().hedge("sent");
                 let copy = with_head_of(&original, RequestBody::Empty);
                 running.push(one(tries.plan, in_flight, copy, true));
@@ -90,14 +90,14 @@ async fn one(
 }
 
 /// Another endpoint to ask besides, if there is one and the request may be tried once more.
-fn beside(tries: &mut Tries<'_>, newest: &Lane) -> Option<Rc<Lane>> {
+fn beside(tries: &mut Tries<'_>, newest: &Lane) -> Option<InFlight<Rc<Lane>>> {
     if tries.attempts.count > policy::max_retries(tries.plan.retries) {
         return None;
     }
     tries.attempts.tried.push(newest.endpoint().id);
-    let lane = tries.choose().ok()?;
-    let fresh = !tries.attempts.tried.contains(&lane.endpoint().id);
-    (fresh && tries.permit().is_ok()).then_some(lane)
+    let in_flight = tries.choose().ok()?;
+    let fresh = !tries.attempts.tried.contains(&in_flight.endpoint().id);
+    (fresh && tries.permit().is_ok()).then_some(in_flight)
 }
 
 /// A try failed while another is under way.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::{Endpoint, EndpointId, Judge, Outcome};
@@ -35,6 +36,9 @@ impl Lane {
     /// Takes in what became of an attempt here.
     pub fn report(&self, outcome: Outcome, now: Instant) {
         self.judge.report(&self.endpoint, outcome, now);
+        if let Some(breaker) = self.judge.breaker() {
+            self.pool.show_breaker(breaker.state().number());
+        }
     }
 
     /// Its address, for the access record.
@@ -54,6 +58,8 @@ impl AsRef<Endpoint> for Lane {
 #[derive(Debug, Default)]
 pub struct Lanes {
     known: RefCell<HashMap<EndpointId, Rc<Lane>>>,
+    /// Rung when other workers need the places of this worker's idle connections.
+    knock: Arc<Notify>,
 }
 
 impl Lanes {
@@ -66,7 +72,9 @@ impl Lanes {
     ) -> Rc<Lane> {
         let mut known = self.known.borrow_mut();
         if let Some(lane) = known.get(&endpoint.id) {
-            lane.pool.update(Rc::clone(transport));
+            let quota = endpoint.connections().cloned();
+            lane.pool.update(Rc::clone(transport), quota);
+            lane.pool.enlist(&self.knock);
             let same = Arc::ptr_eq(&lane.endpoint, endpoint) && Arc::ptr_eq(&lane.judge, judge);
             if same {
                 return Rc::clone(lane);
@@ -81,7 +89,13 @@ impl Lanes {
             known.insert(endpoint.id, Rc::clone(&lane));
             return lane;
         }
-        let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport));
+        let pool = Pool::new(
+            endpoint.address,
+            endpoint.host(),
+            Rc::clone(transport),
+            endpoint.connections().cloned(),
+        );
+        pool.enlist(&self.knock);
         let lane = Rc::new(Lane {
             endpoint: Arc::clone(endpoint),
             judge: Arc::clone(judge),
@@ -90,6 +104,18 @@ impl Lanes {
         });
         known.insert(endpoint.id, Rc::clone(&lane));
         lane
+    }
+
+    /// Ends when another worker needs the place of an idle connection.
+    pub async fn knocked(&self) {
+        self.knock.notified().await;
+    }
+
+    /// Closes the idle connections whose places others need.
+    pub fn evict(&self) {
+        for lane in self.known.borrow().values() {
+            lane.pool.evict();
+        }
     }
 
     /// Closes connections idle for too long and forgets endpoints that no cluster has any more once their connections are

@@ -1,5 +1,6 @@
 //! Attempts: choose an endpoint, send, judge the outcome, try elsewhere when that is safe. The only place that retries.
 
+mod admission;
 mod backoff;
 mod budget;
 mod hedge;
@@ -17,11 +18,12 @@ use http::{HeaderValue, Method, Request, Response, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Flow, RequestBody};
-use crate::cluster::{EndpointId, InFlight, Outcome};
+use crate::cluster::{EndpointId, InFlight, Kind, Outcome};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
 use crate::pool::ResponseBody;
 
+pub use admission::Admission;
 pub use lane::{Lane, Lanes};
 pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
 pub use retry::ATTEMPTS;
@@ -35,6 +37,8 @@ pub struct Plan<'a> {
     pub target: &'a Target,
     /// Key for a hash policy.
     pub hash: Option<u64>,
+    /// What it counts as on an endpoint.
+    pub kind: Kind,
     /// The latest moment for a response head, per try.
     pub head_timeout: Option<Duration>,
     /// The latest moment for the whole exchange.
@@ -95,11 +99,14 @@ pub async fn send(
         permit: None,
     };
     loop {
-        let lane = tries.choose()?;
+        let in_flight = match tries.choose() {
+            Err(Error::CircuitOpen { tripped, .. }) => Box::pin(tries.choose_late(tripped)).await?,
+            chosen => chosen?,
+        };
         let request = slot.as_mut().ok_or(Error::Internal)?;
         let spare = tries.spare(request);
         let patience = request.body().patience();
-        let in_flight = tries.begin(lane, request);
+        tries.begin(in_flight.handle(), request);
         let (in_flight, sent) = if hedge::is_wanted(plan, request) {
             Box::pin(hedge::round(&mut tries, in_flight, slot)).await
         } else {

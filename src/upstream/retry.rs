@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep};
 use super::policy::{self, Came, Reason};
 use super::{Answer, Attempts, Lane, Plan, address, backoff, budget, outcome};
 use crate::body::RequestBody;
-use crate::cluster::{InFlight, Outcome, RetryingGuard};
+use crate::cluster::{Allowed, InFlight, Outcome, PickRequest, RetryingGuard};
 use crate::config::model::RetryPolicy;
-use crate::error::Error;
+use crate::error::{Error, Tripped};
 use crate::pool::ResponseBody;
 
 /// The tries of one request.
@@ -25,7 +25,7 @@ pub(super) struct Tries<'a> {
     pub(super) attempts: &'a mut Attempts,
     pub(super) rng: &'a mut fastrand::Rng,
     /// Held from the first retry to the response head.
-    pub(super) permit: Option<RetryingGuard>,
+    pub(super) permit: Option<(RetryingGuard, Allowed)>,
 }
 
 /// A try that did not come to an answer for the client.
@@ -37,29 +37,41 @@ pub(super) enum Round {
 }
 
 impl Tries<'_> {
-    pub(super) fn choose(&mut self) -> Result<Rc<Lane>, Error> {
-        let tried = &self.attempts.tried;
-        self.plan
-            .target
-            .pick(self.plan.hash, tried, self.rng)
-            .ok_or(Error::NoEndpoint)
+    /// An endpoint, with the request counted on it.
+    pub(super) fn choose(&mut self) -> Result<InFlight<Rc<Lane>>, Error> {
+        let request = PickRequest {
+            hash: self.plan.hash,
+            tried: &self.attempts.tried,
+            kind: self.plan.kind,
+        };
+        self.plan.target.choose(&request, self.rng)
+    }
+
+    /// The same after a wait in the queue, when all are full.
+    pub(super) async fn choose_late(
+        &mut self,
+        tripped: Tripped,
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
+        let request = PickRequest {
+            hash: self.plan.hash,
+            tried: &self.attempts.tried,
+            kind: self.plan.kind,
+        };
+        let until = (self.plan.now, self.plan.deadline);
+        let target = self.plan.target;
+        target.choose_late(&request, tripped, until, self.rng).await
     }
 
     /// Makes `request` ready for `lane` and counts the try.
-    pub(super) fn begin(
-        &mut self,
-        lane: Rc<Lane>,
-        request: &mut Request<RequestBody>,
-    ) -> InFlight<Rc<Lane>> {
-        address(request, self.plan, &lane);
-        self.attempts.begin(&lane);
+    pub(super) fn begin(&mut self, lane: &Rc<Lane>, request: &mut Request<RequestBody>) {
+        address(request, self.plan, lane);
+        self.attempts.begin(lane);
         let count = self.attempts.count;
         if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
             let fields = request.headers_mut();
             fields.insert(ATTEMPTS, HeaderValue::from(count));
         }
         self.plan.target.handles().attempt();
-        InFlight::new(lane)
     }
 
     /// A copy of `request` for the next try, where there may be one that needs it.
@@ -172,10 +184,15 @@ impl Tries<'_> {
 
     /// Takes the permit that a request needs to be tried again, once.
     pub(super) fn permit(&mut self) -> Result<(), &'static str> {
-        if self.permit.is_none() {
-            self.permit = budget::permit(self.plan.target.cluster(), self.plan.retries);
+        if self.permit.is_some() {
+            return Ok(());
         }
-        self.permit.as_ref().map(|_| ()).ok_or("budget_exhausted")
+        let target = self.plan.target;
+        let budget =
+            budget::permit(target.cluster(), self.plan.retries).ok_or("budget_exhausted")?;
+        let ceiling = target.retry().ok_or("max_retries")?;
+        self.permit = Some((budget, ceiling));
+        Ok(())
     }
 }
 

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::lane::{Lane, Lanes};
-use crate::cluster::{Cluster, EndpointId, Members, PickRequest};
+use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest};
 use crate::config::model::LoadBalancer;
+use crate::error::{Error, Tripped};
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
 
@@ -56,8 +57,19 @@ impl Target {
             handshake_timeout: settings.handshake_timeout,
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle,
+            max_requests: settings
+                .circuit_breaker
+                .ceilings
+                .max_requests_per_connection,
+            quota: cluster
+                .ceilings
+                .as_ref()
+                .and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         });
+        if let Some(breaker) = cluster.judge.breaker() {
+            transport.handles.breaker(breaker.state().number());
+        }
         let local = Rc::new(local(&cluster, &lanes, &transport));
         Self {
             cluster,
@@ -112,19 +124,46 @@ impl Target {
         }
     }
 
-    /// Chooses an endpoint.
-    pub(super) fn pick(
+    /// Chooses an endpoint and counts the request on it.
+    ///
+    /// # Errors
+    /// When there is none, or all there are are full, or others wait for one.
+    pub(super) fn choose(
         &self,
-        hash: Option<u64>,
-        tried: &[EndpointId],
+        request: &PickRequest<'_>,
         rng: &mut fastrand::Rng,
-    ) -> Option<Rc<Lane>> {
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
+        let ceilings = self.cluster.ceilings.as_ref();
+        if ceilings.is_some_and(|ceilings| !ceilings.may_choose(request.kind)) {
+            return Err(Error::at_ceiling(request.kind.tripped()));
+        }
+        self.find(request, rng)
+    }
+
+    /// As [`Self::choose`], for whoever waits for one.
+    pub(super) fn find(
+        &self,
+        request: &PickRequest<'_>,
+        rng: &mut fastrand::Rng,
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
         let local = self.current();
-        let index =
-            local
-                .members
-                .pick(self.policy(), &PickRequest { hash, tried }, rng, &self.turn)?;
-        local.lanes.get(index).map(Rc::clone)
+        // Another worker may take the last room between the choice and the count: then another endpoint is chosen.
+        for _ in &local.lanes {
+            let index = local.members.pick(self.policy(), request, rng, &self.turn);
+            let Some(lane) = index.and_then(|index| local.lanes.get(index)) else {
+                break;
+            };
+            if let Some(in_flight) = InFlight::enter(Rc::clone(lane), request.kind) {
+                return Ok(in_flight);
+            }
+        }
+        let mut endpoints = local.members.endpoints.iter();
+        let full = |endpoint: &Arc<Endpoint>| -> Option<Tripped> {
+            (endpoint.weight > 0).then(|| endpoint.full(request.kind))?
+        };
+        Err(endpoints
+            .find_map(full)
+            .map_or(Error::NoEndpoint, Error::at_ceiling))
     }
 
     fn current(&self) -> Rc<Local> {

@@ -1,5 +1,6 @@
 //! The words of `attache explain`: one line per fact, the value beside a label of fixed width.
 
+use super::circuit;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -100,8 +101,12 @@ fn forwarded(
     let mut lines: Vec<String> = clusters
         .iter()
         .flat_map(|cluster| {
+            let circuit = circuit::lines(&cluster.circuit_breaker);
             let health = cluster.health_check.as_ref().map(health::line);
-            cluster_lines(cluster).into_iter().chain(health)
+            cluster_lines(cluster)
+                .into_iter()
+                .chain(circuit)
+                .chain(health)
         })
         .collect();
     lines.push(format!(

@@ -1,6 +1,7 @@
 //! `attache explain`: which listener and route a request would take, why, what was considered before, and what would happen
 //! to it. Asks the same table the gateway asks; sends nothing.
 
+mod circuit;
 mod describe;
 mod health;
 mod injected;

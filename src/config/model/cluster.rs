@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::CircuitBreaker;
 use super::HealthCheck;
 
 /// One upstream cluster.
@@ -34,6 +35,8 @@ pub struct Cluster {
     pub dns_refresh: Option<Duration>,
     /// How endpoints are asked whether they are well; `None` means they are not.
     pub health_check: Option<HealthCheck>,
+    /// What it carries at once, and when it is left alone. Off by default.
+    pub circuit_breaker: CircuitBreaker,
 }
 
 /// A configured endpoint, or a name that stands for several.

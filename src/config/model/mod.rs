@@ -1,6 +1,7 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
+mod circuit_breaker;
 mod cluster;
 mod fault;
 mod health;
@@ -15,6 +16,7 @@ mod split;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+pub use circuit_breaker::{Ceilings, CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
 };

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+use super::circuit_breaker::CircuitBreaker;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
 use super::health::HealthCheck;
 use super::names::{Target, target};
@@ -35,6 +36,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) keepalive: Option<Keepalive>,
     /// Ask endpoints at intervals whether they are well. Default: off.
     pub(in crate::config) health_check: Option<OrOff<HealthCheck>>,
+    /// What it carries at once, and when it is left alone.
+    pub(in crate::config) circuit_breaker: Option<CircuitBreaker>,
 }
 
 /// `host:port`, or a mapping.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Scope, health, to_usize};
+use super::{Scope, circuit_breaker, health, to_usize};
 use crate::config::certs::{self, Part};
 use crate::config::model::{
     Cluster, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -60,6 +60,7 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> C
         max_idle: to_usize(max_idle),
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), scope),
+        circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),
     }
 }
 

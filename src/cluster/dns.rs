@@ -187,6 +187,7 @@ mod tests {
             },
             weight: 1,
             labels: BTreeMap::new(),
+            priority: 0,
         };
         let settings = model::Cluster {
             name: "agents".to_owned(),
@@ -199,6 +200,10 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             dns_refresh: None,
+            slow_start: None,
+            panic: model::Panic::DEFAULT,
+            outlier_detection: None,
+            zone: None,
         };
         Arc::new(Cluster::build(
             Arc::new(settings),

@@ -6,11 +6,16 @@ pub mod dns;
 mod endpoint;
 mod hash;
 mod judge;
+mod latency;
 mod members;
+mod moment;
+mod outlier;
 mod resolution;
 mod resolver;
 mod roster;
+mod stance;
 mod status;
+pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +30,11 @@ pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::hash_key;
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
+pub use self::outlier::Cause;
 use self::resolution::Resolution;
 use self::roster::{Roster, hosts};
-pub use self::status::{ClusterStatus, EndpointStatus, NameStatus};
+pub use self::stance::{Stance, Terms};
+pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
 use crate::config::model;
 
 /// An upstream cluster. Shared by all workers and the task that resolves its names.
@@ -39,9 +46,11 @@ pub struct Cluster {
     pub settings: Arc<model::Cluster>,
     /// What its traffic teaches.
     pub judge: Arc<Judge>,
-    members: ArcSwap<Members>,
+    members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
+    /// What was learnt by other rules says nothing by these.
+    rules_changed: bool,
 }
 
 impl Cluster {
@@ -79,15 +88,30 @@ impl Cluster {
         let current = current
             .as_ref()
             .map_or(&[][..], |members| &members.endpoints);
-        let members = Members::new(roster.endpoints(&settings, current));
-        let judge = Arc::new(Judge::default());
+        let joining = previous.map(|_| Instant::now());
+        let members = Members::new(roster.endpoints(&settings, current, joining));
+        let generation = members.generation;
+        let members = Arc::new(ArcSwap::from_pointee(members));
+        let rules_changed = same_transport.is_some_and(|previous| {
+            previous.settings.outlier_detection != settings.outlier_detection
+        });
         Self {
-            judge,
+            judge: Arc::new(Judge::new(&settings, &members)),
             name: settings.name.as_str().into(),
-            generation: AtomicU64::new(members.generation),
-            members: ArcSwap::from_pointee(members),
+            generation: AtomicU64::new(generation),
+            members,
             roster: Mutex::new(roster),
+            rules_changed,
             settings,
+        }
+    }
+
+    /// To be called when the configuration it was built for comes into force, which may never happen.
+    pub fn enter_into_force(&self, now: Instant) {
+        if self.rules_changed {
+            for endpoint in &self.members().endpoints {
+                endpoint.forget(now);
+            }
         }
     }
 
@@ -107,11 +131,12 @@ impl Cluster {
     /// What the cluster looks like right now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
+        let now = Instant::now();
         let endpoints = self
             .members()
             .endpoints
             .iter()
-            .map(|endpoint| EndpointStatus::of(endpoint))
+            .map(|endpoint| EndpointStatus::of(endpoint, now))
             .collect();
         let names = self
             .roster()
@@ -124,6 +149,12 @@ impl Cluster {
             endpoints,
             names,
         }
+    }
+
+    /// How many of its endpoints can be used.
+    #[must_use]
+    pub fn survey(&self, now: Instant) -> Survey {
+        Survey::of(&self.members(), &Terms::from(&*self.settings), now)
     }
 
     /// What the names ask for next; `None` when there are no names at all.
@@ -167,7 +198,8 @@ impl Cluster {
             return None;
         }
         let current = self.members();
-        let members = Members::new(roster.endpoints(&self.settings, &current.endpoints));
+        let joining = Some(Instant::now());
+        let members = Members::new(roster.endpoints(&self.settings, &current.endpoints, joining));
         let count = members.endpoints.len();
         let generation = members.generation;
         self.members.store(Arc::new(members));
@@ -213,6 +245,10 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             dns_refresh: None,
+            slow_start: Some(Duration::from_secs(30)),
+            panic: model::Panic::DEFAULT,
+            outlier_detection: Some(model::OutlierDetection::UNASKED),
+            zone: None,
         }
     }
 
@@ -221,6 +257,7 @@ mod tests {
             address,
             weight,
             labels: BTreeMap::new(),
+            priority: 0,
         }
     }
 

@@ -14,11 +14,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::health::{Check, Health, Status};
 use crate::admin::server;
 use crate::cluster::dns::{self, Resolver};
+use crate::cluster::watch::watch;
 use crate::config::model::{Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
@@ -293,13 +295,16 @@ impl Gateway {
     /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
     fn in_force(&mut self, config: &Config) {
         let mut generation = JoinSet::new();
-        for cluster in &self.hub.current().clusters {
+        let clusters = self.hub.current().clusters.clone();
+        for cluster in &clusters {
+            cluster.enter_into_force(Instant::now());
             generation.spawn(dns::refresh(
                 Arc::clone(cluster),
                 self.resolver.clone(),
                 Arc::clone(&self.metrics),
             ));
         }
+        generation.spawn(watch(clusters, Arc::clone(&self.metrics)));
         generation.spawn(certificates::watch(
             self.listeners.shared(),
             Arc::clone(&self.metrics),
@@ -354,8 +359,8 @@ fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
     Health::new(move || {
         let snapshot = hub.current();
         let check = |cluster: &Arc<crate::cluster::Cluster>| {
-            let endpoints = cluster.members().endpoints.len();
-            let status = if endpoints == 0 {
+            let survey = cluster.survey(Instant::now());
+            let status = if survey.usable == 0 || survey.panic {
                 Status::Degraded
             } else {
                 Status::Ok
@@ -363,10 +368,7 @@ fn health(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             Check {
                 name: format!("cluster {}", cluster.name),
                 status,
-                detail: match endpoints {
-                    1 => "1 endpoint".to_owned(),
-                    several => format!("{several} endpoints"),
-                },
+                detail: survey.to_string(),
             }
         };
         let lost = lost.is_cancelled().then(|| Check {

@@ -92,6 +92,14 @@ families! {
         "Requests sent to an endpoint or tried to, first tries and retries alike.";
     retries: Counter "attache_retries_total" ["cluster", "reason"]
         "Attempts after the first, by what made the attempt before it fail.";
+    endpoints_usable: Gauge "attache_endpoints_usable" ["cluster"]
+        "Endpoints that may get new requests.";
+    endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
+        "Endpoints that outlier detection keeps out.";
+    ejections: Counter "attache_ejections_total" ["cluster", "cause"]
+        "Endpoints ejected by outlier detection, by what was one failure too many.";
+    panic: Gauge "attache_cluster_panic" ["cluster"]
+        "1 while so few endpoints are usable that requests go to all of them, or are refused.";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

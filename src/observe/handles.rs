@@ -164,6 +164,7 @@ pub struct ClusterHandles {
     connections: IntGauge,
     connects: ByWord,
     retries: ByWord,
+    ejections: ByWord,
 }
 
 impl ClusterHandles {
@@ -176,6 +177,7 @@ impl ClusterHandles {
             connections: families.upstream_connections.with_label_values(&[cluster]),
             connects: ByWord::new(&families.upstream_connects, Some(cluster)),
             retries: ByWord::new(&families.retries, Some(cluster)),
+            ejections: ByWord::new(&families.ejections, Some(cluster)),
         }
     }
 
@@ -187,6 +189,11 @@ impl ClusterHandles {
     /// Counts one retry; `reason` is the word of the error it answers.
     pub fn retry(&self, reason: &'static str) {
         self.retries.count(reason);
+    }
+
+    /// Counts one ejection of an endpoint.
+    pub fn ejected(&self, cause: &'static str) {
+        self.ejections.count(cause);
     }
 
     /// Counts an opened connection until the guard is dropped.

@@ -137,6 +137,25 @@ impl Metrics {
             .inc();
     }
 
+    /// Counts an ejection that no single request led to.
+    pub fn ejected(&self, cluster: &str, cause: &'static str) {
+        let ejections = &self.families.ejections;
+        ejections.with_label_values(&[cluster, cause]).inc();
+    }
+
+    /// Says how many endpoints of a cluster can be used.
+    pub fn surveyed(&self, cluster: &str, usable: usize, ejected: usize, panic: bool) {
+        let families = &self.families;
+        for (gauge, value) in [
+            (&families.endpoints_usable, usable),
+            (&families.endpoints_ejected, ejected),
+            (&families.panic, usize::from(panic)),
+        ] {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            gauge.with_label_values(&[cluster]).set(value);
+        }
+    }
+
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
         self.families
@@ -163,6 +182,10 @@ impl Metrics {
         retain_series(&families.upstream_connections, "cluster", &keep);
         retain_series(&families.upstream_connects, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
+        retain_series(&families.endpoints_usable, "cluster", &keep);
+        retain_series(&families.endpoints_ejected, "cluster", &keep);
+        retain_series(&families.ejections, "cluster", &keep);
+        retain_series(&families.panic, "cluster", &keep);
     }
 
     /// Drops the series of listeners `keep` does not know.
@@ -243,6 +266,8 @@ mod tests {
         metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
         metrics.dns_refreshed("v1", "ok");
+        metrics.ejected("v1", "success_rate");
+        metrics.surveyed("v1", 2, 1, false);
         metrics.set_draining(true);
     }
 

@@ -89,8 +89,8 @@ pub async fn send(
         };
         let error = match sent {
             Ok(response) => {
-                let outcome = Outcome::Answered(response.status());
-                in_flight.handle().report(outcome, Instant::now());
+                let (status, fields) = (response.status(), response.headers());
+                in_flight.handle().answered(status, fields, Instant::now());
                 return Ok(Answer {
                     response,
                     in_flight,
@@ -155,12 +155,15 @@ async fn attempt(
     };
     // Pinned once, so that it lies in this future once.
     let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade));
-    match limit {
+    let begun = in_flight.handle().stopwatch();
+    let sent = match limit {
         None => sending.await,
         Some((deadline, error)) => timeout_at(deadline, sending.as_mut())
             .await
             .unwrap_or(Err(error)),
-    }
+    };
+    in_flight.handle().measured(begun, sent.is_ok());
+    sent
 }
 
 fn choose(
@@ -169,7 +172,7 @@ fn choose(
     rng: &mut fastrand::Rng,
 ) -> Result<Rc<Lane>, Error> {
     plan.target
-        .pick(plan.hash, &attempts.tried, rng)
+        .pick(plan.hash, &attempts.tried, plan.now, rng)
         .ok_or(Error::NoEndpoint)
 }
 

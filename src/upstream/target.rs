@@ -3,9 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::lane::{Lane, Lanes};
-use crate::cluster::{Cluster, EndpointId, Members, PickRequest};
+use crate::cluster::{Cluster, EndpointId, Members, PickRequest, Stance, Terms};
 use crate::config::model::{LoadBalancer, UpstreamProtocol};
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
@@ -28,6 +31,7 @@ pub struct Target {
     transport: Rc<Transport>,
     lanes: Rc<Lanes>,
     members: RefCell<Rc<Local>>,
+    terms: Terms,
     turn: Cell<usize>,
 }
 
@@ -36,6 +40,8 @@ struct Local {
     members: Arc<Members>,
     generation: u64,
     lanes: Vec<Rc<Lane>>,
+    /// Where the cluster stood, and when that was.
+    stance: Cell<Option<(Stance, Instant)>>,
 }
 
 impl Target {
@@ -65,6 +71,7 @@ impl Target {
         });
         let local = Rc::new(local(&cluster, &lanes, &transport));
         Self {
+            terms: Terms::from(&*cluster.settings),
             cluster,
             transport,
             lanes,
@@ -108,14 +115,29 @@ impl Target {
         &self,
         hash: Option<u64>,
         tried: &[EndpointId],
+        now: Instant,
         rng: &mut fastrand::Rng,
     ) -> Option<Rc<Lane>> {
         let local = self.current();
-        let index =
-            local
-                .members
-                .pick(self.policy(), &PickRequest { hash, tried }, rng, &self.turn)?;
-        local.lanes.get(index).map(Rc::clone)
+        let known = local.stance.get();
+        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < STANCE_AGE);
+        let mut stance = recent.map_or_else(|| local.look(&self.terms, now), |(stance, _)| stance);
+        let mut choose = |stance| {
+            let request = PickRequest {
+                hash,
+                tried,
+                stance,
+                now,
+            };
+            local.members.pick(self.policy(), &request, rng, &self.turn)
+        };
+        let mut choice = choose(stance);
+        if choice.is_none() && recent.is_some() {
+            // The last usable one may just have gone, or one may just be back.
+            stance = local.look(&self.terms, now);
+            choice = choose(stance);
+        }
+        local.lanes.get(choice?).map(Rc::clone)
     }
 
     fn current(&self) -> Rc<Local> {
@@ -126,6 +148,17 @@ impl Target {
         Rc::clone(&members)
     }
 }
+
+impl Local {
+    fn look(&self, terms: &Terms, now: Instant) -> Stance {
+        let stance = self.members.stance(terms, now);
+        self.stance.set(Some((stance, now)));
+        stance
+    }
+}
+
+/// How long a worker goes by what it found out about a cluster as a whole.
+const STANCE_AGE: Duration = Duration::from_millis(50);
 
 fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();
@@ -138,5 +171,6 @@ fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
         generation: members.generation,
         members,
         lanes,
+        stance: Cell::new(None),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::ejection;
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
     MemberAddress, PathMatch, Redirect, Route, UpstreamHost, UpstreamProtocol,
@@ -62,6 +63,8 @@ pub(super) fn outcome(
                 return lines;
             };
             lines.extend(cluster_lines(cluster));
+            lines.push(ejection::usage(cluster));
+            lines.push(ejection::ejection(cluster));
             lines.push(format!(
                 "host sent {}",
                 host_sent(&route.upstream_host, facts.host)
@@ -139,6 +142,7 @@ fn cluster_lines(cluster: &Cluster) -> [String; 2] {
         LoadBalancer::LeastConnection => "least-connection".to_owned(),
         LoadBalancer::RoundRobin => "round-robin".to_owned(),
         LoadBalancer::Random => "random".to_owned(),
+        LoadBalancer::PeakEwma => "peak-ewma".to_owned(),
         LoadBalancer::Hash(HashKey::ClientIp) => "hash of the client address".to_owned(),
         LoadBalancer::Hash(HashKey::Header(name)) => format!("hash of the header {name}"),
         LoadBalancer::Hash(HashKey::Cookie(name)) => format!("hash of the cookie {name}"),
@@ -159,11 +163,19 @@ fn cluster_lines(cluster: &Cluster) -> [String; 2] {
             MemberAddress::Socket(address) => address.to_string(),
             MemberAddress::Name { host, port } => format!("{host}:{port}"),
         };
+        let mut notes = Vec::new();
         match member.weight {
-            1 => address,
-            0 => format!("{address} (draining)"),
-            weight => format!("{address} (weight {weight})"),
+            0 => notes.push("draining".to_owned()),
+            1 => {}
+            weight => notes.push(format!("weight {weight}")),
         }
+        if member.priority > 0 {
+            notes.push(format!("priority {}", member.priority));
+        }
+        if notes.is_empty() {
+            return address;
+        }
+        format!("{address} ({})", notes.join(", "))
     });
     let mut endpoints: Vec<_> = endpoints.collect();
     let more = endpoints.len().saturating_sub(MAX_ENDPOINTS);
@@ -283,7 +295,7 @@ fn bytes(count: u64) -> String {
     )
 }
 
-fn time(duration: Duration) -> String {
+pub(super) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (duration.subsec_millis(), seconds) {
         (0, seconds) if seconds >= 60 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),

@@ -2,6 +2,7 @@
 //! to it. Asks the same table the gateway asks; sends nothing.
 
 mod describe;
+mod ejection;
 mod request;
 
 use clap::Args;

@@ -4,6 +4,7 @@
 mod cluster;
 mod listener;
 mod operation;
+mod outlier;
 mod route;
 
 use std::num::NonZeroUsize;
@@ -16,6 +17,7 @@ pub use listener::{
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
+pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use route::{
     Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
     Route, Streaming, UpstreamHost, ValueMatch,

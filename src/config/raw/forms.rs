@@ -118,6 +118,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
                 let text: StrDeserializer<'_, E> = text.into_deserializer();
                 T::deserialize(text).map(OrOff::On)
             }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OrOff<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(OrOff::On)
+            }
         }
         deserializer.deserialize_str(Either(PhantomData))
     }

@@ -278,10 +278,12 @@ async fn without_a_block_one_broken_endpoint_of_three_is_found_out() {
         )
         .await;
         eventually("it is ejected", || async {
-            let response = gw.h1().await.send(get("/")).await.unwrap();
-            assert_eq!(response.status(), 200, "{what}");
-            // To its end, as it may be: a client that leaves proves nothing.
-            drop(Reply::read(response).await);
+            // An answer that breaks off at once may break off before its head is out.
+            if let Ok(response) = gw.h1().await.send(get("/")).await {
+                assert_eq!(response.status(), 200, "{what}");
+                // To its end, as it may be: a client that leaves proves nothing.
+                drop(Reply::read(response).await);
+            }
             ejections(&gw).await == 1.0
         })
         .await;
@@ -327,7 +329,8 @@ async fn clients_that_leave_eject_nobody() {
         stream.closed().await;
     }
     // Others leave before there is a head.
-    let quiet = Gw::with(&template, &[&silent().await, &silent().await]).await;
+    let (one, other) = (silent().await, silent().await);
+    let quiet = Gw::with(&template, &[&one, &other]).await;
     for turn in 1..=10 {
         let mut client = quiet.h1().await;
         let asking = tokio::spawn(async move { drop(client.send_patiently(post("/", "x")).await) });

@@ -6,7 +6,7 @@ use http::Response;
 
 use crate::support::{Backend, Gw, eventually, full, get, pass};
 
-/// So many GETs, one after the other; the statuses must all be 200 unless `may_fail`.
+/// So many GETs, one after the other, all of which must be answered with 200.
 async fn ask(gw: &Gw, count: usize) {
     let mut client = gw.h1().await;
     for _ in 0..count {

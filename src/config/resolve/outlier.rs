@@ -264,3 +264,246 @@ const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The control thread looks no more often.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_COUNT: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::config::model::{Cluster, PanicAction};
+    use crate::config::{Environment, Report, parse};
+
+    fn load(cluster: &str) -> Result<(Cluster, Report), Report> {
+        let text = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:1' }} }}\nroutes: {{ r: {{ cluster: c }} }}\n\
+             clusters:\n  c:\n    {}\n",
+            cluster.trim().replace('\n', "\n    ")
+        );
+        let env = Environment::empty(UNIX_EPOCH + Duration::from_secs(1));
+        let loaded = parse(&text, "gateway.yaml", &env)?;
+        let cluster = loaded.config.clusters.into_iter().next().unwrap();
+        Ok((cluster, loaded.warnings))
+    }
+
+    fn legal(block: &str) -> Cluster {
+        let text = format!("endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n{block}");
+        let (cluster, warnings) = load(&text).unwrap_or_else(|report| panic!("{report}"));
+        assert!(warnings.is_empty(), "{warnings}");
+        cluster
+    }
+
+    #[test]
+    fn what_blocks_mean() {
+        let block = OutlierDetection::BLOCK;
+        for (text, expected) in [
+            ("", Some(OutlierDetection::UNASKED)),
+            ("outlierDetection: null", Some(OutlierDetection::UNASKED)),
+            ("outlierDetection: off", None),
+            ("outlierDetection: {}", Some(block.clone())),
+            (
+                "outlierDetection: { consecutiveErrors: 3, interval: 30s, baseEjectionTime: 10m, maxEjectionPercent: 50 }",
+                Some(OutlierDetection {
+                    consecutive_5xx: Some(3),
+                    interval: Duration::from_secs(30),
+                    base_ejection_time: Duration::from_secs(600),
+                    max_ejection_time: Duration::from_secs(600),
+                    max_ejection_percent: 50,
+                    ..block.clone()
+                }),
+            ),
+            (
+                "outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 5, count500: false }",
+                Some(OutlierDetection {
+                    count_500: false,
+                    ..OutlierDetection::UNASKED
+                }),
+            ),
+            (
+                "outlierDetection: { maxFails: 3, failTimeout: 30s }",
+                Some(OutlierDetection {
+                    consecutive_5xx: None,
+                    max_fails: Some(MaxFails {
+                        fails: 3,
+                        timeout: Duration::from_secs(30),
+                    }),
+                    ..block.clone()
+                }),
+            ),
+            (
+                "outlierDetection: { maxFails: 1, consecutive5xxErrors: 7, successRate: { stdevFactor: 2.5 }, failurePercentage: { threshold: 50% } }",
+                Some(OutlierDetection {
+                    consecutive_5xx: Some(7),
+                    max_fails: Some(MaxFails {
+                        fails: 1,
+                        timeout: Duration::from_secs(10),
+                    }),
+                    success_rate: Some(SuccessRate {
+                        min_hosts: 5,
+                        min_requests: 100,
+                        stdev_thousandths: 2500,
+                    }),
+                    failure_percentage: Some(FailurePercentage {
+                        threshold: 50,
+                        min_hosts: 5,
+                        min_requests: 50,
+                    }),
+                    ..block
+                }),
+            ),
+        ] {
+            assert_eq!(legal(text).outlier_detection, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_panic_means() {
+        for (text, threshold, action) in [
+            ("", 50, PanicAction::Balance),
+            ("panic: off", 0, PanicAction::Balance),
+            (
+                "panic: { threshold: 30%, action: fail }",
+                30,
+                PanicAction::Fail,
+            ),
+            ("panic: { action: FAIL_TRAFFIC }", 50, PanicAction::Fail),
+            (
+                "outlierDetection: { minHealthPercent: 40 }",
+                40,
+                PanicAction::Balance,
+            ),
+            (
+                "outlierDetection: { minHealthPercent: 0 }",
+                0,
+                PanicAction::Balance,
+            ),
+        ] {
+            assert_eq!(legal(text).panic, Panic { threshold, action }, "{text}");
+        }
+        assert_eq!(legal("slowStart: off").slow_start, None);
+        assert_eq!(legal("").slow_start, Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn mistakes_and_doubts_are_told() {
+        let two = "endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n";
+        let one = "endpoints: ['10.0.0.1:80']\n";
+        for (text, said) in [
+            (
+                format!("{two}outlierDetection: {{ baseEjectionTime: 60s, maxEjectionTime: 30s }}"),
+                "longer than the longest",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionTime: 10s }}"),
+                "longer than the longest",
+            ),
+            (
+                format!("{two}outlierDetection: {{ interval: 0s }}"),
+                "would end everything at once",
+            ),
+            (
+                format!("{two}outlierDetection: {{ interval: 10ms }}"),
+                "too short to count",
+            ),
+            (
+                format!("{two}outlierDetection: {{ failTimeout: 30s }}"),
+                "needs `maxFails`",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionPercent: 0.5 }}"),
+                "not a whole percentage",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionPercent: 120% }}"),
+                "more than everything",
+            ),
+            (
+                format!("{two}outlierDetection: {{ consecutive5xxErrors: many }}"),
+                "not a whole number",
+            ),
+            (
+                format!("{two}outlierDetection: {{ successRate: {{ minHosts: 1 }} }}"),
+                "out of range",
+            ),
+            (
+                format!("{two}outlierDetection: {{ successRate: {{ stdevFactor: 1900 }} }}"),
+                "0.1 to 10",
+            ),
+            (
+                format!("{two}outlierDetection: {{ failurePercentage: {{ threshold: 0% }} }}"),
+                "eject everybody",
+            ),
+            (
+                format!("{two}outlierDetection: {{ minHealthPercent: 40 }}\npanic: off"),
+                "say the same",
+            ),
+            (
+                format!("{two}slowStart: 0s"),
+                "would end everything at once",
+            ),
+            (
+                format!("{two}max_fails: 3"),
+                "`outlierDetection: { maxFails: 3",
+            ),
+            (format!("{two}slow_start: 30s"), "`slowStart: 30s`"),
+            (
+                format!("{two}outlierDetection: {{ max_fails: 3 }}"),
+                "`maxFails: 3`",
+            ),
+            (
+                format!("{two}outlierDetection: {{ consecutive_5xx: 3 }}"),
+                "`consecutive5xxErrors: 5`",
+            ),
+            (
+                format!("{two}outlierDetection: {{ success_rate_stdev_factor: 1900 }}"),
+                "`successRate: {",
+            ),
+            (
+                format!("{two}outlier_detection: {{}}"),
+                "did you mean `outlierDetection`",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', backup: true }]".to_owned(),
+                "`priority: 1`",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', max_fails: 3 }]".to_owned(),
+                "of the cluster",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', slow_start: 30s }]".to_owned(),
+                "`slowStart: 30s` of the cluster",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', priority: 1000 }]".to_owned(),
+                "too large",
+            ),
+            // Warnings.
+            (
+                format!("{one}outlierDetection: {{}}"),
+                "the only endpoint is never ejected",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionPercent: 0 }}"),
+                "never ejects anybody",
+            ),
+            (
+                format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"),
+                "every detector is off",
+            ),
+        ] {
+            let report = match load(&text) {
+                Ok((_, warnings)) => warnings,
+                Err(report) => report,
+            };
+            let told = report.human(false);
+            assert!(told.contains(said), "{text}\n{told}");
+            assert_eq!(report.diagnostics().len(), 1, "{text}\n{told}");
+        }
+        assert!(
+            load(one).unwrap().1.is_empty(),
+            "who does not ask is not warned"
+        );
+        let by_name = "endpoints: ['agents.local:80']\noutlierDetection: {}";
+        assert!(load(by_name).unwrap().1.is_empty(), "a name may be many");
+    }
+}

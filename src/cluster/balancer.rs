@@ -45,16 +45,70 @@ pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
         && !endpoint.is_ejected(now) // taken out by its traffic
 }
 
-/// Who may be chosen for one request, and what each weighs.
+/// Who may be chosen for one request, and what each weighs. The common case is a type of its own: with the others' questions
+/// asked for each endpoint a choice takes half as long again.
+trait Candidates: Copy {
+    fn admit(&self, endpoint: &Endpoint) -> bool;
+
+    /// Its share of the load. Only ever compared with others of the same choice.
+    fn weight(&self, endpoint: &Endpoint) -> u64;
+
+    /// How much of its weight it has, in 1/[`FULL`].
+    fn warmth(&self, endpoint: &Endpoint) -> u64;
+
+    fn are_warm(&self) -> bool;
+
+    fn now(&self) -> Instant;
+
+    /// Whether an endpoint chosen by its whole weight stands, given that it may warm up.
+    #[inline]
+    fn stands(&self, endpoint: &Endpoint, rng: &mut fastrand::Rng) -> bool {
+        self.are_warm() || rng.u64(..FULL) < self.warmth(endpoint)
+    }
+}
+
+/// Every usable endpoint, at its full weight.
 #[derive(Clone, Copy)]
-struct Candidates<'a> {
+struct Plain {
+    now: Instant,
+}
+
+impl Candidates for Plain {
+    #[inline]
+    fn admit(&self, endpoint: &Endpoint) -> bool {
+        is_usable(endpoint, self.now)
+    }
+
+    #[inline]
+    fn weight(&self, endpoint: &Endpoint) -> u64 {
+        endpoint.weight.into()
+    }
+
+    #[inline]
+    fn warmth(&self, _: &Endpoint) -> u64 {
+        FULL
+    }
+
+    #[inline]
+    fn are_warm(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.now
+    }
+}
+
+/// Those that the cluster's stance and earlier tries leave.
+#[derive(Clone, Copy)]
+struct Particular<'a> {
     tried: &'a [EndpointId],
     stance: Stance,
     now: Instant,
 }
 
-impl Candidates<'_> {
-    #[inline]
+impl Candidates for Particular<'_> {
     fn admit(&self, endpoint: &Endpoint) -> bool {
         let reached = match self.stance.reach {
             Reach::Usable => is_usable(endpoint, self.now),
@@ -66,23 +120,24 @@ impl Candidates<'_> {
             Reach::All => endpoint.weight > 0,
             Reach::Nobody => false,
         };
-        reached && (self.tried.is_empty() || !self.tried.contains(&endpoint.id))
+        reached && !self.tried.contains(&endpoint.id)
     }
 
-    /// Its share of the load. Only ever compared with others of the same choice.
-    #[inline]
     fn weight(&self, endpoint: &Endpoint) -> u64 {
-        let weight = u64::from(endpoint.weight);
-        match self.stance.warming {
-            None => weight,
-            Some(window) => weight * endpoint.warmth(window, self.now),
-        }
+        u64::from(endpoint.weight) * self.warmth(endpoint)
     }
 
-    /// Whether an endpoint chosen by its whole weight stands, given that it may warm up.
-    fn stands(&self, endpoint: &Endpoint, rng: &mut fastrand::Rng) -> bool {
-        let stands = |window| rng.u64(..FULL) < endpoint.warmth(window, self.now);
-        self.stance.warming.is_none_or(stands)
+    fn warmth(&self, endpoint: &Endpoint) -> u64 {
+        let warmth = |window| endpoint.warmth(window, self.now);
+        self.stance.warming.map_or(FULL, warmth)
+    }
+
+    fn are_warm(&self) -> bool {
+        self.stance.warming.is_none()
+    }
+
+    fn now(&self) -> Instant {
+        self.now
     }
 }
 
@@ -99,48 +154,55 @@ impl Members {
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
     ) -> Option<usize> {
-        let first = Candidates {
-            tried: request.tried,
-            stance: request.stance,
-            now: request.now,
-        };
-        let mut choose = |candidates| self.choose(policy, request.hash, rng, turn, candidates);
-        let choice = choose(first);
-        let wider = request.stance.widened();
-        if choice.is_some() || (request.tried.is_empty() && wider.is_none()) {
-            return choice;
+        if request.tried.is_empty() && request.stance == Stance::default() {
+            let plain = Plain { now: request.now };
+            return self.choose(policy, request.hash, rng, turn, plain);
         }
-        // One elsewhere is better than one that was tried.
-        let wide = |tried| {
-            let stance = wider?;
-            Some(Candidates {
-                tried,
-                stance,
-                ..first
-            })
-        };
-        let again = Candidates {
-            tried: &[],
-            ..first
-        };
-        let rest = [wide(request.tried), Some(again), wide(&[])];
-        rest.into_iter().flatten().find_map(choose)
+        self.pick_particular(policy, request, rng, turn)
     }
 
+    /// One elsewhere is better than one that was tried.
+    #[inline(never)]
+    fn pick_particular(
+        &self,
+        policy: &LoadBalancer,
+        request: &PickRequest<'_>,
+        rng: &mut fastrand::Rng,
+        turn: &Cell<usize>,
+    ) -> Option<usize> {
+        let tries = [
+            (request.tried, Some(request.stance)),
+            (request.tried, request.stance.widened()),
+            (&[], Some(request.stance)),
+            (&[], request.stance.widened()),
+        ];
+        tries.into_iter().find_map(|(tried, stance)| {
+            let candidates = Particular {
+                tried,
+                stance: stance?,
+                now: request.now,
+            };
+            self.choose(policy, request.hash, rng, turn, candidates)
+        })
+    }
+
+    #[inline]
     fn choose(
         &self,
         policy: &LoadBalancer,
         hash: Option<u64>,
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
-        candidates: Candidates<'_>,
+        candidates: impl Candidates,
     ) -> Option<usize> {
         match (policy, hash) {
             (LoadBalancer::LeastConnection, _) => {
-                self.least(rng, candidates, |endpoint| Load::of(endpoint, candidates))
+                let load = |endpoint: &Endpoint| Load::of(endpoint, candidates);
+                self.least(rng, candidates, load, Load::cmp)
             }
             (LoadBalancer::PeakEwma, _) => {
-                self.least(rng, candidates, |endpoint| cost(endpoint, candidates))
+                let cost = |endpoint: &Endpoint| cost(endpoint, candidates);
+                self.least(rng, candidates, cost, f64::total_cmp)
             }
             (LoadBalancer::RoundRobin, _) => self.next_in_turn(rng, turn, candidates),
             (LoadBalancer::Hash(_), Some(key)) => self.best_score(key, candidates),
@@ -149,26 +211,28 @@ impl Members {
     }
 
     #[inline]
-    fn least<L: PartialOrd + Copy>(
+    fn least<L: Copy>(
         &self,
         rng: &mut fastrand::Rng,
-        candidates: Candidates<'_>,
+        candidates: impl Candidates,
         load: impl Fn(&Endpoint) -> L,
+        compare: impl Fn(&L, &L) -> Ordering,
     ) -> Option<usize> {
         if self.endpoints.len() <= FULL_SCAN {
-            self.least_of_all(rng, candidates, load)
+            self.least_of_all(rng, candidates, load, compare)
         } else {
-            self.less_of_two(rng, candidates, load)
+            self.less_of_two(rng, candidates, load, compare)
         }
     }
 
     /// The smallest load; among equals at random by weight, so that an idle cluster is still split by weight.
     #[inline]
-    fn least_of_all<L: PartialOrd + Copy>(
+    fn least_of_all<L: Copy>(
         &self,
         rng: &mut fastrand::Rng,
-        candidates: Candidates<'_>,
+        candidates: impl Candidates,
         load: impl Fn(&Endpoint) -> L,
+        compare: impl Fn(&L, &L) -> Ordering,
     ) -> Option<usize> {
         let mut least: Option<(usize, L)> = None;
         let mut tied_weight = 0_u64;
@@ -178,37 +242,39 @@ impl Members {
             }
             let load = load(endpoint);
             let weight = candidates.weight(endpoint);
-            match least.map(|(_, least)| load.partial_cmp(&least)) {
-                None | Some(Some(Ordering::Less)) => {
+            match least.map(|(_, least)| compare(&load, &least)) {
+                None | Some(Ordering::Less) => {
                     least = Some((index, load));
                     tied_weight = weight;
                 }
                 // Keeping the n-th of the tied with a chance of its share of the weight so far makes all shares fair.
-                Some(Some(Ordering::Equal)) => {
+                Some(Ordering::Equal) => {
                     tied_weight = tied_weight.saturating_add(weight);
                     if rng.u64(..tied_weight) < weight {
                         least = Some((index, load));
                     }
                 }
-                Some(Some(Ordering::Greater) | None) => {}
+                Some(Ordering::Greater) => {}
             }
         }
         least.map(|(index, _)| index)
     }
 
     /// Power of two choices. Both are drawn by weight, so that on equal load the first draw may simply stand.
-    fn less_of_two<L: PartialOrd>(
+    fn less_of_two<L>(
         &self,
         rng: &mut fastrand::Rng,
-        candidates: Candidates<'_>,
+        candidates: impl Candidates,
         load: impl Fn(&Endpoint) -> L,
+        compare: impl Fn(&L, &L) -> Ordering,
     ) -> Option<usize> {
         let first = self.sample(rng, candidates, None)?;
         let first_endpoint = self.endpoints.get(first)?;
         let Some(second) = self.sample(rng, candidates, Some(first_endpoint.id)) else {
             return Some(first);
         };
-        let second_is_less = load(self.endpoints.get(second)?) < load(first_endpoint);
+        let second_load = load(self.endpoints.get(second)?);
+        let second_is_less = compare(&second_load, &load(first_endpoint)).is_lt();
         Some(if second_is_less { second } else { first })
     }
 
@@ -216,7 +282,7 @@ impl Members {
         &self,
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
-        candidates: Candidates<'_>,
+        candidates: impl Candidates,
     ) -> Option<usize> {
         let mut passed_over = None;
         for _ in 0..self.sequence.len() {
@@ -237,10 +303,10 @@ impl Members {
 
     /// Weighted rendezvous hash: the endpoint with the best score for this key. An endpoint's score depends on nothing
     /// but itself and the key, so when one leaves only its own keys move.
-    fn best_score(&self, key: u64, candidates: Candidates<'_>) -> Option<usize> {
+    fn best_score(&self, key: u64, candidates: impl Candidates) -> Option<usize> {
         let all = self.endpoints.iter().zip(&self.seeds).enumerate();
         let admitted = all.filter(|(_, (endpoint, _))| candidates.admit(endpoint));
-        if self.is_uniform && candidates.stance.warming.is_none() {
+        if self.is_uniform && candidates.are_warm() {
             // With equal weights the order of the scores is that of the hashes: spare the logarithms.
             return admitted
                 .max_by_key(|(_, (_, seed))| score::hash(key, **seed))
@@ -266,7 +332,7 @@ impl Members {
     fn sample(
         &self,
         rng: &mut fastrand::Rng,
-        candidates: Candidates<'_>,
+        candidates: impl Candidates,
         except: Option<EndpointId>,
     ) -> Option<usize> {
         let total = self.cumulative.last().copied().filter(|&total| total > 0)?;
@@ -305,39 +371,28 @@ struct Load {
 
 impl Load {
     #[inline]
-    fn of(endpoint: &Endpoint, candidates: Candidates<'_>) -> Self {
+    fn of(endpoint: &Endpoint, candidates: impl Candidates) -> Self {
         Self {
             in_flight: endpoint.in_flight().into(),
             weight: candidates.weight(endpoint),
         }
     }
-}
 
-impl PartialOrd for Load {
     #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+    fn cmp(&self, other: &Self) -> Ordering {
         // 32 bits of requests and, while one warms up, 20 of weight and 10 of warmth: no overflow.
-        let (mine, others) = (
-            self.in_flight.saturating_mul(other.weight),
-            other.in_flight.saturating_mul(self.weight),
-        );
-        Some(mine.cmp(&others))
-    }
-}
-
-impl PartialEq for Load {
-    fn eq(&self, other: &Self) -> bool {
-        self.partial_cmp(other) == Some(Ordering::Equal)
+        let mine = self.in_flight.wrapping_mul(other.weight);
+        mine.cmp(&other.in_flight.wrapping_mul(self.weight))
     }
 }
 
 /// How long a request would wait: the expected time of each before it and its own, per weight. One that was never measured is
 /// tried with a single request first.
-fn cost(endpoint: &Endpoint, candidates: Candidates<'_>) -> f64 {
+fn cost(endpoint: &Endpoint, candidates: impl Candidates) -> f64 {
     let in_flight = f64::from(endpoint.in_flight());
     let weight = candidates.weight(endpoint) as f64;
     let live = &endpoint.live;
-    match live.latency.expected(live.born, candidates.now) {
+    match live.latency.expected(live.born, candidates.now()) {
         Some(expected) => expected * (in_flight + 1.0) / weight,
         None => UNKNOWN * in_flight / weight,
     }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod listeners;
+mod rollouts;
 mod worker;
 
 use std::collections::{BTreeMap, HashSet};
@@ -24,6 +25,7 @@ use crate::cluster::watch::watch;
 use crate::config::model::{Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
 use listeners::Listeners;
@@ -122,6 +124,7 @@ impl Gateway {
             None,
             &names,
         )?));
+        rollouts::restore(&hub.current(), config.state_file.as_deref());
         let count = config
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
@@ -181,6 +184,18 @@ impl Gateway {
         self.metrics_address
     }
 
+    /// The live side of a route's split.
+    #[must_use]
+    pub fn split(&self, route: &str) -> Option<Arc<Control>> {
+        let snapshot = self.hub.current();
+        let index = snapshot
+            .config
+            .routes
+            .iter()
+            .position(|known| known.name == route)?;
+        snapshot.splits.get(index)?.clone()
+    }
+
     /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start again.
     #[must_use]
     pub fn lost(&self) -> CancellationToken {
@@ -230,6 +245,7 @@ impl Gateway {
             .await
             .map_err(Error::Worker)?;
         // Nothing fails from here on.
+        rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.crew).await;
@@ -305,6 +321,11 @@ impl Gateway {
             ));
         }
         generation.spawn(watch(clusters, Arc::clone(&self.metrics)));
+        generation.spawn(rollouts::run(
+            Arc::clone(&self.hub),
+            Arc::clone(&self.metrics),
+            config.state_file.clone(),
+        ));
         generation.spawn(certificates::watch(
             self.listeners.shared(),
             Arc::clone(&self.metrics),

@@ -6,8 +6,10 @@ mod listener;
 mod operation;
 mod outlier;
 mod route;
+mod split;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -21,6 +23,11 @@ pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAct
 pub use route::{
     Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
     Route, Streaming, UpstreamHost, ValueMatch,
+};
+
+pub use split::{
+    Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
+    Step, Threshold,
 };
 
 /// The whole configuration of one gateway.
@@ -44,6 +51,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Lifecycle logging.
     pub logging: Logging,
+    /// Where the progress of rollouts is kept over a restart. Default: nowhere.
+    pub state_file: Option<PathBuf>,
     /// DNS settings shared by every cluster.
     pub dns: Dns,
     /// Hash of the configuration's content (all files, after includes), hexadecimal.

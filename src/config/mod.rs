@@ -8,6 +8,7 @@ mod certs;
 mod de;
 mod decode;
 mod environment;
+mod foreign;
 pub mod model;
 mod node;
 mod raw;

@@ -1,5 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+use super::foreign::EJECTION;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
     name: &str,
@@ -40,7 +42,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    if let Some((_, _, advice)) = FOREIGN.iter().find(foreign) {
+    if let Some((_, _, advice)) = FOREIGN.iter().chain(EJECTION).find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
     if let Some(name) = closest(field, expected.iter().copied()) {
@@ -97,7 +99,7 @@ const LATER: &[(&str, &[&str])] = &[
 ];
 
 /// Other proxies' words; the first word of ours that must be known where the hint is given (empty: anywhere); the hint.
-type Foreign = (&'static [&'static str], &'static str, &'static str);
+pub(super) type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
     (
@@ -226,106 +228,6 @@ const FOREIGN: &[Foreign] = &[
         &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
         "keepalive",
         "that is `keepalive: { idleTimeout: 60s }` here",
-    ),
-    (
-        &["max_fails", "fall", "errorLimit"],
-        "maxFails",
-        "that is `maxFails: 3` here",
-    ),
-    (
-        &["fail_timeout"],
-        "failTimeout",
-        "that is `failTimeout: 30s` here",
-    ),
-    (
-        &["consecutive_5xx", "consecutiveLocalOriginFailures"],
-        "consecutive5xxErrors",
-        "that is `consecutive5xxErrors: 5` here; failed connections count as well",
-    ),
-    (
-        &[
-            "splitExternalLocalOriginErrors",
-            "consecutive_gateway_failure",
-        ],
-        "consecutiveGatewayErrors",
-        "that is `consecutiveGatewayErrors: 5` here: failed connections, resets, timeouts, 502, 503, 504",
-    ),
-    (
-        &[
-            "success_rate_stdev_factor",
-            "success_rate_minimum_hosts",
-            "success_rate_request_volume",
-            "enforcing_success_rate",
-        ],
-        "successRate",
-        "that is `successRate: { minHosts: 5, minRequests: 100, stdevFactor: 1.9 }` here",
-    ),
-    (
-        &[
-            "failure_percentage_threshold",
-            "failure_percentage_minimum_hosts",
-            "failure_percentage_request_volume",
-        ],
-        "failurePercentage",
-        "that is `failurePercentage: { threshold: 85%, minHosts: 5, minRequests: 50 }` here",
-    ),
-    (
-        &[
-            "max_fails",
-            "fail_timeout",
-            "maxFails",
-            "failTimeout",
-            "consecutiveErrors",
-            "consecutive5xxErrors",
-            "consecutiveGatewayErrors",
-            "baseEjectionTime",
-            "observe",
-            "errorLimit",
-        ],
-        "outlierDetection",
-        "that is `outlierDetection: { maxFails: 3, failTimeout: 30s }` or `{ consecutive5xxErrors: 5 }` here",
-    ),
-    (
-        &[
-            "max_fails",
-            "fail_timeout",
-            "maxFails",
-            "failTimeout",
-            "errorLimit",
-        ],
-        "weight",
-        "that is `outlierDetection: { maxFails: 3, failTimeout: 30s }` of the cluster here",
-    ),
-    (
-        &[
-            "slow_start",
-            "warmup",
-            "warmupDurationSecs",
-            "slowStartConfig",
-        ],
-        "slowStart",
-        "that is `slowStart: 30s` here",
-    ),
-    (
-        &["slow_start", "slowstart", "slowStart"],
-        "weight",
-        "that is `slowStart: 30s` of the cluster here",
-    ),
-    (&["backup"], "priority", "that is `priority: 1` here"),
-    (
-        &["healthyPanicThreshold", "minHealthPercent"],
-        "panic",
-        "that is `panic: { threshold: 50% }` here",
-    ),
-    (
-        &["failTrafficOnPanic", "mode"],
-        "action",
-        "that is `action: fail` here",
-    ),
-    (
-        &["localityLbSetting", "localityLbConfig", "zoneAwareLbConfig"],
-        "zones",
-        "that is `zones: prefer` here, with the gateway's own `zone` at the top level",
     ),
     (
         &[

@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Response;
+use tokio::time::Instant;
 
 use crate::support::{
     Backend, GUARD, Gw, Place, RawBackend, Reply, Sse, eventually, full, get, pass, post, refusing,

@@ -384,6 +384,10 @@ mod tests {
     }
 
     #[test]
+    #[allow(
+        clippy::too_many_lines,
+        reason = "a table of cases is as long as it has to be"
+    )]
     fn mistakes_and_doubts_are_told() {
         let two = "endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n";
         let one = "endpoints: ['10.0.0.1:80']\n";

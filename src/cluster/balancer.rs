@@ -45,8 +45,8 @@ pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
         && !endpoint.is_ejected(now) // taken out by its traffic
 }
 
-/// Who may be chosen for one request, and what each weighs. The common case is a type of its own: with the others' questions
-/// asked for each endpoint a choice takes half as long again.
+/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in it does not
+/// ask the others' questions of each endpoint.
 trait Candidates: Copy {
     fn admit(&self, endpoint: &Endpoint) -> bool;
 

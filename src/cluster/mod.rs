@@ -9,12 +9,17 @@ mod endpoint;
 mod hash;
 pub mod health;
 mod judge;
+mod latency;
 mod members;
+mod moment;
+mod outlier;
 mod resolution;
 mod resolver;
 mod retrying;
 mod roster;
+mod stance;
 mod status;
+pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,10 +37,12 @@ pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::{cookie, hash_key};
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
+pub use self::outlier::Cause;
 use self::resolution::Resolution;
 pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::{Roster, hosts};
-pub use self::status::{ClusterStatus, EndpointStatus, NameStatus};
+pub use self::stance::{Stance, Terms};
+pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
 use crate::config::model;
 
 /// An upstream cluster. Shared by all workers and the task that resolves its names.
@@ -51,11 +58,13 @@ pub struct Cluster {
     pub retrying: Arc<Retrying>,
     /// What it carries at once, where that is limited.
     pub ceilings: Option<Arc<Ceilings>>,
-    members: ArcSwap<Members>,
+    members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
     /// There are other members. One task listens: the one that checks them.
     changed: Notify,
+    /// What was learnt by other rules says nothing by these.
+    rules_changed: bool,
 }
 
 impl Cluster {
@@ -102,8 +111,15 @@ impl Cluster {
             &settings,
             same_transport.and_then(|previous| previous.ceilings.as_ref()),
         );
-        let members = Members::new(roster.endpoints(&settings, ceilings.as_deref(), current));
+        let joining = previous.map(|_| Instant::now());
+        let members =
+            Members::new(roster.endpoints(&settings, ceilings.as_deref(), current, joining));
         roster.verdicts_hold = true;
+        let generation = members.generation;
+        let members = Arc::new(ArcSwap::from_pointee(members));
+        let rules_changed = same_transport.is_some_and(|previous| {
+            previous.settings.outlier_detection != settings.outlier_detection
+        });
         let retrying = previous.map(|previous| Arc::clone(&previous.retrying));
         let name: Arc<str> = settings.name.as_str().into();
         let breaker = Breaker::build(
@@ -112,15 +128,25 @@ impl Cluster {
             previous.and_then(|previous| previous.judge.breaker()),
         );
         Self {
-            judge: Arc::new(Judge::new(breaker)),
+            judge: Arc::new(Judge::new(&settings, breaker, &members)),
             retrying: retrying.unwrap_or_default(),
             ceilings,
             name,
-            generation: AtomicU64::new(members.generation),
-            members: ArcSwap::from_pointee(members),
+            generation: AtomicU64::new(generation),
+            members,
             roster: Mutex::new(roster),
+            rules_changed,
             changed: Notify::new(),
             settings,
+        }
+    }
+
+    /// To be called when the configuration it was built for comes into force, which may never happen.
+    pub fn enter_into_force(&self, now: Instant) {
+        if self.rules_changed {
+            for endpoint in &self.members().endpoints {
+                endpoint.forget(now);
+            }
         }
     }
 
@@ -151,11 +177,12 @@ impl Cluster {
     /// What the cluster looks like right now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
+        let now = Instant::now();
         let endpoints = self
             .members()
             .endpoints
             .iter()
-            .map(|endpoint| EndpointStatus::of(endpoint))
+            .map(|endpoint| EndpointStatus::of(endpoint, now))
             .collect();
         let names = self
             .roster()
@@ -169,6 +196,12 @@ impl Cluster {
             endpoints,
             names,
         }
+    }
+
+    /// How many of its endpoints can be used.
+    #[must_use]
+    pub fn survey(&self, now: Instant) -> Survey {
+        Survey::of(&self.members(), &Terms::from(&*self.settings), now)
     }
 
     /// What the names ask for next; `None` when there are no names at all.
@@ -216,6 +249,7 @@ impl Cluster {
             &self.settings,
             self.ceilings.as_deref(),
             &current.endpoints,
+            Some(Instant::now()),
         ));
         let count = members.endpoints.len();
         let generation = members.generation;
@@ -265,6 +299,10 @@ mod tests {
             dns_refresh: None,
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
+            slow_start: Some(Duration::from_secs(30)),
+            panic: model::Panic::DEFAULT,
+            outlier_detection: Some(model::OutlierDetection::UNASKED),
+            zone: None,
         }
     }
 
@@ -273,6 +311,7 @@ mod tests {
             address,
             weight,
             labels: BTreeMap::new(),
+            priority: 0,
         }
     }
 

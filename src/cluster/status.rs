@@ -1,12 +1,18 @@
 //! What a cluster looks like right now, as plain data for health and admin answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
+use super::balancer::is_usable;
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::health::HealthStatus;
+use super::members::Members;
+use super::stance::Terms;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +42,14 @@ pub struct EndpointStatus {
     pub labels: BTreeMap<String, String>,
     /// What its checks say, where there are checks.
     pub health: Option<HealthStatus>,
+    /// Its group.
+    pub priority: u32,
+    /// How long its traffic keeps it out from now on.
+    pub ejected_for: Option<Duration>,
 }
 
 impl EndpointStatus {
-    pub(super) fn of(endpoint: &Endpoint) -> Self {
+    pub(super) fn of(endpoint: &Endpoint, now: Instant) -> Self {
         Self {
             address: endpoint.address,
             name: endpoint.name.to_string(),
@@ -47,6 +57,61 @@ impl EndpointStatus {
             in_flight: endpoint.in_flight(),
             labels: endpoint.labels.clone(),
             health: endpoint.health(),
+            priority: endpoint.priority,
+            ejected_for: endpoint
+                .ejected_until()
+                .and_then(|until| until.checked_duration_since(now))
+                .filter(|left| !left.is_zero()),
+        }
+    }
+}
+
+/// How many endpoints of a cluster can be used at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// All of them.
+    pub endpoints: usize,
+    /// Those that may get new work.
+    pub usable: usize,
+    /// Those that their traffic took out.
+    pub ejected: usize,
+    /// Whether so few are usable that all are used, or none.
+    pub panic: bool,
+}
+
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.endpoints {
+            1 => f.write_str("1 endpoint")?,
+            several => write!(f, "{several} endpoints")?,
+        }
+        if self.usable < self.endpoints {
+            write!(f, ", {} usable", self.usable)?;
+        }
+        if self.ejected > 0 {
+            write!(f, ", {} ejected", self.ejected)?;
+        }
+        if self.panic {
+            f.write_str(", panic")?;
+        }
+        Ok(())
+    }
+}
+
+impl Survey {
+    pub(super) fn of(members: &Members, terms: &Terms, now: Instant) -> Self {
+        let count = |wanted: fn(&Endpoint, Instant) -> bool| {
+            let found = members
+                .endpoints
+                .iter()
+                .filter(|endpoint| wanted(endpoint, now));
+            found.count()
+        };
+        Self {
+            endpoints: members.endpoints.len(),
+            usable: count(is_usable),
+            ejected: count(Endpoint::is_ejected),
+            panic: members.stance(terms, now).is_panic(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
 mod circuit;
+mod ejection;
 mod fault;
 mod health;
 mod retries;
@@ -50,6 +51,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
     let mut every = FOREIGN
         .iter()
         .chain(circuit::FOREIGN)
+        .chain(ejection::FOREIGN)
         .chain(fault::FOREIGN)
         .chain(health::FOREIGN)
         .chain(limits::FOREIGN)
@@ -89,16 +91,6 @@ const LATER: &[(&str, &[&str])] = &[
     (
         "Route",
         &["auth", "cors", "a2a", "compression", "authorization"],
-    ),
-    (
-        "Cluster",
-        &[
-            "outlierDetection",
-            "slowStart",
-            "priorities",
-            "zones",
-            "panic",
-        ],
     ),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
@@ -233,11 +225,6 @@ const FOREIGN: &[Foreign] = &[
         &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
         "keepalive",
         "that is `keepalive: { idleTimeout: 60s }` here",
-    ),
-    (
-        &["consecutiveErrors", "consecutive5xxErrors", "max_fails"],
-        "",
-        "that is `outlierDetection`, which this version does not have",
     ),
     (
         &[

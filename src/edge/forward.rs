@@ -222,7 +222,10 @@ pub(super) fn outgoing(
     }
     let hash = match target.policy() {
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
-        LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
+        LoadBalancer::LeastConnection
+        | LoadBalancer::RoundRobin
+        | LoadBalancer::Random
+        | LoadBalancer::PeakEwma => None,
     };
     let upgrade = if plan.upgrade {
         head.extensions.remove::<OnUpgrade>()

@@ -17,12 +17,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::health::{Check, Health, Status};
 use crate::admin::server;
 use crate::cluster::dns::{self, Resolver};
 use crate::cluster::health;
+use crate::cluster::watch::watch;
 use crate::config::model::{Config, Shutdown};
 use crate::observe::handles::HealthHandles;
 use crate::observe::log::Writer;
@@ -316,6 +318,7 @@ impl Gateway {
         let mut generation = JoinSet::new();
         let snapshot = self.hub.current();
         for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
+            cluster.enter_into_force(Instant::now());
             generation.spawn(dns::refresh(
                 Arc::clone(cluster),
                 self.resolver.clone(),
@@ -334,6 +337,7 @@ impl Gateway {
             }
         }
         generation.spawn(limits::sweep(self.hub.current(), Arc::clone(&self.metrics)));
+        generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
         generation.spawn(rollouts::run(
             Arc::clone(&self.hub),
             Arc::clone(&self.metrics),

@@ -114,6 +114,14 @@ families! {
         "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
     pending: Gauge "attache_pending_requests" ["cluster"]
         "Requests that wait at a ceiling.";
+    endpoints_usable: Gauge "attache_endpoints_usable" ["cluster"]
+        "Endpoints that may get new requests.";
+    endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
+        "Endpoints that outlier detection keeps out.";
+    ejections: Counter "attache_ejections_total" ["cluster", "cause"]
+        "Endpoints ejected by outlier detection, by what was one failure too many.";
+    panic: Gauge "attache_cluster_panic" ["cluster"]
+        "1 while so few endpoints are usable that requests go to all of them, or are refused.";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

@@ -197,6 +197,7 @@ pub struct ClusterHandles {
     breaker: OnceCell<IntGauge>,
     breakers: IntGaugeVec,
     cluster: Box<str>,
+    ejections: ByWord,
 }
 
 impl ClusterHandles {
@@ -209,6 +210,7 @@ impl ClusterHandles {
             connections: families.upstream_connections.with_label_values(&[cluster]),
             connects: ByWord::new(&families.upstream_connects, Some(cluster)),
             retries: ByWord::new(&families.retries, Some(cluster)),
+            ejections: ByWord::new(&families.ejections, Some(cluster)),
             retries_stopped: ByWord::new(&families.retries_stopped, Some(cluster)),
             hedges: ByWord::new(&families.hedges, Some(cluster)),
             reached: ByWord::new(&families.ceilings_reached, Some(cluster)),
@@ -264,6 +266,11 @@ impl ClusterHandles {
     /// Counts a try made beside another: `sent`, and `won` when its answer counted.
     pub fn hedge(&self, result: &'static str) {
         self.hedges.count(result);
+    }
+
+    /// Counts one ejection of an endpoint.
+    pub fn ejected(&self, cause: &'static str) {
+        self.ejections.count(cause);
     }
 
     /// Counts an opened connection until the guard is dropped.

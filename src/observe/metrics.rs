@@ -175,6 +175,25 @@ impl Metrics {
             .inc_by(overflowed);
     }
 
+    /// Counts an ejection that no single request led to.
+    pub fn ejected(&self, cluster: &str, cause: &'static str) {
+        let ejections = &self.families.ejections;
+        ejections.with_label_values(&[cluster, cause]).inc();
+    }
+
+    /// Says how many endpoints of a cluster can be used.
+    pub fn surveyed(&self, cluster: &str, usable: usize, ejected: usize, panic: bool) {
+        let families = &self.families;
+        for (gauge, value) in [
+            (&families.endpoints_usable, usable),
+            (&families.endpoints_ejected, ejected),
+            (&families.panic, usize::from(panic)),
+        ] {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            gauge.with_label_values(&[cluster]).set(value);
+        }
+    }
+
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
         self.families
@@ -224,6 +243,10 @@ impl Metrics {
         retain_series(&families.circuit_rejected, "cluster", &keep);
         retain_series(&families.pending, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
+        retain_series(&families.endpoints_usable, "cluster", &keep);
+        retain_series(&families.endpoints_ejected, "cluster", &keep);
+        retain_series(&families.ejections, "cluster", &keep);
+        retain_series(&families.panic, "cluster", &keep);
     }
 
     /// Drops the health of clusters `keep` does not know: those that are gone or have no check any more.
@@ -335,6 +358,8 @@ mod tests {
         let health = HealthHandles::new(metrics, "v1", &["ok"]);
         health.checked("ok");
         health.note(1, 2, 3);
+        metrics.ejected("v1", "success_rate");
+        metrics.surveyed("v1", 2, 1, false);
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_event("research", "weight");
         metrics.set_draining(true);

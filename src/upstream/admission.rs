@@ -161,7 +161,13 @@ impl Target {
         }
         let _pending = self.handles().pending();
         let deadline = earlier(ceilings.queue().deadline(begun), end);
-        let choose = || self.find(request, rng).ok();
+        let choose = || {
+            let request = PickRequest {
+                now: Instant::now(),
+                ..*request
+            };
+            self.find(&request, rng).ok()
+        };
         let found = ceilings.choose_late(request.kind, deadline, choose).await;
         found.ok_or_else(|| self.refuse(tripped, MOMENT))
     }

@@ -96,7 +96,7 @@ pub async fn mirror(
     }
     let request = PickRequest {
         hash: plan.hash,
-        ..PickRequest::default()
+        ..PickRequest::at(Instant::now())
     };
     let Ok(in_flight) = plan.target.choose(&request, rng) else {
         return Mirrored::Failed;

@@ -118,8 +118,8 @@ pub async fn send(
         };
         let round = match sent {
             Ok(response) => {
-                let outcome = Outcome::Answered(response.status());
-                in_flight.handle().report(outcome, Instant::now());
+                let (status, fields) = (response.status(), response.headers());
+                in_flight.handle().answered(status, fields, Instant::now());
                 let answer = Answer {
                     response,
                     in_flight,
@@ -179,12 +179,15 @@ async fn attempt(
     };
     // Pinned once, so that it lies in this future once.
     let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade));
-    match limit {
+    let begun = in_flight.handle().stopwatch();
+    let sent = match limit {
         None => sending.await,
         Some((deadline, error)) => timeout_at(deadline, sending.as_mut())
             .await
             .unwrap_or(Err(error)),
-    }
+    };
+    in_flight.handle().measured(begun, sent.is_ok());
+    sent
 }
 
 /// What a failed try says about its endpoint; `None` where it says nothing.

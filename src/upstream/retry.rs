@@ -39,11 +39,7 @@ pub(super) enum Round {
 impl Tries<'_> {
     /// An endpoint, with the request counted on it.
     pub(super) fn choose(&mut self) -> Result<InFlight<Rc<Lane>>, Error> {
-        let request = PickRequest {
-            hash: self.plan.hash,
-            tried: &self.attempts.tried,
-            kind: self.plan.kind,
-        };
+        let request = wanted(self.plan, self.attempts);
         self.plan.target.choose(&request, self.rng)
     }
 
@@ -52,11 +48,7 @@ impl Tries<'_> {
         &mut self,
         tripped: Tripped,
     ) -> Result<InFlight<Rc<Lane>>, Error> {
-        let request = PickRequest {
-            hash: self.plan.hash,
-            tried: &self.attempts.tried,
-            kind: self.plan.kind,
-        };
+        let request = wanted(self.plan, self.attempts);
         let until = (self.plan.now, self.plan.deadline);
         let target = self.plan.target;
         target.choose_late(&request, tripped, until, self.rng).await
@@ -230,6 +222,18 @@ impl Round {
         .await;
         let outcome = Outcome::Finished(head.status);
         answer.in_flight.handle().report(outcome, Instant::now());
+    }
+}
+
+/// What the choice of an endpoint depends on.
+fn wanted<'a>(plan: &Plan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
+    let first = attempts.count == 0;
+    let now = if first { plan.now } else { Instant::now() };
+    PickRequest {
+        hash: plan.hash,
+        tried: &attempts.tried,
+        kind: plan.kind,
+        ..PickRequest::at(now)
     }
 }
 

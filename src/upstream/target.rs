@@ -3,9 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::lane::{Lane, Lanes};
-use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest};
+use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms};
 use crate::config::model::LoadBalancer;
 use crate::error::{Error, Tripped};
 use crate::observe::handles::ClusterHandles;
@@ -29,6 +32,7 @@ pub struct Target {
     transport: Rc<Transport>,
     lanes: Rc<Lanes>,
     members: RefCell<Rc<Local>>,
+    terms: Terms,
     turn: Cell<usize>,
 }
 
@@ -37,6 +41,8 @@ struct Local {
     members: Arc<Members>,
     generation: u64,
     lanes: Vec<Rc<Lane>>,
+    /// Where the cluster stood, and when that was.
+    stance: Cell<Option<(Stance, Instant)>>,
 }
 
 impl Target {
@@ -72,6 +78,7 @@ impl Target {
         }
         let local = Rc::new(local(&cluster, &lanes, &transport));
         Self {
+            terms: Terms::from(&*cluster.settings),
             cluster,
             transport,
             lanes,
@@ -147,11 +154,25 @@ impl Target {
         rng: &mut fastrand::Rng,
     ) -> Result<InFlight<Rc<Lane>>, Error> {
         let local = self.current();
+        let now = request.now;
+        let known = local.stance.get();
+        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < STANCE_AGE);
+        let mut looked = recent.is_none();
+        let mut request = PickRequest {
+            stance: recent.map_or_else(|| local.look(&self.terms, now), |(stance, _)| stance),
+            ..*request
+        };
         // Another worker may take the last room between the choice and the count: then another endpoint is chosen.
-        for _ in &local.lanes {
-            let index = local.members.pick(self.policy(), request, rng, &self.turn);
+        for _ in 0..=local.lanes.len() {
+            let index = local.members.pick(self.policy(), &request, rng, &self.turn);
             let Some(lane) = index.and_then(|index| local.lanes.get(index)) else {
-                break;
+                if looked {
+                    break;
+                }
+                // The last usable one may just have gone, or one may just be back.
+                looked = true;
+                request.stance = local.look(&self.terms, now);
+                continue;
             };
             if let Some(in_flight) = InFlight::enter(Rc::clone(lane), request.kind) {
                 return Ok(in_flight);
@@ -175,6 +196,17 @@ impl Target {
     }
 }
 
+impl Local {
+    fn look(&self, terms: &Terms, now: Instant) -> Stance {
+        let stance = self.members.stance(terms, now);
+        self.stance.set(Some((stance, now)));
+        stance
+    }
+}
+
+/// How long a worker goes by what it found out about a cluster as a whole.
+const STANCE_AGE: Duration = Duration::from_millis(50);
+
 fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();
     let lanes = members
@@ -186,5 +218,6 @@ fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
         generation: members.generation,
         members,
         lanes,
+        stance: Cell::new(None),
     }
 }

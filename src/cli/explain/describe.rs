@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::injected;
-use super::rates;
-use super::{health, retries};
+use super::{ejection, health, injected, rates, retries};
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, HttpsRedirect, Listener,
     LoadBalancer, MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost,
@@ -208,11 +206,12 @@ fn target(route: &Route, path: Option<&PathMatch>, facts: &Facts<'_>) -> String 
     }
 }
 
-fn cluster_lines(cluster: &Cluster) -> [String; 2] {
+fn cluster_lines(cluster: &Cluster) -> [String; 4] {
     let policy = match &cluster.load_balancer {
         LoadBalancer::LeastConnection => "least-connection".to_owned(),
         LoadBalancer::RoundRobin => "round-robin".to_owned(),
         LoadBalancer::Random => "random".to_owned(),
+        LoadBalancer::PeakEwma => "peak-ewma".to_owned(),
         LoadBalancer::Hash(HashKey::ClientIp) => "hash of the client address".to_owned(),
         LoadBalancer::Hash(HashKey::Header(name)) => format!("hash of the header {name}"),
         LoadBalancer::Hash(HashKey::Cookie(name)) => format!("hash of the cookie {name}"),
@@ -233,11 +232,19 @@ fn cluster_lines(cluster: &Cluster) -> [String; 2] {
             MemberAddress::Socket(address) => address.to_string(),
             MemberAddress::Name { host, port } => format!("{host}:{port}"),
         };
+        let mut notes = Vec::new();
         match member.weight {
-            1 => address,
-            0 => format!("{address} (draining)"),
-            weight => format!("{address} (weight {weight})"),
+            0 => notes.push("draining".to_owned()),
+            1 => {}
+            weight => notes.push(format!("weight {weight}")),
         }
+        if member.priority > 0 {
+            notes.push(format!("priority {}", member.priority));
+        }
+        if notes.is_empty() {
+            return address;
+        }
+        format!("{address} ({})", notes.join(", "))
     });
     let mut endpoints: Vec<_> = endpoints.collect();
     let more = endpoints.len().saturating_sub(MAX_ENDPOINTS);
@@ -248,6 +255,8 @@ fn cluster_lines(cluster: &Cluster) -> [String; 2] {
     [
         format!("cluster   {}, {policy}, {protocol}, {tls}", cluster.name),
         format!("endpoints {}", endpoints.join(", ")),
+        ejection::usage(cluster),
+        ejection::ejection(cluster),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 mod circuit;
 mod describe;
+mod ejection;
 mod health;
 mod injected;
 mod rates;

@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod mirror;
 mod operation;
+mod outlier;
 mod retries;
 mod route;
 mod split;
@@ -34,6 +35,7 @@ pub use listener::{
 };
 pub use mirror::Mirror;
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
+pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond,

@@ -12,6 +12,7 @@ pub(super) mod listener;
 pub(super) mod mirror;
 pub(super) mod moment;
 pub(super) mod names;
+pub(super) mod outlier;
 pub(super) mod percentage;
 pub(super) mod retries;
 pub(super) mod route;
@@ -46,6 +47,8 @@ pub(super) struct Root {
     /// Worker threads. Default: the cores of the cgroup.
     #[schemars(range(min = 1, max = 1024))]
     pub(super) workers: Option<u64>,
+    /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`, or none.
+    pub(super) zone: Option<String>,
     /// Entry points, by name.
     pub(super) listeners: Option<Named<Listener>>,
     /// What happens to requests, by name. Order does not matter.

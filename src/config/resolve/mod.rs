@@ -12,6 +12,7 @@ mod limits;
 mod lints;
 mod listener;
 mod mirror;
+mod outlier;
 mod retries;
 mod route;
 mod settings;
@@ -60,6 +61,8 @@ pub(super) fn resolve(
     let routes = sorted(raw.routes);
     let clusters = sorted(raw.clusters);
     let listener_ids: BTreeMap<String, ListenerId> = ids(&listeners, ListenerId);
+    let zone = raw.zone.or_else(|| env.variable("ATTACHE_ZONE"));
+    let zone = zone.filter(|zone| !zone.is_empty());
     let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
@@ -82,7 +85,7 @@ pub(super) fn resolve(
         .collect();
     let clusters: Vec<model::Cluster> = clusters
         .into_iter()
-        .map(|(name, raw)| cluster::resolve(&name, raw, &mut scope))
+        .map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope))
         .collect();
     listener::link_redirects(
         &listeners,

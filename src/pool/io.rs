@@ -21,6 +21,8 @@ pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
     heard: Option<Rc<Notify>>,
+    /// The endpoint does not take what was to be written last.
+    blocked: bool,
     _open: GaugeGuard,
 }
 
@@ -36,6 +38,7 @@ impl UpstreamIo {
             stream: Stream::Plain(stream),
             scan: None,
             heard: None,
+            blocked: false,
             _open: open,
         }
     }
@@ -45,6 +48,7 @@ impl UpstreamIo {
             stream: Stream::Tls(Box::new(stream)),
             scan: None,
             heard: None,
+            blocked: false,
             _open: open,
         }
     }
@@ -107,7 +111,13 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => Pin::new(stream).poll_write(cx, buf))
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        };
+        this.blocked = polled.is_pending();
+        polled
     }
 
     fn poll_write_vectored(
@@ -115,7 +125,13 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
+        this.blocked = polled.is_pending();
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -126,11 +142,34 @@ impl AsyncWrite for UpstreamIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => Pin::new(stream).poll_flush(cx))
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        this.blocked = polled.is_pending();
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl Drop for UpstreamIo {
+    /// An endpoint that does not read would not hear of an orderly close: that waits behind what the kernel still holds, and the
+    /// kernel would hold it for as long as the endpoint likes.
+    fn drop(&mut self) {
+        if !self.blocked {
+            return;
+        }
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        if let Err(error) = tcp.set_zero_linger() {
+            tracing::debug!(%error, "closed in order, not reset");
+        }
     }
 }
 

@@ -37,6 +37,7 @@ mod comings_and_goings;
 mod endpoints;
 mod fields;
 mod grpc;
+mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;
 mod limits;

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Place, within};
+use super::{Place, eventually, within};
 
 /// One connection and what was read from it beyond what was asked for.
 #[derive(Debug)]
@@ -118,6 +118,15 @@ impl Raw {
         }
         let rest = self.buffer.split_off(size);
         std::mem::replace(&mut self.buffer, rest)
+    }
+
+    /// Waits until the peer has closed or reset, and reads nothing.
+    pub(crate) async fn left(&self) {
+        eventually("the peer leaves", || async {
+            let ready = self.stream.ready(Interest::READABLE).await;
+            ready.is_err() || ready.is_ok_and(|ready| ready.is_read_closed())
+        })
+        .await;
     }
 
     /// Everything until the peer closes or resets.

@@ -81,7 +81,8 @@ impl Uploader {
     async fn upload_until_blocked(&mut self) {
         self.write(HEAD.as_bytes()).await;
         while self.settled().await == 0 {
-            self.write(&[b'x'; 16 * 1024]).await;
+            // Fewer than fit into a socket that was read empty.
+            self.write(&[b'x'; 48 * 1024]).await;
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Place, eventually, within};
+use super::{Place, within};
 
 /// One connection and what was read from it beyond what was asked for.
 #[derive(Debug)]
@@ -120,13 +120,13 @@ impl Raw {
         std::mem::replace(&mut self.buffer, rest)
     }
 
-    /// Waits until the peer has closed or reset, and reads nothing.
+    /// Waits, for as long as it takes, until the peer has closed or reset, and reads nothing.
     pub(crate) async fn left(&self) {
-        eventually("the peer leaves", || async {
-            let ready = self.stream.ready(Interest::READABLE).await;
-            ready.is_err() || ready.is_ok_and(|ready| ready.is_read_closed())
-        })
-        .await;
+        while let Ok(ready) = self.stream.ready(Interest::READABLE).await
+            && !ready.is_read_closed()
+        {
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
     }
 
     /// Everything until the peer closes or resets.

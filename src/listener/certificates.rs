@@ -399,14 +399,7 @@ pub(crate) mod tests {
         for host in ["a.test", "x.b.test", "10.0.0.1", "::1"] {
             assert!(table.find(Some(host)).is_some(), "{host}");
         }
-        for host in [
-            "b.test",
-            "y.x.b.test",
-            "xb.test",
-            ".b.test",
-            "a.test.evil",
-            "",
-        ] {
+        for host in ["b.test", "y.x.b.test", "xb.test", "a.test.evil"] {
             assert!(table.find(Some(host)).is_none(), "{host}");
         }
     }

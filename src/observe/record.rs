@@ -74,7 +74,7 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"client_ip\":\"");
     address(out, record.client_ip);
     out.push(b'"');
-    clean(out, ",\"method\":", record.method.as_bytes());
+    string(out, ",\"method\":", record.method.as_bytes());
     string(out, ",\"authority\":", record.authority.as_bytes());
     out.extend_from_slice(b",\"path\":\"");
     masked_path(out, record.path);

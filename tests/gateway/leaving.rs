@@ -23,14 +23,14 @@ const TLS_TO_ONE: &str = "
 const HEAD: &str = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n";
 
 /// An agent that reads the head of a request and no more, and says when its connection was closed.
-async fn deaf() -> (RawBackend, mpsc::UnboundedReceiver<()>) {
-    let (left, leavings) = mpsc::unbounded_channel();
+async fn deaf() -> (RawBackend, mpsc::Receiver<()>) {
+    let (left, leavings) = mpsc::channel(1);
     let agent = RawBackend::script(move |mut connection| {
         let left = left.clone();
         async move {
             connection.read_head().await;
             connection.left().await;
-            left.send(()).ok();
+            left.send(()).await.ok();
         }
     })
     .await;

@@ -89,7 +89,7 @@ impl Uploader {
     /// How many bytes the gateway leaves unread.
     async fn settled(&self) -> u64 {
         let (mut last, mut since) = (self.unread(), Instant::now());
-        while last > 0 && since.elapsed() < Duration::from_millis(100) {
+        while last > 0 && since.elapsed() < Duration::from_millis(500) {
             sleep(Duration::from_millis(1)).await;
             let now = self.unread();
             if now != last {

@@ -71,6 +71,9 @@ pub enum Error {
     /// A stream reached its maximum duration.
     #[error("the stream reached its maximum duration")]
     StreamTooLong,
+    /// The version it ran on lost its rollout, and the file says to cut what runs there.
+    #[error("the version it ran on was withdrawn")]
+    Withdrawn,
     /// The endpoint broke off in the middle of a response body.
     #[error("the endpoint broke off its response")]
     UpstreamAborted(#[source] hyper::Error),
@@ -104,7 +107,7 @@ impl Error {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
-            Self::NoEndpoint | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoint | Self::Withdrawn | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed(_)
             | Self::UpstreamTls(_)
             | Self::UpstreamReset(_)
@@ -150,6 +153,7 @@ impl Error {
             Self::StreamIdle => "stream_idle",
             Self::StreamTooLong => "stream_too_long",
             Self::UpstreamAborted(_) => "upstream_aborted",
+            Self::Withdrawn => "withdrawn",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::Draining => "draining",
@@ -178,7 +182,11 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::UnknownExpectation => "DPE",
-            Self::Misdirected | Self::UpgradeRefused | Self::Draining | Self::Internal => "-",
+            Self::Misdirected
+            | Self::UpgradeRefused
+            | Self::Withdrawn
+            | Self::Draining
+            | Self::Internal => "-",
         }
     }
 }

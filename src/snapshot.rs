@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
-use crate::config::model::{Config, ListenerId};
+use crate::config::model::{Action, Config, ListenerId, Route};
 use crate::pool::ClientTls;
 use crate::route::Table;
+use crate::route::rollout::{Control, Millis};
 use crate::upstream::{Target, TargetError};
 
 /// A configuration in force.
@@ -24,6 +26,8 @@ pub struct Snapshot {
     pub clusters: Vec<Arc<Cluster>>,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
+    /// The live side of each route's split, by [`crate::config::model::RouteId`].
+    pub splits: Vec<Option<Arc<Control>>>,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
 }
 
@@ -54,6 +58,7 @@ impl Snapshot {
             .iter()
             .map(|cluster| Target::tls(cluster))
             .collect::<Result<_, _>>()?;
+        let splits = splits(&config, previous, now());
         let listeners = config
             .listeners
             .iter()
@@ -64,6 +69,7 @@ impl Snapshot {
             table: Table::build(&config.routes),
             clusters,
             tls,
+            splits,
             listeners,
             config,
         })
@@ -74,6 +80,34 @@ impl Snapshot {
     pub fn listener(&self, name: &str) -> Option<ListenerId> {
         self.listeners.get(name).copied()
     }
+}
+
+/// Splits go on where neither their clusters and weights nor their rollout changed; others begin.
+fn splits(config: &Config, previous: Option<&Snapshot>, now: Millis) -> Vec<Option<Arc<Control>>> {
+    let before: HashMap<&str, &Arc<Control>> = previous
+        .iter()
+        .flat_map(|snapshot| snapshot.config.routes.iter().zip(&snapshot.splits))
+        .filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
+        .collect();
+    let control = |route: &Route| {
+        let Action::Split(split) = &route.action else {
+            return None;
+        };
+        let known = before.get(route.name.as_str());
+        let known = known.filter(|control| control.is_of(split));
+        Some(known.map_or_else(
+            || Arc::new(Control::new(split, now)),
+            |control| Arc::clone(control),
+        ))
+    };
+    config.routes.iter().map(control).collect()
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only when it

@@ -32,7 +32,8 @@ fn hash_value(value: &[u8]) -> Option<u64> {
 
 /// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC 9113
 /// section 8.2.3).
-fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
+#[must_use]
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
     let pairs = headers
         .get_all(COOKIE)
         .into_iter()

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub use self::balancer::PickRequest;
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
-pub use self::hash::hash_key;
+pub use self::hash::{cookie, hash_key};
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
 use self::resolution::Resolution;

@@ -28,6 +28,13 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         || name.ends_with("_key")
 }
 
+/// Whether what stands under `parent` names cookies and holds none: `hash: { cookie: name }`.
+pub(super) fn names_cookies(parent: &str) -> bool {
+    NAMING.contains(&parent)
+}
+
+const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
+
 /// Takes `user:password@` out of URLs in `text`.
 pub(super) fn mask_urls(text: &str) -> String {
     let Some((before, after)) = text.split_once("://") else {
@@ -62,9 +69,8 @@ pub(super) fn mask_line(line: &str) -> String {
             .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             .collect();
         let key: String = key.chars().rev().collect();
-        // `hash: { cookie: name }` names a cookie and holds none.
-        let names_cookie =
-            key == "cookie" && out.iter().take(colon).collect::<String>().contains("hash");
+        let before: String = out.iter().take(colon).collect();
+        let names_cookie = key == "cookie" && NAMING.iter().any(|word| before.contains(word));
         if is_secret_name(&key) && !names_cookie && matches!(out.get(colon + 1), None | Some(' ')) {
             blot(&mut out, colon + 1);
         }

@@ -8,7 +8,7 @@ use serde_yaml::Value as Yaml;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::report::Report;
-use super::secrets::{REDACTED, is_secret_name, mask_urls};
+use super::secrets::{REDACTED, is_secret_name, mask_urls, names_cookies};
 use super::yaml;
 
 /// Prints a tree.
@@ -122,7 +122,7 @@ fn fill(root: &mut Node) {
         put_all(listener, LISTENER);
     });
     each(root, "routes", |route| {
-        if has(route, "cluster") {
+        if has(route, "cluster") || has(route, "split") {
             put_all(route, ROUTE_FORWARD);
         }
         put_all(route, ROUTE);
@@ -220,8 +220,9 @@ fn value_of(node: &Node, key: &str, within: &str) -> Yaml {
             let shown = items.iter().filter(|item| !item.is_blank());
             Yaml::Sequence(shown.map(|item| value_of(item, key, within)).collect())
         }
-        // `hash: { cookie: name }` names a cookie and holds none.
-        Value::Scalar(scalar) if scalar.secret || (is_secret_name(key) && within != "hash") => {
+        Value::Scalar(scalar)
+            if scalar.secret || (is_secret_name(key) && !names_cookies(within)) =>
+        {
             Yaml::from(REDACTED)
         }
         Value::Scalar(scalar) => scalar_of(scalar, key),

@@ -73,14 +73,7 @@ pub(super) enum Advice {
 const LATER: &[(&str, &[&str])] = &[
     (
         "Root",
-        &[
-            "rateLimits",
-            "authProviders",
-            "tracing",
-            "admin",
-            "reload",
-            "state",
-        ],
+        &["rateLimits", "authProviders", "tracing", "admin", "reload"],
     ),
     (
         "Route",
@@ -90,8 +83,6 @@ const LATER: &[(&str, &[&str])] = &[
             "auth",
             "cors",
             "retries",
-            "split",
-            "rollout",
             "mirror",
             "fault",
             "a2a",

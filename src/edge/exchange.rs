@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
+use crate::route::rollout::Trial;
 use crate::upstream::{Attempts, Lane};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
@@ -46,6 +47,10 @@ pub(super) struct Exchange {
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
     pub(super) sent: u64,
+    /// Its place in a split whose outcomes are looked at.
+    pub(super) trial: Option<Trial>,
+    /// Keeps the caller with the version it was given.
+    pub(super) set_cookie: Option<HeaderValue>,
     stream: Option<GaugeGuard>,
     outcome: Outcome,
     /// What a failure after the head says about the endpoint.
@@ -99,6 +104,8 @@ impl Exchange {
             upstream_status: None,
             time_to_head: None,
             sent: 0,
+            trial: None,
+            set_cookie: None,
             stream: None,
             outcome: Outcome::Open,
             verdict: None,
@@ -184,6 +191,30 @@ impl Exchange {
         in_flight.handle().report(verdict, now);
     }
 
+    /// What a canary is judged by: how its own exchanges end. A client that left and a refusal of ours say nothing about it.
+    fn count_for_trial(&self, duration: Duration) {
+        let Some(trial) = &self.trial else { return };
+        let told = self.upstream_status.is_some() || self.attempts.count > 0;
+        let left = matches!(
+            self.outcome,
+            Outcome::Failed {
+                flag: "DC" | "DPE" | "-",
+                ..
+            }
+        );
+        if !told || left {
+            return;
+        }
+        let answered = self.upstream_status.is_some_and(|status| status < 500);
+        let succeeded = answered && self.outcome == Outcome::Complete;
+        let took = if self.stream.is_some() {
+            self.time_to_head
+        } else {
+            None
+        };
+        trial.finished(succeeded, took.unwrap_or(duration));
+    }
+
     fn finish(&mut self) {
         if self.outcome == Outcome::Open {
             let error = if self.connection.cut.get() {
@@ -200,6 +231,7 @@ impl Exchange {
             Outcome::Failed { flag, reason } => (flag, Some(reason)),
         };
         let duration = now.saturating_duration_since(self.started);
+        self.count_for_trial(duration);
         if let Some(reason) = reason {
             self.worker.errors.count(reason);
         }

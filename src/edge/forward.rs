@@ -236,6 +236,9 @@ fn receive(
         &route.response_headers,
         exchange.connection.tls.is_some(),
     );
+    if let Some(cookie) = exchange.set_cookie.take() {
+        fields.append(header::SET_COOKIE, cookie);
+    }
     if let Some(client) = client {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::exchange::Exchange;
 use super::pace::Pace;
 use crate::body::{IdleTimer, clean_trailers};
 use crate::error::Error;
 use crate::pool;
+use crate::route::rollout::Trial;
 
 /// A streamed answer.
 #[derive(Debug)]
@@ -25,6 +26,34 @@ pub struct Guarded {
     idle: Option<IdleTimer>,
     end: Option<End>,
     pace: Option<Rc<Pace>>,
+    withdrawal: Option<Withdrawal>,
+}
+
+/// Looks now and then whether the version a body comes from is to be cut.
+#[derive(Debug)]
+struct Withdrawal {
+    trial: Trial,
+    next: Pin<Box<Sleep>>,
+}
+
+impl Withdrawal {
+    fn of(exchange: &Exchange) -> Option<Self> {
+        let trial = exchange.trial.as_ref().filter(|trial| trial.may_be_cut())?;
+        Some(Self {
+            trial: trial.clone(),
+            next: Box::pin(sleep(WITHDRAWAL_LOOK)),
+        })
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.next.as_mut().poll(cx).is_ready() {
+            if self.trial.is_cut() {
+                return true;
+            }
+            self.next.as_mut().reset(Instant::now() + WITHDRAWAL_LOOK);
+        }
+        false
+    }
 }
 
 /// The moment a body is cut.
@@ -75,6 +104,7 @@ impl Guarded {
             pace
         });
         Self {
+            withdrawal: Withdrawal::of(&exchange),
             inner,
             exchange: Some(exchange),
             idle: limits.idle.map(IdleTimer::new),
@@ -148,6 +178,10 @@ impl Body for Guarded {
             let error = end.error();
             return this.fail(error);
         }
+        let withdrawal = this.withdrawal.as_mut();
+        if withdrawal.is_some_and(|withdrawal| withdrawal.poll_cut(cx)) {
+            return this.fail(Error::Withdrawn);
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
@@ -190,3 +224,6 @@ impl Drop for Guarded {
         }
     }
 }
+
+/// Time between two looks at whether a version was withdrawn.
+pub(super) const WITHDRAWAL_LOOK: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ pub mod hygiene;
 mod pace;
 mod reply;
 pub mod seen;
+mod split;
 mod tunnel;
 mod worker;
 
@@ -22,7 +23,8 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::config::model::{
-    Action, ClientAuth, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
+    Action, ClientAuth, ClusterId, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
+    RouteId,
 };
 use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
@@ -164,13 +166,7 @@ fn check(
     };
     let chosen = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
     let route = config.routes.get(chosen.route.0).ok_or(Error::Internal)?;
-    let logged = route.access_log
-        && !config
-            .access_log
-            .exclude
-            .iter()
-            .any(|path| *path == target.path);
-    exchange.routed(view.handles(chosen.route), logged);
+    let placed = enter(exchange, view, chosen.route, (route, &target.path), head)?;
     let matched = route
         .matches
         .get(chosen.matched)
@@ -187,7 +183,11 @@ fn check(
             headers::apply(response.headers_mut(), &route.response_headers, tls);
             Ok(Step::Answer(response))
         }
-        Action::Forward(cluster) => {
+        Action::Forward(_) | Action::Split(_) => {
+            let cluster = match &route.action {
+                Action::Forward(cluster) => *cluster,
+                _ => placed.ok_or(Error::Internal)?,
+            };
             let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
             check_length(target.length, limit)?;
             let target = rewritten(route, matched, head, &target)?;
@@ -195,13 +195,39 @@ fn check(
             let body_idle = settings.limits.body_idle_timeout;
             Ok(Step::Forward(forward::Plan {
                 route: chosen.route,
-                cluster: *cluster,
+                cluster,
                 seen: found.seen,
                 target,
                 upgrade,
                 body_limit: limit,
                 body_idle,
             }))
+        }
+    }
+}
+
+/// The request is on a route now, and counted there. On a split, it is known for which of its clusters.
+fn enter(
+    exchange: &mut Exchange,
+    view: &View,
+    id: RouteId,
+    (route, path): (&Route, &str),
+    head: &Parts,
+) -> Result<Option<ClusterId>, Error> {
+    let excluded = &view.snapshot.config.access_log.exclude;
+    let logged = route.access_log && !excluded.iter().any(|excluded| *excluded == *path);
+    let Action::Split(split) = &route.action else {
+        exchange.routed(view.handles(id), logged);
+        return Ok(None);
+    };
+    match split::place(exchange, view, (id, split), head) {
+        Ok((cluster, handles)) => {
+            exchange.routed(&handles, logged);
+            Ok(Some(cluster))
+        }
+        Err(error) => {
+            exchange.routed(view.handles(id), logged);
+            Err(error)
         }
     }
 }

@@ -127,6 +127,7 @@ fn public(error: &Error) -> &'static str {
         Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {
             "the agent did not answer in time"
         }
+        Error::Withdrawn => "this version was withdrawn",
         Error::ClientGone | Error::ClientStalled => "the client left",
         Error::Draining => "the gateway is stopping",
         Error::Internal => "internal error",

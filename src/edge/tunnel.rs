@@ -10,13 +10,15 @@ use std::time::Duration;
 use http::Response;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ResponseBody;
 use super::exchange::Exchange;
 use super::forward::Switched;
+use super::guarded::WITHDRAWAL_LOOK;
 use crate::body::Body;
 use crate::error::Error;
+use crate::route::rollout::Trial;
 
 /// Answers 101 and passes bytes on in a task of its own, which the worker owns.
 pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response<ResponseBody> {
@@ -25,6 +27,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let worker = Rc::clone(&exchange.worker);
     let connection = Rc::clone(&exchange.connection);
     let (client, idle) = (switched.client, switched.idle);
+    let trial = exchange.trial.clone().filter(Trial::may_be_cut);
     let task = tokio::task::spawn_local(async move {
         let mut tunnel = Tunnel {
             exchange,
@@ -41,6 +44,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
         let ended = tokio::select! {
             copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(|_sizes| ()),
             () = silence(&tunnel.traffic, idle) => return tunnel.exchange.failed(&Error::StreamIdle),
+            () = withdrawn(trial.as_ref()) => return tunnel.exchange.failed(&Error::Withdrawn),
         };
         // A side that just closes its socket is how many tunnels end.
         if let Err(error) = ended {
@@ -100,6 +104,16 @@ async fn silence(traffic: &Traffic, limit: Option<Duration>) {
             return;
         }
         sleep_until(deadline).await;
+    }
+}
+
+/// Ends once the version the tunnel leads to is to be cut.
+async fn withdrawn(trial: Option<&Trial>) {
+    let Some(trial) = trial else {
+        return std::future::pending().await;
+    };
+    while !trial.is_cut() {
+        sleep(WITHDRAWAL_LOOK).await;
     }
 }
 

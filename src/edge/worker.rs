@@ -9,11 +9,13 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::pace::Paces;
-use crate::config::model::{Action, ClusterId, ListenerId, Route, RouteId};
+use crate::config::model::{Action, ClusterId, ListenerId, Part, Route, RouteId};
 use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
+use crate::route::rollout::{Control, Trial};
+use crate::route::split::Chooser;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Lanes, Target};
 
@@ -42,9 +44,26 @@ pub(super) struct View {
     unrouted: RouteHandles,
     routes: Vec<OnceCell<RouteHandles>>,
     targets: Vec<OnceCell<Target>>,
+    splits: Vec<OnceCell<Served>>,
     lanes: Rc<Lanes>,
     turn: usize,
     metrics: Arc<Metrics>,
+}
+
+/// A split with this worker's hand in it.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) chooser: Chooser,
+    pub(super) control: Arc<Control>,
+    /// Handles by part, as they are needed.
+    handles: RefCell<Vec<(usize, RouteHandles)>>,
+}
+
+impl Served {
+    /// A request's place in it.
+    pub(super) fn trial(&self, part: usize) -> Trial {
+        Trial::new(Arc::clone(&self.control), part)
+    }
 }
 
 impl Worker {
@@ -174,6 +193,7 @@ impl View {
             .iter()
             .map(|_| OnceCell::new())
             .collect();
+        let splits = snapshot.splits.iter().map(|_| OnceCell::new()).collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (lanes, turn) = (Rc::clone(lanes), rng.usize(..));
         Self {
@@ -181,6 +201,7 @@ impl View {
             unrouted,
             routes,
             targets,
+            splits,
             lanes,
             turn,
             metrics: Arc::clone(metrics),
@@ -207,7 +228,7 @@ impl View {
             let settings = self.snapshot.config.routes.get(route.0);
             let cluster = settings.and_then(|route| match &route.action {
                 Action::Forward(cluster) => self.snapshot.clusters.get(cluster.0),
-                Action::Redirect(_) | Action::Respond(_) => None,
+                Action::Split(_) | Action::Redirect(_) | Action::Respond(_) => None,
             });
             let name = settings.map_or("-", |route| &route.name);
             RouteHandles::new(
@@ -216,6 +237,35 @@ impl View {
                 cluster.map_or("-", |cluster| &cluster.name),
             )
         })
+    }
+
+    /// This worker's hand in a route's split, if it has one.
+    pub(super) fn split(&self, route: RouteId) -> Option<&Served> {
+        let control = self.snapshot.splits.get(route.0)?.as_ref()?;
+        Some(self.splits.get(route.0)?.get_or_init(|| {
+            let mut rng = fastrand::Rng::with_seed(self.turn as u64);
+            Served {
+                chooser: Chooser::new(Arc::clone(control.shares()), &mut rng),
+                control: Arc::clone(control),
+                handles: RefCell::default(),
+            }
+        }))
+    }
+
+    /// Handles of a route towards one cluster of its split.
+    pub(super) fn part_handles(&self, route: RouteId, index: usize, part: &Part) -> RouteHandles {
+        let Some(served) = self.split(route) else {
+            return self.unrouted.clone();
+        };
+        let mut handles = served.handles.borrow_mut();
+        let known = handles.iter().find(|(known, _)| *known == index);
+        if let Some((_, handles)) = known {
+            return handles.clone();
+        }
+        let name = self.route(route).map_or("-", |route| &route.name);
+        let made = RouteHandles::new(Arc::clone(&self.metrics), name, &*part.name);
+        handles.push((index, made.clone()));
+        made
     }
 
     /// This worker's view of a cluster, made when the first request needs it.

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod listeners;
+mod rollouts;
 mod worker;
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,6 +23,7 @@ use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
 use listeners::Listeners;
@@ -120,6 +122,7 @@ impl Gateway {
             None,
             &names,
         )?));
+        rollouts::restore(&hub.current(), config.state_file.as_deref());
         let count = config
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
@@ -179,6 +182,18 @@ impl Gateway {
         self.metrics_address
     }
 
+    /// The live side of a route's split.
+    #[must_use]
+    pub fn split(&self, route: &str) -> Option<Arc<Control>> {
+        let snapshot = self.hub.current();
+        let index = snapshot
+            .config
+            .routes
+            .iter()
+            .position(|known| known.name == route)?;
+        snapshot.splits.get(index)?.clone()
+    }
+
     /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start again.
     #[must_use]
     pub fn lost(&self) -> CancellationToken {
@@ -228,6 +243,7 @@ impl Gateway {
             .await
             .map_err(Error::Worker)?;
         // Nothing fails from here on.
+        rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.crew).await;
@@ -300,6 +316,11 @@ impl Gateway {
                 Arc::clone(&self.metrics),
             ));
         }
+        generation.spawn(rollouts::run(
+            Arc::clone(&self.hub),
+            Arc::clone(&self.metrics),
+            config.state_file.clone(),
+        ));
         generation.spawn(certificates::watch(
             self.listeners.shared(),
             Arc::clone(&self.metrics),

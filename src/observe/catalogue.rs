@@ -124,6 +124,14 @@ families! {
         "Certificate files read again after a change: ok or failed.";
     dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
         "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
+    rollout_weight: FloatGauge "attache_rollout_weight_percent" ["route"]
+        "Share of a route's traffic that its rollout's canary gets.";
+    rollout_step: Gauge "attache_rollout_step" ["route"]
+        "Step a rollout is at, counted from 0; the number of steps when it is through.";
+    rollout_phase: Gauge "attache_rollout_phase" ["route", "phase"]
+        "1 for what a rollout is doing: progressing, paused, promoted or rolled-back.";
+    rollout_events: Counter "attache_rollout_events_total" ["route", "event"]
+        "What happened to a rollout: weight, measurement-passed, measurement-failed, inconclusive, rolled-back, promoted, ...";
     draining: Gauge "attache_draining" []
         "1 while the gateway is shutting down.";
     build_info: Gauge "attache_build_info" ["version"]

@@ -85,6 +85,31 @@ impl Metrics {
             .set(unix_seconds);
     }
 
+    /// Where a rollout stands: the canary's share in percent, and one of the phases at 1.
+    pub fn rollout(&self, route: &str, phase: &str, step: usize, percent: f64) {
+        let families = &self.families;
+        let step = i64::try_from(step).unwrap_or(i64::MAX);
+        families
+            .rollout_weight
+            .with_label_values(&[route])
+            .set(percent);
+        families.rollout_step.with_label_values(&[route]).set(step);
+        for word in ["progressing", "paused", "promoted", "rolled-back"] {
+            families
+                .rollout_phase
+                .with_label_values(&[route, word])
+                .set(i64::from(word == phase));
+        }
+    }
+
+    /// Counts something that happened to a rollout.
+    pub fn rollout_event(&self, route: &str, event: &str) {
+        self.families
+            .rollout_events
+            .with_label_values(&[route, event])
+            .inc();
+    }
+
     /// Counts a reload that took effect; [`Self::config_accepted`] says to what.
     pub fn config_reloaded(&self) {
         self.families
@@ -153,6 +178,10 @@ impl Metrics {
         retain_series(&families.duration, "route", &keep);
         retain_series(&families.in_flight, "route", &keep);
         retain_series(&families.streams, "route", &keep);
+        retain_series(&families.rollout_weight, "route", &keep);
+        retain_series(&families.rollout_step, "route", &keep);
+        retain_series(&families.rollout_phase, "route", &keep);
+        retain_series(&families.rollout_events, "route", &keep);
     }
 
     /// Drops the series of clusters `keep` does not know; those of their routes are [`Self::retain_routes`]'s business.
@@ -243,6 +272,8 @@ mod tests {
         metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
         metrics.dns_refreshed("v1", "ok");
+        metrics.rollout("research", "progressing", 1, 10.0);
+        metrics.rollout_event("research", "weight");
         metrics.set_draining(true);
     }
 

@@ -23,6 +23,8 @@ pub struct UpstreamIo {
     heard: Option<Rc<Notify>>,
     /// The endpoint does not take what was to be written last.
     blocked: bool,
+    /// Something was written on an HTTP/1 connection since the endpoint last said anything.
+    unanswered: bool,
     _open: GaugeGuard,
 }
 
@@ -39,6 +41,7 @@ impl UpstreamIo {
             scan: None,
             heard: None,
             blocked: false,
+            unanswered: false,
             _open: open,
         }
     }
@@ -49,6 +52,7 @@ impl UpstreamIo {
             scan: None,
             heard: None,
             blocked: false,
+            unanswered: false,
             _open: open,
         }
     }
@@ -65,6 +69,11 @@ impl UpstreamIo {
         let scan = Rc::new(HeadScan::default());
         self.scan = Some(Rc::clone(&scan));
         (self, scan)
+    }
+
+    fn wrote(&mut self, blocked: bool) {
+        self.blocked = blocked;
+        self.unanswered = self.scan.is_some();
     }
 }
 
@@ -89,6 +98,9 @@ impl AsyncRead for UpstreamIo {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if polled.is_ready() && buf.filled().len() > before {
+            this.unanswered = false;
+        }
         if let (Poll::Ready(_), Some(heard)) = (&polled, &this.heard) {
             heard.notify_waiters();
         }
@@ -116,7 +128,7 @@ impl AsyncWrite for UpstreamIo {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
-        this.blocked = polled.is_pending();
+        this.wrote(polled.is_pending());
         polled
     }
 
@@ -130,7 +142,7 @@ impl AsyncWrite for UpstreamIo {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
-        this.blocked = polled.is_pending();
+        this.wrote(polled.is_pending());
         polled
     }
 
@@ -157,10 +169,10 @@ impl AsyncWrite for UpstreamIo {
 }
 
 impl Drop for UpstreamIo {
-    /// An endpoint that does not read would not hear of an orderly close: that waits behind what the kernel still holds, and the
-    /// kernel would hold it for as long as the endpoint likes.
+    /// An endpoint that is given up before it answered may not read either, and would not hear of an orderly close: that waits behind
+    /// what the kernel still holds, and the kernel would hold it for as long as the endpoint likes.
     fn drop(&mut self) {
-        if !self.blocked {
+        if !self.blocked && !self.unanswered {
             return;
         }
         let tcp = match &self.stream {
@@ -181,7 +193,10 @@ pub struct Detached {
 }
 
 impl Detached {
-    pub(super) fn new(io: UpstreamIo, read: Bytes) -> Self {
+    pub(super) fn new(mut io: UpstreamIo, read: Bytes) -> Self {
+        // From here on nobody asks and answers: what was written last shall arrive.
+        io.scan = None;
+        io.unanswered = false;
         Self { io, read }
     }
 }

@@ -8,6 +8,8 @@ mod index;
 mod path;
 mod redirect;
 mod rewrite;
+pub mod rollout;
+pub mod split;
 mod table;
 
 #[cfg(test)]

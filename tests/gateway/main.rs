@@ -47,6 +47,7 @@ mod pressure;
 mod proxy_protocol;
 mod routing;
 mod security;
+mod splits;
 mod streams;
 mod tls;
 mod tower_service;

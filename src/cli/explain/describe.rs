@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
-    MemberAddress, PathMatch, Redirect, Route, UpstreamHost, UpstreamProtocol,
+    MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
 };
 use crate::route::{self, Considered, Facts};
 
@@ -58,16 +58,17 @@ pub(super) fn outcome(
     match &route.action {
         Action::Forward(id) => {
             lines.push(target(route, path, facts));
-            let Some(cluster) = config.clusters.get(id.0) else {
-                return lines;
-            };
-            lines.extend(cluster_lines(cluster));
-            lines.push(format!(
-                "host sent {}",
-                host_sent(&route.upstream_host, facts.host)
-            ));
-            lines.push(limits(listener, route));
-            lines.push(timeouts(route, cluster, facts.method));
+            let clusters: Vec<_> = config.clusters.get(id.0).into_iter().collect();
+            lines.extend(forwarded(listener, route, &clusters, facts));
+        }
+        Action::Split(split) => {
+            lines.push(target(route, path, facts));
+            lines.extend(split_lines(split));
+            let clusters = split.parts.iter();
+            let clusters: Vec<_> = clusters
+                .filter_map(|part| config.clusters.get(part.cluster.0))
+                .collect();
+            lines.extend(forwarded(listener, route, &clusters, facts));
         }
         Action::Redirect(redirect) => lines.push(redirected(redirect, facts.method)),
         Action::Respond(respond) => {
@@ -81,6 +82,63 @@ pub(super) fn outcome(
     lines.extend(changes("request", &route.request_headers));
     lines.extend(changes("response", &route.response_headers));
     lines
+}
+
+/// What happens to a request that goes to one of these clusters.
+fn forwarded(
+    listener: &Listener,
+    route: &Route,
+    clusters: &[&Cluster],
+    facts: &Facts<'_>,
+) -> Vec<String> {
+    let mut lines: Vec<String> = clusters
+        .iter()
+        .flat_map(|cluster| cluster_lines(cluster))
+        .collect();
+    lines.push(format!(
+        "host sent {}",
+        host_sent(&route.upstream_host, facts.host)
+    ));
+    lines.push(limits(listener, route));
+    if let Some(cluster) = clusters.first() {
+        lines.push(timeouts(route, cluster, facts.method));
+    }
+    lines
+}
+
+/// How a route's traffic is divided, and what moves it.
+fn split_lines(split: &Split) -> Vec<String> {
+    let parts: Vec<String> = split
+        .parts
+        .iter()
+        .map(|part| format!("{} {}", part.name, part.weight))
+        .collect();
+    let key = |key: &HashKey| match key {
+        HashKey::ClientIp => "client address".to_owned(),
+        HashKey::Header(name) => format!("header {name}"),
+        HashKey::Cookie(name) => format!("cookie {name}"),
+    };
+    let mut line = format!("split     by weight: {}", parts.join(", "));
+    if let Some(sticky) = &split.sticky {
+        line.push_str(&format!("; sticky by {}", key(sticky)));
+    }
+    if let Some(chosen_by) = &split.chosen_by {
+        line.push_str(&format!("; {} may name one", key(chosen_by)));
+    }
+    let rollout = split.rollout.as_ref().map(|rollout| {
+        let canary = split.parts.get(rollout.canary);
+        let steps = rollout.steps.iter().map(|step| match step {
+            Step::SetWeight(weight) => format!("{weight} %"),
+            Step::Pause(Some(duration)) => format!("wait {duration:?}"),
+            Step::Pause(None) => "wait for resume".to_owned(),
+        });
+        format!(
+            "rollout   to {}: {}",
+            canary.map_or("-", |part| &part.name),
+            steps.collect::<Vec<_>>().join(", ")
+        )
+    });
+    [line].into_iter().chain(rollout).collect()
 }
 
 /// Why this alternative holds.

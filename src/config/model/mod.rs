@@ -5,8 +5,10 @@ mod cluster;
 mod listener;
 mod operation;
 mod route;
+mod split;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -19,6 +21,11 @@ pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Met
 pub use route::{
     Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
     Route, Streaming, UpstreamHost, ValueMatch,
+};
+
+pub use split::{
+    Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
+    Step, Threshold,
 };
 
 /// The whole configuration of one gateway.
@@ -42,6 +49,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Lifecycle logging.
     pub logging: Logging,
+    /// Where the progress of rollouts is kept over a restart. Default: nowhere.
+    pub state_file: Option<PathBuf>,
     /// DNS settings shared by every cluster.
     pub dns: Dns,
     /// Hash of the configuration's content (all files, after includes), hexadecimal.

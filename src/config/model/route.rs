@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{ClusterId, HostPattern, ListenerId};
+use super::{ClusterId, HostPattern, ListenerId, Split};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -113,6 +113,8 @@ pub enum ValueMatch {
 pub enum Action {
     /// Forward to a cluster.
     Forward(ClusterId),
+    /// Forward to one of several clusters.
+    Split(Box<Split>),
     /// Answer with a redirect.
     Redirect(Redirect),
     /// Answer at once.

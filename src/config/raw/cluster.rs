@@ -201,7 +201,7 @@ impl JsonSchema for LoadBalancer {
 
 /// What a hash keys on.
 #[derive(Clone, Debug)]
-pub(in crate::config) struct HashKey(model::HashKey);
+pub(in crate::config) struct HashKey(pub(in crate::config) model::HashKey);
 
 /// Exactly one of these.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

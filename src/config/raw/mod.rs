@@ -8,6 +8,7 @@ pub(super) mod listener;
 pub(super) mod names;
 pub(super) mod route;
 pub(super) mod settings;
+pub(super) mod split;
 pub(super) mod values;
 pub(super) mod words;
 
@@ -57,6 +58,8 @@ pub(super) struct Root {
     pub(super) shutdown: Option<settings::Shutdown>,
     /// Logging of the gateway's own life, to standard error.
     pub(super) logging: Option<settings::Logging>,
+    /// What survives a restart.
+    pub(super) state: Option<settings::State>,
     /// DNS resolution of endpoints.
     pub(super) dns: Option<settings::Dns>,
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::cluster::Endpoint;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
 use super::names::Host;
+use super::split::{Rollout, Split};
 use super::values::{PathText, Pattern, Size, Status, Time, Verb};
 use super::words::{Preset, Scheme, Word};
 use crate::config::de::with_hint;
@@ -28,6 +29,10 @@ pub(in crate::config) struct Route {
     pub(in crate::config) cluster: Option<String>,
     /// Forward to these endpoints: short for a cluster of the route's name.
     pub(in crate::config) endpoints: Option<Many<Endpoint>>,
+    /// Divide the traffic over clusters by weight.
+    pub(in crate::config) split: Option<Split>,
+    /// Move the split's weights step by step.
+    pub(in crate::config) rollout: Option<Rollout>,
     /// Answer with a redirect.
     pub(in crate::config) redirect: Option<Redirect>,
     /// Answer at once.

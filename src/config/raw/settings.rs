@@ -67,3 +67,11 @@ pub(in crate::config) struct Dns {
     /// Servers to ask (port 53 unless given). Default: those of the system.
     pub(in crate::config) servers: Option<Many<String>>,
 }
+
+/// What survives a restart.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct State {
+    /// File that keeps the progress of rollouts and what operators set; relative to the working directory. Default: nothing is kept.
+    pub(in crate::config) file: Option<String>,
+}

@@ -30,10 +30,15 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
 fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
     let mut used = vec![false; config.clusters.len()];
     for route in &config.routes {
-        if let Action::Forward(id) = route.action
-            && let Some(used) = used.get_mut(id.0)
-        {
-            *used = true;
+        let clusters = match &route.action {
+            Action::Forward(id) => vec![*id],
+            Action::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
+            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+        };
+        for id in clusters {
+            if let Some(used) = used.get_mut(id.0) {
+                *used = true;
+            }
         }
     }
     for (cluster, _) in config.clusters.iter().zip(used).filter(|(_, used)| !used) {

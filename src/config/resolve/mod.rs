@@ -2,17 +2,20 @@
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
+mod action;
 mod cluster;
 mod headers;
 mod lints;
 mod listener;
 mod route;
 mod settings;
+mod split;
 mod ties;
 mod tls;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::decode::redact;
@@ -85,6 +88,7 @@ pub(super) fn resolve(
         access_log: settings::access_log(raw.access_log, &mut scope),
         metrics: settings::metrics(raw.metrics, &resolved, &mut scope),
         shutdown: settings::shutdown(raw.shutdown),
+        state_file: raw.state.unwrap_or_default().file.map(PathBuf::from),
         logging: settings::logging(raw.logging, &mut scope),
         dns: settings::dns(raw.dns, &mut scope),
         listeners: resolved,

@@ -1,22 +1,19 @@
 //! Routes: what they match, and exactly one thing that they do.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 
-use super::listener::redirect_status;
+use super::action::{action, has_regex};
 use super::{Scope, headers};
 use crate::config::model::{
-    Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch,
-    Redirect, Respond, Rewrite, Route, Streaming, UpstreamHost,
+    ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
+    Streaming, UpstreamHost,
 };
 use crate::config::node::{Step, Value, steps};
 use crate::config::raw::names::is_host_name;
 use crate::config::raw::values::Time;
-use crate::config::raw::words::Scheme;
 use crate::config::raw::{self, OrOff, route as raw_route};
 use crate::config::report::Diagnostic;
 
@@ -253,191 +250,6 @@ fn within_match(route: &str, index: usize, more: &[&str], scope: &Scope<'_>) -> 
     path.extend(listed.then(|| Step::from(index)));
     path.extend(more.iter().map(|key| Step::from(*key)));
     path
-}
-
-fn has_regex(matches: &[Match]) -> bool {
-    matches
-        .iter()
-        .any(|one| matches!(one.path, PathMatch::Regex(_)))
-}
-
-fn action(
-    name: &str,
-    raw: &raw::Route,
-    matches: &[Match],
-    references: &References<'_>,
-    scope: &mut Scope<'_>,
-) -> Action {
-    let given = [
-        raw.cluster.is_some(),
-        raw.endpoints.is_some(),
-        raw.redirect.is_some(),
-        raw.respond.is_some(),
-    ];
-    let harmless = Action::Forward(ClusterId(usize::MAX));
-    let at = steps!["routes", name];
-    match given.into_iter().filter(|given| *given).count() {
-        0 => {
-            let diagnostic = Diagnostic::error(
-                "missing-field",
-                format!("`routes.{name}` does not say what happens"),
-            );
-            scope.missing(
-                &at,
-                diagnostic.hint("add one of `cluster`, `endpoints`, `redirect`, `respond`"),
-            );
-            return harmless;
-        }
-        1 => {}
-        _ => {
-            let keys = ["cluster", "endpoints", "redirect", "respond"];
-            let named: Vec<_> = keys
-                .iter()
-                .zip(given)
-                .filter(|(_, given)| *given)
-                .map(|(key, _)| format!("`{key}`"))
-                .collect();
-            let message = format!("`routes.{name}` has {}", named.join(" and "));
-            scope.add_key(
-                &at,
-                Diagnostic::error("conflict", message).hint("keep one of them"),
-            );
-            return harmless;
-        }
-    }
-    if let Some(cluster) = &raw.cluster {
-        let Some(id) = references.clusters.get(cluster) else {
-            scope.dangling(
-                &steps!["routes", name, "cluster"],
-                "cluster",
-                cluster,
-                references.clusters.keys().map(String::as_str),
-            );
-            return harmless;
-        };
-        return Action::Forward(*id);
-    }
-    if let Some(raw) = &raw.redirect {
-        return Action::Redirect(redirect(name, raw, matches, scope));
-    }
-    match &raw.respond {
-        Some(raw) => Action::Respond(respond(name, raw, scope)),
-        // Endpoints of a route became a cluster before; these come from `defaults`.
-        None => {
-            let diagnostic = Diagnostic::error("conflict", "`endpoints` cannot be a default");
-            scope.add_key(
-                &steps!["routes", name, "endpoints"],
-                diagnostic.hint("define a cluster and write `cluster: name`"),
-            );
-            harmless
-        }
-    }
-}
-
-fn redirect(
-    name: &str,
-    raw: &raw_route::Redirect,
-    matches: &[Match],
-    scope: &mut Scope<'_>,
-) -> Redirect {
-    let at = steps!["routes", name, "redirect"];
-    redirect_status(
-        &steps!["routes", name, "redirect", "status"],
-        raw.status.map(|status| status.0),
-        scope,
-    );
-    let nothing = raw.scheme.is_none()
-        && raw.host.is_none()
-        && raw.port.is_none()
-        && raw.path.is_none()
-        && raw.prefix.is_none();
-    if nothing {
-        let diagnostic = Diagnostic::error(
-            "missing-field",
-            format!("`routes.{name}.redirect` leads back to the same place"),
-        );
-        scope.missing(
-            &at,
-            diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"),
-        );
-    }
-    if raw.path.is_some() && raw.prefix.is_some() {
-        scope.add_key(
-            &at,
-            Diagnostic::error("conflict", "`path` and `prefix` are both given")
-                .hint("keep one of them"),
-        );
-    }
-    if raw.prefix.is_some() && has_regex(matches) {
-        scope.add_key(
-            &steps!["routes", name, "redirect", "prefix"],
-            Diagnostic::error(
-                "conflict",
-                "there is no prefix to replace in a regular expression",
-            )
-            .hint("use `path`"),
-        );
-    }
-    if let Some(HostPattern::Wildcard(_)) = raw.host.as_ref().map(|host| &host.0) {
-        scope.add(
-            &steps!["routes", name, "redirect", "host"],
-            Diagnostic::error("invalid-value", "a redirect needs one host, not a wildcard"),
-        );
-    }
-    if raw.port == Some(0) {
-        scope.add(
-            &steps!["routes", name, "redirect", "port"],
-            Diagnostic::error("invalid-value", "a port is 1 to 65535"),
-        );
-    }
-    Redirect {
-        status: raw.status.map(|status| status.0),
-        scheme: raw.scheme.map(|word| {
-            if word.0 == Scheme::Https {
-                "https".to_owned()
-            } else {
-                "http".to_owned()
-            }
-        }),
-        host: raw.host.as_ref().map(|host| host.0.to_string()),
-        port: raw.port.and_then(NonZeroU16::new),
-        path: raw.path.as_ref().map(|path| path.0.clone()),
-        prefix: raw.prefix.as_ref().map(|path| path.0.clone()),
-    }
-}
-
-fn respond(name: &str, raw: &raw_route::Respond, scope: &mut Scope<'_>) -> Respond {
-    let body = raw.body.clone().unwrap_or_default();
-    let status = raw.status.map_or(StatusCode::OK, |status| status.0);
-    if !body.is_empty() && matches!(status.as_u16(), 204 | 205 | 304) {
-        let diagnostic =
-            Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
-        scope.add(
-            &steps!["routes", name, "respond", "body"],
-            diagnostic.hint("take the body out"),
-        );
-    }
-    let content_type = match &raw.content_type {
-        Some(text) => HeaderValue::from_str(text).unwrap_or_else(|_illegal| {
-            scope.add(
-                &steps!["routes", name, "respond", "contentType"],
-                Diagnostic::error("invalid-value", "this is not a legal header value"),
-            );
-            HeaderValue::from_static("text/plain")
-        }),
-        None if is_json(&body) => HeaderValue::from_static("application/json"),
-        None => HeaderValue::from_static("text/plain; charset=utf-8"),
-    };
-    Respond {
-        status,
-        body: Bytes::from(body),
-        content_type,
-    }
-}
-
-fn is_json(body: &str) -> bool {
-    body.trim_start().starts_with(['{', '['])
-        && serde_json::from_str::<serde_json::Value>(body).is_ok()
 }
 
 fn upstream_host(name: &str, raw: Option<&str>, scope: &mut Scope<'_>) -> UpstreamHost {

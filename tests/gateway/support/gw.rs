@@ -35,6 +35,11 @@ impl Gw {
         Self { gateway, directory }
     }
 
+    /// The live side of a route's split.
+    pub(crate) fn split(&self, route: &str) -> std::sync::Arc<attache::route::rollout::Control> {
+        self.gateway.split(route).expect("the route has a split")
+    }
+
     /// Puts another configuration in force.
     pub(crate) async fn reload(
         &mut self,

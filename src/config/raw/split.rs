@@ -1,0 +1,333 @@
+//! `routes.X.split` and `routes.X.rollout`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::cluster::HashKey;
+use super::values::{Moment, Time, text_value};
+use super::words::{self, Word, Words};
+use crate::config::de::with_hint;
+use crate::config::model::{self, Comparison, Condition, Threshold};
+
+/// A list of shares, or a mapping with more.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Split {
+    pub(in crate::config) parts: Vec<Part>,
+    pub(in crate::config) listed: bool,
+    pub(in crate::config) sticky: Option<HashKey>,
+    pub(in crate::config) chosen_by: Option<HashKey>,
+}
+
+/// The long form of a split.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct SplitFields {
+    /// The clusters and their shares.
+    clusters: Option<Vec<Part>>,
+    /// What keeps a caller with the cluster it was given: `clientIp`, `{ header: name }`, or `{ cookie: name }`, a cookie that
+    /// the gateway sets. Default: nothing.
+    sticky: Option<HashKey>,
+    /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of weight 0 too.
+    /// Default: none.
+    chosen_by: Option<HashKey>,
+}
+
+/// One cluster's share.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Part {
+    /// The cluster.
+    #[schemars(required)]
+    pub(in crate::config) cluster: Option<String>,
+    /// Its share of the sum of all weights; 0 gets nothing.
+    #[schemars(required, range(max = 1_000_000))]
+    pub(in crate::config) weight: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Split {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Split;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of `{ cluster: .., weight: .. }`, or a mapping with `clusters`")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Split, A::Error> {
+                let parts = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                Ok(Split {
+                    parts,
+                    listed: true,
+                    ..Split::default()
+                })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Split, A::Error> {
+                let fields = SplitFields::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Split {
+                    parts: fields.clusters.unwrap_or_default(),
+                    listed: false,
+                    sticky: fields.sticky,
+                    chosen_by: fields.chosen_by,
+                })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Split {
+    fn schema_name() -> Cow<'static, str> {
+        "Split".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "array", "items": generator.subschema_for::<Part>() },
+            generator.subschema_for::<SplitFields>()
+        ] })
+    }
+}
+
+/// Moves a split's weights step by step, in Argo Rollouts' words.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Rollout {
+    /// The new version: one of the split's clusters.
+    #[schemars(required)]
+    pub(in crate::config) canary: Option<String>,
+    /// The same as the split's `sticky`.
+    pub(in crate::config) sticky: Option<HashKey>,
+    /// What happens, in order.
+    #[schemars(required)]
+    pub(in crate::config) steps: Option<Vec<Step>>,
+    /// What the canary is measured by. Default: nothing, the steps follow the clock.
+    pub(in crate::config) analysis: Option<Analysis>,
+    /// What a failed analysis does: `rollback` or `pause`. Default: rollback.
+    pub(in crate::config) on_failure: Option<Word<model::OnFailure>>,
+    /// What becomes of work that runs on the losing side at the end: `finish` or `cut`. Default: finish.
+    pub(in crate::config) losing: Option<Word<model::Losing>>,
+    /// When the first step begins, such as `2026-12-01T08:00:00Z`; gateways with the same moment move in step. Default: when the
+    /// rollout is first read.
+    pub(in crate::config) start_at: Option<Moment>,
+}
+
+/// One step; exactly one of these.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub(in crate::config) struct Step {
+    /// The canary's share in percent.
+    #[schemars(range(max = 100))]
+    pub(in crate::config) set_weight: Option<u64>,
+    /// Wait; `{}` waits for `attache rollout resume`.
+    pub(in crate::config) pause: Option<Pause>,
+}
+
+/// A wait.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Pause {
+    /// How long. Default: until an operator resumes.
+    pub(in crate::config) duration: Option<Time>,
+}
+
+/// How the canary is measured.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Analysis {
+    /// The step, counted from 0, with which measuring begins; it goes on to the end. Default: 0.
+    pub(in crate::config) starting_step: Option<u64>,
+    /// Time between measurements. Default: 30s.
+    pub(in crate::config) interval: Option<Time>,
+    /// Conclusive measurements before a step is left. Default: 1.
+    pub(in crate::config) count: Option<u64>,
+    /// Failed measurements of one metric that are forgiven. Default: 0.
+    pub(in crate::config) failure_limit: Option<u64>,
+    /// Finished requests a measurement needs; with fewer it is inconclusive and the step holds. Default: 50.
+    pub(in crate::config) min_requests: Option<u64>,
+    /// What is measured.
+    #[schemars(required)]
+    pub(in crate::config) metrics: Option<Vec<Metric>>,
+}
+
+/// One number and what it must be.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Metric {
+    /// `success-rate`, `latency-p99` or `latency-p95`.
+    #[schemars(required)]
+    pub(in crate::config) name: Option<Word<model::Measure>>,
+    /// `>= 0.95`, `<= 0.5s`, or against the other versions: `>= stable - 0.02`, `<= stable * 1.2`.
+    #[schemars(required)]
+    pub(in crate::config) success_condition: Option<SuccessCondition>,
+}
+
+words::words!(
+    model::OnFailure, "OnFailure",
+    Self::Rollback => ["rollback"],
+    Self::Pause => ["pause"],
+);
+words::words!(
+    model::Losing, "Losing",
+    Self::Finish => ["finish", "drain"],
+    Self::Cut => ["cut", "abort"],
+);
+words::words!(
+    model::Measure, "Measure",
+    Self::SuccessRate => ["success-rate"],
+    Self::LatencyP99 => ["latency-p99", "p99"],
+    Self::LatencyP95 => ["latency-p95", "p95"],
+);
+
+/// A condition as it was read: whether its number had a unit of time is judged with the metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::config) struct SuccessCondition {
+    pub(in crate::config) condition: Condition,
+    pub(in crate::config) unit: Unit,
+}
+
+/// Unit of a condition's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Unit {
+    /// Seconds; what was written in another unit is converted.
+    Time,
+    /// A share, written with `%`.
+    Percent,
+    /// A bare number.
+    None,
+    /// A factor, which has no unit.
+    Factor,
+}
+
+text_value!(SuccessCondition, success_condition, "a condition such as `>= 0.95`", {
+    "type": "string",
+    "description": "A comparison: `>= 0.95`, `<= 0.5s`, `>= stable - 0.02`, `<= stable * 1.2`."
+});
+
+fn success_condition(text: &str) -> Result<SuccessCondition, String> {
+    let shape = || {
+        with_hint(
+            format!("`{text}` is not a condition"),
+            "write `>= 0.95`, `<= 0.5s`, `>= stable - 0.02` or `<= stable * 1.2`",
+        )
+    };
+    // Argo's conditions begin with what is compared.
+    let rest = text.trim();
+    let rest = rest
+        .strip_prefix("result")
+        .map_or(rest, |rest| rest.strip_prefix("[0]").unwrap_or(rest))
+        .trim_start();
+    let comparisons = [
+        (">=", Comparison::AtLeast),
+        ("<=", Comparison::AtMost),
+        (">", Comparison::Above),
+        ("<", Comparison::Below),
+    ];
+    let (comparison, rest) = comparisons
+        .iter()
+        .find_map(|(sign, comparison)| Some((*comparison, rest.strip_prefix(sign)?.trim_start())))
+        .ok_or_else(shape)?;
+    let (threshold, unit) = match rest.strip_prefix("stable").map(str::trim_start) {
+        None => {
+            let (value, unit) = number(rest).ok_or_else(shape)?;
+            (Threshold::Value(value), unit)
+        }
+        Some("") => (Threshold::StableTimes(1.0), Unit::Factor),
+        Some(rest) => {
+            let (sign, operand) = rest.split_at_checked(1).ok_or_else(shape)?;
+            let (value, unit) = number(operand.trim_start()).ok_or_else(shape)?;
+            match sign {
+                "*" if unit == Unit::None => (Threshold::StableTimes(value), Unit::Factor),
+                "+" => (Threshold::StablePlus(value), unit),
+                "-" => (Threshold::StablePlus(-value), unit),
+                _ => return Err(shape()),
+            }
+        }
+    };
+    Ok(SuccessCondition {
+        condition: Condition {
+            comparison,
+            threshold,
+        },
+        unit,
+    })
+}
+
+fn number(text: &str) -> Option<(f64, Unit)> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: f64 = number.parse().ok()?;
+    match unit.trim() {
+        "" => Some((number, Unit::None)),
+        "%" => Some((number / 100.0, Unit::Percent)),
+        "ms" => Some((number / 1000.0, Unit::Time)),
+        "s" => Some((number, Unit::Time)),
+        "m" => Some((number * 60.0, Unit::Time)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read() {
+        use Comparison::{Above, AtLeast, AtMost, Below};
+        for (text, comparison, threshold, unit) in [
+            (">= 0.95", AtLeast, Threshold::Value(0.95), Unit::None),
+            (
+                "result[0] >= 0.95",
+                AtLeast,
+                Threshold::Value(0.95),
+                Unit::None,
+            ),
+            (">=95%", AtLeast, Threshold::Value(0.95), Unit::Percent),
+            ("<= 0.5s", AtMost, Threshold::Value(0.5), Unit::Time),
+            ("< 500ms", Below, Threshold::Value(0.5), Unit::Time),
+            ("> stable", Above, Threshold::StableTimes(1.0), Unit::Factor),
+            (
+                ">= stable - 0.02",
+                AtLeast,
+                Threshold::StablePlus(-0.02),
+                Unit::None,
+            ),
+            (
+                "<= stable + 100ms",
+                AtMost,
+                Threshold::StablePlus(0.1),
+                Unit::Time,
+            ),
+            (
+                "<= stable*1.2",
+                AtMost,
+                Threshold::StableTimes(1.2),
+                Unit::Factor,
+            ),
+        ] {
+            let read = success_condition(text).unwrap();
+            let condition = Condition {
+                comparison,
+                threshold,
+            };
+            assert_eq!((read.condition, read.unit), (condition, unit), "{text}");
+        }
+        for text in [
+            "",
+            ">=",
+            "0.95",
+            "== 1",
+            ">= stable / 2",
+            ">= x",
+            "<= stable * 2s",
+            ">= 0.9.5",
+        ] {
+            assert!(success_condition(text).is_err(), "{text}");
+        }
+    }
+}

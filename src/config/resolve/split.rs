@@ -1,0 +1,482 @@
+//! Splits and the rollouts that move them.
+
+use std::time::Duration;
+
+use super::Scope;
+use super::route::References;
+use crate::config::model::{
+    Analysis, HashKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step, Threshold,
+};
+use crate::config::node::{Step as At, steps};
+use crate::config::raw::split::{self as raw, Unit};
+use crate::config::report::Diagnostic;
+
+/// Resolves a split and its rollout; `None` when nothing could be made of it.
+pub(super) fn resolve(
+    route: &str,
+    raw: &raw::Split,
+    rollout: Option<&raw::Rollout>,
+    references: &References<'_>,
+    scope: &mut Scope<'_>,
+) -> Option<Split> {
+    let parts = parts(route, raw, rollout.is_some(), references, scope)?;
+    let sticky = rollout.and_then(|rollout| rollout.sticky.clone());
+    if sticky.is_some() && raw.sticky.is_some() {
+        scope.add_key(
+            &steps!["routes", route, "rollout", "sticky"],
+            Diagnostic::error("conflict", "the split says already what is `sticky`")
+                .hint("keep one of them"),
+        );
+    }
+    let chosen_by = raw.chosen_by.clone().map(|key| key.0);
+    if chosen_by == Some(HashKey::ClientIp) {
+        scope.add(
+            &steps!["routes", route, "split", "chosenBy"],
+            Diagnostic::error("invalid-value", "an address does not name a cluster")
+                .hint("write `{ header: name }` or `{ cookie: name }`"),
+        );
+    }
+    let rollout = rollout.and_then(|raw| self::rollout(route, raw, &parts, scope));
+    Some(Split {
+        parts,
+        sticky: sticky.or_else(|| raw.sticky.clone()).map(|key| key.0),
+        chosen_by,
+        rollout,
+    })
+}
+
+fn parts(
+    route: &str,
+    raw: &raw::Split,
+    moved: bool,
+    references: &References<'_>,
+    scope: &mut Scope<'_>,
+) -> Option<Vec<Part>> {
+    let at = |index: usize, key: &str| -> Vec<At> {
+        if raw.listed {
+            steps!["routes", route, "split", index, key].into()
+        } else {
+            steps!["routes", route, "split", "clusters", index, key].into()
+        }
+    };
+    let whole = steps!["routes", route, "split"];
+    let mut parts: Vec<Part> = Vec::new();
+    let mut complete = true;
+    for (index, part) in raw.parts.iter().enumerate() {
+        let (Some(name), Some(weight)) = (&part.cluster, part.weight) else {
+            let diagnostic = Diagnostic::error("missing-field", "a share needs both parts");
+            scope.missing(
+                &whole,
+                diagnostic.hint("write `{ cluster: name, weight: 10 }`"),
+            );
+            complete = false;
+            continue;
+        };
+        let weight = scope.range(&at(index, "weight"), weight, 0..=1_000_000, "");
+        let Some(cluster) = references.clusters.get(name) else {
+            let known = references.clusters.keys().map(String::as_str);
+            scope.dangling(&at(index, "cluster"), "cluster", name, known);
+            complete = false;
+            continue;
+        };
+        if parts.iter().any(|other| other.name == *name) {
+            let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is given twice"));
+            scope.add(&at(index, "cluster"), diagnostic.hint("add the weights up"));
+        }
+        parts.push(Part {
+            cluster: *cluster,
+            name: name.clone(),
+            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+        });
+    }
+    judge(&parts, raw.parts.len(), moved, &whole, scope);
+    (complete && !parts.is_empty()).then_some(parts)
+}
+
+fn judge(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope<'_>) {
+    if given == 0 {
+        let diagnostic = Diagnostic::error("missing-field", "this split has no clusters");
+        scope.missing(
+            at,
+            diagnostic
+                .hint("write `[{ cluster: stable, weight: 90 }, { cluster: canary, weight: 10 }]`"),
+        );
+        return;
+    }
+    if given > MAX_PARTS {
+        let message = format!("a split has at most {MAX_PARTS} clusters");
+        scope.add(at, Diagnostic::error("invalid-value", message));
+    }
+    let sum: u64 = parts.iter().map(|part| u64::from(part.weight)).sum();
+    if parts.len() < given {
+        return;
+    }
+    if sum == 0 {
+        scope.add(
+            at,
+            Diagnostic::error("invalid-value", "every weight of this split is 0")
+                .hint("nothing would be served"),
+        );
+    } else if sum != 100 && !moved {
+        let message = format!("the weights of this split add up to {sum}, not to 100");
+        scope.add(
+            at,
+            Diagnostic::warning("weights", message).hint("they are taken as shares of their sum"),
+        );
+    }
+}
+
+fn rollout(
+    route: &str,
+    raw: &raw::Rollout,
+    parts: &[Part],
+    scope: &mut Scope<'_>,
+) -> Option<Rollout> {
+    let at = steps!["routes", route, "rollout"];
+    let Some(name) = &raw.canary else {
+        let diagnostic = Diagnostic::error("missing-field", "a rollout needs a `canary`");
+        scope.missing(&at, diagnostic.hint("name the cluster of the new version"));
+        return None;
+    };
+    let Some(canary) = parts.iter().position(|part| part.name == *name) else {
+        let known = parts.iter().map(|part| part.name.as_str());
+        scope.dangling(
+            &steps!["routes", route, "rollout", "canary"],
+            "cluster of this split",
+            name,
+            known,
+        );
+        return None;
+    };
+    if parts.len() < 2 {
+        let diagnostic = Diagnostic::error("invalid-value", "a rollout needs a second version");
+        scope.add(
+            &steps!["routes", route, "split"],
+            diagnostic.hint("add the stable cluster"),
+        );
+    }
+    let steps = taken_steps(route, raw, scope)?;
+    let analysis = raw
+        .analysis
+        .as_ref()
+        .map(|raw| analysis(route, raw, steps.len(), scope));
+    Some(Rollout {
+        canary,
+        steps,
+        analysis,
+        on_failure: raw.on_failure.map_or(OnFailure::Rollback, |word| word.0),
+        losing: raw.losing.map_or(Losing::Finish, |word| word.0),
+        start_at: raw.start_at.map(|moment| moment.0),
+    })
+}
+
+fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option<Vec<Step>> {
+    let given = raw.steps.as_deref().unwrap_or_default();
+    if given.is_empty() {
+        let diagnostic = Diagnostic::error("missing-field", "a rollout needs `steps`");
+        scope.missing(
+            &steps!["routes", route, "rollout"],
+            diagnostic.hint("write `steps: [{ setWeight: 10 }, { pause: { duration: 2m } }]`"),
+        );
+        return None;
+    }
+    let mut steps = Vec::new();
+    for (index, step) in given.iter().enumerate() {
+        let at = steps!["routes", route, "rollout", "steps", index];
+        match (step.set_weight, &step.pause) {
+            (Some(weight), None) => {
+                let weight = scope.range(
+                    &steps!["routes", route, "rollout", "steps", index, "setWeight"],
+                    weight,
+                    0..=100,
+                    "",
+                );
+                steps.push(Step::SetWeight(u32::try_from(weight).unwrap_or(100)));
+            }
+            (None, Some(pause)) => steps.push(Step::Pause(pause.duration.map(|time| time.0))),
+            _ => scope.add(
+                &at,
+                Diagnostic::error("invalid-value", "a step does exactly one thing")
+                    .hint("`setWeight: 10` or `pause: { duration: 2m }`"),
+            ),
+        }
+    }
+    let weights: Vec<u32> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::SetWeight(weight) => Some(*weight),
+            Step::Pause(_) => None,
+        })
+        .collect();
+    let at = steps!["routes", route, "rollout", "steps"];
+    if weights.windows(2).any(|pair| pair.last() <= pair.first()) {
+        let diagnostic = Diagnostic::warning("weights", "the canary's share does not always grow");
+        scope.add(&at, diagnostic);
+    }
+    if weights.last().is_some_and(|weight| *weight < 100) || weights.is_empty() {
+        let diagnostic =
+            Diagnostic::warning("weights", "the last step jumps to 100 % without a look");
+        scope.add(&at, diagnostic.hint("end with `setWeight: 100`"));
+    }
+    Some(steps)
+}
+
+fn analysis(
+    route: &str,
+    raw: &raw::Analysis,
+    step_count: usize,
+    scope: &mut Scope<'_>,
+) -> Analysis {
+    let under = |key: &str| steps!["routes", route, "rollout", "analysis", key];
+    let interval = raw.interval.map_or(Duration::from_secs(30), |time| time.0);
+    if interval < Duration::from_millis(100) {
+        let diagnostic = Diagnostic::error("invalid-value", "an interval is 100ms or more");
+        scope.add(&under("interval"), diagnostic);
+    }
+    let starting_step = raw.starting_step.unwrap_or(0);
+    if starting_step >= step_count as u64 {
+        let message = format!(
+            "there is no step {starting_step}: the last is {}",
+            step_count - 1
+        );
+        scope.add(
+            &under("startingStep"),
+            Diagnostic::error("invalid-value", message).hint("steps are counted from 0"),
+        );
+    }
+    let number =
+        |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, least: u64| {
+            scope.range(&under(key), value.unwrap_or(default), least..=1_000_000, "")
+        };
+    let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let given = raw.metrics.as_deref().unwrap_or_default();
+    if given.is_empty() {
+        let diagnostic = Diagnostic::error("missing-field", "an analysis needs `metrics`");
+        scope.missing(
+            &steps!["routes", route, "rollout", "analysis"],
+            diagnostic
+                .hint("write `metrics: [{ name: success-rate, successCondition: \">= 0.95\" }]`"),
+        );
+    }
+    let mut metrics = Vec::new();
+    for (index, raw) in given.iter().enumerate() {
+        metrics.extend(metric(route, index, raw, scope));
+    }
+    Analysis {
+        starting_step: usize::try_from(starting_step).unwrap_or(usize::MAX),
+        interval,
+        count: small(number(scope, "count", raw.count, 1, 1)),
+        failure_limit: small(number(scope, "failureLimit", raw.failure_limit, 0, 0)),
+        min_requests: number(scope, "minRequests", raw.min_requests, 50, 1),
+        metrics,
+    }
+}
+
+fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -> Option<Metric> {
+    let (Some(name), Some(written)) = (raw.name, raw.success_condition) else {
+        let diagnostic = Diagnostic::error("missing-field", "a metric needs both parts");
+        scope.missing(
+            &steps!["routes", route, "rollout", "analysis", "metrics", index],
+            diagnostic.hint("write `{ name: success-rate, successCondition: \">= 0.95\" }`"),
+        );
+        return None;
+    };
+    let at = steps![
+        "routes",
+        route,
+        "rollout",
+        "analysis",
+        "metrics",
+        index,
+        "successCondition"
+    ];
+    let is_time = matches!(name.0, Measure::LatencyP99 | Measure::LatencyP95);
+    let problem = match (is_time, written.unit) {
+        (true, Unit::None) => Some(("a time needs a unit", "write `<= 0.5s` or `<= 500ms`")),
+        (true, Unit::Percent) => Some(("a time is not a percentage", "write `<= 0.5s`")),
+        (false, Unit::Time) => Some(("a rate is not a time", "write `>= 0.95` or `>= 95%`")),
+        _ => None,
+    };
+    if let Some((message, hint)) = problem {
+        scope.add(&at, Diagnostic::error("invalid-value", message).hint(hint));
+    }
+    if let (false, Threshold::Value(value)) = (is_time, written.condition.threshold)
+        && value > 1.0
+    {
+        let diagnostic = Diagnostic::error("invalid-value", "a rate is at most 1");
+        scope.add(&at, diagnostic.hint("write `>= 0.95` or `>= 95%`"));
+    }
+    Some(Metric {
+        measure: name.0,
+        condition: written.condition,
+    })
+}
+
+/// Clusters of one split.
+const MAX_PARTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use crate::config::{Environment, parse};
+
+    /// What is said about a route with this split and rollout.
+    fn said(rest: &str) -> Vec<String> {
+        let text = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}
+clusters: {{ a: {{ endpoints: ['10.0.0.1:80'] }}, b: {{ endpoints: ['10.0.0.2:80'] }} }}
+routes: {{ r: {{ {rest} }} }}"
+        );
+        let env = Environment::empty(SystemTime::UNIX_EPOCH);
+        let report = match parse(&text, "gateway.yaml", &env) {
+            Ok(loaded) => loaded.warnings,
+            Err(report) => report,
+        };
+        let said = report
+            .diagnostics()
+            .iter()
+            .filter(|diagnostic| diagnostic.code != "unused");
+        said.map(|diagnostic| diagnostic.message.clone()).collect()
+    }
+
+    const SPLIT: &str = "split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]";
+
+    #[test]
+    fn splits_are_judged() {
+        for (split, expected) in [
+            (
+                "split: [{ cluster: a, weight: 90 }, { cluster: b, weight: 10 }]",
+                None,
+            ),
+            (
+                "split: [{ cluster: a, weight: 9 }, { cluster: b, weight: 1 }]",
+                Some("add up to 10, not to 100"),
+            ),
+            (
+                "split: [{ cluster: a, weight: 0 }]",
+                Some("every weight of this split is 0"),
+            ),
+            ("split: []", Some("has no clusters")),
+            ("split: [{ cluster: a }]", Some("needs both parts")),
+            (
+                "split: [{ cluster: a, weight: 50 }, { cluster: a, weight: 50 }]",
+                Some("given twice"),
+            ),
+            (
+                "split: [{ cluster: c, weight: 100 }]",
+                Some("there is no cluster `c`"),
+            ),
+            (
+                "split: { clusters: [{ cluster: a, weight: 100 }], chosenBy: clientIp }",
+                Some("does not name a cluster"),
+            ),
+            (
+                "split: [{ cluster: a, weight: 100 }], cluster: b",
+                Some("has `cluster` and `split`"),
+            ),
+            (
+                "cluster: a, rollout: { canary: a }",
+                Some("no `split` to move"),
+            ),
+        ] {
+            let said = said(split);
+            match expected {
+                None => assert!(said.is_empty(), "{split}: {said:?}"),
+                Some(expected) => assert!(
+                    said.iter().any(|said| said.contains(expected)),
+                    "{split}: {said:?}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn rollouts_are_judged() {
+        let steps = "steps: [{ setWeight: 10 }, { pause: {} }, { setWeight: 100 }]";
+        let metric =
+            |metric: &str| format!("canary: b, {steps}, analysis: {{ metrics: [{{ {metric} }}] }}");
+        for (rollout, expected) in [
+            (format!("canary: b, {steps}"), None),
+            (steps.to_owned(), Some("needs a `canary`")),
+            (
+                format!("canary: c, {steps}"),
+                Some("no cluster of this split `c`"),
+            ),
+            ("canary: b".to_owned(), Some("needs `steps`")),
+            (
+                "canary: b, steps: [{ setWeight: 10, pause: {} }, { setWeight: 100 }]".to_owned(),
+                Some("exactly one thing"),
+            ),
+            (
+                "canary: b, steps: [{ setWeight: 101 }]".to_owned(),
+                Some("out of range"),
+            ),
+            (
+                "canary: b, steps: [{ setWeight: 50 }, { setWeight: 20 }, { setWeight: 100 }]"
+                    .to_owned(),
+                Some("does not always grow"),
+            ),
+            (
+                "canary: b, steps: [{ setWeight: 50 }]".to_owned(),
+                Some("jumps to 100 %"),
+            ),
+            (
+                format!("canary: b, {steps}, analysis: {{}}"),
+                Some("needs `metrics`"),
+            ),
+            (
+                format!(
+                    "canary: b, {steps}, analysis: {{ startingStep: 3, metrics: [{{ name: p99, successCondition: '< 1s' }}] }}"
+                ),
+                Some("there is no step 3"),
+            ),
+            (
+                metric("name: success-rate, successCondition: '>= 0.95'"),
+                None,
+            ),
+            (
+                metric("name: success-rate, successCondition: '>= 95'"),
+                Some("at most 1"),
+            ),
+            (
+                metric("name: success-rate, successCondition: '<= 2s'"),
+                Some("a rate is not a time"),
+            ),
+            (
+                metric("name: latency-p99, successCondition: '<= 0.5'"),
+                Some("a time needs a unit"),
+            ),
+            (
+                metric("name: latency-p99, successCondition: '<= 5%'"),
+                Some("not a percentage"),
+            ),
+            (
+                metric("name: latency-p99, successCondition: '<= stable * 1.2'"),
+                None,
+            ),
+            (metric("name: latency-p99"), Some("needs both parts")),
+            (
+                metric("name: latency-p99, successCondition: '= 3'"),
+                Some("is not a condition"),
+            ),
+            (
+                format!("canary: b, {steps}, startAt: tomorrow"),
+                Some("is not a moment"),
+            ),
+            (
+                format!("canary: b, {steps}, startAt: 2026-12-01T08:00:00Z"),
+                None,
+            ),
+        ] {
+            let said = said(&format!("{SPLIT}, rollout: {{ {rollout} }}"));
+            match expected {
+                None => assert!(said.is_empty(), "{rollout}: {said:?}"),
+                Some(expected) => assert!(
+                    said.iter().any(|said| said.contains(expected)),
+                    "{rollout}: {said:?}"
+                ),
+            }
+        }
+    }
+}

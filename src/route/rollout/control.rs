@@ -1,0 +1,489 @@
+//! The live side of one split: its weights, what its traffic adds up to, its rollout's progress and what operators did to it.
+//! Survives a reload that changes neither the split nor the rollout.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::progress::{Event, Millis, Phase, Progress, Refusal, Verb};
+use super::tally::{Counts, Tally};
+use super::verdict::judge;
+use crate::config::model::{Losing, Part, Rollout, Split};
+use crate::route::split::{Shares, Weights};
+
+/// A split at work. Shared by all workers, the task that moves it and operators.
+#[derive(Debug)]
+pub struct Control {
+    parts: Vec<Part>,
+    rollout: Option<Rollout>,
+    fingerprint: String,
+    shares: Arc<Shares>,
+    tallies: Vec<Tally>,
+    /// One bit per part whose running work is to be cut.
+    cut: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    progress: Option<Progress>,
+    held: Option<Held>,
+    /// What the tallies were when the present measurement began.
+    baseline: Option<Vec<Counts>>,
+}
+
+/// A share that an operator set by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The cluster.
+    pub cluster: String,
+    /// Its share in percent; the others divide the rest in the proportion of the file.
+    pub weight: u32,
+    /// When it ends, in milliseconds since 1970; never by itself when absent.
+    pub until: Option<Millis>,
+    /// Since when.
+    pub since: Millis,
+    /// Who set it.
+    pub by: String,
+}
+
+/// What is written down to be taken up after a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    /// Of the settings it belongs to.
+    pub fingerprint: String,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// What an operator set.
+    pub held: Option<Held>,
+}
+
+/// A split at one moment, for people and programs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The clusters and their shares in percent.
+    pub shares: Vec<Share>,
+    /// The cluster a rollout leads to.
+    pub canary: Option<String>,
+    /// How many steps it has.
+    pub steps: Option<usize>,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// What an operator set.
+    pub held: Option<Held>,
+}
+
+/// One cluster's share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// The cluster.
+    pub cluster: String,
+    /// Its share in percent.
+    pub percent: f64,
+    /// Requests that ended there since the start.
+    pub requests: u64,
+}
+
+/// Why an operator's wish was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperateError {
+    /// There is no rollout, only a split.
+    #[error("this route has a split but no rollout")]
+    NoRollout,
+    /// It makes no sense now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The split has no such cluster.
+    #[error("the split has no cluster `{0}`")]
+    NoSuchCluster(String),
+    /// Which cluster is meant must be said.
+    #[error("say which cluster: the split has no canary")]
+    WhichCluster,
+    /// A share is 0 to 100 percent.
+    #[error("a share is 0 to 100 percent")]
+    NotAShare,
+}
+
+/// One exchange's place in a split: where its outcome is counted.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    control: Arc<Control>,
+    part: usize,
+}
+
+impl Trial {
+    /// An exchange that goes to this part.
+    #[must_use]
+    pub fn new(control: Arc<Control>, part: usize) -> Self {
+        Self { control, part }
+    }
+
+    /// Counts the outcome.
+    pub fn finished(&self, succeeded: bool, took: Duration) {
+        if let Some(tally) = self.control.tallies.get(self.part) {
+            tally.record(succeeded, took);
+        }
+    }
+
+    /// Whether the side it runs on has lost and is to be cut.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.control.cut.load(Relaxed) >> self.part & 1 == 1
+    }
+
+    /// Whether its side may be cut at all.
+    #[must_use]
+    pub fn may_be_cut(&self) -> bool {
+        let rollout = self.control.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.losing == Losing::Cut)
+    }
+}
+
+impl Control {
+    /// A split at its beginning.
+    #[must_use]
+    pub fn new(split: &Split, now: Millis) -> Self {
+        let progress = split
+            .rollout
+            .as_ref()
+            .map(|rollout| Progress::begin(rollout, now));
+        let control = Self {
+            fingerprint: fingerprint(split),
+            shares: Arc::new(Shares::new(Weights::new(std::iter::empty()))),
+            tallies: split.parts.iter().map(|_| Tally::default()).collect(),
+            parts: split.parts.clone(),
+            rollout: split.rollout.clone(),
+            cut: AtomicU64::new(0),
+            state: Mutex::new(State {
+                progress,
+                held: None,
+                baseline: None,
+            }),
+        };
+        control.publish(&control.state());
+        control
+    }
+
+    /// Whether it belongs to these settings.
+    #[must_use]
+    pub fn is_of(&self, split: &Split) -> bool {
+        self.fingerprint == fingerprint(split)
+    }
+
+    /// The weights of the moment.
+    #[must_use]
+    pub fn shares(&self) -> &Arc<Shares> {
+        &self.shares
+    }
+
+    /// Whether it moves by itself.
+    #[must_use]
+    pub fn has_rollout(&self) -> bool {
+        self.rollout.is_some()
+    }
+
+    /// Does what is due at `now`: ends what operators set for a time, measures, takes steps.
+    pub fn tick(&self, now: Millis) -> Vec<Event> {
+        let mut state = self.state();
+        let mut events = Vec::new();
+        let expired = |held: &Held| held.until.is_some_and(|until| now >= until);
+        if state.held.as_ref().is_some_and(expired) {
+            events.extend(state.release(now, "its time is over"));
+        }
+        if state.held.is_none()
+            && let Some(rollout) = &self.rollout
+        {
+            events.extend(self.measure(&mut state, rollout, now));
+            if let Some(progress) = &mut state.progress {
+                events.extend(progress.advance(rollout, now));
+            }
+            if state.baseline.is_none() {
+                // Measuring may begin with the step just taken.
+                events.extend(self.measure(&mut state, rollout, now));
+            }
+        }
+        if !events.is_empty() {
+            self.publish(&state);
+        }
+        events
+    }
+
+    fn measure(&self, state: &mut State, rollout: &Rollout, now: Millis) -> Vec<Event> {
+        let State {
+            progress: Some(progress),
+            baseline,
+            ..
+        } = state
+        else {
+            return Vec::new();
+        };
+        let Some(analysis) = rollout
+            .analysis
+            .as_ref()
+            .filter(|_| progress.is_measuring(rollout) && now >= progress.entered)
+        else {
+            *baseline = None;
+            return Vec::new();
+        };
+        let interval = u64::try_from(analysis.interval.as_millis()).unwrap_or(u64::MAX);
+        let counts = || self.tallies.iter().map(Tally::counts).collect::<Vec<_>>();
+        let Some(before) = baseline else {
+            *baseline = Some(counts());
+            progress.next_measurement = Some(now.saturating_add(interval));
+            return Vec::new();
+        };
+        if progress.next_measurement.is_some_and(|due| now < due) {
+            return Vec::new();
+        }
+        let after = counts();
+        let (mut canary, mut stable) = (Counts::default(), Counts::default());
+        for (index, (after, before)) in after.iter().zip(&*before).enumerate() {
+            let window = after.since(before);
+            if index == rollout.canary {
+                canary = window;
+            } else {
+                stable = stable.plus(&window);
+            }
+        }
+        *baseline = Some(after);
+        progress.next_measurement = Some(now.saturating_add(interval));
+        progress.measured(rollout, judge(analysis, &canary, &stable), now)
+    }
+
+    /// Does what an operator asks for.
+    ///
+    /// # Errors
+    /// When it makes no sense; nothing has changed then.
+    pub fn operate(&self, verb: Verb, by: &str, now: Millis) -> Result<Vec<Event>, OperateError> {
+        let rollout = self.rollout.as_ref().ok_or(OperateError::NoRollout)?;
+        let mut state = self.state();
+        let progress = state.progress.as_mut().ok_or(OperateError::NoRollout)?;
+        let event = progress.operate(rollout, verb, by, now)?;
+        let mut events = vec![event];
+        if verb != Verb::Pause {
+            events.extend(state.release(now, "another order came"));
+            state.baseline = None;
+        }
+        if let Some(progress) = &mut state.progress {
+            events.extend(progress.advance(rollout, now));
+        }
+        self.publish(&state);
+        Ok(events)
+    }
+
+    /// Sets a share by hand, until it is released. The rollout stands still meanwhile. Without a name the canary is meant.
+    ///
+    /// # Errors
+    /// When the share or the cluster is none of this split's.
+    pub fn hold(
+        &self,
+        cluster: Option<&str>,
+        weight: u32,
+        until: Option<Millis>,
+        by: &str,
+        now: Millis,
+    ) -> Result<Event, OperateError> {
+        if weight > 100 {
+            return Err(OperateError::NotAShare);
+        }
+        let part = match (cluster, &self.rollout) {
+            (Some(name), _) => self.parts.iter().find(|part| part.name == name),
+            (None, Some(rollout)) => self.parts.get(rollout.canary),
+            (None, None) => return Err(OperateError::WhichCluster),
+        };
+        let unknown = || OperateError::NoSuchCluster(cluster.unwrap_or_default().to_owned());
+        let cluster = part.ok_or_else(unknown)?.name.clone();
+        let mut state = self.state();
+        let since = state.held.as_ref().map_or(now, |held| held.since);
+        let message = format!("{by} set {cluster} to {weight} %");
+        state.held = Some(Held {
+            cluster,
+            weight,
+            until,
+            since,
+            by: by.to_owned(),
+        });
+        self.publish(&state);
+        Ok(Event {
+            kind: "held",
+            message,
+        })
+    }
+
+    /// What a rollout is doing, its step, and the canary's share in percent.
+    #[must_use]
+    pub fn position(&self) -> Option<(Phase, usize, f64)> {
+        let canary = self.rollout.as_ref()?.canary;
+        let weights = self.shares.current();
+        let total: i64 = weights.iter().sum();
+        let weight = weights.iter().nth(canary)?;
+        let state = self.state();
+        let progress = state.progress.as_ref()?;
+        let percent = weight as f64 * 100.0 / total.max(1) as f64;
+        Some((progress.phase, progress.step, percent))
+    }
+
+    /// What it looks like.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let state = self.state();
+        let weights = self.shares.current();
+        let total: i64 = weights.iter().sum();
+        let shares = self.parts.iter().zip(weights.iter()).zip(&self.tallies);
+        Status {
+            shares: shares
+                .map(|((part, weight), tally)| Share {
+                    cluster: part.name.clone(),
+                    percent: weight as f64 * 100.0 / total.max(1) as f64,
+                    requests: tally.counts().requests(),
+                })
+                .collect(),
+            canary: self
+                .rollout
+                .as_ref()
+                .and_then(|rollout| Some(self.parts.get(rollout.canary)?.name.clone())),
+            steps: self.rollout.as_ref().map(|rollout| rollout.steps.len()),
+            progress: state.progress.clone(),
+            held: state.held.clone(),
+        }
+    }
+
+    /// What is to be written down.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        let state = self.state();
+        Saved {
+            fingerprint: self.fingerprint.clone(),
+            progress: state.progress.clone(),
+            held: state.held.clone(),
+        }
+    }
+
+    /// Takes up what was written down, if it belongs to the same settings. Says whether it did.
+    pub fn restore(&self, saved: &Saved) -> bool {
+        if saved.fingerprint != self.fingerprint {
+            return false;
+        }
+        let mut state = self.state();
+        state.progress.clone_from(&saved.progress);
+        state.held.clone_from(&saved.held);
+        state.baseline = None;
+        self.publish(&state);
+        true
+    }
+
+    /// Makes the weights of the state those in force.
+    fn publish(&self, state: &State) {
+        let canary = match (&self.rollout, &state.progress) {
+            (Some(rollout), Some(progress)) => Some((rollout, progress)),
+            _ => None,
+        };
+        let fixed = match (&state.held, canary) {
+            (Some(held), _) => self
+                .parts
+                .iter()
+                .position(|part| part.name == held.cluster)
+                .map(|index| (index, held.weight)),
+            (None, Some((rollout, progress))) => Some((rollout.canary, progress.weight)),
+            (None, None) => None,
+        };
+        let weights = effective(&self.parts, fixed);
+        let lost = |index: usize| match canary {
+            Some((rollout, progress)) if state.held.is_none() => match progress.phase {
+                Phase::Promoted => index != rollout.canary,
+                Phase::RolledBack => index == rollout.canary,
+                Phase::Progressing | Phase::Paused => false,
+            },
+            _ => false,
+        };
+        let promoted = canary.is_some_and(|(rollout, progress)| {
+            progress.phase == Phase::Promoted && rollout.losing == Losing::Finish
+        });
+        let cuts = canary.is_some_and(|(rollout, _)| rollout.losing == Losing::Cut);
+        let mut cut = 0;
+        let mut parts = Vec::new();
+        for (index, (part, weight)) in self.parts.iter().zip(weights).enumerate() {
+            if cuts && lost(index) {
+                cut |= 1 << index;
+            }
+            let held = weight > 0 || promoted && lost(index);
+            parts.push((part.name.clone(), weight, held));
+        }
+        self.cut.store(cut, Relaxed);
+        self.shares.set(Weights::new(parts.into_iter()));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn release(&mut self, now: Millis, why: &str) -> Option<Event> {
+        let held = self.held.take()?;
+        if let Some(progress) = &mut self.progress {
+            progress.shift(now.saturating_sub(held.since));
+        }
+        self.baseline = None;
+        let message = format!(
+            "the share {} of {} set by {} ended: {why}",
+            held.weight, held.cluster, held.by
+        );
+        Some(Event {
+            kind: "released",
+            message,
+        })
+    }
+}
+
+/// One part at a share in percent, the others dividing the rest in the proportion of the file; or all as in the file.
+fn effective(parts: &[Part], fixed: Option<(usize, u32)>) -> Vec<i64> {
+    let Some((fixed, percent)) = fixed else {
+        return parts.iter().map(|part| part.weight.into()).collect();
+    };
+    let percent = i64::from(percent.min(100));
+    let others: Vec<i64> = parts
+        .iter()
+        .enumerate()
+        .map(|(index, part)| {
+            if index == fixed {
+                0
+            } else {
+                part.weight.into()
+            }
+        })
+        .collect();
+    let total: i64 = others.iter().sum();
+    if total == 0 {
+        // The file gives the others nothing: what is left is divided evenly.
+        let rest = parts.len() as i64 - 1;
+        let weight = |index| {
+            if index == fixed {
+                percent * rest.max(1)
+            } else {
+                100 - percent
+            }
+        };
+        return (0..parts.len()).map(weight).collect();
+    }
+    let weight = |(index, other): (usize, &i64)| {
+        if index == fixed {
+            percent * total
+        } else {
+            other * (100 - percent)
+        }
+    };
+    others.iter().enumerate().map(weight).collect()
+}
+
+/// The same for the same split and rollout, in every process.
+fn fingerprint(split: &Split) -> String {
+    let text = serde_json::to_vec(&(&split.parts, &split.rollout)).unwrap_or_default();
+    format!("{:016x}", xxh3_64(&text))
+}

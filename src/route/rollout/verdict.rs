@@ -1,0 +1,196 @@
+//! Numbers against conditions.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::tally::Counts;
+use crate::config::model::{Analysis, Comparison, Condition, Measure, Metric, Threshold};
+
+/// One number at one time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Name of the metric.
+    pub metric: String,
+    /// The canary's number.
+    pub value: f64,
+    /// What it was compared with.
+    pub threshold: f64,
+    /// How it was compared.
+    pub comparison: String,
+    /// Whether it was as it must be.
+    pub passed: bool,
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.metric.starts_with("latency") {
+            "s"
+        } else {
+            ""
+        };
+        let word = if self.passed { "is" } else { "is not" };
+        write!(
+            f,
+            "{} {:.4}{unit} {word} {} {:.4}{unit}",
+            self.metric, self.value, self.comparison, self.threshold
+        )
+    }
+}
+
+/// The outcome of one measurement.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Too little traffic to say.
+    Inconclusive {
+        /// The requests there were, on the side that had fewer.
+        requests: u64,
+        /// What can be said all the same.
+        readings: Vec<Reading>,
+    },
+    /// A reading for every metric.
+    Conclusive {
+        /// In the order of the metrics.
+        readings: Vec<Reading>,
+    },
+}
+
+/// Judges what the canary and the other versions did in one window.
+#[must_use]
+pub(super) fn judge(analysis: &Analysis, canary: &Counts, stable: &Counts) -> Verdict {
+    let readings: Vec<Option<Reading>> = analysis
+        .metrics
+        .iter()
+        .map(|metric| read(metric, canary, stable))
+        .collect();
+    let compares = analysis
+        .metrics
+        .iter()
+        .any(|metric| !matches!(metric.condition.threshold, Threshold::Value(_)));
+    let mut requests = canary.requests();
+    if compares {
+        requests = requests.min(stable.requests());
+    }
+    let complete = readings.iter().all(Option::is_some);
+    let readings = readings.into_iter().flatten().collect();
+    if complete && requests >= analysis.min_requests {
+        Verdict::Conclusive { readings }
+    } else {
+        Verdict::Inconclusive { requests, readings }
+    }
+}
+
+fn read(metric: &Metric, canary: &Counts, stable: &Counts) -> Option<Reading> {
+    let value = measure(metric.measure, canary)?;
+    let Condition {
+        comparison,
+        threshold,
+    } = metric.condition;
+    let threshold = match threshold {
+        Threshold::Value(value) => value,
+        Threshold::StableTimes(factor) => measure(metric.measure, stable)? * factor,
+        Threshold::StablePlus(more) => measure(metric.measure, stable)? + more,
+    };
+    let (sign, passed) = match comparison {
+        Comparison::AtLeast => (">=", value >= threshold),
+        Comparison::Above => (">", value > threshold),
+        Comparison::AtMost => ("<=", value <= threshold),
+        Comparison::Below => ("<", value < threshold),
+    };
+    Some(Reading {
+        metric: metric.measure.name().to_owned(),
+        value,
+        threshold,
+        comparison: sign.to_owned(),
+        passed,
+    })
+}
+
+fn measure(measure: Measure, counts: &Counts) -> Option<f64> {
+    match measure {
+        Measure::SuccessRate => counts.success_rate(),
+        Measure::LatencyP99 => counts.percentile(0.99),
+        Measure::LatencyP95 => counts.percentile(0.95),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tally::Tally;
+    use super::*;
+
+    fn counts(good: u32, bad: u32, took: u64) -> Counts {
+        let tally = Tally::default();
+        for index in 0..good + bad {
+            tally.record(index < good, Duration::from_millis(took));
+        }
+        tally.counts()
+    }
+
+    fn analysis(measure: Measure, comparison: Comparison, threshold: Threshold) -> Analysis {
+        let condition = Condition {
+            comparison,
+            threshold,
+        };
+        Analysis {
+            starting_step: 0,
+            interval: Duration::from_secs(30),
+            count: 1,
+            failure_limit: 0,
+            min_requests: 50,
+            metrics: vec![Metric { measure, condition }],
+        }
+    }
+
+    #[test]
+    fn numbers_are_held_against_their_condition() {
+        use Comparison::{Above, AtLeast, AtMost, Below};
+        use Measure::{LatencyP95, LatencyP99, SuccessRate};
+        use Threshold::{StablePlus, StableTimes, Value};
+        let (good, poor) = (counts(99, 1, 100), counts(90, 10, 900));
+        for (measure, comparison, threshold, canary, stable, passed) in [
+            (SuccessRate, AtLeast, Value(0.95), &good, &poor, true),
+            (SuccessRate, AtLeast, Value(0.95), &poor, &good, false),
+            (SuccessRate, Above, Value(0.99), &good, &poor, false),
+            (SuccessRate, AtLeast, StablePlus(-0.02), &poor, &good, false),
+            (SuccessRate, AtLeast, StableTimes(1.0), &good, &good, true),
+            (LatencyP99, AtMost, Value(0.5), &good, &poor, true),
+            (LatencyP99, AtMost, Value(0.5), &poor, &good, false),
+            (LatencyP95, Below, StableTimes(1.2), &poor, &good, false),
+            (LatencyP99, Below, StablePlus(0.1), &good, &good, true),
+        ] {
+            let analysis = analysis(measure, comparison, threshold);
+            let Verdict::Conclusive { readings } = judge(&analysis, canary, stable) else {
+                panic!("there was enough traffic");
+            };
+            assert_eq!(readings[0].passed, passed, "{}", readings[0]);
+        }
+    }
+
+    #[test]
+    fn too_little_traffic_says_nothing() {
+        let (few, many) = (counts(49, 0, 1), counts(500, 0, 1));
+        let fixed = analysis(
+            Measure::SuccessRate,
+            Comparison::AtLeast,
+            Threshold::Value(0.9),
+        );
+        let relative = analysis(
+            Measure::SuccessRate,
+            Comparison::AtLeast,
+            Threshold::StableTimes(1.0),
+        );
+        let conclusive = |analysis, canary, stable| {
+            matches!(judge(analysis, canary, stable), Verdict::Conclusive { .. })
+        };
+        assert!(!conclusive(&fixed, &few, &many));
+        assert!(
+            conclusive(&fixed, &many, &few),
+            "the stable side is not asked"
+        );
+        assert!(!conclusive(&relative, &many, &few));
+        assert!(!conclusive(&fixed, &Counts::default(), &many));
+    }
+}

@@ -48,7 +48,7 @@ impl Flow {
     }
 
     /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there is more
-    /// of it. While it does not, nobody reads from the client, so that nobody would notice that the client left.
+    /// of it.
     pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
         self.owed.set(false);
         async move {

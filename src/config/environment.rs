@@ -16,6 +16,7 @@ pub struct Environment {
     root: PathBuf,
     now: SystemTime,
     mounts: Option<String>,
+    lenient: bool,
 }
 
 impl Environment {
@@ -27,6 +28,7 @@ impl Environment {
             root: PathBuf::new(),
             now: SystemTime::now(),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").ok(),
+            lenient: false,
         }
     }
 
@@ -38,6 +40,7 @@ impl Environment {
             root: PathBuf::new(),
             now,
             mounts: None,
+            lenient: false,
         }
     }
 
@@ -60,6 +63,18 @@ impl Environment {
     pub fn with_root(mut self, root: impl Into<PathBuf>) -> Self {
         self.root = root.into();
         self
+    }
+
+    /// Certificates that cannot be read are a warning: nothing will be served with them.
+    #[must_use]
+    pub fn without_certificates(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    /// Whether it does without certificates.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// Uses this text as `/proc/self/mountinfo`.

@@ -5,10 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
@@ -17,7 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
-use super::seen::Seen;
+use super::hygiene;
+use super::seen::{Found, Seen};
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
@@ -217,9 +216,6 @@ pub(super) fn outgoing(
 ) -> Result<Outgoing, Error> {
     let route = view.route(plan.route).ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    if plan.seen.content_length {
-        check_length(&head.headers, plan.body_limit)?;
-    }
     let hash = match target.policy() {
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
         LoadBalancer::LeastConnection
@@ -286,8 +282,11 @@ fn receive(
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<Instant>, Duration),
 ) -> Result<Answer, Error> {
-    let seen = Seen::of(response.headers());
-    check_answer(&response, seen)?;
+    let found = Found::of(response.headers());
+    check_answer(&response, &found)?;
+    let seen = found.seen;
+    let events = events(found.content_type);
+    let stream = events.is_some();
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -302,8 +301,6 @@ fn receive(
         None
     };
     headers::strip_hop_by_hop(fields, seen);
-    let events = events(fields);
-    let stream = events.is_some();
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
@@ -355,8 +352,7 @@ fn receive(
 }
 
 /// How an answer that is a stream is divided.
-fn events(fields: &HeaderMap) -> Option<Events> {
-    let content_type = fields.get(header::CONTENT_TYPE);
+fn events(content_type: Option<&HeaderValue>) -> Option<Events> {
     if is_event_stream(content_type) {
         return Some(Events::Lines);
     }
@@ -364,8 +360,9 @@ fn events(fields: &HeaderMap) -> Option<Events> {
 }
 
 /// What hyper's client accepts and we do not pass on.
-fn check_answer(response: &Response<pool::ResponseBody>, seen: Seen) -> Result<(), Error> {
+fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> Result<(), Error> {
     let headers = response.headers();
+    let seen = found.seen;
     if response.status().as_u16() >= 600 {
         return Err(Error::UpstreamInvalid("status code out of range", None));
     }
@@ -379,12 +376,10 @@ fn check_answer(response: &Response<pool::ResponseBody>, seen: Seen) -> Result<(
             return Err(Error::UpstreamInvalid("two body lengths", None));
         }
     }
-    if seen.content_length {
+    if let Some(length) = found.content_length {
         // hyper looks at the length only where a body follows, and takes a list.
-        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-        let first = lengths.next();
-        let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
-        if !first.is_some_and(digits) || lengths.any(|other| Some(other) != first) {
+        let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
+        if !digits || seen.several_lengths && !hygiene::lengths_agree(headers) {
             return Err(Error::UpstreamInvalid("body length", None));
         }
     }
@@ -408,11 +403,14 @@ fn prepare(
     rng: &mut fastrand::Rng,
 ) {
     // HTTP/2 and absolute targets name the host in the target.
-    if let Some(authority) = head.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        head.headers.insert(header::HOST, host);
-    }
+    let named = |authority: &Authority| HeaderValue::from_str(authority.as_str()).ok();
+    let host = match head.uri.authority().and_then(named) {
+        Some(host) => {
+            head.headers.insert(header::HOST, host.clone());
+            Some(host)
+        }
+        None => exchange.host.clone(),
+    };
     let fields = &mut head.headers;
     // Otherwise the map grows twice on the way.
     fields.reserve(ADDED_FIELDS);
@@ -427,7 +425,6 @@ fn prepare(
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let host = fields.get(header::HOST).cloned();
     let facts = Forwarded {
         connection: &exchange.connection,
         client: exchange.client,
@@ -442,21 +439,10 @@ fn prepare(
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    exchange.trace_id = Some(propagate(fields, rng).trace_id());
+    exchange.trace_id = Some(propagate(fields, known.seen.trace, rng).trace_id());
     headers::apply(fields, &route.request_headers, false);
     if let UpstreamHost::Fixed(host) = &route.upstream_host {
         fields.insert(header::HOST, host.clone());
-    }
-}
-
-/// A body announced too large is refused before anything is read or sent.
-fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Error> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match (announced, limit) {
-        (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
-        _ => Ok(()),
     }
 }
 

@@ -56,6 +56,14 @@ pub(super) fn own(
     response
 }
 
+/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7).
+pub(super) fn about_us() -> Response<ResponseBody> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, METHODS);
+    response
+}
+
 fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     if let Some(id) = &exchange.request_id {
         headers.insert(forward::REQUEST_ID, id.clone());
@@ -84,10 +92,7 @@ fn json(error: &Error) -> Response<ResponseBody> {
         HeaderValue::from_static("application/json"),
     );
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(
-            header::ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+        response.headers_mut().insert(header::ALLOW, METHODS);
     }
     response
 }
@@ -177,6 +182,9 @@ fn ends_connection(error: &Error) -> bool {
     )
 }
 
+/// What agents are asked by; others pass too.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

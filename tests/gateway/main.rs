@@ -41,6 +41,7 @@ mod faults;
 mod fields;
 mod grpc;
 mod health;
+mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;
 mod limits;

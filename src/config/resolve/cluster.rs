@@ -230,10 +230,7 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
         .as_deref()
         .map(|path| certs::bundle(path, scope.env))
     {
-        scope.add(
-            &under("caFile"),
-            Diagnostic::error(problem.code, problem.message),
-        );
+        scope.add(&under("caFile"), problem.diagnostic(scope.env));
     }
     let client_cert = match (raw.cert_file, raw.key_file) {
         (Some(cert), Some(key)) => Some((PathBuf::from(cert), PathBuf::from(key))),
@@ -259,10 +256,7 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
             } else {
                 "keyFile"
             };
-            scope.add(
-                &under(key),
-                Diagnostic::error(problem.code, problem.message),
-            );
+            scope.add(&under(key), problem.diagnostic(scope.env));
         }
     }
     if let Some(server_name) = &raw.server_name

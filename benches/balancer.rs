@@ -10,6 +10,7 @@ use std::sync::Arc;
 use attache::cluster::{Endpoint, InFlight, Members, PickRequest};
 use attache::config::model::{HashKey, LoadBalancer};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use tokio::time::Instant;
 
 fn members(count: u32) -> Members {
     let endpoint = |index: u32| {
@@ -37,7 +38,9 @@ fn pick(criterion: &mut Criterion) {
         ("round-robin", LoadBalancer::RoundRobin),
         ("random", LoadBalancer::Random),
         ("hash", LoadBalancer::Hash(HashKey::ClientIp)),
+        ("peak-ewma", LoadBalancer::PeakEwma),
     ];
+    let now = Instant::now();
     let mut group = criterion.benchmark_group("pick");
     for count in [3, 32, 1_000] {
         let members = members(count);
@@ -49,7 +52,7 @@ fn pick(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     let request = PickRequest {
                         hash: Some(rng.u64(..)),
-                        tried: &[],
+                        ..PickRequest::at(now)
                     };
                     black_box(&members).pick(policy, &request, &mut rng, &turn)
                 });

@@ -19,7 +19,7 @@ use attache::config::{self, Environment};
 use attache::context::Connection;
 use attache::edge::headers::{self, Forwarded};
 use attache::edge::hygiene;
-use attache::edge::seen::Seen;
+use attache::edge::seen::{Found, Seen};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -147,15 +147,16 @@ fn hygiene(criterion: &mut Criterion) {
         trusted,
     } in cases()
     {
-        let seen = Seen::of(&head.headers);
-        hygiene::check(&head, seen, &limits, paths).expect("the head passes");
+        let found = Found::of(&head.headers);
+        let seen = found.seen;
+        hygiene::check(&head, &found, &limits, paths).expect("the head passes");
         let mut group = criterion.benchmark_group(name);
         group.bench_function("look", |bencher| {
-            bencher.iter(|| Seen::of(black_box(&head.headers)));
+            bencher.iter(|| Found::of(black_box(&head.headers)));
         });
         group.bench_function("check", |bencher| {
             bencher.iter(|| {
-                let target = hygiene::check(black_box(&head), seen, &limits, paths);
+                let target = hygiene::check(black_box(&head), &found, &limits, paths);
                 target.is_ok()
             });
         });

@@ -16,8 +16,8 @@
 use std::hint::black_box;
 
 use attache::config::model::{
-    Action, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, PathPolicy,
-    Respond, Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch,
+    PathPolicy, Respond, RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
 };
 use attache::route::{Facts, Table, host_of, normalise};
 use bytes::Bytes;
@@ -48,7 +48,8 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         response_headers: HeaderChanges::default(),
         upstream_host: UpstreamHost::Preserve,
         timeout: None,
-        response_head_timeout: None,
+        response_head_timeout: HeadLimit::Usual,
+        retries: RetryPolicy::Usual,
         streaming: Streaming {
             idle_timeout: None,
             max_duration: None,

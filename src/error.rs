@@ -8,6 +8,35 @@ use http::StatusCode;
 
 use crate::config::model::AbortAnswer;
 
+/// What keeps a request from being sent although there are endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tripped {
+    /// The ceiling on connections.
+    Connections,
+    /// The ceiling on requests.
+    Requests,
+    /// The ceiling on streams.
+    Streams,
+    /// The ceiling on retries.
+    Retries,
+    /// The half-open breaker.
+    Breaker,
+}
+
+impl Tripped {
+    /// Word for logs and metric labels.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Streams => "streams",
+            Self::Retries => "retries",
+            Self::Breaker => "breaker",
+        }
+    }
+}
+
 /// Why the gateway refused, failed or cut an exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,6 +79,14 @@ pub enum Error {
     /// The cluster has no endpoint that may be used.
     #[error("no endpoint available")]
     NoEndpoint,
+    /// The cluster carries as much as it may, or its breaker is open.
+    #[error("circuit open: {}", .tripped.word())]
+    CircuitOpen {
+        /// Which of them.
+        tripped: Tripped,
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
     /// A connection to the endpoint could not be opened.
     #[error("could not connect to the endpoint")]
     ConnectFailed(#[source] io::Error),
@@ -110,6 +147,31 @@ pub enum Error {
 }
 
 impl Error {
+    /// A ceiling is reached; it may be different in a moment.
+    #[must_use]
+    pub fn at_ceiling(tripped: Tripped) -> Self {
+        Self::CircuitOpen {
+            tripped,
+            retry_after: MOMENT,
+        }
+    }
+
+    /// Seconds for `Retry-After` (RFC 9110 section 10.2.3), with answers of 429 and 503.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::CircuitOpen {
+                retry_after: wait, ..
+            }
+            | Self::RateLimited(wait) => {
+                let started = u64::from(wait.subsec_nanos() > 0);
+                Some((wait.as_secs() + started).max(1))
+            }
+            Self::TooManyOpen => Some(1),
+            error => (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+        }
+    }
+
     /// Status of the answer made for this error (RFC 9110 section 15). For errors after the response head it is what
     /// the head would have been.
     #[must_use]
@@ -126,7 +188,9 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoEndpoint | Self::Withdrawn | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoint | Self::Withdrawn | Self::CircuitOpen { .. } | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::ConnectFailed(_)
             | Self::UpstreamTls(_)
             | Self::UpstreamReset(_)
@@ -167,6 +231,7 @@ impl Error {
             Self::RateLimited(_) => "rate_limited",
             Self::TooManyOpen => "too_many_open",
             Self::NoEndpoint => "no_endpoint",
+            Self::CircuitOpen { .. } => "circuit_open",
             Self::ConnectFailed(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls(_) => "upstream_tls",
@@ -194,6 +259,7 @@ impl Error {
             Self::NoRoute => "NR",
             Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint => "UH",
+            Self::CircuitOpen { .. } => "UO",
             Self::ConnectFailed(_) | Self::ConnectTimeout | Self::UpstreamTls(_) => "UF",
             Self::UpstreamReset(_) | Self::UpstreamAborted(_) => "UC",
             Self::StreamRefused(_) => "UR",
@@ -222,3 +288,5 @@ impl Error {
 
 /// The reason of exchanges that failed, or took longer, on purpose.
 pub const FAULT_INJECTED: &str = "fault_injected";
+/// How soon a ceiling is worth another try.
+const MOMENT: Duration = Duration::from_secs(1);

@@ -294,6 +294,7 @@ fn explain_says_which_route_and_why() {
         "path sent /tasks/1?x=1",
         "127.0.0.1:1",
         "=x-edge",
+        "retries   1, when",
         "not taken admin",
     ] {
         assert!(out.contains(part), "`{part}` is missing in\n{out}");
@@ -309,6 +310,26 @@ fn explain_says_which_route_and_why() {
         code == 1 && error.contains("no listener speaks https"),
         "{error}"
     );
+}
+
+#[test]
+fn explain_does_without_the_certificates() {
+    let directory = TempDir::new().unwrap();
+    let text = "
+listeners:
+  web: { address: '127.0.0.1:0', tls: { certificates: [{ certFile: no.crt, keyFile: no.key }] } }
+routes: { all: { endpoints: ['127.0.0.1:1'] } }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    let (code, out, error) = run(&["explain", "GET", "https://agents.test/", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("route     all"), "{out}");
+    assert!(
+        error.contains("no.crt") && error.contains("warning"),
+        "{error}"
+    );
+    let (code, _, error) = run(&["validate", "-c", &file]);
+    assert!(code == 1 && error.contains("missing-file"), "{error}");
 }
 
 // ---------------------------------------------------------------------------------------------- running

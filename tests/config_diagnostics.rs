@@ -74,6 +74,35 @@ fn files_with_several_mistakes() {
 }
 
 #[test]
+fn ceilings_without_effect_are_warned_about() {
+    for (ceilings, hint) in [
+        (
+            "maxPendingRequests: 50, maxRetries: 3",
+            "add `maxConnections`",
+        ),
+        (
+            "maxRequests: 50, pendingTimeout: 5s",
+            "`maxPendingRequests`",
+        ),
+        (
+            "maxRequests: 10, perEndpoint: { maxRequests: 11 }",
+            "raise `circuitBreaker.maxRequests`",
+        ),
+    ] {
+        let report = problems(&format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes: {{ a: {{ cluster: b }} }}\n\
+             clusters: {{ b: {{ endpoints: ['b:80'], circuitBreaker: {{ {ceilings} }} }} }}\n"
+        ));
+        assert_eq!(codes(&report), ["no-effect"], "{ceilings}");
+        assert!(
+            report.human(false).contains(hint),
+            "{}",
+            report.human(false)
+        );
+    }
+}
+
+#[test]
 fn an_unknown_field_has_its_place_and_a_suggestion() {
     let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
     assert_eq!(

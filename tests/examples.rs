@@ -157,7 +157,12 @@ fn compose_uses_commands_that_exist() {
 fn examples_of_the_documents_load() {
     let env = Environment::empty(SystemTime::now());
     let mut found = 0;
-    for name in ["README.md", "docs/routing.md", "docs/load-balancing.md"] {
+    for name in [
+        "README.md",
+        "docs/routing.md",
+        "docs/load-balancing.md",
+        "docs/circuit-breaker.md",
+    ] {
         let text = repository(name);
         for block in text.split("```yaml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();

@@ -10,12 +10,14 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 mod disturbed;
 mod events;
+mod replay;
 mod request;
 mod tee;
 mod timer;
 
 pub use disturbed::MaybeDisturbed;
 pub use events::Events;
+pub use replay::Replay;
 pub use request::{Flow, RequestBody};
 pub use tee::{Copied, TooLarge};
 pub use timer::IdleTimer;

@@ -12,8 +12,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
-use super::IdleTimer;
 use super::tee::{Copied, Tee, TooLarge};
+use super::{IdleTimer, Replay};
 use crate::error::Error;
 
 /// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
@@ -48,7 +48,7 @@ impl Flow {
     }
 
     /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there is more
-    /// of it. While it does not, nobody reads from the client, so that nobody would notice that the client left.
+    /// of it.
     pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
         self.owed.set(false);
         async move {
@@ -62,9 +62,14 @@ impl Flow {
         }
     }
 
-    fn handed(&self) {
+    pub(super) fn handed(&self) {
         self.owed.set(true);
         self.handed.set(self.handed.get() + 1);
+    }
+
+    /// The endpoint waits for the client, or has it all.
+    pub(super) fn asked(&self) {
+        self.owed.set(false);
     }
 
     /// The client's part in a failed exchange, if it had one.
@@ -87,6 +92,8 @@ pub enum RequestBody {
     Whole(Bytes),
     /// The client's.
     Streaming(Box<Streaming>),
+    /// The client's, kept for another try.
+    Kept(Box<Replay>),
 }
 
 /// A streamed request body.
@@ -168,27 +175,61 @@ impl RequestBody {
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {
         match self {
-            Self::Streaming(streaming) if !streaming.incoming.is_end_stream() => {
-                Some(streaming.timer.limit())
+            Self::Empty | Self::Whole(_) => None,
+            Self::Streaming(streaming) => streaming.patience(),
+            Self::Kept(replay) => replay.patience(),
+        }
+    }
+
+    /// A body for another try, to be read after [`Self::rewind`]. From now on up to `limit` bytes of this one are kept.
+    pub fn again(&mut self, limit: usize) -> Self {
+        match std::mem::replace(self, Self::Empty) {
+            Self::Empty => {}
+            Self::Streaming(streaming) => {
+                *self = Self::Kept(Box::new(Replay::new(streaming, limit)));
             }
-            Self::Empty | Self::Whole(_) | Self::Streaming(_) => None,
+            kept @ (Self::Kept(_) | Self::Whole(_)) => *self = kept,
+        }
+        match self {
+            Self::Kept(replay) => Self::Kept(Box::new(replay.again())),
+            Self::Whole(bytes) => Self::Whole(bytes.clone()),
+            Self::Empty | Self::Streaming(_) => Self::Empty,
+        }
+    }
+
+    /// Starts from the first byte. False when too much has passed to have been kept.
+    pub fn rewind(&mut self) -> bool {
+        match self {
+            Self::Kept(replay) => replay.rewind(),
+            Self::Empty | Self::Whole(_) => true,
+            Self::Streaming(_) => false,
         }
     }
 
     /// The endpoint has been told that there is a body: it is up to it to ask.
     pub fn offer(&self) {
-        if let Self::Streaming(streaming) = self {
-            streaming.flow.handed();
+        match self {
+            Self::Empty | Self::Whole(_) => {}
+            Self::Streaming(streaming) => streaming.flow.handed(),
+            Self::Kept(replay) => replay.handed(),
         }
     }
 }
 
 impl Streaming {
-    fn is_end_stream(&self) -> bool {
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    pub(super) fn patience(&self) -> Option<Duration> {
+        (!self.incoming.is_end_stream()).then(|| self.timer.limit())
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
         self.ahead.is_none() && self.incoming.is_end_stream()
     }
 
-    fn size_hint(&self) -> SizeHint {
+    pub(super) fn size_hint(&self) -> SizeHint {
         let rest = self.incoming.size_hint();
         let ahead = self
             .ahead
@@ -204,7 +245,10 @@ impl Streaming {
         Poll::Ready(self.flow.failure().map(Err))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(frame) = self.ahead.take() {
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -259,17 +303,27 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Whole(_) => match std::mem::replace(&mut *self, Self::Empty) {
-                Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Self::Empty | Self::Streaming(_) => Poll::Ready(None),
-            },
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             Self::Streaming(streaming) => {
                 let polled = streaming.poll(cx);
                 match &polled {
                     Poll::Ready(Some(Ok(_))) if !streaming.is_end_stream() => {
                         streaming.flow.handed();
                     }
-                    Poll::Ready(_) | Poll::Pending => streaming.flow.owed.set(false),
+                    Poll::Ready(_) | Poll::Pending => streaming.flow.asked(),
+                }
+                polled
+            }
+            Self::Kept(replay) => {
+                let polled = replay.poll(cx);
+                match &polled {
+                    _ if !replay.is_current() => {}
+                    Poll::Ready(Some(Ok(_))) if !replay.is_end_stream() => replay.handed(),
+                    Poll::Ready(_) | Poll::Pending => replay.asked(),
                 }
                 polled
             }
@@ -281,6 +335,7 @@ impl HttpBody for RequestBody {
             Self::Empty => true,
             Self::Whole(_) => false,
             Self::Streaming(streaming) => streaming.is_end_stream(),
+            Self::Kept(replay) => replay.is_end_stream(),
         }
     }
 
@@ -289,6 +344,7 @@ impl HttpBody for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Streaming(streaming) => streaming.size_hint(),
+            Self::Kept(replay) => replay.size_hint(),
         }
     }
 }

@@ -21,10 +21,10 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads it, shows its warnings and returns it.
-    pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        let loaded = load(&self.config, &Environment::process())
-            .map_err(|report| invalid(&self.config, &report))?;
+    /// Reads it in an environment of the verb's own, shows its warnings and returns it.
+    pub(super) fn load_in(&self, environment: &Environment) -> Result<Loaded, Failure> {
+        let loaded =
+            load(&self.config, environment).map_err(|report| invalid(&self.config, &report))?;
         if !loaded.warnings.is_empty() {
             terminal::note(loaded.warnings.human(terminal::has_color()).trim_end());
         }

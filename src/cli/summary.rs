@@ -25,7 +25,7 @@ pub(super) fn summary(config: &Config, bound: &Bound) -> Vec<String> {
     let mut lines = vec![format!(
         "attache {} is running, configuration {}",
         env!("CARGO_PKG_VERSION"),
-        config.hash.chars().take(8).collect::<String>()
+        config.hash
     )];
     lines.extend(shorten(
         config

@@ -1,19 +1,151 @@
 //! Choosing an endpoint. Pure: randomness and the turn counter come from the caller, load from the endpoints' counters.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 
-use super::endpoint::{Endpoint, EndpointId};
+use tokio::time::Instant;
+
+use super::ceilings::Kind;
+use super::endpoint::{Endpoint, EndpointId, FULL};
 use super::hash::score;
 use super::members::Members;
+use super::stance::{Reach, Stance};
 use crate::config::model::LoadBalancer;
 
 /// What a choice depends on besides the endpoints.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
     /// From [`super::hash_key`]; without it a hash policy chooses at random.
     pub hash: Option<u64>,
     /// Endpoints this request has been sent to already: avoided while there is another.
     pub tried: &'a [EndpointId],
+    /// What it is counted as.
+    pub kind: Kind,
+    /// Where the cluster stands.
+    pub stance: Stance,
+    /// The moment of the choice.
+    pub now: Instant,
+}
+
+impl PickRequest<'_> {
+    /// A request that nothing is known of.
+    #[must_use]
+    pub fn at(now: Instant) -> Self {
+        Self {
+            hash: None,
+            tried: &[],
+            kind: Kind::default(),
+            stance: Stance::default(),
+            now,
+        }
+    }
+}
+
+/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which the
+/// arithmetic below relies.
+#[inline]
+pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
+    endpoint.weight > 0 // draining
+        && !endpoint.is_ejected(now) // taken out by its traffic
+        && !endpoint.is_unhealthy() // taken out by its checks
+}
+
+/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in it does not
+/// ask the others' questions of each endpoint.
+trait Candidates: Copy {
+    fn admit(&self, endpoint: &Endpoint) -> bool;
+
+    /// Its share of the load. Only ever compared with others of the same choice.
+    fn weight(&self, endpoint: &Endpoint) -> u64;
+
+    /// How much of its weight it has, in 1/[`FULL`].
+    fn warmth(&self, endpoint: &Endpoint) -> u64;
+
+    fn are_warm(&self) -> bool;
+
+    fn now(&self) -> Instant;
+
+    /// Whether an endpoint chosen by its whole weight stands, given that it may warm up.
+    #[inline]
+    fn stands(&self, endpoint: &Endpoint, rng: &mut fastrand::Rng) -> bool {
+        self.are_warm() || rng.u64(..FULL) < self.warmth(endpoint)
+    }
+}
+
+/// Every usable endpoint, at its full weight.
+#[derive(Clone, Copy)]
+struct Plain {
+    kind: Kind,
+    now: Instant,
+}
+
+impl Candidates for Plain {
+    #[inline]
+    fn admit(&self, endpoint: &Endpoint) -> bool {
+        is_usable(endpoint, self.now) && endpoint.full(self.kind).is_none()
+    }
+
+    #[inline]
+    fn weight(&self, endpoint: &Endpoint) -> u64 {
+        endpoint.weight.into()
+    }
+
+    #[inline]
+    fn warmth(&self, _: &Endpoint) -> u64 {
+        FULL
+    }
+
+    #[inline]
+    fn are_warm(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.now
+    }
+}
+
+/// Those that the cluster's stance and earlier tries leave.
+#[derive(Clone, Copy)]
+struct Particular<'a> {
+    tried: &'a [EndpointId],
+    kind: Kind,
+    stance: Stance,
+    now: Instant,
+}
+
+impl Candidates for Particular<'_> {
+    fn admit(&self, endpoint: &Endpoint) -> bool {
+        let reached = match self.stance.reach {
+            Reach::Usable => is_usable(endpoint, self.now),
+            Reach::Some { priority, local } => {
+                is_usable(endpoint, self.now)
+                    && endpoint.priority <= priority
+                    && (endpoint.local || !local)
+            }
+            Reach::All => endpoint.weight > 0,
+            Reach::Nobody => false,
+        };
+        reached && endpoint.full(self.kind).is_none() && !self.tried.contains(&endpoint.id)
+    }
+
+    fn weight(&self, endpoint: &Endpoint) -> u64 {
+        u64::from(endpoint.weight) * self.warmth(endpoint)
+    }
+
+    fn warmth(&self, endpoint: &Endpoint) -> u64 {
+        let warmth = |window| endpoint.warmth(window, self.now);
+        self.stance.warming.map_or(FULL, warmth)
+    }
+
+    fn are_warm(&self) -> bool {
+        self.stance.warming.is_none()
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
 }
 
 impl Members {
@@ -29,118 +161,171 @@ impl Members {
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
     ) -> Option<usize> {
-        let untried =
-            |endpoint: &Endpoint| is_usable(endpoint) && !request.tried.contains(&endpoint.id);
-        let choice = self.choose(policy, request.hash, rng, turn, untried);
-        if choice.is_some() || request.tried.is_empty() {
-            return choice;
+        if request.tried.is_empty() && request.stance == Stance::default() {
+            let plain = Plain {
+                kind: request.kind,
+                now: request.now,
+            };
+            return self.choose(policy, request.hash, rng, turn, plain);
         }
-        self.choose(policy, request.hash, rng, turn, is_usable)
+        self.pick_particular(policy, request, rng, turn)
     }
 
+    /// One elsewhere is better than one that was tried.
+    #[inline(never)]
+    fn pick_particular(
+        &self,
+        policy: &LoadBalancer,
+        request: &PickRequest<'_>,
+        rng: &mut fastrand::Rng,
+        turn: &Cell<usize>,
+    ) -> Option<usize> {
+        let tries = [
+            (request.tried, Some(request.stance)),
+            (request.tried, request.stance.widened()),
+            (&[], Some(request.stance)),
+            (&[], request.stance.widened()),
+        ];
+        tries.into_iter().find_map(|(tried, stance)| {
+            let candidates = Particular {
+                tried,
+                kind: request.kind,
+                stance: stance?,
+                now: request.now,
+            };
+            self.choose(policy, request.hash, rng, turn, candidates)
+        })
+    }
+
+    #[inline]
     fn choose(
         &self,
         policy: &LoadBalancer,
         hash: Option<u64>,
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
-        allowed: impl Fn(&Endpoint) -> bool,
+        candidates: impl Candidates,
     ) -> Option<usize> {
         match (policy, hash) {
-            (LoadBalancer::LeastConnection, _) if self.endpoints.len() <= FULL_SCAN => {
-                self.least_loaded(rng, allowed)
+            (LoadBalancer::LeastConnection, _) => {
+                let load = |endpoint: &Endpoint| Load::of(endpoint, candidates);
+                self.least(rng, candidates, load, Load::cmp)
             }
-            (LoadBalancer::LeastConnection, _) => self.less_loaded_of_two(rng, allowed),
-            (LoadBalancer::RoundRobin, _) => self.next_in_turn(turn, allowed),
-            (LoadBalancer::Hash(_), Some(key)) => self.best_score(key, allowed),
-            (LoadBalancer::Random | LoadBalancer::Hash(_), _) => self.sample(rng, allowed),
+            (LoadBalancer::PeakEwma, _) => {
+                let cost = |endpoint: &Endpoint| cost(endpoint, candidates);
+                self.least(rng, candidates, cost, f64::total_cmp)
+            }
+            (LoadBalancer::RoundRobin, _) => self.next_in_turn(rng, turn, candidates),
+            (LoadBalancer::Hash(_), Some(key)) => self.best_score(key, candidates),
+            (LoadBalancer::Random | LoadBalancer::Hash(_), _) => self.sample(rng, candidates, None),
+        }
+    }
+
+    #[inline]
+    fn least<L: Copy>(
+        &self,
+        rng: &mut fastrand::Rng,
+        candidates: impl Candidates,
+        load: impl Fn(&Endpoint) -> L,
+        compare: impl Fn(&L, &L) -> Ordering,
+    ) -> Option<usize> {
+        if self.endpoints.len() <= FULL_SCAN {
+            self.least_of_all(rng, candidates, load, compare)
+        } else {
+            self.less_of_two(rng, candidates, load, compare)
         }
     }
 
     /// The smallest load; among equals at random by weight, so that an idle cluster is still split by weight.
-    fn least_loaded(
+    #[inline]
+    fn least_of_all<L: Copy>(
         &self,
         rng: &mut fastrand::Rng,
-        allowed: impl Fn(&Endpoint) -> bool,
+        candidates: impl Candidates,
+        load: impl Fn(&Endpoint) -> L,
+        compare: impl Fn(&L, &L) -> Ordering,
     ) -> Option<usize> {
-        let mut least: Option<(usize, Load)> = None;
+        let mut least: Option<(usize, L)> = None;
         let mut tied_weight = 0_u64;
         for (index, endpoint) in self.endpoints.iter().enumerate() {
-            if !allowed(endpoint) {
+            if !candidates.admit(endpoint) {
                 continue;
             }
-            let load = Load::of(endpoint);
-            let weight = u64::from(endpoint.weight);
-            match least.map(|(_, least)| load.cmp(least)) {
-                None | Some(std::cmp::Ordering::Less) => {
+            let load = load(endpoint);
+            let weight = candidates.weight(endpoint);
+            match least.map(|(_, least)| compare(&load, &least)) {
+                None | Some(Ordering::Less) => {
                     least = Some((index, load));
                     tied_weight = weight;
                 }
                 // Keeping the n-th of the tied with a chance of its share of the weight so far makes all shares fair.
-                Some(std::cmp::Ordering::Equal) => {
+                Some(Ordering::Equal) => {
                     tied_weight = tied_weight.saturating_add(weight);
                     if rng.u64(..tied_weight) < weight {
                         least = Some((index, load));
                     }
                 }
-                Some(std::cmp::Ordering::Greater) => {}
+                Some(Ordering::Greater) => {}
             }
         }
         least.map(|(index, _)| index)
     }
 
     /// Power of two choices. Both are drawn by weight, so that on equal load the first draw may simply stand.
-    fn less_loaded_of_two(
+    fn less_of_two<L>(
         &self,
         rng: &mut fastrand::Rng,
-        allowed: impl Fn(&Endpoint) -> bool,
+        candidates: impl Candidates,
+        load: impl Fn(&Endpoint) -> L,
+        compare: impl Fn(&L, &L) -> Ordering,
     ) -> Option<usize> {
-        let first = self.sample(rng, &allowed)?;
+        let first = self.sample(rng, candidates, None)?;
         let first_endpoint = self.endpoints.get(first)?;
-        let another = |endpoint: &Endpoint| endpoint.id != first_endpoint.id && allowed(endpoint);
-        let Some(second) = self.sample(rng, another) else {
+        let Some(second) = self.sample(rng, candidates, Some(first_endpoint.id)) else {
             return Some(first);
         };
-        let second_is_less = Load::of(self.endpoints.get(second)?)
-            .cmp(Load::of(first_endpoint))
-            .is_lt();
+        let second_load = load(self.endpoints.get(second)?);
+        let second_is_less = compare(&second_load, &load(first_endpoint)).is_lt();
         Some(if second_is_less { second } else { first })
     }
 
     fn next_in_turn(
         &self,
+        rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
-        allowed: impl Fn(&Endpoint) -> bool,
+        candidates: impl Candidates,
     ) -> Option<usize> {
+        let mut passed_over = None;
         for _ in 0..self.sequence.len() {
             let place = turn.get() % self.sequence.len();
             turn.set(place + 1);
             let index = *self.sequence.get(place)?;
-            if self
-                .endpoints
-                .get(index)
-                .is_some_and(|endpoint| allowed(endpoint))
-            {
+            let endpoint = self.endpoints.get(index)?;
+            if !candidates.admit(endpoint) {
+                continue;
+            }
+            if candidates.stands(endpoint, rng) {
                 return Some(index);
             }
+            passed_over = Some(index);
         }
-        None
+        passed_over
     }
 
     /// Weighted rendezvous hash: the endpoint with the best score for this key. An endpoint's score depends on nothing
     /// but itself and the key, so when one leaves only its own keys move.
-    fn best_score(&self, key: u64, allowed: impl Fn(&Endpoint) -> bool) -> Option<usize> {
-        let candidates = self.endpoints.iter().zip(&self.seeds).enumerate();
-        let candidates = candidates.filter(|(_, (endpoint, _))| allowed(endpoint));
-        if self.is_uniform {
+    fn best_score(&self, key: u64, candidates: impl Candidates) -> Option<usize> {
+        let all = self.endpoints.iter().zip(&self.seeds).enumerate();
+        let admitted = all.filter(|(_, (endpoint, _))| candidates.admit(endpoint));
+        if self.is_uniform && candidates.are_warm() {
             // With equal weights the order of the scores is that of the hashes: spare the logarithms.
-            return candidates
+            return admitted
                 .max_by_key(|(_, (_, seed))| score::hash(key, **seed))
                 .map(|(index, _)| index);
         }
         let mut best: Option<(usize, f64)> = None;
-        for (index, (endpoint, seed)) in candidates {
-            let weight = f64::from(endpoint.weight);
+        for (index, (endpoint, seed)) in admitted {
+            let weight = candidates.weight(endpoint) as f64;
             let uniform = score::uniform(key, *seed);
             // -ln(u) is never below 1 - u: nearly all candidates are out without a logarithm.
             if best.is_some_and(|(_, least)| 1.0 - uniform > least * weight) {
@@ -158,29 +343,27 @@ impl Members {
     fn sample(
         &self,
         rng: &mut fastrand::Rng,
-        allowed: impl Fn(&Endpoint) -> bool,
+        candidates: impl Candidates,
+        except: Option<EndpointId>,
     ) -> Option<usize> {
         let total = self.cumulative.last().copied().filter(|&total| total > 0)?;
+        let allowed =
+            |endpoint: &Endpoint| Some(endpoint.id) != except && candidates.admit(endpoint);
         for _ in 0..DRAWS {
             let point = rng.u64(..total);
             let index = self.cumulative.partition_point(|&sum| sum <= point);
-            if self
-                .endpoints
-                .get(index)
-                .is_some_and(|endpoint| allowed(endpoint))
-            {
+            let endpoint = self.endpoints.get(index)?;
+            if allowed(endpoint) && candidates.stands(endpoint, rng) {
                 return Some(index);
             }
         }
         let mut chosen = None;
         let mut weight_so_far = 0_u64;
-        for (index, endpoint) in self
-            .endpoints
-            .iter()
-            .enumerate()
-            .filter(|(_, endpoint)| allowed(endpoint))
-        {
-            let weight = u64::from(endpoint.weight);
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if !allowed(endpoint) {
+                continue;
+            }
+            let weight = candidates.weight(endpoint);
             weight_so_far = weight_so_far.saturating_add(weight);
             if rng.u64(..weight_so_far) < weight {
                 chosen = Some(index);
@@ -188,12 +371,6 @@ impl Members {
         }
         chosen
     }
-}
-
-/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which the
-/// arithmetic above relies.
-fn is_usable(endpoint: &Endpoint) -> bool {
-    endpoint.weight > 0 && !endpoint.is_unhealthy()
 }
 
 /// Exchanges in flight per weight, compared as fractions without rounding.
@@ -204,18 +381,36 @@ struct Load {
 }
 
 impl Load {
-    fn of(endpoint: &Endpoint) -> Self {
+    #[inline]
+    fn of(endpoint: &Endpoint, candidates: impl Candidates) -> Self {
         Self {
             in_flight: endpoint.in_flight().into(),
-            weight: endpoint.weight.into(),
+            weight: candidates.weight(endpoint),
         }
     }
 
-    fn cmp(self, other: Self) -> std::cmp::Ordering {
-        // Both factors come from 32 bits: no overflow.
-        (self.in_flight * other.weight).cmp(&(other.in_flight * self.weight))
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        // 32 bits of requests and, while one warms up, 20 of weight and 10 of warmth: no overflow.
+        let mine = self.in_flight.wrapping_mul(other.weight);
+        mine.cmp(&other.in_flight.wrapping_mul(self.weight))
     }
 }
+
+/// How long a request would wait: the expected time of each before it and its own, per weight. One that was never measured is
+/// tried with a single request first.
+fn cost(endpoint: &Endpoint, candidates: impl Candidates) -> f64 {
+    let in_flight = f64::from(endpoint.in_flight());
+    let weight = candidates.weight(endpoint) as f64;
+    let live = &endpoint.live;
+    match live.latency.expected(live.born, candidates.now()) {
+        Some(expected) => expected * (in_flight + 1.0) / weight,
+        None => UNKNOWN * in_flight / weight,
+    }
+}
+
+/// More nanoseconds than anything takes.
+const UNKNOWN: f64 = 1e18;
 
 /// Up to this many endpoints the least loaded of all is looked for; above, two are compared.
 const FULL_SCAN: usize = 32;
@@ -228,17 +423,24 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::SocketAddr;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::super::endpoint::InFlight;
+    use super::super::stance::Terms;
     use super::*;
-    use crate::config::model::HashKey;
+    use crate::config::model::{HashKey, Panic, PanicAction};
 
     const LEAST: LoadBalancer = LoadBalancer::LeastConnection;
     const HASH: LoadBalancer = LoadBalancer::Hash(HashKey::ClientIp);
-    const POLICIES: [LoadBalancer; 4] =
-        [LEAST, LoadBalancer::RoundRobin, LoadBalancer::Random, HASH];
+    const POLICIES: [LoadBalancer; 5] = [
+        LEAST,
+        LoadBalancer::RoundRobin,
+        LoadBalancer::Random,
+        LoadBalancer::PeakEwma,
+        HASH,
+    ];
 
     fn members(weights: &[u32]) -> Members {
         let endpoint = |(index, &weight): (usize, &u32)| {
@@ -284,6 +486,7 @@ mod tests {
             let request = PickRequest {
                 hash: Some(rng.u64(..)),
                 tried: &[],
+                ..PickRequest::at(Instant::now())
             };
             counts[members.pick(policy, &request, &mut rng, &turn).unwrap()] += 1;
         }
@@ -303,7 +506,12 @@ mod tests {
             let mut open = Vec::new();
             for _ in 0..streams {
                 let chosen = members
-                    .pick(&LEAST, &PickRequest::default(), &mut rng, &Cell::new(0))
+                    .pick(
+                        &LEAST,
+                        &PickRequest::at(Instant::now()),
+                        &mut rng,
+                        &Cell::new(0),
+                    )
                     .unwrap();
                 open.push(InFlight::new(Arc::clone(&members.endpoints[chosen])));
             }
@@ -321,7 +529,7 @@ mod tests {
         let members = members(&[1, 1]);
         let mut open = load(&members, &[5, 5]);
         let ended = open.remove(7).endpoint().id;
-        let chosen = pick_with(&members, &LEAST, PickRequest::default(), 3).unwrap();
+        let chosen = pick_with(&members, &LEAST, PickRequest::at(Instant::now()), 3).unwrap();
         assert_eq!(members.endpoints[chosen].id, ended);
     }
 
@@ -350,7 +558,12 @@ mod tests {
         let mut open = Vec::new();
         for _ in 0..10_000 {
             let chosen = members
-                .pick(&LEAST, &PickRequest::default(), &mut rng, &Cell::new(0))
+                .pick(
+                    &LEAST,
+                    &PickRequest::at(Instant::now()),
+                    &mut rng,
+                    &Cell::new(0),
+                )
                 .unwrap();
             open.push(InFlight::new(Arc::clone(&members.endpoints[chosen])));
         }
@@ -364,6 +577,208 @@ mod tests {
         assert!(most <= 105, "busiest has {most}, mean is 100");
     }
 
+    /// How often each endpoint is chosen while the second one has been back for so many seconds, of 30.
+    fn shares_while_warming(policy: &LoadBalancer, seconds: u32) -> Vec<u32> {
+        let members = members(&[1, 1, 1]);
+        let (window, start) = (Duration::from_secs(30), Instant::now());
+        members.endpoints[1].warm_up(start);
+        let now = start + Duration::from_secs(1) * seconds;
+        let terms = Terms {
+            panic: Panic::DEFAULT,
+            slow_start: Some(window),
+        };
+        let stance = members.stance(&terms, now);
+        let (mut rng, turn) = (fastrand::Rng::with_seed(11), Cell::new(0));
+        let mut counts = vec![0; 3];
+        for _ in 0..30_000 {
+            let request = PickRequest {
+                hash: Some(rng.u64(..)),
+                stance,
+                ..PickRequest::at(now)
+            };
+            counts[members.pick(policy, &request, &mut rng, &turn).unwrap()] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn an_endpoint_that_is_back_gets_its_share_little_by_little() {
+        for policy in POLICIES {
+            for (seconds, weight) in [(0, 0.1), (15, 0.5), (27, 0.9), (30, 1.0)] {
+                let counts = shares_while_warming(&policy, seconds);
+                let expected = 30_000.0 * weight / (2.0 + weight);
+                let off = (f64::from(counts[1]) - expected).abs();
+                assert!(
+                    off < 400.0,
+                    "{policy:?} after {seconds} s: {counts:?}, not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_keys_of_a_hash_move_once_while_an_endpoint_warms_up() {
+        let members = members(&[1, 1, 1]);
+        let (window, start) = (Duration::from_secs(30), Instant::now());
+        members.endpoints[2].warm_up(start);
+        let terms = Terms {
+            panic: Panic::DEFAULT,
+            slow_start: Some(window),
+        };
+        for key in 0..500 {
+            let homes = (0..=30).map(|seconds| {
+                let now = start + Duration::from_secs(seconds);
+                let request = PickRequest {
+                    hash: Some(key),
+                    stance: members.stance(&terms, now),
+                    ..PickRequest::at(now)
+                };
+                pick_with(&members, &HASH, request, key).unwrap()
+            });
+            let mut homes: Vec<usize> = homes.collect();
+            homes.dedup();
+            let moved = homes.len() == 2 && homes[0] != 2 && homes[1] == 2;
+            assert!(homes.len() == 1 || moved, "key {key}: {homes:?}");
+        }
+    }
+
+    fn eject(endpoint: &Endpoint, now: Instant) {
+        let until = now + Duration::from_secs(30);
+        endpoint.live.record.eject(endpoint.live.born, until, true);
+    }
+
+    #[test]
+    fn an_ejected_endpoint_gets_nothing_until_it_is_back() {
+        for policy in POLICIES {
+            let members = members(&[1, 1]);
+            let now = Instant::now();
+            eject(&members.endpoints[0], now);
+            let back = now + Duration::from_secs(30);
+            let picks = |now| {
+                let request = move |seed| PickRequest {
+                    hash: Some(seed),
+                    ..PickRequest::at(now)
+                };
+                let pick = |seed| pick_with(&members, &policy, request(seed), seed).unwrap();
+                (0..50).map(pick).collect::<std::collections::BTreeSet<_>>()
+            };
+            assert!(picks(now).iter().eq([&1]), "{policy:?}");
+            if policy != LoadBalancer::RoundRobin {
+                assert_eq!(picks(back).len(), 2, "{policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn preferences_hold_until_they_leave_only_what_was_tried() {
+        for policy in POLICIES {
+            let mut endpoints = members(&[1, 1, 1]).endpoints;
+            for (index, (priority, local)) in
+                [(0, true), (0, false), (1, false)].into_iter().enumerate()
+            {
+                let endpoint = Arc::get_mut(&mut endpoints[index]).unwrap();
+                (endpoint.priority, endpoint.local) = (priority, local);
+            }
+            let members = Members::new(endpoints);
+            let now = Instant::now();
+            let terms = Terms {
+                panic: Panic::DEFAULT,
+                slow_start: None,
+            };
+            let ids: Vec<EndpointId> = members.endpoints.iter().map(|one| one.id).collect();
+            for seed in 0..50 {
+                let pick = |tried| {
+                    let request = PickRequest {
+                        kind: Kind::default(),
+                        hash: Some(seed),
+                        tried,
+                        stance: members.stance(&terms, now),
+                        now,
+                    };
+                    pick_with(&members, &policy, request, seed)
+                };
+                assert_eq!(pick(&[]), Some(0), "{policy:?}: its own zone");
+                assert_ne!(
+                    pick(&ids[..1]),
+                    Some(0),
+                    "{policy:?}: anywhere but there again"
+                );
+                assert_eq!(pick(&ids[..2]), Some(2), "{policy:?}: the backup");
+                assert_eq!(pick(&ids), Some(0), "{policy:?}: again");
+            }
+        }
+    }
+
+    #[test]
+    fn panic_uses_all_that_work_or_none() {
+        for policy in POLICIES {
+            let members = members(&[1, 1, 1, 0]);
+            let now = Instant::now();
+            eject(&members.endpoints[0], now);
+            eject(&members.endpoints[1], now);
+            let picks = |action| {
+                let terms = Terms {
+                    panic: Panic {
+                        threshold: 50,
+                        action,
+                    },
+                    slow_start: None,
+                };
+                let stance = members.stance(&terms, now);
+                assert!(stance.is_panic());
+                let (mut rng, turn) = (fastrand::Rng::with_seed(3), Cell::new(0));
+                let mut found = std::collections::BTreeSet::new();
+                for key in 0..100 {
+                    let request = PickRequest {
+                        hash: Some(key),
+                        stance,
+                        ..PickRequest::at(now)
+                    };
+                    found.insert(members.pick(&policy, &request, &mut rng, &turn));
+                }
+                found
+            };
+            let everybody = [Some(0), Some(1), Some(2)];
+            assert!(
+                picks(PanicAction::Balance).into_iter().eq(everybody),
+                "{policy:?}"
+            );
+            assert!(
+                picks(PanicAction::Fail).into_iter().eq([None]),
+                "{policy:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn peak_ewma_prefers_the_fast_until_they_are_busy() {
+        let ewma = LoadBalancer::PeakEwma;
+        let members = members(&[1, 1, 1]);
+        let now = Instant::now();
+        let measure = |index: usize, millis| {
+            let live = &members.endpoints[index].live;
+            live.latency
+                .observe(Duration::from_millis(millis), live.born, now);
+        };
+        measure(0, 10);
+        measure(1, 100);
+        let pick = |seed| pick_with(&members, &ewma, PickRequest::at(now), seed);
+        assert_eq!(pick(1), Some(2), "one that nothing is known of is tried");
+        let probing = load(&members, &[0, 0, 1]);
+        assert_eq!(pick(1), Some(0), "with one request");
+        let _busy = load(&members, &[8, 0, 0]);
+        assert_eq!(
+            pick(1),
+            Some(0),
+            "nine at 10 ms are less than one at 100 ms"
+        );
+        let _busier = load(&members, &[2, 0, 0]);
+        assert_eq!(pick(1), Some(1));
+        drop(probing);
+        measure(2, 1);
+        assert_eq!(pick(1), Some(2));
+    }
+
     #[test]
     fn turns_follow_the_sequence() {
         let members = members(&[5, 1, 1]);
@@ -372,7 +787,7 @@ mod tests {
         let mut next = || {
             members.pick(
                 &LoadBalancer::RoundRobin,
-                &PickRequest::default(),
+                &PickRequest::at(Instant::now()),
                 &mut rng,
                 &turn,
             )
@@ -391,7 +806,7 @@ mod tests {
                 members
                     .pick(
                         &LoadBalancer::RoundRobin,
-                        &PickRequest::default(),
+                        &PickRequest::at(Instant::now()),
                         &mut rng,
                         &turn
                     )
@@ -413,6 +828,7 @@ mod tests {
                 let request = PickRequest {
                     hash: Some(seed),
                     tried: &ids[..1],
+                    ..PickRequest::at(Instant::now())
                 };
                 assert_eq!(
                     pick_with(&members, &policy, request, seed),
@@ -422,6 +838,7 @@ mod tests {
                 let all = PickRequest {
                     hash: Some(seed),
                     tried: &ids,
+                    ..PickRequest::at(Instant::now())
                 };
                 assert!(
                     matches!(pick_with(&members, &policy, all, seed), Some(0 | 1)),
@@ -438,6 +855,7 @@ mod tests {
                 let request = PickRequest {
                     hash: Some(1),
                     tried: &[],
+                    ..PickRequest::at(Instant::now())
                 };
                 assert_eq!(
                     pick_with(&members(&weights), &policy, request, 1),
@@ -452,7 +870,7 @@ mod tests {
     fn a_hash_policy_without_a_key_is_random() {
         let members = members(&[1; 10]);
         let picks: Vec<_> = (0..100)
-            .map(|seed| pick_with(&members, &HASH, PickRequest::default(), seed))
+            .map(|seed| pick_with(&members, &HASH, PickRequest::at(Instant::now()), seed))
             .collect();
         assert!(picks.iter().any(|pick| *pick != picks[0]));
     }
@@ -472,6 +890,7 @@ mod tests {
                     PickRequest {
                         hash: Some(key),
                         tried: &[],
+                        ..PickRequest::at(Instant::now())
                     },
                     key,
                 )
@@ -504,7 +923,7 @@ mod tests {
             let _busy = load(&members, &loads);
             let minimum = pairs.iter().filter(|(weight, _)| *weight > 0)
                 .map(|(weight, load)| f64::from(*load) / f64::from(*weight)).reduce(f64::min);
-            let chosen = pick_with(&members, &LEAST, PickRequest::default(), seed);
+            let chosen = pick_with(&members, &LEAST, PickRequest::at(Instant::now()), seed);
             prop_assert_eq!(chosen.map(|index| f64::from(loads[index]) / f64::from(weights[index])), minimum);
         }
 
@@ -513,7 +932,7 @@ mod tests {
             let members = members(&weights);
             let tried: Vec<EndpointId> = members.endpoints.iter().take(tried.index(weights.len() + 1)).map(|endpoint| endpoint.id).collect();
             for policy in POLICIES {
-                let request = PickRequest { hash: Some(seed), tried: &tried };
+                let request = PickRequest { hash: Some(seed), tried: &tried, ..PickRequest::at(Instant::now()) };
                 let chosen = pick_with(&members, &policy, request, seed);
                 prop_assert_eq!(chosen.is_some(), weights.iter().any(|weight| *weight > 0));
                 if let Some(index) = chosen {
@@ -536,7 +955,7 @@ mod tests {
             let rest = before.endpoints.iter().filter(|endpoint| endpoint.id != gone).cloned().collect();
             let after = Members::new(rest);
             for key in keys {
-                let request = PickRequest { hash: Some(key), tried: &[] };
+                let request = PickRequest { hash: Some(key), tried: &[], ..PickRequest::at(Instant::now()) };
                 let was = before.endpoints[pick_with(&before, &HASH, request, 0).unwrap()].id;
                 let is = after.endpoints[pick_with(&after, &HASH, request, 0).unwrap()].id;
                 prop_assert!(was == gone || was == is, "key {} moved from an endpoint that stayed", key);

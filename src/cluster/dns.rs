@@ -187,6 +187,7 @@ mod tests {
             },
             weight: 1,
             labels: BTreeMap::new(),
+            priority: 0,
         };
         let settings = model::Cluster {
             name: "agents".to_owned(),
@@ -200,6 +201,11 @@ mod tests {
             max_idle: 256,
             dns_refresh: None,
             health_check: None,
+            circuit_breaker: model::CircuitBreaker::default(),
+            slow_start: None,
+            panic: model::Panic::DEFAULT,
+            outlier_detection: None,
+            zone: None,
         };
         Arc::new(Cluster::build(
             Arc::new(settings),

@@ -6,10 +6,18 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::latency::Latency;
+use super::moment::Moment;
+use super::outlier::Record;
+
+use super::ceilings::{Allowed, Kind, Room};
 use super::health::{Health, HealthStatus};
+use crate::error::Tripped;
+use crate::pool::Quota;
 
 /// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that pools can
 /// be keyed by it; it never comes back for another address, name or transport.
@@ -42,13 +50,19 @@ pub struct Endpoint {
     pub weight: u32,
     /// Labels from the configuration.
     pub labels: BTreeMap<String, String>,
+    /// Its group: endpoints of a higher number stand in for those of lower ones.
+    pub priority: u32,
+    /// Whether it is in the gateway's zone, or there is no zone to prefer.
+    pub local: bool,
     pub(super) live: Arc<Live>,
     /// What its checks say, where there are checks. Shared over reloads, but not with an endpoint that is checked otherwise.
     pub(super) health: Option<Arc<Health>>,
+    /// Its own ceilings, where it has some.
+    pub(super) room: Option<Arc<Room>>,
 }
 
 impl Endpoint {
-    /// A new endpoint with nothing in flight and an identity of its own.
+    /// A new endpoint of the first group, with nothing in flight and an identity of its own.
     #[must_use]
     pub fn new(
         address: SocketAddr,
@@ -56,15 +70,17 @@ impl Endpoint {
         weight: u32,
         labels: BTreeMap<String, String>,
     ) -> Self {
-        let live = Arc::new(Live::default());
         Self {
             id: EndpointId::next(),
             address,
             name: name.into(),
             weight,
             labels,
-            live,
+            priority: 0,
+            local: true,
+            live: Arc::new(Live::new(Instant::now())),
             health: None,
+            room: None,
         }
     }
 
@@ -94,10 +110,73 @@ impl Endpoint {
         }
     }
 
+    /// The ceiling of its own that keeps one more out.
+    #[must_use]
+    pub fn full(&self, kind: Kind) -> Option<Tripped> {
+        self.room.as_ref()?.full(kind)
+    }
+
+    /// Its own ceiling on connections.
+    #[must_use]
+    pub fn connections(&self) -> Option<&Arc<Quota>> {
+        self.room.as_ref()?.connections()
+    }
+
     /// Requests and streams selected for this endpoint whose response body has not ended.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.live.in_flight.load(Relaxed)
+    }
+
+    /// Whether its traffic took it out.
+    #[must_use]
+    #[inline]
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        self.live.record.is_ejected(self.live.born, now)
+    }
+
+    /// The end of its latest ejection, which may be over.
+    pub(super) fn ejected_until(&self) -> Option<Instant> {
+        self.live.record.ejected_until(self.live.born)
+    }
+
+    /// Ends its ejection, if it is out, and forgets the failures behind it: another judgement, such as that of a health check,
+    /// counts for more. How often it was out is remembered, so that the next time is longer.
+    pub fn pardon(&self, now: Instant) {
+        if self.is_ejected(now) {
+            self.live.record.pardon();
+            self.warm_up(now);
+        }
+    }
+
+    /// Forgets how it behaved.
+    pub(super) fn forget(&self, now: Instant) {
+        self.pardon(now);
+        self.live.record.forget();
+    }
+
+    /// Begins its slow start, in clusters that have one.
+    pub fn warm_up(&self, from: Instant) {
+        self.live.warm.set(self.live.born, from);
+    }
+
+    /// Its share of its weight while it warms up, in 1/[`FULL`]: from a tenth to all of it in the course of `window`.
+    pub(super) fn warmth(&self, window: Duration, now: Instant) -> u64 {
+        let Some(since) = self.live.warm.get(self.live.born) else {
+            return FULL;
+        };
+        let age = now.saturating_duration_since(since);
+        if age >= window {
+            return FULL;
+        }
+        let share = age.as_millis() * u128::from(FULL) / window.as_millis().max(1);
+        u64::try_from(share).unwrap_or(FULL).clamp(FULL / 10, FULL)
+    }
+
+    /// Whether it is not at its full weight, or will not be when it returns.
+    pub(super) fn is_warming(&self, window: Duration, now: Instant) -> bool {
+        let since = self.live.warm.get(self.live.born);
+        since.is_some_and(|since| since + window > now)
     }
 
     /// Host part of the configured name, brackets of an IPv6 address removed: what SNI and certificate checks want.
@@ -121,11 +200,32 @@ impl AsRef<Self> for Endpoint {
 
 /// Counters shared by every worker. On cache lines of their own (two, for the adjacent-line prefetcher): neighbours in
 /// memory would otherwise slow each other down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Live {
     in_flight: AtomicU32,
+    /// What the moments below count from.
+    pub(super) born: Instant,
+    pub(super) record: Record,
+    /// When it joined or returned, or will return.
+    warm: Moment,
+    pub(super) latency: Latency,
 }
+
+impl Live {
+    pub(super) fn new(born: Instant) -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            born,
+            record: Record::default(),
+            warm: Moment::default(),
+            latency: Latency::default(),
+        }
+    }
+}
+
+/// What [`Endpoint::warmth`] is a share of.
+pub(super) const FULL: u64 = 1024;
 
 /// Counts one exchange against an endpoint, from selection to the end of the response body. Travels inside that body and ends
 /// when dropped. `H` is whatever handle the holder has: `Arc<Endpoint>`, or an `Rc` of a worker's own record of the endpoint, so
@@ -136,6 +236,8 @@ where
     H: Deref<Target: AsRef<Endpoint>>,
 {
     handle: H,
+    /// Under the endpoint's own ceiling.
+    permit: Allowed,
 }
 
 impl<H> InFlight<H>
@@ -147,7 +249,35 @@ where
     pub fn new(handle: H) -> Self {
         // Relaxed: the count steers the balancer and orders nothing else.
         let _ = (*handle).as_ref().live.in_flight.fetch_add(1, Relaxed);
-        Self { handle }
+        let permit = None;
+        Self { handle, permit }
+    }
+
+    /// As [`Self::new`], below the endpoint's own ceilings; `None` when they leave no room.
+    #[must_use]
+    pub fn enter(handle: H, kind: Kind) -> Option<Self> {
+        let permit = match &(*handle).as_ref().room {
+            None => None,
+            Some(room) => room.take(kind)?,
+        };
+        let mut counted = Self::new(handle);
+        counted.permit = permit;
+        Some(counted)
+    }
+
+    /// It is a stream, as it turns out. False when the endpoint's own ceiling has no room for another.
+    #[must_use]
+    pub fn becomes_stream(&mut self) -> bool {
+        let Some(room) = &self.endpoint().room else {
+            return true;
+        };
+        match room.take(Kind::Stream) {
+            Some(permit) => {
+                self.permit = permit;
+                true
+            }
+            None => false,
+        }
     }
 
     /// The handle given at the start.
@@ -204,6 +334,42 @@ mod tests {
         assert_eq!(endpoint.in_flight(), 1);
         drop(second);
         assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn what_every_worker_writes_fits_the_lines_it_has() {
+        assert_eq!(size_of::<Live>(), 128);
+    }
+
+    #[test]
+    fn warms_up_from_a_tenth_to_all_of_its_weight() {
+        let endpoint = endpoint("a:80");
+        let start = Instant::now() + Duration::from_secs(60);
+        let window = Duration::from_secs(30);
+        let at = |seconds| endpoint.warmth(window, start + Duration::from_secs(seconds));
+        assert_eq!(at(0), FULL, "one that was there from the start is warm");
+        endpoint.warm_up(start);
+        for (seconds, share) in [(0, 102), (1, 102), (3, 102), (6, 204), (15, 512), (27, 921)] {
+            assert_eq!(at(seconds), share, "{seconds} s");
+        }
+        assert_eq!((at(30), at(3_000)), (FULL, FULL));
+        assert!(endpoint.is_warming(window, start - window));
+        assert!(!endpoint.is_warming(window, start + window));
+    }
+
+    #[test]
+    fn a_pardon_ends_an_ejection_but_not_its_memory() {
+        let endpoint = endpoint("a:80");
+        let now = Instant::now();
+        let window = Duration::from_secs(30);
+        endpoint.pardon(now);
+        assert!(!endpoint.is_warming(window, now), "it was not out");
+        let record = &endpoint.live.record;
+        record.eject(endpoint.live.born, now + window, true);
+        assert!(endpoint.is_ejected(now));
+        endpoint.pardon(now);
+        assert!(!endpoint.is_ejected(now) && endpoint.is_warming(window, now));
+        assert_eq!(record.times(), 1);
     }
 
     #[test]

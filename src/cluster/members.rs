@@ -1,5 +1,6 @@
 //! The endpoints of a cluster at one moment, with what the balancers need computed in advance.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -22,6 +23,8 @@ pub struct Members {
     pub(super) seeds: Box<[u64]>,
     /// Whether all weights above zero are the same.
     pub(super) is_uniform: bool,
+    /// Groups that have an endpoint with a weight, the one to use first in front.
+    pub(super) priorities: Box<[u32]>,
 }
 
 impl Members {
@@ -41,9 +44,16 @@ impl Members {
             sequence: smooth_sequence(&weights),
             seeds: endpoints.iter().map(|endpoint| seed(endpoint)).collect(),
             is_uniform: is_uniform(&weights),
+            priorities: priorities(&endpoints),
             endpoints,
         }
     }
+}
+
+fn priorities(endpoints: &[Arc<Endpoint>]) -> Box<[u32]> {
+    let working = endpoints.iter().filter(|endpoint| endpoint.weight > 0);
+    let found: BTreeSet<u32> = working.map(|endpoint| endpoint.priority).collect();
+    found.into_iter().collect()
 }
 
 fn is_uniform(weights: &[u32]) -> bool {

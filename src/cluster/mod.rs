@@ -2,16 +2,24 @@
 //! routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the talking.
 
 mod balancer;
+mod breaker;
+mod ceilings;
 pub mod dns;
 mod endpoint;
 mod hash;
 pub mod health;
 mod judge;
+mod latency;
 mod members;
+mod moment;
+mod outlier;
 mod resolution;
 mod resolver;
+mod retrying;
 mod roster;
+mod stance;
 mod status;
+pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,14 +30,19 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use self::balancer::PickRequest;
+pub use self::breaker::{Breaker, BreakerState, Probe, is_failure};
+pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::{cookie, hash_key};
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
+pub use self::outlier::Cause;
 use self::resolution::Resolution;
+pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::{Roster, hosts};
-pub use self::status::{ClusterStatus, EndpointStatus, NameStatus};
+pub use self::stance::{Stance, Terms};
+pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
 use crate::config::model;
 
 /// An upstream cluster. Shared by all workers and the task that resolves its names.
@@ -41,11 +54,17 @@ pub struct Cluster {
     pub settings: Arc<model::Cluster>,
     /// What its traffic teaches.
     pub judge: Arc<Judge>,
-    members: ArcSwap<Members>,
+    /// How many of its requests are being tried again.
+    pub retrying: Arc<Retrying>,
+    /// What it carries at once, where that is limited.
+    pub ceilings: Option<Arc<Ceilings>>,
+    members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
     /// There are other members. One task listens: the one that checks them.
     changed: Notify,
+    /// What was learnt by other rules says nothing by these.
+    rules_changed: bool,
 }
 
 impl Cluster {
@@ -88,17 +107,46 @@ impl Cluster {
         let current = current
             .as_ref()
             .map_or(&[][..], |members| &members.endpoints);
-        let members = Members::new(roster.endpoints(&settings, current));
+        let ceilings = Ceilings::build(
+            &settings,
+            same_transport.and_then(|previous| previous.ceilings.as_ref()),
+        );
+        let joining = previous.map(|_| Instant::now());
+        let members =
+            Members::new(roster.endpoints(&settings, ceilings.as_deref(), current, joining));
         roster.verdicts_hold = true;
-        let judge = Arc::new(Judge::default());
+        let generation = members.generation;
+        let members = Arc::new(ArcSwap::from_pointee(members));
+        let rules_changed = same_transport.is_some_and(|previous| {
+            previous.settings.outlier_detection != settings.outlier_detection
+        });
+        let retrying = previous.map(|previous| Arc::clone(&previous.retrying));
+        let name: Arc<str> = settings.name.as_str().into();
+        let breaker = Breaker::build(
+            &name,
+            settings.circuit_breaker.half_open.as_ref(),
+            previous.and_then(|previous| previous.judge.breaker()),
+        );
         Self {
-            judge,
-            name: settings.name.as_str().into(),
-            generation: AtomicU64::new(members.generation),
-            members: ArcSwap::from_pointee(members),
+            judge: Arc::new(Judge::new(&settings, breaker, &members)),
+            retrying: retrying.unwrap_or_default(),
+            ceilings,
+            name,
+            generation: AtomicU64::new(generation),
+            members,
             roster: Mutex::new(roster),
+            rules_changed,
             changed: Notify::new(),
             settings,
+        }
+    }
+
+    /// To be called when the configuration it was built for comes into force, which may never happen.
+    pub fn enter_into_force(&self, now: Instant) {
+        if self.rules_changed {
+            for endpoint in &self.members().endpoints {
+                endpoint.forget(now);
+            }
         }
     }
 
@@ -115,14 +163,26 @@ impl Cluster {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Requests and streams at its endpoints whose response body has not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        let members = self.members.load();
+        let each = members
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.in_flight());
+        each.fold(0, u32::saturating_add)
+    }
+
     /// What the cluster looks like right now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
+        let now = Instant::now();
         let endpoints = self
             .members()
             .endpoints
             .iter()
-            .map(|endpoint| EndpointStatus::of(endpoint))
+            .map(|endpoint| EndpointStatus::of(endpoint, now))
             .collect();
         let names = self
             .roster()
@@ -132,9 +192,16 @@ impl Cluster {
             .collect();
         ClusterStatus {
             name: self.settings.name.clone(),
+            breaker: self.judge.breaker().map(|breaker| breaker.state()),
             endpoints,
             names,
         }
+    }
+
+    /// How many of its endpoints can be used.
+    #[must_use]
+    pub fn survey(&self, now: Instant) -> Survey {
+        Survey::of(&self.members(), &Terms::from(&*self.settings), now)
     }
 
     /// What the names ask for next; `None` when there are no names at all.
@@ -178,7 +245,12 @@ impl Cluster {
             return None;
         }
         let current = self.members();
-        let members = Members::new(roster.endpoints(&self.settings, &current.endpoints));
+        let members = Members::new(roster.endpoints(
+            &self.settings,
+            self.ceilings.as_deref(),
+            &current.endpoints,
+            Some(Instant::now()),
+        ));
         let count = members.endpoints.len();
         let generation = members.generation;
         self.members.store(Arc::new(members));
@@ -226,6 +298,11 @@ mod tests {
             max_idle: 256,
             dns_refresh: None,
             health_check: None,
+            circuit_breaker: model::CircuitBreaker::default(),
+            slow_start: Some(Duration::from_secs(30)),
+            panic: model::Panic::DEFAULT,
+            outlier_detection: Some(model::OutlierDetection::UNASKED),
+            zone: None,
         }
     }
 
@@ -234,6 +311,7 @@ mod tests {
             address,
             weight,
             labels: BTreeMap::new(),
+            priority: 0,
         }
     }
 

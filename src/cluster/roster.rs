@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+use tokio::time::Instant;
+
+use super::ceilings::Ceilings;
 use super::endpoint::{Endpoint, EndpointId, Live};
 use super::resolution::Resolution;
 use crate::config::model::{Cluster, Member, MemberAddress};
@@ -22,11 +25,14 @@ pub(super) struct Roster {
 
 impl Roster {
     /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters where only
-    /// the weight or the labels did, and otherwise new ones.
+    /// the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there from the start, warms
+    /// up from then on; so does who drained until now.
     pub(super) fn endpoints(
         &mut self,
         settings: &Cluster,
+        ceilings: Option<&Ceilings>,
         current: &[Arc<Endpoint>],
+        joining: Option<Instant>,
     ) -> Vec<Arc<Endpoint>> {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
         let by_id: HashMap<EndpointId, &Arc<Endpoint>> = current
@@ -45,24 +51,26 @@ impl Roster {
                 .known
                 .get(&place)
                 .and_then(|(id, live)| Some((*id, live.upgrade()?)));
-            let current = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
-            let current = current.filter(|_| self.verdicts_hold);
-            let endpoint = match (current, known) {
-                (Some(same), _) if same.weight == member.weight && same.labels == member.labels => {
-                    Arc::clone(same)
-                }
-                (current, known) => {
-                    let mut endpoint =
-                        Endpoint::new(address, name, member.weight, member.labels.clone());
-                    if let Some((id, live)) = known {
-                        (endpoint.id, endpoint.live) = (id, live);
-                    }
-                    let verdict = current.and_then(|current| current.health.clone());
+            let same = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
+            let room_before = same.and_then(|same| same.room.as_ref());
+            let room = ceilings.and_then(|ceilings| ceilings.room(room_before));
+            let same_room = room.as_ref().map(Arc::as_ptr) == room_before.map(Arc::as_ptr);
+            let judged = same.filter(|_| self.verdicts_hold);
+            let endpoint = match judged {
+                Some(same) if same_room && is_unchanged(same, settings, member) => Arc::clone(same),
+                _ => {
+                    let mut endpoint = endpoint(settings, member, address, name, known);
+                    let verdict = judged.and_then(|judged| judged.health.clone());
                     let is_checked = settings.health_check.is_some();
                     endpoint.health = verdict.or_else(|| is_checked.then(Arc::default));
+                    endpoint.room = room;
                     Arc::new(endpoint)
                 }
             };
+            let worked = same.is_some_and(|same| same.weight > 0);
+            if let Some(now) = joining.filter(|_| !worked && member.weight > 0) {
+                endpoint.warm_up(now);
+            }
             self.known
                 .insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
             endpoints.push(endpoint);
@@ -70,6 +78,39 @@ impl Roster {
         endpoints
     }
 }
+
+fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, member: &Member) -> bool {
+    endpoint.weight == member.weight
+        && endpoint.labels == member.labels
+        && endpoint.priority == member.priority
+        && endpoint.local == is_local(settings, member)
+}
+
+/// A member's endpoint at `address`, with the identity and the counters it had.
+fn endpoint(
+    settings: &Cluster,
+    member: &Member,
+    address: SocketAddr,
+    name: Arc<str>,
+    known: Option<(EndpointId, Arc<Live>)>,
+) -> Endpoint {
+    let mut endpoint = Endpoint::new(address, name, member.weight, member.labels.clone());
+    endpoint.priority = member.priority;
+    endpoint.local = is_local(settings, member);
+    if let Some((id, live)) = known {
+        endpoint.id = id;
+        endpoint.live = live;
+    }
+    endpoint
+}
+
+fn is_local(settings: &Cluster, member: &Member) -> bool {
+    let zone = settings.zone.as_ref();
+    zone.is_none_or(|zone| member.labels.get(ZONE) == Some(zone))
+}
+
+/// The label that says where an endpoint is.
+const ZONE: &str = "zone";
 
 /// The names a cluster needs resolved, each once.
 pub(super) fn hosts(settings: &Cluster) -> BTreeSet<&str> {

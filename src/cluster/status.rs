@@ -1,19 +1,28 @@
 //! What a cluster looks like right now, as plain data for health and admin answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use tokio::time::Instant;
+
+use super::balancer::is_usable;
+use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::health::HealthStatus;
+use super::members::Members;
+use super::stance::Terms;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClusterStatus {
     /// Its name in the file.
     pub name: String,
+    /// How its breaker stands, if it has one.
+    pub breaker: Option<BreakerState>,
     /// Every endpoint.
     pub endpoints: Vec<EndpointStatus>,
     /// Every name that is resolved.
@@ -35,10 +44,15 @@ pub struct EndpointStatus {
     pub labels: BTreeMap<String, String>,
     /// What its checks say, where there are checks.
     pub health: Option<HealthStatus>,
+    /// Its group.
+    pub priority: u32,
+    /// How long its traffic keeps it out from now on.
+    #[serde(serialize_with = "seconds")]
+    pub ejected_for: Option<Duration>,
 }
 
 impl EndpointStatus {
-    pub(super) fn of(endpoint: &Endpoint) -> Self {
+    pub(super) fn of(endpoint: &Endpoint, now: Instant) -> Self {
         Self {
             address: endpoint.address,
             name: endpoint.name.to_string(),
@@ -46,6 +60,61 @@ impl EndpointStatus {
             in_flight: endpoint.in_flight(),
             labels: endpoint.labels.clone(),
             health: endpoint.health(),
+            priority: endpoint.priority,
+            ejected_for: endpoint
+                .ejected_until()
+                .and_then(|until| until.checked_duration_since(now))
+                .filter(|left| !left.is_zero()),
+        }
+    }
+}
+
+/// How many endpoints of a cluster can be used at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// All of them.
+    pub endpoints: usize,
+    /// Those that may get new work.
+    pub usable: usize,
+    /// Those that their traffic took out.
+    pub ejected: usize,
+    /// Whether so few are usable that all are used, or none.
+    pub panic: bool,
+}
+
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.endpoints {
+            1 => f.write_str("1 endpoint")?,
+            several => write!(f, "{several} endpoints")?,
+        }
+        if self.usable < self.endpoints {
+            write!(f, ", {} usable", self.usable)?;
+        }
+        if self.ejected > 0 {
+            write!(f, ", {} ejected", self.ejected)?;
+        }
+        if self.panic {
+            f.write_str(", panic")?;
+        }
+        Ok(())
+    }
+}
+
+impl Survey {
+    pub(super) fn of(members: &Members, terms: &Terms, now: Instant) -> Self {
+        let count = |wanted: fn(&Endpoint, Instant) -> bool| {
+            let found = members
+                .endpoints
+                .iter()
+                .filter(|endpoint| wanted(endpoint, now));
+            found.count()
+        };
+        Self {
+            endpoints: members.endpoints.len(),
+            usable: count(is_usable),
+            ejected: count(Endpoint::is_ejected),
+            panic: members.stance(terms, now).is_panic(),
         }
     }
 }
@@ -74,4 +143,9 @@ pub(super) fn unix_seconds<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map(|since| since.as_secs()).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(serializer)
 }

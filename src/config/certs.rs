@@ -13,9 +13,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::environment::{Environment, reason};
 use super::model::HostPattern;
+use super::report::Diagnostic;
 
 /// Size of a certificate, key or bundle file.
 const MAX_FILE: usize = 4 << 20;
+/// Code of a problem with a file that cannot be read.
+const MISSING: &str = "missing-file";
 
 /// What a certificate says.
 #[derive(Clone, Debug, Default)]
@@ -139,10 +142,26 @@ fn read(path: &Path, env: &Environment, part: Part) -> Result<Vec<u8>, Problem> 
         let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
         Problem {
             part,
-            code: "missing-file",
+            code: MISSING,
             message,
         }
     })
+}
+
+impl Problem {
+    /// What is said about it. A file that is not there is no obstacle where nothing is served.
+    pub(super) fn diagnostic(self, env: &Environment) -> Diagnostic {
+        if self.code == MISSING && env.is_lenient() {
+            Diagnostic::warning(self.code, self.message)
+        } else {
+            Diagnostic::error(self.code, self.message)
+        }
+    }
+
+    /// Whether the file cannot be read.
+    pub(super) fn is_missing(&self) -> bool {
+        self.code == MISSING
+    }
 }
 
 fn bad(part: Part, message: String) -> Problem {

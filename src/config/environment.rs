@@ -19,6 +19,7 @@ pub struct Environment {
     now: SystemTime,
     mounts: Option<String>,
     seen: Arc<Mutex<Seen>>,
+    lenient: bool,
 }
 
 impl Environment {
@@ -31,6 +32,7 @@ impl Environment {
             now: SystemTime::now(),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").ok(),
             seen: Arc::default(),
+            lenient: false,
         }
     }
 
@@ -43,6 +45,7 @@ impl Environment {
             now,
             mounts: None,
             seen: Arc::default(),
+            lenient: false,
         }
     }
 
@@ -65,6 +68,18 @@ impl Environment {
     pub fn with_root(mut self, root: impl Into<PathBuf>) -> Self {
         self.root = root.into();
         self
+    }
+
+    /// Certificates that cannot be read are a warning: nothing will be served with them.
+    #[must_use]
+    pub fn without_certificates(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    /// Whether it does without certificates.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// Uses this text as `/proc/self/mountinfo`.

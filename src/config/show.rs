@@ -159,6 +159,28 @@ const CLUSTER: Defaults = &[
     ("connectTimeout", "5s"),
     ("keepalive.idleTimeout", "60s"),
     ("keepalive.maxIdle", "256"),
+    ("slowStart", "30s"),
+    ("zones", "prefer"),
+];
+
+const CLUSTER_PANIC: Defaults = &[("panic.threshold", "50%"), ("panic.action", "balance")];
+
+/// What a cluster that says nothing about it does.
+const CLUSTER_UNASKED: Defaults = &[
+    ("outlierDetection.consecutive5xxErrors", "off"),
+    ("outlierDetection.consecutiveGatewayErrors", "5"),
+];
+
+const CLUSTER_EJECTS: Defaults = &[
+    ("outlierDetection.consecutiveGatewayErrors", "off"),
+    ("outlierDetection.maxFails", "off"),
+    ("outlierDetection.successRate", "off"),
+    ("outlierDetection.failurePercentage", "off"),
+    ("outlierDetection.count500", "true"),
+    ("outlierDetection.interval", "10s"),
+    ("outlierDetection.baseEjectionTime", "30s"),
+    ("outlierDetection.maxEjectionPercent", "10%"),
+    ("outlierDetection.restOnRetryAfter", "false"),
 ];
 
 const CLUSTER_CLEAR: Defaults = &[("protocol", "http/1.1")];
@@ -244,6 +266,7 @@ fn fill(root: &mut Node) {
             },
         );
         put_all(cluster, CLUSTER);
+        fill_detection(cluster);
         if let Some(Value::Map(_)) = cluster.get("healthCheck").map(|check| &check.value) {
             put_all(cluster, HEALTH_CHECK);
             put(cluster, "healthCheck.timeout", &check_timeout(cluster));
@@ -273,6 +296,23 @@ fn fill_faults(route: &mut Node) {
         }
         put_all(mirror, MIRROR);
     }
+}
+
+fn fill_detection(cluster: &mut Node) {
+    let within = |cluster: &Node, key: &str| {
+        let block = cluster.get("outlierDetection");
+        block.is_some_and(|block| has(block, key))
+    };
+    // Istio's word for the threshold would contradict it.
+    if !within(cluster, "minHealthPercent") {
+        put_all(cluster, CLUSTER_PANIC);
+    }
+    if !has(cluster, "outlierDetection") {
+        put_all(cluster, CLUSTER_UNASKED);
+    } else if !within(cluster, "consecutiveErrors") && !within(cluster, "maxFails") {
+        put_all(cluster, &[("outlierDetection.consecutive5xxErrors", "5")]);
+    }
+    put_all(cluster, CLUSTER_EJECTS);
 }
 
 fn has(node: &Node, key: &str) -> bool {

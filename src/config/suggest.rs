@@ -1,7 +1,11 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
+mod circuit;
+mod ejection;
 mod fault;
 mod health;
+mod retries;
+
 use super::raw::limits;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
@@ -46,9 +50,12 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
     };
     let mut every = FOREIGN
         .iter()
+        .chain(circuit::FOREIGN)
+        .chain(ejection::FOREIGN)
         .chain(fault::FOREIGN)
         .chain(health::FOREIGN)
-        .chain(limits::FOREIGN);
+        .chain(limits::FOREIGN)
+        .chain(retries::FOREIGN);
     if let Some((_, _, advice)) = every.find(foreign) {
         return Advice::Hint((*advice).to_owned());
     }
@@ -83,26 +90,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("Root", &["authProviders", "tracing"]),
     (
         "Route",
-        &[
-            "auth",
-            "cors",
-            "retries",
-            "a2a",
-            "hedging",
-            "compression",
-            "authorization",
-        ],
-    ),
-    (
-        "Cluster",
-        &[
-            "outlierDetection",
-            "circuitBreaker",
-            "slowStart",
-            "priorities",
-            "zones",
-            "panic",
-        ],
+        &["auth", "cors", "a2a", "compression", "authorization"],
     ),
     ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
@@ -189,7 +177,7 @@ const FOREIGN: &[Foreign] = &[
         "that is `requestHeaders` or `responseHeaders` here, with `set`, `add`, `remove`",
     ),
     (
-        &["perTryTimeout", "proxy_read_timeout", "timeoutServer"],
+        &["proxy_read_timeout", "timeoutServer"],
         "responseHeadTimeout",
         "that is `responseHeadTimeout` here",
     ),
@@ -238,11 +226,6 @@ const FOREIGN: &[Foreign] = &[
         &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
         "keepalive",
         "that is `keepalive: { idleTimeout: 60s }` here",
-    ),
-    (
-        &["consecutiveErrors", "consecutive5xxErrors", "max_fails"],
-        "",
-        "that is `outlierDetection`, which this version does not have",
     ),
     (
         &[
@@ -370,6 +353,25 @@ const FOREIGN: &[Foreign] = &[
 
 /// Fields that are looked for in the wrong kind of mapping.
 const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
+    (
+        "Cluster",
+        &[
+            "maxConnections",
+            "maxPendingRequests",
+            "pendingTimeout",
+            "maxRequests",
+            "maxStreams",
+            "maxRetries",
+            "maxRequestsPerConnection",
+            "halfOpen",
+        ],
+        "`circuitBreaker`",
+    ),
+    (
+        "CircuitBreaker",
+        &["failureThreshold", "recoveryTimeout", "rampUp"],
+        "`halfOpen`",
+    ),
     (
         "Route",
         &["path", "methods", "method", "headers", "query"],
@@ -505,11 +507,11 @@ mod tests {
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
         assert_eq!(
-            unknown_field("retries", "Route", &["timeout"]),
+            unknown_field("mirror", "Route", &["timeout"]),
             Advice::Later
         );
         assert_eq!(
-            unknown_field("retries", "Cluster", &["timeout"]),
+            unknown_field("mirror", "Cluster", &["timeout"]),
             Advice::Hint("one of `timeout`".into())
         );
     }

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::fault::Injected;
+use super::seen::Found;
 use super::worker::Worker;
 use crate::body::Flow;
 use crate::cluster::{InFlight, Outcome as Verdict};
@@ -20,7 +21,7 @@ use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
 use crate::policy::{Open, Standing};
 use crate::route::rollout::Trial;
-use crate::upstream::{Attempts, Lane};
+use crate::upstream::{Admission, Attempts, Lane};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     version: Version,
     uri: Uri,
-    host: Option<HeaderValue>,
+    pub(super) host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     pub(super) request_id: Option<HeaderValue>,
     pub(super) trace_id: Option<TraceId>,
@@ -47,6 +48,7 @@ pub(super) struct Exchange {
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
     pub(super) attempts: Attempts,
     pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
+    pub(super) admission: Admission,
     pub(super) flow: Rc<Flow>,
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
@@ -80,7 +82,12 @@ enum Outcome {
 }
 
 impl Exchange {
-    pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, head: &Parts) -> Box<Self> {
+    pub(super) fn begin(
+        worker: Rc<Worker>,
+        connection: Rc<Connection>,
+        head: &Parts,
+        found: &Found<'_>,
+    ) -> Box<Self> {
         worker.enter();
         let underway = connection.begin();
         Box::new(Self {
@@ -92,17 +99,18 @@ impl Exchange {
             method: head.method.clone(),
             version: head.version,
             uri: head.uri.clone(),
-            host: head.headers.get(header::HOST).cloned(),
-            user_agent: head.headers.get(header::USER_AGENT).cloned(),
+            host: found.host.cloned(),
+            user_agent: found.user_agent.cloned(),
             request_id: None,
             trace_id: None,
-            grpc: is_grpc(head.headers.get(header::CONTENT_TYPE)),
+            grpc: is_grpc(found.content_type),
             handles: None,
             standing: None,
             open: None,
             logged: true,
             attempts: Attempts::default(),
             in_flight: None,
+            admission: Admission::default(),
             flow: Rc::default(),
             status: 0,
             upstream_status: None,
@@ -188,13 +196,13 @@ impl Exchange {
     }
 
     /// Tells the endpoint's judge how the body of its answer ended.
-    fn report(&self) {
+    fn report(&self, now: Instant) {
         let (Some(in_flight), Some(status)) = (&self.in_flight, self.upstream_status) else {
             return;
         };
         let status = StatusCode::from_u16(status).unwrap_or_default();
         let verdict = self.verdict.unwrap_or(Verdict::Finished(status));
-        in_flight.handle().report(verdict, Instant::now());
+        in_flight.handle().report(verdict, now);
     }
 
     /// What a canary is judged by: how its own exchanges end. A client that left and a refusal of ours say nothing about it.
@@ -208,7 +216,7 @@ impl Exchange {
         let left = matches!(
             self.outcome,
             Outcome::Failed {
-                flag: "DC" | "DPE" | "-",
+                flag: "DC" | "DPE" | "UO" | "-",
                 ..
             }
         );
@@ -234,18 +242,21 @@ impl Exchange {
             };
             self.failed(&error);
         }
-        self.report();
+        let now = Instant::now();
+        self.report(now);
         let (flags, reason) = match self.outcome {
-            Outcome::Open | Outcome::Complete => match &self.fault {
-                Some(fault) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
-                Some(_) | None => ("-", None),
+            // Another try was wanted instead of this answer.
+            Outcome::Open | Outcome::Complete => match (&self.fault, self.attempts.stopped) {
+                (Some(fault), _) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
+                (_, Some(stopped)) => ("URX", Some(stopped)),
+                _ => ("-", None),
             },
             Outcome::Failed { flag, reason } => {
                 self.worker.errors.count(reason);
                 (flag, Some(reason))
             }
         };
-        let duration = self.started.elapsed();
+        let duration = now.saturating_duration_since(self.started);
         self.count_for_trial(duration);
         if let Some(handles) = &self.handles {
             handles.finished(&self.method, self.status, duration);

@@ -5,24 +5,25 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
-use super::seen::Seen;
+use super::hygiene;
+use super::seen::{Found, Seen};
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
-use crate::cluster::hash_key;
-use crate::config::model::{ClientIp, ClusterId, LoadBalancer, Route, RouteId, UpstreamHost};
+use crate::cluster::{Kind, hash_key};
+use crate::config::model::{
+    ClientIp, ClusterId, HeadLimit, LoadBalancer, RetryPolicy, Route, RouteId, UpstreamHost,
+};
 use crate::error::Error;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
@@ -64,6 +65,7 @@ pub(super) struct Switched {
     pub(super) response: Response<pool::ResponseBody>,
     pub(super) client: OnUpgrade,
     pub(super) idle: Option<Duration>,
+    pub(super) end: Option<Instant>,
 }
 
 /// Who the client is, and which name the request goes by.
@@ -135,6 +137,21 @@ pub(super) async fn forward(
     if outgoing.settings()?.mirror.is_some() {
         mirror::start(exchange, outgoing);
     }
+    let view = &outgoing.view;
+    let route = view.route(outgoing.route).ok_or(Error::Internal)?;
+    let deadline = route.timeout.map(|limit| exchange.started + limit);
+    let target = view.target(outgoing.cluster).ok_or(Error::Internal)?;
+    let mut rng = exchange.worker.fork_rng();
+    let kind = if target.is_guarded() {
+        kind(exchange, outgoing)
+    } else {
+        Kind::Request
+    };
+    exchange.admission = target.admit(kind, exchange.started, &mut rng)?;
+    if exchange.admission.waits() {
+        let (held, begun) = (&mut exchange.admission, exchange.started);
+        Box::pin(target.wait(held, begun, deadline)).await?;
+    }
     if let Some(request) = outgoing.request.as_mut().filter(|_| !outgoing.expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
         request.body_mut().prime().await;
@@ -142,14 +159,12 @@ pub(super) async fn forward(
             return Err(error);
         }
     }
-    let view = &outgoing.view;
-    let route = view.route(outgoing.route).ok_or(Error::Internal)?;
-    let deadline = route.timeout.map(|limit| exchange.started + limit);
     let upgrade = outgoing.upgrade.is_some();
     let delayed = exchange.is_delayed();
     let plan = upstream::Plan {
-        target: view.target(outgoing.cluster).ok_or(Error::Internal)?,
+        target,
         hash: outgoing.hash,
+        kind,
         head_timeout: head_timeout(route, &exchange.method, upgrade),
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
@@ -157,22 +172,38 @@ pub(super) async fn forward(
         flow: &exchange.flow,
         host: &route.upstream_host,
         upgrade,
+        method: &exchange.method,
+        retries: &route.retries,
     };
-    let mut rng = exchange.worker.fork_rng();
     let (slot, attempts) = (&mut outgoing.request, &mut exchange.attempts);
-    let answer = match deadline.filter(|_| delayed) {
-        None => upstream::send(&plan, slot, attempts, &mut rng).await?,
+    let sent = match deadline.filter(|_| delayed) {
+        None => upstream::send(&plan, slot, attempts, &mut rng).await,
         Some(deadline) => {
             let sending = Box::pin(upstream::send(&plan, slot, attempts, &mut rng));
             let sent = timeout_at(deadline, sending).await;
-            sent.unwrap_or(Err(Error::FaultDelay))?
+            sent.unwrap_or(Err(Error::FaultDelay))
         }
     };
+    target.settle(&mut exchange.admission, &sent);
+    let answer = sent?;
     exchange.in_flight = Some(answer.in_flight);
     exchange.upstream_status = Some(answer.response.status().as_u16());
     let upgrade = outgoing.upgrade.take();
     let limits = (deadline, outgoing.body_idle);
-    receive(exchange, route, answer.response, upgrade, limits)
+    receive(exchange, (route, target), answer.response, upgrade, limits)
+}
+
+/// What the request counts as, so far as it says itself.
+fn kind(exchange: &Exchange, outgoing: &Outgoing) -> Kind {
+    let fields = outgoing.request.as_ref().map(Request::headers);
+    let accepted = fields.and_then(|fields| fields.get(header::ACCEPT));
+    // Who takes a stream among other things gets one only sometimes.
+    let only = accepted.filter(|accepted| !accepted.as_bytes().contains(&b','));
+    if exchange.grpc || outgoing.upgrade.is_some() || is_event_stream(only) {
+        Kind::Stream
+    } else {
+        Kind::Request
+    }
 }
 
 /// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
@@ -185,12 +216,12 @@ pub(super) fn outgoing(
 ) -> Result<Outgoing, Error> {
     let route = view.route(plan.route).ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    if plan.seen.content_length {
-        check_length(&head.headers, plan.body_limit)?;
-    }
     let hash = match target.policy() {
         LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
-        LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
+        LoadBalancer::LeastConnection
+        | LoadBalancer::RoundRobin
+        | LoadBalancer::Random
+        | LoadBalancer::PeakEwma => None,
     };
     let upgrade = if plan.upgrade {
         head.extensions.remove::<OnUpgrade>()
@@ -230,20 +261,32 @@ pub(super) fn outgoing(
 /// How long an endpoint may take to its response head, per try.
 fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
     let safe = matches!(*method, Method::GET | Method::HEAD);
-    let usual = (safe && !upgrade).then_some(HEAD_TIMEOUT);
-    route.response_head_timeout.or(usual)
+    let per_try = match &route.retries {
+        RetryPolicy::By(retries) => retries.per_try_timeout,
+        RetryPolicy::Usual | RetryPolicy::Off => None,
+    };
+    match (route.response_head_timeout, per_try) {
+        (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
+        (HeadLimit::After(limit), None) => Some(limit),
+        (HeadLimit::Usual | HeadLimit::Off, Some(per_try)) => Some(per_try),
+        (HeadLimit::Usual, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
+        (HeadLimit::Off, None) => None,
+    }
 }
 
 /// The endpoint's answer as the client shall see it.
 fn receive(
     exchange: &mut Exchange,
-    route: &Route,
+    (route, target): (&Route, &upstream::Target),
     mut response: Response<pool::ResponseBody>,
     upgrade: Option<OnUpgrade>,
-    (deadline, body_idle): (Option<tokio::time::Instant>, Duration),
+    (deadline, body_idle): (Option<Instant>, Duration),
 ) -> Result<Answer, Error> {
-    let seen = Seen::of(response.headers());
-    check_answer(&response, seen)?;
+    let found = Found::of(response.headers());
+    check_answer(&response, &found)?;
+    let seen = found.seen;
+    let events = events(found.content_type);
+    let stream = events.is_some();
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -258,8 +301,6 @@ fn receive(
         None
     };
     headers::strip_hop_by_hop(fields, seen);
-    let events = events(fields);
-    let stream = events.is_some();
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
@@ -274,6 +315,8 @@ fn receive(
     if let Some(fault) = &mut exchange.fault {
         fault.meet(events.filter(|_| client.is_none()), fields);
     }
+    let life = route.streaming.max_duration;
+    let stream_end = life.map(|limit| exchange.started + limit);
     if let Some(cookie) = exchange.set_cookie.take() {
         fields.append(header::SET_COOKIE, cookie);
     }
@@ -287,19 +330,16 @@ fn receive(
             response,
             client,
             idle: route.streaming.idle_timeout,
+            end: stream_end,
         })));
     }
     if stream {
+        if let Some(in_flight) = &mut exchange.in_flight {
+            target.becomes_stream(&mut exchange.admission, in_flight)?;
+        }
         exchange.streams();
     }
-    let end = if stream {
-        route
-            .streaming
-            .max_duration
-            .map(|limit| exchange.started + limit)
-    } else {
-        deadline
-    };
+    let end = if stream { stream_end } else { deadline };
     Ok(Answer::Streamed(
         response,
         BodyLimits {
@@ -312,8 +352,7 @@ fn receive(
 }
 
 /// How an answer that is a stream is divided.
-fn events(fields: &HeaderMap) -> Option<Events> {
-    let content_type = fields.get(header::CONTENT_TYPE);
+fn events(content_type: Option<&HeaderValue>) -> Option<Events> {
     if is_event_stream(content_type) {
         return Some(Events::Lines);
     }
@@ -321,8 +360,9 @@ fn events(fields: &HeaderMap) -> Option<Events> {
 }
 
 /// What hyper's client accepts and we do not pass on.
-fn check_answer(response: &Response<pool::ResponseBody>, seen: Seen) -> Result<(), Error> {
+fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> Result<(), Error> {
     let headers = response.headers();
+    let seen = found.seen;
     if response.status().as_u16() >= 600 {
         return Err(Error::UpstreamInvalid("status code out of range", None));
     }
@@ -336,12 +376,10 @@ fn check_answer(response: &Response<pool::ResponseBody>, seen: Seen) -> Result<(
             return Err(Error::UpstreamInvalid("two body lengths", None));
         }
     }
-    if seen.content_length {
+    if let Some(length) = found.content_length {
         // hyper looks at the length only where a body follows, and takes a list.
-        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-        let first = lengths.next();
-        let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
-        if !first.is_some_and(digits) || lengths.any(|other| Some(other) != first) {
+        let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
+        if !digits || seen.several_lengths && !hygiene::lengths_agree(headers) {
             return Err(Error::UpstreamInvalid("body length", None));
         }
     }
@@ -365,15 +403,21 @@ fn prepare(
     rng: &mut fastrand::Rng,
 ) {
     // HTTP/2 and absolute targets name the host in the target.
-    if let Some(authority) = head.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        head.headers.insert(header::HOST, host);
-    }
+    let named = |authority: &Authority| HeaderValue::from_str(authority.as_str()).ok();
+    let host = match head.uri.authority().and_then(named) {
+        Some(host) => {
+            head.headers.insert(header::HOST, host.clone());
+            Some(host)
+        }
+        None => exchange.host.clone(),
+    };
     let fields = &mut head.headers;
     // Otherwise the map grows twice on the way.
     fields.reserve(ADDED_FIELDS);
     let trailers = headers::strip_hop_by_hop(fields, known.seen);
+    if known.seen.attempts {
+        fields.remove(upstream::ATTEMPTS);
+    }
     if trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -381,7 +425,6 @@ fn prepare(
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let host = fields.get(header::HOST).cloned();
     let facts = Forwarded {
         connection: &exchange.connection,
         client: exchange.client,
@@ -396,21 +439,10 @@ fn prepare(
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    exchange.trace_id = Some(propagate(fields, rng).trace_id());
+    exchange.trace_id = Some(propagate(fields, known.seen.trace, rng).trace_id());
     headers::apply(fields, &route.request_headers, false);
     if let UpstreamHost::Fixed(host) = &route.upstream_host {
         fields.insert(header::HOST, host.clone());
-    }
-}
-
-/// A body announced too large is refused before anything is read or sent.
-fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Error> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match (announced, limit) {
-        (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
-        _ => Ok(()),
     }
 }
 

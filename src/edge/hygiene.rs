@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-use super::seen::Seen;
+use super::seen::Found;
 use crate::config::model::{Limits, PathPolicy};
 use crate::context::{Connection, Refusal};
 use crate::error::Error;
@@ -22,6 +22,8 @@ pub struct Target<'a> {
     pub authority: &'a str,
     /// Normalised.
     pub path: Cow<'a, str>,
+    /// How long the body shall be.
+    pub length: Option<u64>,
 }
 
 /// Checks the head and brings host and path into their canonical form.
@@ -30,7 +32,7 @@ pub struct Target<'a> {
 /// Why the request is refused.
 pub fn check<'a>(
     head: &'a Parts,
-    seen: Seen,
+    found: &Found<'a>,
     limits: &Limits,
     paths: PathPolicy,
 ) -> Result<Target<'a>, Error> {
@@ -55,13 +57,11 @@ pub fn check<'a>(
     if target_size > limits.max_target_bytes {
         return Err(Error::TargetTooLong);
     }
-    if seen.transfer_encoding || seen.content_length {
-        check_framing(head)?;
-    }
-    if seen.expect {
+    let length = framing(head, found)?;
+    if found.seen.expect {
         check_expectation(&head.headers)?;
     }
-    let authority = authority(head)?;
+    let authority = authority(head, found)?;
     let host = if authority.is_empty() {
         Cow::Borrowed("")
     } else {
@@ -76,6 +76,7 @@ pub fn check<'a>(
         host,
         authority,
         path,
+        length,
     })
 }
 
@@ -91,29 +92,37 @@ pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// Body length comes from exactly one source (RFC 9112 section 6.3). hyper has already refused what it could not frame; this
-/// is what it accepts and we do not.
-fn check_framing(head: &Parts) -> Result<(), Error> {
-    let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(encoding) = encodings.next() {
-        let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || encodings.next().is_some() || head.version != Version::HTTP_11 {
+/// The announced length of the body, which comes from exactly one source (RFC 9112 section 6.3). hyper has already refused what it
+/// could not frame; this is what it accepts and we do not.
+fn framing(head: &Parts, found: &Found<'_>) -> Result<Option<u64>, Error> {
+    if found.seen.transfer_encoding {
+        let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        let sound = encodings.next().is_some_and(chunked) && encodings.next().is_none();
+        if !sound || head.version != Version::HTTP_11 {
             return Err(Error::BadRequest("transfer_encoding"));
         }
-        if head.headers.contains_key(header::CONTENT_LENGTH) {
+        if found.seen.content_length {
             return Err(Error::BadRequest("length_and_encoding"));
         }
     }
-    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        let digits = length.as_bytes();
-        let sound =
-            !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
-        if !sound || lengths.any(|other| other != length) {
-            return Err(Error::BadRequest("content_length"));
-        }
+    let Some(length) = found.content_length else {
+        return Ok(None);
+    };
+    let digits = length.as_bytes();
+    let sound = !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
+    if !sound || found.seen.several_lengths && !lengths_agree(&head.headers) {
+        return Err(Error::BadRequest("content_length"));
     }
-    Ok(())
+    let longer = |number: u64, digit: &u8| number * 10 + u64::from(digit - b'0');
+    Ok(Some(digits.iter().fold(0, longer)))
+}
+
+/// Whether a message that gives its length several times always says the same.
+pub(super) fn lengths_agree(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = lengths.next();
+    lengths.all(|other| Some(other) == first)
 }
 
 /// What RFC 9113 sections 8.2.1 and 8.3.1 forbid and h2 lets pass: values with white space at an end, names with a quotation
@@ -146,13 +155,12 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {
 }
 
 /// The authority of the target wins over Host (RFC 9112 section 3.2.2); in HTTP/2 the two must agree (RFC 9113 section 8.3.1).
-fn authority(head: &Parts) -> Result<&str, Error> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
+fn authority<'a>(head: &'a Parts, found: &Found<'a>) -> Result<&'a str, Error> {
+    if found.seen.several_hosts {
         return Err(Error::BadRequest("several_hosts"));
     }
-    let host = host
+    let host = found
+        .host
         .map(HeaderValue::to_str)
         .transpose()
         .map_err(|_opaque| Error::BadRequest("host"))?;
@@ -214,17 +222,21 @@ mod tests {
                 Some("content_length"),
             ),
         ] {
-            let found = check_framing(&head(Version::HTTP_11, "/", fields))
+            let found = framed(&head(Version::HTTP_11, "/", fields))
                 .err()
                 .map(|error| error.reason());
             assert_eq!(found, expected, "{fields:?}");
         }
     }
 
+    fn framed(head: &Parts) -> Result<Option<u64>, Error> {
+        framing(head, &Found::of(&head.headers))
+    }
+
     #[test]
     fn transfer_encoding_needs_http_1_1() {
         let head = head(Version::HTTP_10, "/", &[("transfer-encoding", "chunked")]);
-        assert!(check_framing(&head).is_err(), "HTTP/1.0 has no chunks");
+        assert!(framed(&head).is_err(), "HTTP/1.0 has no chunks");
     }
 
     #[test]
@@ -256,7 +268,7 @@ mod tests {
         ] {
             let fields: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
             let head = head(version, uri, &fields);
-            let found = authority(&head).map_err(|error| error.reason());
+            let found = authority(&head, &Found::of(&head.headers)).map_err(|error| error.reason());
             assert_eq!(found, expected, "{uri} {host:?}");
         }
     }
@@ -264,6 +276,11 @@ mod tests {
     #[test]
     fn two_hosts_are_refused() {
         let head = head(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]);
-        assert_eq!(authority(&head).unwrap_err().reason(), "several_hosts");
+        assert_eq!(
+            authority(&head, &Found::of(&head.headers))
+                .unwrap_err()
+                .reason(),
+            "several_hosts"
+        );
     }
 }

@@ -92,6 +92,9 @@ fn hash_of(
 ) -> Option<u64> {
     match view.target(mirror.cluster)?.policy() {
         LoadBalancer::Hash(key) => hash_key(key, request.headers(), exchange.client),
-        LoadBalancer::LeastConnection | LoadBalancer::RoundRobin | LoadBalancer::Random => None,
+        LoadBalancer::LeastConnection
+        | LoadBalancer::PeakEwma
+        | LoadBalancer::RoundRobin
+        | LoadBalancer::Random => None,
     }
 }

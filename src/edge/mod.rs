@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::route::{self, Facts};
 use exchange::Exchange;
 use hygiene::Target;
-use seen::Seen;
+use seen::Found;
 use worker::View;
 
 pub use guarded::Guarded;
@@ -90,9 +90,10 @@ fn begin(
 ) -> Begun {
     let (head, body) = request.into_parts();
     let version = head.version;
-    let mut exchange = Exchange::begin(worker, connection, &head);
+    let found = Found::of(&head.headers);
+    let mut exchange = Exchange::begin(worker, connection, &head, &found);
     let (view, id) = exchange.worker.view_for(listener);
-    let step = check(&mut exchange, &view, id, &head);
+    let step = check(&mut exchange, &view, id, &head, &found);
     let outgoing = match step {
         Ok(Step::Forward(plan)) => forward::outgoing(&mut exchange, view, plan, head, body),
         Ok(Step::Answer(response)) => {
@@ -143,6 +144,7 @@ fn check(
     view: &View,
     id: Option<ListenerId>,
     head: &Parts,
+    found: &Found<'_>,
 ) -> Result<Step, Error> {
     let config = &view.snapshot.config;
     exchange.handles = Some(view.unrouted().clone());
@@ -150,12 +152,14 @@ fn check(
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
     forward::identify(exchange, &config.client_ip, head);
     hygiene::verdict(&exchange.connection)?;
-    let seen = Seen::of(&head.headers);
-    let target = hygiene::check(head, seen, &settings.limits, settings.paths)?;
+    let target = hygiene::check(head, found, &settings.limits, settings.paths)?;
     if let Some(to) = &settings.https_redirect {
         return redirect_to_https(to, head, &target).map(Step::Answer);
     }
     check_certificate(exchange, view, id, &target)?;
+    if target.path == "*" {
+        return Ok(Step::Answer(reply::about_us()));
+    }
     let facts = Facts {
         host: &target.host,
         path: &target.path,
@@ -163,12 +167,12 @@ fn check(
         method: &head.method,
         headers: &head.headers,
     };
-    let found = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
-    let route = config.routes.get(found.route.0).ok_or(Error::Internal)?;
-    let placed = enter(exchange, view, found.route, (route, &target.path), head)?;
+    let chosen = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
+    let route = config.routes.get(chosen.route.0).ok_or(Error::Internal)?;
+    let placed = enter(exchange, view, chosen.route, (route, &target.path), head)?;
     let matched = route
         .matches
-        .get(found.matched)
+        .get(chosen.matched)
         .map_or(&ANY_PATH, |matched| &matched.path);
     let tls = exchange.connection.tls.is_some();
     match &route.action {
@@ -188,13 +192,14 @@ fn check(
                 _ => placed.ok_or(Error::Internal)?,
             };
             let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
+            check_length(target.length, limit)?;
             let target = rewritten(route, matched, head, &target)?;
-            let upgrade = seen.upgrade && forward::wanted_upgrade(head, route)?;
+            let upgrade = found.seen.upgrade && forward::wanted_upgrade(head, route)?;
             let body_idle = settings.limits.body_idle_timeout;
             Ok(Step::Forward(forward::Plan {
-                route: found.route,
+                route: chosen.route,
                 cluster,
-                seen,
+                seen: found.seen,
                 target,
                 upgrade,
                 body_limit: limit,
@@ -335,6 +340,14 @@ fn respond_with(respond: &Respond, head: &Parts) -> Response<ResponseBody> {
         *response.body_mut() = Body::Empty;
     }
     response
+}
+
+/// A body announced too large is refused before anything is read or sent.
+fn check_length(announced: Option<u64>, limit: Option<u64>) -> Result<(), Error> {
+    match (announced, limit) {
+        (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
+        _ => Ok(()),
+    }
 }
 
 /// The target towards the endpoint; `None` when it is what the client sent.

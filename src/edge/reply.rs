@@ -7,7 +7,6 @@ use super::{ResponseBody, forward};
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::error::Error;
-use crate::policy::whole_seconds;
 
 /// The answer to a request that failed with `error`.
 pub(super) fn refusal(
@@ -29,7 +28,7 @@ pub(super) fn refusal(
     };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
-    if let Some(seconds) = retry_after(error) {
+    if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if version < Version::HTTP_2 && ends_connection(error) {
@@ -57,6 +56,14 @@ pub(super) fn own(
     response
 }
 
+/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7).
+pub(super) fn about_us() -> Response<ResponseBody> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, METHODS);
+    response
+}
+
 fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     if let Some(id) = &exchange.request_id {
         headers.insert(forward::REQUEST_ID, id.clone());
@@ -66,15 +73,6 @@ fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     }
     if let Some(standing) = &exchange.standing {
         standing.tell(headers);
-    }
-}
-
-/// When it is worth coming back, in seconds.
-fn retry_after(error: &Error) -> Option<u64> {
-    match error {
-        Error::RateLimited(wait) => Some(whole_seconds(*wait).max(1)),
-        Error::TooManyOpen => Some(1),
-        error => (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
     }
 }
 
@@ -94,10 +92,7 @@ fn json(error: &Error) -> Response<ResponseBody> {
         HeaderValue::from_static("application/json"),
     );
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(
-            header::ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+        response.headers_mut().insert(header::ALLOW, METHODS);
     }
     response
 }
@@ -131,6 +126,7 @@ fn public(error: &Error) -> &'static str {
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
         Error::NoEndpoint => "no agent is available",
+        Error::CircuitOpen { .. } => "the agent has as much to do as it may",
         Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
             "the agent cannot be reached"
         }
@@ -186,6 +182,9 @@ fn ends_connection(error: &Error) -> bool {
     )
 }
 
+/// What agents are asked by; others pass too.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -26,7 +26,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     exchange.streams();
     let worker = Rc::clone(&exchange.worker);
     let connection = Rc::clone(&exchange.connection);
-    let (client, idle) = (switched.client, switched.idle);
+    let (client, idle, end) = (switched.client, switched.idle, switched.end);
     let trial = exchange.trial.clone().filter(Trial::may_be_cut);
     let task = tokio::task::spawn_local(async move {
         let mut tunnel = Tunnel {
@@ -44,6 +44,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
         let ended = tokio::select! {
             copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(|_sizes| ()),
             () = silence(&tunnel.traffic, idle) => return tunnel.exchange.failed(&Error::StreamIdle),
+            () = moment(end) => return tunnel.exchange.failed(&Error::StreamTooLong),
             () = withdrawn(trial.as_ref()) => return tunnel.exchange.failed(&Error::Withdrawn),
         };
         // A side that just closes its socket is how many tunnels end.
@@ -104,6 +105,14 @@ async fn silence(traffic: &Traffic, limit: Option<Duration>) {
             return;
         }
         sleep_until(deadline).await;
+    }
+}
+
+/// Ends at `end`, if there is one.
+async fn moment(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

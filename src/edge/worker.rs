@@ -167,6 +167,16 @@ impl Worker {
         }
     }
 
+    /// Ends when another worker needs the place of an idle connection; then [`Self::evict`].
+    pub async fn knocked(&self) {
+        self.lanes.knocked().await;
+    }
+
+    /// Closes idle connections whose places other workers need.
+    pub fn evict(&self) {
+        self.lanes.evict();
+    }
+
     /// Exchanges that are not over.
     #[must_use]
     pub fn active(&self) -> usize {

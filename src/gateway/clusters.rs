@@ -1,7 +1,7 @@
 //! What probes are told about a cluster.
 
 use crate::admin::health::{Check, Status};
-use crate::cluster::{Cluster, Endpoint};
+use crate::cluster::{BreakerState, Cluster, Endpoint};
 
 /// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway.
 pub(super) fn check(cluster: &Cluster) -> Check {
@@ -12,15 +12,19 @@ pub(super) fn check(cluster: &Cluster) -> Check {
         .take(MAX_NAMED)
         .map(|endpoint| complaint(endpoint))
         .collect();
+    let breaker = cluster.judge.breaker().map(|breaker| breaker.state());
+    let breaker = breaker
+        .filter(|state| *state != BreakerState::Closed)
+        .map(|state| format!(", circuit breaker {}", state.word()));
     let (all, unhealthy) = (members.endpoints.len(), unhealthy.count());
     Check {
         name: format!("cluster {}", cluster.name),
-        status: if all == 0 || unhealthy > 0 {
+        status: if all == 0 || unhealthy > 0 || breaker.is_some() {
             Status::Degraded
         } else {
             Status::Ok
         },
-        detail: detail(all, unhealthy, &named),
+        detail: detail(all, unhealthy, &named) + breaker.as_deref().unwrap_or_default(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
 use crate::cluster::health;
+use crate::cluster::watch::watch;
 use crate::config::model::Config;
 use crate::config::{self, ChangeKind, Difference, Environment, Reading, Report, Seen};
 use crate::observe::handles::HealthHandles;
@@ -240,6 +241,7 @@ impl Gateway {
         let mut generation = JoinSet::new();
         let snapshot = self.hub.current();
         for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
+            cluster.enter_into_force(Instant::now());
             generation.spawn(dns::refresh(
                 Arc::clone(cluster),
                 self.resolver.clone(),
@@ -257,6 +259,7 @@ impl Gateway {
                 ));
             }
         }
+        generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
         generation.spawn(limits::sweep(snapshot, Arc::clone(&self.metrics)));
         generation.spawn(rollouts::run(
             Arc::clone(&self.hub),
@@ -300,6 +303,7 @@ impl Gateway {
                 metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
                 metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
                 metrics.retain_health(|name| names.checked.contains(name));
+                metrics.retain_breakers(|name| names.breakers.contains(name));
                 metrics.retain_listeners(|name| names.listeners.contains(name));
                 metrics.retain_rate_limits(|name| names.limits.contains(name));
             });
@@ -313,6 +317,8 @@ struct Names<'a> {
     clusters: HashSet<&'a str>,
     /// Clusters whose health is checked.
     checked: HashSet<&'a str>,
+    /// Clusters with a breaker.
+    breakers: HashSet<&'a str>,
     listeners: HashSet<&'a str>,
     limits: HashSet<String>,
 }
@@ -321,12 +327,15 @@ impl<'a> Names<'a> {
     fn of(config: &'a Config) -> Self {
         let (routes, clusters) = (config.routes.iter(), config.clusters.iter());
         let (listeners, limits) = (config.listeners.iter(), config.rate_limits.iter());
+        let breakers = clusters.clone();
+        let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
         let checked = clusters.clone();
         let checked = checked.filter(|cluster| cluster.health_check.is_some());
         Self {
             routes: routes.map(|route| route.name.as_str()).collect(),
             clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
             checked: checked.map(|cluster| cluster.name.as_str()).collect(),
+            breakers: breakers.map(|cluster| cluster.name.as_str()).collect(),
             listeners: listeners.map(|listener| listener.name.as_str()).collect(),
             limits: limits.map(|limit| limit.scope.to_string()).collect(),
         }
@@ -336,6 +345,7 @@ impl<'a> Names<'a> {
         !(self.routes.is_subset(&other.routes)
             && self.clusters.is_subset(&other.clusters)
             && self.checked.is_subset(&other.checked)
+            && self.breakers.is_subset(&other.breakers)
             && self.listeners.is_subset(&other.listeners)
             && self.limits.is_subset(&other.limits))
     }

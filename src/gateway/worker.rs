@@ -252,6 +252,7 @@ impl State {
                     Some(order) => self.obey(order),
                     None => return,
                 },
+                () = self.worker.knocked() => self.worker.evict(),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
                     self.tick(count.is_multiple_of(SWEEP_EVERY));

@@ -1,18 +1,12 @@
 //! Accepting: one loop per worker and listener. It stops at the ceiling, backs off when the system is out of something, and turns
 //! each connection into a task of its worker.
 
-use std::error::Error as StdError;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::service::Service;
-use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
@@ -22,7 +16,7 @@ use crate::listener::bind::listen;
 use crate::listener::ceiling::Permit;
 use crate::listener::open::{HandshakeEnd, converse};
 use crate::listener::running::{Accepting, Group, Running};
-use crate::listener::serve::{ConnectionEnd, cut};
+use crate::listener::serve::{ConnectionEnd, Serves, cut};
 use crate::listener::settings::Shared;
 use crate::listener::watchdog::Watchdog;
 
@@ -49,7 +43,7 @@ pub enum Report<'a> {
 ///
 /// # Errors
 /// When the socket cannot listen or cannot be registered with the runtime.
-pub fn start<F, S, B, R>(
+pub fn start<F, S, R>(
     watchdog: &Rc<Watchdog>,
     socket: std::net::TcpListener,
     shared: Arc<Shared>,
@@ -58,11 +52,7 @@ pub fn start<F, S, B, R>(
 ) -> io::Result<Running>
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
     R: Fn(&Report<'_>) + 'static,
 {
     listen(&socket)?;
@@ -87,14 +77,10 @@ struct Door<F, R> {
     report: R,
 }
 
-async fn run<F, S, B, R>(door: Rc<Door<F, R>>, socket: TcpListener, accepting: Accepting)
+async fn run<F, S, R>(door: Rc<Door<F, R>>, socket: TcpListener, accepting: Accepting)
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
     R: Fn(&Report<'_>) + 'static,
 {
     let mut pause = Pause::default();
@@ -120,14 +106,10 @@ where
 
 /// Takes who is in the kernel's queue already: they have a connection and would see it reset. Asks the kernel itself, because the
 /// runtime may not have heard of the latest.
-async fn empty_queue<F, S, B, R>(door: &Rc<Door<F, R>>, socket: &std::net::TcpListener)
+async fn empty_queue<F, S, R>(door: &Rc<Door<F, R>>, socket: &std::net::TcpListener)
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
     R: Fn(&Report<'_>) + 'static,
 {
     while !door.shared.is_held() && door.has_room() {
@@ -212,14 +194,10 @@ where
 }
 
 /// Counts a connection for its client and gives it a task.
-async fn welcome<F, S, B, R>(door: &Rc<Door<F, R>>, stream: TcpStream)
+async fn welcome<F, S, R>(door: &Rc<Door<F, R>>, stream: TcpStream)
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
     R: Fn(&Report<'_>) + 'static,
 {
     let settings = door.shared.settings();

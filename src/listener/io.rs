@@ -2,12 +2,13 @@
 //! `Send`, because an upgraded connection may leave the worker in principle; what it shares with its worker is a [`Link`] of relaxed
 //! atomics that no other core touches in practice.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -64,6 +65,14 @@ impl Socket {
     pub(crate) fn new(tcp: TcpStream, link: Arc<Link>) -> Self {
         Self { tcp, link }
     }
+
+    /// Whether the client has closed, or at least its direction, even if bytes from before that are unread.
+    fn is_client_gone(&self) -> bool {
+        let ready = pin!(self.tcp.ready(Interest::READABLE));
+        // What is known now is enough: the question comes again.
+        let known = ready.poll(&mut Context::from_waker(Waker::noop()));
+        matches!(known, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
 }
 
 impl Io {
@@ -119,6 +128,13 @@ impl Io {
     /// From here on the bytes are HTTP/2.
     pub(crate) fn follow_frames(&mut self) {
         self.reader = Reader::Framed(Box::default());
+    }
+
+    fn socket(&self) -> &Socket {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -195,6 +211,42 @@ impl Io {
         Poll::Ready(Ok(keep > 0))
     }
 
+    /// What the parser gets to read.
+    fn poll_parser(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.reader {
+                Reader::Scanned(_) if self.link.is_tunnel() => {
+                    self.reader = Reader::Raw;
+                }
+                Reader::Raw => return self.poll_stream(cx, buf),
+                Reader::Framed(_) => {
+                    if ready!(self.poll_framed(cx, buf))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Reader::Scanned(_) => {
+                    if ready!(self.poll_scanned(cx, buf))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                // Nobody wakes this up, and nobody needs to: the service or the parser is about to answer and close.
+                Reader::Closing([]) if !self.link.is_tunnel() => return Poll::Pending,
+                Reader::Closing(rest) if !rest.is_empty() => {
+                    let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
+                    buf.put_slice(now);
+                    *rest = later;
+                    return Poll::Ready(Ok(()));
+                }
+                Reader::Closing(_) | Reader::Failed | Reader::Lingering(_) => {
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "invalid framing",
+                    )));
+                }
+            }
+        }
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
         let mut seen = seen;
         let mut scratch = [0; 4096];
@@ -221,38 +273,9 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        loop {
-            match &mut me.reader {
-                Reader::Scanned(_) if me.link.is_tunnel() => {
-                    me.reader = Reader::Raw;
-                }
-                Reader::Raw => return me.poll_stream(cx, buf),
-                Reader::Framed(_) => {
-                    if ready!(me.poll_framed(cx, buf))? {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Reader::Scanned(_) => {
-                    if ready!(me.poll_scanned(cx, buf))? {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                // Nobody wakes this up, and nobody needs to: the service or the parser is about to answer and close.
-                Reader::Closing([]) if !me.link.is_tunnel() => return Poll::Pending,
-                Reader::Closing(rest) if !rest.is_empty() => {
-                    let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
-                    buf.put_slice(now);
-                    *rest = later;
-                    return Poll::Ready(Ok(()));
-                }
-                Reader::Closing(_) | Reader::Failed | Reader::Lingering(_) => {
-                    return Poll::Ready(Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "invalid framing",
-                    )));
-                }
-            }
-        }
+        let read = me.poll_parser(cx, buf);
+        me.link.parser_read(read.is_pending());
+        read
     }
 }
 
@@ -283,8 +306,14 @@ impl AsyncWrite for Io {
         true
     }
 
+    /// Is called by hyper whenever its connection is polled, also when nothing is read or written. That is where a client is noticed
+    /// that leaves meanwhile.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let me = self.get_mut();
+        if me.link.takes_question() && me.socket().is_client_gone() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        match &mut me.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
@@ -323,7 +352,7 @@ impl AsyncRead for Socket {
         let me = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut me.tcp).poll_read(cx, buf);
-        me.link.read(read.is_pending(), buf.filled().len() - before);
+        me.link.read(buf.filled().len() - before);
         read
     }
 }

@@ -36,6 +36,8 @@ pub enum Order {
     Retire,
     /// Give the HTTP machinery back until the next request.
     Rest,
+    /// End now if the client has closed.
+    Look,
     /// End now, a limit was reached.
     Expire(Expiry),
     /// End now, the time to drain is over.
@@ -75,6 +77,7 @@ impl Leash {
                 self.retired.set(true);
             }
             Order::Rest => self.resting.set(true),
+            Order::Look => self.link.ask_for_client(),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => {
                 self.ended.set(Some(Cut::Aborted));
@@ -152,6 +155,14 @@ impl Leash {
     pub(crate) fn is_about_to_begin(&self) -> bool {
         let begun = self.link.stage() == Stage::Head || self.link.heads() > self.calls();
         begun && self.active() == Some(0)
+    }
+
+    /// Whether an exchange of HTTP/1 is under way and nobody reads from the client: its upload is blocked, or it sent more than one
+    /// request. Then nobody notices that it leaves.
+    pub(crate) fn is_deaf(&self) -> bool {
+        let reads = matches!(self.link.stage(), Stage::Start | Stage::Head | Stage::Body);
+        let busy = self.active().is_some_and(|active| active > 0);
+        busy && reads && !self.link.read_waits() && !self.link.is_tunnel()
     }
 
     /// Whether the connection has its HTTP/1 machinery.

@@ -17,6 +17,7 @@ pub struct Link {
     read_waits: AtomicBool,
     write_waits: AtomicBool,
     tunnel: AtomicBool,
+    look: AtomicBool,
     verdict: OnceLock<Verdict>,
 }
 
@@ -81,9 +82,14 @@ impl Link {
         }
     }
 
-    pub(crate) fn read(&self, waits: bool, count: usize) {
-        self.read_waits.store(waits, Relaxed);
+    pub(crate) fn read(&self, count: usize) {
         add(&self.read, count);
+    }
+
+    /// The parser has asked for bytes, and waits for them or not. The socket does not tell: TLS may wait for more of it and still
+    /// have something for the parser.
+    pub(crate) fn parser_read(&self, waits: bool) {
+        self.read_waits.store(waits, Relaxed);
     }
 
     pub(crate) fn wrote(&self, waits: bool, count: usize) {
@@ -115,7 +121,7 @@ impl Link {
         self.written.load(Relaxed)
     }
 
-    /// Whether somebody waits for the client to send.
+    /// Whether the parser waits for the client to send.
     #[must_use]
     pub fn read_waits(&self) -> bool {
         self.read_waits.load(Relaxed)
@@ -125,6 +131,20 @@ impl Link {
     #[must_use]
     pub fn write_waits(&self) -> bool {
         self.write_waits.load(Relaxed)
+    }
+
+    /// Asks the IO to see whether the client has closed.
+    pub(crate) fn ask_for_client(&self) {
+        self.look.store(true, Relaxed);
+    }
+
+    /// Whether the IO was asked so since it was last told.
+    pub(crate) fn takes_question(&self) -> bool {
+        let asked = self.look.load(Relaxed);
+        if asked {
+            self.look.store(false, Relaxed);
+        }
+        asked
     }
 
     /// The answer was 101: what follows is not HTTP.

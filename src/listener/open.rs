@@ -1,17 +1,11 @@
 //! From an accepted socket to a connection that carries HTTP: the PROXY header, then TLS, both under one deadline, then
 //! [`serve`](super::serve).
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::service::Service;
-use hyper::{Request, Response};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -25,7 +19,7 @@ use crate::listener::ceiling::Permit;
 use crate::listener::io::{Io, Socket, Stream};
 use crate::listener::leash::Leash;
 use crate::listener::proxy_protocol;
-use crate::listener::serve::{ConnectionEnd, Speaks, serve};
+use crate::listener::serve::{ConnectionEnd, Serves, Speaks, serve};
 use crate::listener::settings::Settings;
 use crate::listener::tls::Tls;
 
@@ -50,7 +44,7 @@ pub enum HandshakeEnd {
 
 /// Takes a connection from its first byte to its end. `make` is told the connection's facts and gives its service. When the
 /// future is dropped the socket is closed.
-pub(crate) async fn converse<S, B>(
+pub(crate) async fn converse<S>(
     stream: TcpStream,
     settings: &Settings,
     permit: Permit,
@@ -58,11 +52,7 @@ pub(crate) async fn converse<S, B>(
     make: impl FnOnce(Rc<Connection>) -> (Rc<Connection>, S),
 ) -> Result<ConnectionEnd, HandshakeEnd>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
 {
     let deadline = Instant::now() + settings.limits.handshake_timeout;
     let mut stream = stream;

@@ -28,6 +28,30 @@ use crate::listener::link::Stage;
 use crate::listener::scan::ScanLimits;
 use crate::listener::watchdog::Expiry;
 
+/// What a connection serves: the edge, or what a test puts in its place.
+pub trait Serves:
+    Service<
+        Request<Incoming>,
+        Response = Response<Self::Body>,
+        Error: Into<Box<dyn StdError + Send + Sync>>,
+        Future: 'static,
+    > + 'static
+{
+    /// Body of its answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + 'static;
+}
+
+impl<S, B> Serves for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Body = B;
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionEnd {
@@ -56,7 +80,7 @@ pub enum Speaks {
 
 /// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the connection is
 /// closed and with it the futures of its requests.
-pub async fn serve<S, B>(
+pub async fn serve<S>(
     io: Io,
     speaks: Speaks,
     connection: Rc<Connection>,
@@ -65,11 +89,7 @@ pub async fn serve<S, B>(
     limits: &Limits,
 ) -> ConnectionEnd
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
 {
     leash.hand_over(Rc::clone(&connection));
     let service = Judged::new(service, connection, Rc::clone(&leash));
@@ -80,7 +100,7 @@ where
     }
 }
 
-async fn serve_opened<S, B>(
+async fn serve_opened<S>(
     mut io: Io,
     mut speaks: Speaks,
     mut service: Judged<S>,
@@ -88,11 +108,7 @@ async fn serve_opened<S, B>(
     limits: &Limits,
 ) -> ConnectionEnd
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
 {
     // What follows is boxed on its own, so that a connection without a request is small.
     loop {
@@ -151,17 +167,9 @@ async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option
     }
 }
 
-async fn serve_http1<S, B>(
-    mut io: Io,
-    service: Judged<S>,
-    leash: &Leash,
-    limits: &Limits,
-) -> Http1<S>
+async fn serve_http1<S>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> Http1<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
 {
     io.scan(ScanLimits {
         head: limits.max_header_bytes,
@@ -204,18 +212,14 @@ where
     })
 }
 
-async fn serve_h2<S, B>(
+async fn serve_h2<S>(
     mut io: Io,
     service: Judged<S>,
     leash: &Leash,
     limits: &Limits,
 ) -> ConnectionEnd
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S: Serves,
 {
     let header_list = u32::try_from(limits.max_header_bytes)
         .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));

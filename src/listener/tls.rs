@@ -407,15 +407,15 @@ mod tests {
 
     use super::*;
     use crate::config::model::UnknownSni;
-    use crate::listener::certificates::tests::{Authority, Files as Folder};
+    use crate::listener::certificates::tests::{Authority, Files as Folder, is_issued_for};
 
     impl Tls {
-        /// Whether the certificate for `server_name` also serves `host`.
-        fn covers(&self, server_name: Option<&str>, host: &str) -> bool {
+        /// Whether a client that asks for `server_name` is shown the certificate issued for `name`.
+        fn shows(&self, server_name: Option<&str>, name: &str) -> bool {
             let table = self.resolver.0.load();
             table
                 .find(server_name)
-                .is_some_and(|pair| pair.covers(host))
+                .is_some_and(|pair| is_issued_for(pair, name))
         }
     }
 
@@ -540,7 +540,7 @@ mod tests {
             folder.issue(&authority, "two", &["two.test"]),
         ];
         let tls = Tls::load(&settings(certificates), &[HttpVersion::Http1], None).unwrap();
-        assert!(tls.covers(Some("two.test"), "two.test"));
+        assert!(tls.shows(Some("two.test"), "two.test"));
         assert!(tls.expiries().iter().all(|(_, end)| *end > 0));
         let (changed, errors) = tls.refresh();
         assert!(!changed && errors.is_empty(), "nothing changed: {errors:?}");
@@ -554,9 +554,9 @@ mod tests {
             "{errors:?}"
         );
         assert!(changed, "the good pair is taken all the same");
-        assert!(tls.covers(Some("new.test"), "new.test"));
+        assert!(tls.shows(Some("new.test"), "new.test"));
         assert!(
-            tls.covers(Some("two.test"), "two.test"),
+            tls.shows(Some("two.test"), "two.test"),
             "the old pair is served"
         );
         for half in ["", "-----BEGIN CERTIFICATE-----\nMII"] {
@@ -573,9 +573,9 @@ mod tests {
         folder.issue(&authority, "two", &["three.test"]);
         let (changed, errors) = tls.refresh();
         assert!(changed && errors.is_empty(), "{errors:?}");
-        assert!(tls.covers(Some("three.test"), "three.test"));
+        assert!(tls.shows(Some("three.test"), "three.test"));
         assert!(
-            tls.covers(Some("two.test"), "one.test"),
+            tls.shows(Some("two.test"), "one.test"),
             "unknown names get the default"
         );
     }

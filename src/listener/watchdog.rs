@@ -220,6 +220,9 @@ impl Drop for Registered {
 
 impl Entry {
     fn look(&mut self, now: Instant) {
+        if self.leash.is_deaf() {
+            self.leash.order(Order::Look);
+        }
         let link = self.leash.link();
         let watched = classify(
             link.stage(),
@@ -417,7 +420,8 @@ mod tests {
         let progress = async {
             link.enter(Stage::Body);
             for _ in 0..20 {
-                link.read(true, 1);
+                link.parser_read(true);
+                link.read(1);
                 tokio::time::sleep(pause).await;
             }
             std::future::pending::<()>().await;

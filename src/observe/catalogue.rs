@@ -102,6 +102,26 @@ families! {
         "Requests chosen to be mirrored, by what became of the copy: answered, failed, timed_out, body_too_large, incomplete or max_active.";
     mirrors_active: Gauge "attache_mirrors_active" ["route"]
         "Copies under way.";
+    retries_stopped: Counter "attache_retries_stopped_total" ["cluster", "reason"]
+        "Tries after which another was wanted and not made: attempts_used, budget_exhausted, body_not_kept, no_time or retry_after.";
+    hedges: Counter "attache_hedges_total" ["cluster", "result"]
+        "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
+    ceilings_reached: Counter "attache_circuit_breaker_ceilings_reached_total" ["cluster", "ceiling"]
+        "Times a ceiling of a cluster or of one of its endpoints was met: connections, requests, streams or retries.";
+    circuit_rejected: Counter "attache_circuit_breaker_rejections_total" ["cluster", "ceiling"]
+        "Requests (with retries: further attempts) refused, by the ceiling, or breaker.";
+    breaker_state: Gauge "attache_circuit_breaker_state" ["cluster"]
+        "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
+    pending: Gauge "attache_pending_requests" ["cluster"]
+        "Requests that wait at a ceiling.";
+    endpoints_usable: Gauge "attache_endpoints_usable" ["cluster"]
+        "Endpoints that may get new requests.";
+    endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
+        "Endpoints that outlier detection keeps out.";
+    ejections: Counter "attache_ejections_total" ["cluster", "cause"]
+        "Endpoints ejected by outlier detection, by what was one failure too many.";
+    panic: Gauge "attache_cluster_panic" ["cluster"]
+        "1 while so few endpoints are usable that requests go to all of them, or are refused.";
     upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
         "Open connections to the endpoints of a cluster.";
     upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]

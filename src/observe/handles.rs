@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::injected::{FaultHandles, MirrorHandles};
 use super::metrics::Metrics;
 use crate::config::model::LimitMode;
+use crate::error::Tripped;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
 #[derive(Clone, Debug)]
@@ -187,6 +188,16 @@ pub struct ClusterHandles {
     connections: IntGauge,
     connects: ByWord,
     retries: ByWord,
+    retries_stopped: ByWord,
+    hedges: ByWord,
+    reached: ByWord,
+    rejected: ByWord,
+    pending: IntGauge,
+    /// Made for clusters that have a breaker.
+    breaker: OnceCell<IntGauge>,
+    breakers: IntGaugeVec,
+    cluster: Box<str>,
+    ejections: ByWord,
 }
 
 impl ClusterHandles {
@@ -199,6 +210,41 @@ impl ClusterHandles {
             connections: families.upstream_connections.with_label_values(&[cluster]),
             connects: ByWord::new(&families.upstream_connects, Some(cluster)),
             retries: ByWord::new(&families.retries, Some(cluster)),
+            ejections: ByWord::new(&families.ejections, Some(cluster)),
+            retries_stopped: ByWord::new(&families.retries_stopped, Some(cluster)),
+            hedges: ByWord::new(&families.hedges, Some(cluster)),
+            reached: ByWord::new(&families.ceilings_reached, Some(cluster)),
+            rejected: ByWord::new(&families.circuit_rejected, Some(cluster)),
+            pending: families.pending.with_label_values(&[cluster]),
+            breaker: OnceCell::new(),
+            breakers: families.breaker_state.clone(),
+            cluster: cluster.into(),
+        }
+    }
+
+    /// Counts that a ceiling was met.
+    pub fn ceiling_reached(&self, ceiling: Tripped) {
+        self.reached.count(ceiling.word());
+    }
+
+    /// Counts a request refused because of a ceiling or the breaker.
+    pub fn circuit_rejected(&self, by: Tripped) {
+        self.rejected.count(by.word());
+    }
+
+    /// Counts a request as waiting until the guard is dropped.
+    #[must_use]
+    pub fn pending(&self) -> GaugeGuard {
+        GaugeGuard::new(self.pending.clone())
+    }
+
+    /// Shows how the breaker stands.
+    pub fn breaker(&self, state: u8) {
+        let resolve = || self.breakers.with_label_values(&[&*self.cluster]);
+        let shown = self.breaker.get_or_init(resolve);
+        // Asked for with every attempt by every worker, and nearly always the same: reading is cheap where writing is not.
+        if shown.get() != i64::from(state) {
+            shown.set(state.into());
         }
     }
 
@@ -207,9 +253,24 @@ impl ClusterHandles {
         self.attempts.inc();
     }
 
-    /// Counts one retry; `reason` is the word of the error it answers.
+    /// Counts one retry; `reason` is the word of the error it answers, or of what in an answer asked for it.
     pub fn retry(&self, reason: &'static str) {
         self.retries.count(reason);
+    }
+
+    /// Counts a retry that was wanted and not made; `reason` says why not.
+    pub fn retry_stopped(&self, reason: &'static str) {
+        self.retries_stopped.count(reason);
+    }
+
+    /// Counts a try made beside another: `sent`, and `won` when its answer counted.
+    pub fn hedge(&self, result: &'static str) {
+        self.hedges.count(result);
+    }
+
+    /// Counts one ejection of an endpoint.
+    pub fn ejected(&self, cause: &'static str) {
+        self.ejections.count(cause);
     }
 
     /// Counts an opened connection until the guard is dropped.

@@ -182,12 +182,6 @@ impl Sink {
         });
     }
 
-    /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
-    #[cfg(test)]
-    fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.append(|_, out| write(out));
-    }
-
     /// Hands over what was collected. Called on the worker's tick.
     pub fn flush(&self) {
         if let Ok(mut pending) = self.pending.try_borrow_mut() {
@@ -195,6 +189,7 @@ impl Sink {
         }
     }
 
+    /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
     fn append(&self, write: impl FnOnce(&mut Clock, &mut Vec<u8>)) {
         let Ok(mut pending) = self.pending.try_borrow_mut() else {
             self.shared.metrics.access_log_dropped(1);
@@ -377,7 +372,7 @@ mod tests {
     }
 
     fn say(sink: &Sink, text: &str) {
-        sink.line(|out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+        sink.append(|_, out| out.extend_from_slice(format!("{text}\n").as_bytes()));
     }
 
     #[test]
@@ -507,7 +502,7 @@ mod tests {
             Arc::new(Shared::new(Arc::clone(&metrics))),
             Format::Json,
         );
-        sink.line(|_| say(&sink, "inner"));
+        sink.append(|_, _| say(&sink, "inner"));
         assert_eq!(dropped(&metrics), 1);
     }
 

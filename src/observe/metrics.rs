@@ -208,6 +208,25 @@ impl Metrics {
             .inc_by(overflowed);
     }
 
+    /// Counts an ejection that no single request led to.
+    pub fn ejected(&self, cluster: &str, cause: &'static str) {
+        let ejections = &self.families.ejections;
+        ejections.with_label_values(&[cluster, cause]).inc();
+    }
+
+    /// Says how many endpoints of a cluster can be used.
+    pub fn surveyed(&self, cluster: &str, usable: usize, ejected: usize, panic: bool) {
+        let families = &self.families;
+        for (gauge, value) in [
+            (&families.endpoints_usable, usable),
+            (&families.endpoints_ejected, ejected),
+            (&families.panic, usize::from(panic)),
+        ] {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            gauge.with_label_values(&[cluster]).set(value);
+        }
+    }
+
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
         self.families
@@ -249,9 +268,18 @@ impl Metrics {
         let families = &self.families;
         retain_series(&families.attempts, "cluster", &keep);
         retain_series(&families.retries, "cluster", &keep);
+        retain_series(&families.retries_stopped, "cluster", &keep);
+        retain_series(&families.hedges, "cluster", &keep);
         retain_series(&families.upstream_connections, "cluster", &keep);
         retain_series(&families.upstream_connects, "cluster", &keep);
+        retain_series(&families.ceilings_reached, "cluster", &keep);
+        retain_series(&families.circuit_rejected, "cluster", &keep);
+        retain_series(&families.pending, "cluster", &keep);
         retain_series(&families.dns_refreshes, "cluster", &keep);
+        retain_series(&families.endpoints_usable, "cluster", &keep);
+        retain_series(&families.endpoints_ejected, "cluster", &keep);
+        retain_series(&families.ejections, "cluster", &keep);
+        retain_series(&families.panic, "cluster", &keep);
     }
 
     /// Drops the health of clusters `keep` does not know: those that are gone or have no check any more.
@@ -260,6 +288,11 @@ impl Metrics {
         retain_series(&families.health_checks, "cluster", &keep);
         retain_series(&families.health_endpoints, "cluster", &keep);
         retain_series(&families.agent_health, "agent_id", &keep);
+    }
+
+    /// Drops the states of breakers that `keep` does not know.
+    pub fn retain_breakers(&self, keep: impl Fn(&str) -> bool) {
+        retain_series(&self.families.breaker_state, "cluster", &keep);
     }
 
     /// Drops the series of listeners `keep` does not know.
@@ -304,6 +337,7 @@ mod tests {
 
     use super::*;
     use crate::config::model::LimitMode;
+    use crate::error::Tripped;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
     use crate::observe::handles::{
@@ -332,8 +366,14 @@ mod tests {
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempt();
         cluster.retry("connect_failed");
+        cluster.retry_stopped("no_time");
+        cluster.hedge("sent");
         cluster.connect_failed("connect_timeout");
         drop(cluster.connected());
+        cluster.ceiling_reached(Tripped::Requests);
+        cluster.circuit_rejected(Tripped::Breaker);
+        cluster.breaker(2);
+        drop(cluster.pending());
         let listener = ListenerHandles::new(metrics, "web");
         listener.accepted();
         listener.note_open(1);
@@ -353,6 +393,8 @@ mod tests {
         let health = HealthHandles::new(metrics, "v1", &["ok"]);
         health.checked("ok");
         health.note(1, 2, 3);
+        metrics.ejected("v1", "success_rate");
+        metrics.surveyed("v1", 2, 1, false);
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_event("research", "weight");
         metrics.set_draining(true);
@@ -455,6 +497,7 @@ mod tests {
         metrics.retain_clusters(|_| false);
         metrics.retain_health(|_| false);
         metrics.retain_rate_limits(|_| false);
+        metrics.retain_breakers(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
         assert!(

@@ -34,7 +34,7 @@ pub struct Record<'a> {
     pub status: u16,
     /// Envoy's response flag, `-` if none.
     pub flags: &'static str,
-    /// Reason word of the gateway's own answer.
+    /// Reason word of the gateway's own answer, or why an answer was passed on that should have been tried again (`URX`).
     pub reason: Option<&'static str>,
     /// Name of the route.
     pub route: Option<&'a str>,

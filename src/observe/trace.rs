@@ -109,23 +109,28 @@ impl TraceContext {
 }
 
 /// Reads the caller's context from `headers` and replaces it by that of the next hop: same trace, new span. Without a
-/// readable one a new trace begins and `tracestate` is dropped.
-pub fn propagate(headers: &mut HeaderMap, rng: &mut Rng) -> TraceContext {
-    let mut values = headers.get_all(&TRACEPARENT).iter();
-    let caller = match (values.next(), values.next()) {
-        (Some(value), None) => TraceContext::parse(value.as_bytes()),
-        _ => None,
+/// readable one a new trace begins and `tracestate` is dropped. `carried` says whether `headers` hold either field.
+pub fn propagate(headers: &mut HeaderMap, carried: bool, rng: &mut Rng) -> TraceContext {
+    let caller = if carried { caller(headers) } else { None };
+    let context = match caller {
+        Some(caller) => caller.child(rng),
+        None => TraceContext::generate(rng),
     };
-    let context = if let Some(caller) = caller {
-        caller.child(rng)
-    } else {
+    if carried && caller.is_none() {
         headers.remove(&TRACESTATE);
-        TraceContext::generate(rng)
-    };
+    }
     if let Ok(value) = HeaderValue::from_bytes(&context.to_bytes()) {
         headers.insert(TRACEPARENT, value);
     }
     context
+}
+
+fn caller(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut values = headers.get_all(&TRACEPARENT).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => TraceContext::parse(value.as_bytes()),
+        _ => None,
+    }
 }
 
 /// Lower-case hexadecimal digits, at most 32. The specification forbids capitals.
@@ -268,7 +273,7 @@ mod tests {
         headers.insert(TRACEPARENT, HeaderValue::from_static(EXAMPLE));
         headers.append(TRACESTATE, HeaderValue::from_static("a=1"));
         headers.append(TRACESTATE, HeaderValue::from_static("b=2"));
-        let context = propagate(&mut headers, &mut Rng::with_seed(1));
+        let context = propagate(&mut headers, true, &mut Rng::with_seed(1));
         let sent = headers.get(TRACEPARENT).unwrap().as_bytes();
         assert_eq!(sent, context.to_bytes());
         assert_eq!(&sent[..36], &EXAMPLE.as_bytes()[..36], "version and trace");
@@ -285,7 +290,7 @@ mod tests {
     fn an_unsampled_trace_stays_unsampled() {
         let mut headers = HeaderMap::new();
         headers.insert(TRACEPARENT, EXAMPLE.replace("-01", "-00").parse().unwrap());
-        assert!(!propagate(&mut headers, &mut Rng::with_seed(1)).sampled());
+        assert!(!propagate(&mut headers, true, &mut Rng::with_seed(1)).sampled());
     }
 
     #[test]
@@ -296,7 +301,7 @@ mod tests {
                 headers.append(TRACEPARENT, HeaderValue::from_static(value));
             }
             headers.insert(TRACESTATE, HeaderValue::from_static("a=1"));
-            let context = propagate(&mut headers, &mut Rng::with_seed(2));
+            let context = propagate(&mut headers, true, &mut Rng::with_seed(2));
             assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1, "{values:?}");
             assert_eq!(
                 headers.get(TRACEPARENT).unwrap(),

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::io::UpstreamIo;
+use super::quota::{Places, Quotas};
 use super::{ClientTls, Transport, Version, h1, h2};
 use crate::error::Error;
 
@@ -18,6 +19,15 @@ pub(super) enum Opened {
     H1(h1::Connection),
     /// HTTP/2, with a place for one stream taken.
     H2(h2::Lease),
+}
+
+/// What a new connection may take up.
+#[derive(Debug)]
+pub(super) struct Seat {
+    /// Its places.
+    pub(super) places: Places,
+    /// The ceilings they are under.
+    pub(super) quotas: Quotas,
 }
 
 /// A failure to connect, for those who waited for the connection: errors cannot be cloned.
@@ -55,16 +65,21 @@ pub(super) async fn open(
     host: &str,
     transport: &Transport,
     http1: bool,
+    seat: Seat,
 ) -> Result<Opened, Error> {
     let connected = connect(address, host, transport, http1).await;
     if let Err(error) = &connected {
         transport.handles.connect_failed(error.reason());
     }
     let (io, http2) = connected?;
+    let io = io.holding(seat.places);
     if http2 {
-        h2::Shared::handshake(io, transport.tls.is_some())
-            .await
-            .map(Opened::H2)
+        let terms = h2::Terms {
+            https: transport.tls.is_some(),
+            max_requests: transport.max_requests,
+            quotas: seat.quotas,
+        };
+        h2::Shared::handshake(io, terms).await.map(Opened::H2)
     } else {
         h1::Connection::handshake(io).await.map(Opened::H1)
     }

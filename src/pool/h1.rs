@@ -19,6 +19,7 @@ use super::Pool;
 use super::exchange::ResponseBody;
 use super::gate::Gate;
 use super::io::{Detached, UpstreamIo};
+use super::quota::Rests;
 use super::scan::HeadScan;
 use crate::body::RequestBody;
 use crate::error::Error;
@@ -28,8 +29,10 @@ type Driver = http1::Connection<TokioIo<UpstreamIo>, RequestBody>;
 /// A connection that waits for its next exchange.
 #[derive(Debug)]
 pub(super) struct Idle {
+    /// Dropped first: its place is given back before it stops lying idle.
     pub(super) conn: Connection,
     pub(super) since: Instant,
+    pub(super) rests: Rests,
 }
 
 /// An open connection.
@@ -39,6 +42,8 @@ pub(super) struct Connection {
     driver: Box<Driver>,
     scan: Rc<HeadScan>,
     gate: Gate,
+    /// Requests sent so far.
+    served: u32,
 }
 
 impl Connection {
@@ -55,6 +60,7 @@ impl Connection {
             driver: Box::new(driver),
             scan,
             gate: Gate::new(),
+            served: 0,
         })
     }
 
@@ -100,6 +106,11 @@ impl Connection {
         self.sender.is_ready()
     }
 
+    /// Requests it has carried.
+    pub(super) fn served(&self) -> u32 {
+        self.served
+    }
+
     /// The task that used it is through with it.
     pub(super) fn rest(&self) {
         self.gate.forget();
@@ -123,6 +134,7 @@ impl Connection {
             driver,
             scan,
             gate,
+            served,
         } = self;
         let (mut driver, mut ended) = (Some(driver), false);
         scan.expect();
@@ -157,6 +169,7 @@ impl Connection {
             driver,
             scan,
             gate,
+            served: served.saturating_add(1),
         });
         let pool = Rc::clone(pool);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -225,7 +238,7 @@ mod tests {
         let transport = transport();
         let open = transport.handles.connected();
         let io = UpstreamIo::plain(TcpStream::from_std(tcp).unwrap(), open);
-        let pool = Rc::new(Pool::new(address, "agent", Rc::new(transport)));
+        let pool = Rc::new(Pool::new(address, "agent", Rc::new(transport), None));
         let conn = Connection::handshake(io).await.unwrap();
         let (mut first, mut second) = (Some(request("/one")), Some(request("/two")));
         let (answered, ()) = tokio::join!(conn.send(&mut first, &pool), async {

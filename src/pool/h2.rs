@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
 use super::io::UpstreamIo;
+use super::quota::{self, Quotas, Rests};
 use crate::body::RequestBody;
 use crate::error::Error;
 
@@ -31,9 +32,24 @@ struct State {
     driver: Driven,
     /// Something was read.
     heard: Rc<Notify>,
-    https: bool,
+    terms: Terms,
+    /// Streams carried so far.
+    served: Cell<u32>,
+    /// Set while no stream is open.
+    rests: Rc<RefCell<Rests>>,
     idle_since: Cell<Instant>,
     task: AbortHandle,
+}
+
+/// What holds for a connection from its start.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// The scheme of its requests.
+    pub(super) https: bool,
+    /// Streams it may carry in all.
+    pub(super) max_requests: Option<u32>,
+    /// The ceilings it falls under.
+    pub(super) quotas: Quotas,
 }
 
 /// A connection as hyper drives it; `None` once it has ended.
@@ -48,8 +64,9 @@ impl Drop for State {
 
 impl Shared {
     /// Starts HTTP/2 on `io` and takes the place of a first stream.
-    pub(super) async fn handshake(io: UpstreamIo, https: bool) -> Result<Lease, Error> {
+    pub(super) async fn handshake(io: UpstreamIo, terms: Terms) -> Result<Lease, Error> {
         let (io, heard) = io.heard();
+        let (io, rests) = io.resting();
         let (sender, driver) = http2::Builder::new(LocalSpawn)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -71,7 +88,9 @@ impl Shared {
             driver,
             heard,
             idle_since,
-            https,
+            terms,
+            served: Cell::new(0),
+            rests,
             task: task.abort_handle(),
         };
         let shared = Self {
@@ -87,7 +106,7 @@ impl Shared {
 
     /// False when it is closed, or has carried no stream for `limit`.
     pub(super) fn is_worth_keeping(&self, now: Instant, limit: std::time::Duration) -> bool {
-        let busy = self.state.streams.get() > 0;
+        let busy = !self.is_idle();
         self.is_open()
             && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
     }
@@ -96,7 +115,18 @@ impl Shared {
     /// end, which event streams may never do; so until its settings are known there is room for one.
     pub(super) fn lease(&self) -> Option<Lease> {
         let room = self.room().unwrap_or(1);
-        (self.state.streams.get() < room).then(|| self.enter())
+        (self.state.streams.get() < room && !self.is_spent()).then(|| self.enter())
+    }
+
+    /// Whether no stream is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.streams.get() == 0
+    }
+
+    /// Whether it has carried all it may.
+    pub(super) fn is_spent(&self) -> bool {
+        let limit = self.state.terms.max_requests;
+        limit.is_some_and(|limit| self.state.served.get() >= limit)
     }
 
     /// Ends when it is known how many streams there is room for, or the connection has ended.
@@ -123,7 +153,10 @@ impl Shared {
     }
 
     fn enter(&self) -> Lease {
-        self.state.streams.set(self.state.streams.get() + 1);
+        let state = &self.state;
+        state.streams.set(state.streams.get() + 1);
+        state.served.set(state.served.get().saturating_add(1));
+        drop(state.rests.take());
         Lease {
             shared: self.clone(),
         }
@@ -163,7 +196,7 @@ impl Lease {
         slot: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<ResponseBody>, Error> {
         let mut request = slot.take().ok_or(Error::Internal)?;
-        to_http2(&mut request, self.shared.state.https);
+        to_http2(&mut request, self.shared.state.terms.https);
         // HTTP/1.1 asks for the body at once, HTTP/2 only when there is room for it.
         request.body().offer();
         match self.shared.sender.try_send_request(request).await {
@@ -216,8 +249,12 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let state = &self.shared.state;
         state.streams.set(state.streams.get() - 1);
-        if state.streams.get() == 0 {
+        if state.streams.get() > 0 {
+            // There is room again.
+            quota::ring(&state.terms.quotas);
+        } else {
             state.idle_since.set(Instant::now());
+            state.rests.replace(quota::rest(&state.terms.quotas));
         }
     }
 }

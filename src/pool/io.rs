@@ -1,5 +1,6 @@
 //! The byte stream under an upstream connection.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
+use super::quota::{Places, Rests};
 use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
 
@@ -21,7 +23,14 @@ pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
     heard: Option<Rc<Notify>>,
+    /// The endpoint does not take what was to be written last.
+    blocked: bool,
+    /// Something was written on an HTTP/1 connection since the endpoint last said anything.
+    unanswered: bool,
     _open: GaugeGuard,
+    /// Before what says that it lies idle: an idle connection never seems to be in use while it is closed.
+    _places: Places,
+    rests: Option<Rc<RefCell<Rests>>>,
 }
 
 #[derive(Debug)]
@@ -36,7 +45,11 @@ impl UpstreamIo {
             stream: Stream::Plain(stream),
             scan: None,
             heard: None,
+            blocked: false,
+            unanswered: false,
             _open: open,
+            _places: Places::default(),
+            rests: None,
         }
     }
 
@@ -45,8 +58,25 @@ impl UpstreamIo {
             stream: Stream::Tls(Box::new(stream)),
             scan: None,
             heard: None,
+            blocked: false,
+            unanswered: false,
             _open: open,
+            _places: Places::default(),
+            rests: None,
         }
+    }
+
+    /// Holds its places under the ceilings until it is closed.
+    pub(super) fn holding(mut self, places: Places) -> Self {
+        self._places = places;
+        self
+    }
+
+    /// What is put there says that it lies idle, at the longest until it is closed.
+    pub(super) fn resting(mut self) -> (Self, Rc<RefCell<Rests>>) {
+        let rests = Rc::<RefCell<Rests>>::default();
+        self.rests = Some(Rc::clone(&rests));
+        (self, rests)
     }
 
     /// Tells of everything that is read from now on.
@@ -61,6 +91,11 @@ impl UpstreamIo {
         let scan = Rc::new(HeadScan::default());
         self.scan = Some(Rc::clone(&scan));
         (self, scan)
+    }
+
+    fn wrote(&mut self, blocked: bool) {
+        self.blocked = blocked;
+        self.unanswered = self.scan.is_some();
     }
 }
 
@@ -85,6 +120,9 @@ impl AsyncRead for UpstreamIo {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if polled.is_ready() && buf.filled().len() > before {
+            this.unanswered = false;
+        }
         if let (Poll::Ready(_), Some(heard)) = (&polled, &this.heard) {
             heard.notify_waiters();
         }
@@ -107,7 +145,13 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => Pin::new(stream).poll_write(cx, buf))
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        };
+        this.wrote(polled.is_pending());
+        polled
     }
 
     fn poll_write_vectored(
@@ -115,7 +159,13 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
+        this.wrote(polled.is_pending());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -126,11 +176,34 @@ impl AsyncWrite for UpstreamIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => Pin::new(stream).poll_flush(cx))
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        this.blocked = polled.is_pending();
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl Drop for UpstreamIo {
+    /// An endpoint that is given up before it answered may not read either, and would not hear of an orderly close: that waits behind
+    /// what the kernel still holds, and the kernel would hold it for as long as the endpoint likes.
+    fn drop(&mut self) {
+        if !self.blocked && !self.unanswered {
+            return;
+        }
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        if let Err(error) = tcp.set_zero_linger() {
+            tracing::debug!(%error, "closed in order, not reset");
+        }
     }
 }
 
@@ -142,7 +215,10 @@ pub struct Detached {
 }
 
 impl Detached {
-    pub(super) fn new(io: UpstreamIo, read: Bytes) -> Self {
+    pub(super) fn new(mut io: UpstreamIo, read: Bytes) -> Self {
+        // From here on nobody asks and answers: what was written last shall arrive.
+        io.scan = None;
+        io.unanswered = false;
         Self { io, read }
     }
 }

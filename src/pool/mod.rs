@@ -1,6 +1,7 @@
 //! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one exchange at a
 //! time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
 
+mod claim;
 mod connect;
 mod dial;
 mod exchange;
@@ -8,14 +9,17 @@ mod gate;
 mod h1;
 mod h2;
 mod io;
+mod queue;
+mod quota;
 mod scan;
 mod tls;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -27,10 +31,13 @@ use crate::body::RequestBody;
 use crate::config::model::UpstreamProtocol;
 use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
+use claim::Way;
 
 pub use dial::{Answer, DialError, Dialer, Link, Question};
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
+pub use queue::{Line, Queue};
+pub use quota::{Place, Quota};
 pub use tls::{ClientTls, TlsError};
 
 /// How connections of a cluster are made; shared by this worker's pools of its endpoints.
@@ -48,6 +55,10 @@ pub struct Transport {
     pub idle_timeout: Duration,
     /// Idle connections kept.
     pub max_idle: usize,
+    /// Requests one connection carries before it is closed.
+    pub max_requests: Option<u32>,
+    /// The cluster's ceiling on connections.
+    pub quota: Option<Arc<Quota>>,
     /// Counts connections.
     pub handles: ClusterHandles,
 }
@@ -79,6 +90,11 @@ pub struct Pool {
     address: SocketAddr,
     host: Box<str>,
     transport: RefCell<Rc<Transport>>,
+    /// The endpoint's own ceiling on connections.
+    quota: RefCell<Option<Arc<Quota>>>,
+    /// Those who wait for a connection to this endpoint.
+    line: Line,
+    hungry: Cell<usize>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
     opening: tokio::sync::Mutex<()>,
@@ -97,13 +113,22 @@ struct Outcome {
 }
 
 impl Pool {
-    /// A pool for the endpoint at `address`, called `host` (for TLS; without a port).
+    /// A pool for the endpoint at `address`, called `host` (for TLS; without a port), with its own ceiling on connections if it has
+    /// one.
     #[must_use]
-    pub fn new(address: SocketAddr, host: &str, transport: Rc<Transport>) -> Self {
+    pub fn new(
+        address: SocketAddr,
+        host: &str,
+        transport: Rc<Transport>,
+        quota: Option<Arc<Quota>>,
+    ) -> Self {
         Self {
             address,
             host: host.into(),
             transport: RefCell::new(transport),
+            quota: RefCell::new(quota),
+            line: Line::default(),
+            hungry: Cell::new(0),
             idle: RefCell::default(),
             shared: RefCell::default(),
             opening: tokio::sync::Mutex::default(),
@@ -112,8 +137,9 @@ impl Pool {
     }
 
     /// Opens connections by these settings from now on.
-    pub fn update(&self, transport: Rc<Transport>) {
+    pub fn update(&self, transport: Rc<Transport>, quota: Option<Arc<Quota>>) {
         self.transport.replace(transport);
+        self.quota.replace(quota);
     }
 
     fn transport(&self) -> Rc<Transport> {
@@ -132,23 +158,32 @@ impl Pool {
         now: Instant,
         upgrade: bool,
     ) -> Result<Response<ResponseBody>, Error> {
-        match self.take_idle(now) {
+        let kept = if self.line.is_empty() {
+            self.take_idle(now)
+        } else {
+            None
+        };
+        match kept {
             Some(kept) => kept.send(slot, self).await,
             // The rest is large and rare, or shares a connection: a box costs it little.
-            None => Box::pin(self.send_otherwise(slot, upgrade)).await,
+            None => Box::pin(self.send_otherwise(slot, now, upgrade)).await,
         }
     }
 
     async fn send_otherwise(
         self: &Rc<Self>,
         slot: &mut Option<Request<RequestBody>>,
+        now: Instant,
         upgrade: bool,
     ) -> Result<Response<ResponseBody>, Error> {
         let http1 = upgrade && self.transport.borrow().version == Version::Negotiated;
-        if !http1 && let Some(shared) = self.take_shared() {
+        if !http1
+            && self.line.is_empty()
+            && let Some(shared) = self.take_shared()
+        {
             return shared.send(slot).await;
         }
-        match self.open(http1).await? {
+        match self.open(http1, now).await? {
             connect::Opened::H1(fresh) => fresh.send(slot, self).await,
             connect::Opened::H2(shared) => shared.send(slot).await,
         }
@@ -180,17 +215,22 @@ impl Pool {
         loop {
             let idle = self.idle.borrow_mut().pop()?;
             let fresh = now.saturating_duration_since(idle.since) < limit;
-            let mut conn = idle.conn;
+            let (mut conn, rests) = (idle.conn, idle.rests);
             if fresh && conn.is_alive() {
                 return Some(conn);
             }
+            drop(conn);
+            drop(rests);
         }
     }
 
     fn take_shared(&self) -> Option<h2::Lease> {
         let mut shared = self.shared.borrow_mut();
         shared.retain(h2::Shared::is_open);
-        shared.iter().filter_map(h2::Shared::lease).next()
+        let lease = shared.iter().filter_map(h2::Shared::lease).next();
+        // One that may carry no more belongs to its streams, and ends with them.
+        shared.retain(|shared| !shared.is_spent());
+        lease
     }
 
     /// As `take_shared`, but first lets a connection that was opened just now learn how much room it has.
@@ -206,23 +246,28 @@ impl Pool {
 
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.transport.borrow().max_idle {
+        let transport = self.transport.borrow();
+        let spent = transport
+            .max_requests
+            .is_some_and(|limit| conn.served() >= limit);
+        if idle.len() < transport.max_idle && !spent && !self.is_wanted_elsewhere() {
             conn.rest();
             idle.push(h1::Idle {
                 conn,
                 since: Instant::now(),
+                rests: quota::rest(&self.quotas()),
             });
         }
     }
 
-    async fn open(&self, http1: bool) -> Result<connect::Opened, Error> {
+    async fn open(&self, http1: bool, now: Instant) -> Result<connect::Opened, Error> {
         let transport = self.transport();
-        if http1 {
-            return connect::open(self.address, &self.host, &transport, true).await;
-        }
         let waits = transport.may_share() && !self.outcome.borrow().http1;
-        if !waits {
-            return self.connect(&transport).await;
+        if http1 || !waits {
+            return match self.way(http1, now).await? {
+                Way::Kept(kept) => Ok(kept),
+                Way::New(places) => self.connect(&transport, http1, places).await,
+            };
         }
         // One at a time: the next caller most likely finds room on the connection opened by this one.
         let failures = self.outcome.borrow().failures;
@@ -230,14 +275,25 @@ impl Pool {
         if let Some(lease) = self.take_settled(transport.handshake_timeout).await {
             return Ok(connect::Opened::H2(lease));
         }
-        if self.outcome.borrow().http1 {
-            drop(turn);
-            return self.connect(&transport).await;
-        }
         if let Some(failure) = self.outcome.borrow().since(failures) {
             return Err(failure);
         }
-        let opened = self.connect(&transport).await;
+        let mut turn = Some(turn);
+        let places = match self.places() {
+            Some(places) => places,
+            None => {
+                // Whoever waits for a place must not keep others from one.
+                drop(turn.take());
+                match self.way(http1, now).await? {
+                    Way::Kept(kept) => return Ok(kept),
+                    Way::New(places) => places,
+                }
+            }
+        };
+        if self.outcome.borrow().http1 {
+            drop(turn.take());
+        }
+        let opened = self.connect(&transport, http1, places).await;
         if let Err(error) = &opened {
             self.outcome.borrow_mut().failed(error);
         }
@@ -245,9 +301,21 @@ impl Pool {
         opened
     }
 
-    async fn connect(&self, transport: &Transport) -> Result<connect::Opened, Error> {
-        let opened = connect::open(self.address, &self.host, transport, false).await?;
-        if let connect::Opened::H2(lease) = &opened {
+    async fn connect(
+        &self,
+        transport: &Transport,
+        http1: bool,
+        places: quota::Places,
+    ) -> Result<connect::Opened, Error> {
+        let quotas = self.quotas();
+        let seat = connect::Seat { places, quotas };
+        let opened = connect::open(self.address, &self.host, transport, http1, seat).await?;
+        if http1 {
+            return Ok(opened);
+        }
+        if let connect::Opened::H2(lease) = &opened
+            && !lease.shared().is_spent()
+        {
             self.shared.borrow_mut().push(lease.shared());
         }
         self.outcome.borrow_mut().http1 = matches!(opened, connect::Opened::H1(_));
@@ -309,6 +377,8 @@ mod tests {
             handshake_timeout: LONG,
             idle_timeout: LONG,
             max_idle: 1000,
+            max_requests: None,
+            quota: None,
             handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),
         }
     }
@@ -318,7 +388,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let transport = transport();
-        let pool = Pool::new(address, "agent", Rc::new(transport));
+        let pool = Pool::new(address, "agent", Rc::new(transport), None);
         for _ in 0..300 {
             let tcp = TcpStream::connect(address).await.unwrap();
             drop(listener.accept().await.unwrap());

@@ -12,8 +12,10 @@ pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
     if authority_or_host.starts_with('[') {
         return address(authority_or_host);
     }
-    let (name, port) = match authority_or_host.split_once(':') {
-        Some((name, port)) => (name, Some(port)),
+    let end = memchr::memchr(b':', authority_or_host.as_bytes());
+    let parts = end.and_then(|end| authority_or_host.split_at_checked(end));
+    let (name, port) = match parts {
+        Some((name, port)) => (name, port.strip_prefix(':')),
         None => (authority_or_host, None),
     };
     check_name(name)?;

@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::{Endpoint, EndpointId, Judge, Outcome};
@@ -16,6 +19,7 @@ pub struct Lane {
     endpoint: Arc<Endpoint>,
     judge: Arc<Judge>,
     pool: Rc<Pool>,
+    transport: Rc<Transport>,
     label: Box<str>,
 }
 
@@ -34,7 +38,42 @@ impl Lane {
 
     /// Takes in what became of an attempt here.
     pub fn report(&self, outcome: Outcome, now: Instant) {
-        self.judge.report(&self.endpoint, outcome, now);
+        if let Some(cause) = self.judge.report(&self.endpoint, outcome, now) {
+            self.transport.handles.ejected(cause.word());
+        }
+        if let Some(breaker) = self.judge.breaker() {
+            self.pool.show_breaker(breaker.state().number());
+        }
+    }
+
+    /// Takes in the head of an answer.
+    pub(super) fn answered(&self, status: StatusCode, fields: &HeaderMap, now: Instant) {
+        self.report(Outcome::Answered(status), now);
+        let asks = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        if asks
+            && self.judge.grants_rest()
+            && let Some(wanted) = retry_after(fields)
+            && let Some(cause) = self.judge.rest(&self.endpoint, wanted, now)
+        {
+            self.transport.handles.ejected(cause.word());
+        }
+    }
+
+    /// The start of an attempt, when its length is of interest.
+    pub(super) fn stopwatch(&self) -> Option<Instant> {
+        self.judge.measures().then(Instant::now)
+    }
+
+    /// Takes in how long an attempt took to its head, or to its failure.
+    pub(super) fn measured(&self, begun: Option<Instant>, ok: bool) {
+        if let Some(begun) = begun {
+            let now = Instant::now();
+            let took = now.saturating_duration_since(begun);
+            self.judge.measure(&self.endpoint, took, ok, now);
+        }
     }
 
     /// Its address, for the access record.
@@ -50,10 +89,18 @@ impl AsRef<Endpoint> for Lane {
     }
 }
 
+/// Seconds of a Retry-After field. A date (RFC 9110 section 10.2.3 allows one) would need clocks that agree.
+fn retry_after(fields: &HeaderMap) -> Option<Duration> {
+    let text = fields.get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
 /// Every lane of a worker. They outlive snapshots: connections survive a reload that keeps the endpoint.
 #[derive(Debug, Default)]
 pub struct Lanes {
     known: RefCell<HashMap<EndpointId, Rc<Lane>>>,
+    /// Rung when other workers need the places of this worker's idle connections.
+    knock: Arc<Notify>,
 }
 
 impl Lanes {
@@ -66,7 +113,9 @@ impl Lanes {
     ) -> Rc<Lane> {
         let mut known = self.known.borrow_mut();
         if let Some(lane) = known.get(&endpoint.id) {
-            lane.pool.update(Rc::clone(transport));
+            let quota = endpoint.connections().cloned();
+            lane.pool.update(Rc::clone(transport), quota);
+            lane.pool.enlist(&self.knock);
             let same = Arc::ptr_eq(&lane.endpoint, endpoint) && Arc::ptr_eq(&lane.judge, judge);
             if same {
                 return Rc::clone(lane);
@@ -76,20 +125,40 @@ impl Lanes {
                 endpoint: Arc::clone(endpoint),
                 judge: Arc::clone(judge),
                 pool: Rc::clone(&lane.pool),
+                transport: Rc::clone(transport),
                 label: lane.label.clone(),
             });
             known.insert(endpoint.id, Rc::clone(&lane));
             return lane;
         }
-        let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport));
+        let pool = Pool::new(
+            endpoint.address,
+            endpoint.host(),
+            Rc::clone(transport),
+            endpoint.connections().cloned(),
+        );
+        pool.enlist(&self.knock);
         let lane = Rc::new(Lane {
             endpoint: Arc::clone(endpoint),
             judge: Arc::clone(judge),
             pool: Rc::new(pool),
+            transport: Rc::clone(transport),
             label: endpoint.address.to_string().into(),
         });
         known.insert(endpoint.id, Rc::clone(&lane));
         lane
+    }
+
+    /// Ends when another worker needs the place of an idle connection.
+    pub async fn knocked(&self) {
+        self.knock.notified().await;
+    }
+
+    /// Closes the idle connections whose places others need.
+    pub fn evict(&self) {
+        for lane in self.known.borrow().values() {
+            lane.pool.evict();
+        }
     }
 
     /// Closes connections idle for too long and forgets endpoints that no cluster has any more once their connections are
@@ -99,5 +168,35 @@ impl Lanes {
             lane.pool.sweep(now);
             Rc::strong_count(lane) > 1 || !lane.pool.is_empty()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn seconds_to_wait() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("99999999999999999999", None),
+            ("-1", None),
+            ("1.5", None),
+            ("Sat, 21 Nov 2026 14:00:00 GMT", None),
+            ("", None),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
+            assert_eq!(
+                retry_after(&fields),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

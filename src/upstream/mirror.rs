@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Lane, Target, outcome};
 use crate::body::{Copied, RequestBody};
-use crate::cluster::{InFlight, Outcome};
+use crate::cluster::{InFlight, Outcome, PickRequest};
 use crate::config::model::UpstreamHost;
 use crate::pool::ResponseBody;
 
@@ -94,9 +94,14 @@ pub async fn mirror(
             Err(_dropped) => return Mirrored::Incomplete,
         };
     }
-    let Some(lane) = plan.target.pick(plan.hash, &[], rng) else {
+    let request = PickRequest {
+        hash: plan.hash,
+        ..PickRequest::at(Instant::now())
+    };
+    let Ok(in_flight) = plan.target.choose(&request, rng) else {
         return Mirrored::Failed;
     };
+    let lane = in_flight.handle();
     let is_named = copy.headers().contains_key(header::HOST);
     if (*plan.host == UpstreamHost::Endpoint || !is_named)
         && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
@@ -104,7 +109,6 @@ pub async fn mirror(
         copy.headers_mut().insert(header::HOST, host);
     }
     plan.target.handles().attempt();
-    let in_flight = InFlight::new(lane);
     let deadline = Instant::now() + plan.timeout;
     let mut slot = Some(copy);
     let pool = in_flight.handle().pool();

@@ -1,7 +1,13 @@
 //! Attempts: choose an endpoint, send, judge the outcome, try elsewhere when that is safe. The only place that retries.
 
+mod admission;
+mod backoff;
+mod budget;
+mod hedge;
 mod lane;
 mod mirror;
+mod policy;
+mod retry;
 mod target;
 
 use std::pin::pin;
@@ -12,13 +18,16 @@ use http::{HeaderValue, Method, Request, Response, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Flow, RequestBody};
-use crate::cluster::{EndpointId, InFlight, Outcome};
-use crate::config::model::UpstreamHost;
+use crate::cluster::{EndpointId, InFlight, Kind, Outcome};
+use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
 use crate::pool::ResponseBody;
 
+pub use admission::Admission;
 pub use lane::{Lane, Lanes};
 pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
+pub use retry::ATTEMPTS;
+use retry::{Round, Tries};
 pub use target::{Target, TargetError};
 
 /// What the attempts of one request need to know.
@@ -28,6 +37,8 @@ pub struct Plan<'a> {
     pub target: &'a Target,
     /// Key for a hash policy.
     pub hash: Option<u64>,
+    /// What it counts as on an endpoint.
+    pub kind: Kind,
     /// The latest moment for a response head, per try.
     pub head_timeout: Option<Duration>,
     /// The latest moment for the whole exchange.
@@ -40,6 +51,10 @@ pub struct Plan<'a> {
     pub host: &'a UpstreamHost,
     /// Whether the request asks to switch protocols.
     pub upgrade: bool,
+    /// The request's method.
+    pub method: &'a Method,
+    /// When it may be sent again.
+    pub retries: &'a RetryPolicy,
 }
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
@@ -58,11 +73,13 @@ pub struct Attempts {
     pub count: u32,
     /// The endpoint tried last.
     pub last: Option<Rc<Lane>>,
+    /// Why there was no further try although one was wanted.
+    pub stopped: Option<&'static str>,
     tried: Vec<EndpointId>,
 }
 
-/// Sends the request in `slot` to an endpoint of the plan's cluster. A failed try is repeated once, elsewhere if possible, when nothing
-/// of the request can have reached the endpoint, or when the request is safe and has no body. Dropping the future cancels the try.
+/// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the route's policy and
+/// the cluster's budget allow. Dropping the future cancels what is under way.
 ///
 /// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from hand to
 /// hand it would add its size to every future on the way.
@@ -75,44 +92,49 @@ pub async fn send(
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
 ) -> Result<Answer, Error> {
+    let mut tries = Tries {
+        plan,
+        attempts,
+        rng,
+        permit: None,
+    };
     loop {
-        let lane = choose(plan, attempts, rng)?;
-        let request = slot.as_mut().ok_or(Error::Internal)?;
-        address(request, plan, &lane);
-        let again = attempts.count < MAX_RETRIES;
-        let spare = again.then(|| spare(request)).flatten();
-        let patience = request.body().patience();
-        attempts.begin(&lane);
-        plan.target.handles().attempt();
-        let in_flight = InFlight::new(lane);
-        let sent = match patience {
-            None => attempt(plan, &in_flight, slot).await,
-            Some(patience) => Box::pin(upload(plan, &in_flight, slot, patience)).await,
+        let in_flight = match tries.choose() {
+            Err(Error::CircuitOpen { tripped, .. }) => Box::pin(tries.choose_late(tripped)).await?,
+            chosen => chosen?,
         };
-        let error = match sent {
+        let request = slot.as_mut().ok_or(Error::Internal)?;
+        let spare = tries.spare(request);
+        let patience = request.body().patience();
+        tries.begin(in_flight.handle(), request);
+        let (in_flight, sent) = if hedge::is_wanted(plan, request) {
+            Box::pin(hedge::round(&mut tries, in_flight, slot)).await
+        } else {
+            let sent = match patience {
+                None => attempt(plan, plan.head_timeout, &in_flight, slot).await,
+                Some(patience) => Box::pin(upload(plan, &in_flight, slot, patience)).await,
+            };
+            (in_flight, sent)
+        };
+        let round = match sent {
             Ok(response) => {
-                let outcome = Outcome::Answered(response.status());
-                in_flight.handle().report(outcome, Instant::now());
-                return Ok(Answer {
+                let (status, fields) = (response.status(), response.headers());
+                in_flight.handle().answered(status, fields, Instant::now());
+                let answer = Answer {
                     response,
                     in_flight,
-                });
+                };
+                match tries.asks(&answer.response) {
+                    None => return Ok(answer),
+                    Some(reason) => Round::Unwanted(answer, reason),
+                }
             }
             // What the client did wrong is not the endpoint's failure.
-            Err(error) => plan.flow.failure().unwrap_or(error),
+            Err(error) => Round::Failed(plan.flow.failure().unwrap_or(error), in_flight),
         };
-        if let Some(outcome) = outcome(&error) {
-            in_flight.handle().report(outcome, Instant::now());
+        if let Some(end) = Box::pin(tries.again(round, spare, slot)).await {
+            return end;
         }
-        if slot.is_none() {
-            *slot = spare.and_then(|spare| may_be_sent_twice(&spare, &error).then_some(*spare));
-        }
-        if !again || slot.is_none() || !is_repeatable(&error) {
-            return Err(error);
-        }
-        attempts.failed_at(in_flight.endpoint().id);
-        plan.target.handles().retry(error.reason());
-        tracing::debug!(endpoint = %in_flight.endpoint().address, reason = error.reason(), "trying once more");
     }
 }
 
@@ -136,20 +158,20 @@ async fn upload(
     let stalled = plan.flow.stalled(patience);
     tokio::select! {
         biased;
-        sent = attempt(plan, in_flight, slot) => sent,
+        sent = attempt(plan, plan.head_timeout, in_flight, slot) => sent,
         () = stalled => Err(Error::HeadTimeout),
     }
 }
 
+/// One try, which may take `per_try` to its response head.
 async fn attempt(
     plan: &Plan<'_>,
+    per_try: Option<Duration>,
     in_flight: &InFlight<Rc<Lane>>,
     slot: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<ResponseBody>, Error> {
     let pool = in_flight.handle().pool();
-    let per_try = plan
-        .head_timeout
-        .map(|limit| (Instant::now() + limit, Error::HeadTimeout));
+    let per_try = per_try.map(|limit| (Instant::now() + limit, Error::HeadTimeout));
     let total = plan.deadline.map(|deadline| (deadline, Error::Timeout));
     let limit = match (per_try, total) {
         (Some(first), Some(second)) => Some(if first.0 <= second.0 { first } else { second }),
@@ -157,44 +179,15 @@ async fn attempt(
     };
     // Pinned once, so that it lies in this future once.
     let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade));
-    match limit {
+    let begun = in_flight.handle().stopwatch();
+    let sent = match limit {
         None => sending.await,
         Some((deadline, error)) => timeout_at(deadline, sending.as_mut())
             .await
             .unwrap_or(Err(error)),
-    }
-}
-
-fn choose(
-    plan: &Plan<'_>,
-    attempts: &Attempts,
-    rng: &mut fastrand::Rng,
-) -> Result<Rc<Lane>, Error> {
-    plan.target
-        .pick(plan.hash, &attempts.tried, rng)
-        .ok_or(Error::NoEndpoint)
-}
-
-/// A copy of a request without a body.
-fn spare(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
-    if !matches!(request.body(), RequestBody::Empty) {
-        return None;
-    }
-    let mut copy = Box::new(Request::new(RequestBody::Empty));
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
-}
-
-/// Whether a request that may have reached an endpoint may be sent again: it is safe (RFC 9110 section 9.2.1), or the
-/// endpoint said that it did nothing about it (RFC 9113 section 8.7).
-fn may_be_sent_twice(request: &Request<RequestBody>, error: &Error) -> bool {
-    let safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
-    safe || matches!(error, Error::StreamRefused(_))
+    };
+    in_flight.handle().measured(begun, sent.is_ok());
+    sent
 }
 
 /// What a failed try says about its endpoint; `None` where it says nothing.
@@ -210,29 +203,9 @@ fn outcome(error: &Error) -> Option<Outcome> {
     }
 }
 
-/// Failures after which another try makes sense.
-fn is_repeatable(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::ConnectFailed(_)
-            | Error::ConnectTimeout
-            | Error::UpstreamTls(_)
-            | Error::UpstreamReset(_)
-            | Error::StreamRefused(_)
-            | Error::UpstreamInvalid(..)
-    )
-}
-
 impl Attempts {
     fn begin(&mut self, lane: &Rc<Lane>) {
         self.count += 1;
         self.last = Some(Rc::clone(lane));
     }
-
-    fn failed_at(&mut self, endpoint: EndpointId) {
-        self.tried.push(endpoint);
-    }
 }
-
-/// Tries beyond the first.
-const MAX_RETRIES: u32 = 1;

@@ -3,12 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::lane::{Lane, Lanes};
-use crate::cluster::{Cluster, EndpointId, Members, PickRequest};
+use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms};
 use crate::config::model::LoadBalancer;
+use crate::error::{Error, Tripped};
 use crate::observe::handles::ClusterHandles;
-use crate::pool::{ClientTls, TlsError, Transport};
+use crate::pool::{ClientTls, TlsError, Transport, Version};
 
 /// Why a cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,7 @@ pub struct Target {
     transport: Rc<Transport>,
     lanes: Rc<Lanes>,
     members: RefCell<Rc<Local>>,
+    terms: Terms,
     turn: Cell<usize>,
 }
 
@@ -36,6 +41,8 @@ struct Local {
     members: Arc<Members>,
     generation: u64,
     lanes: Vec<Rc<Lane>>,
+    /// Where the cluster stood, and when that was.
+    stance: Cell<Option<(Stance, Instant)>>,
 }
 
 impl Target {
@@ -56,10 +63,22 @@ impl Target {
             handshake_timeout: settings.handshake_timeout,
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle,
+            max_requests: settings
+                .circuit_breaker
+                .ceilings
+                .max_requests_per_connection,
+            quota: cluster
+                .ceilings
+                .as_ref()
+                .and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         });
+        if let Some(breaker) = cluster.judge.breaker() {
+            transport.handles.breaker(breaker.state().number());
+        }
         let local = Rc::new(local(&cluster, &lanes, &transport));
         Self {
+            terms: Terms::from(&*cluster.settings),
             cluster,
             transport,
             lanes,
@@ -98,19 +117,74 @@ impl Target {
         &self.cluster.settings.load_balancer
     }
 
-    /// Chooses an endpoint.
-    pub(super) fn pick(
+    /// The cluster, with what all workers share.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
+    pub(super) fn may_stream(&self) -> bool {
+        match self.transport.version {
+            Version::Http1 => false,
+            Version::Http2 => true,
+            Version::Negotiated => self.transport.tls.is_some(),
+        }
+    }
+
+    /// Chooses an endpoint and counts the request on it.
+    ///
+    /// # Errors
+    /// When there is none, or all there are are full, or others wait for one.
+    pub(super) fn choose(
         &self,
-        hash: Option<u64>,
-        tried: &[EndpointId],
+        request: &PickRequest<'_>,
         rng: &mut fastrand::Rng,
-    ) -> Option<Rc<Lane>> {
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
+        let ceilings = self.cluster.ceilings.as_ref();
+        if ceilings.is_some_and(|ceilings| !ceilings.may_choose(request.kind)) {
+            return Err(Error::at_ceiling(request.kind.tripped()));
+        }
+        self.find(request, rng)
+    }
+
+    /// As [`Self::choose`], for whoever waits for one.
+    pub(super) fn find(
+        &self,
+        request: &PickRequest<'_>,
+        rng: &mut fastrand::Rng,
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
         let local = self.current();
-        let index =
-            local
-                .members
-                .pick(self.policy(), &PickRequest { hash, tried }, rng, &self.turn)?;
-        local.lanes.get(index).map(Rc::clone)
+        let now = request.now;
+        let known = local.stance.get();
+        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < STANCE_AGE);
+        let mut looked = recent.is_none();
+        let mut request = PickRequest {
+            stance: recent.map_or_else(|| local.look(&self.terms, now), |(stance, _)| stance),
+            ..*request
+        };
+        // Another worker may take the last room between the choice and the count: then another endpoint is chosen.
+        for _ in 0..=local.lanes.len() {
+            let index = local.members.pick(self.policy(), &request, rng, &self.turn);
+            let Some(lane) = index.and_then(|index| local.lanes.get(index)) else {
+                if looked {
+                    break;
+                }
+                // The last usable one may just have gone, or one may just be back.
+                looked = true;
+                request.stance = local.look(&self.terms, now);
+                continue;
+            };
+            if let Some(in_flight) = InFlight::enter(Rc::clone(lane), request.kind) {
+                return Ok(in_flight);
+            }
+        }
+        let mut endpoints = local.members.endpoints.iter();
+        let full = |endpoint: &Arc<Endpoint>| -> Option<Tripped> {
+            (endpoint.weight > 0).then(|| endpoint.full(request.kind))?
+        };
+        Err(endpoints
+            .find_map(full)
+            .map_or(Error::NoEndpoint, Error::at_ceiling))
     }
 
     fn current(&self) -> Rc<Local> {
@@ -121,6 +195,17 @@ impl Target {
         Rc::clone(&members)
     }
 }
+
+impl Local {
+    fn look(&self, terms: &Terms, now: Instant) -> Stance {
+        let stance = self.members.stance(terms, now);
+        self.stance.set(Some((stance, now)));
+        stance
+    }
+}
+
+/// How long a worker goes by what it found out about a cluster as a whole.
+const STANCE_AGE: Duration = Duration::from_millis(50);
 
 fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();
@@ -133,5 +218,6 @@ fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
         generation: members.generation,
         members,
         lanes,
+        stance: Cell::new(None),
     }
 }

@@ -58,7 +58,8 @@ async fn live(gateway: std::net::SocketAddr, seed: usize) {
         2 => get("/think"),
         3 => post("/answer", vec![b'x'; seed * 100]),
         _ => {
-            // Less than the endpoint takes without reading: a blocked upload hides that its client has gone.
+            // Less than the endpoint takes without reading: of a client that cannot get rid of its bytes the kernel keeps the end
+            // of the connection back with them.
             let (sender, body) = channel();
             tokio::spawn(async move {
                 for _ in 0..30 {

@@ -1,16 +1,16 @@
 //! The words of `attache explain`: one line per fact, the value beside a label of fixed width.
 
+use super::circuit;
 use std::fmt::Display;
 use std::time::Duration;
 
 use http::Method;
 
-use super::health;
-use super::injected;
-use super::rates;
+use super::{ejection, health, injected, rates, retries};
 use crate::config::model::{
-    Action, Cluster, Config, HashKey, HeaderChanges, HttpsRedirect, Listener, LoadBalancer,
-    MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
+    Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, HttpsRedirect, Listener,
+    LoadBalancer, MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost,
+    UpstreamProtocol,
 };
 use crate::route::{self, Considered, Facts};
 
@@ -99,8 +99,12 @@ fn forwarded(
     let mut lines: Vec<String> = clusters
         .iter()
         .flat_map(|cluster| {
+            let circuit = circuit::lines(&cluster.circuit_breaker);
             let health = cluster.health_check.as_ref().map(health::line);
-            cluster_lines(cluster).into_iter().chain(health)
+            cluster_lines(cluster)
+                .into_iter()
+                .chain(circuit)
+                .chain(health)
         })
         .collect();
     lines.push(format!(
@@ -112,6 +116,7 @@ fn forwarded(
         lines.push(timeouts(route, cluster, facts.method));
     }
     lines.extend(injected::lines(config, route, facts));
+    lines.push(retries::line(&route.retries, facts.method));
     lines
 }
 
@@ -201,11 +206,12 @@ fn target(route: &Route, path: Option<&PathMatch>, facts: &Facts<'_>) -> String 
     }
 }
 
-fn cluster_lines(cluster: &Cluster) -> [String; 2] {
+fn cluster_lines(cluster: &Cluster) -> [String; 4] {
     let policy = match &cluster.load_balancer {
         LoadBalancer::LeastConnection => "least-connection".to_owned(),
         LoadBalancer::RoundRobin => "round-robin".to_owned(),
         LoadBalancer::Random => "random".to_owned(),
+        LoadBalancer::PeakEwma => "peak-ewma".to_owned(),
         LoadBalancer::Hash(HashKey::ClientIp) => "hash of the client address".to_owned(),
         LoadBalancer::Hash(HashKey::Header(name)) => format!("hash of the header {name}"),
         LoadBalancer::Hash(HashKey::Cookie(name)) => format!("hash of the cookie {name}"),
@@ -226,11 +232,19 @@ fn cluster_lines(cluster: &Cluster) -> [String; 2] {
             MemberAddress::Socket(address) => address.to_string(),
             MemberAddress::Name { host, port } => format!("{host}:{port}"),
         };
+        let mut notes = Vec::new();
         match member.weight {
-            1 => address,
-            0 => format!("{address} (draining)"),
-            weight => format!("{address} (weight {weight})"),
+            0 => notes.push("draining".to_owned()),
+            1 => {}
+            weight => notes.push(format!("weight {weight}")),
         }
+        if member.priority > 0 {
+            notes.push(format!("priority {}", member.priority));
+        }
+        if notes.is_empty() {
+            return address;
+        }
+        format!("{address} ({})", notes.join(", "))
     });
     let mut endpoints: Vec<_> = endpoints.collect();
     let more = endpoints.len().saturating_sub(MAX_ENDPOINTS);
@@ -241,6 +255,8 @@ fn cluster_lines(cluster: &Cluster) -> [String; 2] {
     [
         format!("cluster   {}, {policy}, {protocol}, {tls}", cluster.name),
         format!("endpoints {}", endpoints.join(", ")),
+        ejection::usage(cluster),
+        ejection::ejection(cluster),
     ]
 }
 
@@ -272,9 +288,9 @@ fn limits(listener: &Listener, route: &Route) -> String {
 fn timeouts(route: &Route, cluster: &Cluster, method: &Method) -> String {
     let is_safe = method == Method::GET || method == Method::HEAD;
     let head = match route.response_head_timeout {
-        Some(limit) => time(limit),
-        None if is_safe => "30s".to_owned(),
-        None => "none".to_owned(),
+        HeadLimit::After(limit) => time(limit),
+        HeadLimit::Usual if is_safe => "30s".to_owned(),
+        HeadLimit::Usual | HeadLimit::Off => "none".to_owned(),
     };
     let or_none = |limit: Option<Duration>| limit.map_or_else(|| "none".to_owned(), time);
     format!(

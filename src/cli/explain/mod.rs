@@ -1,16 +1,20 @@
 //! `attache explain`: which listener and route a request would take, why, what was considered before, and what would happen
 //! to it. Asks the same table the gateway asks; sends nothing.
 
+mod circuit;
 mod describe;
+mod ejection;
 mod health;
 mod injected;
 mod rates;
 mod request;
+mod retries;
 
 use clap::Args;
 
 use super::configuration::Source;
 use super::{Ending, Failure, terminal};
+use crate::config::Environment;
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::route::{Considered, Facts, Table};
 use request::Request;
@@ -36,7 +40,8 @@ pub(super) struct Arguments {
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
-    let config = arguments.source.load()?.config;
+    let environment = Environment::process().without_certificates();
+    let config = arguments.source.load_in(&environment)?.config;
     let (id, listener) = listener(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(describe::listener(listener));

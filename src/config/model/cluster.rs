@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::HealthCheck;
+use super::outlier::{OutlierDetection, Panic};
+use super::{CircuitBreaker, HealthCheck};
 
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,16 @@ pub struct Cluster {
     pub dns_refresh: Option<Duration>,
     /// How endpoints are asked whether they are well; `None` means they are not.
     pub health_check: Option<HealthCheck>,
+    /// What it carries at once, and when it is left alone. Off by default.
+    pub circuit_breaker: CircuitBreaker,
+    /// How long an endpoint that joins or returns takes to its full weight; `None` means at once. Default 30 s.
+    pub slow_start: Option<Duration>,
+    /// When too few endpoints are usable, and what then.
+    pub panic: Panic,
+    /// When traffic takes an endpoint out; `None` means never.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// The zone whose endpoints are preferred: the gateway's.
+    pub zone: Option<String>,
 }
 
 /// A configured endpoint, or a name that stands for several.
@@ -45,6 +56,8 @@ pub struct Member {
     pub weight: u32,
     /// Free labels (`zone`).
     pub labels: BTreeMap<String, String>,
+    /// Its group: a higher number stands in for lower ones. Default 0.
+    pub priority: u32,
 }
 
 /// Address of a [`Member`].
@@ -70,6 +83,8 @@ pub enum LoadBalancer {
     RoundRobin,
     /// At random, by weight.
     Random,
+    /// Shortest expected wait: recent peaks of the time to a response head, times what is in flight, per weight.
+    PeakEwma,
     /// Rendezvous hash.
     Hash(HashKey),
 }

@@ -1,6 +1,7 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
+mod circuit_breaker;
 mod cluster;
 mod fault;
 mod health;
@@ -9,6 +10,8 @@ mod listener;
 mod mirror;
 mod operating;
 mod operation;
+mod outlier;
+mod retries;
 mod route;
 mod split;
 
@@ -18,6 +21,7 @@ use std::sync::Arc;
 
 use super::effective::Effective;
 
+pub use circuit_breaker::{Ceilings, CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use cluster::{
     Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
 };
@@ -36,9 +40,11 @@ pub use listener::{
 pub use mirror::Mirror;
 pub use operating::{Admin, AdminAddress, Reload, Writes};
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
+pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
+pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
-    Action, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite,
-    Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond,
+    Rewrite, Route, Streaming, UpstreamHost, ValueMatch,
 };
 
 pub use split::{

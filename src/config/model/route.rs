@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, RateLimitId, Split,
+    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, RateLimitId, RetryPolicy,
+    Split,
 };
 
 /// One route.
@@ -33,8 +34,10 @@ pub struct Route {
     pub upstream_host: UpstreamHost,
     /// Total time of an ordinary exchange; for event and gRPC streams it ends at the response head. Default none.
     pub timeout: Option<Duration>,
-    /// Time from a request sent to its response head, per try. `None` is the default: 30 s for GET and HEAD, else none.
-    pub response_head_timeout: Option<Duration>,
+    /// Time from a request sent to its response head, per try.
+    pub response_head_timeout: HeadLimit,
+    /// Whether a try that failed is repeated.
+    pub retries: RetryPolicy,
     /// Limits of event and gRPC streams.
     pub streaming: Streaming,
     /// Whether `Upgrade: websocket` is passed on. Default false.
@@ -51,6 +54,17 @@ pub struct Route {
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.
     pub mirror: Option<Box<Mirror>>,
+}
+
+/// How long an endpoint may take to its response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadLimit {
+    /// The default: 30 s for GET and HEAD, else no limit.
+    Usual,
+    /// No limit (`off`).
+    Off,
+    /// This long.
+    After(Duration),
 }
 
 /// Limits of a streamed response.

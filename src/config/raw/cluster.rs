@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+use super::circuit_breaker::CircuitBreaker;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
 use super::health::HealthCheck;
 use super::names::{Target, target};
+use super::outlier::{OutlierDetection, Panic};
 use super::values::Time;
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
@@ -35,7 +37,30 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) keepalive: Option<Keepalive>,
     /// Ask endpoints at intervals whether they are well. Default: off.
     pub(in crate::config) health_check: Option<OrOff<HealthCheck>>,
+    /// What it carries at once, and when it is left alone.
+    pub(in crate::config) circuit_breaker: Option<CircuitBreaker>,
+    /// When traffic takes an endpoint out. Default: after 5 failures in a row that show it down or broken; `{}` counts every 5xx.
+    pub(in crate::config) outlier_detection: Option<OrOff<OutlierDetection>>,
+    /// What happens when too few endpoints are usable; `off` keeps to those that are. Default: below 50% all are used.
+    pub(in crate::config) panic: Option<OrOff<Panic>>,
+    /// How long an endpoint that joins or returns takes to its full weight. Default: 30s.
+    pub(in crate::config) slow_start: Option<OrOff<Time>>,
+    /// `prefer` keeps to endpoints whose label `zone` is the gateway's, `ignore` does not. Default: prefer.
+    pub(in crate::config) zones: Option<Word<Zones>>,
 }
+
+/// Whether the gateway's own zone is preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Zones {
+    Prefer,
+    Ignore,
+}
+
+words::words!(
+    Zones, "Zones",
+    Self::Prefer => ["prefer", "prefer-local", "local", "prefer-close"],
+    Self::Ignore => ["ignore", "off", "any"],
+);
 
 /// `host:port`, or a mapping.
 #[derive(Clone, Debug)]
@@ -43,6 +68,7 @@ pub(in crate::config) struct Endpoint {
     pub(in crate::config) address: Target,
     pub(in crate::config) weight: u32,
     pub(in crate::config) labels: Vec<(String, String)>,
+    pub(in crate::config) priority: u32,
 }
 
 /// An endpoint with more than an address.
@@ -57,10 +83,14 @@ pub(in crate::config) struct EndpointFields {
     weight: Option<u32>,
     /// Free labels, such as `zone`.
     labels: Option<Named<String>>,
+    /// Group: endpoints of a higher number are used when too few of the lower ones are usable. Default: 0.
+    #[schemars(range(max = 100))]
+    priority: Option<u32>,
 }
 
 /// Largest weight of an endpoint, so that sums of weights stay far from overflow.
 const MAX_WEIGHT: u32 = 1_000_000;
+const MAX_PRIORITY: u32 = 100;
 
 impl TryFrom<EndpointFields> for Endpoint {
     type Error = String;
@@ -78,9 +108,17 @@ impl TryFrom<EndpointFields> for Endpoint {
                 format!("0 to {MAX_WEIGHT}; only the ratio matters"),
             ));
         }
+        let priority = fields.priority.unwrap_or(0);
+        if priority > MAX_PRIORITY {
+            return Err(with_hint(
+                format!("the priority {priority} is too large"),
+                format!("0, the first to be used, to {MAX_PRIORITY}"),
+            ));
+        }
         Ok(Self {
             address,
             weight,
+            priority,
             labels: fields.labels.unwrap_or_default().0,
         })
     }
@@ -95,6 +133,7 @@ impl<'de> Deserialize<'de> for Endpoint {
                     address: target(text)?,
                     weight: 1,
                     labels: Vec::new(),
+                    priority: 0,
                 })
             },
         ))
@@ -162,6 +201,7 @@ words::words!(
     Self::LeastConnection => ["least-connection", "least-connections", "least-conn", "least-request", "least-requests"],
     Self::RoundRobin => ["round-robin", "rr"],
     Self::Random => ["random"],
+    Self::PeakEwma => ["peak-ewma", "ewma", "least-time"],
 );
 
 impl TryFrom<LoadBalancerFields> for LoadBalancer {

@@ -121,6 +121,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OrOff<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(OrOff::On)
             }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<OrOff<T>, A::Error> {
+                T::deserialize(SeqAccessDeserializer::new(seq)).map(OrOff::On)
+            }
         }
         deserializer.deserialize_str(Either(PhantomData))
     }

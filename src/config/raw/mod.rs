@@ -2,6 +2,7 @@
 //! absent; what is required is judged when everything is read, so that one problem does not hide the next. Never leaves
 //! this room: `resolve` turns it into the model.
 
+pub(super) mod circuit_breaker;
 pub(super) mod cluster;
 pub(super) mod fault;
 pub(super) mod forms;
@@ -12,7 +13,9 @@ pub(super) mod mirror;
 pub(super) mod moment;
 pub(super) mod names;
 pub(super) mod operating;
+pub(super) mod outlier;
 pub(super) mod percentage;
+pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod split;
@@ -45,6 +48,8 @@ pub(super) struct Root {
     /// Worker threads. Default: the cores of the cgroup.
     #[schemars(range(min = 1, max = 1024))]
     pub(super) workers: Option<u64>,
+    /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`, or none.
+    pub(super) zone: Option<String>,
     /// Entry points, by name.
     pub(super) listeners: Option<Named<Listener>>,
     /// What happens to requests, by name. Order does not matter.

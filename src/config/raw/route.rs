@@ -12,6 +12,7 @@ use super::limits::RateLimitUse;
 use super::listener::Count;
 use super::mirror::Mirror;
 use super::names::Host;
+use super::retries::Retries;
 use super::split::{Rollout, Split};
 use super::values::{PathText, Pattern, Size, Status, Time, Verb};
 use super::words::{Preset, Scheme, Word};
@@ -52,7 +53,9 @@ pub(in crate::config) struct Route {
     /// Total time of an exchange; for event and gRPC streams it ends at the response head. Default: off.
     pub(in crate::config) timeout: Option<OrOff<Time>>,
     /// Time to the response head, per try. Default: 30s for GET and HEAD, off for the rest.
-    pub(in crate::config) response_head_timeout: Option<Time>,
+    pub(in crate::config) response_head_timeout: Option<OrOff<Time>>,
+    /// Try again what failed. Default: one more try, when nothing was sent or a GET, HEAD or OPTIONS was not answered.
+    pub(in crate::config) retries: Option<OrOff<Retries>>,
     /// Limits of event and gRPC streams.
     pub(in crate::config) streaming: Option<Streaming>,
     /// Pass `Upgrade: websocket` on. Default: false.

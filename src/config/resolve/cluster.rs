@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Scope, health, to_usize};
+use super::{Scope, circuit_breaker, health, outlier, to_usize};
 use crate::config::certs::{self, Part};
 use crate::config::model::{
     Cluster, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -13,9 +13,23 @@ use crate::config::node::{Step, steps};
 use crate::config::raw::{self, cluster as raw_cluster, values};
 use crate::config::report::Diagnostic;
 
-/// Resolves one cluster.
-pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> Cluster {
+/// Resolves one cluster of a gateway in this zone.
+pub(super) fn resolve(
+    name: &str,
+    raw: raw::Cluster,
+    zone: Option<&str>,
+    scope: &mut Scope<'_>,
+) -> Cluster {
     let (members, dns_refresh) = members(name, &raw, scope);
+    let (panic, detection) = (raw.panic.as_ref(), raw.outlier_detection.as_ref());
+    let panic = outlier::panic(name, panic, detection, scope);
+    let ignores_zones = raw
+        .zones
+        .is_some_and(|word| word.0 == raw_cluster::Zones::Ignore);
+    let slow_start = raw.slow_start.map_or(Some(SLOW_START), |given| {
+        let time = given.on()?.0;
+        Some(scope.limit(&steps!["clusters", name, "slowStart"], time))
+    });
     let keepalive = raw.keepalive.unwrap_or_default();
     let limit = |scope: &mut Scope<'_>, at: &[Step], time: Option<values::Time>, default: u64| {
         time.map_or_else(
@@ -33,6 +47,10 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> C
     let protocol = protocol(name, raw.protocol.map(|word| word.0), tls_is_on, scope);
     Cluster {
         name: name.to_owned(),
+        outlier_detection: outlier::detection(name, raw.outlier_detection, &members, scope),
+        panic,
+        slow_start,
+        zone: zone.filter(|_| !ignores_zones).map(str::to_owned),
         members,
         load_balancer: raw
             .load_balancer
@@ -60,6 +78,7 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, scope: &mut Scope<'_>) -> C
         max_idle: to_usize(max_idle),
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), scope),
+        circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),
     }
 }
 
@@ -123,6 +142,7 @@ fn endpoints(name: &str, list: &[raw_cluster::Endpoint], scope: &mut Scope<'_>) 
         address: endpoint.address.0.clone(),
         weight: endpoint.weight,
         labels: endpoint.labels.iter().cloned().collect(),
+        priority: endpoint.priority,
     };
     list.iter().map(member).collect()
 }
@@ -166,6 +186,7 @@ fn discover(
             address: target.0.clone(),
             weight: 1,
             labels: std::collections::BTreeMap::new(),
+            priority: 0,
         }],
         refresh,
     )
@@ -209,10 +230,7 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
         .as_deref()
         .map(|path| certs::bundle(path, scope.env))
     {
-        scope.add(
-            &under("caFile"),
-            Diagnostic::error(problem.code, problem.message),
-        );
+        scope.add(&under("caFile"), problem.diagnostic(scope.env));
     }
     let client_cert = match (raw.cert_file, raw.key_file) {
         (Some(cert), Some(key)) => Some((PathBuf::from(cert), PathBuf::from(key))),
@@ -238,10 +256,7 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
             } else {
                 "keyFile"
             };
-            scope.add(
-                &under(key),
-                Diagnostic::error(problem.code, problem.message),
-            );
+            scope.add(&under(key), problem.diagnostic(scope.env));
         }
     }
     if let Some(server_name) = &raw.server_name
@@ -262,3 +277,6 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
         client_cert,
     }
 }
+
+/// Of an endpoint that joins or returns.
+const SLOW_START: Duration = Duration::from_secs(30);

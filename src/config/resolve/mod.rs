@@ -3,6 +3,7 @@
 //! used only when no error was found.
 
 mod action;
+mod circuit_breaker;
 mod cluster;
 mod fault;
 mod headers;
@@ -12,6 +13,8 @@ mod lints;
 mod listener;
 mod mirror;
 mod operating;
+mod outlier;
+mod retries;
 mod route;
 mod settings;
 mod split;
@@ -59,6 +62,8 @@ pub(super) fn resolve(
     let routes = sorted(raw.routes);
     let clusters = sorted(raw.clusters);
     let listener_ids: BTreeMap<String, ListenerId> = ids(&listeners, ListenerId);
+    let zone = raw.zone.or_else(|| env.variable("ATTACHE_ZONE"));
+    let zone = zone.filter(|zone| !zone.is_empty());
     let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
@@ -81,7 +86,7 @@ pub(super) fn resolve(
         .collect();
     let clusters: Vec<model::Cluster> = clusters
         .into_iter()
-        .map(|(name, raw)| cluster::resolve(&name, raw, &mut scope))
+        .map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope))
         .collect();
     listener::link_redirects(
         &listeners,

@@ -7,10 +7,10 @@ use http::HeaderValue;
 
 use super::action::{action, has_regex};
 use super::limits::Found;
-use super::{Scope, fault, headers, mirror};
+use super::{Scope, fault, headers, mirror, retries};
 use crate::config::model::{
-    Action, ClusterId, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite,
-    Route, Streaming, UpstreamHost,
+    Action, ClusterId, HeadLimit, HeaderMatch, HostPattern, ListenerId, Match, PathMatch,
+    QueryMatch, Rewrite, Route, Streaming, UpstreamHost,
 };
 use crate::config::node::{Step, Value, steps};
 use crate::config::raw::names::is_host_name;
@@ -54,7 +54,14 @@ pub(super) fn resolve(
         time.map(|time| scope.limit(&steps!["routes", name, key], time.0))
     };
     let forwards = matches!(action, Action::Forward(_) | Action::Split(_));
+    let timeout = limit(scope, "timeout", raw.timeout.and_then(OrOff::on));
+    let around = retries::Around {
+        route: name,
+        timeout,
+        matches: &matches,
+    };
     Route {
+        retries: retries::resolve(raw.retries, &around, scope),
         name: name.to_owned(),
         listeners,
         hosts: hosts(name, raw.hosts.as_ref(), scope),
@@ -64,8 +71,12 @@ pub(super) fn resolve(
         request_headers: headers::request(name, raw.request_headers.unwrap_or_default(), scope),
         response_headers: headers::response(name, raw.response_headers.unwrap_or_default(), scope),
         upstream_host: upstream_host(name, raw.upstream_host.as_deref(), scope),
-        timeout: limit(scope, "timeout", raw.timeout.and_then(OrOff::on)),
-        response_head_timeout: limit(scope, "responseHeadTimeout", raw.response_head_timeout),
+        timeout,
+        response_head_timeout: match raw.response_head_timeout {
+            None => HeadLimit::Usual,
+            Some(given) => limit(scope, "responseHeadTimeout", given.on())
+                .map_or(HeadLimit::Off, HeadLimit::After),
+        },
         streaming: streaming(name, &raw.streaming.unwrap_or_default(), scope),
         websocket: raw.websocket.unwrap_or(false),
         max_body_bytes: raw

@@ -98,8 +98,9 @@ fn certificate(
                 } else {
                     "keyFile"
                 };
-                let mut diagnostic = Diagnostic::error(problem.code, problem.message);
-                if problem.code == "missing-file" {
+                let is_missing = problem.is_missing();
+                let mut diagnostic = problem.diagnostic(scope.env);
+                if is_missing {
                     diagnostic =
                         diagnostic.hint("`attache certs dev` makes a pair for development");
                 }
@@ -202,7 +203,7 @@ fn client_auth(
     if let Err(problem) = certs::bundle(&ca_file, scope.env) {
         scope.add(
             &steps!["listeners", name, "tls", "clientAuth", "caFile"],
-            Diagnostic::error(problem.code, problem.message),
+            problem.diagnostic(scope.env),
         );
     }
     match mode {

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{Facts, Table};
 use crate::config::model::{
-    Action, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch,
-    Respond, Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch,
+    QueryMatch, Respond, RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
 };
 
 const HERE: ListenerId = ListenerId(0);
@@ -31,7 +31,8 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         response_headers: HeaderChanges::default(),
         upstream_host: UpstreamHost::Preserve,
         timeout: None,
-        response_head_timeout: None,
+        response_head_timeout: HeadLimit::Usual,
+        retries: RetryPolicy::Usual,
         streaming: Streaming {
             idle_timeout: None,
             max_duration: None,

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{Body, Ca, Identity, empty, full, within};
 
@@ -291,11 +292,20 @@ impl Tls {
         self.over(connect(address).await?, name).await
     }
 
-    /// A handshake for `name` on a connected socket.
-    pub(crate) async fn over(&self, tcp: TcpStream, name: &str) -> std::io::Result<Client> {
+    /// A connected socket after a handshake for `name`, without HTTP.
+    pub(crate) async fn stream(
+        &self,
+        tcp: TcpStream,
+        name: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let stream = within("a TLS handshake", connector.connect(name, tcp)).await?;
+        within("a TLS handshake", connector.connect(name, tcp)).await
+    }
+
+    /// A client on a connected socket, after a handshake for `name`.
+    pub(crate) async fn over(&self, tcp: TcpStream, name: &str) -> std::io::Result<Client> {
+        let stream = self.stream(tcp, name).await?;
         let session = stream.get_ref().1;
         let http2 = session.alpn_protocol() == Some(b"h2");
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();

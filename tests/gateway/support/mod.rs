@@ -17,6 +17,6 @@ pub(crate) use certs::{Ca, Identity};
 pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use live::{Live, USUAL};
-pub(crate) use raw::{Raw, RawBackend, refusing};
+pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
 pub(crate) use wait::{GUARD, eventually, pass, soon, within};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -118,6 +118,15 @@ impl Raw {
         }
         let rest = self.buffer.split_off(size);
         std::mem::replace(&mut self.buffer, rest)
+    }
+
+    /// Waits, for as long as it takes, until the peer has closed or reset, and reads nothing.
+    pub(crate) async fn left(&self) {
+        while let Ok(ready) = self.stream.ready(Interest::READABLE).await
+            && !ready.is_read_closed()
+        {
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
     }
 
     /// Everything until the peer closes or resets.

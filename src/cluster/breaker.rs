@@ -1,0 +1,554 @@
+//! The half-open breaker of a cluster: after failures in a row nothing is sent for a while, then one request as a probe, then a
+//! growing share. A state machine of its own below, to which time and random numbers are arguments; what is around it lets
+//! workers share it without a lock while all is well.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::judge::Outcome;
+use crate::config::model::HalfOpen;
+
+/// How a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Everything is sent.
+    Closed,
+    /// A probe, or a share of the requests, is sent.
+    HalfOpen,
+    /// Nothing is sent.
+    Open,
+}
+
+impl BreakerState {
+    /// As a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+
+    /// As the number of the metric.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::HalfOpen => 1,
+            Self::Open => 2,
+        }
+    }
+
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Closed,
+            1 => Self::HalfOpen,
+            _ => Self::Open,
+        }
+    }
+}
+
+/// The breaker of one cluster, shared by all workers.
+#[derive(Debug)]
+pub struct Breaker {
+    cluster: Arc<str>,
+    settings: HalfOpen,
+    machine: Mutex<Machine>,
+    /// Copies of what the machine says, so that the path takes no lock while all is well.
+    state: AtomicU8,
+    is_clean: AtomicBool,
+}
+
+impl Breaker {
+    /// The breaker of `cluster`: the one of `previous` when its settings are the same, `None` where none is configured.
+    #[must_use]
+    pub fn build(
+        cluster: &Arc<str>,
+        settings: Option<&HalfOpen>,
+        previous: Option<&Arc<Self>>,
+    ) -> Option<Arc<Self>> {
+        let settings = settings?;
+        if let Some(same) = previous.filter(|previous| previous.settings == *settings) {
+            return Some(Arc::clone(same));
+        }
+        Some(Arc::new(Self {
+            cluster: Arc::clone(cluster),
+            settings: settings.clone(),
+            machine: Mutex::default(),
+            state: AtomicU8::new(BreakerState::Closed.number()),
+            is_clean: AtomicBool::new(true),
+        }))
+    }
+
+    /// How it stands. Open lasts until the first request after its time.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        BreakerState::of(self.state.load(Relaxed))
+    }
+
+    /// Whether a request may be sent: yes, as the probe, or not before some time has passed.
+    pub fn admit(
+        self: &Arc<Self>,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Result<Option<Probe>, Duration> {
+        if self.state() == BreakerState::Closed {
+            return Ok(None);
+        }
+        let roll = rng.f64();
+        match self.change(|machine| machine.admit(&self.settings, now, roll)) {
+            Verdict::Pass => Ok(None),
+            Verdict::Probe => Ok(Some(Probe(Some(Arc::clone(self))))),
+            Verdict::Refuse(wait) => Err(wait),
+        }
+    }
+
+    /// Takes in what became of an attempt at an endpoint of the cluster.
+    pub fn report(&self, outcome: Outcome, now: Instant) {
+        let Some(sign) = Sign::of(outcome) else {
+            return;
+        };
+        let is_news = self.state() != BreakerState::Closed || !self.is_clean.load(Relaxed);
+        if sign.is_bad || is_news {
+            self.change(|machine| machine.hear(&self.settings, sign, now));
+        }
+    }
+
+    fn change<T>(&self, step: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut machine = self.machine();
+        let before = machine.state();
+        let result = step(&mut machine);
+        let after = machine.state();
+        self.state.store(after.number(), Relaxed);
+        self.is_clean.store(machine.is_clean(), Relaxed);
+        drop(machine);
+        if before != after {
+            let cluster = &*self.cluster;
+            if after == BreakerState::Open {
+                tracing::warn!(cluster, was = before.word(), "circuit breaker opened");
+            } else {
+                let state = after.word();
+                tracing::info!(cluster, was = before.word(), "circuit breaker {state}");
+            }
+        }
+        result
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one request that finds out whether the cluster is back. Dropped without a word it lets the next request find out.
+#[derive(Debug)]
+pub struct Probe(Option<Arc<Breaker>>);
+
+impl Probe {
+    /// Says what the probe found.
+    pub fn settle(mut self, is_good: bool, now: Instant) {
+        if let Some(breaker) = self.0.take() {
+            breaker.change(|machine| machine.probed(&breaker.settings, is_good, now));
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Some(breaker) = self.0.take() {
+            breaker.change(|machine| machine.abandoned(Instant::now()));
+        }
+    }
+}
+
+/// Whether a status says that the agent failed rather than answered.
+#[must_use]
+pub fn is_failure(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// What an outcome means here. Heads and bodies are judged apart: every stream that broke off began with a good head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sign {
+    is_body: bool,
+    is_bad: bool,
+}
+
+impl Sign {
+    fn of(outcome: Outcome) -> Option<Self> {
+        let (is_body, is_bad) = match outcome {
+            Outcome::Answered(status) => (false, is_failure(status)),
+            Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => {
+                (false, true)
+            }
+            // Its head was bad already.
+            Outcome::Finished(status) if is_failure(status) => return None,
+            Outcome::Finished(_) => (true, false),
+            Outcome::Aborted => (true, true),
+        };
+        Some(Self { is_body, is_bad })
+    }
+}
+
+/// The state machine.
+#[derive(Debug, Default)]
+struct Machine {
+    phase: Phase,
+    /// Bad heads in a row.
+    heads: u32,
+    /// Bodies broken off in a row.
+    bodies: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Phase {
+    #[default]
+    Closed,
+    Open {
+        until: Instant,
+    },
+    /// A probe is under way, and has until then.
+    Probing {
+        until: Instant,
+    },
+    Ramping {
+        since: Instant,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Pass,
+    Probe,
+    Refuse(Duration),
+}
+
+impl Machine {
+    fn state(&self) -> BreakerState {
+        match self.phase {
+            Phase::Closed => BreakerState::Closed,
+            Phase::Open { .. } => BreakerState::Open,
+            Phase::Probing { .. } | Phase::Ramping { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        self.heads == 0 && self.bodies == 0
+    }
+
+    /// `roll` is from 0 up to 1.
+    fn admit(&mut self, settings: &HalfOpen, now: Instant, roll: f64) -> Verdict {
+        match self.phase {
+            Phase::Closed => Verdict::Pass,
+            Phase::Open { until } if now < until => Verdict::Refuse(until - now),
+            Phase::Probing { until } if now < until => Verdict::Refuse(MOMENT),
+            Phase::Open { .. } | Phase::Probing { .. } => {
+                // A probe that takes this long (a task may) must not keep everybody else out.
+                let until = now + settings.recovery_timeout;
+                self.phase = Phase::Probing { until };
+                Verdict::Probe
+            }
+            Phase::Ramping { since } => {
+                let share = share(now.saturating_duration_since(since), settings.ramp_up);
+                if share >= 1.0 {
+                    self.phase = Phase::Closed;
+                }
+                if roll < share {
+                    Verdict::Pass
+                } else {
+                    Verdict::Refuse(MOMENT)
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, settings: &HalfOpen, sign: Sign, now: Instant) {
+        if matches!(self.phase, Phase::Open { .. } | Phase::Probing { .. }) {
+            // From before it opened. What the probe found is told apart.
+            return;
+        }
+        let run = if sign.is_body {
+            &mut self.bodies
+        } else {
+            &mut self.heads
+        };
+        *run = if sign.is_bad {
+            run.saturating_add(1)
+        } else {
+            0
+        };
+        if *run >= settings.failure_threshold {
+            self.open(settings, now);
+        }
+    }
+
+    fn probed(&mut self, settings: &HalfOpen, is_good: bool, now: Instant) {
+        if !matches!(self.phase, Phase::Probing { .. }) {
+            return;
+        }
+        if !is_good {
+            return self.open(settings, now);
+        }
+        self.phase = if settings.ramp_up.is_zero() {
+            Phase::Closed
+        } else {
+            Phase::Ramping { since: now }
+        };
+    }
+
+    /// The probe's client left, or it could not be sent: nothing is known.
+    fn abandoned(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Probing { .. }) {
+            self.phase = Phase::Open { until: now };
+        }
+    }
+
+    fn open(&mut self, settings: &HalfOpen, now: Instant) {
+        let until = now + settings.recovery_timeout;
+        *self = Self {
+            phase: Phase::Open { until },
+            ..Self::default()
+        };
+    }
+}
+
+/// What share of the requests is sent `elapsed` after a good probe.
+fn share(elapsed: Duration, ramp_up: Duration) -> f64 {
+    if elapsed >= ramp_up {
+        return 1.0;
+    }
+    (elapsed.as_secs_f64() / ramp_up.as_secs_f64()).max(FIRST_SHARE)
+}
+
+/// Share of the requests sent right after a good probe.
+const FIRST_SHARE: f64 = 0.1;
+/// After which a refused client may ask again while the breaker is half-open.
+const MOMENT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OK: StatusCode = StatusCode::OK;
+    const BAD: Outcome = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
+    const GOOD: Outcome = Outcome::Answered(OK);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settings() -> HalfOpen {
+        HalfOpen {
+            failure_threshold: 3,
+            recovery_timeout: 30 * SECOND,
+            ramp_up: 10 * SECOND,
+        }
+    }
+
+    fn hear(machine: &mut Machine, outcome: Outcome, now: Instant) {
+        if let Some(sign) = Sign::of(outcome) {
+            machine.hear(&settings(), sign, now);
+        }
+    }
+
+    fn opened(now: Instant) -> Machine {
+        let mut machine = Machine::default();
+        for _ in 0..3 {
+            hear(&mut machine, BAD, now);
+        }
+        assert_eq!(machine.state(), BreakerState::Open);
+        machine
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_nothing_else() {
+        let aborted = Outcome::Aborted;
+        let finished = Outcome::Finished(OK);
+        let failed = Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR);
+        let failed_end = Outcome::Finished(StatusCode::INTERNAL_SERVER_ERROR);
+        let missing = Outcome::Answered(StatusCode::NOT_FOUND);
+        let cases: [(&[Outcome], bool, &str); 9] = [
+            (&[BAD, BAD, BAD], true, "three in a row"),
+            (&[BAD, BAD, GOOD, BAD, BAD], false, "one good between"),
+            (&[BAD, BAD, missing, BAD, BAD], false, "a 404 is an answer"),
+            (
+                &[Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut],
+                true,
+                "of any kind",
+            ),
+            (&[Outcome::Invalid, failed, BAD], true, "of any kind"),
+            (
+                &[failed, failed_end, failed],
+                false,
+                "head and end of one answer count once",
+            ),
+            (
+                &[GOOD, aborted, GOOD, aborted, GOOD, aborted],
+                true,
+                "streams that break off begin well",
+            ),
+            (
+                &[GOOD, aborted, GOOD, aborted, GOOD, finished, aborted],
+                false,
+                "one that ends well between",
+            ),
+            (&[BAD, BAD, finished, BAD], true, "an old stream that ends"),
+        ];
+        for (outcomes, opens, why) in cases {
+            let (mut machine, now) = (Machine::default(), Instant::now());
+            for outcome in outcomes {
+                hear(&mut machine, *outcome, now);
+            }
+            assert_eq!(machine.state() == BreakerState::Open, opens, "{why}");
+        }
+    }
+
+    #[test]
+    fn open_probe_ramp_closed() {
+        let start = Instant::now();
+        let mut machine = opened(start);
+        let at = |seconds: u32| start + seconds * SECOND;
+        let admit =
+            |machine: &mut Machine, seconds, roll| machine.admit(&settings(), at(seconds), roll);
+        assert_eq!(admit(&mut machine, 0, 0.0), Verdict::Refuse(30 * SECOND));
+        assert_eq!(admit(&mut machine, 29, 0.0), Verdict::Refuse(SECOND));
+        assert_eq!(admit(&mut machine, 30, 0.99), Verdict::Probe);
+        assert_eq!(machine.state(), BreakerState::HalfOpen);
+        assert_eq!(admit(&mut machine, 31, 0.0), Verdict::Refuse(MOMENT), "one");
+        machine.probed(&settings(), true, at(32));
+        for (seconds, roll, verdict) in [
+            (32, 0.09, Verdict::Pass),
+            (32, 0.11, Verdict::Refuse(MOMENT)),
+            (37, 0.49, Verdict::Pass),
+            (37, 0.51, Verdict::Refuse(MOMENT)),
+            (41, 0.89, Verdict::Pass),
+        ] {
+            assert_eq!(admit(&mut machine, seconds, roll), verdict, "at {seconds}");
+            assert_eq!(machine.state(), BreakerState::HalfOpen);
+        }
+        assert_eq!(admit(&mut machine, 42, 0.999), Verdict::Pass);
+        assert_eq!(machine.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_bad_probe_opens_it_again_for_the_whole_time() {
+        let start = Instant::now();
+        let mut machine = opened(start);
+        let later = start + 30 * SECOND;
+        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe);
+        machine.probed(&settings(), false, later + SECOND);
+        let verdict = machine.admit(&settings(), later + SECOND, 0.0);
+        assert_eq!(verdict, Verdict::Refuse(30 * SECOND));
+    }
+
+    #[test]
+    fn failures_while_it_ramps_up_open_it_again() {
+        let start = Instant::now();
+        let mut machine = opened(start);
+        let later = start + 30 * SECOND;
+        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe);
+        machine.probed(&settings(), true, later);
+        hear(&mut machine, BAD, later);
+        hear(&mut machine, BAD, later);
+        assert_eq!(machine.state(), BreakerState::HalfOpen);
+        hear(&mut machine, BAD, later + SECOND);
+        assert_eq!(machine.state(), BreakerState::Open);
+    }
+
+    #[test]
+    fn what_began_before_it_opened_changes_nothing() {
+        let start = Instant::now();
+        let mut machine = opened(start);
+        for outcome in [GOOD, Outcome::Finished(OK), BAD, Outcome::Aborted] {
+            hear(&mut machine, outcome, start + SECOND);
+        }
+        let verdict = machine.admit(&settings(), start + SECOND, 0.0);
+        assert_eq!(verdict, Verdict::Refuse(29 * SECOND));
+        assert_eq!(
+            machine.admit(&settings(), start + 30 * SECOND, 0.0),
+            Verdict::Probe
+        );
+        hear(&mut machine, BAD, start + 31 * SECOND);
+        machine.probed(&settings(), true, start + 31 * SECOND);
+        assert_eq!(machine.state(), BreakerState::HalfOpen);
+        machine.probed(&settings(), false, start + 32 * SECOND);
+        assert_eq!(machine.state(), BreakerState::HalfOpen, "it is no probe");
+    }
+
+    #[test]
+    fn a_probe_that_does_not_end_is_followed_by_another() {
+        let start = Instant::now();
+        let mut machine = opened(start);
+        let first = start + 30 * SECOND;
+        assert_eq!(machine.admit(&settings(), first, 0.0), Verdict::Probe);
+        let verdict = machine.admit(&settings(), first + 29 * SECOND, 0.0);
+        assert_eq!(verdict, Verdict::Refuse(MOMENT));
+        let verdict = machine.admit(&settings(), first + 30 * SECOND, 0.0);
+        assert_eq!(verdict, Verdict::Probe);
+    }
+
+    fn breaker(previous: Option<&Arc<Breaker>>, settings: &HalfOpen) -> Arc<Breaker> {
+        Breaker::build(&"agents".into(), Some(settings), previous).unwrap()
+    }
+
+    #[test]
+    fn a_probe_whose_client_leaves_lets_the_next_one_find_out() {
+        let (breaker, start) = (breaker(None, &settings()), Instant::now());
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..3 {
+            assert!(matches!(breaker.admit(start, &mut rng), Ok(None)));
+            breaker.report(Outcome::ConnectFailed, start);
+        }
+        let wait = breaker.admit(start, &mut rng).unwrap_err();
+        assert_eq!(wait, 30 * SECOND);
+        let later = start + 30 * SECOND;
+        let probe = breaker.admit(later, &mut rng).unwrap();
+        assert!(probe.is_some() && breaker.admit(later, &mut rng).is_err());
+        drop(probe);
+        let probe = breaker.admit(later, &mut rng).unwrap().unwrap();
+        probe.settle(true, later);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    }
+
+    #[test]
+    fn an_open_breaker_survives_a_reload_with_equal_settings() {
+        let (before, now) = (breaker(None, &settings()), Instant::now());
+        for _ in 0..3 {
+            before.report(BAD, now);
+        }
+        let same = breaker(Some(&before), &settings());
+        assert_eq!(same.state(), BreakerState::Open);
+        let mut other = settings();
+        other.failure_threshold = 4;
+        let changed = breaker(Some(&before), &other);
+        assert_eq!(changed.state(), BreakerState::Closed);
+        assert!(Breaker::build(&"agents".into(), None, Some(&before)).is_none());
+    }
+
+    proptest! {
+        /// Against a model that knows only the outcomes since the last one that was good.
+        #[test]
+        fn closed_means_fewer_failures_in_a_row_than_the_threshold(heads in prop::collection::vec(any::<bool>(), 0..60)) {
+            let (mut machine, now) = (Machine::default(), Instant::now());
+            let mut run = 0;
+            for is_bad in heads {
+                hear(&mut machine, if is_bad { BAD } else { GOOD }, now);
+                run = if is_bad { run + 1 } else { 0 };
+                prop_assert_eq!(machine.state() == BreakerState::Open, run >= 3);
+                if run >= 3 {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! What is remembered of one endpoint's behaviour, and the arithmetic of ejection. Pure but for the atomics: which endpoint
+//! may go is the judge's business.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::judge::Outcome;
+use super::moment::Moment;
+use crate::config::model::{MaxFails, OutlierDetection};
+
+/// Why an endpoint was ejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Failures in a row, 5xx of any kind.
+    Consecutive5xx,
+    /// Failures in a row that show it down or broken.
+    ConsecutiveGateway,
+    /// Failures within a window.
+    MaxFails,
+    /// It succeeds much less often than the others.
+    SuccessRate,
+    /// Too large a share fails.
+    FailurePercentage,
+    /// It asked for rest.
+    RetryAfter,
+}
+
+impl Cause {
+    /// The word of metrics and logs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Consecutive5xx => "consecutive_5xx",
+            Self::ConsecutiveGateway => "consecutive_gateway_errors",
+            Self::MaxFails => "max_fails",
+            Self::SuccessRate => "success_rate",
+            Self::FailurePercentage => "failure_percentage",
+            Self::RetryAfter => "retry_after",
+        }
+    }
+}
+
+/// What an outcome says about the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// An exchange went well to its end. A head alone proves nothing: what breaks off every stream has fine heads.
+    Good,
+    /// It failed, `down` if in a way that shows it down or broken.
+    Failed { down: bool },
+    /// It is there, and no more is said.
+    Alive,
+    /// Nothing yet, or nothing new.
+    Nothing,
+}
+
+impl Mark {
+    pub(super) fn of(outcome: Outcome, count_500: bool) -> Self {
+        match outcome {
+            Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !count_500 => Self::Alive,
+            Outcome::Answered(status) if status.is_server_error() => Self::Failed {
+                down: matches!(status.as_u16(), 502..=504),
+            },
+            // Failed answers were marked with their head, good ones are with their end.
+            Outcome::Finished(status) if !status.is_server_error() => Self::Good,
+            Outcome::Answered(_) | Outcome::Finished(_) => Self::Nothing,
+            Outcome::ConnectFailed
+            | Outcome::Reset
+            | Outcome::Invalid
+            | Outcome::TimedOut
+            | Outcome::Aborted => Self::Failed { down: true },
+        }
+    }
+}
+
+/// One endpoint's record, shared by all workers. All relaxed: nothing else is ordered by it.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    until: Moment,
+    /// Start (milliseconds since the base, above 24 bits) and number of the failures of `maxFails`.
+    window: AtomicU64,
+    in_row_5xx: AtomicU32,
+    in_row_down: AtomicU32,
+    requests: AtomicU32,
+    failures: AtomicU32,
+    times: AtomicU32,
+}
+
+impl Record {
+    /// Whether it is out.
+    #[inline]
+    pub(super) fn is_ejected(&self, base: Instant, now: Instant) -> bool {
+        self.until.is_after(base, now)
+    }
+
+    /// The end of the latest ejection, which may be over.
+    pub(super) fn ejected_until(&self, base: Instant) -> Option<Instant> {
+        self.until.get(base)
+    }
+
+    /// Times ejected, less one for each healthy interval.
+    pub(super) fn times(&self) -> u32 {
+        self.times.load(Relaxed)
+    }
+
+    /// Takes in a mark; the cause, when that was one failure too many.
+    pub(super) fn note(
+        &self,
+        mark: Mark,
+        policy: &OutlierDetection,
+        since_base: Duration,
+    ) -> Option<Cause> {
+        let down = match mark {
+            Mark::Nothing => return None,
+            Mark::Good | Mark::Alive => {
+                if mark == Mark::Good {
+                    reset(&self.in_row_5xx);
+                }
+                reset(&self.in_row_down);
+                if policy.compares_rates() {
+                    self.requests.fetch_add(1, Relaxed);
+                }
+                return None;
+            }
+            Mark::Failed { down } => down,
+        };
+        if policy.compares_rates() {
+            self.requests.fetch_add(1, Relaxed);
+            self.failures.fetch_add(1, Relaxed);
+        }
+        if !down {
+            reset(&self.in_row_down);
+        }
+        let in_row_5xx = one_more(&self.in_row_5xx, policy.consecutive_5xx);
+        let in_row_down = down && one_more(&self.in_row_down, policy.consecutive_gateway);
+        let in_window = policy
+            .max_fails
+            .is_some_and(|limit| self.one_more_within(limit, since_base));
+        if in_row_5xx {
+            Some(Cause::Consecutive5xx)
+        } else if in_row_down {
+            Some(Cause::ConsecutiveGateway)
+        } else {
+            in_window.then_some(Cause::MaxFails)
+        }
+    }
+
+    /// Counts a failure in the window that its first failure opened; whether the limit is reached.
+    fn one_more_within(&self, limit: MaxFails, since_base: Duration) -> bool {
+        let now = u64::try_from(since_base.as_millis()).unwrap_or(u64::MAX >> WINDOW_BITS);
+        let length = u64::try_from(limit.timeout.as_millis()).unwrap_or(u64::MAX);
+        let next = |packed: u64| {
+            let (start, count) = (packed >> WINDOW_BITS, packed & WINDOW_MASK);
+            let open = count > 0 && now.saturating_sub(start) <= length;
+            let (start, count) = if open { (start, count + 1) } else { (now, 1) };
+            start << WINDOW_BITS | count.min(WINDOW_MASK)
+        };
+        let before = self
+            .window
+            .fetch_update(Relaxed, Relaxed, |packed| Some(next(packed)))
+            .unwrap_or_else(|packed| packed);
+        let reached = next(before) & WINDOW_MASK >= u64::from(limit.fails);
+        if reached {
+            self.window.store(0, Relaxed);
+        }
+        reached
+    }
+
+    /// Puts it out until then. `grows` makes the next time longer.
+    pub(super) fn eject(&self, base: Instant, until: Instant, grows: bool) {
+        self.until.set(base, until);
+        if grows {
+            self.times.fetch_add(1, Relaxed);
+        }
+        self.start_over();
+    }
+
+    /// Ends an ejection; the failures behind it are forgotten, not how often there was one.
+    pub(super) fn pardon(&self) {
+        self.until.clear();
+        self.start_over();
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&self) {
+        self.pardon();
+        self.times.store(0, Relaxed);
+        self.take_sample();
+    }
+
+    fn start_over(&self) {
+        self.in_row_5xx.store(0, Relaxed);
+        self.in_row_down.store(0, Relaxed);
+        self.window.store(0, Relaxed);
+    }
+
+    /// What was counted since the last time.
+    pub(super) fn take_sample(&self) -> Sample {
+        // Failures first: one that comes in between is in neither, and a rate stays below one.
+        let failures = self.failures.swap(0, Relaxed);
+        let requests = self.requests.swap(0, Relaxed);
+        Sample {
+            requests: requests.max(failures),
+            failures,
+        }
+    }
+
+    /// An interval that began then is over: one in which the endpoint was never out makes the next ejection shorter.
+    pub(super) fn decay(&self, base: Instant, interval_began: Instant) {
+        let healthy = self
+            .ejected_until(base)
+            .is_none_or(|until| until <= interval_began);
+        if healthy {
+            let less = |times: u32| times.checked_sub(1);
+            self.times.fetch_update(Relaxed, Relaxed, less).ok();
+        }
+    }
+}
+
+/// A store dirties the cache line for everybody, and a success has nearly always nothing to reset.
+fn reset(count: &AtomicU32) {
+    if count.load(Relaxed) != 0 {
+        count.store(0, Relaxed);
+    }
+}
+
+/// Counts one; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only now and then.
+fn one_more(count: &AtomicU32, limit: Option<u32>) -> bool {
+    let Some(limit) = limit else { return false };
+    let reached = count.fetch_add(1, Relaxed).saturating_add(1) >= limit;
+    if reached {
+        count.store(0, Relaxed);
+    }
+    reached
+}
+
+const WINDOW_BITS: u32 = 24;
+const WINDOW_MASK: u64 = (1 << WINDOW_BITS) - 1;
+
+/// Requests of one endpoint in one interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub(super) requests: u32,
+    pub(super) failures: u32,
+}
+
+/// How many of so many endpoints may be out at a time: the percentage, but one when there is another, and never all.
+pub(super) fn allowance(endpoints: usize, percent: u32) -> usize {
+    if percent == 0 {
+        return 0;
+    }
+    let share = endpoints.saturating_mul(percent.min(100) as usize) / 100;
+    share.max(1).min(endpoints.saturating_sub(1))
+}
+
+/// How long the ejection lasts that is this one in number.
+pub(super) fn ejection_time(policy: &OutlierDetection, number: u32) -> Duration {
+    policy
+        .base_ejection_time
+        .saturating_mul(number.max(1))
+        .min(policy.max_ejection_time)
+}
+
+/// Which endpoints stand out in an interval, and why.
+pub(super) fn outliers(samples: &[Sample], policy: &OutlierDetection) -> Vec<(usize, Cause)> {
+    let mut found = Vec::new();
+    if let Some(settings) = policy.success_rate {
+        let comparable = with_requests(samples, settings.min_requests, settings.min_hosts);
+        let rate = |sample: &Sample| 1.0 - f64::from(sample.failures) / f64::from(sample.requests);
+        let count = comparable.len() as f64;
+        let mean = comparable.iter().map(|(_, one)| rate(one)).sum::<f64>() / count;
+        let squares = comparable.iter().map(|(_, one)| (rate(one) - mean).powi(2));
+        let deviation = (squares.sum::<f64>() / count).sqrt();
+        let least = mean - deviation * f64::from(settings.stdev_thousandths) / 1000.0;
+        let below = comparable.iter().filter(|(_, one)| rate(one) < least);
+        found.extend(below.map(|(index, _)| (*index, Cause::SuccessRate)));
+    }
+    if let Some(settings) = policy.failure_percentage {
+        let comparable = with_requests(samples, settings.min_requests, settings.min_hosts);
+        let failing = comparable.iter().filter(|(_, one)| {
+            u64::from(one.failures) * 100 >= u64::from(settings.threshold) * u64::from(one.requests)
+        });
+        found.extend(failing.map(|(index, _)| (*index, Cause::FailurePercentage)));
+    }
+    found
+}
+
+/// The samples with enough requests, when there are enough of them.
+fn with_requests(samples: &[Sample], requests: u32, hosts: u32) -> Vec<(usize, Sample)> {
+    let enough = |(_, sample): &(usize, Sample)| sample.requests >= requests.max(1);
+    let comparable: Vec<_> = samples.iter().copied().enumerate().filter(enough).collect();
+    if comparable.len() < hosts as usize {
+        return Vec::new();
+    }
+    comparable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{FailurePercentage, SuccessRate};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_counts() {
+        let answered = |code| Outcome::Answered(StatusCode::from_u16(code).unwrap());
+        let finished = |code| Outcome::Finished(StatusCode::from_u16(code).unwrap());
+        let (down, failed) = (Mark::Failed { down: true }, Mark::Failed { down: false });
+        for (outcome, with_500, without) in [
+            (answered(200), Mark::Nothing, Mark::Nothing),
+            (answered(404), Mark::Nothing, Mark::Nothing),
+            (answered(429), Mark::Nothing, Mark::Nothing),
+            (answered(500), failed, Mark::Alive),
+            (answered(501), failed, failed),
+            (answered(502), down, down),
+            (answered(503), down, down),
+            (answered(504), down, down),
+            (answered(505), failed, failed),
+            (finished(200), Mark::Good, Mark::Good),
+            (finished(404), Mark::Good, Mark::Good),
+            (finished(500), Mark::Nothing, Mark::Nothing),
+            (finished(503), Mark::Nothing, Mark::Nothing),
+            (Outcome::ConnectFailed, down, down),
+            (Outcome::Reset, down, down),
+            (Outcome::Invalid, down, down),
+            (Outcome::TimedOut, down, down),
+            (Outcome::Aborted, down, down),
+        ] {
+            assert_eq!(Mark::of(outcome, true), with_500, "{outcome:?}");
+            assert_eq!(Mark::of(outcome, false), without, "{outcome:?}");
+        }
+    }
+
+    /// Marks as letters: g good, f failed, d down, a alive, n nothing.
+    fn play(policy: &OutlierDetection, marks: &str) -> Vec<(usize, Cause)> {
+        let record = Record::default();
+        let mark = |letter| match letter {
+            'g' => Mark::Good,
+            'f' => Mark::Failed { down: false },
+            'd' => Mark::Failed { down: true },
+            'a' => Mark::Alive,
+            _ => Mark::Nothing,
+        };
+        let caused = |(index, letter)| {
+            let cause =
+                record.note(mark(letter), policy, SECOND * u32::try_from(index).unwrap())?;
+            Some((index, cause))
+        };
+        marks.chars().enumerate().filter_map(caused).collect()
+    }
+
+    #[test]
+    fn failures_in_a_row() {
+        let five = OutlierDetection::BLOCK;
+        let down_only = OutlierDetection::UNASKED;
+        let both = OutlierDetection {
+            consecutive_5xx: Some(3),
+            consecutive_gateway: Some(2),
+            ..OutlierDetection::BLOCK
+        };
+        let (any, down) = (Cause::Consecutive5xx, Cause::ConsecutiveGateway);
+        for (policy, marks, expected) in [
+            (&five, "ffff", vec![]),
+            (&five, "fffff", vec![(4, any)]),
+            (&five, "ffdfd", vec![(4, any)]),
+            (&five, "ffffgffff", vec![]),
+            // A head that says nothing and a 500 that does not count interrupt nothing.
+            (&five, "ffnffanf", vec![(7, any)]),
+            // An endpoint that may not go is asked about again after as many more.
+            (&five, "dddddddddd", vec![(4, any), (9, any)]),
+            (&down_only, "ffffffffff", vec![]),
+            (&down_only, "ddddd", vec![(4, down)]),
+            (&down_only, "ddddfd", vec![]),
+            (&down_only, "ddddad", vec![]),
+            (&both, "dd", vec![(1, down)]),
+            (&both, "fdd", vec![(2, any)]),
+        ] {
+            assert_eq!(play(policy, marks), expected, "{marks}");
+        }
+    }
+
+    #[test]
+    fn failures_in_a_window() {
+        let policy = OutlierDetection {
+            consecutive_5xx: None,
+            max_fails: Some(MaxFails {
+                fails: 3,
+                timeout: SECOND * 10,
+            }),
+            ..OutlierDetection::BLOCK
+        };
+        let out = Cause::MaxFails;
+        for (marks, expected) in [
+            ("fff", vec![(2, out)]),
+            // A success does not take a failure back.
+            ("fgfgd", vec![(4, out)]),
+            ("fnnnnnnnnff", vec![(10, out)]),
+            // The third comes too late, and opens a window of its own.
+            ("fnnnnnnnnfnf", vec![]),
+            ("fnnnnnnnnfnfff", vec![(13, out)]),
+            ("ffffff", vec![(2, out), (5, out)]),
+        ] {
+            assert_eq!(play(&policy, marks), expected, "{marks}");
+        }
+    }
+
+    #[test]
+    fn ejections_grow_to_a_limit_and_decay() {
+        let policy = OutlierDetection::BLOCK;
+        let base = Instant::now();
+        let record = Record::default();
+        let mut now = base;
+        let mut lengths = Vec::new();
+        for _ in 0..12 {
+            let length = ejection_time(&policy, record.times() + 1);
+            record.eject(base, now + length, true);
+            assert!(record.is_ejected(base, now));
+            now += length;
+            assert!(!record.is_ejected(base, now));
+            lengths.push(length.as_secs());
+        }
+        assert_eq!(
+            lengths,
+            [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300]
+        );
+        record.decay(base, now - SECOND);
+        assert_eq!(record.times(), 12, "it was out for a part of the interval");
+        for left in (0..12).rev() {
+            record.decay(base, now);
+            assert_eq!(record.times(), left);
+        }
+        record.decay(base, now);
+        assert_eq!(record.times(), 0);
+    }
+
+    #[test]
+    fn at_least_one_and_never_all_may_go() {
+        for endpoints in 1..=50_usize {
+            for percent in 1..=100 {
+                let allowed = allowance(endpoints, percent);
+                assert_eq!(allowed == 0, endpoints < 2, "{percent} % of {endpoints}");
+                assert!(allowed < endpoints);
+                assert!(allowed == 1 || allowed * 100 <= endpoints * percent as usize);
+            }
+            assert_eq!(allowance(endpoints, 0), 0);
+        }
+        for (endpoints, percent, allowed) in
+            [(3, 10, 1), (3, 50, 1), (4, 50, 2), (20, 10, 2), (2, 100, 1)]
+        {
+            assert_eq!(allowance(endpoints, percent), allowed);
+        }
+    }
+
+    fn samples(pairs: &[(u32, u32)]) -> Vec<Sample> {
+        let sample = |(requests, failures): &(u32, u32)| Sample {
+            requests: *requests,
+            failures: *failures,
+        };
+        pairs.iter().map(sample).collect()
+    }
+
+    #[test]
+    fn rates_are_compared_when_there_is_enough_to_compare() {
+        let rate = OutlierDetection {
+            success_rate: Some(SuccessRate {
+                min_hosts: 5,
+                min_requests: 100,
+                stdev_thousandths: 1900,
+            }),
+            ..OutlierDetection::BLOCK
+        };
+        let good = (1000, 10);
+        for (pairs, expected) in [
+            (vec![good, good, good, good, (100, 100)], vec![4]),
+            (vec![good, good, good, good, (100, 50)], vec![4]),
+            // Too few endpoints, too few requests.
+            (vec![good, good, good, (100, 100)], vec![]),
+            (vec![good, good, good, good, (99, 99)], vec![]),
+            // All alike, all bad: nobody stands out.
+            (vec![good; 5], vec![]),
+            (vec![(100, 100); 5], vec![]),
+            (vec![(0, 0); 5], vec![]),
+            (
+                vec![(1000, 0), (1000, 20), (1000, 5), (1000, 10), (1000, 15)],
+                vec![],
+            ),
+        ] {
+            let found = outliers(&samples(&pairs), &rate);
+            let found: Vec<_> = found.iter().map(|(index, _)| *index).collect();
+            assert_eq!(found, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_failures_is_too_many() {
+        let percentage = OutlierDetection {
+            failure_percentage: Some(FailurePercentage {
+                threshold: 85,
+                min_hosts: 3,
+                min_requests: 50,
+            }),
+            ..OutlierDetection::BLOCK
+        };
+        for (pairs, expected) in [
+            (vec![(100, 85), (100, 84), (50, 50)], vec![0, 2]),
+            (vec![(100, 85), (100, 84), (49, 49)], vec![]),
+            (vec![(100, 100), (100, 100)], vec![]),
+        ] {
+            let found = outliers(&samples(&pairs), &percentage);
+            let found: Vec<_> = found.iter().map(|(index, _)| *index).collect();
+            assert_eq!(found, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_sample_is_taken_once() {
+        let policy = OutlierDetection {
+            failure_percentage: Some(FailurePercentage {
+                threshold: 85,
+                min_hosts: 1,
+                min_requests: 1,
+            }),
+            ..OutlierDetection::BLOCK
+        };
+        let record = Record::default();
+        for mark in [
+            Mark::Good,
+            Mark::Alive,
+            Mark::Nothing,
+            Mark::Failed { down: true },
+        ] {
+            record.note(mark, &policy, Duration::ZERO);
+        }
+        let sample = Sample {
+            requests: 3,
+            failures: 1,
+        };
+        assert_eq!(record.take_sample(), sample);
+        assert_eq!(record.take_sample(), Sample::default());
+    }
+}

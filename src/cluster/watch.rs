@@ -1,0 +1,106 @@
+//! Looks at the clusters now and then: ends the intervals of outlier detection, shows in metrics how many endpoints are usable, and
+//! says when one is back or a cluster panics. Requests wait for nothing of this.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::endpoint::EndpointId;
+use super::{Cluster, Survey};
+use crate::observe::metrics::Metrics;
+
+/// Watches `clusters` for ever: the caller owns the task and aborts it. May be dropped at any point.
+pub async fn watch(clusters: Vec<Arc<Cluster>>, metrics: Arc<Metrics>) {
+    let mut now = Instant::now();
+    let mut watched: Vec<Watched> = clusters
+        .into_iter()
+        .map(|cluster| Watched::new(cluster, now))
+        .collect();
+    let intervals = watched
+        .iter()
+        .filter_map(|one| one.cluster.judge.interval());
+    let pause = intervals.min().map_or(LONGEST, |least| least.min(LONGEST));
+    loop {
+        for one in &mut watched {
+            one.look(&metrics, now);
+        }
+        sleep(pause).await;
+        now = Instant::now();
+    }
+}
+
+/// A cluster and how it was when it was looked at last.
+struct Watched {
+    cluster: Arc<Cluster>,
+    interval_began: Instant,
+    last: Option<Survey>,
+    out: HashMap<EndpointId, SocketAddr>,
+}
+
+impl Watched {
+    fn new(cluster: Arc<Cluster>, now: Instant) -> Self {
+        Self {
+            cluster,
+            interval_began: now,
+            last: None,
+            out: HashMap::new(),
+        }
+    }
+
+    fn look(&mut self, metrics: &Metrics, now: Instant) {
+        let judge = &self.cluster.judge;
+        let over = |interval| now.saturating_duration_since(self.interval_began) >= interval;
+        if judge.interval().is_some_and(over) {
+            for cause in judge.sweep(self.interval_began, now) {
+                metrics.ejected(&self.cluster.name, cause.word());
+            }
+            self.interval_began = now;
+        }
+        let survey = self.cluster.survey(now);
+        if self.last.is_some_and(|last| last.ejected > 0) || survey.ejected > 0 {
+            self.greet_returned(now);
+        }
+        if self.last != Some(survey) {
+            metrics.surveyed(
+                &self.cluster.name,
+                survey.usable,
+                survey.ejected,
+                survey.panic,
+            );
+            self.say_panic(survey);
+            self.last = Some(survey);
+        }
+    }
+
+    fn greet_returned(&mut self, now: Instant) {
+        let members = self.cluster.members();
+        let ejected = members.endpoints.iter().filter(|one| one.is_ejected(now));
+        let out: HashMap<_, _> = ejected.map(|one| (one.id, one.address)).collect();
+        for (id, address) in &self.out {
+            let is_member = || members.endpoints.iter().any(|one| one.id == *id);
+            if !out.contains_key(id) && is_member() {
+                info!(cluster = %self.cluster.name, endpoint = %address, "endpoint returned");
+            }
+        }
+        self.out = out;
+    }
+
+    fn say_panic(&self, survey: Survey) {
+        let (cluster, was) = (&self.cluster.name, self.last.is_some_and(|last| last.panic));
+        let Survey {
+            endpoints, usable, ..
+        } = survey;
+        if survey.panic && !was {
+            warn!(%cluster, endpoints, usable, "too few usable endpoints: panic");
+        } else if was && !survey.panic {
+            info!(%cluster, endpoints, usable, "enough usable endpoints again");
+        }
+    }
+}
+
+/// Between two looks, and so the age of what the metrics show.
+const LONGEST: Duration = Duration::from_secs(1);

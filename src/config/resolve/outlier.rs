@@ -1,0 +1,513 @@
+//! Outlier detection and panic: what a cluster's blocks mean.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Scope;
+use crate::config::model::{
+    FailurePercentage, MaxFails, Member, MemberAddress, OutlierDetection, Panic, SuccessRate,
+};
+use crate::config::node::{Step, steps};
+use crate::config::raw::listener::Count;
+use crate::config::raw::{OrOff, outlier as raw, values};
+use crate::config::report::Diagnostic;
+
+/// Resolves `outlierDetection`; `None` means that nothing is ever ejected.
+pub(super) fn detection(
+    name: &str,
+    raw: Option<OrOff<raw::OutlierDetection>>,
+    members: &[Member],
+    scope: &mut Scope<'_>,
+) -> Option<OutlierDetection> {
+    let raw = match raw {
+        None => return Some(OutlierDetection::UNASKED),
+        Some(OrOff::Off) => return None,
+        Some(OrOff::On(raw)) => raw,
+    };
+    let max_fails = max_fails(name, &raw, scope);
+    // Who speaks of `maxFails` means it alone.
+    let unsaid = max_fails.is_none().then_some(5);
+    let settings = OutlierDetection {
+        consecutive_5xx: raw.consecutive_5xx_errors.map_or(unsaid, |given| {
+            threshold(name, "consecutive5xxErrors", given, scope)
+        }),
+        consecutive_gateway: raw
+            .consecutive_gateway_errors
+            .and_then(|given| threshold(name, "consecutiveGatewayErrors", given, scope)),
+        max_fails,
+        success_rate: raw
+            .success_rate
+            .and_then(OrOff::on)
+            .map(|raw| success_rate(name, &raw, scope)),
+        failure_percentage: raw
+            .failure_percentage
+            .and_then(OrOff::on)
+            .map(|raw| failure_percentage(name, &raw, scope)),
+        max_ejection_percent: raw
+            .max_ejection_percent
+            .map_or(OutlierDetection::BLOCK.max_ejection_percent, |share| {
+                share.0
+            }),
+        count_500: raw.count500.unwrap_or(true),
+        rest_on_retry_after: raw.rest_on_retry_after.unwrap_or(false),
+        ..times(
+            name,
+            [raw.interval, raw.base_ejection_time, raw.max_ejection_time],
+            scope,
+        )
+    };
+    never_ejects(name, &settings, members, scope);
+    Some(settings)
+}
+
+/// Resolves `panic`, for which Istio's detection has a word as well.
+pub(super) fn panic(
+    name: &str,
+    raw: Option<&OrOff<raw::Panic>>,
+    detection: Option<&OrOff<raw::OutlierDetection>>,
+    scope: &mut Scope<'_>,
+) -> Panic {
+    let istio = match detection {
+        Some(OrOff::On(raw)) => raw.min_health_percent,
+        _ => None,
+    };
+    if raw.is_some() && istio.is_some() {
+        let diagnostic =
+            Diagnostic::error("conflict", "`minHealthPercent` and `panic` say the same");
+        scope.add_key(
+            &at(name, "minHealthPercent"),
+            diagnostic.hint("keep `panic: { threshold: .. }`"),
+        );
+    }
+    let usual = Panic::DEFAULT;
+    let threshold = match (raw, istio) {
+        (Some(OrOff::Off), _) => 0,
+        (Some(OrOff::On(raw)), _) => raw.threshold.map_or(usual.threshold, |share| share.0),
+        (None, istio) => istio.map_or(usual.threshold, |share| share.0),
+    };
+    let action = match raw {
+        Some(OrOff::On(raw)) => raw.action.map_or(usual.action, |word| word.0),
+        _ => usual.action,
+    };
+    Panic { threshold, action }
+}
+
+fn at(name: &str, key: &str) -> [Step; 4] {
+    steps!["clusters", name, "outlierDetection", key]
+}
+
+/// A number of failures in a row. Istio writes 0 for off.
+fn threshold(name: &str, key: &str, given: OrOff<Count>, scope: &mut Scope<'_>) -> Option<u32> {
+    let count = given.on().filter(|count| count.0 > 0)?;
+    Some(count_of(&at(name, key), count.0, 1..=MAX_COUNT, scope))
+}
+
+fn max_fails(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) -> Option<MaxFails> {
+    let fails = raw
+        .max_fails
+        .and_then(|given| threshold(name, "maxFails", given, scope));
+    if raw.fail_timeout.is_some() && fails.is_none() {
+        let diagnostic = Diagnostic::error("missing-field", "`failTimeout` needs `maxFails`");
+        scope.add_key(
+            &at(name, "failTimeout"),
+            diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"),
+        );
+    }
+    let timeout = raw.fail_timeout.map_or(FAIL_TIMEOUT, |time| {
+        scope.limit(&at(name, "failTimeout"), time.0)
+    });
+    fails.map(|fails| MaxFails { fails, timeout })
+}
+
+/// Interval, first and longest ejection.
+fn times(name: &str, given: [Option<values::Time>; 3], scope: &mut Scope<'_>) -> OutlierDetection {
+    let [interval, base, max] = given;
+    let usual = OutlierDetection::BLOCK;
+    let mut limit = |key: &str, time: Option<values::Time>, usual: Duration| {
+        time.map_or(usual, |time| scope.limit(&at(name, key), time.0))
+    };
+    let interval_time = limit("interval", interval, usual.interval);
+    let base_time = limit("baseEjectionTime", base, usual.base_ejection_time);
+    let max_time = limit(
+        "maxEjectionTime",
+        max,
+        usual.max_ejection_time.max(base_time),
+    );
+    if base_time > max_time {
+        let (at, key) = if base.is_some() {
+            (at(name, "baseEjectionTime"), "baseEjectionTime")
+        } else {
+            (at(name, "maxEjectionTime"), "maxEjectionTime")
+        };
+        let diagnostic = Diagnostic::error(
+            "conflict",
+            format!("the first ejection ({base_time:?}) is longer than the longest ({max_time:?})"),
+        );
+        scope.add(&at, diagnostic.hint(format!("change `{key}`")));
+    }
+    if let Some(short) = interval.filter(|time| !time.0.is_zero() && time.0 < MIN_INTERVAL) {
+        let diagnostic = Diagnostic::error(
+            "invalid-value",
+            format!(
+                "an interval of {:?} is too short to count anything",
+                short.0
+            ),
+        );
+        scope.add(&at(name, "interval"), diagnostic.hint("`100ms` or more"));
+    }
+    OutlierDetection {
+        interval: interval_time,
+        base_ejection_time: base_time,
+        max_ejection_time: max_time,
+        ..usual
+    }
+}
+
+fn success_rate(name: &str, raw: &raw::SuccessRate, scope: &mut Scope<'_>) -> SuccessRate {
+    let under = |key: &str| steps!["clusters", name, "outlierDetection", "successRate", key];
+    let factor = raw.stdev_factor.unwrap_or(1.9);
+    if !(0.1..=10.0).contains(&factor) {
+        let diagnostic = Diagnostic::error("invalid-value", "`stdevFactor` is out of range");
+        scope.add(&under("stdevFactor"), diagnostic.hint("0.1 to 10"));
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to what fits"
+    )]
+    let stdev_thousandths = (factor.clamp(0.1, 10.0) * 1000.0).round() as u32;
+    let (hosts, requests) = (raw.min_hosts.unwrap_or(5), raw.min_requests.unwrap_or(100));
+    SuccessRate {
+        // The rate of one endpoint has no deviation.
+        min_hosts: count_of(&under("minHosts"), hosts, 2..=MAX_COUNT, scope),
+        min_requests: count_of(&under("minRequests"), requests, 1..=MAX_COUNT, scope),
+        stdev_thousandths,
+    }
+}
+
+fn failure_percentage(
+    name: &str,
+    raw: &raw::FailurePercentage,
+    scope: &mut Scope<'_>,
+) -> FailurePercentage {
+    let under = |key: &str| {
+        steps![
+            "clusters",
+            name,
+            "outlierDetection",
+            "failurePercentage",
+            key
+        ]
+    };
+    let threshold = raw.threshold.map_or(85, |share| share.0);
+    if threshold == 0 {
+        let diagnostic = Diagnostic::error("invalid-value", "0 % failures would eject everybody");
+        scope.add(&under("threshold"), diagnostic.hint("`1%` to `100%`"));
+    }
+    let (hosts, requests) = (raw.min_hosts.unwrap_or(5), raw.min_requests.unwrap_or(50));
+    FailurePercentage {
+        threshold,
+        min_hosts: count_of(&under("minHosts"), hosts, 1..=MAX_COUNT, scope),
+        min_requests: count_of(&under("minRequests"), requests, 1..=MAX_COUNT, scope),
+    }
+}
+
+fn count_of(at: &[Step], value: u64, range: RangeInclusive<u64>, scope: &mut Scope<'_>) -> u32 {
+    u32::try_from(scope.range(at, value, range, "")).unwrap_or(u32::MAX)
+}
+
+/// Warns of a block that can never do anything.
+fn never_ejects(
+    name: &str,
+    settings: &OutlierDetection,
+    members: &[Member],
+    scope: &mut Scope<'_>,
+) {
+    let by_name = |member: &Member| matches!(member.address, MemberAddress::Name { .. });
+    let working = members.iter().filter(|member| member.weight > 0);
+    let alone = working.clone().count() < 2 && !working.clone().any(by_name);
+    let nothing = settings.consecutive_5xx.is_none()
+        && settings.consecutive_gateway.is_none()
+        && settings.max_fails.is_none()
+        && !settings.compares_rates()
+        && !settings.rest_on_retry_after;
+    let (key, message, hint) = if settings.max_ejection_percent == 0 {
+        (
+            Some("maxEjectionPercent"),
+            "0 % never ejects anybody",
+            "write `outlierDetection: off`, or `1%` for one endpoint",
+        )
+    } else if nothing {
+        (
+            None,
+            "every detector is off, so nobody is ever ejected",
+            "write `outlierDetection: off`, or `consecutive5xxErrors: 5`",
+        )
+    } else if alone && !members.is_empty() {
+        (
+            None,
+            "the only endpoint is never ejected",
+            "add a second endpoint, or take this out",
+        )
+    } else {
+        return;
+    };
+    let diagnostic = Diagnostic::warning("never-ejects", message).hint(hint);
+    match key {
+        Some(key) => scope.add(&at(name, key), diagnostic),
+        None => scope.add_key(&steps!["clusters", name, "outlierDetection"], diagnostic),
+    }
+}
+
+/// nginx's.
+const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The control thread looks no more often.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_COUNT: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::config::model::{Cluster, PanicAction};
+    use crate::config::{Environment, Report, parse};
+
+    fn load(cluster: &str) -> Result<(Cluster, Report), Report> {
+        let text = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:1' }} }}\nroutes: {{ r: {{ cluster: c }} }}\n\
+             clusters:\n  c:\n    {}\n",
+            cluster.trim().replace('\n', "\n    ")
+        );
+        let env = Environment::empty(UNIX_EPOCH + Duration::from_secs(1));
+        let loaded = parse(&text, "gateway.yaml", &env)?;
+        let cluster = loaded.config.clusters.into_iter().next().unwrap();
+        Ok((cluster, loaded.warnings))
+    }
+
+    fn legal(block: &str) -> Cluster {
+        let text = format!("endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n{block}");
+        let (cluster, warnings) = load(&text).unwrap_or_else(|report| panic!("{report}"));
+        assert!(warnings.is_empty(), "{warnings}");
+        cluster
+    }
+
+    #[test]
+    fn what_blocks_mean() {
+        let block = OutlierDetection::BLOCK;
+        for (text, expected) in [
+            ("", Some(OutlierDetection::UNASKED)),
+            ("outlierDetection: null", Some(OutlierDetection::UNASKED)),
+            ("outlierDetection: off", None),
+            ("outlierDetection: {}", Some(block.clone())),
+            (
+                "outlierDetection: { consecutiveErrors: 3, interval: 30s, baseEjectionTime: 10m, maxEjectionPercent: 50 }",
+                Some(OutlierDetection {
+                    consecutive_5xx: Some(3),
+                    interval: Duration::from_secs(30),
+                    base_ejection_time: Duration::from_secs(600),
+                    max_ejection_time: Duration::from_secs(600),
+                    max_ejection_percent: 50,
+                    ..block.clone()
+                }),
+            ),
+            (
+                "outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 5, count500: false }",
+                Some(OutlierDetection {
+                    count_500: false,
+                    ..OutlierDetection::UNASKED
+                }),
+            ),
+            (
+                "outlierDetection: { maxFails: 3, failTimeout: 30s }",
+                Some(OutlierDetection {
+                    consecutive_5xx: None,
+                    max_fails: Some(MaxFails {
+                        fails: 3,
+                        timeout: Duration::from_secs(30),
+                    }),
+                    ..block.clone()
+                }),
+            ),
+            (
+                "outlierDetection: { maxFails: 1, consecutive5xxErrors: 7, successRate: { stdevFactor: 2.5 }, failurePercentage: { threshold: 50% } }",
+                Some(OutlierDetection {
+                    consecutive_5xx: Some(7),
+                    max_fails: Some(MaxFails {
+                        fails: 1,
+                        timeout: Duration::from_secs(10),
+                    }),
+                    success_rate: Some(SuccessRate {
+                        min_hosts: 5,
+                        min_requests: 100,
+                        stdev_thousandths: 2500,
+                    }),
+                    failure_percentage: Some(FailurePercentage {
+                        threshold: 50,
+                        min_hosts: 5,
+                        min_requests: 50,
+                    }),
+                    ..block
+                }),
+            ),
+        ] {
+            assert_eq!(legal(text).outlier_detection, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_panic_means() {
+        for (text, threshold, action) in [
+            ("", 50, PanicAction::Balance),
+            ("panic: off", 0, PanicAction::Balance),
+            (
+                "panic: { threshold: 30%, action: fail }",
+                30,
+                PanicAction::Fail,
+            ),
+            ("panic: { action: FAIL_TRAFFIC }", 50, PanicAction::Fail),
+            (
+                "outlierDetection: { minHealthPercent: 40 }",
+                40,
+                PanicAction::Balance,
+            ),
+            (
+                "outlierDetection: { minHealthPercent: 0 }",
+                0,
+                PanicAction::Balance,
+            ),
+        ] {
+            assert_eq!(legal(text).panic, Panic { threshold, action }, "{text}");
+        }
+        assert_eq!(legal("slowStart: off").slow_start, None);
+        assert_eq!(legal("").slow_start, Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    #[allow(
+        clippy::too_many_lines,
+        reason = "a table of cases is as long as it has to be"
+    )]
+    fn mistakes_and_doubts_are_told() {
+        let two = "endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n";
+        let one = "endpoints: ['10.0.0.1:80']\n";
+        for (text, said) in [
+            (
+                format!("{two}outlierDetection: {{ baseEjectionTime: 60s, maxEjectionTime: 30s }}"),
+                "longer than the longest",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionTime: 10s }}"),
+                "longer than the longest",
+            ),
+            (
+                format!("{two}outlierDetection: {{ interval: 0s }}"),
+                "would end everything at once",
+            ),
+            (
+                format!("{two}outlierDetection: {{ interval: 10ms }}"),
+                "too short to count",
+            ),
+            (
+                format!("{two}outlierDetection: {{ failTimeout: 30s }}"),
+                "needs `maxFails`",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionPercent: 0.5 }}"),
+                "not a whole percentage",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionPercent: 120% }}"),
+                "more than everything",
+            ),
+            (
+                format!("{two}outlierDetection: {{ consecutive5xxErrors: many }}"),
+                "not a whole number",
+            ),
+            (
+                format!("{two}outlierDetection: {{ successRate: {{ minHosts: 1 }} }}"),
+                "out of range",
+            ),
+            (
+                format!("{two}outlierDetection: {{ successRate: {{ stdevFactor: 1900 }} }}"),
+                "0.1 to 10",
+            ),
+            (
+                format!("{two}outlierDetection: {{ failurePercentage: {{ threshold: 0% }} }}"),
+                "eject everybody",
+            ),
+            (
+                format!("{two}outlierDetection: {{ minHealthPercent: 40 }}\npanic: off"),
+                "say the same",
+            ),
+            (
+                format!("{two}slowStart: 0s"),
+                "would end everything at once",
+            ),
+            (
+                format!("{two}max_fails: 3"),
+                "`outlierDetection: { maxFails: 3",
+            ),
+            (format!("{two}slow_start: 30s"), "`slowStart: 30s`"),
+            (
+                format!("{two}outlierDetection: {{ max_fails: 3 }}"),
+                "`maxFails: 3`",
+            ),
+            (
+                format!("{two}outlierDetection: {{ consecutive_5xx: 3 }}"),
+                "`consecutive5xxErrors: 5`",
+            ),
+            (
+                format!("{two}outlierDetection: {{ success_rate_stdev_factor: 1900 }}"),
+                "`successRate: {",
+            ),
+            (
+                format!("{two}outlier_detection: {{}}"),
+                "did you mean `outlierDetection`",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', backup: true }]".to_owned(),
+                "`priority: 1`",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', max_fails: 3 }]".to_owned(),
+                "of the cluster",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', slow_start: 30s }]".to_owned(),
+                "`slowStart: 30s` of the cluster",
+            ),
+            (
+                "endpoints: [{ address: '10.0.0.1:80', priority: 1000 }]".to_owned(),
+                "too large",
+            ),
+            // Warnings.
+            (
+                format!("{one}outlierDetection: {{}}"),
+                "the only endpoint is never ejected",
+            ),
+            (
+                format!("{two}outlierDetection: {{ maxEjectionPercent: 0 }}"),
+                "never ejects anybody",
+            ),
+            (
+                format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"),
+                "every detector is off",
+            ),
+        ] {
+            let report = match load(&text) {
+                Ok((_, warnings)) => warnings,
+                Err(report) => report,
+            };
+            let told = report.human(false);
+            assert!(told.contains(said), "{text}\n{told}");
+            assert_eq!(report.diagnostics().len(), 1, "{text}\n{told}");
+        }
+        assert!(
+            load(one).unwrap().1.is_empty(),
+            "who does not ask is not warned"
+        );
+        let by_name = "endpoints: ['agents.local:80']\noutlierDetection: {}";
+        assert!(load(by_name).unwrap().1.is_empty(), "a name may be many");
+    }
+}

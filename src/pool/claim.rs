@@ -1,0 +1,161 @@
+//! A new connection needs a place under the ceilings. Where there is none, idle connections of other workers are closed for it, and
+//! when all are in use it waits in the queue, as far as that has room.
+
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::quota::{self, Places, Quota, Quotas};
+use super::{Arc, Pool, connect, h2};
+use crate::error::{Error, Tripped};
+
+/// What a request can be sent over.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// A connection there is.
+    Kept(connect::Opened),
+    /// One that may be opened.
+    New(Places),
+}
+
+impl Pool {
+    /// Has `worker` told when others need the places of idle connections here.
+    pub fn enlist(&self, worker: &Arc<Notify>) {
+        for quota in self.quotas().iter().flatten() {
+            quota.enlist(worker);
+        }
+    }
+
+    /// Shows how the breaker in front of it stands.
+    pub fn show_breaker(&self, state: u8) {
+        self.transport.borrow().handles.breaker(state);
+    }
+
+    /// Closes idle connections, longest idle first, while others need their places.
+    pub fn evict(&self) {
+        for quota in self.quotas().iter().flatten() {
+            for _ in 0..quota.shortage() {
+                if !self.close_idle() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The ceilings connections fall under from now on.
+    pub(super) fn quotas(&self) -> Quotas {
+        let cluster = self.transport.borrow().quota.clone();
+        [self.quota.borrow().clone(), cluster]
+    }
+
+    /// A place for a connection, unless there is none or others wait for it.
+    pub(super) fn places(&self) -> Option<Places> {
+        let quotas = self.quotas();
+        self.line.is_empty().then(|| quota::take(&quotas)).flatten()
+    }
+
+    /// A place for a connection or, after a wait, a connection that became free; with `http1` one that is not shared.
+    pub(super) async fn way(&self, http1: bool, now: Instant) -> Result<Way, Error> {
+        match self.places() {
+            Some(places) => Ok(Way::New(places)),
+            None => self.wait(http1, now).await,
+        }
+    }
+
+    /// Whether a connection that is free now is better closed, because a worker without one waits for its place.
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
+        let own = self.hungry.get();
+        let wanted = |quota: &Arc<Quota>| quota.hungry() > own;
+        self.quota.borrow().as_ref().is_some_and(wanted)
+            || self.transport.borrow().quota.as_ref().is_some_and(wanted)
+    }
+
+    async fn wait(&self, http1: bool, now: Instant) -> Result<Way, Error> {
+        let quotas = self.quotas();
+        let transport = self.transport();
+        let Some(queue) = quotas.iter().flatten().next().map(|quota| quota.queue()) else {
+            return Err(Error::Internal);
+        };
+        transport.handles.ceiling_reached(Tripped::Connections);
+        let _hunger = quotas
+            .each_ref()
+            .map(|quota| Some(quota.as_ref()?.hunger()));
+        let _own = Hungry::new(self);
+        if self.line.is_empty() {
+            let closing = queue.listen(|| match self.find(http1, now) {
+                Some(way) => Some(Some(way)),
+                None if quotas.iter().flatten().any(|quota| quota.is_exhausted()) => Some(None),
+                None => {
+                    knock(&quotas);
+                    None
+                }
+            });
+            if let Ok(Some(way)) = timeout(EVICTION, closing).await {
+                return Ok(way);
+            }
+        }
+        if queue.has_room() {
+            let _pending = transport.handles.pending();
+            let deadline = queue.deadline(now);
+            let found = queue.wait(&self.line, deadline, || {
+                let way = self.find(http1, now);
+                if way.is_none() {
+                    knock(&quotas);
+                }
+                way
+            });
+            if let Some(way) = found.await {
+                return Ok(way);
+            }
+        }
+        transport.handles.circuit_rejected(Tripped::Connections);
+        Err(Error::at_ceiling(Tripped::Connections))
+    }
+
+    fn find(&self, http1: bool, now: Instant) -> Option<Way> {
+        if let Some(kept) = self.take_idle(now) {
+            return Some(Way::Kept(connect::Opened::H1(kept)));
+        }
+        if !http1 && let Some(shared) = self.take_shared() {
+            return Some(Way::Kept(connect::Opened::H2(shared)));
+        }
+        quota::take(&self.quotas()).map(Way::New)
+    }
+
+    fn close_idle(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            drop(idle.remove(0));
+            return true;
+        }
+        let mut shared = self.shared.borrow_mut();
+        let found = shared.iter().position(h2::Shared::is_idle);
+        found.map(|at| drop(shared.swap_remove(at))).is_some()
+    }
+}
+
+fn knock(quotas: &Quotas) {
+    for quota in quotas.iter().flatten() {
+        quota.knock();
+    }
+}
+
+/// One more of this pool waits.
+struct Hungry<'a>(&'a Pool);
+
+impl<'a> Hungry<'a> {
+    fn new(pool: &'a Pool) -> Self {
+        pool.hungry.set(pool.hungry.get() + 1);
+        Self(pool)
+    }
+}
+
+impl Drop for Hungry<'_> {
+    fn drop(&mut self) {
+        self.0.hungry.set(self.0.hungry.get() - 1);
+    }
+}
+
+/// Time for other workers to close an idle connection.
+const EVICTION: Duration = Duration::from_secs(1);

@@ -1,0 +1,217 @@
+//! Waiting for something that is counted and all given out: how many may wait, for how long, and in which order. Knows nothing of
+//! what is waited for: whoever waits tries again whenever something has been given back.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, timeout_at};
+
+/// The bound on everybody who waits for what one cluster gives out, whatever it is. Shared by all workers.
+#[derive(Debug)]
+pub struct Queue {
+    limit: usize,
+    patience: Duration,
+    waiting: AtomicUsize,
+    listening: AtomicUsize,
+    changed: Notify,
+}
+
+/// Those who wait for the same thing, first come first served.
+#[derive(Debug, Default)]
+pub struct Line {
+    length: AtomicUsize,
+    /// Held by the first, who alone tries. Tokio's lock is handed on in the order in which it was asked for.
+    turn: Mutex<()>,
+}
+
+impl Queue {
+    /// Room for `limit` to wait, each for `patience`.
+    #[must_use]
+    pub fn new(limit: usize, patience: Duration) -> Self {
+        Self {
+            limit,
+            patience,
+            waiting: AtomicUsize::new(0),
+            listening: AtomicUsize::new(0),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Until when a request that began at `begun` waits.
+    #[must_use]
+    pub fn deadline(&self, begun: Instant) -> Instant {
+        begun + self.patience
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(SeqCst)
+    }
+
+    /// Whether one more may wait.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.waiting() < self.limit
+    }
+
+    /// Something was given back. Costs a load when nobody waits.
+    pub fn ring(&self) {
+        // Sequentially consistent, as everything counted here: who listens looks after having said so, and who gives back looks
+        // after having done so. One of the two sees the other.
+        if self.listening.load(SeqCst) > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Waits in `line` until `attempt` comes to something. `None` when there is no room to wait, or `deadline` has come. Dropped, it
+    /// leaves the line.
+    pub async fn wait<T>(
+        &self,
+        line: &Line,
+        deadline: Instant,
+        attempt: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let _place = Counted::up_to(&self.waiting, self.limit)?;
+        let _in_line = Counted::new(&line.length);
+        let found = async {
+            let _turn = line.turn.lock().await;
+            self.listen(attempt).await
+        };
+        timeout_at(deadline, found).await.ok()
+    }
+
+    /// Tries until `attempt` comes to something, now and whenever something was given back. Out of any line and any bound: the
+    /// caller has both.
+    pub async fn listen<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
+        let _listening = Counted::new(&self.listening);
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(found) = attempt() {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Line {
+    /// Whether nobody waits here: whoever comes now would otherwise get ahead of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length.load(SeqCst) == 0
+    }
+}
+
+/// One more in a count, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count)
+    }
+
+    fn up_to(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
+        // Not `then_some`: what it makes for nothing would give back what was never taken.
+        add_below(count, limit).then(|| Self(count))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Counts one more, unless there are `limit`.
+pub(super) fn add_below(count: &AtomicUsize, limit: usize) -> bool {
+    count
+        .fetch_update(SeqCst, SeqCst, |count| (count < limit).then_some(count + 1))
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+    use std::task::Poll;
+
+    use futures_util::future::join_all;
+    use futures_util::poll;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_beyond_the_bound_or_the_deadline() {
+        let queue = Queue::new(2, Duration::from_millis(100));
+        let line = Line::default();
+        let begun = Instant::now();
+        let wait = || queue.wait(&line, queue.deadline(begun), || None::<()>);
+        let (mut one, mut two) = (Box::pin(wait()), Box::pin(wait()));
+        assert!(poll!(one.as_mut()).is_pending());
+        assert!(poll!(two.as_mut()).is_pending());
+        assert_eq!((queue.waiting(), queue.has_room()), (2, false));
+        assert_eq!(
+            poll!(Box::pin(wait())),
+            Poll::Ready(None),
+            "no room: at once"
+        );
+        assert_eq!((one.await, two.await), (None, None));
+        assert_eq!(begun.elapsed(), Duration::from_millis(100));
+        assert!(line.is_empty() && queue.waiting() == 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_come_is_first_served() {
+        let queue = Queue::new(100, LONG);
+        let (line, free) = (Line::default(), Cell::new(0_u32));
+        let served = Rc::new(RefCell::new(Vec::new()));
+        let take = || {
+            let left = free.get().checked_sub(1)?;
+            free.set(left);
+            Some(())
+        };
+        let waiters = (0..20).map(|number| {
+            let (served, queue, line) = (Rc::clone(&served), &queue, &line);
+            async move {
+                let found = queue.wait(line, queue.deadline(Instant::now()), take).await;
+                found.expect("it is served");
+                served.borrow_mut().push(number);
+            }
+        });
+        let give = async {
+            for count in [1, 2, 7, 10] {
+                tokio::task::yield_now().await;
+                free.set(free.get() + count);
+                queue.ring();
+            }
+        };
+        tokio::join!(join_all(waiters), give);
+        assert_eq!(*served.borrow(), (0..20).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_leaves_does_not_hold_the_others_up() {
+        let queue = Queue::new(3, LONG);
+        let (line, free) = (Line::default(), Cell::new(false));
+        let deadline = Instant::now() + LONG;
+        let wait = || queue.wait(&line, deadline, || free.get().then_some(()));
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(wait())).collect();
+        for one in &mut waiting {
+            assert!(poll!(one.as_mut()).is_pending());
+        }
+        drop(waiting.remove(0));
+        drop(waiting.remove(0));
+        assert_eq!(queue.waiting(), 1);
+        free.set(true);
+        assert_eq!(waiting.remove(0).await, Some(()));
+        assert!(line.is_empty());
+    }
+}

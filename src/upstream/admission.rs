@@ -1,0 +1,189 @@
+//! Letting requests in: past the cluster's breaker and below its ceilings, waiting in its queue where that has room. A cluster
+//! without them costs a look at two options.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Answer, Lane, Target, outcome};
+use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
+use crate::error::{Error, Tripped};
+
+/// What a request holds while it is under way, to the end of its response body.
+#[derive(Debug, Default)]
+pub struct Admission {
+    kind: Kind,
+    permit: Allowed,
+    probe: Option<Probe>,
+    waits: bool,
+}
+
+impl Admission {
+    /// Whether it is to wait with [`Target::wait`] first.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+}
+
+impl Target {
+    /// Whether anything has to be asked before a request is sent.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.cluster().ceilings.is_some() || self.cluster().judge.breaker().is_some()
+    }
+
+    /// Lets a request in, or into the queue.
+    ///
+    /// # Errors
+    /// When the breaker is open, or a ceiling is reached and the queue has no room.
+    pub fn admit(
+        &self,
+        kind: Kind,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Result<Admission, Error> {
+        let mut admission = Admission {
+            kind,
+            ..Admission::default()
+        };
+        if let Some(breaker) = self.cluster().judge.breaker() {
+            let admitted = breaker.admit(now, rng);
+            self.handles().breaker(breaker.state().number());
+            admission.probe = admitted.map_err(|wait| self.refuse(Tripped::Breaker, wait))?;
+        }
+        let Some(ceilings) = &self.cluster().ceilings else {
+            return Ok(admission);
+        };
+        match ceilings.enter(kind) {
+            Some(permit) => admission.permit = permit,
+            None => {
+                self.handles().ceiling_reached(kind.tripped());
+                if !ceilings.queue().has_room() {
+                    return Err(self.refuse(kind.tripped(), MOMENT));
+                }
+                admission.waits = true;
+            }
+        }
+        Ok(admission)
+    }
+
+    /// Waits for what [`Self::admit`] could not give, until `end` at the latest. Dropped, the request leaves the queue.
+    ///
+    /// # Errors
+    /// When the queue's time is over, or it has filled up meanwhile.
+    pub async fn wait(
+        &self,
+        admission: &mut Admission,
+        begun: Instant,
+        end: Option<Instant>,
+    ) -> Result<(), Error> {
+        let Some(ceilings) = &self.cluster().ceilings else {
+            return Err(Error::Internal);
+        };
+        let _pending = self.handles().pending();
+        let deadline = earlier(ceilings.queue().deadline(begun), end);
+        let entered = ceilings.enter_late(admission.kind, deadline).await;
+        let full = || self.refuse(admission.kind.tripped(), MOMENT);
+        admission.permit = entered.ok_or_else(full)?;
+        admission.waits = false;
+        Ok(())
+    }
+
+    /// Says what the attempts came to, which a breaker that is half-open waits for.
+    pub fn settle(&self, admission: &mut Admission, sent: &Result<Answer, Error>) {
+        let Some(probe) = admission.probe.take() else {
+            return;
+        };
+        let found = match sent {
+            Ok(answer) => Some(!is_failure(answer.response.status())),
+            Err(error) => outcome(error).map(|_failure| false),
+        };
+        match found {
+            Some(is_good) => probe.settle(is_good, Instant::now()),
+            // The client's fault, or ours: the next request finds out.
+            None => drop(probe),
+        }
+        if let Some(breaker) = self.cluster().judge.breaker() {
+            self.handles().breaker(breaker.state().number());
+        }
+    }
+
+    /// The answer is a stream: from now on it counts as one.
+    ///
+    /// # Errors
+    /// When there are as many streams as may be. A request that said beforehand that it wants one has been counted as one.
+    pub fn becomes_stream(
+        &self,
+        admission: &mut Admission,
+        in_flight: &mut InFlight<Rc<Lane>>,
+    ) -> Result<(), Error> {
+        let Some(ceilings) = &self.cluster().ceilings else {
+            return Ok(());
+        };
+        if admission.kind == Kind::Stream {
+            return Ok(());
+        }
+        if in_flight.becomes_stream() && ceilings.becomes_stream(&mut admission.permit) {
+            admission.kind = Kind::Stream;
+            return Ok(());
+        }
+        self.handles().ceiling_reached(Tripped::Streams);
+        Err(self.refuse(Tripped::Streams, MOMENT))
+    }
+
+    /// A permit for one retry; `None` when there are as many as may be.
+    pub(super) fn retry(&self) -> Option<Allowed> {
+        let Some(ceilings) = &self.cluster().ceilings else {
+            return Some(None);
+        };
+        let permit = ceilings.retry();
+        if permit.is_none() {
+            self.handles().ceiling_reached(Tripped::Retries);
+            self.handles().circuit_rejected(Tripped::Retries);
+        }
+        permit
+    }
+
+    /// Chooses an endpoint and counts the request on it, after a wait in the queue when all are full.
+    pub(super) async fn choose_late(
+        &self,
+        request: &PickRequest<'_>,
+        tripped: Tripped,
+        (begun, end): (Instant, Option<Instant>),
+        rng: &mut fastrand::Rng,
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
+        self.handles().ceiling_reached(tripped);
+        let ceilings = self.cluster().ceilings.as_ref().ok_or(Error::Internal)?;
+        if !ceilings.queue().has_room() {
+            return Err(self.refuse(tripped, MOMENT));
+        }
+        let _pending = self.handles().pending();
+        let deadline = earlier(ceilings.queue().deadline(begun), end);
+        let choose = || {
+            let request = PickRequest {
+                now: Instant::now(),
+                ..*request
+            };
+            self.find(&request, rng).ok()
+        };
+        let found = ceilings.choose_late(request.kind, deadline, choose).await;
+        found.ok_or_else(|| self.refuse(tripped, MOMENT))
+    }
+
+    fn refuse(&self, tripped: Tripped, retry_after: Duration) -> Error {
+        self.handles().circuit_rejected(tripped);
+        Error::CircuitOpen {
+            tripped,
+            retry_after,
+        }
+    }
+}
+
+fn earlier(one: Instant, other: Option<Instant>) -> Instant {
+    other.map_or(one, |other| one.min(other))
+}
+
+/// How soon a ceiling is worth another try.
+const MOMENT: Duration = Duration::from_secs(1);

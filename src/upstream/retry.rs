@@ -1,0 +1,259 @@
+//! What the tries of one request share, and the step from one that went wrong to the next. Nothing here runs for a request whose
+//! first answer is passed on, but for the copy that is kept of what may be repeated.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use tokio::time::{Instant, sleep};
+
+use super::policy::{self, Came, Reason};
+use super::{Answer, Attempts, Lane, Plan, address, backoff, budget, outcome};
+use crate::body::RequestBody;
+use crate::cluster::{Allowed, InFlight, Outcome, PickRequest, RetryingGuard};
+use crate::config::model::RetryPolicy;
+use crate::error::{Error, Tripped};
+use crate::pool::ResponseBody;
+
+/// The tries of one request.
+pub(super) struct Tries<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) attempts: &'a mut Attempts,
+    pub(super) rng: &'a mut fastrand::Rng,
+    /// Held from the first retry to the response head.
+    pub(super) permit: Option<(RetryingGuard, Allowed)>,
+}
+
+/// A try that did not come to an answer for the client.
+pub(super) enum Round {
+    /// No answer.
+    Failed(Error, InFlight<Rc<Lane>>),
+    /// An answer that the route would rather have from another try.
+    Unwanted(Answer, Reason),
+}
+
+impl Tries<'_> {
+    /// An endpoint, with the request counted on it.
+    pub(super) fn choose(&mut self) -> Result<InFlight<Rc<Lane>>, Error> {
+        let request = wanted(self.plan, self.attempts);
+        self.plan.target.choose(&request, self.rng)
+    }
+
+    /// The same after a wait in the queue, when all are full.
+    pub(super) async fn choose_late(
+        &mut self,
+        tripped: Tripped,
+    ) -> Result<InFlight<Rc<Lane>>, Error> {
+        let request = wanted(self.plan, self.attempts);
+        let until = (self.plan.now, self.plan.deadline);
+        let target = self.plan.target;
+        target.choose_late(&request, tripped, until, self.rng).await
+    }
+
+    /// Makes `request` ready for `lane` and counts the try.
+    pub(super) fn begin(&mut self, lane: &Rc<Lane>, request: &mut Request<RequestBody>) {
+        address(request, self.plan, lane);
+        self.attempts.begin(lane);
+        let count = self.attempts.count;
+        if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
+            let fields = request.headers_mut();
+            fields.insert(ATTEMPTS, HeaderValue::from(count));
+        }
+        self.plan.target.handles().attempt();
+    }
+
+    /// A copy of `request` for the next try, where there may be one that needs it.
+    pub(super) fn spare(
+        &self,
+        request: &mut Request<RequestBody>,
+    ) -> Option<Box<Request<RequestBody>>> {
+        let plan = self.plan;
+        let left = self.attempts.count < policy::max_retries(plan.retries);
+        let streams = left && plan.target.may_stream();
+        if !left || !policy::is_worth_keeping(plan.retries, plan.method, streams) {
+            return None;
+        }
+        let limit = match plan.retries {
+            RetryPolicy::By(retries) => retries.max_replay_bytes,
+            RetryPolicy::Usual | RetryPolicy::Off => USUAL_REPLAY,
+        };
+        let body = request.body_mut().again(limit);
+        Some(Box::new(with_head_of(request, body)))
+    }
+
+    /// Why another try would be made instead of taking this answer.
+    pub(super) fn asks(&self, response: &Response<ResponseBody>) -> Option<Reason> {
+        let RetryPolicy::By(_) = self.plan.retries else {
+            return None;
+        };
+        let came = Came::Answer(response.status(), response.headers());
+        policy::reason(self.plan.retries, self.plan.method, came)
+    }
+
+    /// What follows `round`: the end, or another try of what is in `slot` then.
+    pub(super) async fn again(
+        &mut self,
+        round: Round,
+        spare: Option<Box<Request<RequestBody>>>,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> Option<Result<Answer, Error>> {
+        let (word, hint) = match &round {
+            Round::Failed(error, in_flight) => {
+                if let Some(outcome) = outcome(error) {
+                    in_flight.handle().report(outcome, Instant::now());
+                }
+                let failure = policy::failure(error, slot.is_some()).map(Came::Failure);
+                let reason = |came| policy::reason(self.plan.retries, self.plan.method, came);
+                if failure.and_then(reason).is_none() {
+                    return Some(round.end());
+                }
+                (error.reason(), None)
+            }
+            Round::Unwanted(answer, reason) => {
+                let hint = backoff::retry_after(answer.response.headers(), SystemTime::now());
+                (reason.word(), hint)
+            }
+        };
+        let wait = match self.prepare(hint, spare, slot) {
+            Ok(wait) => wait,
+            Err(stop) => {
+                self.attempts.stopped = Some(stop);
+                self.plan.target.handles().retry_stopped(stop);
+                return Some(round.end());
+            }
+        };
+        self.plan.target.handles().retry(word);
+        let endpoint = round.endpoint();
+        tracing::debug!(endpoint = %endpoint.endpoint().address, reason = word, ?wait, "trying again");
+        self.attempts.tried.push(endpoint.endpoint().id);
+        round.forget().await;
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        None
+    }
+
+    /// Whether there can be another try: then it has its permit, its request lies in `slot`, and it waits for the time returned.
+    fn prepare(
+        &mut self,
+        hint: Option<Duration>,
+        spare: Option<Box<Request<RequestBody>>>,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> Result<Duration, &'static str> {
+        let policy = self.plan.retries;
+        if self.attempts.count > policy::max_retries(policy) {
+            return Err("attempts_used");
+        }
+        if hint.is_some_and(|hint| hint > MAX_RETRY_AFTER) {
+            return Err("retry_after");
+        }
+        let pause = match policy {
+            RetryPolicy::By(retries) => {
+                backoff::jittered(&retries.backoff, self.attempts.count - 1, self.rng)
+            }
+            RetryPolicy::Usual | RetryPolicy::Off => Duration::ZERO,
+        };
+        let wait = pause.max(hint.unwrap_or_default());
+        let resumed = Instant::now() + wait;
+        if self.plan.deadline.is_some_and(|end| end <= resumed) {
+            return Err("no_time");
+        }
+        self.permit()?;
+        if slot.is_none() {
+            let kept = |spare: &mut Box<Request<RequestBody>>| spare.body_mut().rewind();
+            let mut spare = spare.ok_or("body_not_kept")?;
+            if !kept(&mut spare) {
+                return Err("body_not_kept");
+            }
+            *slot = Some(*spare);
+        }
+        Ok(wait)
+    }
+
+    /// Takes the permit that a request needs to be tried again, once.
+    pub(super) fn permit(&mut self) -> Result<(), &'static str> {
+        if self.permit.is_some() {
+            return Ok(());
+        }
+        let target = self.plan.target;
+        let budget =
+            budget::permit(target.cluster(), self.plan.retries).ok_or("budget_exhausted")?;
+        let ceiling = target.retry().ok_or("max_retries")?;
+        self.permit = Some((budget, ceiling));
+        Ok(())
+    }
+}
+
+impl Round {
+    fn endpoint(&self) -> &InFlight<Rc<Lane>> {
+        match self {
+            Self::Failed(_, in_flight) => in_flight,
+            Self::Unwanted(answer, _) => &answer.in_flight,
+        }
+    }
+
+    fn end(self) -> Result<Answer, Error> {
+        match self {
+            Self::Failed(error, _) => Err(error),
+            Self::Unwanted(answer, _) => Ok(answer),
+        }
+    }
+
+    /// Lets go of the try. What has arrived of its answer is read, so that most connections can be used again.
+    async fn forget(self) {
+        let Self::Unwanted(answer, _) = self else {
+            return;
+        };
+        let (head, mut body) = answer.response.into_parts();
+        let mut pieces = 0;
+        poll_fn(|cx| {
+            while pieces < MAX_DRAINED {
+                let Poll::Ready(Some(Ok(_))) = Pin::new(&mut body).poll_frame(cx) else {
+                    break;
+                };
+                pieces += 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let outcome = Outcome::Finished(head.status);
+        answer.in_flight.handle().report(outcome, Instant::now());
+    }
+}
+
+/// What the choice of an endpoint depends on.
+fn wanted<'a>(plan: &Plan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
+    let first = attempts.count == 0;
+    let now = if first { plan.now } else { Instant::now() };
+    PickRequest {
+        hash: plan.hash,
+        tried: &attempts.tried,
+        kind: plan.kind,
+        ..PickRequest::at(now)
+    }
+}
+
+/// A request with the same head.
+pub(super) fn with_head_of(
+    request: &Request<RequestBody>,
+    body: RequestBody,
+) -> Request<RequestBody> {
+    let mut copy = Request::new(body);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}
+
+/// Tells the endpoint which try this is, counted from one.
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-attache-attempts");
+/// Bytes of a body kept where the route says nothing about retries.
+const USUAL_REPLAY: usize = 1 << 20;
+/// An endpoint that asks for more patience than this is not waited for: its answer goes to the client, who can wait better.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Pieces of an unwanted answer that are read.
+const MAX_DRAINED: usize = 16;

@@ -14,6 +14,7 @@ use tower::{BoxError, Service};
 use super::access::{self, Act, Caller};
 use super::control::{Control, NotDone};
 use super::journal::{Trigger, Verdict};
+use super::rollouts;
 use super::serve::{self, Answer, Bounds, JSON, Socket, TEXT, reply};
 use crate::config::model::{Admin, Writes};
 
@@ -24,6 +25,8 @@ enum Ask {
     Status,
     Reloads,
     Reload,
+    Rollouts,
+    MoveRollout,
 }
 
 struct Endpoint {
@@ -62,6 +65,20 @@ const ENDPOINTS: &[Endpoint] = &[
         act: Act::Write(Writes::Rollouts),
         ask: Ask::Reload,
         about: "read the configuration again; answers when it is in force or refused (JSON)",
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/rollouts",
+        act: Act::Read,
+        ask: Ask::Rollouts,
+        about: "splits with their shares, and how far rollouts are (JSON)",
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/rollouts",
+        act: Act::Write(Writes::Rollouts),
+        ask: Ask::MoveRollout,
+        about: "?route=R&verb=pause|resume|promote|abort|restart|release, set-weight&weight=N[&cluster=C][&for=MS], switch[&cluster=C] (JSON)",
     },
 ];
 
@@ -146,6 +163,12 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, control: &Control) -> 
             StatusCode::OK,
             &json!({ "reloads": control.journal.entries() }),
         ),
+        Ask::Rollouts => json(StatusCode::OK, &rollouts::list(&control.hub.current())),
+        Ask::MoveRollout => {
+            let query = head.uri.query().unwrap_or_default();
+            let (status, answer) = rollouts::operate(&control.hub.current(), query);
+            json(status, &answer)
+        }
         Ask::Reload => {
             let colored = head.uri.query() == Some("color=true");
             reload(control, colored).await

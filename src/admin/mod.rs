@@ -7,5 +7,6 @@ pub mod control;
 pub mod health;
 pub mod journal;
 pub mod probe;
+mod rollouts;
 pub mod serve;
 pub mod server;

@@ -50,6 +50,14 @@ pub struct Loaded {
     root: Node,
 }
 
+/// Reads a duration as the files have it: `250ms`, `30s`, `2m`, `1h30m`.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    raw::values::duration(text)
+}
+
 /// Loads a file, or each `*.yaml` and `*.yml` of a directory in name order. A file may have 4 MiB.
 ///
 /// # Errors

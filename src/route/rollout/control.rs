@@ -105,6 +105,12 @@ pub enum OperateError {
     /// Which cluster is meant must be said.
     #[error("say which cluster: the split has no canary")]
     WhichCluster,
+    /// The rollout decides.
+    #[error("this route has a rollout: promote or abort it")]
+    HasRollout,
+    /// Nothing was set by hand.
+    #[error("no share was set by hand")]
+    NothingHeld,
     /// A share is 0 to 100 percent.
     #[error("a share is 0 to 100 percent")]
     NotAShare,
@@ -314,6 +320,45 @@ impl Control {
             kind: "held",
             message,
         })
+    }
+
+    /// Sends everything to one cluster of a split without a rollout, by default to the one of two that has less now.
+    ///
+    /// # Errors
+    /// When there is a rollout, which is promoted or aborted instead, or when it is not clear which cluster is meant.
+    pub fn switch(
+        &self,
+        cluster: Option<&str>,
+        by: &str,
+        now: Millis,
+    ) -> Result<Event, OperateError> {
+        if self.rollout.is_some() {
+            return Err(OperateError::HasRollout);
+        }
+        let other = || {
+            let weights = self.shares.current();
+            let least = self
+                .parts
+                .iter()
+                .zip(weights.iter())
+                .min_by_key(|(_, weight)| *weight);
+            least
+                .filter(|_| self.parts.len() == 2)
+                .map(|(part, _)| part.name.as_str())
+        };
+        let cluster = cluster.or_else(other).ok_or(OperateError::WhichCluster)?;
+        self.hold(Some(cluster), 100, None, by, now)
+    }
+
+    /// Ends what was set by hand.
+    ///
+    /// # Errors
+    /// When nothing was.
+    pub fn release(&self, by: &str, now: Millis) -> Result<Event, OperateError> {
+        let mut state = self.state();
+        let event = state.release(now, &format!("released by {by}"));
+        self.publish(&state);
+        event.ok_or(OperateError::NothingHeld)
     }
 
     /// What a rollout is doing, its step, and the canary's share in percent.

@@ -506,10 +506,7 @@ mod tests {
             panic!("a hint")
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
-        assert_eq!(
-            unknown_field("mirror", "Route", &["timeout"]),
-            Advice::Later
-        );
+        assert_eq!(unknown_field("cors", "Route", &["timeout"]), Advice::Later);
         assert_eq!(
             unknown_field("mirror", "Cluster", &["timeout"]),
             Advice::Hint("one of `timeout`".into())

@@ -85,7 +85,7 @@ impl Wish {
                         .chars()
                         .filter(|c| !c.is_control())
                         .take(MAX_NAME)
-                        .collect()
+                        .collect();
                 }
                 _ => return Err(format!("`{key}` is not known here")),
             }

@@ -341,9 +341,9 @@ mod tests {
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
     use crate::observe::handles::{
-        ClusterHandles, ConcurrencyHandles, ErrorHandles, HealthHandles, ListenerHandles,
-        RateLimitHandles, RouteHandles,
+        ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles,
     };
+    use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use super::terminal::count;
 use crate::config::model::{
-    AdminAddress, ClientAuth, Cluster, Config, HttpVersion, Listener, MemberAddress, TlsVersion,
+    Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener,
+    MemberAddress, RateLimitId, Route, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.
@@ -98,8 +99,17 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
             names(anonymous)
         ));
     }
-    // There is no limiter to configure in this version.
-    found.push("no rate limits".to_owned());
+    let forwards = |route: &&Route| matches!(route.action, Action::Forward(_) | Action::Split(_));
+    let enforced = |id: &RateLimitId| {
+        let limit = config.rate_limits.get(id.0);
+        limit.is_some_and(|limit| limit.mode == LimitMode::Enforce)
+    };
+    let unlimited = config.routes.iter().filter(forwards);
+    let unlimited = unlimited.filter(|route| !route.rate_limits.iter().any(enforced));
+    let unlimited: Vec<_> = unlimited.map(|route| route.name.clone()).collect();
+    if !unlimited.is_empty() {
+        found.push(format!("no rate limit on {}", names(unlimited)));
+    }
     if let Some(address) = bound.metrics.filter(|address| !address.ip().is_loopback()) {
         found.push(format!("anybody who reaches {address} reads the metrics"));
     }
@@ -226,7 +236,7 @@ accessLog: { output: off }
         for part in [
             "no TLS on web, reachable from outside",
             "callers of local, web are not authenticated",
-            "no rate limits",
+            "no rate limit on far, near",
             "anybody who reaches 0.0.0.0:9090 reads the metrics",
             "no TLS towards far\n",
             "the access log is off",
@@ -236,6 +246,12 @@ accessLog: { output: off }
                 "`{part}` is missing in\n{all}"
             );
         }
+        let limited = text.replace(
+            "near: {",
+            "near: { rateLimit: { key: clientIp, rate: 10/s, burst: 20 },",
+        );
+        let limited = said(&limited, None).join("\n");
+        assert!(limited.contains("no rate limit on far\n"), "{limited}");
         let local = said(
             &text
                 .replace("0.0.0.0", "127.0.0.1")

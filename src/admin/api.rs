@@ -1,4 +1,4 @@
-//! The admin API: what operators may look at and ask for. A row of [`ENDPOINTS`] says what an endpoint is and what it takes; `carry_out`
+//! The admin API: what operators may look at and ask for. A row of `ENDPOINTS` says what an endpoint is and what it takes; `carry_out`
 //! says what it does.
 
 use std::sync::Arc;

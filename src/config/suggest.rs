@@ -183,6 +183,11 @@ const FOREIGN: &[Foreign] = &[
         "that is `responseHeadTimeout` here",
     ),
     (
+        &["proxy_connect_timeout", "timeoutConnect"],
+        "responseHeadTimeout",
+        "that is `connectTimeout` of the cluster here",
+    ),
+    (
         &["client_max_body_size", "maxRequestBytes"],
         "maxBodyBytes",
         "that is `maxBodyBytes` here",

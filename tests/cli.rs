@@ -313,6 +313,30 @@ fn explain_says_which_route_and_why() {
 }
 
 #[test]
+fn explain_says_every_policy_in_lines_that_fit() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/istio.yaml");
+    let url = "https://agents.example.com/api/v1/tasks";
+    let (code, out, error) = run(&["explain", "GET", url, "-c", file]);
+    assert_eq!(code, 0, "{error}");
+    for part in [
+        "cluster   mcp-agent, least-connection",
+        "ejection  after 5 failures in a row (any 5xx), for 30s times",
+        "\n          50% of the endpoints or one",
+        "ceilings  connections 100, requests 100, retries 3",
+        "whole 30s (of a stream only its head)",
+        "fault     0.1% delayed by 2s",
+        "retries   up to 3 on no connection",
+        "10s per try; budget 20% of first tries",
+    ] {
+        assert!(out.contains(part), "`{part}` is missing in\n{out}");
+    }
+    assert!(out.lines().all(|line| line.len() <= 110), "{out}");
+    let (_, out, _) = run(&["explain", "POST", url, "-c", file]);
+    let sends = "up to 3 on no connection, no connection in time, a refused stream; 10s";
+    assert!(out.contains(sends), "{out}");
+}
+
+#[test]
 fn explain_does_without_the_certificates() {
     let directory = TempDir::new().unwrap();
     let text = "

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use attache::config::model::{LoadBalancer, RetryPolicy};
 use attache::config::{Environment, Report, load, parse};
 use proptest::prelude::*;
 
@@ -136,6 +137,50 @@ fn formats_for_machines() {
         "colour when asked for"
     );
     assert!(!report.human(false).contains('\x1b'), "none otherwise");
+}
+
+#[test]
+fn what_istio_says_in_the_same_words_is_pasted_as_it_is() {
+    let route = "
+    cluster: c
+    fault:
+      delay:
+        percentage:
+          value: 0.1
+        fixedDelay: 2s
+    retries:
+      attempts: 3
+      perTryTimeout: 10s
+      retryOn: 5xx,reset,connect-failure,refused-stream
+    timeout: 30s
+";
+    let cluster = "clusters:
+  c:
+    endpoints: ['b:80', 'c:80']
+    loadBalancer: LEAST_CONN
+    outlierDetection:
+      consecutiveErrors: 5
+      interval: 30s
+      baseEjectionTime: 30s
+      maxEjectionPercent: 50
+";
+    let loaded = parse(&(with_route(route) + cluster), "gateway.yaml", &env())
+        .unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(codes(&loaded.warnings), ["fault-without-end", "conflict"]);
+    let (route, cluster) = (&loaded.config.routes[0], &loaded.config.clusters[0]);
+    let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
+    let delay = delay.expect("a delay");
+    assert_eq!(delay.percentage.to_string(), "0.1%", "one in a thousand");
+    assert_eq!(route.timeout, Some(Duration::from_secs(30)));
+    let RetryPolicy::By(retries) = &route.retries else {
+        panic!("{:?}", route.retries)
+    };
+    assert_eq!(retries.attempts, 3);
+    assert_eq!(retries.per_try_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(cluster.load_balancer, LoadBalancer::LeastConnection);
+    let detection = cluster.outlier_detection.as_ref().expect("a policy");
+    assert_eq!(detection.consecutive_5xx, Some(5));
+    assert_eq!(detection.max_ejection_percent, 50);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod circuit;
 mod ejection;
 mod fault;
 mod health;
+mod mesh;
 mod retries;
 
 use super::raw::limits;
@@ -48,8 +49,9 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         words.iter().any(|word| fold(word) == folded)
             && (ours.is_empty() || expected.contains(ours))
     };
-    let mut every = FOREIGN
+    let mut every = mesh::FOREIGN
         .iter()
+        .chain(FOREIGN)
         .chain(circuit::FOREIGN)
         .chain(ejection::FOREIGN)
         .chain(fault::FOREIGN)
@@ -182,6 +184,11 @@ const FOREIGN: &[Foreign] = &[
         "that is `responseHeadTimeout` here",
     ),
     (
+        &["proxy_connect_timeout", "timeoutConnect"],
+        "responseHeadTimeout",
+        "that is `connectTimeout` of the cluster here",
+    ),
+    (
         &["client_max_body_size", "maxRequestBytes"],
         "maxBodyBytes",
         "that is `maxBodyBytes` here",
@@ -192,11 +199,9 @@ const FOREIGN: &[Foreign] = &[
             "lbPolicy",
             "balance",
             "policy",
-            "simple",
             "least_conn",
             "leastConn",
             "ip_hash",
-            "trafficPolicy",
             "consistentHash",
         ],
         "loadBalancer",
@@ -212,7 +217,6 @@ const FOREIGN: &[Foreign] = &[
             "loadAssignment",
             "load_assignment",
             "members",
-            "subsets",
         ],
         "endpoints",
         "that is `endpoints: [\"10.0.0.1:8080\"]` here",
@@ -275,11 +279,6 @@ const FOREIGN: &[Foreign] = &[
         "that is `address: \"0.0.0.0:8080\"` here",
     ),
     (&["ssl", "https"], "tls", "that is `tls` here"),
-    (
-        &["mode"],
-        "clientAuth",
-        "that is `clientAuth: { mode: .. }` here",
-    ),
     (
         &["alpn", "http2"],
         "protocols",

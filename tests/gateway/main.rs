@@ -36,6 +36,7 @@ mod balancing;
 mod bodies;
 mod circuit_breaker;
 mod comings_and_goings;
+mod documents;
 mod ejection;
 mod endpoints;
 mod faults;

@@ -293,10 +293,13 @@ fn timeouts(route: &Route, cluster: &Cluster, method: &Method) -> String {
         HeadLimit::Usual | HeadLimit::Off => "none".to_owned(),
     };
     let or_none = |limit: Option<Duration>| limit.map_or_else(|| "none".to_owned(), time);
+    let whole = route.timeout.map_or_else(
+        || "none".to_owned(),
+        |limit| format!("{} (of a stream only its head)", time(limit)),
+    );
     format!(
-        "timeouts  connect {}, response head {head}, whole {}, stream silence {}, stream life {}",
+        "timeouts  connect {}, response head {head}, whole {whole}, stream silence {}, stream life {}",
         time(cluster.connect_timeout),
-        or_none(route.timeout),
         or_none(route.streaming.idle_timeout),
         or_none(route.streaming.max_duration),
     )

@@ -2,7 +2,7 @@
 //! too few are left.
 
 use super::describe::time;
-use crate::config::model::{Cluster, OutlierDetection, Panic, PanicAction};
+use crate::config::model::{Cluster, Panic, PanicAction};
 
 /// What takes an endpoint out, and for how long.
 pub(super) fn ejection(cluster: &Cluster) -> String {
@@ -10,6 +10,7 @@ pub(super) fn ejection(cluster: &Cluster) -> String {
         return "ejection  off".to_owned();
     };
     let mut causes = Vec::new();
+    let mut told = Vec::new();
     if let Some(count) = policy.consecutive_5xx {
         let but = if policy.count_500 { "" } else { " but 500" };
         causes.push(format!("{count} failures in a row (any 5xx{but})"));
@@ -17,34 +18,39 @@ pub(super) fn ejection(cluster: &Cluster) -> String {
     if let Some(count) = policy.consecutive_gateway {
         causes.push(format!("{count} failures in a row (down or broken)"));
     }
-    if let Some(limit) = policy.max_fails {
-        let timeout = time(limit.timeout);
-        causes.push(format!("{} failures in {timeout}", limit.fails));
-    }
     if policy.success_rate.is_some() {
         causes.push("a success rate far below the others'".to_owned());
     }
     if let Some(rate) = policy.failure_percentage {
         causes.push(format!("{}% failures", rate.threshold));
     }
-    if policy.rest_on_retry_after {
-        causes.push("a Retry-After".to_owned());
+    if !causes.is_empty() {
+        told.push(format!(
+            "after {}, for {} times the number of ejections, at most {}",
+            causes.join(" or "),
+            time(policy.base_ejection_time),
+            time(policy.max_ejection_time),
+        ));
     }
-    if causes.is_empty() {
+    if let Some(limit) = policy.max_fails {
+        let timeout = time(limit.timeout);
+        told.push(format!(
+            "after {} failures in {timeout}, for {timeout}",
+            limit.fails
+        ));
+    }
+    if policy.rest_on_retry_after {
+        let longest = time(policy.max_ejection_time);
+        told.push(format!(
+            "after a Retry-After, for so long, at most {longest}"
+        ));
+    }
+    if told.is_empty() {
         return "ejection  every detector is off".to_owned();
     }
     format!(
-        "ejection  after {}, {}",
-        causes.join(" or "),
-        lasting(policy)
-    )
-}
-
-fn lasting(policy: &OutlierDetection) -> String {
-    format!(
-        "for {} times the number of ejections, at most {}; {}% of the endpoints or one, never the last",
-        time(policy.base_ejection_time),
-        time(policy.max_ejection_time),
+        "ejection  {}; {}% of the endpoints or one, never the last",
+        told.join("; "),
         policy.max_ejection_percent,
     )
 }
@@ -106,8 +112,8 @@ mod tests {
                 "after 3 failures in a row (any 5xx but 500), for 1m times the number of ejections, at most 5m; 50% of the endpoints or one, never the last",
             ),
             (
-                "outlierDetection: { maxFails: 3, failTimeout: 30s, restOnRetryAfter: true }",
-                "after 3 failures in 30s or a Retry-After, for 30s times the number of ejections, at most 5m; 10% of the endpoints or one, never the last",
+                "outlierDetection: { maxFails: 3, failTimeout: 20s, restOnRetryAfter: true }",
+                "after 3 failures in 20s, for 20s; after a Retry-After, for so long, at most 5m; 10% of the endpoints or one, never the last",
             ),
             (
                 "outlierDetection: { consecutive5xxErrors: off }",

@@ -20,8 +20,12 @@ pub(super) fn lines(config: &Config, route: &Route, facts: &Facts<'_>) -> Vec<St
 fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
     let mut kinds = Vec::new();
     if let Some(delay) = &fault.delay {
-        let what = format!("{} of {}", delay.percentage, time(delay.fixed_delay));
-        kinds.push(format!("delay {what}{}", condition(&delay.when, facts)));
+        let what = format!(
+            "{} delayed by {}",
+            delay.percentage,
+            time(delay.fixed_delay)
+        );
+        kinds.push(format!("{what}{}", condition(&delay.when, facts)));
     }
     if let Some(abort) = &fault.abort {
         let what = match abort.answer {
@@ -29,7 +33,7 @@ fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
             AbortAnswer::Grpc(code) => format!("gRPC {}", code.name()),
         };
         let condition = condition(&abort.when, facts);
-        kinds.push(format!("abort {} with {what}{condition}", abort.percentage));
+        kinds.push(format!("{} answered {what}{condition}", abort.percentage));
     }
     if let Some(stream) = &fault.stream {
         let cut = stream.disturbance.cut_after;
@@ -39,7 +43,7 @@ fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
         let what: Vec<_> = cut.into_iter().chain(pause).collect();
         let condition = condition(&stream.when, facts);
         kinds.push(format!(
-            "stream {} {}{condition}",
+            "{} of the streams {}{condition}",
             stream.percentage,
             what.join(", ")
         ));
@@ -64,7 +68,8 @@ fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
 fn end(until: Duration) -> String {
     let mut clock = Clock::default();
     let stamp = clock.stamp(until);
-    format!("until {}", String::from_utf8_lossy(stamp))
+    let stamp = String::from_utf8_lossy(stamp);
+    format!("until {}", stamp.replace(".000Z", "Z"))
 }
 
 /// Whether what is explained meets the conditions.
@@ -132,8 +137,8 @@ mod tests {
                 "fault: { delay: { percentage: 0.1%, fixedDelay: 2s }, until: 2026-12-31T00:00:00Z }",
                 &get,
                 &[
-                    "fault     delay 0.1% of 2s",
-                    "faults    until 2026-12-31T00:00:00.000Z, at most 100 at once",
+                    "fault     0.1% delayed by 2s",
+                    "faults    until 2026-12-31T00:00:00Z, at most 100 at once",
                 ],
             ),
             (
@@ -142,8 +147,8 @@ mod tests {
                    byHeader: { clients: 10.0.0.0/8 }, maxActive: 7 }",
                 &get,
                 &[
-                    "fault     abort 5% with gRPC UNAVAILABLE (not this request: x-chaos is missing or differs)",
-                    "fault     stream 1% cut after 3 events, 500ms between events",
+                    "fault     5% answered gRPC UNAVAILABLE (not this request: x-chaos is missing or differs)",
+                    "fault     1% of the streams cut after 3 events, 500ms between events",
                     "fault     by header 100% of those that may, at most 10s",
                     "faults    for ever, at most 7 at once",
                 ],

@@ -51,12 +51,33 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     } else {
         explain_route(&config, id, listener, &request, &mut lines)?
     };
+    let lines: Vec<_> = lines.iter().map(|line| wrapped(line)).collect();
     terminal::print(lines.join("\n"));
     Ok(if is_found {
         Ending::Done
     } else {
         Ending::Failed
     })
+}
+
+/// The same in lines that a terminal shows whole, broken between two facts and indented like their values.
+fn wrapped(line: &str) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    let facts = line.split_inclusive([',', ';']);
+    for fact in facts {
+        let length = fact.chars().count();
+        let separated = text.ends_with([',', ';']) && fact.starts_with(' ');
+        if separated && width + length > WIDTH {
+            text.push_str("\n          ");
+            text.push_str(fact.trim_start());
+            width = LABEL + length - 1;
+        } else {
+            text.push_str(fact);
+            width += length;
+        }
+    }
+    text
 }
 
 fn explain_route(
@@ -160,6 +181,10 @@ fn listener<'c>(
 }
 
 const MAX_OTHERS: usize = 10;
+/// Width of what stands before a value.
+const LABEL: usize = 10;
+/// Columns of a line.
+const WIDTH: usize = 110;
 
 const HELP: &str = "\
 Examples:
@@ -167,3 +192,25 @@ Examples:
   attache explain POST http://localhost:8080/ -H 'a2a-version: 1.0' -c config/gateway.yaml
 
 Exit codes: 0 a route matches, 1 none does or the configuration is invalid, 2 wrong usage";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_broken_between_facts_and_nothing_is_lost() {
+        let short = "path sent /a,b,c?x=1";
+        assert_eq!(wrapped(short), short);
+        let fact = "twenty-four letters here";
+        let long = format!("retries   {}", [fact; 9].join(", "));
+        let lines = wrapped(&long);
+        assert_eq!(lines.lines().count(), 3, "{lines}");
+        for line in lines.lines().skip(1) {
+            assert!(line.starts_with("          twenty"), "{lines}");
+        }
+        assert!(lines.lines().all(|line| line.len() <= WIDTH), "{lines}");
+        assert_eq!(lines.replace("\n         ", ""), long);
+        let unbroken = format!("path sent /{}", "a,".repeat(100));
+        assert_eq!(wrapped(&unbroken), unbroken, "there is no fact to end at");
+    }
+}

@@ -40,7 +40,7 @@ fn configured(retries: &Retries, method: &Method) -> String {
     parts.push(match &retries.budget {
         None => "no budget".to_owned(),
         Some(budget) => format!(
-            "budget {} % of first tries, at least {}",
+            "budget {}% of first tries, at least {}",
             f64::from(budget.millionths) / 10_000.0,
             budget.min_concurrent
         ),

@@ -250,12 +250,45 @@ fn never_ejects(
             "add a second endpoint, or take this out",
         )
     } else {
+        too_few_to_compare(name, settings, members, scope);
         return;
     };
     let diagnostic = Diagnostic::warning("never-ejects", message).hint(hint);
     match key {
         Some(key) => scope.add(&at(name, key), diagnostic),
         None => scope.add_key(&steps!["clusters", name, "outlierDetection"], diagnostic),
+    }
+}
+
+/// Warns of rates that are never compared, because the cluster has fewer endpoints than that takes.
+fn too_few_to_compare(
+    name: &str,
+    settings: &OutlierDetection,
+    members: &[Member],
+    scope: &mut Scope<'_>,
+) {
+    let by_name = |member: &Member| matches!(member.address, MemberAddress::Name { .. });
+    if members.is_empty() || members.iter().any(by_name) {
+        return;
+    }
+    let count = members.iter().filter(|member| member.weight > 0).count();
+    let success = settings.success_rate.map(|rate| rate.min_hosts);
+    let failure = settings.failure_percentage.map(|rate| rate.min_hosts);
+    for (key, needed) in [("successRate", success), ("failurePercentage", failure)] {
+        let Some(needed) = needed.filter(|needed| count < super::to_usize(u64::from(*needed)))
+        else {
+            continue;
+        };
+        let message = format!(
+            "this never ejects anybody: it needs {needed} endpoints, and there are {count}"
+        );
+        let diagnostic = Diagnostic::warning("never-ejects", message);
+        scope.add_key(
+            &at(name, key),
+            diagnostic.hint(format!(
+                "write `{key}: {{ minHosts: {count} }}`, or leave it out"
+            )),
+        );
     }
 }
 
@@ -493,6 +526,14 @@ mod tests {
             (
                 format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"),
                 "every detector is off",
+            ),
+            (
+                format!("{two}outlierDetection: {{ successRate: {{}} }}"),
+                "it needs 5 endpoints, and there are 2",
+            ),
+            (
+                format!("{two}outlierDetection: {{ failurePercentage: {{ minHosts: 3 }} }}"),
+                "`failurePercentage: { minHosts: 2 }`",
             ),
         ] {
             let report = match load(&text) {

@@ -26,6 +26,11 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "that is `interval: 5s` here",
     ),
     (
+        &["inter", "rise", "fall"],
+        "healthCheck",
+        "that is `healthCheck: { interval: 5s, healthyThreshold: 2, unhealthyThreshold: 3 }` here",
+    ),
+    (
         &["timeout check", "timeoutSeconds"],
         "timeout",
         "that is `timeout: 2s` here",

@@ -33,6 +33,7 @@ mod support;
 mod attempts;
 mod balancing;
 mod bodies;
+mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;
 mod ejection;

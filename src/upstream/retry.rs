@@ -31,7 +31,7 @@ pub(super) struct Tries<'a> {
 /// A try that did not come to an answer for the client.
 #[allow(
     clippy::large_enum_variant,
-    reason = "there is one at a time and it is looked at where it is made"
+    reason = "it exists only while a request is about to be tried again"
 )]
 pub(super) enum Round {
     /// No answer.

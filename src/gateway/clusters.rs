@@ -1,10 +1,13 @@
 //! What probes are told about a cluster.
 
+use tokio::time::Instant;
+
 use crate::admin::health::{Check, Status};
 use crate::cluster::{BreakerState, Cluster, Endpoint};
 
 /// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway.
 pub(super) fn check(cluster: &Cluster) -> Check {
+    let survey = cluster.survey(Instant::now());
     let members = cluster.members();
     let unhealthy = members.endpoints.iter().filter(|one| one.is_unhealthy());
     let named: Vec<String> = unhealthy
@@ -12,19 +15,23 @@ pub(super) fn check(cluster: &Cluster) -> Check {
         .take(MAX_NAMED)
         .map(|endpoint| complaint(endpoint))
         .collect();
+    let unhealthy = unhealthy.count();
     let breaker = cluster.judge.breaker().map(|breaker| breaker.state());
-    let breaker = breaker
-        .filter(|state| *state != BreakerState::Closed)
-        .map(|state| format!(", circuit breaker {}", state.word()));
-    let (all, unhealthy) = (members.endpoints.len(), unhealthy.count());
+    let breaker = breaker.filter(|state| *state != BreakerState::Closed);
+    // One that drains is out on purpose.
+    let troubled = survey.usable == 0
+        || survey.ejected > 0
+        || survey.panic
+        || unhealthy > 0
+        || breaker.is_some();
     Check {
         name: format!("cluster {}", cluster.name),
-        status: if all == 0 || unhealthy > 0 || breaker.is_some() {
+        status: if troubled {
             Status::Degraded
         } else {
             Status::Ok
         },
-        detail: detail(all, unhealthy, &named) + breaker.as_deref().unwrap_or_default(),
+        detail: detail(survey.to_string(), unhealthy, &named, breaker),
     }
 }
 
@@ -34,11 +41,15 @@ fn complaint(endpoint: &Endpoint) -> String {
     format!("{} ({reason})", endpoint.address)
 }
 
-fn detail(all: usize, unhealthy: usize, named: &[String]) -> String {
-    let mut detail = match all {
-        1 => "1 endpoint".to_owned(),
-        several => format!("{several} endpoints"),
-    };
+fn detail(
+    mut detail: String,
+    unhealthy: usize,
+    named: &[String],
+    breaker: Option<BreakerState>,
+) -> String {
+    if let Some(state) = breaker {
+        detail = format!("{detail}, circuit breaker {}", state.word());
+    }
     if unhealthy > 0 {
         detail = format!("{detail}, {unhealthy} unhealthy: {}", named.join(", "));
     }
@@ -61,23 +72,30 @@ mod tests {
             "10.0.0.1:80 (status 503)".to_owned(),
             "10.0.0.2:80 (returning)".to_owned(),
         ];
-        for (all, unhealthy, named, expected) in [
-            (0, 0, &named[..0], "0 endpoints"),
-            (1, 0, &named[..0], "1 endpoint"),
+        for (unhealthy, listed, breaker, expected) in [
+            (0, 0, None, "9 endpoints"),
             (
-                3,
-                1,
-                &named[..1],
-                "3 endpoints, 1 unhealthy: 10.0.0.1:80 (status 503)",
+                0,
+                0,
+                Some(BreakerState::HalfOpen),
+                "9 endpoints, circuit breaker half-open",
             ),
             (
-                9,
+                1,
+                1,
+                Some(BreakerState::Open),
+                "9 endpoints, circuit breaker open, 1 unhealthy: 10.0.0.1:80 (status 503)",
+            ),
+            (
                 3,
-                &named[..],
+                2,
+                None,
                 "9 endpoints, 3 unhealthy: 10.0.0.1:80 (status 503), 10.0.0.2:80 (returning), ..",
             ),
         ] {
-            assert_eq!(detail(all, unhealthy, named), expected);
+            let survey = "9 endpoints".to_owned();
+            let told = detail(survey, unhealthy, &named[..listed], breaker);
+            assert_eq!(told, expected);
         }
     }
 }

@@ -425,6 +425,87 @@ async fn a_timeout_after_a_delay_is_the_faults() {
 }
 
 #[tokio::test]
+async fn a_route_with_a_fault_keeps_its_retries() {
+    let backend = Backend::replying(503).await.then(200);
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 30s, retries: { retryOn: 503 }, fault: {
+           delay: { percentage: 100%, fixedDelay: 300ms } } } }",
+        &[&backend],
+    )
+    .await;
+    let start = Instant::now();
+    let reply = gw.get("/").await;
+    let waited = start.elapsed();
+    assert_eq!(
+        (reply.status, reply.header("x-attache-fault")),
+        (200, "delay")
+    );
+    assert!(waited >= Duration::from_millis(300), "{waited:?}");
+    assert_eq!(
+        (gw.record().await["attempts"].as_u64(), backend.hits()),
+        (Some(2), 2)
+    );
+    assert_eq!(
+        faults(&gw, "delay").await,
+        1.0,
+        "for each request, not for each try"
+    );
+}
+
+#[tokio::test]
+async fn a_route_with_a_fault_keeps_its_timeout_for_all_of_its_tries() {
+    let hanging = RawBackend::script(|mut connection| async move {
+        connection.read_head().await;
+        connection.closed().await;
+    })
+    .await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 1s, fault: {
+           delay: { percentage: 100%, fixedDelay: 100ms } }, retries: {
+           attempts: 20, perTryTimeout: 200ms, retryOn: 5xx, backoff: { max: 25ms } } } }",
+        &[&hanging],
+    )
+    .await;
+    let start = Instant::now();
+    let reply = gw.get("/").await;
+    let waited = start.elapsed();
+    assert_eq!(
+        (reply.status, reply.header("x-attache-fault")),
+        (504, "delay")
+    );
+    assert!(
+        waited >= Duration::from_secs(1) && waited < Duration::from_secs(1) + MARGIN,
+        "{waited:?}"
+    );
+    let tries = gw.record().await["attempts"].as_u64().unwrap();
+    assert!((2..=5).contains(&tries), "{tries}");
+}
+
+#[tokio::test]
+async fn an_abort_is_not_tried_again_and_spends_no_budget() {
+    let backend = Backend::replying(200).await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], timeout: 30s, retries: { attempts: 5, retryOn: 5xx }, fault: {
+           abort: { percentage: 100%, httpStatus: 503 } } } }",
+        &[&backend],
+    )
+    .await;
+    let reply = gw.get("/").await;
+    assert_eq!(
+        (reply.status, reply.header("x-attache-fault")),
+        (503, "abort")
+    );
+    assert_eq!(
+        (gw.record().await["attempts"].as_u64(), backend.hits()),
+        (Some(0), 0)
+    );
+    for family in ["attache_retries_total", "attache_retries_stopped_total"] {
+        assert_eq!(gw.metric(family, &[]).await, 0.0, "{family}");
+    }
+    assert_eq!(faults(&gw, "abort").await, 1.0);
+}
+
+#[tokio::test]
 async fn an_endpoints_own_failure_keeps_its_name() {
     let dead = crate::support::refusing();
     let gw = Gw::with(

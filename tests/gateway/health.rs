@@ -12,8 +12,8 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Body, Ca, Gw, Place, Raw, RawBackend, Speak, empty, eventually, full, get, pass, post,
-    refusing, soon, with_trailers,
+    Backend, Body, Ca, Client, Gw, Place, Raw, RawBackend, Speak, empty, eventually, full, get,
+    pass, post, refusing, soon, with_trailers,
 };
 
 /// An agent whose `/health` answers what the test says, and everything else with 200.
@@ -117,7 +117,7 @@ async fn an_endpoint_leaves_and_returns() {
         assert_eq!(health["status"], "degraded", "{health}");
         let detail = health["checks"][0]["detail"].as_str().unwrap();
         let expected = format!(
-            "2 endpoints, 1 unhealthy: {} (status 503 Service Unavailable)",
+            "2 endpoints, 1 usable, 1 unhealthy: {} (status 503 Service Unavailable)",
             sick.place()
         );
         assert_eq!(detail, expected);
@@ -236,16 +236,112 @@ async fn a_recovery_is_noticed_within_one_interval_and_a_second() {
 #[tokio::test]
 async fn without_a_healthy_endpoint_the_answer_is_503_at_once() {
     let agent = Agent::with(503).await;
-    let gw = Gw::with(&checked("'{0}'", "path: /health, interval: 1h"), &[&agent]).await;
+    let balancing = checked("'{0}'", "path: /health, interval: 1h");
+    let failing = balancing.replace("healthCheck", "panic: { action: fail }, healthCheck");
+    let gw = Gw::with(&failing, &[&agent]).await;
     until(&gw, "unhealthy", 1.0).await;
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (503, "no_endpoint"));
+    assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(
         gw.metric("a2a_agent_health", &[("agent_id", "agents")])
             .await,
         0.0
     );
     assert_eq!(agent.served(), 0);
+    // Unless that is asked for, a check that is wrong about everybody is no outage.
+    let gw = Gw::with(&balancing, &[&agent]).await;
+    until(&gw, "unhealthy", 1.0).await;
+    assert_eq!(gw.get("/").await.status, 200);
+    assert_eq!(agent.served(), 1);
+    let health = gw.admin("/health").await;
+    assert!(
+        health
+            .text()
+            .contains("1 endpoint, 0 usable, panic, 1 unhealthy"),
+        "{}",
+        health.text()
+    );
+}
+
+#[tokio::test]
+async fn a_check_that_passes_ends_an_ejection_where_it_may() {
+    for (ends, ejection_ends) in [("true", true), ("false", false)] {
+        let (bad, good) = (
+            Backend::handling(fails_but_is_well).await,
+            Agent::with(200).await,
+        );
+        let check = format!("path: /health, interval: 100ms, endsEjection: {ends}");
+        let template = checked("'{0}', '{1}'", &check).replace(
+            "healthCheck",
+            "slowStart: off, outlierDetection: { consecutive5xxErrors: 2, baseEjectionTime: 1h, maxEjectionTime: 1h }, healthCheck",
+        );
+        let gw = Gw::with(&template, &[&bad, &good]).await;
+        until(&gw, "healthy", 2.0).await;
+        let ejections = async || gw.metric("attache_ejections_total", &[]).await;
+        eventually("it is ejected", || async {
+            gw.get("/").await;
+            ejections().await >= 1.0
+        })
+        .await;
+        if ejection_ends {
+            eventually("it is in again, and ejected again", || async {
+                gw.get("/").await;
+                ejections().await >= 2.0
+            })
+            .await;
+        } else {
+            let before = good.checks();
+            eventually("it is checked again and again", || async {
+                assert_eq!(gw.get("/").await.status, 200, "it stays out");
+                good.checks() > before + 5
+            })
+            .await;
+            assert_eq!(ejections().await, 1.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_well_again_starts_slowly() {
+    let (sick, well) = (Agent::with(200).await, Agent::with(200).await);
+    let check = "path: /health, interval: 100ms, unhealthyThreshold: 1";
+    let template = checked("'{0}', '{1}'", check).replace(
+        "healthCheck",
+        "loadBalancer: round-robin, slowStart: 10m, healthCheck",
+    );
+    let gw = Gw::with(&template, &[&sick, &well]).await;
+    until(&gw, "healthy", 2.0).await;
+    let mut client = gw.h1().await;
+    let shares = async |client: &mut Client| {
+        let before = sick.served();
+        for _ in 0..100 {
+            assert_eq!(client.reply(get("/")).await.status, 200);
+        }
+        sick.served() - before
+    };
+    assert_eq!(shares(&mut client).await, 50, "well from the start");
+    sick.says(503);
+    until(&gw, "unhealthy", 1.0).await;
+    sick.says(200);
+    until(&gw, "healthy", 2.0).await;
+    // A worker may go by what it knew for a moment.
+    pass(Duration::from_millis(100)).await;
+    let share = shares(&mut client).await;
+    assert!(share < 35, "a tenth of its weight: {share}");
+}
+
+/// Answers its checks well and everything else badly.
+async fn fails_but_is_well(request: http::Request<hyper::body::Incoming>) -> Response<Body> {
+    let status = if request.uri().path() == "/health" {
+        200
+    } else {
+        500
+    };
+    Response::builder()
+        .status(status)
+        .body(full("moody"))
+        .unwrap()
 }
 
 #[tokio::test]

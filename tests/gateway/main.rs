@@ -34,6 +34,7 @@ mod admin;
 mod attempts;
 mod balancing;
 mod bodies;
+mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;
 mod documents;

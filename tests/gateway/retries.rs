@@ -616,6 +616,8 @@ async fn rfc9110_9_2_2_of_ten_thousand_posts_none_is_done_twice() {
               retryOn: 5xx,reset,connect-failure,refused-stream
               backoff: { base: 1ms, max: 1ms }
               budget: off
+        # The one that refuses stays in, and those that break too: all the while there is something to try again.
+        defaults: { cluster: { outlierDetection: off } }
     ";
     let gw = Gw::with(template, &[&one, &two, &dead]).await;
     let clients = (0..40).map(|client| {

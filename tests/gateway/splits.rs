@@ -426,3 +426,36 @@ async fn what_a_client_leaves_says_nothing_about_the_canary() {
     assert_eq!(gw.record().await["reason"], "client_gone");
     assert_eq!(gw.split("all").status().shares[1].requests, 0);
 }
+
+#[tokio::test]
+async fn what_is_done_on_purpose_says_nothing_about_a_version() {
+    let (stable, canary) = (Backend::replying(200).await, Backend::replying(200).await);
+    let faulty = ROLLOUT
+        .replace("LOSING", "finish")
+        .replace("600ms", "1h")
+        .replace(
+            "    split:",
+            "    fault:
+      delay: { percentage: 100%, fixedDelay: 1ms, whenHeader: { x-chaos: late } }
+      abort: { percentage: 100%, httpStatus: 503, whenHeader: { x-chaos: never } }
+    split:",
+        );
+    let gw = Gw::with(&faulty, &[&stable, &canary]).await;
+    soon("the canary gets its share", || async {
+        (gw.split("all").status().shares[1].percent > 49.0).then_some(())
+    })
+    .await;
+    let mut client = gw.h1().await;
+    for (chaos, status) in [("late", 200), ("never", 503), ("", 200)] {
+        for _ in 0..10 {
+            let reply = client.reply(header("x-chaos", chaos)).await;
+            assert_eq!(reply.status, status, "{chaos}");
+        }
+    }
+    gw.records(30).await;
+    let hits = stable.hits() + canary.hits();
+    assert_eq!(hits, 20, "who is late comes all the same");
+    let shares = gw.split("all").status().shares;
+    let counted: u64 = shares.iter().map(|share| share.requests).sum();
+    assert_eq!(counted, 10, "only those that nothing was done to");
+}

@@ -14,8 +14,13 @@ pub(super) fn line(check: &HealthCheck) -> String {
     let port = check
         .port
         .map_or_else(String::new, |port| format!(" on port {port}"));
+    let pardon = if check.ends_ejection {
+        "; a success ends an ejection"
+    } else {
+        ""
+    };
     format!(
-        "health    {asked}{port} every {:?}, at most {:?}; out after {} failures, back after {} successes",
+        "health    {asked}{port} every {:?}, at most {:?}; out after {} failures, back after {} successes{pardon}",
         check.interval, check.timeout, check.unhealthy_threshold, check.healthy_threshold
     )
 }
@@ -65,11 +70,17 @@ mod tests {
                 healthy_threshold: 2,
                 unhealthy_threshold: 3,
                 port,
+                ends_ejection: port.is_some(),
+            };
+            let pardon = if port.is_some() {
+                "; a success ends an ejection"
+            } else {
+                ""
             };
             assert_eq!(
                 line(&check),
                 format!(
-                    "health    {expected} every 5s, at most 500ms; out after 3 failures, back after 2 successes"
+                    "health    {expected} every 5s, at most 500ms; out after 3 failures, back after 2 successes{pardon}"
                 )
             );
         }

@@ -57,7 +57,7 @@ pub async fn watch(
             () = cluster.changed.notified() => {}
             Some((endpoint, begun, outcome)) = running.next() => {
                 handles.checked(outcome.as_ref().map_or_else(Failure::word, |()| PASSED));
-                let verdict = settle(&cluster, check, &endpoint, outcome);
+                let verdict = settle(&cluster, check, &endpoint, outcome, Instant::now());
                 let due = begun + pause(check, verdict, &mut rng);
                 endpoint.set_check_due(due);
                 rota.put_back(&endpoint, due.max(Instant::now()));
@@ -73,8 +73,11 @@ fn settle(
     check: &HealthCheck,
     endpoint: &Endpoint,
     outcome: Result<(), Failure>,
+    now: Instant,
 ) -> Verdict {
+    let passed = outcome.is_ok();
     let reason = outcome.err().map(|failure| failure.reason());
+    let slow_start = cluster.settings.slow_start.is_some();
     let (cluster, address) = (&cluster.name, endpoint.address);
     let Some(health) = &endpoint.health else {
         return Verdict::Unchecked;
@@ -89,6 +92,13 @@ fn settle(
             info!(%cluster, endpoint = %address, "endpoint is healthy again");
         }
         None => debug!(%cluster, endpoint = %address, reason, "endpoint checked"),
+    }
+    if check.ends_ejection && passed && verdict.is_usable() {
+        endpoint.pardon(now);
+    }
+    // One that is still ejected warms up when that ends.
+    if transition == Some(Transition::Returned) && slow_start && !endpoint.is_ejected(now) {
+        endpoint.warm_up(now);
     }
     verdict
 }
@@ -278,6 +288,7 @@ mod tests {
             healthy_threshold: 3,
             unhealthy_threshold: 3,
             port: None,
+            ends_ejection: false,
         };
         let mut rng = fastrand::Rng::with_seed(1);
         let returning = Verdict::Unhealthy { successes: 1 };

@@ -109,6 +109,7 @@ mod tests {
             healthy_threshold,
             unhealthy_threshold,
             port: None,
+            ends_ejection: false,
         }
     }
 

@@ -21,6 +21,8 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Where to ask instead of the endpoint's own port.
     pub port: Option<u16>,
+    /// Whether a check that passes ends an ejection by outlier detection. Default false.
+    pub ends_ejection: bool,
 }
 
 /// A question to an endpoint.

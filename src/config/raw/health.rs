@@ -46,6 +46,8 @@ pub(in crate::config) struct HealthCheck {
     /// Port to ask on. Default: the endpoint's.
     #[schemars(range(min = 1, max = 65535))]
     pub(in crate::config) port: Option<u64>,
+    /// Whether a check that passes ends an ejection by outlier detection. Default: false.
+    pub(in crate::config) ends_ejection: Option<bool>,
 }
 
 /// What a check asks.

@@ -45,9 +45,11 @@ pub(super) fn resolve(
     );
     let tls_is_on = raw.tls.is_some();
     let protocol = protocol(name, raw.protocol.map(|word| word.0), tls_is_on, scope);
+    let outlier_detection = outlier::detection(name, raw.outlier_detection, &members, scope);
+    let ejects = outlier_detection.is_some();
     Cluster {
         name: name.to_owned(),
-        outlier_detection: outlier::detection(name, raw.outlier_detection, &members, scope),
+        outlier_detection,
         panic,
         slow_start,
         zone: zone.filter(|_| !ignores_zones).map(str::to_owned),
@@ -77,7 +79,7 @@ pub(super) fn resolve(
         ),
         max_idle: to_usize(max_idle),
         dns_refresh,
-        health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), scope),
+        health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
         circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),
     }
 }

@@ -13,11 +13,12 @@ use crate::config::raw::health::{self as raw, Kind, ProbePath};
 use crate::config::raw::{Many, OrOff};
 use crate::config::report::Diagnostic;
 
-/// Resolves the health check of one cluster, which speaks `protocol`.
+/// Resolves the health check of one cluster, which speaks `protocol` and ejects endpoints or not.
 pub(super) fn resolve(
     cluster: &str,
     raw: Option<OrOff<raw::HealthCheck>>,
     (protocol, tls): (UpstreamProtocol, bool),
+    ejects: bool,
     scope: &mut Scope<'_>,
 ) -> Option<HealthCheck> {
     let raw = raw.and_then(OrOff::on)?;
@@ -37,7 +38,16 @@ pub(super) fn resolve(
     let port = raw
         .port
         .map(|port| count("port", Some(port), 1, u16::MAX.into()));
+    let ends_ejection = raw.ends_ejection.unwrap_or_default();
+    if ends_ejection && !ejects {
+        let message = "outlier detection is off, so there are no ejections to end";
+        scope.add(
+            &at("endsEjection"),
+            Diagnostic::warning("no-effect", message).hint("take it out"),
+        );
+    }
     Some(HealthCheck {
+        ends_ejection,
         probe: probe(cluster, raw, kind, scope),
         interval,
         timeout,

@@ -56,4 +56,9 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "that is `type` here: `http`, `tcp`, `grpc` or `agent-card`",
     ),
     (&["serviceName"], "service", "that is `service` here"),
+    (
+        &["successful_active_health_check_uneject_host", "uneject"],
+        "endsEjection",
+        "that is `endsEjection: true` here",
+    ),
 ];

@@ -1,7 +1,9 @@
 //! What probes are told about a cluster.
 
+use tokio::time::Instant;
+
 use crate::admin::health::{Check, Status};
-use crate::cluster::{BreakerState, Cluster, Endpoint};
+use crate::cluster::{BreakerState, Cluster, Endpoint, Survey};
 
 /// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway.
 pub(super) fn check(cluster: &Cluster) -> Check {
@@ -16,15 +18,16 @@ pub(super) fn check(cluster: &Cluster) -> Check {
     let breaker = breaker
         .filter(|state| *state != BreakerState::Closed)
         .map(|state| format!(", circuit breaker {}", state.word()));
-    let (all, unhealthy) = (members.endpoints.len(), unhealthy.count());
+    let (survey, unhealthy) = (cluster.survey(Instant::now()), unhealthy.count());
+    let is_short = survey.usable == 0 || survey.panic;
     Check {
         name: format!("cluster {}", cluster.name),
-        status: if all == 0 || unhealthy > 0 || breaker.is_some() {
+        status: if is_short || unhealthy > 0 || breaker.is_some() {
             Status::Degraded
         } else {
             Status::Ok
         },
-        detail: detail(all, unhealthy, &named) + breaker.as_deref().unwrap_or_default(),
+        detail: detail(survey, unhealthy, &named) + breaker.as_deref().unwrap_or_default(),
     }
 }
 
@@ -34,11 +37,15 @@ fn complaint(endpoint: &Endpoint) -> String {
     format!("{} ({reason})", endpoint.address)
 }
 
-fn detail(all: usize, unhealthy: usize, named: &[String]) -> String {
-    let mut detail = match all {
-        1 => "1 endpoint".to_owned(),
-        several => format!("{several} endpoints"),
+fn detail(survey: Survey, unhealthy: usize, named: &[String]) -> String {
+    let says_more = survey.ejected > 0 || survey.panic;
+    let usable = if says_more {
+        survey.usable
+    } else {
+        // Why some are not is told below.
+        survey.endpoints
     };
+    let mut detail = Survey { usable, ..survey }.to_string();
     if unhealthy > 0 {
         detail = format!("{detail}, {unhealthy} unhealthy: {}", named.join(", "));
     }
@@ -77,7 +84,13 @@ mod tests {
                 "9 endpoints, 3 unhealthy: 10.0.0.1:80 (status 503), 10.0.0.2:80 (returning), ..",
             ),
         ] {
-            assert_eq!(detail(all, unhealthy, named), expected);
+            let survey = Survey {
+                endpoints: all,
+                usable: all.saturating_sub(unhealthy),
+                ejected: 0,
+                panic: false,
+            };
+            assert_eq!(detail(survey, unhealthy, named), expected);
         }
     }
 }

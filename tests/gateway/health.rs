@@ -236,7 +236,9 @@ async fn a_recovery_is_noticed_within_one_interval_and_a_second() {
 #[tokio::test]
 async fn without_a_healthy_endpoint_the_answer_is_503_at_once() {
     let agent = Agent::with(503).await;
-    let gw = Gw::with(&checked("'{0}'", "path: /health, interval: 1h"), &[&agent]).await;
+    let template = checked("'{0}'", "path: /health, interval: 1h");
+    let template = template.replace("endpoints:", "panic: { action: fail }, endpoints:");
+    let gw = Gw::with(&template, &[&agent]).await;
     until(&gw, "unhealthy", 1.0).await;
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (503, "no_endpoint"));

@@ -610,12 +610,13 @@ async fn rfc9110_9_2_2_of_ten_thousand_posts_none_is_done_twice() {
     let template = "
         routes:
           all:
-            endpoints: ['{0}', '{1}', '{2}']
+            cluster: all
             retries:
               attempts: 3
               retryOn: 5xx,reset,connect-failure,refused-stream
               backoff: { base: 1ms, max: 1ms }
               budget: off
+        clusters: { all: { endpoints: ['{0}', '{1}', '{2}'], outlierDetection: off } }
     ";
     let gw = Gw::with(template, &[&one, &two, &dead]).await;
     let clients = (0..40).map(|client| {

@@ -32,6 +32,7 @@ mod support;
 
 mod attempts;
 mod balancing;
+mod blame;
 mod bodies;
 mod circuit_breaker;
 mod comings_and_goings;

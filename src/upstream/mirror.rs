@@ -112,7 +112,7 @@ pub async fn mirror(
     let deadline = Instant::now() + plan.timeout;
     let mut slot = Some(copy);
     let pool = in_flight.handle().pool();
-    let sent = timeout_at(deadline, pool.send(&mut slot, Instant::now(), false)).await;
+    let sent = timeout_at(deadline, pool.send(&mut slot, Instant::now(), false, Some(deadline))).await;
     let response = match sent {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {

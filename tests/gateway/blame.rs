@@ -40,6 +40,87 @@ async fn held(status: u16) -> (Backend, Arc<Semaphore>, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
+async fn waiting_for_a_place_of_ours_is_not_the_endpoints_silence() {
+    let (backend, free, came) = held(200).await;
+    let gw = Gw::with(
+        "
+        routes:
+          held: { match: { path: { exact: /held } }, cluster: all, responseHeadTimeout: off }
+          all: { cluster: all, responseHeadTimeout: 200ms }
+          total: { match: { path: { exact: /total } }, cluster: all, timeout: 200ms }
+        clusters:
+          all:
+            endpoints: ['{0}']
+            circuitBreaker:
+              maxConnections: 1
+              maxPendingRequests: 4
+              pendingTimeout: 1h
+              halfOpen: { failureThreshold: 1 }
+        ",
+        &[&backend],
+    )
+    .await;
+    let mut first = gw.h1().await;
+    let first = tokio::spawn(async move { first.reply(get("/held")).await });
+    eventually("the only connection is taken", || async {
+        came.load(SeqCst) == 1
+    })
+    .await;
+    for path in ["/", "/total"] {
+        let reply = gw.get(path).await;
+        assert_eq!(state(&gw).await, 0.0, "{path}: the endpoint was not asked");
+        assert_eq!((reply.status, reply.reason()), (503, "circuit_open"));
+    }
+    free.add_permits(1);
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(came.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_not_the_endpoints_silence() {
+    let backend = Backend::replying(200).await;
+    let gw = Gw::with(
+        "
+        routes:
+          all: { cluster: all, timeout: 200ms }
+          try: { match: { path: { exact: /try } }, cluster: all, responseHeadTimeout: 200ms }
+        clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
+        ",
+        &[&backend],
+    )
+    .await;
+    for path in ["/", "/try"] {
+        let (sender, body) = channel();
+        let mut client = gw.h1().await;
+        let sent = tokio::spawn(async move { client.reply(request("POST", path, body)).await });
+        assert!(sender.send("a beginning").await);
+        let reply = within("the time is over", sent).await.unwrap();
+        assert_eq!(
+            state(&gw).await,
+            0.0,
+            "{path}: the endpoint has nothing to answer"
+        );
+        assert_eq!((reply.status, reply.reason()), (408, "body_timeout"));
+    }
+}
+
+#[tokio::test]
+async fn a_hung_endpoint_is_blamed_also_for_an_upload() {
+    let (backend, _never, _) = held(200).await;
+    let gw = Gw::with(
+        "
+        routes: { all: { cluster: all, timeout: 200ms } }
+        clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
+        ",
+        &[&backend],
+    )
+    .await;
+    let reply = gw.send(post("/", "all of it")).await;
+    assert_eq!((reply.status, reply.reason()), (504, "timeout"));
+    assert_eq!(state(&gw).await, 2.0);
+}
+
+#[tokio::test]
 async fn answers_that_hang_after_a_good_head_open_the_breaker() {
     let backend =
         RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;

@@ -188,6 +188,93 @@ async fn a_slow_reader_is_not_the_endpoints_silence() {
     assert_eq!(state(&gw).await, 0.0);
 }
 
+#[tokio::test]
+async fn who_waited_while_the_breaker_opened_is_refused() {
+    let (backend, free, came) = held(500).await;
+    let gw = Gw::with(
+        "
+        routes: { all: { cluster: all } }
+        clusters:
+          all:
+            endpoints: ['{0}']
+            circuitBreaker:
+              maxRequests: 1
+              maxPendingRequests: 4
+              pendingTimeout: 1h
+              halfOpen: { failureThreshold: 1, recoveryTimeout: 1h }
+        ",
+        &[&backend],
+    )
+    .await;
+    let ask = || async {
+        let mut client = gw.h1().await;
+        tokio::spawn(async move { client.reply(get("/")).await })
+    };
+    let first = ask().await;
+    eventually("it arrives", || async { came.load(SeqCst) == 1 }).await;
+    let waiting = [ask().await, ask().await];
+    eventually("two wait", || async {
+        gw.metric("attache_pending_requests", &CLUSTER).await == 2.0
+    })
+    .await;
+    free.add_permits(100);
+    assert_eq!(first.await.unwrap().status, 500);
+    for waiting in waiting {
+        let reply = waiting.await.unwrap();
+        assert_eq!((reply.status, reply.reason()), (503, "circuit_open"));
+    }
+    assert_eq!(came.load(SeqCst), 1, "nothing is sent while it is open");
+}
+
+#[tokio::test]
+async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
+    let status = Arc::new(AtomicU16::new(500));
+    let told = Arc::clone(&status);
+    let shadow = Backend::handling(move |_| {
+        let status = told.load(SeqCst);
+        async move {
+            Response::builder()
+                .status(status)
+                .body(full("copy"))
+                .unwrap()
+        }
+    })
+    .await;
+    let main = Backend::replying(200).await;
+    let gw = Gw::with(
+        "
+        routes: { all: { cluster: main, mirror: { cluster: shadow } } }
+        clusters:
+          main: { endpoints: ['{0}'] }
+          shadow:
+            endpoints: ['{1}']
+            circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 400ms, rampUp: 0s } }
+        ",
+        &[&main, &shadow],
+    )
+    .await;
+    let mirrored = async |result: &str, count: f64| {
+        let labels = [("route", "all"), ("result", result)];
+        eventually(&format!("{count} copies are {result}"), || async {
+            gw.metric("attache_mirrors_total", &labels).await == count
+        })
+        .await;
+    };
+    assert_eq!(gw.get("/").await.status, 200);
+    mirrored("answered", 1.0).await;
+    assert_eq!(gw.get("/").await.status, 200);
+    mirrored("failed", 1.0).await;
+    assert_eq!(shadow.hits(), 1, "the breaker is open");
+    // A copy is a probe like any other request.
+    status.store(200, SeqCst);
+    eventually("it closes", || async {
+        gw.get("/").await;
+        let shown = gw.metric("attache_circuit_breaker_state", &[("cluster", "shadow")]);
+        shown.await == 0.0
+    })
+    .await;
+}
+
 const TRIAL: &str = "
 workers: 1
 routes:

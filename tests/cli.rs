@@ -25,6 +25,9 @@ fn attache(arguments: &[&str]) -> Command {
     // A variable of whoever runs the tests must not change them.
     command
         .env_remove("ATTACHE_CONFIG")
+        .env_remove("ATTACHE_ADMIN")
+        .env_remove("ATTACHE_ADMIN_TOKEN_FILE")
+        .env_remove("ATTACHE_LAST_GOOD")
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1")
         .args(arguments);
@@ -82,6 +85,8 @@ fn wrong_usage_exits_2() {
         &["demo", "--public-url", "https://localhost"],
         &["healthcheck", "--timeout", "0"],
         &["completions", "tcl"],
+        &["reload"],
+        &["reload", "--admin", "somewhere"],
     ] {
         let (code, out, error) = run(arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {error}");
@@ -476,7 +481,7 @@ impl Streaming {
             &["run", "-c", &written(&directory, "gateway.yaml", &text)],
             true,
         );
-        let web = address_of(&gateway.until("listener"));
+        let web = address_of(&gateway.until("listener  web"));
         gateway.until("not protected");
 
         let mut client = TcpStream::connect(web).expect("the listener accepts");
@@ -580,16 +585,17 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
     let directory = TempDir::new().unwrap();
-    let file = written(&directory, "gateway.yaml", GOOD);
+    let good = format!("{GOOD}reload: {{ watch: false }}\n");
+    let file = written(&directory, "gateway.yaml", &good);
     let mut gateway = Running::start(&["run", "-c", &file], true);
-    let web = address_of(&gateway.until("listener"));
+    let web = address_of(&gateway.until("listener  web"));
     gateway.until("not protected");
     assert_eq!(status(web, "/admin"), 403);
 
     written(
         &directory,
         "gateway.yaml",
-        &GOOD.replace("status: 403", "status: 410"),
+        &good.replace("status: 403", "status: 410"),
     );
     gateway.send("HUP");
     gateway.until("configuration reloaded");
@@ -602,16 +608,117 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
     written(
         &directory,
         "gateway.yaml",
-        &GOOD.replace("respond", "respnd"),
+        &good.replace("respond", "respnd"),
     );
     gateway.send("HUP");
-    gateway.until("did you mean");
     gateway.until("not reloaded");
+    gateway.until("did you mean");
     assert_eq!(
         status(web, "/admin"),
         410,
         "the running configuration goes on"
     );
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
+fn a_reload_from_the_command_line_says_what_it_did() {
+    let directory = TempDir::new().unwrap();
+    let socket = path(&directory, "admin.sock");
+    let good =
+        format!("{GOOD}reload: {{ watch: false }}\nadmin: {{ address: \"unix:{socket}\" }}\n");
+    let file = written(&directory, "gateway.yaml", &good);
+    let (code, _, error) = run(&["reload", "-c", &file]);
+    assert!(code == 1 && error.contains("could not connect"), "{error}");
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let web = address_of(&gateway.until("listener  web"));
+    let said = gateway.until("not protected").join("\n");
+    assert!(said.contains(&format!("admin     unix:{socket}")), "{said}");
+
+    written(
+        &directory,
+        "gateway.yaml",
+        &good.replace("status: 403", "status: 410"),
+    );
+    let (code, out, error) = run(&["reload", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.starts_with("reloaded config "), "{out}");
+    assert!(
+        out.contains("~ routes.admin.respond  status 403 -> 410"),
+        "{out}"
+    );
+    assert_eq!(status(web, "/admin"), 410, "in force when the verb returns");
+    gateway.until("routes.admin.respond");
+
+    for broken in [good.replace("respond", "respnd"), "listeners: {".to_owned()] {
+        written(&directory, "gateway.yaml", &broken);
+        let (_, _, expected) = run(&["validate", "-c", &file]);
+        let admin = format!("unix:{socket}");
+        let (code, out, error) = run(&["reload", "--admin", &admin]);
+        assert_eq!((code, out.as_str()), (1, ""), "{error}");
+        let expected = format!("{expected}The running configuration was not changed.\n");
+        assert_eq!(error, expected, "as `validate` says it");
+        assert_eq!(status(web, "/admin"), 410);
+    }
+    let (code, out, _) = run(&["reload", "--json", "--admin", &format!("unix:{socket}")]);
+    let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &answer["verdict"]), (1, &"refused".into()), "{out}");
+    assert_eq!(gateway.signal("TERM"), 0);
+    assert!(!Path::new(&socket).exists(), "the socket's file is gone");
+}
+
+#[test]
+fn a_broken_configuration_starts_from_its_last_good_state() {
+    let directory = TempDir::new().unwrap();
+    let (kept, secret) = (path(&directory, "last-good.yaml"), "hidden-secret");
+    written(&directory, "token", secret);
+    written(
+        &directory,
+        "part.yaml",
+        "routes: { more: { match: { path: { prefix: /more } }, requestHeaders: { set: { authorization: '${file:token}' } }, endpoints: [\"127.0.0.1:1\"] } }\n",
+    );
+    let good = format!("{GOOD}include: [part.yaml]\nreload: {{ lastGoodFile: last-good.yaml }}\n");
+    let file = written(&directory, "gateway.yaml", &good);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    gateway.until("not protected");
+    assert_eq!(gateway.signal("TERM"), 0);
+    let text = fs::read_to_string(&kept).expect("it is written");
+    assert!(
+        text.contains("${file:/") && !text.contains(secret),
+        "secrets stay where they are: {text}"
+    );
+    let mode = fs::metadata(&kept).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (code, _, error) = run(&["validate", "-c", &kept]);
+    assert_eq!(code, 0, "it stands alone: {error}");
+
+    // A mistake in it still says where the last good state is; a file that cannot be read at all needs the flag.
+    written(
+        &directory,
+        "gateway.yaml",
+        &good.replace("respond", "respnd"),
+    );
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let web = address_of(&gateway.until("listener  web"));
+    gateway.until("its last good state");
+    assert_eq!(status(web, "/admin"), 403);
+    written(
+        &directory,
+        "gateway.yaml",
+        &good.replace("status: 403", "status: 410"),
+    );
+    gateway.until("configuration reloaded");
+    assert_eq!(status(web, "/admin"), 410, "repaired");
+    assert_eq!(gateway.signal("TERM"), 0);
+
+    written(&directory, "gateway.yaml", "");
+    let (code, _, error) = run(&["run", "-c", &file]);
+    assert!(code == 1 && error.contains("is empty"), "{error}");
+    let arguments = ["run", "-c", &file, "--last-good", &kept];
+    let mut gateway = Running::start(&arguments, true);
+    let web = address_of(&gateway.until("listener  web"));
+    gateway.until("its last good state");
+    assert_eq!(status(web, "/admin"), 410, "the newest good state");
     assert_eq!(gateway.signal("TERM"), 0);
 }
 

@@ -1,6 +1,12 @@
-//! The metrics listener: `/metrics`, `/health`, `/ready` and `/startup` on a port of its own, served by the control thread. It
-//! may be slow or flooded without hurting traffic, and changes nothing.
+//! The listeners beside the traffic: one to read metrics and probe, one to ask and command.
 
+mod access;
+pub mod api;
+pub mod client;
+pub mod control;
 pub mod health;
+pub mod journal;
 pub mod probe;
+mod rollouts;
+pub mod serve;
 pub mod server;

@@ -1,29 +1,19 @@
-//! The server behind the metrics listener: a small tower stack over one function from path to answer. One request per connection
-//! and one deadline over all of it, so that neither a slow reader nor an idle client needs a limit of its own.
+//! The service behind the metrics listener: one function from path to answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request, StatusCode};
+use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, Service, ServiceBuilder};
-use tracing::{debug, warn};
+use tower::{BoxError, Service};
+use tracing::warn;
 
 use super::health::{Health, Report};
+use super::serve::{self, Answer, Bounds, JSON, Socket, TEXT, reply};
 use crate::observe::metrics::Metrics;
-
-type Answer = Response<Full<Bytes>>;
 
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything.
 pub async fn serve(
@@ -32,69 +22,18 @@ pub async fn serve(
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) {
-    let service = stack(metrics, health);
-    let mut connections = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(()) = connections.next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => connections.push(connection(stream, service.clone())),
-                Err(error) => {
-                    warn!(%error, "metrics listener could not accept");
-                    sleep(ACCEPT_BACKOFF).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    if timeout(GRACE, async { while connections.next().await.is_some() {} })
-        .await
-        .is_err()
-    {
-        debug!(
-            open = connections.len(),
-            "metrics connections cut by shutdown"
-        );
-    }
+    let socket = Socket::Tcp(listener);
+    serve::serve(socket, stack(metrics, health), BOUNDS, shutdown).await;
 }
 
-async fn connection<B, S>(stream: TcpStream, service: S)
-where
-    S: Service<Request<hyper::body::Incoming>, Response = Response<B>, Error = BoxError> + Clone,
-    B: http_body::Body + 'static,
-    B::Error: Into<BoxError>,
-{
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .keep_alive(false)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    match timeout(CONNECTION_LIFE, serving).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "metrics connection failed"),
-        Err(_) => debug!("metrics connection took too long"),
-    }
-}
-
-/// The layers, outermost first: refusals become answers, too much at once is refused, an answer has its time.
 fn stack<B: Send + 'static>(
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 ) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
-    ServiceBuilder::new()
-        .map_result(|outcome: Result<Answer, BoxError>| {
-            Ok::<_, BoxError>(outcome.unwrap_or_else(|error| refusal(&error)))
-        })
-        .load_shed()
-        .concurrency_limit(MAX_REQUESTS)
-        .timeout(ANSWER_TIME)
-        .service_fn(move |req: Request<B>| {
-            let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
-            async move {
-                Ok::<_, BoxError>(answer(req.method(), req.uri().path(), metrics, &health).await)
-            }
-        })
+    serve::stack(BOUNDS, move |req: Request<B>| {
+        let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
+        async move { answer(req.method(), req.uri().path(), metrics, &health).await }
+    })
 }
 
 async fn answer(method: &Method, path: &str, metrics: Arc<Metrics>, health: &Health) -> Answer {
@@ -165,53 +104,30 @@ fn status(good: bool, report: &Report) -> Answer {
     }
 }
 
-fn refusal(error: &BoxError) -> Answer {
-    debug!(%error, "metrics request refused");
-    reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "busy, try again\n")
-}
-
-fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    let fixed: [(HeaderName, &'static str); 3] = [
-        (CONTENT_TYPE, content_type),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    for (name, value) in fixed {
-        answer
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    answer
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PATHS: &str =
     "not found; here are:\n/metrics (/stats/prometheus)\n/health (/live)\n/ready\n/startup\n";
-/// More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
-/// Answers being made at once; a scrape costs memory.
-const MAX_REQUESTS: usize = 8;
-const MAX_HEAD: usize = 16 * 1024;
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// From accept to the last byte read by the client.
-const CONNECTION_LIFE: Duration = Duration::from_secs(30);
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// For answers under way when the gateway ends.
-const GRACE: Duration = Duration::from_secs(1);
+const BOUNDS: Bounds = Bounds {
+    name: "metrics",
+    // A scrape costs memory.
+    requests: 8,
+    answer: Duration::from_secs(10),
+    connection: Duration::from_secs(30),
+};
 
 #[cfg(test)]
 mod tests {
+    use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
     use http_body_util::BodyExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::sleep;
     use tower::ServiceExt;
 
     use super::*;
     use crate::admin::health::{Check, Status};
     use crate::admin::probe::probe;
+    use crate::admin::serve::MAX_CONNECTIONS;
     use crate::observe::exposition::Exposition;
 
     fn parts() -> (Arc<Metrics>, Arc<Health>) {
@@ -324,7 +240,7 @@ mod tests {
     async fn too_much_at_once_is_refused_not_queued() {
         let (metrics, health) = parts();
         let service = stack(metrics, health);
-        let mut busy: Vec<_> = (0..MAX_REQUESTS).map(|_| service.clone()).collect();
+        let mut busy: Vec<_> = (0..BOUNDS.requests).map(|_| service.clone()).collect();
         for service in &mut busy {
             service.ready().await.unwrap();
         }
@@ -383,7 +299,7 @@ mod tests {
                 stream.write_all(b"GET /hea").await.unwrap();
                 silent.push(stream);
             }
-            let status = probe(&format!("http://{address}/health"), 2 * CONNECTION_LIFE).await;
+            let status = probe(&format!("http://{address}/health"), 2 * BOUNDS.connection).await;
             assert_eq!(status.unwrap(), 200);
             for stream in &mut silent {
                 assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "cut");
@@ -406,6 +322,6 @@ mod tests {
             shutdown.cancel();
         };
         tokio::join!(stop, serve(listener, metrics, health, shutdown.clone()));
-        assert!(started.elapsed() < CONNECTION_LIFE);
+        assert!(started.elapsed() < BOUNDS.connection);
     }
 }

@@ -21,12 +21,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads it, shows its warnings and returns it.
-    pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        self.load_in(&Environment::process())
-    }
-
-    /// As `load`, in an environment of the verb's own.
+    /// Reads it in an environment of the verb's own, shows its warnings and returns it.
     pub(super) fn load_in(&self, environment: &Environment) -> Result<Loaded, Failure> {
         let loaded =
             load(&self.config, environment).map_err(|report| invalid(&self.config, &report))?;

@@ -11,6 +11,9 @@ mod explain;
 mod failure;
 mod healthcheck;
 mod man;
+mod operator;
+mod reload;
+mod rollout;
 mod run;
 mod summary;
 mod terminal;
@@ -46,6 +49,10 @@ enum Verb {
     Run(run::Arguments),
     /// See a gateway work: certificates, agents and traffic included.
     Demo(demo::Arguments),
+    /// Have a running gateway read its configuration again, and say what that changed.
+    Reload(reload::Arguments),
+    /// Look at splits and rollouts of a running gateway, and move them.
+    Rollout(rollout::Arguments),
     /// Check a configuration and show every problem.
     Validate(validate::Arguments),
     /// Show the configuration or its schema.
@@ -102,6 +109,8 @@ impl Verb {
         match self {
             Self::Run(arguments) => run::perform(&arguments),
             Self::Demo(arguments) => demo::perform(&arguments),
+            Self::Reload(arguments) => reload::perform(&arguments),
+            Self::Rollout(arguments) => rollout::perform(&arguments),
             Self::Validate(arguments) => validate::perform(&arguments),
             Self::Config(arguments) => config::perform(&arguments),
             Self::Explain(arguments) => explain::perform(&arguments),

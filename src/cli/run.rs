@@ -1,6 +1,7 @@
 //! `attache run`: starts the gateway, then listens to signals until it ends. SIGTERM and SIGINT drain, a second one ends at
-//! once; SIGHUP reads the configuration again; SIGUSR1 opens the access log's file again.
+//! once; SIGHUP reads the configuration again, as a change of its files does; SIGUSR1 opens the access log's file again.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,11 +9,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::configuration::Source;
+use super::configuration::{Source, invalid};
 use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, terminal};
-use crate::config::{Environment, load};
-use crate::gateway::Gateway;
+use crate::admin::control::{Done, Order};
+use crate::admin::journal::Trigger;
+use crate::config::{Environment, Loaded, Reading, Seen, load, operating, read};
+use crate::gateway::{self, Gateway};
 use crate::observe::tracing_setup;
 
 /// Arguments of `attache run`.
@@ -21,11 +24,23 @@ use crate::observe::tracing_setup;
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
+    /// Start from this file when the configuration is broken; see `reload.lastGoodFile`, which it goes before.
+    #[arg(long, value_name = "FILE", env = "ATTACHE_LAST_GOOD")]
+    last_good: Option<PathBuf>,
 }
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    let config = arguments.source.load()?.config;
+    let Beginning {
+        loaded,
+        seen,
+        stands_in,
+    } = arguments.read()?;
+    let kept = loaded.config.reload.last_good_file.clone();
+    let kept = kept
+        .filter(|_| !stands_in)
+        .map(|file| (file, loaded.standalone()));
+    let config = loaded.config;
     tracing_setup::init(&config.logging).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
@@ -35,44 +50,88 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     runtime()?.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let gateway = Gateway::start(config.clone())
+        let mut gateway = Gateway::start(config.clone())
             .await
             .map_err(|error| cannot_start(&error))?;
         let bound = Bound {
             listeners: gateway.addresses(),
             metrics: gateway.metrics_address(),
+            admin: gateway.admin_address().cloned(),
         };
         terminal::note(summary(&config, &bound).join("\n"));
-        Ok(Box::pin(serve(gateway, signals, &arguments.source)).await)
+        if stands_in {
+            error!("the configuration is broken, the gateway runs on its last good state");
+        }
+        gateway.follow(arguments.source.config.clone(), seen, stands_in);
+        gateway.keep_good(kept).await;
+        Ok(Box::pin(serve(gateway, signals)).await)
     })
 }
 
 /// What to do about a gateway that does not start.
-pub(super) fn cannot_start(error: &dyn std::error::Error) -> Failure {
+pub(super) fn cannot_start(error: &gateway::Error) -> Failure {
     Failure::new(
-        format_args!("the gateway does not start: {}", causes(error)),
+        format_args!("the gateway does not start: {}", error.in_one_line()),
         "free the address or the file named above, or change it in the configuration",
     )
 }
 
-/// An error and what caused it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+/// A configuration to start with.
+struct Beginning {
+    loaded: Loaded,
+    /// What was read of the configuration proper.
+    seen: Seen,
+    /// Whether `loaded` is the last good state of a configuration that is broken.
+    stands_in: bool,
 }
 
-async fn serve(mut gateway: Gateway, mut signals: Signals, source: &Source) -> Ending {
+impl Arguments {
+    /// Reads the configuration, or its last good state when it is broken.
+    fn read(&self) -> Result<Beginning, Failure> {
+        let (path, env) = (&self.source.config, Environment::process());
+        let Reading { outcome, seen } = read(path, &env);
+        let stands_in = outcome.is_err();
+        let loaded = match outcome {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                let failure = invalid(path, &report);
+                let configured = || operating(path, &env).1;
+                let Some(last_good) = self.last_good.clone().or_else(configured) else {
+                    return Err(failure);
+                };
+                let Ok(loaded) = load(&last_good, &env) else {
+                    return Err(failure);
+                };
+                terminal::note(format_args!(
+                    "warning: {} is broken; starting from its last good state, {}",
+                    path.display(),
+                    last_good.display()
+                ));
+                loaded
+            }
+        };
+        if !loaded.warnings.is_empty() {
+            terminal::note(loaded.warnings.human(terminal::has_color()).trim_end());
+        }
+        Ok(Beginning {
+            loaded,
+            seen,
+            stands_in,
+        })
+    }
+}
+
+async fn serve(mut gateway: Gateway, mut signals: Signals) -> Ending {
     let lost = gateway.lost();
     loop {
         let event = tokio::select! {
             event = signals.next() => event,
+            order = gateway.wanted() => Event::Order(order),
             () = lost.cancelled() => break error!("a worker is gone: only a new start brings it back"),
         };
         match event {
-            Event::Reload => reload(&mut gateway, source).await,
+            Event::Reload => show(&gateway.reload_files(Trigger::Signal).await),
+            Event::Order(order) => show(&gateway.obey(order).await),
             Event::Reopen => gateway.reopen_log(),
             Event::Stop => break,
         }
@@ -101,31 +160,17 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, source: &Source) -> E
     }
 }
 
-/// Reads the configuration again. A failure changes nothing.
-async fn reload(gateway: &mut Gateway, source: &Source) {
-    match load(&source.config, &Environment::process()) {
-        Ok(loaded) => {
-            let hash = loaded.config.hash.clone();
-            match gateway.reload(loaded.config).await {
-                Ok(()) => info!(config = hash, "configuration reloaded"),
-                Err(error) => {
-                    error!(
-                        error = causes(&error),
-                        "not reloaded, the running configuration was not changed"
-                    );
-                }
-            }
-        }
-        Err(report) => {
-            terminal::note(report.human(terminal::has_color()).trim_end());
-            error!("not reloaded, the running configuration was not changed");
-        }
+/// Shows what was found in the files. That it was refused or taken is in the log.
+fn show(done: &Done) {
+    if let Some(report) = &done.report {
+        terminal::note(report.human(terminal::has_color()).trim_end());
     }
 }
 
 enum Event {
     Stop,
     Reload,
+    Order(Order),
     Reopen,
 }
 
@@ -175,7 +220,9 @@ const HELP: &str = "\
 Examples:
   attache run -c config/gateway.yaml
   ATTACHE_CONFIG=/etc/attache attache run
+  attache run -c /etc/attache --last-good /var/lib/attache/last-good.yaml
 
+Changed files are taken as they come, unless the configuration says `reload: { watch: false }`.
 Signals: TERM and INT drain and stop (twice: at once), HUP reads the configuration again,
 USR1 opens the access log's file again. Exit codes: 0 stopped with nothing cut off, 1 did
 not start or a worker broke, 2 wrong usage, 3 stopped with work cut off";

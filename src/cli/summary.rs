@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::terminal::count;
 use crate::config::model::{
-    ClientAuth, Cluster, Config, HttpVersion, Listener, MemberAddress, TlsVersion,
+    AdminAddress, ClientAuth, Cluster, Config, HttpVersion, Listener, MemberAddress, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.
@@ -16,6 +16,8 @@ pub(super) struct Bound {
     pub(super) listeners: BTreeMap<String, SocketAddr>,
     /// Metrics and health.
     pub(super) metrics: Option<SocketAddr>,
+    /// The admin API.
+    pub(super) admin: Option<AdminAddress>,
 }
 
 /// The summary's lines.
@@ -53,6 +55,12 @@ pub(super) fn summary(config: &Config, bound: &Bound) -> Vec<String> {
         Some(address) => format!("  metrics   http://{address}/metrics"),
         None => "  metrics   off".to_owned(),
     });
+    lines.extend(
+        bound
+            .admin
+            .iter()
+            .map(|address| format!("  admin     {address}")),
+    );
     let unprotected = unprotected(config, bound);
     let marked = unprotected
         .into_iter()
@@ -202,6 +210,7 @@ mod tests {
             &Bound {
                 listeners: BTreeMap::new(),
                 metrics,
+                admin: None,
             },
         )
     }

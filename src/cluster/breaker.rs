@@ -13,7 +13,8 @@ use super::judge::Outcome;
 use crate::config::model::HalfOpen;
 
 /// How a breaker stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// Everything is sent.
     Closed,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
 
 use tokio::time::Instant;
 
@@ -15,7 +17,7 @@ use super::members::Members;
 use super::stance::Terms;
 
 /// A cluster at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClusterStatus {
     /// Its name in the file.
     pub name: String,
@@ -28,7 +30,7 @@ pub struct ClusterStatus {
 }
 
 /// An endpoint at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndpointStatus {
     /// Where it is.
     pub address: SocketAddr,
@@ -45,6 +47,7 @@ pub struct EndpointStatus {
     /// Its group.
     pub priority: u32,
     /// How long its traffic keeps it out from now on.
+    #[serde(serialize_with = "seconds")]
     pub ejected_for: Option<Duration>,
 }
 
@@ -117,16 +120,32 @@ impl Survey {
 }
 
 /// A DNS name at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NameStatus {
     /// The name.
     pub host: String,
     /// The addresses in use: of the last good answer.
     pub addresses: Vec<IpAddr>,
     /// When the last good answer came; `None` when there never was one.
+    #[serde(serialize_with = "unix_seconds")]
     pub resolved_at: Option<SystemTime>,
     /// Set since the first of the failures that have lasted until now.
+    #[serde(serialize_with = "unix_seconds")]
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+pub(super) fn unix_seconds<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map(|since| since.as_secs()).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(serializer)
 }

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+
+use super::seen::Seen;
 
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -16,6 +18,7 @@ pub struct Environment {
     root: PathBuf,
     now: SystemTime,
     mounts: Option<String>,
+    seen: Arc<Mutex<Seen>>,
     lenient: bool,
 }
 
@@ -28,6 +31,7 @@ impl Environment {
             root: PathBuf::new(),
             now: SystemTime::now(),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").ok(),
+            seen: Arc::default(),
             lenient: false,
         }
     }
@@ -40,6 +44,7 @@ impl Environment {
             root: PathBuf::new(),
             now,
             mounts: None,
+            seen: Arc::default(),
             lenient: false,
         }
     }
@@ -84,6 +89,25 @@ impl Environment {
         self
     }
 
+    /// The same with an empty memory of what was read.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self {
+            seen: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Every file and directory read so far through this environment and its clones.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.with_seen(|seen| seen.clone())
+    }
+
+    pub(super) fn with_seen<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
+        act(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The time certificates are judged by.
     #[must_use]
     pub fn now(&self) -> SystemTime {
@@ -99,10 +123,17 @@ impl Environment {
         self.root.join(path)
     }
 
-    /// Reads at most `limit` bytes of a regular file; more is an error.
+    /// Reads at most `limit` bytes of a regular file; more is an error. That it was read is remembered.
     pub(super) fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let path = self.resolve(path);
-        let metadata = std::fs::metadata(&path)?;
+        let outcome = Self::read_at(&path, limit);
+        let bytes = outcome.as_deref().ok();
+        self.with_seen(|seen| seen.file(&path, bytes, limit));
+        outcome
+    }
+
+    fn read_at(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let metadata = std::fs::metadata(path)?;
         if metadata.is_dir() {
             return Err(io::Error::new(
                 io::ErrorKind::IsADirectory,
@@ -115,7 +146,7 @@ impl Environment {
         }
         let mut bytes = Vec::new();
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        std::fs::File::open(&path)?
+        std::fs::File::open(path)?
             .take(most)
             .read_to_end(&mut bytes)?;
         if bytes.len() > limit {

@@ -7,6 +7,8 @@
 mod certs;
 mod de;
 mod decode;
+mod difference;
+mod effective;
 mod environment;
 pub mod model;
 mod node;
@@ -15,17 +17,23 @@ mod render;
 mod report;
 mod resolve;
 mod secrets;
+mod seen;
 mod show;
 mod source;
 mod spread;
 mod substitute;
 mod suggest;
+pub mod watch;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::Environment;
 pub use report::{Diagnostic, Report, Severity};
+pub use seen::Seen;
 
 use node::{Node, Value};
 use source::{Reader, Tree};
@@ -37,10 +45,17 @@ pub struct Loaded {
     pub config: model::Config,
     /// What is legal but probably not meant; has no errors.
     pub warnings: Report,
-    /// Every configuration file that was read, includes with them, in order. Certificates are named in the configuration.
+    /// Every configuration file that was read, includes with them, in order.
     pub files: Vec<PathBuf>,
-    /// Directories in which a new file would matter: those of the files, and those that patterns looked in.
-    pub directories: Vec<PathBuf>,
+    root: Node,
+}
+
+/// Reads a duration as the files have it: `250ms`, `30s`, `2m`, `1h30m`.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    raw::values::duration(text)
 }
 
 /// Loads a file, or each `*.yaml` and `*.yml` of a directory in name order. A file may have 4 MiB.
@@ -48,7 +63,26 @@ pub struct Loaded {
 /// # Errors
 /// A report with at least one error, and everything else that was found.
 pub fn load(path: &Path, env: &Environment) -> Result<Loaded, Report> {
-    build(Reader::new(env).read(path), env).map(|built| built.loaded)
+    read(path, env).outcome
+}
+
+/// What reading a configuration came to, and what was read for it.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, or why there is none.
+    pub outcome: Result<Loaded, Report>,
+    /// Every file and directory that was looked at.
+    pub seen: Seen,
+}
+
+/// As [`load`], and remembers what was read.
+#[must_use]
+pub fn read(path: &Path, env: &Environment) -> Reading {
+    let env = env.afresh();
+    Reading {
+        outcome: build(Reader::new(&env).read(path), &env),
+        seen: env.seen(),
+    }
 }
 
 /// Loads one text under the given name. Relative paths in it are relative to the name's directory.
@@ -56,7 +90,8 @@ pub fn load(path: &Path, env: &Environment) -> Result<Loaded, Report> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report> {
-    build(Reader::new(env).take(text, name), env).map(|built| built.loaded)
+    let env = &env.afresh();
+    build(Reader::new(env).take(text, name), env)
 }
 
 /// The effective configuration as YAML, without secrets. With `defaults`, every default is filled in and marked.
@@ -64,7 +99,7 @@ pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report
 /// # Errors
 /// As [`load`].
 pub fn show(path: &Path, env: &Environment, defaults: bool) -> Result<String, Report> {
-    build(Reader::new(env).read(path), env).map(|built| show::show(&built.root, defaults))
+    build(Reader::new(env).read(path), env).map(|loaded| show::show(&loaded.root, defaults))
 }
 
 /// As [`show`], for a text in memory.
@@ -77,7 +112,7 @@ pub fn show_text(
     env: &Environment,
     defaults: bool,
 ) -> Result<String, Report> {
-    build(Reader::new(env).take(text, name), env).map(|built| show::show(&built.root, defaults))
+    build(Reader::new(env).take(text, name), env).map(|loaded| show::show(&loaded.root, defaults))
 }
 
 /// JSON Schema of a configuration file.
@@ -91,40 +126,79 @@ pub fn schema() -> String {
     text
 }
 
-struct Built {
-    loaded: Loaded,
-    root: Node,
+impl Loaded {
+    /// The configuration as one file that can be loaded by itself. What was substituted is a reference again, so it holds no secret
+    /// that its files do not.
+    #[must_use]
+    pub fn standalone(&self) -> String {
+        show::standalone(&self.root)
+    }
 }
 
-fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Result<Built, Report> {
-    let Some(Tree {
-        mut root,
-        files,
-        directories,
-    }) = tree
-    else {
+/// The `admin` and `reload` sections of a configuration that may otherwise be broken, as far as they can be made out.
+#[must_use]
+pub fn operating(path: &Path, env: &Environment) -> (Option<model::Admin>, Option<PathBuf>) {
+    let (tree, _) = Reader::new(env).read(path);
+    let mut root = match tree {
+        Some(Tree { root, .. }) => root,
+        None => Node::map(node::Span::default()),
+    };
+    if root.entries().is_empty() {
+        // Nothing can be read, so the usual place is worth a try.
+        let admin = Some(model::Admin::default());
+        return (admin, None);
+    }
+    if let Value::Map(entries) = &mut root.value {
+        entries.retain(|entry| matches!(entry.key.as_str(), "admin" | "reload"));
+    }
+    let mut report = Report::default();
+    let Some(raw) = decode::decode(&mut root, &mut report) else {
+        return (None, None);
+    };
+    let config = resolve::resolve(raw, &root, env, &mut report);
+    (config.admin, config.reload.last_good_file)
+}
+
+fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Result<Loaded, Report> {
+    let Some(Tree { mut root, files }) = tree else {
         report.sort();
         return Err(report);
     };
-    let hash = format!("{:016x}", hash(&root));
+    let content = hash(&root);
     let config = decode::decode(&mut root, &mut report).and_then(|_| {
         spread::spread(&mut root, &mut report);
         let raw = decode::decode(&mut root, &mut report)?;
-        Some(resolve::resolve(raw, &root, env, &mut report, hash))
+        Some(resolve::resolve(raw, &root, env, &mut report))
     });
     report.sort();
     match config {
-        Some(config) if report.errors() == 0 => Ok(Built {
-            loaded: Loaded {
+        Some(mut config) if report.errors() == 0 => {
+            let beside = env.with_seen(|seen| seen.beside());
+            config.hash = format!("{:016x}", whole(content, &beside));
+            config.effective = Arc::new(Effective::new(&root, beside));
+            Ok(Loaded {
                 config,
                 warnings: report,
                 files,
-                directories,
-            },
-            root,
-        }),
+                root,
+            })
+        }
         _ => Err(report),
     }
+}
+
+/// `content` with the files beside it.
+fn whole(content: u64, beside: &BTreeMap<PathBuf, u64>) -> u64 {
+    if beside.is_empty() {
+        return content;
+    }
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(&content.to_le_bytes());
+    for (path, hash) in beside {
+        hasher.update(path.as_os_str().as_encoded_bytes());
+        hasher.update(&hash.to_le_bytes());
+    }
+    hasher.digest()
 }
 
 /// A number that changes when any value of the configuration does, and not when only comments or layout do.

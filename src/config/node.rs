@@ -40,6 +40,8 @@ pub(super) struct Scalar {
     pub(super) substituted: bool,
     /// Came from a file or a variable that is named like a secret; never printed.
     pub(super) secret: bool,
+    /// What stood there before substitution, with paths that mean the same from anywhere.
+    pub(super) written: Option<Box<str>>,
 }
 
 /// One key of a mapping with its value.

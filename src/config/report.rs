@@ -93,6 +93,27 @@ impl Report {
         Some((&source.path, span.line, span.column, span.len))
     }
 
+    /// The first error in one line, with its place.
+    #[must_use]
+    pub fn first_error(&self) -> Option<String> {
+        let error = |diagnostic: &&Diagnostic| diagnostic.severity == Severity::Error;
+        let diagnostic = self.diagnostics.iter().find(error)?;
+        let place = self.place(diagnostic);
+        let place =
+            place.map(|(file, line, column, _)| format!("{}:{line}:{column}: ", file.display()));
+        let more = self.errors() + self.dropped - 1;
+        let more = if more > 0 {
+            format!(", and {more} more")
+        } else {
+            String::new()
+        };
+        Some(format!(
+            "{}{}{more}",
+            place.unwrap_or_default(),
+            diagnostic.message
+        ))
+    }
+
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
         // What `defaults` spreads over many routes is one mistake at one place.
         let known = |other: &Diagnostic| {

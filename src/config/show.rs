@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize as _;
@@ -12,7 +13,8 @@ use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
 use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients, names_cookies};
-use super::yaml;
+use super::source::FILE_KEYS;
+use super::{substitute, yaml};
 
 /// Prints a tree.
 pub(super) fn show(root: &Node, defaults: bool) -> String {
@@ -26,6 +28,42 @@ pub(super) fn show(root: &Node, defaults: bool) -> String {
     // Only values of foreign types cannot be printed.
     let text = serde_yaml::to_string(&value_of(&root, "", "")).unwrap_or_default();
     mark(&text, &root)
+}
+
+/// Prints a tree so that it can be loaded by itself and from anywhere: what was substituted is written as it was, and paths
+/// start at the root.
+pub(super) fn standalone(root: &Node) -> String {
+    let mut root = root.clone();
+    if let Value::Map(entries) = &mut root.value {
+        entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
+    }
+    serde_yaml::to_string(&portable(&root, "")).unwrap_or_default()
+}
+
+fn portable(node: &Node, key: &str) -> Yaml {
+    match &node.value {
+        Value::Map(entries) => {
+            let pairs = entries.iter().map(|entry| {
+                (
+                    Yaml::from(entry.key.as_str()),
+                    portable(&entry.value, &entry.key),
+                )
+            });
+            Yaml::Mapping(pairs.collect())
+        }
+        Value::List(items) => {
+            Yaml::Sequence(items.iter().map(|item| portable(item, key)).collect())
+        }
+        Value::Scalar(scalar) if FILE_KEYS.contains(&key) => {
+            let path = substitute::absolute(Path::new(&scalar.text));
+            Yaml::from(path.display().to_string().replace("${", "$${"))
+        }
+        Value::Scalar(scalar) => match &scalar.written {
+            Some(written) => Yaml::from(&**written),
+            None => plain(scalar, key),
+        },
+        Value::Blank => Yaml::Null,
+    }
 }
 
 /// Marks what a default put in.
@@ -50,6 +88,14 @@ const ROOT: Defaults = &[
     ("logging.level", "info"),
     ("logging.format", "auto"),
     ("dns.servers", "[]"),
+    ("reload.watch", "true"),
+    ("reload.debounce", "250ms"),
+    ("reload.poll", "30s"),
+];
+
+const ADMIN: Defaults = &[
+    ("admin.address", "127.0.0.1:9901"),
+    ("admin.writes", "rollouts"),
 ];
 
 const LISTENER: Defaults = &[
@@ -174,6 +220,9 @@ fn check_timeout(cluster: &Node) -> Node {
 
 fn fill(root: &mut Node) {
     put_all(root, ROOT);
+    if has(root, "admin") {
+        put_all(root, ADMIN);
+    }
     let grace = root
         .get("shutdown")
         .and_then(|shutdown| shutdown.get("drainTimeout"))
@@ -365,7 +414,17 @@ fn scalar_of(scalar: &Scalar, key: &str) -> Yaml {
         return Yaml::Null;
     }
     // What was substituted is final: a `$` in it must not be expanded when this is read again.
-    let text = mask_urls(&scalar.text).replace("${", "$${");
+    printed(scalar, mask_urls(&scalar.text).replace("${", "$${"), key)
+}
+
+fn plain(scalar: &Scalar, key: &str) -> Yaml {
+    if scalar.is_null() {
+        return Yaml::Null;
+    }
+    printed(scalar, scalar.text.clone(), key)
+}
+
+fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
     if !scalar.plain && !scalar.substituted {
         return Yaml::from(text);
     }
@@ -445,6 +504,8 @@ clusters:
 rateLimits: { shared: { key: 'cookie:session', rate: 20/10s, cost: { GET: 0 }, mode: shadow } }
 clientIp: { ipv6PrefixLen: 56 }
 shutdown: { drainTimeout: 9s }
+admin: {}
+reload: { debounce: off }
 metrics: { latencyBuckets: [0.50, 1, 1e1] }
 ";
         let env = Environment::empty(SystemTime::UNIX_EPOCH);
@@ -458,6 +519,7 @@ metrics: { latencyBuckets: [0.50, 1, 1e1] }
                 .unwrap_or_else(|report| panic!("{shown}\n{report}"))
                 .config;
             after.hash.clone_from(&before.hash);
+            after.effective.clone_from(&before.effective);
             assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{shown}");
         }
     }

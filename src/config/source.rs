@@ -1,6 +1,6 @@
 //! From paths to one tree: reads files, follows includes, and puts the parts together.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, reason};
@@ -13,12 +13,11 @@ pub(super) const MAX_FILE: usize = 4 << 20;
 /// Files of one configuration, includes counted.
 const MAX_FILES: usize = 1000;
 
-/// The merged tree and every file and directory it came from.
+/// The merged tree and every file it came from.
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) root: Node,
     pub(super) files: Vec<PathBuf>,
-    pub(super) directories: Vec<PathBuf>,
 }
 
 /// Reads files into one tree.
@@ -27,7 +26,6 @@ pub(super) struct Reader<'a> {
     pub(super) report: Report,
     seen: HashSet<PathBuf>,
     files: Vec<PathBuf>,
-    directories: BTreeSet<PathBuf>,
     root: Option<Node>,
 }
 
@@ -38,7 +36,6 @@ impl<'a> Reader<'a> {
             report: Report::default(),
             seen: HashSet::new(),
             files: Vec::new(),
-            directories: BTreeSet::new(),
             root: None,
         }
     }
@@ -82,11 +79,9 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> (Option<Tree>, Report) {
-        let directories = self.directories.into_iter().collect();
         let tree = self.root.map(|root| Tree {
             root,
             files: self.files,
-            directories,
         });
         (tree, self.report)
     }
@@ -109,12 +104,10 @@ impl<'a> Reader<'a> {
             return;
         }
         self.files.push(path.to_owned());
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        self.directories
-            .insert(directory.unwrap_or_else(|| Path::new(".")).to_owned());
-        let bytes = match self.env.read(path, MAX_FILE) {
+        let read = self.env.read(path, MAX_FILE);
+        let at_path = self.env.resolve(path);
+        self.env.with_seen(|seen| seen.is_configuration(&at_path));
+        let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => {
                 let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
@@ -231,10 +224,11 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Names in a directory, sorted. The directory itself is remembered, for watching.
+    /// Names in a directory, sorted.
     fn list(&mut self, directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-        self.directories.insert(directory.to_owned());
-        let Ok(entries) = std::fs::read_dir(self.env.resolve(directory)) else {
+        let directory = self.env.resolve(directory);
+        self.env.with_seen(|seen| seen.directory(&directory));
+        let Ok(entries) = std::fs::read_dir(directory) else {
             return Vec::new();
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -330,16 +324,18 @@ fn includes(node: &Node) -> Vec<(String, Span)> {
     items.iter().filter_map(text).collect()
 }
 
-/// Makes the values of `certFile`, `keyFile` and `caFile` relative to nothing but the working directory.
+/// Keys whose value is a path, relative to the file it is written in.
+pub(super) const FILE_KEYS: [&str; 5] =
+    ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
+
+/// Makes the values of [`FILE_KEYS`] relative to nothing but the working directory.
 fn relative_to(node: &mut Node, base: &Path) {
     match &mut node.value {
         Value::List(items) => items.iter_mut().for_each(|item| relative_to(item, base)),
         Value::Map(entries) => {
             for entry in entries {
                 match &mut entry.value.value {
-                    Value::Scalar(scalar)
-                        if matches!(entry.key.as_str(), "certFile" | "keyFile" | "caFile") =>
-                    {
+                    Value::Scalar(scalar) if FILE_KEYS.contains(&entry.key.as_str()) => {
                         if !scalar.is_null() && !scalar.text.is_empty() {
                             scalar.text = base.join(&scalar.text).display().to_string();
                         }

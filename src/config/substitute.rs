@@ -1,7 +1,7 @@
 //! `${VAR}`, `${VAR:-default}`, `${VAR:?why}`, `${file:/path}` and `$$`, in parsed scalars only: what is put in can
 //! never change the shape of the configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, reason};
 use super::node::{Node, Scalar, Span, Value};
@@ -79,10 +79,13 @@ fn expand(scalar: &Scalar, scope: &mut Scope<'_>) -> Result<Scalar, Problem> {
         ..scalar.clone()
     };
     let mut rest = scalar.text.as_str();
+    let mut written = String::new();
     while let Some((before, after)) = rest.split_once('$') {
         out.text.push_str(before);
+        written.push_str(before);
         rest = if let Some(after) = after.strip_prefix('$') {
             out.text.push('$');
+            written.push_str("$$");
             after
         } else if let Some(after) = after.strip_prefix('{') {
             let (expression, after) = after.split_once('}').ok_or_else(|| {
@@ -93,6 +96,7 @@ fn expand(scalar: &Scalar, scope: &mut Scope<'_>) -> Result<Scalar, Problem> {
                 )
             })?;
             let (value, secret) = evaluate(expression, scope)?;
+            written.push_str(&portable(expression, scope.base));
             *scope.room = scope.room.checked_sub(value.len()).ok_or_else(|| {
                 Problem::new(
                     "too-large",
@@ -107,11 +111,27 @@ fn expand(scalar: &Scalar, scope: &mut Scope<'_>) -> Result<Scalar, Problem> {
         } else {
             // A lone `$` is itself: regular expressions end in one.
             out.text.push('$');
+            written.push('$');
             after
         };
     }
     out.text.push_str(rest);
+    written.push_str(rest);
+    out.written = Some(written.into());
     Ok(out)
+}
+
+/// The expression as it can stand in a file elsewhere.
+fn portable(expression: &str, base: &Path) -> String {
+    match expression.strip_prefix("file:") {
+        Some(path) => format!("${{file:{}}}", absolute(&base.join(path)).display()),
+        None => format!("${{{expression}}}"),
+    }
+}
+
+/// The path from the root, where the working directory is known.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_unknown| path.to_owned())
 }
 
 fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Problem> {

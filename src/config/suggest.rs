@@ -87,11 +87,12 @@ pub(super) enum Advice {
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
-    ("Root", &["authProviders", "tracing", "admin", "reload"]),
+    ("Root", &["authProviders", "tracing"]),
     (
         "Route",
         &["auth", "cors", "a2a", "compression", "authorization"],
     ),
+    ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
 

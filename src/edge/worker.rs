@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ pub struct Worker {
     hub: Arc<Hub>,
     view: RefCell<Rc<View>>,
     /// The last view of listeners that are gone, by their name, for the requests still on their connections.
-    retired: RefCell<HashMap<String, Rc<View>>>,
+    retired: RefCell<HashMap<String, (Rc<View>, Instant)>>,
     lanes: Rc<Lanes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) errors: ErrorHandles,
@@ -114,7 +115,7 @@ impl Worker {
         let view = self.view();
         let id = view.snapshot.listener(listener);
         if id.is_none()
-            && let Some(last) = self.retired.borrow().get(listener)
+            && let Some((last, _)) = self.retired.borrow().get(listener)
         {
             return (Rc::clone(last), last.snapshot.listener(listener));
         }
@@ -126,14 +127,21 @@ impl Worker {
         for listener in &before.snapshot.config.listeners {
             if view.snapshot.listener(&listener.name).is_none() {
                 let mut retired = self.retired.borrow_mut();
-                retired.insert(listener.name.clone(), Rc::clone(before));
+                let last = (Rc::clone(before), Instant::now());
+                retired.insert(listener.name.clone(), last);
             }
         }
     }
 
-    /// Forgets the listeners that are gone for good.
+    /// Forgets the listeners that are gone for good, and those gone so long that only streams can be left on their connections:
+    /// an hour-long stream must not keep an old configuration.
     pub fn keep_retired(&self, keep: impl Fn(&str) -> bool) {
-        self.retired.borrow_mut().retain(|name, _| keep(name));
+        let mut retired = self.retired.borrow_mut();
+        if !retired.is_empty() {
+            let now = Instant::now();
+            let is_recent = |since: Instant| now.saturating_duration_since(since) < RETIRED;
+            retired.retain(|name, (_, since)| is_recent(*since) && keep(name));
+        }
     }
 
     /// A generator of its own for one request.
@@ -146,8 +154,9 @@ impl Worker {
         if let Some(sink) = &self.sink {
             sink.flush();
         }
+        // A worker without requests must not hold on to an old configuration.
+        drop(self.view());
         if sweep {
-            drop(self.view());
             let now = Instant::now();
             self.lanes.sweep(now);
             self.paces.look(now);
@@ -319,3 +328,6 @@ impl View {
         }))
     }
 }
+
+/// How long a request can still come in on a connection of a listener that is gone.
+const RETIRED: Duration = Duration::from_secs(60);

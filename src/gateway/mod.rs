@@ -1,39 +1,42 @@
 //! The composition root: starts the workers and the tasks around them, swaps snapshots, drains. Workers are threads with a
 //! runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
+mod admin;
 mod certificates;
 mod clusters;
+mod files;
 mod limits;
 mod listeners;
+mod reload;
 mod rollouts;
 mod worker;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::control::{self, Order};
 use crate::admin::health::{Check, Health, Status};
-use crate::admin::server;
+use crate::admin::serve::Socket;
+use crate::admin::{api, server};
 use crate::cluster::dns::{self, Resolver};
-use crate::cluster::health;
-use crate::cluster::watch::watch;
-use crate::config::model::{Config, Shutdown};
-use crate::observe::handles::HealthHandles;
+use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
-use crate::pool::Dialer;
 use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
+use files::Following;
 use listeners::Listeners;
+use reload::Retired;
 use worker::Crew;
 
 /// Why a gateway did not start, or a configuration was not taken.
@@ -71,6 +74,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The admin listener cannot bind.
+    #[error("admin cannot bind {address}")]
+    Admin {
+        /// Its address.
+        address: AdminAddress,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Building what serves requests broke off.
+    #[error("the configuration could not be built")]
+    Build(#[source] tokio::task::JoinError),
     /// The access log cannot be opened.
     #[error("the access log cannot be opened")]
     AccessLog(#[source] io::Error),
@@ -88,6 +103,17 @@ pub enum Error {
     NeedsRestart(&'static str),
 }
 
+impl Error {
+    /// The error and what caused it.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let causes =
+            std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        causes.join(": ")
+    }
+}
+
 /// A running gateway. Dropping it ends everything at once; [`Gateway::shutdown`] drains.
 #[derive(Debug)]
 pub struct Gateway {
@@ -101,6 +127,13 @@ pub struct Gateway {
     resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: JoinSet<()>,
+    control: control::Control,
+    inbox: mpsc::Receiver<Order>,
+    admin_address: Option<AdminAddress>,
+    following: Option<Following>,
+    retired: Retired,
+    /// Whether the last reload took names away.
+    names_gone: bool,
     /// Tasks that belong to the present configuration.
     generation: JoinSet<()>,
     stop: CancellationToken,
@@ -137,6 +170,7 @@ impl Gateway {
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
+        let (admin_socket, admin_address) = admin::bind(config.admin.as_ref()).await?;
         let log =
             Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
         let crew = Crew::start(count, &hub, &metrics, log.as_ref())
@@ -145,9 +179,17 @@ impl Gateway {
         let metrics_address = metrics_socket
             .as_ref()
             .and_then(|socket| socket.local_addr().ok());
+        let health = Arc::new(probes(&hub, crew.lost()));
+        let (control, inbox) = control::Control::new(Arc::clone(&hub), Arc::clone(&health));
         let mut gateway = Self {
-            health: Arc::new(probes(&hub, crew.lost())),
+            health,
             hub,
+            control,
+            inbox,
+            admin_address,
+            following: None,
+            retired: Retired::default(),
+            names_gone: false,
             metrics,
             metrics_address,
             log,
@@ -164,17 +206,30 @@ impl Gateway {
             .await
             .map_err(Error::Worker)?;
         listeners.apply(change, &config, &gateway.crew).await;
-        if let Some(socket) = metrics_socket {
-            gateway.tasks.spawn(server::serve(
-                socket,
-                Arc::clone(&gateway.metrics),
-                Arc::clone(&gateway.health),
-                gateway.stop.clone(),
-            ));
-        }
+        gateway.spawn_beside(metrics_socket, admin_socket);
         gateway.in_force(&config);
+        gateway.began(&config);
         gateway.health.set_started();
         Ok(gateway)
+    }
+
+    /// Starts what runs beside the traffic for as long as the gateway does.
+    fn spawn_beside(&mut self, metrics: Option<TcpListener>, admin: Option<Socket>) {
+        if let Some(socket) = metrics {
+            self.tasks.spawn(server::serve(
+                socket,
+                Arc::clone(&self.metrics),
+                Arc::clone(&self.health),
+                self.stop.clone(),
+            ));
+        }
+        if let Some(socket) = admin {
+            let control = self.control.clone();
+            self.tasks
+                .spawn(api::serve(socket, control, self.stop.clone()));
+        }
+        let retired = self.retired.clone();
+        self.tasks.spawn(retired.sweep(Arc::clone(&self.metrics)));
     }
 
     /// Where each listener accepts, by name.
@@ -187,6 +242,12 @@ impl Gateway {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Where the admin API is.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&AdminAddress> {
+        self.admin_address.as_ref()
     }
 
     /// The live side of a route's split.
@@ -213,53 +274,6 @@ impl Gateway {
         Arc::clone(&self.hub.current().config)
     }
 
-    /// Puts `config` in force. Requests under way keep what they began with; connections and counters of endpoints that stay go on.
-    ///
-    /// # Errors
-    /// When anything of it cannot be set up; nothing has changed then.
-    pub async fn reload(&mut self, config: Config) -> Result<(), Error> {
-        let outcome = self.try_reload(Arc::new(config)).await;
-        if outcome.is_err() {
-            self.metrics.config_refused();
-        }
-        outcome
-    }
-
-    async fn try_reload(&mut self, config: Arc<Config>) -> Result<(), Error> {
-        let before = self.hub.current();
-        if config.metrics.address != before.config.metrics.address {
-            return Err(Error::NeedsRestart("metrics.address"));
-        }
-        if config.workers != before.config.workers {
-            return Err(Error::NeedsRestart("workers"));
-        }
-        if config.access_log.output != before.config.access_log.output
-            || config.access_log.format != before.config.access_log.format
-        {
-            return Err(Error::NeedsRestart("accessLog.output"));
-        }
-        if config.metrics.latency_buckets != before.config.metrics.latency_buckets {
-            return Err(Error::NeedsRestart("metrics.latencyBuckets"));
-        }
-        let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
-        let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
-        let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
-        let mut change = self.listeners.prepare(&config, self.crew.len())?;
-        self.listeners
-            .open(&mut change, &self.crew)
-            .await
-            .map_err(Error::Worker)?;
-        // Nothing fails from here on.
-        rollouts::announce(&before, &snapshot);
-        self.resolver = resolver;
-        self.hub.replace(snapshot);
-        self.listeners.apply(change, &config, &self.crew).await;
-        self.forget_gone(&config);
-        self.in_force(&config);
-        self.metrics.config_reloaded();
-        Ok(())
-    }
-
     /// Re-reads certificates whose files changed, at once rather than at the next look.
     pub async fn refresh_certificates(&self) {
         certificates::refresh(&self.listeners.shared(), &self.metrics).await;
@@ -274,7 +288,8 @@ impl Gateway {
 
     /// Fails readiness, waits for `drainDelay`, stops accepting, waits for exchanges to end within their time limits and cuts the rest.
     /// `hurry` ends the waiting at once.
-    pub async fn shutdown(self, hurry: CancellationToken) -> Drained {
+    pub async fn shutdown(mut self, hurry: CancellationToken) -> Drained {
+        self.inbox.close();
         let Shutdown {
             drain_delay,
             drain_timeout,
@@ -311,90 +326,6 @@ impl Gateway {
             }
         }
         Drained { cut }
-    }
-
-    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
-    fn in_force(&mut self, config: &Config) {
-        let mut generation = JoinSet::new();
-        let snapshot = self.hub.current();
-        for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
-            cluster.enter_into_force(Instant::now());
-            generation.spawn(dns::refresh(
-                Arc::clone(cluster),
-                self.resolver.clone(),
-                Arc::clone(&self.metrics),
-            ));
-            if cluster.settings.health_check.is_some() {
-                generation.spawn(health::watch(
-                    Arc::clone(cluster),
-                    Dialer {
-                        version: cluster.settings.protocol.into(),
-                        tls: tls.clone(),
-                    },
-                    HealthHandles::new(&self.metrics, &cluster.name, &health::RESULTS),
-                    fastrand::Rng::new(),
-                ));
-            }
-        }
-        generation.spawn(limits::sweep(self.hub.current(), Arc::clone(&self.metrics)));
-        generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
-        generation.spawn(rollouts::run(
-            Arc::clone(&self.hub),
-            Arc::clone(&self.metrics),
-            config.state_file.clone(),
-        ));
-        generation.spawn(certificates::watch(
-            self.listeners.shared(),
-            Arc::clone(&self.metrics),
-        ));
-        self.generation = generation;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        self.metrics
-            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
-        self.health.set_config_hash(&config.hash);
-    }
-
-    /// Drops the series of what the configuration no longer names.
-    fn forget_gone(&self, config: &Config) {
-        let routes: HashSet<_> = config
-            .routes
-            .iter()
-            .map(|route| route.name.as_str())
-            .collect();
-        let clusters: HashSet<_> = config
-            .clusters
-            .iter()
-            .map(|cluster| cluster.name.as_str())
-            .collect();
-        let listeners: HashSet<_> = config
-            .listeners
-            .iter()
-            .map(|listener| listener.name.as_str())
-            .collect();
-        self.metrics
-            .retain_routes(|name| name == "-" || routes.contains(name));
-        self.metrics
-            .retain_clusters(|name| name == "-" || clusters.contains(name));
-        let checked: HashSet<_> = config
-            .clusters
-            .iter()
-            .filter(|cluster| cluster.health_check.is_some())
-            .map(|cluster| cluster.name.as_str())
-            .collect();
-        self.metrics.retain_health(|name| checked.contains(name));
-        self.metrics.retain_breakers(|name| {
-            let mut clusters = config.clusters.iter();
-            clusters
-                .any(|cluster| cluster.name == name && cluster.circuit_breaker.half_open.is_some())
-        });
-        self.metrics
-            .retain_listeners(|name| listeners.contains(name));
-        let limits = config.rate_limits.iter();
-        let limits: HashSet<_> = limits.map(|limit| limit.scope.to_string()).collect();
-        self.metrics
-            .retain_rate_limits(|name| limits.contains(name));
     }
 }
 

@@ -148,6 +148,12 @@ families! {
         "1 when the last configuration load was accepted, 0 when it was refused.";
     config_reload_time: Gauge "attache_config_last_reload_success_timestamp_seconds" []
         "Unix time of the last accepted configuration load.";
+    config_reload_duration: FloatGauge "attache_config_last_reload_duration_seconds" []
+        "Time from the beginning of the last reload to its end, accepted or refused.";
+    config_snapshots: Gauge "attache_config_snapshots" []
+        "Configurations in memory: the one in force, and older ones whose last requests are not answered yet.";
+    config_last_good: Gauge "attache_config_from_last_good_file" []
+        "1 while the configuration in force is that of reload.lastGoodFile because the gateway's own was broken at its start.";
     certificate_not_after: Gauge "attache_certificate_not_after_seconds" ["listener", "subject"]
         "Unix time at which a served certificate expires.";
     certificate_reloads: Counter "attache_certificate_reloads_total" ["listener", "result"]

@@ -13,7 +13,6 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::injected::{FaultHandles, MirrorHandles};
 use super::metrics::Metrics;
-use crate::config::model::LimitMode;
 use crate::error::Tripped;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
@@ -334,54 +333,6 @@ impl HealthHandles {
         self.unhealthy.set(number(unhealthy));
         self.unchecked.set(number(unchecked));
         self.agent.set((healthy + unchecked > 0).into());
-    }
-}
-
-/// Series of one rate limit.
-#[derive(Debug)]
-pub struct RateLimitHandles {
-    limited: IntCounter,
-}
-
-impl RateLimitHandles {
-    /// Handles for the limit called `limit`.
-    #[must_use]
-    pub fn new(metrics: &Metrics, limit: &str, mode: LimitMode) -> Self {
-        let mode = match mode {
-            LimitMode::Enforce => "enforce",
-            LimitMode::Shadow => "shadow",
-        };
-        let family = &metrics.families.rate_limited;
-        Self {
-            limited: family.with_label_values(&[limit, mode]),
-        }
-    }
-
-    /// Counts a request that is too many.
-    pub fn limited(&self) {
-        self.limited.inc();
-    }
-}
-
-/// Series of one route's limit on what a client has open.
-#[derive(Debug)]
-pub struct ConcurrencyHandles {
-    limited: IntCounter,
-}
-
-impl ConcurrencyHandles {
-    /// Handles for `route`.
-    #[must_use]
-    pub fn new(metrics: &Metrics, route: &str) -> Self {
-        let family = &metrics.families.concurrency_limited;
-        Self {
-            limited: family.with_label_values(&[route]),
-        }
-    }
-
-    /// Counts a request that is too many.
-    pub fn limited(&self) {
-        self.limited.inc();
     }
 }
 

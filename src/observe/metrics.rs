@@ -2,6 +2,7 @@
 //! name, and the text Prometheus scrapes. The request path uses `handles` instead.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
@@ -128,6 +129,38 @@ impl Metrics {
             .config_reload_ok
             .with_label_values::<&str>(&[])
             .set(0);
+    }
+
+    /// Says that the files hold the configuration in force again, after they did not.
+    pub fn config_unchanged(&self) {
+        self.families
+            .config_reload_ok
+            .with_label_values::<&str>(&[])
+            .set(1);
+    }
+
+    /// Says how long a reload took.
+    pub fn config_reload_took(&self, time: Duration) {
+        self.families
+            .config_reload_duration
+            .with_label_values::<&str>(&[])
+            .set(time.as_secs_f64());
+    }
+
+    /// Says how many configurations are in memory.
+    pub fn config_snapshots(&self, count: usize) {
+        self.families
+            .config_snapshots
+            .with_label_values::<&str>(&[])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Says whether the configuration in force stands in for a broken one.
+    pub fn config_from_last_good(&self, stands_in: bool) {
+        self.families
+            .config_last_good
+            .with_label_values::<&str>(&[])
+            .set(stands_in.into());
     }
 
     /// Says when a served certificate expires.
@@ -299,7 +332,6 @@ fn retain_series<T: MetricVecBuilder>(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use http::Method;
 
@@ -309,9 +341,9 @@ mod tests {
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
     use crate::observe::handles::{
-        ClusterHandles, ConcurrencyHandles, ErrorHandles, HealthHandles, ListenerHandles,
-        RateLimitHandles, RouteHandles,
+        ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles,
     };
+    use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
@@ -352,6 +384,9 @@ mod tests {
         metrics.access_log_dropped(1);
         metrics.config_accepted("abc", 1_795_199_401);
         metrics.config_reloaded();
+        metrics.config_reload_took(Duration::from_millis(4));
+        metrics.config_snapshots(1);
+        metrics.config_from_last_good(false);
         metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
         metrics.dns_refreshed("v1", "ok");

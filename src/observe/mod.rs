@@ -7,6 +7,7 @@ pub mod clock;
 pub(crate) mod exposition;
 pub mod handles;
 pub mod injected;
+pub mod limited;
 pub mod log;
 pub mod metrics;
 pub mod process;

@@ -12,7 +12,7 @@ use super::key::{Caller, Key};
 use super::limiter::{Limiter, Outcome};
 use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RouteId};
 use crate::error::Error;
-use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
+use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
 
 /// Every limit of a configuration with its counts. Shared by all workers.

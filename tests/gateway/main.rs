@@ -30,6 +30,7 @@
 
 mod support;
 
+mod admin;
 mod attempts;
 mod balancing;
 mod blame;
@@ -53,6 +54,8 @@ mod preset;
 mod pressure;
 mod proxy_protocol;
 mod rate_limits;
+mod reload;
+mod reload_under_load;
 mod retries;
 mod routing;
 mod security;

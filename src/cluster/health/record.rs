@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::verdict::{Transition, Verdict};
+use crate::cluster::status::unix_seconds;
 use crate::config::model::HealthCheck;
 
 /// Health of an endpoint whose cluster has a check.
@@ -28,13 +30,14 @@ struct Facts {
 }
 
 /// Health of an endpoint at one moment, as plain data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthStatus {
     /// What the checks add up to.
     pub verdict: Verdict,
     /// Why the last check failed, if it did.
     pub reason: Option<String>,
     /// Since when the endpoint has been healthy or unhealthy.
+    #[serde(serialize_with = "unix_seconds")]
     pub since: Option<SystemTime>,
 }
 

@@ -1,9 +1,12 @@
 //! What the checks of an endpoint add up to. Pure: a state and the outcome of one check make the next state.
 
+use serde::Serialize;
+
 use crate::config::model::HealthCheck;
 
 /// What is known about an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Not checked yet. It gets requests: held back, a DNS answer with nothing but new addresses would be an outage.
     #[default]

@@ -8,6 +8,7 @@ mod health;
 mod limits;
 mod listener;
 mod mirror;
+mod operating;
 mod operation;
 mod outlier;
 mod retries;
@@ -16,6 +17,9 @@ mod split;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::effective::Effective;
 
 pub use circuit_breaker::{Ceilings, CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use cluster::{
@@ -34,6 +38,7 @@ pub use listener::{
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
 pub use mirror::Mirror;
+pub use operating::{Admin, AdminAddress, Reload, Writes};
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
 pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
@@ -74,8 +79,14 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     /// DNS settings shared by every cluster.
     pub dns: Dns,
-    /// Hash of the configuration's content (all files, after includes), hexadecimal.
+    /// Taking a changed configuration while running.
+    pub reload: Reload,
+    /// The listener that operators ask and command; `None` means there is none.
+    pub admin: Option<Admin>,
+    /// Hash of the configuration's content (all files, after includes, with the certificates and secrets they name), hexadecimal.
     pub hash: String,
+    /// What is configured, without secrets, to compare with what comes next.
+    pub effective: Arc<Effective>,
 }
 
 /// Index into [`Config::listeners`].

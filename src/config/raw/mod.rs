@@ -12,6 +12,7 @@ pub(super) mod listener;
 pub(super) mod mirror;
 pub(super) mod moment;
 pub(super) mod names;
+pub(super) mod operating;
 pub(super) mod outlier;
 pub(super) mod percentage;
 pub(super) mod retries;
@@ -77,6 +78,10 @@ pub(super) struct Root {
     pub(super) state: Option<settings::State>,
     /// DNS resolution of endpoints.
     pub(super) dns: Option<settings::Dns>,
+    /// Taking a changed configuration while running.
+    pub(super) reload: Option<operating::Reload>,
+    /// The listener that operators ask and command.
+    pub(super) admin: Option<operating::Admin>,
 }
 
 /// Values for whatever does not say otherwise.

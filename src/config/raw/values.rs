@@ -55,6 +55,13 @@ text_value!(Time, time, "a duration such as `30s`", {
     "pattern": "^(([0-9]+(ms|s|m|h|d))+|.*[$][{].*)$"
 });
 
+/// Reads a duration; the error has no hint in it.
+pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
+    time(text).map(|time| time.0).map_err(|_hint| {
+        format!("`{text}` is not a duration: write `250ms`, `30s`, `2m` or `1h30m`")
+    })
+}
+
 pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
     const UNITS: [(&str, u64); 5] = [
         ("ms", 1),
@@ -195,7 +202,7 @@ text_value!(Bind, bind, "an address such as `0.0.0.0:8080`", {
     "description": "IP address and port: 0.0.0.0:8080, [::]:8080."
 });
 
-fn bind(text: &str) -> Result<Bind, String> {
+pub(in crate::config) fn bind(text: &str) -> Result<Bind, String> {
     if let Ok(address) = text.parse() {
         return Ok(Bind(address));
     }

@@ -12,6 +12,7 @@ mod limits;
 mod lints;
 mod listener;
 mod mirror;
+mod operating;
 mod outlier;
 mod retries;
 mod route;
@@ -23,6 +24,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decode::redact;
@@ -42,13 +44,12 @@ pub(super) struct Scope<'a> {
     names: Vec<Vec<HostPattern>>,
 }
 
-/// Resolves everything. The result is meaningless when the report has errors.
+/// Resolves everything but the hash, which needs what this reads. The result is meaningless when the report has errors.
 pub(super) fn resolve(
     raw: raw::Root,
     tree: &Node,
     env: &Environment,
     report: &mut Report,
-    hash: String,
 ) -> Config {
     let mut scope = Scope {
         tree,
@@ -95,12 +96,15 @@ pub(super) fn resolve(
         &mut scope,
     );
     ties::check(&routes, &resolved, &mut scope);
+    let metrics = settings::metrics(raw.metrics, &resolved, &mut scope);
     let config = Config {
         workers: settings::workers(raw.workers, &mut scope),
         client_ip,
         rate_limits: limits.finish(),
         access_log: settings::access_log(raw.access_log, &mut scope),
-        metrics: settings::metrics(raw.metrics, &resolved, &mut scope),
+        reload: operating::reload(raw.reload, &mut scope),
+        admin: operating::admin(raw.admin, &resolved, metrics.address, &mut scope),
+        metrics,
         shutdown: settings::shutdown(raw.shutdown),
         state_file: raw.state.unwrap_or_default().file.map(PathBuf::from),
         logging: settings::logging(raw.logging, &mut scope),
@@ -108,7 +112,8 @@ pub(super) fn resolve(
         listeners: resolved,
         routes,
         clusters,
-        hash,
+        hash: String::new(),
+        effective: Arc::default(),
     };
     lints::check(&config, &mut scope);
     config

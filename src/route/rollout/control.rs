@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::progress::{Event, Millis, Phase, Progress, Refusal, Verb};
+use super::progress::{Event, Millis, Phase, Progress, Verb};
+use super::record::{Held, OperateError, Saved, Share, Status};
 use super::tally::{Counts, Tally};
 use super::verdict::judge;
 use crate::config::model::{Losing, Part, Rollout, Split};
@@ -33,81 +33,6 @@ struct State {
     held: Option<Held>,
     /// What the tallies were when the present measurement began.
     baseline: Option<Vec<Counts>>,
-}
-
-/// A share that an operator set by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Held {
-    /// The cluster.
-    pub cluster: String,
-    /// Its share in percent; the others divide the rest in the proportion of the file.
-    pub weight: u32,
-    /// When it ends, in milliseconds since 1970; never by itself when absent.
-    pub until: Option<Millis>,
-    /// Since when.
-    pub since: Millis,
-    /// Who set it.
-    pub by: String,
-}
-
-/// What is written down to be taken up after a restart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Saved {
-    /// Of the settings it belongs to.
-    pub fingerprint: String,
-    /// How far it is.
-    pub progress: Option<Progress>,
-    /// What an operator set.
-    pub held: Option<Held>,
-}
-
-/// A split at one moment, for people and programs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// The clusters and their shares in percent.
-    pub shares: Vec<Share>,
-    /// The cluster a rollout leads to.
-    pub canary: Option<String>,
-    /// How many steps it has.
-    pub steps: Option<usize>,
-    /// How far it is.
-    pub progress: Option<Progress>,
-    /// What an operator set.
-    pub held: Option<Held>,
-}
-
-/// One cluster's share.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Share {
-    /// The cluster.
-    pub cluster: String,
-    /// Its share in percent.
-    pub percent: f64,
-    /// Requests that ended there since the start.
-    pub requests: u64,
-}
-
-/// Why an operator's wish was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OperateError {
-    /// There is no rollout, only a split.
-    #[error("this route has a split but no rollout")]
-    NoRollout,
-    /// It makes no sense now.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The split has no such cluster.
-    #[error("the split has no cluster `{0}`")]
-    NoSuchCluster(String),
-    /// Which cluster is meant must be said.
-    #[error("say which cluster: the split has no canary")]
-    WhichCluster,
-    /// A share is 0 to 100 percent.
-    #[error("a share is 0 to 100 percent")]
-    NotAShare,
 }
 
 /// One exchange's place in a split: where its outcome is counted.
@@ -314,6 +239,45 @@ impl Control {
             kind: "held",
             message,
         })
+    }
+
+    /// Sends everything to one cluster of a split without a rollout, by default to the one of two that has less now.
+    ///
+    /// # Errors
+    /// When there is a rollout, which is promoted or aborted instead, or when it is not clear which cluster is meant.
+    pub fn switch(
+        &self,
+        cluster: Option<&str>,
+        by: &str,
+        now: Millis,
+    ) -> Result<Event, OperateError> {
+        if self.rollout.is_some() {
+            return Err(OperateError::HasRollout);
+        }
+        let other = || {
+            let weights = self.shares.current();
+            let least = self
+                .parts
+                .iter()
+                .zip(weights.iter())
+                .min_by_key(|(_, weight)| *weight);
+            least
+                .filter(|_| self.parts.len() == 2)
+                .map(|(part, _)| part.name.as_str())
+        };
+        let cluster = cluster.or_else(other).ok_or(OperateError::WhichCluster)?;
+        self.hold(Some(cluster), 100, None, by, now)
+    }
+
+    /// Ends what was set by hand.
+    ///
+    /// # Errors
+    /// When nothing was.
+    pub fn release(&self, by: &str, now: Millis) -> Result<Event, OperateError> {
+        let mut state = self.state();
+        let event = state.release(now, &format!("released by {by}"));
+        self.publish(&state);
+        event.ok_or(OperateError::NothingHeld)
     }
 
     /// What a rollout is doing, its step, and the canary's share in percent.

@@ -2,13 +2,15 @@
 
 mod control;
 mod progress;
+mod record;
 mod tally;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
-pub use control::{Control, Held, OperateError, Saved, Share, Status, Trial};
+pub use control::{Control, Trial};
 pub use progress::{Event, Millis, Phase, Progress, Refusal, Verb};
+pub use record::{Held, OperateError, Saved, Share, Status};
 pub use tally::{Counts, Tally};
 pub use verdict::Reading;

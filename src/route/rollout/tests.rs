@@ -401,6 +401,19 @@ fn a_plain_split_can_be_switched() {
     );
     assert_eq!(share(&control), 100.0);
     assert!(control.tick(START + 1_000_000).is_empty());
+    drop(control.switch(None, "ann", START).unwrap());
+    assert_eq!(share(&control), 0.0, "to the one that had less");
+    drop(control.release("ann", START).unwrap());
+    assert_eq!(control.status().held, None);
+    assert_eq!(
+        control.release("ann", START),
+        Err(OperateError::NothingHeld)
+    );
+    let rolled = started(&self::split());
+    assert_eq!(
+        rolled.switch(None, "ann", START),
+        Err(OperateError::HasRollout)
+    );
 }
 
 #[test]

@@ -47,7 +47,9 @@ impl Gw {
         places: &[&dyn Place],
     ) -> Result<(), Error> {
         let config = parse(template, places, &self.directory);
-        within("the gateway reloads", self.gateway.reload(config)).await
+        within("the gateway reloads", self.gateway.reload(config))
+            .await
+            .map(drop)
     }
 
     /// Address of the only listener, or of the one called `http`.

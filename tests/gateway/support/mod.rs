@@ -6,6 +6,7 @@ mod body;
 mod certs;
 mod client;
 mod gw;
+mod live;
 mod raw;
 mod sse;
 mod wait;
@@ -15,6 +16,7 @@ pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_traile
 pub(crate) use certs::{Ca, Identity};
 pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request};
 pub(crate) use gw::{Gw, Place};
+pub(crate) use live::{Live, USUAL};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
 pub(crate) use wait::{GUARD, eventually, pass, soon, within};

@@ -1,0 +1,427 @@
+//! Who may ask the admin API for what. A token opens it; without one it is open only to this machine, and then a browser on this
+//! machine must not be made to speak for a foreign page: neither by a form, nor by a name that points at 127.0.0.1.
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+use http::{Method, StatusCode, Uri};
+
+use crate::config::model::Writes;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// Somebody over TCP.
+    Network,
+    /// A process of this gateway's own user, or root, over a unix socket.
+    Owner,
+    /// Somebody else over a unix socket.
+    Other,
+}
+
+/// What an endpoint of the API does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Looks.
+    Read,
+    /// Changes what needs at least this.
+    Write(Writes),
+}
+
+/// Why a request is refused.
+pub(super) type Refusal = (StatusCode, &'static str);
+
+/// Judges a request. `token` is the one that opens this API, if there is one.
+pub(super) fn check(
+    (method, uri, headers): (&Method, &Uri, &HeaderMap),
+    caller: Caller,
+    token: Option<&[u8]>,
+    act: Act,
+    writes: Writes,
+) -> Result<(), Refusal> {
+    browser(method, headers)?;
+    let has_token = token.is_some_and(|token| presents(headers, token));
+    match (caller, token) {
+        (Caller::Owner, _) => {}
+        (_, Some(_)) if !has_token => {
+            return Err((
+                StatusCode::UNAUTHORIZED,
+                "this needs the token: Authorization: Bearer ..\n",
+            ));
+        }
+        (Caller::Other, None) => {
+            return Err((
+                StatusCode::FORBIDDEN,
+                "only the owner of the socket may use it\n",
+            ));
+        }
+        (Caller::Network, None) => own_host(uri, headers)?,
+        (Caller::Network | Caller::Other, Some(_)) => {}
+    }
+    match act {
+        Act::Write(needed) if writes < needed => Err((
+            StatusCode::FORBIDDEN,
+            "`admin.writes` does not allow this\n",
+        )),
+        Act::Read | Act::Write(_) => Ok(()),
+    }
+}
+
+/// Refuses what a browser sends for a page that is not ours. A cross-origin POST with this content type needs a preflight,
+/// which is never answered with permission.
+fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST).unwrap_or_default();
+    let foreign = text(ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != Some(host));
+    let cross = text(FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    if foreign || cross {
+        return Err((StatusCode::FORBIDDEN, "not for other sites\n"));
+    }
+    let json = text(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("application/json")
+    });
+    if *method == Method::POST && !json {
+        return Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a POST needs `content-type: application/json`\n",
+        ));
+    }
+    Ok(())
+}
+
+/// A name that an attacker's DNS may point here is no name of ours: only addresses and `localhost` are.
+fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
+    };
+    let is_ours = |authority: &str| {
+        let Ok(authority) = authority.parse::<http::uri::Authority>() else {
+            return false;
+        };
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+    };
+    let target = uri
+        .authority()
+        .is_none_or(|authority| is_ours(authority.as_str()));
+    if target && host.is_some_and(is_ours) {
+        Ok(())
+    } else {
+        Err((
+            StatusCode::FORBIDDEN,
+            "the host must be an address or localhost\n",
+        ))
+    }
+}
+
+/// Whether the request carries this token. Takes the same time wherever the first difference is.
+fn presents(headers: &HeaderMap, token: &[u8]) -> bool {
+    let Some(value) = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes) else {
+        return false;
+    };
+    let Some((scheme, given)) = value.split_at_checked(BEARER.len()) else {
+        return false;
+    };
+    scheme.eq_ignore_ascii_case(BEARER) && same(given.trim_ascii(), token)
+}
+
+fn same(given: &[u8], token: &[u8]) -> bool {
+    // An empty token would open the door to everybody who knows the scheme.
+    if token.is_empty() {
+        return false;
+    }
+    // Every byte given is compared, with the token repeated as often as it takes: only the caller's own length shows.
+    let pairs = given.iter().zip(token.iter().cycle());
+    let different = pairs.fold(0_u8, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
+    std::hint::black_box(different) == 0 && given.len() == token.len()
+}
+
+const BEARER: &[u8] = b"Bearer ";
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &[u8] = b"0123456789abcdef";
+
+    fn verdict(
+        method: &str,
+        fields: &[(&str, &str)],
+        caller: Caller,
+        token: Option<&[u8]>,
+        writes: Writes,
+    ) -> u16 {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        let method: Method = method.parse().unwrap();
+        let act = if method == Method::POST {
+            Act::Write(Writes::Rollouts)
+        } else {
+            Act::Read
+        };
+        let uri = Uri::from_static("/reload");
+        match check((&method, &uri, &headers), caller, token, act, writes) {
+            Ok(()) => 200,
+            Err((status, _)) => status.as_u16(),
+        }
+    }
+
+    #[test]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table of cases is as long as it has to be"
+    )]
+    fn who_may_do_what() {
+        let host = ("host", "127.0.0.1:9901");
+        let json = ("content-type", "application/json; charset=utf-8");
+        let bearer = ("authorization", "bearer 0123456789abcdef");
+        let wrong = ("authorization", "Bearer 0123456789abcdeX");
+        let twice = ("authorization", "Bearer 0123456789abcdef0123456789abcdef");
+        let none = ("authorization", "Bearer ");
+        let page = ("origin", "https://evil.example");
+        let own = ("origin", "http://127.0.0.1:9901");
+        use Caller::{Network, Other, Owner};
+        use Writes::{All, None as Nothing, Rollouts};
+        for (method, fields, caller, token, writes, expected, why) in [
+            (
+                "GET",
+                vec![host],
+                Network,
+                None,
+                Nothing,
+                200,
+                "local reading",
+            ),
+            (
+                "POST",
+                vec![host, json],
+                Network,
+                None,
+                Rollouts,
+                200,
+                "local command",
+            ),
+            (
+                "POST",
+                vec![host, json],
+                Network,
+                None,
+                All,
+                200,
+                "more than needed",
+            ),
+            (
+                "POST",
+                vec![host, json],
+                Network,
+                None,
+                Nothing,
+                403,
+                "not allowed",
+            ),
+            (
+                "POST",
+                vec![host],
+                Network,
+                None,
+                All,
+                415,
+                "a form could send it",
+            ),
+            (
+                "POST",
+                vec![host, ("content-type", "text/plain")],
+                Network,
+                None,
+                All,
+                415,
+                "so could this",
+            ),
+            (
+                "POST",
+                vec![host, json, page],
+                Network,
+                None,
+                All,
+                403,
+                "another site",
+            ),
+            (
+                "POST",
+                vec![host, json, own],
+                Network,
+                None,
+                All,
+                200,
+                "our own page",
+            ),
+            (
+                "GET",
+                vec![host, ("sec-fetch-site", "cross-site")],
+                Network,
+                None,
+                All,
+                403,
+                "another site",
+            ),
+            (
+                "GET",
+                vec![host, ("sec-fetch-site", "none")],
+                Network,
+                None,
+                All,
+                200,
+                "typed in",
+            ),
+            (
+                "GET",
+                vec![("host", "evil.example:9901")],
+                Network,
+                None,
+                All,
+                403,
+                "a name that leads here",
+            ),
+            (
+                "GET",
+                vec![("host", "localhost.evil.example")],
+                Network,
+                None,
+                All,
+                403,
+                "nearly",
+            ),
+            (
+                "GET",
+                vec![("host", "localhost:9901")],
+                Network,
+                None,
+                All,
+                200,
+                "a name of ours",
+            ),
+            (
+                "GET",
+                vec![("host", "[::1]:9901")],
+                Network,
+                None,
+                All,
+                200,
+                "an address",
+            ),
+            ("GET", vec![], Network, None, All, 403, "no host"),
+            (
+                "GET",
+                vec![host, ("host", "localhost")],
+                Network,
+                None,
+                All,
+                403,
+                "two hosts",
+            ),
+            (
+                "GET",
+                vec![host],
+                Network,
+                Some(TOKEN),
+                All,
+                401,
+                "no token",
+            ),
+            (
+                "GET",
+                vec![host, wrong],
+                Network,
+                Some(TOKEN),
+                All,
+                401,
+                "another token",
+            ),
+            (
+                "GET",
+                vec![host, twice],
+                Network,
+                Some(TOKEN),
+                All,
+                401,
+                "the token twice",
+            ),
+            (
+                "GET",
+                vec![host, none],
+                Network,
+                Some(TOKEN),
+                All,
+                401,
+                "nothing",
+            ),
+            (
+                "GET",
+                vec![host, none],
+                Network,
+                Some(&[]),
+                All,
+                401,
+                "nothing is no token",
+            ),
+            (
+                "GET",
+                vec![("host", "attache.ops.svc"), bearer],
+                Network,
+                Some(TOKEN),
+                All,
+                200,
+                "a page has no token",
+            ),
+            (
+                "GET",
+                vec![],
+                Owner,
+                Some(TOKEN),
+                All,
+                200,
+                "the owner needs none",
+            ),
+            (
+                "POST",
+                vec![json],
+                Owner,
+                None,
+                Nothing,
+                403,
+                "and is bound by `writes`",
+            ),
+            ("GET", vec![], Other, None, All, 403, "not the owner"),
+            (
+                "GET",
+                vec![bearer],
+                Other,
+                Some(TOKEN),
+                All,
+                200,
+                "not the owner, with the token",
+            ),
+            (
+                "GET",
+                vec![],
+                Other,
+                Some(TOKEN),
+                All,
+                401,
+                "not the owner, without",
+            ),
+        ] {
+            assert_eq!(
+                verdict(method, &fields, caller, token, writes),
+                expected,
+                "{why}"
+            );
+        }
+    }
+}

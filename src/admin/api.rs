@@ -1,0 +1,258 @@
+//! The admin API: what operators may look at and ask for. A row of [`ENDPOINTS`] says what an endpoint is and what it takes; `carry_out`
+//! says what it does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio_util::sync::CancellationToken;
+use tower::{BoxError, Service};
+
+use super::access::{self, Act, Caller};
+use super::control::{Control, NotDone};
+use super::journal::{Trigger, Verdict};
+use super::rollouts;
+use super::serve::{self, Answer, Bounds, JSON, Socket, TEXT, reply};
+use crate::config::model::{Admin, Writes};
+
+/// Something to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Config,
+    Status,
+    Reloads,
+    Reload,
+    Rollouts,
+    MoveRollout,
+}
+
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    act: Act,
+    ask: Ask,
+    about: &'static str,
+}
+
+const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Method::GET,
+        path: "/config",
+        act: Act::Read,
+        ask: Ask::Config,
+        about: "the configuration in force, secrets redacted (YAML)",
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/status",
+        act: Act::Read,
+        ask: Ask::Status,
+        about: "health, clusters and endpoints (JSON)",
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/reloads",
+        act: Act::Read,
+        ask: Ask::Reloads,
+        about: "the last reloads with what they changed (JSON)",
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/reload",
+        act: Act::Write(Writes::Rollouts),
+        ask: Ask::Reload,
+        about: "read the configuration again; answers when it is in force or refused (JSON)",
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/rollouts",
+        act: Act::Read,
+        ask: Ask::Rollouts,
+        about: "splits with their shares, and how far rollouts are (JSON)",
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/rollouts",
+        act: Act::Write(Writes::Rollouts),
+        ask: Ask::MoveRollout,
+        about: "?route=R&verb=pause|resume|promote|abort|restart|release, set-weight&weight=N[&cluster=C][&for=MS], switch[&cluster=C] (JSON)",
+    },
+];
+
+/// Serves until `shutdown`. Spawns nothing: dropping the future closes everything.
+pub async fn serve(socket: Socket, control: Control, shutdown: CancellationToken) {
+    serve::serve(socket, stack(control), BOUNDS, shutdown).await;
+}
+
+fn stack<B: Send + 'static>(
+    control: Control,
+) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
+    serve::stack(BOUNDS, move |request: Request<B>| {
+        let control = control.clone();
+        let (head, _) = request.into_parts();
+        async move { answer(&head, &control).await }
+    })
+}
+
+async fn answer(head: &http::request::Parts, control: &Control) -> Answer {
+    let path = head.uri.path();
+    let found = ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
+    let endpoint = found
+        .clone()
+        .find(|endpoint| endpoint.method == head.method);
+    // Who may not look does not learn what there is either.
+    let act = endpoint.map_or(Act::Read, |endpoint| endpoint.act);
+    let Some(settings) = control.hub.current().config.admin.clone() else {
+        return reply(StatusCode::NOT_FOUND, TEXT, "");
+    };
+    let token = match token(&settings).await {
+        Ok(token) => token,
+        Err(error) => {
+            tracing::error!(%error, "admin.tokenFile cannot be read, so nobody is let in");
+            return reply(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "the token cannot be read\n",
+            );
+        }
+    };
+    let caller = head.extensions.get().copied().unwrap_or(Caller::Other);
+    let request = (&head.method, &head.uri, &head.headers);
+    if let Err((status, why)) =
+        access::check(request, caller, token.as_deref(), act, settings.writes)
+    {
+        tracing::warn!(method = %head.method, path, status = status.as_u16(), "admin request refused");
+        let mut refused = reply(status, TEXT, why);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            refused.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        return refused;
+    }
+    match endpoint {
+        Some(endpoint) => carry_out(endpoint.ask, head, control).await,
+        None if found.clone().next().is_some() => {
+            let methods: Vec<&str> = found.map(|endpoint| endpoint.method.as_str()).collect();
+            let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "another method\n");
+            if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
+                refused.headers_mut().insert(ALLOW, value);
+            }
+            refused
+        }
+        None if path == "/" => reply(StatusCode::OK, TEXT, directory()),
+        None => reply(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            format!("not found; here are:\n{}", directory()),
+        ),
+    }
+}
+
+async fn carry_out(ask: Ask, head: &http::request::Parts, control: &Control) -> Answer {
+    match ask {
+        Ask::Config => {
+            let effective = Arc::clone(&control.hub.current().config.effective);
+            let yaml = tokio::task::spawn_blocking(move || effective.yaml()).await;
+            reply(StatusCode::OK, YAML, yaml.unwrap_or_default())
+        }
+        Ask::Status => status(control),
+        Ask::Reloads => json(
+            StatusCode::OK,
+            &json!({ "reloads": control.journal.entries() }),
+        ),
+        Ask::Rollouts => json(StatusCode::OK, &rollouts::list(&control.hub.current())),
+        Ask::MoveRollout => {
+            let query = head.uri.query().unwrap_or_default();
+            let (status, answer) = rollouts::operate(&control.hub.current(), query);
+            json(status, &answer)
+        }
+        Ask::Reload => {
+            let colored = head.uri.query() == Some("color=true");
+            reload(control, colored).await
+        }
+    }
+}
+
+fn status(control: &Control) -> Answer {
+    let snapshot = control.hub.current();
+    let clusters: Vec<_> = snapshot
+        .clusters
+        .iter()
+        .map(|cluster| cluster.status())
+        .collect();
+    let health = control.health.report();
+    json(
+        StatusCode::OK,
+        &json!({
+            "version": health.version,
+            "status": health.status,
+            "ready": health.ready,
+            "config_hash": health.config_hash,
+            "last_reload": control.journal.entries().first(),
+            "clusters": clusters,
+        }),
+    )
+}
+
+async fn reload(control: &Control, colored: bool) -> Answer {
+    let done = match control.reload(Trigger::Api).await {
+        Ok(done) => done,
+        Err(error @ (NotDone::Busy | NotDone::Stopping)) => {
+            return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n"));
+        }
+    };
+    let status = match done.entry.verdict {
+        Verdict::Applied | Verdict::Unchanged => StatusCode::OK,
+        Verdict::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let mut entry = done.entry;
+    if let Some(report) = done.report.filter(|_| colored) {
+        entry.diagnostics = report.human(true);
+    }
+    let summary = entry.summary();
+    let mut body = json!(entry);
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("summary".to_owned(), summary.into());
+    }
+    json(status, &body)
+}
+
+/// Read for each request, so that a new token counts at once.
+async fn token(settings: &Admin) -> std::io::Result<Option<Vec<u8>>> {
+    let Some(path) = &settings.token_file else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    file.take(MAX_TOKEN).read_to_end(&mut bytes).await?;
+    Ok(Some(bytes.trim_ascii().to_vec()))
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
+    reply(status, JSON, format!("{value}\n"))
+}
+
+fn directory() -> String {
+    let lines = ENDPOINTS.iter();
+    lines
+        .map(|endpoint| {
+            format!(
+                "{} {}: {}\n",
+                endpoint.method, endpoint.path, endpoint.about
+            )
+        })
+        .collect()
+}
+
+const YAML: &str = "application/yaml";
+const MAX_TOKEN: u64 = 4 << 10;
+const BOUNDS: Bounds = Bounds {
+    name: "admin",
+    requests: 8,
+    // A reload may wait for DNS and for others before it.
+    answer: Duration::from_secs(60),
+    connection: Duration::from_secs(90),
+};

@@ -1,0 +1,87 @@
+//! What the admin API needs of a gateway: its state to read, and a queue for what it is asked to do. The gateway works the
+//! queue off one by one, so nothing here can interleave with a reload.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::health::Health;
+use super::journal::{Entry, Journal, Trigger};
+use crate::config::Report;
+use crate::snapshot::Hub;
+
+/// Orders that may wait; more are refused.
+const QUEUE: usize = 16;
+
+/// Something the gateway is asked to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Read the configuration again and put it in force.
+    Reload {
+        /// What asks for it.
+        trigger: Trigger,
+        /// Where the outcome goes.
+        done: oneshot::Sender<Done>,
+    },
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The facts.
+    pub entry: Entry,
+    /// Everything that was found in the files; `None` when they were not the problem.
+    pub report: Option<Arc<Report>>,
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// Too many wait already.
+    #[error("too many orders wait already")]
+    Busy,
+    /// The gateway ends.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// A gateway as its admin API sees it.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// The configuration in force and what is built from it.
+    pub hub: Arc<Hub>,
+    /// Whether it is started, ready, draining.
+    pub health: Arc<Health>,
+    /// The last attempts to take a configuration.
+    pub journal: Arc<Journal>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Control {
+    /// A control and the queue its orders arrive in.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>, health: Arc<Health>) -> (Self, mpsc::Receiver<Order>) {
+        let (orders, inbox) = mpsc::channel(QUEUE);
+        let control = Self {
+            hub,
+            health,
+            journal: Arc::default(),
+            orders,
+        };
+        (control, inbox)
+    }
+
+    /// Has the configuration read again and waits until it is in force or refused.
+    ///
+    /// # Errors
+    /// When the order was not taken. Dropping the future does not take it back.
+    pub async fn reload(&self, trigger: Trigger) -> Result<Done, NotDone> {
+        let (done, outcome) = oneshot::channel();
+        let sent = self.orders.try_send(Order::Reload { trigger, done });
+        sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotDone::Busy,
+            mpsc::error::TrySendError::Closed(_) => NotDone::Stopping,
+        })?;
+        outcome.await.map_err(|_gone| NotDone::Stopping)
+    }
+}

@@ -1,0 +1,132 @@
+//! What became of the last attempts to take a configuration: for operators who ask, not for the gateway itself.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::config::Difference;
+use crate::observe::clock::Clock;
+
+/// Attempts that are remembered.
+const KEPT: usize = 20;
+/// Bytes of diagnostics that are remembered of one attempt.
+const MAX_TEXT: usize = 16 << 10;
+
+/// What made the gateway look at its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// Its start.
+    Start,
+    /// A file changed.
+    Watch,
+    /// `SIGHUP`.
+    Signal,
+    /// The admin API.
+    Api,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// What was read is in force.
+    Applied,
+    /// The files hold what is in force already.
+    Unchanged,
+    /// What was read cannot be used; the configuration before stays.
+    Refused,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// When, in UTC.
+    pub at: String,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The configuration in force after it.
+    pub hash: String,
+    /// The configuration in force before it.
+    pub was: String,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// What it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+    /// Errors and warnings, or why else it failed; empty when there is nothing to say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub diagnostics: String,
+}
+
+impl Entry {
+    /// An attempt that ends now and changed nothing yet.
+    #[must_use]
+    pub fn new(trigger: Trigger, verdict: Verdict, hash: &str, was: &str, took: Duration) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let stamp = *Clock::default().stamp(now.unwrap_or_default());
+        Self {
+            at: String::from_utf8_lossy(&stamp).into_owned(),
+            trigger,
+            verdict,
+            hash: hash.to_owned(),
+            was: was.to_owned(),
+            milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            difference: None,
+            diagnostics: String::new(),
+        }
+    }
+
+    /// What people are told beside the diagnostics, one line or several.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let short = |hash: &str| hash.chars().take(8).collect::<String>();
+        let (hash, was) = (short(&self.hash), short(&self.was));
+        match self.verdict {
+            Verdict::Applied if self.trigger == Trigger::Start => {
+                format!("started with config {hash}")
+            }
+            Verdict::Applied => {
+                let took = self.milliseconds;
+                let first = format!("reloaded config {hash} (was {was}) in {took} ms");
+                let lines = self.difference.iter().flat_map(Difference::lines);
+                std::iter::once(first)
+                    .chain(lines)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            }
+            Verdict::Unchanged => format!("config {hash} is in force already"),
+            Verdict::Refused => "The running configuration was not changed.".to_owned(),
+        }
+    }
+}
+
+/// The last attempts, the newest first.
+#[derive(Debug, Default)]
+pub struct Journal {
+    entries: Mutex<VecDeque<Entry>>,
+}
+
+impl Journal {
+    /// Remembers an attempt and forgets the oldest.
+    pub fn add(&self, mut entry: Entry) {
+        if entry.diagnostics.len() > MAX_TEXT {
+            let end = entry.diagnostics.floor_char_boundary(MAX_TEXT);
+            entry.diagnostics.truncate(end);
+        }
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push_front(entry);
+        entries.truncate(KEPT);
+    }
+
+    /// What is remembered, the newest first.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().cloned().collect()
+    }
+}

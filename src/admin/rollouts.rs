@@ -1,0 +1,153 @@
+//! Splits and rollouts over the admin API: how far they are, and what operators do to them.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::route::rollout::{Control, Event, Millis, OperateError, Verb};
+use crate::snapshot::{Snapshot, now};
+
+/// Every split with its rollout, by route.
+pub(super) fn list(snapshot: &Snapshot) -> Value {
+    let routes: serde_json::Map<String, Value> = splits(snapshot)
+        .map(|(route, control)| (route.to_owned(), json!(control.status())))
+        .collect();
+    json!({ "now": now(), "routes": routes })
+}
+
+/// What an operator wants, from the query of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wish {
+    route: String,
+    verb: String,
+    weight: Option<u32>,
+    cluster: Option<String>,
+    /// Milliseconds.
+    lasts: Option<u64>,
+    by: String,
+}
+
+/// Carries out a wish and says what became of it.
+pub(super) fn operate(snapshot: &Snapshot, query: &str) -> (StatusCode, Value) {
+    let refused = |status, why: String| (status, json!({ "error": why }));
+    let wish = match Wish::parse(query) {
+        Ok(wish) => wish,
+        Err(why) => return refused(StatusCode::BAD_REQUEST, why),
+    };
+    let Some((route, control)) = splits(snapshot).find(|(route, _)| *route == wish.route) else {
+        let why = format!("no route `{}` has a split", wish.route);
+        return refused(StatusCode::NOT_FOUND, why);
+    };
+    match wish.carry_out(control, now()) {
+        Ok(events) => {
+            let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+            // The audit record of what operators do.
+            tracing::info!(route, verb = wish.verb, by = wish.by, "{}", said.join("; "));
+            let status = json!(control.status());
+            (StatusCode::OK, json!({ "done": said, "status": status }))
+        }
+        Err(Refused::Unknown(why)) => refused(StatusCode::BAD_REQUEST, why),
+        Err(Refused::Split(error)) => refused(StatusCode::CONFLICT, error.to_string()),
+    }
+}
+
+/// Why a wish was not carried out.
+#[derive(Debug)]
+enum Refused {
+    Unknown(String),
+    Split(OperateError),
+}
+
+impl From<OperateError> for Refused {
+    fn from(error: OperateError) -> Self {
+        Self::Split(error)
+    }
+}
+
+impl Wish {
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut wish = Self::default();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let number = || {
+                value
+                    .parse::<u64>()
+                    .map_err(|_not_a_number| format!("`{key}={value}` is not a number"))
+            };
+            match &*key {
+                "route" => wish.route = value.into_owned(),
+                "verb" => wish.verb = value.into_owned(),
+                "cluster" => wish.cluster = Some(value.into_owned()),
+                "weight" => wish.weight = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
+                "for" => wish.lasts = Some(number()?),
+                "by" => {
+                    wish.by = value
+                        .chars()
+                        .filter(|c| !c.is_control())
+                        .take(MAX_NAME)
+                        .collect();
+                }
+                _ => return Err(format!("`{key}` is not known here")),
+            }
+        }
+        if wish.by.is_empty() {
+            "an operator".clone_into(&mut wish.by);
+        }
+        Ok(wish)
+    }
+
+    fn carry_out(&self, control: &Control, now: Millis) -> Result<Vec<Event>, Refused> {
+        let (cluster, by) = (self.cluster.as_deref(), self.by.as_str());
+        let verb = match self.verb.as_str() {
+            "pause" => Verb::Pause,
+            "resume" => Verb::Resume,
+            "promote" => Verb::Promote,
+            "abort" => Verb::Abort,
+            "restart" => Verb::Restart,
+            "set-weight" => {
+                let Some(weight) = self.weight else {
+                    return Err(Refused::Unknown("`weight` is missing".to_owned()));
+                };
+                let until = self.lasts.map(|lasts| now.saturating_add(lasts));
+                let event = control.hold(cluster, weight, until, by, now)?;
+                return Ok(vec![event]);
+            }
+            "switch" => return Ok(vec![control.switch(cluster, by, now)?]),
+            "release" => return Ok(vec![control.release(by, now)?]),
+            other => return Err(Refused::Unknown(format!("the verb `{other}` is not known"))),
+        };
+        Ok(control.operate(verb, by, now)?)
+    }
+}
+
+fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<Control>)> {
+    let routes = snapshot.config.routes.iter().zip(&snapshot.splits);
+    routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
+}
+
+/// Characters of an operator's name.
+const MAX_NAME: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_are_read() {
+        let wish =
+            Wish::parse("route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A");
+        let expected = Wish {
+            route: "a b".to_owned(),
+            verb: "set-weight".to_owned(),
+            weight: Some(30),
+            cluster: Some("c".to_owned()),
+            lasts: Some(600_000),
+            by: "ann".to_owned(),
+        };
+        assert_eq!(wish, Ok(expected));
+        assert_eq!(Wish::parse("").unwrap().by, "an operator");
+        for query in ["weight=x", "for=-1", "speed=1"] {
+            assert!(Wish::parse(query).is_err(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! What is configured, reduced to what a later configuration can be compared with: one line of text for each named thing, without
+//! secrets. Small enough to be kept with every configuration, and quick enough to make with every reload.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::difference::{added, details, removed};
+use super::node::{Node, Scalar, Value};
+use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients, names_cookies};
+
+/// Sections whose entries have names of their own.
+const NAMED: [&str; 5] = [
+    "listeners",
+    "routes",
+    "clusters",
+    "rateLimits",
+    "authProviders",
+];
+
+/// A configuration after includes, substitution and defaults, without its secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effective {
+    /// JSON text of each thing.
+    things: BTreeMap<Thing, Box<str>>,
+    /// Hash of each file beside the configuration itself: certificates, keys, secrets.
+    files: BTreeMap<PathBuf, u64>,
+}
+
+/// A named entry of a section, or a whole section with an empty name.
+type Thing = (String, String);
+
+/// What one configuration changes in another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// What changes, what comes and what goes, in this order. Bounded.
+    pub changes: Vec<Change>,
+    /// Changes that are not listed because there are too many.
+    pub more: usize,
+    /// Named things and sections that stay as they are.
+    pub unchanged: usize,
+}
+
+/// One line of a [`Difference`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Which way it goes.
+    pub kind: ChangeKind,
+    /// Where, such as `routes.research.split`.
+    pub path: String,
+    /// From what to what, in words.
+    pub detail: String,
+}
+
+/// Kind of a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// Is there before and after.
+    Changed,
+    /// Is there only after.
+    Added,
+    /// Is there only before.
+    Removed,
+}
+
+/// Lines that are listed.
+const MAX_CHANGES: usize = 100;
+
+impl Effective {
+    pub(super) fn new(root: &Node, files: BTreeMap<PathBuf, u64>) -> Self {
+        let mut things = BTreeMap::new();
+        for section in root.entries() {
+            let key = section.key.as_str();
+            if matches!(key, "include" | "defaults") || section.value.is_null() {
+                continue;
+            }
+            let mut keep = |name: &str, node: &Node| {
+                let mut text = String::new();
+                write(node, key, "", &mut text);
+                things.insert((key.to_owned(), name.to_owned()), text.into());
+            };
+            if NAMED.contains(&key) {
+                for entry in section.value.entries() {
+                    keep(&entry.key, &entry.value);
+                }
+            } else {
+                keep("", &section.value);
+            }
+        }
+        Self { things, files }
+    }
+
+    /// What putting `after` in force in place of this one changes.
+    #[must_use]
+    pub fn difference(&self, after: &Self) -> Difference {
+        let mut found = Difference::default();
+        let (mut changed, mut fresh, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for (thing, text) in &after.things {
+            match self.things.get(thing) {
+                Some(before) if before == text => found.unchanged += 1,
+                Some(before) => changed.push((thing, Some(&**before), Some(&**text))),
+                None => fresh.push((thing, None, Some(&**text))),
+            }
+        }
+        for (thing, text) in &self.things {
+            if !after.things.contains_key(thing) {
+                gone.push((thing, Some(&**text), None));
+            }
+        }
+        for (thing, before, after) in changed.into_iter().chain(fresh).chain(gone) {
+            if found.changes.len() >= MAX_CHANGES {
+                found.more += 1;
+                continue;
+            }
+            found.changes.extend(describe(thing, before, after));
+        }
+        found.files(&self.files, &after.files);
+        found
+    }
+
+    /// The configuration as YAML, secrets redacted.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let mut root = serde_json::Map::new();
+        for ((section, name), text) in &self.things {
+            let value = redacted(serde_json::from_str(text).unwrap_or_default());
+            if name.is_empty() {
+                root.insert(section.clone(), value);
+            } else if let Json::Object(entries) = root
+                .entry(section.clone())
+                .or_insert_with(|| Json::Object(serde_json::Map::new()))
+            {
+                entries.insert(name.clone(), value);
+            }
+        }
+        // Only values of foreign types cannot be printed.
+        serde_yaml::to_string(&root).unwrap_or_default()
+    }
+}
+
+impl Difference {
+    /// Whether anything changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.more == 0
+    }
+
+    fn files(&mut self, before: &BTreeMap<PathBuf, u64>, after: &BTreeMap<PathBuf, u64>) {
+        let changed = |path: &Path| {
+            before
+                .get(path)
+                .is_some_and(|hash| after.get(path) != Some(hash))
+        };
+        let both: BTreeSet<&PathBuf> = after.keys().filter(|path| changed(path)).collect();
+        for path in both {
+            if self.changes.len() >= MAX_CHANGES {
+                self.more += 1;
+                continue;
+            }
+            self.changes.push(Change {
+                kind: ChangeKind::Changed,
+                path: path.display().to_string(),
+                detail: "other content".to_owned(),
+            });
+        }
+    }
+
+    /// The lines people read, each with its sign.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let width = self
+            .changes
+            .iter()
+            .map(|change| change.path.chars().count());
+        let width = width.max().unwrap_or(0).min(PATH_WIDTH);
+        let mut lines: Vec<String> = self
+            .changes
+            .iter()
+            .map(|Change { kind, path, detail }| {
+                let sign = match kind {
+                    ChangeKind::Changed => '~',
+                    ChangeKind::Added => '+',
+                    ChangeKind::Removed => '-',
+                };
+                format!("  {sign} {path:<width$}  {detail}")
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect();
+        if self.more > 0 {
+            lines.push(format!("  and {} more", self.more));
+        }
+        let live = if self.unchanged > 0 {
+            ", with their live state"
+        } else {
+            ""
+        };
+        lines.push(format!("  = {} unchanged{live}", self.unchanged));
+        lines
+    }
+}
+
+fn describe((section, name): &Thing, before: Option<&str>, after: Option<&str>) -> Vec<Change> {
+    let path = if name.is_empty() {
+        section.clone()
+    } else {
+        format!("{section}.{name}")
+    };
+    let read = |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Json>(text).ok());
+    let change = |kind, path: String, detail| Change { kind, path, detail };
+    match (read(before), read(after)) {
+        (Some(before), Some(after)) => details(&before, &after)
+            .into_iter()
+            .map(|(key, detail)| {
+                let path = if key.is_empty() {
+                    path.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                change(ChangeKind::Changed, path, detail)
+            })
+            .collect(),
+        (None, Some(after)) => vec![change(ChangeKind::Added, path, added(section, &after))],
+        (Some(before), None) => vec![change(ChangeKind::Removed, path, removed(section, &before))],
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Writes a tree as JSON. A secret becomes a mark with a hash, so that a change of it is seen and nothing else.
+fn write(node: &Node, key: &str, within: &str, out: &mut String) {
+    match &node.value {
+        Value::Map(entries) => {
+            out.push('{');
+            let shown = entries.iter().filter(|entry| !entry.value.is_null());
+            for (index, entry) in shown.enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                quote(&entry.key, out);
+                out.push(':');
+                write(&entry.value, &entry.key, key, out);
+            }
+            out.push('}');
+        }
+        Value::List(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(item, key, within, out);
+            }
+            out.push(']');
+        }
+        Value::Scalar(scalar)
+            if scalar.secret
+                || (is_secret_name(key)
+                    && !names_cookies(within)
+                    && !names_clients(key, &scalar.text)) =>
+        {
+            let hash = xxhash_rust::xxh3::xxh3_64(scalar.text.as_bytes());
+            quote(&format!("{REDACTED}#{hash:016x}"), out);
+        }
+        Value::Scalar(scalar) => write_scalar(scalar, out),
+        Value::Blank => out.push_str("null"),
+    }
+}
+
+fn write_scalar(scalar: &Scalar, out: &mut String) {
+    let text = scalar.text.as_str();
+    if scalar.is_null() {
+        return out.push_str("null");
+    }
+    let bare = scalar.plain || scalar.substituted;
+    let number = || {
+        text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+            && serde_json::from_str::<serde_json::Number>(text)
+                .is_ok_and(|number| number.to_string() == text)
+    };
+    if bare && (matches!(text, "true" | "false") || number()) {
+        out.push_str(text);
+    } else if text.contains("://") {
+        quote(&mask_urls(text), out);
+    } else {
+        quote(text, out);
+    }
+}
+
+fn quote(text: &str, out: &mut String) {
+    // Text can always be written as JSON.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}
+
+/// Takes the hashes of secrets out.
+pub(super) fn redacted(value: Json) -> Json {
+    match value {
+        Json::String(text) if text.starts_with(REDACTED) => Json::String(
+            text.split_once('#')
+                .map_or(text.as_str(), |(mark, _)| mark)
+                .to_owned(),
+        ),
+        Json::Array(items) => items.into_iter().map(redacted).collect(),
+        Json::Object(entries) => {
+            let entries = entries.into_iter();
+            Json::Object(entries.map(|(key, value)| (key, redacted(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// Paths longer than this are not aligned with the others.
+const PATH_WIDTH: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::config::{Environment, parse};
+
+    fn effective(routes: &str) -> std::sync::Arc<Effective> {
+        let text = format!("listeners: {{ http: {{ address: 127.0.0.1:80 }} }}\nroutes:\n{routes}");
+        let env = Environment::empty(SystemTime::UNIX_EPOCH);
+        let loaded = parse(&text, "a.yaml", &env).unwrap_or_else(|report| panic!("{report}"));
+        loaded.config.effective
+    }
+
+    fn lines(before: &str, after: &str) -> Vec<String> {
+        let mut lines = effective(before).difference(&effective(after)).lines();
+        lines.pop();
+        lines
+    }
+
+    #[test]
+    fn what_changes_is_said_in_a_few_words() {
+        let route = |rest: &str| {
+            format!("  a: {{ cluster: c{rest} }}\nclusters: {{ c: {{ endpoints: ['b:80'] }} }}\n")
+        };
+        for (before, after, expected) in [
+            (", timeout: 3s", "", "  ~ routes.a.timeout  3s -> (default)"),
+            (
+                "",
+                ", timeout: off",
+                "  ~ routes.a.timeout  (default) -> off",
+            ),
+            (
+                ", timeout: null",
+                ", timeout: 1s",
+                "  ~ routes.a.timeout  (default) -> 1s",
+            ),
+            (
+                ", hosts: [a.test, b.test]",
+                ", hosts: [b.test, c.test]",
+                "  ~ routes.a.hosts  a.test removed, c.test added",
+            ),
+            (
+                ", hosts: [a.test, b.test]",
+                ", hosts: [b.test, a.test]",
+                "  ~ routes.a.hosts  another order",
+            ),
+            (
+                ", requestHeaders: { set: { x-a: one } }",
+                ", requestHeaders: { set: { x-a: two } }",
+                "  ~ routes.a.requestHeaders  set x-a one -> two",
+            ),
+            (
+                ", requestHeaders: { set: { x-token: one } }",
+                ", requestHeaders: { set: { x-token: two } }",
+                "  ~ routes.a.requestHeaders  set x-token changed",
+            ),
+            (
+                ", streaming: { idleTimeout: 1m }",
+                ", streaming: { idleTimeout: 2m, maxDuration: 1h }",
+                "  ~ routes.a.streaming  idleTimeout 1m -> 2m, maxDuration (default) -> 1h",
+            ),
+        ] {
+            assert_eq!(lines(&route(before), &route(after)), [expected]);
+        }
+        assert!(lines(&route(""), &format!("{}# a comment\n", route(""))).is_empty());
+    }
+
+    #[test]
+    fn however_much_changes_the_lines_are_few_and_short() {
+        let routes = |answer: &str| {
+            (0..500).fold(String::new(), |text, index| {
+                text + &format!("  r{index}: {{ match: {{ path: {{ exact: /{index} }} }}, respond: {{ body: {answer} }} }}\n")
+            })
+        };
+        let (before, after) = (routes("one"), routes(&"long".repeat(1000)));
+        let found = effective(&before).difference(&effective(&after));
+        assert_eq!(
+            (found.changes.len(), found.more, found.unchanged),
+            (100, 400, 1)
+        );
+        let lines = found.lines();
+        assert!(lines.iter().all(|line| line.len() < 400), "{lines:?}");
+        assert_eq!(lines[100], "  and 400 more");
+    }
+
+    #[test]
+    fn secrets_leave_only_the_mark_that_they_are_there() {
+        let route = "  a: { respond: { body: x }, responseHeaders: { set: { x-api-key: hidden, x-link: 'https://hidden:hidden@host/' } } }\n";
+        let effective = effective(route);
+        assert!(
+            !format!("{effective:?}").contains("hidden"),
+            "not even in memory"
+        );
+        let yaml = effective.yaml();
+        assert!(yaml.contains("x-api-key: (redacted)\n"), "{yaml}");
+    }
+}

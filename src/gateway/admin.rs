@@ -1,0 +1,34 @@
+//! Binding the admin listener.
+
+use std::io;
+
+use tokio::net::TcpListener;
+
+use super::Error;
+use crate::admin::serve::{Socket, UnixSocket};
+use crate::config::model::{Admin, AdminAddress};
+
+/// The socket and where it is, which says more than the setting when that leaves the port to the kernel.
+pub(super) async fn bind(
+    settings: Option<&Admin>,
+) -> Result<(Option<Socket>, Option<AdminAddress>), Error> {
+    let Some(settings) = settings else {
+        return Ok((None, None));
+    };
+    let failed = |source: io::Error| Error::Admin {
+        address: settings.address.clone(),
+        source,
+    };
+    match &settings.address {
+        AdminAddress::Tcp(address) => {
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            Ok((Some(Socket::Tcp(listener)), Some(AdminAddress::Tcp(bound))))
+        }
+        AdminAddress::Unix(path) => {
+            let for_others = settings.token_file.is_some();
+            let socket = UnixSocket::bind(path, for_others).map_err(failed)?;
+            Ok((Some(Socket::Unix(socket)), Some(settings.address.clone())))
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! Taking another configuration while running: read, build, then swap whole, or change nothing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep};
+
+use super::files::{Following, keep};
+use super::{Error, FIRST_RESOLUTION, Gateway, certificates, limits, rollouts};
+use crate::admin::control::{Done, Order};
+use crate::admin::journal::{Entry, Trigger, Verdict};
+use crate::cluster::dns::{self, Resolver};
+use crate::cluster::health;
+use crate::cluster::watch::watch;
+use crate::config::model::Config;
+use crate::config::{self, ChangeKind, Difference, Environment, Reading, Report, Seen};
+use crate::observe::handles::HealthHandles;
+use crate::observe::metrics::Metrics;
+use crate::pool::Dialer;
+use crate::snapshot::Snapshot;
+
+impl Gateway {
+    /// Reads the configuration from `path` from now on: when asked to, and when what was `seen` changes. What it holds is expected to
+    /// be in force, unless `stands_in`: then the gateway runs on an older state because this one is broken.
+    pub fn follow(&mut self, path: PathBuf, seen: Seen, stands_in: bool) {
+        let settings = self.config().reload.clone();
+        let (following, watch) = Following::new(path, settings, seen, self.control.clone());
+        self.following = Some(following);
+        self.tasks.spawn(watch);
+        self.metrics.config_from_last_good(stands_in);
+        if stands_in {
+            self.metrics.config_refused();
+        }
+    }
+
+    /// The next order. To be carried out with [`Gateway::obey`], and not given up half-way. Cancel safe.
+    pub async fn wanted(&mut self) -> Order {
+        match self.inbox.recv().await {
+            Some(order) => order,
+            // The gateway itself holds a sender.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Carries out an order, answers who gave it, and says what became of it.
+    pub async fn obey(&mut self, order: Order) -> Done {
+        match order {
+            Order::Reload { trigger, done } => {
+                let outcome = self.reload_files(trigger).await;
+                // Who asked may have left.
+                done.send(outcome.clone()).ok();
+                outcome
+            }
+        }
+    }
+
+    /// Reads the files again and puts in force what they hold. A failure changes nothing.
+    pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
+        let began = Instant::now();
+        let Some(path) = self
+            .following
+            .as_ref()
+            .map(|following| following.path.clone())
+        else {
+            let why = "this gateway was not started from a file".to_owned();
+            return self.refused(trigger, began, None, why);
+        };
+        if trigger == Trigger::Watch {
+            // What is only a renewed certificate is taken here even when the rest is broken.
+            self.refresh_certificates().await;
+        }
+        let read = match spawn_blocking(move || Read::from(&path)).await {
+            Ok(read) => read,
+            Err(error) => {
+                let why = Error::Build(error).in_one_line();
+                return self.refused(trigger, began, None, why);
+            }
+        };
+        let done = match read.outcome {
+            Err(report) => {
+                let text = report.human(false);
+                self.metrics.config_refused();
+                self.refused(trigger, began, Some(report), text)
+            }
+            Ok((config, warnings)) => {
+                let same = config.hash == self.config().hash;
+                if same && trigger == Trigger::Watch {
+                    self.unchanged(trigger, began)
+                } else {
+                    Box::pin(self.take(trigger, began, config, warnings)).await
+                }
+            }
+        };
+        if let Some(following) = &self.following {
+            following.look_at(&self.config().reload, read.seen);
+        }
+        if done.entry.verdict != Verdict::Refused {
+            self.metrics.config_from_last_good(false);
+            self.keep_good(read.kept).await;
+        }
+        done
+    }
+
+    /// Writes down what is in force, where that is wished: a path and the text.
+    pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
+        let Some((path, text)) = kept else { return };
+        let written = spawn_blocking(move || keep(&path, &text).map_err(|error| (path, error)));
+        if let Ok(Err((path, error))) = written.await {
+            tracing::error!(file = %path.display(), %error, "reload.lastGoodFile cannot be written");
+        }
+    }
+
+    async fn take(
+        &mut self,
+        trigger: Trigger,
+        began: Instant,
+        config: Config,
+        warnings: Option<Arc<Report>>,
+    ) -> Done {
+        let (hash, was) = (config.hash.clone(), self.config().hash.clone());
+        match self.reload(config).await {
+            Err(error) => {
+                let mut text = format!("error: {}\n", error.in_one_line());
+                if let Some(warnings) = &warnings {
+                    text.insert_str(0, &warnings.human(false));
+                }
+                self.refused(trigger, began, None, text)
+            }
+            Ok(difference) => {
+                let took = began.elapsed();
+                self.metrics.config_reload_took(took);
+                let mut entry = Entry::new(trigger, Verdict::Applied, &hash, &was, took);
+                tracing::info!(
+                    config = hash,
+                    was,
+                    ?trigger,
+                    milliseconds = entry.milliseconds,
+                    "configuration reloaded"
+                );
+                for line in difference.lines() {
+                    tracing::info!("reload: {}", line.trim_start());
+                }
+                entry.difference = Some(difference);
+                if let Some(warnings) = &warnings {
+                    entry.diagnostics = warnings.human(false);
+                }
+                self.control.journal.add(entry.clone());
+                Done {
+                    entry,
+                    report: warnings,
+                }
+            }
+        }
+    }
+
+    fn unchanged(&self, trigger: Trigger, began: Instant) -> Done {
+        self.metrics.config_unchanged();
+        let hash = &self.config().hash;
+        let entry = Entry::new(trigger, Verdict::Unchanged, hash, hash, began.elapsed());
+        tracing::debug!(config = hash, "files changed, the configuration did not");
+        Done {
+            entry,
+            report: None,
+        }
+    }
+
+    fn refused(
+        &self,
+        trigger: Trigger,
+        began: Instant,
+        report: Option<Arc<Report>>,
+        text: String,
+    ) -> Done {
+        let took = began.elapsed();
+        self.metrics.config_reload_took(took);
+        let hash = &self.config().hash;
+        let mut entry = Entry::new(trigger, Verdict::Refused, hash, hash, took);
+        let first = report.as_deref().and_then(Report::first_error);
+        let error = first.unwrap_or_else(|| text.trim_end().to_owned());
+        tracing::error!(
+            error,
+            ?trigger,
+            "not reloaded, the running configuration was not changed"
+        );
+        entry.diagnostics = text;
+        self.control.journal.add(entry.clone());
+        Done { entry, report }
+    }
+
+    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and counters of
+    /// endpoints that stay go on.
+    ///
+    /// # Errors
+    /// When anything of it cannot be set up; nothing has changed then.
+    pub async fn reload(&mut self, config: Config) -> Result<Difference, Error> {
+        let outcome = self.try_reload(Arc::new(config)).await;
+        if outcome.is_err() {
+            self.metrics.config_refused();
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self, config: Arc<Config>) -> Result<Difference, Error> {
+        let before = self.hub.current();
+        needs_no_restart(&before.config, &config)?;
+        let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
+        let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
+        // Thousands of routes take long enough to keep a probe waiting.
+        let built = spawn_blocking({
+            let (config, before) = (Arc::clone(&config), Arc::clone(&before));
+            move || {
+                let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
+                let difference = before.config.effective.difference(&config.effective);
+                Ok::<_, Error>((snapshot, difference))
+            }
+        });
+        let (snapshot, mut difference) = built.await.map_err(Error::Build)??;
+        let mut change = self.listeners.prepare(&config, self.crew.len())?;
+        self.listeners
+            .open(&mut change, &self.crew)
+            .await
+            .map_err(Error::Worker)?;
+        // Nothing fails from here on.
+        rollouts::announce(&before, &snapshot);
+        self.resolver = resolver;
+        self.hub.replace(snapshot);
+        self.listeners.apply(change, &config, &self.crew).await;
+        self.in_force(&config);
+        self.forget_gone(&before.config, &config);
+        self.metrics.config_reloaded();
+        tell_what_drains(&mut difference, &before);
+        self.retired.add(before);
+        Ok(difference)
+    }
+
+    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
+    pub(super) fn in_force(&mut self, config: &Config) {
+        let mut generation = JoinSet::new();
+        let snapshot = self.hub.current();
+        for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
+            cluster.enter_into_force(Instant::now());
+            generation.spawn(dns::refresh(
+                Arc::clone(cluster),
+                self.resolver.clone(),
+                Arc::clone(&self.metrics),
+            ));
+            if cluster.settings.health_check.is_some() {
+                generation.spawn(health::watch(
+                    Arc::clone(cluster),
+                    Dialer {
+                        version: cluster.settings.protocol.into(),
+                        tls: tls.clone(),
+                    },
+                    HealthHandles::new(&self.metrics, &cluster.name, &health::RESULTS),
+                    fastrand::Rng::new(),
+                ));
+            }
+        }
+        generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
+        generation.spawn(limits::sweep(snapshot, Arc::clone(&self.metrics)));
+        generation.spawn(rollouts::run(
+            Arc::clone(&self.hub),
+            Arc::clone(&self.metrics),
+            config.state_file.clone(),
+        ));
+        generation.spawn(certificates::watch(
+            self.listeners.shared(),
+            Arc::clone(&self.metrics),
+        ));
+        self.generation = generation;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        self.metrics
+            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
+        self.health.set_config_hash(&config.hash);
+    }
+
+    /// Notes the first configuration.
+    pub(super) fn began(&self, config: &Config) {
+        self.metrics.config_from_last_good(false);
+        self.control.journal.add(Entry::new(
+            Trigger::Start,
+            Verdict::Applied,
+            &config.hash,
+            "",
+            Duration::ZERO,
+        ));
+    }
+
+    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with thousands of routes, so
+    /// it is done beside everything else, and only when names are gone. The reload after does it once more: a request under way may
+    /// have brought a name back.
+    fn forget_gone(&mut self, before: &Config, after: &Arc<Config>) {
+        let gone = Names::of(before).has_more_than(&Names::of(after));
+        if std::mem::replace(&mut self.names_gone, gone) || gone {
+            let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
+            self.generation.spawn_blocking(move || {
+                let names = Names::of(&config);
+                metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
+                metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
+                metrics.retain_health(|name| names.checked.contains(name));
+                metrics.retain_breakers(|name| names.breakers.contains(name));
+                metrics.retain_listeners(|name| names.listeners.contains(name));
+                metrics.retain_rate_limits(|name| names.limits.contains(name));
+            });
+        }
+    }
+}
+
+/// The names a configuration gives, as far as metrics have them for labels.
+struct Names<'a> {
+    routes: HashSet<&'a str>,
+    clusters: HashSet<&'a str>,
+    /// Clusters whose health is checked.
+    checked: HashSet<&'a str>,
+    /// Clusters with a breaker.
+    breakers: HashSet<&'a str>,
+    listeners: HashSet<&'a str>,
+    limits: HashSet<String>,
+}
+
+impl<'a> Names<'a> {
+    fn of(config: &'a Config) -> Self {
+        let (routes, clusters) = (config.routes.iter(), config.clusters.iter());
+        let (listeners, limits) = (config.listeners.iter(), config.rate_limits.iter());
+        let breakers = clusters.clone();
+        let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
+        let checked = clusters.clone();
+        let checked = checked.filter(|cluster| cluster.health_check.is_some());
+        Self {
+            routes: routes.map(|route| route.name.as_str()).collect(),
+            clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
+            checked: checked.map(|cluster| cluster.name.as_str()).collect(),
+            breakers: breakers.map(|cluster| cluster.name.as_str()).collect(),
+            listeners: listeners.map(|listener| listener.name.as_str()).collect(),
+            limits: limits.map(|limit| limit.scope.to_string()).collect(),
+        }
+    }
+
+    fn has_more_than(&self, other: &Names<'_>) -> bool {
+        !(self.routes.is_subset(&other.routes)
+            && self.clusters.is_subset(&other.clusters)
+            && self.checked.is_subset(&other.checked)
+            && self.breakers.is_subset(&other.breakers)
+            && self.listeners.is_subset(&other.listeners)
+            && self.limits.is_subset(&other.limits))
+    }
+}
+
+/// What the files hold, without the trees they were parsed into: those are freed where they were made.
+struct Read {
+    outcome: Result<(Config, Option<Arc<Report>>), Arc<Report>>,
+    seen: Seen,
+    /// Where and what to write down when it is taken.
+    kept: Option<(PathBuf, String)>,
+}
+
+impl Read {
+    fn from(path: &Path) -> Self {
+        let Reading { outcome, seen } = config::read(path, &Environment::process());
+        let kept = outcome.as_ref().ok().and_then(|loaded| {
+            let file = loaded.config.reload.last_good_file.clone()?;
+            Some((file, loaded.standalone()))
+        });
+        let outcome = outcome.map_err(Arc::new).map(|loaded| {
+            let warnings = (!loaded.warnings.is_empty()).then(|| Arc::new(loaded.warnings));
+            (loaded.config, warnings)
+        });
+        Self {
+            outcome,
+            seen,
+            kept,
+        }
+    }
+}
+
+fn needs_no_restart(before: &Config, after: &Config) -> Result<(), Error> {
+    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
+    let (log, next_log) = (&before.access_log, &after.access_log);
+    let fixed = [
+        (
+            "metrics.address",
+            before.metrics.address == after.metrics.address,
+        ),
+        ("admin.address", admin(before) == admin(after)),
+        ("workers", before.workers == after.workers),
+        (
+            "accessLog.output",
+            log.output == next_log.output && log.format == next_log.format,
+        ),
+        (
+            "metrics.latencyBuckets",
+            before.metrics.latency_buckets == after.metrics.latency_buckets,
+        ),
+    ];
+    match fixed.into_iter().find(|(_, same)| !same) {
+        Some((key, _)) => Err(Error::NeedsRestart(key)),
+        None => Ok(()),
+    }
+}
+
+/// Says of clusters that go what still runs on them.
+fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
+    let clusters: BTreeMap<&str, _> = before
+        .clusters
+        .iter()
+        .map(|cluster| (&*cluster.name, cluster))
+        .collect();
+    let removed = difference.changes.iter_mut();
+    for change in removed.filter(|change| change.kind == ChangeKind::Removed) {
+        let name = change.path.strip_prefix("clusters.");
+        let Some(cluster) = name.and_then(|name| clusters.get(name)) else {
+            continue;
+        };
+        let members = cluster.members();
+        let count = members.endpoints.len();
+        let open: u32 = members
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.in_flight())
+            .sum();
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        change.detail = format!(
+            "{count} endpoint{} draining, {open} request{} open",
+            plural(count),
+            plural(open as usize)
+        );
+    }
+}
+
+/// Configurations that are no longer in force. They are let go here and not by the last worker that used them: freeing thousands of
+/// routes takes milliseconds that requests should not wait for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Retired(Arc<Mutex<Vec<Arc<Snapshot>>>>);
+
+impl Retired {
+    fn add(&self, snapshot: Arc<Snapshot>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(snapshot);
+    }
+
+    /// Frees what nobody uses any more, and counts the rest, for ever.
+    pub(super) async fn sweep(self, metrics: Arc<Metrics>) {
+        loop {
+            let unused: Vec<_> = {
+                let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let unused = waiting.extract_if(.., |snapshot| Arc::strong_count(snapshot) == 1);
+                unused.collect()
+            };
+            if !unused.is_empty() {
+                spawn_blocking(move || drop(unused)).await.ok();
+            }
+            let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+            metrics.config_snapshots(waiting + 1);
+            sleep(SWEEP).await;
+        }
+    }
+}
+
+/// Time between two looks at old configurations.
+const SWEEP: Duration = Duration::from_millis(250);

@@ -1,0 +1,86 @@
+//! What is said about a split, written down about it, and answered to operators.
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::{Millis, Progress, Refusal};
+
+/// A share that an operator set by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The cluster.
+    pub cluster: String,
+    /// Its share in percent; the others divide the rest in the proportion of the file.
+    pub weight: u32,
+    /// When it ends, in milliseconds since 1970; never by itself when absent.
+    pub until: Option<Millis>,
+    /// Since when.
+    pub since: Millis,
+    /// Who set it.
+    pub by: String,
+}
+
+/// What is written down to be taken up after a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    /// Of the settings it belongs to.
+    pub fingerprint: String,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// What an operator set.
+    pub held: Option<Held>,
+}
+
+/// A split at one moment, for people and programs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The clusters and their shares in percent.
+    pub shares: Vec<Share>,
+    /// The cluster a rollout leads to.
+    pub canary: Option<String>,
+    /// How many steps it has.
+    pub steps: Option<usize>,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// What an operator set.
+    pub held: Option<Held>,
+}
+
+/// One cluster's share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// The cluster.
+    pub cluster: String,
+    /// Its share in percent.
+    pub percent: f64,
+    /// Requests that ended there since the start.
+    pub requests: u64,
+}
+
+/// Why an operator's wish was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperateError {
+    /// There is no rollout, only a split.
+    #[error("this route has a split but no rollout")]
+    NoRollout,
+    /// It makes no sense now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The split has no such cluster.
+    #[error("the split has no cluster `{0}`")]
+    NoSuchCluster(String),
+    /// Which cluster is meant must be said.
+    #[error("say which cluster: the split has no canary")]
+    WhichCluster,
+    /// The rollout decides.
+    #[error("this route has a rollout: promote or abort it")]
+    HasRollout,
+    /// Nothing was set by hand.
+    #[error("no share was set by hand")]
+    NothingHeld,
+    /// A share is 0 to 100 percent.
+    #[error("a share is 0 to 100 percent")]
+    NotAShare,
+}

@@ -1,0 +1,188 @@
+//! The admin API through its socket: who is let in, and what it tells.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use attache::admin::client::Client as Operator;
+use attache::config::model::AdminAddress;
+use attache::config::{self, Environment};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, request};
+
+const ANSWER: &str = "listeners: { http: { address: '127.0.0.1:0' } }\nroutes: { all: { respond: { body: one } } }\n";
+
+fn tcp(gw: &Live) -> std::net::SocketAddr {
+    match gw.admin {
+        AdminAddress::Tcp(address) => address,
+        AdminAddress::Unix(_) => panic!("it listens on a port"),
+    }
+}
+
+#[tokio::test]
+async fn status_and_config_tell_what_is_in_force() {
+    let backend = Backend::replying(200).await;
+    let gw = Live::with(&format!(
+        "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}
+routes: {{ all: {{ cluster: pool, requestHeaders: {{ set: {{ x-api-key: hidden }} }} }} }}
+clusters: {{ pool: {{ endpoints: ['{}'] }} }}\n",
+        backend.place()
+    ))
+    .await;
+    let (status, body) = gw.ask(Method::GET, "/status").await;
+    assert_eq!(status, 200);
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&told["status"], &told["ready"]),
+        (&json!("ok"), &json!(true)),
+        "{told}"
+    );
+    let endpoint = &told["clusters"][0]["endpoints"][0];
+    assert_eq!(endpoint["address"], json!(backend.place()), "{told}");
+    let (status, body) = gw.ask(Method::GET, "/config").await;
+    assert_eq!(status, 200);
+    assert!(
+        body.contains("x-api-key: (redacted)") && !body.contains("hidden"),
+        "{body}"
+    );
+    let again = config::parse(&body, "told.yaml", &Environment::process());
+    let again = again
+        .unwrap_or_else(|report| panic!("{report}\n{body}"))
+        .config;
+    assert_eq!(again.routes.len(), 1, "it is a configuration:\n{body}");
+    for (method, path, expected) in [
+        ("GET", "/", 200),
+        ("GET", "/nothing", 404),
+        ("GET", "/reload", 405),
+    ] {
+        let reply = Client::h1(tcp(&gw))
+            .await
+            .reply(at_loopback(request(method, path, crate::support::empty())))
+            .await;
+        assert_eq!(reply.status, expected, "{method} {path}");
+    }
+    gw.stop().await;
+}
+
+fn at_loopback(
+    request: http::Request<crate::support::Body>,
+) -> http::Request<crate::support::Body> {
+    crate::support::at_host("127.0.0.1", request)
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_can_neither_ask_nor_command() {
+    let gw = Live::with(ANSWER).await;
+    let form = "POST /reload HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\ncontent-length: 0\r\n\r\n";
+    let cross = "POST /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n";
+    let preflight = "OPTIONS /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\naccess-control-request-method: POST\r\n\r\n";
+    let rebound = "GET /config HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+    let absolute = "GET http://evil.example/config HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+    for (text, expected) in [
+        (form, "415"),
+        (cross, "403"),
+        (preflight, "403"),
+        (rebound, "403"),
+        (absolute, "403"),
+    ] {
+        let mut client = Raw::connect(tcp(&gw)).await;
+        client.write(text).await;
+        let head = client.read_head().await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {expected} ")),
+            "{text}{head}"
+        );
+        assert!(!head.contains("access-control-allow"), "{head}");
+    }
+    let reloads = gw.ask(Method::GET, "/reloads").await.1;
+    assert_eq!(
+        reloads.matches("\"trigger\"").count(),
+        1,
+        "only the start: {reloads}"
+    );
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_opens_it_and_a_new_one_counts_at_once() {
+    let usual = USUAL.replace(
+        "admin: { address: '127.0.0.1:0' }",
+        "admin: { address: '127.0.0.1:0', tokenFile: token, writes: none }",
+    );
+    let gw = Live::prepared(|directory| {
+        fs::write(directory.join("token"), "0123456789abcdef\n").unwrap();
+        fs::write(directory.join("other"), "fedcba9876543210").unwrap();
+        fs::write(directory.join("gateway.yaml"), format!("{usual}{ANSWER}")).unwrap();
+    })
+    .await;
+    let ask = async |token: Option<&str>, method: Method, path: &str| {
+        let file = token.map(|name| gw.path(name));
+        let operator = Operator::new(gw.admin.clone(), file.as_deref()).unwrap();
+        operator.ask(method, path, GUARD).await.unwrap().0.as_u16()
+    };
+    assert_eq!(ask(None, Method::GET, "/status").await, 401);
+    assert_eq!(
+        ask(None, Method::GET, "/nothing").await,
+        401,
+        "nor does it say what there is"
+    );
+    assert_eq!(ask(Some("other"), Method::GET, "/status").await, 401);
+    assert_eq!(ask(Some("token"), Method::GET, "/status").await, 200);
+    assert_eq!(
+        ask(Some("token"), Method::POST, "/reload").await,
+        403,
+        "`writes: none`"
+    );
+    fs::copy(gw.path("other"), gw.path("token")).unwrap();
+    assert_eq!(ask(Some("other"), Method::GET, "/status").await, 200);
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_its_owners() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let socket = directory.path().join("admin.sock");
+    // What a process that was killed leaves behind.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let usual = USUAL.replace(
+        "'127.0.0.1:0' }\naccessLog",
+        &format!("'unix:{}' }}\naccessLog", socket.display()),
+    );
+    let path = directory.path().join("gateway.yaml");
+    fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
+    let gw = Live::following(directory, &path).await;
+    assert_eq!(gw.admin, AdminAddress::Unix(socket.clone()));
+    assert_eq!(
+        fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(gw.ask(Method::GET, "/status").await.0, 200);
+    assert_eq!(gw.ask_reload().await.0, 200);
+    let loaded = config::load(&path, &Environment::process()).unwrap();
+    let second = attache::gateway::Gateway::start(loaded.config)
+        .await
+        .unwrap_err();
+    assert!(
+        second.in_one_line().contains("admin cannot bind unix:"),
+        "{}",
+        second.in_one_line()
+    );
+    assert_eq!(
+        gw.ask(Method::GET, "/status").await.0,
+        200,
+        "the first still has it"
+    );
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_gateway_without_the_section_has_no_admin_api() {
+    let gw = crate::support::Gw::with("routes: { all: { respond: { status: 204 } } }", &[]).await;
+    assert_eq!(gw.get("/").await.status, 204);
+    assert_eq!(
+        gw.admin("/status").await.status,
+        404,
+        "nor on the metrics listener"
+    );
+}

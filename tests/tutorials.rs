@@ -1,0 +1,191 @@
+//! Tutorials are carried out as they are written: their shell commands, one after the other, and what they say is printed. Only
+//! addresses differ, because a test has no port of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use assert_cmd::cargo::cargo_bin;
+use tempfile::TempDir;
+
+/// A fenced block of a document.
+struct Block {
+    language: String,
+    text: String,
+}
+
+fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in document.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => {
+                open = Some(Block {
+                    language: language.to_owned(),
+                    text: String::new(),
+                });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// The demo agents on ports of their own.
+struct Agents {
+    child: Child,
+    addresses: Vec<String>,
+}
+
+impl Agents {
+    fn start() -> Self {
+        let mut child = Command::new(cargo_bin!("attache"))
+            .args(["demo", "--agents-only", "--address", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the agents start");
+        let output = child.stdout.take().expect("piped");
+        let lines = BufReader::new(output).lines();
+        let address = |line: String| {
+            let (_, rest) = line.split_once("http://")?;
+            Some(rest.split('/').next()?.to_owned())
+        };
+        let addresses = lines.map_while(Result::ok).filter_map(address);
+        let addresses: Vec<String> = addresses.take(4).collect();
+        assert_eq!(addresses.len(), 4, "four agents");
+        Self { child, addresses }
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Whether there is a curl as the tutorial needs it. A machine with nothing but a Rust toolchain may have none; the traffic comes
+/// from the test then.
+fn has_curl() -> bool {
+    let output = Command::new("curl")
+        .args(["--rate", "50/s", "--version"])
+        .output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Calls every 20 ms, while the gateway lasts.
+fn call(gateway: &str) {
+    let body = r#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"hello"}]}}"#;
+    let request = format!(
+        "POST /message:send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut up = false;
+    loop {
+        match TcpStream::connect(gateway) {
+            Ok(mut stream) => {
+                up = true;
+                let asked = stream.write_all(request.as_bytes());
+                drop(asked.and_then(|()| stream.read_to_end(&mut Vec::new())));
+            }
+            Err(_) if up => return,
+            Err(_) => {}
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// A port that nobody listens on; the kernel hands it to nobody else soon.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+#[test]
+fn a_bad_canary_is_rolled_back_while_the_reader_watches() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/tutorials/canary.md")).expect("it is there");
+    let agents = Agents::start();
+    let binary = cargo_bin!("attache").to_path_buf();
+    let mut script = String::from("set -u\n");
+    let mut expected = Vec::new();
+    for block in blocks(&document) {
+        match block.language.as_str() {
+            // The agents run already.
+            "sh" if block.text.starts_with("attache demo") => {}
+            "sh" if block.text.starts_with("attache run") => {
+                script.push_str(&block.text);
+                script.push_str("until test -S admin.sock; do sleep 0.05; done\n");
+            }
+            "sh" if block.text.starts_with("curl") && !has_curl() => {}
+            "sh" => {
+                script.push_str(&block.text);
+                script.push_str("echo \"exit code $?\"\n");
+            }
+            "text" => expected.extend(block.text.lines().map(str::to_owned)),
+            other => panic!("a block of {other}"),
+        }
+    }
+    let gateway = free_address();
+    if !has_curl() {
+        let gateway = gateway.clone();
+        std::thread::spawn(move || call(&gateway));
+    }
+    for (from, to) in [
+        ("127.0.0.1:9101", agents.addresses[0].as_str()),
+        ("127.0.0.1:9103", agents.addresses[2].as_str()),
+        ("127.0.0.1:8080", &gateway),
+    ] {
+        assert!(script.contains(from), "the tutorial has {from}");
+        script = script.replace(from, to);
+    }
+    let directory = TempDir::new().expect("a directory");
+    let path = format!(
+        "{}:{}",
+        binary.parent().expect("a directory").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new("timeout")
+        .args(["120", "bash", "-c", &script])
+        .current_dir(&directory)
+        .env("PATH", path)
+        .env("NO_COLOR", "1")
+        .env_remove("ATTACHE_CONFIG")
+        .env_remove("ATTACHE_ADMIN")
+        .output()
+        .expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let log = fs::read_to_string(directory.path().join("gateway.log")).unwrap_or_default();
+    let mut rest = said.as_str();
+    for line in &expected {
+        let Some(at) = rest.find(line.as_str()) else {
+            panic!(
+                "`{line}` is missing in what follows of:\n{said}\n{}\n{log}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        };
+        rest = rest.split_at(at + line.len()).1;
+    }
+    assert!(
+        said.contains("exit code 1"),
+        "the watch ends with 1:\n{said}"
+    );
+    assert!(log.contains("rolled-back"), "the log says so:\n{log}");
+}

@@ -119,8 +119,8 @@ impl Replay {
         self.tape.borrow().source.flow().handed();
     }
 
-    pub(super) fn asked(&self) {
-        self.tape.borrow().source.flow().asked();
+    pub(super) fn asked(&self, waits: bool) {
+        self.tape.borrow().source.flow().asked(waits);
     }
 
     pub(super) fn patience(&self) -> Option<Duration> {

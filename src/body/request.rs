@@ -22,6 +22,8 @@ pub struct Flow {
     received: Cell<u64>,
     /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
     owed: Cell<bool>,
+    /// Whether it is the client's: the endpoint has asked for a piece that has not come.
+    awaited: Cell<bool>,
     /// How often that began.
     handed: Cell<u64>,
     failure: Cell<Option<Failure>>,
@@ -64,12 +66,20 @@ impl Flow {
 
     pub(super) fn handed(&self) {
         self.owed.set(true);
+        self.awaited.set(false);
         self.handed.set(self.handed.get() + 1);
     }
 
-    /// The endpoint waits for the client, or has it all.
-    pub(super) fn asked(&self) {
+    /// The endpoint has asked: it waits for the client, or has it all.
+    pub(super) fn asked(&self, waits: bool) {
         self.owed.set(false);
+        self.awaited.set(waits);
+    }
+
+    /// Whether the endpoint waits for the client.
+    #[must_use]
+    pub fn awaits_client(&self) -> bool {
+        self.awaited.get()
     }
 
     /// The client's part in a failed exchange, if it had one.
@@ -314,7 +324,7 @@ impl HttpBody for RequestBody {
                     Poll::Ready(Some(Ok(_))) if !streaming.is_end_stream() => {
                         streaming.flow.handed();
                     }
-                    Poll::Ready(_) | Poll::Pending => streaming.flow.asked(),
+                    Poll::Ready(_) | Poll::Pending => streaming.flow.asked(polled.is_pending()),
                 }
                 polled
             }
@@ -323,7 +333,7 @@ impl HttpBody for RequestBody {
                 match &polled {
                     _ if !replay.is_current() => {}
                     Poll::Ready(Some(Ok(_))) if !replay.is_end_stream() => replay.handed(),
-                    Poll::Ready(_) | Poll::Pending => replay.asked(),
+                    Poll::Ready(_) | Poll::Pending => replay.asked(polled.is_pending()),
                 }
                 polled
             }

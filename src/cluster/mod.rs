@@ -285,7 +285,7 @@ mod tests {
         LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
     };
 
-    fn settings(members: Vec<Member>) -> model::Cluster {
+    pub(super) fn settings(members: Vec<Member>) -> model::Cluster {
         model::Cluster {
             name: "agents".to_owned(),
             members,

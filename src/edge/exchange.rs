@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::body::Flow;
 use crate::cluster::{InFlight, Outcome as Verdict};
 use crate::context::{Connection, Underway};
-use crate::error::{Error, FAULT_INJECTED};
+use crate::error::{Error, FAULT_INJECTED, Tripped};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
@@ -64,6 +64,10 @@ pub(super) struct Exchange {
     outcome: Outcome,
     /// What a failure after the head says about the endpoint.
     verdict: Option<Verdict>,
+    /// What it ended by says nothing about the version it ran on.
+    excused: bool,
+    /// No endpoint of its cluster could be asked.
+    unserved: bool,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
 }
@@ -122,6 +126,8 @@ impl Exchange {
             stream: None,
             outcome: Outcome::Open,
             verdict: None,
+            excused: false,
+            unserved: false,
             _requests: None,
             _underway: underway,
             worker,
@@ -190,9 +196,18 @@ impl Exchange {
             reason: error.reason(),
         };
         self.verdict = verdict(error);
+        self.unserved = is_unserved(error);
+        self.excused = is_excuse(error) && !self.unserved;
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
+    }
+
+    /// Its time ran out while there was something to pass on: how fast that goes is the client's affair.
+    pub(super) fn overrun(&mut self, error: &Error) {
+        self.failed(error);
+        self.verdict = None;
+        self.excused = true;
     }
 
     /// Tells the endpoint's judge how the body of its answer ended.
@@ -205,22 +220,16 @@ impl Exchange {
         in_flight.handle().report(verdict, now);
     }
 
-    /// What a canary is judged by: how its own exchanges end. A client that left and a refusal of ours say nothing about it.
+    /// What a canary is judged by: how its own exchanges end. A client that left and a ceiling or limit of ours say nothing about it;
+    /// that nobody is left to be asked does.
     fn count_for_trial(&self, duration: Duration) {
         let Some(trial) = &self.trial else { return };
         if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
             // What was done on purpose says nothing about a version.
             return;
         }
-        let told = self.upstream_status.is_some() || self.attempts.count > 0;
-        let left = matches!(
-            self.outcome,
-            Outcome::Failed {
-                flag: "DC" | "DPE" | "UO" | "-",
-                ..
-            }
-        );
-        if !told || left {
+        let asked = self.upstream_status.is_some() || self.attempts.count > 0;
+        if self.excused || !(asked || self.unserved) {
             return;
         }
         let answered = self.upstream_status.is_some_and(|status| status < 500);
@@ -342,14 +351,32 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
     }
 }
 
-/// What a failure after the head says about the endpoint.
+/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those apart.
 fn verdict(error: &Error) -> Option<Verdict> {
     match error {
-        Error::UpstreamAborted(_) | Error::StreamIdle => Some(Verdict::Aborted),
-        Error::UpstreamInvalid(..) => Some(Verdict::Invalid),
-        Error::Timeout => Some(Verdict::TimedOut),
+        Error::UpstreamAborted(_)
+        | Error::StreamIdle
+        | Error::UpstreamInvalid(..)
+        | Error::Timeout => Some(Verdict::Aborted),
         _ => None,
     }
+}
+
+/// Whether the cluster has nobody who could be asked, or is not asked because it failed before.
+fn is_unserved(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoEndpoint
+            | Error::CircuitOpen {
+                tripped: Tripped::Breaker,
+                ..
+            }
+    )
+}
+
+/// Whether an exchange ended by its client's doing, or by a limit or an order of ours.
+fn is_excuse(error: &Error) -> bool {
+    matches!(error.flag(), "DC" | "DPE" | "DT" | "UO" | "-")
 }
 
 /// Whether a message is gRPC by its content type.
@@ -382,7 +409,7 @@ mod tests {
     fn faults_are_never_held_against_an_endpoint() {
         let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
         for (error, delayed, expected) in [
-            (Error::Timeout, false, Some(Verdict::TimedOut)),
+            (Error::Timeout, false, Some(Verdict::Aborted)),
             (Error::Timeout, true, None),
             (Error::FaultDelay, true, None),
             (Error::FaultCut, false, None),

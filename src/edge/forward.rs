@@ -150,7 +150,7 @@ pub(super) async fn forward(
     exchange.admission = target.admit(kind, exchange.started, &mut rng)?;
     if exchange.admission.waits() {
         let (held, begun) = (&mut exchange.admission, exchange.started);
-        Box::pin(target.wait(held, begun, deadline)).await?;
+        Box::pin(target.wait(held, begun, deadline, &mut rng)).await?;
     }
     if let Some(request) = outgoing.request.as_mut().filter(|_| !outgoing.expected) {
         // A client that waits for our 100 gets it when an endpoint asks for the body.
@@ -184,7 +184,8 @@ pub(super) async fn forward(
             sent.unwrap_or(Err(Error::FaultDelay))
         }
     };
-    target.settle(&mut exchange.admission, &sent);
+    let status = sent.as_ref().map(|answer| answer.response.status());
+    target.settle(&mut exchange.admission, status);
     let answer = sent?;
     exchange.in_flight = Some(answer.in_flight);
     exchange.upstream_status = Some(answer.response.status().as_u16());

@@ -27,6 +27,8 @@ pub struct Guarded {
     end: Option<End>,
     pace: Option<Rc<Pace>>,
     withdrawal: Option<Withdrawal>,
+    /// Whether the next move is the endpoint's.
+    waits: bool,
 }
 
 /// Looks now and then whether the version a body comes from is to be cut.
@@ -114,6 +116,7 @@ impl Guarded {
             idle: limits.idle.map(IdleTimer::new),
             end,
             pace,
+            waits: true,
         }
     }
 
@@ -183,13 +186,19 @@ impl Body for Guarded {
         {
             // Also while there is always something to pass on.
             let error = end.error();
+            if let Some(exchange) = this.exchange.as_mut().filter(|_| !this.waits) {
+                exchange.overrun(&error);
+                this.exchange = None;
+            }
             return this.fail(error);
         }
         let withdrawal = this.withdrawal.as_mut();
         if withdrawal.is_some_and(|withdrawal| withdrawal.poll_cut(cx)) {
             return this.fail(Error::Withdrawn);
         }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
+        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        this.waits = polled.is_pending();
+        match polled {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
                 // What the client did to its own upload is not the endpoint's failure.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::quota::{self, Places, Quota, Quotas};
 use super::{Arc, Pool, connect, h2};
@@ -56,10 +56,15 @@ impl Pool {
     }
 
     /// A place for a connection or, after a wait, a connection that became free; with `http1` one that is not shared.
-    pub(super) async fn way(&self, http1: bool, now: Instant) -> Result<Way, Error> {
+    pub(super) async fn way(
+        &self,
+        http1: bool,
+        now: Instant,
+        end: Option<Instant>,
+    ) -> Result<Way, Error> {
         match self.places() {
             Some(places) => Ok(Way::New(places)),
-            None => self.wait(http1, now).await,
+            None => self.wait(http1, now, end).await,
         }
     }
 
@@ -71,7 +76,8 @@ impl Pool {
             || self.transport.borrow().quota.as_ref().is_some_and(wanted)
     }
 
-    async fn wait(&self, http1: bool, now: Instant) -> Result<Way, Error> {
+    async fn wait(&self, http1: bool, now: Instant, end: Option<Instant>) -> Result<Way, Error> {
+        let by_end = |at: Instant| end.map_or(at, |end| end.min(at));
         let quotas = self.quotas();
         let transport = self.transport();
         let Some(queue) = quotas.iter().flatten().next().map(|quota| quota.queue()) else {
@@ -91,13 +97,13 @@ impl Pool {
                     None
                 }
             });
-            if let Ok(Some(way)) = timeout(EVICTION, closing).await {
+            if let Ok(Some(way)) = timeout_at(by_end(Instant::now() + EVICTION), closing).await {
                 return Ok(way);
             }
         }
         if queue.has_room() {
             let _pending = transport.handles.pending();
-            let deadline = queue.deadline(now);
+            let deadline = by_end(queue.deadline(now));
             let found = queue.wait(&self.line, deadline, || {
                 let way = self.find(http1, now);
                 if way.is_none() {

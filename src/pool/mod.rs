@@ -146,7 +146,8 @@ impl Pool {
         Rc::clone(&self.transport.borrow())
     }
 
-    /// Sends the request in `slot` over a kept or a new connection and waits for the response head. `now` is the worker's clock. One
+    /// Sends the request in `slot` over a kept or a new connection and waits for the response head. `now` is the worker's clock; after
+    /// `end` it waits no longer for a place of a connection, so that what runs out then is not the endpoint's time. A request
     /// that asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would come to HTTP/2 (RFC 9110 section 7.8).
     /// Dropping the future cancels the exchange: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
     ///
@@ -157,6 +158,7 @@ impl Pool {
         slot: &mut Option<Request<RequestBody>>,
         now: Instant,
         upgrade: bool,
+        end: Option<Instant>,
     ) -> Result<Response<ResponseBody>, Error> {
         let kept = if self.line.is_empty() {
             self.take_idle(now)
@@ -166,7 +168,7 @@ impl Pool {
         match kept {
             Some(kept) => kept.send(slot, self).await,
             // The rest is large and rare, or shares a connection: a box costs it little.
-            None => Box::pin(self.send_otherwise(slot, now, upgrade)).await,
+            None => Box::pin(self.send_otherwise(slot, now, upgrade, end)).await,
         }
     }
 
@@ -175,6 +177,7 @@ impl Pool {
         slot: &mut Option<Request<RequestBody>>,
         now: Instant,
         upgrade: bool,
+        end: Option<Instant>,
     ) -> Result<Response<ResponseBody>, Error> {
         let http1 = upgrade && self.transport.borrow().version == Version::Negotiated;
         if !http1
@@ -183,7 +186,7 @@ impl Pool {
         {
             return shared.send(slot).await;
         }
-        match self.open(http1, now).await? {
+        match self.open(http1, now, end).await? {
             connect::Opened::H1(fresh) => fresh.send(slot, self).await,
             connect::Opened::H2(shared) => shared.send(slot).await,
         }
@@ -260,11 +263,16 @@ impl Pool {
         }
     }
 
-    async fn open(&self, http1: bool, now: Instant) -> Result<connect::Opened, Error> {
+    async fn open(
+        &self,
+        http1: bool,
+        now: Instant,
+        end: Option<Instant>,
+    ) -> Result<connect::Opened, Error> {
         let transport = self.transport();
         let waits = transport.may_share() && !self.outcome.borrow().http1;
         if http1 || !waits {
-            return match self.way(http1, now).await? {
+            return match self.way(http1, now, end).await? {
                 Way::Kept(kept) => Ok(kept),
                 Way::New(places) => self.connect(&transport, http1, places).await,
             };
@@ -284,7 +292,7 @@ impl Pool {
             None => {
                 // Whoever waits for a place must not keep others from one.
                 drop(turn.take());
-                match self.way(http1, now).await? {
+                match self.way(http1, now, end).await? {
                     Way::Kept(kept) => return Ok(kept),
                     Way::New(places) => places,
                 }

@@ -4,9 +4,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Answer, Lane, Target, outcome};
+use super::{Lane, Target, outcome};
 use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
 use crate::error::{Error, Tripped};
 
@@ -48,11 +49,7 @@ impl Target {
             kind,
             ..Admission::default()
         };
-        if let Some(breaker) = self.cluster().judge.breaker() {
-            let admitted = breaker.admit(now, rng);
-            self.handles().breaker(breaker.state().number());
-            admission.probe = admitted.map_err(|wait| self.refuse(Tripped::Breaker, wait))?;
-        }
+        admission.probe = self.pass_breaker(now, rng)?;
         let Some(ceilings) = &self.cluster().ceilings else {
             return Ok(admission);
         };
@@ -69,15 +66,25 @@ impl Target {
         Ok(admission)
     }
 
+    fn pass_breaker(&self, now: Instant, rng: &mut fastrand::Rng) -> Result<Option<Probe>, Error> {
+        let Some(breaker) = self.cluster().judge.breaker() else {
+            return Ok(None);
+        };
+        let admitted = breaker.admit(now, rng);
+        self.handles().breaker(breaker.state().number());
+        admitted.map_err(|wait| self.refuse(Tripped::Breaker, wait))
+    }
+
     /// Waits for what [`Self::admit`] could not give, until `end` at the latest. Dropped, the request leaves the queue.
     ///
     /// # Errors
-    /// When the queue's time is over, or it has filled up meanwhile.
+    /// When the queue's time is over, it has filled up meanwhile, or the breaker has opened.
     pub async fn wait(
         &self,
         admission: &mut Admission,
         begun: Instant,
         end: Option<Instant>,
+        rng: &mut fastrand::Rng,
     ) -> Result<(), Error> {
         let Some(ceilings) = &self.cluster().ceilings else {
             return Err(Error::Internal);
@@ -88,16 +95,20 @@ impl Target {
         let full = || self.refuse(admission.kind.tripped(), MOMENT);
         admission.permit = entered.ok_or_else(full)?;
         admission.waits = false;
+        // The breaker may have opened meanwhile, which those in the queue are to feel like those who come now.
+        if admission.probe.is_none() {
+            admission.probe = self.pass_breaker(Instant::now(), rng)?;
+        }
         Ok(())
     }
 
     /// Says what the attempts came to, which a breaker that is half-open waits for.
-    pub fn settle(&self, admission: &mut Admission, sent: &Result<Answer, Error>) {
+    pub fn settle(&self, admission: &mut Admission, sent: Result<StatusCode, &Error>) {
         let Some(probe) = admission.probe.take() else {
             return;
         };
         let found = match sent {
-            Ok(answer) => Some(!is_failure(answer.response.status())),
+            Ok(status) => Some(!is_failure(status)),
             Err(error) => outcome(error).map(|_failure| false),
         };
         match found {

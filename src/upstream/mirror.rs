@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Lane, Target, outcome};
 use crate::body::{Copied, RequestBody};
-use crate::cluster::{InFlight, Outcome, PickRequest};
+use crate::cluster::{InFlight, Kind, Outcome, PickRequest};
 use crate::config::model::UpstreamHost;
+use crate::error::Error;
 use crate::pool::ResponseBody;
 
 /// The mirrored requests of one worker. Dropped, it ends them.
@@ -94,6 +95,11 @@ pub async fn mirror(
             Err(_dropped) => return Mirrored::Incomplete,
         };
     }
+    // A copy is no reason to overrun a cluster, and not worth waiting.
+    let admitted = plan.target.admit(Kind::Request, Instant::now(), rng);
+    let Some(mut admission) = admitted.ok().filter(|admission| !admission.waits()) else {
+        return Mirrored::Failed;
+    };
     let request = PickRequest {
         hash: plan.hash,
         ..PickRequest::at(Instant::now())
@@ -112,21 +118,24 @@ pub async fn mirror(
     let deadline = Instant::now() + plan.timeout;
     let mut slot = Some(copy);
     let pool = in_flight.handle().pool();
-    let sent = timeout_at(deadline, pool.send(&mut slot, Instant::now(), false)).await;
+    let sending = pool.send(&mut slot, Instant::now(), false, Some(deadline));
+    let sent = timeout_at(deadline, sending).await;
+    let sent = sent.unwrap_or(Err(Error::Timeout));
+    let status = sent.as_ref().map(Response::status);
+    report(
+        &in_flight,
+        status.map_or_else(outcome, |status| Some(Outcome::Answered(status))),
+    );
+    plan.target.settle(&mut admission, status);
     let response = match sent {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
+        Ok(response) => response,
+        Err(Error::Timeout) => return Mirrored::TimedOut,
+        Err(error) => {
             tracing::debug!(reason = error.reason(), "a mirrored request failed");
-            report(&in_flight, outcome(&error));
             return Mirrored::Failed;
-        }
-        Err(_elapsed) => {
-            report(&in_flight, Some(Outcome::TimedOut));
-            return Mirrored::TimedOut;
         }
     };
     let status = response.status();
-    report(&in_flight, Some(Outcome::Answered(status)));
     report(&in_flight, Some(drain(response, status, deadline).await));
     Mirrored::Answered
 }

@@ -129,8 +129,7 @@ pub async fn send(
                     Some(reason) => Round::Unwanted(answer, reason),
                 }
             }
-            // What the client did wrong is not the endpoint's failure.
-            Err(error) => Round::Failed(plan.flow.failure().unwrap_or(error), in_flight),
+            Err(error) => Round::Failed(blamed(error, plan.flow), in_flight),
         };
         if let Some(end) = Box::pin(tries.again(round, spare, slot)).await {
             return end;
@@ -178,7 +177,8 @@ async fn attempt(
         (first, second) => first.or(second),
     };
     // Pinned once, so that it lies in this future once.
-    let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade));
+    let end = limit.as_ref().map(|(end, _)| *end);
+    let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade, end));
     let begun = in_flight.handle().stopwatch();
     let sent = match limit {
         None => sending.await,
@@ -188,6 +188,15 @@ async fn attempt(
     };
     in_flight.handle().measured(begun, sent.is_ok());
     sent
+}
+
+/// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the rest of the
+/// request is not silent.
+fn blamed(error: Error, flow: &Flow) -> Error {
+    match error {
+        Error::HeadTimeout | Error::Timeout if flow.awaits_client() => Error::BodyTimeout,
+        error => flow.failure().unwrap_or(error),
+    }
 }
 
 /// What a failed try says about its endpoint; `None` where it says nothing.

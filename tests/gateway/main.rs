@@ -33,6 +33,7 @@ mod support;
 mod admin;
 mod attempts;
 mod balancing;
+mod blame;
 mod bodies;
 mod chaos;
 mod circuit_breaker;

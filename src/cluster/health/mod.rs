@@ -200,6 +200,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::cluster::dns::Resolutions;
     use crate::config::model::Probe;
 
     fn endpoint(last: u8) -> Arc<Endpoint> {
@@ -211,6 +212,38 @@ mod tests {
 
     fn later(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    fn check(seconds: u64) -> HealthCheck {
+        HealthCheck {
+            probe: Probe::Tcp,
+            interval: later(seconds),
+            timeout: later(1),
+            healthy_threshold: 3,
+            unhealthy_threshold: 3,
+            port: None,
+            ends_ejection: false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_its_checks_let_back_in_starts_slowly() {
+        let mut settings = crate::cluster::tests::settings(Vec::new());
+        settings.slow_start = Some(later(30));
+        let cluster = Cluster::build(Arc::new(settings), None, &Resolutions::new());
+        let (endpoint, check) = (endpoint(1), check(10));
+        let is_warming = || endpoint.is_warming(later(30), Instant::now());
+        settle(&cluster, &check, &endpoint, Ok(()), Instant::now());
+        assert!(!is_warming(), "it was there from the start");
+        let failed = || Err(Failure::TooLarge);
+        for _ in 0..check.unhealthy_threshold {
+            settle(&cluster, &check, &endpoint, failed(), Instant::now());
+        }
+        assert!(endpoint.is_unhealthy());
+        for _ in 0..check.healthy_threshold {
+            settle(&cluster, &check, &endpoint, Ok(()), Instant::now());
+        }
+        assert!(!endpoint.is_unhealthy() && is_warming());
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,15 +314,6 @@ mod tests {
 
     #[test]
     fn pauses_are_random_and_never_longer_than_configured() {
-        let check = |seconds| HealthCheck {
-            probe: Probe::Tcp,
-            interval: Duration::from_secs(seconds),
-            timeout: Duration::from_secs(1),
-            healthy_threshold: 3,
-            unhealthy_threshold: 3,
-            port: None,
-            ends_ejection: false,
-        };
         let mut rng = fastrand::Rng::with_seed(1);
         let returning = Verdict::Unhealthy { successes: 1 };
         for (verdict, most) in [

@@ -4,6 +4,10 @@
 //! `cargo bench --bench phases -- [ROUTES [RUNS]]`
 
 #![allow(
+    clippy::disallowed_types,
+    reason = "phases take real time, also where a runtime's clock is paused"
+)]
+#![allow(
     clippy::expect_used,
     clippy::print_stdout,
     reason = "a bench that cannot be set up has to stop, and has something to say"
@@ -130,7 +134,7 @@ async fn measure(routes: usize, runs: usize, change: Change) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("gateway.yaml");
     std::fs::write(&path, text(routes, 0, change)).expect("a file");
-    let mut gateway = start(&path).await;
+    let mut gateway = Box::pin(start(&path)).await;
     let mut best: BTreeMap<&'static str, Times> = BTreeMap::new();
     let mut took = Vec::new();
     for turn in 1..=runs {
@@ -177,7 +181,7 @@ fn main() {
         .expect("a runtime");
     runtime.block_on(async {
         for change in [Change::OneWeight, Change::EveryRoute] {
-            measure(routes, runs, change).await;
+            Box::pin(measure(routes, runs, change)).await;
         }
     });
 }

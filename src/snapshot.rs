@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use tracing::debug_span;
 
 use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
@@ -80,7 +81,7 @@ impl Snapshot {
             .map(|(index, listener)| (listener.name.clone(), ListenerId(index)))
             .collect();
         Ok(Self {
-            table: Table::build(&config.routes),
+            table: debug_span!("table").in_scope(|| Table::build(&config.routes)),
             limits: Limits::build(&config, previous.map(|snapshot| &snapshot.limits)),
             clusters,
             tls,

@@ -98,18 +98,19 @@ impl Effective {
     pub fn difference(&self, after: &Self) -> Difference {
         let mut found = Difference::default();
         let (mut changed, mut fresh, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        // Both are in order, so one walk beside the other meets every pair.
+        let mut old = self.things.iter().peekable();
         for (thing, text) in &after.things {
-            match self.things.get(thing) {
-                Some(before) if before == text => found.unchanged += 1,
-                Some(before) => changed.push((thing, Some(&**before), Some(&**text))),
+            while let Some((left, text)) = old.next_if(|(known, _)| *known < thing) {
+                gone.push((left, Some(&**text), None));
+            }
+            match old.next_if(|(known, _)| *known == thing) {
+                Some((_, before)) if before == text => found.unchanged += 1,
+                Some((_, before)) => changed.push((thing, Some(&**before), Some(&**text))),
                 None => fresh.push((thing, None, Some(&**text))),
             }
         }
-        for (thing, text) in &self.things {
-            if !after.things.contains_key(thing) {
-                gone.push((thing, Some(&**text), None));
-            }
-        }
+        gone.extend(old.map(|(left, text)| (left, Some(&**text), None)));
         for (thing, before, after) in changed.into_iter().chain(fresh).chain(gone) {
             if found.changes.len() >= MAX_CHANGES {
                 found.more += 1;
@@ -276,9 +277,10 @@ fn write_scalar(scalar: &Scalar, out: &mut String) {
     }
     let bare = scalar.plain || scalar.substituted;
     let number = || {
-        text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-            && serde_json::from_str::<serde_json::Number>(text)
-                .is_ok_and(|number| number.to_string() == text)
+        is_short_whole(text)
+            || text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+                && serde_json::from_str::<serde_json::Number>(text)
+                    .is_ok_and(|number| number.to_string() == text)
     };
     if bare && (matches!(text, "true" | "false") || number()) {
         out.push_str(text);
@@ -289,7 +291,24 @@ fn write_scalar(scalar: &Scalar, out: &mut String) {
     }
 }
 
+/// Whether this is a number that JSON writes in the same way, without a look at the harder ones.
+fn is_short_whole(text: &str) -> bool {
+    text.len() < 19
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.is_empty() && !text.starts_with('0'))
+}
+
 fn quote(text: &str, out: &mut String) {
+    // Most text needs no escape, and there is much of it.
+    if text
+        .bytes()
+        .all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'))
+    {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     // Text can always be written as JSON.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }

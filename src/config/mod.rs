@@ -37,6 +37,7 @@ pub use seen::Seen;
 
 use node::{Node, Value};
 use source::{Reader, Tree};
+use tracing::debug_span;
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -126,7 +127,19 @@ pub fn schema() -> String {
     text
 }
 
+/// What a configuration was made from. Of no use but to be dropped, which takes a while with thousands of routes.
+#[derive(Debug)]
+pub struct Remains {
+    _root: Node,
+}
+
 impl Loaded {
+    /// The configuration with its warnings, and what can be dropped later.
+    #[must_use]
+    pub fn into_parts(self) -> (model::Config, Report, Remains) {
+        (self.config, self.warnings, Remains { _root: self.root })
+    }
+
     /// The configuration as one file that can be loaded by itself. What was substituted is a reference again, so it holds no secret
     /// that its files do not.
     #[must_use]
@@ -164,18 +177,22 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
         report.sort();
         return Err(report);
     };
-    let content = hash(&root);
-    let config = decode::decode(&mut root, &mut report).and_then(|_| {
-        spread::spread(&mut root, &mut report);
-        let raw = decode::decode(&mut root, &mut report)?;
-        Some(resolve::resolve(raw, &root, env, &mut report))
+    let content = debug_span!("hash").in_scope(|| hash(&root));
+    let config = decoded(&mut root, &mut report).and_then(|mut raw| {
+        if debug_span!("spread").in_scope(|| spread::spread(&mut root, &mut report)) {
+            raw = decoded(&mut root, &mut report)?;
+        }
+        let resolving = debug_span!("resolve");
+        Some(resolving.in_scope(|| resolve::resolve(raw, &root, env, &mut report)))
     });
     report.sort();
     match config {
         Some(mut config) if report.errors() == 0 => {
             let beside = env.with_seen(|seen| seen.beside());
             config.hash = format!("{:016x}", whole(content, &beside));
-            config.effective = Arc::new(Effective::new(&root, beside));
+            let effective = debug_span!("effective");
+            let effective = effective.in_scope(|| Effective::new(&root, beside));
+            config.effective = Arc::new(effective);
             Ok(Loaded {
                 config,
                 warnings: report,
@@ -185,6 +202,10 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
         }
         _ => Err(report),
     }
+}
+
+fn decoded(root: &mut Node, report: &mut Report) -> Option<raw::Root> {
+    debug_span!("decode").in_scope(|| decode::decode(root, report))
 }
 
 /// `content` with the files beside it.
@@ -203,27 +224,28 @@ fn whole(content: u64, beside: &BTreeMap<PathBuf, u64>) -> u64 {
 
 /// A number that changes when any value of the configuration does, and not when only comments or layout do.
 fn hash(root: &Node) -> u64 {
-    fn feed(node: &Node, hasher: &mut xxhash_rust::xxh3::Xxh3) {
+    fn feed(node: &Node, out: &mut Vec<u8>) {
         match &node.value {
             Value::Scalar(scalar) => {
-                hasher.update(if scalar.plain { b"p" } else { b"q" });
-                hasher.update(scalar.text.as_bytes());
+                out.extend_from_slice(if scalar.plain { b"p" } else { b"q" });
+                out.extend_from_slice(scalar.text.as_bytes());
             }
             Value::List(items) => items.iter().for_each(|item| {
-                hasher.update(b"-\0");
-                feed(item, hasher);
+                out.extend_from_slice(b"-\0");
+                feed(item, out);
             }),
             Value::Map(entries) => entries.iter().for_each(|entry| {
-                hasher.update(b":\0");
-                hasher.update(entry.key.as_bytes());
-                hasher.update(b"\0");
-                feed(&entry.value, hasher);
+                out.extend_from_slice(b":\0");
+                out.extend_from_slice(entry.key.as_bytes());
+                out.extend_from_slice(b"\0");
+                feed(&entry.value, out);
             }),
             Value::Blank => {}
         }
-        hasher.update(b"\0.");
+        out.extend_from_slice(b"\0.");
     }
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    feed(root, &mut hasher);
-    hasher.digest()
+    // Written out first: thousands of small pieces are hashed much faster as one.
+    let mut text = Vec::new();
+    feed(root, &mut text);
+    xxhash_rust::xxh3::xxh3_64(&text)
 }

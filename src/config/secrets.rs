@@ -1,5 +1,7 @@
 //! What must never be printed, by name: values of fields that carry credentials, and user names in URLs.
 
+use std::borrow::Cow;
+
 use super::raw::limits::names_key;
 
 /// A limit's key is not longer than a header's name, and hostile lines are.
@@ -9,7 +11,11 @@ pub(super) const REDACTED: &str = "(redacted)";
 
 /// Whether a field, header or variable of this name holds a secret. Names of files and of other things are not secrets.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name: Cow<'_, str> = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    };
     if name.ends_with("file") || name.ends_with("name") {
         return false;
     }

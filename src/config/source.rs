@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use tracing::debug_span;
+
 use super::environment::{Environment, reason};
 use super::node::{Entry, Node, Span, Value};
 use super::report::{Diagnostic, Report, Source};
@@ -153,7 +155,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let errors = self.report.errors();
-        let parsed = yaml::parse(text, index, &mut self.report);
+        let parsed = debug_span!("yaml").in_scope(|| yaml::parse(text, index, &mut self.report));
         let Some(mut node) = parsed.filter(|node| !node.is_null()) else {
             if self.report.errors() == errors {
                 let message = format!("`{}` is empty", path.display());
@@ -165,7 +167,8 @@ impl<'a> Reader<'a> {
             return;
         };
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
-        substitute::substitute(&mut node, self.env, &base, &mut self.report);
+        debug_span!("substitute")
+            .in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic =
                 Diagnostic::error("wrong-type", "a configuration is a mapping at its top")

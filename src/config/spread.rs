@@ -6,21 +6,23 @@ use std::collections::HashMap;
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::report::{Diagnostic, Report};
 
-/// Merges `defaults.route` and `defaults.cluster` under each route and cluster, and gives `routes.X.endpoints` its cluster.
-pub(super) fn spread(root: &mut Node, report: &mut Report) {
+/// Merges `defaults.route` and `defaults.cluster` under each route and cluster, and gives `routes.X.endpoints` its
+/// cluster. False when there was nothing of either, and so nothing changed.
+pub(super) fn spread(root: &mut Node, report: &mut Report) -> bool {
     let default = |root: &Node, kind: &str| {
         root.get("defaults")
             .and_then(|defaults| defaults.get(kind))
             .cloned()
     };
     let (route, cluster) = (default(root, "route"), default(root, "cluster"));
-    name_endpoints(root, report);
+    let mut changed = name_endpoints(root, report);
     for (section, default) in [("routes", route), ("clusters", cluster)] {
         let (Some(default), Some(Value::Map(entries))) =
             (default, root.get_mut(section).map(|node| &mut node.value))
         else {
             continue;
         };
+        changed = true;
         for entry in entries {
             if entry.value.is_null() {
                 entry.value = Node::map(entry.key_span);
@@ -28,6 +30,7 @@ pub(super) fn spread(root: &mut Node, report: &mut Report) {
             merge(&mut entry.value, &default, 0);
         }
     }
+    changed
 }
 
 /// Keys of which a route or cluster has exactly one: one that is given keeps out the defaults of the others.
@@ -74,18 +77,18 @@ fn merge(into: &mut Node, default: &Node, depth: usize) {
     }
 }
 
-/// Moves each `routes.X.endpoints` to `clusters.X`.
-fn name_endpoints(root: &mut Node, report: &mut Report) {
+/// Moves each `routes.X.endpoints` to `clusters.X`. Says whether there were any.
+fn name_endpoints(root: &mut Node, report: &mut Report) -> bool {
     let Some(Value::Map(routes)) = root.get_mut("routes").map(|node| &mut node.value) else {
-        return;
+        return false;
     };
     let moved: Vec<Entry> = routes.iter_mut().filter_map(take_endpoints).collect();
     if moved.is_empty() {
-        return;
+        return false;
     }
     let absent = root.get("clusters").is_none_or(Node::is_null);
     let Value::Map(sections) = &mut root.value else {
-        return;
+        return true;
     };
     if absent {
         sections.retain(|entry| entry.key != "clusters");
@@ -97,7 +100,7 @@ fn name_endpoints(root: &mut Node, report: &mut Report) {
         });
     }
     let Some(Value::Map(clusters)) = root.get_mut("clusters").map(|node| &mut node.value) else {
-        return;
+        return true;
     };
     let known: HashMap<String, Span> = clusters
         .iter()
@@ -119,6 +122,7 @@ fn name_endpoints(root: &mut Node, report: &mut Report) {
                 .related(*first, "defined here"),
         );
     }
+    true
 }
 
 /// Takes the endpoints out of a route that does nothing else, and leaves a reference to the cluster they become.

@@ -66,10 +66,30 @@ enum Kind {
     List(Vec<Node>),
     Map {
         entries: Vec<Entry>,
-        seen: HashSet<String>,
+        seen: Keys,
         key: Option<Key>,
         merges: Vec<Node>,
     },
+}
+
+/// The keys of a mapping, to know one that comes again. Most mappings are small and keep no second copy of them.
+#[derive(Default)]
+struct Keys(HashSet<String>);
+
+/// Keys that are compared one by one.
+const FEW_KEYS: usize = 16;
+
+impl Keys {
+    /// Whether `key` is not in `entries`, which is all that was added before, and so is taken.
+    fn insert(&mut self, key: &str, entries: &[Entry]) -> bool {
+        if entries.len() < FEW_KEYS {
+            return entries.iter().all(|entry| entry.key != key);
+        }
+        if self.0.is_empty() {
+            self.0.extend(entries.iter().map(|entry| entry.key.clone()));
+        }
+        self.0.insert(key.to_owned())
+    }
 }
 
 enum Key {
@@ -118,7 +138,7 @@ impl Builder<'_> {
                     self.tagged(tag.as_deref(), span)?;
                     let kind = Kind::Map {
                         entries: Vec::new(),
-                        seen: HashSet::new(),
+                        seen: Keys::default(),
                         key: None,
                         merges: Vec::new(),
                     };
@@ -255,10 +275,11 @@ impl Builder<'_> {
                     let Value::Map(more) = merge.value else {
                         continue;
                     };
-                    entries.extend(
-                        more.into_iter()
-                            .filter(|entry| seen.insert(entry.key.clone())),
-                    );
+                    for entry in more {
+                        if seen.insert(&entry.key, &entries) {
+                            entries.push(entry);
+                        }
+                    }
                 }
                 Value::Map(entries)
             }
@@ -300,7 +321,7 @@ impl Builder<'_> {
 }
 
 /// Judges a key: it must be a scalar and new in its mapping.
-fn key_of(node: Node, entries: &[Entry], seen: &mut HashSet<String>, report: &mut Report) -> Key {
+fn key_of(node: Node, entries: &[Entry], seen: &mut Keys, report: &mut Report) -> Key {
     let span = node.span;
     let Value::Scalar(scalar) = node.value else {
         report.add(Diagnostic::error("yaml", "a key must be a word").at(span));
@@ -309,7 +330,7 @@ fn key_of(node: Node, entries: &[Entry], seen: &mut HashSet<String>, report: &mu
     if scalar.plain && scalar.text == "<<" {
         return Key::Merge(span);
     }
-    if seen.insert(scalar.text.clone()) {
+    if seen.insert(&scalar.text, entries) {
         return Key::Named(scalar.text, span);
     }
     let diagnostic = Diagnostic::error(

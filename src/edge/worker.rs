@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::debug_span;
 
 use super::pace::Paces;
 use crate::config::model::{Action, ClusterId, ListenerId, Part, Route, RouteId};
@@ -48,8 +49,9 @@ pub(super) struct View {
     unrouted: RouteHandles,
     routes: Vec<OnceCell<RouteHandles>>,
     targets: Vec<OnceCell<Target>>,
-    limits: Vec<OnceCell<Option<RouteLimits>>>,
-    splits: Vec<OnceCell<Served>>,
+    /// Boxed, as the next: thousands of empty places are made anew with each configuration.
+    limits: Vec<OnceCell<Option<Box<RouteLimits>>>>,
+    splits: Vec<OnceCell<Box<Served>>>,
     lanes: Rc<Lanes>,
     turn: usize,
     metrics: Arc<Metrics>,
@@ -98,6 +100,7 @@ impl Worker {
     pub(super) fn view(&self) -> Rc<View> {
         let generation = self.hub.generation();
         if self.view.borrow().generation != generation {
+            let _timed = debug_span!("view").entered();
             let view = View::new(
                 &self.hub,
                 &self.lanes,
@@ -276,8 +279,8 @@ impl View {
     pub(super) fn limits(&self, route: RouteId) -> Option<&RouteLimits> {
         let slot = self.limits.get(route.0)?;
         let (config, limits) = (&self.snapshot.config, &self.snapshot.limits);
-        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics))
-            .as_ref()
+        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics).map(Box::new))
+            .as_deref()
     }
 
     /// This worker's hand in a route's split, if it has one.
@@ -285,11 +288,11 @@ impl View {
         let control = self.snapshot.splits.get(route.0)?.as_ref()?;
         Some(self.splits.get(route.0)?.get_or_init(|| {
             let mut rng = fastrand::Rng::with_seed(self.turn as u64);
-            Served {
+            Box::new(Served {
                 chooser: Chooser::new(Arc::clone(control.shares()), &mut rng),
                 control: Arc::clone(control),
                 handles: RefCell::default(),
-            }
+            })
         }))
     }
 
@@ -331,3 +334,56 @@ impl View {
 
 /// How long a request can still come in on a connection of a listener that is gone.
 const RETIRED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::cluster::dns::Resolutions;
+    use crate::config::{self, Environment};
+
+    fn snapshot(listeners: &str) -> Snapshot {
+        let text = format!(
+            "listeners: {{ {listeners} }}\nroutes: {{ all: {{ respond: {{ status: 204 }} }} }}"
+        );
+        let loaded = config::parse(&text, "test.yaml", &Environment::process()).unwrap();
+        Snapshot::build(Arc::new(loaded.config), None, &Resolutions::new()).unwrap()
+    }
+
+    const BOTH: &str = "stays: { address: '127.0.0.1:0' }, goes: { address: '127.0.0.1:0' }";
+    const ONE: &str = "stays: { address: '127.0.0.1:0' }";
+
+    /// A worker that saw the listener `goes` go, and the configuration that had it.
+    fn left_behind() -> (Rc<Worker>, std::sync::Weak<Snapshot>) {
+        let metrics = Arc::new(Metrics::new(&[]).unwrap());
+        let hub = Arc::new(Hub::new(snapshot(BOTH)));
+        let before = Arc::downgrade(&hub.current());
+        let worker = Worker::new(Arc::clone(&hub), metrics, None, 1);
+        hub.replace(snapshot(ONE));
+        worker.tick(false);
+        (worker, before)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_view_of_a_listener_that_is_gone_lasts_a_minute() {
+        let (worker, before) = left_behind();
+        advance(RETIRED - Duration::from_millis(1)).await;
+        worker.keep_retired(|_| true);
+        assert!(worker.view_for("goes").1.is_some(), "requests still come");
+        assert!(before.upgrade().is_some());
+        advance(Duration::from_millis(1)).await;
+        worker.keep_retired(|_| true);
+        assert!(worker.view_for("goes").1.is_none());
+        assert!(worker.view_for("stays").1.is_some());
+        assert!(before.upgrade().is_none(), "its configuration is freed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_view_of_a_listener_without_connections_goes_at_once() {
+        let (worker, before) = left_behind();
+        worker.keep_retired(|name| name != "goes");
+        assert!(worker.view_for("goes").1.is_none());
+        assert!(before.upgrade().is_none());
+    }
+}

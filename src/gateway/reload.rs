@@ -1,12 +1,15 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
+use tracing::debug_span;
 
 use super::files::{Following, keep};
 use super::{Error, FIRST_RESOLUTION, Gateway, certificates, limits, rollouts};
@@ -72,12 +75,12 @@ impl Gateway {
             // What is only a renewed certificate is taken here even when the rest is broken.
             self.refresh_certificates().await;
         }
-        let read = match spawn_blocking(move || Read::from(&path)).await {
-            Ok(read) => read,
-            Err(error) => {
-                let why = Error::Build(error).in_one_line();
-                return self.refused(trigger, began, None, why);
-            }
+        let (tell, told) = oneshot::channel();
+        let reading = spawn_blocking(move || read(&path, tell));
+        let Ok(read) = told.await else {
+            let broken = reading.await.err().map(Error::Build);
+            let why = broken.map(|error| error.in_one_line()).unwrap_or_default();
+            return self.refused(trigger, began, None, why);
         };
         let done = match read.outcome {
             Err(report) => {
@@ -212,8 +215,12 @@ impl Gateway {
         let built = spawn_blocking({
             let (config, before) = (Arc::clone(&config), Arc::clone(&before));
             move || {
-                let snapshot = Snapshot::build(Arc::clone(&config), Some(&before), &names)?;
-                let difference = before.config.effective.difference(&config.effective);
+                let building = debug_span!("snapshot");
+                let snapshot = building
+                    .in_scope(|| Snapshot::build(Arc::clone(&config), Some(&before), &names))?;
+                let comparing = debug_span!("difference");
+                let difference =
+                    comparing.in_scope(|| before.config.effective.difference(&config.effective));
                 Ok::<_, Error>((snapshot, difference))
             }
         });
@@ -351,31 +358,44 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What the files hold, without the trees they were parsed into: those are freed where they were made.
+/// What the files hold, without the trees they were parsed into.
 struct Read {
     outcome: Result<(Config, Option<Arc<Report>>), Arc<Report>>,
     seen: Seen,
     /// Where and what to write down when it is taken.
     kept: Option<(PathBuf, String)>,
+    /// Dropped when the reload is over.
+    _over: mpsc::Sender<Infallible>,
 }
 
-impl Read {
-    fn from(path: &Path) -> Self {
-        let Reading { outcome, seen } = config::read(path, &Environment::process());
-        let kept = outcome.as_ref().ok().and_then(|loaded| {
-            let file = loaded.config.reload.last_good_file.clone()?;
-            Some((file, loaded.standalone()))
-        });
-        let outcome = outcome.map_err(Arc::new).map(|loaded| {
-            let warnings = (!loaded.warnings.is_empty()).then(|| Arc::new(loaded.warnings));
-            (loaded.config, warnings)
-        });
-        Self {
-            outcome,
-            seen,
-            kept,
+/// Reads the files. The trees of thousands of routes take as long to free as to build some of what comes from them: that waits until
+/// nobody waits for the reload any more. They are freed where they were made, or the allocator would keep their memory apart.
+fn read(path: &Path, tell: oneshot::Sender<Read>) {
+    let Reading { outcome, seen } = config::read(path, &Environment::process());
+    let kept = outcome.as_ref().ok().and_then(|loaded| {
+        let file = loaded.config.reload.last_good_file.clone()?;
+        Some((file, loaded.standalone()))
+    });
+    let (outcome, tree) = match outcome {
+        Ok(loaded) => {
+            let (config, warnings, tree) = loaded.into_parts();
+            let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
+            (Ok((config, warnings)), Some(tree))
         }
+        Err(report) => (Err(Arc::new(report)), None),
+    };
+    let (over, is_over) = mpsc::channel();
+    let read = Read {
+        outcome,
+        seen,
+        kept,
+        _over: over,
+    };
+    if tell.send(read).is_ok() {
+        // Nothing is ever sent: this ends when the sender is dropped.
+        is_over.recv().ok();
     }
+    debug_span!("free tree").in_scope(|| drop(tree));
 }
 
 fn needs_no_restart(before: &Config, after: &Config) -> Result<(), Error> {
@@ -454,7 +474,8 @@ impl Retired {
                 unused.collect()
             };
             if !unused.is_empty() {
-                spawn_blocking(move || drop(unused)).await.ok();
+                let free = move || debug_span!("free snapshot").in_scope(|| drop(unused));
+                spawn_blocking(free).await.ok();
             }
             let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
             metrics.config_snapshots(waiting + 1);

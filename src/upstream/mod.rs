@@ -135,7 +135,7 @@ pub async fn send(
                         }
                         return Ok(answer);
                     }
-                    Some(reason) => Round::Unwanted(answer, reason),
+                    Some(reason) => Round::Unwanted(Box::new(answer), reason),
                 }
             }
             // What the client did wrong is not the endpoint's failure.

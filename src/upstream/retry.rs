@@ -33,7 +33,7 @@ pub(super) enum Round {
     /// No answer.
     Failed(Error, InFlight<Rc<Lane>>),
     /// An answer that the route would rather have from another try.
-    Unwanted(Answer, Reason),
+    Unwanted(Box<Answer>, Reason),
 }
 
 /// What a request is made of again. Most are never needed, so the fields lie in a list that is used again: a map would be large
@@ -239,7 +239,7 @@ impl Round {
     fn end(self) -> Result<Answer, Error> {
         match self {
             Self::Failed(error, _) => Err(error),
-            Self::Unwanted(answer, _) => Ok(answer),
+            Self::Unwanted(answer, _) => Ok(*answer),
         }
     }
 

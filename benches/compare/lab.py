@@ -46,18 +46,20 @@ class Lab:
     def __exit__(self, *_):
         self.stack.close()
 
-    def proxy(self, name: str, valgrind: list[str] = (), patience: float = 20, routes: int = 0) -> "Proxy":
+    def proxy(self, name: str, valgrind: list[str] = (), patience: float = 20, routes: int = 0,
+              policies: peers.Policies = peers.Policies.SHIPPED) -> "Proxy":
         """Starts a proxy, under valgrind when that command is given; it has answered a call when this returns."""
         own = self.directory / f"{name}-{next(self.numbers)}"
         own.mkdir()
         setup = peers.Setup(self.binaries[name], own, free_port(), free_port(), free_port(), self.backend_port,
-                            self.certificate, under_valgrind=bool(valgrind), routes=routes)
+                            self.certificate, under_valgrind=bool(valgrind), routes=routes, policies=policies)
         return Proxy(name, setup, [*valgrind, *peers.CONFIGURE[name](setup)], self.proxy_core, patience)
 
-    def load(self, proxy: "Proxy", tls: bool, connections: int, warmup: int, requests: int) -> "Load":
+    def load(self, proxy: "Proxy", tls: bool, connections: int, warmup: int, requests: int,
+             method: str = "POST") -> "Load":
         port = proxy.setup.https_port if tls else proxy.setup.http_port
         command = [self.loadgen, "load", "--port", port, "--connections", connections, "--path", proxy.setup.path,
-                   "--warmup", warmup, "--requests", requests, *self.spinning()]
+                   "--method", method, "--warmup", warmup, "--requests", requests, *self.spinning()]
         if tls:
             command += ["--ca", self.certificate.cert_file]
         return Load(command, self.load_core, proxy.setup.directory / "load.err")

@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import peers
 import tools
 from lab import Lab, Proxy
 from process import cpu_seconds, resident_kib, settled
@@ -21,6 +22,7 @@ VALGRIND_PATIENCE = 180
 
 FEW_ROUTES, MANY_ROUTES = "10 routes", "10,000 routes"
 ROUTES = {FEW_ROUTES: 10, MANY_ROUTES: 10_000}
+METHODS = ("POST", "GET")
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,52 @@ def routes(lab: Lab) -> Result:
     return Result("routes", f"attache, calls that hit the last route, cleartext: {extent(lab)}", samples)
 
 
+def policies(lab: Lab) -> Result:
+    """The same calls through attache without any policy, as shipped, and with all there are."""
+    methods = {policy_label(method, chosen): method for method in METHODS for chosen in peers.Policies}
+    with ExitStack() as running:
+        started = {chosen: running.enter_context(lab.proxy("attache", policies=chosen)) for chosen in peers.Policies}
+        proxies = {policy_label(method, chosen): proxy for method in METHODS for chosen, proxy in started.items()}
+        samples = in_turns(lab, proxies, tls=False, methods=methods)
+    return Result("policies", f"attache, no policy and all of them, cleartext: {extent(lab)}", samples)
+
+
+def policy_instructions(lab: Lab) -> Result:
+    """The same as instructions, which nothing else on the machine disturbs."""
+    valgrind = tools.from_debian("valgrind")
+    samples = {}
+    for method in METHODS:
+        for chosen in peers.Policies:
+            variant = f"attache.{chosen.value.replace(' ', '-')}.{method}"
+            start = lambda command: lab.proxy("attache", command, VALGRIND_PATIENCE, policies=chosen)
+            samples[policy_label(method, chosen)] = [slope(lab, variant, valgrind, start, method)]
+    return Result("policy-instructions", "user-space instructions, no policy and all of them, cleartext", samples)
+
+
+def policy_label(method: str, chosen: peers.Policies) -> str:
+    return f"{method}, {chosen.value}"
+
+
 def extent(lab: Lab) -> str:
     options = lab.options
-    return f"{options.requests} keep-alive POSTs x {options.runs} runs, {options.connections} connections"
+    return f"{options.requests} keep-alive calls x {options.runs} runs, {options.connections} connections"
 
 
-def in_turns(lab: Lab, proxies: dict[str, Proxy], tls: bool) -> dict[str, list[dict[str, float]]]:
+def in_turns(lab: Lab, proxies: dict[str, Proxy], tls: bool,
+             methods: dict[str, str] | None = None) -> dict[str, list[dict[str, float]]]:
+    """`methods` by label; POST where it says nothing."""
+    methods = methods or {}
     samples = {label: [] for label in proxies}
     for turn in range(lab.options.runs):
         for label, proxy in rotated(list(proxies.items()), turn):
-            samples[label].append(one_load(lab, proxy, tls))
+            samples[label].append(one_load(lab, proxy, tls, methods.get(label, "POST")))
     return samples
 
 
-def one_load(lab: Lab, proxy: Proxy, tls: bool) -> dict[str, float]:
+def one_load(lab: Lab, proxy: Proxy, tls: bool, method: str) -> dict[str, float]:
     options = lab.options
     warmup = max(options.connections, options.requests // 10)
-    with lab.load(proxy, tls, options.connections, warmup, options.requests) as load:
+    with lab.load(proxy, tls, options.connections, warmup, options.requests, method) as load:
         before = settled(lambda: cpu_seconds(proxy.pid), tolerance=0.0005)
         outcome = load.finish()
         spent = settled(lambda: cpu_seconds(proxy.pid), tolerance=0.0005) - before
@@ -122,8 +153,9 @@ def instructions(lab: Lab) -> Result:
     low, high = VALGRIND_COUNTS
     samples = {}
     for label, (name, number) in variants(lab, ROUTES).items():
-        counts = [collected(lab, name, number, valgrind, requests) for requests in VALGRIND_COUNTS]
-        samples[label] = [{"instructions/request": (counts[1] - counts[0]) / (high - low)}]
+        variant = f"{name}.{number}-routes" if number else name
+        start = lambda command: lab.proxy(name, command, VALGRIND_PATIENCE, number)
+        samples[label] = [slope(lab, variant, valgrind, start, "POST")]
     return Result("instructions", f"user-space instructions, cleartext, from {low} to {high} requests", samples)
 
 
@@ -135,18 +167,24 @@ def variants(lab: Lab, labels: Iterable[str]) -> dict[str, tuple[str, int]]:
     return found
 
 
-def collected(lab: Lab, name: str, routes: int, valgrind: str, requests: int) -> int:
+def slope(lab: Lab, variant: str, valgrind: str, start: Callable[[list[str]], Proxy], method: str) -> dict[str, float]:
+    low, high = VALGRIND_COUNTS
+    fewer, more = (collected(lab, variant, valgrind, start, method, requests) for requests in VALGRIND_COUNTS)
+    return {"instructions/request": (more - fewer) / (high - low)}
+
+
+def collected(lab: Lab, variant: str, valgrind: str, start: Callable[[list[str]], Proxy], method: str,
+              requests: int) -> int:
     """Instructions of one whole life of the proxy. The profile stays in target/ for callgrind_annotate."""
-    variant = f"{name}.{routes}-routes" if routes else name
     log = lab.directory / f"valgrind-{variant}-{requests}.log"
     profile = tools.WORK / f"callgrind.{variant}.{requests}"
     command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={profile}", f"--log-file={log}"]
-    with lab.proxy(name, command, VALGRIND_PATIENCE, routes) as proxy:
-        with lab.load(proxy, False, VALGRIND_CONNECTIONS, VALGRIND_CONNECTIONS, requests) as load:
+    with start(command) as proxy:
+        with lab.load(proxy, False, VALGRIND_CONNECTIONS, VALGRIND_CONNECTIONS, requests, method) as load:
             load.finish()
     found = re.search(r"Collected : (\d+)", log.read_text())
     if found is None:
-        raise RuntimeError(f"{name}: valgrind counted nothing:\n{log.read_text()[-2000:]}")
+        raise RuntimeError(f"{variant}: valgrind counted nothing:\n{log.read_text()[-2000:]}")
     return int(found[1])
 
 

@@ -3,9 +3,17 @@
 import json
 import os
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from tools import Certificate
+
+
+class Policies(Enum):
+    """What attache does to requests on their way."""
+    NONE = "none"  # what is on as shipped is off, access log and metrics included
+    SHIPPED = "as shipped"
+    ALL = "all"  # a rate limit, retries armed, outlier detection, a breaker with ceilings, access log and metrics
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Setup:
     certificate: Certificate
     under_valgrind: bool
     routes: int = 0  # with a prefix each; 0: one route for every path
+    policies: Policies = Policies.SHIPPED  # for attache alone
 
     @property
     def path(self) -> str:
@@ -142,8 +151,11 @@ def envoy_address(port: int) -> dict:
 
 
 def attache(setup: Setup) -> list[str]:
-    """As shipped: nothing switched off. Its access log is its standard output."""
+    """As shipped nothing is switched off. Its access log is its standard output."""
     backend = f'endpoints: ["127.0.0.1:{setup.backend_port}"]'
+    metrics = f'metrics: {{ address: "127.0.0.1:{setup.metrics_port}" }}'
+    if setup.policies is not Policies.SHIPPED:
+        return [setup.binary, "run", "-c", write(setup, "gateway.yaml", by_policies(setup, backend, metrics))]
     routes = [f"agent-{at:05}: {{ match: {{ path: {{ prefix: {prefix(at)} }} }}, cluster: agent }}"
               for at in range(setup.routes)]
     agents = "\n  ".join(routes or [f"agent: {{ {backend} }}"])
@@ -154,12 +166,58 @@ workers: 1
 listeners:
   http: {{ address: "127.0.0.1:{setup.http_port}" }}
   https: {{ address: "127.0.0.1:{setup.https_port}", tls: {{ certificates: [{certificate}] }} }}
-metrics: {{ address: "127.0.0.1:{setup.metrics_port}" }}
+{metrics}
 routes:
   {agents}
 {clusters}
 """
     return [setup.binary, "run", "-c", write(setup, "gateway.yaml", config)]
+
+
+def by_policies(setup: Setup, backend: str, metrics: str) -> str:
+    """One route and one cluster, with everything or with nothing. No limit is ever reached: what is measured is the asking."""
+    everything = setup.policies is Policies.ALL
+    listeners = f"""
+workers: 1
+listeners:
+  http: {{ address: "127.0.0.1:{setup.http_port}" }}
+  https:
+    address: "127.0.0.1:{setup.https_port}"
+    tls: {{ certificates: [{{ certFile: {setup.certificate.cert_file}, keyFile: {setup.certificate.key_file} }}] }}
+"""
+    if not everything:
+        return f"""{listeners}
+accessLog: {{ output: off }}
+routes:
+  agent: {{ cluster: agent, retries: off, accessLog: false }}
+clusters:
+  agent: {{ {backend}, outlierDetection: off }}
+"""
+    return f"""{listeners}
+{metrics}
+rateLimits:
+  edge: {{ key: clientIp, rate: 1000000/second, burst: 1000000, maxKeys: 1000000 }}
+routes:
+  agent:
+    cluster: agent
+    rateLimit: edge
+    retries:
+      attempts: 2
+      retryOn: 5xx,reset,connect-failure,refused-stream
+clusters:
+  agent:
+    {backend}
+    outlierDetection: {{ consecutive5xxErrors: 5, failurePercentage: {{ threshold: 85%, minHosts: 5, minRequests: 50 }} }}
+    circuitBreaker:
+      maxConnections: 1000
+      maxRequests: 1000
+      maxStreams: 1000
+      maxRetries: 3
+      maxPendingRequests: 100
+      pendingTimeout: 2s
+      perEndpoint: {{ maxRequests: 1000 }}
+      halfOpen: {{ failureThreshold: 5, recoveryTimeout: 30s }}
+"""
 
 
 def prefix(at: int) -> str:

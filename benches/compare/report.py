@@ -9,11 +9,13 @@ from statistics import median
 
 import peers
 from lab import Lab
-from modes import FEW_ROUTES, MANY_ROUTES, Result
+from modes import FEW_ROUTES, MANY_ROUTES, METHODS, Result, policy_label
+from peers import Policies
 
 # The figure of each mode that is compared.
 MAIN = {"cleartext": "cpu us/request", "tls": "cpu us/request", "sse": "KiB/stream",
-        "instructions": "instructions/request", "routes": "cpu us/request", "start": "ms to first answer"}
+        "instructions": "instructions/request", "routes": "cpu us/request", "policies": "cpu us/request",
+        "policy-instructions": "instructions/request", "start": "ms to first answer"}
 
 
 # Below this share of the core the figures say as much about the machine as about the proxy.
@@ -30,7 +32,9 @@ class Bar:
 
 BARS = [Bar("cleartext", "nginx", 1.15), Bar("cleartext", "envoy", 0.55), Bar("tls", "nginx", 1.0),
         Bar("tls", "envoy", 0.55), Bar("sse", None, 40), Bar("instructions", None, 45_000),
-        Bar("routes", FEW_ROUTES, 1.15, who=MANY_ROUTES)]
+        Bar("routes", FEW_ROUTES, 1.15, who=MANY_ROUTES),
+        *(Bar("policies", policy_label(method, Policies.NONE), 1.1, who=policy_label(method, Policies.ALL))
+          for method in METHODS)]
 
 
 @dataclass(frozen=True)

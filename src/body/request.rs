@@ -98,8 +98,8 @@ impl Flow {
 pub enum RequestBody {
     /// Nothing.
     Empty,
-    /// All of it, here.
-    Whole(Bytes),
+    /// All of it, here. In a box because that is rare and every request carries the size of this.
+    Whole(Box<Bytes>),
     /// The client's.
     Streaming(Box<Streaming>),
     /// The client's, kept for another try.
@@ -314,7 +314,7 @@ impl HttpBody for RequestBody {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
+                let bytes = std::mem::take(&mut **bytes);
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -366,6 +366,11 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn what_travels_with_every_request_is_small() {
+        assert!(size_of::<RequestBody>() <= 2 * size_of::<usize>());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_stops_asking_is_noticed() {

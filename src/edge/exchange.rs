@@ -170,10 +170,10 @@ impl Exchange {
         }
     }
 
-    /// The response head is known.
-    pub(super) fn answered(&mut self, status: u16) {
+    /// The response head came, at that moment.
+    pub(super) fn answered(&mut self, status: u16, at: Instant) {
         self.status = status;
-        self.time_to_head = Some(self.started.elapsed());
+        self.time_to_head = Some(at.saturating_duration_since(self.started));
     }
 
     /// The last byte has been handed over.

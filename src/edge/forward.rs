@@ -191,7 +191,8 @@ pub(super) async fn forward(
     exchange.upstream_status = Some(answer.response.status().as_u16());
     let upgrade = outgoing.upgrade.take();
     let limits = (deadline, outgoing.body_idle);
-    receive(exchange, (route, target), answer.response, upgrade, limits)
+    let response = (answer.response, answer.at);
+    receive(exchange, (route, target), response, upgrade, limits)
 }
 
 /// What the request counts as, so far as it says itself.
@@ -279,7 +280,7 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
 fn receive(
     exchange: &mut Exchange,
     (route, target): (&Route, &upstream::Target),
-    mut response: Response<pool::ResponseBody>,
+    (mut response, at): (Response<pool::ResponseBody>, Instant),
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<Instant>, Duration),
 ) -> Result<Answer, Error> {
@@ -294,7 +295,7 @@ fn receive(
         (true, None) => return Err(Error::UpstreamInvalid("unrequested 101", None)),
         (false, _) => None,
     };
-    exchange.answered(response.status().as_u16());
+    exchange.answered(response.status().as_u16(), at);
     let fields = response.headers_mut();
     let accepted = if seen.upgrade {
         fields.get(header::UPGRADE).cloned()

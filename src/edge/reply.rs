@@ -1,6 +1,7 @@
 //! Answers the gateway makes itself. They say why in one word and give away nothing of what is behind.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use super::{ResponseBody, forward};
@@ -14,7 +15,7 @@ pub(super) fn refusal(
     version: Version,
     error: &Error,
 ) -> Response<ResponseBody> {
-    exchange.answered(error.status().as_u16());
+    exchange.answered(error.status().as_u16(), Instant::now());
     exchange.failed(error);
     tracing::debug!(
         reason = error.reason(),
@@ -47,7 +48,7 @@ pub(super) fn own(
     mut exchange: Box<Exchange>,
     mut response: Response<ResponseBody>,
 ) -> Response<ResponseBody> {
-    exchange.answered(response.status().as_u16());
+    exchange.answered(response.status().as_u16(), Instant::now());
     exchange.complete();
     finish(&mut exchange, response.headers_mut());
     if let Body::Full(bytes) = response.body() {
@@ -71,7 +72,7 @@ fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
     if let Some(injected) = &exchange.fault {
         injected.mark(headers);
     }
-    if let Some(standing) = &exchange.standing {
+    if let Some(standing) = exchange.standing.take() {
         standing.tell(headers);
     }
 }

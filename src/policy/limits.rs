@@ -1,6 +1,5 @@
 //! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by none.
 
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +80,8 @@ struct Rate {
     headers: bool,
     /// A copy of this worker: a value that is cloned counts its clones, and all workers would count in the same place.
     policy: HeaderValue,
+    /// How what is said about the moment begins.
+    state: Box<[u8]>,
     handles: RateLimitHandles,
 }
 
@@ -119,10 +120,10 @@ pub struct Standing {
 
 impl Standing {
     /// Puts its fields into an answer. What an endpoint says about limits of its own stays.
-    pub fn tell(&self, headers: &mut HeaderMap) {
+    pub fn tell(self, headers: &mut HeaderMap) {
         if !headers.contains_key(POLICY) && !headers.contains_key(STATE) {
-            headers.insert(POLICY, self.policy.clone());
-            headers.insert(STATE, self.state.clone());
+            headers.insert(POLICY, self.policy);
+            headers.insert(STATE, self.state);
         }
     }
 }
@@ -209,11 +210,13 @@ impl Rate {
         let quota = settings.buckets.quota;
         let window = whole_seconds(quota.time_for(quota.capacity.get()));
         let policy = format!("{};q={};w={window}", quoted(&name), quota.capacity);
+        let state = format!("{};r=", quoted(&name));
         Self {
             cost: settings.cost.clone(),
             mode: settings.mode,
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
+            state: state.into_bytes().into(),
             handles: RateLimitHandles::new(metrics, &name, settings.mode),
             limiter,
         }
@@ -254,10 +257,11 @@ impl Rate {
         if !self.headers {
             return None;
         }
-        let policy = self.policy.as_bytes();
-        let name = policy.iter().rposition(|byte| *byte == b'"')?;
-        let mut state = String::from_utf8_lossy(policy.get(..=name)?).into_owned();
-        let _infallible = write!(state, ";r={remaining};t={}", whole_seconds(reset));
+        let mut state = Vec::with_capacity(self.state.len() + NUMBERS);
+        state.extend_from_slice(&self.state);
+        state.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
+        state.extend_from_slice(b";t=");
+        state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
         Some(Standing {
             policy: self.policy.clone(),
             state: HeaderValue::try_from(state).ok()?,
@@ -293,6 +297,8 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", legal.collect::<String>())
 }
 
+/// Bytes of a remainder and a time.
+const NUMBERS: usize = 10 + 3 + 20;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 

@@ -90,7 +90,7 @@ pub async fn mirror(
 ) -> Mirrored {
     if let Some(body) = body {
         *copy.body_mut() = match body.await {
-            Ok(Ok(bytes)) => RequestBody::Whole(bytes),
+            Ok(Ok(bytes)) => RequestBody::Whole(Box::new(bytes)),
             Ok(Err(_too_large)) => return Mirrored::BodyTooLarge,
             Err(_dropped) => return Mirrored::Incomplete,
         };

@@ -62,6 +62,8 @@ pub struct Plan<'a> {
 pub struct Answer {
     /// The response; its body owns the connection.
     pub response: Response<ResponseBody>,
+    /// When its head came.
+    pub at: Instant,
     /// To be dropped at the end of the body.
     pub in_flight: InFlight<Rc<Lane>>,
 }
@@ -119,14 +121,21 @@ pub async fn send(
         let round = match sent {
             Ok(response) => {
                 let (status, fields) = (response.status(), response.headers());
-                in_flight.handle().answered(status, fields, Instant::now());
+                let at = Instant::now();
+                in_flight.handle().answered(status, fields, at);
                 let answer = Answer {
                     response,
+                    at,
                     in_flight,
                 };
                 match tries.asks(&answer.response) {
-                    None => return Ok(answer),
-                    Some(reason) => Round::Unwanted(answer, reason),
+                    None => {
+                        if let Some(spare) = spare {
+                            spare.drop_into(plan.target);
+                        }
+                        return Ok(answer);
+                    }
+                    Some(reason) => Round::Unwanted(Box::new(answer), reason),
                 }
             }
             Err(error) => Round::Failed(blamed(error, plan.flow), in_flight),

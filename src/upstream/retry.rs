@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
 use tokio::time::{Instant, sleep};
 
 use super::policy::{self, Came, Reason};
-use super::{Answer, Attempts, Lane, Plan, address, backoff, budget, outcome};
+use super::{Answer, Attempts, Lane, Plan, Target, address, backoff, budget, outcome};
 use crate::body::RequestBody;
 use crate::cluster::{Allowed, InFlight, Outcome, PickRequest, RetryingGuard};
 use crate::config::model::RetryPolicy;
@@ -37,7 +37,40 @@ pub(super) enum Round {
     /// No answer.
     Failed(Error, InFlight<Rc<Lane>>),
     /// An answer that the route would rather have from another try.
-    Unwanted(Answer, Reason),
+    Unwanted(Box<Answer>, Reason),
+}
+
+/// What a request is made of again. Most are never needed, so the fields lie in a list that is used again: a map would be large
+/// and new for each.
+#[derive(Debug)]
+pub(super) struct Spare {
+    method: Method,
+    uri: Uri,
+    fields: Fields,
+    body: RequestBody,
+}
+
+/// Fields in a row.
+pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
+
+impl Spare {
+    fn request(mut self, target: &Target) -> Request<RequestBody> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        let headers = request.headers_mut();
+        headers.reserve(self.fields.len());
+        for (name, value) in self.fields.drain(..) {
+            headers.append(name, value);
+        }
+        target.take_back(self.fields);
+        request
+    }
+
+    /// It was not needed.
+    pub(super) fn drop_into(self, target: &Target) {
+        target.take_back(self.fields);
+    }
 }
 
 impl Tries<'_> {
@@ -64,17 +97,17 @@ impl Tries<'_> {
         self.attempts.begin(lane);
         let count = self.attempts.count;
         if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
-            let fields = request.headers_mut();
-            fields.insert(ATTEMPTS, HeaderValue::from(count));
+            let value = match count {
+                1 => HeaderValue::from_static("1"),
+                more => HeaderValue::from(more),
+            };
+            request.headers_mut().insert(ATTEMPTS, value);
         }
         self.plan.target.handles().attempt();
     }
 
     /// A copy of `request` for the next try, where there may be one that needs it.
-    pub(super) fn spare(
-        &self,
-        request: &mut Request<RequestBody>,
-    ) -> Option<Box<Request<RequestBody>>> {
+    pub(super) fn spare(&self, request: &mut Request<RequestBody>) -> Option<Box<Spare>> {
         let plan = self.plan;
         let left = self.attempts.count < policy::max_retries(plan.retries);
         let streams = left && plan.target.may_stream();
@@ -86,7 +119,15 @@ impl Tries<'_> {
             RetryPolicy::Usual | RetryPolicy::Off => USUAL_REPLAY,
         };
         let body = request.body_mut().again(limit);
-        Some(Box::new(with_head_of(request, body)))
+        let mut fields = plan.target.buffer();
+        let copies = request.headers().iter();
+        fields.extend(copies.map(|(name, value)| (name.clone(), value.clone())));
+        Some(Box::new(Spare {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            fields,
+            body,
+        }))
     }
 
     /// Why another try would be made instead of taking this answer.
@@ -102,7 +143,7 @@ impl Tries<'_> {
     pub(super) async fn again(
         &mut self,
         round: Round,
-        spare: Option<Box<Request<RequestBody>>>,
+        spare: Option<Box<Spare>>,
         slot: &mut Option<Request<RequestBody>>,
     ) -> Option<Result<Answer, Error>> {
         let (word, hint) = match &round {
@@ -145,7 +186,7 @@ impl Tries<'_> {
     fn prepare(
         &mut self,
         hint: Option<Duration>,
-        spare: Option<Box<Request<RequestBody>>>,
+        spare: Option<Box<Spare>>,
         slot: &mut Option<Request<RequestBody>>,
     ) -> Result<Duration, &'static str> {
         let policy = self.plan.retries;
@@ -168,12 +209,11 @@ impl Tries<'_> {
         }
         self.permit()?;
         if slot.is_none() {
-            let kept = |spare: &mut Box<Request<RequestBody>>| spare.body_mut().rewind();
             let mut spare = spare.ok_or("body_not_kept")?;
-            if !kept(&mut spare) {
+            if !spare.body.rewind() {
                 return Err("body_not_kept");
             }
-            *slot = Some(*spare);
+            *slot = Some(spare.request(self.plan.target));
         }
         Ok(wait)
     }
@@ -203,7 +243,7 @@ impl Round {
     fn end(self) -> Result<Answer, Error> {
         match self {
             Self::Failed(error, _) => Err(error),
-            Self::Unwanted(answer, _) => Ok(answer),
+            Self::Unwanted(answer, _) => Ok(*answer),
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Lanes};
+use super::retry::Fields;
 use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms};
 use crate::config::model::LoadBalancer;
 use crate::error::{Error, Tripped};
@@ -34,6 +35,8 @@ pub struct Target {
     members: RefCell<Rc<Local>>,
     terms: Terms,
     turn: Cell<usize>,
+    /// Empty lists for the fields of requests that are kept.
+    buffers: RefCell<Vec<Fields>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,7 @@ impl Target {
             lanes,
             members: RefCell::new(local),
             turn: Cell::new(turn),
+            buffers: RefCell::default(),
         }
     }
 
@@ -120,6 +124,20 @@ impl Target {
     /// The cluster, with what all workers share.
     pub(super) fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// An empty list, if possible one that was used before.
+    pub(super) fn buffer(&self) -> Fields {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a list for the next request.
+    pub(super) fn take_back(&self, mut fields: Fields) {
+        fields.clear();
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < MAX_BUFFERS && fields.capacity() <= MAX_FIELDS {
+            buffers.push(fields);
+        }
     }
 
     /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
@@ -204,6 +222,9 @@ impl Local {
     }
 }
 
+/// Lists kept for requests to come, and fields that one may have room for: 300 KiB at the most.
+const MAX_BUFFERS: usize = 64;
+const MAX_FIELDS: usize = 64;
 /// How long a worker goes by what it found out about a cluster as a whole.
 const STANCE_AGE: Duration = Duration::from_millis(50);
 

@@ -62,7 +62,11 @@ async fn converse(mut connection: TcpStream, answers: &Answers) -> std::io::Resu
 fn next_request(buffer: &[u8]) -> Option<(Request, usize)> {
     let head_len = http::head_len(buffer)?;
     let head = &buffer[..head_len];
-    if http::content_length(head) != Some(message::CALL_LEN) {
+    let announced = http::content_length(head);
+    if head.starts_with(b"GET ") && announced.is_none() {
+        return Some((Request::Call, head_len));
+    }
+    if announced != Some(message::CALL_LEN) {
         return Some((Request::Unexpected, buffer.len()));
     }
     let len = head_len + message::CALL_LEN;
@@ -93,6 +97,13 @@ mod tests {
             next_request(&message::stream_call(1)),
             Some((Request::Stream, _))
         ));
+    }
+
+    #[test]
+    fn a_get_has_no_body() {
+        let bytes = message::get(1, "/").repeat(2);
+        let request = next_request(&bytes);
+        assert!(matches!(request, Some((Request::Call, len)) if len * 2 == bytes.len()));
     }
 
     #[test]

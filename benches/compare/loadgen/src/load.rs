@@ -15,6 +15,7 @@ use crate::{Failure, http, message, runtime, spin, tls, wait_for_line};
 pub struct Plan<'a> {
     pub port: u16,
     pub path: &'a str,
+    pub method: &'a str,
     pub connections: usize,
     pub warmup: u64,
     pub requests: u64,
@@ -55,7 +56,12 @@ fn measure<S>(runtime: &Runtime, plan: &Plan<'_>, streams: Vec<S>) -> Result<(),
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let call: Rc<[u8]> = message::call(plan.port, plan.path).into();
+    let call: Rc<[u8]> = match plan.method {
+        "POST" => message::call(plan.port, plan.path),
+        "GET" => message::get(plan.port, plan.path),
+        other => return Err(format!("--method {other}: POST or GET").into()),
+    }
+    .into();
     let (streams, warmup) = phase(runtime, plan, &call, streams, plan.warmup)?;
     println!(
         "{{\"ready\":{},\"errors\":{}}}",

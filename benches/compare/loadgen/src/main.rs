@@ -18,7 +18,7 @@ type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "usage: loadgen COMMAND --OPTION VALUE ...
   backend --port P [--spin yes]
-  load    --port P --connections N --warmup N --requests N [--path PATH] [--ca FILE] [--spin yes]
+  load    --port P --connections N --warmup N --requests N [--path PATH] [--method POST|GET] [--ca FILE] [--spin yes]
           (TLS 1.3 when a CA is given)
   sse     --port P --streams N
 
@@ -45,6 +45,7 @@ fn run() -> Result<(), Failure> {
         "load" => load::run(&load::Plan {
             port,
             path: options.text("path").unwrap_or("/"),
+            method: options.text("method").unwrap_or("POST"),
             connections: options.number("connections")?,
             warmup: options.number("warmup")?,
             requests: options.number("requests")?,

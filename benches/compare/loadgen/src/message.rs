@@ -11,6 +11,14 @@ pub fn call(port: u16, path: &str) -> Vec<u8> {
     request(port, path, "application/json", "SendMessage")
 }
 
+/// A whole request without a body, answered like a `SendMessage`.
+pub fn get(port: u16, path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost:{port}\r\naccept: application/json\r\na2a-version: 1.0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 /// A whole `SendStreamingMessage` request.
 pub fn stream_call(port: u16) -> Vec<u8> {
     request(

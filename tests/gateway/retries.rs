@@ -610,7 +610,7 @@ async fn rfc9110_9_2_2_of_ten_thousand_posts_none_is_done_twice() {
     let template = "
         routes:
           all:
-            cluster: all
+            endpoints: ['{0}', '{1}', '{2}']
             retries:
               attempts: 3
               retryOn: 5xx,reset,connect-failure,refused-stream

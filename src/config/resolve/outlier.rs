@@ -319,7 +319,9 @@ mod tests {
     }
 
     fn legal(block: &str) -> Cluster {
-        let text = format!("endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n{block}");
+        // As many as the modes that compare endpoints need.
+        let five = "['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80', '10.0.0.4:80', '10.0.0.5:80']";
+        let text = format!("endpoints: {five}\n{block}");
         let (cluster, warnings) = load(&text).unwrap_or_else(|report| panic!("{report}"));
         assert!(warnings.is_empty(), "{warnings}");
         cluster
@@ -462,11 +464,15 @@ mod tests {
                 "out of range",
             ),
             (
-                format!("{two}outlierDetection: {{ successRate: {{ stdevFactor: 1900 }} }}"),
+                format!(
+                    "{two}outlierDetection: {{ successRate: {{ minHosts: 2, stdevFactor: 1900 }} }}"
+                ),
                 "0.1 to 10",
             ),
             (
-                format!("{two}outlierDetection: {{ failurePercentage: {{ threshold: 0% }} }}"),
+                format!(
+                    "{two}outlierDetection: {{ failurePercentage: {{ minHosts: 2, threshold: 0% }} }}"
+                ),
                 "eject everybody",
             ),
             (

@@ -103,7 +103,7 @@ families! {
     mirrors_active: Gauge "attache_mirrors_active" ["route"]
         "Copies under way.";
     retries_stopped: Counter "attache_retries_stopped_total" ["cluster", "reason"]
-        "Tries after which another was wanted and not made: attempts_used, budget_exhausted, body_not_kept, no_time or retry_after.";
+        "Tries after which another was wanted and not made: attempts_used, budget_exhausted, max_retries, circuit_open, body_not_kept, no_time or retry_after.";
     hedges: Counter "attache_hedges_total" ["cluster", "result"]
         "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
     ceilings_reached: Counter "attache_circuit_breaker_ceilings_reached_total" ["cluster", "ceiling"]

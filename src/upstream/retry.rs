@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::policy::{self, Came, Reason};
 use super::{Answer, Attempts, Lane, Plan, Target, address, backoff, budget, outcome};
 use crate::body::RequestBody;
-use crate::cluster::{Allowed, InFlight, Outcome, PickRequest, RetryingGuard};
+use crate::cluster::{Allowed, BreakerState, InFlight, Outcome, PickRequest, RetryingGuard};
 use crate::config::model::RetryPolicy;
 use crate::error::{Error, Tripped};
 use crate::pool::ResponseBody;
@@ -192,6 +192,11 @@ impl Tries<'_> {
         let policy = self.plan.retries;
         if self.attempts.count > policy::max_retries(policy) {
             return Err("attempts_used");
+        }
+        let breaker = self.plan.target.cluster().judge.breaker();
+        if breaker.is_some_and(|breaker| breaker.state() == BreakerState::Open) {
+            // An open breaker leaves the cluster alone, also by those who came before it opened.
+            return Err("circuit_open");
         }
         if hint.is_some_and(|hint| hint > MAX_RETRY_AFTER) {
             return Err("retry_after");

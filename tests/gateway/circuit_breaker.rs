@@ -651,6 +651,24 @@ fn breaking(half_open: &str) -> String {
 }
 
 #[tokio::test]
+async fn an_open_breaker_ends_retries_too() {
+    let agent = Moody::new(503).await;
+    let template = breaking("failureThreshold: 2, recoveryTimeout: 1h").replace(
+        "cluster: all }",
+        "cluster: all, retries: { attempts: 5, retryOn: 5xx, backoff: { base: 1ms, max: 1ms } } }",
+    );
+    let gw = Gw::with(&template, &[&agent]).await;
+    let reply = gw.get("/").await;
+    assert_eq!((reply.status, agent.backend.hits()), (503, 2));
+    assert_eq!(gw.record().await["reason"], "circuit_open");
+    let stopped = [("cluster", "all"), ("reason", "circuit_open")];
+    assert_eq!(
+        gw.metric("attache_retries_stopped_total", &stopped).await,
+        1.0
+    );
+}
+
+#[tokio::test]
 async fn it_opens_tries_one_and_closes() {
     let agent = Moody::new(503).await;
     let gw = Gw::with(

@@ -9,7 +9,8 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::cluster::HashKey;
-use super::values::{Moment, Time, text_value};
+use super::moment::Moment;
+use super::values::{Time, text_value};
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
 use crate::config::model::{self, Comparison, Condition, Threshold};

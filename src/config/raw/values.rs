@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::config::de::{invalid, with_hint};
 
@@ -121,26 +119,6 @@ fn leading_digits(text: &str) -> (&str, &str) {
         text.find(|c: char| !c.is_ascii_digit())
             .unwrap_or(text.len()),
     )
-}
-
-/// A moment of RFC 3339.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Moment(pub(in crate::config) SystemTime);
-
-text_value!(Moment, moment, "a moment such as `2026-12-31T00:00:00Z`", {
-    "type": "string",
-    "description": "A moment with its offset (RFC 3339): 2026-12-31T00:00:00Z, 2026-12-31T01:00:00+01:00."
-});
-
-fn moment(text: &str) -> Result<Moment, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map(|moment| Moment(moment.into()))
-        .map_err(|_invalid| {
-            with_hint(
-                format!("`{text}` is not a moment"),
-                "write `2026-12-31T00:00:00Z`, with seconds and an offset",
-            )
-        })
 }
 
 /// A number of bytes with its unit.

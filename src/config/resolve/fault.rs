@@ -8,6 +8,7 @@ use crate::config::model::{
     Percentage, Route, StreamFault,
 };
 use crate::config::node::{Step, steps};
+use crate::config::raw::moment::Moment;
 use crate::config::raw::percentage::Percentage as RawPercentage;
 use crate::config::raw::route::ValueMatch;
 use crate::config::raw::values::Time;
@@ -64,7 +65,7 @@ pub(super) fn resolve(
             .as_ref()
             .map(|by| resolve_by_header(name, by, scope)),
         max_active: to_usize(max_active),
-        until: raw.until.map(|moment| moment.0),
+        until: raw.until.map(Moment::since_epoch),
     }))
 }
 

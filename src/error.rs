@@ -286,6 +286,65 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whose doing it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::BadRequest(_)
+            | Self::MethodRefused
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::UnknownExpectation
+            | Self::Misdirected
+            | Self::NoRoute
+            | Self::UpgradeRefused
+            | Self::RateLimited(_)
+            | Self::TooManyOpen
+            | Self::ClientGone
+            | Self::ClientStalled => Blame::Client,
+            Self::CircuitOpen {
+                tripped: Tripped::Breaker,
+                ..
+            }
+            | Self::NoEndpoint => Blame::Cluster,
+            Self::CircuitOpen { .. }
+            | Self::StreamTooLong
+            | Self::FaultAbort(_)
+            | Self::FaultDelay
+            | Self::FaultCut
+            | Self::Withdrawn
+            | Self::Draining
+            | Self::Internal => Blame::Gateway,
+            Self::ConnectFailed(_)
+            | Self::ConnectTimeout
+            | Self::UpstreamTls(_)
+            | Self::UpstreamReset(_)
+            | Self::StreamRefused(_)
+            | Self::UpstreamInvalid(..)
+            | Self::HeadTimeout
+            | Self::Timeout
+            | Self::StreamIdle
+            | Self::UpstreamAborted(_) => Blame::Endpoint,
+        }
+    }
+}
+
+/// Whose doing the end of an exchange was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client's: what it asked for, how fast it reads, that it left.
+    Client,
+    /// The gateway's: a limit, an order, a fault on purpose.
+    Gateway,
+    /// Nobody's in particular: the cluster has no endpoint that could be asked, or failed before and is left alone.
+    Cluster,
+    /// The endpoint's.
+    Endpoint,
+}
+
 /// The reason of exchanges that failed, or took longer, on purpose.
 pub const FAULT_INJECTED: &str = "fault_injected";
 /// How soon a ceiling is worth another try.

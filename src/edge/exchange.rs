@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::body::Flow;
 use crate::cluster::{InFlight, Outcome as Verdict};
 use crate::context::{Connection, Underway};
-use crate::error::{Error, FAULT_INJECTED, Tripped};
+use crate::error::{Blame, Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::Record;
 use crate::observe::trace::TraceId;
@@ -64,10 +64,8 @@ pub(super) struct Exchange {
     outcome: Outcome,
     /// What a failure after the head says about the endpoint.
     verdict: Option<Verdict>,
-    /// What it ended by says nothing about the version it ran on.
-    excused: bool,
-    /// No endpoint of its cluster could be asked.
-    unserved: bool,
+    /// Whose doing a failure was.
+    blame: Option<Blame>,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
 }
@@ -126,8 +124,7 @@ impl Exchange {
             stream: None,
             outcome: Outcome::Open,
             verdict: None,
-            excused: false,
-            unserved: false,
+            blame: None,
             _requests: None,
             _underway: underway,
             worker,
@@ -196,8 +193,7 @@ impl Exchange {
             reason: error.reason(),
         };
         self.verdict = verdict(error);
-        self.unserved = is_unserved(error);
-        self.excused = is_excuse(error) && !self.unserved;
+        self.blame = Some(error.blame());
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
@@ -207,7 +203,7 @@ impl Exchange {
     pub(super) fn overrun(&mut self, error: &Error) {
         self.failed(error);
         self.verdict = None;
-        self.excused = true;
+        self.blame = Some(Blame::Client);
     }
 
     /// Tells the endpoint's judge how the body of its answer ended.
@@ -228,8 +224,14 @@ impl Exchange {
             // What was done on purpose says nothing about a version.
             return;
         }
-        let asked = self.upstream_status.is_some() || self.attempts.count > 0;
-        if self.excused || !(asked || self.unserved) {
+        let tells = match self.blame {
+            Some(Blame::Client | Blame::Gateway) => false,
+            Some(Blame::Cluster) => true,
+            Some(Blame::Endpoint) | None => {
+                self.upstream_status.is_some() || self.attempts.count > 0
+            }
+        };
+        if !tells {
             return;
         }
         let answered = self.upstream_status.is_some_and(|status| status < 500);
@@ -360,23 +362,6 @@ fn verdict(error: &Error) -> Option<Verdict> {
         | Error::Timeout => Some(Verdict::Aborted),
         _ => None,
     }
-}
-
-/// Whether the cluster has nobody who could be asked, or is not asked because it failed before.
-fn is_unserved(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NoEndpoint
-            | Error::CircuitOpen {
-                tripped: Tripped::Breaker,
-                ..
-            }
-    )
-}
-
-/// Whether an exchange ended by its client's doing, or by a limit or an order of ours.
-fn is_excuse(error: &Error) -> bool {
-    matches!(error.flag(), "DC" | "DPE" | "DT" | "UO" | "-")
 }
 
 /// Whether a message is gRPC by its content type.

@@ -220,24 +220,16 @@ fn enter(
 ) -> Result<Option<ClusterId>, Error> {
     let excluded = &view.snapshot.config.access_log.exclude;
     let logged = route.access_log && !excluded.iter().any(|excluded| *excluded == *path);
-    if let Err(error) = limits::admit(exchange, view, id, head) {
-        exchange.routed(view.handles(id), logged);
-        return Err(error);
+    let placed = limits::admit(exchange, view, id, head).and_then(|()| match &route.action {
+        Action::Split(split) => split::place(exchange, view, (id, split), head).map(Some),
+        Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => Ok(None),
+    });
+    match &placed {
+        // Each version has series of its own.
+        Ok(Some((_, handles))) => exchange.routed(handles, logged),
+        Ok(None) | Err(_) => exchange.routed(view.handles(id), logged),
     }
-    let Action::Split(split) = &route.action else {
-        exchange.routed(view.handles(id), logged);
-        return Ok(None);
-    };
-    match split::place(exchange, view, (id, split), head) {
-        Ok((cluster, handles)) => {
-            exchange.routed(&handles, logged);
-            Ok(Some(cluster))
-        }
-        Err(error) => {
-            exchange.routed(view.handles(id), logged);
-            Err(error)
-        }
-    }
+    placed.map(|placed| placed.map(|(cluster, _)| cluster))
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own

@@ -20,9 +20,9 @@ use super::seen::{Found, Seen};
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
-use crate::cluster::{Kind, hash_key};
+use crate::cluster::Kind;
 use crate::config::model::{
-    ClientIp, ClusterId, HeadLimit, LoadBalancer, RetryPolicy, Route, RouteId, UpstreamHost,
+    ClientIp, ClusterId, HeadLimit, RetryPolicy, Route, RouteId, UpstreamHost,
 };
 use crate::error::Error;
 use crate::observe::request_id::request_id;
@@ -218,13 +218,7 @@ pub(super) fn outgoing(
 ) -> Result<Outgoing, Error> {
     let route = view.route(plan.route).ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    let hash = match target.policy() {
-        LoadBalancer::Hash(key) => hash_key(key, &head.headers, exchange.client),
-        LoadBalancer::LeastConnection
-        | LoadBalancer::RoundRobin
-        | LoadBalancer::Random
-        | LoadBalancer::PeakEwma => None,
-    };
+    let hash = target.hash(&head.headers, exchange.client);
     let upgrade = if plan.upgrade {
         head.extensions.remove::<OnUpgrade>()
     } else {

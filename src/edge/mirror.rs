@@ -8,8 +8,7 @@ use super::exchange::Exchange;
 use super::forward::Outgoing;
 use super::worker::View;
 use crate::body::RequestBody;
-use crate::cluster::hash_key;
-use crate::config::model::{LoadBalancer, Mirror, RouteId};
+use crate::config::model::RouteId;
 use crate::policy::{self, mirror::COPY};
 use crate::upstream::{self, Mirrored};
 
@@ -37,7 +36,9 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
         return;
     };
     let copy = head_of(request);
-    let hash = hash_of(exchange, &view, mirror, request);
+    let hash = view
+        .target(mirror.cluster)
+        .and_then(|target| target.hash(request.headers(), exchange.client));
     let active = handles.mirrors().active();
     // It keeps the view no longer than the request it copies would: until the body is whole, and then for the mirror's time.
     let task = async move {
@@ -75,26 +76,8 @@ async fn send(
 
 /// The same request without its body, with a word that says that it is a copy.
 fn head_of(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
+    let mut copy = upstream::with_head_of(request, RequestBody::Empty);
     copy.headers_mut()
         .insert(COPY, HeaderValue::from_static("1"));
     copy
-}
-
-fn hash_of(
-    exchange: &Exchange,
-    view: &View,
-    mirror: &Mirror,
-    request: &Request<RequestBody>,
-) -> Option<u64> {
-    match view.target(mirror.cluster)?.policy() {
-        LoadBalancer::Hash(key) => hash_key(key, request.headers(), exchange.client),
-        LoadBalancer::LeastConnection
-        | LoadBalancer::PeakEwma
-        | LoadBalancer::RoundRobin
-        | LoadBalancer::Random => None,
-    }
 }

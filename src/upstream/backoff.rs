@@ -60,6 +60,7 @@ mod tests {
             ("-1", None),
             ("1.5", None),
             ("soon", None),
+            ("99999999999999999999", None),
             ("", None),
         ] {
             let mut headers = HeaderMap::new();

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::backoff::retry_after;
 use crate::cluster::{Endpoint, EndpointId, Judge, Outcome};
 use crate::pool::{Pool, Transport};
 
@@ -55,7 +56,7 @@ impl Lane {
         );
         if asks
             && self.judge.grants_rest()
-            && let Some(wanted) = retry_after(fields)
+            && let Some(wanted) = retry_after(fields, SystemTime::now())
             && let Some(cause) = self.judge.rest(&self.endpoint, wanted, now)
         {
             self.transport.handles.ejected(cause.word());
@@ -87,12 +88,6 @@ impl AsRef<Endpoint> for Lane {
     fn as_ref(&self) -> &Endpoint {
         &self.endpoint
     }
-}
-
-/// Seconds of a Retry-After field. A date (RFC 9110 section 10.2.3 allows one) would need clocks that agree.
-fn retry_after(fields: &HeaderMap) -> Option<Duration> {
-    let text = fields.get(header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Every lane of a worker. They outlive snapshots: connections survive a reload that keeps the endpoint.
@@ -168,35 +163,5 @@ impl Lanes {
             lane.pool.sweep(now);
             Rc::strong_count(lane) > 1 || !lane.pool.is_empty()
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn seconds_to_wait() {
-        for (text, seconds) in [
-            ("0", Some(0)),
-            ("120", Some(120)),
-            (" 7 ", Some(7)),
-            ("99999999999999999999", None),
-            ("-1", None),
-            ("1.5", None),
-            ("Sat, 21 Nov 2026 14:00:00 GMT", None),
-            ("", None),
-        ] {
-            let mut fields = HeaderMap::new();
-            fields.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
-            assert_eq!(
-                retry_after(&fields),
-                seconds.map(Duration::from_secs),
-                "{text}"
-            );
-        }
-        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Lane, Target, outcome};
+use super::{Lane, Target, address, outcome};
 use crate::body::{Copied, RequestBody};
 use crate::cluster::{InFlight, Kind, Outcome, PickRequest};
 use crate::config::model::UpstreamHost;
@@ -107,13 +107,7 @@ pub async fn mirror(
     let Ok(in_flight) = plan.target.choose(&request, rng) else {
         return Mirrored::Failed;
     };
-    let lane = in_flight.handle();
-    let is_named = copy.headers().contains_key(header::HOST);
-    if (*plan.host == UpstreamHost::Endpoint || !is_named)
-        && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
-    {
-        copy.headers_mut().insert(header::HOST, host);
-    }
+    address(&mut copy, plan.host, in_flight.handle());
     plan.target.handles().attempt();
     let deadline = Instant::now() + plan.timeout;
     let mut slot = Some(copy);

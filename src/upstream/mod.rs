@@ -26,7 +26,7 @@ use crate::pool::ResponseBody;
 pub use admission::Admission;
 pub use lane::{Lane, Lanes};
 pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
-pub use retry::ATTEMPTS;
+pub use retry::{ATTEMPTS, with_head_of};
 use retry::{Round, Tries};
 pub use target::{Target, TargetError};
 
@@ -148,8 +148,8 @@ pub async fn send(
 
 /// Names the host towards `lane`, where it is not the client's. HTTP/1.0 clients need not name one; HTTP/1.1 towards the endpoint
 /// must.
-fn address(request: &mut Request<RequestBody>, plan: &Plan<'_>, lane: &Lane) {
-    if (*plan.host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
+fn address(request: &mut Request<RequestBody>, host: &UpstreamHost, lane: &Lane) {
+    if (*host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
         && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
     {
         request.headers_mut().insert(header::HOST, host);

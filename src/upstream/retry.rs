@@ -93,7 +93,7 @@ impl Tries<'_> {
 
     /// Makes `request` ready for `lane` and counts the try.
     pub(super) fn begin(&mut self, lane: &Rc<Lane>, request: &mut Request<RequestBody>) {
-        address(request, self.plan, lane);
+        address(request, self.plan.host, lane);
         self.attempts.begin(lane);
         let count = self.attempts.count;
         if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
@@ -287,10 +287,8 @@ fn wanted<'a>(plan: &Plan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
 }
 
 /// A request with the same head.
-pub(super) fn with_head_of(
-    request: &Request<RequestBody>,
-    body: RequestBody,
-) -> Request<RequestBody> {
+#[must_use]
+pub fn with_head_of(request: &Request<RequestBody>, body: RequestBody) -> Request<RequestBody> {
     let mut copy = Request::new(body);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());

@@ -1,15 +1,17 @@
 //! A cluster as one worker sees it: its own copy of the members, refreshed when their generation moves on, with a lane each.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Lanes};
 use super::retry::Fields;
-use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms};
+use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms, hash_key};
 use crate::config::model::LoadBalancer;
 use crate::error::{Error, Tripped};
 use crate::observe::handles::ClusterHandles;
@@ -115,9 +117,19 @@ impl Target {
         &self.transport.handles
     }
 
-    /// Load-balancing policy.
+    /// What a request's endpoint is chosen by, where it is chosen by the request.
     #[must_use]
-    pub fn policy(&self) -> &LoadBalancer {
+    pub fn hash(&self, headers: &HeaderMap, client: IpAddr) -> Option<u64> {
+        match self.policy() {
+            LoadBalancer::Hash(key) => hash_key(key, headers, client),
+            LoadBalancer::LeastConnection
+            | LoadBalancer::PeakEwma
+            | LoadBalancer::RoundRobin
+            | LoadBalancer::Random => None,
+        }
+    }
+
+    fn policy(&self) -> &LoadBalancer {
         &self.cluster.settings.load_balancer
     }
 

@@ -2,7 +2,7 @@
 //! an endpoint did wrong says so wherever in the exchange it happened.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +10,8 @@ use http::Response;
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Backend, Gw, Raw, RawBackend, Reply, Sse, channel, eventually, full, get, pass, post, request,
-    within,
+    Backend, Gw, Moody, Raw, RawBackend, Reply, Sse, channel, eventually, full, get, pass, post,
+    request, within,
 };
 
 const CLUSTER: [(&str, &str); 1] = [("cluster", "all")];
@@ -232,18 +232,7 @@ async fn who_waited_while_the_breaker_opened_is_refused() {
 
 #[tokio::test]
 async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
-    let status = Arc::new(AtomicU16::new(500));
-    let told = Arc::clone(&status);
-    let shadow = Backend::handling(move |_| {
-        let status = told.load(SeqCst);
-        async move {
-            Response::builder()
-                .status(status)
-                .body(full("copy"))
-                .unwrap()
-        }
-    })
-    .await;
+    let shadow = Moody::new(500).await;
     let main = Backend::replying(200).await;
     let gw = Gw::with(
         "
@@ -252,7 +241,7 @@ async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
           main: { endpoints: ['{0}'] }
           shadow:
             endpoints: ['{1}']
-            circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 400ms, rampUp: 0s } }
+            circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 2s, rampUp: 0s } }
         ",
         &[&main, &shadow],
     )
@@ -270,7 +259,7 @@ async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
     mirrored("failed", 1.0).await;
     assert_eq!(shadow.hits(), 1, "the breaker is open");
     // A copy is a probe like any other request.
-    status.store(200, SeqCst);
+    shadow.becomes(200);
     eventually("it closes", || async {
         gw.get("/").await;
         let shown = gw.metric("attache_circuit_breaker_state", &[("cluster", "shadow")]);

@@ -1,18 +1,13 @@
 //! Bodies in both directions: framing, size, back-pressure, the odd cases of HTTP/1.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Response};
-use http_body_util::BodyExt;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Backend, BodySender, Client, Gw, Raw, RawBackend, Speak, channel, chunk, eventually, full, get,
-    post, request, with_trailers, within,
+    Backend, Client, Gw, RawBackend, channel, eventually, full, get, post, request, with_trailers,
+    within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";

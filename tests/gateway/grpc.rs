@@ -112,7 +112,7 @@ async fn messages_pass_both_ways_at_the_same_time() {
     .await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: one, timeout: 200ms } }
+        routes: { all: { cluster: one, timeout: 1s } }
         clusters: { one: { endpoints: ['{0}'], protocol: h2c } }
     ",
         &[&backend],
@@ -126,7 +126,7 @@ async fn messages_pass_both_ways_at_the_same_time() {
         .await
         .unwrap()
         .into_body();
-    pass(Duration::from_millis(400)).await;
+    pass(Duration::from_millis(1500)).await;
     for message in ["one", "two", "three"] {
         sender.send(message).await;
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Gw, Raw, empty, eventually, get, post, refusing, request};
+use crate::support::{Backend, Gw, Raw, empty, eventually, post, refusing, request};
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
 

@@ -160,11 +160,12 @@ async fn either_side_may_end_a_tunnel() {
 #[tokio::test]
 async fn a_silent_tunnel_is_cut() {
     let backend = echo().await;
-    let template = "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { idleTimeout: 400ms } } }";
+    let template =
+        "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { idleTimeout: 1s } } }";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = switched(&gw).await;
     for _ in 0..4 {
-        pass(Duration::from_millis(150)).await;
+        pass(Duration::from_millis(300)).await;
         client.write("x\n").await;
         client.read_until("\n").await;
     }

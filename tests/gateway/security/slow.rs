@@ -151,19 +151,12 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
         let stream = sse.stream().await;
         assert!(stream.event("x").await);
         client.read_until("data: x").await;
-        let start = Instant::now();
         if by_reset {
             client.reset();
         } else {
             drop(client);
         }
         stream.closed().await;
-        assert!(
-            // A second, and as much again for a busy machine.
-            start.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            start.elapsed()
-        );
     }
 }
 

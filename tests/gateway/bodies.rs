@@ -6,8 +6,8 @@ use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 
 use crate::support::{
-    Backend, Client, Gw, RawBackend, channel, eventually, full, get, post, request, with_trailers,
-    within,
+    Backend, Client, Gw, RawBackend, channel, eventually, full, get, post, request, with_field,
+    with_trailers, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
@@ -256,10 +256,7 @@ async fn rfc9110_6_5_response_trailers_arrive() {
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     for mut client in [gw.h1().await, gw.h2().await] {
-        let mut asking = get("/");
-        asking
-            .headers_mut()
-            .insert("te", "trailers".parse().unwrap());
+        let asking = with_field("te", "trailers", get("/"));
         let reply = client.reply(asking).await;
         assert_eq!(reply.text(), "abc");
         assert_eq!(reply.trailers.expect("there are trailers")["x-sum"], "7");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Backend, Gw, Moody, Place, Reply, Speak, Sse, eventually, full, get, pass, post, refusing,
-    within,
+    websocket, with_field, within,
 };
 
 /// An agent that answers a request when the test says so.
@@ -214,9 +214,7 @@ async fn streams_have_a_ceiling_of_their_own() {
     let third = sse.stream().await;
     within("the agent learns of it", third.closed()).await;
     // This one says so, and is not sent.
-    let mut asks = get("/stream/4");
-    let only = "text/event-stream".parse().unwrap();
-    asks.headers_mut().insert("accept", only);
+    let asks = with_field("accept", "text/event-stream", get("/stream/4"));
     assert_refused(&gw.send(asks).await);
     assert_eq!(sse.backend().hits(), 3);
     assert_eq!(rejections(&gw, "streams").await, 2.0);
@@ -241,25 +239,12 @@ async fn grpc_and_upgrades_count_as_streams() {
         &[&slow],
     )
     .await;
-    let upgrade = || {
-        let mut request = get("/");
-        for (name, value) in [
-            ("connection", "upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ] {
-            request.headers_mut().insert(name, value.parse().unwrap());
-        }
-        request
-    };
     let mut client = gw.h1().await;
-    let held = tokio::spawn(async move { client.reply(upgrade()).await });
+    let held = tokio::spawn(async move { client.reply(websocket("/")).await });
     slow.next().await;
-    assert_refused(&gw.send(upgrade()).await);
-    let mut call = post("/agents.Agent/Call", "");
-    let grpc = "application/grpc".parse().unwrap();
-    call.headers_mut().insert("content-type", grpc);
+    assert_refused(&gw.send(websocket("/")).await);
+    let call = post("/agents.Agent/Call", "");
+    let call = with_field("content-type", "application/grpc", call);
     let refused = gw.h2().await.reply(call).await;
     assert_eq!(
         (refused.header("grpc-status"), refused.reason()),

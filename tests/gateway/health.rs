@@ -9,10 +9,11 @@ use http::{HeaderMap, Response, Version};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::support::{
     Backend, Body, Ca, Client, Gw, Place, Raw, RawBackend, Speak, empty, eventually, full, get,
-    pass, post, refusing, soon, with_trailers,
+    pass, post, refusing, soon, with_trailers, within,
 };
 
 /// An agent whose `/health` answers what the test says, and everything else with 200.
@@ -132,48 +133,47 @@ async fn an_endpoint_leaves_and_returns() {
     }
 }
 
+/// Each check waits for the test, which sees what the ones before it led to.
 #[tokio::test]
 async fn thresholds_count_failures_and_successes_in_a_row() {
-    leaves_and_returns(4.0, 3.0, "unhealthyThreshold: 4, healthyThreshold: 3").await;
-    leaves_and_returns(3.0, 2.0, "").await;
-}
-
-async fn leaves_and_returns(failures: f64, successes: f64, thresholds: &str) {
-    let agent = Agent::with(200).await;
-    let check = format!("path: /health, interval: 300ms, {thresholds}");
-    let gw = Gw::with(&checked("'{0}'", &check), &[&agent]).await;
-    until(&gw, "healthy", 1.0).await;
-    agent.says(500);
-    eventually("it leaves", || async {
-        // In one scrape, so that the two belong together.
-        let text = gw.metrics().await;
-        let failed = sample(&text, "result=\"status\"");
-        let out = sample(&text, "state=\"unhealthy\"") > 0.0;
-        assert!(!out || failed >= failures, "out after {failed} failures");
-        assert!(
-            out || failed <= failures,
-            "still in after {failed} failures"
-        );
-        out
-    })
-    .await;
-    let passed = checks(&gw, "ok").await;
-    agent.says(200);
-    eventually("it returns", || async {
-        let text = gw.metrics().await;
-        let passed = sample(&text, "result=\"ok\"") - passed;
-        let back = sample(&text, "state=\"healthy\"") > 0.0;
-        assert!(
-            !back || passed >= successes,
-            "back after {passed} successes"
-        );
-        assert!(
-            back || passed <= successes,
-            "still out after {passed} successes"
-        );
-        back
-    })
-    .await;
+    for (thresholds, failures, successes) in [
+        ("unhealthyThreshold: 4, healthyThreshold: 3", 4, 3),
+        ("", 3, 2),
+    ] {
+        let (asked, mut checks) = mpsc::channel(1);
+        let agent = Backend::handling(move |_| {
+            let asked = asked.clone();
+            async move {
+                let (answer, answered) = oneshot::channel();
+                asked.send(answer).await.ok();
+                let status = answered.await.unwrap_or(503_u16);
+                Response::builder().status(status).body(full("")).unwrap()
+            }
+        })
+        .await;
+        let check = format!("path: /health, interval: 100ms, timeout: 20s, {thresholds}");
+        let gw = Gw::with(&checked("'{0}'", &check), &[&agent]).await;
+        for (state, times, status) in [
+            ("unchecked", 1, 200),
+            ("healthy", failures - 1, 500),
+            ("healthy", 1, 200),
+            ("healthy", failures, 500),
+            ("unhealthy", successes - 1, 200),
+            ("unhealthy", 1, 500),
+            ("unhealthy", successes, 200),
+            ("healthy", 1, 200),
+        ] {
+            for turn in 1..=times {
+                let answer = within("it is checked", checks.recv()).await.unwrap();
+                let seen = count(&gw, state).await;
+                assert_eq!(
+                    seen, 1.0,
+                    "{state} until {status} number {turn}: {thresholds}"
+                );
+                answer.send(status).unwrap();
+            }
+        }
+    }
 }
 
 fn sample(text: &str, label: &str) -> f64 {

@@ -1,12 +1,12 @@
 //! Copies of requests for another cluster, which nobody waits for.
 
-use http::{Request, Response};
+use http::Response;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::support::{
-    Backend, Body, Gw, RawBackend, Sse, channel, chunk, empty, eventually, get, post, refusing,
-    request, within,
+    Backend, Gw, RawBackend, Sse, channel, chunk, empty, eventually, get, post, refusing, request,
+    with_field, within,
 };
 
 fn mirrored(more: &str) -> String {
@@ -36,16 +36,11 @@ async fn ended(gw: &Gw, result: &str, count: f64) {
     .await;
 }
 
-fn field(name: &'static str, value: &str, mut request: Request<Body>) -> Request<Body> {
-    request.headers_mut().insert(name, value.parse().unwrap());
-    request
-}
-
 #[tokio::test]
 async fn the_mirror_gets_a_copy_and_the_client_its_answer() {
     let (main, shadow) = (Backend::replying(200).await, Backend::replying(500).await);
     let gw = Gw::with(&mirrored("timeout: 20s"), &[&main, &shadow]).await;
-    let reply = gw.send(field("x-own", "1", get("/path?a=b"))).await;
+    let reply = gw.send(with_field("x-own", "1", get("/path?a=b"))).await;
     assert_eq!(reply.status, 200);
     assert!(reply.text().ends_with(&main.address().to_string()));
     ended(&gw, "answered", 1.0).await;
@@ -167,7 +162,7 @@ async fn only_safe_requests_are_copied() {
 async fn a_copy_is_not_copied_again() {
     let (main, shadow) = (Backend::replying(200).await, Backend::replying(200).await);
     let gw = Gw::with(&mirrored("timeout: 20s"), &[&main, &shadow]).await;
-    gw.send(field("x-attache-mirror", "1", get("/"))).await;
+    gw.send(with_field("x-attache-mirror", "1", get("/"))).await;
     gw.get("/").await;
     ended(&gw, "answered", 1.0).await;
     assert_eq!((main.hits(), shadow.hits()), (2, 1));
@@ -294,7 +289,10 @@ async fn an_aborted_request_is_not_mirrored() {
         &[&main, &shadow],
     )
     .await;
-    assert_eq!(gw.send(field("x-chaos", "on", get("/"))).await.status, 503);
+    assert_eq!(
+        gw.send(with_field("x-chaos", "on", get("/"))).await.status,
+        503
+    );
     assert_eq!(gw.get("/").await.status, 200);
     ended(&gw, "answered", 1.0).await;
     assert_eq!(shadow.hits(), 1);

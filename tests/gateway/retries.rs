@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Backend, Gw, Place, RawBackend, Speak, channel, empty, eventually, full, get, pass, post,
-    refusing, request, soon, within,
+    refusing, request, soon, with_field, within,
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -165,10 +165,7 @@ async fn a_named_field_of_an_answer_asks_for_another_try() {
 async fn attempts_are_tries_beyond_the_first_and_numbered() {
     let backend = Backend::replying(503).await;
     let gw = Gw::with(&one("{ attempts: 3, retryOn: 5xx }"), &[&backend]).await;
-    let mut request = get("/");
-    request
-        .headers_mut()
-        .insert("x-attache-attempts", "77".parse().unwrap());
+    let request = with_field("x-attache-attempts", "77", get("/"));
     assert_eq!(
         gw.send(request).await.status,
         503,
@@ -211,10 +208,7 @@ async fn attempts_are_tries_beyond_the_first_and_numbered() {
 async fn without_retries_a_client_cannot_say_which_try_it_is() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
-    let mut request = get("/");
-    request
-        .headers_mut()
-        .insert("x-attache-attempts", "77".parse().unwrap());
+    let request = with_field("x-attache-attempts", "77", get("/"));
     assert_eq!(gw.send(request).await.status, 200);
     assert_eq!(backend.request().header("x-attache-attempts"), "");
 }

@@ -7,7 +7,8 @@ use attache::route::rollout::{Phase, Verb};
 use http::Response;
 
 use crate::support::{
-    Backend, Body, Client, Gw, Moody, Reply, Sse, at_host, chunk, eventually, get, soon, within,
+    Backend, Body, Client, Gw, Moody, Reply, Sse, at_host, chunk, eventually, get, soon,
+    with_field, within,
 };
 
 const THREE: &str = "
@@ -33,9 +34,7 @@ async fn with(template: &str, backends: &[Backend; 3]) -> Gw {
 }
 
 fn header(name: &'static str, value: &str) -> http::Request<Body> {
-    let mut request = get("/");
-    request.headers_mut().insert(name, value.parse().unwrap());
-    request
+    with_field(name, value, get("/"))
 }
 
 #[tokio::test]

@@ -399,7 +399,7 @@ async fn broken() -> Vec<(&'static str, RawBackend, &'static str)> {
         connection.read_head().await;
         for byte in "HTTP/1.1 200 OK\r\n".bytes() {
             connection.try_write([byte]).await;
-            pass(Duration::from_millis(50)).await;
+            pass(Duration::from_millis(100)).await;
         }
     }
     async fn stuck(mut connection: Raw) {
@@ -460,7 +460,7 @@ async fn broken() -> Vec<(&'static str, RawBackend, &'static str)> {
 async fn whatever_is_no_answer_is_a_failure() {
     for (what, backend, word) in broken().await {
         let well = Agent::with(200).await;
-        let check = "path: /health, interval: 1h, timeout: 300ms";
+        let check = "path: /health, interval: 1h, timeout: 1s";
         let gw = Gw::with(&checked("'{0}', '{1}'", check), &[&backend, &well]).await;
         until(&gw, "unhealthy", 1.0).await;
         assert_eq!(
@@ -579,7 +579,7 @@ async fn an_http2_endpoint_that_talks_something_else_is_unhealthy() {
 
 const GRPC: &str = "
     routes: { all: { cluster: agents } }
-    clusters: { agents: { endpoints: ['{0}'], protocol: h2c, healthCheck: { type: grpc, service: a2a.Agent, interval: 1h, timeout: 500ms } } }
+    clusters: { agents: { endpoints: ['{0}'], protocol: h2c, healthCheck: { type: grpc, service: a2a.Agent, interval: 1h, timeout: 2s } } }
 ";
 
 /// Answers a health check with this message and outcome, and remembers what it was asked.

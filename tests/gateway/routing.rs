@@ -113,10 +113,7 @@ async fn methods_headers_and_query_decide_in_that_order() {
         &[],
     )
     .await;
-    let tenant = |path: &str, tenant: &str| {
-        let asking = with_field("x-tenant", tenant, get(path));
-        asking
-    };
+    let tenant = |path: &str, tenant: &str| with_field("x-tenant", tenant, get(path));
     assert_eq!(gw.send(post("/", "")).await.text(), "method");
     assert_eq!(gw.send(tenant("/", "a")).await.text(), "header");
     assert_eq!(gw.send(tenant("/?debug=1", "a")).await.text(), "header");

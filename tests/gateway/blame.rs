@@ -82,8 +82,8 @@ async fn a_slow_upload_is_not_the_endpoints_silence() {
     let gw = Gw::with(
         "
         routes:
-          all: { cluster: all, timeout: 200ms }
-          try: { match: { path: { exact: /try } }, cluster: all, responseHeadTimeout: 200ms }
+          all: { cluster: all, timeout: 1s }
+          try: { match: { path: { exact: /try } }, cluster: all, responseHeadTimeout: 1s }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
         ",
         &[&backend],
@@ -109,7 +109,7 @@ async fn a_hung_endpoint_is_blamed_also_for_an_upload() {
     let (backend, _never, _) = held(200).await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: all, timeout: 200ms } }
+        routes: { all: { cluster: all, timeout: 1s } }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
         ",
         &[&backend],
@@ -126,7 +126,7 @@ async fn answers_that_hang_after_a_good_head_open_the_breaker() {
         RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: all, timeout: 200ms } }
+        routes: { all: { cluster: all, timeout: 1s } }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 3 } } } }
         ",
         &[&backend],
@@ -168,7 +168,7 @@ async fn a_slow_reader_is_not_the_endpoints_silence() {
             .await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: all, timeout: 500ms } }
+        routes: { all: { cluster: all, timeout: 1s } }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
         ",
         &[&backend],
@@ -177,7 +177,7 @@ async fn a_slow_reader_is_not_the_endpoints_silence() {
     let mut client = Raw::connect_narrow(gw.address()).await;
     client.write("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
     client.read_head().await;
-    pass(Duration::from_millis(700)).await;
+    pass(Duration::from_millis(1200)).await;
     // Reading on lets the gateway look at the clock.
     client.read_to_end().await;
     eventually("it is cut", || async {
@@ -272,7 +272,7 @@ const TRIAL: &str = "
 workers: 1
 routes:
   all:
-    streaming: { maxDuration: 300ms }
+    streaming: { maxDuration: 1s }
     split:
       - { cluster: stable, weight: 50 }
       - { cluster: canary, weight: 50 }

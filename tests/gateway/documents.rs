@@ -493,7 +493,7 @@ async fn nginx_next_upstream_hides_one_bad_server_from_gets() {
     for (name, bad) in bad {
         let good = three(200).await;
         let site = unlimited()
-            .with("responseHeadTimeout: 60s", "responseHeadTimeout: 300ms")
+            .with("responseHeadTimeout: 60s", "responseHeadTimeout: 1s")
             .start([bad, &good[0], &good[1]])
             .await;
         eventually(name, || async {

@@ -49,7 +49,7 @@ async fn the_time_limit_covers_the_body_of_an_ordinary_answer() {
     })
     .await;
     let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], timeout: 400ms } }",
+        "routes: { all: { endpoints: ['{0}'], timeout: 1s } }",
         &[&backend],
     )
     .await;

@@ -127,7 +127,7 @@ async fn a_dead_mirror_does_not_hurt() {
 #[tokio::test]
 async fn an_endless_answer_of_a_mirror_is_given_up() {
     let (main, shadow) = (Backend::replying(200).await, Sse::new().await);
-    let gw = Gw::with(&mirrored("timeout: 300ms"), &[&main, &shadow]).await;
+    let gw = Gw::with(&mirrored("timeout: 1s"), &[&main, &shadow]).await;
     assert_eq!(gw.get("/").await.status, 200);
     let stream = shadow.stream().await;
     within("it is closed", stream.closed()).await;

@@ -360,12 +360,12 @@ async fn a_silent_stream_is_cut() {
 async fn a_stream_is_cut_at_its_maximum_duration() {
     let sse = Sse::new().await;
     let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], streaming: { maxDuration: 400ms } } }",
+        "routes: { all: { endpoints: ['{0}'], streaming: { maxDuration: 1s } } }",
         &[&sse],
     )
     .await;
-    let (mut body, stream) = open(&mut gw.h1().await, &sse).await;
     let start = Instant::now();
+    let (mut body, stream) = open(&mut gw.h1().await, &sse).await;
     let sending = tokio::spawn(async move { while stream.event("more").await {} });
     let error = loop {
         match chunk(&mut body).await.expect("not the end") {
@@ -373,11 +373,8 @@ async fn a_stream_is_cut_at_its_maximum_duration() {
             Err(error) => break error,
         }
     };
-    assert!(
-        start.elapsed() >= Duration::from_millis(350),
-        "{error:?} after {:?}",
-        start.elapsed()
-    );
+    let took = start.elapsed();
+    assert!(took >= Duration::from_secs(1), "{error:?} after {took:?}");
     within("the endpoint stops", sending).await.unwrap();
     let record = gw.record().await;
     assert_eq!(

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::progress::{Event, Millis, Phase, Progress, Verb};
 use super::record::{Held, OperateError, Saved, Share, Status};
 use super::tally::{Counts, Tally};
-use super::verdict::judge;
+use super::verdict::{Others, judge};
 use crate::config::model::{Losing, Part, Rollout, Split};
 use crate::route::split::{Shares, Weights};
 
@@ -178,7 +178,13 @@ impl Control {
         }
         *baseline = Some(after);
         progress.next_measurement = Some(now.saturating_add(interval));
-        progress.measured(rollout, judge(analysis, &canary, &stable), now)
+        let verdict = {
+            // At 100 % there is nobody left to be compared with, only what they were.
+            let last = (progress.weight == 100).then_some(&*progress.stable);
+            let counts = &stable;
+            judge(analysis, &canary, Others { counts, last })
+        };
+        progress.measured(rollout, verdict, now)
     }
 
     /// Does what an operator asks for.

@@ -33,6 +33,9 @@ pub struct Progress {
     pub reason: Option<String>,
     /// The numbers of the last measurement.
     pub readings: Vec<Reading>,
+    /// The other versions' numbers when they were last measured, by metric.
+    #[serde(default)]
+    pub stable: Vec<f64>,
     /// When it was paused.
     pub paused_at: Option<Millis>,
 }
@@ -130,6 +133,7 @@ impl Progress {
             failures: Vec::new(),
             reason: None,
             readings: Vec::new(),
+            stable: Vec::new(),
             paused_at: None,
         }
     }
@@ -221,7 +225,8 @@ impl Progress {
                 self.reason = Some(reason.clone());
                 return vec![Event::new("inconclusive", reason)];
             }
-            Verdict::Conclusive { readings } => {
+            Verdict::Conclusive { readings, stable } => {
+                self.stable = stable;
                 let failed: Vec<usize> = readings
                     .iter()
                     .enumerate()

@@ -433,3 +433,34 @@ fn the_losing_side_is_cut_where_the_file_says_so() {
         assert_eq!((stable.is_cut(), canary.is_cut()), (cut, false));
     }
 }
+
+#[test]
+fn what_was_compared_with_the_stable_version_is_compared_at_100_percent_too() {
+    let against = |measure, threshold| Metric {
+        measure,
+        condition: Condition {
+            comparison: Comparison::AtLeast,
+            threshold,
+        },
+    };
+    let mut split = split();
+    let analysis = split.rollout.as_mut().unwrap().analysis.as_mut().unwrap();
+    analysis.metrics = vec![against(Measure::SuccessRate, Threshold::StablePlus(-0.02))];
+    let bad = Traffic {
+        good: 90,
+        bad: 10,
+        took: 100,
+    };
+    for (at_the_end, phase) in [(FINE, Phase::Promoted), (bad, Phase::RolledBack)] {
+        let control = started(&split);
+        let stable = Trial::new(Arc::clone(&control), 0);
+        let happened = run(&control, (0, 1_200), |second| {
+            let others = if second > 570 { 0 } else { 100 };
+            for _ in 0..others {
+                stable.finished(true, Duration::from_millis(100));
+            }
+            if second > 570 { at_the_end } else { FINE }
+        });
+        assert_eq!(self::phase(&control), phase, "{happened:?}");
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::route::rollout::{Control, Event, Millis, OperateError, Verb};
+use crate::route::rollout::{Control, Event, Now, OperateError, Verb};
 use crate::snapshot::{Snapshot, now};
 
 /// Every split with its rollout, by route.
@@ -13,7 +13,7 @@ pub(super) fn list(snapshot: &Snapshot) -> Value {
     let routes: serde_json::Map<String, Value> = splits(snapshot)
         .map(|(route, control)| (route.to_owned(), json!(control.status())))
         .collect();
-    json!({ "now": now(), "routes": routes })
+    json!({ "now": now().wall, "routes": routes })
 }
 
 /// What an operator wants, from the query of a request.
@@ -96,7 +96,7 @@ impl Wish {
         Ok(wish)
     }
 
-    fn carry_out(&self, control: &Control, now: Millis) -> Result<Vec<Event>, Refused> {
+    fn carry_out(&self, control: &Control, now: Now) -> Result<Vec<Event>, Refused> {
         let (cluster, by) = (self.cluster.as_deref(), self.by.as_str());
         let verb = match self.verb.as_str() {
             "pause" => Verb::Pause,
@@ -108,8 +108,7 @@ impl Wish {
                 let Some(weight) = self.weight else {
                     return Err(Refused::Unknown("`weight` is missing".to_owned()));
                 };
-                let until = self.lasts.map(|lasts| now.saturating_add(lasts));
-                let event = control.hold(cluster, weight, until, by, now)?;
+                let event = control.hold(cluster, weight, self.lasts, by, now)?;
                 return Ok(vec![event]);
             }
             "switch" => return Ok(vec![control.switch(cluster, by, now)?]),

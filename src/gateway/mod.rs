@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::control::{self, Order};
@@ -127,6 +128,8 @@ pub struct Gateway {
     resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: JoinSet<()>,
+    /// What moves the splits, and has something to write at the end.
+    rollouts: JoinSet<()>,
     control: control::Control,
     inbox: mpsc::Receiver<Order>,
     admin_address: Option<AdminAddress>,
@@ -197,6 +200,7 @@ impl Gateway {
             crew,
             resolver,
             tasks: JoinSet::new(),
+            rollouts: JoinSet::new(),
             generation: JoinSet::new(),
             stop: CancellationToken::new(),
         };
@@ -228,6 +232,9 @@ impl Gateway {
             self.tasks
                 .spawn(api::serve(socket, control, self.stop.clone()));
         }
+        let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
+        self.rollouts
+            .spawn(rollouts::run(hub, metrics, self.stop.clone()));
         let retired = self.retired.clone();
         self.tasks.spawn(retired.sweep(Arc::clone(&self.metrics)));
     }
@@ -319,6 +326,12 @@ impl Gateway {
         }
         self.stop.cancel();
         self.crew.stop().await;
+        if timeout(STATE_WRITE, self.rollouts.join_next())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the state file could not be written in time");
+        }
         if let Some(log) = self.log {
             let closed = tokio::task::spawn_blocking(move || log.close(LOG_CLOSE)).await;
             if !closed.unwrap_or(false) {
@@ -373,6 +386,8 @@ async fn wait(limit: Duration, hurry: &CancellationToken) {
 
 /// Time for the first answers of DNS; a start is not held up longer.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
+/// Time to write down how far rollouts are.
+const STATE_WRITE: Duration = Duration::from_secs(2);
 /// Time to write the rest of the access log.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
 

@@ -268,11 +268,6 @@ impl Gateway {
         }
         generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
         generation.spawn(limits::sweep(snapshot, Arc::clone(&self.metrics)));
-        generation.spawn(rollouts::run(
-            Arc::clone(&self.hub),
-            Arc::clone(&self.metrics),
-            config.state_file.clone(),
-        ));
         generation.spawn(certificates::watch(
             self.listeners.shared(),
             Arc::clone(&self.metrics),

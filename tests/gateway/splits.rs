@@ -379,6 +379,30 @@ async fn a_rollout_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_an_operator_did_last_is_written_before_the_end() {
+    let stable = Backend::replying(200).await;
+    let (canary, _) = canary().await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("state.json");
+    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
+    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    for _ in 0..3 {
+        let gw = Gw::with(&template, &[&stable, &canary]).await;
+        for verb in [Verb::Restart, Verb::Abort] {
+            drop(
+                gw.split("all")
+                    .operate(verb, "ann", attache::snapshot::now())
+                    .unwrap(),
+            );
+        }
+        drop(gw.shutdown().await);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("aborted by ann"), "{text}");
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn each_version_has_series_of_its_own() {
     let backends = three().await;
     let gw = with(THREE, &backends).await;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::progress::{Event, Millis, Phase, Progress, Verb};
+use super::progress::{Event, Millis, Now, Phase, Progress, Verb, difference};
 use super::record::{Held, OperateError, Saved, Share, Status};
+use super::state::State;
 use super::tally::{Counts, Tally};
 use super::verdict::{Others, judge};
 use crate::config::model::{Losing, Part, Rollout, Split};
@@ -25,14 +26,6 @@ pub struct Control {
     /// One bit per part whose running work is to be cut.
     cut: AtomicU64,
     state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    progress: Option<Progress>,
-    held: Option<Held>,
-    /// What the tallies were when the present measurement began.
-    baseline: Option<Vec<Counts>>,
 }
 
 /// One exchange's place in a split: where its outcome is counted.
@@ -73,11 +66,11 @@ impl Trial {
 impl Control {
     /// A split at its beginning.
     #[must_use]
-    pub fn new(split: &Split, now: Millis) -> Self {
+    pub fn new(split: &Split, now: Now) -> Self {
         let progress = split
             .rollout
             .as_ref()
-            .map(|rollout| Progress::begin(rollout, now));
+            .map(|rollout| Progress::begin(rollout, now.wall));
         let control = Self {
             fingerprint: fingerprint(split),
             shares: Arc::new(Shares::new(Weights::new(std::iter::empty()))),
@@ -89,6 +82,7 @@ impl Control {
                 progress,
                 held: None,
                 baseline: None,
+                seen: now,
             }),
         };
         control.publish(&control.state());
@@ -114,12 +108,14 @@ impl Control {
     }
 
     /// Does what is due at `now`: ends what operators set for a time, measures, takes steps.
-    pub fn tick(&self, now: Millis) -> Vec<Event> {
-        let mut state = self.state();
+    pub fn tick(&self, now: Now) -> Vec<Event> {
+        let mut state = self.look(now);
+        let now = now.wall;
         let mut events = Vec::new();
         let expired = |held: &Held| held.until.is_some_and(|until| now >= until);
         if state.held.as_ref().is_some_and(expired) {
-            events.extend(state.release(now, "its time is over"));
+            events.extend(state.release("its time is over"));
+            state.settle(now);
         }
         if state.held.is_none()
             && let Some(rollout) = &self.rollout
@@ -132,6 +128,7 @@ impl Control {
                 // Measuring may begin with the step just taken.
                 events.extend(self.measure(&mut state, rollout, now));
             }
+            state.settle(now);
         }
         if !events.is_empty() {
             self.publish(&state);
@@ -191,16 +188,18 @@ impl Control {
     ///
     /// # Errors
     /// When it makes no sense; nothing has changed then.
-    pub fn operate(&self, verb: Verb, by: &str, now: Millis) -> Result<Vec<Event>, OperateError> {
+    pub fn operate(&self, verb: Verb, by: &str, now: Now) -> Result<Vec<Event>, OperateError> {
         let rollout = self.rollout.as_ref().ok_or(OperateError::NoRollout)?;
-        let mut state = self.state();
+        let mut state = self.look(now);
+        let now = now.wall;
         let progress = state.progress.as_mut().ok_or(OperateError::NoRollout)?;
         let event = progress.operate(rollout, verb, by, now)?;
         let mut events = vec![event];
         if verb != Verb::Pause {
-            events.extend(state.release(now, "another order came"));
+            events.extend(state.release("another order came"));
             state.baseline = None;
         }
+        state.settle(now);
         if let Some(progress) = &mut state.progress {
             events.extend(progress.advance(rollout, now));
         }
@@ -208,7 +207,7 @@ impl Control {
         Ok(events)
     }
 
-    /// Sets a share by hand, until it is released. The rollout stands still meanwhile. Without a name the canary is meant.
+    /// Sets a share by hand, until it is released or for a time. The rollout stands still meanwhile. Without a name the canary is meant.
     ///
     /// # Errors
     /// When the share or the cluster is none of this split's.
@@ -216,9 +215,9 @@ impl Control {
         &self,
         cluster: Option<&str>,
         weight: u32,
-        until: Option<Millis>,
+        lasts: Option<Millis>,
         by: &str,
-        now: Millis,
+        now: Now,
     ) -> Result<Event, OperateError> {
         if weight > 100 {
             return Err(OperateError::NotAShare);
@@ -230,16 +229,17 @@ impl Control {
         };
         let unknown = || OperateError::NoSuchCluster(cluster.unwrap_or_default().to_owned());
         let cluster = part.ok_or_else(unknown)?.name.clone();
-        let mut state = self.state();
-        let since = state.held.as_ref().map_or(now, |held| held.since);
+        let mut state = self.look(now);
+        let now = now.wall;
         let message = format!("{by} set {cluster} to {weight} %");
         state.held = Some(Held {
             cluster,
             weight,
-            until,
-            since,
+            until: lasts.map(|lasts| now.saturating_add(lasts)),
+            since: now,
             by: by.to_owned(),
         });
+        state.settle(now);
         self.publish(&state);
         Ok(Event {
             kind: "held",
@@ -251,12 +251,7 @@ impl Control {
     ///
     /// # Errors
     /// When there is a rollout, which is promoted or aborted instead, or when it is not clear which cluster is meant.
-    pub fn switch(
-        &self,
-        cluster: Option<&str>,
-        by: &str,
-        now: Millis,
-    ) -> Result<Event, OperateError> {
+    pub fn switch(&self, cluster: Option<&str>, by: &str, now: Now) -> Result<Event, OperateError> {
         if self.rollout.is_some() {
             return Err(OperateError::HasRollout);
         }
@@ -279,9 +274,10 @@ impl Control {
     ///
     /// # Errors
     /// When nothing was.
-    pub fn release(&self, by: &str, now: Millis) -> Result<Event, OperateError> {
-        let mut state = self.state();
-        let event = state.release(now, &format!("released by {by}"));
+    pub fn release(&self, by: &str, now: Now) -> Result<Event, OperateError> {
+        let mut state = self.look(now);
+        let event = state.release(&format!("released by {by}"));
+        state.settle(now.wall);
         self.publish(&state);
         event.ok_or(OperateError::NothingHeld)
     }
@@ -324,6 +320,17 @@ impl Control {
         }
     }
 
+    /// Whether what is written down ages: how much of a pause is over is told by the moment of writing.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let Some(rollout) = self.rollout.as_ref().filter(|_| !self.is_shared()) else {
+            return false;
+        };
+        let state = self.state();
+        let waits = |progress: &Progress| progress.is_waiting(rollout);
+        state.progress.as_ref().is_some_and(waits)
+    }
+
     /// What is to be written down.
     #[must_use]
     pub fn saved(&self) -> Saved {
@@ -335,8 +342,9 @@ impl Control {
         }
     }
 
-    /// Takes up what was written down, if it belongs to the same settings. Says whether it did.
-    pub fn restore(&self, saved: &Saved) -> bool {
+    /// Takes up what was written down at `then`, if it belongs to the same settings. Says whether it did. The time between is no
+    /// part of a step, unless the rollout follows a clock that others follow too.
+    pub fn restore(&self, saved: &Saved, then: Millis, now: Now) -> bool {
         if saved.fingerprint != self.fingerprint {
             return false;
         }
@@ -344,6 +352,15 @@ impl Control {
         state.progress.clone_from(&saved.progress);
         state.held.clone_from(&saved.held);
         state.baseline = None;
+        state.seen = now;
+        let away = difference(now.wall, then);
+        if away < 0 {
+            state.jumped(away, self.is_shared(), now.wall);
+        } else if let Some(progress) = &mut state.progress
+            && !self.is_shared()
+        {
+            progress.pass_over(away, now.wall);
+        }
         self.publish(&state);
         true
     }
@@ -389,26 +406,25 @@ impl Control {
         self.shares.set(Weights::new(parts.into_iter()));
     }
 
+    /// Whether others with the same moment of beginning move in step.
+    fn is_shared(&self) -> bool {
+        let rollout = self.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.start_at.is_some())
+    }
+
+    /// The state at this moment, whatever became of the clock since the last.
+    fn look(&self, now: Now) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        let jump = now.jump_since(&state.seen);
+        state.seen = now;
+        if jump != 0 {
+            state.jumped(jump, self.is_shared(), now.wall);
+        }
+        state
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn release(&mut self, now: Millis, why: &str) -> Option<Event> {
-        let held = self.held.take()?;
-        if let Some(progress) = &mut self.progress {
-            progress.shift(now.saturating_sub(held.since));
-        }
-        self.baseline = None;
-        let message = format!(
-            "the share {} of {} set by {} ended: {why}",
-            held.weight, held.cluster, held.by
-        );
-        Some(Event {
-            kind: "released",
-            message,
-        })
     }
 }
 

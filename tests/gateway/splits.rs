@@ -280,7 +280,11 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
         let template = ROLLOUT
             .replace("LOSING", losing)
             .replace("600ms", "1h")
-            .replace("setWeight: 50", "setWeight: 100");
+            .replace("setWeight: 50", "setWeight: 100")
+            .replace(
+                "split: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }]",
+                "split: { chosenBy: { header: x-version }, clusters: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }] }",
+            );
         let gw = Gw::with(&template, &[&stable, &canary]).await;
         soon("the canary gets all", || async {
             (gw.split("all").status().shares[1].percent > 99.0).then_some(())
@@ -312,6 +316,16 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
                 "cut, not ended politely"
             );
             assert_eq!(gw.record().await["reason"], "withdrawn");
+            // Who names the losing version wants to see it.
+            let mut tester = gw.h1().await;
+            let asked = tester.send(header("x-version", "canary")).await.unwrap();
+            let stream = canary.stream().await;
+            let mut body = asked.into_body();
+            // Longer than it takes to look for what is to be cut.
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            stream.event("still").await;
+            let event = within("the event", chunk(&mut body)).await;
+            assert!(event.unwrap().is_ok(), "cut");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::state::State;
 use super::tally::{Counts, Tally};
 use super::verdict::{Others, judge};
 use crate::config::model::{Losing, Part, Rollout, Split};
-use crate::route::split::{Shares, Weights};
+use crate::route::split::{Choice, Shares, Weights};
 
 /// A split at work. Shared by all workers, the task that moves it and operators.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub struct Control {
     fingerprint: String,
     shares: Arc<Shares>,
     tallies: Vec<Tally>,
-    /// One bit per part whose running work is to be cut.
-    cut: AtomicU64,
+    /// For each part the generation of weights with which it last lost; what was sent there by earlier ones may be cut.
+    lost: Vec<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -33,13 +33,18 @@ pub struct Control {
 pub struct Trial {
     control: Arc<Control>,
     part: usize,
+    generation: u64,
 }
 
 impl Trial {
-    /// An exchange that goes to this part.
+    /// An exchange that goes where it was chosen to.
     #[must_use]
-    pub fn new(control: Arc<Control>, part: usize) -> Self {
-        Self { control, part }
+    pub fn new(control: Arc<Control>, choice: Choice) -> Self {
+        Self {
+            control,
+            part: choice.part,
+            generation: choice.generation,
+        }
     }
 
     /// Counts the outcome.
@@ -49,10 +54,11 @@ impl Trial {
         }
     }
 
-    /// Whether the side it runs on has lost and is to be cut.
+    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers are, stays.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.control.cut.load(Relaxed) >> self.part & 1 == 1
+        let lost = self.control.lost.get(self.part);
+        self.may_be_cut() && lost.is_some_and(|lost| lost.load(Relaxed) > self.generation)
     }
 
     /// Whether its side may be cut at all.
@@ -77,15 +83,16 @@ impl Control {
             tallies: split.parts.iter().map(|_| Tally::default()).collect(),
             parts: split.parts.clone(),
             rollout: split.rollout.clone(),
-            cut: AtomicU64::new(0),
+            lost: split.parts.iter().map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(State {
                 progress,
                 held: None,
                 baseline: None,
+                over: None,
                 seen: now,
             }),
         };
-        control.publish(&control.state());
+        control.publish(&mut control.state());
         control
     }
 
@@ -131,7 +138,7 @@ impl Control {
             state.settle(now);
         }
         if !events.is_empty() {
-            self.publish(&state);
+            self.publish(&mut state);
         }
         events
     }
@@ -203,7 +210,7 @@ impl Control {
         if let Some(progress) = &mut state.progress {
             events.extend(progress.advance(rollout, now));
         }
-        self.publish(&state);
+        self.publish(&mut state);
         Ok(events)
     }
 
@@ -240,7 +247,7 @@ impl Control {
             by: by.to_owned(),
         });
         state.settle(now);
-        self.publish(&state);
+        self.publish(&mut state);
         Ok(Event {
             kind: "held",
             message,
@@ -278,7 +285,7 @@ impl Control {
         let mut state = self.look(now);
         let event = state.release(&format!("released by {by}"));
         state.settle(now.wall);
-        self.publish(&state);
+        self.publish(&mut state);
         event.ok_or(OperateError::NothingHeld)
     }
 
@@ -361,12 +368,12 @@ impl Control {
         {
             progress.pass_over(away, now.wall);
         }
-        self.publish(&state);
+        self.publish(&mut state);
         true
     }
 
     /// Makes the weights of the state those in force.
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &mut State) {
         let canary = match (&self.rollout, &state.progress) {
             (Some(rollout), Some(progress)) => Some((rollout, progress)),
             _ => None,
@@ -381,29 +388,31 @@ impl Control {
             (None, None) => None,
         };
         let weights = effective(&self.parts, fixed);
+        let over = canary
+            .map(|(_, progress)| progress.phase)
+            .filter(|phase| state.held.is_none() && phase.is_over());
         let lost = |index: usize| match canary {
-            Some((rollout, progress)) if state.held.is_none() => match progress.phase {
-                Phase::Promoted => index != rollout.canary,
-                Phase::RolledBack => index == rollout.canary,
-                Phase::Progressing | Phase::Paused => false,
-            },
-            _ => false,
+            Some((rollout, _)) => {
+                over.is_some_and(|phase| (phase == Phase::RolledBack) == (index == rollout.canary))
+            }
+            None => false,
         };
         let promoted = canary.is_some_and(|(rollout, progress)| {
             progress.phase == Phase::Promoted && rollout.losing == Losing::Finish
         });
-        let cuts = canary.is_some_and(|(rollout, _)| rollout.losing == Losing::Cut);
-        let mut cut = 0;
         let mut parts = Vec::new();
         for (index, (part, weight)) in self.parts.iter().zip(weights).enumerate() {
-            if cuts && lost(index) {
-                cut |= 1 << index;
-            }
             let held = weight > 0 || promoted && lost(index);
             parts.push((part.name.clone(), weight, held));
         }
-        self.cut.store(cut, Relaxed);
-        self.shares.set(Weights::new(parts.into_iter()));
+        let generation = self.shares.set(Weights::new(parts.into_iter()));
+        if std::mem::replace(&mut state.over, over) != over {
+            for (index, part) in self.lost.iter().enumerate() {
+                if lost(index) {
+                    part.store(generation, Relaxed);
+                }
+            }
+        }
     }
 
     /// Whether others with the same moment of beginning move in step.

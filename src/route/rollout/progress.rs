@@ -84,6 +84,12 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether it leads nowhere by itself.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Promoted | Self::RolledBack)
+    }
+
     /// Its name in logs, metrics and answers.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -343,7 +349,7 @@ impl Progress {
         by: &str,
         now: Millis,
     ) -> Result<Event, Refusal> {
-        let over = matches!(self.phase, Phase::Promoted | Phase::RolledBack);
+        let over = self.phase.is_over();
         let event = match verb {
             Verb::Restart => {
                 *self = Self::begin(rollout, now);

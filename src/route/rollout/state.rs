@@ -11,6 +11,8 @@ pub(super) struct State {
     pub(super) held: Option<Held>,
     /// What the tallies were when the present measurement began.
     pub(super) baseline: Option<Vec<Counts>>,
+    /// How the rollout ended, where the weights in force say so.
+    pub(super) over: Option<Phase>,
     /// When it was last looked at.
     pub(super) seen: Now,
 }

@@ -8,7 +8,7 @@ use crate::config::model::{
     Analysis, ClusterId, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout,
     Split, Step, Threshold,
 };
-use crate::route::split::{Chooser, Wish};
+use crate::route::split::{Choice, Chooser, Wish};
 use std::sync::{Arc, LazyLock};
 use tokio::time::Instant;
 
@@ -119,7 +119,7 @@ fn run_by(
     let mut happened = Vec::new();
     for second in (from..=to).step_by(10) {
         let Traffic { good, bad, took } = traffic(second);
-        let trial = Trial::new(Arc::clone(control), CANARY);
+        let trial = trial(control, CANARY);
         for index in 0..(good + bad) {
             trial.finished(index < good, Duration::from_millis(took));
         }
@@ -128,6 +128,16 @@ fn run_by(
         }
     }
     happened
+}
+
+/// An exchange that goes there now.
+fn trial(control: &Arc<Control>, part: usize) -> Trial {
+    let choice = Choice {
+        part,
+        drawn: false,
+        generation: control.shares().generation(),
+    };
+    Trial::new(Arc::clone(control), choice)
 }
 
 fn started(split: &Split) -> Arc<Control> {
@@ -441,15 +451,15 @@ fn the_losing_side_is_cut_where_the_file_says_so() {
         let mut split = split();
         split.rollout.as_mut().unwrap().losing = losing;
         let control = started(&split);
-        let (stable, canary) = (
-            Trial::new(Arc::clone(&control), 0),
-            Trial::new(Arc::clone(&control), CANARY),
-        );
+        let (stable, canary) = (trial(&control, 0), trial(&control, CANARY));
         assert!(!stable.is_cut() && !canary.is_cut());
         drop(control.operate(Verb::Abort, "ann", at(0)).unwrap());
         assert_eq!((stable.is_cut(), canary.is_cut()), (false, cut));
+        let tester = trial(&control, CANARY);
+        drop(control.tick(at(10)));
+        assert!(!tester.is_cut(), "who is sent there later is let alone");
         drop(control.operate(Verb::Promote, "ann", at(0)).unwrap());
-        assert_eq!((stable.is_cut(), canary.is_cut()), (cut, false));
+        assert_eq!((stable.is_cut(), canary.is_cut()), (cut, cut));
     }
 }
 
@@ -472,7 +482,7 @@ fn what_was_compared_with_the_stable_version_is_compared_at_100_percent_too() {
     };
     for (at_the_end, phase) in [(FINE, Phase::Promoted), (bad, Phase::RolledBack)] {
         let control = started(&split);
-        let stable = Trial::new(Arc::clone(&control), 0);
+        let stable = trial(&control, 0);
         let happened = run(&control, (0, 1_200), |second| {
             let others = if second > 570 { 0 } else { 100 };
             for _ in 0..others {

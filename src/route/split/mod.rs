@@ -34,13 +34,15 @@ impl Shares {
         self.weights.load_full()
     }
 
-    /// Changes the weights from now on.
-    pub fn set(&self, weights: Weights) {
+    /// Changes the weights from now on, and returns their generation.
+    pub fn set(&self, weights: Weights) -> u64 {
         self.weights.store(Arc::new(weights));
-        self.generation.fetch_add(1, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::Release) + 1
     }
 
-    fn generation(&self) -> u64 {
+    /// Counts the changes.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
         // Acquire: who sees the number finds at least those weights.
         self.generation.load(Ordering::Acquire)
     }
@@ -64,6 +66,8 @@ pub struct Choice {
     pub part: usize,
     /// Whether it was drawn by weight, rather than named or held.
     pub drawn: bool,
+    /// By weights of this generation.
+    pub generation: u64,
 }
 
 /// One worker's hand in the draw.
@@ -115,10 +119,18 @@ impl Chooser {
             .or_else(|| weights.held(wish.held?))
             .or_else(|| weights.by_key(wish.key?));
         if let Some(part) = known {
-            return Some(Choice { part, drawn: false });
+            return Some(Choice {
+                part,
+                drawn: false,
+                generation,
+            });
         }
         let part = local.draw()?;
-        Some(Choice { part, drawn: true })
+        Some(Choice {
+            part,
+            drawn: true,
+            generation,
+        })
     }
 }
 
@@ -207,7 +219,13 @@ mod tests {
             named: Some(name.as_bytes()),
             ..Wish::default()
         };
-        let choice = |part, drawn| Some(Choice { part, drawn });
+        let choice = |part, drawn| {
+            Some(Choice {
+                part,
+                drawn,
+                generation: 1,
+            })
+        };
         assert_eq!(chooser.choose(named("v1")), choice(1, false));
         assert_eq!(chooser.choose(named("v7")), choice(0, true));
     }
@@ -223,13 +241,13 @@ mod tests {
         };
         let choose = || chooser.choose(held).unwrap().part;
         assert_eq!(choose(), 1);
-        shares.set(named(&[50, 50]));
+        let _ = shares.set(named(&[50, 50]));
         assert_eq!(choose(), 1);
-        shares.set(named(&[100, 0]));
+        let _ = shares.set(named(&[100, 0]));
         assert_eq!(choose(), 0, "weight 0 gets nothing");
         let finishing = [("v0", 100, true), ("v1", 0, true)];
         let finishing = finishing.map(|(name, weight, held)| (name.to_owned(), weight, held));
-        shares.set(Weights::new(finishing.into_iter()));
+        let _ = shares.set(Weights::new(finishing.into_iter()));
         assert_eq!(choose(), 1, "a side that lost may finish what it began");
     }
 

@@ -397,12 +397,13 @@ impl Control {
             }
             None => false,
         };
-        let promoted = canary.is_some_and(|(rollout, progress)| {
-            progress.phase == Phase::Promoted && rollout.losing == Losing::Finish
+        // Whoever was with an old version stays when nobody new comes, whether the last step is looked at still or done.
+        let finishing = canary.is_some_and(|(rollout, progress)| {
+            state.held.is_none() && progress.weight == 100 && rollout.losing == Losing::Finish
         });
         let mut parts = Vec::new();
-        for (index, (part, weight)) in self.parts.iter().zip(weights).enumerate() {
-            let held = weight > 0 || promoted && lost(index);
+        for (part, weight) in self.parts.iter().zip(weights) {
+            let held = weight > 0 || finishing;
             parts.push((part.name.clone(), weight, held));
         }
         let generation = self.shares.set(Weights::new(parts.into_iter()));

@@ -629,3 +629,32 @@ fn what_is_paused_stays_so_over_a_restart_and_loses_no_time() {
     drop(control.operate(Verb::Resume, "ann", at(5_100)).unwrap());
     assert_eq!(seconds(&run(&control, (5_100, 5_200), |_| FINE)), [5_160]);
 }
+
+#[test]
+fn a_caller_stays_with_the_old_version_at_100_percent_and_after_the_promotion() {
+    for (losing, stays) in [(Losing::Finish, true), (Losing::Cut, false)] {
+        let mut split = split();
+        split.rollout.as_mut().unwrap().losing = losing;
+        let control = started(&split);
+        let shares = control.shares();
+        let chooser = Chooser::new(Arc::clone(shares), &mut fastrand::Rng::with_seed(1));
+        let token = shares.current().token(0).unwrap().to_owned();
+        let held = Wish {
+            held: Some(token.as_bytes()),
+            ..Wish::default()
+        };
+        let part = || chooser.choose(held).unwrap().part;
+        drop(run(&control, (0, 560), |_| FINE));
+        assert_eq!((share(&control), part()), (50.0, 0));
+        drop(run(&control, (570, 600), |_| FINE));
+        assert_eq!(
+            (share(&control), phase(&control)),
+            (100.0, Phase::Progressing)
+        );
+        assert_eq!(part() == 0, stays);
+        drop(run(&control, (610, 1_200), |_| FINE));
+        assert_eq!((part() == 0, phase(&control)), (stays, Phase::Promoted));
+        drop(control.hold(None, 100, None, "ann", at(1_200)).unwrap());
+        assert_eq!(part(), CANARY, "what is set by hand is meant");
+    }
+}

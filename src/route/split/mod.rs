@@ -110,7 +110,7 @@ impl Chooser {
         let generation = self.shares.generation();
         if local.generation != generation {
             local.generation = generation;
-            local.weights = self.shares.current();
+            local.take(self.shares.current());
         }
         let weights = &local.weights;
         let known = wish
@@ -135,6 +135,20 @@ impl Chooser {
 }
 
 impl Local {
+    /// Goes on with other weights. What a part is ahead or behind stays the same share of a cycle, however long cycles are now.
+    fn take(&mut self, weights: Arc<Weights>) {
+        let (before, after): (i64, i64) = (self.weights.iter().sum(), weights.iter().sum());
+        if before != after {
+            for credit in &mut self.credit {
+                *credit = credit
+                    .saturating_mul(after)
+                    .checked_div(before)
+                    .unwrap_or(0);
+            }
+        }
+        self.weights = weights;
+    }
+
     /// nginx's smooth weighted round robin: exact over every cycle, and evenly spread within it.
     fn draw(&mut self) -> Option<usize> {
         let mut richest: Option<(usize, i64)> = None;
@@ -209,6 +223,29 @@ mod tests {
         let chooser = Chooser::new(shares(&[95, 5]), &mut fastrand::Rng::with_seed(1));
         for _ in 0..50 {
             assert_eq!(counts(&chooser, 20, 2), [19, 1]);
+        }
+    }
+
+    #[test]
+    fn shares_are_exact_at_once_when_the_weights_change_their_scale() {
+        for (before, after, expected) in [
+            ([9_000, 1_000], [90, 10], [90, 10]),
+            ([500_000, 500_000], [1, 1], [50, 50]),
+            ([1, 1], [1_000_000, 1_000_000], [50, 50]),
+            ([1_600_000_000, 0], [1, 99], [1, 99]),
+        ] {
+            for seed in 0..20 {
+                let shares = shares(&before);
+                let chooser =
+                    Chooser::new(Arc::clone(&shares), &mut fastrand::Rng::with_seed(seed));
+                drop(counts(&chooser, 7, 2));
+                let _ = shares.set(named(&after));
+                let got = counts(&chooser, 100, 2);
+                assert!(
+                    got[0].abs_diff(expected[0]) <= 1,
+                    "{before:?} {after:?} {got:?}"
+                );
+            }
         }
     }
 

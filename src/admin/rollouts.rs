@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Control, Event, Now, OperateError, Verb};
 use crate::snapshot::{Snapshot, now};
 
@@ -29,7 +30,7 @@ struct Wish {
 }
 
 /// Carries out a wish and says what became of it.
-pub(super) fn operate(snapshot: &Snapshot, query: &str) -> (StatusCode, Value) {
+pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
     let wish = match Wish::parse(query) {
         Ok(wish) => wish,
@@ -41,6 +42,9 @@ pub(super) fn operate(snapshot: &Snapshot, query: &str) -> (StatusCode, Value) {
     };
     match wish.carry_out(control, now()) {
         Ok(events) => {
+            for event in &events {
+                metrics.rollout_event(route, event.kind);
+            }
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
             // The audit record of what operators do.
             tracing::info!(route, verb = wish.verb, by = wish.by, "{}", said.join("; "));

@@ -183,7 +183,8 @@ impl Gateway {
             .as_ref()
             .and_then(|socket| socket.local_addr().ok());
         let health = Arc::new(probes(&hub, crew.lost()));
-        let (control, inbox) = control::Control::new(Arc::clone(&hub), Arc::clone(&health));
+        let (control, inbox) =
+            control::Control::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics));
         let mut gateway = Self {
             health,
             hub,

@@ -59,9 +59,25 @@ fn read(file: &Path) -> io::Result<Option<Record>> {
         .map_err(io::Error::other)
 }
 
-/// Says which rollouts a reload began anew.
+/// Says which rollouts a reload began anew, and what operators set that it dropped.
 pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
+    let stays: BTreeMap<&str, &Arc<Control>> = splits(after).collect();
     let known: BTreeMap<&str, &Arc<Control>> = splits(before).collect();
+    let same = |one: Option<&&Arc<Control>>, other: &Arc<Control>| {
+        one.is_some_and(|one| Arc::ptr_eq(one, other))
+    };
+    for (route, control) in &known {
+        if let Some(held) = control.held()
+            && !same(stays.get(route), control)
+        {
+            let (weight, cluster, by) = (held.weight, held.cluster, held.by);
+            tracing::info!(
+                route,
+                kind = "released",
+                "the share {weight} of {cluster} set by {by} ended: the file changed the route"
+            );
+        }
+    }
     for (route, control) in splits(after).filter(|(_, control)| control.has_rollout()) {
         match known.get(route) {
             Some(known) if Arc::ptr_eq(known, control) => {}

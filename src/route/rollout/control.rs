@@ -302,6 +302,12 @@ impl Control {
         Some((progress.phase, progress.step, percent))
     }
 
+    /// What an operator set.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        self.state().held.clone()
+    }
+
     /// What it looks like.
     #[must_use]
     pub fn status(&self) -> Status {

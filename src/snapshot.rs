@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 use tracing::debug_span;
 
 use crate::cluster::Cluster;
@@ -15,7 +16,7 @@ use crate::policy;
 use crate::policy::Limits;
 use crate::pool::ClientTls;
 use crate::route::Table;
-use crate::route::rollout::{Control, Millis};
+use crate::route::rollout::{Control, Millis, Now};
 use crate::upstream::{Target, TargetError};
 
 /// A configuration in force.
@@ -107,7 +108,7 @@ impl Snapshot {
 }
 
 /// Splits go on where neither their clusters and weights nor their rollout changed; others begin.
-fn splits(config: &Config, previous: Option<&Snapshot>, now: Millis) -> Vec<Option<Arc<Control>>> {
+fn splits(config: &Config, previous: Option<&Snapshot>, now: Now) -> Vec<Option<Arc<Control>>> {
     let before: HashMap<&str, &Arc<Control>> = previous
         .iter()
         .flat_map(|snapshot| snapshot.config.routes.iter().zip(&snapshot.splits))
@@ -127,11 +128,14 @@ fn splits(config: &Config, previous: Option<&Snapshot>, now: Millis) -> Vec<Opti
     config.routes.iter().map(control).collect()
 }
 
-/// Milliseconds since 1970.
+/// This moment, as rollouts take it.
 #[must_use]
-pub fn now() -> Millis {
+pub fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX)
+    Now {
+        wall: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX),
+        steady: Instant::now(),
+    }
 }
 
 /// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only when it

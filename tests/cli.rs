@@ -687,6 +687,49 @@ fn a_reload_from_the_command_line_says_what_it_did() {
 }
 
 #[test]
+fn a_rollout_is_watched_over_a_restart_of_its_gateway() {
+    let directory = TempDir::new().unwrap();
+    let (socket, state) = (
+        path(&directory, "admin.sock"),
+        path(&directory, "state.json"),
+    );
+    let text = format!(
+        "listeners: {{ web: {{ address: \"127.0.0.1:0\" }} }}
+metrics: {{ address: \"127.0.0.1:0\" }}
+admin: {{ address: \"unix:{socket}\" }}
+state: {{ file: \"{state}\" }}
+clusters: {{ a: {{ endpoints: [\"127.0.0.1:1\"] }}, b: {{ endpoints: [\"127.0.0.1:1\"] }} }}
+routes:
+  fixed: {{ match: {{ path: {{ exact: /fixed }} }}, split: [{{ cluster: a, weight: 50 }}, {{ cluster: b, weight: 50 }}] }}
+  moved:
+    split: [{{ cluster: a, weight: 100 }}, {{ cluster: b, weight: 0 }}]
+    rollout: {{ canary: b, steps: [{{ setWeight: 10 }}, {{ pause: {{}} }}, {{ setWeight: 100 }}] }}
+"
+    );
+    let file = written(&directory, "gateway.yaml", &text);
+    let watched = ["rollout", "status", "moved", "--watch", "-c", &file];
+    let (code, _, error) = run(&watched);
+    assert!(code == 1 && error.contains("could not connect"), "{error}");
+    let start = || {
+        let mut gateway = Running::start(&["run", "-c", &file], true);
+        gateway.until("listener  web");
+        gateway
+    };
+    let gateway = start();
+    let (code, _, error) = run(&["rollout", "status", "fixed", "--watch", "-c", &file]);
+    assert!(code == 1 && error.contains("has no rollout"), "{error}");
+    let mut watch = Running::start(&watched, false);
+    watch.until("step 1 of 3");
+    assert_eq!(gateway.signal("TERM"), 0);
+    let gateway = start();
+    let (code, _, error) = run(&["rollout", "resume", "moved", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    watch.until("promoted");
+    assert_eq!(watch.wait(), 0);
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
 fn a_broken_configuration_starts_from_its_last_good_state() {
     let directory = TempDir::new().unwrap();
     let (kept, secret) = (path(&directory, "last-good.yaml"), "hidden-secret");

@@ -166,7 +166,8 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, control: &Control) -> 
         Ask::Rollouts => json(StatusCode::OK, &rollouts::list(&control.hub.current())),
         Ask::MoveRollout => {
             let query = head.uri.query().unwrap_or_default();
-            let (status, answer) = rollouts::operate(&control.hub.current(), query);
+            let (status, answer) =
+                rollouts::operate(&control.hub.current(), &control.metrics, query);
             json(status, &answer)
         }
         Ask::Reload => {

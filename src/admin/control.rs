@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::health::Health;
 use super::journal::{Entry, Journal, Trigger};
 use crate::config::Report;
+use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
 
 /// Orders that may wait; more are refused.
@@ -54,18 +55,25 @@ pub struct Control {
     pub health: Arc<Health>,
     /// The last attempts to take a configuration.
     pub journal: Arc<Journal>,
+    /// Where what operators do is counted.
+    pub metrics: Arc<Metrics>,
     orders: mpsc::Sender<Order>,
 }
 
 impl Control {
     /// A control and the queue its orders arrive in.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, health: Arc<Health>) -> (Self, mpsc::Receiver<Order>) {
+    pub fn new(
+        hub: Arc<Hub>,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, mpsc::Receiver<Order>) {
         let (orders, inbox) = mpsc::channel(QUEUE);
         let control = Self {
             hub,
             health,
             journal: Arc::default(),
+            metrics,
             orders,
         };
         (control, inbox)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::route::rollout::{Control, Event, Millis, OperateError, Verb};
+use crate::observe::metrics::Metrics;
+use crate::route::rollout::{Control, Event, Now, OperateError, Verb};
 use crate::snapshot::{Snapshot, now};
 
 /// Every split with its rollout, by route.
@@ -13,7 +14,7 @@ pub(super) fn list(snapshot: &Snapshot) -> Value {
     let routes: serde_json::Map<String, Value> = splits(snapshot)
         .map(|(route, control)| (route.to_owned(), json!(control.status())))
         .collect();
-    json!({ "now": now(), "routes": routes })
+    json!({ "now": now().wall, "routes": routes })
 }
 
 /// What an operator wants, from the query of a request.
@@ -29,7 +30,7 @@ struct Wish {
 }
 
 /// Carries out a wish and says what became of it.
-pub(super) fn operate(snapshot: &Snapshot, query: &str) -> (StatusCode, Value) {
+pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
     let wish = match Wish::parse(query) {
         Ok(wish) => wish,
@@ -41,6 +42,9 @@ pub(super) fn operate(snapshot: &Snapshot, query: &str) -> (StatusCode, Value) {
     };
     match wish.carry_out(control, now()) {
         Ok(events) => {
+            for event in &events {
+                metrics.rollout_event(route, event.kind);
+            }
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
             // The audit record of what operators do.
             tracing::info!(route, verb = wish.verb, by = wish.by, "{}", said.join("; "));
@@ -96,7 +100,7 @@ impl Wish {
         Ok(wish)
     }
 
-    fn carry_out(&self, control: &Control, now: Millis) -> Result<Vec<Event>, Refused> {
+    fn carry_out(&self, control: &Control, now: Now) -> Result<Vec<Event>, Refused> {
         let (cluster, by) = (self.cluster.as_deref(), self.by.as_str());
         let verb = match self.verb.as_str() {
             "pause" => Verb::Pause,
@@ -108,8 +112,7 @@ impl Wish {
                 let Some(weight) = self.weight else {
                     return Err(Refused::Unknown("`weight` is missing".to_owned()));
                 };
-                let until = self.lasts.map(|lasts| now.saturating_add(lasts));
-                let event = control.hold(cluster, weight, until, by, now)?;
+                let event = control.hold(cluster, weight, self.lasts, by, now)?;
                 return Ok(vec![event]);
             }
             "switch" => return Ok(vec![control.switch(cluster, by, now)?]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::operator::{Operator, unreachable};
 use super::{Ending, Failure, runtime, terminal};
@@ -182,14 +183,24 @@ fn show(status: &Status) -> Result<Ending, Failure> {
     })
 }
 
-/// Prints what changes, until the rollout is over.
+/// Prints what changes, until the rollout is over. Once it answered, a gateway may be away for as long as a restart takes.
 fn watch(status: &Status) -> Result<Ending, Failure> {
     let (client, name) = status.operator.find()?;
     let route = status.route.as_deref().unwrap_or_default();
     runtime()?.block_on(async {
         let mut printed = String::new();
+        let mut seen = None;
         loop {
-            let answer = ask(&client, Method::GET, "/rollouts", &name).await?;
+            let asked = ask(&client, Method::GET, "/rollouts", &name).await;
+            let answer = match (asked, seen) {
+                (Ok(answer), _) => answer,
+                (Err(_), Some(last)) if Instant::now() < last + AWAY => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                (Err(failure), _) => return Err(failure),
+            };
+            seen = Some(Instant::now());
             let split = answer.get("routes").and_then(|routes| routes.get(route));
             let Some(split) = split else {
                 return Err(unknown(route));
@@ -202,10 +213,18 @@ fn watch(status: &Status) -> Result<Ending, Failure> {
             match phase(split) {
                 "promoted" => return Ok(Ending::Done),
                 "rolled-back" => return Ok(Ending::Failed),
+                SPLIT => return Err(unmoved(route)),
                 _ => tokio::time::sleep(LOOK).await,
             }
         }
     })
+}
+
+fn unmoved(route: &str) -> Failure {
+    Failure::new(
+        format_args!("the split of `{route}` has no rollout that could end"),
+        "leave --watch out",
+    )
 }
 
 fn unknown(route: &str) -> Failure {
@@ -243,7 +262,7 @@ async fn ask(client: &Client, method: Method, path: &str, name: &str) -> Result<
 fn phase(split: &Value) -> &str {
     let progress = split.get("progress");
     let phase = progress.and_then(|progress| progress.get("phase")?.as_str());
-    phase.unwrap_or("split")
+    phase.unwrap_or(SPLIT)
 }
 
 /// One line: what it does, its step, its shares, and why.
@@ -320,6 +339,10 @@ fn strings(list: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a split without a rollout is doing.
+const SPLIT: &str = "split";
+/// How long a gateway that answered before may be away.
+const AWAY: Duration = Duration::from_secs(60);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 

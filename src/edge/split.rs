@@ -34,7 +34,7 @@ pub(super) fn place(
     let choice = served.chooser.choose(wish).ok_or(Error::NoEndpoint)?;
     let part = split.parts.get(choice.part).ok_or(Error::Internal)?;
     if served.control.has_rollout() {
-        exchange.trial = Some(served.trial(choice.part));
+        exchange.trial = Some(served.trial(choice));
     }
     if choice.drawn
         && let Some(HashKey::Cookie(name)) = &split.sticky

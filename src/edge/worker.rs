@@ -19,7 +19,7 @@ use crate::observe::metrics::Metrics;
 use crate::policy;
 use crate::policy::RouteLimits;
 use crate::route::rollout::{Control, Trial};
-use crate::route::split::Chooser;
+use crate::route::split::{Choice, Chooser};
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Lanes, Mirrors, Target};
 
@@ -68,8 +68,8 @@ pub(super) struct Served {
 
 impl Served {
     /// A request's place in it.
-    pub(super) fn trial(&self, part: usize) -> Trial {
-        Trial::new(Arc::clone(&self.control), part)
+    pub(super) fn trial(&self, choice: Choice) -> Trial {
+        Trial::new(Arc::clone(&self.control), choice)
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::control::{self, Order};
@@ -129,6 +130,8 @@ pub struct Gateway {
     resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: JoinSet<()>,
+    /// What moves the splits, and has something to write at the end.
+    rollouts: JoinSet<()>,
     control: control::Control,
     inbox: mpsc::Receiver<Order>,
     admin_address: Option<AdminAddress>,
@@ -183,7 +186,8 @@ impl Gateway {
             .as_ref()
             .and_then(|socket| socket.local_addr().ok());
         let health = Arc::new(probes(&hub, crew.lost()));
-        let (control, inbox) = control::Control::new(Arc::clone(&hub), Arc::clone(&health));
+        let (control, inbox) =
+            control::Control::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics));
         let mut gateway = Self {
             health,
             hub,
@@ -201,6 +205,7 @@ impl Gateway {
             crew,
             resolver,
             tasks: JoinSet::new(),
+            rollouts: JoinSet::new(),
             generation: JoinSet::new(),
             stop: CancellationToken::new(),
         };
@@ -232,6 +237,9 @@ impl Gateway {
             self.tasks
                 .spawn(api::serve(socket, control, self.stop.clone()));
         }
+        let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
+        self.rollouts
+            .spawn(rollouts::run(hub, metrics, self.stop.clone()));
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
         self.tasks
             .spawn(retired.sweep(metrics, self.aside.handle()));
@@ -324,6 +332,12 @@ impl Gateway {
         }
         self.stop.cancel();
         self.crew.stop().await;
+        if timeout(STATE_WRITE, self.rollouts.join_next())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the state file could not be written in time");
+        }
         if let Some(log) = self.log {
             let closed = tokio::task::spawn_blocking(move || log.close(LOG_CLOSE)).await;
             if !closed.unwrap_or(false) {
@@ -378,6 +392,8 @@ async fn wait(limit: Duration, hurry: &CancellationToken) {
 
 /// Time for the first answers of DNS; a start is not held up longer.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
+/// Time to write down how far rollouts are.
+const STATE_WRITE: Duration = Duration::from_secs(2);
 /// Time to write the rest of the access log.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
 

@@ -17,7 +17,7 @@ use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
 use crate::cluster::health;
 use crate::cluster::watch::watch;
-use crate::config::model::Config;
+use crate::config::model::{Action, Config};
 use crate::config::{self, ChangeKind, Difference, Environment, Reading, Remains, Report, Seen};
 use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
@@ -269,11 +269,6 @@ impl Gateway {
         }
         generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
         generation.spawn(limits::sweep(snapshot, Arc::clone(&self.metrics)));
-        generation.spawn(rollouts::run(
-            Arc::clone(&self.hub),
-            Arc::clone(&self.metrics),
-            config.state_file.clone(),
-        ));
         generation.spawn(certificates::watch(
             self.listeners.shared(),
             Arc::clone(&self.metrics),
@@ -309,6 +304,7 @@ impl Gateway {
             let forget = move || {
                 let names = Names::of(&config);
                 metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
+                metrics.retain_rollouts(|name| names.rollouts.contains(name));
                 metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
                 metrics.retain_health(|name| names.checked.contains(name));
                 metrics.retain_breakers(|name| names.breakers.contains(name));
@@ -324,6 +320,8 @@ impl Gateway {
 /// The names a configuration gives, as far as metrics have them for labels.
 struct Names<'a> {
     routes: HashSet<&'a str>,
+    /// Routes with a rollout.
+    rollouts: HashSet<&'a str>,
     clusters: HashSet<&'a str>,
     /// Clusters whose health is checked.
     checked: HashSet<&'a str>,
@@ -339,10 +337,15 @@ impl<'a> Names<'a> {
         let (listeners, limits) = (config.listeners.iter(), config.rate_limits.iter());
         let breakers = clusters.clone();
         let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
+        let moved = routes.clone().filter(|route| match &route.action {
+            Action::Split(split) => split.rollout.is_some(),
+            _ => false,
+        });
         let checked = clusters.clone();
         let checked = checked.filter(|cluster| cluster.health_check.is_some());
         Self {
             routes: routes.map(|route| route.name.as_str()).collect(),
+            rollouts: moved.map(|route| route.name.as_str()).collect(),
             clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
             checked: checked.map(|cluster| cluster.name.as_str()).collect(),
             breakers: breakers.map(|cluster| cluster.name.as_str()).collect(),
@@ -353,6 +356,7 @@ impl<'a> Names<'a> {
 
     fn has_more_than(&self, other: &Names<'_>) -> bool {
         !(self.routes.is_subset(&other.routes)
+            && self.rollouts.is_subset(&other.rollouts)
             && self.clusters.is_subset(&other.clusters)
             && self.checked.is_subset(&other.checked)
             && self.breakers.is_subset(&other.breakers)

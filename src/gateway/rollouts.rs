@@ -7,16 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::observe::metrics::Metrics;
-use crate::route::rollout::{Control, Event, Saved};
+use crate::route::rollout::{Control, Event, Millis, Now, Saved};
 use crate::snapshot::{Hub, Snapshot, now};
 
 /// What the state file holds.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Record {
     version: u32,
+    /// When it was written, in milliseconds since 1970.
+    at: Millis,
     rollouts: BTreeMap<String, Saved>,
 }
 
@@ -31,11 +35,12 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
             return;
         }
     };
+    let now = now();
     for (route, control) in splits(snapshot) {
         let Some(saved) = record.rollouts.get(route) else {
             continue;
         };
-        if control.restore(saved) {
+        if control.restore(saved, record.at, now) {
             tracing::info!(route, "rollout goes on where it was");
         } else {
             tracing::info!(route, "rollout begins anew: the file changed it");
@@ -54,9 +59,25 @@ fn read(file: &Path) -> io::Result<Option<Record>> {
         .map_err(io::Error::other)
 }
 
-/// Says which rollouts a reload began anew.
+/// Says which rollouts a reload began anew, and what operators set that it dropped.
 pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
+    let stays: BTreeMap<&str, &Arc<Control>> = splits(after).collect();
     let known: BTreeMap<&str, &Arc<Control>> = splits(before).collect();
+    let same = |one: Option<&&Arc<Control>>, other: &Arc<Control>| {
+        one.is_some_and(|one| Arc::ptr_eq(one, other))
+    };
+    for (route, control) in &known {
+        if let Some(held) = control.held()
+            && !same(stays.get(route), control)
+        {
+            let (weight, cluster, by) = (held.weight, held.cluster, held.by);
+            tracing::info!(
+                route,
+                kind = "released",
+                "the share {weight} of {cluster} set by {by} ended: the file changed the route"
+            );
+        }
+    }
     for (route, control) in splits(after).filter(|(_, control)| control.has_rollout()) {
         match known.get(route) {
             Some(known) if Arc::ptr_eq(known, control) => {}
@@ -66,30 +87,63 @@ pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
     }
 }
 
-/// Runs until dropped.
-pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, file: Option<PathBuf>) {
+/// Runs until `stop`, and writes down once more then what operators did in the end.
+pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut written = None;
+    let mut book = Book::default();
     loop {
-        ticks.tick().await;
-        let record = {
-            let snapshot = hub.current();
-            for (route, control) in splits(&snapshot) {
-                report(route, &control.tick(now()), &metrics);
-                show(route, control, &metrics);
-            }
-            file.as_ref().map(|_| record(&snapshot))
+        let stopped = tokio::select! {
+            _ = ticks.tick() => false,
+            () = stop.cancelled() => true,
         };
-        if let (Some(file), Some(record)) = (&file, record)
-            && written.as_ref() != Some(&record)
-        {
-            if let Err(error) = write(file, &record).await {
-                tracing::warn!(file = %file.display(), %error, "the state file cannot be written");
-            }
-            // Also after a failure: the next change tries again, not the next tick.
-            written = Some(record);
+        let now = now();
+        let snapshot = hub.current();
+        for (route, control) in splits(&snapshot) {
+            report(route, &control.tick(now), &metrics);
+            show(route, control, &metrics);
         }
+        if let Some(file) = snapshot.config.state_file.clone() {
+            let record = record(&snapshot, now);
+            let waits = splits(&snapshot).any(|(_, control)| control.is_waiting());
+            drop(snapshot);
+            book.keep(file, record, waits, stopped).await;
+        }
+        if stopped {
+            return;
+        }
+    }
+}
+
+/// What was last written to the state file, or was to be.
+#[derive(Debug, Default)]
+struct Book {
+    last: Option<(PathBuf, Record)>,
+    failed: bool,
+}
+
+impl Book {
+    /// Writes what is new. What `ages`, and what could not be written, is written again after a while, or when it is the `end`.
+    async fn keep(&mut self, file: PathBuf, record: Record, ages: bool, end: bool) {
+        let new = self
+            .last
+            .as_ref()
+            .is_none_or(|(known, last)| *known != file || last.rollouts != record.rollouts);
+        let old = self
+            .last
+            .as_ref()
+            .is_some_and(|(_, last)| last.at.abs_diff(record.at) >= AGAIN);
+        if !(new || (ages || self.failed) && (old || end)) {
+            return;
+        }
+        let written = write(&file, &record).await;
+        if let Err(error) = &written
+            && (new || !self.failed)
+        {
+            tracing::warn!(file = %file.display(), %error, "the state file cannot be written");
+        }
+        self.failed = written.is_err();
+        self.last = Some((file, record));
     }
 }
 
@@ -117,9 +171,10 @@ fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<Control>)> {
     routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
 }
 
-fn record(snapshot: &Snapshot) -> Record {
+fn record(snapshot: &Snapshot, now: Now) -> Record {
     Record {
         version: 1,
+        at: now.wall,
         rollouts: splits(snapshot)
             .map(|(route, control)| (route.to_owned(), control.saved()))
             .collect(),
@@ -131,9 +186,63 @@ async fn write(file: &Path, record: &Record) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     let text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
-    tokio::fs::write(&beside, text).await?;
+    let mut new = tokio::fs::File::create(&beside).await?;
+    new.write_all(&text).await?;
+    new.sync_all().await?;
     tokio::fs::rename(&beside, file).await
 }
 
 /// How often it looks at the clock.
 const TICK: Duration = Duration::from_millis(200);
+/// Milliseconds until the state file is written again though nothing happened: as much of a pause is lost by a crash.
+const AGAIN: Millis = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(second: u64, changed: bool) -> Record {
+        let saved = Saved {
+            fingerprint: "1".to_owned(),
+            progress: None,
+            held: None,
+        };
+        Record {
+            version: 1,
+            at: second * 1000,
+            rollouts: changed
+                .then(|| ("r".to_owned(), saved))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changed_ages_or_failed_is_written() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let place = || directory.path().join("state.json");
+        let written = || read(&place()).unwrap().map(|record| record.at / 1000);
+        let mut book = Book::default();
+        for (second, changed, ages, end, expected) in [
+            (1, false, false, false, 1),
+            (2, false, false, false, 1),
+            (30, false, false, true, 1),
+            (31, true, false, false, 31),
+            (32, true, true, false, 31),
+            (41, true, true, false, 41),
+            (42, true, true, true, 42),
+        ] {
+            book.keep(place(), record(second, changed), ages, end).await;
+            assert_eq!(written(), Some(expected), "{second}");
+        }
+        std::fs::remove_file(place()).unwrap();
+        std::fs::create_dir(place()).unwrap();
+        book.keep(place(), record(50, false), false, false).await;
+        std::fs::remove_dir(place()).unwrap();
+        for (second, expected) in [(51, None), (60, Some(60))] {
+            book.keep(place(), record(second, false), false, false)
+                .await;
+            assert_eq!(written(), expected, "tried again after a while");
+        }
+    }
+}

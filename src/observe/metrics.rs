@@ -249,6 +249,11 @@ impl Metrics {
         retain_series(&families.mirrors, "route", &keep);
         retain_series(&families.mirrors_active, "route", &keep);
         retain_series(&families.concurrency_limited, "route", &keep);
+    }
+
+    /// Drops the series of rollouts on routes `keep` does not know.
+    pub fn retain_rollouts(&self, keep: impl Fn(&str) -> bool) {
+        let families = &self.families;
         retain_series(&families.rollout_weight, "route", &keep);
         retain_series(&families.rollout_step, "route", &keep);
         retain_series(&families.rollout_phase, "route", &keep);
@@ -494,6 +499,7 @@ mod tests {
         kept.finished(&Method::GET, 200, Duration::ZERO);
         let _open = kept.in_flight();
         metrics.retain_routes(|name| name == "kept");
+        metrics.retain_rollouts(|_| false);
         metrics.retain_clusters(|_| false);
         metrics.retain_health(|_| false);
         metrics.retain_rate_limits(|_| false);
@@ -510,6 +516,7 @@ mod tests {
         );
         assert!(!text.contains("attache_attempts_total"), "{text}");
         assert!(!text.contains("_health"), "{text}");
+        assert!(!text.contains("_rollout_"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use attache::config::{self, Environment};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, request};
+use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, request, soon};
 
 const ANSWER: &str = "listeners: { http: { address: '127.0.0.1:0' } }\nroutes: { all: { respond: { body: one } } }\n";
 
@@ -185,4 +185,41 @@ async fn an_idle_gateway_without_the_section_has_no_admin_api() {
         404,
         "nor on the metrics listener"
     );
+}
+
+#[tokio::test]
+async fn what_operators_do_to_a_rollout_is_told_and_counted_until_it_is_gone() {
+    let rest = "listeners: { http: { address: '127.0.0.1:0' } }
+clusters: { a: { endpoints: ['127.0.0.1:1'] }, b: { endpoints: ['127.0.0.1:1'] } }
+routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]";
+    let moved = format!(
+        "{rest}, rollout: {{ canary: b, steps: [{{ setWeight: 10 }}, {{ pause: {{}} }}, {{ setWeight: 100 }}] }} }} }}\n"
+    );
+    let gw = Live::with(&moved).await;
+    for (query, status, said) in [
+        ("verb=pause", 200, "paused by ann"),
+        ("verb=pause", 409, "paused already"),
+        ("verb=set-weight&weight=30&for=600000", 200, "set b to 30 %"),
+        ("verb=set-weight&weight=101", 409, "0 to 100 percent"),
+        ("verb=switch", 409, "promote or abort"),
+        ("verb=abort", 200, "aborted by ann"),
+        ("verb=resume", 409, "is over"),
+        ("verb=release", 409, "no share was set"),
+        ("verb=jump", 400, "is not known"),
+    ] {
+        let path = format!("/rollouts?route=all&by=ann&{query}");
+        let (answered, body) = gw.ask(Method::POST, &path).await;
+        assert_eq!((answered, body.contains(said)), (status, true), "{body}");
+    }
+    for event in ["paused", "held", "released", "rolled-back"] {
+        let series = format!("attache_rollout_events_total{{event=\"{event}\",route=\"all\"}}");
+        assert_eq!(gw.metric(&series).await, Some(1.0), "{event}");
+    }
+    let weight = "attache_rollout_weight_percent{route=\"all\"}";
+    soon("the gauge is there", || async { gw.metric(weight).await }).await;
+    gw.rewrite(&format!("{rest} }} }}\n"));
+    soon("a rollout that is gone is not shown", || async {
+        gw.metric(weight).await.is_none().then_some(())
+    })
+    .await;
 }

@@ -262,7 +262,11 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
         let template = ROLLOUT
             .replace("LOSING", losing)
             .replace("600ms", "1h")
-            .replace("setWeight: 50", "setWeight: 100");
+            .replace("setWeight: 50", "setWeight: 100")
+            .replace(
+                "split: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }]",
+                "split: { chosenBy: { header: x-version }, clusters: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }] }",
+            );
         let gw = Gw::with(&template, &[&stable, &canary]).await;
         soon("the canary gets all", || async {
             (gw.split("all").status().shares[1].percent > 99.0).then_some(())
@@ -294,6 +298,16 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
                 "cut, not ended politely"
             );
             assert_eq!(gw.record().await["reason"], "withdrawn");
+            // Who names the losing version wants to see it.
+            let mut tester = gw.h1().await;
+            let asked = tester.send(header("x-version", "canary")).await.unwrap();
+            let stream = canary.stream().await;
+            let mut body = asked.into_body();
+            // Longer than it takes to look for what is to be cut.
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            stream.event("still").await;
+            let event = within("the event", chunk(&mut body)).await;
+            assert!(event.unwrap().is_ok(), "cut");
         }
     }
 }
@@ -358,6 +372,30 @@ async fn a_rollout_goes_on_after_a_restart() {
         200,
         "a broken state file stops nothing"
     );
+}
+
+#[tokio::test]
+async fn what_an_operator_did_last_is_written_before_the_end() {
+    let stable = Backend::replying(200).await;
+    let (canary, _) = canary().await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("state.json");
+    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
+    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    for _ in 0..3 {
+        let gw = Gw::with(&template, &[&stable, &canary]).await;
+        for verb in [Verb::Restart, Verb::Abort] {
+            drop(
+                gw.split("all")
+                    .operate(verb, "ann", attache::snapshot::now())
+                    .unwrap(),
+            );
+        }
+        drop(gw.shutdown().await);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("aborted by ann"), "{text}");
+        std::fs::remove_file(&file).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -95,6 +95,16 @@ pub struct Analysis {
     pub metrics: Vec<Metric>,
 }
 
+impl Analysis {
+    /// Whether any number is compared with the other versions'.
+    #[must_use]
+    pub fn compares(&self) -> bool {
+        self.metrics
+            .iter()
+            .any(|metric| !matches!(metric.condition.threshold, Threshold::Value(_)))
+    }
+}
+
 /// One number and what it must be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metric {

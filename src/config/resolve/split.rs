@@ -160,6 +160,9 @@ fn rollout(
         .analysis
         .as_ref()
         .map(|raw| analysis(route, raw, steps.len(), scope));
+    if let Some(analysis) = &analysis {
+        comparable(route, analysis, &steps, scope);
+    }
     Some(Rollout {
         canary,
         steps,
@@ -269,6 +272,27 @@ fn analysis(
         failure_limit: small(number(scope, "failureLimit", raw.failure_limit, 0, 0)),
         min_requests: number(scope, "minRequests", raw.min_requests, 50, 1),
         metrics,
+    }
+}
+
+/// At 100 % the other versions get nothing, so what they did before has to have been measured.
+fn comparable(route: &str, analysis: &Analysis, steps: &[Step], scope: &mut Scope<'_>) {
+    let last = steps
+        .iter()
+        .position(|step| *step == Step::SetWeight(100))
+        .unwrap_or(steps.len());
+    let measured = steps
+        .iter()
+        .take(last)
+        .skip(analysis.starting_step)
+        .any(|step| matches!(step, Step::Pause(_)));
+    if analysis.compares() && !measured {
+        let message = "nothing is measured before `setWeight: 100`, when no other version is left to compare with";
+        scope.add(
+            &steps!["routes", route, "rollout", "analysis"],
+            Diagnostic::error("invalid-value", message)
+                .hint("begin with an earlier `startingStep` that has a pause after it"),
+        );
     }
 }
 
@@ -458,6 +482,12 @@ routes: {{ r: {{ {rest} }} }}"
             (
                 metric("name: latency-p99, successCondition: '<= stable * 1.2'"),
                 None,
+            ),
+            (
+                format!(
+                    "canary: b, {steps}, analysis: {{ startingStep: 2, metrics: [{{ name: p99, successCondition: '<= stable' }}] }}"
+                ),
+                Some("nothing is measured before"),
             ),
             (metric("name: latency-p99"), Some("needs both parts")),
             (

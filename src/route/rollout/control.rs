@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::progress::{Event, Millis, Phase, Progress, Verb};
+use super::progress::{Event, Millis, Now, Phase, Progress, Verb, difference};
 use super::record::{Held, OperateError, Saved, Share, Status};
+use super::state::State;
 use super::tally::{Counts, Tally};
-use super::verdict::judge;
+use super::verdict::{Others, judge};
 use crate::config::model::{Losing, Part, Rollout, Split};
-use crate::route::split::{Shares, Weights};
+use crate::route::split::{Choice, Shares, Weights};
 
 /// A split at work. Shared by all workers, the task that moves it and operators.
 #[derive(Debug)]
@@ -22,17 +23,9 @@ pub struct Control {
     fingerprint: String,
     shares: Arc<Shares>,
     tallies: Vec<Tally>,
-    /// One bit per part whose running work is to be cut.
-    cut: AtomicU64,
+    /// For each part the generation of weights with which it last lost; what was sent there by earlier ones may be cut.
+    lost: Vec<AtomicU64>,
     state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    progress: Option<Progress>,
-    held: Option<Held>,
-    /// What the tallies were when the present measurement began.
-    baseline: Option<Vec<Counts>>,
 }
 
 /// One exchange's place in a split: where its outcome is counted.
@@ -40,13 +33,18 @@ struct State {
 pub struct Trial {
     control: Arc<Control>,
     part: usize,
+    generation: u64,
 }
 
 impl Trial {
-    /// An exchange that goes to this part.
+    /// An exchange that goes where it was chosen to.
     #[must_use]
-    pub fn new(control: Arc<Control>, part: usize) -> Self {
-        Self { control, part }
+    pub fn new(control: Arc<Control>, choice: Choice) -> Self {
+        Self {
+            control,
+            part: choice.part,
+            generation: choice.generation,
+        }
     }
 
     /// Counts the outcome.
@@ -56,10 +54,11 @@ impl Trial {
         }
     }
 
-    /// Whether the side it runs on has lost and is to be cut.
+    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers are, stays.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.control.cut.load(Relaxed) >> self.part & 1 == 1
+        let lost = self.control.lost.get(self.part);
+        self.may_be_cut() && lost.is_some_and(|lost| lost.load(Relaxed) > self.generation)
     }
 
     /// Whether its side may be cut at all.
@@ -73,25 +72,27 @@ impl Trial {
 impl Control {
     /// A split at its beginning.
     #[must_use]
-    pub fn new(split: &Split, now: Millis) -> Self {
+    pub fn new(split: &Split, now: Now) -> Self {
         let progress = split
             .rollout
             .as_ref()
-            .map(|rollout| Progress::begin(rollout, now));
+            .map(|rollout| Progress::begin(rollout, now.wall));
         let control = Self {
             fingerprint: fingerprint(split),
             shares: Arc::new(Shares::new(Weights::new(std::iter::empty()))),
             tallies: split.parts.iter().map(|_| Tally::default()).collect(),
             parts: split.parts.clone(),
             rollout: split.rollout.clone(),
-            cut: AtomicU64::new(0),
+            lost: split.parts.iter().map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(State {
                 progress,
                 held: None,
                 baseline: None,
+                over: None,
+                seen: now,
             }),
         };
-        control.publish(&control.state());
+        control.publish(&mut control.state());
         control
     }
 
@@ -114,12 +115,14 @@ impl Control {
     }
 
     /// Does what is due at `now`: ends what operators set for a time, measures, takes steps.
-    pub fn tick(&self, now: Millis) -> Vec<Event> {
-        let mut state = self.state();
+    pub fn tick(&self, now: Now) -> Vec<Event> {
+        let mut state = self.look(now);
+        let now = now.wall;
         let mut events = Vec::new();
         let expired = |held: &Held| held.until.is_some_and(|until| now >= until);
         if state.held.as_ref().is_some_and(expired) {
-            events.extend(state.release(now, "its time is over"));
+            events.extend(state.release("its time is over"));
+            state.settle(now);
         }
         if state.held.is_none()
             && let Some(rollout) = &self.rollout
@@ -132,9 +135,10 @@ impl Control {
                 // Measuring may begin with the step just taken.
                 events.extend(self.measure(&mut state, rollout, now));
             }
+            state.settle(now);
         }
         if !events.is_empty() {
-            self.publish(&state);
+            self.publish(&mut state);
         }
         events
     }
@@ -178,31 +182,39 @@ impl Control {
         }
         *baseline = Some(after);
         progress.next_measurement = Some(now.saturating_add(interval));
-        progress.measured(rollout, judge(analysis, &canary, &stable), now)
+        let verdict = {
+            // At 100 % there is nobody left to be compared with, only what they were.
+            let last = (progress.weight == 100).then_some(&*progress.stable);
+            let counts = &stable;
+            judge(analysis, &canary, Others { counts, last })
+        };
+        progress.measured(rollout, verdict, now)
     }
 
     /// Does what an operator asks for.
     ///
     /// # Errors
     /// When it makes no sense; nothing has changed then.
-    pub fn operate(&self, verb: Verb, by: &str, now: Millis) -> Result<Vec<Event>, OperateError> {
+    pub fn operate(&self, verb: Verb, by: &str, now: Now) -> Result<Vec<Event>, OperateError> {
         let rollout = self.rollout.as_ref().ok_or(OperateError::NoRollout)?;
-        let mut state = self.state();
+        let mut state = self.look(now);
+        let now = now.wall;
         let progress = state.progress.as_mut().ok_or(OperateError::NoRollout)?;
         let event = progress.operate(rollout, verb, by, now)?;
         let mut events = vec![event];
         if verb != Verb::Pause {
-            events.extend(state.release(now, "another order came"));
+            events.extend(state.release("another order came"));
             state.baseline = None;
         }
+        state.settle(now);
         if let Some(progress) = &mut state.progress {
             events.extend(progress.advance(rollout, now));
         }
-        self.publish(&state);
+        self.publish(&mut state);
         Ok(events)
     }
 
-    /// Sets a share by hand, until it is released. The rollout stands still meanwhile. Without a name the canary is meant.
+    /// Sets a share by hand, until it is released or for a time. The rollout stands still meanwhile. Without a name the canary is meant.
     ///
     /// # Errors
     /// When the share or the cluster is none of this split's.
@@ -210,9 +222,9 @@ impl Control {
         &self,
         cluster: Option<&str>,
         weight: u32,
-        until: Option<Millis>,
+        lasts: Option<Millis>,
         by: &str,
-        now: Millis,
+        now: Now,
     ) -> Result<Event, OperateError> {
         if weight > 100 {
             return Err(OperateError::NotAShare);
@@ -224,17 +236,18 @@ impl Control {
         };
         let unknown = || OperateError::NoSuchCluster(cluster.unwrap_or_default().to_owned());
         let cluster = part.ok_or_else(unknown)?.name.clone();
-        let mut state = self.state();
-        let since = state.held.as_ref().map_or(now, |held| held.since);
+        let mut state = self.look(now);
+        let now = now.wall;
         let message = format!("{by} set {cluster} to {weight} %");
         state.held = Some(Held {
             cluster,
             weight,
-            until,
-            since,
+            until: lasts.map(|lasts| now.saturating_add(lasts)),
+            since: now,
             by: by.to_owned(),
         });
-        self.publish(&state);
+        state.settle(now);
+        self.publish(&mut state);
         Ok(Event {
             kind: "held",
             message,
@@ -245,12 +258,7 @@ impl Control {
     ///
     /// # Errors
     /// When there is a rollout, which is promoted or aborted instead, or when it is not clear which cluster is meant.
-    pub fn switch(
-        &self,
-        cluster: Option<&str>,
-        by: &str,
-        now: Millis,
-    ) -> Result<Event, OperateError> {
+    pub fn switch(&self, cluster: Option<&str>, by: &str, now: Now) -> Result<Event, OperateError> {
         if self.rollout.is_some() {
             return Err(OperateError::HasRollout);
         }
@@ -273,10 +281,11 @@ impl Control {
     ///
     /// # Errors
     /// When nothing was.
-    pub fn release(&self, by: &str, now: Millis) -> Result<Event, OperateError> {
-        let mut state = self.state();
-        let event = state.release(now, &format!("released by {by}"));
-        self.publish(&state);
+    pub fn release(&self, by: &str, now: Now) -> Result<Event, OperateError> {
+        let mut state = self.look(now);
+        let event = state.release(&format!("released by {by}"));
+        state.settle(now.wall);
+        self.publish(&mut state);
         event.ok_or(OperateError::NothingHeld)
     }
 
@@ -291,6 +300,12 @@ impl Control {
         let progress = state.progress.as_ref()?;
         let percent = weight as f64 * 100.0 / total.max(1) as f64;
         Some((progress.phase, progress.step, percent))
+    }
+
+    /// What an operator set.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        self.state().held.clone()
     }
 
     /// What it looks like.
@@ -318,6 +333,17 @@ impl Control {
         }
     }
 
+    /// Whether what is written down ages: how much of a pause is over is told by the moment of writing.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let Some(rollout) = self.rollout.as_ref().filter(|_| !self.is_shared()) else {
+            return false;
+        };
+        let state = self.state();
+        let waits = |progress: &Progress| progress.is_waiting(rollout);
+        state.progress.as_ref().is_some_and(waits)
+    }
+
     /// What is to be written down.
     #[must_use]
     pub fn saved(&self) -> Saved {
@@ -329,8 +355,9 @@ impl Control {
         }
     }
 
-    /// Takes up what was written down, if it belongs to the same settings. Says whether it did.
-    pub fn restore(&self, saved: &Saved) -> bool {
+    /// Takes up what was written down at `then`, if it belongs to the same settings. Says whether it did. The time between is no
+    /// part of a step, unless the rollout follows a clock that others follow too.
+    pub fn restore(&self, saved: &Saved, then: Millis, now: Now) -> bool {
         if saved.fingerprint != self.fingerprint {
             return false;
         }
@@ -338,12 +365,21 @@ impl Control {
         state.progress.clone_from(&saved.progress);
         state.held.clone_from(&saved.held);
         state.baseline = None;
-        self.publish(&state);
+        state.seen = now;
+        let away = difference(now.wall, then);
+        if away < 0 {
+            state.jumped(away, self.is_shared(), now.wall);
+        } else if let Some(progress) = &mut state.progress
+            && !self.is_shared()
+        {
+            progress.pass_over(away, now.wall);
+        }
+        self.publish(&mut state);
         true
     }
 
     /// Makes the weights of the state those in force.
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &mut State) {
         let canary = match (&self.rollout, &state.progress) {
             (Some(rollout), Some(progress)) => Some((rollout, progress)),
             _ => None,
@@ -358,51 +394,53 @@ impl Control {
             (None, None) => None,
         };
         let weights = effective(&self.parts, fixed);
+        let over = canary
+            .map(|(_, progress)| progress.phase)
+            .filter(|phase| state.held.is_none() && phase.is_over());
         let lost = |index: usize| match canary {
-            Some((rollout, progress)) if state.held.is_none() => match progress.phase {
-                Phase::Promoted => index != rollout.canary,
-                Phase::RolledBack => index == rollout.canary,
-                Phase::Progressing | Phase::Paused => false,
-            },
-            _ => false,
-        };
-        let promoted = canary.is_some_and(|(rollout, progress)| {
-            progress.phase == Phase::Promoted && rollout.losing == Losing::Finish
-        });
-        let cuts = canary.is_some_and(|(rollout, _)| rollout.losing == Losing::Cut);
-        let mut cut = 0;
-        let mut parts = Vec::new();
-        for (index, (part, weight)) in self.parts.iter().zip(weights).enumerate() {
-            if cuts && lost(index) {
-                cut |= 1 << index;
+            Some((rollout, _)) => {
+                over.is_some_and(|phase| (phase == Phase::RolledBack) == (index == rollout.canary))
             }
-            let held = weight > 0 || promoted && lost(index);
+            None => false,
+        };
+        // Whoever was with an old version stays when nobody new comes, whether the last step is looked at still or done.
+        let finishing = canary.is_some_and(|(rollout, progress)| {
+            state.held.is_none() && progress.weight == 100 && rollout.losing == Losing::Finish
+        });
+        let mut parts = Vec::new();
+        for (part, weight) in self.parts.iter().zip(weights) {
+            let held = weight > 0 || finishing;
             parts.push((part.name.clone(), weight, held));
         }
-        self.cut.store(cut, Relaxed);
-        self.shares.set(Weights::new(parts.into_iter()));
+        let generation = self.shares.set(Weights::new(parts.into_iter()));
+        if std::mem::replace(&mut state.over, over) != over {
+            for (index, part) in self.lost.iter().enumerate() {
+                if lost(index) {
+                    part.store(generation, Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Whether others with the same moment of beginning move in step.
+    fn is_shared(&self) -> bool {
+        let rollout = self.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.start_at.is_some())
+    }
+
+    /// The state at this moment, whatever became of the clock since the last.
+    fn look(&self, now: Now) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        let jump = now.jump_since(&state.seen);
+        state.seen = now;
+        if jump != 0 {
+            state.jumped(jump, self.is_shared(), now.wall);
+        }
+        state
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn release(&mut self, now: Millis, why: &str) -> Option<Event> {
-        let held = self.held.take()?;
-        if let Some(progress) = &mut self.progress {
-            progress.shift(now.saturating_sub(held.since));
-        }
-        self.baseline = None;
-        let message = format!(
-            "the share {} of {} set by {} ended: {why}",
-            held.weight, held.cluster, held.by
-        );
-        Some(Event {
-            kind: "released",
-            message,
-        })
     }
 }
 

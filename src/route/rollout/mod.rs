@@ -3,6 +3,7 @@
 mod control;
 mod progress;
 mod record;
+mod state;
 mod tally;
 mod verdict;
 
@@ -10,7 +11,7 @@ mod verdict;
 mod tests;
 
 pub use control::{Control, Trial};
-pub use progress::{Event, Millis, Phase, Progress, Refusal, Verb};
+pub use progress::{Event, Millis, Now, Phase, Progress, Refusal, Verb};
 pub use record::{Held, OperateError, Saved, Share, Status};
 pub use tally::{Counts, Tally};
 pub use verdict::Reading;

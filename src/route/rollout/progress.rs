@@ -1,13 +1,42 @@
 //! How far a rollout is, and what comes next. A state machine of plain code: time comes in as milliseconds since 1970, so that
-//! progress can be written down and taken up by another process.
+//! progress can be written down and taken up by another process; a steady clock beside it tells when that one was set.
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::verdict::{Reading, Verdict};
 use crate::config::model::{OnFailure, Rollout, Step};
 
 /// Milliseconds since 1970.
 pub type Millis = u64;
+
+/// A moment on both clocks: what is written down needs the one, what passes is told by the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The wall clock. It may be set, also back.
+    pub wall: Millis,
+    /// A clock that only goes on, and stands still while the machine sleeps.
+    pub steady: Instant,
+}
+
+impl Now {
+    /// By how much the wall clock was set since `before`, or the machine slept. Small corrections are time like any other.
+    pub(super) fn jump_since(&self, before: &Self) -> i64 {
+        let passed = self.steady.saturating_duration_since(before.steady);
+        let jump = difference(self.wall, before.wall).saturating_sub(signed(passed.as_millis()));
+        if jump.unsigned_abs() < JUMP { 0 } else { jump }
+    }
+}
+
+/// How far `to` is from `from`.
+pub(super) fn difference(to: Millis, from: Millis) -> i64 {
+    let by = signed(u128::from(to.abs_diff(from)));
+    if to < from { -by } else { by }
+}
+
+fn signed(millis: u128) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
 
 /// How far a rollout is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +62,11 @@ pub struct Progress {
     pub reason: Option<String>,
     /// The numbers of the last measurement.
     pub readings: Vec<Reading>,
-    /// When it was paused.
-    pub paused_at: Option<Millis>,
+    /// The other versions' numbers when they were last measured, by metric.
+    #[serde(default)]
+    pub stable: Vec<f64>,
+    /// Since when its time stands still, while it is paused or a share is set by hand.
+    pub standing: Option<Millis>,
 }
 
 /// What a rollout is doing.
@@ -52,6 +84,12 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether it leads nowhere by itself.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Promoted | Self::RolledBack)
+    }
+
     /// Its name in logs, metrics and answers.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -130,7 +168,8 @@ impl Progress {
             failures: Vec::new(),
             reason: None,
             readings: Vec::new(),
-            paused_at: None,
+            stable: Vec::new(),
+            standing: None,
         }
     }
 
@@ -143,6 +182,15 @@ impl Progress {
                 .analysis
                 .as_ref()
                 .is_some_and(|analysis| begun(analysis.starting_step))
+    }
+
+    /// Whether it is in a pause whose time goes on.
+    #[must_use]
+    pub fn is_waiting(&self, rollout: &Rollout) -> bool {
+        let step = rollout.steps.get(self.step);
+        self.phase == Phase::Progressing
+            && self.standing.is_none()
+            && matches!(step, Some(Step::Pause(Some(_))))
     }
 
     /// Takes every step that is due at `now`.
@@ -197,7 +245,11 @@ impl Progress {
         if now < clock || self.measured < needed {
             return None;
         }
-        let measured = if needed > 0 { self.measured_at } else { 0 };
+        let measured = if needed > 0 {
+            self.measured_at.min(now)
+        } else {
+            0
+        };
         Some(clock.max(measured))
     }
 
@@ -221,7 +273,8 @@ impl Progress {
                 self.reason = Some(reason.clone());
                 return vec![Event::new("inconclusive", reason)];
             }
-            Verdict::Conclusive { readings } => {
+            Verdict::Conclusive { readings, stable } => {
+                self.stable = stable;
                 let failed: Vec<usize> = readings
                     .iter()
                     .enumerate()
@@ -259,12 +312,12 @@ impl Progress {
         }
         self.readings = readings;
         if let Some(reason) = fatal {
-            events.push(self.fail(rollout, reason, now));
+            events.push(self.fail(rollout, reason));
         }
         events
     }
 
-    fn fail(&mut self, rollout: &Rollout, reason: String, now: Millis) -> Event {
+    fn fail(&mut self, rollout: &Rollout, reason: String) -> Event {
         let event = match rollout.on_failure {
             OnFailure::Rollback => {
                 self.finish(Phase::RolledBack, 0);
@@ -272,7 +325,6 @@ impl Progress {
             }
             OnFailure::Pause => {
                 self.phase = Phase::Paused;
-                self.paused_at = Some(now);
                 Event::new("paused", reason.clone())
             }
         };
@@ -284,7 +336,6 @@ impl Progress {
         self.phase = phase;
         self.weight = weight;
         self.next_measurement = None;
-        self.paused_at = None;
     }
 
     /// Does what an operator asks for.
@@ -298,7 +349,7 @@ impl Progress {
         by: &str,
         now: Millis,
     ) -> Result<Event, Refusal> {
-        let over = matches!(self.phase, Phase::Promoted | Phase::RolledBack);
+        let over = self.phase.is_over();
         let event = match verb {
             Verb::Restart => {
                 *self = Self::begin(rollout, now);
@@ -322,7 +373,6 @@ impl Progress {
             Verb::Pause if self.phase == Phase::Paused => return Err(Refusal::Paused),
             Verb::Pause => {
                 self.phase = Phase::Paused;
-                self.paused_at = Some(now);
                 self.reason = Some(format!("paused by {by}"));
                 Event::new("paused", format!("paused by {by}"))
             }
@@ -335,9 +385,6 @@ impl Progress {
         let waiting = rollout.steps.get(self.step) == Some(&Step::Pause(None));
         match (self.phase, waiting) {
             (Phase::Paused, _) => {
-                // Time spent paused is no part of the step.
-                let since = self.paused_at.take().unwrap_or(now);
-                self.shift(now.saturating_sub(since));
                 self.phase = Phase::Progressing;
                 self.failures.clear();
             }
@@ -352,9 +399,43 @@ impl Progress {
         Ok(Event::new("resumed", format!("resumed by {by}")))
     }
 
-    /// Moves what it waits for by this long.
-    pub(super) fn shift(&mut self, by: Millis) {
-        self.entered = self.entered.saturating_add(by);
-        self.next_measurement = self.next_measurement.map(|at| at.saturating_add(by));
+    /// Lets its time stand still from `now` on, or go on again.
+    pub(super) fn stand(&mut self, still: bool, now: Millis) {
+        match self.standing {
+            None if still => self.standing = Some(now),
+            Some(since) if !still => {
+                self.standing = None;
+                self.skip(difference(now, since), now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Passes over time before `now` that was none, or in which nothing was served. What stands still does so anyway.
+    pub(super) fn pass_over(&mut self, time: i64, now: Millis) {
+        if self.standing.is_none() {
+            self.skip(time, now);
+        }
+    }
+
+    /// Takes the time before `now` out of the step it is at. A step that had not begun begins when it was to.
+    fn skip(&mut self, passed: i64, now: Millis) {
+        self.entered = if self.entered <= now.saturating_sub_signed(passed) {
+            self.entered.saturating_add_signed(passed)
+        } else {
+            self.entered.max(now)
+        };
+        self.follow(passed);
+    }
+
+    /// Moves the times of measurements.
+    pub(super) fn follow(&mut self, jump: i64) {
+        self.measured_at = self.measured_at.saturating_add_signed(jump);
+        self.next_measurement = self
+            .next_measurement
+            .map(|at| at.saturating_add_signed(jump));
     }
 }
+
+/// From here on a difference between the clocks is a jump of one of them.
+const JUMP: u64 = 1_000;

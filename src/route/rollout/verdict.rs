@@ -52,35 +52,60 @@ pub(super) enum Verdict {
     Conclusive {
         /// In the order of the metrics.
         readings: Vec<Reading>,
+        /// The other versions' numbers, where the metrics are compared with them.
+        stable: Vec<f64>,
     },
+}
+
+/// What the canary is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Others<'a> {
+    /// What the other versions did in the window.
+    pub(super) counts: &'a Counts,
+    /// Their numbers when they were last measured, by metric. These count once they get no requests any more.
+    pub(super) last: Option<&'a [f64]>,
 }
 
 /// Judges what the canary and the other versions did in one window.
 #[must_use]
-pub(super) fn judge(analysis: &Analysis, canary: &Counts, stable: &Counts) -> Verdict {
+pub(super) fn judge(analysis: &Analysis, canary: &Counts, others: Others<'_>) -> Verdict {
+    let compares = analysis.compares();
+    let enough = others.counts.requests() >= analysis.min_requests;
+    let last = others.last.filter(|last| !enough && !last.is_empty());
+    let stable: Vec<Option<f64>> = analysis
+        .metrics
+        .iter()
+        .enumerate()
+        .map(|(index, metric)| match last {
+            Some(last) => last.get(index).copied(),
+            None => measure(metric.measure, others.counts),
+        })
+        .collect();
     let readings: Vec<Option<Reading>> = analysis
         .metrics
         .iter()
-        .map(|metric| read(metric, canary, stable))
+        .zip(&stable)
+        .map(|(metric, stable)| read(metric, canary, *stable))
         .collect();
-    let compares = analysis
-        .metrics
-        .iter()
-        .any(|metric| !matches!(metric.condition.threshold, Threshold::Value(_)));
     let mut requests = canary.requests();
-    if compares {
-        requests = requests.min(stable.requests());
+    if compares && last.is_none() {
+        requests = requests.min(others.counts.requests());
     }
     let complete = readings.iter().all(Option::is_some);
     let readings = readings.into_iter().flatten().collect();
     if complete && requests >= analysis.min_requests {
-        Verdict::Conclusive { readings }
+        let stable = if compares {
+            stable.into_iter().flatten().collect()
+        } else {
+            Vec::new()
+        };
+        Verdict::Conclusive { readings, stable }
     } else {
         Verdict::Inconclusive { requests, readings }
     }
 }
 
-fn read(metric: &Metric, canary: &Counts, stable: &Counts) -> Option<Reading> {
+fn read(metric: &Metric, canary: &Counts, stable: Option<f64>) -> Option<Reading> {
     let value = measure(metric.measure, canary)?;
     let Condition {
         comparison,
@@ -88,8 +113,8 @@ fn read(metric: &Metric, canary: &Counts, stable: &Counts) -> Option<Reading> {
     } = metric.condition;
     let threshold = match threshold {
         Threshold::Value(value) => value,
-        Threshold::StableTimes(factor) => measure(metric.measure, stable)? * factor,
-        Threshold::StablePlus(more) => measure(metric.measure, stable)? + more,
+        Threshold::StableTimes(factor) => stable? * factor,
+        Threshold::StablePlus(more) => stable? + more,
     };
     let (sign, passed) = match comparison {
         Comparison::AtLeast => (">=", value >= threshold),
@@ -129,6 +154,10 @@ mod tests {
         tally.counts()
     }
 
+    fn now(counts: &Counts) -> Others<'_> {
+        Others { counts, last: None }
+    }
+
     fn analysis(measure: Measure, comparison: Comparison, threshold: Threshold) -> Analysis {
         let condition = Condition {
             comparison,
@@ -162,7 +191,7 @@ mod tests {
             (LatencyP99, Below, StablePlus(0.1), &good, &good, true),
         ] {
             let analysis = analysis(measure, comparison, threshold);
-            let Verdict::Conclusive { readings } = judge(&analysis, canary, stable) else {
+            let Verdict::Conclusive { readings, .. } = judge(&analysis, canary, now(stable)) else {
                 panic!("there was enough traffic");
             };
             assert_eq!(readings[0].passed, passed, "{}", readings[0]);
@@ -183,7 +212,10 @@ mod tests {
             Threshold::StableTimes(1.0),
         );
         let conclusive = |analysis, canary, stable| {
-            matches!(judge(analysis, canary, stable), Verdict::Conclusive { .. })
+            matches!(
+                judge(analysis, canary, now(stable)),
+                Verdict::Conclusive { .. }
+            )
         };
         assert!(!conclusive(&fixed, &few, &many));
         assert!(
@@ -192,5 +224,42 @@ mod tests {
         );
         assert!(!conclusive(&relative, &many, &few));
         assert!(!conclusive(&fixed, &Counts::default(), &many));
+    }
+
+    #[test]
+    fn versions_without_requests_are_what_they_were() {
+        let relative = analysis(
+            Measure::SuccessRate,
+            Comparison::AtLeast,
+            Threshold::StablePlus(-0.02),
+        );
+        let (none, canary) = (Counts::default(), counts(95, 5, 100));
+        let last = |last| Others {
+            counts: &none,
+            last: Some(last),
+        };
+        for (rate, passed) in [(&[0.96], true), (&[0.99], false)] {
+            let Verdict::Conclusive { readings, stable } = judge(&relative, &canary, last(rate))
+            else {
+                panic!("what they were is known");
+            };
+            assert_eq!(
+                (readings[0].passed, stable),
+                (passed, rate.to_vec()),
+                "{}",
+                readings[0]
+            );
+        }
+        let unknown = judge(&relative, &canary, last(&[]));
+        assert!(matches!(unknown, Verdict::Inconclusive { .. }));
+        let busy = counts(80, 20, 100);
+        let both = Others {
+            counts: &busy,
+            last: Some(&[0.99]),
+        };
+        let Verdict::Conclusive { stable, .. } = judge(&relative, &canary, both) else {
+            panic!("both have requests");
+        };
+        assert_eq!(stable, [0.8], "what they do now goes before");
     }
 }

@@ -34,13 +34,15 @@ impl Shares {
         self.weights.load_full()
     }
 
-    /// Changes the weights from now on.
-    pub fn set(&self, weights: Weights) {
+    /// Changes the weights from now on, and returns their generation.
+    pub fn set(&self, weights: Weights) -> u64 {
         self.weights.store(Arc::new(weights));
-        self.generation.fetch_add(1, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::Release) + 1
     }
 
-    fn generation(&self) -> u64 {
+    /// Counts the changes.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
         // Acquire: who sees the number finds at least those weights.
         self.generation.load(Ordering::Acquire)
     }
@@ -64,6 +66,8 @@ pub struct Choice {
     pub part: usize,
     /// Whether it was drawn by weight, rather than named or held.
     pub drawn: bool,
+    /// By weights of this generation.
+    pub generation: u64,
 }
 
 /// One worker's hand in the draw.
@@ -106,7 +110,7 @@ impl Chooser {
         let generation = self.shares.generation();
         if local.generation != generation {
             local.generation = generation;
-            local.weights = self.shares.current();
+            local.take(self.shares.current());
         }
         let weights = &local.weights;
         let known = wish
@@ -115,14 +119,36 @@ impl Chooser {
             .or_else(|| weights.held(wish.held?))
             .or_else(|| weights.by_key(wish.key?));
         if let Some(part) = known {
-            return Some(Choice { part, drawn: false });
+            return Some(Choice {
+                part,
+                drawn: false,
+                generation,
+            });
         }
         let part = local.draw()?;
-        Some(Choice { part, drawn: true })
+        Some(Choice {
+            part,
+            drawn: true,
+            generation,
+        })
     }
 }
 
 impl Local {
+    /// Goes on with other weights. What a part is ahead or behind stays the same share of a cycle, however long cycles are now.
+    fn take(&mut self, weights: Arc<Weights>) {
+        let (before, after): (i64, i64) = (self.weights.iter().sum(), weights.iter().sum());
+        if before != after {
+            for credit in &mut self.credit {
+                *credit = credit
+                    .saturating_mul(after)
+                    .checked_div(before)
+                    .unwrap_or(0);
+            }
+        }
+        self.weights = weights;
+    }
+
     /// nginx's smooth weighted round robin: exact over every cycle, and evenly spread within it.
     fn draw(&mut self) -> Option<usize> {
         let mut richest: Option<(usize, i64)> = None;
@@ -201,13 +227,42 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_exact_at_once_when_the_weights_change_their_scale() {
+        for (before, after, expected) in [
+            ([9_000, 1_000], [90, 10], [90, 10]),
+            ([500_000, 500_000], [1, 1], [50, 50]),
+            ([1, 1], [1_000_000, 1_000_000], [50, 50]),
+            ([1_600_000_000, 0], [1, 99], [1, 99]),
+        ] {
+            for seed in 0..20 {
+                let shares = shares(&before);
+                let chooser =
+                    Chooser::new(Arc::clone(&shares), &mut fastrand::Rng::with_seed(seed));
+                drop(counts(&chooser, 7, 2));
+                let _ = shares.set(named(&after));
+                let got = counts(&chooser, 100, 2);
+                assert!(
+                    got[0].abs_diff(expected[0]) <= 1,
+                    "{before:?} {after:?} {got:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_name_wins_over_weight_zero_and_an_unknown_one_is_ignored() {
         let chooser = Chooser::new(shares(&[100, 0]), &mut fastrand::Rng::with_seed(1));
         let named = |name: &'static str| Wish {
             named: Some(name.as_bytes()),
             ..Wish::default()
         };
-        let choice = |part, drawn| Some(Choice { part, drawn });
+        let choice = |part, drawn| {
+            Some(Choice {
+                part,
+                drawn,
+                generation: 1,
+            })
+        };
         assert_eq!(chooser.choose(named("v1")), choice(1, false));
         assert_eq!(chooser.choose(named("v7")), choice(0, true));
     }
@@ -223,13 +278,13 @@ mod tests {
         };
         let choose = || chooser.choose(held).unwrap().part;
         assert_eq!(choose(), 1);
-        shares.set(named(&[50, 50]));
+        let _ = shares.set(named(&[50, 50]));
         assert_eq!(choose(), 1);
-        shares.set(named(&[100, 0]));
+        let _ = shares.set(named(&[100, 0]));
         assert_eq!(choose(), 0, "weight 0 gets nothing");
         let finishing = [("v0", 100, true), ("v1", 0, true)];
         let finishing = finishing.map(|(name, weight, held)| (name.to_owned(), weight, held));
-        shares.set(Weights::new(finishing.into_iter()));
+        let _ = shares.set(Weights::new(finishing.into_iter()));
         assert_eq!(choose(), 1, "a side that lost may finish what it began");
     }
 

@@ -377,7 +377,7 @@ async fn a_rollout_goes_on_after_a_restart() {
 #[tokio::test]
 async fn what_an_operator_did_last_is_written_before_the_end() {
     let stable = Backend::replying(200).await;
-    let (canary, _) = canary().await;
+    let canary = Backend::replying(200).await;
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("state.json");
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");

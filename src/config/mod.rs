@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use effective::{Change, ChangeKind, Difference, Effective};
-pub use environment::Environment;
+pub use environment::{Environment, read_regular};
 pub use report::{Diagnostic, Report, Severity};
 pub use seen::Seen;
 

@@ -19,7 +19,9 @@ use crate::cluster::dns::{self, Resolver};
 use crate::cluster::health;
 use crate::cluster::watch::watch;
 use crate::config::model::Config;
-use crate::config::{self, ChangeKind, Difference, Environment, Reading, Report, Seen};
+use crate::config::{
+    self, ChangeKind, Difference, Environment, Reading, Report, Seen, needs_restart,
+};
 use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
 use crate::pool::Dialer;
@@ -39,7 +41,7 @@ impl Gateway {
         }
     }
 
-    /// The next order. To be carried out with [`Gateway::obey`], and not given up half-way. Cancel safe.
+    /// The next order. To be carried out with [`Gateway::obey`], which is not given up half-way but to shut down. Cancel safe.
     pub async fn wanted(&mut self) -> Order {
         match self.inbox.recv().await {
             Some(order) => order,
@@ -76,7 +78,8 @@ impl Gateway {
             self.refresh_certificates().await;
         }
         let (tell, told) = oneshot::channel();
-        let reading = spawn_blocking(move || read(&path, tell));
+        let running = self.config();
+        let reading = spawn_blocking(move || read(&path, &running, tell));
         let Ok(read) = told.await else {
             let broken = reading.await.err().map(Error::Build);
             let why = broken.map(|error| error.in_one_line()).unwrap_or_default();
@@ -182,7 +185,8 @@ impl Gateway {
         let hash = &self.config().hash;
         let mut entry = Entry::new(trigger, Verdict::Refused, hash, hash, took);
         let first = report.as_deref().and_then(Report::first_error);
-        let error = first.unwrap_or_else(|| text.trim_end().to_owned());
+        let plain = || text.trim_end().trim_start_matches("error: ").to_owned();
+        let error = first.unwrap_or_else(plain);
         tracing::error!(
             error,
             ?trigger,
@@ -208,7 +212,9 @@ impl Gateway {
 
     async fn try_reload(&mut self, config: Arc<Config>) -> Result<Difference, Error> {
         let before = self.hub.current();
-        needs_no_restart(&before.config, &config)?;
+        if let Some(key) = needs_restart(&before.config, &config).first() {
+            return Err(Error::NeedsRestart(key));
+        }
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         // Thousands of routes take long enough to keep a probe waiting.
@@ -370,8 +376,9 @@ struct Read {
 
 /// Reads the files. The trees of thousands of routes take as long to free as to build some of what comes from them: that waits until
 /// nobody waits for the reload any more. They are freed where they were made, or the allocator would keep their memory apart.
-fn read(path: &Path, tell: oneshot::Sender<Read>) {
+fn read(path: &Path, running: &Config, tell: oneshot::Sender<Read>) {
     let Reading { outcome, seen } = config::read(path, &Environment::process());
+    let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
     let kept = outcome.as_ref().ok().and_then(|loaded| {
         let file = loaded.config.reload.last_good_file.clone()?;
         Some((file, loaded.standalone()))
@@ -396,31 +403,6 @@ fn read(path: &Path, tell: oneshot::Sender<Read>) {
         is_over.recv().ok();
     }
     debug_span!("free tree").in_scope(|| drop(tree));
-}
-
-fn needs_no_restart(before: &Config, after: &Config) -> Result<(), Error> {
-    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
-    let (log, next_log) = (&before.access_log, &after.access_log);
-    let fixed = [
-        (
-            "metrics.address",
-            before.metrics.address == after.metrics.address,
-        ),
-        ("admin.address", admin(before) == admin(after)),
-        ("workers", before.workers == after.workers),
-        (
-            "accessLog.output",
-            log.output == next_log.output && log.format == next_log.format,
-        ),
-        (
-            "metrics.latencyBuckets",
-            before.metrics.latency_buckets == after.metrics.latency_buckets,
-        ),
-    ];
-    match fixed.into_iter().find(|(_, same)| !same) {
-        Some((key, _)) => Err(Error::NeedsRestart(key)),
-        None => Ok(()),
-    }
 }
 
 /// Says of clusters that go what still runs on them.

@@ -297,7 +297,10 @@ const BREAKAGES: &[Breakage] = &[
             );
             break_part(gw, "routes: { all: { respond: { body: two } } }\n");
         },
-        &["`metrics.address` cannot change while running"],
+        &[
+            "gateway.yaml:2:21",
+            "`metrics.address` cannot change while running",
+        ],
     ),
     (
         "the admin API elsewhere",
@@ -312,7 +315,30 @@ const BREAKAGES: &[Breakage] = &[
             );
             break_part(gw, "routes: { all: { respond: { body: two } } }\n");
         },
-        &["`admin.address` cannot change while running"],
+        &[
+            "gateway.yaml:3:19",
+            "`admin.address` cannot change while running",
+        ],
+    ),
+    (
+        "several things that need a restart",
+        |gw| {
+            let text = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
+            gw.write(
+                "gateway.yaml",
+                &format!(
+                    "{}logging: {{ format: text }}\n",
+                    text.replace("workers: 2", "workers: 3")
+                ),
+            );
+        },
+        &[
+            "gateway.yaml:1:10",
+            "`workers` cannot change while running",
+            "gateway.yaml:8:20",
+            "`logging.format` cannot change while running",
+            "2 errors",
+        ],
     ),
 ];
 

@@ -2,6 +2,7 @@
 //! go and come.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,6 +11,7 @@ use http::Method;
 
 use crate::support::{Ca, GUARD, Live, Place, USUAL, eventually};
 
+const FAILED: &str = "attache_config_reloads_total{result=\"failed\"}";
 const LOAD_OK: &str = "attache_config_last_reload_successful";
 const HTTP: &str = "listeners: { http: { address: '127.0.0.1:0' } }\n";
 
@@ -68,5 +70,100 @@ async fn a_pipe_in_place_of_the_token_lets_nobody_in_and_nobody_wait() {
     pipe(&gw.path("token"));
     let (status, _) = operator.ask(Method::GET, "/status", GUARD).await.unwrap();
     assert_eq!(status, 503);
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_editor_leaves_beside_a_broken_file_is_no_change() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let parts = directory.path().join("parts");
+    fs::create_dir(&parts).unwrap();
+    let path = directory.path().join("gateway.yaml");
+    let main = format!("{USUAL}include: [parts/*.yaml]\nreload: {{ debounce: off }}\n{HTTP}");
+    fs::write(&path, main).unwrap();
+    fs::write(parts.join("a.yaml"), answering("one")).unwrap();
+    let gw = Live::following(directory, &path).await;
+    gw.write("parts/a.yaml", "routes: {");
+    eventually("it is refused", || async {
+        gw.metric(LOAD_OK).await == Some(0.0)
+    })
+    .await;
+    let refused = gw.metric(FAILED).await;
+    for name in [".a.yaml.swp", "4913", "a.yaml~"] {
+        gw.write(&format!("parts/{name}"), "");
+    }
+    // A change that counts comes last: what is done about those before is done by then.
+    gw.write("parts/a.yaml", &answering("two"));
+    gw.serves("two").await;
+    assert_eq!(gw.metric(FAILED).await, refused, "reported once");
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn an_included_file_that_comes_after_its_directory_is_taken() {
+    let gw = Live::prepared(|directory| {
+        let main =
+            format!("{USUAL}include: [teams/*/routes.yaml]\nreload: {{ poll: off }}\n{HTTP}");
+        fs::write(directory.join("gateway.yaml"), main).unwrap();
+        fs::create_dir_all(directory.join("teams/a")).unwrap();
+        fs::create_dir_all(directory.join("teams/b")).unwrap();
+        fs::write(directory.join("teams/a/routes.yaml"), answering("one")).unwrap();
+    })
+    .await;
+    gw.serves("one").await;
+    let more = "routes: { b: { match: { path: { prefix: /b } }, respond: { body: two } } }\n";
+    gw.write("teams/b/routes.yaml", more);
+    eventually("it is served", || async {
+        gw.get("/b").await.text() == "two"
+    })
+    .await;
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_goes_and_comes_back_is_watched_again() {
+    let root = tempfile::TempDir::new().unwrap();
+    let text = |body: &str| format!("{USUAL}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
+    let lay_out = |root: &Path, body: &str| {
+        fs::create_dir(root.join("etc")).unwrap();
+        fs::write(root.join("etc/gateway.yaml"), text(body)).unwrap();
+    };
+    lay_out(root.path(), "one");
+    let path = root.path().join("etc/gateway.yaml");
+    let gw = Live::following(root, &path).await;
+    for body in ["two", "three"] {
+        let refused = gw.metric(FAILED).await;
+        fs::remove_dir_all(gw.path("etc")).unwrap();
+        eventually("that it is gone is seen", || async {
+            gw.metric(FAILED).await != refused
+        })
+        .await;
+        lay_out(gw.directory.path(), body);
+        gw.serves(body).await;
+    }
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_directory_that_is_turned_is_seen() {
+    let root = tempfile::TempDir::new().unwrap();
+    for (directory, body) in [("1", "one"), ("2", "two")] {
+        fs::create_dir_all(root.path().join("releases").join(directory)).unwrap();
+        let text = format!("{USUAL}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
+        fs::write(
+            root.path()
+                .join(format!("releases/{directory}/gateway.yaml")),
+            text,
+        )
+        .unwrap();
+    }
+    symlink("1", root.path().join("releases/now")).unwrap();
+    symlink("releases/now", root.path().join("current")).unwrap();
+    let path = root.path().join("current/gateway.yaml");
+    let gw = Live::following(root, &path).await;
+    gw.serves("one").await;
+    symlink("2", gw.path("releases/next")).unwrap();
+    fs::rename(gw.path("releases/next"), gw.path("releases/now")).unwrap();
+    gw.serves("two").await;
     gw.stop().await;
 }

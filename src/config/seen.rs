@@ -54,6 +54,23 @@ impl Seen {
         names
     }
 
+    /// Whether a file written at `path` would be among those that were read.
+    pub(super) fn includes(&self, path: &Path) -> bool {
+        let Some(place) = place(path) else {
+            return false;
+        };
+        let is_it = |known: &PathBuf| {
+            self::place(known).as_ref() == Some(&place)
+                || fs::canonicalize(known).is_ok_and(|known| known == place)
+        };
+        let name = place.file_name().and_then(|name| name.to_str());
+        let lists = |(directory, pattern): &(PathBuf, String)| {
+            fs::canonicalize(directory).ok().as_deref() == place.parent()
+                && name.is_some_and(|name| matches(pattern, name))
+        };
+        self.files.keys().any(is_it) || self.directories.keys().any(lists)
+    }
+
     /// The files beside the configuration itself with the hash of their content.
     pub(super) fn beside(&self) -> BTreeMap<PathBuf, u64> {
         let beside = self.files.iter().filter(|(_, file)| !file.is_configuration);
@@ -132,6 +149,12 @@ fn matches(pattern: &str, name: &str) -> bool {
         rest = after;
     }
     rest.ends_with(last)
+}
+
+/// A file's name in its real directory. The file itself may be a link, or not be there.
+fn place(path: &Path) -> Option<PathBuf> {
+    let directory = fs::canonicalize(directory_of(path)).ok()?;
+    Some(directory.join(path.file_name()?))
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -245,6 +268,31 @@ mod tests {
         }
         let releases = root.join("etc/../releases");
         assert!(watched.contains(&releases), "{watched:?}");
+    }
+
+    #[test]
+    fn a_file_among_those_that_are_read_is_known_by_any_name() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("real/parts")).unwrap();
+        fs::write(root.join("real/gateway.yaml"), "x").unwrap();
+        std::os::unix::fs::symlink("real", root.join("etc")).unwrap();
+        std::os::unix::fs::symlink("real/gateway.yaml", root.join("link.yaml")).unwrap();
+        let mut seen = Seen::default();
+        seen.file(&root.join("link.yaml"), Some(b"x"), 10);
+        seen.directory(&root.join("etc/parts"), "*.yaml");
+        for (path, expected) in [
+            ("link.yaml", true),
+            ("real/gateway.yaml", true),
+            ("etc/gateway.yaml", true),
+            ("real/parts/new.yaml", true),
+            ("etc/parts/new.yaml", true),
+            ("etc/parts/new.state", false),
+            ("real/new.yaml", false),
+            ("nowhere/new.yaml", false),
+        ] {
+            assert_eq!(seen.includes(&root.join(path)), expected, "{path}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use attache::admin::client::Client as Operator;
+use attache::admin::journal::Verdict;
 use http::Method;
 
 use crate::support::{Ca, GUARD, Live, Place, USUAL, eventually};
@@ -165,5 +166,41 @@ async fn a_link_to_a_directory_that_is_turned_is_seen() {
     symlink("2", gw.path("releases/next")).unwrap();
     fs::rename(gw.path("releases/next"), gw.path("releases/now")).unwrap();
     gw.serves("two").await;
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_good_state_is_not_written_where_configuration_is_read() {
+    let gw = Live::prepared(|directory| {
+        fs::create_dir(directory.join("parts")).unwrap();
+        fs::write(directory.join("parts/a.yaml"), answering("one")).unwrap();
+        let text = format!("{USUAL}include: [parts/*.yaml]\n{HTTP}reload: {{ watch: false }}\n");
+        fs::write(directory.join("gateway.yaml"), text).unwrap();
+    })
+    .await;
+    let before = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
+    for place in ["gateway.yaml", "parts/a.yaml", "parts/good.yaml"] {
+        let text = before.replace(
+            "watch: false",
+            &format!("watch: false, lastGoodFile: {place}"),
+        );
+        gw.write("gateway.yaml", &text);
+        let done = gw.hangup().await;
+        assert_eq!(done.entry.verdict, Verdict::Refused, "{place}");
+        let said = done.entry.diagnostics;
+        assert!(said.contains("gateway.yaml:7:39"), "{place}: {said}");
+        assert_eq!(
+            fs::read_to_string(gw.path("gateway.yaml")).unwrap(),
+            text,
+            "{place}"
+        );
+    }
+    assert!(!gw.path("parts/good.yaml").exists());
+    gw.write(
+        "gateway.yaml",
+        &before.replace("watch: false", "watch: false, lastGoodFile: good.yaml"),
+    );
+    gw.reloaded().await;
+    assert!(gw.path("good.yaml").exists());
     gw.stop().await;
 }

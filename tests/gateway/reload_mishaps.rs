@@ -75,32 +75,6 @@ async fn a_pipe_in_place_of_the_token_lets_nobody_in_and_nobody_wait() {
 }
 
 #[tokio::test]
-async fn what_an_editor_leaves_beside_a_broken_file_is_no_change() {
-    let directory = tempfile::TempDir::new().unwrap();
-    let parts = directory.path().join("parts");
-    fs::create_dir(&parts).unwrap();
-    let path = directory.path().join("gateway.yaml");
-    let main = format!("{USUAL}include: [parts/*.yaml]\nreload: {{ debounce: off }}\n{HTTP}");
-    fs::write(&path, main).unwrap();
-    fs::write(parts.join("a.yaml"), answering("one")).unwrap();
-    let gw = Live::following(directory, &path).await;
-    gw.write("parts/a.yaml", "routes: {");
-    eventually("it is refused", || async {
-        gw.metric(LOAD_OK).await == Some(0.0)
-    })
-    .await;
-    let refused = gw.metric(FAILED).await;
-    for name in [".a.yaml.swp", "4913", "a.yaml~"] {
-        gw.write(&format!("parts/{name}"), "");
-    }
-    // A change that counts comes last: what is done about those before is done by then.
-    gw.write("parts/a.yaml", &answering("two"));
-    gw.serves("two").await;
-    assert_eq!(gw.metric(FAILED).await, refused, "reported once");
-    gw.stop().await;
-}
-
-#[tokio::test]
 async fn an_included_file_that_comes_after_its_directory_is_taken() {
     let gw = Live::prepared(|directory| {
         let main =

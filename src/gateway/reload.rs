@@ -18,7 +18,7 @@ use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
 use crate::cluster::health;
 use crate::cluster::watch::watch;
-use crate::config::model::Config;
+use crate::config::model::{Action, Config};
 use crate::config::{
     self, ChangeKind, Difference, Environment, Reading, Report, Seen, needs_restart,
 };
@@ -315,6 +315,7 @@ impl Gateway {
                 let names = Names::of(&config);
                 metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
                 metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
+                metrics.retain_rollouts(|name| names.rollouts.contains(name));
                 metrics.retain_health(|name| names.checked.contains(name));
                 metrics.retain_breakers(|name| names.breakers.contains(name));
                 metrics.retain_listeners(|name| names.listeners.contains(name));
@@ -328,6 +329,8 @@ impl Gateway {
 struct Names<'a> {
     routes: HashSet<&'a str>,
     clusters: HashSet<&'a str>,
+    /// Routes that have a rollout.
+    rollouts: HashSet<&'a str>,
     /// Clusters whose health is checked.
     checked: HashSet<&'a str>,
     /// Clusters with a breaker.
@@ -344,7 +347,12 @@ impl<'a> Names<'a> {
         let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
         let checked = clusters.clone();
         let checked = checked.filter(|cluster| cluster.health_check.is_some());
+        let rolled_out = routes.clone().filter(|route| match &route.action {
+            Action::Split(split) => split.rollout.is_some(),
+            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => false,
+        });
         Self {
+            rollouts: rolled_out.map(|route| route.name.as_str()).collect(),
             routes: routes.map(|route| route.name.as_str()).collect(),
             clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
             checked: checked.map(|cluster| cluster.name.as_str()).collect(),
@@ -357,6 +365,7 @@ impl<'a> Names<'a> {
     fn has_more_than(&self, other: &Names<'_>) -> bool {
         !(self.routes.is_subset(&other.routes)
             && self.clusters.is_subset(&other.clusters)
+            && self.rollouts.is_subset(&other.rollouts)
             && self.checked.is_subset(&other.checked)
             && self.breakers.is_subset(&other.breakers)
             && self.listeners.is_subset(&other.listeners)

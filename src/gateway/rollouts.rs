@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::files::keep;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Control, Event, Saved};
 use crate::snapshot::{Hub, Snapshot, now};
@@ -126,13 +128,11 @@ fn record(snapshot: &Snapshot) -> Record {
     }
 }
 
-/// Beside its place first, so that a crash leaves the old or the new file, never half of one.
+/// A reload may begin this anew while the one before is still at it: neither gets into the other's way.
 async fn write(file: &Path, record: &Record) -> io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
-    tokio::fs::write(&beside, text).await?;
-    tokio::fs::rename(&beside, file).await
+    let text = serde_json::to_string_pretty(record).map_err(io::Error::other)?;
+    let file = file.to_owned();
+    spawn_blocking(move || keep(&file, &text)).await?
 }
 
 /// How often it looks at the clock.

@@ -1,8 +1,11 @@
-//! What is chosen when the gateway starts and cannot change while it runs.
+//! What can be wrong with a configuration that is sound by itself: it changes what is chosen when the gateway starts and cannot change
+//! while it runs, or a listener of it cannot be opened.
+
+use std::collections::BTreeMap;
 
 use super::Loaded;
 use super::model::Config;
-use super::node::Step;
+use super::node::{Span, Step, steps};
 use super::report::{Diagnostic, Report};
 
 /// The keys in which `after` differs from `running` although they need a restart.
@@ -30,7 +33,42 @@ pub fn needs_restart(running: &Config, after: &Config) -> Vec<&'static str> {
     changed.map(|(key, _)| key).collect()
 }
 
+/// Where the listeners of a configuration stand in its files.
+#[derive(Debug)]
+pub struct Places {
+    report: Report,
+    listeners: BTreeMap<String, Span>,
+}
+
+impl Places {
+    /// What was warned of, and that a listener cannot be opened.
+    #[must_use]
+    pub fn refuse(mut self, listener: &str, message: String) -> Report {
+        let diagnostic = Diagnostic::error("cannot-open", message);
+        self.report.add(match self.listeners.get(listener) {
+            Some(span) => diagnostic.at(*span),
+            None => diagnostic,
+        });
+        self.report.sort();
+        self.report
+    }
+}
+
 impl Loaded {
+    /// Where its listeners stand.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let listeners = self.config.listeners.iter().map(|listener| {
+            let name = listener.name.as_str();
+            let at = self.root.locate(&steps!["listeners", name, "address"]);
+            (name.to_owned(), at.span)
+        });
+        Places {
+            listeners: listeners.collect(),
+            report: self.warnings.clone(),
+        }
+    }
+
     /// The same when it can take the place of `running`.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::{Environment, read_regular};
-pub use fixed::needs_restart;
+pub use fixed::{Places, needs_restart};
 pub use report::{Diagnostic, Report, Severity};
 pub use seen::Seen;
 

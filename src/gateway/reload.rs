@@ -20,7 +20,7 @@ use crate::cluster::health;
 use crate::cluster::watch::watch;
 use crate::config::model::{Action, Config};
 use crate::config::{
-    self, ChangeKind, Difference, Environment, Reading, Report, Seen, needs_restart,
+    self, ChangeKind, Difference, Environment, Places, Reading, Report, Seen, needs_restart,
 };
 use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
@@ -91,12 +91,12 @@ impl Gateway {
                 self.metrics.config_refused();
                 self.refused(trigger, began, Some(report), text)
             }
-            Ok((config, warnings)) => {
-                let same = config.hash == self.config().hash;
+            Ok(sound) => {
+                let same = sound.config.hash == self.config().hash;
                 if same && trigger == Trigger::Watch {
                     self.unchanged(trigger, began)
                 } else {
-                    Box::pin(self.take(trigger, began, config, warnings)).await
+                    Box::pin(self.take(trigger, began, sound)).await
                 }
             }
         };
@@ -119,16 +119,20 @@ impl Gateway {
         }
     }
 
-    async fn take(
-        &mut self,
-        trigger: Trigger,
-        began: Instant,
-        config: Config,
-        warnings: Option<Arc<Report>>,
-    ) -> Done {
+    async fn take(&mut self, trigger: Trigger, began: Instant, sound: Sound) -> Done {
+        let Sound {
+            config,
+            warnings,
+            places,
+        } = sound;
         let (hash, was) = (config.hash.clone(), self.config().hash.clone());
         match self.reload(config).await {
             Err(error) => {
+                if let Some(listener) = error.listener() {
+                    let report = places.refuse(listener, error.in_one_line());
+                    let text = report.human(false);
+                    return self.refused(trigger, began, Some(Arc::new(report)), text);
+                }
                 let mut text = format!("error: {}\n", error.in_one_line());
                 if let Some(warnings) = &warnings {
                     text.insert_str(0, &warnings.human(false));
@@ -373,9 +377,17 @@ impl<'a> Names<'a> {
     }
 }
 
+/// A configuration to put in force.
+struct Sound {
+    config: Config,
+    warnings: Option<Arc<Report>>,
+    /// For what may still be wrong with its listeners.
+    places: Places,
+}
+
 /// What the files hold, without the trees they were parsed into.
 struct Read {
-    outcome: Result<(Config, Option<Arc<Report>>), Arc<Report>>,
+    outcome: Result<Sound, Arc<Report>>,
     seen: Seen,
     /// Where and what to write down when it is taken.
     kept: Option<(PathBuf, String)>,
@@ -394,9 +406,15 @@ fn read(path: &Path, running: &Config, tell: oneshot::Sender<Read>) {
     });
     let (outcome, tree) = match outcome {
         Ok(loaded) => {
+            let places = loaded.places();
             let (config, warnings, tree) = loaded.into_parts();
             let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
-            (Ok((config, warnings)), Some(tree))
+            let sound = Sound {
+                config,
+                warnings,
+                places,
+            };
+            (Ok(sound), Some(tree))
         }
         Err(report) => (Err(Arc::new(report)), None),
     };

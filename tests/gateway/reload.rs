@@ -282,7 +282,10 @@ const BREAKAGES: &[Breakage] = &[
                 "listeners: { far: { address: '192.0.2.1:1' } }\nroutes: { all: { respond: { body: x } } }\n",
             );
         },
-        &["listener `far` cannot bind 192.0.2.1:1"],
+        &[
+            "parts/a.yaml:1:30",
+            "listener `far` cannot bind 192.0.2.1:1",
+        ],
     ),
     (
         "metrics elsewhere",

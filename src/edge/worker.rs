@@ -158,10 +158,11 @@ impl Worker {
             sink.flush();
         }
         // A worker without requests must not hold on to an old configuration.
-        drop(self.view());
+        let view = self.view();
         if sweep {
             let now = Instant::now();
-            self.lanes.sweep(now);
+            let clusters = &view.snapshot.clusters;
+            self.lanes.sweep(now, view.generation, clusters);
             self.paces.look(now);
             self.mirrors.tidy();
             self.tunnels

@@ -2,6 +2,7 @@
 //! runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
 mod admin;
+mod aside;
 mod certificates;
 mod clusters;
 mod files;
@@ -34,6 +35,7 @@ use crate::observe::metrics::Metrics;
 use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
+use aside::Aside;
 use files::Following;
 use listeners::Listeners;
 use reload::Retired;
@@ -140,6 +142,7 @@ pub struct Gateway {
     admin_address: Option<AdminAddress>,
     following: Option<Following>,
     retired: Retired,
+    aside: Aside,
     /// Whether the last reload took names away.
     names_gone: bool,
     /// Tasks that belong to the present configuration.
@@ -197,6 +200,7 @@ impl Gateway {
             admin_address,
             following: None,
             retired: Retired::default(),
+            aside: Aside::new().map_err(Error::Worker)?,
             names_gone: false,
             metrics,
             metrics_address,
@@ -236,8 +240,9 @@ impl Gateway {
             self.tasks
                 .spawn(api::serve(socket, control, self.stop.clone()));
         }
-        let retired = self.retired.clone();
-        self.tasks.spawn(retired.sweep(Arc::clone(&self.metrics)));
+        let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
+        self.tasks
+            .spawn(retired.sweep(metrics, self.aside.handle()));
     }
 
     /// Where each listener accepts, by name.

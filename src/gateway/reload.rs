@@ -1,12 +1,11 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
 use std::collections::{BTreeMap, HashSet};
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
@@ -20,7 +19,8 @@ use crate::cluster::health;
 use crate::cluster::watch::watch;
 use crate::config::model::{Action, Config};
 use crate::config::{
-    self, ChangeKind, Difference, Environment, Places, Reading, Report, Seen, needs_restart,
+    self, ChangeKind, Difference, Environment, Places, Reading, Remains, Report, Seen,
+    needs_restart,
 };
 use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
@@ -77,13 +77,13 @@ impl Gateway {
             // What is only a renewed certificate is taken here even when the rest is broken.
             self.refresh_certificates().await;
         }
-        let (tell, told) = oneshot::channel();
         let running = self.config();
-        let reading = spawn_blocking(move || read(&path, &running, tell));
-        let Ok(read) = told.await else {
-            let broken = reading.await.err().map(Error::Build);
-            let why = broken.map(|error| error.in_one_line()).unwrap_or_default();
-            return self.refused(trigger, began, None, why);
+        let read = match self.aside.run(move || read(&path, &running)).await {
+            Ok(read) => read,
+            Err(broken) => {
+                let why = Error::Build(broken).in_one_line();
+                return self.refused(trigger, began, None, why);
+            }
         };
         let done = match read.outcome {
             Err(report) => {
@@ -107,6 +107,8 @@ impl Gateway {
             self.metrics.config_from_last_good(false);
             self.keep_good(read.kept).await;
         }
+        self.aside
+            .run(move || debug_span!("free tree").in_scope(|| drop(read.tree)));
         done
     }
 
@@ -222,7 +224,7 @@ impl Gateway {
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         // Thousands of routes take long enough to keep a probe waiting.
-        let built = spawn_blocking({
+        let built = self.aside.run({
             let (config, before) = (Arc::clone(&config), Arc::clone(&before));
             move || {
                 let building = debug_span!("snapshot");
@@ -315,7 +317,7 @@ impl Gateway {
         let gone = Names::of(before).has_more_than(&Names::of(after));
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
-            self.generation.spawn_blocking(move || {
+            let forget = move || {
                 let names = Names::of(&config);
                 metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
                 metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
@@ -324,7 +326,9 @@ impl Gateway {
                 metrics.retain_breakers(|name| names.breakers.contains(name));
                 metrics.retain_listeners(|name| names.listeners.contains(name));
                 metrics.retain_rate_limits(|name| names.limits.contains(name));
-            });
+            };
+            self.generation
+                .spawn_blocking_on(forget, &self.aside.handle());
         }
     }
 }
@@ -385,19 +389,18 @@ struct Sound {
     places: Places,
 }
 
-/// What the files hold, without the trees they were parsed into.
+/// What the files hold.
 struct Read {
     outcome: Result<Sound, Arc<Report>>,
     seen: Seen,
     /// Where and what to write down when it is taken.
     kept: Option<(PathBuf, String)>,
-    /// Dropped when the reload is over.
-    _over: mpsc::Sender<Infallible>,
+    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes from it: that is
+    /// left for when nobody waits for the reload any more.
+    tree: Option<Remains>,
 }
 
-/// Reads the files. The trees of thousands of routes take as long to free as to build some of what comes from them: that waits until
-/// nobody waits for the reload any more. They are freed where they were made, or the allocator would keep their memory apart.
-fn read(path: &Path, running: &Config, tell: oneshot::Sender<Read>) {
+fn read(path: &Path, running: &Config) -> Read {
     let Reading { outcome, seen } = config::read(path, &Environment::process());
     let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
     let kept = outcome.as_ref().ok().and_then(|loaded| {
@@ -418,18 +421,12 @@ fn read(path: &Path, running: &Config, tell: oneshot::Sender<Read>) {
         }
         Err(report) => (Err(Arc::new(report)), None),
     };
-    let (over, is_over) = mpsc::channel();
-    let read = Read {
+    Read {
         outcome,
         seen,
         kept,
-        _over: over,
-    };
-    if tell.send(read).is_ok() {
-        // Nothing is ever sent: this ends when the sender is dropped.
-        is_over.recv().ok();
+        tree,
     }
-    debug_span!("free tree").in_scope(|| drop(tree));
 }
 
 /// Says of clusters that go what still runs on them.
@@ -475,7 +472,7 @@ impl Retired {
     }
 
     /// Frees what nobody uses any more, and counts the rest, for ever.
-    pub(super) async fn sweep(self, metrics: Arc<Metrics>) {
+    pub(super) async fn sweep(self, metrics: Arc<Metrics>, aside: Handle) {
         loop {
             let unused: Vec<_> = {
                 let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -484,7 +481,7 @@ impl Retired {
             };
             if !unused.is_empty() {
                 let free = move || debug_span!("free snapshot").in_scope(|| drop(unused));
-                spawn_blocking(free).await.ok();
+                aside.spawn_blocking(free).await.ok();
             }
             let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
             metrics.config_snapshots(waiting + 1);

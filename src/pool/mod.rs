@@ -97,6 +97,8 @@ pub struct Pool {
     hungry: Cell<usize>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
+    /// No cluster has the endpoint any more.
+    retired: Cell<bool>,
     opening: tokio::sync::Mutex<()>,
     /// What came of opening connections in turn, for those who waited.
     outcome: RefCell<Outcome>,
@@ -131,13 +133,15 @@ impl Pool {
             hungry: Cell::new(0),
             idle: RefCell::default(),
             shared: RefCell::default(),
+            retired: Cell::new(false),
             opening: tokio::sync::Mutex::default(),
             outcome: RefCell::default(),
         }
     }
 
-    /// Opens connections by these settings from now on.
+    /// Opens connections by these settings from now on, and keeps them.
     pub fn update(&self, transport: Rc<Transport>, quota: Option<Arc<Quota>>) {
+        self.retired.set(false);
         self.transport.replace(transport);
         self.quota.replace(quota);
     }
@@ -206,6 +210,13 @@ impl Pool {
             .retain(|shared| shared.is_worth_keeping(now, limit));
     }
 
+    /// Keeps no connection from now on: nobody will ask the endpoint again. What runs goes on to its end.
+    pub fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+        self.shared.borrow_mut().clear();
+    }
+
     /// Whether no connection is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -253,7 +264,8 @@ impl Pool {
         let spent = transport
             .max_requests
             .is_some_and(|limit| conn.served() >= limit);
-        if idle.len() < transport.max_idle && !spent && !self.is_wanted_elsewhere() {
+        let has_room = !self.retired.get() && idle.len() < transport.max_idle;
+        if has_room && !spent && !self.is_wanted_elsewhere() {
             conn.rest();
             idle.push(h1::Idle {
                 conn,

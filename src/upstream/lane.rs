@@ -1,7 +1,7 @@
 //! A worker's own record of an endpoint: the endpoint everybody shares and the connections only this worker uses.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::retry_after;
-use crate::cluster::{Endpoint, EndpointId, Judge, Outcome};
+use crate::cluster::{Cluster, Endpoint, EndpointId, Judge, Outcome};
 use crate::pool::{Pool, Transport};
 
 /// An endpoint and this worker's connections to it.
@@ -94,6 +94,8 @@ impl AsRef<Endpoint> for Lane {
 #[derive(Debug, Default)]
 pub struct Lanes {
     known: RefCell<HashMap<EndpointId, Rc<Lane>>>,
+    /// Generations of the clusters and of their members that the endpoints were last compared with.
+    seen: Cell<(u64, u64)>,
     /// Rung when other workers need the places of this worker's idle connections.
     knock: Arc<Notify>,
 }
@@ -156,10 +158,21 @@ impl Lanes {
         }
     }
 
-    /// Closes connections idle for too long and forgets endpoints that no cluster has any more once their connections are
-    /// gone. Called about once a second.
-    pub fn sweep(&self, now: Instant) {
-        self.known.borrow_mut().retain(|_, lane| {
+    /// Closes connections idle for too long, and keeps none to an endpoint that is in none of `clusters` any more: such an endpoint
+    /// is forgotten once its last stream is over. Called about once a second; `generation` is that of the list.
+    pub fn sweep(&self, now: Instant, generation: u64, clusters: &[Arc<Cluster>]) {
+        let members = clusters.iter().map(|cluster| cluster.generation());
+        let seen = (generation, members.fold(0, u64::wrapping_add));
+        let mut known = self.known.borrow_mut();
+        if self.seen.replace(seen) != seen {
+            let members: Vec<_> = clusters.iter().map(|cluster| cluster.members()).collect();
+            let endpoints = members.iter().flat_map(|members| &members.endpoints);
+            let current: HashSet<_, foldhash::fast::RandomState> =
+                endpoints.map(|endpoint| endpoint.id).collect();
+            let gone = known.iter().filter(|(id, _)| !current.contains(id));
+            gone.for_each(|(_, lane)| lane.pool.retire());
+        }
+        known.retain(|_, lane| {
             lane.pool.sweep(now);
             Rc::strong_count(lane) > 1 || !lane.pool.is_empty()
         });

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::support::{
-    Backend, Ca, Client, Live, Place, Sse, Tls, USUAL, chunk, eventually, get, soon,
+    Backend, Ca, Client, Gw, Live, Place, Reply, Sse, Tls, USUAL, chunk, eventually, get, soon,
 };
 
 /// A configuration that answers with `body`.
@@ -71,6 +71,68 @@ async fn a_config_map_that_is_swapped_is_taken() {
         gw.serves(body).await;
     }
     gw.stop().await;
+}
+
+#[tokio::test]
+async fn connections_to_an_endpoint_that_is_gone_are_closed_once_idle() {
+    let (gone, kept, quiet) =
+        tokio::join!(Sse::new(), Backend::replying(200), Backend::replying(200));
+    let template = |endpoint: &str| {
+        format!(
+            "
+            workers: 1
+            routes:
+              one: {{ match: {{ path: {{ prefix: /one }} }}, endpoints: ['{endpoint}'] }}
+              quiet: {{ match: {{ path: {{ prefix: /quiet }} }}, endpoints: ['{{2}}'] }}
+            "
+        )
+    };
+    let places: [&dyn Place; 3] = [&gone, &kept, &quiet];
+    let mut gw = Gw::with(&template("{0}"), &places).await;
+    let mut clients = [gw.h1().await, gw.h1().await];
+    let mut answers = Vec::new();
+    let mut streams = Vec::new();
+    for client in &mut clients {
+        answers.push(client.send(get("/one")).await.unwrap());
+        streams.push(gone.stream().await);
+    }
+    let (mut running, over) = (answers.remove(0), streams.remove(1));
+    drop(over);
+    Reply::read(answers.remove(0)).await.unwrap();
+    gw.get("/quiet").await;
+    assert_eq!(gone.backend().open(), 2, "a stream and a kept connection");
+
+    gw.reload(&template("{1}"), &places).await.unwrap();
+    eventually("the kept one is closed", || async {
+        gone.backend().open() == 1
+    })
+    .await;
+    assert!(streams[0].event("still here").await);
+    chunk(running.body_mut()).await.unwrap().unwrap();
+    drop(streams);
+    assert!(chunk(running.body_mut()).await.is_none(), "ended in order");
+    eventually("nor is the other one kept", || async {
+        gone.backend().open() == 0
+    })
+    .await;
+
+    gw.get("/one").await;
+    gw.get("/quiet").await;
+    assert_eq!(
+        quiet.connections(),
+        1,
+        "kept through the reload, though nobody asked for it"
+    );
+
+    gw.reload(&template("{0}"), &places).await.unwrap();
+    let answer = clients[1].send(get("/one")).await.unwrap();
+    drop(gone.stream().await);
+    Reply::read(answer).await.unwrap();
+    assert_eq!(
+        gone.backend().open(),
+        1,
+        "back in force, its connections are kept again"
+    );
 }
 
 #[tokio::test]

@@ -46,6 +46,10 @@ const SMALL: Size = Size {
     alone: false,
 };
 
+/// Routes to a cluster. Few enough clusters that by the fiftieth reload each worker has connections to all their endpoints, or those
+/// yet to come would look like growth.
+const PER_CLUSTER: usize = 100;
+
 impl Size {
     /// The size the environment asks for.
     fn wanted() -> Self {
@@ -90,12 +94,12 @@ routes:
             50 + turn % 50, 1000 + turn, self.identity.place(), 60 + turn % 60
         );
         for route in 0..routes {
-            writeln!(text, "  r{route:05}: {{ match: {{ path: {{ prefix: /r/{route:05} }} }}, cluster: c{:04}, maxBodyBytes: {}KiB }}", route / 10, 1 + (route + turn) % 64).unwrap();
+            writeln!(text, "  r{route:05}: {{ match: {{ path: {{ prefix: /r/{route:05} }} }}, cluster: c{:04}, maxBodyBytes: {}KiB }}", route / PER_CLUSTER, 1 + (route + turn) % 64).unwrap();
         }
         let (a, b) = (turn % self.agents.len(), (turn + 1) % self.agents.len());
         writeln!(text, "clusters:\n  streams: {{ endpoints: ['{}'] }}\n  tunnels: {{ endpoints: ['{}'], connectTimeout: {}s }}",
             self.streams[turn % self.streams.len()].place(), self.tunnels.place(), 2 + turn % 7).unwrap();
-        for cluster in 0..routes.div_ceil(10) {
+        for cluster in 0..routes.div_ceil(PER_CLUSTER) {
             writeln!(text, "  c{cluster:04}: {{ endpoints: [{{ address: '{}', weight: {} }}, {{ address: '{}', weight: 2 }}] }}",
                 self.agents[a].place(), 1 + (turn + cluster) % 9, self.agents[b].place()).unwrap();
         }

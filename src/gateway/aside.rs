@@ -1,0 +1,90 @@
+//! A thread for work that takes long and that no request waits for: reading, building and freeing whole configurations.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+/// How much the thread gives way (`nice(2)`). Where a worker wants its core it gets it at once, and about nine tenths of it for as long
+/// as it wants.
+const NICE: i32 = 10;
+
+/// The thread. One job at a time, in order, so that what one frees is there for the next: what is parsed, built and freed by several
+/// threads is kept apart by the allocator.
+#[derive(Debug)]
+pub(super) struct Aside {
+    /// Only its blocking pool is used.
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl Aside {
+    pub(super) fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .thread_name("config")
+            .max_blocking_threads(1)
+            .on_thread_start(give_way)
+            .build()?;
+        let handle = runtime.handle().clone();
+        Ok(Self {
+            runtime: Some(runtime),
+            handle,
+        })
+    }
+
+    /// Does `job` after those before it.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn_blocking(job)
+    }
+
+    /// To give jobs from elsewhere; they are cancelled once `self` is gone.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A job that runs goes on to its end; waiting for it would block whoever lets go of the gateway.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Linux counts niceness by thread.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "reloads cannot give way to requests");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn niceness() -> i32 {
+        rustix::process::getpriority_process(None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn its_thread_gives_way_and_the_caller_does_not() {
+        let before = niceness();
+        let aside = Aside::new().unwrap();
+        let its_own = aside.run(niceness).await.unwrap();
+        assert_eq!(its_own, (before + NICE).min(19));
+        assert_eq!(niceness(), before);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_not_the_last() {
+        let aside = Aside::new().unwrap();
+        let broken = aside.run(|| std::panic::resume_unwind(Box::new(())));
+        let next = aside.run(|| 7);
+        assert!(broken.await.unwrap_err().is_panic());
+        assert_eq!(next.await.unwrap(), 7);
+    }
+}

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
 use super::files::{Following, keep};
-use super::{Error, FIRST_RESOLUTION, Gateway, certificates, limits, rollouts};
+use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
@@ -248,6 +248,7 @@ impl Gateway {
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.crew).await;
         self.in_force(&config);
+        admin::follow(config.admin.as_ref());
         self.forget_gone(&before.config, &config);
         self.metrics.config_reloaded();
         tell_what_drains(&mut difference, &before);

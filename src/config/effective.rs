@@ -23,14 +23,18 @@ const NAMED: [&str; 5] = [
 /// A configuration after includes, substitution and defaults, without its secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective {
-    /// JSON text of each thing.
-    things: BTreeMap<Thing, Box<str>>,
+    sections: BTreeMap<String, Vec<Thing>>,
     /// Hash of each file beside the configuration itself: certificates, keys, secrets.
     files: BTreeMap<PathBuf, u64>,
 }
 
-/// A named entry of a section, or a whole section with an empty name.
-type Thing = (String, String);
+/// A named entry of a section, or a whole section with an empty name. In order of the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Thing {
+    name: Box<str>,
+    /// Its value as JSON.
+    text: Box<str>,
+}
 
 /// What one configuration changes in another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,26 +75,43 @@ const MAX_CHANGES: usize = 100;
 
 impl Effective {
     pub(super) fn new(root: &Node, files: BTreeMap<PathBuf, u64>) -> Self {
-        let mut things = BTreeMap::new();
+        let mut sections = BTreeMap::new();
+        // There are thousands of things, so each is written where the one before was.
+        let mut text = String::new();
         for section in root.entries() {
             let key = section.key.as_str();
             if matches!(key, "include" | "defaults") || section.value.is_null() {
                 continue;
             }
-            let mut keep = |name: &str, node: &Node| {
-                let mut text = String::new();
+            let mut thing = |name: &str, node: &Node| {
+                text.clear();
                 write(node, key, "", &mut text);
-                things.insert((key.to_owned(), name.to_owned()), text.into());
-            };
-            if NAMED.contains(&key) {
-                for entry in section.value.entries() {
-                    keep(&entry.key, &entry.value);
+                Thing {
+                    name: name.into(),
+                    text: text.as_str().into(),
                 }
+            };
+            let mut things: Vec<Thing> = if NAMED.contains(&key) {
+                let entries = section.value.entries().iter();
+                entries
+                    .map(|entry| thing(&entry.key, &entry.value))
+                    .collect()
             } else {
-                keep("", &section.value);
-            }
+                vec![thing("", &section.value)]
+            };
+            things.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            sections.insert(key.to_owned(), things);
         }
-        Self { things, files }
+        Self { sections, files }
+    }
+
+    /// Section, name and text of each thing, in order.
+    fn things(&self) -> impl Iterator<Item = (Place<'_>, &str)> {
+        self.sections.iter().flat_map(|(section, things)| {
+            let section = section.as_str();
+            let things = things.iter();
+            things.map(move |thing| ((section, &*thing.name), &*thing.text))
+        })
     }
 
     /// What putting `after` in force in place of this one changes.
@@ -99,18 +120,18 @@ impl Effective {
         let mut found = Difference::default();
         let (mut changed, mut fresh, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         // Both are in order, so one walk beside the other meets every pair.
-        let mut old = self.things.iter().peekable();
-        for (thing, text) in &after.things {
+        let mut old = self.things().peekable();
+        for (thing, text) in after.things() {
             while let Some((left, text)) = old.next_if(|(known, _)| *known < thing) {
-                gone.push((left, Some(&**text), None));
+                gone.push((left, Some(text), None));
             }
             match old.next_if(|(known, _)| *known == thing) {
                 Some((_, before)) if before == text => found.unchanged += 1,
-                Some((_, before)) => changed.push((thing, Some(&**before), Some(&**text))),
-                None => fresh.push((thing, None, Some(&**text))),
+                Some((_, before)) => changed.push((thing, Some(before), Some(text))),
+                None => fresh.push((thing, None, Some(text))),
             }
         }
-        gone.extend(old.map(|(left, text)| (left, Some(&**text), None)));
+        gone.extend(old.map(|(left, text)| (left, Some(text), None)));
         for (thing, before, after) in changed.into_iter().chain(fresh).chain(gone) {
             if found.changes.len() >= MAX_CHANGES {
                 found.more += 1;
@@ -126,15 +147,15 @@ impl Effective {
     #[must_use]
     pub fn yaml(&self) -> String {
         let mut root = serde_json::Map::new();
-        for ((section, name), text) in &self.things {
+        for ((section, name), text) in self.things() {
             let value = redacted(serde_json::from_str(text).unwrap_or_default());
             if name.is_empty() {
-                root.insert(section.clone(), value);
+                root.insert(section.to_owned(), value);
             } else if let Json::Object(entries) = root
-                .entry(section.clone())
+                .entry(section)
                 .or_insert_with(|| Json::Object(serde_json::Map::new()))
             {
-                entries.insert(name.clone(), value);
+                entries.insert(name.to_owned(), value);
             }
         }
         // Only values of foreign types cannot be printed.
@@ -204,9 +225,12 @@ impl Difference {
     }
 }
 
-fn describe((section, name): &Thing, before: Option<&str>, after: Option<&str>) -> Vec<Change> {
+/// Section and name of a thing.
+type Place<'a> = (&'a str, &'a str);
+
+fn describe((section, name): Place<'_>, before: Option<&str>, after: Option<&str>) -> Vec<Change> {
     let path = if name.is_empty() {
-        section.clone()
+        section.to_owned()
     } else {
         format!("{section}.{name}")
     };

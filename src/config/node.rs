@@ -3,14 +3,42 @@
 
 use std::fmt;
 
-/// Where a token stands. Lines and columns count from 1, columns in characters.
+/// Where a token stands. Every node has one, so its numbers are small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Span {
-    /// Index into the list of files read.
-    pub(super) file: usize,
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) len: usize,
+    file: u32,
+    line: u32,
+    column: u32,
+    len: u32,
+}
+
+impl Span {
+    /// In the file with this index in the list of files read. Lines and columns count from 1, columns in characters.
+    pub(super) fn new(file: usize, line: usize, column: usize, len: usize) -> Self {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            file: small(file),
+            line: small(line),
+            column: small(column),
+            len: small(len),
+        }
+    }
+
+    pub(super) fn file(self) -> usize {
+        self.file as usize
+    }
+
+    pub(super) fn line(self) -> usize {
+        self.line as usize
+    }
+
+    pub(super) fn column(self) -> usize {
+        self.column as usize
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
 }
 
 /// A value and its place.
@@ -184,7 +212,7 @@ impl Node {
         }
         let (span, secret) = match &node.value {
             Value::Scalar(scalar) => {
-                let written = if node.span.len == 0 {
+                let written = if node.span.len() == 0 {
                     key_span
                 } else {
                     node.span

@@ -102,7 +102,7 @@ impl Report {
             return;
         };
         let related = diagnostic.related.as_ref();
-        let last = related.map_or(span.line, |(other, _)| span.line.max(other.line));
+        let last = related.map_or_else(|| span.line(), |(other, _)| span.line().max(other.line()));
         let width = last.to_string().len();
         let label = diagnostic.hint.as_deref().unwrap_or("");
         let snippet = Snippet {
@@ -131,7 +131,7 @@ impl Report {
             label,
             color,
         } = *snippet;
-        let Some(source) = self.sources.get(span.file) else {
+        let Some(source) = self.sources.get(span.file()) else {
             return;
         };
         let blank = " ".repeat(width);
@@ -139,22 +139,22 @@ impl Report {
             out,
             "{blank}{arrow} {}:{}:{}",
             source.path.display(),
-            span.line,
-            span.column
+            span.line(),
+            span.column()
         );
-        let Some(line) = source.text.lines().nth(span.line.saturating_sub(1)) else {
+        let Some(line) = source.text.lines().nth(span.line().saturating_sub(1)) else {
             return;
         };
         let line = secrets::mask_line(line);
-        let (line, column) = window(&line, span.column);
+        let (line, column) = window(&line, span.column());
         let room = line
             .chars()
             .count()
             .saturating_sub(column.saturating_sub(1))
             .max(1);
-        let carets = paint.paint(color, &"^".repeat(span.len.clamp(1, room)));
+        let carets = paint.paint(color, &"^".repeat(span.len().clamp(1, room)));
         let indent = " ".repeat(column.saturating_sub(1));
-        let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line);
+        let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line());
         let row = format!("{blank} | {indent}{carets} {label}");
         let _infallible = writeln!(out, "{}", row.trim_end());
     }

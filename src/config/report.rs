@@ -89,8 +89,8 @@ impl Report {
         diagnostic: &Diagnostic,
     ) -> Option<(&std::path::Path, usize, usize, usize)> {
         let span = diagnostic.span?;
-        let source = self.sources.get(span.file)?;
-        Some((&source.path, span.line, span.column, span.len))
+        let source = self.sources.get(span.file())?;
+        Some((&source.path, span.line(), span.column(), span.len()))
     }
 
     /// The first error in one line, with its place.

@@ -71,7 +71,7 @@ fn portable(node: &Node, key: &str) -> Yaml {
 }
 
 /// Marks what a default put in.
-const DEFAULT: usize = usize::MAX;
+const DEFAULT: usize = u32::MAX as usize;
 
 type Defaults = &'static [(&'static str, &'static str)];
 
@@ -376,10 +376,7 @@ fn put(node: &mut Node, path: &str, value: &Node) {
 }
 
 fn default_span() -> Span {
-    Span {
-        file: DEFAULT,
-        ..Span::default()
-    }
+    Span::new(DEFAULT, 0, 0, 0)
 }
 
 /// The tree as `serde_yaml` knows it, without what must not be printed.
@@ -470,8 +467,8 @@ fn find_defaults(printed: &Node, root: &Node, lines: &mut BTreeSet<usize>) {
     for entry in printed.entries() {
         match root.get(&entry.key) {
             Some(node) if !node.entries().is_empty() => find_defaults(&entry.value, node, lines),
-            Some(node) if node.span.file == DEFAULT => {
-                lines.insert(entry.key_span.line);
+            Some(node) if node.span.file() == DEFAULT => {
+                lines.insert(entry.key_span.line());
             }
             _ => {}
         }

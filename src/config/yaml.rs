@@ -158,22 +158,12 @@ impl Builder<'_> {
         } else {
             1
         };
-        Span {
-            file: self.file,
-            line: at.start.line(),
-            column: at.start.col() + 1,
-            len,
-        }
+        Span::new(self.file, at.start.line(), at.start.col() + 1, len)
     }
 
     fn syntax(&self, error: &saphyr_parser::ScanError) -> Box<Diagnostic> {
         let at = error.marker();
-        let span = Span {
-            file: self.file,
-            line: at.line(),
-            column: at.col() + 1,
-            len: 1,
-        };
+        let span = Span::new(self.file, at.line(), at.col() + 1, 1);
         let info = error.info();
         if info.contains("recursion limit") {
             // The scanner reads ahead of the events and has a limit of its own, above ours.
@@ -264,7 +254,10 @@ impl Builder<'_> {
             return Ok(());
         };
         let value = match kind {
-            Kind::List(items) => Value::List(items),
+            Kind::List(mut items) => {
+                items.shrink_to_fit();
+                Value::List(items)
+            }
             Kind::Map {
                 mut entries,
                 mut seen,
@@ -281,6 +274,8 @@ impl Builder<'_> {
                         }
                     }
                 }
+                // Most mappings have one or two keys, and a vector begins with room for four.
+                entries.shrink_to_fit();
                 Value::Map(entries)
             }
         };
@@ -293,7 +288,6 @@ impl Builder<'_> {
             self.charge(node.size(), node.span)?; // the copy kept for aliases is memory too
             self.anchors.insert(anchor, node.clone());
         }
-        let file = self.file;
         match self.stack.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
             Some(Kind::List(items)) => items.push(node),
@@ -306,8 +300,7 @@ impl Builder<'_> {
                 None => *key = Some(key_of(node, entries, seen, self.report)),
                 Some(Key::Refused) => {}
                 Some(Key::Merge(span)) => collect_merges(node, merges, self.report, span),
-                Some(Key::Named(name, mut key_span)) => {
-                    key_span.file = file;
+                Some(Key::Named(name, key_span)) => {
                     entries.push(Entry {
                         key: name,
                         key_span,
@@ -378,7 +371,13 @@ fn depth(node: &Node) -> usize {
 /// The place of the first character that YAML does not allow in a text.
 fn first_illegal(text: &str, file: usize) -> Option<Span> {
     let illegal = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
-    let at = text.find(illegal)?;
+    // Without these bytes there is none, and whether a text has them is seen much faster.
+    let suspect = |byte: &u8| match *byte {
+        b'\n' | b'\r' | b'\t' => false,
+        byte => byte < b' ' || byte == 0x7f || byte == 0xc2,
+    };
+    let suspects = text.as_bytes().iter().filter(|byte| suspect(byte)).count();
+    let at = (suspects > 0).then(|| text.find(illegal))??;
     let before = text.get(..at)?;
     let line = before.matches('\n').count() + 1;
     let column = before
@@ -386,12 +385,7 @@ fn first_illegal(text: &str, file: usize) -> Option<Span> {
         .next()
         .map_or(0, |last| last.chars().count())
         + 1;
-    Some(Span {
-        file,
-        line,
-        column,
-        len: 1,
-    })
+    Some(Span::new(file, line, column, 1))
 }
 
 #[cfg(test)]
@@ -416,23 +410,10 @@ mod tests {
         let Value::List(items) = &list.value else {
             panic!("a list")
         };
-        assert_eq!(
-            items[1].span,
-            Span {
-                file: 0,
-                line: 2,
-                column: 11,
-                len: 5
-            }
-        );
+        assert_eq!(items[1].span, Span::new(0, 2, 11, 5));
         assert_eq!(
             root.get("a").unwrap().entries()[0].key_span,
-            Span {
-                file: 0,
-                line: 2,
-                column: 3,
-                len: 2
-            }
+            Span::new(0, 2, 3, 2)
         );
     }
 

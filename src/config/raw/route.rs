@@ -19,6 +19,7 @@ use super::words::{Preset, Scheme, Word};
 use crate::config::de::with_hint;
 use crate::config::model;
 
+// There may be thousands, and they are moved about: what most do not have is in boxes.
 /// One route: what it matches and what happens.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -35,19 +36,19 @@ pub(in crate::config) struct Route {
     /// Forward to these endpoints: short for a cluster of the route's name.
     pub(in crate::config) endpoints: Option<Many<Endpoint>>,
     /// Divide the traffic over clusters by weight.
-    pub(in crate::config) split: Option<Split>,
+    pub(in crate::config) split: Option<Box<Split>>,
     /// Move the split's weights step by step.
-    pub(in crate::config) rollout: Option<Rollout>,
+    pub(in crate::config) rollout: Option<Box<Rollout>>,
     /// Answer with a redirect.
-    pub(in crate::config) redirect: Option<Redirect>,
+    pub(in crate::config) redirect: Option<Box<Redirect>>,
     /// Answer at once.
-    pub(in crate::config) respond: Option<Respond>,
+    pub(in crate::config) respond: Option<Box<Respond>>,
     /// Change the path before forwarding.
-    pub(in crate::config) rewrite: Option<Rewrite>,
+    pub(in crate::config) rewrite: Option<Box<Rewrite>>,
     /// Header changes towards the upstream.
-    pub(in crate::config) request_headers: Option<Headers>,
+    pub(in crate::config) request_headers: Option<Box<Headers>>,
     /// Header changes towards the client.
-    pub(in crate::config) response_headers: Option<ResponseHeaders>,
+    pub(in crate::config) response_headers: Option<Box<ResponseHeaders>>,
     /// The Host header towards upstreams: `preserve`, `endpoint`, or a name. Default: preserve.
     pub(in crate::config) upstream_host: Option<String>,
     /// Total time of an exchange; for event and gRPC streams it ends at the response head. Default: off.
@@ -55,9 +56,9 @@ pub(in crate::config) struct Route {
     /// Time to the response head, per try. Default: 30s for GET and HEAD, off for the rest.
     pub(in crate::config) response_head_timeout: Option<OrOff<Time>>,
     /// Try again what failed. Default: one more try, when nothing was sent or a GET, HEAD or OPTIONS was not answered.
-    pub(in crate::config) retries: Option<OrOff<Retries>>,
+    pub(in crate::config) retries: Option<Box<OrOff<Retries>>>,
     /// Limits of event and gRPC streams.
-    pub(in crate::config) streaming: Option<Streaming>,
+    pub(in crate::config) streaming: Option<Box<Streaming>>,
     /// Pass `Upgrade: websocket` on. Default: false.
     pub(in crate::config) websocket: Option<bool>,
     /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
@@ -69,9 +70,9 @@ pub(in crate::config) struct Route {
     /// Write access records. Default: true.
     pub(in crate::config) access_log: Option<bool>,
     /// Faults injected on purpose. Default: off.
-    pub(in crate::config) fault: Option<OrOff<Fault>>,
+    pub(in crate::config) fault: Option<Box<OrOff<Fault>>>,
     /// Copies of requests for another cluster. Default: off.
-    pub(in crate::config) mirror: Option<OrOff<Mirror>>,
+    pub(in crate::config) mirror: Option<Box<OrOff<Mirror>>>,
 }
 
 /// Limits of a streamed response.

@@ -39,7 +39,7 @@ pub(super) fn action(
         return Action::Forward(*id);
     }
     if let Some(split) = &raw.split {
-        let split = split::resolve(name, split, raw.rollout.as_ref(), references, scope);
+        let split = split::resolve(name, split, raw.rollout.as_deref(), references, scope);
         return split.map_or(harmless, |split| Action::Split(Box::new(split)));
     }
     if let Some(raw) = &raw.redirect {

@@ -61,15 +61,23 @@ pub(super) fn resolve(
         matches: &matches,
     };
     Route {
-        retries: retries::resolve(raw.retries, &around, scope),
+        retries: retries::resolve(unboxed(raw.retries), &around, scope),
         name: name.to_owned(),
         listeners,
         hosts: hosts(name, raw.hosts.as_ref(), scope),
         matches,
         action,
         rewrite,
-        request_headers: headers::request(name, raw.request_headers.unwrap_or_default(), scope),
-        response_headers: headers::response(name, raw.response_headers.unwrap_or_default(), scope),
+        request_headers: headers::request(
+            name,
+            unboxed(raw.request_headers).unwrap_or_default(),
+            scope,
+        ),
+        response_headers: headers::response(
+            name,
+            unboxed(raw.response_headers).unwrap_or_default(),
+            scope,
+        ),
         upstream_host: upstream_host(name, raw.upstream_host.as_deref(), scope),
         timeout,
         response_head_timeout: match raw.response_head_timeout {
@@ -77,7 +85,7 @@ pub(super) fn resolve(
             Some(given) => limit(scope, "responseHeadTimeout", given.on())
                 .map_or(HeadLimit::Off, HeadLimit::After),
         },
-        streaming: streaming(name, &raw.streaming.unwrap_or_default(), scope),
+        streaming: streaming(name, &unboxed(raw.streaming).unwrap_or_default(), scope),
         websocket: raw.websocket.unwrap_or(false),
         max_body_bytes: raw
             .max_body_bytes
@@ -87,9 +95,19 @@ pub(super) fn resolve(
             .limits
             .concurrency(name, raw.max_concurrent_per_client, scope),
         access_log: raw.access_log.unwrap_or(true),
-        fault: fault::resolve(name, raw.fault, forwards, scope),
-        mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),
+        fault: fault::resolve(name, unboxed(raw.fault), forwards, scope),
+        mirror: mirror::resolve(
+            name,
+            unboxed(raw.mirror),
+            forwards,
+            references.clusters,
+            scope,
+        ),
     }
+}
+
+fn unboxed<T>(given: Option<Box<T>>) -> Option<T> {
+    given.map(|given| *given)
 }
 
 fn listeners(

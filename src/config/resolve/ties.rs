@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use super::Scope;
 use crate::config::model::{
     HeaderMatch, HostPattern, Listener, ListenerId, Match, PathMatch, QueryMatch, Route, ValueMatch,
@@ -25,18 +27,9 @@ struct Rank<'a> {
 const MAX_COMPARED: usize = 256;
 
 pub(super) fn check(routes: &[Route], listeners: &[Listener], scope: &mut Scope<'_>) {
-    let mut ranks: HashMap<Rank<'_>, Vec<(&Route, &Match)>> = HashMap::new();
-    // What is left of a route with errors may match more than was meant.
-    let entries = scope
-        .tree
-        .get("routes")
-        .map(Node::entries)
-        .unwrap_or_default();
-    let broken: HashSet<&str> = entries
-        .iter()
-        .filter(|entry| entry.value.has_blank())
-        .map(|entry| entry.key.as_str())
-        .collect();
+    let mut ranks: HashMap<Rank<'_>, Vec<(&Route, &Match)>, RandomState> = HashMap::default();
+    ranks.reserve(routes.len());
+    let broken = broken(scope);
     for route in routes
         .iter()
         .filter(|route| !broken.contains(route.name.as_str()))
@@ -63,6 +56,19 @@ pub(super) fn check(routes: &[Route], listeners: &[Listener], scope: &mut Scope<
             }
         }
     }
+}
+
+/// The routes with errors: what is left of one may match more than was meant.
+fn broken<'a>(scope: &Scope<'a>) -> HashSet<&'a str> {
+    if scope.report.errors() == 0 {
+        return HashSet::new();
+    }
+    let routes = scope.tree.get("routes").map(Node::entries);
+    let entries = routes.unwrap_or_default().iter();
+    entries
+        .filter(|entry| entry.value.has_blank())
+        .map(|entry| entry.key.as_str())
+        .collect()
 }
 
 fn rank<'a>(listener: ListenerId, host: Option<&'a HostPattern>, one: &'a Match) -> Rank<'a> {

@@ -397,6 +397,14 @@ impl Running {
         panic!("it ended without `{text}`:\n{}", seen.join("\n"));
     }
 
+    /// Where the listener `web` of [`GOOD`] is.
+    fn web(&mut self) -> SocketAddr {
+        let lines = self.until("listener  web");
+        let line = lines.last().expect("a line");
+        let address = line.split([' ', ',']).find_map(|word| word.parse().ok());
+        address.expect("an address")
+    }
+
     /// Sends a signal and returns the exit code.
     fn signal(mut self, name: &str) -> i32 {
         self.send(name);
@@ -505,7 +513,7 @@ impl Streaming {
             &["run", "-c", &written(&directory, "gateway.yaml", &text)],
             true,
         );
-        let web = address_of(&gateway.until("listener  web"));
+        let web = gateway.web();
         gateway.until("not protected");
 
         let mut client = TcpStream::connect(web).expect("the listener accepts");
@@ -548,15 +556,14 @@ impl Streaming {
     }
 }
 
-/// The address in the last line, which says where a listener is.
-fn address_of(lines: &[String]) -> SocketAddr {
-    let mut words = lines
-        .last()
-        .into_iter()
-        .flat_map(|line| line.split([' ', ',']));
-    words
-        .find_map(|word| word.parse().ok())
-        .expect("an address")
+/// [`GOOD`] with another answer.
+fn gone(good: &str) -> String {
+    good.replace("status: 403", "status: 410")
+}
+
+/// [`GOOD`] with a mistake.
+fn misspelt(good: &str) -> String {
+    good.replace("respond", "respnd")
 }
 
 /// Status of a GET.
@@ -612,15 +619,11 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
     let good = format!("{GOOD}reload: {{ watch: false }}\n");
     let file = written(&directory, "gateway.yaml", &good);
     let mut gateway = Running::start(&["run", "-c", &file], true);
-    let web = address_of(&gateway.until("listener  web"));
+    let web = gateway.web();
     gateway.until("not protected");
     assert_eq!(status(web, "/admin"), 403);
 
-    written(
-        &directory,
-        "gateway.yaml",
-        &good.replace("status: 403", "status: 410"),
-    );
+    written(&directory, "gateway.yaml", &gone(&good));
     gateway.send("HUP");
     gateway.until("configuration reloaded");
     assert_eq!(
@@ -629,11 +632,7 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
         "the new configuration is in force"
     );
 
-    written(
-        &directory,
-        "gateway.yaml",
-        &good.replace("respond", "respnd"),
-    );
+    written(&directory, "gateway.yaml", &misspelt(&good));
     gateway.send("HUP");
     gateway.until("not reloaded");
     gateway.until("did you mean");
@@ -704,15 +703,11 @@ fn a_reload_from_the_command_line_says_what_it_did() {
     let (code, _, error) = run(&["reload", "-c", &file]);
     assert!(code == 1 && error.contains("could not connect"), "{error}");
     let mut gateway = Running::start(&["run", "-c", &file], true);
-    let web = address_of(&gateway.until("listener  web"));
+    let web = gateway.web();
     let said = gateway.until("not protected").join("\n");
     assert!(said.contains(&format!("admin     unix:{socket}")), "{said}");
 
-    written(
-        &directory,
-        "gateway.yaml",
-        &good.replace("status: 403", "status: 410"),
-    );
+    written(&directory, "gateway.yaml", &gone(&good));
     let (code, out, error) = run(&["reload", "-c", &file]);
     assert_eq!(code, 0, "{error}");
     assert!(out.starts_with("reloaded config "), "{out}");
@@ -723,7 +718,7 @@ fn a_reload_from_the_command_line_says_what_it_did() {
     assert_eq!(status(web, "/admin"), 410, "in force when the verb returns");
     gateway.until("routes.admin.respond");
 
-    for broken in [good.replace("respond", "respnd"), "listeners: {".to_owned()] {
+    for broken in [misspelt(&good), "listeners: {".to_owned()] {
         written(&directory, "gateway.yaml", &broken);
         let (_, _, expected) = run(&["validate", "-c", &file]);
         let admin = format!("unix:{socket}");
@@ -766,20 +761,12 @@ fn a_broken_configuration_starts_from_its_last_good_state() {
     assert_eq!(code, 0, "it stands alone: {error}");
 
     // A mistake in it still says where the last good state is; a file that cannot be read at all needs the flag.
-    written(
-        &directory,
-        "gateway.yaml",
-        &good.replace("respond", "respnd"),
-    );
+    written(&directory, "gateway.yaml", &misspelt(&good));
     let mut gateway = Running::start(&["run", "-c", &file], true);
-    let web = address_of(&gateway.until("listener  web"));
+    let web = gateway.web();
     gateway.until("its last good state");
     assert_eq!(status(web, "/admin"), 403);
-    written(
-        &directory,
-        "gateway.yaml",
-        &good.replace("status: 403", "status: 410"),
-    );
+    written(&directory, "gateway.yaml", &gone(&good));
     gateway.until("configuration reloaded");
     assert_eq!(status(web, "/admin"), 410, "repaired");
     assert_eq!(gateway.signal("TERM"), 0);
@@ -794,7 +781,7 @@ fn a_broken_configuration_starts_from_its_last_good_state() {
     );
     let arguments = ["run", "-c", &file, "--last-good", &kept];
     let mut gateway = Running::start(&arguments, true);
-    let web = address_of(&gateway.until("listener  web"));
+    let web = gateway.web();
     gateway.until("its last good state");
     assert_eq!(status(web, "/admin"), 410, "the newest good state");
     assert_eq!(gateway.signal("TERM"), 0);

@@ -1,7 +1,8 @@
 //! How requests and streams are spread, and when what counts as busy stops counting.
 
 use crate::support::{
-    Backend, Client, Gw, Speak, Sse, chunk, empty, eventually, get, post, request, within,
+    Backend, Client, Gw, Speak, Sse, chunk, empty, eventually, get, post, request, with_field,
+    within,
 };
 
 fn least_connection(protocol: &str) -> String {
@@ -86,10 +87,7 @@ clusters: {{ two: {{ endpoints: [{{ address: '{{0}}', weight: 0 }}, '{{1}}'], lo
         );
         let gw = Gw::with(&template, &[&drained, &other]).await;
         for turn in 0..20 {
-            let mut asking = get("/");
-            asking
-                .headers_mut()
-                .insert("x-user", turn.to_string().parse().unwrap());
+            let asking = with_field("x-user", &turn.to_string(), get("/"));
             assert_eq!(gw.send(asking).await.status, 200, "{policy}");
         }
         assert_eq!(drained.hits(), 0, "{policy}");
@@ -164,10 +162,7 @@ async fn a_hash_keeps_a_client_with_its_endpoint() {
     for user in 0..30 {
         let mut home = None;
         for _ in 0..3 {
-            let mut asking = get("/");
-            asking
-                .headers_mut()
-                .insert("x-user", user.to_string().parse().unwrap());
+            let asking = with_field("x-user", &user.to_string(), get("/"));
             let reply = gw.send(asking).await;
             let found = home.get_or_insert_with(|| reply.text().to_owned()).clone();
             assert_eq!(reply.text(), found, "user {user}");

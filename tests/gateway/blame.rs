@@ -2,7 +2,7 @@
 //! an endpoint did wrong says so wherever in the exchange it happened.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +10,8 @@ use http::Response;
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Backend, Gw, Raw, RawBackend, Reply, Sse, channel, eventually, full, get, pass, post, request,
-    within,
+    Backend, Gw, Moody, Raw, RawBackend, Reply, Sse, channel, eventually, full, get, pass, post,
+    request, within,
 };
 
 const CLUSTER: [(&str, &str); 1] = [("cluster", "all")];
@@ -82,8 +82,8 @@ async fn a_slow_upload_is_not_the_endpoints_silence() {
     let gw = Gw::with(
         "
         routes:
-          all: { cluster: all, timeout: 200ms }
-          try: { match: { path: { exact: /try } }, cluster: all, responseHeadTimeout: 200ms }
+          all: { cluster: all, timeout: 1s }
+          try: { match: { path: { exact: /try } }, cluster: all, responseHeadTimeout: 1s }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
         ",
         &[&backend],
@@ -109,7 +109,7 @@ async fn a_hung_endpoint_is_blamed_also_for_an_upload() {
     let (backend, _never, _) = held(200).await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: all, timeout: 200ms } }
+        routes: { all: { cluster: all, timeout: 1s } }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
         ",
         &[&backend],
@@ -126,7 +126,7 @@ async fn answers_that_hang_after_a_good_head_open_the_breaker() {
         RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: all, timeout: 200ms } }
+        routes: { all: { cluster: all, timeout: 1s } }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 3 } } } }
         ",
         &[&backend],
@@ -168,7 +168,7 @@ async fn a_slow_reader_is_not_the_endpoints_silence() {
             .await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: all, timeout: 500ms } }
+        routes: { all: { cluster: all, timeout: 1s } }
         clusters: { all: { endpoints: ['{0}'], circuitBreaker: { halfOpen: { failureThreshold: 1 } } } }
         ",
         &[&backend],
@@ -177,7 +177,7 @@ async fn a_slow_reader_is_not_the_endpoints_silence() {
     let mut client = Raw::connect_narrow(gw.address()).await;
     client.write("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
     client.read_head().await;
-    pass(Duration::from_millis(700)).await;
+    pass(Duration::from_millis(1200)).await;
     // Reading on lets the gateway look at the clock.
     client.read_to_end().await;
     eventually("it is cut", || async {
@@ -232,18 +232,7 @@ async fn who_waited_while_the_breaker_opened_is_refused() {
 
 #[tokio::test]
 async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
-    let status = Arc::new(AtomicU16::new(500));
-    let told = Arc::clone(&status);
-    let shadow = Backend::handling(move |_| {
-        let status = told.load(SeqCst);
-        async move {
-            Response::builder()
-                .status(status)
-                .body(full("copy"))
-                .unwrap()
-        }
-    })
-    .await;
+    let shadow = Moody::new(500).await;
     let main = Backend::replying(200).await;
     let gw = Gw::with(
         "
@@ -252,7 +241,7 @@ async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
           main: { endpoints: ['{0}'] }
           shadow:
             endpoints: ['{1}']
-            circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 400ms, rampUp: 0s } }
+            circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 2s, rampUp: 0s } }
         ",
         &[&main, &shadow],
     )
@@ -270,7 +259,7 @@ async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
     mirrored("failed", 1.0).await;
     assert_eq!(shadow.hits(), 1, "the breaker is open");
     // A copy is a probe like any other request.
-    status.store(200, SeqCst);
+    shadow.becomes(200);
     eventually("it closes", || async {
         gw.get("/").await;
         let shown = gw.metric("attache_circuit_breaker_state", &[("cluster", "shadow")]);
@@ -283,7 +272,7 @@ const TRIAL: &str = "
 workers: 1
 routes:
   all:
-    streaming: { maxDuration: 300ms }
+    streaming: { maxDuration: 1s }
     split:
       - { cluster: stable, weight: 50 }
       - { cluster: canary, weight: 50 }

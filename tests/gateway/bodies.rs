@@ -1,18 +1,13 @@
 //! Bodies in both directions: framing, size, back-pressure, the odd cases of HTTP/1.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Response};
-use http_body_util::BodyExt;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Backend, BodySender, Client, Gw, Raw, RawBackend, Speak, channel, chunk, eventually, full, get,
-    post, request, with_trailers, within,
+    Backend, Client, Gw, RawBackend, channel, eventually, full, get, post, request, with_field,
+    with_trailers, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
@@ -261,10 +256,7 @@ async fn rfc9110_6_5_response_trailers_arrive() {
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     for mut client in [gw.h1().await, gw.h2().await] {
-        let mut asking = get("/");
-        asking
-            .headers_mut()
-            .insert("te", "trailers".parse().unwrap());
+        let asking = with_field("te", "trailers", get("/"));
         let reply = client.reply(asking).await;
         assert_eq!(reply.text(), "abc");
         assert_eq!(reply.trailers.expect("there are trailers")["x-sum"], "7");

@@ -1,19 +1,16 @@
 //! What people write for Istio, nginx and HAProxy, as `config/examples` has it: the files themselves, with scripted agents for
 //! theirs and shorter times where a time is the subject.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use attache::config::model::Config;
 use attache::config::{self, Environment};
-use http::Response;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Body, Ca, Client, Gw, Identity, Place, RawBackend, Reply, Sse, Tls, at_host, empty,
-    eventually, full, get, pass, post, refusing, request, within,
+    Backend, Body, Ca, Client, Gw, Identity, Moody, Place, RawBackend, Reply, Sse, Tls, at_host,
+    empty, eventually, get, pass, post, refusing, request, within,
 };
 
 const HOST: &str = "agents.example.com";
@@ -114,53 +111,12 @@ impl Site {
     }
 }
 
-/// An agent whose status can be changed.
-struct Moody {
-    backend: Backend,
-    status: Arc<AtomicU16>,
-}
-
-impl Moody {
-    /// `only`, where it is given, is the one path that has the status; every other is answered 200.
-    async fn new(status: u16, only: Option<&'static str>) -> Self {
-        let status = Arc::new(AtomicU16::new(status));
-        let shared = Arc::clone(&status);
-        let backend = Backend::handling(move |request| {
-            let concerned = only.is_none_or(|path| request.uri().path() == path);
-            let status = if concerned { shared.load(SeqCst) } else { 200 };
-            async move {
-                Response::builder()
-                    .status(status)
-                    .body(full("moody"))
-                    .unwrap()
-            }
-        })
-        .await;
-        Self { backend, status }
-    }
-
-    fn becomes(&self, status: u16) {
-        self.status.store(status, SeqCst);
-    }
-}
-
-impl Place for Moody {
-    fn place(&self) -> String {
-        self.backend.place()
-    }
-}
-
 /// An agent that reads a request and closes without an answer.
 async fn breaking_off() -> RawBackend {
     RawBackend::script(|mut connection| async move {
         connection.try_read_until("\r\n\r\n").await;
     })
     .await
-}
-
-/// An agent that reads and never answers.
-async fn hanging() -> RawBackend {
-    RawBackend::script(|mut connection| async move { connection.closed().await }).await
 }
 
 async fn three(status: u16) -> [Backend; 3] {
@@ -207,7 +163,7 @@ async fn time_out(site: &Site, bad: &Moody, path: &str, failures: usize) -> Dura
         let asked = Instant::now();
         let reply = client.reply(at_host(HOST, get(path))).await;
         assert_eq!(reply.status, 200, "tried again elsewhere");
-        match bad.backend.hits() {
+        match bad.hits() {
             hits if hits < failures => {}
             hits if hits == failures => ejected = ejected.or(Some(asked)),
             _ => return ejected.expect("it was asked once too often").elapsed(),
@@ -303,7 +259,7 @@ async fn istio_http_is_redirected_and_each_listener_has_its_routes() {
 
 #[tokio::test]
 async fn istio_five_errors_in_a_row_eject_for_the_base_time() {
-    let bad = Moody::new(500, None).await;
+    let bad = Moody::new(500).await;
     let good = three(200).await;
     let time = Duration::from_millis(700);
     let site = Example::istio()
@@ -314,9 +270,9 @@ async fn istio_five_errors_in_a_row_eject_for_the_base_time() {
     assert!(waited >= time, "{waited:?}");
     bad.becomes(200);
     eventually("it works again", || async {
-        let before = bad.backend.hits();
+        let before = bad.hits();
         assert_eq!(site.send(get("/api/v1/x")).await.status, 200);
-        bad.backend.hits() > before
+        bad.hits() > before
     })
     .await;
 }
@@ -379,7 +335,11 @@ async fn istio_fault_retries_and_timeout_hold_together() {
         (503, "delay")
     );
     assert_eq!(hits(&agents), 4, "and tried again");
-    let slow = [hanging().await, hanging().await, hanging().await];
+    let slow = [
+        RawBackend::silent().await,
+        RawBackend::silent().await,
+        RawBackend::silent().await,
+    ];
     let site = Example::istio()
         .with("percentage: { value: 0.1 }", "percentage: { value: 100 }")
         .with("fixedDelay: 2s", "fixedDelay: 100ms")
@@ -398,8 +358,8 @@ async fn istio_fault_retries_and_timeout_hold_together() {
 async fn istio_a_timeout_does_not_cut_a_stream() {
     let agents = [Sse::new().await, Sse::new().await, Sse::new().await];
     let site = Example::istio()
-        .with("timeout: 30s", "timeout: 400ms")
-        .with("perTryTimeout: 10s", "perTryTimeout: 300ms")
+        .with("timeout: 30s", "timeout: 1s")
+        .with("perTryTimeout: 10s", "perTryTimeout: 900ms")
         .start([&agents[0], &agents[1], &agents[2]])
         .await;
     let mut client = site.client().await;
@@ -412,7 +372,7 @@ async fn istio_a_timeout_does_not_cut_a_stream() {
         }
     })
     .await;
-    pass(Duration::from_millis(1200)).await;
+    pass(Duration::from_millis(1500)).await;
     assert!(stream.event("late").await, "somebody still listens");
     stream.end();
     let reply = Reply::read(response.unwrap()).await.expect("a clean end");
@@ -501,7 +461,7 @@ async fn nginx_21_pass_at_once_then_10_a_second() {
 
 #[tokio::test]
 async fn nginx_three_failures_take_a_server_out_for_fail_timeout() {
-    let bad = Moody::new(502, None).await;
+    let bad = Moody::new(502).await;
     let good = three(200).await;
     let time = Duration::from_millis(1500);
     let site = unlimited()
@@ -519,7 +479,7 @@ async fn nginx_next_upstream_hides_one_bad_server_from_gets() {
         Backend::replying(502).await,
         Backend::replying(503).await,
     ];
-    let (closed, broken, silent) = (refusing(), breaking_off().await, hanging().await);
+    let (closed, broken, silent) = (refusing(), breaking_off().await, RawBackend::silent().await);
     let garbage = RawBackend::answering("no answer at all\r\n\r\n").await;
     let bad: [(&str, &dyn Place); 7] = [
         ("http_500", &statuses[0]),
@@ -533,7 +493,7 @@ async fn nginx_next_upstream_hides_one_bad_server_from_gets() {
     for (name, bad) in bad {
         let good = three(200).await;
         let site = unlimited()
-            .with("responseHeadTimeout: 60s", "responseHeadTimeout: 300ms")
+            .with("responseHeadTimeout: 60s", "responseHeadTimeout: 1s")
             .start([bad, &good[0], &good[1]])
             .await;
         eventually(name, || async {
@@ -689,11 +649,11 @@ async fn haproxy_20_in_10_seconds_then_429_with_retry_after() {
 
 #[tokio::test]
 async fn haproxy_servers_that_fail_their_check_get_nothing_until_they_pass() {
-    let sick = Moody::new(200, Some("/a2a/health")).await;
+    let sick = Moody::at("/a2a/health", 200).await;
     let good = three(200).await;
     let site = Example::haproxy()
-        .with("interval: 5s", "interval: 100ms")
-        .with("healthCheck: # check", "healthCheck:\n      timeout: 90ms")
+        .with("interval: 5s", "interval: 300ms")
+        .with("healthCheck: # check", "healthCheck:\n      timeout: 300ms")
         .with("rate: 20/10s", "rate: 100000/s")
         .start([&sick, &good[0], &good[1]])
         .await;

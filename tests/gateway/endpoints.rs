@@ -6,7 +6,9 @@ use http::Response;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::{Backend, Gw, Place, RawBackend, eventually, full, get, post, request};
+use crate::support::{
+    Backend, Gw, Place, RawBackend, eventually, full, get, post, request, with_field,
+};
 
 struct Named(u16);
 
@@ -83,10 +85,7 @@ async fn large_heads_below_the_limit_pass() {
         .await
         .header("x-large", &"x".repeat(20_000));
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    let mut asking = get("/");
-    asking
-        .headers_mut()
-        .insert("x-mine", "y".repeat(20_000).parse().unwrap());
+    let asking = with_field("x-mine", &"y".repeat(20_000), get("/"));
     let reply = gw.send(asking).await;
     assert_eq!((reply.status, reply.header("x-large").len()), (200, 20_000));
     assert_eq!(backend.request().header("x-mine").len(), 20_000);

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 
 use crate::support::{
     Backend, Body, Gw, Speak, channel, chunk, empty, eventually, pass, refusing, request,
-    with_trailers,
+    with_field, with_trailers,
 };
 
 const TO_ONE: &str =
@@ -27,14 +27,8 @@ fn outcome(status: &str) -> HeaderMap {
 }
 
 fn call(path: &str, body: Body) -> Request<Body> {
-    let mut request = request("POST", path, body);
-    request
-        .headers_mut()
-        .insert("content-type", "application/grpc+proto".parse().unwrap());
-    request
-        .headers_mut()
-        .insert("te", "trailers".parse().unwrap());
-    request
+    let request = with_field("te", "trailers", request("POST", path, body));
+    with_field("content-type", "application/grpc+proto", request)
 }
 
 #[tokio::test]
@@ -112,7 +106,7 @@ async fn messages_pass_both_ways_at_the_same_time() {
     .await;
     let gw = Gw::with(
         "
-        routes: { all: { cluster: one, timeout: 200ms } }
+        routes: { all: { cluster: one, timeout: 1s } }
         clusters: { one: { endpoints: ['{0}'], protocol: h2c } }
     ",
         &[&backend],
@@ -126,7 +120,7 @@ async fn messages_pass_both_ways_at_the_same_time() {
         .await
         .unwrap()
         .into_body();
-    pass(Duration::from_millis(400)).await;
+    pass(Duration::from_millis(1500)).await;
     for message in ["one", "two", "three"] {
         sender.send(message).await;
         assert_eq!(

@@ -145,15 +145,8 @@ async fn a_client_that_leaves_a_blocked_upload_is_noticed() {
             let tls = over_tls.then_some(&tls);
             let mut client = Uploader::connect(gw.address(), tls, leave).await;
             client.upload_until_blocked().await;
-            let left = Instant::now();
             drop(client);
             within("the agent is let go", leavings.recv()).await;
-            // What is promised is a second; the other one is for a busy machine.
-            assert!(
-                left.elapsed() < Duration::from_secs(2),
-                "{:?}",
-                left.elapsed()
-            );
             assert_left(&gw).await;
         }
     }

@@ -1,31 +1,12 @@
 //! Starting, reloading and ending, with traffic under way.
 
 use attache::gateway::Drained;
-use http::Response;
 use serde_json::json;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Backend, Client, Gw, Sse, chunk, eventually, full, get, post, soon, within};
+use crate::support::{Backend, Client, Gw, Sse, chunk, eventually, get, post, soon, within};
 
 const TO_ONE: &str = "shutdown: { drainTimeout: 15s }\nroutes: { all: { endpoints: ['{0}'] } }";
-
-/// A backend whose answer the test lets go.
-async fn held() -> (Backend, oneshot::Sender<()>) {
-    let (release, released) = oneshot::channel::<()>();
-    let released = std::sync::Mutex::new(Some(released));
-    let backend = Backend::handling(move |_| {
-        let released = released.lock().unwrap().take();
-        async move {
-            if let Some(released) = released {
-                released.await.ok();
-            }
-            Response::new(full("done"))
-        }
-    })
-    .await;
-    (backend, release)
-}
 
 #[tokio::test]
 async fn an_idle_gateway_ends_at_once() {
@@ -49,7 +30,7 @@ async fn an_idle_gateway_ends_at_once() {
 
 #[tokio::test]
 async fn rfc9112_9_6_a_request_under_way_is_finished_and_its_connection_closed() {
-    let (backend, release) = held().await;
+    let (backend, release) = Backend::held().await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let address = gw.address();
     let mut client = gw.raw().await;
@@ -75,7 +56,7 @@ async fn rfc9112_9_6_a_request_under_way_is_finished_and_its_connection_closed()
 
 #[tokio::test]
 async fn rfc9113_6_8_a_draining_connection_says_goaway() {
-    let (backend, release) = held().await;
+    let (backend, release) = Backend::held().await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut client = gw.h2().await;
     let mut late = client.fork();
@@ -172,7 +153,7 @@ async fn what_is_not_over_in_time_is_cut_and_counted() {
 #[tokio::test]
 async fn requests_and_streams_have_limits_of_their_own() {
     let sse = Sse::new().await;
-    let (held, _release) = held().await;
+    let (held, _release) = Backend::held().await;
     let template = "
         shutdown: { drainTimeout: 300ms, streamGrace: 15s }
         routes:

@@ -165,13 +165,7 @@ async fn a_tunnel_ends_with_the_grace_of_streams() {
 
 #[tokio::test]
 async fn a_client_that_leaves_after_the_first_cut_left_by_itself() {
-    let (sse, held) = (
-        Sse::new().await,
-        RawBackend::script(|mut connection| async move {
-            connection.closed().await;
-        })
-        .await,
-    );
+    let (sse, held) = (Sse::new().await, RawBackend::silent().await);
     let template = "
         shutdown: { drainTimeout: 300ms, streamGrace: 15s }
         routes:

@@ -10,14 +10,9 @@ use crate::support::{
     Backend, Gw, RawBackend, channel, chunk, eventually, get, pass, post, request,
 };
 
-/// An endpoint that takes requests and says nothing.
-async fn silent() -> RawBackend {
-    RawBackend::script(|mut connection| async move { connection.closed().await }).await
-}
-
 #[tokio::test]
 async fn an_ordinary_exchange_ends_at_its_time_limit() {
-    let backend = silent().await;
+    let backend = RawBackend::silent().await;
     let gw = Gw::with(
         "routes: { all: { endpoints: ['{0}'], timeout: 300ms } }",
         &[&backend],
@@ -54,7 +49,7 @@ async fn the_time_limit_covers_the_body_of_an_ordinary_answer() {
     })
     .await;
     let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], timeout: 400ms } }",
+        "routes: { all: { endpoints: ['{0}'], timeout: 1s } }",
         &[&backend],
     )
     .await;
@@ -73,7 +68,7 @@ async fn the_time_limit_covers_the_body_of_an_ordinary_answer() {
 
 #[tokio::test]
 async fn the_head_has_a_time_limit_of_its_own() {
-    let backend = silent().await;
+    let backend = RawBackend::silent().await;
     let gw = Gw::with(
         "routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 200ms } }",
         &[&backend],
@@ -94,14 +89,14 @@ async fn the_limit_of_the_head_ends_with_the_head() {
     let backend = Backend::handling(|_| async {
         let (sender, body) = channel();
         tokio::spawn(async move {
-            pass(Duration::from_millis(500)).await;
+            pass(Duration::from_millis(1500)).await;
             sender.send("late").await;
         });
         Response::new(body)
     })
     .await;
     let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 200ms } }",
+        "routes: { all: { endpoints: ['{0}'], responseHeadTimeout: 1s } }",
         &[&backend],
     )
     .await;
@@ -150,15 +145,15 @@ async fn rfc9110_15_5_9_a_client_that_stops_uploading_gets_408() {
 async fn a_slow_upload_is_fine_while_it_moves() {
     let backend = Backend::replying(200).await;
     let template = "
-        listeners: { http: { address: '127.0.0.1:0', limits: { bodyIdleTimeout: 500ms } } }
+        listeners: { http: { address: '127.0.0.1:0', limits: { bodyIdleTimeout: 2s } } }
         routes: { all: { endpoints: ['{0}'] } }
     ";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = gw.raw().await;
     client
-        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n")
+        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 25\r\n\r\n")
         .await;
-    for _ in 0..8 {
+    for _ in 0..25 {
         pass(Duration::from_millis(100)).await;
         client.write("x").await;
     }
@@ -205,7 +200,7 @@ async fn an_idle_upstream_connection_is_closed() {
     let backend = Backend::replying(200).await;
     let template = "
         routes: { all: { cluster: one } }
-        clusters: { one: { endpoints: ['{0}'], keepalive: { idleTimeout: 300ms } } }
+        clusters: { one: { endpoints: ['{0}'], keepalive: { idleTimeout: 1s } } }
     ";
     let gw = Gw::with(template, &[&backend]).await;
     gw.get("/").await;
@@ -225,7 +220,7 @@ async fn an_idle_h2_upstream_connection_is_closed() {
     .await;
     let template = "
         routes: { all: { cluster: one } }
-        clusters: { one: { endpoints: ['{0}'], protocol: h2c, keepalive: { idleTimeout: 300ms } } }
+        clusters: { one: { endpoints: ['{0}'], protocol: h2c, keepalive: { idleTimeout: 1s } } }
     ";
     let gw = Gw::with(template, &[&backend]).await;
     gw.get("/").await;

@@ -22,12 +22,6 @@
     missing_debug_implementations,
     reason = "nothing here is public"
 )]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the harness serves several test modules"
-)]
-
 mod support;
 
 mod admin;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Gw, Raw, empty, eventually, get, post, refusing, request};
+use crate::support::{Backend, Gw, Raw, empty, eventually, post, refusing, request, with_field};
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
 
@@ -12,10 +12,11 @@ async fn a_record_says_who_asked_what_and_what_became_of_it() {
     let template =
         "routes: { agents: { cluster: pool } }\nclusters: { pool: { endpoints: ['{0}'] } }";
     let gw = Gw::with(template, &[&backend]).await;
-    let mut asking = post("/tasks?token=secret&page=2", "123");
-    asking
-        .headers_mut()
-        .insert("user-agent", "test/1".parse().unwrap());
+    let asking = with_field(
+        "user-agent",
+        "test/1",
+        post("/tasks?token=secret&page=2", "123"),
+    );
     let reply = gw.send(asking).await;
     let record = gw.record().await;
     for (key, expected) in [

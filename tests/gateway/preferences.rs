@@ -108,7 +108,7 @@ async fn the_gateways_own_zone_is_preferred_while_it_works() {
 
 #[tokio::test]
 async fn an_endpoint_that_joins_starts_slowly() {
-    for (slow_start, fewest, most) in [("60s", 5, 110), ("off", 150, 250)] {
+    for (slow_start, fewest, most) in [("1h", 5, 110), ("off", 150, 250)] {
         let (first, second) = (Backend::replying(200).await, Backend::replying(200).await);
         let template = |endpoints: &str| {
             format!(
@@ -122,7 +122,7 @@ async fn an_endpoint_that_joins_starts_slowly() {
             .await
             .unwrap();
         ask(&gw, 400).await;
-        // A tenth against one: 36 of 400, and somewhat more after some seconds.
+        // A tenth against one: 36 of 400.
         let share = second.hits();
         assert!(
             (fewest..most).contains(&share),
@@ -134,7 +134,7 @@ async fn an_endpoint_that_joins_starts_slowly() {
 #[tokio::test]
 async fn peak_ewma_prefers_the_fast_endpoint() {
     let slow = Backend::handling(|_| async {
-        pass(Duration::from_millis(100)).await;
+        pass(Duration::from_millis(500)).await;
         Response::new(full("slow"))
     })
     .await;

@@ -162,16 +162,21 @@ async fn pour(sender: BodySender, count: Arc<AtomicU64>) {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_does_not_read_stops_the_endpoint() {
+/// An endpoint that pours without end, and how much it has.
+async fn endless() -> (Backend, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&count);
     let backend = Backend::handling(move |_| {
         let (sender, body) = channel();
         tokio::spawn(pour(sender, Arc::clone(&counted)));
         async { Response::new(body) }
-    })
-    .await;
+    });
+    (backend.await, count)
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_stops_the_endpoint() {
+    let (backend, count) = endless().await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut client = Raw::connect_narrow(gw.address()).await;
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -191,14 +196,7 @@ async fn a_client_that_does_not_read_stops_the_endpoint() {
 
 #[tokio::test]
 async fn an_h2_client_that_does_not_read_stops_the_endpoint() {
-    let count = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&count);
-    let backend = Backend::handling(move |_| {
-        let (sender, body) = channel();
-        tokio::spawn(pour(sender, Arc::clone(&counted)));
-        async { Response::new(body) }
-    })
-    .await;
+    let (backend, count) = endless().await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut client = gw.h2().await;
     let _unread = client.send(get("/")).await.unwrap();

@@ -468,6 +468,10 @@ async fn a_broken_file_that_is_watched_is_reported_once_and_its_repair_is_notice
         .metric("attache_config_reloads_total{result=\"failed\"}")
         .await;
     assert_eq!(count, Some(1.0), "reported once");
+    let count = gw
+        .metric("attache_config_reloads_total{result=\"ok\"}")
+        .await;
+    assert_eq!(count, None, "what is in force is not taken again");
     gw.rewrite(&answering("two"));
     gw.serves("two").await;
     gw.stop().await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Backend, Gw, Reply, delete, empty, get, post, request};
+use crate::support::{Backend, Gw, Reply, at_host, delete, empty, get, post, request, with_field};
 
 /// Routes that answer with their own name.
 fn answering(routes: &[(&str, &str)]) -> String {
@@ -13,9 +13,7 @@ fn answering(routes: &[(&str, &str)]) -> String {
 }
 
 async fn ask(gw: &Gw, host: &str, path: &str) -> Reply {
-    let mut asking = get(path);
-    asking.headers_mut().insert("host", host.parse().unwrap());
-    gw.send(asking).await
+    gw.send(at_host(host, get(path))).await
 }
 
 #[tokio::test]
@@ -115,13 +113,7 @@ async fn methods_headers_and_query_decide_in_that_order() {
         &[],
     )
     .await;
-    let tenant = |path: &str, tenant: &str| {
-        let mut asking = get(path);
-        asking
-            .headers_mut()
-            .insert("x-tenant", tenant.parse().unwrap());
-        asking
-    };
+    let tenant = |path: &str, tenant: &str| with_field("x-tenant", tenant, get(path));
     assert_eq!(gw.send(post("/", "")).await.text(), "method");
     assert_eq!(gw.send(tenant("/", "a")).await.text(), "header");
     assert_eq!(gw.send(tenant("/?debug=1", "a")).await.text(), "header");
@@ -266,10 +258,7 @@ async fn redirects_change_what_they_say_and_keep_the_rest() {
         ),
         (get("/path/x"), 302, format!("http://localhost:{port}/only")),
     ] {
-        let mut asking = asking;
-        asking
-            .headers_mut()
-            .insert("host", format!("localhost:{port}").parse().unwrap());
+        let asking = at_host(&format!("localhost:{port}"), asking);
         let reply = gw.send(asking).await;
         assert_eq!(
             (reply.status, reply.header("location")),

@@ -1,13 +1,14 @@
 //! Traffic divided by weight, callers that stay where they were, and rollouts through real sockets in shortened time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use attache::route::rollout::{Phase, Verb};
 use http::Response;
 
 use crate::support::{
-    Backend, Body, Client, Gw, Reply, Sse, at_host, chunk, eventually, full, get, soon, within,
+    Backend, Body, Client, Gw, Moody, Reply, Sse, at_host, chunk, eventually, get, soon,
+    with_field, within,
 };
 
 const THREE: &str = "
@@ -33,9 +34,7 @@ async fn with(template: &str, backends: &[Backend; 3]) -> Gw {
 }
 
 fn header(name: &'static str, value: &str) -> http::Request<Body> {
-    let mut request = get("/");
-    request.headers_mut().insert(name, value.parse().unwrap());
-    request
+    with_field(name, value, get("/"))
 }
 
 #[tokio::test]
@@ -186,23 +185,6 @@ routes:
 clusters: { stable: { endpoints: ['{0}'] }, canary: { endpoints: ['{1}'] } }
 ";
 
-/// A canary that turns bad when told.
-async fn canary() -> (Backend, Arc<AtomicBool>) {
-    let bad = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&bad);
-    let backend = Backend::handling(move |_| {
-        let status = if told.load(SeqCst) { 500 } else { 200 };
-        async move {
-            Response::builder()
-                .status(status)
-                .body(full("canary"))
-                .unwrap()
-        }
-    })
-    .await;
-    (backend, bad)
-}
-
 /// Sends requests until `done`, and says how many failed.
 async fn load(client: &mut Client, done: impl Fn() -> bool) -> usize {
     let mut failed = 0;
@@ -222,14 +204,14 @@ fn phase(gw: &Gw) -> Phase {
 #[tokio::test]
 async fn a_good_canary_is_promoted_through_sockets() {
     let stable = Backend::replying(200).await;
-    let (canary, _) = canary().await;
+    let canary = Moody::new(200).await;
     let gw = Gw::with(&ROLLOUT.replace("LOSING", "finish"), &[&stable, &canary]).await;
     let failed = load(&mut gw.h1().await, || phase(&gw) == Phase::Promoted).await;
     assert_eq!(failed, 0);
     let before = stable.hits();
     assert!(before > 0 && canary.hits() > 0);
     for _ in 0..20 {
-        assert_eq!(gw.get("/").await.text(), "canary");
+        assert_eq!(gw.get("/").await.text(), "moody");
     }
     assert_eq!(stable.hits(), before);
     eventually("the gauge shows it", || async {
@@ -243,12 +225,12 @@ async fn a_good_canary_is_promoted_through_sockets() {
 #[tokio::test]
 async fn a_canary_that_turns_bad_is_rolled_back() {
     let stable = Backend::replying(200).await;
-    let (canary, bad) = canary().await;
+    let canary = Moody::new(200).await;
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
     let gw = Gw::with(&template, &[&stable, &canary]).await;
     let measured = || gw.split("all").status().progress.unwrap().measured > 0;
     load(&mut gw.h1().await, measured).await;
-    bad.store(true, SeqCst);
+    canary.becomes(500);
     load(&mut gw.h1().await, || phase(&gw) == Phase::RolledBack).await;
     let reason = gw.split("all").status().progress.unwrap().reason.unwrap();
     assert!(
@@ -319,7 +301,7 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
 #[tokio::test]
 async fn a_rollout_survives_a_reload_that_does_not_change_it_and_restarts_when_it_does() {
     let stable = Backend::replying(200).await;
-    let (canary, _) = canary().await;
+    let canary = Moody::new(200).await;
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
     let mut gw = Gw::with(&template, &[&stable, &canary]).await;
     let step = |gw: &Gw| gw.split("all").status().progress.unwrap().step;
@@ -340,7 +322,7 @@ async fn a_rollout_survives_a_reload_that_does_not_change_it_and_restarts_when_i
 #[tokio::test]
 async fn what_a_reload_takes_out_of_a_route_is_not_measured_any_more() {
     let stable = Backend::replying(200).await;
-    let (canary, _) = canary().await;
+    let canary = Moody::new(200).await;
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
     let mut gw = Gw::with(&template, &[&stable, &canary]).await;
     let asked = async |gw: &Gw, cluster: &str| {
@@ -367,7 +349,7 @@ async fn what_a_reload_takes_out_of_a_route_is_not_measured_any_more() {
 #[tokio::test]
 async fn a_rollout_goes_on_after_a_restart() {
     let stable = Backend::replying(200).await;
-    let (canary, _) = canary().await;
+    let canary = Moody::new(200).await;
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("state.json");
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");

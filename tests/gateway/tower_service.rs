@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::task::LocalSet;
 use tower::ServiceBuilder;
 
-use crate::support::{full, get, within};
+use crate::support::{at_host, full, get, within};
 
 #[tokio::test]
 async fn the_edge_answers_as_a_tower_service_behind_a_layer() {
@@ -49,10 +49,7 @@ async fn the_edge_answers_as_a_tower_service_behind_a_layer() {
                 .await
                 .unwrap();
             tokio::task::spawn_local(async move { driver.await.unwrap() });
-            let mut request = get("/anything").map(|_| full(""));
-            request
-                .headers_mut()
-                .insert("host", "a.example".parse().unwrap());
+            let request = at_host("a.example", get("/anything").map(|_| full("")));
             let answer = within("an answer", sender.send_request(request))
                 .await
                 .unwrap();

@@ -1,11 +1,9 @@
 //! Connections to endpoints under changing circumstances: limits of the endpoint, reloads, neighbours at the same address.
 
-use http::Response;
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use crate::support::{
-    Backend, Ca, Gw, Speak, Sse, chunk, empty, eventually, full, get, post, request, within,
+    Backend, Ca, Gw, Speak, Sse, chunk, empty, eventually, get, post, request, within,
 };
 
 /// Every stream of a burst is answered, although each connection takes only a few and says so when it is already in use.
@@ -161,18 +159,7 @@ async fn clusters_at_the_same_address_do_not_share_connections() {
 
 #[tokio::test]
 async fn a_request_under_way_finishes_after_a_reload() {
-    let (release, released) = oneshot::channel::<()>();
-    let released = std::sync::Mutex::new(Some(released));
-    let backend = Backend::handling(move |_| {
-        let released = released.lock().unwrap().take();
-        async move {
-            if let Some(released) = released {
-                released.await.ok();
-            }
-            Response::new(full("done"))
-        }
-    })
-    .await;
+    let (backend, release) = Backend::held().await;
     let mut gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
     let mut client = gw.h1().await;
     let asking = tokio::spawn(async move { client.reply(post("/", "x")).await });

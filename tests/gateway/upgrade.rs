@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    Backend, Ca, Gw, Raw, RawBackend, Speak, Tls, at_host, empty, eventually, get, pass, within,
+    Backend, Ca, Gw, Raw, RawBackend, Speak, Tls, at_host, empty, eventually, get, pass, websocket,
+    with_field, within,
 };
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -122,15 +123,7 @@ async fn a_tunnel_may_use_tls_on_both_sides() {
         .tls(&Tls::new(&ca, &["http/1.1"]), "a.example")
         .await
         .unwrap();
-    let mut asking = at_host("a.example", get("/"));
-    for (name, value) in [
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("sec-websocket-version", "13"),
-    ] {
-        asking.headers_mut().insert(name, value.parse().unwrap());
-    }
+    let asking = at_host("a.example", websocket("/"));
     let answer = client.send(asking).await.unwrap();
     assert_eq!(answer.status(), 101);
     let mut io = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
@@ -160,11 +153,12 @@ async fn either_side_may_end_a_tunnel() {
 #[tokio::test]
 async fn a_silent_tunnel_is_cut() {
     let backend = echo().await;
-    let template = "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { idleTimeout: 400ms } } }";
+    let template =
+        "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { idleTimeout: 1s } } }";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = switched(&gw).await;
     for _ in 0..4 {
-        pass(Duration::from_millis(150)).await;
+        pass(Duration::from_millis(300)).await;
         client.write("x\n").await;
         client.read_until("\n").await;
     }
@@ -210,13 +204,8 @@ async fn rfc9110_7_8_a_switch_nobody_asked_for_is_502() {
 async fn other_upgrades_are_ignored() {
     let backend = RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    let mut asking = get("/");
-    asking
-        .headers_mut()
-        .insert("upgrade", "h2c".parse().unwrap());
-    asking
-        .headers_mut()
-        .insert("connection", "upgrade".parse().unwrap());
+    let asking = with_field("upgrade", "h2c", get("/"));
+    let asking = with_field("connection", "upgrade", asking);
     assert_eq!(gw.send(asking).await.status, 200);
     assert!(!backend.received()[0].to_lowercase().contains("upgrade"));
 }

@@ -1,6 +1,6 @@
 //! TLS towards endpoints: who is trusted, under which name, and what we show.
 
-use crate::support::{Backend, Ca, Gw, Identity, Speak, get, post};
+use crate::support::{Backend, Ca, Gw, Identity, Speak, post};
 
 async fn backend(identity: &Identity, alpn: &[&str], clients: Option<&Ca>) -> Backend {
     let speak = Speak {

@@ -251,7 +251,7 @@ async fn an_endpoint_that_stops_reading_an_upload_ends_it() {
         let template = format!(
             "
             workers: 1
-            listeners: {{ http: {{ address: '127.0.0.1:0', limits: {{ bodyIdleTimeout: 300ms }} }} }}
+            listeners: {{ http: {{ address: '127.0.0.1:0', limits: {{ bodyIdleTimeout: 1s }} }} }}
             routes: {{ all: {{ cluster: one, maxBodyBytes: off }} }}
             clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}
             "

@@ -8,9 +8,6 @@ use super::bench::TO_ONE;
 use super::frames::{END_STREAM, End, H2, get, headers, post, reset, window};
 use crate::support::{Backend, Gw, RawBackend, Sse, channel, eventually};
 
-/// A cancel reaches the endpoint within a second; as much again for a busy machine.
-const SOON: Duration = Duration::from_secs(2);
-
 #[tokio::test]
 async fn line_22_an_answer_cut_short_is_a_reset() {
     for (what, text) in [
@@ -90,7 +87,6 @@ async fn line_22_a_reset_cancels_the_request_to_the_endpoint() {
         if path == "/answer" {
             while client.next().await.expect("open").kind != super::frames::DATA {}
         }
-        let start = Instant::now();
         client.send(reset(1, 8)).await;
         let gauge = || async {
             gw.metric("attache_upstream_connections", &[("cluster", "all")])
@@ -98,24 +94,23 @@ async fn line_22_a_reset_cancels_the_request_to_the_endpoint() {
                 < 0.5
         };
         eventually("the connection to the endpoint is closed", gauge).await;
-        assert!(start.elapsed() < SOON, "{path}: {:?}", start.elapsed());
         assert_eq!(gw.record().await["reason"], "client_gone", "{path}");
         // An event stream as well; its connection to us lives on.
         client.send(headers(3, END_STREAM, &get("/events"))).await;
         let stream = sse.stream().await;
         assert!(stream.event("x").await);
-        let start = Instant::now();
         client.send(reset(3, 8)).await;
         stream.closed().await;
-        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     }
 }
 
 #[tokio::test]
 async fn line_22_a_window_that_stays_shut_is_given_up() {
-    let backend = Backend::handling(|_| async {
+    let backend = Backend::handling(|request| async move {
+        let small = request.uri().path() == "/small";
+        let piece = vec![b'x'; if small { 10 } else { 16 * 1024 }];
         let (sender, body) = channel();
-        tokio::spawn(async move { while sender.send_patiently(vec![b'x'; 16 * 1024]).await {} });
+        tokio::spawn(async move { while sender.send_patiently(piece.clone()).await {} });
         http::Response::new(body)
     })
     .await;
@@ -152,11 +147,12 @@ async fn line_22_a_window_that_stays_shut_is_given_up() {
         })
         .await;
     }
-    // A client that reads slowly but reads is not cut.
+    // A client that reads slowly but reads is not cut: it takes each piece in time, and all of them take twice as long. A large
+    // piece, ten bytes at a time, would not be taken in time.
     let mut client = H2::connect_with(gw.address(), &[(4, 0)]).await;
     client.polite = false;
-    client.send(headers(1, END_STREAM, &get("/"))).await;
-    for _ in 0..12 {
+    client.send(headers(1, END_STREAM, &get("/small"))).await;
+    for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(200)).await;
         client.send(window(1, 10)).await;
         let frame = loop {

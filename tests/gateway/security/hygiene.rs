@@ -6,6 +6,12 @@ use crate::support::{Backend, Gw, Place, RawBackend, get, refusing};
 /// Sends one GET with these fields, each with its line end, and returns what the endpoint received.
 async fn forwarded(template: &str, fields: &str) -> super::origin::Arrived {
     let bench = Bench::with(template).await;
+    passes(&bench, fields).await;
+    bench.finish().await.remove(0)
+}
+
+/// A GET with these fields is served, and so is what follows on its connection.
+async fn passes(bench: &Bench, fields: &str) {
     let answers = bench
         .serves(format!("GET /case HTTP/1.1\r\nhost: a\r\n{fields}\r\n"))
         .await;
@@ -15,7 +21,6 @@ async fn forwarded(template: &str, fields: &str) -> super::origin::Arrived {
         "{fields:?}: {}",
         answers.text
     );
-    bench.finish().await.remove(0)
 }
 
 const PLAIN: &str = super::bench::TO_ONE;
@@ -45,15 +50,7 @@ async fn line_13_fields_of_one_connection_stay_there() {
         "connection:\r\n",
         "connection: \u{e9}\r\n",
     ] {
-        let answers = bench
-            .serves(format!("GET /case HTTP/1.1\r\nhost: a\r\n{fields}\r\n"))
-            .await;
-        assert_eq!(
-            answers.statuses(),
-            [200, 200],
-            "{fields:?}: {}",
-            answers.text
-        );
+        passes(&bench, fields).await;
     }
     for arrived in bench.finish().await {
         for gone in [

@@ -13,10 +13,10 @@ const HASTY: &str = "
       http:
         address: '127.0.0.1:0'
         protocols: [http/1.1, h2]
-        limits: { headerTimeout: 400ms, idleTimeout: 400ms, bodyIdleTimeout: 400ms, maxConnections: 20, maxConnectionsPerIp: 8 }
+        limits: { headerTimeout: 400ms, idleTimeout: 400ms, bodyIdleTimeout: 400ms }
     routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
 const LIMIT: Duration = Duration::from_millis(400);
-/// Generous: the machine may be busy.
+/// For a busy machine; a limit that is not the configured one is the usual one, 10 s or more.
 const SLACK: Duration = Duration::from_secs(6);
 
 #[tokio::test]
@@ -111,7 +111,12 @@ async fn line_31_a_large_but_ordinary_head_is_served() {
 
 #[tokio::test]
 async fn line_33_connections_have_ceilings_and_come_back() {
-    let bench = Bench::with(HASTY).await;
+    let bench = Bench::with(
+        "
+        listeners: { http: { address: '127.0.0.1:0', limits: { maxConnections: 20, maxConnectionsPerIp: 8 } } }
+        routes: { all: { endpoints: ['{0}'] } }",
+    )
+    .await;
     for round in 0..3 {
         let mut held = Vec::new();
         for _ in 0..30 {
@@ -120,22 +125,15 @@ async fn line_33_connections_have_ceilings_and_come_back() {
         let mut served = 0;
         for client in &mut held {
             client
-                .try_write("GET /held HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .try_write("GET /held HTTP/1.1\r\nhost: a\r\n\r\n")
                 .await;
+            let head = client.try_read_until("\r\n\r\n").await;
+            served += usize::from(head.is_some_and(|head| head.starts_with("HTTP/1.1 200")));
         }
-        for client in &mut held {
-            served += usize::from(client.rest().await.starts_with("HTTP/1.1 200"));
-        }
-        assert!((1..=30).contains(&served), "{served} in round {round}");
+        assert_eq!(served, 8, "in round {round}");
         drop(held);
-        eventually("there is room again", || async {
-            bench
-                .converse(&[b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"])
-                .await
-                .text
-                .starts_with("HTTP/1.1 200")
-        })
-        .await;
+        let open = async || bench.gw.metric("attache_downstream_connections", &[]).await;
+        eventually("there is room again", async || open().await == 0.0).await;
     }
 }
 
@@ -151,19 +149,12 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
         let stream = sse.stream().await;
         assert!(stream.event("x").await);
         client.read_until("data: x").await;
-        let start = Instant::now();
         if by_reset {
             client.reset();
         } else {
             drop(client);
         }
         stream.closed().await;
-        assert!(
-            // A second, and as much again for a busy machine.
-            start.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            start.elapsed()
-        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lines 24 and 27: answers that are not HTTP, and interim answers.
 
-use crate::support::{Gw, RawBackend, get, post, within};
+use crate::support::{Gw, RawBackend, get, post, with_field, within};
 
 use super::bench::TO_ONE;
 
@@ -327,13 +327,8 @@ async fn line_27_a_101_nobody_asked_for_is_no_answer() {
     // Asked for, where the route does not allow it: the endpoint never hears of the wish.
     let backend = answering(switch("websocket")).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    let mut asking = get("/");
-    asking
-        .headers_mut()
-        .insert("connection", "upgrade".parse().unwrap());
-    asking
-        .headers_mut()
-        .insert("upgrade", "websocket".parse().unwrap());
+    let asking = with_field("connection", "upgrade", get("/"));
+    let asking = with_field("upgrade", "websocket", asking);
     let reply = gw.send(asking).await;
     assert!(matches!(reply.status, 403 | 502), "{reply:?}");
     assert!(!reply.text().contains("canary"));

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -148,28 +149,18 @@ impl Backend {
 
     /// A field of the answer given last.
     pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
-        self.state
-            .script
-            .lock()
-            .unwrap()
-            .answers
-            .last_mut()
-            .unwrap()
-            .1
-            .append(name, value.parse().unwrap());
+        let mut script = self.state.script.lock().unwrap();
+        let (_, headers, _) = script.answers.last_mut().unwrap();
+        headers.append(name, value.parse().unwrap());
+        drop(script);
         self
     }
 
     /// Body of the answer given last.
     pub(crate) fn body(self, body: impl Into<Bytes>) -> Self {
-        self.state
-            .script
-            .lock()
-            .unwrap()
-            .answers
-            .last_mut()
-            .unwrap()
-            .2 = body.into();
+        let mut script = self.state.script.lock().unwrap();
+        script.answers.last_mut().unwrap().2 = body.into();
+        drop(script);
         self
     }
 
@@ -194,6 +185,23 @@ impl Backend {
             Arc::new(move |request| Box::pin(handler(request))),
         )
         .await
+    }
+
+    /// Answers once the test says so, and at once from then on.
+    pub(crate) async fn held() -> (Self, oneshot::Sender<()>) {
+        let (release, released) = oneshot::channel::<()>();
+        let released = Mutex::new(Some(released));
+        let backend = Self::handling(move |_| {
+            let released = released.lock().unwrap().take();
+            async move {
+                if let Some(released) = released {
+                    released.await.ok();
+                }
+                Response::new(full("done"))
+            }
+        })
+        .await;
+        (backend, release)
     }
 
     async fn start(speak: Speak, state: Arc<State>, handler: Handler) -> Self {

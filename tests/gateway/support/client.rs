@@ -52,6 +52,28 @@ pub(crate) fn at_host(host: &str, mut request: Request<Body>) -> Request<Body> {
     request
 }
 
+/// The same request with another field.
+pub(crate) fn with_field(
+    name: &'static str,
+    value: &str,
+    mut request: Request<Body>,
+) -> Request<Body> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+/// A request for a tunnel.
+pub(crate) fn websocket(path: &str) -> Request<Body> {
+    let fields = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+    ];
+    let add = |request, (name, value)| with_field(name, value, request);
+    fields.into_iter().fold(get(path), add)
+}
+
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {

@@ -7,6 +7,7 @@ mod certs;
 mod client;
 mod gw;
 mod live;
+mod moody;
 mod raw;
 mod sse;
 mod wait;
@@ -14,9 +15,12 @@ mod wait;
 pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};
-pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request};
+pub(crate) use client::{
+    Client, Reply, Tls, at_host, delete, get, post, request, websocket, with_field,
+};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use live::{Live, USUAL};
+pub(crate) use moody::Moody;
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
 pub(crate) use wait::{GUARD, eventually, pass, soon, within};

@@ -59,10 +59,6 @@ impl Raw {
         self.stream
     }
 
-    pub(crate) fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
-    }
-
     /// Writes everything; panics when the peer does not take it.
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         within("write", self.stream.write_all(bytes.as_ref()))
@@ -249,6 +245,11 @@ impl RawBackend {
             }
         })
         .await
+    }
+
+    /// Takes connections and says nothing.
+    pub(crate) async fn silent() -> Self {
+        Self::script(|mut connection| async move { connection.closed().await }).await
     }
 
     /// Connections so far.

@@ -645,6 +645,55 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
 }
 
 #[test]
+fn a_signal_to_stop_is_heard_during_a_reload() {
+    // Questions for names go where nobody answers, so a reload waits as long as it may.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let directory = TempDir::new().unwrap();
+    let dns = format!(
+        "dns: {{ servers: [\"{}\"] }}\nreload: {{ watch: false }}\n",
+        silent.local_addr().unwrap()
+    );
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}{dns}"));
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    gateway.until("not protected");
+    let named = GOOD.replace("127.0.0.1:1\"", "agents.example:80\"");
+    written(&directory, "gateway.yaml", &format!("{named}{dns}"));
+    gateway.send("HUP");
+    silent.recv(&mut [0; 512]).expect("the name is asked for");
+    gateway.send("TERM");
+    let rest: Vec<String> = gateway.lines.by_ref().map(Result::unwrap).collect();
+    assert_eq!(gateway.wait(), 0);
+    let rest = rest.join("\n");
+    assert!(rest.contains("stopping"), "{rest}");
+    assert!(!rest.contains("reloaded"), "it was not waited for: {rest}");
+}
+
+#[test]
+fn the_level_of_the_log_follows_the_configuration() {
+    let directory = TempDir::new().unwrap();
+    let socket = path(&directory, "admin.sock");
+    let text = |level: &str| {
+        format!(
+            "{GOOD}reload: {{ watch: false }}\nadmin: {{ address: \"unix:{socket}\" }}\nlogging: {{ level: {level} }}\n"
+        )
+    };
+    let file = written(&directory, "gateway.yaml", &text("error"));
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    gateway.until("not protected");
+    written(&directory, "gateway.yaml", &text("info"));
+    // The second is in force after the first is done with.
+    for _ in 0..2 {
+        let (code, _, error) = run(&["reload", "-c", &file]);
+        assert_eq!(code, 0, "{error}");
+    }
+    gateway.until("configuration reloaded");
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
 fn a_reload_from_the_command_line_says_what_it_did() {
     let directory = TempDir::new().unwrap();
     let socket = path(&directory, "admin.sock");
@@ -768,6 +817,11 @@ fn a_broken_configuration_starts_from_its_last_good_state() {
     written(&directory, "gateway.yaml", "");
     let (code, _, error) = run(&["run", "-c", &file]);
     assert!(code == 1 && error.contains("is empty"), "{error}");
+    let (code, _, error) = run(&["run", "-c", &file, "--last-good", "nowhere.yaml"]);
+    assert!(
+        code == 1 && error.contains("no last good state") && error.contains("nowhere.yaml"),
+        "{error}"
+    );
     let arguments = ["run", "-c", &file, "--last-good", &kept];
     let mut gateway = Running::start(&arguments, true);
     let web = gateway.web();

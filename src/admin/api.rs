@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
@@ -17,6 +16,7 @@ use super::journal::{Trigger, Verdict};
 use super::rollouts;
 use super::serve::{self, Answer, Bounds, JSON, Socket, TEXT, reply};
 use crate::config::model::{Admin, Writes};
+use crate::config::read_regular;
 
 /// Something to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,10 +226,9 @@ async fn token(settings: &Admin) -> std::io::Result<Option<Vec<u8>>> {
     let Some(path) = &settings.token_file else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
-    let file = tokio::fs::File::open(path).await?;
-    file.take(MAX_TOKEN).read_to_end(&mut bytes).await?;
-    Ok(Some(bytes.trim_ascii().to_vec()))
+    let path = path.clone();
+    let read = tokio::task::spawn_blocking(move || read_regular(&path, MAX_TOKEN));
+    Ok(Some(read.await??.trim_ascii().to_vec()))
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
@@ -249,7 +248,7 @@ fn directory() -> String {
 }
 
 const YAML: &str = "application/yaml";
-const MAX_TOKEN: u64 = 4 << 10;
+const MAX_TOKEN: usize = 4 << 10;
 const BOUNDS: Bounds = Bounds {
     name: "admin",
     requests: 8,

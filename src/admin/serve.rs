@@ -70,14 +70,22 @@ impl UnixSocket {
             }
             other => other?,
         };
-        let mode = if for_others { 0o666 } else { 0o600 };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        Self::open_to_others(path, for_others)?;
         let owner = std::fs::metadata(path)?.uid();
         Ok(Self {
             listener,
             path: path.to_owned(),
             owner,
         })
+    }
+
+    /// Lets others than the owner of the socket at `path` connect, or nobody else.
+    ///
+    /// # Errors
+    /// When the mode of its file cannot be set.
+    pub fn open_to_others(path: &Path, others: bool) -> io::Result<()> {
+        let mode = if others { 0o666 } else { 0o600 };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::admin::control::{Done, Order};
 use crate::admin::journal::Trigger;
 use crate::config::{Environment, Loaded, Reading, Seen, load, operating, read};
 use crate::gateway::{self, Gateway};
-use crate::observe::tracing_setup;
+use crate::observe::tracing_setup::{self, Events};
 
 /// Arguments of `attache run`.
 #[derive(Debug, Args)]
@@ -41,13 +41,14 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
     let config = loaded.config;
-    tracing_setup::init(&config.logging).map_err(|error| {
+    let mut events = tracing_setup::init(&config.logging).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
             "correct `logging.level` or RUST_LOG, such as `info`",
         )
     })?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ending = runtime.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
         let mut gateway = Gateway::start(config.clone())
@@ -64,8 +65,11 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         }
         gateway.follow(arguments.source.config.clone(), seen, stands_in);
         gateway.keep_good(kept).await;
-        Ok(Box::pin(serve(gateway, signals)).await)
-    })
+        Ok(Box::pin(serve(gateway, signals, &mut events)).await)
+    });
+    // A file system that does not answer must not keep a process that is done.
+    runtime.shutdown_timeout(LAST_FILES);
+    ending
 }
 
 /// What to do about a gateway that does not start.
@@ -99,8 +103,15 @@ impl Arguments {
                 let Some(last_good) = self.last_good.clone().or_else(configured) else {
                     return Err(failure);
                 };
-                let Ok(loaded) = load(&last_good, &env) else {
-                    return Err(failure);
+                let loaded = match load(&last_good, &env) {
+                    Ok(loaded) => loaded,
+                    Err(report) => {
+                        let why = report.first_error().unwrap_or_default();
+                        terminal::note(format_args!(
+                            "warning: there is no last good state to start from: {why}"
+                        ));
+                        return Err(failure);
+                    }
                 };
                 terminal::note(format_args!(
                     "warning: {} is broken; starting from its last good state, {}",
@@ -121,7 +132,7 @@ impl Arguments {
     }
 }
 
-async fn serve(mut gateway: Gateway, mut signals: Signals) -> Ending {
+async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events) -> Ending {
     let lost = gateway.lost();
     loop {
         let event = tokio::select! {
@@ -129,12 +140,24 @@ async fn serve(mut gateway: Gateway, mut signals: Signals) -> Ending {
             order = gateway.wanted() => Event::Order(order),
             () = lost.cancelled() => break error!("a worker is gone: only a new start brings it back"),
         };
-        match event {
-            Event::Reload => show(&gateway.reload_files(Trigger::Signal).await),
-            Event::Order(order) => show(&gateway.obey(order).await),
-            Event::Reopen => gateway.reopen_log(),
+        // Names that nobody resolves or a file system that does not answer hold a reload up, but not the end.
+        let done = match event {
+            Event::Reload => tokio::select! {
+                done = gateway.reload_files(Trigger::Signal) => done,
+                () = signals.end() => break,
+            },
+            Event::Order(order) => tokio::select! {
+                done = gateway.obey(order) => done,
+                () = signals.end() => break,
+            },
+            Event::Reopen => {
+                gateway.reopen_log();
+                continue;
+            }
             Event::Stop => break,
-        }
+        };
+        events.follow(&gateway.config().logging);
+        show(&done);
     }
     info!("stopping: no new connections, running work may finish; a second signal ends at once");
     let hurry = CancellationToken::new();
@@ -142,7 +165,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals) -> Ending {
     tokio::pin!(drain);
     let drained = tokio::select! {
         drained = &mut drain => drained,
-        () = signals.stop() => {
+        () = signals.end() => {
             warn!("a second signal: stopping at once");
             hurry.cancel();
             tokio::time::timeout(AT_ONCE, drain).await.ok();
@@ -201,18 +224,27 @@ impl Signals {
 
     async fn next(&mut self) -> Event {
         tokio::select! {
-            _ = self.terminate.recv() => Event::Stop,
-            _ = self.interrupt.recv() => Event::Stop,
+            () = end(&mut self.terminate, &mut self.interrupt) => Event::Stop,
             _ = self.hangup.recv() => Event::Reload,
             _ = self.user1.recv() => Event::Reopen,
         }
     }
 
-    async fn stop(&mut self) {
-        while !matches!(self.next().await, Event::Stop) {}
+    /// Ends with a signal to stop. Others wait for [`Signals::next`].
+    async fn end(&mut self) {
+        end(&mut self.terminate, &mut self.interrupt).await;
     }
 }
 
+async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Time for a file that is being read or written when everything else has ended.
+const LAST_FILES: Duration = Duration::from_secs(1);
 /// Time for the last lines of the access log after a second signal.
 const AT_ONCE: Duration = Duration::from_secs(3);
 

@@ -126,36 +126,10 @@ impl Environment {
     /// Reads at most `limit` bytes of a regular file; more is an error. That it was read is remembered.
     pub(super) fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let path = self.resolve(path);
-        let outcome = Self::read_at(&path, limit);
+        let outcome = read_regular(&path, limit);
         let bytes = outcome.as_deref().ok();
         self.with_seen(|seen| seen.file(&path, bytes, limit));
         outcome
-    }
-
-    fn read_at(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let metadata = std::fs::metadata(path)?;
-        if metadata.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                "it is a directory",
-            ));
-        }
-        if !metadata.is_file() {
-            // A pipe or a device could block for ever or never end.
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        std::fs::File::open(path)?
-            .take(most)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() > limit {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("it is larger than {} KiB", limit / 1024),
-            ));
-        }
-        Ok(bytes)
     }
 
     /// Whether this very file is a mount point, so that a rename in its directory outside never arrives.
@@ -181,6 +155,36 @@ impl fmt::Debug for Environment {
             .field("now", &self.now)
             .finish_non_exhaustive()
     }
+}
+
+/// Reads at most `limit` bytes of a regular file; more is an error, and so is anything that is no file: a pipe or a device could
+/// block for ever or never end.
+///
+/// # Errors
+/// When it cannot be read, is larger or is something else.
+pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a directory",
+        ));
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?
+        .take(most)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {} KiB", limit / 1024),
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Why a file could not be read, for people.

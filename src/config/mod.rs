@@ -10,6 +10,7 @@ mod decode;
 mod difference;
 mod effective;
 mod environment;
+mod fixed;
 pub mod model;
 mod node;
 mod raw;
@@ -31,7 +32,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use effective::{Change, ChangeKind, Difference, Effective};
-pub use environment::Environment;
+pub use environment::{Environment, read_regular};
+pub use fixed::{Places, needs_restart};
 pub use report::{Diagnostic, Report, Severity};
 pub use seen::Seen;
 

@@ -127,7 +127,13 @@ impl Report {
         }
         if self.diagnostics.len() == MAX_DIAGNOSTICS {
             self.dropped += 1;
-            return;
+            let is_warning = |other: &Diagnostic| other.severity == Severity::Warning;
+            let least = self.diagnostics.iter().rposition(is_warning);
+            match least.filter(|_| !is_warning(&diagnostic)) {
+                // However much there is to warn of, an error among it must not go unnoticed.
+                Some(least) => drop(self.diagnostics.remove(least)),
+                None => return,
+            }
         }
         self.diagnostics.push(diagnostic);
     }
@@ -197,3 +203,25 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_not_lost_among_warnings() {
+        let mut report = Report::default();
+        for index in 0..MAX_DIAGNOSTICS + 10 {
+            report.add(Diagnostic::warning("unused", index.to_string()));
+        }
+        assert_eq!(
+            (report.errors(), report.warnings(), report.dropped()),
+            (0, 200, 10)
+        );
+        report.add(Diagnostic::error("wrong", "at last"));
+        assert_eq!(
+            (report.errors(), report.warnings(), report.dropped()),
+            (1, 199, 11)
+        );
+    }
+}

@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::environment::read_regular;
 
 /// Files and directories with the content they had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     files: BTreeMap<PathBuf, File>,
-    directories: BTreeMap<PathBuf, u64>,
+    /// Directories whose names were looked through, with the pattern they had to match.
+    directories: BTreeMap<(PathBuf, String), u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +46,29 @@ impl Seen {
         }
     }
 
-    pub(super) fn directory(&mut self, path: &Path) {
-        self.directories.insert(path.to_owned(), names(path));
+    /// Reads the names in a directory that match `pattern`, in order.
+    pub(super) fn directory(&mut self, path: &Path, pattern: &str) -> Vec<String> {
+        let names = names(path, pattern);
+        let listing = (path.to_owned(), pattern.to_owned());
+        self.directories.insert(listing, hash(&names));
+        names
+    }
+
+    /// Whether a file written at `path` would be among those that were read.
+    pub(super) fn includes(&self, path: &Path) -> bool {
+        let Some(place) = place(path) else {
+            return false;
+        };
+        let is_it = |known: &PathBuf| {
+            self::place(known).as_ref() == Some(&place)
+                || fs::canonicalize(known).is_ok_and(|known| known == place)
+        };
+        let name = place.file_name().and_then(|name| name.to_str());
+        let lists = |(directory, pattern): &(PathBuf, String)| {
+            fs::canonicalize(directory).ok().as_deref() == place.parent()
+                && name.is_some_and(|name| matches(pattern, name))
+        };
+        self.files.keys().any(is_it) || self.directories.keys().any(lists)
     }
 
     /// The files beside the configuration itself with the hash of their content.
@@ -56,18 +79,19 @@ impl Seen {
             .collect()
     }
 
-    /// Every directory in which a change may matter. For a link also the directory it leads to.
+    /// Every directory in which a change may matter: of each file the one it stands in, those of the links that lead there, and where
+    /// something is missing the last one that is there.
     #[must_use]
     pub fn watched(&self) -> BTreeSet<PathBuf> {
-        let mut found: BTreeSet<PathBuf> = self.directories.keys().cloned().collect();
+        let mut found = BTreeSet::new();
         for path in self.files.keys() {
-            let target = fs::canonicalize(path).ok();
-            let places = [Some(path.as_path()), target.as_deref()];
-            let parents = places.into_iter().flatten().filter_map(Path::parent);
-            found.extend(parents.map(|parent| match parent.as_os_str().is_empty() {
-                true => PathBuf::from("."),
-                false => parent.to_owned(),
-            }));
+            follow(path, &mut found, MAX_LINKS);
+        }
+        for (path, _) in self.directories.keys() {
+            follow(path, &mut found, MAX_LINKS);
+            if path.is_dir() {
+                found.insert(path.clone());
+            }
         }
         found
     }
@@ -76,43 +100,94 @@ impl Seen {
     #[must_use]
     pub fn has_changed(&self) -> bool {
         let file = |(path, file): (&PathBuf, &File)| content(path, file.limit) != file.hash;
-        let directory = |(path, hash): (&PathBuf, &u64)| names(path) != *hash;
+        let directory = |((path, pattern), known): (&(PathBuf, String), &u64)| {
+            hash(&names(path, pattern)) != *known
+        };
         self.files.iter().any(file) || self.directories.iter().any(directory)
     }
 }
 
 fn content(path: &Path, limit: usize) -> u64 {
-    let read = || {
-        if !fs::metadata(path).ok()?.is_file() {
-            return None;
-        }
-        let mut bytes = Vec::new();
-        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        fs::File::open(path)
-            .ok()?
-            .take(most)
-            .read_to_end(&mut bytes)
-            .ok()?;
-        (bytes.len() <= limit).then_some(bytes)
-    };
-    read().map_or(ABSENT, |bytes| xxh3_64(&bytes))
+    read_regular(path, limit).map_or(ABSENT, |bytes| xxh3_64(&bytes))
 }
 
-/// Hash of a directory's names.
-fn names(path: &Path) -> u64 {
+/// The names in a directory that match a pattern, in order; none when it cannot be read. Hidden ones never do.
+fn names(path: &Path, pattern: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(path) else {
-        return ABSENT;
+        return Vec::new();
     };
-    let names: BTreeSet<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name()))
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names
+        .filter(|name| !name.starts_with('.') && matches(pattern, name))
         .collect();
+    names.sort();
+    names
+}
+
+fn hash(names: &[String]) -> u64 {
     let mut hasher = Xxh3::new();
     for name in names {
-        hasher.update(name.as_encoded_bytes());
+        hasher.update(name.as_bytes());
         hasher.update(&[0]);
     }
     hasher.digest()
 }
+
+/// Whether `name` matches a pattern in which `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+/// A file's name in its real directory. The file itself may be a link, or not be there.
+fn place(path: &Path) -> Option<PathBuf> {
+    let directory = fs::canonicalize(directory_of(path)).ok()?;
+    Some(directory.join(path.file_name()?))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Walks down to `path` and collects the directories in which another walk could be led astray.
+fn follow(path: &Path, found: &mut BTreeSet<PathBuf>, links: usize) {
+    let mut here = PathBuf::new();
+    for part in path.components() {
+        here.push(part);
+        let Ok(metadata) = fs::symlink_metadata(&here) else {
+            found.insert(directory_of(&here).to_owned());
+            return;
+        };
+        if metadata.is_symlink()
+            && let Ok(target) = fs::read_link(&here)
+        {
+            let parent = directory_of(&here);
+            found.insert(parent.to_owned());
+            if links > 0 {
+                follow(&parent.join(target), found, links - 1);
+            }
+        }
+    }
+    found.insert(directory_of(path).to_owned());
+}
+
+/// More links in a row than this lead nowhere.
+const MAX_LINKS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -139,9 +214,14 @@ mod tests {
     #[test]
     fn a_new_name_in_a_listed_directory_is_seen() {
         let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("one.yaml"), "").unwrap();
         let mut seen = Seen::default();
-        seen.directory(root.path());
+        seen.directory(root.path(), "*.yaml");
         assert!(!seen.has_changed());
+        for nobody_reads in [".one.yaml.swp", "one.yaml~", "4913", ".hidden.yaml"] {
+            fs::write(root.path().join(nobody_reads), "").unwrap();
+            assert!(!seen.has_changed(), "{nobody_reads}");
+        }
         fs::write(root.path().join("more.yaml"), "").unwrap();
         assert!(seen.has_changed());
         fs::remove_dir_all(root.path()).unwrap();
@@ -162,5 +242,74 @@ mod tests {
         seen.file(&link, Some(b"x"), 10);
         let expected = [root.join("data"), root.join("etc")];
         assert_eq!(seen.watched(), BTreeSet::from(expected));
+        fs::remove_dir_all(root.join("data")).unwrap();
+        let expected = [root.clone(), root.join("etc")];
+        assert_eq!(
+            seen.watched(),
+            BTreeSet::from(expected),
+            "where it may come back"
+        );
+    }
+
+    #[test]
+    fn a_link_above_a_file_is_watched_where_it_stands() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("releases/one")).unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        fs::write(root.join("releases/one/gateway.yaml"), "x").unwrap();
+        std::os::unix::fs::symlink("one", root.join("releases/now")).unwrap();
+        std::os::unix::fs::symlink("../releases/now", root.join("etc/current")).unwrap();
+        let mut seen = Seen::default();
+        seen.file(&root.join("etc/current/gateway.yaml"), Some(b"x"), 10);
+        let watched = seen.watched();
+        for place in ["etc", "etc/current"] {
+            assert!(watched.contains(&root.join(place)), "{place}: {watched:?}");
+        }
+        let releases = root.join("etc/../releases");
+        assert!(watched.contains(&releases), "{watched:?}");
+    }
+
+    #[test]
+    fn a_file_among_those_that_are_read_is_known_by_any_name() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("real/parts")).unwrap();
+        fs::write(root.join("real/gateway.yaml"), "x").unwrap();
+        std::os::unix::fs::symlink("real", root.join("etc")).unwrap();
+        std::os::unix::fs::symlink("real/gateway.yaml", root.join("link.yaml")).unwrap();
+        let mut seen = Seen::default();
+        seen.file(&root.join("link.yaml"), Some(b"x"), 10);
+        seen.directory(&root.join("etc/parts"), "*.yaml");
+        for (path, expected) in [
+            ("link.yaml", true),
+            ("real/gateway.yaml", true),
+            ("etc/gateway.yaml", true),
+            ("real/parts/new.yaml", true),
+            ("etc/parts/new.yaml", true),
+            ("etc/parts/new.state", false),
+            ("real/new.yaml", false),
+            ("nowhere/new.yaml", false),
+        ] {
+            assert_eq!(seen.includes(&root.join(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn glob_patterns() {
+        for (pattern, name, expected) in [
+            ("*.yaml", "a.yaml", true),
+            ("*.yaml", "a.yml", false),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*a", "a", false),
+            ("*", "x", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "acb", false),
+            ("x", "x", true),
+            ("x", "xy", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
     }
 }

@@ -37,6 +37,10 @@ pub(super) fn standalone(root: &Node) -> String {
     if let Value::Map(entries) = &mut root.value {
         entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
     }
+    if let Some(Value::Map(reload)) = root.get_mut("reload").map(|reload| &mut reload.value) {
+        // This is that file: who starts from it must not write over it.
+        reload.retain(|entry| entry.key != "lastGoodFile");
+    }
     serde_yaml::to_string(&portable(&root, "")).unwrap_or_default()
 }
 

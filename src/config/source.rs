@@ -45,9 +45,9 @@ impl<'a> Reader<'a> {
     /// Reads a file, or each `*.yaml` and `*.yml` of a directory in name order.
     pub(super) fn read(mut self, path: &Path) -> (Option<Tree>, Report) {
         if self.env.resolve(path).is_dir() {
-            let names = self.list(path, |name| {
-                name.ends_with(".yaml") || name.ends_with(".yml")
-            });
+            let mut names = self.list(path, "*.yaml");
+            names.extend(self.list(path, "*.yml"));
+            names.sort();
             if names.is_empty() {
                 let message = format!("`{}` holds no configuration", path.display());
                 self.report.add(
@@ -214,7 +214,7 @@ impl<'a> Reader<'a> {
             let mut next = Vec::new();
             for path in found {
                 if part.contains('*') {
-                    let names = self.list(&path, |name| matches(part, name));
+                    let names = self.list(&path, part);
                     next.extend(names.into_iter().map(|name| path.join(name)));
                 } else {
                     next.push(path.join(part));
@@ -223,23 +223,28 @@ impl<'a> Reader<'a> {
             }
             found = next;
         }
-        found.retain(|path| self.env.resolve(path).is_file());
+        found.retain(|path| {
+            let path = self.env.resolve(path);
+            let is_file = path.is_file();
+            if !is_file {
+                // What is not there yet may come, in a directory whose names do not change by that.
+                self.env.with_seen(|seen| {
+                    seen.file(&path, None, MAX_FILE);
+                    seen.is_configuration(&path);
+                });
+            }
+            is_file
+        });
         found
     }
 
-    /// Names in a directory, sorted.
-    fn list(&mut self, directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    /// Names in a directory that match a pattern, sorted.
+    fn list(&mut self, directory: &Path, pattern: &str) -> Vec<String> {
         let directory = self.env.resolve(directory);
-        self.env.with_seen(|seen| seen.directory(&directory));
-        let Ok(entries) = std::fs::read_dir(directory) else {
-            return Vec::new();
-        };
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<String> = names
-            .filter(|name| !name.starts_with('.') && wanted(name))
-            .take(MAX_FILES + 1)
-            .collect();
-        names.sort();
+        let mut names = self
+            .env
+            .with_seen(|seen| seen.directory(&directory, pattern));
+        names.truncate(MAX_FILES + 1);
         names
     }
 
@@ -348,46 +353,5 @@ fn relative_to(node: &mut Node, base: &Path) {
             }
         }
         Value::Scalar(_) | Value::Blank => {}
-    }
-}
-
-/// Whether `name` matches a pattern in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        let Some((_, after)) = rest.split_once(part) else {
-            return false;
-        };
-        rest = after;
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn glob_patterns() {
-        for (pattern, name, expected) in [
-            ("*.yaml", "a.yaml", true),
-            ("*.yaml", "a.yml", false),
-            ("a*c", "abc", true),
-            ("a*c", "ac", true),
-            ("a*a", "a", false),
-            ("*", "x", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "acb", false),
-            ("x", "x", true),
-            ("x", "xy", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

@@ -20,9 +20,10 @@ const LONGEST_DELAY: u32 = 8;
 /// Resolves when anything of `seen` is different, and not before it has been quiet for the debounce. Dropping the future ends
 /// the watch.
 pub async fn changed(settings: &Reload, seen: &Arc<Seen>) {
+    let mut is_told = false;
     loop {
         // Before the first look: what happens in between is then reported.
-        let watch = Watch::start(seen);
+        let watch = Watch::start(seen, &mut is_told);
         if differs(seen).await {
             watch.quiet(settings.debounce).await;
             return;
@@ -70,7 +71,15 @@ struct Watch {
 type Identity = (u64, u64);
 
 impl Watch {
-    fn start(seen: &Seen) -> Self {
+    /// What keeps it from watching is warned of unless somebody `is_told`: it is tried again with every poll.
+    fn start(seen: &Seen, is_told: &mut bool) -> Self {
+        let mut complain = |error: &notify::Error| {
+            if std::mem::replace(is_told, true) {
+                tracing::debug!(%error, "files cannot be watched, only polled");
+            } else {
+                tracing::warn!(%error, "files cannot be watched, only polled");
+            }
+        };
         let poked = Arc::new(Notify::new());
         let poke = Arc::clone(&poked);
         let report = move |event: notify::Result<notify::Event>| {
@@ -79,7 +88,7 @@ impl Watch {
             }
         };
         let mut watcher = notify::recommended_watcher(report)
-            .inspect_err(|error| tracing::warn!(%error, "files cannot be watched, only polled"))
+            .inspect_err(&mut complain)
             .ok();
         let directories = seen.watched().into_iter();
         let watched = directories.map(|path| {
@@ -87,7 +96,7 @@ impl Watch {
             if let Some(watcher) = &mut watcher
                 && let Err(error) = watcher.watch(&path, RecursiveMode::NonRecursive)
             {
-                tracing::debug!(directory = %path.display(), %error, "not watched, only polled");
+                complain(&error);
             }
             (path, identity)
         });

@@ -32,3 +32,13 @@ pub(super) async fn bind(
         }
     }
 }
+
+/// Lets those connect to a unix socket that may by the configuration now in force. The token decides who gets an answer.
+pub(super) fn follow(settings: Option<&Admin>) {
+    let Some(settings) = settings else { return };
+    if let AdminAddress::Unix(path) = &settings.address
+        && let Err(error) = UnixSocket::open_to_others(path, settings.token_file.is_some())
+    {
+        tracing::error!(socket = %path.display(), %error, "the mode of the admin socket cannot be set");
+    }
+}

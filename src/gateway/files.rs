@@ -78,11 +78,11 @@ async fn watch(mut told: Receiver<Look>, control: Control) {
     }
 }
 
-/// Writes a configuration beside its final name and renames it, so that a crash leaves the old one or the new one. Readable by its
-/// owner only: a configuration may hold what others should not read.
+/// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two that write at
+/// once. Readable by its owner only: a configuration may hold what others should not read.
 pub(super) fn keep(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{:016x}.tmp", fastrand::u64(..)));
     let temporary = path.with_file_name(name);
     let write = || {
         let mut file = std::fs::OpenOptions::new()
@@ -104,3 +104,28 @@ pub(super) fn keep(path: &Path, text: &str) -> io::Result<()> {
 
 /// Before a look again, when others wait for the gateway already.
 const BUSY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_that_write_at_once_leave_one_text_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        let texts = ["short".to_owned(), "long".repeat(10_000)];
+        std::thread::scope(|scope| {
+            for text in &texts {
+                let path = &path;
+                scope.spawn(move || (0..20).for_each(|_| keep(path, text).unwrap()));
+            }
+            for _ in 0..200 {
+                if let Ok(found) = std::fs::read_to_string(&path) {
+                    assert!(texts.contains(&found), "{} bytes", found.len());
+                }
+            }
+        });
+        let left = std::fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(left, 1, "nothing is left beside it");
+    }
+}

@@ -107,6 +107,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The listener it is about.
+    fn listener(&self) -> Option<&str> {
+        match self {
+            Self::Bind { listener, .. } | Self::Tls { listener, .. } => Some(listener),
+            _ => None,
+        }
+    }
+
     /// The error and what caused it.
     #[must_use]
     pub fn in_one_line(&self) -> String {

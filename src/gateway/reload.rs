@@ -11,14 +11,17 @@ use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
 use super::files::{Following, keep};
-use super::{Error, FIRST_RESOLUTION, Gateway, certificates, limits, rollouts};
+use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
 use crate::cluster::health;
 use crate::cluster::watch::watch;
 use crate::config::model::{Action, Config};
-use crate::config::{self, ChangeKind, Difference, Environment, Reading, Remains, Report, Seen};
+use crate::config::{
+    self, ChangeKind, Difference, Environment, Places, Reading, Remains, Report, Seen,
+    needs_restart,
+};
 use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
 use crate::pool::Dialer;
@@ -38,7 +41,7 @@ impl Gateway {
         }
     }
 
-    /// The next order. To be carried out with [`Gateway::obey`], and not given up half-way. Cancel safe.
+    /// The next order. To be carried out with [`Gateway::obey`], which is not given up half-way but to shut down. Cancel safe.
     pub async fn wanted(&mut self) -> Order {
         match self.inbox.recv().await {
             Some(order) => order,
@@ -74,7 +77,8 @@ impl Gateway {
             // What is only a renewed certificate is taken here even when the rest is broken.
             self.refresh_certificates().await;
         }
-        let read = match self.aside.run(move || read(&path)).await {
+        let running = self.config();
+        let read = match self.aside.run(move || read(&path, &running)).await {
             Ok(read) => read,
             Err(broken) => {
                 let why = Error::Build(broken).in_one_line();
@@ -87,12 +91,12 @@ impl Gateway {
                 self.metrics.config_refused();
                 self.refused(trigger, began, Some(report), text)
             }
-            Ok((config, warnings)) => {
-                let same = config.hash == self.config().hash;
+            Ok(sound) => {
+                let same = sound.config.hash == self.config().hash;
                 if same && trigger == Trigger::Watch {
                     self.unchanged(trigger, began)
                 } else {
-                    Box::pin(self.take(trigger, began, config, warnings)).await
+                    Box::pin(self.take(trigger, began, sound)).await
                 }
             }
         };
@@ -117,16 +121,20 @@ impl Gateway {
         }
     }
 
-    async fn take(
-        &mut self,
-        trigger: Trigger,
-        began: Instant,
-        config: Config,
-        warnings: Option<Arc<Report>>,
-    ) -> Done {
+    async fn take(&mut self, trigger: Trigger, began: Instant, sound: Sound) -> Done {
+        let Sound {
+            config,
+            warnings,
+            places,
+        } = sound;
         let (hash, was) = (config.hash.clone(), self.config().hash.clone());
         match self.reload(config).await {
             Err(error) => {
+                if let Some(listener) = error.listener() {
+                    let report = places.refuse(listener, error.in_one_line());
+                    let text = report.human(false);
+                    return self.refused(trigger, began, Some(Arc::new(report)), text);
+                }
                 let mut text = format!("error: {}\n", error.in_one_line());
                 if let Some(warnings) = &warnings {
                     text.insert_str(0, &warnings.human(false));
@@ -183,7 +191,8 @@ impl Gateway {
         let hash = &self.config().hash;
         let mut entry = Entry::new(trigger, Verdict::Refused, hash, hash, took);
         let first = report.as_deref().and_then(Report::first_error);
-        let error = first.unwrap_or_else(|| text.trim_end().to_owned());
+        let plain = || text.trim_end().trim_start_matches("error: ").to_owned();
+        let error = first.unwrap_or_else(plain);
         tracing::error!(
             error,
             ?trigger,
@@ -209,7 +218,9 @@ impl Gateway {
 
     async fn try_reload(&mut self, config: Arc<Config>) -> Result<Difference, Error> {
         let before = self.hub.current();
-        needs_no_restart(&before.config, &config)?;
+        if let Some(key) = needs_restart(&before.config, &config).first() {
+            return Err(Error::NeedsRestart(key));
+        }
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         // Thousands of routes take long enough to keep a probe waiting.
@@ -237,6 +248,7 @@ impl Gateway {
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.crew).await;
         self.in_force(&config);
+        admin::follow(config.admin.as_ref());
         self.forget_gone(&before.config, &config);
         self.metrics.config_reloaded();
         tell_what_drains(&mut difference, &before);
@@ -304,8 +316,8 @@ impl Gateway {
             let forget = move || {
                 let names = Names::of(&config);
                 metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
-                metrics.retain_rollouts(|name| names.rollouts.contains(name));
                 metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
+                metrics.retain_rollouts(|name| names.rollouts.contains(name));
                 metrics.retain_health(|name| names.checked.contains(name));
                 metrics.retain_breakers(|name| names.breakers.contains(name));
                 metrics.retain_listeners(|name| names.listeners.contains(name));
@@ -320,9 +332,9 @@ impl Gateway {
 /// The names a configuration gives, as far as metrics have them for labels.
 struct Names<'a> {
     routes: HashSet<&'a str>,
-    /// Routes with a rollout.
-    rollouts: HashSet<&'a str>,
     clusters: HashSet<&'a str>,
+    /// Routes that have a rollout.
+    rollouts: HashSet<&'a str>,
     /// Clusters whose health is checked.
     checked: HashSet<&'a str>,
     /// Clusters with a breaker.
@@ -337,15 +349,15 @@ impl<'a> Names<'a> {
         let (listeners, limits) = (config.listeners.iter(), config.rate_limits.iter());
         let breakers = clusters.clone();
         let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
-        let moved = routes.clone().filter(|route| match &route.action {
-            Action::Split(split) => split.rollout.is_some(),
-            _ => false,
-        });
         let checked = clusters.clone();
         let checked = checked.filter(|cluster| cluster.health_check.is_some());
+        let rolled_out = routes.clone().filter(|route| match &route.action {
+            Action::Split(split) => split.rollout.is_some(),
+            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => false,
+        });
         Self {
+            rollouts: rolled_out.map(|route| route.name.as_str()).collect(),
             routes: routes.map(|route| route.name.as_str()).collect(),
-            rollouts: moved.map(|route| route.name.as_str()).collect(),
             clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
             checked: checked.map(|cluster| cluster.name.as_str()).collect(),
             breakers: breakers.map(|cluster| cluster.name.as_str()).collect(),
@@ -356,8 +368,8 @@ impl<'a> Names<'a> {
 
     fn has_more_than(&self, other: &Names<'_>) -> bool {
         !(self.routes.is_subset(&other.routes)
-            && self.rollouts.is_subset(&other.rollouts)
             && self.clusters.is_subset(&other.clusters)
+            && self.rollouts.is_subset(&other.rollouts)
             && self.checked.is_subset(&other.checked)
             && self.breakers.is_subset(&other.breakers)
             && self.listeners.is_subset(&other.listeners)
@@ -365,9 +377,17 @@ impl<'a> Names<'a> {
     }
 }
 
+/// A configuration to put in force.
+struct Sound {
+    config: Config,
+    warnings: Option<Arc<Report>>,
+    /// For what may still be wrong with its listeners.
+    places: Places,
+}
+
 /// What the files hold.
 struct Read {
-    outcome: Result<(Config, Option<Arc<Report>>), Arc<Report>>,
+    outcome: Result<Sound, Arc<Report>>,
     seen: Seen,
     /// Where and what to write down when it is taken.
     kept: Option<(PathBuf, String)>,
@@ -376,17 +396,24 @@ struct Read {
     tree: Option<Remains>,
 }
 
-fn read(path: &Path) -> Read {
+fn read(path: &Path, running: &Config) -> Read {
     let Reading { outcome, seen } = config::read(path, &Environment::process());
+    let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
     let kept = outcome.as_ref().ok().and_then(|loaded| {
         let file = loaded.config.reload.last_good_file.clone()?;
         Some((file, loaded.standalone()))
     });
     let (outcome, tree) = match outcome {
         Ok(loaded) => {
+            let places = loaded.places();
             let (config, warnings, tree) = loaded.into_parts();
             let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
-            (Ok((config, warnings)), Some(tree))
+            let sound = Sound {
+                config,
+                warnings,
+                places,
+            };
+            (Ok(sound), Some(tree))
         }
         Err(report) => (Err(Arc::new(report)), None),
     };
@@ -395,31 +422,6 @@ fn read(path: &Path) -> Read {
         seen,
         kept,
         tree,
-    }
-}
-
-fn needs_no_restart(before: &Config, after: &Config) -> Result<(), Error> {
-    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
-    let (log, next_log) = (&before.access_log, &after.access_log);
-    let fixed = [
-        (
-            "metrics.address",
-            before.metrics.address == after.metrics.address,
-        ),
-        ("admin.address", admin(before) == admin(after)),
-        ("workers", before.workers == after.workers),
-        (
-            "accessLog.output",
-            log.output == next_log.output && log.format == next_log.format,
-        ),
-        (
-            "metrics.latencyBuckets",
-            before.metrics.latency_buckets == after.metrics.latency_buckets,
-        ),
-    ];
-    match fixed.into_iter().find(|(_, same)| !same) {
-        Some((key, _)) => Err(Error::NeedsRestart(key)),
-        None => Ok(()),
     }
 }
 

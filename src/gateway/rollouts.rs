@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::files::keep;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Control, Event, Millis, Now, Saved};
 use crate::snapshot::{Hub, Snapshot, now};
@@ -181,15 +182,11 @@ fn record(snapshot: &Snapshot, now: Now) -> Record {
     }
 }
 
-/// Beside its place first, so that a crash leaves the old or the new file, never half of one.
+/// Replaces the file in one step.
 async fn write(file: &Path, record: &Record) -> io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
-    let mut new = tokio::fs::File::create(&beside).await?;
-    new.write_all(&text).await?;
-    new.sync_all().await?;
-    tokio::fs::rename(&beside, file).await
+    let text = serde_json::to_string_pretty(record).map_err(io::Error::other)?;
+    let file = file.to_owned();
+    spawn_blocking(move || keep(&file, &text)).await?
 }
 
 /// How often it looks at the clock.

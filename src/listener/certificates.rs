@@ -2,7 +2,6 @@
 //! longer wildcard over a shorter one.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::model::{Certificate, HostPattern, UnknownSni};
+use crate::config::read_regular;
 use crate::listener::tls::TlsError;
 
 /// A certificate chain with its key, and the names it serves.
@@ -190,9 +190,9 @@ impl Files {
     }
 }
 
-/// Reads a file whole.
+/// Reads a file whole. What was put in its place since the configuration was read must not hold up whoever looks.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read {
+    read_regular(path, MAX_FILE).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
     })
@@ -232,8 +232,12 @@ fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
     })
 }
 
+/// Size of one file.
+const MAX_FILE: usize = 4 << 20;
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};

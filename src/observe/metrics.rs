@@ -249,15 +249,15 @@ impl Metrics {
         retain_series(&families.mirrors, "route", &keep);
         retain_series(&families.mirrors_active, "route", &keep);
         retain_series(&families.concurrency_limited, "route", &keep);
+        retain_series(&families.rollout_events, "route", &keep);
     }
 
-    /// Drops the series of rollouts on routes `keep` does not know.
+    /// Drops where rollouts stand on routes `keep` does not know: those that are gone or have no rollout any more.
     pub fn retain_rollouts(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
         retain_series(&families.rollout_weight, "route", &keep);
         retain_series(&families.rollout_step, "route", &keep);
         retain_series(&families.rollout_phase, "route", &keep);
-        retain_series(&families.rollout_events, "route", &keep);
     }
 
     /// Drops the series of rate limits `keep` does not know.
@@ -268,9 +268,11 @@ impl Metrics {
         retain_series(&families.rate_limit_overflow, "limit", &keep);
     }
 
-    /// Drops the series of clusters `keep` does not know; those of their routes are [`Self::retain_routes`]'s business.
+    /// Drops the series of clusters `keep` does not know, also those of routes that stay and go elsewhere now.
     pub fn retain_clusters(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
+        retain_series(&families.requests, "cluster", &keep);
+        retain_series(&families.duration, "cluster", &keep);
         retain_series(&families.attempts, "cluster", &keep);
         retain_series(&families.retries, "cluster", &keep);
         retain_series(&families.retries_stopped, "cluster", &keep);
@@ -516,7 +518,11 @@ mod tests {
         );
         assert!(!text.contains("attache_attempts_total"), "{text}");
         assert!(!text.contains("_health"), "{text}");
-        assert!(!text.contains("_rollout_"), "{text}");
+        assert!(
+            !text.contains("\"v1\""),
+            "a cluster is in no series: {text}"
+        );
+        assert!(!text.contains("attache_rollout_phase"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::model::{LogFormat, Logging};
@@ -29,32 +30,75 @@ pub enum Error {
 }
 
 /// Sends events to standard error from now on. `RUST_LOG` wins over the configured level; `NO_COLOR` switches colour off.
-pub fn init(logging: &Logging) -> Result<(), Error> {
-    let level = env::var("RUST_LOG")
-        .ok()
-        .filter(|level| !level.is_empty())
-        .unwrap_or_else(|| logging.level.clone());
+pub fn init(logging: &Logging) -> Result<Events, Error> {
     let terminal = io::stderr().is_terminal();
     let events = fmt()
-        .with_env_filter(filter(level)?)
+        .with_env_filter(filter(level(logging))?)
         .with_writer(io::stderr)
         .with_ansi(color_wanted(terminal));
-    let started = if is_text(logging.format, terminal) {
-        events.finish().try_init()
+    let (started, replace): (_, Box<Replace>) = if is_text(logging.format, terminal) {
+        let events = events.with_filter_reloading();
+        let handle = events.reload_handle();
+        let replace = move |filter| handle.reload(filter);
+        (events.finish().try_init(), Box::new(replace))
     } else {
-        events
+        let events = events
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .finish()
-            .try_init()
+            .with_filter_reloading();
+        let handle = events.reload_handle();
+        let replace = move |filter| handle.reload(filter);
+        (events.finish().try_init(), Box::new(replace))
     };
-    started.map_err(Error::AlreadySet)
+    started.map_err(Error::AlreadySet)?;
+    Ok(Events {
+        replace,
+        level: level(logging),
+    })
+}
+
+/// Events as they are set up, to change their level.
+pub struct Events {
+    replace: Box<Replace>,
+    level: String,
+}
+
+type Replace = dyn Fn(EnvFilter) -> Result<(), reload::Error>;
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events")
+            .field("level", &self.level)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// Takes the level of a new configuration.
+    pub fn follow(&mut self, logging: &Logging) {
+        let level = level(logging);
+        if level == self.level {
+            return;
+        }
+        // The configuration holds nothing but levels that are understood, and what is replaced lives as long as the process.
+        if let Ok(filter) = filter(level.clone()) {
+            (self.replace)(filter).ok();
+        }
+        self.level = level;
+    }
+}
+
+fn level(logging: &Logging) -> String {
+    let variable = env::var("RUST_LOG").ok();
+    let variable = variable.filter(|level| !level.is_empty());
+    variable.unwrap_or_else(|| logging.level.clone())
 }
 
 fn filter(level: String) -> Result<EnvFilter, Error> {
-    EnvFilter::try_new(&level).map_err(|source| Error::Filter {
+    // The watch of files complains of each directory that goes, as one does whenever a ConfigMap changes.
+    EnvFilter::try_new(format!("notify=off,{level}")).map_err(|source| Error::Filter {
         filter: level,
         source,
     })

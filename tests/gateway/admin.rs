@@ -153,10 +153,8 @@ async fn a_unix_socket_is_its_owners() {
     fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
     let gw = Live::following(directory, &path).await;
     assert_eq!(gw.admin, AdminAddress::Unix(socket.clone()));
-    assert_eq!(
-        fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    let mode = || fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
     assert_eq!(gw.ask(Method::GET, "/status").await.0, 200);
     assert_eq!(gw.ask_reload().await.0, 200);
     let loaded = config::load(&path, &Environment::process()).unwrap();
@@ -173,6 +171,17 @@ async fn a_unix_socket_is_its_owners() {
         200,
         "the first still has it"
     );
+    // With a token others may come, and without one no more.
+    gw.write("token", "0123456789abcdef");
+    gw.write(
+        "gateway.yaml",
+        &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"),
+    );
+    gw.reloaded().await;
+    assert_eq!(mode(), 0o666);
+    gw.write("gateway.yaml", &format!("{usual}{ANSWER}"));
+    gw.reloaded().await;
+    assert_eq!(mode(), 0o600);
     gw.stop().await;
 }
 

@@ -51,6 +51,7 @@ mod pressure;
 mod proxy_protocol;
 mod rate_limits;
 mod reload;
+mod reload_mishaps;
 mod reload_under_load;
 mod retries;
 mod routing;

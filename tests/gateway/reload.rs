@@ -344,7 +344,10 @@ const BREAKAGES: &[Breakage] = &[
                 "listeners: { far: { address: '192.0.2.1:1' } }\nroutes: { all: { respond: { body: x } } }\n",
             );
         },
-        &["listener `far` cannot bind 192.0.2.1:1"],
+        &[
+            "parts/a.yaml:1:30",
+            "listener `far` cannot bind 192.0.2.1:1",
+        ],
     ),
     (
         "metrics elsewhere",
@@ -359,7 +362,10 @@ const BREAKAGES: &[Breakage] = &[
             );
             break_part(gw, "routes: { all: { respond: { body: two } } }\n");
         },
-        &["`metrics.address` cannot change while running"],
+        &[
+            "gateway.yaml:2:21",
+            "`metrics.address` cannot change while running",
+        ],
     ),
     (
         "the admin API elsewhere",
@@ -374,7 +380,30 @@ const BREAKAGES: &[Breakage] = &[
             );
             break_part(gw, "routes: { all: { respond: { body: two } } }\n");
         },
-        &["`admin.address` cannot change while running"],
+        &[
+            "gateway.yaml:3:19",
+            "`admin.address` cannot change while running",
+        ],
+    ),
+    (
+        "several things that need a restart",
+        |gw| {
+            let text = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
+            gw.write(
+                "gateway.yaml",
+                &format!(
+                    "{}logging: {{ format: text }}\n",
+                    text.replace("workers: 2", "workers: 3")
+                ),
+            );
+        },
+        &[
+            "gateway.yaml:1:10",
+            "`workers` cannot change while running",
+            "gateway.yaml:8:20",
+            "`logging.format` cannot change while running",
+            "2 errors",
+        ],
     ),
 ];
 

@@ -334,6 +334,33 @@ async fn a_rollout_survives_a_reload_that_does_not_change_it_and_restarts_when_i
 }
 
 #[tokio::test]
+async fn what_a_reload_takes_out_of_a_route_is_not_measured_any_more() {
+    let stable = Backend::replying(200).await;
+    let canary = Moody::new(200).await;
+    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
+    let mut gw = Gw::with(&template, &[&stable, &canary]).await;
+    let asked = async |gw: &Gw, cluster: &str| {
+        gw.metric("http_requests_total", &[("cluster", cluster)])
+            .await
+    };
+    eventually("requests and the rollout are measured", || async {
+        gw.get("/").await;
+        let text = gw.metrics().await;
+        asked(&gw, "stable").await > 0.0 && text.contains("attache_rollout_phase{")
+    })
+    .await;
+    let plain = "routes: { all: { cluster: next } }\nclusters: { next: { endpoints: ['{0}'] } }\n";
+    gw.reload(plain, &[&stable]).await.unwrap();
+    gw.get("/").await;
+    eventually("what is gone is not", || async {
+        let text = gw.metrics().await;
+        !text.contains("\"stable\"") && !text.contains("attache_rollout_phase{")
+    })
+    .await;
+    assert!(asked(&gw, "next").await > 0.0);
+}
+
+#[tokio::test]
 async fn a_rollout_goes_on_after_a_restart() {
     let stable = Backend::replying(200).await;
     let canary = Moody::new(200).await;

@@ -115,6 +115,7 @@ pub(super) fn resolve(
         hash: String::new(),
         effective: Arc::default(),
     };
+    operating::last_good(&config.reload, &mut scope);
     lints::check(&config, &mut scope);
     config
 }

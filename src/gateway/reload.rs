@@ -233,10 +233,11 @@ impl Gateway {
                 let comparing = debug_span!("difference");
                 let difference =
                     comparing.in_scope(|| before.config.effective.difference(&config.effective));
-                Ok::<_, Error>((snapshot, difference))
+                let gone = Names::of(&before.config).has_more_than(&Names::of(&config));
+                Ok::<_, Error>((snapshot, difference, gone))
             }
         });
-        let (snapshot, mut difference) = built.await.map_err(Error::Build)??;
+        let (snapshot, mut difference, gone) = built.await.map_err(Error::Build)??;
         let mut change = self.listeners.prepare(&config, self.crew.len())?;
         self.listeners
             .open(&mut change, &self.crew)
@@ -249,7 +250,7 @@ impl Gateway {
         self.listeners.apply(change, &config, &self.crew).await;
         self.in_force(&config);
         admin::follow(config.admin.as_ref());
-        self.forget_gone(&before.config, &config);
+        self.forget_gone(gone, &config);
         self.metrics.config_reloaded();
         tell_what_drains(&mut difference, &before);
         self.retired.add(before);
@@ -309,8 +310,7 @@ impl Gateway {
     /// Drops the series of what the configuration no longer names. Looking through all of them takes long with thousands of routes, so
     /// it is done beside everything else, and only when names are gone. The reload after does it once more: a request under way may
     /// have brought a name back.
-    fn forget_gone(&mut self, before: &Config, after: &Arc<Config>) {
-        let gone = Names::of(before).has_more_than(&Names::of(after));
+    fn forget_gone(&mut self, gone: bool, after: &Arc<Config>) {
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
             let forget = move || {

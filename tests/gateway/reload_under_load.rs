@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -236,7 +238,7 @@ struct Holdings {
 }
 
 impl Holdings {
-    fn now() -> Self {
+    fn now(gw: &Live) -> Self {
         let count = |path: &str| std::fs::read_dir(path).unwrap().count();
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -250,9 +252,7 @@ impl Holdings {
             resident,
             descriptors: count("/proc/self/fd"),
             threads: count("/proc/self/task"),
-            tasks: tokio::runtime::Handle::current()
-                .metrics()
-                .num_alive_tasks(),
+            tasks: gw.tasks() + Handle::current().metrics().num_alive_tasks(),
         }
     }
 }
@@ -276,8 +276,9 @@ async fn world(size: Size, ca: &Ca) -> World {
 async fn reloads_under_load_are_not_noticed() {
     let size = Size::wanted();
     let ca = Ca::new();
-    let world = world(size, &ca).await;
+    let world = Arc::new(world(size, &ca).await);
     let gw = Live::with(&world.text(0)).await;
+    let texts = texts(&world);
     let ports = (gw.address("http").await, gw.address("https").await);
     let tls = Tls::new(&ca, &["http/1.1"]);
     let seen = Arc::new(Seen::default());
@@ -310,7 +311,7 @@ async fn reloads_under_load_are_not_noticed() {
     let (mut took, mut early) = (Vec::new(), None);
     let mut kept = Client::h1(ports.0).await;
     for turn in 1..=size.reloads {
-        gw.rewrite(&world.text(turn));
+        gw.rewrite(&texts.recv().unwrap());
         ca.renew(&world.identity, &["a.test"]);
         let (status, answer) = gw.ask_reload().await;
         assert_eq!(status, 200, "{answer}");
@@ -341,11 +342,11 @@ async fn reloads_under_load_are_not_noticed() {
             panic!("something ended at turn {turn}: {ended:?}");
         }
         if turn == 50 {
-            early = Some(Holdings::now());
+            early = Some(Holdings::now(&gw));
         }
     }
     let busy = std::mem::take(&mut *seen.latencies.lock().unwrap());
-    let late = Holdings::now();
+    let late = Holdings::now(&gw);
     eventually("only the last configuration is in memory", || async {
         gw.metric("attache_config_snapshots").await == Some(1.0)
     })
@@ -365,6 +366,18 @@ async fn reloads_under_load_are_not_noticed() {
     judge(size, &seen, (quiet, busy), took, early.zip(Some(late)));
     drop((kept, shared));
     gw.stop().await;
+}
+
+/// The configurations to come, each written while the one before comes into force, by a thread that takes no core from what is measured.
+fn texts(world: &Arc<World>) -> Receiver<String> {
+    let (give, take) = sync_channel(1);
+    let world = Arc::clone(world);
+    std::thread::spawn(move || {
+        rustix::process::nice(19).unwrap();
+        let texts = (1..=world.size.reloads).map(|turn| world.text(turn));
+        texts.for_each(|text| drop(give.send(text)));
+    });
+    take
 }
 
 /// Latencies of a while without reloads, to compare with.

@@ -12,8 +12,8 @@ use attache::gateway::{Drained, Gateway};
 use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Client, GUARD, Reply, get, soon, within};
@@ -24,8 +24,9 @@ pub(crate) struct Live {
     pub(crate) directory: TempDir,
     metrics: SocketAddr,
     pub(crate) admin: AdminAddress,
+    control: Handle,
     asks: mpsc::Sender<Ask>,
-    driver: JoinHandle<Drained>,
+    ended: oneshot::Receiver<Drained>,
 }
 
 enum Ask {
@@ -54,21 +55,37 @@ impl Live {
         .await
     }
 
-    /// Starts from a file.
+    /// Starts from a file. What beside the workers belongs to the gateway has a thread of its own, as in the program.
     pub(crate) async fn following(directory: TempDir, path: &Path) -> Self {
-        let reading = config::read(path, &Environment::process());
-        let loaded = reading.outcome.unwrap_or_else(|report| panic!("{report}"));
-        let starting = Gateway::start(loaded.config);
-        let mut gateway = within("the gateway starts", starting).await.unwrap();
-        gateway.follow(path.to_owned(), reading.seen, false);
         let (asks, inbox) = mpsc::channel(1);
+        let (tell, started) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let path = path.to_owned();
+        std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let gateway = started_from(path).await;
+                let metrics = gateway.metrics_address().unwrap();
+                let admin = gateway.admin_address().unwrap().clone();
+                tell.send((metrics, admin, Handle::current())).unwrap();
+                // The test may be over without having asked.
+                end.send(drive(gateway, inbox).await).ok();
+            });
+        });
+        let (metrics, admin, control) = within("the gateway starts", started).await.unwrap();
         Self {
             directory,
-            metrics: gateway.metrics_address().unwrap(),
-            admin: gateway.admin_address().unwrap().clone(),
+            metrics,
+            admin,
+            control,
             asks,
-            driver: tokio::spawn(drive(gateway, inbox)),
+            ended,
         }
+    }
+
+    /// Tasks of the gateway beside those of its workers.
+    pub(crate) fn tasks(&self) -> usize {
+        self.control.metrics().num_alive_tasks()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -155,8 +172,16 @@ impl Live {
     /// Drains.
     pub(crate) async fn stop(self) -> Drained {
         self.asks.send(Ask::Stop).await.unwrap();
-        within("the gateway ends", self.driver).await.unwrap()
+        within("the gateway ends", self.ended).await.unwrap()
     }
+}
+
+async fn started_from(path: PathBuf) -> Gateway {
+    let reading = config::read(&path, &Environment::process());
+    let loaded = reading.outcome.unwrap_or_else(|report| panic!("{report}"));
+    let mut gateway = Gateway::start(loaded.config).await.unwrap();
+    gateway.follow(path, reading.seen, false);
+    gateway
 }
 
 async fn drive(mut gateway: Gateway, mut asks: mpsc::Receiver<Ask>) -> Drained {

@@ -353,6 +353,17 @@ const FOREIGN: &[Foreign] = &[
 /// Fields that are looked for in the wrong kind of mapping.
 const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
     (
+        "Metric",
+        &[
+            "failureLimit",
+            "interval",
+            "count",
+            "minRequests",
+            "startingStep",
+        ],
+        "`analysis`, for all its metrics",
+    ),
+    (
         "Cluster",
         &[
             "maxConnections",

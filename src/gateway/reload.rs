@@ -82,6 +82,7 @@ impl Gateway {
             Ok(read) => read,
             Err(broken) => {
                 let why = Error::Build(broken).in_one_line();
+                self.metrics.config_refused();
                 return self.refused(trigger, began, None, why);
             }
         };

@@ -9,8 +9,9 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::cluster::HashKey;
+use super::forms::TextOr;
 use super::moment::Moment;
-use super::values::{Time, text_value};
+use super::values::{Time, text_value, time};
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
 use crate::config::model::{self, Comparison, Condition, Threshold};
@@ -123,16 +124,50 @@ pub(in crate::config) struct Step {
     /// The canary's share in percent.
     #[schemars(range(max = 100))]
     pub(in crate::config) set_weight: Option<u64>,
-    /// Wait; `{}` waits for `attache rollout resume`.
+    /// Wait: `5m`, or `{ duration: 5m }`; `{}` waits for `attache rollout resume`.
     pub(in crate::config) pause: Option<Pause>,
 }
 
-/// A wait.
+/// A wait: how long, or until an operator resumes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Pause(pub(in crate::config) Option<Time>);
+
+/// The long form of a wait.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Pause {
+#[schemars(rename = "Pause")]
+pub(in crate::config) struct PauseFields {
     /// How long. Default: until an operator resumes.
     pub(in crate::config) duration: Option<Time>,
+}
+
+impl TryFrom<PauseFields> for Pause {
+    type Error = String;
+    fn try_from(fields: PauseFields) -> Result<Self, String> {
+        Ok(Self(fields.duration))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextOr::<Self, PauseFields>::new(
+            "a duration such as `5m`, or `{}`",
+            |text| time(text).map(Some).map(Self),
+        ))
+    }
+}
+
+impl JsonSchema for Pause {
+    fn schema_name() -> Cow<'static, str> {
+        "PauseOrDuration".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (short, long) = (
+            generator.subschema_for::<Time>(),
+            generator.subschema_for::<PauseFields>(),
+        );
+        json_schema!({ "anyOf": [short, long] })
+    }
 }
 
 /// How the canary is measured.

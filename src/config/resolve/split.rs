@@ -196,11 +196,11 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
                 );
                 steps.push(Step::SetWeight(u32::try_from(weight).unwrap_or(100)));
             }
-            (None, Some(pause)) => steps.push(Step::Pause(pause.duration.map(|time| time.0))),
-            _ => scope.add(
+            (None, Some(pause)) => steps.push(Step::Pause(pause.0.map(|time| time.0))),
+            _ => scope.missing(
                 &at,
                 Diagnostic::error("invalid-value", "a step does exactly one thing")
-                    .hint("`setWeight: 10` or `pause: { duration: 2m }`"),
+                    .hint("`setWeight: 10` or `pause: 2m`"),
             ),
         }
     }
@@ -435,6 +435,16 @@ routes: {{ r: {{ {rest} }} }}"
             (
                 "canary: b, steps: [{ setWeight: 10, pause: {} }, { setWeight: 100 }]".to_owned(),
                 Some("exactly one thing"),
+            ),
+            (
+                "canary: b, steps: [{ setWeight: 10 }, { pause: 5m }, { setWeight: 100 }]"
+                    .to_owned(),
+                None,
+            ),
+            (
+                "canary: b, steps: [{ setWeight: 10 }, { pause: 5 }, { setWeight: 100 }]"
+                    .to_owned(),
+                Some("`5` has no unit"),
             ),
             (
                 "canary: b, steps: [{ setWeight: 101 }]".to_owned(),

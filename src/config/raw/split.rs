@@ -182,7 +182,7 @@ pub(in crate::config) struct Analysis {
     pub(in crate::config) count: Option<u64>,
     /// Failed measurements of one metric that are forgiven. Default: 0.
     pub(in crate::config) failure_limit: Option<u64>,
-    /// Finished requests a measurement needs; with fewer it is inconclusive and the step holds. Default: 50.
+    /// Finished requests a measurement needs; with fewer it is inconclusive, the step holds and the window goes on. Default: 50.
     pub(in crate::config) min_requests: Option<u64>,
     /// What is measured.
     #[schemars(required)]

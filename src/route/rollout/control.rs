@@ -11,7 +11,7 @@ use super::progress::{Event, Millis, Now, Phase, Progress, Verb, difference};
 use super::record::{Held, OperateError, Saved, Share, Status};
 use super::state::State;
 use super::tally::{Counts, Tally};
-use super::verdict::{Others, judge};
+use super::verdict::{Others, Verdict, judge};
 use crate::config::model::{Losing, Part, Rollout, Split};
 use crate::route::split::{Choice, Shares, Weights};
 
@@ -180,7 +180,6 @@ impl Control {
                 stable = stable.plus(&window);
             }
         }
-        *baseline = Some(after);
         progress.next_measurement = Some(now.saturating_add(interval));
         let verdict = {
             // At 100 % there is nobody left to be compared with, only what they were.
@@ -188,6 +187,10 @@ impl Control {
             let counts = &stable;
             judge(analysis, &canary, Others { counts, last })
         };
+        if matches!(verdict, Verdict::Conclusive { .. }) {
+            // What was too little counts for the next one: a few requests a minute are enough in the end.
+            *baseline = Some(after);
+        }
         progress.measured(rollout, verdict, now)
     }
 

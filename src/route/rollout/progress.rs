@@ -266,7 +266,7 @@ impl Progress {
         let (readings, failed) = match verdict {
             Verdict::Inconclusive { requests, readings } => {
                 let reason = format!(
-                    "inconclusive: {requests} requests in a window, {} are needed",
+                    "inconclusive: {requests} requests so far, {} are needed",
                     analysis.min_requests
                 );
                 self.readings = readings;

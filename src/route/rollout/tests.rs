@@ -251,8 +251,12 @@ fn failures_within_the_limit_are_forgiven() {
 #[test]
 fn too_little_traffic_holds_the_step() {
     let control = started(&split());
-    let few = Traffic { good: 10, ..FINE };
-    let happened = run(&control, (0, 3_600), |_| few);
+    // One in ten minutes.
+    let few = |second: u64| Traffic {
+        good: u32::from(second % 600 == 0),
+        ..FINE
+    };
+    let happened = run(&control, (0, 3_600), few);
     assert_eq!(weights(&happened).last().unwrap().0, 120, "held at 20 %");
     assert!(happened.iter().any(|(_, kind, _)| *kind == "inconclusive"));
     let progress = control.status().progress.unwrap();
@@ -266,6 +270,38 @@ fn too_little_traffic_holds_the_step() {
         phase(&control),
         Phase::Promoted,
         "it goes on when there is traffic"
+    );
+}
+
+#[test]
+fn a_little_traffic_is_judged_once_it_is_enough() {
+    let control = started(&split());
+    let few = Traffic { good: 10, ..FINE };
+    let happened = run(&control, (0, 3_600), |_| few);
+    assert_eq!(phase(&control), Phase::Promoted);
+    let measured = |kind: &str| {
+        happened
+            .iter()
+            .filter(|(_, known, _)| *known == kind)
+            .count()
+    };
+    assert_eq!(
+        measured("inconclusive"),
+        measured("measurement-passed"),
+        "every other look"
+    );
+
+    let control = started(&split());
+    let bad = Traffic {
+        good: 0,
+        bad: 1,
+        took: 100,
+    };
+    drop(run(&control, (0, 3_600), |_| bad));
+    assert_eq!(
+        phase(&control),
+        Phase::RolledBack,
+        "six a minute are enough"
     );
 }
 

@@ -253,7 +253,7 @@ fn too_little_traffic_holds_the_step() {
     let control = started(&split());
     // One in ten minutes.
     let few = |second: u64| Traffic {
-        good: u32::from(second % 600 == 0),
+        good: u32::from(second.is_multiple_of(600)),
         ..FINE
     };
     let happened = run(&control, (0, 3_600), few);

@@ -284,9 +284,7 @@ impl Error {
             | Self::Internal => "-",
         }
     }
-}
 
-impl Error {
     /// Whose doing it is.
     #[must_use]
     pub fn blame(&self) -> Blame {

@@ -29,10 +29,6 @@ pub(super) struct Tries<'a> {
 }
 
 /// A try that did not come to an answer for the client.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "it exists only while a request is about to be tried again"
-)]
 pub(super) enum Round {
     /// No answer.
     Failed(Error, InFlight<Rc<Lane>>),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Backend, Ca, Gw, RawBackend, Tls, channel, full, pass, post, request, soon, within,
+    Backend, Ca, Gw, RawBackend, Tls, channel, full, pass, post, promised, request, soon, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
@@ -145,8 +145,10 @@ async fn a_client_that_leaves_a_blocked_upload_is_noticed() {
             let tls = over_tls.then_some(&tls);
             let mut client = Uploader::connect(gw.address(), tls, leave).await;
             client.upload_until_blocked().await;
+            let left = Instant::now();
             drop(client);
             within("the agent is let go", leavings.recv()).await;
+            promised("an upload's end", left.elapsed(), Duration::from_secs(1));
             assert_left(&gw).await;
         }
     }

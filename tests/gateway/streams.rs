@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Backend, Client, EventStream, Gw, Raw, RawBackend, Speak, Sse, channel, chunk, eventually, get,
-    pass, within,
+    pass, promised, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
@@ -207,9 +207,11 @@ async fn a_client_that_leaves_cancels_its_stream() {
         let (mut body, stream) = open(&mut client, &sse).await;
         stream.event("1").await;
         chunk(&mut body).await.unwrap().unwrap();
+        let left = Instant::now();
         client.leave();
         drop(body);
         stream.closed().await;
+        promised("a stream's end", left.elapsed(), Duration::from_secs(1));
         let record = gw.records(turn + 1).await.remove(turn);
         assert_eq!(
             (&record["reason"], &record["flags"], &record["status"]),
@@ -275,8 +277,10 @@ async fn a_client_that_leaves_before_the_answer_cancels_its_request() {
                 == turn + 1
         })
         .await;
+        let left = Instant::now();
         waiting.abort();
         within("the endpoint learns it", learned.recv()).await;
+        promised("a request's end", left.elapsed(), Duration::from_secs(1));
         let record = gw.records(turn + 1).await.remove(turn);
         assert_eq!(
             (&record["reason"], &record["status"], &record["attempts"]),

@@ -23,4 +23,4 @@ pub(crate) use live::{Live, USUAL};
 pub(crate) use moody::Moody;
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
-pub(crate) use wait::{GUARD, eventually, pass, soon, within};
+pub(crate) use wait::{GUARD, eventually, pass, promised, soon, within};

@@ -57,6 +57,16 @@ where
     }
 }
 
+/// Holds a time that is promised against what it took. `benches/promises` does that, alone on its machine; a test that shares one
+/// only shows that what is promised happens.
+#[expect(clippy::print_stdout, reason = "a bench has something to say")]
+pub(crate) fn promised(what: &str, took: Duration, limit: Duration) {
+    if std::env::var_os("ATTACHE_BENCH_PROMISES").is_some() {
+        println!("{what}: {took:?}, promised {limit:?}");
+        assert!(took < limit, "{what} took {took:?}");
+    }
+}
+
 /// Lets real time pass. Only for tests of time limits, where the time is the subject.
 pub(crate) async fn pass(duration: Duration) {
     sleep(duration).await;

@@ -17,9 +17,10 @@ use std::time::SystemTime;
 use attache::config::model::{Limits, ListenerId, PathPolicy};
 use attache::config::{self, Environment};
 use attache::context::Connection;
-use attache::edge::headers::{self, Forwarded};
+use attache::edge::headers::{self, Forwarded, Shown};
 use attache::edge::hygiene;
 use attache::edge::seen::{Found, Seen};
+use attache::route::public::Sources;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -123,11 +124,23 @@ fn tidy(headers: &mut HeaderMap, seen: Seen, connection: &Connection, trusted: b
     let client = headers::client_ip(headers, peer, is_trusted);
     let host = headers.get(header::HOST).cloned();
     headers::strip_hop_by_hop(headers, seen);
+    let asked = host.as_ref().and_then(|host| host.to_str().ok());
+    let sources = Sources {
+        asked: asked.unwrap_or_default(),
+        ..Sources::default()
+    };
+    let face = black_box(sources).face();
+    let shown = Shown {
+        scheme: face.scheme(),
+        port: connection.port_value(face.port()),
+        prefix: None,
+        host,
+    };
     let facts = Forwarded {
         connection,
         client,
         trusted,
-        host,
+        shown,
     };
     headers::set_forwarded(headers, seen, facts);
     headers::append_via(headers, http::Version::HTTP_11);

@@ -36,6 +36,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
     Route {
         name: format!("route-{at:05}"),
         listeners: vec![ListenerId(0)],
+        public_url: None,
         hosts: vec![HostPattern::Exact(host.to_owned())],
         matches: vec![matched],
         action: Action::Respond(Respond {
@@ -44,6 +45,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
             content_type,
         }),
         rewrite: None,
+        map_location: true,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
         upstream_host: UpstreamHost::Preserve,

@@ -35,6 +35,7 @@ pub struct Connection {
     /// Of those, streams: event streams, gRPC streams.
     pub streams: Cell<u32>,
     text: OnceCell<ConnectionText>,
+    port: OnceCell<(u16, HeaderValue)>,
     tasks: RefCell<Tasks>,
 }
 
@@ -50,8 +51,6 @@ struct Tasks {
 pub struct ConnectionText {
     /// The peer's address.
     pub peer: HeaderValue,
-    /// Our port.
-    pub port: HeaderValue,
 }
 
 impl Connection {
@@ -75,6 +74,7 @@ impl Connection {
             active: Cell::new(0),
             streams: Cell::new(0),
             text: OnceCell::new(),
+            port: OnceCell::new(),
             tasks: RefCell::default(),
         }
     }
@@ -117,8 +117,17 @@ impl Connection {
     pub fn text(&self) -> &ConnectionText {
         self.text.get_or_init(|| ConnectionText {
             peer: address_value(self.peer_ip()),
-            port: HeaderValue::from(self.local.port()),
         })
+    }
+
+    /// A port as a header value. The first that is asked for is made once: nearly always all requests of a connection ask for it.
+    #[must_use]
+    pub fn port_value(&self, port: u16) -> HeaderValue {
+        let made = || (port, HeaderValue::from(port));
+        match self.port.get_or_init(made) {
+            (known, value) if *known == port => value.clone(),
+            _ => HeaderValue::from(port),
+        }
     }
 
     /// Address of the peer with an IPv4-mapped IPv6 address unmapped.

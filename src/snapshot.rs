@@ -15,8 +15,8 @@ use crate::config::model::{Action, Config, ListenerId, Route};
 use crate::policy;
 use crate::policy::Limits;
 use crate::pool::ClientTls;
-use crate::route::Table;
 use crate::route::rollout::{Control, Millis, Now};
+use crate::route::{Table, Ways};
 use crate::upstream::{Target, TargetError};
 
 /// A configuration in force.
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// The routes, ready for matching.
     pub table: Table,
+    /// How the paths of clients relate to those of agents.
+    pub ways: Ways,
     /// The clusters, by [`crate::config::model::ClusterId`].
     pub clusters: Vec<Arc<Cluster>>,
     /// The limits of clients.
@@ -83,6 +85,7 @@ impl Snapshot {
             .collect();
         Ok(Self {
             table: debug_span!("table").in_scope(|| Table::build(&config.routes)),
+            ways: Ways::build(&config),
             limits: Limits::build(&config, previous.map(|snapshot| &snapshot.limits)),
             clusters,
             tls,

@@ -313,6 +313,74 @@ fn explain_says_which_route_and_why() {
 }
 
 #[test]
+fn explain_takes_the_url_that_clients_use() {
+    let directory = TempDir::new().unwrap();
+    let text = "
+listeners:
+  http: { address: '127.0.0.1:8080', httpsRedirect: true }
+  web: { address: '127.0.0.1:8081', publicUrl: 'https://agents.test/team' }
+  more: { address: '127.0.0.1:8082', publicUrl: 'https://agents.test:9443' }
+clientIp: { trustedProxies: [10.0.0.1] }
+routes:
+  planner: { listeners: [web], match: { path: { prefix: /planner } }, rewrite: { prefix: / }, endpoints: ['127.0.0.1:1'] }
+  own: { listeners: [more], match: { path: { prefix: /own } }, publicUrl: 'https://own.test', endpoints: ['127.0.0.1:1'] }
+  rest: { listeners: [more], endpoints: ['127.0.0.1:1'] }
+";
+    let file = written(
+        &directory,
+        "gateway.yaml",
+        &text.replace("httpsRedirect: true", "httpsRedirect: { listener: web }"),
+    );
+    for (arguments, parts) in [
+        (
+            &["https://agents.test/team/planner/x"][..],
+            &[
+                "listener  web on 127.0.0.1:8081, cleartext",
+                "route     planner",
+                "path sent /x",
+                "public    https://agents.test/team (publicUrl of the listener), the agent is told the prefix /team/planner",
+            ][..],
+        ),
+        (
+            &["https://agents.test:9443/x"],
+            &[
+                "listener  more",
+                "route     rest",
+                "public    https://agents.test:9443",
+            ],
+        ),
+        (
+            &["https://own.test/own"],
+            &[
+                "listener  more",
+                "route     own",
+                "public    https://own.test (publicUrl of the route)",
+            ],
+        ),
+        (
+            &["http://agents.test/x"],
+            &[
+                "listener  http",
+                "answer    301, the same path at https://agents.test/team",
+                "served by the routes of web",
+            ],
+        ),
+        (
+            &["https://agents.test/planner/", "--listener", "http"],
+            &["listener  http", "route     planner"],
+        ),
+    ] {
+        let all = [&["explain", "GET"], arguments, &["-c", &file]].concat();
+        let (code, out, error) = run(&all);
+        assert_eq!(code, 0, "{arguments:?}: {error}");
+        let out = out.replace("\n          ", " ");
+        for part in parts {
+            assert!(out.contains(part), "`{part}` is missing in\n{out}");
+        }
+    }
+}
+
+#[test]
 fn explain_says_every_policy_in_lines_that_fit() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/istio.yaml");
     let url = "https://agents.example.com/api/v1/tasks";

@@ -104,6 +104,92 @@ fn ceilings_without_effect_are_warned_about() {
 }
 
 #[test]
+fn public_urls_that_are_probably_not_meant_are_warned_about() {
+    let with = |listener: &str, route: &str| {
+        problems(&format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:8080'{listener} }} }}\nroutes: {{ a: {{ endpoints: ['b:80'], {route} }} }}\n"
+        ))
+    };
+    let url = ", publicUrl: 'https://a.example'";
+    for (listener, route, code, hint) in [
+        (
+            "",
+            "match: { path: { prefix: /a/b } }, publicUrl: 'https://a.example/x/a/b'",
+            "doubled-prefix",
+            "write `https://a.example/x`",
+        ),
+        (
+            url,
+            "hosts: [b.example]",
+            "unused-host",
+            "give the route a `publicUrl`",
+        ),
+        (url, "hosts: ['*.a.example']", "unused-host", "names hosts"),
+    ] {
+        let report = with(listener, route);
+        assert_eq!(codes(&report), [code], "{listener} {route}");
+        let text = report.human(false);
+        assert!(text.contains(hint), "{text}");
+    }
+    for (listener, route) in [
+        (url, "timeout: 1s"),
+        (url, "hosts: [b.example, a.example]"),
+        (url, "hosts: ['*.example']"),
+        (url, "hosts: [b.example], publicUrl: 'https://b.example'"),
+        (
+            "",
+            "match: { path: { prefix: /a } }, publicUrl: 'https://a.example/x'",
+        ),
+    ] {
+        let report = with(listener, route);
+        assert!(report.is_empty(), "{}", report.human(false));
+    }
+}
+
+#[test]
+fn a_redirect_to_https_needs_somewhere_with_https() {
+    const ROUTES: &str = "routes: { a: { respond: {} } }";
+    for (text, problem) in [
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true } }",
+            true,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true } }\nclientIp: { trustedProxies: [10.0.0.1] }",
+            false,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: { listener: a } } }\nclientIp: { trustedProxies: [10.0.0.1] }",
+            false,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: { listener: a } } }",
+            true,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true, publicUrl: 'https://a.example' } }",
+            false,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true }, b: { address: '127.0.0.1:2', publicUrl: 'https://a.example' } }",
+            false,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true }, b: { address: '127.0.0.1:2', publicUrl: 'http://a.example' } }",
+            true,
+        ),
+        (
+            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true }, b: { address: '127.0.0.1:2', publicUrl: 'https://a.example' }, c: { address: '127.0.0.1:3', publicUrl: 'https://b.example' } }",
+            true,
+        ),
+    ] {
+        let report = problems(&format!("{text}\n{ROUTES}\n"));
+        let expected: &[&str] = if problem { &["invalid-reference"] } else { &[] };
+        assert_eq!(codes(&report), expected, "{text}\n{}", report.human(false));
+    }
+}
+
+#[test]
 fn an_unknown_field_has_its_place_and_a_suggestion() {
     let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
     assert_eq!(

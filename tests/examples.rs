@@ -167,6 +167,7 @@ fn examples_of_the_documents_load() {
     for name in [
         "README.md",
         "docs/routing.md",
+        "docs/public-address.md",
         "docs/load-balancing.md",
         "docs/circuit-breaker.md",
         "docs/health-checks.md",

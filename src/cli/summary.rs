@@ -138,7 +138,15 @@ fn about(listener: &Listener, bound: &Bound) -> String {
         })
         .collect();
     let what = match (&listener.https_redirect, &listener.tls) {
-        (Some(redirect), _) => format!("redirects to https, port {}", redirect.port),
+        (Some(redirect), _) => match &listener.public_url {
+            Some(url) => {
+                return format!(
+                    "  listener  {} on {address}, redirects to {url}",
+                    listener.name
+                );
+            }
+            None => format!("redirects to https, port {}", redirect.port),
+        },
         (None, Some(tls)) => {
             let least = match tls.min_version {
                 TlsVersion::V12 => "1.2",
@@ -148,7 +156,9 @@ fn about(listener: &Listener, bound: &Bound) -> String {
         }
         (None, None) => format!("cleartext, {}", versions.join(" ")),
     };
-    format!("  listener  {} on {address}, {what}", listener.name)
+    let public = listener.public_url.as_ref();
+    let public = public.map_or_else(String::new, |url| format!(", clients see {url}"));
+    format!("  listener  {} on {address}, {what}{public}", listener.name)
 }
 
 fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
@@ -264,6 +274,23 @@ accessLog: { output: off }
             "loopback needs none\n{local}"
         );
         assert!(local.contains("metrics   off"), "{local}");
+    }
+
+    #[test]
+    fn the_address_that_clients_see_is_named() {
+        let text = "
+listeners:
+  http: { address: \"127.0.0.1:8080\", httpsRedirect: true }
+  web: { address: \"127.0.0.1:8081\", publicUrl: \"https://agents.test\" }
+routes: { all: { respond: {} } }
+";
+        let all = said(text, None).join("\n");
+        for part in [
+            "http on 127.0.0.1:8080, redirects to https://agents.test\n",
+            "web on 127.0.0.1:8081, cleartext, http/1.1, clients see https://agents.test\n",
+        ] {
+            assert!(all.contains(part), "`{part}` is missing in\n{all}");
+        }
     }
 
     #[test]

@@ -131,6 +131,7 @@ const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true
 
 const ROUTE_FORWARD: Defaults = &[
     ("upstreamHost", "preserve"),
+    ("mapLocation", "true"),
     ("timeout", "off"),
     ("streaming.idleTimeout", "5m"),
     ("streaming.maxDuration", "off"),

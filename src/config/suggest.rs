@@ -5,6 +5,7 @@ mod ejection;
 mod fault;
 mod health;
 mod mesh;
+mod public;
 mod retries;
 
 use super::raw::limits;
@@ -57,6 +58,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
         .chain(fault::FOREIGN)
         .chain(health::FOREIGN)
         .chain(limits::FOREIGN)
+        .chain(public::FOREIGN)
         .chain(retries::FOREIGN);
     if let Some((_, _, advice)) = every.find(foreign) {
         return Advice::Hint((*advice).to_owned());

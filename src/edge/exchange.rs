@@ -10,10 +10,12 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::fault::Injected;
+use super::public::Claimed;
 use super::seen::Found;
 use super::worker::Worker;
 use crate::body::Flow;
 use crate::cluster::{InFlight, Outcome as Verdict};
+use crate::config::model::RouteId;
 use crate::context::{Connection, Underway};
 use crate::error::{Blame, Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
@@ -31,6 +33,12 @@ pub(super) struct Exchange {
     pub(super) started: Instant,
     pub(super) time: Duration,
     pub(super) client: IpAddr,
+    /// Whether the peer is a trusted proxy, and what it says about the address its client used.
+    pub(super) trusted: bool,
+    pub(super) claimed: Claimed,
+    /// Whether the client uses HTTPS, as its route knows it.
+    pub(super) https: bool,
+    pub(super) route: Option<RouteId>,
     pub(super) method: Method,
     version: Version,
     uri: Uri,
@@ -98,6 +106,10 @@ impl Exchange {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
             client: connection.peer_ip(),
+            trusted: false,
+            claimed: Claimed::default(),
+            https: connection.tls.is_some(),
+            route: None,
             method: head.method.clone(),
             version: head.version,
             uri: head.uri.clone(),
@@ -139,6 +151,13 @@ impl Exchange {
         self.logged = logged;
     }
 
+    /// `host[:port]` it is for: of the target, else of `Host` (RFC 9112 section 3.2.2); empty when neither names one.
+    pub(super) fn asked(&self) -> &str {
+        let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        let target = self.uri.authority().map(http::uri::Authority::as_str);
+        target.or_else(host).unwrap_or_default()
+    }
+
     /// Whether other requests run on its connection at the same time.
     pub(super) fn shares_connection(&self) -> bool {
         self.version == Version::HTTP_2
@@ -162,6 +181,7 @@ impl Exchange {
         self.host = self.host.as_ref().and_then(copy);
         self.user_agent = self.user_agent.as_ref().and_then(copy);
         self.request_id = self.request_id.as_ref().and_then(copy);
+        self.claimed.detach();
         if let Ok(uri) = self.uri.to_string().parse() {
             self.uri = uri;
         }
@@ -288,8 +308,7 @@ impl Exchange {
         reason: Option<&'static str>,
         duration: Duration,
     ) -> Record<'_> {
-        let authority = self.uri.authority().map(http::uri::Authority::as_str);
-        let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        let authority = self.asked();
         Record {
             time: self.time,
             request_id: self
@@ -300,7 +319,7 @@ impl Exchange {
             trace_id: self.trace_id,
             client_ip: self.client,
             method: self.method.as_str(),
-            authority: authority.or_else(host).unwrap_or("-"),
+            authority: if authority.is_empty() { "-" } else { authority },
             path: self
                 .uri
                 .path_and_query()

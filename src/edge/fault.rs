@@ -128,14 +128,13 @@ impl Injected {
     }
 
     /// The answer is known; `events` says how it is divided if it is a stream. What is compressed cannot be divided.
-    pub(super) fn meet(&mut self, events: Option<Events>, fields: &mut HeaderMap) {
+    pub(super) fn meet(&mut self, events: Option<Events>, fields: &HeaderMap) {
         let plain = !fields.contains_key(header::CONTENT_ENCODING);
         let events = events.filter(|_| plain && self.draw.stream.is_some());
         if events.is_some() && self.begin() {
             self.events = events;
             self.handles.faults().injected("stream");
         }
-        self.mark(fields);
     }
 
     /// Says in an answer what was done to it.

@@ -12,28 +12,37 @@ use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
 use tokio::time::{Instant, timeout_at};
 
+use super::depart::depart;
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
+use super::homeward::{self, Place};
 use super::hygiene;
+use super::public::{self, Claimed};
 use super::seen::{Found, Seen};
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
 use crate::cluster::Kind;
 use crate::config::model::{
-    ClientIp, ClusterId, HeadLimit, RetryPolicy, Route, RouteId, UpstreamHost,
+    ClientIp, ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId,
+    UpstreamHost,
 };
 use crate::error::Error;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
 use crate::pool;
+use crate::route::Way;
 use crate::upstream;
 
 /// What was decided about a request that is to be forwarded.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) route: RouteId,
+    /// Which of the route's alternatives matched.
+    pub(super) matched: usize,
+    /// The listener it came in through.
+    pub(super) listener: ListenerId,
     pub(super) cluster: ClusterId,
     /// Which fields the head carries.
     pub(super) seen: Seen,
@@ -68,17 +77,20 @@ pub(super) struct Switched {
     pub(super) end: Option<Instant>,
 }
 
-/// Who the client is, and which name the request goes by.
-pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts) {
+/// Who the client is, what a trusted proxy says about it, and which name the request goes by.
+pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts, seen: Seen) {
     let peer = exchange.connection.peer_ip();
     let mut rng = exchange.worker.fork_rng();
-    exchange.client = headers::client_ip(&head.headers, peer, |address| is_trusted(trust, address));
-    exchange.request_id = Some(request_id(
-        &head.headers,
-        is_trusted(trust, peer),
-        exchange.time,
-        &mut rng,
-    ));
+    let fields = &head.headers;
+    let is_trusted = |address| is_trusted(trust, address);
+    exchange.client = headers::client_ip(fields, peer, is_trusted);
+    exchange.trusted = is_trusted(peer);
+    if exchange.trusted && seen.public {
+        let hops = || headers::hops(fields, peer, is_trusted);
+        exchange.claimed = Claimed::read(fields, hops);
+    }
+    let id = request_id(fields, exchange.trusted, exchange.time, &mut rng);
+    exchange.request_id = Some(id);
 }
 
 fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
@@ -107,6 +119,8 @@ pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error>
 pub(super) struct Outgoing {
     pub(super) view: Rc<View>,
     pub(super) route: RouteId,
+    matched: usize,
+    listener: ListenerId,
     cluster: ClusterId,
     pub(super) request: Option<Request<RequestBody>>,
     pub(super) upgrade: Option<OnUpgrade>,
@@ -192,7 +206,13 @@ pub(super) async fn forward(
     let upgrade = outgoing.upgrade.take();
     let limits = (deadline, outgoing.body_idle);
     let response = (answer.response, answer.at);
-    receive(exchange, (route, target), response, upgrade, limits)
+    let place = Place {
+        route,
+        target,
+        listener: view.public_url(outgoing.listener),
+        way: view.snapshot.ways.get(outgoing.route, outgoing.matched),
+    };
+    receive(exchange, &place, response, upgrade, limits)
 }
 
 /// What the request counts as, so far as it says itself.
@@ -227,11 +247,11 @@ pub(super) fn outgoing(
     if let Some(faults) = &route.fault {
         fault::draw(exchange, &view, plan.route, faults, &mut head.headers);
     }
-    let trust = &view.snapshot.config.client_ip;
     let known = Known {
         seen: plan.seen,
-        trusted: is_trusted(trust, exchange.connection.peer_ip()),
         upgrade: upgrade.is_some(),
+        listener: view.public_url(plan.listener),
+        way: view.snapshot.ways.get(plan.route, plan.matched),
     };
     let mut rng = exchange.worker.fork_rng();
     prepare(exchange, &mut head, route, known, &mut rng);
@@ -243,6 +263,8 @@ pub(super) fn outgoing(
     *request.headers_mut() = head.headers;
     Ok(Outgoing {
         route: plan.route,
+        matched: plan.matched,
+        listener: plan.listener,
         cluster: plan.cluster,
         request: Some(request),
         upgrade,
@@ -273,11 +295,12 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
 /// The endpoint's answer as the client shall see it.
 fn receive(
     exchange: &mut Exchange,
-    (route, target): (&Route, &upstream::Target),
+    place: &Place<'_>,
     (mut response, at): (Response<pool::ResponseBody>, Instant),
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<Instant>, Duration),
 ) -> Result<Answer, Error> {
+    let Place { route, target, .. } = *place;
     let found = Found::of(response.headers());
     check_answer(&response, &found)?;
     let seen = found.seen;
@@ -297,20 +320,13 @@ fn receive(
         None
     };
     headers::strip_hop_by_hop(fields, seen);
-    if let Some(id) = &exchange.request_id {
-        fields.insert(REQUEST_ID, id.clone());
+    if seen.location {
+        homeward::map(exchange, place, fields);
     }
-    if let Some(standing) = exchange.standing.take() {
-        standing.tell(fields);
-    }
-    headers::apply(
-        fields,
-        &route.response_headers,
-        exchange.connection.tls.is_some(),
-    );
     if let Some(fault) = &mut exchange.fault {
         fault.meet(events.filter(|_| client.is_none()), fields);
     }
+    depart(exchange, Some(&route.response_headers), fields);
     let life = route.streaming.max_duration;
     let stream_end = life.map(|limit| exchange.started + limit);
     if let Some(cookie) = exchange.set_cookie.take() {
@@ -384,10 +400,12 @@ fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> R
 
 /// What is known of a request besides its fields.
 #[derive(Clone, Copy)]
-struct Known {
+struct Known<'a> {
     seen: Seen,
-    trusted: bool,
     upgrade: bool,
+    /// Public URL of the listener.
+    listener: Option<&'a PublicUrl>,
+    way: &'a Way,
 }
 
 /// Header fields as the endpoint shall see them.
@@ -395,7 +413,7 @@ fn prepare(
     exchange: &mut Exchange,
     head: &mut Parts,
     route: &Route,
-    known: Known,
+    known: Known<'_>,
     rng: &mut fastrand::Rng,
 ) {
     // HTTP/2 and absolute targets name the host in the target.
@@ -421,11 +439,12 @@ fn prepare(
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
+    let sources = public::sources(exchange, known.listener, Some(route));
     let facts = Forwarded {
         connection: &exchange.connection,
         client: exchange.client,
-        trusted: known.trusted,
-        host,
+        trusted: exchange.trusted,
+        shown: public::shown(exchange, &sources, known.way, host),
     };
     headers::set_forwarded(fields, known.seen, facts);
     if known.seen.cookie && head.version == Version::HTTP_2 {
@@ -454,6 +473,6 @@ fn origin_form(uri: Uri) -> Uri {
 /// Name of the header a request goes by.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Fields every forwarded request gets.
-const ADDED_FIELDS: usize = 9;
+const ADDED_FIELDS: usize = 10;
 /// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::seen::Seen;
-use crate::config::model::HeaderChanges;
+use crate::config::model::{HeaderChanges, Scheme};
 use crate::context::{Connection, address_value};
 
 /// Takes out what belongs to one connection only, and whatever `Connection` names besides. Returns whether the sender
@@ -72,7 +72,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-const PROTECTED: [&str; 20] = [
+const PROTECTED: [&str; 21] = [
     "authorization",
     "a2a-version",
     "a2a-extensions",
@@ -89,6 +89,7 @@ const PROTECTED: [&str; 20] = [
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-real-ip",
     "x-request-id",
@@ -104,12 +105,25 @@ pub struct Forwarded<'a> {
     pub client: IpAddr,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
-    /// Host as the client wrote it.
-    pub host: Option<HeaderValue>,
+    /// How the client sees the gateway.
+    pub shown: Shown,
 }
 
-/// Sets the forwarding fields. An untrusted peer's own are replaced, underscore spellings included; a trusted proxy's are kept
-/// and its address is appended.
+/// How a client sees the gateway, as the forwarding fields say it. They agree with each other: the port is that of the host.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// `X-Forwarded-Proto`.
+    pub scheme: Scheme,
+    /// `X-Forwarded-Host`; `None` when the request names no host.
+    pub host: Option<HeaderValue>,
+    /// `X-Forwarded-Port`.
+    pub port: HeaderValue,
+    /// `X-Forwarded-Prefix`; `None` when the agent sees the paths that clients use.
+    pub prefix: Option<HeaderValue>,
+}
+
+/// Sets the forwarding fields. What an untrusted peer sends in such fields is dropped, underscore spellings included; a trusted
+/// proxy's `X-Forwarded-For` is kept, and its address is added.
 pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
     if seen.underscore {
         drop_disguised(headers);
@@ -120,17 +134,23 @@ pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) 
     if seen.forwarded_other && !facts.trusted {
         drop_other_forwarded(headers);
     }
-    let scheme = HeaderValue::from_static(if facts.connection.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    });
-    let text = facts.connection.text();
-    put(headers, X_FORWARDED_PROTO, scheme, facts.trusted);
-    if let Some(host) = facts.host {
-        put(headers, X_FORWARDED_HOST, host, facts.trusted);
+    let shown = facts.shown;
+    let scheme = HeaderValue::from_static(shown.scheme.as_str());
+    headers.insert(X_FORWARDED_PROTO, scheme);
+    if let Some(host) = shown.host {
+        headers.insert(X_FORWARDED_HOST, host);
     }
-    put(headers, X_FORWARDED_PORT, text.port.clone(), facts.trusted);
+    headers.insert(X_FORWARDED_PORT, shown.port);
+    match shown.prefix {
+        Some(prefix) => {
+            headers.insert(X_FORWARDED_PREFIX, prefix);
+        }
+        None if seen.forwarded_other => {
+            headers.remove(X_FORWARDED_PREFIX);
+        }
+        None => {}
+    }
+    let text = facts.connection.text();
     let client = if facts.client == facts.connection.peer_ip() {
         text.peer.clone()
     } else {
@@ -155,12 +175,6 @@ fn drop_other_forwarded(headers: &mut HeaderMap) {
         .collect();
     for name in names {
         headers.remove(name);
-    }
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool) {
-    if !keep || !headers.contains_key(&name) {
-        headers.insert(name, value);
     }
 }
 
@@ -209,23 +223,34 @@ const GUARDED: [&str; 5] = [
 /// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of `X-Forwarded-For`,
 /// walking from the right and stopping at the first entry that is not an address.
 pub fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
-    let mut client = peer;
+    walk(headers, peer, trusted).0
+}
+
+/// How many trusted proxies stand between the one that the client spoke to and the peer, which is trusted.
+pub(super) fn hops(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> usize {
+    walk(headers, peer, trusted).1.saturating_sub(1)
+}
+
+/// The client, and how many entries the walk to it took.
+fn walk(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> (IpAddr, usize) {
+    let (mut client, mut taken) = (peer, 0);
     if !trusted(peer) {
-        return client;
+        return (client, taken);
     }
     let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
     for line in lines.into_iter().rev() {
         for entry in line.to_str().unwrap_or("?").rsplit(',') {
             let Some(address) = parse_entry(entry.trim()) else {
-                return client;
+                return (client, taken);
             };
             client = address;
+            taken += 1;
             if !trusted(address) {
-                return client;
+                return (client, taken);
             }
         }
     }
-    client
+    (client, taken)
 }
 
 /// An address, also with a port and in brackets.
@@ -267,15 +292,15 @@ pub fn append_via(headers: &mut HeaderMap, version: Version) {
     headers.append(header::VIA, ours);
 }
 
-/// Applies a route's changes. HSTS goes out over TLS only (RFC 6797 section 7.2).
-pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, tls: bool) {
+/// Applies a route's changes. HSTS goes out to clients that use HTTPS only (RFC 6797 section 7.2), whoever ends their TLS.
+pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, https: bool) {
     for name in &changes.remove {
         headers.remove(name);
     }
     for (name, value) in &changes.set {
         headers.insert(name, value.clone());
     }
-    if changes.hsts && tls {
+    if changes.hsts && https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
     for (name, value) in &changes.add {
@@ -288,6 +313,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 #[cfg(test)]
@@ -380,12 +406,17 @@ mod tests {
             "192.0.2.1:443".parse().unwrap(),
         );
         let connection = Connection::new(ListenerId(0), peer, local, Some(tls));
-        let host = Some(HeaderValue::from_static("a.example"));
+        let shown = Shown {
+            scheme: Scheme::Https,
+            host: Some(HeaderValue::from_static("a.example")),
+            port: HeaderValue::from_static("443"),
+            prefix: None,
+        };
         let facts = Forwarded {
             connection: &connection,
             client: peer.ip(),
             trusted,
-            host,
+            shown,
         };
         let seen = Seen::of(headers);
         set_forwarded(headers, seen, facts);
@@ -400,6 +431,8 @@ mod tests {
             ("x-real-ip", "10.0.0.1"),
             ("x-forwarded-proto", "http"),
             ("forwarded", "for=10.0.0.1"),
+            ("x-forwarded-prefix", "/evil"),
+            ("x-forwarded-ssl", "on"),
         ]);
         forward(&mut headers, false);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
@@ -423,13 +456,20 @@ mod tests {
             ("x-forwarded-for", "203.0.113.9"),
             ("x-forwarded-for", "198.51.100.2"),
             ("x-forwarded-proto", "http"),
+            ("x-forwarded-prefix", "/none"),
+            ("x-forwarded-ssl", "on"),
         ]);
         forward(&mut headers, true);
         assert_eq!(
             headers["x-forwarded-for"],
             "203.0.113.9, 198.51.100.2, 192.0.2.7"
         );
-        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(
+            headers["x-forwarded-proto"], "https",
+            "what it said went into the face, which is told here"
+        );
+        assert_eq!(headers["x-forwarded-ssl"], "on");
+        assert!(!headers.contains_key("x-forwarded-prefix"));
     }
 
     #[test]
@@ -490,6 +530,24 @@ mod tests {
                 .collect();
             let found = client_ip(&map(&fields), peer.parse().unwrap(), trusted);
             assert_eq!(found.to_string(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_between_the_first_and_the_last_are_counted() {
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+        for (line, expected) in [
+            ("", 0),
+            ("203.0.113.9", 0),
+            ("1.1.1.1, 203.0.113.9", 0),
+            ("203.0.113.9, 10.0.0.2", 1),
+            ("1.1.1.1, 203.0.113.9, 10.0.0.3, 10.0.0.2", 2),
+            ("nonsense, 10.0.0.3, 10.0.0.2", 1),
+            ("10.0.0.3, 10.0.0.2", 1),
+        ] {
+            let headers = map(&[("x-forwarded-for", line)]);
+            let peer = "10.0.0.1".parse().unwrap();
+            assert_eq!(hops(&headers, peer, trusted), expected, "{line}");
         }
     }
 }

@@ -1,36 +1,93 @@
-//! Listeners that only send clients to HTTPS: where to, and with which status. Pure.
+//! Listeners that send clients to HTTPS: who is sent, where to, and with which status.
 
+use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
-use crate::config::model::{HostPattern, HttpsRedirect};
+use super::exchange::Exchange;
+use super::public::sources;
+use crate::config::model::{
+    Authority, HostPattern, HttpsRedirect, Listener, ListenerId, PublicUrl, Scheme,
+};
+use crate::error::Error;
+use crate::route::host_of;
 
-/// The `Location` for a request to `host`, which is in its canonical form; path and query byte for byte as they came. `None`
-/// when the host is not one that may be redirected to. A path that begins with `//` is harmless here, because the location
-/// always has our scheme and host before it.
-pub(super) fn location(
-    redirect: &HttpsRedirect,
-    host: &str,
-    path_and_query: &str,
-) -> Option<String> {
-    let known =
-        redirect.hosts.is_empty() || redirect.hosts.iter().any(|pattern| matches(pattern, host));
-    if host.is_empty() || !known || !is_clean(path_and_query) {
+/// What a listener does with a request, as far as HTTPS is concerned.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Sends the client to this location.
+    Redirect(StatusCode, String),
+    /// Serves it by the routes of this listener.
+    Serve(ListenerId),
+}
+
+/// Whether the client of `exchange`, which came in through `listener`, has to come by HTTPS.
+pub(super) fn step(
+    exchange: &Exchange,
+    listener: &Listener,
+    id: ListenerId,
+    head: &Parts,
+) -> Result<Step, Error> {
+    let Some(to) = &listener.https_redirect else {
+        return Ok(Step::Serve(id));
+    };
+    let claimed = exchange.claimed.scheme();
+    if claimed == Some(Scheme::Https) {
+        return Ok(Step::Serve(to.serves));
+    }
+    let face = sources(exchange, None, None).face();
+    let asked = Asked {
+        // What cannot be canonical was refused before, but for the request that names no host.
+        host: &host_of(face.host()).unwrap_or_default(),
+        prefix: face.prefix(),
+        is_proxied: claimed.is_some(),
+        path: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+    };
+    let location = location(to, listener.public_url.as_deref(), &asked);
+    let location = location.ok_or(Error::Misdirected)?;
+    Ok(Step::Redirect(status(to, &head.method), location))
+}
+
+/// What a client asked for by plain HTTP.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    /// In its canonical form; empty when it named none.
+    host: &'a str,
+    /// What a proxy in front took off the path.
+    prefix: &'a str,
+    /// Whether a trusted proxy says that its client speaks plain HTTP: then HTTPS is there too, and not at a port of ours.
+    is_proxied: bool,
+    /// Path and query, byte for byte as they came.
+    path: &'a str,
+}
+
+/// The `Location`. `None` when the host is not one that may be redirected to. A path that begins with `//` is harmless here, because
+/// the location always has scheme and host before it.
+fn location(to: &HttpsRedirect, url: Option<&PublicUrl>, asked: &Asked<'_>) -> Option<String> {
+    let is_known = || to.hosts.iter().any(|pattern| matches(pattern, asked.host));
+    let host = match url {
+        _ if !asked.host.is_empty() && is_known() => asked.host,
+        Some(url) => url.host(),
+        None if to.hosts.is_empty() && !asked.host.is_empty() => asked.host,
+        None => return None,
+    };
+    let scheme = Scheme::Https;
+    let (port, prefix) = match url {
+        Some(url) => (url.port(), url.prefix()),
+        None if asked.is_proxied => (scheme.default_port(), asked.prefix),
+        None => (to.port, asked.prefix),
+    };
+    if !is_clean(asked.path) {
         return None;
     }
     // `OPTIONS *` has no path to keep.
-    let path = if path_and_query == "*" {
-        "/"
-    } else {
-        path_and_query
-    };
-    Some(match redirect.port {
-        443 => format!("https://{host}{path}"),
-        port => format!("https://{host}:{port}{path}"),
-    })
+    let path = if asked.path == "*" { "/" } else { asked.path };
+    let authority = Authority { scheme, host, port };
+    Some(format!("{scheme}://{authority}{prefix}{path}"))
 }
 
 /// The configured status, else 301 for those methods that redirect well and 308, which keeps method and body, for the rest.
-pub(super) fn status(redirect: &HttpsRedirect, method: &Method) -> StatusCode {
+fn status(redirect: &HttpsRedirect, method: &Method) -> StatusCode {
     redirect
         .status
         .unwrap_or(if matches!(*method, Method::GET | Method::HEAD) {
@@ -67,8 +124,18 @@ mod tests {
     fn redirect(port: u16, hosts: &[HostPattern]) -> HttpsRedirect {
         HttpsRedirect {
             port,
+            serves: ListenerId(0),
             status: None,
             hosts: hosts.to_vec(),
+        }
+    }
+
+    fn asked<'a>(host: &'a str, path: &'a str) -> Asked<'a> {
+        Asked {
+            host,
+            prefix: "",
+            is_proxied: false,
+            path,
         }
     }
 
@@ -95,7 +162,7 @@ mod tests {
             (8443, "[::1]", "/x", "https://[::1]:8443/x"),
         ];
         for (port, host, path, expected) in cases {
-            let found = location(&redirect(port, &[]), host, path);
+            let found = location(&redirect(port, &[]), None, &asked(host, path));
             assert_eq!(found.as_deref(), Some(expected), "{port} {host} {path}");
         }
     }
@@ -103,7 +170,11 @@ mod tests {
     #[test]
     fn nothing_but_a_path_gets_into_a_location() {
         let any = redirect(443, &[]);
-        assert_eq!(location(&any, "", "/"), None, "no host to lead to");
+        assert_eq!(
+            location(&any, None, &asked("", "/")),
+            None,
+            "no host to lead to"
+        );
         for path in [
             "",
             "x",
@@ -114,7 +185,7 @@ mod tests {
             "http://evil/",
             "**",
         ] {
-            assert_eq!(location(&any, "a", path), None, "{path:?}");
+            assert_eq!(location(&any, None, &asked("a", path)), None, "{path:?}");
         }
     }
 
@@ -129,11 +200,55 @@ mod tests {
             ],
         );
         for host in ["a.com", "[::1]", "x.b.com", "y.x.b.com"] {
-            assert!(location(&some, host, "/").is_some(), "{host}");
+            assert!(location(&some, None, &asked(host, "/")).is_some(), "{host}");
         }
         for host in ["b.com", "xb.com", "evil.com", "a.com.evil.com", "[::2]"] {
-            assert_eq!(location(&some, host, "/"), None, "{host}");
+            assert_eq!(location(&some, None, &asked(host, "/")), None, "{host}");
         }
+    }
+
+    #[test]
+    fn the_public_url_says_where_https_is() {
+        let url = PublicUrl::new(Scheme::Https, "a.com", None, "").unwrap();
+        let elsewhere = PublicUrl::new(Scheme::Https, "a.com", Some(9443), "/team").unwrap();
+        let known = &[
+            HostPattern::Exact("a.com".into()),
+            HostPattern::Exact("b.com".into()),
+        ];
+        for (hosts, url, host, expected) in [
+            (&known[..], Some(&url), "a.com", Some("https://a.com/x")),
+            (known, Some(&url), "b.com", Some("https://b.com/x")),
+            (
+                known,
+                Some(&url),
+                "gateway.internal",
+                Some("https://a.com/x"),
+            ),
+            (known, Some(&url), "", Some("https://a.com/x")),
+            (&[], Some(&url), "evil.com", Some("https://a.com/x")),
+            (
+                known,
+                Some(&elsewhere),
+                "b.com",
+                Some("https://b.com:9443/team/x"),
+            ),
+            (known, None, "b.com", Some("https://b.com:8443/x")),
+            (known, None, "evil.com", None),
+        ] {
+            let found = location(&redirect(8443, hosts), url, &asked(host, "/x"));
+            assert_eq!(found.as_deref(), expected, "{url:?} {host}");
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_https_is_not_at_a_port_of_ours() {
+        let asked = Asked {
+            prefix: "/team",
+            is_proxied: true,
+            ..asked("a.com", "/x?y")
+        };
+        let found = location(&redirect(8443, &[]), None, &asked);
+        assert_eq!(found.as_deref(), Some("https://a.com/team/x?y"));
     }
 
     #[test]

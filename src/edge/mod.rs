@@ -1,15 +1,18 @@
 //! The conductor: takes one request through the rooms, in order, and hands back its answer.
 
+mod depart;
 mod exchange;
 mod fault;
 mod forward;
 mod guarded;
 pub mod headers;
+mod homeward;
 mod https_redirect;
 pub mod hygiene;
 mod limits;
 mod mirror;
 mod pace;
+mod public;
 mod reply;
 pub mod seen;
 mod split;
@@ -26,11 +29,12 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::config::model::{
-    Action, ClientAuth, ClusterId, HttpsRedirect, ListenerId, PathMatch, Redirect, Respond, Route,
-    RouteId,
+    Action, ClientAuth, ClusterId, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route,
+    RouteId, Scheme,
 };
 use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
+use crate::route::public::Face;
 use crate::route::{self, Facts};
 use exchange::Exchange;
 use hygiene::Target;
@@ -67,7 +71,7 @@ pub fn handle(
                 response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))
             }
             Ok(forward::Answer::Switched(switched)) => tunnel::start(exchange, *switched),
-            Err(error) => reply::refusal(exchange, outgoing.version, &error),
+            Err(error) => reply::refusal(exchange, &outgoing.view, outgoing.version, &error),
         })
     }
 }
@@ -95,15 +99,17 @@ fn begin(
     let (view, id) = exchange.worker.view_for(listener);
     let step = check(&mut exchange, &view, id, &head, &found);
     let outgoing = match step {
-        Ok(Step::Forward(plan)) => forward::outgoing(&mut exchange, view, plan, head, body),
+        Ok(Step::Forward(plan)) => {
+            forward::outgoing(&mut exchange, Rc::clone(&view), plan, head, body)
+        }
         Ok(Step::Answer(response)) => {
-            return Begun::Answered(Box::new(reply::own(exchange, response)));
+            return Begun::Answered(Box::new(reply::own(exchange, &view, response)));
         }
         Err(error) => Err(error),
     };
     match outgoing {
         Ok(outgoing) => Begun::Forward(exchange, outgoing),
-        Err(error) => Begun::Answered(Box::new(reply::refusal(exchange, version, &error))),
+        Err(error) => Begun::Answered(Box::new(reply::refusal(exchange, &view, version, &error))),
     }
 }
 
@@ -150,13 +156,16 @@ fn check(
     exchange.handles = Some(view.unrouted().clone());
     let id = id.ok_or(Error::NoRoute)?;
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
-    forward::identify(exchange, &config.client_ip, head);
+    forward::identify(exchange, &config.client_ip, head, found.seen);
     hygiene::verdict(&exchange.connection)?;
     let target = hygiene::check(head, found, &settings.limits, settings.paths)?;
-    if let Some(to) = &settings.https_redirect {
-        return redirect_to_https(to, head, &target).map(Step::Answer);
-    }
-    check_certificate(exchange, view, id, &target)?;
+    let served = match https_redirect::step(exchange, settings, id, head)? {
+        https_redirect::Step::Redirect(status, location) => {
+            return redirect_to(status, &location).map(Step::Answer);
+        }
+        https_redirect::Step::Serve(served) => served,
+    };
+    check_certificate(exchange, view, (id, served), &target)?;
     if target.path == "*" {
         return Ok(Step::Answer(reply::about_us()));
     }
@@ -167,46 +176,43 @@ fn check(
         method: &head.method,
         headers: &head.headers,
     };
-    let chosen = view.snapshot.table.find(id, &facts).ok_or(Error::NoRoute)?;
+    let chosen = view
+        .snapshot
+        .table
+        .find(served, &facts)
+        .ok_or(Error::NoRoute)?;
     let route = config.routes.get(chosen.route.0).ok_or(Error::Internal)?;
+    exchange.route = Some(chosen.route);
+    let listener = settings.public_url.as_deref();
+    let scheme = public::sources(exchange, listener, Some(route)).scheme();
+    exchange.https = scheme == Scheme::Https;
     let placed = enter(exchange, view, chosen.route, (route, &target.path), head)?;
     let matched = route
         .matches
         .get(chosen.matched)
         .map_or(&ANY_PATH, |matched| &matched.path);
-    let tls = exchange.connection.tls.is_some();
-    match &route.action {
-        Action::Respond(respond) => {
-            let mut response = respond_with(respond, head);
-            headers::apply(response.headers_mut(), &route.response_headers, tls);
-            Ok(Step::Answer(response))
-        }
+    let cluster = match &route.action {
+        Action::Respond(respond) => return Ok(Step::Answer(respond_with(respond, head))),
         Action::Redirect(to) => {
-            let mut response = route_redirect(to, matched, tls, head, &target)?;
-            headers::apply(response.headers_mut(), &route.response_headers, tls);
-            Ok(Step::Answer(response))
+            let face = public::sources(exchange, listener, Some(route)).face();
+            return route_redirect(to, matched, &face, head, &target).map(Step::Answer);
         }
-        Action::Forward(_) | Action::Split(_) => {
-            let cluster = match &route.action {
-                Action::Forward(cluster) => *cluster,
-                _ => placed.ok_or(Error::Internal)?,
-            };
-            let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
-            check_length(target.length, limit)?;
-            let target = rewritten(route, matched, head, &target)?;
-            let upgrade = found.seen.upgrade && forward::wanted_upgrade(head, route)?;
-            let body_idle = settings.limits.body_idle_timeout;
-            Ok(Step::Forward(forward::Plan {
-                route: chosen.route,
-                cluster,
-                seen: found.seen,
-                target,
-                upgrade,
-                body_limit: limit,
-                body_idle,
-            }))
-        }
-    }
+        Action::Forward(cluster) => *cluster,
+        Action::Split(_) => placed.ok_or(Error::Internal)?,
+    };
+    let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
+    check_length(target.length, limit)?;
+    Ok(Step::Forward(forward::Plan {
+        route: chosen.route,
+        matched: chosen.matched,
+        listener: id,
+        cluster,
+        seen: found.seen,
+        target: rewritten(route, matched, head, &target)?,
+        upgrade: found.seen.upgrade && forward::wanted_upgrade(head, route)?,
+        body_limit: limit,
+        body_idle: settings.limits.body_idle_timeout,
+    }))
 }
 
 /// The request is on a route now, and counted there, if the route's limits allow it. On a split, it is known for which of its
@@ -233,20 +239,21 @@ fn enter(
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own
-/// (RFC 9110 section 15.5.20). And a connection that was let in before a reload is held to what is asked for now.
+/// (RFC 9110 section 15.5.20). And a connection that was let in before a reload is held to what is asked for now. Where a listener
+/// serves the routes of another, because a proxy in front ended TLS, nobody has shown a certificate that the other asks for.
 fn check_certificate(
     exchange: &Exchange,
     view: &View,
-    id: ListenerId,
+    (id, served): (ListenerId, ListenerId),
     target: &Target<'_>,
 ) -> Result<(), Error> {
-    let settings = view
-        .snapshot
-        .config
-        .listeners
-        .get(id.0)
-        .and_then(|listener| listener.tls.as_ref());
-    let Some(settings) = settings else {
+    let listeners = &view.snapshot.config.listeners;
+    let tls = |id: ListenerId| listeners.get(id.0)?.tls.as_ref();
+    let asks = |tls: &ListenerTls| tls.client_auth != ClientAuth::None;
+    if id != served && tls(served).is_some_and(asks) {
+        return Err(Error::Misdirected);
+    }
+    let Some(settings) = tls(id) else {
         return Ok(());
     };
     let proven = |tls: &&TlsFacts| {
@@ -264,37 +271,14 @@ fn check_certificate(
     Ok(())
 }
 
-fn redirect_to_https(
-    to: &HttpsRedirect,
-    head: &Parts,
-    target: &Target<'_>,
-) -> Result<Response<ResponseBody>, Error> {
-    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let location = https_redirect::location(to, &target.host, path).ok_or(Error::Misdirected)?;
-    redirect_to(https_redirect::status(to, &head.method), &location)
-}
-
 fn route_redirect(
     to: &Redirect,
     matched: &PathMatch,
-    tls: bool,
+    face: &Face<'_>,
     head: &Parts,
     target: &Target<'_>,
 ) -> Result<Response<ResponseBody>, Error> {
-    let scheme = if tls { "https" } else { "http" };
-    let port = target
-        .authority
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok());
-    let location = route::location(
-        to,
-        matched,
-        scheme,
-        &target.host,
-        port,
-        &target.path,
-        head.uri.query(),
-    );
+    let location = route::redirect(to, matched, face, &target.path, head.uri.query());
     let safe = matches!(head.method, Method::GET | Method::HEAD);
     let usual = if safe {
         StatusCode::FOUND

@@ -1,10 +1,12 @@
 //! Answers the gateway makes itself. They say why in one word and give away nothing of what is behind.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use tokio::time::Instant;
 
+use super::ResponseBody;
+use super::depart::{changes, depart};
 use super::exchange::Exchange;
-use super::{ResponseBody, forward};
+use super::worker::View;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::error::Error;
@@ -12,6 +14,7 @@ use crate::error::Error;
 /// The answer to a request that failed with `error`.
 pub(super) fn refusal(
     mut exchange: Box<Exchange>,
+    view: &View,
     version: Version,
     error: &Error,
 ) -> Response<ResponseBody> {
@@ -35,7 +38,8 @@ pub(super) fn refusal(
     if version < Version::HTTP_2 && ends_connection(error) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    finish(&mut exchange, headers);
+    let changes = changes(&exchange, view);
+    depart(&mut exchange, changes, headers);
     exchange.sent = match response.body() {
         Body::Full(bytes) => bytes.len() as u64,
         Body::Empty | Body::Trailers(_) | Body::Stream(_) => 0,
@@ -46,11 +50,13 @@ pub(super) fn refusal(
 /// An answer made by a route or listener: nothing went wrong.
 pub(super) fn own(
     mut exchange: Box<Exchange>,
+    view: &View,
     mut response: Response<ResponseBody>,
 ) -> Response<ResponseBody> {
     exchange.answered(response.status().as_u16(), Instant::now());
     exchange.complete();
-    finish(&mut exchange, response.headers_mut());
+    let changes = changes(&exchange, view);
+    depart(&mut exchange, changes, response.headers_mut());
     if let Body::Full(bytes) = response.body() {
         exchange.sent = bytes.len() as u64;
     }
@@ -63,18 +69,6 @@ pub(super) fn about_us() -> Response<ResponseBody> {
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(header::ALLOW, METHODS);
     response
-}
-
-fn finish(exchange: &mut Exchange, headers: &mut HeaderMap) {
-    if let Some(id) = &exchange.request_id {
-        headers.insert(forward::REQUEST_ID, id.clone());
-    }
-    if let Some(injected) = &exchange.fault {
-        injected.mark(headers);
-    }
-    if let Some(standing) = exchange.standing.take() {
-        standing.tell(headers);
-    }
 }
 
 fn json(error: &Error) -> Response<ResponseBody> {

@@ -28,6 +28,10 @@ pub struct Seen {
     pub(super) forwarded: bool,
     /// A forwarding field besides those that are always set.
     pub(super) forwarded_other: bool,
+    /// What says how clients see the place they came to.
+    pub(super) public: bool,
+    /// In an answer: a location.
+    pub(super) location: bool,
     pub(super) cookie: bool,
     /// Trace context.
     pub(super) trace: bool,
@@ -74,9 +78,17 @@ impl<'a> Found<'a> {
                 | (19, "proxy-authorization")
                 | (18, "proxy-authenticate")
                 | (14, "http2-settings") => seen.hop_by_hop = true,
-                (15, "x-forwarded-for")
-                | (17, "x-forwarded-proto")
-                | (16, "x-forwarded-host" | "x-forwarded-port") => {}
+                (15, "x-forwarded-for") => {}
+                (17, "x-forwarded-proto") | (16, "x-forwarded-host" | "x-forwarded-port") => {
+                    seen.public = true;
+                }
+                (18, "x-forwarded-prefix") => {
+                    seen.public = true;
+                    seen.forwarded_other = true;
+                }
+                (8, "location") | (16, "content-location") | (7, "refresh") => {
+                    seen.location = true;
+                }
                 (_, other) if other.starts_with("x-forwarded-") => seen.forwarded_other = true,
                 (_, other) => seen.underscore |= other.as_bytes().contains(&b'_'),
             }

@@ -40,7 +40,7 @@ pub(super) fn place(
         && let Some(HashKey::Cookie(name)) = &split.sticky
         && let Some(token) = served.control.shares().current().token(choice.part)
     {
-        exchange.set_cookie = set_cookie(name, token, exchange.connection.tls.is_some());
+        exchange.set_cookie = set_cookie(name, token, exchange.https);
     }
     Ok((part.cluster, view.part_handles(route, choice.part, part)))
 }
@@ -54,8 +54,8 @@ fn text<'a>(key: &HashKey, headers: &'a HeaderMap) -> Option<&'a [u8]> {
 }
 
 /// A cookie for the session (RFC 6265 section 4.1), out of reach for scripts.
-fn set_cookie(name: &str, token: &str, tls: bool) -> Option<HeaderValue> {
-    let secure = if tls { "; Secure" } else { "" };
+fn set_cookie(name: &str, token: &str, https: bool) -> Option<HeaderValue> {
+    let secure = if https { "; Secure" } else { "" };
     HeaderValue::try_from(format!(
         "{name}={token}; Path=/; HttpOnly; SameSite=Lax{secure}"
     ))

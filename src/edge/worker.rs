@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::debug_span;
 
 use super::pace::Paces;
-use crate::config::model::{Action, ClusterId, ListenerId, Part, Route, RouteId};
+use crate::config::model::{Action, ClusterId, ListenerId, Part, PublicUrl, Route, RouteId};
 use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
@@ -244,6 +244,12 @@ impl View {
     /// Settings of a route.
     pub(super) fn route(&self, route: RouteId) -> Option<&Route> {
         self.snapshot.config.routes.get(route.0)
+    }
+
+    /// Where clients see a listener, if its settings say so.
+    pub(super) fn public_url(&self, listener: ListenerId) -> Option<&PublicUrl> {
+        let listener = self.snapshot.config.listeners.get(listener.0)?;
+        listener.public_url.as_deref()
     }
 
     /// What is counted about a route by all workers.

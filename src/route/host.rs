@@ -28,6 +28,18 @@ pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
     Ok(Cow::Borrowed(name))
 }
 
+/// Host and port of a `host[:port]` that [`host_of`] accepts, as they are written; an empty port is none.
+#[must_use]
+pub fn split_port(authority: &str) -> (&str, Option<u16>) {
+    // The colons of an IPv6 address stand before its bracket.
+    let after_address = authority.rfind(']').map_or(0, |at| at + 1);
+    let colon = authority.rfind(':').filter(|at| *at >= after_address);
+    match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        Some((host, port)) => (host, port.get(1..).and_then(|port| port.parse().ok())),
+        None => (authority, None),
+    }
+}
+
 /// Letters, digits, hyphens and underscores (which DNS refuses in host names but private networks use) between dots.
 fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
@@ -172,6 +184,22 @@ mod tests {
     fn canonical_hosts_are_borrowed() {
         for host in ["agents.example", "agents.example:80", "[::1]:80"] {
             assert!(matches!(host_of(host), Ok(Cow::Borrowed(_))), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_told_from_an_address() {
+        for (authority, expected) in [
+            ("a.example", ("a.example", None)),
+            ("a.example:80", ("a.example", Some(80))),
+            ("a.example:", ("a.example", None)),
+            ("a.example:00080", ("a.example", Some(80))),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:", ("[::1]", None)),
+            ("[::1]:8443", ("[::1]", Some(8443))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(split_port(authority), expected, "{authority}");
         }
     }
 

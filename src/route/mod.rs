@@ -5,19 +5,24 @@
 mod condition;
 mod host;
 mod index;
+mod location;
 mod path;
+pub mod public;
 mod redirect;
 mod rewrite;
 pub mod rollout;
 pub mod split;
 mod table;
+mod way;
 
 #[cfg(test)]
 mod tests;
 
 pub use condition::{Facts, Miss};
-pub use host::host_of;
+pub use host::{host_of, split_port};
+pub use location::Homeward;
 pub use path::normalise;
-pub use redirect::location;
+pub use redirect::redirect;
 pub use rewrite::rewrite;
 pub use table::{Considered, Found, Table};
+pub use way::{Way, Ways};

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::lane::{Lane, Lanes};
 use super::retry::Fields;
 use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms, hash_key};
-use crate::config::model::LoadBalancer;
+use crate::config::model::{LoadBalancer, MemberAddress};
 use crate::error::{Error, Tripped};
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
@@ -127,6 +127,29 @@ impl Target {
             | LoadBalancer::RoundRobin
             | LoadBalancer::Random => None,
         }
+    }
+
+    /// Whether the cluster is spoken to over TLS.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.cluster.settings.tls.is_some()
+    }
+
+    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port. For rare questions: it
+    /// looks at all of them.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let mut members = self.cluster.settings.members.iter();
+        members.any(|member| match &member.address {
+            MemberAddress::Socket(address) => {
+                address.port() == port && bare.parse() == Ok(address.ip())
+            }
+            MemberAddress::Name {
+                host: name,
+                port: own,
+            } => *own == port && name == host,
+        })
     }
 
     fn policy(&self) -> &LoadBalancer {

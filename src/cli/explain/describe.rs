@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{ejection, health, injected, rates, retries};
+use super::{ejection, health, injected, public, rates, retries};
 use crate::config::model::{
-    Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, HttpsRedirect, Listener,
-    LoadBalancer, MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost,
-    UpstreamProtocol,
+    Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, Listener, LoadBalancer,
+    MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
 };
 use crate::route::{self, Considered, Facts};
 
@@ -24,20 +23,6 @@ pub(super) fn listener(listener: &Listener) -> String {
     format!(
         "listener  {} on {}, {kind}",
         listener.name, listener.address
-    )
-}
-
-/// What a redirecting listener does.
-pub(super) fn https_redirect(redirect: &HttpsRedirect, method: &Method) -> String {
-    let usual = if method == Method::GET || method == Method::HEAD {
-        301
-    } else {
-        308
-    };
-    let status = redirect.status.map_or(usual, |status| status.as_u16());
-    format!(
-        "answer    {status}, the same URL with https and port {}; explain that one",
-        redirect.port
     )
 }
 
@@ -58,6 +43,7 @@ pub(super) fn outcome(
         route.name,
         why(route, found, facts)
     )];
+    lines.extend(public::line(config, listener, found, facts.host));
     lines.extend(rates::lines(config, route));
     match &route.action {
         Action::Forward(id) => {

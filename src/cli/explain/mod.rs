@@ -4,8 +4,10 @@
 mod circuit;
 mod describe;
 mod ejection;
+mod entry;
 mod health;
 mod injected;
+mod public;
 mod rates;
 mod request;
 mod retries;
@@ -15,8 +17,9 @@ use clap::Args;
 use super::configuration::Source;
 use super::{Ending, Failure, terminal};
 use crate::config::Environment;
-use crate::config::model::{Config, Listener, ListenerId};
+use crate::config::model::{Config, ListenerId};
 use crate::route::{Considered, Facts, Table};
+use entry::Entry;
 use request::Request;
 
 /// Arguments of `attache explain`.
@@ -25,12 +28,12 @@ use request::Request;
 pub(super) struct Arguments {
     /// Method of the request.
     method: http::Method,
-    /// Its URL; scheme and port choose the listener.
+    /// Its URL as the client has it; public URLs, scheme and port choose the listener.
     url: http::Uri,
     /// A header field; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The listener, instead of the one the URL's scheme and port choose.
+    /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     #[command(flatten)]
@@ -42,14 +45,15 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
     let environment = Environment::process().without_certificates();
     let config = arguments.source.load_in(&environment)?.config;
-    let (id, listener) = listener(&config, &request, arguments.listener.as_deref())?;
+    let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
-    lines.push(describe::listener(listener));
-    let is_found = if let Some(redirect) = &listener.https_redirect {
-        lines.push(describe::https_redirect(redirect, &request.method));
-        true
-    } else {
-        explain_route(&config, id, listener, &request, &mut lines)?
+    lines.push(describe::listener(entry.listener));
+    let is_found = match entry.served {
+        Some(id) => explain_route(&config, id, &entry, &request, &mut lines)?,
+        None => {
+            lines.extend(public::redirected(&config, entry.listener, &request.method));
+            true
+        }
     };
     let lines: Vec<_> = lines.iter().map(|line| wrapped(line)).collect();
     terminal::print(lines.join("\n"));
@@ -83,12 +87,12 @@ fn wrapped(line: &str) -> String {
 fn explain_route(
     config: &Config,
     id: ListenerId,
-    listener: &Listener,
+    entry: &Entry<'_>,
     request: &Request,
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
     let host = request.host()?;
-    let path = request.path(listener)?;
+    let path = request.path(entry)?;
     let facts = Facts {
         host: &host,
         path: &path,
@@ -102,7 +106,7 @@ fn explain_route(
         .iter()
         .position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(describe::outcome(config, listener, found, &facts)),
+        Some(found) => lines.extend(describe::outcome(config, entry.listener, found, &facts)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -133,51 +137,6 @@ fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
         lines.push(format!("          and {more} more"));
     }
     lines
-}
-
-/// The listener a request with this scheme and port comes in through.
-fn listener<'c>(
-    config: &'c Config,
-    request: &Request,
-    wanted: Option<&str>,
-) -> Result<(ListenerId, &'c Listener), Failure> {
-    let all = || {
-        config
-            .listeners
-            .iter()
-            .enumerate()
-            .map(|(at, listener)| (ListenerId(at), listener))
-    };
-    let speaks = |listener: &Listener| listener.tls.is_some() == request.is_tls;
-    let names: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|listener| listener.name.as_str())
-        .collect();
-    if let Some(name) = wanted {
-        return all()
-            .find(|(_, listener)| listener.name == name)
-            .ok_or_else(|| {
-                Failure::new(
-                    format_args!("there is no listener `{name}`"),
-                    format_args!("use one of: {}", names.join(", ")),
-                )
-            });
-    }
-    let by_port =
-        all().find(|(_, listener)| speaks(listener) && listener.address.port() == request.port);
-    // A port in front of the gateway (a load balancer, a container's mapping) differs from the listener's.
-    let by_scheme = || all().find(|(_, listener)| speaks(listener));
-    by_port.or_else(by_scheme).ok_or_else(|| {
-        let scheme = if request.is_tls { "https" } else { "http" };
-        Failure::new(
-            format_args!("no listener speaks {scheme}"),
-            format_args!(
-                "change the URL's scheme or pass --listener with one of: {}",
-                names.join(", ")
-            ),
-        )
-    })
 }
 
 const MAX_OTHERS: usize = 10;

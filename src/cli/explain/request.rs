@@ -4,7 +4,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::Failure;
-use crate::config::model::Listener;
+use super::entry::Entry;
 use crate::route;
 
 /// What the command line describes.
@@ -64,9 +64,18 @@ impl Request {
         Ok(host.into_owned())
     }
 
+    /// Whether its path is `prefix` or below.
+    pub(super) fn is_below(&self, prefix: &str) -> bool {
+        let rest = self.path.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// The path in the form routes are matched on.
-    pub(super) fn path(&self, listener: &Listener) -> Result<String, Failure> {
-        let path = route::normalise(&self.path, listener.paths).map_err(|reason| {
+    pub(super) fn path(&self, entry: &Entry<'_>) -> Result<String, Failure> {
+        let listener = entry.listener;
+        let path = self.path.strip_prefix(entry.stripped).unwrap_or(&self.path);
+        let path = if path.is_empty() { "/" } else { path };
+        let path = route::normalise(path, listener.paths).map_err(|reason| {
             Failure::new(
                 format_args!(
                     "the gateway answers 400 ({reason}): it does not pass on the path `{}`",

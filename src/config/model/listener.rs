@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use ipnet::IpNet;
 
+use super::{ListenerId, PublicUrl};
+
 /// One entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -16,7 +18,9 @@ pub struct Listener {
     pub address: SocketAddr,
     /// HTTP versions spoken, in ALPN order. On cleartext, `H2` means prior knowledge (h2c).
     pub protocols: Vec<HttpVersion>,
-    /// Set when the listener only redirects to HTTPS.
+    /// Where clients see it. A listener that redirects without one of its own has that of the listener it leads to.
+    pub public_url: Option<Box<PublicUrl>>,
+    /// Set when the listener redirects to HTTPS.
     pub https_redirect: Option<HttpsRedirect>,
     /// Set when the listener terminates TLS.
     pub tls: Option<ListenerTls>,
@@ -37,11 +41,13 @@ pub enum HttpVersion {
     H2,
 }
 
-/// A listener that answers everything with a redirect to HTTPS.
+/// A listener that redirects everybody to HTTPS who is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpsRedirect {
-    /// Port of the HTTPS listener; left out of `Location` when it is 443.
+    /// Port of the HTTPS listener, where no public URL says what clients use; left out of `Location` when it is 443.
     pub port: u16,
+    /// Whose routes serve clients that are on HTTPS already, by the word of a trusted proxy in front.
+    pub serves: ListenerId,
     /// A fixed status; `None` means 301 for GET and HEAD and 308 for the rest.
     pub status: Option<StatusCode>,
     /// Hosts that may be redirected to: the hosts of the target's routes and certificates. Empty means any valid host.

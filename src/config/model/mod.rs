@@ -11,6 +11,7 @@ mod mirror;
 mod operating;
 mod operation;
 mod outlier;
+mod public;
 mod retries;
 mod route;
 mod split;
@@ -41,6 +42,7 @@ pub use mirror::Mirror;
 pub use operating::{Admin, AdminAddress, Reload, Writes};
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
 pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
+pub use public::{Authority, PublicUrl, Scheme};
 pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond,

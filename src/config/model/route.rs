@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, RateLimitId, RetryPolicy,
-    Split,
+    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId,
+    RetryPolicy, Scheme, Split,
 };
 
 /// One route.
@@ -18,6 +18,8 @@ pub struct Route {
     pub name: String,
     /// Listeners it is reachable through (those that redirect to HTTPS are never among them).
     pub listeners: Vec<ListenerId>,
+    /// Where clients see what its listeners serve under `/`; `None` means as the listener says.
+    pub public_url: Option<Box<PublicUrl>>,
     /// Hosts it serves; empty means every host.
     pub hosts: Vec<HostPattern>,
     /// Alternatives, at least one: the route matches when any does.
@@ -26,6 +28,8 @@ pub struct Route {
     pub action: Action,
     /// Changes to the request before it is forwarded.
     pub rewrite: Option<Rewrite>,
+    /// Whether an agent's `Location` is brought into the form clients use. Default true.
+    pub map_location: bool,
     /// Header changes towards the upstream.
     pub request_headers: HeaderChanges,
     /// Header changes towards the client.
@@ -166,8 +170,8 @@ pub enum Action {
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308; `None` means 302 for GET and HEAD and 307 for the rest.
     pub status: Option<StatusCode>,
-    /// `http` or `https`.
-    pub scheme: Option<String>,
+    /// Scheme.
+    pub scheme: Option<Scheme>,
     /// Host.
     pub host: Option<String>,
     /// Port.
@@ -214,7 +218,7 @@ pub struct HeaderChanges {
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// Fields added beside those there.
     pub add: Vec<(HeaderName, HeaderValue)>,
-    /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, on TLS connections only.
+    /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, where clients use HTTPS.
     pub hsts: bool,
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::forms::OrOff;
 use super::names::Host;
+use super::public::PublicUrl;
 use super::values::{Bind, Network, Size, Status, Time};
 use super::words::{AuthMode, Word};
 use crate::config::de::invalid;
@@ -23,7 +24,9 @@ pub(in crate::config) struct Listener {
     pub(in crate::config) address: Option<Bind>,
     /// HTTP versions, in order of preference. Default: h2 and http/1.1 with TLS, http/1.1 without.
     pub(in crate::config) protocols: Option<Vec<Word<HttpVersion>>>,
-    /// Answer everything with a redirect to HTTPS.
+    /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or path where there is one. Default: what trusted proxies say, else the connection.
+    pub(in crate::config) public_url: Option<PublicUrl>,
+    /// Redirect everybody to HTTPS who is not there by the word of a trusted proxy.
     pub(in crate::config) https_redirect: Option<HttpsRedirect>,
     /// Terminate TLS.
     pub(in crate::config) tls: Option<Tls>,

@@ -15,6 +15,7 @@ pub(super) mod names;
 pub(super) mod operating;
 pub(super) mod outlier;
 pub(super) mod percentage;
+pub(super) mod public;
 pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod settings;

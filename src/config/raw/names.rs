@@ -93,7 +93,7 @@ text_value!(Host, host, "a host such as `agents.example.com`", {
     "description": "A host name, an IP address, or `*.example.com` for every name below it."
 });
 
-fn host(text: &str) -> Result<Host, String> {
+pub(in crate::config) fn host(text: &str) -> Result<Host, String> {
     let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if lower.starts_with('[') || lower.parse::<IpAddr>().is_ok() {
         let bare = lower.trim_start_matches('[').trim_end_matches(']');

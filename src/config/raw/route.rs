@@ -12,12 +12,13 @@ use super::limits::RateLimitUse;
 use super::listener::Count;
 use super::mirror::Mirror;
 use super::names::Host;
+use super::public::PublicUrl;
 use super::retries::Retries;
 use super::split::{Rollout, Split};
 use super::values::{PathText, Pattern, Size, Status, Time, Verb};
-use super::words::{Preset, Scheme, Word};
+use super::words::{Preset, Word};
 use crate::config::de::with_hint;
-use crate::config::model;
+use crate::config::model::{self, Scheme};
 
 // There may be thousands, and they are moved about: what most do not have is in boxes.
 /// One route: what it matches and what happens.
@@ -28,6 +29,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) listeners: Option<Many<String>>,
     /// Hosts it serves. Default: every host.
     pub(in crate::config) hosts: Option<Many<Host>>,
+    /// Where clients see what the gateway serves under `/`, for this route. Default: the listener's.
+    pub(in crate::config) public_url: Option<Box<PublicUrl>>,
     /// One condition, or a list of which any may hold. Default: everything.
     #[serde(rename = "match")]
     pub(in crate::config) matches: Option<Many<Match>>,
@@ -45,6 +48,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) respond: Option<Box<Respond>>,
     /// Change the path before forwarding.
     pub(in crate::config) rewrite: Option<Box<Rewrite>>,
+    /// Bring an agent's `Location` that leads back to itself into the form clients use. Default: true.
+    pub(in crate::config) map_location: Option<bool>,
     /// Header changes towards the upstream.
     pub(in crate::config) request_headers: Option<Box<Headers>>,
     /// Header changes towards the client.
@@ -322,7 +327,7 @@ pub(in crate::config) struct Headers {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct ResponseHeaders {
-    /// `secure`: nosniff, no framing, HSTS on TLS, CSP `default-src 'self'`, referrer policy. What `set` and `remove` name wins.
+    /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What `set` and `remove` name wins.
     pub(in crate::config) preset: Option<Word<Preset>>,
     /// Fields taken out.
     pub(in crate::config) remove: Option<Vec<String>>,

@@ -238,7 +238,7 @@ text_value!(PathText, path_text, "a path such as `/api`", {
     "pattern": "^(/|[$][{])"
 });
 
-fn path_text(text: &str) -> Result<PathText, String> {
+pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
     if !text.starts_with('/') {
         return Err(with_hint(
             format!("the path `{text}` does not start with `/`"),

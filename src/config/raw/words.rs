@@ -9,7 +9,9 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::de::with_hint;
-use crate::config::model::{HttpVersion, LogFormat, TlsVersion, UnknownSni, UpstreamProtocol};
+use crate::config::model::{
+    HttpVersion, LogFormat, Scheme, TlsVersion, UnknownSni, UpstreamProtocol,
+};
 use crate::config::suggest;
 
 /// A closed set of words.
@@ -127,13 +129,6 @@ pub(in crate::config) enum AuthMode {
 }
 
 words!(AuthMode, "AuthMode", Self::None => ["none", "off"], Self::Optional => ["optional"], Self::Require => ["require", "required", "mutual"]);
-
-/// Scheme of a redirect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Scheme {
-    Http,
-    Https,
-}
 
 words!(Scheme, "Scheme", Self::Http => ["http"], Self::Https => ["https"]);
 

@@ -10,7 +10,6 @@ use super::route::References;
 use super::{Scope, split};
 use crate::config::model::{Action, ClusterId, HostPattern, Match, PathMatch, Redirect, Respond};
 use crate::config::node::steps;
-use crate::config::raw::words::Scheme;
 use crate::config::raw::{self, route as raw_route};
 use crate::config::report::Diagnostic;
 
@@ -117,13 +116,7 @@ fn redirect(
     }
     Redirect {
         status: raw.status.map(|status| status.0),
-        scheme: raw.scheme.map(|word| {
-            if word.0 == Scheme::Https {
-                "https".to_owned()
-            } else {
-                "http".to_owned()
-            }
-        }),
+        scheme: raw.scheme.map(|word| word.0),
         host: raw.host.as_ref().map(|host| host.0.to_string()),
         port: raw.port.and_then(NonZeroU16::new),
         path: raw.path.as_ref().map(|path| path.0.clone()),

@@ -1,6 +1,6 @@
 //! What is legal but probably not meant.
 
-use super::{Scope, fault, mirror};
+use super::{Scope, fault, mirror, public};
 use crate::config::certs::covers;
 use crate::config::model::{Action, Config, LimitScope, RateLimitId, Route};
 use crate::config::node::steps;
@@ -14,6 +14,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     unused_clusters(config, scope);
     unused_limits(config, scope);
     uncovered_hosts(config, scope);
+    public::lint(config, scope);
     for route in &config.routes {
         fault::lint(route, scope);
         mirror::lint(route, scope);

@@ -1,15 +1,13 @@
-//! Listeners: addresses, TLS with its certificates, limits, redirects to HTTPS.
+//! Listeners: addresses, TLS with its certificates, limits. Where those that redirect lead is in `https_redirect`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::{Scope, tls, to_usize};
-use crate::config::model::{
-    HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerId, PathPolicy, Route,
-};
+use crate::config::model::{HttpVersion, Limits, Listener, PathPolicy, Scheme};
 use crate::config::node::steps;
 use crate::config::raw::{self, listener as raw_listener};
 use crate::config::report::Diagnostic;
@@ -52,9 +50,28 @@ pub(super) fn resolve(
     resolved
 }
 
-/// Whether a listener does nothing but redirect.
-pub(super) fn redirects(raw: &raw::Listener) -> bool {
-    matches!(raw.https_redirect, Some(raw_listener::HttpsRedirect::On(_)))
+/// For each listener, whether it does nothing but redirect. Not so one that leads to itself: a trusted proxy in front ends TLS,
+/// and says of some clients that they are on HTTPS already.
+pub(super) fn only_redirect(listeners: &[(String, raw::Listener)], trusts: bool) -> Vec<bool> {
+    let elsewhere = listeners.iter().any(|(_, raw)| is_secure(raw));
+    let only = |(name, raw): &(String, raw::Listener)| match &raw.https_redirect {
+        Some(raw_listener::HttpsRedirect::On(to)) => {
+            let leads_to_itself = match &to.listener {
+                Some(wanted) => wanted == name,
+                None => !elsewhere,
+            };
+            !(leads_to_itself && trusts)
+        }
+        Some(raw_listener::HttpsRedirect::Off) | None => false,
+    };
+    listeners.iter().map(only).collect()
+}
+
+/// Whether clients reach it over TLS, which it ends itself or somebody in front does.
+pub(super) fn is_secure(raw: &raw::Listener) -> bool {
+    let redirects = matches!(raw.https_redirect, Some(raw_listener::HttpsRedirect::On(_)));
+    let url = raw.public_url.as_ref();
+    raw.tls.is_some() || !redirects && url.is_some_and(|url| url.0.scheme() == Scheme::Https)
 }
 
 fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
@@ -77,6 +94,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
             .address
             .map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
         protocols: protocols(name, raw, scope),
+        public_url: raw.public_url.clone().map(|url| Box::new(url.0)),
         https_redirect: None,
         tls,
         limits: limits(name, &raw.limits.clone().unwrap_or_default(), scope),
@@ -219,116 +237,6 @@ fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limi
             65_535,
         ))
         .unwrap_or(100),
-    }
-}
-
-/// Fills in where redirecting listeners lead, and which hosts they may redirect to.
-pub(super) fn link_redirects(
-    raw: &[(String, raw::Listener)],
-    ids: &BTreeMap<String, ListenerId>,
-    listeners: &mut [Listener],
-    routes: &[Route],
-    scope: &mut Scope<'_>,
-) {
-    for (index, (name, raw)) in raw.iter().enumerate() {
-        let Some(raw_listener::HttpsRedirect::On(to)) = &raw.https_redirect else {
-            continue;
-        };
-        if raw.tls.is_some() {
-            let diagnostic = Diagnostic::error(
-                "conflict",
-                format!("`listeners.{name}` terminates TLS and redirects to HTTPS"),
-            );
-            scope.add_key(
-                &steps!["listeners", name.as_str(), "httpsRedirect"],
-                diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
-            );
-            continue;
-        }
-        let Some(target) = target(name, to, ids, listeners, scope) else {
-            continue;
-        };
-        let status = to.status.map(|status| status.0);
-        redirect_status(
-            &steps!["listeners", name.as_str(), "httpsRedirect", "status"],
-            status,
-            scope,
-        );
-        let mut hosts: Vec<HostPattern> = routes
-            .iter()
-            .filter(|route| route.listeners.contains(&target))
-            .flat_map(|route| route.hosts.clone())
-            .collect();
-        hosts.extend(scope.names.get(target.0).cloned().unwrap_or_default());
-        hosts.sort();
-        hosts.dedup();
-        let port = listeners
-            .get(target.0)
-            .map_or(443, |listener| listener.address.port());
-        if let Some(listener) = listeners.get_mut(index) {
-            listener.https_redirect = Some(HttpsRedirect {
-                port,
-                status,
-                hosts,
-            });
-        }
-    }
-}
-
-fn target(
-    name: &str,
-    to: &raw_listener::HttpsRedirectTo,
-    ids: &BTreeMap<String, ListenerId>,
-    listeners: &[Listener],
-    scope: &mut Scope<'_>,
-) -> Option<ListenerId> {
-    let at = steps!["listeners", name, "httpsRedirect"];
-    if let Some(wanted) = &to.listener {
-        let at = steps!["listeners", name, "httpsRedirect", "listener"];
-        let Some(id) = ids.get(wanted) else {
-            scope.dangling(&at, "listener", wanted, ids.keys().map(String::as_str));
-            return None;
-        };
-        if listeners
-            .get(id.0)
-            .is_none_or(|listener| listener.tls.is_none())
-        {
-            scope.add(
-                &at,
-                Diagnostic::error(
-                    "invalid-reference",
-                    format!("the listener `{wanted}` has no TLS to redirect to"),
-                ),
-            );
-            return None;
-        }
-        return Some(*id);
-    }
-    let mut secure = listeners
-        .iter()
-        .enumerate()
-        .filter(|(_, listener)| listener.tls.is_some());
-    match (secure.next(), secure.next()) {
-        (Some((index, _)), None) => Some(ListenerId(index)),
-        (None, _) => {
-            scope.add_key(
-                &at,
-                Diagnostic::error(
-                    "invalid-reference",
-                    "there is no listener with TLS to redirect to",
-                )
-                .hint("give one a `tls` block"),
-            );
-            None
-        }
-        (Some(_), Some(_)) => {
-            scope.add_key(
-                &at,
-                Diagnostic::error("invalid-reference", "several listeners have TLS")
-                    .hint("write `httpsRedirect: { listener: name }`"),
-            );
-            None
-        }
     }
 }
 

@@ -8,12 +8,14 @@ mod cluster;
 mod fault;
 mod headers;
 mod health;
+mod https_redirect;
 mod limits;
 mod lints;
 mod listener;
 mod mirror;
 mod operating;
 mod outlier;
+mod public;
 mod retries;
 mod route;
 mod settings;
@@ -67,11 +69,9 @@ pub(super) fn resolve(
     let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
-    let redirects: Vec<bool> = listeners
-        .iter()
-        .map(|(_, raw)| listener::redirects(raw))
-        .collect();
     let client_ip = settings::client_ip(raw.client_ip, &mut scope);
+    let trusts = !client_ip.trusted_proxies.is_empty();
+    let redirects = listener::only_redirect(&listeners, trusts);
     let shared = sorted(raw.rate_limits);
     let mut limits = limits::Found::shared(shared, client_ip.ipv6_prefix, &mut scope);
     let mut references = route::References {
@@ -88,13 +88,13 @@ pub(super) fn resolve(
         .into_iter()
         .map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope))
         .collect();
-    listener::link_redirects(
-        &listeners,
-        &listener_ids,
-        &mut resolved,
-        &routes,
-        &mut scope,
-    );
+    let places = https_redirect::Places {
+        raw: &listeners,
+        ids: &listener_ids,
+        routes: &routes,
+        trusts,
+    };
+    https_redirect::link(&places, &mut resolved, &mut scope);
     ties::check(&routes, &resolved, &mut scope);
     let metrics = settings::metrics(raw.metrics, &resolved, &mut scope);
     let config = Config {

@@ -35,20 +35,12 @@ pub(super) fn resolve(
     references: &mut References<'_>,
     scope: &mut Scope<'_>,
 ) -> Route {
-    let under = |key: &str| steps!["routes", name, key];
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
     let matches = matches(name, raw.matches.as_ref(), scope);
     let action = action(name, &raw, &matches, references, scope);
     let rewrite = raw.rewrite.map(|rewrite| rewrite.0);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
-        let diagnostic = Diagnostic::error(
-            "conflict",
-            format!("`routes.{name}` rewrites a prefix but matches by regular expression"),
-        );
-        scope.add_key(
-            &under("rewrite"),
-            diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"),
-        );
+        refuse_prefix_rewrite(name, scope);
     }
     let limit = |scope: &mut Scope<'_>, key: &str, time: Option<Time>| {
         time.map(|time| scope.limit(&steps!["routes", name, key], time.0))
@@ -64,10 +56,12 @@ pub(super) fn resolve(
         retries: retries::resolve(unboxed(raw.retries), &around, scope),
         name: name.to_owned(),
         listeners,
+        public_url: unboxed(raw.public_url).map(|url| Box::new(url.0)),
         hosts: hosts(name, raw.hosts.as_ref(), scope),
         matches,
         action,
         rewrite,
+        map_location: raw.map_location.unwrap_or(true),
         request_headers: headers::request(
             name,
             unboxed(raw.request_headers).unwrap_or_default(),
@@ -104,6 +98,17 @@ pub(super) fn resolve(
             scope,
         ),
     }
+}
+
+fn refuse_prefix_rewrite(name: &str, scope: &mut Scope<'_>) {
+    let diagnostic = Diagnostic::error(
+        "conflict",
+        format!("`routes.{name}` rewrites a prefix but matches by regular expression"),
+    );
+    scope.add_key(
+        &steps!["routes", name, "rewrite"],
+        diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"),
+    );
 }
 
 fn unboxed<T>(given: Option<Box<T>>) -> Option<T> {

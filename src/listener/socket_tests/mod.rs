@@ -85,6 +85,7 @@ fn listener(limits: Limits) -> Listener {
         name: "test".into(),
         address: "127.0.0.1:0".parse().unwrap(),
         protocols: vec![HttpVersion::Http1],
+        public_url: None,
         https_redirect: None,
         tls: None,
         limits,

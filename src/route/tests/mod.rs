@@ -19,6 +19,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
     Route {
         name: name.to_owned(),
         listeners: vec![HERE],
+        public_url: None,
         hosts,
         matches,
         action: Action::Respond(Respond {
@@ -27,6 +28,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
             content_type,
         }),
         rewrite: None,
+        map_location: true,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
         upstream_host: UpstreamHost::Preserve,

@@ -1,0 +1,158 @@
+//! Redirects to HTTPS: which listener one leads to, whose routes serve clients that are there already, and under which hosts.
+
+use std::collections::BTreeMap;
+
+use super::Scope;
+use super::listener::{is_secure, redirect_status};
+use crate::config::model::{HostPattern, HttpsRedirect, Listener, ListenerId, Route, Scheme};
+use crate::config::node::steps;
+use crate::config::raw::{self, listener as raw_listener};
+use crate::config::report::Diagnostic;
+
+/// What a redirect may lead to.
+pub(super) struct Places<'a> {
+    pub(super) raw: &'a [(String, raw::Listener)],
+    pub(super) ids: &'a BTreeMap<String, ListenerId>,
+    pub(super) routes: &'a [Route],
+    /// Whether there are trusted proxies.
+    pub(super) trusts: bool,
+}
+
+/// Fills in where redirecting listeners lead, and which hosts they may redirect to.
+pub(super) fn link(places: &Places<'_>, listeners: &mut [Listener], scope: &mut Scope<'_>) {
+    for (index, (name, raw)) in places.raw.iter().enumerate() {
+        let Some(raw_listener::HttpsRedirect::On(to)) = &raw.https_redirect else {
+            continue;
+        };
+        if raw.tls.is_some() {
+            let diagnostic = Diagnostic::error(
+                "conflict",
+                format!("`listeners.{name}` terminates TLS and redirects to HTTPS"),
+            );
+            scope.add_key(
+                &steps!["listeners", name.as_str(), "httpsRedirect"],
+                diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
+            );
+            continue;
+        }
+        check_public_url(name, raw, scope);
+        let Some(target) = target(ListenerId(index), to, places, scope) else {
+            continue;
+        };
+        let status = to.status.map(|status| status.0);
+        redirect_status(
+            &steps!["listeners", name.as_str(), "httpsRedirect", "status"],
+            status,
+            scope,
+        );
+        let (port, url) = match listeners.get(target.0) {
+            Some(found) if target.0 != index => (found.address.port(), found.public_url.clone()),
+            _ => (443, None),
+        };
+        let hosts = hosts(target, places.routes, scope);
+        if let Some(listener) = listeners.get_mut(index) {
+            listener.public_url = listener.public_url.take().or(url);
+            listener.https_redirect = Some(HttpsRedirect {
+                port,
+                serves: target,
+                status,
+                hosts,
+            });
+        }
+    }
+}
+
+/// The public URL of a redirecting listener is the one it leads to.
+fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
+    let is_clear = |url: &&raw::public::PublicUrl| url.0.scheme() == Scheme::Http;
+    if let Some(url) = raw.public_url.as_ref().filter(is_clear) {
+        let url = url.0.to_string();
+        let rest = url.strip_prefix("http").unwrap_or_default();
+        let diagnostic = Diagnostic::error(
+            "conflict",
+            format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"),
+        );
+        scope.add(
+            &steps!["listeners", name, "publicUrl"],
+            diagnostic.hint(format!("write `https{rest}`, or leave it out")),
+        );
+    }
+}
+
+/// Hosts that are known behind `target`.
+fn hosts(target: ListenerId, routes: &[Route], scope: &Scope<'_>) -> Vec<HostPattern> {
+    let mut hosts: Vec<HostPattern> = routes
+        .iter()
+        .filter(|route| route.listeners.contains(&target))
+        .flat_map(|route| route.hosts.clone())
+        .collect();
+    hosts.extend(scope.names.get(target.0).cloned().unwrap_or_default());
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+fn target(
+    own: ListenerId,
+    to: &raw_listener::HttpsRedirectTo,
+    places: &Places<'_>,
+    scope: &mut Scope<'_>,
+) -> Option<ListenerId> {
+    let (name, raw) = places.raw.get(own.0)?;
+    let at = steps!["listeners", name.as_str(), "httpsRedirect"];
+    // It may lead to itself where others end TLS: in front of it, or under its public URL.
+    let alone = places.trusts || raw.public_url.is_some();
+    if let Some(wanted) = &to.listener {
+        let at = steps!["listeners", name.as_str(), "httpsRedirect", "listener"];
+        let Some(id) = places.ids.get(wanted) else {
+            scope.dangling(
+                &at,
+                "listener",
+                wanted,
+                places.ids.keys().map(String::as_str),
+            );
+            return None;
+        };
+        let leads_on = places.raw.get(id.0).is_some_and(|(_, raw)| is_secure(raw));
+        if leads_on || *id == own && alone {
+            return Some(*id);
+        }
+        let diagnostic = Diagnostic::error(
+            "invalid-reference",
+            format!("the listener `{wanted}` has no TLS to redirect to"),
+        );
+        scope.add(
+            &at,
+            diagnostic
+                .hint("give it a `tls` block, or a `publicUrl` with https where others end TLS"),
+        );
+        return None;
+    }
+    let listeners = places.raw.iter().enumerate();
+    let mut secure = listeners.filter(|(_, (_, raw))| is_secure(raw));
+    match (secure.next(), secure.next()) {
+        (Some((index, _)), None) => Some(ListenerId(index)),
+        (None, _) if alone => Some(own),
+        (None, _) => {
+            let diagnostic = Diagnostic::error(
+                "invalid-reference",
+                "there is no listener with TLS to redirect to",
+            );
+            scope.add_key(
+                &at,
+                diagnostic.hint(
+                    "give one a `tls` block; where a balancer ends TLS, name it in `clientIp.trustedProxies`",
+                ),
+            );
+            None
+        }
+        (Some(_), Some(_)) => {
+            scope.add_key(
+                &at,
+                Diagnostic::error("invalid-reference", "several listeners have TLS")
+                    .hint("write `httpsRedirect: { listener: name }`"),
+            );
+            None
+        }
+    }
+}

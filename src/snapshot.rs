@@ -16,7 +16,7 @@ use crate::policy;
 use crate::policy::Limits;
 use crate::pool::ClientTls;
 use crate::route::rollout::{Control, Millis, Now};
-use crate::route::{Table, Ways};
+use crate::route::{PathMappings, Table};
 use crate::upstream::{Target, TargetError};
 
 /// A configuration in force.
@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// The routes, ready for matching.
     pub table: Table,
     /// How the paths of clients relate to those of agents.
-    pub ways: Ways,
+    pub paths: PathMappings,
     /// The clusters, by [`crate::config::model::ClusterId`].
     pub clusters: Vec<Arc<Cluster>>,
     /// The limits of clients.
@@ -85,7 +85,7 @@ impl Snapshot {
             .collect();
         Ok(Self {
             table: debug_span!("table").in_scope(|| Table::build(&config.routes)),
-            ways: Ways::build(&config),
+            paths: PathMappings::build(&config),
             limits: Limits::build(&config, previous.map(|snapshot| &snapshot.limits)),
             clusters,
             tls,

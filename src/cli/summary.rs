@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::terminal::count;
 use crate::config::model::{
     Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener,
-    MemberAddress, RateLimitId, Route, TlsVersion,
+    ListenerId, MemberAddress, RateLimitId, Route, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.
@@ -88,11 +88,17 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
             names(cleartext)
         ));
     }
-    let anonymous = config
-        .listeners
-        .iter()
-        .filter(|listener| listener.https_redirect.is_none() && !has_client_auth(listener));
-    let anonymous: Vec<_> = anonymous.map(|listener| listener.name.clone()).collect();
+    let trusts = !config.client_ip.trusted_proxies.is_empty();
+    // One that leads to itself serves those who are on HTTPS by the word of a trusted proxy.
+    let serves = |at: usize, listener: &Listener| {
+        let redirect = listener.https_redirect.as_ref();
+        redirect.is_none_or(|redirect| trusts && redirect.serves == ListenerId(at))
+    };
+    let anonymous = config.listeners.iter().enumerate();
+    let anonymous = anonymous
+        .filter(|(at, listener)| serves(*at, listener) && !has_client_auth(listener))
+        .map(|(_, listener)| listener.name.clone());
+    let anonymous: Vec<_> = anonymous.collect();
     if !anonymous.is_empty() {
         found.push(format!(
             "callers of {} are not authenticated",
@@ -291,6 +297,17 @@ routes: { all: { respond: {} } }
         ] {
             assert!(all.contains(part), "`{part}` is missing in\n{all}");
         }
+        assert!(all.contains("callers of web are not"), "{all}");
+        let lone = "
+listeners: { http: { address: \"127.0.0.1:8080\", httpsRedirect: true } }
+clientIp: { trustedProxies: [10.0.0.1] }
+routes: { all: { respond: {} } }
+";
+        let all = said(lone, None).join("\n");
+        assert!(
+            all.contains("callers of http are not authenticated"),
+            "it serves who is on HTTPS already\n{all}"
+        );
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::depart::depart;
 use super::exchange::{Exchange, is_event_stream, is_grpc};
 use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
-use super::homeward::{self, Place};
 use super::hygiene;
+use super::locations::{self, Place};
 use super::public::{self, Claimed};
 use super::seen::{Found, Seen};
 use super::worker::View;
@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
 use crate::pool;
-use crate::route::Way;
+use crate::route::PathMapping;
 use crate::upstream;
 
 /// What was decided about a request that is to be forwarded.
@@ -210,7 +210,7 @@ pub(super) async fn forward(
         route,
         target,
         listener: view.public_url(outgoing.listener),
-        way: view.snapshot.ways.get(outgoing.route, outgoing.matched),
+        paths: view.snapshot.paths.get(outgoing.route, outgoing.matched),
     };
     receive(exchange, &place, response, upgrade, limits)
 }
@@ -251,7 +251,7 @@ pub(super) fn outgoing(
         seen: plan.seen,
         upgrade: upgrade.is_some(),
         listener: view.public_url(plan.listener),
-        way: view.snapshot.ways.get(plan.route, plan.matched),
+        paths: view.snapshot.paths.get(plan.route, plan.matched),
     };
     let mut rng = exchange.worker.fork_rng();
     prepare(exchange, &mut head, route, known, &mut rng);
@@ -321,7 +321,7 @@ fn receive(
     };
     headers::strip_hop_by_hop(fields, seen);
     if seen.location {
-        homeward::map(exchange, place, fields);
+        locations::map(exchange, place, fields);
     }
     if let Some(fault) = &mut exchange.fault {
         fault.meet(events.filter(|_| client.is_none()), fields);
@@ -405,7 +405,7 @@ struct Known<'a> {
     upgrade: bool,
     /// Public URL of the listener.
     listener: Option<&'a PublicUrl>,
-    way: &'a Way,
+    paths: &'a PathMapping,
 }
 
 /// Header fields as the endpoint shall see them.
@@ -444,7 +444,7 @@ fn prepare(
         connection: &exchange.connection,
         client: exchange.client,
         trusted: exchange.trusted,
-        shown: public::shown(exchange, &sources, known.way, host),
+        shown: public::shown(exchange, &sources, known.paths, host),
     };
     headers::set_forwarded(fields, known.seen, facts);
     if known.seen.cookie && head.version == Version::HTTP_2 {

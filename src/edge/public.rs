@@ -11,7 +11,7 @@ use super::headers::Shown;
 use crate::config::model::{PathPolicy, PublicUrl, Route, Scheme};
 use crate::context::Connection;
 use crate::route::public::{self, Face, Origin, Sources};
-use crate::route::{self, Way, split_port};
+use crate::route::{self, PathMapping, split_port};
 
 /// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good as not said.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ pub(super) fn sources<'a>(
 pub(super) fn shown(
     exchange: &Exchange,
     sources: &Sources<'_>,
-    way: &Way,
+    paths: &PathMapping,
     host: Option<HeaderValue>,
 ) -> Shown {
     let face = sources.face();
@@ -99,7 +99,7 @@ pub(super) fn shown(
         host: spelled.and_then(in_full),
         port: port_value(face.port(), &exchange.connection),
         prefix: match sources.url() {
-            _ if !way.is_straight() => way.forwarded(face.prefix()),
+            _ if !paths.are_same() => paths.forwarded(face.prefix()),
             Some(url) => url.prefix_value().cloned(),
             None => exchange.claimed.prefix.clone(),
         },

@@ -1,28 +1,27 @@
 //! Locations that agents send (`Location`, `Content-Location`, `Refresh`) in the form clients can use: what leads back to the agent
-//! is brought to the public face, path by path the way the request came. Everything else is left alone. Pure.
+//! gets the public scheme, host, port and path. Everything else is left alone. Pure.
 
 use super::host::{host_of, split_port};
-use super::path::inspect;
+use super::path_mapping::{PathMapping, PublicPath};
 use super::public::Face;
-use super::way::{Back, Way};
-use crate::config::model::{PathPolicy, Scheme};
+use crate::config::model::Scheme;
 
-/// What there is to know about a route and its agent when a location is to be brought back.
+/// What a location of an agent is mapped by.
 #[derive(Clone, Copy, Debug)]
-pub struct Homeward<'a, F> {
+pub struct LocationMap<'a, F> {
     /// How the client sees the gateway.
     pub face: Face<'a>,
-    /// How its paths relate to the agent's.
-    pub way: &'a Way,
+    /// How the client's paths relate to the agent's.
+    pub paths: &'a PathMapping,
     /// The scheme the agent is spoken to with.
     pub scheme: Scheme,
     /// `host[:port]` the agent was sent as its own; empty when it was sent none.
-    pub told: &'a str,
+    pub host_sent: &'a str,
     /// Whether this canonical host and port are an address of the agent.
     pub is_agent: F,
 }
 
-impl<F: Fn(&str, u16) -> bool> Homeward<'_, F> {
+impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
     /// The location for the client; `None` when the agent's own can stay.
     #[must_use]
     pub fn location(&self, location: &str) -> Option<String> {
@@ -39,12 +38,12 @@ impl<F: Fn(&str, u16) -> bool> Homeward<'_, F> {
             return None;
         }
         let (path, rest) = split_path(location)?;
-        match self.back(path) {
-            Back::To(path) if is_ambiguous(&path) => {
+        match self.public(path) {
+            PublicPath::To(path) if is_ambiguous(&path) => {
                 Some(format!("{}{path}{rest}", self.face.origin()))
             }
-            Back::To(path) => Some(format!("{path}{rest}")),
-            Back::Same | Back::Unknown => None,
+            PublicPath::To(path) => Some(format!("{path}{rest}")),
+            PublicPath::Same | PublicPath::Unknown => None,
         }
     }
 
@@ -70,39 +69,39 @@ impl<F: Fn(&str, u16) -> bool> Homeward<'_, F> {
         let host = host_of(authority).ok()?;
         let scheme = scheme.unwrap_or(self.scheme);
         let port = split_port(authority).1;
-        let own = self.is_told(&host, port, scheme)
+        let own = self.is_host_sent(&host, port, scheme)
             || (self.is_agent)(&host, port.unwrap_or_else(|| scheme.default_port()));
         if !own || self.face.host().is_empty() {
             return None;
         }
         let (path, rest) = split_path(target)?;
         let path = if path.is_empty() { "/" } else { path };
-        match self.back(path) {
-            Back::Same => Some(format!("{}{path}{rest}", self.face.origin())),
-            Back::To(path) => Some(format!("{}{path}{rest}", self.face.origin())),
-            Back::Unknown => None,
+        match self.public(path) {
+            PublicPath::Same => Some(format!("{}{path}{rest}", self.face.origin())),
+            PublicPath::To(path) => Some(format!("{}{path}{rest}", self.face.origin())),
+            PublicPath::Unknown => None,
         }
     }
 
     /// Whether this is the host that the agent was asked for. It does not know the port that goes without saying.
-    fn is_told(&self, host: &str, port: Option<u16>, scheme: Scheme) -> bool {
-        let Ok(told) = host_of(self.told) else {
+    fn is_host_sent(&self, host: &str, port: Option<u16>, scheme: Scheme) -> bool {
+        let Ok(sent) = host_of(self.host_sent) else {
             return false;
         };
         let said = port.filter(|port| *port != scheme.default_port());
-        match split_port(self.told).1 {
-            Some(told_port) => {
-                *told == *host && port.unwrap_or_else(|| scheme.default_port()) == told_port
+        match split_port(self.host_sent).1 {
+            Some(sent_port) => {
+                *sent == *host && port.unwrap_or_else(|| scheme.default_port()) == sent_port
             }
-            None => *told == *host && said.is_none(),
+            None => *sent == *host && said.is_none(),
         }
     }
 
-    fn back(&self, path: &str) -> Back {
+    fn public(&self, path: &str) -> PublicPath {
         if climbs(path) {
-            return Back::Unknown;
+            return PublicPath::Unknown;
         }
-        self.way.back(self.face.prefix(), path)
+        self.paths.to_public(self.face.prefix(), path)
     }
 }
 
@@ -139,19 +138,13 @@ fn split_refresh(value: &str) -> Option<(&str, &str)> {
     value.split_at_checked(value.len() - url.len())
 }
 
-/// Whether a path has dot segments, so that its beginning says nothing about where it leads.
+/// Whether a path has dot segments, in any spelling that clients resolve, so that its beginning says nothing about where it leads.
 fn climbs(path: &str) -> bool {
-    let policy = PathPolicy {
-        merge_slashes: false,
-        allow_encoded_slash: true,
+    let is_dots = |segment: &str| {
+        let decoded = segment.replace("%2e", ".").replace("%2E", ".");
+        matches!(decoded.as_str(), "." | "..")
     };
-    match inspect(path, policy) {
-        Ok(findings) => findings.dots,
-        // What no client could be sent to is not looked into: the characters are the agent's affair.
-        Err(_) => path
-            .split('/')
-            .any(|segment| matches!(segment, "." | "..") || segment.contains("%2")),
-    }
+    path.split(['/', '\\']).any(is_dots)
 }
 
 /// Whether browsers would take what follows the first slash for a host.
@@ -166,25 +159,30 @@ mod tests {
     use crate::route::public::Sources;
 
     /// An agent at `10.0.0.5:8080` behind `https://agents.example`, where `/planner` is taken away.
-    fn homeward(sources: &Sources<'_>, told: &str, location: &str, way: &Way) -> Option<String> {
+    fn mapped(
+        sources: &Sources<'_>,
+        host_sent: &str,
+        location: &str,
+        paths: &PathMapping,
+    ) -> Option<String> {
         let is_agent = |host: &str, port: u16| {
             matches!(
                 (host, port),
                 ("10.0.0.5" | "agent.internal", 8080) | ("[fd00::5]", 80)
             )
         };
-        let homeward = Homeward {
+        let map = LocationMap {
             face: sources.face(),
-            way,
+            paths,
             scheme: Scheme::Http,
-            told,
+            host_sent,
             is_agent,
         };
-        homeward.location(location)
+        map.location(location)
     }
 
-    fn stripped() -> crate::route::Ways {
-        crate::route::way::of_text(
+    fn mappings() -> crate::route::PathMappings {
+        crate::route::path_mapping::of_text(
             "
             planner: { match: { path: { prefix: /planner } }, rewrite: { prefix: / }, respond: {} }
             straight: { match: { path: { prefix: /s } }, respond: {} }
@@ -214,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_leads_back_to_the_agent_leads_through_the_gateway() {
-        let ways = stripped();
+        let mappings = mappings();
         for (location, expected) in [
             ("/tasks/7", Some("/planner/tasks/7")),
             ("/tasks/7?x=/y#z", Some("/planner/tasks/7?x=/y#z")),
@@ -228,8 +226,26 @@ mod tests {
             ("", None),
             ("/../admin", None),
             ("/%2e%2e/admin", None),
-            ("/a%20b/caf\u{e9}", None),
+            ("/a%20b/caf\u{e9}", Some("/planner/a%20b/caf\u{e9}")),
+            ("/a/.%2E/b", None),
+            ("/a\\..\\b", None),
+            ("/a/...", Some("/planner/a/...")),
             ("/caf\u{e9}", Some("/planner/caf\u{e9}")),
+        ] {
+            let found = mapped(
+                &PUBLIC,
+                "agents.example",
+                location,
+                mappings.get(PLANNER, 0),
+            );
+            assert_eq!(found.as_deref(), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn the_agents_own_origins_become_the_public_one_and_others_stay() {
+        let mappings = mappings();
+        for (location, expected) in [
             // The agent's own addresses, and the host it was asked for.
             (
                 "http://10.0.0.5:8080/tasks",
@@ -282,15 +298,20 @@ mod tests {
             ("mailto:a@10.0.0.5", None),
             ("http:/a", None),
         ] {
-            let found = homeward(&PUBLIC, "agents.example", location, ways.get(PLANNER, 0));
+            let found = mapped(
+                &PUBLIC,
+                "agents.example",
+                location,
+                mappings.get(PLANNER, 0),
+            );
             assert_eq!(found.as_deref(), expected, "{location}");
         }
     }
 
     #[test]
     fn without_a_rewrite_only_the_origin_is_another() {
-        let ways = stripped();
-        for (told, location, expected) in [
+        let mappings = mappings();
+        for (host_sent, location, expected) in [
             ("", "/tasks/7", None),
             (
                 "",
@@ -316,23 +337,23 @@ mod tests {
             ),
             ("", "https://agents.example/a", None),
         ] {
-            let found = homeward(&PUBLIC, told, location, ways.get(STRAIGHT, 0));
-            assert_eq!(found.as_deref(), expected, "{told} {location}");
+            let found = mapped(&PUBLIC, host_sent, location, mappings.get(STRAIGHT, 0));
+            assert_eq!(found.as_deref(), expected, "{host_sent} {location}");
         }
     }
 
     #[test]
     fn a_replacement_that_cannot_be_undone_leaves_locations_alone() {
-        let ways = stripped();
+        let mappings = mappings();
         for location in ["/only", "/a", "http://10.0.0.5:8080/a"] {
-            let found = homeward(&PUBLIC, "", location, ways.get(WHOLE, 0));
+            let found = mapped(&PUBLIC, "", location, mappings.get(WHOLE, 0));
             assert_eq!(found, None, "{location}");
         }
     }
 
     #[test]
     fn a_path_of_the_agent_cannot_become_another_host() {
-        let way = crate::route::way::of_text(
+        let mappings = crate::route::path_mapping::of_text(
             " a: { match: { path: { prefix: / } }, rewrite: { prefix: /in }, respond: {} }",
         );
         for (location, expected) in [
@@ -346,19 +367,19 @@ mod tests {
             ),
             ("/in/a", "/a"),
         ] {
-            let found = homeward(&PUBLIC, "", location, way.get(PLANNER, 0));
+            let found = mapped(&PUBLIC, "", location, mappings.get(PLANNER, 0));
             assert_eq!(found.as_deref(), Some(expected), "{location}");
         }
     }
 
     #[test]
     fn refresh_is_mapped_like_a_location() {
-        let ways = stripped();
-        let homeward = Homeward {
+        let mappings = mappings();
+        let map = LocationMap {
             face: PUBLIC.face(),
-            way: ways.get(PLANNER, 0),
+            paths: mappings.get(PLANNER, 0),
             scheme: Scheme::Http,
-            told: "",
+            host_sent: "",
             is_agent: |_: &str, _| false,
         };
         for (value, expected) in [
@@ -374,7 +395,7 @@ mod tests {
             ("5; u", None),
             ("5; \u{e9}\u{e9}", None),
         ] {
-            assert_eq!(homeward.refresh(value).as_deref(), expected, "{value}");
+            assert_eq!(map.refresh(value).as_deref(), expected, "{value}");
         }
     }
 
@@ -383,14 +404,14 @@ mod tests {
         fn no_location_breaks_it_and_what_comes_out_stays(
             location in "(https?:)?(//)?[a-z0-9.:@/\\\\?#%\\[\\]-]{0,30}",
         ) {
-            static WAYS: std::sync::LazyLock<crate::route::Ways> = std::sync::LazyLock::new(stripped);
-            let ways = &*WAYS;
-            if let Some(mapped) = homeward(&PUBLIC, "agents.example", &location, ways.get(PLANNER, 0)) {
+            static MAPPINGS: std::sync::LazyLock<crate::route::PathMappings> = std::sync::LazyLock::new(mappings);
+            let mappings = &*MAPPINGS;
+            if let Some(found) = mapped(&PUBLIC, "agents.example", &location, mappings.get(PLANNER, 0)) {
                 proptest::prop_assert!(
-                    mapped.starts_with("/planner") || mapped.starts_with("https://agents.example/planner"),
-                    "{}", mapped
+                    found.starts_with("/planner") || found.starts_with("https://agents.example/planner"),
+                    "{}", found
                 );
-                let again = homeward(&PUBLIC, "agents.example", &mapped, ways.get(PLANNER, 0));
+                let again = mapped(&PUBLIC, "agents.example", &found, mappings.get(PLANNER, 0));
                 proptest::prop_assert_eq!(again, None);
             }
         }

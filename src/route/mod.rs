@@ -7,22 +7,22 @@ mod host;
 mod index;
 mod location;
 mod path;
+mod path_mapping;
 pub mod public;
 mod redirect;
 mod rewrite;
 pub mod rollout;
 pub mod split;
 mod table;
-mod way;
 
 #[cfg(test)]
 mod tests;
 
 pub use condition::{Facts, Miss};
 pub use host::{host_of, split_port};
-pub use location::Homeward;
+pub use location::LocationMap;
 pub use path::normalise;
+pub use path_mapping::{PathMapping, PathMappings};
 pub use redirect::redirect;
 pub use rewrite::rewrite;
 pub use table::{Considered, Found, Table};
-pub use way::{Way, Ways};

@@ -4,7 +4,7 @@ use http::Method;
 
 use crate::config::model::{Config, Listener};
 use crate::route::public::Sources;
-use crate::route::{Considered, Ways};
+use crate::route::{Considered, PathMappings};
 
 /// Where clients see the route that was found, and which prefix its agent is told.
 pub(super) fn line(
@@ -22,9 +22,9 @@ pub(super) fn line(
         asked: host,
         ..Sources::default()
     };
-    let ways = Ways::build(config);
-    let way = ways.get(found.route, found.matched);
-    let prefix = way.forwarded(sources.face().prefix());
+    let mappings = PathMappings::build(config);
+    let paths = mappings.get(found.route, found.matched);
+    let prefix = paths.forwarded(sources.face().prefix());
     let prefix = prefix.as_ref().and_then(|value| value.to_str().ok());
     let url = sources.url().map(|_| {
         let whose = if route.public_url.is_some() {

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::exchange::Exchange;
 use super::public::sources;
 use crate::config::model::{PublicUrl, Route, Scheme, UpstreamHost};
-use crate::route::{Homeward, Way};
+use crate::route::{LocationMap, PathMapping};
 use crate::upstream::Target;
 
 /// Where an answer comes from, and under which settings.
@@ -16,7 +16,7 @@ pub(super) struct Place<'a> {
     /// Public URL of the listener.
     pub(super) listener: Option<&'a PublicUrl>,
     /// How the client's paths relate to the agent's.
-    pub(super) way: &'a Way,
+    pub(super) paths: &'a PathMapping,
 }
 
 /// Maps `Location`, `Content-Location` and `Refresh` where they lead back to the agent.
@@ -28,7 +28,7 @@ pub(super) fn map(exchange: &Exchange, place: &Place<'_>, fields: &mut HeaderMap
         return;
     };
     let endpoint = in_flight.handle().endpoint();
-    let told = match &place.route.upstream_host {
+    let host_sent = match &place.route.upstream_host {
         UpstreamHost::Preserve => exchange.asked(),
         UpstreamHost::Endpoint => &endpoint.name,
         UpstreamHost::Fixed(host) => host.to_str().unwrap_or_default(),
@@ -37,17 +37,17 @@ pub(super) fn map(exchange: &Exchange, place: &Place<'_>, fields: &mut HeaderMap
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         endpoint.address.port() == port && bare.parse() == Ok(endpoint.address.ip())
     };
-    let homeward = Homeward {
+    let map = LocationMap {
         face: sources(exchange, place.listener, Some(place.route)).face(),
-        way: place.way,
+        paths: place.paths,
         scheme: Scheme::of_tls(place.target.uses_tls()),
-        told,
+        host_sent,
         is_agent: |host: &str, port| is_answering(host, port) || place.target.is_at(host, port),
     };
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
-        change(fields, &name, |location| homeward.location(location));
+        change(fields, &name, |location| map.location(location));
     }
-    change(fields, &REFRESH, |value| homeward.refresh(value));
+    change(fields, &REFRESH, |value| map.refresh(value));
 }
 
 fn change(fields: &mut HeaderMap, name: &HeaderName, map: impl Fn(&str) -> Option<String>) {

@@ -5,48 +5,59 @@ use http::HeaderValue;
 
 use super::rewrite::after_prefix;
 use super::table::canonical_path;
-use crate::config::model::{Config, ListenerId, PathMatch, PublicUrl, Rewrite, Route, RouteId};
+use crate::config::model::{
+    Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route, RouteId,
+};
 
-/// The ways of every route of a configuration.
+/// The mappings of every route of a configuration.
 #[derive(Debug, Default)]
-pub struct Ways {
+pub struct PathMappings {
     /// By [`RouteId`], and there by alternative; nothing for routes that do not rewrite.
-    routes: Vec<Option<Box<[Way]>>>,
+    routes: Vec<Option<Box<[PathMapping]>>>,
 }
 
-impl Ways {
-    /// Works out the ways of `config`.
+impl PathMappings {
+    /// Works out the mappings of `config`.
     #[must_use]
     pub fn build(config: &Config) -> Self {
-        let ways = |route: &Route| {
+        let mappings = |route: &Route| {
             let rewrite = route.rewrite.as_ref()?;
             let outer = outer_prefixes(config, route);
             let alternatives = route.matches.iter();
             Some(
                 alternatives
-                    .map(|alternative| Way::of(rewrite, &alternative.path, &outer))
+                    .map(|alternative| PathMapping::of(rewrite, &alternative.path, &outer))
                     .collect(),
             )
         };
         Self {
-            routes: config.routes.iter().map(ways).collect(),
+            routes: config.routes.iter().map(mappings).collect(),
         }
     }
 
-    /// The way of a route's alternative; the straight one where the route does not rewrite.
+    /// The mapping of a route's alternative; where the route does not rewrite, both see the same paths.
     #[must_use]
-    pub fn get(&self, route: RouteId, matched: usize) -> &Way {
-        let ways = self.routes.get(route.0).and_then(Option::as_deref);
-        ways.and_then(|ways| ways.get(matched)).unwrap_or(&STRAIGHT)
+    pub fn get(&self, route: RouteId, matched: usize) -> &PathMapping {
+        let mappings = self.routes.get(route.0).and_then(Option::as_deref);
+        mappings
+            .and_then(|mappings| mappings.get(matched))
+            .unwrap_or(&SAME_PATHS)
     }
 }
 
 /// What may stand before a route's paths by configuration.
 fn outer_prefixes<'c>(config: &'c Config, route: &'c Route) -> Vec<&'c str> {
-    let of_listener = |id: &ListenerId| config.listeners.get(id.0)?.public_url.as_deref();
+    let leads_here = |(at, listener): &(usize, &Listener)| {
+        let redirect = listener.https_redirect.as_ref();
+        let served = redirect.map_or(ListenerId(*at), |redirect| redirect.serves);
+        route.listeners.contains(&served)
+    };
+    let listeners = config.listeners.iter().enumerate().filter(leads_here);
     let urls: Vec<&PublicUrl> = match &route.public_url {
         Some(url) => vec![url],
-        None => route.listeners.iter().filter_map(of_listener).collect(),
+        None => listeners
+            .filter_map(|(_, listener)| listener.public_url.as_deref())
+            .collect(),
     };
     let mut prefixes: Vec<_> = urls.into_iter().map(PublicUrl::prefix).collect();
     prefixes.push("");
@@ -55,9 +66,9 @@ fn outer_prefixes<'c>(config: &'c Config, route: &'c Route) -> Vec<&'c str> {
     prefixes
 }
 
-/// The way between the client's paths and the agent's for one alternative of a route.
+/// How the client's paths relate to the agent's for one alternative of a route.
 #[derive(Debug)]
-pub struct Way {
+pub struct PathMapping {
     kind: Kind,
     /// `X-Forwarded-Prefix` for each prefix that may stand before by configuration.
     forwarded: Vec<(Box<str>, HeaderValue)>,
@@ -66,7 +77,7 @@ pub struct Way {
 #[derive(Debug)]
 enum Kind {
     /// Both see the same path.
-    Straight,
+    Same,
     /// One prefix stands for another; both without a slash at the end.
     Prefix {
         public: Box<str>,
@@ -78,12 +89,12 @@ enum Kind {
     OneWay,
 }
 
-static STRAIGHT: Way = Way {
-    kind: Kind::Straight,
+static SAME_PATHS: PathMapping = PathMapping {
+    kind: Kind::Same,
     forwarded: Vec::new(),
 };
 
-impl Way {
+impl PathMapping {
     fn of(rewrite: &Rewrite, matched: &PathMatch, outer: &[&str]) -> Self {
         let kind = match (rewrite, canonical_path(matched)) {
             (Rewrite::Prefix(replacement), PathMatch::Prefix(public)) => {
@@ -97,17 +108,17 @@ impl Way {
             }
             _ => Kind::OneWay,
         };
-        let mut way = Self {
+        let mut mapping = Self {
             kind,
             forwarded: Vec::new(),
         };
-        let value = |outer: &&str| Some((Box::from(*outer), way.make(outer)?));
-        way.forwarded = outer.iter().filter_map(value).collect();
-        way
+        let value = |outer: &&str| Some((Box::from(*outer), mapping.make(outer)?));
+        mapping.forwarded = outer.iter().filter_map(value).collect();
+        mapping
     }
 
     /// What stands before the paths the agent sees, as the client sees them: the value of `X-Forwarded-Prefix` where `outer` stands
-    /// before the gateway's own paths. `None` when it is empty, or when the two cannot be told in one prefix.
+    /// before the gateway's own paths. `None` when it is empty, or when no one prefix makes the client's paths out of the agent's.
     #[must_use]
     pub fn forwarded(&self, outer: &str) -> Option<HeaderValue> {
         let known = self.forwarded.iter().find(|(known, _)| **known == *outer);
@@ -119,7 +130,7 @@ impl Way {
 
     fn make(&self, outer: &str) -> Option<HeaderValue> {
         let prefix = match &self.kind {
-            Kind::Straight | Kind::OneWay => outer.to_owned(),
+            Kind::Same | Kind::OneWay => outer.to_owned(),
             Kind::Prefix { stripped, .. } => format!("{outer}{}", stripped.as_deref()?),
         };
         if prefix.is_empty() {
@@ -130,19 +141,19 @@ impl Way {
 
     /// Whether both see the same paths.
     #[must_use]
-    pub fn is_straight(&self) -> bool {
-        matches!(self.kind, Kind::Straight)
+    pub fn are_same(&self) -> bool {
+        matches!(self.kind, Kind::Same)
     }
 
     /// The path a client must use for one that the agent names, where `outer` stands before the gateway's own paths.
-    pub(super) fn back(&self, outer: &str, path: &str) -> Back {
+    pub(super) fn to_public(&self, outer: &str, path: &str) -> PublicPath {
         let (public, inner) = match &self.kind {
-            Kind::Straight => ("", ""),
+            Kind::Same => ("", ""),
             Kind::Prefix { public, inner, .. } => (&**public, &**inner),
-            Kind::OneWay => return Back::Unknown,
+            Kind::OneWay => return PublicPath::Unknown,
         };
         if outer.is_empty() && public == inner {
-            return Back::Same;
+            return PublicPath::Same;
         }
         let rest = after_prefix(path, inner);
         // An agent that heeds X-Forwarded-Prefix, or knows where it is, names the client's path already.
@@ -153,17 +164,17 @@ impl Way {
             .and_then(|within| within.strip_prefix(public))
             .is_some_and(|rest| before > 0 && is_whole(rest));
         match rest {
-            _ if is_public && !(rest.is_some() && inner.len() > before) => Back::Same,
-            Some("") if before == 0 => Back::To("/".to_owned()),
-            Some(rest) => Back::To(format!("{outer}{public}{rest}")),
-            None => Back::Unknown,
+            _ if is_public && !(rest.is_some() && inner.len() > before) => PublicPath::Same,
+            Some("") if before == 0 => PublicPath::To("/".to_owned()),
+            Some(rest) => PublicPath::To(format!("{outer}{public}{rest}")),
+            None => PublicPath::Unknown,
         }
     }
 }
 
 /// What becomes of a path that an agent names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Back {
+pub(super) enum PublicPath {
     /// It is the client's too.
     Same,
     /// The client's is this one.
@@ -172,15 +183,15 @@ pub(super) enum Back {
     Unknown,
 }
 
-/// The ways of a configuration with these routes.
+/// The mappings of a configuration with these routes.
 #[cfg(test)]
-pub(super) fn of_text(routes: &str) -> Ways {
+pub(super) fn of_text(routes: &str) -> PathMappings {
     use crate::config::{self, Environment};
 
     let text = format!("listeners: {{ a: {{ address: '127.0.0.1:0' }} }}\nroutes:\n{routes}");
     let environment = Environment::empty(std::time::UNIX_EPOCH);
     let loaded = config::parse(&text, "test.yaml", &environment);
-    Ways::build(&loaded.unwrap_or_else(|report| panic!("{report}")).config)
+    PathMappings::build(&loaded.unwrap_or_else(|report| panic!("{report}")).config)
 }
 
 #[cfg(test)]
@@ -188,13 +199,13 @@ mod tests {
     use super::*;
     use crate::route;
 
-    fn way(public: &str, inner: &str) -> Way {
+    fn mapping(public: &str, inner: &str) -> PathMapping {
         let matched = PathMatch::Prefix(public.trim_end_matches('/').to_owned());
-        Way::of(&Rewrite::Prefix(inner.to_owned()), &matched, &["", "/team"])
+        PathMapping::of(&Rewrite::Prefix(inner.to_owned()), &matched, &["", "/team"])
     }
 
-    fn forwarded(way: &Way, outer: &str) -> String {
-        let value = way.forwarded(outer);
+    fn forwarded(mapping: &PathMapping, outer: &str) -> String {
+        let value = mapping.forwarded(outer);
         value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
     }
 
@@ -214,12 +225,12 @@ mod tests {
             ("/", "/xyz", "/team", ""),
             ("/", "/", "/team", "/team"),
         ] {
-            let found = forwarded(&way(public, inner), outer);
+            let found = forwarded(&mapping(public, inner), outer);
             assert_eq!(found, expected, "{outer} {public} -> {inner}");
         }
-        assert_eq!(forwarded(&STRAIGHT, "/team"), "/team");
-        assert_eq!(forwarded(&STRAIGHT, ""), "");
-        let whole = Way::of(
+        assert_eq!(forwarded(&SAME_PATHS, "/team"), "/team");
+        assert_eq!(forwarded(&SAME_PATHS, ""), "");
+        let whole = PathMapping::of(
             &Rewrite::Path("/only".to_owned()),
             &PathMatch::Prefix("/a".to_owned()),
             &[""],
@@ -230,22 +241,32 @@ mod tests {
 
     #[test]
     fn what_is_known_by_configuration_is_made_once() {
-        let way = way("/planner", "/");
-        let kept: Vec<_> = way.forwarded.iter().map(|(outer, _)| &**outer).collect();
+        let mapping = mapping("/planner", "/");
+        let kept: Vec<_> = mapping
+            .forwarded
+            .iter()
+            .map(|(outer, _)| &**outer)
+            .collect();
         assert_eq!(kept, ["", "/team"]);
     }
 
     #[test]
     fn paths_come_back_by_whole_segments() {
-        let to = |path: &str| Back::To(path.to_owned());
+        let to = |path: &str| PublicPath::To(path.to_owned());
         for (public, inner, outer, path, expected) in [
             ("/planner", "/", "", "/tasks/7", to("/planner/tasks/7")),
             ("/planner", "/", "", "/", to("/planner/")),
-            ("/planner", "/", "", "/planner", Back::Same),
-            ("/planner", "/", "", "/planner/tasks", Back::Same),
+            ("/planner", "/", "", "/planner", PublicPath::Same),
+            ("/planner", "/", "", "/planner/tasks", PublicPath::Same),
             ("/planner", "/", "", "/planners", to("/planner/planners")),
             ("/planner", "/", "/team", "/x", to("/team/planner/x")),
-            ("/planner", "/", "/team", "/team/planner/x", Back::Same),
+            (
+                "/planner",
+                "/",
+                "/team",
+                "/team/planner/x",
+                PublicPath::Same,
+            ),
             (
                 "/planner",
                 "/",
@@ -255,26 +276,26 @@ mod tests {
             ),
             ("/foo", "/xyz", "", "/xyz", to("/foo")),
             ("/foo", "/xyz/", "", "/xyz/a", to("/foo/a")),
-            ("/foo", "/xyz", "", "/xyza", Back::Unknown),
-            ("/foo", "/xyz", "", "/", Back::Unknown),
-            ("/foo", "/xyz", "", "/foo/a", Back::Same),
+            ("/foo", "/xyz", "", "/xyza", PublicPath::Unknown),
+            ("/foo", "/xyz", "", "/", PublicPath::Unknown),
+            ("/foo", "/xyz", "", "/foo/a", PublicPath::Same),
             // The agent's own prefix is the longer one, so it is that.
             ("/foo", "/foo/bar", "", "/foo/bar/a", to("/foo/a")),
-            ("/foo", "/foo/bar", "", "/foo/a", Back::Same),
+            ("/foo", "/foo/bar", "", "/foo/a", PublicPath::Same),
             ("/", "/xyz", "", "/xyz/a", to("/a")),
             ("/", "/xyz", "", "/xyz", to("/")),
-            ("/", "/xyz", "", "/a", Back::Unknown),
-            ("/v1", "/v1", "", "/anything", Back::Same),
+            ("/", "/xyz", "", "/a", PublicPath::Unknown),
+            ("/v1", "/v1", "", "/anything", PublicPath::Same),
             ("/v1", "/v1", "/team", "/v1/a", to("/team/v1/a")),
         ] {
-            let found = way(public, inner).back(outer, path);
+            let found = mapping(public, inner).to_public(outer, path);
             assert_eq!(found, expected, "{outer} {public} -> {inner}: {path}");
         }
-        assert_eq!(STRAIGHT.back("", "/a"), Back::Same);
-        assert_eq!(STRAIGHT.back("/team", "/a"), to("/team/a"));
-        assert_eq!(STRAIGHT.back("/team", "/team"), Back::Same);
-        assert_eq!(STRAIGHT.back("/team", "/team/a"), Back::Same);
-        assert_eq!(STRAIGHT.back("/team", "/teams"), to("/team/teams"));
+        assert_eq!(SAME_PATHS.to_public("", "/a"), PublicPath::Same);
+        assert_eq!(SAME_PATHS.to_public("/team", "/a"), to("/team/a"));
+        assert_eq!(SAME_PATHS.to_public("/team", "/team"), PublicPath::Same);
+        assert_eq!(SAME_PATHS.to_public("/team", "/team/a"), PublicPath::Same);
+        assert_eq!(SAME_PATHS.to_public("/team", "/teams"), to("/team/teams"));
     }
 
     proptest::proptest! {
@@ -291,10 +312,10 @@ mod tests {
                 path => path,
             };
             let sent = route::rewrite(&rewrite, &matched, &path, None).unwrap();
-            let back = match Way::of(&rewrite, &matched, &[]).back("", sent.path()) {
-                Back::Same => sent.path().to_owned(),
-                Back::To(path) => path,
-                Back::Unknown => panic!("{path} became {sent}"),
+            let back = match PathMapping::of(&rewrite, &matched, &[]).to_public("", sent.path()) {
+                PublicPath::Same => sent.path().to_owned(),
+                PublicPath::To(path) => path,
+                PublicPath::Unknown => panic!("{path} became {sent}"),
             };
             // An empty rest is a slash to the agent.
             proptest::prop_assert!(back == path || back == format!("{path}/"), "{} {} {}", path, sent, back);

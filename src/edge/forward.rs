@@ -1,6 +1,5 @@
 //! Forwarding: the request as the endpoint shall see it, the attempts, and the answer as the client shall see it.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use ipnet::IpNet;
 use tokio::time::{Instant, timeout_at};
 
 use super::depart::depart;
@@ -18,18 +16,16 @@ use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
 use super::hygiene;
 use super::locations::{self, Place};
-use super::public::{self, Claimed};
+use super::public;
 use super::seen::{Found, Seen};
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
 use crate::cluster::Kind;
 use crate::config::model::{
-    ClientIp, ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId,
-    UpstreamHost,
+    ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId, UpstreamHost,
 };
 use crate::error::Error;
-use crate::observe::request_id::request_id;
 use crate::observe::trace::propagate;
 use crate::pool;
 use crate::route::PathMapping;
@@ -75,29 +71,6 @@ pub(super) struct Switched {
     pub(super) client: OnUpgrade,
     pub(super) idle: Option<Duration>,
     pub(super) end: Option<Instant>,
-}
-
-/// Who the client is, what a trusted proxy says about it, and which name the request goes by.
-pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts, seen: Seen) {
-    let peer = exchange.connection.peer_ip();
-    let mut rng = exchange.worker.fork_rng();
-    let fields = &head.headers;
-    let is_trusted = |address| is_trusted(trust, address);
-    exchange.client = headers::client_ip(fields, peer, is_trusted);
-    exchange.trusted = is_trusted(peer);
-    if exchange.trusted && seen.public {
-        let hops = || headers::hops(fields, peer, is_trusted);
-        exchange.claimed = Claimed::read(fields, hops);
-    }
-    let id = request_id(fields, exchange.trusted, exchange.time, &mut rng);
-    exchange.request_id = Some(id);
-}
-
-fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
-    trust
-        .trusted_proxies
-        .iter()
-        .any(|network: &IpNet| network.contains(&address))
 }
 
 /// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored, as

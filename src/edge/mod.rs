@@ -8,6 +8,7 @@ mod guarded;
 pub mod headers;
 mod https_redirect;
 pub mod hygiene;
+mod identify;
 mod limits;
 mod locations;
 mod mirror;
@@ -30,7 +31,7 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::config::model::{
     Action, ClientAuth, ClusterId, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route,
-    RouteId, Scheme,
+    RouteId,
 };
 use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
@@ -156,7 +157,7 @@ fn check(
     exchange.handles = Some(view.unrouted().clone());
     let id = id.ok_or(Error::NoRoute)?;
     let settings = config.listeners.get(id.0).ok_or(Error::NoRoute)?;
-    forward::identify(exchange, &config.client_ip, head, found.seen);
+    identify::identify(exchange, &config.client_ip, head, found.seen);
     hygiene::verdict(&exchange.connection)?;
     let target = hygiene::check(head, found, &settings.limits, settings.paths)?;
     let served = match https_redirect::step(exchange, settings, id, head)? {
@@ -184,8 +185,7 @@ fn check(
     let route = config.routes.get(chosen.route.0).ok_or(Error::Internal)?;
     exchange.route = Some(chosen.route);
     let listener = settings.public_url.as_deref();
-    let scheme = public::sources(exchange, listener, Some(route)).scheme();
-    exchange.https = scheme == Scheme::Https;
+    exchange.https = public::is_https(exchange, listener, route);
     let placed = enter(exchange, view, chosen.route, (route, &target.path), head)?;
     let matched = route
         .matches

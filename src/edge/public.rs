@@ -64,12 +64,28 @@ pub(super) fn sources<'a>(
     route: Option<&'a Route>,
 ) -> Sources<'a> {
     Sources {
+        asked: exchange.asked(),
+        ..without_host(exchange, listener, route)
+    }
+}
+
+/// Whether the client of `exchange` uses HTTPS.
+pub(super) fn is_https(exchange: &Exchange, listener: Option<&PublicUrl>, route: &Route) -> bool {
+    without_host(exchange, listener, Some(route)).scheme() == Scheme::Https
+}
+
+fn without_host<'a>(
+    exchange: &'a Exchange,
+    listener: Option<&'a PublicUrl>,
+    route: Option<&'a Route>,
+) -> Sources<'a> {
+    Sources {
         route: route.and_then(|route| route.public_url.as_deref()),
         listener,
         names_hosts: route.is_some_and(|route| !route.hosts.is_empty()),
         claimed: exchange.claimed.facts(),
         tls: exchange.connection.tls.is_some(),
-        asked: exchange.asked(),
+        asked: "",
         local_port: exchange.connection.local.port(),
     }
 }

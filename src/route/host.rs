@@ -31,11 +31,12 @@ pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
 /// Host and port of a `host[:port]` that [`host_of`] accepts, as they are written; an empty port is none.
 #[must_use]
 pub fn split_port(authority: &str) -> (&str, Option<u16>) {
-    // The colons of an IPv6 address stand before its bracket.
-    let after_address = authority.rfind(']').map_or(0, |at| at + 1);
-    let colon = authority.rfind(':').filter(|at| *at >= after_address);
-    match colon.and_then(|colon| authority.split_at_checked(colon)) {
-        Some((host, port)) => (host, port.get(1..).and_then(|port| port.parse().ok())),
+    // From the end: requests pay for it, and an IPv6 address has colons before its bracket.
+    let bytes = authority.bytes().rev();
+    let digits = bytes.take_while(u8::is_ascii_digit).count();
+    let split = authority.split_at_checked(authority.len() - digits);
+    match split.and_then(|(host, port)| Some((host.strip_suffix(':')?, port))) {
+        Some((host, port)) => (host, port.parse().ok()),
         None => (authority, None),
     }
 }
@@ -197,6 +198,9 @@ mod tests {
             ("[::1]", ("[::1]", None)),
             ("[::1]:", ("[::1]", None)),
             ("[::1]:8443", ("[::1]", Some(8443))),
+            ("10.0.0.1", ("10.0.0.1", None)),
+            ("10.0.0.1:8443", ("10.0.0.1", Some(8443))),
+            ("8443", ("8443", None)),
             ("", ("", None)),
         ] {
             assert_eq!(split_port(authority), expected, "{authority}");

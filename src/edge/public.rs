@@ -10,8 +10,8 @@ use super::exchange::Exchange;
 use super::headers::Shown;
 use crate::config::model::{PathPolicy, PublicUrl, Route, Scheme};
 use crate::context::Connection;
-use crate::route::public::{self, Face, Origin, Sources};
-use crate::route::{self, PathMapping, split_port};
+use crate::route::public::{self, Origin, Sources};
+use crate::route::{self, PathMapping};
 
 /// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good as not said.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ pub(super) fn shown(
         Origin::Asked => host.filter(|_| !face.host().is_empty()),
     };
     let in_full = |value: HeaderValue| {
-        if has_port_of(&value, &face) {
+        if face.is_in_full() {
             Some(value)
         } else {
             HeaderValue::try_from(face.authority()).ok()
@@ -120,13 +120,6 @@ pub(super) fn shown(
             None => exchange.claimed.prefix.clone(),
         },
     }
-}
-
-/// Whether a `host[:port]` names the port of the face, or leaves out what goes without saying.
-fn has_port_of(authority: &HeaderValue, face: &Face<'_>) -> bool {
-    let text = authority.to_str().unwrap_or_default();
-    let port = split_port(text).1;
-    port.unwrap_or_else(|| face.scheme().default_port()) == face.port()
 }
 
 fn port_value(port: u16, connection: &Connection) -> HeaderValue {

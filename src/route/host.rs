@@ -29,8 +29,7 @@ pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
 }
 
 /// Host and port of a `host[:port]` that [`host_of`] accepts, as they are written; an empty port is none.
-#[must_use]
-pub fn split_port(authority: &str) -> (&str, Option<u16>) {
+pub(super) fn split_port(authority: &str) -> (&str, Option<u16>) {
     // From the end: requests pay for it, and an IPv6 address has colons before its bracket.
     let bytes = authority.bytes().rev();
     let digits = bytes.take_while(u8::is_ascii_digit).count();

@@ -19,7 +19,7 @@ mod table;
 mod tests;
 
 pub use condition::{Facts, Miss};
-pub use host::{host_of, split_port};
+pub use host::host_of;
 pub use location::LocationMap;
 pub use path::normalise;
 pub use path_mapping::{PathMapping, PathMappings};

@@ -57,6 +57,8 @@ impl<'a> Sources<'a> {
     #[must_use]
     pub fn face(&self) -> Face<'a> {
         let scheme = self.scheme();
+        let usual = scheme.default_port();
+        let in_full = |spelled: Option<u16>, port| spelled.unwrap_or(usual) == port;
         let (asked, asked_port) = split_port(self.asked);
         if let Some(url) = self.url() {
             let keeps = self.route.is_none() && self.names_hosts && !asked.is_empty();
@@ -66,33 +68,36 @@ impl<'a> Sources<'a> {
                 port: url.port(),
                 prefix: url.prefix(),
                 origin: if keeps { Origin::Asked } else { Origin::Url },
+                in_full: !keeps || in_full(asked_port, url.port()),
             };
         }
         let prefix = self.claimed.prefix.unwrap_or_default();
         if let Some(claimed) = self.claimed.host {
             // A port belongs to its host. Proxies that leave it out of the host give it apart.
-            let (host, port) = split_port(claimed);
+            let (host, spelled) = split_port(claimed);
+            let port = spelled.or(self.claimed.port).unwrap_or(usual);
             return Face {
                 scheme,
                 host,
-                port: port
-                    .or(self.claimed.port)
-                    .unwrap_or_else(|| scheme.default_port()),
+                port,
                 prefix,
                 origin: Origin::Claimed,
+                in_full: in_full(spelled, port),
             };
         }
         let unnamed = if asked.is_empty() {
             self.local_port
         } else {
-            scheme.default_port()
+            usual
         };
+        let port = self.claimed.port.or(asked_port).unwrap_or(unnamed);
         Face {
             scheme,
             host: asked,
-            port: self.claimed.port.or(asked_port).unwrap_or(unnamed),
+            port,
             prefix,
             origin: Origin::Asked,
+            in_full: in_full(asked_port, port),
         }
     }
 }
@@ -105,6 +110,7 @@ pub struct Face<'a> {
     port: u16,
     prefix: &'a str,
     origin: Origin,
+    in_full: bool,
 }
 
 /// Where the host of a face comes from.
@@ -148,6 +154,12 @@ impl<'a> Face<'a> {
     #[must_use]
     pub fn host_is_from(&self) -> Origin {
         self.origin
+    }
+
+    /// Whether the text its host comes from is its authority: names its port, or leaves out what goes without saying.
+    #[must_use]
+    pub fn is_in_full(&self) -> bool {
+        self.in_full
     }
 
     /// Host, and port where it is not the scheme's own.

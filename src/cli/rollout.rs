@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::operator::{Operator, unreachable};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::client::Client;
+use crate::config::visible::visible;
 
 /// Arguments of `attache rollout`.
 #[derive(Debug, Args)]
@@ -154,7 +155,7 @@ fn order(operator: &Operator, query: &[(&str, &str)]) -> Result<Ending, Failure>
     let path = format!("/rollouts?{query}");
     let answer = runtime()?.block_on(ask(&client, Method::POST, &path, &name))?;
     for done in strings(answer.get("done")) {
-        terminal::print(done);
+        terminal::print(visible(done));
     }
     Ok(Ending::Done)
 }
@@ -278,13 +279,13 @@ fn headline(route: &str, split: &Value) -> String {
     }
     if let Some(held) = split.get("held").filter(|held| !held.is_null()) {
         let by = held.get("by").and_then(Value::as_str).unwrap_or("-");
-        line.push_str(&format!("  (set by {by})"));
+        line.push_str(&format!("  (set by {})", visible(by)));
     }
     let reason = split
         .get("progress")
         .and_then(|progress| progress.get("reason")?.as_str());
     if let Some(reason) = reason {
-        line.push_str(&format!("  {reason}"));
+        line.push_str(&format!("  {}", visible(reason)));
     }
     line
 }

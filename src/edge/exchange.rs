@@ -309,7 +309,7 @@ impl Exchange {
         reason: Option<&'static str>,
         duration: Duration,
     ) -> Record<'_> {
-        let authority = self.asked();
+        let authority = without_userinfo(self.asked());
         Record {
             time: self.time,
             request_id: self
@@ -364,6 +364,13 @@ impl Drop for Exchange {
         }
         self.worker.leave();
     }
+}
+
+/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section 4.2.4).
+fn without_userinfo(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_secret, host)| host)
 }
 
 /// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.

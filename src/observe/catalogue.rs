@@ -158,6 +158,8 @@ families! {
         "Unix time at which a served certificate expires.";
     certificate_reloads: Counter "attache_certificate_reloads_total" ["listener", "result"]
         "Certificate files read again after a change: ok or failed.";
+    admin_refused: Counter "attache_admin_requests_refused_total" ["code"]
+        "Requests to the admin API that were not let in, by status.";
     dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
         "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
     health_checks: Counter "attache_health_checks_total" ["cluster", "result"]

@@ -187,6 +187,14 @@ impl Metrics {
             .inc();
     }
 
+    /// Counts a request to the admin API that was not let in.
+    pub fn admin_refused(&self, status: &str) {
+        self.families
+            .admin_refused
+            .with_label_values(&[status])
+            .inc();
+    }
+
     /// Counts a name resolution; `result` is `ok` or a word for what failed.
     pub fn dns_refreshed(&self, cluster: &str, result: &'static str) {
         self.families

@@ -79,3 +79,46 @@ async fn a_record_says_why_the_first_try_failed_also_when_the_second_did_not() {
     let told = record["upstream_error"].as_str().unwrap_or_default();
     assert!(told.contains("os error 111"), "{record}");
 }
+
+#[tokio::test]
+async fn a_name_and_a_password_in_a_host_are_in_no_record() {
+    let backend = Backend::replying(200).await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
+    for head in [
+        "GET / HTTP/1.1\r\nhost: ann:secret@a.test\r\n\r\n",
+        "GET http://ann:secret@a.test/ HTTP/1.1\r\nhost: a.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: ann@x:secret@a.test\r\n\r\n",
+    ] {
+        let mut raw = gw.raw().await;
+        raw.write(head).await;
+        assert!(raw.rest().await.starts_with("HTTP/1.1 400"), "{head}");
+    }
+    for record in gw.records(3).await {
+        assert_eq!(record["status"], 400, "{record}");
+        assert_eq!(record["authority"], "a.test", "{record}");
+        let text = record.to_string();
+        assert!(!text.contains("secret") && !text.contains("ann"), "{text}");
+    }
+    assert_eq!(backend.hits(), 0);
+}
+
+#[tokio::test]
+async fn what_turns_or_hides_text_is_written_out_in_a_record() {
+    let backend = Backend::replying(200).await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
+    let mut raw = gw.raw().await;
+    raw.write("GET / HTTP/1.1\r\nhost: a.test\r\nuser-agent: \u{202e}evil\u{2028}\u{2066}\u{200b}\u{9b}31m\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(raw.rest().await.starts_with("HTTP/1.1 200"));
+    let record = gw.record().await;
+    assert_eq!(
+        record["user_agent"], "\u{202e}evil\u{2028}\u{2066}\u{200b}\u{9b}31m",
+        "it is the same string for programs"
+    );
+    let (_, ended) = gw.shutdown().await;
+    let line = ended.text();
+    assert!(
+        line.contains(r"\u202eevil\u2028\u2066\u200b\u009b31m"),
+        "and a harmless one for people: {line}"
+    );
+}

@@ -991,7 +991,7 @@ routes:
     let (code, _, error) = run(&["rollout", "status", "fixed", "--watch", "-c", &file]);
     assert!(code == 1 && error.contains("has no rollout"), "{error}");
     let mut watch = Running::start(&watched, false);
-    watch.until("step 1 of 3");
+    watch.until("step 2 of 3");
     assert_eq!(gateway.signal("TERM"), 0);
     let gateway = start();
     let (code, _, error) = run(&["rollout", "resume", "moved", "-c", &file]);

@@ -198,8 +198,8 @@ fn status(control: &Control) -> Answer {
             "version": health.version,
             "status": health.status,
             "ready": health.ready,
-            "config_hash": health.config_hash,
-            "last_reload": control.journal.entries().first(),
+            "configHash": health.config_hash,
+            "lastReload": control.journal.entries().first(),
             "clusters": clusters,
         }),
     )

@@ -29,7 +29,7 @@ enum Kind {
 struct Show {
     #[command(flatten)]
     source: Source,
-    /// Also every field that is not written, with its default.
+    /// Also the fields that are not written, with their defaults.
     #[arg(long)]
     defaults: bool,
 }

@@ -213,7 +213,7 @@ fn watch(status: &Status) -> Result<Ending, Failure> {
             }
             match phase(split) {
                 "promoted" => return Ok(Ending::Done),
-                "rolled-back" => return Ok(Ending::Failed),
+                "rolled_back" => return Ok(Ending::Failed),
                 SPLIT => return Err(unmoved(route)),
                 _ => tokio::time::sleep(LOOK).await,
             }
@@ -272,6 +272,8 @@ fn headline(route: &str, split: &Value) -> String {
     let number = |key: &str| split.get("progress")?.get(key)?.as_u64();
     if let (Some(step), Some(steps)) = (number("step"), split.get("steps").and_then(Value::as_u64))
     {
+        // Programs count from zero, people from one.
+        let step = (step + 1).min(steps);
         line.push_str(&format!(", step {step} of {steps}"));
     }
     for (cluster, percent, _) in shares(split) {

@@ -19,6 +19,8 @@ pub struct Scanner {
     requests: u64,
     limits: ScanLimits,
     verdict: Option<Verdict>,
+    /// The request line of the head under way, where the parser may refuse its target.
+    odd: Option<Box<[u8]>>,
 }
 
 /// What a head may measure.
@@ -118,6 +120,7 @@ impl Scanner {
             requests: 0,
             limits,
             verdict: None,
+            odd: None,
         }
     }
 
@@ -171,6 +174,12 @@ impl Scanner {
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdict
+    }
+
+    /// The beginning of the last request line, where the parser may have refused its target.
+    #[must_use]
+    pub fn odd_line(&self) -> Option<&[u8]> {
+        self.odd.as_deref()
     }
 
     fn stopped(&self, keep: usize) -> Scanned {
@@ -308,7 +317,8 @@ impl Scanner {
             }
         } else {
             self.head.begun = true;
-            self.head.request_line(line, self.limits.target);
+            let odd = self.head.request_line(line, self.limits.target);
+            self.odd = odd.then(|| line.get(..SHOWN_LINE).unwrap_or(line).into());
         }
     }
 
@@ -335,12 +345,15 @@ impl Head {
         self.fault.get_or_insert(fault);
     }
 
-    fn request_line(&mut self, line: &[u8], longest: usize) {
+    /// Also says whether the parser, which is strict about targets by itself, may refuse this one.
+    fn request_line(&mut self, line: &[u8], longest: usize) -> bool {
         let Some((rest, version)) = line.split_last_chunk::<9>() else {
-            return self.blame(Fault::RequestLine);
+            self.blame(Fault::RequestLine);
+            return false;
         };
         let Some(target) = memchr(b' ', rest).and_then(|space| rest.get(space + 1..)) else {
-            return self.blame(Fault::RequestLine);
+            self.blame(Fault::RequestLine);
+            return false;
         };
         self.old_version = version == b" HTTP/1.0";
         if !self.old_version && version != b" HTTP/1.1" {
@@ -350,6 +363,10 @@ impl Head {
         } else if !target.is_ascii() || memchr(b'#', target).is_some() {
             self.blame(Fault::Target);
         }
+        target.first() != Some(&b'/')
+            || !target
+                .iter()
+                .fold(true, |plain, byte| plain & is_plain(*byte))
     }
 
     /// Only three fields matter here, and each has a name of another length.
@@ -439,6 +456,15 @@ impl Fault {
     }
 }
 
+/// What every parser takes in a target.
+fn is_plain(byte: u8) -> bool {
+    (b'!'..=b'~').contains(&byte)
+        & !matches!(
+            byte,
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+        )
+}
+
 /// RFC 9110 section 8.6: digits only; and what fits in 63 bits, so that no hop reads another number.
 fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
@@ -478,6 +504,8 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 const MAX_LENGTH: u64 = u64::MAX >> 1;
 /// A chunk's size line with its extension.
 const MAX_CHUNK_LINE: usize = 256;
+/// Bytes of a request line that are kept to be shown.
+pub const SHOWN_LINE: usize = 512;
 
 #[cfg(test)]
 mod tests {

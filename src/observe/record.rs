@@ -67,7 +67,7 @@ pub struct Record<'a> {
 
 /// Appends `record` to `out` as one JSON object and a newline.
 pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"ts\":\"");
+    out.extend_from_slice(b"{\"timestamp\":\"");
     out.extend_from_slice(clock.stamp(record.time));
     out.push(b'"');
     string(out, ",\"request_id\":", record.request_id.as_bytes());
@@ -382,7 +382,7 @@ mod tests {
     fn the_least_a_line_says() {
         assert_eq!(
             json_of(&record()).0,
-            "{\"ts\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
+            "{\"timestamp\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
              \"authority\":\"agents.example.com\",\"path\":\"/a2a\",\"proto\":\"HTTP/1.1\",\"status\":200,\"flags\":\"-\",\
              \"attempts\":1,\"bytes_received\":17,\"bytes_sent\":18446744073709551615,\"duration_ms\":12.045}\n"
         );

@@ -122,3 +122,83 @@ async fn what_turns_or_hides_text_is_written_out_in_a_record() {
         "and a harmless one for people: {line}"
     );
 }
+
+#[tokio::test]
+async fn what_the_parser_refuses_leaves_one_record_with_its_reason() {
+    let backend = Backend::replying(200).await;
+    let template = "
+        listeners:
+          http: { address: '127.0.0.1:0', limits: { maxHeaderBytes: 8KiB } }
+        routes: { all: { endpoints: ['{0}'] } }
+    ";
+    let long = format!(
+        "GET /long HTTP/1.1\r\nhost: a.test\r\nx: {}\r\n\r\n",
+        "x".repeat(20_000)
+    );
+    for (head, path, reason) in [
+        (
+            "GET /a<b?token=1 HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            "/a<b?token=*",
+            "target_invalid",
+        ),
+        (
+            "GET /a`b HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            "/a`b",
+            "target_invalid",
+        ),
+        (
+            "GET /a#b HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            "/a",
+            "target_invalid",
+        ),
+        (
+            "GET /a b HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            "/a b",
+            "target_invalid",
+        ),
+        (
+            "GET http://ann:pw@a.test/<x HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            "/<x",
+            "target_invalid",
+        ),
+        (
+            "GET /field HTTP/1.1\r\nhost: a.test\r\nb d: 1\r\n\r\n",
+            "/field",
+            "not_http",
+        ),
+        (
+            "GET /folded HTTP/1.1\r\nhost: a.test\r\nx: 1\r\n y\r\n\r\n",
+            "/folded",
+            "not_http",
+        ),
+        ("GET /bare HTTP/1.1\nhost: a.test\n\n", "/bare", "not_http"),
+        (&long, "/long", "head_too_large"),
+        ("\x16\x03\x01\x02 hello", "-", "not_http"),
+    ] {
+        let gw = Gw::with(template, &[&backend]).await;
+        // One that is served first, on the same connection.
+        let mut raw = gw.raw().await;
+        raw.write("GET /first HTTP/1.1\r\nhost: a.test\r\n\r\n")
+            .await;
+        raw.read_message().await;
+        raw.write(head).await;
+        raw.rest().await;
+        let records = gw.records(2).await;
+        let record = records
+            .iter()
+            .find(|record| record["path"] != "/first")
+            .expect("one that was refused");
+        assert_eq!(
+            (&record["path"], &record["reason"], &record["flags"]),
+            (&json!(path), &json!(reason), &json!("DPE")),
+            "{head:?}: {record}"
+        );
+        assert!(!record.to_string().contains("pw"), "{record}");
+        assert!(
+            record["status"]
+                .as_u64()
+                .is_some_and(|status| (400..500).contains(&status))
+        );
+        assert_eq!(record["client_ip"], "127.0.0.1");
+    }
+}

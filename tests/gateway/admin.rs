@@ -271,7 +271,7 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
         let (answered, body) = gw.ask(Method::POST, &path).await;
         assert_eq!((answered, body.contains(said)), (status, true), "{body}");
     }
-    for event in ["paused", "held", "released", "rolled-back"] {
+    for event in ["paused", "held", "released", "rolled_back"] {
         let series = format!("attache_rollout_events_total{{event=\"{event}\",route=\"all\"}}");
         assert_eq!(gw.metric(&series).await, Some(1.0), "{event}");
     }

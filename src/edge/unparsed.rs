@@ -1,7 +1,6 @@
 //! Requests whose head the parser refused: hyper has answered by itself, so that there was no exchange. One record tells of them all
 //! the same, with as much as can be read of the first line.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::uri::Uri;
@@ -60,7 +59,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
 }
 
 impl<'a> Unparsed<'a> {
-    fn of(line: &'a Cow<'_, str>, status: StatusCode) -> Self {
+    fn of(line: &'a str, status: StatusCode) -> Self {
         let mut known = Self {
             method: "-",
             authority: "-",
@@ -137,8 +136,7 @@ mod tests {
             ("G\u{fffd}T / HTTP/1.1", 400, ("-", "-", "-", "not_http")),
             ("", 400, ("-", "-", "-", "not_http")),
         ] {
-            let line = Cow::Borrowed(line);
-            let known = Unparsed::of(&line, StatusCode::from_u16(status).unwrap());
+            let known = Unparsed::of(line, StatusCode::from_u16(status).unwrap());
             let found = (known.method, known.authority, known.path, known.reason);
             assert_eq!(found, expected, "{line}");
         }

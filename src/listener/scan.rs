@@ -8,6 +8,7 @@ use memchr::{memchr, memchr_iter};
 
 use crate::context::{Refusal, Verdict};
 use crate::listener::host::is_valid_host;
+use crate::listener::odd;
 
 /// Follows one connection from its first byte.
 #[derive(Debug)]
@@ -19,7 +20,6 @@ pub struct Scanner {
     requests: u64,
     limits: ScanLimits,
     verdict: Option<Verdict>,
-    /// The request line of the head under way, where the parser may refuse its target.
     odd: Option<Box<[u8]>>,
 }
 
@@ -317,8 +317,8 @@ impl Scanner {
             }
         } else {
             self.head.begun = true;
-            let odd = self.head.request_line(line, self.limits.target);
-            self.odd = odd.then(|| line.get(..SHOWN_LINE).unwrap_or(line).into());
+            self.odd = odd::kept(line);
+            self.head.request_line(line, self.limits.target);
         }
     }
 
@@ -345,15 +345,12 @@ impl Head {
         self.fault.get_or_insert(fault);
     }
 
-    /// Also says whether the parser, which is strict about targets by itself, may refuse this one.
-    fn request_line(&mut self, line: &[u8], longest: usize) -> bool {
+    fn request_line(&mut self, line: &[u8], longest: usize) {
         let Some((rest, version)) = line.split_last_chunk::<9>() else {
-            self.blame(Fault::RequestLine);
-            return false;
+            return self.blame(Fault::RequestLine);
         };
         let Some(target) = memchr(b' ', rest).and_then(|space| rest.get(space + 1..)) else {
-            self.blame(Fault::RequestLine);
-            return false;
+            return self.blame(Fault::RequestLine);
         };
         self.old_version = version == b" HTTP/1.0";
         if !self.old_version && version != b" HTTP/1.1" {
@@ -363,10 +360,6 @@ impl Head {
         } else if !target.is_ascii() || memchr(b'#', target).is_some() {
             self.blame(Fault::Target);
         }
-        target.first() != Some(&b'/')
-            || !target
-                .iter()
-                .fold(true, |plain, byte| plain & is_plain(*byte))
     }
 
     /// Only three fields matter here, and each has a name of another length.
@@ -456,15 +449,6 @@ impl Fault {
     }
 }
 
-/// What every parser takes in a target.
-fn is_plain(byte: u8) -> bool {
-    (b'!'..=b'~').contains(&byte)
-        & !matches!(
-            byte,
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
-        )
-}
-
 /// RFC 9110 section 8.6: digits only; and what fits in 63 bits, so that no hop reads another number.
 fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
@@ -504,8 +488,6 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 const MAX_LENGTH: u64 = u64::MAX >> 1;
 /// A chunk's size line with its extension.
 const MAX_CHUNK_LINE: usize = 256;
-/// Bytes of a request line that are kept to be shown.
-pub const SHOWN_LINE: usize = 512;
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,8 @@ use crate::listener::answer::Judged;
 use crate::listener::io::Io;
 use crate::listener::leash::{Cut, Leash};
 use crate::listener::link::Stage;
-use crate::listener::scan::{SHOWN_LINE, ScanLimits};
+use crate::listener::odd;
+use crate::listener::scan::ScanLimits;
 use crate::listener::watchdog::Expiry;
 
 /// What a connection serves: the edge, or what a test puts in its place.
@@ -228,7 +229,7 @@ where
 fn first_line(head: &[u8]) -> &[u8] {
     let head = head.trim_ascii_start();
     let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
-    head.get(..end.min(SHOWN_LINE)).unwrap_or(head)
+    odd::shown(head.get(..end).unwrap_or(head))
 }
 
 async fn serve_h2<S>(

@@ -291,11 +291,17 @@ fn source(path: &str) -> String {
     text[..end].to_owned()
 }
 
-/// The body of a function.
+/// The body of a function or of a method.
 fn body<'a>(text: &'a str, name: &str) -> &'a str {
     let start = text.find(&format!("fn {name}(")).expect("it is there");
+    let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
+    let indent = if text[line..].starts_with(' ') {
+        "    "
+    } else {
+        ""
+    };
     let rest = &text[start..];
-    &rest[..rest.find("\n    }\n").expect("it ends")]
+    &rest[..rest.find(&format!("\n{indent}}}\n")).expect("it ends")]
 }
 
 /// What stands in quotation marks and satisfies `is_word`.

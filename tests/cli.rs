@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use assert_cmd::assert::OutputAssertExt;
 use assert_cmd::cargo::cargo_bin;
@@ -836,7 +836,7 @@ fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
     let line = gateway.until("admin     127.0.0.1:").pop().unwrap();
     let admin: SocketAddr = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
     let path = "x".repeat(8000);
-    let begun = std::time::Instant::now();
+    let begun = SystemTime::now();
     let sent = 50;
     for _ in 0..sent {
         let mut client = TcpStream::connect(admin).unwrap();
@@ -846,7 +846,7 @@ fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     }
-    let most = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    let most = usize::try_from(begun.elapsed().unwrap().as_secs()).unwrap() + 2;
     gateway.send("TERM");
     let rest: Vec<String> = gateway.lines.by_ref().map(Result::unwrap).collect();
     assert_eq!(gateway.wait(), 0);

@@ -19,6 +19,7 @@ mod retrying;
 mod roster;
 mod stance;
 mod status;
+mod system;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};

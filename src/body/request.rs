@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::tee::{Copied, Tee, TooLarge};
 use super::{IdleTimer, Replay};
@@ -22,8 +22,12 @@ pub struct Flow {
     received: Cell<u64>,
     /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
     owed: Cell<bool>,
-    /// Whether it is the client's: the endpoint has asked for a piece that has not come.
-    awaited: Cell<bool>,
+    /// Since when it is the client's: the endpoint has asked for a piece that has not come.
+    awaited: Cell<Option<Instant>>,
+    /// How long the endpoint waited for the client before that.
+    waited: Cell<Duration>,
+    /// Whether the client has not sent all of it yet.
+    unfinished: Cell<bool>,
     /// How often that began.
     handed: Cell<u64>,
     failure: Cell<Option<Failure>>,
@@ -66,20 +70,44 @@ impl Flow {
 
     pub(super) fn handed(&self) {
         self.owed.set(true);
-        self.awaited.set(false);
+        self.settle();
         self.handed.set(self.handed.get() + 1);
     }
 
     /// The endpoint has asked: it waits for the client, or has it all.
     pub(super) fn asked(&self, waits: bool) {
         self.owed.set(false);
-        self.awaited.set(waits);
+        if !waits {
+            self.settle();
+        } else if self.awaited.get().is_none() {
+            self.awaited.set(Some(Instant::now()));
+        }
+    }
+
+    /// Adds up how long the endpoint has waited.
+    fn settle(&self) {
+        if let Some(since) = self.awaited.take() {
+            self.waited.set(self.waited.get() + since.elapsed());
+        }
+    }
+
+    /// The part of the time so far in which the endpoint waited for the client.
+    #[must_use]
+    pub fn client_time(&self) -> Duration {
+        let now = self.awaited.get().map(|since| since.elapsed());
+        self.waited.get() + now.unwrap_or_default()
+    }
+
+    /// Whether the client has not sent all of its body yet.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.get()
     }
 
     /// Whether the endpoint waits for the client.
     #[must_use]
     pub fn awaits_client(&self) -> bool {
-        self.awaited.get()
+        self.awaited.get().is_some()
     }
 
     /// The client's part in a failed exchange, if it had one.
@@ -127,6 +155,7 @@ impl RequestBody {
             return Self::Empty;
         }
         let timer = IdleTimer::new(idle);
+        flow.unfinished.set(true);
         Self::Streaming(Box::new(Streaming {
             incoming,
             ahead: None,
@@ -273,6 +302,7 @@ impl Streaming {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
+                self.flow.unfinished.set(false);
                 self.tee.iter_mut().for_each(|tee| tee.end());
                 Poll::Ready(None)
             }
@@ -285,6 +315,7 @@ impl Streaming {
                     return self.fail(Failure::TooLarge);
                 };
                 self.left = left;
+                self.flow.unfinished.set(!self.incoming.is_end_stream());
                 if let Some(tee) = &mut self.tee {
                     frame.data_ref().into_iter().for_each(|data| tee.take(data));
                     // Its reader may know the length and not ask for the end.
@@ -361,7 +392,7 @@ impl HttpBody for RequestBody {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -400,6 +431,25 @@ mod tests {
             () = stalled => panic!("neither a silent client nor a slow endpoint is meant"),
             () = asking => {}
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_client_is_waited_for_is_the_clients() {
+        let flow = Flow::default();
+        assert_eq!(flow.client_time(), Duration::ZERO);
+        flow.asked(true);
+        sleep(LIMIT).await;
+        flow.asked(true);
+        assert_eq!(flow.client_time(), LIMIT, "also while it lasts");
+        flow.handed();
+        sleep(LIMIT).await;
+        assert_eq!(flow.client_time(), LIMIT, "then it is the endpoint's");
+        flow.asked(true);
+        sleep(LIMIT).await;
+        flow.asked(false);
+        sleep(LIMIT).await;
+        assert_eq!(flow.client_time(), 2 * LIMIT);
+        assert!(!flow.awaits_client());
     }
 
     #[tokio::test(start_paused = true)]

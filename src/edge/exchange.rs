@@ -61,6 +61,14 @@ pub(super) struct Exchange {
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
+    /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and how long
+    /// the client has waited for more of the answer since.
+    endpoint_time: Duration,
+    gaps: Duration,
+    /// Since when the client waits for more of the answer.
+    paused: Option<Instant>,
+    /// Whether the client left while it waited for the endpoint.
+    left_waiting: bool,
     pub(super) sent: u64,
     /// What is done to it on purpose.
     pub(super) fault: Option<Box<Injected>>,
@@ -131,6 +139,10 @@ impl Exchange {
             status: 0,
             upstream_status: None,
             time_to_head: None,
+            endpoint_time: Duration::ZERO,
+            gaps: Duration::ZERO,
+            paused: None,
+            left_waiting: false,
             sent: 0,
             fault: None,
             trial: None,
@@ -198,7 +210,23 @@ impl Exchange {
     /// The response head came, at that moment.
     pub(super) fn answered(&mut self, status: u16, at: Instant) {
         self.status = status;
-        self.time_to_head = Some(at.saturating_duration_since(self.started));
+        let took = at.saturating_duration_since(self.started);
+        self.time_to_head = Some(took);
+        self.endpoint_time = took.saturating_sub(self.flow.client_time());
+    }
+
+    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is judged by it.
+    pub(super) fn waits_for_more(&mut self, waits: bool) {
+        if self.trial.is_none() {
+            return;
+        }
+        if !waits {
+            if let Some(since) = self.paused.take() {
+                self.gaps += since.elapsed();
+            }
+        } else if self.paused.is_none() {
+            self.paused = Some(Instant::now());
+        }
     }
 
     /// The last byte has been handed over.
@@ -241,17 +269,28 @@ impl Exchange {
             return;
         };
         let status = StatusCode::from_u16(status).unwrap_or_default();
+        if self.verdict.is_some() && self.stream.is_none() && self.flow.awaits_client() {
+            // The endpoint gave up waiting for the client's body: it may be well.
+            return;
+        }
         let verdict = self.verdict.unwrap_or(Verdict::Finished(status));
         in_flight.handle().report(verdict, now);
     }
 
-    /// What a canary is judged by: how its own exchanges end. A client that left and a ceiling or limit of ours say nothing about it;
-    /// that nobody is left to be asked does.
+    /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a ceiling or limit
+    /// of ours say nothing about it, nor does whatever ended before the client had sent its whole request: a client could decide
+    /// then. That nobody is left to be asked does.
     fn count_for_trial(&self, duration: Duration) {
         let Some(trial) = &self.trial else { return };
         if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
             // What was done on purpose says nothing about a version.
             return;
+        }
+        if self.flow.is_unfinished() {
+            return;
+        }
+        if self.left_waiting {
+            return trial.abandoned(self.client);
         }
         let tells = match self.blame {
             Some(Blame::Client | Blame::Gateway) => false,
@@ -265,12 +304,20 @@ impl Exchange {
         }
         let answered = self.upstream_status.is_some_and(|status| status < 500);
         let succeeded = answered && self.outcome == Outcome::Complete;
-        let took = if self.is_stream() {
-            self.time_to_head
-        } else {
-            None
+        let took = match (self.time_to_head, self.is_stream()) {
+            (Some(_), true) => self.endpoint_time,
+            (Some(_), false) => self.endpoint_time + self.gaps,
+            (None, _) => duration.saturating_sub(self.flow.client_time()),
         };
-        trial.finished(succeeded, took.unwrap_or(duration));
+        trial.finished(succeeded, took);
+    }
+
+    /// Whether the next move is the endpoint's, and the client may expect one: a stream may be silent.
+    fn is_kept_waiting(&self) -> bool {
+        match self.upstream_status {
+            None => self.attempts.count > 0,
+            Some(_) => self.paused.is_some() && self.stream.is_none(),
+        }
     }
 
     fn finish(&mut self) {
@@ -278,6 +325,7 @@ impl Exchange {
             let error = if self.connection.cut.get() {
                 Error::Draining
             } else {
+                self.left_waiting = self.is_kept_waiting();
                 Error::ClientGone
             };
             self.failed(&error);

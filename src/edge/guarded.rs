@@ -208,6 +208,9 @@ impl Body for Guarded {
         }
         let polled = Pin::new(&mut this.inner).poll_frame(cx);
         this.waits = polled.is_pending();
+        if let Some(exchange) = &mut this.exchange {
+            exchange.waits_for_more(this.waits);
+        }
         match polled {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {

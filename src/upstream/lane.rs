@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::retry_after;
+use crate::body::Flow;
 use crate::cluster::{Cluster, Endpoint, EndpointId, Judge, Outcome};
 use crate::pool::{Pool, Transport};
 
@@ -63,16 +64,22 @@ impl Lane {
         }
     }
 
-    /// The start of an attempt, when its length is of interest.
-    pub(super) fn stopwatch(&self) -> Option<Instant> {
-        self.judge.measures().then(Instant::now)
+    /// The start of an attempt, when its length is of interest: put back by what the client took before, so that the whole of the
+    /// client's time can be taken off at the end.
+    pub(super) fn stopwatch(&self, flow: &Flow) -> Option<Instant> {
+        let now = self.judge.measures().then(Instant::now)?;
+        Some(now.checked_sub(flow.client_time()).unwrap_or(now))
     }
 
-    /// Takes in how long an attempt took to its head, or to its failure.
-    pub(super) fn measured(&self, begun: Option<Instant>, ok: bool) {
-        if let Some(begun) = begun {
+    /// Takes in how long an attempt took to its head, or to its failure, without the time in which the endpoint waited for the
+    /// client. A failure that came while it waited says nothing.
+    pub(super) fn measured(&self, begun: Option<Instant>, flow: &Flow, ok: bool) {
+        if let Some(begun) = begun
+            && (ok || !flow.awaits_client())
+        {
             let now = Instant::now();
             let took = now.saturating_duration_since(begun);
+            let took = took.saturating_sub(flow.client_time());
             self.judge.measure(&self.endpoint, took, ok, now);
         }
     }

@@ -124,7 +124,10 @@ pub async fn send(
             Ok(response) => {
                 let (status, fields) = (response.status(), response.headers());
                 let at = Instant::now();
-                in_flight.handle().answered(status, fields, at);
+                // What an endpoint does while it waits for the client's body may be the client's doing.
+                if !(status.is_server_error() && plan.flow.awaits_client()) {
+                    in_flight.handle().answered(status, fields, at);
+                }
                 let answer = Answer {
                     response,
                     at,
@@ -190,14 +193,14 @@ async fn attempt(
     // Pinned once, so that it lies in this future once.
     let end = limit.as_ref().map(|(end, _)| *end);
     let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade, end));
-    let begun = in_flight.handle().stopwatch();
+    let begun = in_flight.handle().stopwatch(plan.flow);
     let sent = match limit {
         None => sending.await,
         Some((deadline, error)) => timeout_at(deadline, sending.as_mut())
             .await
             .unwrap_or(Err(error)),
     };
-    in_flight.handle().measured(begun, sent.is_ok());
+    in_flight.handle().measured(begun, plan.flow, sent.is_ok());
     sent
 }
 

@@ -144,7 +144,10 @@ impl Tries<'_> {
     ) -> Option<Result<Answer, Error>> {
         let (word, hint) = match &round {
             Round::Failed(error, in_flight) => {
-                if let Some(outcome) = outcome(error) {
+                // An endpoint that gave up waiting for the client's body may be well.
+                if let Some(outcome) = outcome(error)
+                    && !self.plan.flow.awaits_client()
+                {
                     in_flight.handle().report(outcome, Instant::now());
                 }
                 let failure = policy::failure(error, slot.is_some()).map(Came::Failure);

@@ -1,6 +1,7 @@
 //! The live side of one split: its weights, what its traffic adds up to, its rollout's progress and what operators did to it.
 //! Survives a reload that changes neither the split nor the rollout.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,6 +52,13 @@ impl Trial {
     pub fn finished(&self, succeeded: bool, took: Duration) {
         if let Some(tally) = self.control.tallies.get(self.part) {
             tally.record(succeeded, took);
+        }
+    }
+
+    /// The client left while it waited for the version: one says nothing, most of them say that it hangs.
+    pub fn abandoned(&self, client: IpAddr) {
+        if let Some(tally) = self.control.tallies.get(self.part) {
+            tally.abandon(client);
         }
     }
 

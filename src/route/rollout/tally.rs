@@ -1,6 +1,9 @@
 //! What finished requests of one version add up to. Shared by all workers: a few relaxed adds per request, and only on routes
-//! with a rollout.
+//! with a rollout. Requests whose clients left while they waited are counted apart: a client may leave whenever it likes, but a
+//! version that most of several clients give up waiting for hangs.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -9,6 +12,9 @@ use std::time::Duration;
 pub struct Tally {
     failed: AtomicU64,
     buckets: Box<[AtomicU64]>,
+    /// Requests that were given up, by a hash of the client's address whose seed nobody outside knows.
+    left: Box<[AtomicU64]>,
+    seed: RandomState,
 }
 
 impl Default for Tally {
@@ -16,6 +22,8 @@ impl Default for Tally {
         Self {
             failed: AtomicU64::new(0),
             buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            left: (0..CLIENTS).map(|_| AtomicU64::new(0)).collect(),
+            seed: RandomState::new(),
         }
     }
 }
@@ -31,16 +39,22 @@ impl Tally {
         }
     }
 
+    /// Counts a request whose client left while it waited.
+    pub fn abandon(&self, client: IpAddr) {
+        let hash = self.seed.hash_one(client.to_canonical());
+        let place = usize::try_from(hash % CLIENTS as u64).unwrap_or_default();
+        if let Some(left) = self.left.get(place) {
+            let _ = left.fetch_add(1, Relaxed);
+        }
+    }
+
     /// The counts of the moment.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
             failed: self.failed.load(Relaxed),
-            buckets: self
-                .buckets
-                .iter()
-                .map(|bucket| bucket.load(Relaxed))
-                .collect(),
+            buckets: load(&self.buckets),
+            left: load(&self.left),
         }
     }
 }
@@ -50,52 +64,65 @@ impl Tally {
 pub struct Counts {
     failed: u64,
     buckets: Vec<u64>,
+    left: Vec<u64>,
 }
 
 impl Counts {
     /// What came since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
-        let earlier = before.buckets.iter().copied().chain(std::iter::repeat(0));
-        let buckets = self.buckets.iter().zip(earlier);
         Self {
             failed: self.failed.saturating_sub(before.failed),
-            buckets: buckets
-                .map(|(now, then)| now.saturating_sub(then))
-                .collect(),
+            buckets: less(&self.buckets, &before.buckets),
+            left: less(&self.left, &before.left),
         }
     }
 
     /// Both together.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
-        self.buckets
-            .resize(self.buckets.len().max(other.buckets.len()), 0);
-        for (sum, more) in self.buckets.iter_mut().zip(&other.buckets) {
-            *sum += more;
-        }
+        add(&mut self.buckets, &other.buckets);
+        add(&mut self.left, &other.left);
         self.failed += other.failed;
         self
     }
 
-    /// Finished requests.
+    /// Finished requests, and those that were given up where they count.
     #[must_use]
     pub fn requests(&self) -> u64 {
+        self.finished() + self.abandoned()
+    }
+
+    fn finished(&self) -> u64 {
         self.buckets.iter().sum()
+    }
+
+    /// Requests that were given up, where several clients did so with more than half of all. None of them counts for more than
+    /// the third of them did.
+    fn abandoned(&self) -> u64 {
+        let mut left = self.left.clone();
+        left.sort_unstable_by(|a, b| b.cmp(a));
+        let most = left.get(SEVERAL - 1).copied().unwrap_or_default();
+        let counted = left.iter().map(|one| (*one).min(most)).sum();
+        if counted > self.finished() {
+            counted
+        } else {
+            0
+        }
     }
 
     /// Share of requests that did not fail; `None` without requests.
     #[must_use]
     pub fn success_rate(&self) -> Option<f64> {
         let requests = self.requests();
-        let succeeded = requests.saturating_sub(self.failed);
+        let succeeded = self.finished().saturating_sub(self.failed);
         (requests > 0).then(|| succeeded as f64 / requests as f64)
     }
 
     /// The time in seconds that this share of requests did not exceed, within 7 %; `None` without requests.
     #[must_use]
     pub fn percentile(&self, share: f64) -> Option<f64> {
-        let requests = self.requests();
+        let requests = self.finished();
         if requests == 0 {
             return None;
         }
@@ -110,6 +137,23 @@ impl Counts {
             below += within;
         }
         None
+    }
+}
+
+fn load(counters: &[AtomicU64]) -> Vec<u64> {
+    counters.iter().map(|one| one.load(Relaxed)).collect()
+}
+
+fn less(now: &[u64], before: &[u64]) -> Vec<u64> {
+    let before = before.iter().copied().chain(std::iter::repeat(0));
+    let both = now.iter().zip(before);
+    both.map(|(now, then)| now.saturating_sub(then)).collect()
+}
+
+fn add(sums: &mut Vec<u64>, more: &[u64]) {
+    sums.resize(sums.len().max(more.len()), 0);
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
     }
 }
 
@@ -131,6 +175,11 @@ fn edge(index: usize) -> f64 {
 /// Up to 16 us times 2^25, nine minutes.
 const BUCKETS: usize = 25 * 16;
 
+/// Places for clients that left; two may share one.
+const CLIENTS: usize = 64;
+/// So many clients are several.
+const SEVERAL: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -151,6 +200,37 @@ mod tests {
         assert_eq!(Counts::default().success_rate(), None);
         assert_eq!(Counts::default().percentile(0.99), None);
         assert_eq!(Counts::default().plus(&window).requests(), 4);
+    }
+
+    #[test]
+    fn a_version_is_judged_by_who_leaves_it_when_most_of_several_do() {
+        // Addresses in different places, whatever the seed.
+        let tally = Tally::default();
+        let place = |last: u8| tally.seed.hash_one(IpAddr::from([192, 0, 2, last])) % 64;
+        let mut apart: Vec<u8> = Vec::new();
+        for last in 0..=255 {
+            if apart.iter().all(|known| place(*known) != place(last)) {
+                apart.push(last);
+            }
+        }
+        let leave = |who: usize, times: u32| {
+            (0..times).for_each(|_| tally.abandon([192, 0, 2, apart[who]].into()));
+        };
+        (0..5).for_each(|_| tally.record(true, Duration::from_millis(1)));
+        let start = tally.counts();
+        leave(0, 1000);
+        assert_eq!(tally.counts().success_rate(), Some(1.0), "one client");
+        leave(1, 1000);
+        assert_eq!(tally.counts().success_rate(), Some(1.0), "two clients");
+        leave(2, 1);
+        assert_eq!(tally.counts().success_rate(), Some(1.0), "3 of 8");
+        leave(2, 1);
+        let counts = tally.counts();
+        assert_eq!(counts.success_rate(), Some(5.0 / 11.0), "6 of 11");
+        assert_eq!(counts.requests(), 11);
+        assert!(counts.percentile(0.99).unwrap() < 0.01);
+        assert_eq!(counts.since(&start).success_rate(), Some(0.0), "6 of 6");
+        assert_eq!(Counts::default().plus(&counts).requests(), 11);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::config::model::{HttpVersion, TlsVersion, UnknownSni};
 pub(in crate::config) struct Listener {
     /// IP address and port to bind.
     pub(in crate::config) address: Option<Bind>,
-    /// HTTP versions, in order of preference. Default: h2 and http/1.1 with TLS, http/1.1 without.
+    /// HTTP versions, in order of preference. Without TLS, h2 is for clients that begin with it (prior knowledge), as gRPC clients do. Default: h2 and http/1.1.
     pub(in crate::config) protocols: Option<Vec<Word<HttpVersion>>>,
     /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or path where there is one. Default: what trusted proxies say, else the connection.
     pub(in crate::config) public_url: Option<PublicUrl>,

@@ -116,11 +116,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
 
 fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
     let Some(words) = &raw.protocols else {
-        return if raw.tls.is_some() {
-            vec![HttpVersion::H2, HttpVersion::Http1]
-        } else {
-            vec![HttpVersion::Http1]
-        };
+        return vec![HttpVersion::H2, HttpVersion::Http1];
     };
     let mut versions = Vec::new();
     for (index, word) in words.iter().enumerate() {

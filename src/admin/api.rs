@@ -14,7 +14,8 @@ use super::access::{self, Act, Caller};
 use super::control::{Control, NotDone};
 use super::journal::{Trigger, Verdict};
 use super::rollouts;
-use super::serve::{self, Answer, Bounds, JSON, Socket, TEXT, reply};
+use super::serve::{self, Answer, Bounds, JSON, TEXT, reply};
+use super::socket::Socket;
 use crate::config::model::{Admin, Writes};
 use crate::config::read_regular;
 

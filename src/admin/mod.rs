@@ -10,3 +10,4 @@ pub mod probe;
 mod rollouts;
 pub mod serve;
 pub mod server;
+pub mod socket;

@@ -1,9 +1,6 @@
 //! What the listeners beside the traffic share: a small tower stack over one function from request to answer. One request per
 //! connection and one deadline over all of it, so that neither a slow reader nor an idle client needs a limit of its own.
 
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,14 +12,14 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceBuilder};
 use tracing::{debug, warn};
 
-use super::access::Caller;
+use super::socket::Socket;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -37,89 +34,6 @@ pub(super) struct Bounds {
     pub(super) answer: Duration,
     /// From accept to the last byte read by the client.
     pub(super) connection: Duration,
-}
-
-/// A bound socket.
-#[derive(Debug)]
-pub enum Socket {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A socket in the file system.
-    Unix(UnixSocket),
-}
-
-/// A unix socket; its file goes when this is dropped.
-#[derive(Debug)]
-pub struct UnixSocket {
-    listener: UnixListener,
-    path: PathBuf,
-    owner: u32,
-}
-
-impl UnixSocket {
-    /// Binds. A file left by a process that is gone is replaced; the socket of one that lives is not. Others than the owner can
-    /// connect only `for_others`.
-    ///
-    /// # Errors
-    /// When it cannot be bound.
-    pub fn bind(path: &Path, for_others: bool) -> io::Result<Self> {
-        let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
-                std::fs::remove_file(path)?;
-                UnixListener::bind(path)?
-            }
-            other => other?,
-        };
-        Self::open_to_others(path, for_others)?;
-        let owner = std::fs::metadata(path)?.uid();
-        Ok(Self {
-            listener,
-            path: path.to_owned(),
-            owner,
-        })
-    }
-
-    /// Lets others than the owner of the socket at `path` connect, or nobody else.
-    ///
-    /// # Errors
-    /// When the mode of its file cannot be set.
-    pub fn open_to_others(path: &Path, others: bool) -> io::Result<()> {
-        let mode = if others { 0o666 } else { 0o600 };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-    }
-}
-
-impl Drop for UnixSocket {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.path).ok();
-    }
-}
-
-/// Whether nobody answers at a socket's file.
-fn is_left_over(path: &Path) -> bool {
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    std::os::unix::net::UnixStream::connect(path).is_err_and(refused)
-}
-
-impl Socket {
-    async fn accept(&self) -> io::Result<(Either<TcpStream, UnixStream>, Caller)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Either::Left(stream), Caller::Network))
-            }
-            Self::Unix(socket) => {
-                let (stream, _) = socket.listener.accept().await?;
-                let user = stream.peer_cred()?.uid();
-                let caller = if user == socket.owner || user == 0 {
-                    Caller::Owner
-                } else {
-                    Caller::Other
-                };
-                Ok((Either::Right(stream), caller))
-            }
-        }
-    }
 }
 
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything. Each

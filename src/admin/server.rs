@@ -12,7 +12,8 @@ use tower::{BoxError, Service};
 use tracing::warn;
 
 use super::health::{Health, Report};
-use super::serve::{self, Answer, Bounds, JSON, Socket, TEXT, reply};
+use super::serve::{self, Answer, Bounds, JSON, TEXT, reply};
+use super::socket::Socket;
 use crate::observe::metrics::Metrics;
 
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything.

@@ -5,7 +5,7 @@ use std::io;
 use tokio::net::TcpListener;
 
 use super::Error;
-use crate::admin::serve::{Socket, UnixSocket};
+use crate::admin::socket::{OwnFile, Socket, UnixSocket};
 use crate::config::model::{Admin, AdminAddress};
 
 /// The socket and where it is, which says more than the setting when that leaves the port to the kernel.
@@ -33,12 +33,20 @@ pub(super) async fn bind(
     }
 }
 
+/// The file of a unix socket.
+pub(super) fn file(socket: Option<&Socket>) -> Option<OwnFile> {
+    match socket? {
+        Socket::Tcp(_) => None,
+        Socket::Unix(socket) => Some(socket.file()),
+    }
+}
+
 /// Lets those connect to a unix socket that may by the configuration now in force. The token decides who gets an answer.
-pub(super) fn follow(settings: Option<&Admin>) {
-    let Some(settings) = settings else { return };
-    if let AdminAddress::Unix(path) = &settings.address
-        && let Err(error) = UnixSocket::open_to_others(path, settings.token_file.is_some())
-    {
-        tracing::error!(socket = %path.display(), %error, "the mode of the admin socket cannot be set");
+pub(super) fn follow(file: Option<&OwnFile>, settings: Option<&Admin>) {
+    let (Some(file), Some(settings)) = (file, settings) else {
+        return;
+    };
+    if let Err(error) = file.open_to_others(settings.token_file.is_some()) {
+        tracing::error!(socket = %file.path().display(), %error, "the mode of the admin socket cannot be set");
     }
 }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::control::{self, Order};
 use crate::admin::health::{Check, Health, Status};
-use crate::admin::serve::Socket;
+use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
 use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
@@ -143,6 +143,7 @@ pub struct Gateway {
     control: control::Control,
     inbox: mpsc::Receiver<Order>,
     admin_address: Option<AdminAddress>,
+    admin_file: Option<OwnFile>,
     following: Option<Following>,
     retired: Retired,
     aside: Aside,
@@ -185,6 +186,7 @@ impl Gateway {
         let mut change = listeners.prepare(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
         let (admin_socket, admin_address) = admin::bind(config.admin.as_ref()).await?;
+        let admin_file = admin::file(admin_socket.as_ref());
         let log =
             Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
         let crew = Crew::start(count, &hub, &metrics, log.as_ref())
@@ -202,6 +204,7 @@ impl Gateway {
             control,
             inbox,
             admin_address,
+            admin_file,
             following: None,
             retired: Retired::default(),
             aside: Aside::new().map_err(Error::Worker)?,

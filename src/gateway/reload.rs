@@ -250,7 +250,7 @@ impl Gateway {
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.crew).await;
         self.in_force(&config);
-        admin::follow(config.admin.as_ref());
+        admin::follow(self.admin_file.as_ref(), config.admin.as_ref());
         self.forget_gone(gone, &config);
         self.metrics.config_reloaded();
         tell_what_drains(&mut difference, &before);

@@ -186,6 +186,55 @@ async fn a_unix_socket_is_its_owners() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_socket_is_not_deleted_for_one() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("gateway.yaml");
+    let usual = USUAL.replace(
+        "'127.0.0.1:0' }\naccessLog",
+        &format!("'unix:{}' }}\naccessLog", path.display()),
+    );
+    let text = format!("{usual}{ANSWER}");
+    fs::write(&path, &text).unwrap();
+    let loaded = config::parse(&text, "elsewhere.yaml", &Environment::process()).unwrap();
+    let error = attache::gateway::Gateway::start(loaded.config)
+        .await
+        .unwrap_err();
+    assert!(
+        error.in_one_line().contains("a file that is no socket"),
+        "{}",
+        error.in_one_line()
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn what_took_the_place_of_the_socket_is_neither_opened_nor_deleted() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let socket = directory.path().join("admin.sock");
+    let usual = USUAL.replace(
+        "'127.0.0.1:0' }\naccessLog",
+        &format!("'unix:{}' }}\naccessLog", socket.display()),
+    );
+    let path = directory.path().join("gateway.yaml");
+    fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
+    let gw = Live::following(directory, &path).await;
+    fs::remove_file(&socket).unwrap();
+    fs::write(&socket, "somebody else's").unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o640)).unwrap();
+    gw.write("token", "0123456789abcdef");
+    gw.write(
+        "gateway.yaml",
+        &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"),
+    );
+    gw.reloaded().await;
+    let mode = fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o640);
+    let directory = gw.stop_keeping_files().await;
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "somebody else's");
+    drop(directory);
+}
+
+#[tokio::test]
 async fn an_idle_gateway_without_the_section_has_no_admin_api() {
     let gw = crate::support::Gw::with("routes: { all: { respond: { status: 204 } } }", &[]).await;
     assert_eq!(gw.get("/").await.status, 204);

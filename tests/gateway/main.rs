@@ -39,6 +39,7 @@ mod faults;
 mod fields;
 mod grpc;
 mod health;
+mod http_versions;
 mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;

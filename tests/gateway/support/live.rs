@@ -174,6 +174,13 @@ impl Live {
         self.asks.send(Ask::Stop).await.unwrap();
         within("the gateway ends", self.ended).await.unwrap()
     }
+
+    /// As [`Live::stop`], and leaves the directory to look at.
+    pub(crate) async fn stop_keeping_files(self) -> TempDir {
+        self.asks.send(Ask::Stop).await.unwrap();
+        within("the gateway ends", self.ended).await.unwrap();
+        self.directory
+    }
 }
 
 async fn started_from(path: PathBuf) -> Gateway {

@@ -324,6 +324,7 @@ fn receive(
         }
         exchange.streams();
     }
+    exchange.flow.answered(stream);
     let end = if stream { stream_end } else { deadline };
     Ok(Answer::Streamed(
         response,

@@ -112,6 +112,12 @@ impl Leash {
             .map(|connection| connection.active.get().saturating_add(self.answering.get()))
     }
 
+    /// Whether its client is being answered with a stream: then its silence is no upload that stopped.
+    pub(crate) fn listens(&self) -> bool {
+        self.connection()
+            .is_some_and(|connection| connection.streams.get() > 0)
+    }
+
     /// Requests handed to the service.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.get()

@@ -132,7 +132,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Keep-alive without a request. Default 75 s.
     pub idle_timeout: Duration,
-    /// Between two pieces of a request body, and while a client does not read what is written to it. Default 30 s.
+    /// Between two pieces of a request body while no answer streams, and while a client does not read what is written to it.
+    /// Default 30 s.
     pub body_idle_timeout: Duration,
     /// A TLS handshake, PROXY header included. Default 10 s.
     pub handshake_timeout: Duration,

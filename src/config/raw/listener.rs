@@ -143,7 +143,7 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) header_timeout: Option<Time>,
     /// Keep-alive without a request. Default: 75s.
     pub(in crate::config) idle_timeout: Option<Time>,
-    /// Between two pieces of a body: for the client to send or take one, and for a stalled agent to ask for one. Default: 30s.
+    /// Between two pieces of a body: for the client to send one while no answer streams, or to take one, and for a stalled agent to ask for one. Default: 30s.
     pub(in crate::config) body_idle_timeout: Option<Time>,
     /// Time for a TLS handshake. Default: 10s.
     pub(in crate::config) handshake_timeout: Option<Time>,

@@ -125,6 +125,11 @@ impl Io {
         }
     }
 
+    /// From here on the bytes are HTTP/1 in the clear where TLS is spoken: one head is read, to be refused.
+    pub(crate) fn refuse_plain(&mut self, limits: ScanLimits) {
+        self.reader = Reader::Scanned(Box::new(Scanner::refusing(limits)));
+    }
+
     /// From here on the bytes are HTTP/2.
     pub(crate) fn follow_frames(&mut self) {
         self.reader = Reader::Framed(Box::default());

@@ -171,10 +171,7 @@ async fn serve_http1<S>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &
 where
     S: Serves,
 {
-    io.scan(ScanLimits {
-        head: limits.max_header_bytes,
-        target: limits.max_target_bytes,
-    });
+    io.scan(ScanLimits::of(limits));
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)

@@ -521,7 +521,7 @@ async fn a_client_that_listens_is_not_taken_for_a_slow_upload() {
 
 #[tokio::test]
 async fn an_upload_beside_an_answer_that_is_no_stream_has_its_limit() {
-    let sse = Sse::speaking(crate::support::Speak::default(), "text/plain").await;
+    let sse = Sse::speaking(Speak::default(), "text/plain").await;
     let template = format!("{HASTY}    clusters: {{ one: {{ endpoints: ['{{0}}'] }} }}");
     let gw = Gw::with(&template, &[&sse]).await;
     let mut client = gw.raw().await;

@@ -230,7 +230,9 @@ where
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
-        .max_pending_accept_reset_streams(20)
+        // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at once.
+        // Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
+        .max_pending_accept_reset_streams(limits.max_concurrent_streams.max(H2_DROPPED) as usize)
         .max_local_error_reset_streams(100)
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_EVERY);
@@ -311,6 +313,8 @@ const H2_STREAM_WINDOW: u32 = 64 * 1024;
 /// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
 /// that is 8,192.
 const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Calls that a client may begin and drop in one breath where it may have fewer open.
+const H2_DROPPED: u32 = 100;
 const H2_SEND_BUFFER: usize = 64 * 1024;
 /// Finds clients that vanished without a word while a stream is open.
 const H2_PING_EVERY: Duration = Duration::from_secs(20);

@@ -113,6 +113,7 @@ const LISTENER: Defaults = &[
     ("limits.headerTimeout", "10s"),
     ("limits.idleTimeout", "75s"),
     ("limits.bodyIdleTimeout", "30s"),
+    ("limits.halfCloseTimeout", "500ms"),
     ("limits.handshakeTimeout", "10s"),
     ("limits.maxConcurrentStreams", "100"),
     ("paths.mergeSlashes", "true"),

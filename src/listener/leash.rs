@@ -171,6 +171,15 @@ impl Leash {
         busy && reads && !self.link.read_waits() && !self.link.is_tunnel()
     }
 
+    /// Tells the IO how many requests of HTTP/1 have been answered, and whether that was all there is: the client has closed its
+    /// direction and waits for nothing more.
+    pub(crate) fn has_answered_all(&self) -> bool {
+        let under_way = u64::from(self.active().is_some_and(|active| active > 0));
+        self.link
+            .note_answered(self.calls().saturating_sub(under_way));
+        self.link.is_half_closed() && !self.link.owes_answer()
+    }
+
     /// Whether the connection has its HTTP/1 machinery.
     pub(crate) fn is_serving(&self) -> bool {
         self.serving.get()

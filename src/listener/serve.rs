@@ -171,9 +171,10 @@ async fn serve_http1<S>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &
 where
     S: Serves,
 {
-    io.scan(ScanLimits::of(limits));
+    io.scan(ScanLimits::of(limits), limits.half_close_timeout);
     let mut builder = http1::Builder::new();
     builder
+        // The IO keeps the end of a client's direction from hyper for a while.
         .half_close(false)
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
@@ -232,7 +233,9 @@ where
         .max_send_buf_size(H2_SEND_BUFFER)
         // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at once.
         // Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
-        .max_pending_accept_reset_streams(limits.max_concurrent_streams.max(H2_DROPPED) as usize)
+        .max_pending_accept_reset_streams(
+            usize::try_from(limits.max_concurrent_streams.max(H2_DROPPED)).unwrap_or(usize::MAX),
+        )
         .max_local_error_reset_streams(100)
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_EVERY);
@@ -261,7 +264,14 @@ where
     let last = leash.is_draining();
     let mut ending = false;
     std::future::poll_fn(|cx| {
+        let before = leash.has_answered_all();
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Driven::Ended(ended));
+        }
+        if leash.has_answered_all()
+            && !before
+            && let Poll::Ready(ended) = connection.as_mut().poll(cx)
+        {
             return Poll::Ready(Driven::Ended(ended));
         }
         let may_rest = leash.takes_rest() || (leash.is_draining() && !ending);

@@ -116,6 +116,9 @@ const LISTENER: Defaults = &[
     ("limits.halfCloseTimeout", "500ms"),
     ("limits.handshakeTimeout", "10s"),
     ("limits.maxConcurrentStreams", "100"),
+    ("tcpKeepalive.time", "15s"),
+    ("tcpKeepalive.interval", "15s"),
+    ("tcpKeepalive.probes", "3"),
     ("paths.mergeSlashes", "true"),
     ("paths.allowEncodedSlash", "false"),
 ];
@@ -163,6 +166,9 @@ const CLUSTER: Defaults = &[
     ("connectTimeout", "5s"),
     ("keepalive.idleTimeout", "60s"),
     ("keepalive.maxIdle", "256"),
+    ("tcpKeepalive.time", "15s"),
+    ("tcpKeepalive.interval", "15s"),
+    ("tcpKeepalive.probes", "3"),
     ("slowStart", "30s"),
     ("zones", "prefer"),
 ];

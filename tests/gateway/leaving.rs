@@ -313,6 +313,12 @@ async fn a_client_that_closes_its_direction_and_is_not_answered_has_left() {
         client
             .write("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await;
+        soon("the agent has the head", || async {
+            let received = agent.received();
+            let whole = received.iter().any(|bytes| bytes.contains("\r\n\r\n"));
+            whole.then_some(())
+        })
+        .await;
         client.finish().await;
         within("the agent is let go", leavings.recv()).await;
         assert!(limit == "off" || begun.elapsed() >= Duration::from_millis(300));

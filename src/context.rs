@@ -24,6 +24,8 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Bytes a request head arrived with that must be refused although hyper accepts it; see `listener::scan`.
     pub verdict: Cell<Option<Verdict>>,
+    /// The beginning of the first line of a head that the parser refused by itself.
+    pub refused: RefCell<Option<Box<[u8]>>>,
     /// Set when nothing more is to be served on it: what it was let in by no longer holds.
     pub spent: Cell<bool>,
     /// It carries HTTP where TLS is spoken, to be refused.
@@ -70,6 +72,7 @@ impl Connection {
             local,
             tls,
             verdict: Cell::new(None),
+            refused: RefCell::default(),
             spent: Cell::new(false),
             plain_on_tls: Cell::new(false),
             cut: Cell::new(false),

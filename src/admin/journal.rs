@@ -28,6 +28,19 @@ pub enum Trigger {
     Api,
 }
 
+impl Trigger {
+    /// Its word in logs and answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Watch => "watch",
+            Self::Signal => "signal",
+            Self::Api => "api",
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

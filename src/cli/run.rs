@@ -24,7 +24,7 @@ use crate::observe::tracing_setup::{self, Events};
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
-    /// Start from this file when the configuration is broken; see `reload.lastGoodFile`, which it goes before.
+    /// Start from this file when the configuration is broken. It is used instead of `reload.lastGoodFile`.
     #[arg(long, value_name = "FILE", env = "ATTACHE_LAST_GOOD")]
     last_good: Option<PathBuf>,
 }

@@ -25,6 +25,7 @@ mod source;
 mod spread;
 mod substitute;
 mod suggest;
+pub mod visible;
 pub mod watch;
 mod yaml;
 

@@ -149,7 +149,7 @@ impl Gateway {
                 tracing::info!(
                     config = hash,
                     was,
-                    ?trigger,
+                    trigger = trigger.word(),
                     milliseconds = entry.milliseconds,
                     "configuration reloaded"
                 );
@@ -196,7 +196,7 @@ impl Gateway {
         let error = first.unwrap_or_else(plain);
         tracing::error!(
             error,
-            ?trigger,
+            trigger = trigger.word(),
             "not reloaded, the running configuration was not changed"
         );
         entry.diagnostics = text;

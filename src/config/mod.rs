@@ -11,6 +11,7 @@ mod difference;
 mod effective;
 mod environment;
 mod fixed;
+mod hosts;
 pub mod model;
 mod node;
 mod raw;

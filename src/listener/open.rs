@@ -86,7 +86,8 @@ where
     };
     let io = Io::new(stream, Arc::clone(leash.link()), permit);
     let (connection, service) = make(Rc::new(facts));
-    Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
+    let terms = (&settings.limits, settings.http2_keepalive);
+    Ok(serve(io, speaks, connection, service, leash, terms).await)
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {

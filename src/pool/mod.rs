@@ -29,7 +29,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
-use crate::config::model::{TcpKeepalive, UpstreamProtocol};
+use crate::config::model::{Http2Keepalive, TcpKeepalive, UpstreamProtocol};
 use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
 use claim::Way;
@@ -58,6 +58,8 @@ pub struct Transport {
     pub max_idle: usize,
     /// How the kernel notices an endpoint that vanished.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// PING frames on HTTP/2 connections.
+    pub http2_keepalive: Option<Http2Keepalive>,
     /// Requests one connection carries before it is closed.
     pub max_requests: Option<u32>,
     /// The cluster's ceiling on connections.
@@ -401,6 +403,7 @@ mod tests {
             idle_timeout: LONG,
             max_idle: 1000,
             tcp_keepalive: None,
+            http2_keepalive: None,
             max_requests: None,
             quota: None,
             handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),

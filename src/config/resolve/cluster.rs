@@ -84,6 +84,7 @@ pub(super) fn resolve(
             Duration::ZERO,
             scope,
         ),
+        http2_keepalive: wire::http2_keepalive(["clusters", name], raw.http2.as_ref(), scope),
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
         circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),

@@ -271,10 +271,9 @@ impl Drop for Lease {
 /// (RFC 9113 sections 6.8 and 8.7).
 fn classify(error: hyper::Error) -> Error {
     let refused = h2_error(&error).is_some_and(|cause| {
+        // Only streams above the one a GOAWAY names end with it, whatever its code; the others end with the connection.
         cause.reason() == Some(h2::Reason::REFUSED_STREAM)
-            || (cause.is_go_away()
-                && cause.is_remote()
-                && cause.reason() == Some(h2::Reason::NO_ERROR))
+            || (cause.is_go_away() && cause.is_remote())
     });
     if refused {
         Error::StreamRefused(error)
@@ -285,6 +284,13 @@ fn classify(error: hyper::Error) -> Error {
     } else {
         Error::UpstreamReset(error)
     }
+}
+
+/// Whether an endpoint that did not work on a stream gave up its connection because of an error.
+pub(super) fn is_failure(error: &hyper::Error) -> bool {
+    let peaceful = [h2::Reason::NO_ERROR, h2::Reason::REFUSED_STREAM];
+    let reason = h2_error(error).and_then(h2::Error::reason);
+    reason.is_some_and(|reason| !peaceful.contains(&reason))
 }
 
 fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {

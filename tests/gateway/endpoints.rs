@@ -113,6 +113,34 @@ async fn an_endpoint_that_answers_and_closes_without_reading_is_heard() {
     }
 }
 
+/// A close with something unread is a reset, and the gateway may hear of it while it writes.
+#[tokio::test]
+async fn rfc9112_9_5_an_answer_before_a_reset_is_heard() {
+    let backend = RawBackend::script(|mut connection| async move {
+        connection.read_head().await;
+        connection
+            .write("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
+            .await;
+    })
+    .await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }",
+        &[&backend],
+    )
+    .await;
+    for turn in 1..=20 {
+        let mut client = gw.h2().await;
+        let reply = client.reply(post("/", vec![b'x'; 1 << 20])).await;
+        assert_eq!(
+            (reply.status, reply.text()),
+            (413, "no"),
+            "turn {turn}: {}",
+            reply.reason()
+        );
+        assert_eq!(backend.connections(), turn, "nothing was sent twice");
+    }
+}
+
 #[tokio::test]
 async fn rfc9113_6_8_an_endpoint_that_goes_away_finishes_what_it_began() {
     let backend = RawBackend::script(|connection| async move {

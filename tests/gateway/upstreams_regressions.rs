@@ -145,7 +145,7 @@ async fn a_goaway_with_an_error_counts_against_the_agent() {
         ";
         let gw = Gw::with(template, &[&backend]).await;
         assert_eq!(gw.send(post("/", "x")).await.status, 502);
-        let state = gw.metric("attache_cluster_breaker_state", &[]).await;
+        let state = gw.metric("attache_circuit_breaker_state", &[]).await;
         assert_eq!(state, breaker, "code {code}");
     }
 }

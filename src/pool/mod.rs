@@ -9,6 +9,7 @@ mod gate;
 mod h1;
 mod h2;
 mod io;
+mod promise;
 mod queue;
 mod quota;
 mod scan;
@@ -206,9 +207,7 @@ impl Pool {
         let limit = self.transport().idle_timeout;
         let mut idle = self.idle.borrow_mut();
         unbudgeted(|| {
-            idle.retain_mut(|idle| {
-                now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
-            });
+            idle.retain_mut(|idle| idle.is_fresh(now, limit) && idle.conn.is_alive());
         });
         self.shared
             .borrow_mut()
@@ -233,7 +232,7 @@ impl Pool {
         let limit = self.transport.borrow().idle_timeout;
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            let fresh = now.saturating_duration_since(idle.since) < limit;
+            let fresh = idle.is_fresh(now, limit);
             let (mut conn, rests) = (idle.conn, idle.rests);
             if fresh && conn.is_alive() {
                 return Some(conn);
@@ -270,7 +269,7 @@ impl Pool {
             .max_requests
             .is_some_and(|limit| conn.served() >= limit);
         let has_room = !self.retired.get() && idle.len() < transport.max_idle;
-        if has_room && !spent && !self.is_wanted_elsewhere() {
+        if has_room && !spent && conn.is_kept() && !self.is_wanted_elsewhere() {
             conn.rest();
             idle.push(h1::Idle {
                 conn,

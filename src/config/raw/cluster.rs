@@ -183,7 +183,7 @@ pub(in crate::config) struct Tls {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct Keepalive {
-    /// Close an idle connection after. Default: 60s.
+    /// Close an idle connection after, or sooner where the agent's `Keep-Alive: timeout=` says so. Default: 60s.
     pub(in crate::config) idle_timeout: Option<Time>,
     /// Idle connections kept per endpoint and worker. Default: 256.
     pub(in crate::config) max_idle: Option<u64>,

@@ -57,7 +57,7 @@ pub(super) fn http2_keepalive(
     };
     let interval = limit("interval", raw.interval, GRPC_PERMITS);
     let timeout = limit("timeout", raw.timeout, PONG);
-    if section == "clusters" && interval < GRPC_PERMITS {
+    if section == "clusters" && interval < GRPC_PERMITS && !interval.is_zero() {
         let diagnostic = Diagnostic::warning(
             "ping-rate",
             "gRPC servers close connections with PINGs more often than every 5 minutes",

@@ -75,6 +75,33 @@ fn files_with_several_mistakes() {
 }
 
 #[test]
+fn connections_that_peers_may_end_are_warned_about() {
+    for (keys, expected) in [
+        ("keepalive: { idleTimeout: 61s }", "idle-race"),
+        ("keepalive: { idleTimeout: 60s }", ""),
+        ("http2: { keepalive: { interval: 299s } }", "ping-rate"),
+        ("http2: { keepalive: { interval: 5m } }", ""),
+        ("http2: { keepalive: { timeout: 5s } }", ""),
+        ("http2: { keepalive: off }", ""),
+        ("http2: { keepalive: { interval: 0s } }", "invalid-value"),
+        ("tcpKeepalive: { time: 0s }", "invalid-value"),
+        ("tcpKeepalive: { interval: 10h }", "invalid-value"),
+        ("tcpKeepalive: { probes: 128 }", "invalid-value"),
+        (
+            "tcpKeepalive: { time: 1500ms, interval: 1s, probes: 1 }",
+            "",
+        ),
+        ("tcpKeepalive: off", ""),
+    ] {
+        let report = problems(&format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes: {{ a: {{ cluster: b }} }}\n\
+             clusters: {{ b: {{ endpoints: ['b:80'], {keys} }} }}\n"
+        ));
+        assert_eq!(codes(&report).join(" "), expected, "{keys}");
+    }
+}
+
+#[test]
 fn ceilings_without_effect_are_warned_about() {
     for (ceilings, hint) in [
         (

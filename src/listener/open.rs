@@ -92,7 +92,8 @@ where
     };
     let io = Io::new(stream, Arc::clone(leash.link()), permit);
     let (connection, service) = make(Rc::new(facts));
-    Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
+    let terms = (&settings.limits, settings.http2_keepalive);
+    Ok(serve(io, speaks, connection, service, leash, terms).await)
 }
 
 /// Whether a peer that should begin a handshake begins a request: with a letter, as no TLS record does. Takes nothing.

@@ -69,6 +69,7 @@ impl Target {
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle,
             tcp_keepalive: settings.tcp_keepalive,
+            http2_keepalive: settings.http2_keepalive,
             max_requests: settings
                 .circuit_breaker
                 .ceilings

@@ -54,6 +54,7 @@ mod pressure;
 mod proxy_protocol;
 mod public_address;
 mod rate_limits;
+mod readiness;
 mod reload;
 mod reload_mishaps;
 mod reload_under_load;

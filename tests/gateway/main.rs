@@ -48,6 +48,7 @@ mod mirroring;
 mod names;
 mod observing;
 mod own_answers;
+mod pem;
 mod preferences;
 mod preset;
 mod pressure;

@@ -240,8 +240,8 @@ fn every_form_of_a_key_and_every_editor_is_understood() {
     }
 }
 
-#[test]
-fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
+/// Files of which each has something wrong with it.
+fn odd_files() -> Certificates {
     let files = Certificates::new();
     files.make("good", &["a.example.com"], (-1, 90));
     let at = |name: &str| files.root.path().join(name);
@@ -272,6 +272,12 @@ fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
     fs::write(at("first.crt"), encode("CERTIFICATE", &der)).expect("written");
     fs::write(at("first.key"), certificate.signing_key.serialize_pem()).expect("written");
     fs::write(at("binary.crt"), &der).expect("written");
+    files
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
+    let files = odd_files();
     for (certificate, key, place, words) in [
         (
             "good.crt",

@@ -14,6 +14,7 @@ mod fixed;
 mod hosts;
 pub mod model;
 mod node;
+pub mod pem;
 mod raw;
 mod render;
 mod report;

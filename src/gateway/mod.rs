@@ -380,10 +380,11 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
+        let required = snapshot.config.readiness.requires_clusters;
         let clusters = snapshot
             .clusters
             .iter()
-            .map(|cluster| clusters::check(cluster));
+            .map(|cluster| clusters::check(cluster, required));
         lost.into_iter().chain(clusters).collect()
     })
 }

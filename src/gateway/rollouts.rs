@@ -18,17 +18,17 @@ use crate::snapshot::{Hub, Snapshot, now};
 
 /// What the state file holds.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Record {
+struct Record<S = Saved> {
     version: u32,
     /// When it was written, in milliseconds since 1970.
     at: Millis,
-    rollouts: BTreeMap<String, Saved>,
+    rollouts: BTreeMap<String, S>,
 }
 
 /// Goes on where the state file says. A file that cannot be read is reported and replaced in time.
 pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
     let Some(file) = file else { return };
-    let record: Record = match read(file) {
+    let record = match read(file) {
         Ok(Some(record)) => record,
         Ok(None) => return,
         Err(error) => {
@@ -41,7 +41,15 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
         let Some(saved) = record.rollouts.get(route) else {
             continue;
         };
-        if control.restore(saved, record.at, now) {
+        let saved = match Saved::deserialize(saved) {
+            Ok(saved) => saved,
+            // It costs no other rollout its place.
+            Err(error) => {
+                tracing::warn!(route, file = %file.display(), %error, "rollout begins anew: its state cannot be read");
+                continue;
+            }
+        };
+        if control.restore(&saved, record.at, now) {
             tracing::info!(route, "rollout goes on where it was");
         } else {
             tracing::info!(route, "rollout begins anew: the file changed it");
@@ -49,7 +57,7 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
     }
 }
 
-fn read(file: &Path) -> io::Result<Option<Record>> {
+fn read(file: &Path) -> io::Result<Option<Record<serde_json::Value>>> {
     let text = match std::fs::read(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -106,6 +106,7 @@ pub(super) fn resolve(
         reload: operating::reload(raw.reload, &mut scope),
         admin: operating::admin(raw.admin, &resolved, metrics.address, &mut scope),
         metrics,
+        readiness: operating::readiness(raw.readiness),
         shutdown: settings::shutdown(raw.shutdown),
         state_file: raw.state.unwrap_or_default().file.map(PathBuf::from),
         logging: settings::logging(raw.logging, &mut scope),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Scope;
 use crate::config::environment::reason;
-use crate::config::model::{Admin, AdminAddress, Listener, Reload};
+use crate::config::model::{Admin, AdminAddress, Listener, Readiness, Reload};
 use crate::config::node::steps;
 use crate::config::raw::OrOff;
 use crate::config::raw::operating as raw;
@@ -39,6 +39,16 @@ pub(super) fn reload(raw: Option<raw::Reload>, scope: &mut Scope<'_>) -> Reload 
         },
         poll,
         last_good_file: raw.last_good_file.map(PathBuf::from),
+    }
+}
+
+pub(super) fn readiness(raw: Option<raw::Readiness>) -> Readiness {
+    let required = raw.unwrap_or_default().requires;
+    let required = required.map_or_else(Vec::new, |many| many.0);
+    Readiness {
+        requires_clusters: required
+            .iter()
+            .any(|word| word.0 == raw::Required::Clusters),
     }
 }
 

@@ -226,6 +226,47 @@ fn a_valid_configuration_is_summed_up() {
 }
 
 #[test]
+fn a_file_may_be_named_without_a_flag() {
+    let directory = TempDir::new().unwrap();
+    let good = written(&directory, "good.yaml", GOOD);
+    let bad = written(&directory, "bad.yaml", "listeners: []\n");
+    let url = "http://agents.test/admin";
+    for (arguments, variable, expected) in [
+        (&["validate", &good][..], None, 0),
+        (&["validate", &good, &good], None, 0),
+        (&["validate", &good, &bad], None, 1),
+        (&["validate", "-c", &good, &bad], None, 1),
+        (&["validate", "-c", &bad, &good], None, 1),
+        (&["validate", &good], Some(&bad), 0),
+        (&["validate", &bad], Some(&good), 1),
+        (&["config", "show", &good], None, 0),
+        (&["config", "show", &good], Some(&bad), 0),
+        (&["config", "show", &good, "-c", &good], None, 2),
+        (&["explain", "GET", url, &good], None, 0),
+        (&["explain", "GET", url, &good], Some(&bad), 0),
+        (&["run", &bad], Some(&good), 1),
+        (&["run", "-c", &good, &bad], None, 2),
+        (&["reload", &bad], Some(&good), 1),
+        (&["reload", &good, "-c", &good], None, 2),
+    ] {
+        let mut command = attache(arguments);
+        if let Some(variable) = variable {
+            command.env("ATTACHE_CONFIG", variable);
+        }
+        let output = command.output().expect("the binary runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{arguments:?}: {error}"
+        );
+        if expected == 2 {
+            assert!(error.contains("twice"), "{arguments:?}: {error}");
+        }
+    }
+}
+
+#[test]
 fn an_invalid_configuration_is_explained_in_every_format() {
     let directory = TempDir::new().unwrap();
     let file = written(&directory, "gateway.yaml", &GOOD.replace("hosts:", "hots:"));

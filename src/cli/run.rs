@@ -250,7 +250,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 
 const HELP: &str = "\
 Examples:
-  attache run -c config/gateway.yaml
+  attache run gateway.yaml
   ATTACHE_CONFIG=/etc/attache attache run
   attache run -c /etc/attache --last-good /var/lib/attache/last-good.yaml
 

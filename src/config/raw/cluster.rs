@@ -298,6 +298,9 @@ impl JsonSchema for HashKey {
         "HashKey".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "clientIp" }, generator.subschema_for::<HashKeyFields>()] })
+        json_schema!({ "anyOf": [
+            generator.subschema_for::<Word<model::HashKey>>(),
+            generator.subschema_for::<HashKeyFields>()
+        ] })
     }
 }

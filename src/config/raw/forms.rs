@@ -10,6 +10,7 @@ use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::de::with_hint;
+use crate::config::schema::SUBSTITUTED;
 
 /// A mapping from names to `T`, in file order. Duplicate names are refused before this is read.
 #[derive(Clone, Debug)]
@@ -134,7 +135,11 @@ impl<T: JsonSchema> JsonSchema for OrOff<T> {
         format!("{}OrOff", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "off" }, generator.subschema_for::<T>()] })
+        json_schema!({ "anyOf": [
+            { "const": "off" },
+            generator.subschema_for::<T>(),
+            { "$comment": "other spellings", "type": "string", "pattern": format!("^[oO][fF][fF]$|{SUBSTITUTED}") }
+        ] })
     }
 }
 

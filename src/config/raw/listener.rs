@@ -172,7 +172,7 @@ impl JsonSchema for Count {
         "Count".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1 })
+        json_schema!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$|[$][{]" })
     }
 }
 

@@ -235,7 +235,7 @@ pub(in crate::config) struct PathText(pub(in crate::config) String);
 text_value!(PathText, path_text, "a path such as `/api`", {
     "type": "string",
     "description": "A path that starts with `/`.",
-    "pattern": "^(/|[$][{])"
+    "pattern": "^/|[$][{]"
 });
 
 pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
@@ -301,8 +301,7 @@ pub(in crate::config) struct Pattern {
 }
 
 text_value!(Pattern, pattern, "a regular expression", {
-    "type": "string",
-    "format": "regex",
+    "type": ["string", "number", "boolean"],
     "description": "A regular expression in Rust's syntax: linear time, no look-around, no back-references."
 });
 
@@ -340,7 +339,10 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Verb(pub(in crate::config) Method);
 
-text_value!(Verb, verb, "a method such as `GET`", { "type": "string", "pattern": "^[A-Z-]+$" });
+text_value!(Verb, verb, "a method such as `GET`", {
+    "type": "string",
+    "pattern": "^[-A-Z0-9!#$%&'*+.^_`|~]+$|[$][{]"
+});
 
 pub(in crate::config) fn verb(text: &str) -> Result<Verb, String> {
     let method = Method::from_bytes(text.as_bytes())

@@ -1086,6 +1086,43 @@ fn the_demo_answers_what_it_prints_and_cleans_up() {
 }
 
 #[test]
+fn a_taken_address_names_its_place_and_who_has_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let directory = TempDir::new().unwrap();
+    let holder = format!("process {}", std::process::id());
+    for (from, to, place) in [
+        (
+            "127.0.0.1:0\" }\nroutes",
+            format!("{address}\" }}\nroutes"),
+            ":2:19",
+        ),
+        (
+            "metrics: { address: \"127.0.0.1:0",
+            format!("metrics: {{ address: \"{address}"),
+            ":11:21",
+        ),
+        (
+            "metrics:",
+            format!("admin: {{ address: \"{address}\" }}\nmetrics:"),
+            ":11:19",
+        ),
+    ] {
+        let file = written(&directory, "gateway.yaml", &GOOD.replace(from, &to));
+        let (code, _, error) = run(&["run", &file]);
+        assert_eq!(code, 1, "{error}");
+        for part in [
+            "cannot-open",
+            &format!("gateway.yaml{place}"),
+            &holder,
+            "does not start",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_taken_port_names_the_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port().to_string();

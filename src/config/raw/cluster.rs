@@ -286,7 +286,18 @@ impl<'de> Deserialize<'de> for HashKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextOr::<Self, HashKeyFields>::new(
             "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-            |text| words::find(text).map(Self),
+            |text| {
+                words::find(text).map(Self).map_err(|error| {
+                    if error.contains("did you mean") {
+                        return error;
+                    }
+                    let shown: String = text.chars().take(60).collect();
+                    with_hint(
+                        format!("`{shown}` does not say where it is"),
+                        "write `{ header: x-context-id }`, `{ cookie: session }` or `clientIp`",
+                    )
+                })
+            },
         ))
     }
 }

@@ -9,7 +9,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserial
 use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::config::de::with_hint;
+use crate::config::de::{invalid, with_hint};
 use crate::config::schema::SUBSTITUTED;
 
 /// A mapping from names to `T`, in file order. Duplicate names are refused before this is read.
@@ -116,8 +116,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
                 if text.eq_ignore_ascii_case("off") {
                     return Ok(OrOff::Off);
                 }
-                let text: StrDeserializer<'_, E> = text.into_deserializer();
-                T::deserialize(text).map(OrOff::On)
+                let value: StrDeserializer<'_, E> = text.into_deserializer();
+                match T::deserialize(value) {
+                    Err(_) if means_off(text) => Err(invalid(
+                        format!("`{text}` does not say what is meant"),
+                        "write `off`",
+                    )),
+                    read => read.map(OrOff::On),
+                }
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OrOff<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(OrOff::On)
@@ -128,6 +134,24 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
         }
         deserializer.deserialize_str(Either(PhantomData))
     }
+}
+
+/// What people write where `off` is the word.
+fn means_off(text: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "0",
+        "-1",
+        "false",
+        "no",
+        "none",
+        "never",
+        "disabled",
+        "disable",
+        "unlimited",
+        "infinite",
+        "infinity",
+    ];
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 impl<T: JsonSchema> JsonSchema for OrOff<T> {

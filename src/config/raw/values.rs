@@ -78,10 +78,11 @@ pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
         ));
     }
     let shape = || {
-        with_hint(
-            format!("`{text}` is not a duration"),
-            "write `250ms`, `30s`, `2m` or `1h30m`",
-        )
+        let hint = whole_time(text).map_or_else(
+            || "write `250ms`, `30s`, `2m` or `1h30m`".to_owned(),
+            |whole| format!("write `{whole}`"),
+        );
+        with_hint(format!("`{text}` is not a duration"), hint)
     };
     let mut rest = text;
     let mut total: u64 = 0;
@@ -112,6 +113,34 @@ pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
         rest = after;
     }
     Ok(Time(Duration::from_millis(total)))
+}
+
+/// A fraction, or a number with its unit in words, as a duration: `1.5s` is `1500ms`, `5 min` is `5m`.
+fn whole_time(text: &str) -> Option<String> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at_checked(at)?;
+    let units: [(&str, f64, &[&str]); 5] = [
+        ("d", 86_400_000.0, &["d", "day", "days"]),
+        ("h", 3_600_000.0, &["h", "hr", "hour", "hours"]),
+        ("m", 60_000.0, &["m", "min", "mins", "minute", "minutes"]),
+        ("s", 1000.0, &["s", "sec", "secs", "second", "seconds"]),
+        (
+            "ms",
+            1.0,
+            &["ms", "msec", "millis", "millisecond", "milliseconds"],
+        ),
+    ];
+    let unit = unit.trim().to_ascii_lowercase();
+    let (_, scale, _) = units
+        .iter()
+        .find(|(_, _, words)| words.contains(&unit.as_str()))?;
+    let millis = number.parse::<f64>().ok()? * scale;
+    if millis.fract() != 0.0 || millis > 365.0 * 86_400_000.0 {
+        return None;
+    }
+    let (unit, scale, _) = units.iter().find(|(_, scale, _)| millis % scale == 0.0)?;
+    Some(format!("{}{unit}", millis / scale))
 }
 
 fn leading_digits(text: &str) -> (&str, &str) {
@@ -413,6 +442,28 @@ mod tests {
         ] {
             assert!(time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_almost_a_duration_is_shown_as_one() {
+        for (text, expected) in [
+            ("1.5s", Some("1500ms")),
+            ("0.5m", Some("30s")),
+            ("1.5h", Some("90m")),
+            ("30 s", Some("30s")),
+            ("5 min", Some("5m")),
+            ("2hours", Some("2h")),
+            ("24h", Some("1d")),
+            ("100MS", Some("100ms")),
+            ("0.0001s", None),
+            ("1.2.3s", None),
+            ("10x", None),
+            ("s", None),
+            ("1e9d", None),
+        ] {
+            assert_eq!(whole_time(text).as_deref(), expected, "{text}");
+        }
+        assert!(time("1.5s").unwrap_err().contains("write `1500ms`"));
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn wrong_usage_exits_2() {
         &["run"],
         &["validate"],
         &["explain", "GET"],
+        &["explain", "get", "http://localhost/", "-c", "x.yaml"],
         &["version", "--yaml"],
         &["demo", "--https-port", "70000"],
         &["demo", "--agents-only", "--http-port", "1"],
@@ -451,6 +452,49 @@ routes:
         let out = out.replace("\n          ", " ");
         for part in parts {
             assert!(out.contains(part), "`{part}` is missing in\n{out}");
+        }
+    }
+}
+
+#[test]
+fn explain_knows_no_port_that_no_listener_has() {
+    let directory = TempDir::new().unwrap();
+    let text = "
+listeners:
+  web: { address: '127.0.0.1:8081' }
+  more: { address: '127.0.0.1:8082', publicUrl: 'https://agents.test:9443' }
+routes: { a: { respond: {} } }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    for (arguments, expected) in [
+        (&["http://x:8081/"][..], Ok("listener  web")),
+        (&["http://x/"], Ok("listener  web")),
+        (&["https://agents.test:9443/"], Ok("listener  more")),
+        (&["https://agents.test/"], Ok("listener  more")),
+        (
+            &["http://x:8080/", "--listener", "web"],
+            Ok("listener  web"),
+        ),
+        (
+            &["http://x:8080/"],
+            Err("no listener speaks http on port 8080"),
+        ),
+        (&["http://x:8082/"], Err("web (127.0.0.1:8081)")),
+        (
+            &["https://agents.test:8443/"],
+            Err("no listener speaks https on port 8443"),
+        ),
+    ] {
+        let (code, out, error) = run(&[&["explain", "GET"], arguments, &["-c", &file]].concat());
+        match expected {
+            Ok(part) => assert!(
+                code == 0 && out.contains(part),
+                "{arguments:?}: {out}{error}"
+            ),
+            Err(part) => assert!(
+                code == 1 && error.contains(part),
+                "{arguments:?}: {out}{error}"
+            ),
         }
     }
 }

@@ -597,3 +597,73 @@ fn ten_thousand_routes_load() {
     let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(loaded.config.routes.len(), 10_000);
 }
+
+#[test]
+fn a_default_gives_way_to_its_alternative() {
+    let around = |defaults: &str, route: &str, cluster: &str| {
+        format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\ndefaults: {{ {defaults} }}\n\
+             routes: {{ a: {{ {route} }} }}\n\
+             clusters: {{ b: {{ endpoints: ['b:80'], {cluster} }}, c: {{ endpoints: ['c:80'] }} }}\n"
+        )
+    };
+    for (defaults, route, cluster) in [
+        (
+            "route: { cluster: b }",
+            "split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }]",
+            "",
+        ),
+        (
+            "route: { split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }] }",
+            "cluster: b",
+            "",
+        ),
+        ("route: { cluster: b }", "respond: {}", ""),
+        (
+            "cluster: { healthCheck: { type: http, path: /x, method: GET, interval: 3s } }",
+            "cluster: b",
+            "healthCheck: { type: tcp }",
+        ),
+        (
+            "cluster: { healthCheck: { path: /x, expectedStatuses: 204 } }",
+            "cluster: b",
+            "healthCheck: { type: TCP_CHECK }",
+        ),
+        (
+            "route: { fault: { until: 2030-01-01T00:00:00Z, abort: { percentage: 1%, httpStatus: 503 } } }",
+            "cluster: b, fault: { abort: { grpcStatus: UNAVAILABLE } }",
+            "",
+        ),
+        (
+            "cluster: { outlierDetection: { consecutive5xxErrors: 5 } }",
+            "cluster: b",
+            "outlierDetection: { consecutiveErrors: 3 }",
+        ),
+    ] {
+        let text = around(defaults, route, cluster);
+        if let Err(report) = parse(&text, "gateway.yaml", &env()) {
+            panic!("{report}");
+        }
+    }
+    let text = around(
+        "cluster: { healthCheck: { type: http, path: /x, interval: 3s, timeout: 1s } }",
+        "cluster: b",
+        "healthCheck: { type: tcp, timeout: 2s }",
+    );
+    let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
+    let checks: Vec<_> = loaded
+        .config
+        .clusters
+        .iter()
+        .map(|cluster| cluster.health_check.as_ref())
+        .collect();
+    let times = |check: Option<&attache::config::model::HealthCheck>| {
+        check.map(|check| (check.interval.as_secs(), check.timeout.as_secs()))
+    };
+    assert_eq!(
+        times(checks[0]),
+        Some((3, 2)),
+        "what both types have is shared"
+    );
+    assert_eq!(times(checks[1]), Some((3, 1)));
+}

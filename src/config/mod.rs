@@ -7,6 +7,7 @@
 mod certs;
 mod de;
 mod decode;
+mod defaults;
 mod difference;
 mod effective;
 mod environment;

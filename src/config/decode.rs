@@ -99,7 +99,7 @@ fn shape_hint(steps: &[Step], message: &str) -> Option<String> {
     let found = found.strip_prefix("the ").unwrap_or(found);
     let found = found
         .strip_prefix("text ")
-        .or(found.strip_prefix("number "));
+        .or_else(|| found.strip_prefix("number "));
     let found = found.unwrap_or_default().trim_matches('`');
     let found = match message.rsplit_once(", found `") {
         // `true` and `false` stand there by themselves.

@@ -105,7 +105,7 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             }
             put_all(breaker, BREAKER);
             inside(breaker, "halfOpen", |half_open| {
-                put_all(half_open, HALF_OPEN)
+                put_all(half_open, HALF_OPEN);
             });
         });
         inside(cluster, "outlierDetection", |detection| {
@@ -121,7 +121,7 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             longest_ejection(detection);
             inside(detection, "successRate", |rate| put_all(rate, SUCCESS_RATE));
             inside(detection, "failurePercentage", |share| {
-                put_all(share, FAILURE_PERCENTAGE)
+                put_all(share, FAILURE_PERCENTAGE);
             });
         });
         inside(cluster, "healthCheck", |check| {

@@ -128,8 +128,8 @@ impl Error {
             Self::Bind {
                 address, source, ..
             }
-            | Self::Metrics { address, source } => (*address, source),
-            Self::Admin {
+            | Self::Metrics { address, source }
+            | Self::Admin {
                 address: AdminAddress::Tcp(address),
                 source,
             } => (*address, source),

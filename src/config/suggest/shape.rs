@@ -49,12 +49,12 @@ pub(in crate::config) fn long_form(section: &str, key: &str, text: &str) -> Opti
 /// What turns a policy on that has no switch.
 fn yes(section: &str, key: &str) -> Option<&'static str> {
     Some(match (section, key) {
+        ("clusters", "tls" | "outlierDetection")
+        | ("routes", "retries")
+        | (_, "admin" | "metrics") => "{}",
         ("clusters", "healthCheck") => "{ path: /health }",
-        ("clusters", "tls" | "outlierDetection") => "{}",
         ("clusters", "circuitBreaker") => "{ halfOpen: {} }",
         ("listeners", "tls") => "{ certificates: [{ certFile: .., keyFile: .. }] }",
-        ("routes", "retries") => "{}",
-        (_, "admin" | "metrics") => "{}",
         _ => return None,
     })
 }

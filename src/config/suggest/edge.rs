@@ -16,7 +16,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
             "plugins",
             "policies",
         ],
-        "listeners",
+        "clusters",
         "there are none here: each route says what happens to it, or `defaults.route` for all",
     ),
     (

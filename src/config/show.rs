@@ -115,6 +115,9 @@ const LISTENER: Defaults = &[
     ("limits.bodyIdleTimeout", "30s"),
     ("limits.handshakeTimeout", "10s"),
     ("limits.maxConcurrentStreams", "100"),
+    ("tcpKeepalive.time", "15s"),
+    ("tcpKeepalive.interval", "15s"),
+    ("tcpKeepalive.probes", "3"),
     ("paths.mergeSlashes", "true"),
     ("paths.allowEncodedSlash", "false"),
 ];
@@ -165,6 +168,9 @@ const CLUSTER: Defaults = &[
     ("connectTimeout", "5s"),
     ("keepalive.idleTimeout", "60s"),
     ("keepalive.maxIdle", "256"),
+    ("tcpKeepalive.time", "15s"),
+    ("tcpKeepalive.interval", "15s"),
+    ("tcpKeepalive.probes", "3"),
     ("slowStart", "30s"),
     ("zones", "prefer"),
 ];

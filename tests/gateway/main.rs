@@ -24,6 +24,7 @@
 )]
 mod support;
 
+mod access_log;
 mod admin;
 mod attempts;
 mod balancing;
@@ -67,3 +68,4 @@ mod transports;
 mod upgrade;
 mod upstream_tls;
 mod upstreams_regressions;
+mod vanished;

@@ -14,7 +14,7 @@ use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::Trigger;
-use crate::config::{Environment, Loaded, Places, Reading, Seen, last_good_file, load, read};
+use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::tracing_setup::{self, Events};
 
@@ -37,10 +37,11 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         stands_in,
     } = arguments.read()?;
     let kept = loaded.config.reload.last_good_file.clone();
+    let places = loaded.places();
+    let cannot_start = |error: &gateway::Error| not_open(error, places);
     let kept = kept
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
-    let places = loaded.places();
     let config = loaded.config;
     let mut events = tracing_setup::init(&config.logging).map_err(|error| {
         Failure::new(
@@ -54,7 +55,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         let signals = Signals::listen()?;
         let mut gateway = Gateway::start(config.clone())
             .await
-            .map_err(|error| not_open(&error, places).unwrap_or_else(|| cannot_start(&error)))?;
+            .map_err(|error| cannot_start(&error))?;
         let bound = Bound {
             listeners: gateway.addresses(),
             metrics: gateway.metrics_address(),
@@ -74,15 +75,17 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 }
 
 /// Shows where the address stands that cannot be opened, and who has it.
-fn not_open(error: &gateway::Error, places: Places) -> Option<Failure> {
-    let key = error.key()?;
+fn not_open(error: &gateway::Error, places: crate::config::Places) -> Failure {
+    let Some(key) = error.key() else {
+        return cannot_start(error);
+    };
     let (message, holder) = (error.in_one_line(), error.holder());
     let report = places.without_warnings().refuse(&key, message, holder);
     terminal::note(report.human(terminal::has_color()).trim_end());
-    Some(Failure::new(
+    Failure::new(
         "the gateway does not start",
         format_args!("free the address or the file named above, or change `{key}`"),
-    ))
+    )
 }
 
 /// What to do about a gateway that does not start.

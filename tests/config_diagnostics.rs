@@ -552,53 +552,6 @@ fn a_mistake_in_defaults_is_said_once() {
 }
 
 #[test]
-fn line_ends_and_byte_order_marks_of_other_systems() {
-    let text = with_route("{ endpoints: ['b:80'], timout: 30s }").replace('\n', "\r\n");
-    let report = problems(&format!("\u{feff}{text}"));
-    assert_eq!(codes(&report), ["unknown-field"]);
-    assert!(
-        report.human(false).contains("gateway.yaml:3:29"),
-        "{report}"
-    );
-    assert!(
-        !report.human(false).contains('\r'),
-        "no carriage return is printed"
-    );
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_panics(text in "\\PC{0,200}") {
-        let _report = problems(&text).human(true);
-    }
-
-    #[test]
-    fn no_yaml_panics(text in "([a-z]{1,3}|listeners|routes|http|match|[ \n:,{}\\[\\]&*!|>'\"#%@$?-]|\\$\\{|: |\n  |- ){0,60}") {
-        let _report = problems(&text).human(false);
-    }
-
-    #[test]
-    fn no_value_panics(key in "[a-zA-Z]{1,12}|match|timeout|hosts|endpoints|rewrite|respond|redirect|requestHeaders", value in "\\PC{0,40}") {
-        let value = serde_json::Value::from(value).to_string();
-        let _report = problems(&with_route(&format!("{{ {key}: {value}, cluster: x }}"))).json();
-    }
-}
-
-#[test]
-fn ten_thousand_routes_load() {
-    let mut text = String::from(
-        "listeners: { http: { address: '127.0.0.1:8080' } }\nclusters: { c: { endpoints: ['b:80'] } }\nroutes:\n",
-    );
-    for index in 0..10_000 {
-        text.push_str(&format!("  r{index}: {{ hosts: [h{index}.example.com], match: {{ path: {{ prefix: /p{index} }}, headers: {{ x: y }} }}, cluster: c }}\n"));
-    }
-    let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(loaded.config.routes.len(), 10_000);
-}
-
-#[test]
 fn a_default_gives_way_to_its_alternative() {
     let around = |defaults: &str, route: &str, cluster: &str| {
         format!(
@@ -666,4 +619,51 @@ fn a_default_gives_way_to_its_alternative() {
         "what both types have is shared"
     );
     assert_eq!(times(checks[1]), Some((3, 1)));
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_of_other_systems() {
+    let text = with_route("{ endpoints: ['b:80'], timout: 30s }").replace('\n', "\r\n");
+    let report = problems(&format!("\u{feff}{text}"));
+    assert_eq!(codes(&report), ["unknown-field"]);
+    assert!(
+        report.human(false).contains("gateway.yaml:3:29"),
+        "{report}"
+    );
+    assert!(
+        !report.human(false).contains('\r'),
+        "no carriage return is printed"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        let _report = problems(&text).human(true);
+    }
+
+    #[test]
+    fn no_yaml_panics(text in "([a-z]{1,3}|listeners|routes|http|match|[ \n:,{}\\[\\]&*!|>'\"#%@$?-]|\\$\\{|: |\n  |- ){0,60}") {
+        let _report = problems(&text).human(false);
+    }
+
+    #[test]
+    fn no_value_panics(key in "[a-zA-Z]{1,12}|match|timeout|hosts|endpoints|rewrite|respond|redirect|requestHeaders", value in "\\PC{0,40}") {
+        let value = serde_json::Value::from(value).to_string();
+        let _report = problems(&with_route(&format!("{{ {key}: {value}, cluster: x }}"))).json();
+    }
+}
+
+#[test]
+fn ten_thousand_routes_load() {
+    let mut text = String::from(
+        "listeners: { http: { address: '127.0.0.1:8080' } }\nclusters: { c: { endpoints: ['b:80'] } }\nroutes:\n",
+    );
+    for index in 0..10_000 {
+        text.push_str(&format!("  r{index}: {{ hosts: [h{index}.example.com], match: {{ path: {{ prefix: /p{index} }}, headers: {{ x: y }} }}, cluster: c }}\n"));
+    }
+    let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(loaded.config.routes.len(), 10_000);
 }

@@ -15,6 +15,8 @@ pub fn schema() -> String {
         .into_root_schema_for::<raw::Root>();
     let mut schema = schema.to_value();
     loosen(&mut schema);
+    // As a schema again, which is printed in the order people read.
+    let schema = schemars::Schema::try_from(schema).unwrap_or_default();
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text

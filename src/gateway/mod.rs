@@ -9,6 +9,7 @@ mod files;
 mod holder;
 mod limits;
 mod listeners;
+mod memory;
 mod reload;
 mod rollouts;
 mod worker;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::node::Span;
+use super::secrets::Stretch;
 
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,8 @@ pub struct Diagnostic {
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: Arc<str>,
+    /// Where its secrets stand; unknown when it could not be read as YAML.
+    pub(super) concealed: Option<Vec<Stretch>>,
 }
 
 /// All problems of one configuration. Nothing in it holds a secret.

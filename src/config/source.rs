@@ -8,7 +8,7 @@ use tracing::debug_span;
 use super::environment::{Environment, reason};
 use super::node::{Entry, Node, Span, Value};
 use super::report::{Diagnostic, Report, Source};
-use super::{substitute, yaml};
+use super::{secrets, substitute, yaml};
 
 /// Size of one file.
 pub(super) const MAX_FILE: usize = 4 << 20;
@@ -146,6 +146,7 @@ impl<'a> Reader<'a> {
         self.report.sources.push(Source {
             path: path.to_owned(),
             text: text.into(),
+            concealed: None,
         });
         if text.len() > MAX_FILE {
             self.report.add(Diagnostic::error(
@@ -169,6 +170,10 @@ impl<'a> Reader<'a> {
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute")
             .in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
+        let concealed = secrets::conceal(&mut node);
+        if let Some(source) = self.report.sources.get_mut(index) {
+            source.concealed = Some(concealed);
+        }
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic =
                 Diagnostic::error("wrong-type", "a configuration is a mapping at its top")

@@ -58,25 +58,25 @@ fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
 /// Takes the secrets of a place out of what is said about it.
 pub(super) fn redact(diagnostic: &mut Diagnostic, place: &Place) {
     for secret in &place.secrets {
-        let clean = |text: &str| {
-            let text = text.replace(&format!("`{secret}`"), &format!("`{REDACTED}`"));
-            if secret.len() < SHORT {
-                return text;
-            }
-            text.replace(secret, REDACTED)
-        };
+        let (quoted, shown) = (format!("`{secret}`"), format!("`{REDACTED}`"));
+        let clean = |text: &str| text.replace(&quoted, &shown);
         diagnostic.message = clean(&diagnostic.message);
         diagnostic.hint = diagnostic.hint.as_deref().map(clean);
-        // A message may show the value cut short or in another case; only a message without it is safe then.
-        let hint = diagnostic.hint.as_deref().unwrap_or("");
-        let shown = format!("{} {hint}", diagnostic.message).to_lowercase();
-        let start: String = secret.to_lowercase().chars().take(8).collect();
-        if shown.contains(&start) {
-            diagnostic.message =
-                format!("`{}`: the value {REDACTED} is not legal here", place.path);
-            diagnostic.hint = None;
-            return;
-        }
+    }
+    let is_long = |secret: &&String| place.is_value && secret.len() >= SHORT;
+    let Some(secret) = place.secrets.first().filter(is_long) else {
+        return;
+    };
+    let clean = |text: &str| text.replace(secret, REDACTED);
+    diagnostic.message = clean(&diagnostic.message);
+    diagnostic.hint = diagnostic.hint.as_deref().map(clean);
+    // A message may show the value cut short or in another case; only a message without it is safe then.
+    let hint = diagnostic.hint.as_deref().unwrap_or("");
+    let shown = format!("{} {hint}", diagnostic.message).to_lowercase();
+    let start: String = secret.to_lowercase().chars().take(8).collect();
+    if shown.contains(&start) {
+        diagnostic.message = format!("`{}`: the value {REDACTED} is not legal here", place.path);
+        diagnostic.hint = None;
     }
 }
 

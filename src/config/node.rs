@@ -112,6 +112,8 @@ pub(super) struct Place {
     pub(super) blank: Blank,
     /// Something anywhere below was already reported.
     pub(super) blank_below: bool,
+    /// Whether it is a single value.
+    pub(super) is_value: bool,
     /// The secrets on this place and below.
     pub(super) secrets: Vec<String>,
 }
@@ -222,6 +224,7 @@ impl Node {
             path: text,
             blank,
             blank_below: node.has_blank(),
+            is_value: matches!(node.value, Value::Scalar(_)),
             secrets,
         }
     }

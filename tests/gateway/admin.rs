@@ -78,12 +78,16 @@ async fn a_page_in_a_browser_can_neither_ask_nor_command() {
     let cross = "POST /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n";
     let preflight = "OPTIONS /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\naccess-control-request-method: POST\r\n\r\n";
     let rebound = "GET /config HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+    let user = "GET /config HTTP/1.1\r\nhost: evil:80@127.0.0.1\r\n\r\n";
+    let second = "POST /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: http://127.0.0.1\r\norigin: https://evil.example\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n";
     let absolute = "GET http://evil.example/config HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     for (text, expected) in [
         (form, "415"),
         (cross, "403"),
         (preflight, "403"),
         (rebound, "403"),
+        (user, "403"),
+        (second, "403"),
         (absolute, "403"),
     ] {
         let mut client = Raw::connect(tcp(&gw)).await;

@@ -555,7 +555,7 @@ list:
         for open in [
             "exact: /open",
             "last: open",
-            "x-any: { exact: ****, regex: ****",
+            "x-any: { exact: '**', regex: \"**\"",
         ] {
             assert!(masked.contains(open), "{open} in {masked}");
         }

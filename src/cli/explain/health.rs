@@ -12,7 +12,7 @@ pub(super) fn line(check: &HealthCheck) -> String {
         Probe::Grpc { service, .. } => format!("gRPC health of {service}"),
         Probe::AgentCard { path, .. } => {
             format!("the agent card at {}", printable(path.as_str()))
-        },
+        }
     };
     let port = check
         .port

@@ -266,6 +266,40 @@ fn a_file_that_is_not_there_says_so() {
 }
 
 #[test]
+fn a_verb_for_a_running_gateway_never_guesses_where_it_is() {
+    let directory = TempDir::new().unwrap();
+    let nowhere = path(&directory, "nowhere.yaml");
+    let unread = written(&directory, "unread.yaml", "include: [none.yaml]\n");
+    let unclear = written(
+        &directory,
+        "unclear.yaml",
+        "admin: { adress: \"[::1]:9901\" }\n",
+    );
+    for verb in [
+        &["reload"][..],
+        &["rollout", "status"],
+        &["rollout", "switch", "a", "b"],
+        &["rollout", "set-weight", "a", "1"],
+    ] {
+        for (file, why) in [
+            (&nowhere, "nowhere.yaml`: there is no such file"),
+            (&unread, "none.yaml`: there is no such file"),
+            (&unclear, "no field `adress`"),
+        ] {
+            let (code, out, error) = run(&[verb, &["-c", file]].concat());
+            assert_eq!((code, out.as_str()), (1, ""), "{verb:?}: {error}");
+            let said = error.contains(why) && error.contains("does not say where the admin API is");
+            assert!(said && !error.contains("9901:"), "{verb:?}: {error}");
+        }
+    }
+    for (file, why) in [(&nowhere, "no such file"), (&unread, "no such file")] {
+        let (code, out, error) = run(&["healthcheck", "-c", file]);
+        assert_eq!((code, out.as_str()), (1, ""), "{error}");
+        assert!(error.contains(why) && !error.contains("9090"), "{error}");
+    }
+}
+
+#[test]
 fn show_and_schema_print_documents() {
     let directory = TempDir::new().unwrap();
     let file = written(&directory, "gateway.yaml", GOOD);
@@ -549,6 +583,12 @@ fn a_gateway_says_what_it_does_and_drains() {
         &metrics.replace("/metrics", "/ready"),
     ]);
     assert_eq!(code, 0, "{error}");
+    let address = metrics.trim_start_matches("http://");
+    let address = address.trim_end_matches("/metrics");
+    let text = format!("metrics: {{ address: \"{address}\" }}\nroutes: broken\n");
+    let elsewhere = written(&directory, "elsewhere.yaml", &text);
+    let (code, _, error) = run(&["healthcheck", "-c", &elsewhere]);
+    assert_eq!(code, 0, "broken only where it does not matter: {error}");
     assert_eq!(gateway.signal("TERM"), 0, "nothing was cut off");
 }
 
@@ -762,6 +802,29 @@ fn the_level_of_the_log_follows_the_configuration() {
 }
 
 #[test]
+fn a_failed_check_says_in_the_log_what_it_failed_by() {
+    let directory = TempDir::new().unwrap();
+    // Bound but not listening: connections are refused.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    let dead = socket.local_addr().unwrap().as_socket().unwrap();
+    let text = format!(
+        "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
+         routes: {{ all: {{ cluster: all }} }}\n\
+         clusters: {{ all: {{ endpoints: ['{dead}'], healthCheck: {{ type: tcp }} }} }}\n"
+    );
+    let file = written(&directory, "gateway.yaml", &text);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let line = gateway.until("endpoint is unhealthy").pop().unwrap();
+    let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(event["reason"], "connect_failed", "{line}");
+    let told = event["upstream_error"].as_str().unwrap_or_default();
+    assert!(told.contains("os error 111"), "{line}");
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
 fn a_reload_from_the_command_line_says_what_it_did() {
     let directory = TempDir::new().unwrap();
     let socket = path(&directory, "admin.sock");
@@ -801,6 +864,64 @@ fn a_reload_from_the_command_line_says_what_it_did() {
     assert_eq!((code, &answer["verdict"]), (1, &"refused".into()), "{out}");
     assert_eq!(gateway.signal("TERM"), 0);
     assert!(!Path::new(&socket).exists(), "the socket's file is gone");
+}
+
+#[test]
+fn what_is_named_by_hand_goes_before_the_environment() {
+    let directory = TempDir::new().unwrap();
+    let with_admin = |name: &str| {
+        let socket = path(&directory, &format!("{name}.sock"));
+        let text = format!("{GOOD}admin: {{ address: \"unix:{socket}\" }}\n");
+        (
+            written(&directory, &format!("{name}.yaml"), &text),
+            format!("unix:{socket}"),
+        )
+    };
+    let ((here, socket), (away, nobody)) = (with_admin("here"), with_admin("away"));
+    let mut gateway = Running::start(&["run", "-c", &here], true);
+    gateway.until("not protected");
+    let asked = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = attache(arguments);
+        let output = command.envs(variables.iter().copied()).output();
+        let output = output.expect("the binary runs");
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).expect("text"),
+        )
+    };
+    for (arguments, variables, is_here) in [
+        (
+            &["-c", &here][..],
+            &[("ATTACHE_ADMIN", nobody.as_str())][..],
+            true,
+        ),
+        (&["-c", &away], &[("ATTACHE_ADMIN", &socket)], false),
+        (&["--admin", &socket], &[("ATTACHE_CONFIG", &away)], true),
+        (
+            &["--admin", &socket],
+            &[("ATTACHE_CONFIG", "/nowhere.yaml")],
+            true,
+        ),
+        (&["--admin", &socket, "-c", &away], &[], true),
+        (&["--admin", &socket, "-c", "/nowhere.yaml"], &[], false),
+        (
+            &[],
+            &[("ATTACHE_CONFIG", &away), ("ATTACHE_ADMIN", &socket)],
+            true,
+        ),
+        (
+            &[],
+            &[
+                ("ATTACHE_CONFIG", "/nowhere.yaml"),
+                ("ATTACHE_ADMIN", &socket),
+            ],
+            false,
+        ),
+    ] {
+        let (found, error) = asked(&[&["reload"], arguments].concat(), variables);
+        assert_eq!(found, is_here, "{arguments:?} {variables:?}: {error}");
+    }
+    assert_eq!(gateway.signal("TERM"), 0);
 }
 
 #[test]

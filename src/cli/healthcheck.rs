@@ -1,16 +1,28 @@
 //! `attache healthcheck`: asks a running gateway how it is, for images that hold nothing but this binary.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::operator::{nearest, silent};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::probe::probe;
+use crate::config::{Environment, metrics_address};
 
 /// Arguments of `attache healthcheck`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
+    /// Configuration of the running gateway, whose metrics listener is asked. It may be broken otherwise. Not taken from
+    /// ATTACHE_CONFIG: an edit that the gateway refused must not fail its probe.
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE|DIR",
+        conflicts_with = "url"
+    )]
+    config: Option<PathBuf>,
     /// What to ask: /ready, /health or /startup of the metrics listener.
     #[arg(long, default_value = "http://127.0.0.1:9090/ready")]
     url: String,
@@ -21,7 +33,7 @@ pub(super) struct Arguments {
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    let url = &arguments.url;
+    let url = &arguments.url()?;
     let asked = runtime()?.block_on(probe(url, Duration::from_secs(arguments.timeout)));
     match asked {
         Ok(200) => {
@@ -34,14 +46,31 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         )),
         Err(error) => Err(Failure::new(
             format_args!("{url}: {error}"),
-            "is the gateway running, and is `metrics.address` what --url names?",
+            "is the gateway running, and is `metrics.address` there?",
         )),
+    }
+}
+
+impl Arguments {
+    fn url(&self) -> Result<String, Failure> {
+        let Some(path) = &self.config else {
+            return Ok(self.url.clone());
+        };
+        let found = metrics_address(path, &Environment::process());
+        match found.map_err(|report| silent(path, &report, "metrics listener", "--url"))? {
+            Some(address) => Ok(format!("http://{}/ready", nearest(address))),
+            None => Err(Failure::new(
+                format_args!("{} has no metrics listener", path.display()),
+                "its configuration says `metrics: { address: off }`, so it cannot be asked",
+            )),
+        }
     }
 }
 
 const HELP: &str = "\
 Examples:
   attache healthcheck
+  attache healthcheck -c /etc/attache/gateway.yaml
   attache healthcheck --url http://127.0.0.1:9090/health --timeout 5
 
 Exit codes: 0 answered 200, 1 anything else, 2 wrong usage";

@@ -1,18 +1,28 @@
 //! Finding the admin API of a running gateway, for the verbs that ask it something.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
 
-use super::Failure;
+use super::{Failure, terminal};
 use crate::admin::client::{Client, Error};
-use crate::config::model::AdminAddress;
-use crate::config::{Environment, operating};
+use crate::config::model::{Admin, AdminAddress};
+use crate::config::{self, Environment, Report};
 
-/// Where the gateway is.
-#[derive(Debug, Args)]
+/// Where the gateway is. What is named on the command line goes before what the environment says.
+#[derive(Debug)]
 pub(super) struct Operator {
+    named: Named,
+    /// Whether the configuration was named by hand.
+    by_config: bool,
+    /// Whether the API was.
+    by_address: bool,
+}
+
+#[derive(Debug, Args)]
+struct Named {
     /// Configuration of the running gateway, which says where its admin API is. It may be broken otherwise.
     #[arg(
         short,
@@ -22,7 +32,7 @@ pub(super) struct Operator {
         required_unless_present = "admin"
     )]
     config: Option<PathBuf>,
-    /// Where the admin API is, when no configuration says so: 127.0.0.1:9901 or unix:/path.
+    /// Where the admin API is, whatever the configuration says: 127.0.0.1:9901 or unix:/path.
     #[arg(long, value_name = "ADDRESS", env = "ATTACHE_ADMIN", value_parser = parse)]
     admin: Option<AdminAddress>,
     /// File with the token; see `admin.tokenFile`, which it goes before.
@@ -30,18 +40,43 @@ pub(super) struct Operator {
     token_file: Option<PathBuf>,
 }
 
+impl FromArgMatches for Operator {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let by_hand = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        Ok(Self {
+            named: Named::from_arg_matches(matches)?,
+            by_config: by_hand("config"),
+            by_address: by_hand("admin"),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Operator {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Named::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Named::augment_args_for_update(command)
+    }
+}
+
 impl Operator {
     /// The API to ask, and what it is called.
     pub(super) fn find(&self) -> Result<(Client, String), Failure> {
-        let configured = self
-            .config
-            .as_deref()
-            .and_then(|path| operating(path, &Environment::process()).0);
-        let (place, token) = match configured {
+        // A variable must not lead away from the configuration that somebody named.
+        let outdone = self.by_config && !self.by_address;
+        let named = self.named.admin.clone().filter(|_| !outdone);
+        let (place, token) = match self.configured()? {
             Some(admin) => (Some(admin.address), admin.token_file),
             None => (None, None),
         };
-        let Some(place) = self.admin.clone().or(place) else {
+        let Some(place) = named.or(place) else {
             return Err(Failure::new(
                 "the configuration has no admin API",
                 "add `admin: {}` and restart, name it with --admin, or send SIGHUP",
@@ -49,10 +84,30 @@ impl Operator {
         };
         let place = connectable(place);
         let name = place.to_string();
-        let token_file = self.token_file.clone().or(token);
+        let token_file = self.named.token_file.clone().or(token);
         let client = Client::new(place, token_file.as_deref());
         Ok((client.map_err(|error| unreachable(&error, &name))?, name))
     }
+
+    /// What the configuration says. When the API was named by hand, one that only the environment names need not say anything.
+    fn configured(&self) -> Result<Option<Admin>, Failure> {
+        let Some(path) = &self.named.config else {
+            return Ok(None);
+        };
+        match config::admin(path, &Environment::process()) {
+            Err(_) if self.by_address && !self.by_config => Ok(None),
+            found => found.map_err(|report| silent(path, &report, "admin API", "--admin")),
+        }
+    }
+}
+
+/// A configuration that does not say where something is.
+pub(super) fn silent(path: &Path, report: &Report, what: &str, flag: &str) -> Failure {
+    terminal::note(report.human(terminal::has_color()).trim_end());
+    Failure::new(
+        format_args!("{} does not say where the {what} is", path.display()),
+        format_args!("name the configuration of the running gateway, or its {what} with {flag}"),
+    )
 }
 
 /// What to do when there is no answer.
@@ -71,19 +126,21 @@ pub(super) fn unreachable(error: &Error, name: &str) -> Failure {
     )
 }
 
-/// Who listens everywhere is reached on this machine.
 fn connectable(place: AdminAddress) -> AdminAddress {
     match place {
-        AdminAddress::Tcp(address) if address.ip().is_unspecified() => {
-            let local = if address.is_ipv4() {
-                [127, 0, 0, 1].into()
-            } else {
-                std::net::Ipv6Addr::LOCALHOST.into()
-            };
-            AdminAddress::Tcp(SocketAddr::new(local, address.port()))
-        }
-        other => other,
+        AdminAddress::Tcp(address) => AdminAddress::Tcp(nearest(address)),
+        socket @ AdminAddress::Unix(_) => socket,
     }
+}
+
+/// Who listens everywhere is reached on this machine.
+pub(super) fn nearest(address: SocketAddr) -> SocketAddr {
+    let local: IpAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(local, address.port())
 }
 
 fn parse(text: &str) -> Result<AdminAddress, String> {

@@ -14,7 +14,7 @@ use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::Trigger;
-use crate::config::{Environment, Loaded, Reading, Seen, load, operating, read};
+use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::tracing_setup::{self, Events};
 
@@ -99,7 +99,7 @@ impl Arguments {
             Ok(loaded) => loaded,
             Err(report) => {
                 let failure = invalid(path, &report);
-                let configured = || operating(path, &env).1;
+                let configured = || last_good_file(path, &env);
                 let Some(last_good) = self.last_good.clone().or_else(configured) else {
                     return Err(failure);
                 };

@@ -18,6 +18,7 @@ mod render;
 mod report;
 mod resolve;
 mod secrets;
+mod section;
 mod seen;
 mod show;
 mod source;
@@ -36,6 +37,7 @@ pub use environment::{Environment, read_regular};
 pub use fixed::{Places, needs_restart};
 pub use report::{Diagnostic, Report, Severity};
 pub use resolve::lock_of;
+pub use section::{admin, last_good_file, metrics_address};
 pub use seen::Seen;
 
 use node::{Node, Value};
@@ -157,32 +159,11 @@ impl Loaded {
     }
 }
 
-/// The `admin` and `reload` sections of a configuration that may otherwise be broken, as far as they can be made out.
-#[must_use]
-pub fn operating(path: &Path, env: &Environment) -> (Option<model::Admin>, Option<PathBuf>) {
-    let (tree, _) = Reader::new(env).read(path);
-    let mut root = match tree {
-        Some(Tree { root, .. }) => root,
-        None => Node::map(node::Span::default()),
-    };
-    if root.entries().is_empty() {
-        // Nothing can be read, so the usual place is worth a try.
-        let admin = Some(model::Admin::default());
-        return (admin, None);
-    }
-    if let Value::Map(entries) = &mut root.value {
-        entries.retain(|entry| matches!(entry.key.as_str(), "admin" | "reload"));
-    }
-    let mut report = Report::default();
-    let Some(raw) = decode::decode(&mut root, &mut report) else {
-        return (None, None);
-    };
-    let config = resolve::resolve(raw, &root, env, &mut report);
-    (config.admin, config.reload.last_good_file)
-}
-
 fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Result<Loaded, Report> {
-    let Some(Tree { mut root, files }) = tree else {
+    let Some(Tree {
+        mut root, files, ..
+    }) = tree
+    else {
         report.sort();
         return Err(report);
     };

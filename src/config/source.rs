@@ -20,6 +20,8 @@ const MAX_FILES: usize = 1000;
 pub(super) struct Tree {
     pub(super) root: Node,
     pub(super) files: Vec<PathBuf>,
+    /// Whether every file that belongs to it could be read.
+    pub(super) is_whole: bool,
 }
 
 /// Reads files into one tree.
@@ -29,6 +31,7 @@ pub(super) struct Reader<'a> {
     seen: HashSet<PathBuf>,
     files: Vec<PathBuf>,
     root: Option<Node>,
+    lacks: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -39,6 +42,7 @@ impl<'a> Reader<'a> {
             seen: HashSet::new(),
             files: Vec::new(),
             root: None,
+            lacks: false,
         }
     }
 
@@ -84,6 +88,7 @@ impl<'a> Reader<'a> {
         let tree = self.root.map(|root| Tree {
             root,
             files: self.files,
+            is_whole: !self.lacks,
         });
         (tree, self.report)
     }
@@ -99,11 +104,8 @@ impl<'a> Reader<'a> {
             return;
         }
         if self.seen.len() > MAX_FILES {
-            self.report.add(at(Diagnostic::error(
-                "too-large",
-                format!("more than {MAX_FILES} files"),
-            )));
-            return;
+            let message = format!("more than {MAX_FILES} files");
+            return self.unread(at(Diagnostic::error("too-large", message)));
         }
         self.files.push(path.to_owned());
         let read = self.env.read(path, MAX_FILE);
@@ -118,8 +120,7 @@ impl<'a> Reader<'a> {
                 } else {
                     "missing-file"
                 };
-                self.report.add(at(Diagnostic::error(code, message)));
-                return;
+                return self.unread(at(Diagnostic::error(code, message)));
             }
         };
         match String::from_utf8(bytes) {
@@ -133,11 +134,16 @@ impl<'a> Reader<'a> {
                     .count()
                     + 1;
                 let message = format!("`{}` is not UTF-8 text: see line {line}", path.display());
-                self.report.add(at(
-                    Diagnostic::error("not-utf8", message).hint("save it as UTF-8")
-                ));
+                let diagnostic = Diagnostic::error("not-utf8", message);
+                self.unread(at(diagnostic.hint("save it as UTF-8")));
             }
         }
+    }
+
+    /// Reports why a file adds nothing.
+    fn unread(&mut self, diagnostic: Diagnostic) {
+        self.lacks = true;
+        self.report.add(diagnostic);
     }
 
     fn text(&mut self, text: &str, path: &Path) {
@@ -149,15 +155,13 @@ impl<'a> Reader<'a> {
             concealed: None,
         });
         if text.len() > MAX_FILE {
-            self.report.add(Diagnostic::error(
-                "too-large",
-                format!("`{}` is larger than 4096 KiB", path.display()),
-            ));
-            return;
+            let message = format!("`{}` is larger than 4096 KiB", path.display());
+            return self.unread(Diagnostic::error("too-large", message));
         }
         let errors = self.report.errors();
         let parsed = debug_span!("yaml").in_scope(|| yaml::parse(text, index, &mut self.report));
         let Some(mut node) = parsed.filter(|node| !node.is_null()) else {
+            self.lacks = true;
             if self.report.errors() == errors {
                 let message = format!("`{}` is empty", path.display());
                 self.report.add(
@@ -178,11 +182,10 @@ impl<'a> Reader<'a> {
             let diagnostic =
                 Diagnostic::error("wrong-type", "a configuration is a mapping at its top")
                     .at(node.span);
-            self.report
-                .add(diagnostic.hint("start with `listeners:` and `routes:`"));
-            return;
+            return self.unread(diagnostic.hint("start with `listeners:` and `routes:`"));
         }
         relative_to(&mut node, &base);
+        self.lacks |= node.get("include").is_some_and(Node::has_blank);
         let includes = includes(&node);
         self.merge(node);
         for (pattern, span) in includes {

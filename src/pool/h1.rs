@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -128,7 +128,8 @@ impl Connection {
         slot: &mut Option<Request<RequestBody>>,
         pool: &Rc<Pool>,
     ) -> Result<Response<ResponseBody>, Error> {
-        let request = slot.take().ok_or(Error::Internal)?;
+        let mut request = slot.take().ok_or(Error::Internal)?;
+        frame(&mut request);
         let Self {
             mut sender,
             driver,
@@ -160,7 +161,11 @@ impl Connection {
         let response = match result {
             Ok(response) => response,
             Err(mut refused) => {
-                *slot = refused.take_message();
+                *slot = refused.take_message().map(|mut request| {
+                    // The next connection may speak HTTP/2, which has no such field.
+                    request.headers_mut().remove(header::TRANSFER_ENCODING);
+                    request
+                });
                 return Err(classify(refused.into_error()));
             }
         };
@@ -177,6 +182,33 @@ impl Connection {
         }
         let conn = conn.filter(|_| !ended);
         Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, pool)))
+    }
+}
+
+/// Says how long the body is, for whatever method (RFC 9112 section 6): what hyper is not told it decides by the method, and lets a body
+/// of unknown length go where it expects none. An empty body is only told of where the method gives it a meaning (RFC 9110
+/// section 8.6).
+fn frame(request: &mut Request<RequestBody>) {
+    let body = request.body();
+    let (name, value) = if body.is_end_stream() {
+        let means = matches!(
+            *request.method(),
+            Method::POST | Method::PUT | Method::PATCH
+        );
+        if !means {
+            return;
+        }
+        (header::CONTENT_LENGTH, HeaderValue::from_static("0"))
+    } else if body.size_hint().exact().is_none() {
+        (
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        )
+    } else {
+        return;
+    };
+    if !request.headers().contains_key(header::CONTENT_LENGTH) {
+        request.headers_mut().insert(name, value);
     }
 }
 
@@ -225,6 +257,33 @@ mod tests {
         let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = http::Uri::from_static(target);
         request
+    }
+
+    #[test]
+    fn a_body_is_framed_by_what_it_is_not_by_the_method() {
+        let whole = || RequestBody::Whole(Box::new(Bytes::from_static(b"12345")));
+        for (method, body, sent, expected) in [
+            ("GET", RequestBody::Empty, None, None),
+            ("DELETE", RequestBody::Empty, None, None),
+            ("POST", RequestBody::Empty, None, Some("0")),
+            ("PUT", RequestBody::Empty, None, Some("0")),
+            ("POST", RequestBody::Empty, Some("0"), Some("0")),
+            ("GET", whole(), None, None),
+            ("GET", whole(), Some("5"), Some("5")),
+        ] {
+            let mut request = Request::new(body);
+            *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+            if let Some(sent) = sent {
+                let sent = HeaderValue::from_static(sent);
+                request.headers_mut().insert(header::CONTENT_LENGTH, sent);
+            }
+            frame(&mut request);
+            let fields = request.headers();
+            let found = fields.get(header::CONTENT_LENGTH);
+            let found = found.map(|length| length.to_str().unwrap());
+            assert_eq!(found, expected, "{method} {sent:?}");
+            assert!(!fields.contains_key(header::TRANSFER_ENCODING), "{method}");
+        }
     }
 
     #[tokio::test]

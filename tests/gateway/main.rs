@@ -24,6 +24,7 @@
 )]
 mod support;
 
+mod access_log;
 mod admin;
 mod attempts;
 mod balancing;
@@ -39,6 +40,7 @@ mod faults;
 mod fields;
 mod grpc;
 mod health;
+mod http_versions;
 mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;
@@ -66,3 +68,4 @@ mod transports;
 mod upgrade;
 mod upstream_tls;
 mod upstreams_regressions;
+mod vanished;

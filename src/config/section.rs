@@ -1,0 +1,181 @@
+//! One section of a configuration that may be broken elsewhere, for verbs that only have to find a running gateway. What the
+//! section does not say for sure is an error: a guess could find another gateway.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::model::{Admin, Config};
+use super::node::{Entry, Node, Span, Value};
+use super::report::{Report, Severity};
+use super::source::{Reader, Tree};
+use super::{decode, resolve};
+
+/// The admin listener of a configuration; `None` when it has none.
+///
+/// # Errors
+/// When the files or the `admin` section do not say.
+pub fn admin(path: &Path, env: &Environment) -> Result<Option<Admin>, Report> {
+    clear(path, env, "admin").map(|config| config.admin)
+}
+
+/// Where the metrics listener of a configuration is; `None` when it has none.
+///
+/// # Errors
+/// When the files or the `metrics` section do not say.
+pub fn metrics_address(path: &Path, env: &Environment) -> Result<Option<SocketAddr>, Report> {
+    clear(path, env, "metrics").map(|config| config.metrics.address)
+}
+
+/// Where a configuration keeps its last good state, as far as that can be made out.
+#[must_use]
+pub fn last_good_file(path: &Path, env: &Environment) -> Option<PathBuf> {
+    let (tree, mut report) = Reader::new(env).read(path);
+    let config = alone(&mut tree?.root, "reload", env, &mut report)?;
+    config.reload.last_good_file
+}
+
+fn clear(path: &Path, env: &Environment, section: &str) -> Result<Config, Report> {
+    let (tree, mut report) = Reader::new(env).read(path);
+    let Some(Tree {
+        mut root, is_whole, ..
+    }) = tree
+    else {
+        return Err(report);
+    };
+    let places = root.entries().iter().find(|entry| entry.key == section);
+    // Without the section it may be in what was not read.
+    let is_told = is_whole || places.is_some();
+    let places = places.map(places_of).unwrap_or_default();
+    let told = report.clone();
+    let config = alone(&mut root, section, env, &mut report);
+    match config {
+        Some(config) if is_told && !is_wrong(&report, &places) => Ok(config),
+        _ if report.errors() == 0 => Err(told),
+        _ => Err(report),
+    }
+}
+
+/// What the rest of the configuration would be with this section only. Reports what cannot be read of it.
+fn alone(root: &mut Node, section: &str, env: &Environment, report: &mut Report) -> Option<Config> {
+    if let Value::Map(entries) = &mut root.value {
+        entries.retain(|entry| entry.key == section);
+    }
+    let raw = decode::decode(root, report)?;
+    // That listeners are missing is no news here.
+    Some(resolve::resolve(raw, root, env, &mut Report::default()))
+}
+
+/// Whether an error is about one of these places.
+fn is_wrong(report: &Report, places: &[Span]) -> bool {
+    report.diagnostics().iter().any(|diagnostic| {
+        let related = diagnostic.related.as_ref().map(|(span, _)| span);
+        let mut about = diagnostic.span.iter().chain(related);
+        diagnostic.severity == Severity::Error && about.any(|span| places.contains(span))
+    })
+}
+
+fn places_of(entry: &Entry) -> Vec<Span> {
+    let mut places = vec![entry.key_span];
+    collect(&entry.value, &mut places);
+    places
+}
+
+fn collect(node: &Node, places: &mut Vec<Span>) {
+    places.push(node.span);
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                places.push(entry.key_span);
+                collect(&entry.value, places);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| collect(item, places)),
+        Value::Scalar(_) | Value::Blank => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_section_is_read_whatever_else_is_wrong_and_never_guessed() {
+        const ELSEWHERE: &str = "admin: { address: '127.0.0.1:9' }\nroutes: { a: { timout: 1 } }\n";
+        let root = tempfile::tempdir().unwrap();
+        let env = Environment::empty(SystemTime::UNIX_EPOCH).with_root(root.path());
+        for (text, expected) in [
+            (ELSEWHERE, Some(Some("http://127.0.0.1:9"))),
+            (
+                "admin: {}\nlisteners: []\n",
+                Some(Some("http://127.0.0.1:9901")),
+            ),
+            ("admin:\n", Some(None)),
+            ("admin: { address: off }\n", Some(None)),
+            ("routes: { a: '${NONE}' }\n", Some(None)),
+            (
+                "include: [nowhere.yaml]\nadmin: { address: '127.0.0.1:9' }\n",
+                Some(Some("http://127.0.0.1:9")),
+            ),
+            ("include: [nowhere.yaml]\n", None),
+            ("", None),
+            ("admin: {", None),
+            ("admin: x\n", None),
+            ("admin: { address: '127.0.0.1:99999' }\n", None),
+            ("admin: { adress: '127.0.0.1:9' }\n", None),
+            ("admin: { address: '${NONE}' }\n", None),
+            (
+                "admin: { address: '127.0.0.1:8' }\nadmin: { address: '127.0.0.1:9' }\n",
+                None,
+            ),
+            (
+                "admin: { address: '127.0.0.1:8', address: '127.0.0.1:9' }\n",
+                None,
+            ),
+            (
+                "include: [other.yaml]\nadmin: { address: '127.0.0.1:8' }\n",
+                None,
+            ),
+        ] {
+            fs::write(root.path().join("a.yaml"), text).unwrap();
+            fs::write(root.path().join("other.yaml"), ELSEWHERE).unwrap();
+            let found = admin(Path::new("a.yaml"), &env);
+            let found = found.map(|admin| admin.map(|admin| admin.address.to_string()));
+            if let Err(report) = &found {
+                assert!(report.errors() > 0, "{text}: it says why");
+            }
+            let expected = expected.map(|found| found.map(str::to_owned));
+            assert_eq!(found.ok(), expected, "{text}");
+        }
+        let nowhere = admin(Path::new("nowhere.yaml"), &env).unwrap_err();
+        assert!(nowhere.to_string().contains("nowhere.yaml"), "{nowhere}");
+    }
+
+    #[test]
+    fn the_metrics_listener_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let env = Environment::empty(SystemTime::UNIX_EPOCH).with_root(root.path());
+        for (text, expected) in [
+            (
+                "routes: { a: { timout: 1 } }\n",
+                Some(Some("127.0.0.1:9090")),
+            ),
+            (
+                "metrics: { address: '0.0.0.0:7' }\n",
+                Some(Some("0.0.0.0:7")),
+            ),
+            ("metrics: { address: off }\n", Some(None)),
+            ("metrics: { address: 7x }\n", None),
+            ("metrics: [", None),
+        ] {
+            fs::write(root.path().join("a.yaml"), text).unwrap();
+            let found = metrics_address(Path::new("a.yaml"), &env).ok();
+            let found = found.map(|address| address.map(|address| address.to_string()));
+            let expected = expected.map(|found| found.map(str::to_owned));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

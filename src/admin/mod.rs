@@ -8,6 +8,7 @@ pub mod health;
 pub mod journal;
 mod places;
 pub mod probe;
+mod refusals;
 mod rollouts;
 pub mod serve;
 pub mod server;

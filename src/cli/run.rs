@@ -24,7 +24,7 @@ use crate::observe::tracing_setup::{self, Events};
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
-    /// Start from this file when the configuration is broken; see `reload.lastGoodFile`, which it goes before.
+    /// Start from this file when the configuration is broken. It is used instead of `reload.lastGoodFile`.
     #[arg(long, value_name = "FILE", env = "ATTACHE_LAST_GOOD")]
     last_good: Option<PathBuf>,
 }
@@ -40,7 +40,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let kept = kept
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
-    let config = loaded.config;
+    // What the text was parsed into is not needed any more, and the gateway has the only copy of the configuration.
+    let (config, _, tree) = loaded.into_parts();
+    drop(tree);
     let mut events = tracing_setup::init(&config.logging).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
@@ -51,7 +53,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let ending = runtime.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let mut gateway = Gateway::start(config.clone())
+        let mut gateway = Gateway::start(config)
             .await
             .map_err(|error| cannot_start(&error))?;
         let bound = Bound {
@@ -59,7 +61,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        terminal::note(summary(&config, &bound).join("\n"));
+        terminal::note(summary(&gateway.config(), &bound).join("\n"));
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }

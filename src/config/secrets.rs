@@ -96,7 +96,7 @@ pub(super) fn conceal(root: &mut Node) -> Vec<Stretch> {
 #[derive(Clone, Copy)]
 struct Around<'a> {
     key: &'a str,
-    /// Under what a request must look like, or what a check sends.
+    /// Under what a request must look like.
     is_match: bool,
     is_secret: bool,
 }
@@ -123,7 +123,7 @@ impl Found {
                     let names_cookie = key == "cookie" && NAMING.contains(&around.key);
                     let below = Around {
                         key,
-                        is_match: around.is_match || matches!(key, "match" | "healthCheck"),
+                        is_match: around.is_match || key == "match",
                         is_secret: around.is_secret
                             || carried
                             || (is_secret_name(key) && !names_cookie),
@@ -310,7 +310,7 @@ pub(super) fn mask(line: &str, number: usize, concealed: Option<&[Stretch]>) -> 
         .chars()
         .enumerate()
         .map(|(index, c)| {
-            if c != ' ' && covers(index + 1) {
+            if !matches!(c, ' ' | '"' | '\'') && covers(index + 1) {
                 '*'
             } else {
                 c

@@ -536,7 +536,7 @@ routes:
     responseHeaders: { set: { x-link: 'https://hidden-4:hidden-5@host/?a=hidden-13' } }
   b: { match: { path: { exact: /b } }, cluster: c }
 clusters:
-  c: { endpoints: ['b:80'], healthCheck: { path: '/healthz?token=hidden-14&b', headers: { x-any: hidden-15 } }, loadBalancer: { hash: { cookie: sorted } } }
+  c: { endpoints: ['b:80'], healthCheck: { path: '/healthz?token=hidden-14&b', headers: { x-auth: hidden-15 } }, loadBalancer: { hash: { cookie: sorted } } }
 ";
         let env = Environment::empty(SystemTime::UNIX_EPOCH)
             .with_variable("TOKEN", "hidden-3")

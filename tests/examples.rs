@@ -238,9 +238,18 @@ fn every_example_shown_with_defaults_means_the_same() {
             .config;
         after.hash.clone_from(&before.hash);
         after.effective.clone_from(&before.effective);
+        // What a request must carry to match is shown by name only.
+        let carried = regex::Regex::new(
+            r#"(value: (?:Exact|Prefix|Regex)\(\s*(?:Regex\(\s*)?)"(?:\\.|[^"\\])*""#,
+        )
+        .expect("legal");
+        let plain = |config: &config::model::Config| {
+            let text = format!("{config:#?}");
+            carried.replace_all(&text, "$1\"..\"").into_owned()
+        };
         assert_eq!(
-            format!("{after:#?}"),
-            format!("{before:#?}"),
+            plain(&after),
+            plain(&before),
             "{}:\n{shown}",
             path.display()
         );

@@ -32,7 +32,7 @@ fn stack<B: Send + 'static>(
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 ) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
-    let stack = |bounds| {
+    let stack = move |bounds| {
         let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
         serve::stack(bounds, move |req: Request<B>| {
             let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));

@@ -56,21 +56,23 @@ fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
     diagnostic.at(place.span)
 }
 
+fn replace(diagnostic: &mut Diagnostic, text: &str, by: &str) {
+    diagnostic.message = diagnostic.message.replace(text, by);
+    let hint = diagnostic.hint.as_ref();
+    diagnostic.hint = hint.map(|hint| hint.replace(text, by));
+}
+
 /// Takes the secrets of a place out of what is said about it.
 pub(super) fn redact(diagnostic: &mut Diagnostic, place: &Place) {
     for secret in &place.secrets {
         let (quoted, shown) = (format!("`{secret}`"), format!("`{REDACTED}`"));
-        let clean = |text: &str| text.replace(&quoted, &shown);
-        diagnostic.message = clean(&diagnostic.message);
-        diagnostic.hint = diagnostic.hint.as_deref().map(clean);
+        replace(diagnostic, &quoted, &shown);
     }
     let is_long = |secret: &&String| place.is_value && secret.len() >= SHORT;
     let Some(secret) = place.secrets.first().filter(is_long) else {
         return;
     };
-    let clean = |text: &str| text.replace(secret, REDACTED);
-    diagnostic.message = clean(&diagnostic.message);
-    diagnostic.hint = diagnostic.hint.as_deref().map(clean);
+    replace(diagnostic, secret, REDACTED);
     // A message may show the value cut short or in another case; only a message without it is safe then.
     let hint = diagnostic.hint.as_deref().unwrap_or("");
     let shown = format!("{} {hint}", diagnostic.message).to_lowercase();

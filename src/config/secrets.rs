@@ -248,7 +248,8 @@ const LONGEST_VALUE: usize = 16 << 10;
 /// Takes `user:password@` and the values of queries out of URLs and paths.
 pub(super) fn mask_parts(text: &str) -> Cow<'_, str> {
     let is_url = text.contains("://");
-    if !is_url && !(text.starts_with('/') && text.contains('?')) {
+    let has_query = text.starts_with('/') && text.contains('?');
+    if !is_url && !has_query {
         return Cow::Borrowed(text);
     }
     let masked = mask_queries(&if is_url {

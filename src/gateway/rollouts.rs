@@ -79,7 +79,8 @@ fn read(file: &Path, now: Millis) -> io::Result<Option<Record<serde_json::Value>
         let why = format!("it has version {version}, and this gateway knows {VERSION}");
         return Err(io::Error::other(why));
     }
-    let record: Record<serde_json::Value> = serde_json::from_slice(&text).map_err(io::Error::other)?;
+    let record: Record<serde_json::Value> =
+        serde_json::from_slice(&text).map_err(io::Error::other)?;
     if record.at > now.saturating_add(MAX_AHEAD) {
         let why = "it was written more than a year from now, by this machine's clock";
         return Err(io::Error::other(why));

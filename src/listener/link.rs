@@ -12,6 +12,8 @@ use crate::listener::scan::{Phase, Scanner};
 pub struct Link {
     stage: AtomicU8,
     heads: AtomicU64,
+    answered: AtomicU64,
+    half_closed: AtomicBool,
     read: AtomicU64,
     written: AtomicU64,
     read_waits: AtomicBool,
@@ -107,6 +109,28 @@ impl Link {
     #[must_use]
     pub fn heads(&self) -> u64 {
         self.heads.load(Relaxed)
+    }
+
+    /// So many of the requests have been answered to the end.
+    pub(crate) fn note_answered(&self, count: u64) {
+        self.answered.store(count, Relaxed);
+    }
+
+    /// Whether a request was read whose answer is not over.
+    #[must_use]
+    pub fn owes_answer(&self) -> bool {
+        self.heads() > self.answered.load(Relaxed)
+    }
+
+    /// The client has closed its direction while an answer is owed.
+    pub(crate) fn half_close(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
     }
 
     /// Bytes read from the socket.

@@ -291,7 +291,7 @@ impl Io {
     fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
         let mut seen = seen;
         let mut scratch = [0; 4096];
-        while seen < MAX_LINGER {
+        while seen < MAX_LINGER && !self.link.lingers_no_more() {
             let mut buf = ReadBuf::new(&mut scratch);
             let read = self.poll_stream(cx, &mut buf);
             let count = buf.filled().len();

@@ -78,6 +78,8 @@ impl Leash {
             }
             Order::Rest => self.resting.set(true),
             Order::Look => self.link.ask_for_client(),
+            // So the connection still ends by itself, and says how.
+            Order::Expire(Expiry::Linger) if !self.link.lingers_no_more() => self.link.end_linger(),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => {
                 self.ended.set(Some(Cut::Aborted));

@@ -20,6 +20,7 @@ pub struct Link {
     write_waits: AtomicBool,
     tunnel: AtomicBool,
     look: AtomicBool,
+    no_linger: AtomicBool,
     verdict: OnceLock<Verdict>,
 }
 
@@ -169,6 +170,16 @@ impl Link {
             self.look.store(false, Relaxed);
         }
         asked
+    }
+
+    /// The client has had its time to close.
+    pub(crate) fn end_linger(&self) {
+        self.no_linger.store(true, Relaxed);
+    }
+
+    /// Whether waiting for the client to close is over.
+    pub(crate) fn lingers_no_more(&self) -> bool {
+        self.no_linger.load(Relaxed)
     }
 
     /// The answer was 101: what follows is not HTTP.

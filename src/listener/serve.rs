@@ -97,6 +97,9 @@ where
     let end = serve_opened(io, speaks, service, &leash, limits).await;
     match end {
         ConnectionEnd::Closed if leash.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
+        ConnectionEnd::Closed | ConnectionEnd::Broken if leash.link().lingers_no_more() => {
+            ConnectionEnd::Expired(Expiry::Linger)
+        }
         end => end,
     }
 }

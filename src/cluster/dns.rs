@@ -199,6 +199,7 @@ mod tests {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
+            tcp_keepalive: None,
             dns_refresh: None,
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),

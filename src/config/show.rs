@@ -114,6 +114,9 @@ const LISTENER: Defaults = &[
     ("limits.bodyIdleTimeout", "30s"),
     ("limits.handshakeTimeout", "10s"),
     ("limits.maxConcurrentStreams", "100"),
+    ("tcpKeepalive.time", "15s"),
+    ("tcpKeepalive.interval", "15s"),
+    ("tcpKeepalive.probes", "3"),
     ("paths.mergeSlashes", "true"),
     ("paths.allowEncodedSlash", "false"),
 ];
@@ -164,6 +167,9 @@ const CLUSTER: Defaults = &[
     ("connectTimeout", "5s"),
     ("keepalive.idleTimeout", "60s"),
     ("keepalive.maxIdle", "256"),
+    ("tcpKeepalive.time", "15s"),
+    ("tcpKeepalive.interval", "15s"),
+    ("tcpKeepalive.probes", "3"),
     ("slowStart", "30s"),
     ("zones", "prefer"),
 ];

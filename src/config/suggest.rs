@@ -229,6 +229,19 @@ const FOREIGN: &[Foreign] = &[
         "that is `connectTimeout` here",
     ),
     (
+        &[
+            "so_keepalive",
+            "proxy_socket_keepalive",
+            "tcpka",
+            "clitcpka",
+            "srvtcpka",
+            "tcpUserTimeout",
+            "tcp_ut",
+        ],
+        "tcpKeepalive",
+        "that is `tcpKeepalive: { time: 15s, interval: 15s, probes: 3 }` here",
+    ),
+    (
         &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
         "keepalive",
         "that is `keepalive: { idleTimeout: 60s }` here",

@@ -19,6 +19,7 @@ use crate::listener::running::{Accepting, Group, Running};
 use crate::listener::serve::{ConnectionEnd, Serves, cut};
 use crate::listener::settings::Shared;
 use crate::listener::watchdog::Watchdog;
+use crate::pool::tcp;
 
 /// Something a listener did, for logs and metrics.
 #[derive(Debug)]
@@ -219,6 +220,7 @@ where
         }
         _ => permit,
     };
+    tcp::watch(&stream, settings.tcp_keepalive.as_ref());
     (door.report)(&Report::Accepted);
     let member = door.group.join(&settings.limits);
     let door = Rc::clone(door);

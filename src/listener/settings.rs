@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use crate::config::model::{HttpVersion, Limits, Listener, ListenerId};
+use crate::config::model::{HttpVersion, Limits, Listener, ListenerId, TcpKeepalive};
 use crate::listener::ceiling::Ceiling;
 use crate::listener::tls::{Tls, TlsError};
 
@@ -21,6 +21,8 @@ pub struct Settings {
     pub protocols: Vec<HttpVersion>,
     /// Ceilings and time limits.
     pub limits: Limits,
+    /// How the kernel notices a client that vanished.
+    pub tcp_keepalive: Option<TcpKeepalive>,
     /// Peers whose PROXY header is required and believed.
     pub proxy_protocol: Vec<IpNet>,
     /// TLS termination.
@@ -47,6 +49,7 @@ impl Settings {
             id,
             protocols: listener.protocols.clone(),
             limits: listener.limits.clone(),
+            tcp_keepalive: listener.tcp_keepalive,
             proxy_protocol: listener.proxy_protocol.clone(),
             tls,
         })

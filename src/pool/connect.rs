@@ -9,7 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::io::UpstreamIo;
 use super::quota::{Places, Quotas};
-use super::{ClientTls, Transport, Version, h1, h2};
+use super::{ClientTls, Transport, Version, h1, h2, tcp as socket};
 use crate::error::Error;
 
 /// A new connection, ready for a request.
@@ -97,6 +97,7 @@ async fn connect(
         .map_err(|_elapsed| Error::ConnectTimeout)?
         .map_err(Error::ConnectFailed)?;
     tcp.set_nodelay(true).map_err(Error::ConnectFailed)?;
+    socket::watch(&tcp, transport.tcp_keepalive.as_ref());
     match &transport.tls {
         None => Ok((
             UpstreamIo::plain(tcp, transport.handles.connected()),

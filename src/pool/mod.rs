@@ -12,6 +12,7 @@ mod io;
 mod queue;
 mod quota;
 mod scan;
+pub mod tcp;
 mod tls;
 
 use std::cell::{Cell, RefCell};
@@ -28,7 +29,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
-use crate::config::model::UpstreamProtocol;
+use crate::config::model::{TcpKeepalive, UpstreamProtocol};
 use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
 use claim::Way;
@@ -55,6 +56,8 @@ pub struct Transport {
     pub idle_timeout: Duration,
     /// Idle connections kept.
     pub max_idle: usize,
+    /// How the kernel notices an endpoint that vanished.
+    pub tcp_keepalive: Option<TcpKeepalive>,
     /// Requests one connection carries before it is closed.
     pub max_requests: Option<u32>,
     /// The cluster's ceiling on connections.
@@ -397,6 +400,7 @@ mod tests {
             handshake_timeout: LONG,
             idle_timeout: LONG,
             max_idle: 1000,
+            tcp_keepalive: None,
             max_requests: None,
             quota: None,
             handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),

@@ -68,6 +68,7 @@ impl Target {
             handshake_timeout: settings.handshake_timeout,
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle,
+            tcp_keepalive: settings.tcp_keepalive,
             max_requests: settings
                 .circuit_breaker
                 .ceilings

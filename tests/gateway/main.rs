@@ -67,3 +67,4 @@ mod transports;
 mod upgrade;
 mod upstream_tls;
 mod upstreams_regressions;
+mod vanished;

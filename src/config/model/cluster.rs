@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::outlier::{OutlierDetection, Panic};
-use super::{CircuitBreaker, HealthCheck};
+use super::{CircuitBreaker, HealthCheck, TcpKeepalive};
 
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Cluster {
     pub idle_timeout: Duration,
     /// Idle connections kept per endpoint and worker. Default 256.
     pub max_idle: usize,
+    /// How the kernel notices an endpoint that vanished; `None` means it does not.
+    pub tcp_keepalive: Option<TcpKeepalive>,
     /// Re-resolution of names; `None` means by TTL, 1 to 300 s.
     pub dns_refresh: Option<Duration>,
     /// How endpoints are asked whether they are well; `None` means they are not.

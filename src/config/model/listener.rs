@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use ipnet::IpNet;
 
-use super::{ListenerId, PublicUrl};
+use super::{ListenerId, PublicUrl, TcpKeepalive};
 
 /// One entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Ceilings and time limits.
     pub limits: Limits,
+    /// How the kernel notices a client that vanished; `None` means it does not.
+    pub tcp_keepalive: Option<TcpKeepalive>,
     /// Peers whose PROXY protocol header is required and believed; empty means off.
     pub proxy_protocol: Vec<IpNet>,
     /// How paths are normalised before matching and forwarding.

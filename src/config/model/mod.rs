@@ -15,6 +15,7 @@ mod public;
 mod retries;
 mod route;
 mod split;
+mod wire;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ pub use split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
     Step, Threshold,
 };
+pub use wire::TcpKeepalive;
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]

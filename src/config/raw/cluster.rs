@@ -11,6 +11,7 @@ use super::health::HealthCheck;
 use super::names::{Target, target};
 use super::outlier::{OutlierDetection, Panic};
 use super::values::Time;
+use super::wire::TcpKeepalive;
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
 use crate::config::model;
@@ -35,6 +36,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) handshake_timeout: Option<Time>,
     /// Idle connections.
     pub(in crate::config) keepalive: Option<Keepalive>,
+    /// How an endpoint that vanished is noticed. Default: `{ time: 15s, interval: 15s, probes: 3 }`.
+    pub(in crate::config) tcp_keepalive: Option<OrOff<TcpKeepalive>>,
     /// Ask endpoints at intervals whether they are well. Default: off.
     pub(in crate::config) health_check: Option<OrOff<HealthCheck>>,
     /// What it carries at once, and when it is left alone.

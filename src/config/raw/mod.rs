@@ -21,6 +21,7 @@ pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod split;
 pub(super) mod values;
+pub(super) mod wire;
 pub(super) mod words;
 
 use schemars::JsonSchema;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Scope, circuit_breaker, health, outlier, to_usize};
+use super::{Scope, circuit_breaker, health, outlier, to_usize, wire};
 use crate::config::certs::{self, Part};
 use crate::config::model::{
     Cluster, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
@@ -78,6 +78,12 @@ pub(super) fn resolve(
             60,
         ),
         max_idle: to_usize(max_idle),
+        tcp_keepalive: wire::tcp_keepalive(
+            ["clusters", name],
+            raw.tcp_keepalive.as_ref(),
+            Duration::ZERO,
+            scope,
+        ),
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
         circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Scope, tls, to_usize};
+use super::{Scope, tls, to_usize, wire};
 use crate::config::model::{HttpVersion, Limits, Listener, PathPolicy, Scheme};
 use crate::config::node::steps;
 use crate::config::raw::{self, listener as raw_listener};
@@ -88,6 +88,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
     let tls = raw.tls.as_ref().map(|raw| tls::resolve(name, raw, scope));
     let (tls, names) = tls.map_or((None, Vec::new()), |(tls, names)| (Some(tls), names));
     scope.names.push(names);
+    let limits = limits(name, &raw.limits.clone().unwrap_or_default(), scope);
     Listener {
         name: name.to_owned(),
         address: raw
@@ -97,7 +98,14 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
         public_url: raw.public_url.clone().map(|url| Box::new(url.0)),
         https_redirect: None,
         tls,
-        limits: limits(name, &raw.limits.clone().unwrap_or_default(), scope),
+        tcp_keepalive: wire::tcp_keepalive(
+            ["listeners", name],
+            raw.tcp_keepalive.as_ref(),
+            // A client that reads slowly has its own limit, which names the cause.
+            limits.body_idle_timeout + KERNEL_IS_LATER,
+            scope,
+        ),
+        limits,
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: PathPolicy {
             merge_slashes: raw
@@ -256,3 +264,6 @@ pub(super) fn redirect_status(
         scope.add(at, diagnostic.hint("301, 302, 303, 307 or 308"));
     }
 }
+
+/// What our own limit on a client that does not read has before the kernel's.
+const KERNEL_IS_LATER: Duration = Duration::from_secs(10);

@@ -22,6 +22,7 @@ mod settings;
 mod split;
 mod ties;
 mod tls;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -89,6 +89,7 @@ fn listener(limits: Limits) -> Listener {
         https_redirect: None,
         tls: None,
         limits,
+        tcp_keepalive: None,
         proxy_protocol: Vec::new(),
         paths: PathPolicy {
             merge_slashes: true,

@@ -802,6 +802,29 @@ fn the_level_of_the_log_follows_the_configuration() {
 }
 
 #[test]
+fn a_failed_check_says_in_the_log_what_it_failed_by() {
+    let directory = TempDir::new().unwrap();
+    // Bound but not listening: connections are refused.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    let dead = socket.local_addr().unwrap().as_socket().unwrap();
+    let text = format!(
+        "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
+         routes: {{ all: {{ cluster: all }} }}\n\
+         clusters: {{ all: {{ endpoints: ['{dead}'], healthCheck: {{ type: tcp }} }} }}\n"
+    );
+    let file = written(&directory, "gateway.yaml", &text);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let line = gateway.until("endpoint is unhealthy").pop().unwrap();
+    let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(event["reason"], "connect_failed", "{line}");
+    let told = event["upstream_error"].as_str().unwrap_or_default();
+    assert!(told.contains("os error 111"), "{line}");
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
 fn a_reload_from_the_command_line_says_what_it_did() {
     let directory = TempDir::new().unwrap();
     let socket = path(&directory, "admin.sock");

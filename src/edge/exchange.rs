@@ -214,6 +214,7 @@ impl Exchange {
         };
         self.verdict = verdict(error);
         self.blame = Some(error.blame());
+        self.attempts.note(error);
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
@@ -348,6 +349,7 @@ impl Exchange {
             tls: self.connection.tls.as_ref().map(|tls| tls.version),
             stream: self.stream.is_some(),
             upstream_status: self.upstream_status,
+            upstream_error: self.attempts.failure.as_deref(),
         }
     }
 }

@@ -60,6 +60,8 @@ pub struct Record<'a> {
     pub stream: bool,
     /// Status of the endpoint, where there was one.
     pub upstream_status: Option<u16>,
+    /// What the endpoint did whose try failed last, with its cause.
+    pub upstream_error: Option<&'a str>,
 }
 
 /// Appends `record` to `out` as one JSON object and a newline.
@@ -90,6 +92,7 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     if let Some(status) = record.upstream_status {
         number(out, ",\"upstream_status\":", status);
     }
+    optional(out, ",\"upstream_error\":", record.upstream_error);
     number(out, ",\"bytes_received\":", record.bytes_received);
     number(out, ",\"bytes_sent\":", record.bytes_sent);
     out.extend_from_slice(b",\"duration_ms\":");
@@ -156,6 +159,9 @@ pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut
             out,
             &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()],
         );
+    }
+    if let Some(error) = record.upstream_error {
+        string(out, " upstream_error=", error.as_bytes());
     }
     words(out, &[b" ", dim.as_bytes()]);
     address(out, record.client_ip);
@@ -352,6 +358,7 @@ mod tests {
             tls: None,
             stream: false,
             upstream_status: None,
+            upstream_error: None,
         }
     }
 
@@ -398,6 +405,7 @@ mod tests {
             tls: Some(TlsVersion::V13),
             stream: true,
             upstream_status: Some(200),
+            upstream_error: Some("said \u{1b}\""),
             proto: Version::HTTP_2,
             ..record()
         };
@@ -417,6 +425,7 @@ mod tests {
             ("tls", json!("TLSv1.3")),
             ("stream", json!(true)),
             ("upstream_status", json!(200)),
+            ("upstream_error", json!("said \u{1b}\"")),
             ("proto", json!("HTTP/2")),
         ] {
             assert_eq!(value[key], expected, "{key}");
@@ -424,7 +433,7 @@ mod tests {
         assert_eq!(
             text_of(&full, false),
             "18:30:01.123 502 POST agents.example.com/a2a 12.045ms 18446744073709551615B stream \
-             -> agents-v2/192.0.2.1:8080 attempts=3 connect_failed 2001:db8::7 id-1\n"
+             -> agents-v2/192.0.2.1:8080 attempts=3 connect_failed upstream_error=\"said \\u001b\\\"\" 2001:db8::7 id-1\n"
         );
     }
 

@@ -168,6 +168,9 @@ impl Tries<'_> {
             }
         };
         self.plan.target.handles().retry(word);
+        if let Round::Failed(error, _) = &round {
+            self.attempts.note(error);
+        }
         let endpoint = round.endpoint();
         tracing::debug!(endpoint = %endpoint.endpoint().address, reason = word, ?wait, "trying again");
         self.attempts.tried.push(endpoint.endpoint().id);

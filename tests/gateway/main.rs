@@ -24,6 +24,7 @@
 )]
 mod support;
 
+mod access_log;
 mod admin;
 mod attempts;
 mod balancing;

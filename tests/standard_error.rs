@@ -9,7 +9,7 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -363,13 +363,7 @@ fn a_verb_that_cannot_print_does_not_panic() {
     .unwrap();
     fs::write(&bad, "listners: {}\n").unwrap();
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
-    let full = || {
-        OpenOptions::new()
-            .write(true)
-            .open("/dev/full")
-            .map(File::from)
-            .unwrap()
-    };
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
     for (arguments, code) in [
         (&["version"][..], 0),
         (&["--help"], 0),

@@ -24,6 +24,8 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Bytes a request head arrived with that must be refused although hyper accepts it; see `listener::scan`.
     pub verdict: Cell<Option<Verdict>>,
+    /// The beginning of the first line of a head that the parser refused by itself.
+    pub refused: RefCell<Option<Box<[u8]>>>,
     /// Set when nothing more is to be served on it: what it was let in by no longer holds.
     pub spent: Cell<bool>,
     /// Set when it is cut because the time to drain is over: what is under way then was ended by us.
@@ -68,6 +70,7 @@ impl Connection {
             local,
             tls,
             verdict: Cell::new(None),
+            refused: RefCell::default(),
             spent: Cell::new(false),
             cut: Cell::new(false),
             requests: Cell::new(0),

@@ -252,11 +252,11 @@ impl Error {
         }
     }
 
-    /// Envoy's response flag, as operators know it from access logs; `-` where Envoy has none.
+    /// Envoy's response flag, as operators know it from access logs. Each failure has one; where Envoy has none, the nearest.
     #[must_use]
     pub fn flag(&self) -> &'static str {
         match self {
-            Self::NoRoute => "NR",
+            Self::NoRoute | Self::Misdirected | Self::UpgradeRefused => "NR",
             Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint => "UH",
             Self::CircuitOpen { .. } => "UO",
@@ -277,11 +277,7 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::UnknownExpectation => "DPE",
-            Self::Misdirected
-            | Self::UpgradeRefused
-            | Self::Withdrawn
-            | Self::Draining
-            | Self::Internal => "-",
+            Self::Withdrawn | Self::Draining | Self::Internal => "LR",
         }
     }
 

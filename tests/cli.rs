@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use assert_cmd::assert::OutputAssertExt;
 use assert_cmd::cargo::cargo_bin;
@@ -825,6 +825,40 @@ fn a_failed_check_says_in_the_log_what_it_failed_by() {
 }
 
 #[test]
+fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
+    let directory = TempDir::new().unwrap();
+    written(&directory, "token", "0123456789abcdef");
+    let text = format!(
+        "{GOOD}admin: {{ address: '127.0.0.1:0', tokenFile: token }}\nlogging: {{ format: json }}\n"
+    );
+    let file = written(&directory, "gateway.yaml", &text);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let line = gateway.until("admin     127.0.0.1:").pop().unwrap();
+    let admin: SocketAddr = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
+    let path = "x".repeat(8000);
+    let begun = SystemTime::now();
+    let sent = 50;
+    for _ in 0..sent {
+        let mut client = TcpStream::connect(admin).unwrap();
+        let head = format!("GET /{path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
+    let most = usize::try_from(begun.elapsed().unwrap().as_secs()).unwrap() + 2;
+    gateway.send("TERM");
+    let rest: Vec<String> = gateway.lines.by_ref().map(Result::unwrap).collect();
+    assert_eq!(gateway.wait(), 0);
+    let told: Vec<_> = rest
+        .iter()
+        .filter(|line| line.contains("admin request refused"))
+        .collect();
+    assert!((1..=most).contains(&told.len()), "{} lines", told.len());
+    assert!(told.iter().all(|line| line.len() < 500), "{told:?}");
+}
+
+#[test]
 fn a_reload_from_the_command_line_says_what_it_did() {
     let directory = TempDir::new().unwrap();
     let socket = path(&directory, "admin.sock");
@@ -957,7 +991,7 @@ routes:
     let (code, _, error) = run(&["rollout", "status", "fixed", "--watch", "-c", &file]);
     assert!(code == 1 && error.contains("has no rollout"), "{error}");
     let mut watch = Running::start(&watched, false);
-    watch.until("step 1 of 3");
+    watch.until("step 2 of 3");
     assert_eq!(gateway.signal("TERM"), 0);
     let gateway = start();
     let (code, _, error) = run(&["rollout", "resume", "moved", "-c", &file]);

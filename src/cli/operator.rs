@@ -35,7 +35,7 @@ struct Named {
     /// Where the admin API is, whatever the configuration says: 127.0.0.1:9901 or unix:/path.
     #[arg(long, value_name = "ADDRESS", env = "ATTACHE_ADMIN", value_parser = parse)]
     admin: Option<AdminAddress>,
-    /// File with the token; see `admin.tokenFile`, which it goes before.
+    /// File with the token. It is used instead of `admin.tokenFile` of the configuration.
     #[arg(long, value_name = "FILE", env = "ATTACHE_ADMIN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 }

@@ -26,7 +26,7 @@ use crate::observe::voice::Voice;
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
-    /// Start from this file when the configuration is broken; see `reload.lastGoodFile`, which it goes before.
+    /// Start from this file when the configuration is broken. It is used instead of `reload.lastGoodFile`.
     #[arg(long, value_name = "FILE", env = "ATTACHE_LAST_GOOD")]
     last_good: Option<PathBuf>,
 }
@@ -65,7 +65,9 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, 
     let kept = kept
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
-    let config = loaded.config;
+    // What the text was parsed into is not needed any more, and the gateway has the only copy of the configuration.
+    let (config, _, tree) = loaded.into_parts();
+    drop(tree);
     let mut events = tracing_setup::init(&config.logging, stderr).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
@@ -76,7 +78,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, 
     let ending = runtime.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let mut gateway = Gateway::start(config.clone())
+        let mut gateway = Gateway::start(config)
             .await
             .map_err(|error| cannot_start(&error))?;
         gateway.count_lost_lines(stderr);
@@ -85,7 +87,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, 
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        voice.text(summary(&config, &bound).join("\n"));
+        voice.text(summary(&gateway.config(), &bound).join("\n"));
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }

@@ -11,6 +11,7 @@ mod difference;
 mod effective;
 mod environment;
 mod fixed;
+mod hosts;
 pub mod model;
 mod node;
 mod raw;
@@ -25,6 +26,7 @@ mod source;
 mod spread;
 mod substitute;
 mod suggest;
+pub mod visible;
 pub mod watch;
 mod yaml;
 

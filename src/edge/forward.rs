@@ -279,6 +279,7 @@ fn receive(
     let seen = found.seen;
     let events = events(found.content_type);
     let stream = events.is_some();
+    let grpc = matches!(events, Some(Events::Messages));
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -323,6 +324,7 @@ fn receive(
             target.becomes_stream(&mut exchange.admission, in_flight)?;
         }
         exchange.streams();
+        exchange.single = grpc;
     }
     let end = if stream { stream_end } else { deadline };
     Ok(Answer::Streamed(
@@ -331,6 +333,7 @@ fn receive(
             idle: route.streaming.idle_timeout,
             end,
             stream,
+            grpc,
             taken: body_idle,
         },
     ))

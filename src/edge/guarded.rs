@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::exchange::Exchange;
 use super::pace::Pace;
-use crate::body::{IdleTimer, MaybeDisturbed, clean_trailers};
+use crate::body::{IdleTimer, MaybeDisturbed, Several, clean_trailers};
 use crate::error::Error;
 use crate::pool;
 use crate::route::rollout::Trial;
@@ -27,6 +27,8 @@ pub struct Guarded {
     end: Option<End>,
     pace: Option<Rc<Pace>>,
     withdrawal: Option<Withdrawal>,
+    /// Looks for a second message of gRPC until it has come.
+    several: Option<Several>,
     /// Whether the next move is the endpoint's.
     waits: bool,
 }
@@ -85,6 +87,8 @@ pub(super) struct BodyLimits {
     pub(super) end: Option<Instant>,
     /// Whether it is a stream.
     pub(super) stream: bool,
+    /// Whether it is gRPC, and so a stream only if there are several messages.
+    pub(super) grpc: bool,
     /// For the client to take a piece.
     pub(super) taken: Duration,
 }
@@ -116,6 +120,7 @@ impl Guarded {
             idle: limits.idle.map(IdleTimer::new),
             end,
             pace,
+            several: limits.grpc.then(Several::default),
             waits: true,
         }
     }
@@ -142,6 +147,11 @@ impl Guarded {
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent += data.len() as u64;
+            let several = self.several.as_mut();
+            if several.is_some_and(|several| several.has_begun(data)) {
+                exchange.single = false;
+                self.several = None;
+            }
         }
         if self.inner.is_end_stream() {
             self.complete();

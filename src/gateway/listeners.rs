@@ -14,6 +14,7 @@ use super::Error;
 use super::worker::Crew;
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::context::Connection;
+use crate::edge::{self, Worker};
 use crate::listener::{self, ConnectionEnd, Expiry, Report, Settings, Shared};
 use crate::observe::handles::ListenerHandles;
 
@@ -167,7 +168,11 @@ fn load(
 }
 
 /// Counts what happens to a listener's connections on one worker.
-pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Report<'_>) {
+pub(super) fn report(
+    name: String,
+    handles: Rc<ListenerHandles>,
+    worker: Rc<Worker>,
+) -> impl Fn(&Report<'_>) {
     let told = Cell::new(None);
     move |event| match event {
         Report::Accepted => handles.accepted(),
@@ -187,21 +192,14 @@ pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Rep
             handles.handshake_failed();
             tracing::debug!(listener = %name, ?end, "connection ended before HTTP");
         }
-        Report::Ended(connection, end) => ended(&name, &handles, connection, *end),
+        Report::Ended(connection, end) => ended(&worker, &handles, connection, *end),
     }
 }
 
-fn ended(name: &str, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
+fn ended(worker: &Worker, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
     match end {
         ConnectionEnd::Refused(status) => {
-            // hyper answered by itself: there is no exchange and so no access record.
-            let reason = match status.as_u16() {
-                414 => "target_too_long",
-                431 => "head_too_large",
-                _ => "not_http",
-            };
-            handles.malformed(reason);
-            tracing::info!(listener = %name, peer = %connection.peer, reason, "request refused");
+            handles.malformed(edge::unparsed(worker, connection, status));
         }
         ConnectionEnd::Expired(expiry) => {
             let reason = match expiry {

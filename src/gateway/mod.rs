@@ -8,6 +8,7 @@ mod clusters;
 mod files;
 mod limits;
 mod listeners;
+mod memory;
 mod reload;
 mod rollouts;
 mod worker;

@@ -130,6 +130,14 @@ impl Io {
         self.reader = Reader::Framed(Box::default());
     }
 
+    /// The request line that the parser may have refused just now.
+    pub(crate) fn odd_line(&self) -> Option<&[u8]> {
+        match &self.reader {
+            Reader::Scanned(scanner) => scanner.odd_line(),
+            _ => None,
+        }
+    }
+
     fn socket(&self) -> &Socket {
         match &self.stream {
             Stream::Plain(socket) => socket,

@@ -8,6 +8,7 @@ use memchr::{memchr, memchr_iter};
 
 use crate::context::{Refusal, Verdict};
 use crate::listener::host::is_valid_host;
+use crate::listener::odd;
 
 /// Follows one connection from its first byte.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Scanner {
     requests: u64,
     limits: ScanLimits,
     verdict: Option<Verdict>,
+    odd: Option<Box<[u8]>>,
 }
 
 /// What a head may measure.
@@ -118,6 +120,7 @@ impl Scanner {
             requests: 0,
             limits,
             verdict: None,
+            odd: None,
         }
     }
 
@@ -171,6 +174,12 @@ impl Scanner {
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdict
+    }
+
+    /// The beginning of the last request line, where the parser may have refused its target.
+    #[must_use]
+    pub fn odd_line(&self) -> Option<&[u8]> {
+        self.odd.as_deref()
     }
 
     fn stopped(&self, keep: usize) -> Scanned {
@@ -308,6 +317,7 @@ impl Scanner {
             }
         } else {
             self.head.begun = true;
+            self.odd = odd::kept(line);
             self.head.request_line(line, self.limits.target);
         }
     }

@@ -25,6 +25,7 @@ use crate::listener::answer::Judged;
 use crate::listener::io::Io;
 use crate::listener::leash::{Cut, Leash};
 use crate::listener::link::Stage;
+use crate::listener::odd;
 use crate::listener::scan::ScanLimits;
 use crate::listener::watchdog::Expiry;
 
@@ -187,6 +188,7 @@ where
         // Any explicit number costs an initialised array per request.
         builder.max_headers(limits.max_headers);
     }
+    let facts = service.connection();
     let connection = builder
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
@@ -208,8 +210,26 @@ where
         },
         Driven::Ended(Ok(())) if leash.link().is_tunnel() => ConnectionEnd::Upgraded,
         Driven::Ended(Ok(())) => ConnectionEnd::Closed,
-        Driven::Ended(Err(error)) => refused(&error),
+        Driven::Ended(Err(error)) => {
+            let end = refused(&error);
+            if let (ConnectionEnd::Refused(_), Some(parts)) =
+                (end, Pin::into_inner(connection).into_parts())
+            {
+                // A head that is refused as a whole is still in the buffer, one with a bad target is not.
+                let io = parts.io.into_inner();
+                let line = io.odd_line().unwrap_or(&parts.read_buf);
+                facts.refused.replace(Some(first_line(line).into()));
+            }
+            end
+        }
     })
+}
+
+/// As much of the first line as is worth showing.
+fn first_line(head: &[u8]) -> &[u8] {
+    let head = head.trim_ascii_start();
+    let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+    odd::shown(head.get(..end).unwrap_or(head))
 }
 
 async fn serve_h2<S>(

@@ -10,6 +10,7 @@ use http::Version;
 use super::clock::Clock;
 use super::trace::TraceId;
 use crate::config::model::TlsVersion;
+use crate::config::visible::{is_hidden, write_out};
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,7 @@ pub struct Record<'a> {
 
 /// Appends `record` to `out` as one JSON object and a newline.
 pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"ts\":\"");
+    out.extend_from_slice(b"{\"timestamp\":\"");
     out.extend_from_slice(clock.stamp(record.time));
     out.push(b'"');
     string(out, ",\"request_id\":", record.request_id.as_bytes());
@@ -257,8 +258,8 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
 }
 
-/// Appends `text` as the inside of a JSON string. Nothing that ends a line or steers a terminal stays raw; bytes that are not
-/// UTF-8 become U+FFFD.
+/// Appends `text` as the inside of a JSON string. Nothing that ends a line, steers a terminal or turns what is read stays raw;
+/// bytes that are not UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
     let clean = text
@@ -289,9 +290,10 @@ fn escape_character(out: &mut Vec<u8>, character: char) {
         '\n' => out.extend_from_slice(br"\n"),
         '\r' => out.extend_from_slice(br"\r"),
         '\t' => out.extend_from_slice(br"\t"),
-        // C0 and C1 controls, delete, and the two that JavaScript and some viewers take for line ends.
-        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-            drop(write!(out, "\\u{:04x}", u32::from(character)));
+        hidden if is_hidden(hidden) => {
+            let mut text = String::new();
+            write_out(&mut text, hidden);
+            out.extend_from_slice(text.as_bytes());
         }
         plain => out.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
     }
@@ -380,7 +382,7 @@ mod tests {
     fn the_least_a_line_says() {
         assert_eq!(
             json_of(&record()).0,
-            "{\"ts\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
+            "{\"timestamp\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
              \"authority\":\"agents.example.com\",\"path\":\"/a2a\",\"proto\":\"HTTP/1.1\",\"status\":200,\"flags\":\"-\",\
              \"attempts\":1,\"bytes_received\":17,\"bytes_sent\":18446744073709551615,\"duration_ms\":12.045}\n"
         );

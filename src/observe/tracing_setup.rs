@@ -8,6 +8,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::harmless::Harmless;
 use super::stderr::Stderr;
 use crate::config::model::{LogFormat, Logging};
 
@@ -37,7 +38,7 @@ pub fn init(logging: &Logging, stderr: &Stderr) -> Result<Events, Error> {
         .with_env_filter(filter(level(logging))?)
         // What the layer cannot write it would print with a macro that panics.
         .log_internal_errors(false)
-        .with_writer(stderr.clone())
+        .with_writer(Harmless(stderr.clone()))
         .with_ansi(color_wanted(terminal));
     let (started, replace): (_, Box<Replace>) = if is_text(logging.format, terminal) {
         let events = events.with_filter_reloading();

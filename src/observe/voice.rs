@@ -3,13 +3,16 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
+use std::io::Write as _;
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
+use tracing_subscriber::fmt::MakeWriter as _;
 
 use super::clock::Clock;
+use super::harmless::Harmless;
 use super::stderr::Stderr;
 
 /// How bad what a line says is.
@@ -59,7 +62,15 @@ impl Voice {
             message.into(),
             facts,
         );
-        self.stderr.write(format!("{line}\n"));
+        self.harmless(format_args!("{line}\n"));
+    }
+
+    /// Writes what a stranger may have had a part in.
+    fn harmless(&self, text: fmt::Arguments<'_>) {
+        // The queue takes everything.
+        Harmless(self.stderr.make_writer())
+            .write_all(text.to_string().as_bytes())
+            .ok();
     }
 
     /// Has panics told here, from now on and of every thread. The default prints them by itself, and waits for who reads.
@@ -88,8 +99,8 @@ impl Voice {
             let facts = facts.iter();
             let facts = facts
                 .map(|(name, value)| format!(" {name}={}", value.as_str().unwrap_or_default()));
-            self.text(format_args!(
-                "ERROR attache: panic{}",
+            self.harmless(format_args!(
+                "ERROR attache: panic{}\n",
                 facts.collect::<String>()
             ));
         } else {

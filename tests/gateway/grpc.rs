@@ -19,6 +19,9 @@ const SPEAK: Speak = Speak {
     max_streams: None,
 };
 
+/// One message with its prefix.
+const MESSAGE: &[u8] = b"\0\0\0\0\x07message";
+
 fn outcome(status: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     fields.insert("grpc-status", status.parse().unwrap());
@@ -44,9 +47,9 @@ async fn a_call_and_its_trailers_pass() {
     let reply = gw
         .h2()
         .await
-        .reply(call("/a2a.v1.Agent/Send", crate::support::full("message")))
+        .reply(call("/a2a.v1.Agent/Send", crate::support::full(MESSAGE)))
         .await;
-    assert_eq!((reply.status, reply.text()), (200, "message"));
+    assert_eq!((reply.status, &*reply.body), (200, MESSAGE));
     let trailers = reply.trailers.expect("there are trailers");
     assert_eq!(
         (
@@ -58,9 +61,31 @@ async fn a_call_and_its_trailers_pass() {
     let record = gw.record().await;
     assert_eq!(
         (&record["proto"], &record["stream"]),
-        (&"HTTP/2".into(), &true.into()),
-        "{record}"
+        (&"HTTP/2".into(), &serde_json::Value::Null),
+        "a call with one message is no stream: {record}"
     );
+}
+
+#[tokio::test]
+async fn an_answer_of_several_messages_is_a_stream_in_the_log() {
+    let backend = Backend::handling_as(SPEAK, |_| async {
+        let (sender, body) = channel();
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                sender.send(MESSAGE).await;
+            }
+            sender.trailers(outcome("0")).await;
+        });
+        let answer = Response::builder().header("content-type", "application/grpc");
+        answer.body(body).unwrap()
+    })
+    .await;
+    let gw = Gw::with(TO_ONE, &[&backend]).await;
+    let call = call("/a2a.v1.Agent/Stream", crate::support::full(MESSAGE));
+    let reply = gw.h2().await.reply(call).await;
+    assert_eq!(reply.body.len(), 2 * MESSAGE.len());
+    let record = gw.record().await;
+    assert_eq!(record["stream"], true, "{record}");
 }
 
 #[tokio::test]

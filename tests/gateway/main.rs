@@ -46,6 +46,7 @@ mod lifecycle;
 mod lifecycle_regressions;
 mod limits;
 mod mirroring;
+mod names;
 mod observing;
 mod own_answers;
 mod preferences;

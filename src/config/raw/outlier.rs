@@ -23,7 +23,7 @@ pub(in crate::config) struct OutlierDetection {
     pub(in crate::config) consecutive_5xx_errors: Option<OrOff<Count>>,
     /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks off or is no HTTP, 502, 503, 504. Default: off.
     pub(in crate::config) consecutive_gateway_errors: Option<OrOff<Count>>,
-    /// Failures within `failTimeout`, then out for `failTimeout`. Default: off.
+    /// Failures within any span of `failTimeout`, then out for `failTimeout`. At most 10000. Default: off.
     pub(in crate::config) max_fails: Option<OrOff<Count>>,
     /// Window of `maxFails`, and the time out. Default: 10s.
     pub(in crate::config) fail_timeout: Option<Time>,

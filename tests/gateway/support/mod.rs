@@ -8,6 +8,7 @@ mod client;
 mod gw;
 mod live;
 mod moody;
+mod names;
 mod raw;
 mod sse;
 mod wait;
@@ -21,6 +22,7 @@ pub(crate) use client::{
 pub(crate) use gw::{Gw, Place};
 pub(crate) use live::{Live, USUAL};
 pub(crate) use moody::Moody;
+pub(crate) use names::{NameServer, Says};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
 pub(crate) use wait::{GUARD, eventually, pass, promised, soon, within};

@@ -69,6 +69,9 @@ fn names_clients(name: &str, value: &str) -> bool {
 /// What stands under these names cookies and holds none: `hash: { cookie: name }`.
 const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
 
+/// Sections whose keys are names that somebody gave.
+const SECTIONS: [&str; 4] = ["listeners", "routes", "clusters", "rateLimits"];
+
 /// Under these, what a request carries is told by name only.
 const CARRIED: [&str; 3] = ["headers", "query", "cookies"];
 
@@ -85,6 +88,7 @@ pub(super) fn conceal(root: &mut Node) -> Vec<Stretch> {
     let mut found = Found::default();
     let top = Around {
         key: "",
+        names: false,
         is_match: false,
         is_secret: false,
     };
@@ -96,6 +100,8 @@ pub(super) fn conceal(root: &mut Node) -> Vec<Stretch> {
 #[derive(Clone, Copy)]
 struct Around<'a> {
     key: &'a str,
+    /// Its keys are names of routes, clusters and the like.
+    names: bool,
     /// Under what a request must look like.
     is_match: bool,
     is_secret: bool,
@@ -123,10 +129,11 @@ impl Found {
                     let names_cookie = key == "cookie" && NAMING.contains(&around.key);
                     let below = Around {
                         key,
+                        names: around.key.is_empty() && SECTIONS.contains(&key),
                         is_match: around.is_match || key == "match",
                         is_secret: around.is_secret
                             || carried
-                            || (is_secret_name(key) && !names_cookie),
+                            || (is_secret_name(key) && !names_cookie && !around.names),
                     };
                     self.walk(&mut entry.value, below);
                 }
@@ -542,6 +549,8 @@ list:
   folded: \"Bearer
     S8\"
   last: open
+clusters:
+  by-cookie: { endpoints: open-too }
 ";
         let mut report = crate::config::Report::default();
         let mut tree = crate::config::yaml::parse(text, 0, &mut report).unwrap();
@@ -556,6 +565,7 @@ list:
         for open in [
             "exact: /open",
             "last: open",
+            "open-too",
             "x-any: { exact: '**', regex: \"**\"",
         ] {
             assert!(masked.contains(open), "{open} in {masked}");

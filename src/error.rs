@@ -252,11 +252,11 @@ impl Error {
         }
     }
 
-    /// Envoy's response flag, as operators know it from access logs; `-` where Envoy has none.
+    /// Envoy's response flag, as operators know it from access logs. Each failure has one; where Envoy has none, the nearest.
     #[must_use]
     pub fn flag(&self) -> &'static str {
         match self {
-            Self::NoRoute => "NR",
+            Self::NoRoute | Self::Misdirected | Self::UpgradeRefused => "NR",
             Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint => "UH",
             Self::CircuitOpen { .. } => "UO",
@@ -277,12 +277,14 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::UnknownExpectation => "DPE",
-            Self::Misdirected
-            | Self::UpgradeRefused
-            | Self::Withdrawn
-            | Self::Draining
-            | Self::Internal => "-",
+            Self::Withdrawn | Self::Draining | Self::Internal => "LR",
         }
+    }
+
+    /// What an endpoint did, with every cause down to the system's or the TLS library's words; `None` where no endpoint failed.
+    #[must_use]
+    pub fn of_endpoint(&self) -> Option<Box<str>> {
+        (self.blame() == Blame::Endpoint).then(|| chain(self).into())
     }
 
     /// Whose doing it is.
@@ -330,6 +332,26 @@ impl Error {
     }
 }
 
+/// `error` and its causes in one line of bounded length; the innermost may hold what a peer said.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some libraries say their cause themselves.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHAIN) {
+        text.truncate(end);
+    }
+    text
+}
+
 /// Whose doing the end of an exchange was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -347,3 +369,56 @@ pub enum Blame {
 pub const FAULT_INJECTED: &str = "fault_injected";
 /// How soon a ceiling is worth another try.
 const MOMENT: Duration = Duration::from_secs(1);
+/// Characters of an error with its causes.
+const MAX_CHAIN: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoints_failure_is_told_down_to_its_cause() {
+        let refused = || io::Error::from_raw_os_error(111);
+        let invalid = rustls::CertificateError::UnknownIssuer;
+        let tls = io::Error::new(
+            io::ErrorKind::InvalidData,
+            rustls::Error::InvalidCertificate(invalid),
+        );
+        for (error, expected) in [
+            (
+                Error::ConnectFailed(refused()),
+                Some("could not connect to the endpoint: Connection refused (os error 111)"),
+            ),
+            (
+                Error::UpstreamTls(tls),
+                Some(
+                    "TLS handshake with the endpoint failed: invalid peer certificate: UnknownIssuer",
+                ),
+            ),
+            (
+                Error::UpstreamInvalid("two body lengths", None),
+                Some("the endpoint's answer is not valid: two body lengths"),
+            ),
+            (
+                Error::ConnectTimeout,
+                Some("connecting to the endpoint timed out"),
+            ),
+            (Error::ClientGone, None),
+            (Error::NoEndpoint, None),
+            (Error::StreamTooLong, None),
+        ] {
+            assert_eq!(error.of_endpoint().as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_chain_is_bounded_and_says_nothing_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {0}")]
+        struct Outer(#[source] io::Error);
+        let twice = Outer(io::Error::other("inner"));
+        assert_eq!(chain(&twice), "outer: inner");
+        let long = io::Error::other("\u{e4}".repeat(1000));
+        assert_eq!(chain(&long).chars().count(), MAX_CHAIN);
+    }
+}

@@ -3,6 +3,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test that cannot go on says why and stops"
 )]
 
@@ -153,9 +154,15 @@ fn key(name: &str, value: &Value, definitions: &Map<String, Value>) -> Key {
         } else {
             form(value, definitions)
         },
-        default: default.to_owned(),
-        meaning: meaning.replace('|', "\\|"),
+        default: cell(default),
+        meaning: cell(meaning),
     }
+}
+
+/// Text as a cell of a table holds it: on one line, and without an end of the cell in it.
+fn cell(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join(" ").replace('|', "\\|")
 }
 
 fn text(schema: &Value) -> &str {
@@ -178,7 +185,10 @@ fn form(schema: &Value, definitions: &Map<String, Value>) -> String {
             .join(", ");
     }
     if let Some(several) = schema["anyOf"].as_array() {
-        let several = several.iter().filter(|one| one["type"] != "null");
+        // Other spellings are understood, but nobody has to know them.
+        let several = several
+            .iter()
+            .filter(|one| one["type"] != "null" && one.get("$comment").is_none());
         let forms: Vec<_> = several.map(|one| form(one, definitions)).collect();
         return match forms.as_slice() {
             [one, many] if *many == format!("list of {one}") => format!("{one}, or a list"),
@@ -270,4 +280,151 @@ fn mappings_in(schema: &Value, definitions: &Map<String, Value>) -> Vec<(String,
 
 fn reference_of(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/definitions/")
+}
+
+/// A file below the root.
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Source without its unit tests.
+fn source(path: &str) -> String {
+    let text = file(path);
+    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+/// The body of a function or of a method.
+fn body<'a>(text: &'a str, name: &str) -> &'a str {
+    let start = text.find(&format!("fn {name}(")).expect("it is there");
+    let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
+    let indent = if text[line..].starts_with(' ') {
+        "    "
+    } else {
+        ""
+    };
+    let rest = &text[start..];
+    &rest[..rest.find(&format!("\n{indent}}}\n")).expect("it ends")]
+}
+
+/// What stands in quotation marks and satisfies `is_word`.
+fn words(text: &str, is_word: impl Fn(&str) -> bool) -> Vec<String> {
+    let quoted = text.split('"').skip(1).step_by(2);
+    quoted
+        .filter(|word| is_word(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_snake(word: &str) -> bool {
+    !word.is_empty()
+        && word
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Words in the first column of the tables below a heading.
+fn first_column(page: &str, heading: &str) -> Vec<String> {
+    let (_, rest) = page.split_once(heading).expect("the page has the heading");
+    let section = &rest[..rest.find("\n## ").unwrap_or(rest.len())];
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut words: Vec<String> = cells
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| {
+            cell.split(", ")
+                .map(|word| word.trim_matches('`').to_owned())
+        })
+        .collect();
+    words.sort();
+    words.dedup();
+    words
+}
+
+fn sorted(mut words: Vec<String>) -> Vec<String> {
+    words.sort();
+    words.dedup();
+    words
+}
+
+#[test]
+fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
+    let page = file("docs/access-log.md");
+    let record = source("src/observe/record.rs");
+    let fields = body(&record, "write_json").replace(['\\', ' '], "");
+    let fields = fields
+        .split("\":")
+        .filter_map(|before| before.rsplit('"').next());
+    let fields: Vec<_> = fields
+        .filter(|field| is_snake(field))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(first_column(&page, "## Fields"), sorted(fields));
+
+    let (error, exchange) = (source("src/error.rs"), source("src/edge/exchange.rs"));
+    let is_flag = |word: &str| {
+        word == "-" || word.chars().all(|c| c.is_ascii_uppercase()) && !word.is_empty()
+    };
+    let mut flags = words(body(&error, "flag"), is_flag);
+    flags.extend(words(body(&exchange, "finish"), is_flag));
+    assert_eq!(first_column(&page, "## Flags"), sorted(flags));
+
+    let mut reasons = words(body(&error, "reason"), is_snake);
+    reasons.push(attache::error::FAULT_INJECTED.to_owned());
+    reasons.extend(words(
+        body(&source("src/listener/scan.rs"), "reason"),
+        is_snake,
+    ));
+    reasons.extend(words(body(&source("src/edge/unparsed.rs"), "of"), |word| {
+        word.contains('_') && is_snake(word)
+    }));
+    let retry = source("src/upstream/retry.rs");
+    for name in ["prepare", "permit"] {
+        reasons.extend(words(body(&retry, name), is_snake));
+    }
+    for path in ["host", "path", "rewrite"] {
+        let text = source(&format!("src/route/{path}.rs"));
+        reasons.extend(words(&text, |word| word.contains('_') && is_snake(word)));
+    }
+    for path in [
+        "mod",
+        "hygiene",
+        "forward",
+        "fault",
+        "split",
+        "limits",
+        "https_redirect",
+    ] {
+        let text = source(&format!("src/edge/{path}.rs"));
+        let said = text.split("BadRequest(\"").skip(1);
+        reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
+    }
+    assert_eq!(first_column(&page, "## Reasons"), sorted(reasons));
+}
+
+#[test]
+fn every_row_of_a_table_is_on_one_line_and_has_all_its_cells() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = std::fs::read_dir(docs).expect("there are pages");
+    for page in pages.filter_map(Result::ok) {
+        if page.path().extension().is_none_or(|kind| kind != "md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(page.path()).expect("the page can be read");
+        let mut width = None;
+        for line in text.lines() {
+            if !line.starts_with('|') {
+                width = None;
+                continue;
+            }
+            let cells = line.replace("\\|", "").matches('|').count();
+            assert!(line.ends_with('|'), "{}: {line}", page.path().display());
+            assert_eq!(
+                *width.get_or_insert(cells),
+                cells,
+                "{}: {line}",
+                page.path().display()
+            );
+        }
+    }
 }

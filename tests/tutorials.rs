@@ -187,5 +187,5 @@ fn a_bad_canary_is_rolled_back_while_the_reader_watches() {
         said.contains("exit code 1"),
         "the watch ends with 1:\n{said}"
     );
-    assert!(log.contains("rolled-back"), "the log says so:\n{log}");
+    assert!(log.contains("rolled_back"), "the log says so:\n{log}");
 }

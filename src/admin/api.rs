@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::json;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
@@ -112,7 +113,9 @@ async fn answer(head: &http::request::Parts, control: &Control) -> Answer {
     let token = match token(&settings).await {
         Ok(token) => token,
         Err(error) => {
-            tracing::error!(%error, "admin.tokenFile cannot be read, so nobody is let in");
+            if control.refusals.tells(Instant::now()).is_some() {
+                tracing::error!(%error, "admin.tokenFile cannot be read, so nobody is let in");
+            }
             return reply(
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
@@ -125,7 +128,10 @@ async fn answer(head: &http::request::Parts, control: &Control) -> Answer {
     if let Err((status, why)) =
         access::check(request, caller, token.as_deref(), act, settings.writes)
     {
-        tracing::warn!(method = %head.method, path, status = status.as_u16(), "admin request refused");
+        let what = (&head.method, path);
+        control
+            .refusals
+            .refused(&control.metrics, what, status, Instant::now());
         let mut refused = reply(status, TEXT, why);
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
@@ -192,8 +198,8 @@ fn status(control: &Control) -> Answer {
             "version": health.version,
             "status": health.status,
             "ready": health.ready,
-            "config_hash": health.config_hash,
-            "last_reload": control.journal.entries().first(),
+            "configHash": health.config_hash,
+            "lastReload": control.journal.entries().first(),
             "clusters": clusters,
         }),
     )

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::health::Health;
 use super::journal::{Entry, Journal, Trigger};
+use super::refusals::Refusals;
 use crate::config::Report;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
@@ -57,6 +58,7 @@ pub struct Control {
     pub journal: Arc<Journal>,
     /// Where what operators do is counted.
     pub metrics: Arc<Metrics>,
+    pub(super) refusals: Arc<Refusals>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -74,6 +76,7 @@ impl Control {
             health,
             journal: Arc::default(),
             metrics,
+            refusals: Arc::default(),
             orders,
         };
         (control, inbox)

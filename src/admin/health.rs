@@ -40,6 +40,7 @@ pub struct Health {
 
 /// What a probe is told.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// `ok`, `degraded`, `failing`, `starting` or `draining`.
     pub status: &'static str,
@@ -186,7 +187,7 @@ mod tests {
             serde_json::json!({
                 "status": "degraded",
                 "version": env!("CARGO_PKG_VERSION"),
-                "config_hash": "abc",
+                "configHash": "abc",
                 "checks": [{"name": "cluster a", "status": "degraded", "detail": "2 endpoints"}],
             })
         );

@@ -7,6 +7,7 @@ pub mod control;
 pub mod health;
 pub mod journal;
 pub mod probe;
+mod refusals;
 mod rollouts;
 pub mod serve;
 pub mod server;

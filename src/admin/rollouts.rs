@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::config::visible::is_hidden;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Control, Event, Now, OperateError, Verb};
 use crate::snapshot::{Snapshot, now};
@@ -87,7 +88,7 @@ impl Wish {
                 "by" => {
                     wish.by = value
                         .chars()
-                        .filter(|c| !c.is_control())
+                        .filter(|c| !is_hidden(*c))
                         .take(MAX_NAME)
                         .collect();
                 }
@@ -137,8 +138,9 @@ mod tests {
 
     #[test]
     fn wishes_are_read() {
-        let wish =
-            Wish::parse("route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A");
+        let wish = Wish::parse(
+            "route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A%E2%80%AE",
+        );
         let expected = Wish {
             route: "a b".to_owned(),
             verb: "set-weight".to_owned(),

@@ -107,6 +107,25 @@ impl Messages {
     }
 }
 
+/// Tells an answer of several messages from one of a single one, which is what a unary gRPC call gets.
+#[derive(Debug, Default)]
+pub struct Several {
+    first: Messages,
+    has_ended: bool,
+}
+
+impl Several {
+    /// Takes the next bytes; whether a second message has begun.
+    pub fn has_begun(&mut self, bytes: &[u8]) -> bool {
+        if self.has_ended {
+            return !bytes.is_empty();
+        }
+        let end = self.first.end(bytes);
+        self.has_ended = end.is_some();
+        end.is_some_and(|end| end < bytes.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -155,6 +174,24 @@ mod tests {
         assert_eq!(ends(Events::Messages, [&both[..]]), [8, 13, 21]);
         assert!(ends(Events::Messages, [&one[..7]]).is_empty());
         assert!(ends(Events::Messages, [&b"\0\xff\xff\xff\xff"[..], &one[..]]).is_empty());
+    }
+
+    #[test]
+    fn a_second_message_is_noticed_wherever_the_bytes_are_divided() {
+        let one = b"\0\0\0\0\x03abc";
+        let two = [&one[..], &b"\0\0\0\0\0"[..]].concat();
+        for at in 0..=one.len() {
+            let (head, tail) = one.split_at(at);
+            let mut several = Several::default();
+            assert!(!several.has_begun(head) && !several.has_begun(tail), "{at}");
+            assert!(!several.has_begun(b""), "{at}");
+        }
+        for at in 0..=two.len() {
+            let (head, tail) = two.split_at(at);
+            let mut several = Several::default();
+            let begun = several.has_begun(head);
+            assert!(several.has_begun(tail) || begun, "{at}");
+        }
     }
 
     proptest! {

@@ -16,7 +16,7 @@ mod tee;
 mod timer;
 
 pub use disturbed::MaybeDisturbed;
-pub use events::Events;
+pub use events::{Events, Several};
 pub use replay::Replay;
 pub use request::{Flow, RequestBody};
 pub use tee::{Copied, TooLarge};

@@ -29,7 +29,7 @@ enum Kind {
 struct Show {
     #[command(flatten)]
     source: Source,
-    /// Also every field that is not written, with its default.
+    /// Also the fields that are not written, with their defaults.
     #[arg(long)]
     defaults: bool,
 }
@@ -40,7 +40,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         Kind::Show(wanted) => {
             let path = &wanted.source.config;
             let shown = show(path, &Environment::process(), wanted.defaults);
-            terminal::print(shown.map_err(|report| invalid(path, &report))?.trim_end());
+            let shown = shown.map_err(|report| invalid(path, &report))?;
+            // A document, and so as it is.
+            terminal::print_bytes(format!("{}\n", shown.trim_end()).as_bytes());
         }
         Kind::Schema => terminal::print(schema().trim_end()),
     }
@@ -53,5 +55,5 @@ Examples:
   attache config schema > gateway.schema.json";
 const SHOW_HELP: &str = "\
 Examples:
-  attache config show -c config/gateway.yaml
+  attache config show gateway.yaml
   attache config show -c config/gateway.yaml --defaults";

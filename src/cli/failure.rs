@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::visible::visible_but;
+
 /// An error for the person at the terminal.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -13,7 +15,7 @@ impl Failure {
     /// `what` went wrong, and `next` is what to do about it.
     pub(super) fn new(what: impl fmt::Display, next: impl fmt::Display) -> Self {
         Self {
-            what: what.to_string(),
+            what: visible_but(&what.to_string(), &['\n', '\t']).into_owned(),
             next: next.to_string(),
         }
     }

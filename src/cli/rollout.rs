@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::operator::{Operator, unreachable};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::client::Client;
+use crate::config::visible::visible;
 
 /// Arguments of `attache rollout`.
 #[derive(Debug, Args)]
@@ -154,7 +155,7 @@ fn order(operator: &Operator, query: &[(&str, &str)]) -> Result<Ending, Failure>
     let path = format!("/rollouts?{query}");
     let answer = runtime()?.block_on(ask(&client, Method::POST, &path, &name))?;
     for done in strings(answer.get("done")) {
-        terminal::print(done);
+        terminal::print(visible(done));
     }
     Ok(Ending::Done)
 }
@@ -212,7 +213,7 @@ fn watch(status: &Status) -> Result<Ending, Failure> {
             }
             match phase(split) {
                 "promoted" => return Ok(Ending::Done),
-                "rolled-back" => return Ok(Ending::Failed),
+                "rolled_back" => return Ok(Ending::Failed),
                 SPLIT => return Err(unmoved(route)),
                 _ => tokio::time::sleep(LOOK).await,
             }
@@ -271,6 +272,8 @@ fn headline(route: &str, split: &Value) -> String {
     let number = |key: &str| split.get("progress")?.get(key)?.as_u64();
     if let (Some(step), Some(steps)) = (number("step"), split.get("steps").and_then(Value::as_u64))
     {
+        // Programs count from zero, people from one.
+        let step = (step + 1).min(steps);
         line.push_str(&format!(", step {step} of {steps}"));
     }
     for (cluster, percent, _) in shares(split) {
@@ -278,13 +281,13 @@ fn headline(route: &str, split: &Value) -> String {
     }
     if let Some(held) = split.get("held").filter(|held| !held.is_null()) {
         let by = held.get("by").and_then(Value::as_str).unwrap_or("-");
-        line.push_str(&format!("  (set by {by})"));
+        line.push_str(&format!("  (set by {})", visible(by)));
     }
     let reason = split
         .get("progress")
         .and_then(|progress| progress.get("reason")?.as_str());
     if let Some(reason) = reason {
-        line.push_str(&format!("  {reason}"));
+        line.push_str(&format!("  {}", visible(reason)));
     }
     line
 }

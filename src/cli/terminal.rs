@@ -4,9 +4,12 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
-/// One line, or several, of a verb's result on standard output.
+use crate::config::visible::visible_but;
+
+/// One line, or several, of a verb's result on standard output. What others named or said in it steers nothing.
 pub(super) fn print(text: impl Display) {
-    writeln!(io::stdout().lock(), "{text}").ok();
+    let text = text.to_string();
+    writeln!(io::stdout().lock(), "{}", visible_but(&text, &['\n', '\t'])).ok();
 }
 
 /// The bytes of a verb's result on standard output, as they are.
@@ -15,8 +18,10 @@ pub(super) fn print_bytes(bytes: &[u8]) {
     out.write_all(bytes).and_then(|()| out.flush()).ok();
 }
 
-/// A line for the person at the terminal, on standard error.
+/// A line for the person at the terminal, on standard error; as [`print`], but it may be coloured.
 pub(super) fn note(text: impl Display) {
+    let text = text.to_string();
+    let text = visible_but(&text, &['\n', '\t', '\u{1b}']);
     writeln!(io::stderr().lock(), "{text}").ok();
 }
 

@@ -1,27 +1,25 @@
 //! The real resolver: `/etc/hosts`, then the DNS servers of the system or of the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::op::Query;
-use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::{Hosts, TokioResolver, system_conf};
+use hickory_resolver::proto::rr::Name;
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::dns::{Answer, Error, Resolve};
+use super::system::{self, HostsFile};
 use crate::config::model::Dns;
 
 /// Asks the hosts file and DNS. Does not cache: the caller keeps answers. Cheap to clone.
 #[derive(Clone)]
 pub struct Resolver {
     dns: TokioResolver,
-    hosts: std::sync::Arc<Hosts>,
+    hosts: Arc<HostsFile>,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -31,19 +29,12 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Reads the system's settings and hosts file, which are used until the next [`Resolver`] is made. Without readable
-    /// settings only the hosts file and configured servers are asked.
+    /// Reads the system's settings and hosts file, which are used until the next [`Resolver`] is made.
     ///
     /// # Errors
     /// The settings make no resolver.
     pub fn new(settings: &Dns) -> Result<Self, NetError> {
-        let (mut config, mut options) = system_conf::read_system_conf().unwrap_or_else(|error| {
-            warn!(%error, "system DNS settings not readable");
-            (
-                ResolverConfig::from_name_servers(Vec::new()),
-                ResolverOpts::default(),
-            )
-        });
+        let (mut config, mut options) = system::resolv_conf();
         if !settings.servers.is_empty() {
             config.name_servers = settings
                 .servers
@@ -60,29 +51,8 @@ impl Resolver {
         *builder.options_mut() = options;
         Ok(Self {
             dns: builder.build()?,
-            hosts: Hosts::from_system().unwrap_or_default().into(),
+            hosts: Arc::new(HostsFile::of_system()),
         })
-    }
-
-    fn in_hosts(&self, host: &str) -> Vec<IpAddr> {
-        let Ok(name) = Name::from_utf8(host) else {
-            return Vec::new();
-        };
-        let mut addresses = Vec::new();
-        for family in [RecordType::A, RecordType::AAAA] {
-            if let Some(lookup) = self
-                .hosts
-                .lookup_static_host(&Query::query(name.clone(), family))
-            {
-                addresses.extend(
-                    lookup
-                        .answers()
-                        .iter()
-                        .filter_map(|record| record.data.ip_addr()),
-                );
-            }
-        }
-        addresses
     }
 }
 
@@ -94,14 +64,16 @@ impl Resolve for Resolver {
                 ttl: STATIC_TTL,
             });
         }
-        let addresses = self.in_hosts(host);
+        let addresses = self.hosts.addresses(host);
         if !addresses.is_empty() {
             return Ok(Answer {
                 addresses,
                 ttl: STATIC_TTL,
             });
         }
-        let lookup = self.dns.lookup_ip(host).await.map_err(|error| {
+        // Text would be read as an international name, which has no underscores.
+        let name = Name::from_ascii(host).map_err(|error| Error::Failed(error.into()))?;
+        let lookup = self.dns.lookup_ip(name).await.map_err(|error| {
             if error.is_no_records_found() {
                 Error::NoAddresses
             } else {
@@ -165,7 +137,7 @@ const STATIC_TTL: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use hickory_resolver::proto::op::{Message, ResponseCode};
-    use hickory_resolver::proto::rr::{RData, Record};
+    use hickory_resolver::proto::rr::{RData, Record, RecordType};
     use tokio::net::UdpSocket as Socket;
 
     use super::*;
@@ -223,16 +195,14 @@ mod tests {
             servers: vec!["127.0.0.1:1".parse().unwrap()],
         })
         .unwrap();
-        let mut hosts = Hosts::default();
-        hosts
-            .read_hosts_conf(&b"10.1.1.1 agent other\nfd00::1 agent\n"[..])
-            .unwrap();
-        resolver.hosts = hosts.into();
+        let hosts = b"10.1.1.1 agent other my_agent\nfd00::1 agent\n";
+        resolver.hosts = HostsFile::parse(hosts).into();
         for (host, expected) in [
             ("localhost", vec!["127.0.0.1"]),
             ("agents.localhost", vec!["127.0.0.1"]),
             ("agent", vec!["10.1.1.1", "fd00::1"]),
             ("other", vec!["10.1.1.1"]),
+            ("my_agent", vec!["10.1.1.1"]),
         ] {
             let answer = resolver.resolve(host).await.unwrap();
             let found: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();

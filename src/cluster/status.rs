@@ -18,6 +18,7 @@ use super::stance::Terms;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// Its name in the file.
     pub name: String,
@@ -31,6 +32,7 @@ pub struct ClusterStatus {
 
 /// An endpoint at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EndpointStatus {
     /// Where it is.
     pub address: SocketAddr,
@@ -121,6 +123,7 @@ impl Survey {
 
 /// A DNS name at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NameStatus {
     /// The name.
     pub host: String,

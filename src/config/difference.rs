@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::effective::redacted;
+use super::visible::is_hidden;
 
 /// Characters of a value, and of all a line says.
 const MAX_VALUE: usize = 60;
@@ -180,7 +181,7 @@ fn short(value: &Json) -> String {
         }
         other => other.to_string(),
     };
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if is_hidden(c) { ' ' } else { c };
     cut(text.chars().map(clean).collect(), MAX_VALUE)
 }
 

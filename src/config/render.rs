@@ -7,6 +7,7 @@ use serde_json::json;
 use super::node::Span;
 use super::report::{Diagnostic, Report, Severity};
 use super::secrets;
+use super::visible::is_hidden;
 
 impl Report {
     /// The report for people: place, source line and caret for each problem, then a count.
@@ -171,7 +172,7 @@ struct Snippet<'a> {
 /// A long line is cut around the column, so that the caret stays on the screen. Tabs count as one column.
 fn window(line: &str, column: usize) -> (String, usize) {
     const WIDTH: usize = 140;
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if is_hidden(c) { ' ' } else { c };
     let length = line.chars().count();
     if length <= WIDTH {
         return (line.chars().map(clean).collect(), column);

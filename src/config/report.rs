@@ -1,10 +1,12 @@
 //! Diagnostics: every problem found in a configuration, collected instead of thrown, each with its place.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::node::Span;
+use super::visible::visible_but;
 
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,7 +116,8 @@ impl Report {
         ))
     }
 
-    pub(super) fn add(&mut self, diagnostic: Diagnostic) {
+    pub(super) fn add(&mut self, mut diagnostic: Diagnostic) {
+        diagnostic.clean();
         // What `defaults` spreads over many routes is one mistake at one place.
         let known = |other: &Diagnostic| {
             other.code == diagnostic.code
@@ -136,6 +139,11 @@ impl Report {
             }
         }
         self.diagnostics.push(diagnostic);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.diagnostics.clear();
+        self.dropped = 0;
     }
 
     pub(super) fn sort(&mut self) {
@@ -184,6 +192,17 @@ impl Diagnostic {
     pub(super) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related = Some((span, label.into()));
         self
+    }
+
+    /// Names and values of a file are quoted in what is said about them, and must not steer who reads it.
+    fn clean(&mut self) {
+        let label = self.related.as_mut().map(|(_, label)| label);
+        let texts = [Some(&mut self.message), self.hint.as_mut(), label];
+        for text in texts.into_iter().flatten().chain([&mut self.path]) {
+            if let Cow::Owned(clean) = visible_but(text, &['\n']) {
+                *text = clean;
+            }
+        }
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) struct Exchange {
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     stream: Option<GaugeGuard>,
+    /// What may be a stream by its type has had one message so far (gRPC).
+    pub(super) single: bool,
     outcome: Outcome,
     /// What a failure after the head says about the endpoint.
     verdict: Option<Verdict>,
@@ -134,6 +136,7 @@ impl Exchange {
             trial: None,
             set_cookie: None,
             stream: None,
+            single: false,
             outcome: Outcome::Open,
             verdict: None,
             blame: None,
@@ -172,6 +175,11 @@ impl Exchange {
                 .streams
                 .set(self.connection.streams.get() + 1);
         }
+    }
+
+    /// Whether what came was a stream; of gRPC that is known when the second message comes.
+    fn is_stream(&self) -> bool {
+        self.stream.is_some() && !self.single
     }
 
     /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them, so that the
@@ -214,6 +222,7 @@ impl Exchange {
         };
         self.verdict = verdict(error);
         self.blame = Some(error.blame());
+        self.attempts.note(error);
         if self.status == 0 {
             self.status = error.status().as_u16();
         }
@@ -256,7 +265,7 @@ impl Exchange {
         }
         let answered = self.upstream_status.is_some_and(|status| status < 500);
         let succeeded = answered && self.outcome == Outcome::Complete;
-        let took = if self.stream.is_some() {
+        let took = if self.is_stream() {
             self.time_to_head
         } else {
             None
@@ -308,7 +317,7 @@ impl Exchange {
         reason: Option<&'static str>,
         duration: Duration,
     ) -> Record<'_> {
-        let authority = self.asked();
+        let authority = without_userinfo(self.asked());
         Record {
             time: self.time,
             request_id: self
@@ -346,8 +355,9 @@ impl Exchange {
             time_to_head: self.time_to_head,
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
             tls: self.connection.tls.as_ref().map(|tls| tls.version),
-            stream: self.stream.is_some(),
+            stream: self.is_stream(),
             upstream_status: self.upstream_status,
+            upstream_error: self.attempts.failure.as_deref(),
         }
     }
 }
@@ -362,6 +372,13 @@ impl Drop for Exchange {
         }
         self.worker.leave();
     }
+}
+
+/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section 4.2.4).
+pub(super) fn without_userinfo(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_secret, host)| host)
 }
 
 /// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.

@@ -279,6 +279,7 @@ fn receive(
     let seen = found.seen;
     let events = events(found.content_type);
     let stream = events.is_some();
+    let grpc = matches!(events, Some(Events::Messages));
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let client = match (switched, upgrade) {
         (true, Some(client)) => Some(client),
@@ -323,7 +324,9 @@ fn receive(
             target.becomes_stream(&mut exchange.admission, in_flight)?;
         }
         exchange.streams();
+        exchange.single = grpc;
     }
+    exchange.flow.answered(stream);
     let end = if stream { stream_end } else { deadline };
     Ok(Answer::Streamed(
         response,
@@ -331,6 +334,7 @@ fn receive(
             idle: route.streaming.idle_timeout,
             end,
             stream,
+            grpc,
             taken: body_idle,
         },
     ))

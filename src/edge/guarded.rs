@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::exchange::Exchange;
 use super::pace::Pace;
-use crate::body::{IdleTimer, MaybeDisturbed, clean_trailers};
+use crate::body::{IdleTimer, MaybeDisturbed, Several, clean_trailers};
 use crate::error::Error;
 use crate::pool;
 use crate::route::rollout::Trial;
@@ -27,6 +27,8 @@ pub struct Guarded {
     end: Option<End>,
     pace: Option<Rc<Pace>>,
     withdrawal: Option<Withdrawal>,
+    /// Looks for a second message of gRPC until it has come.
+    several: Option<Several>,
     /// Whether the next move is the endpoint's.
     waits: bool,
 }
@@ -79,12 +81,14 @@ impl End {
 /// Time limits of one body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
-    /// Upstream silence.
+    /// Silence of both sides.
     pub(super) idle: Option<Duration>,
     /// Its end: of the whole exchange, or of a stream.
     pub(super) end: Option<Instant>,
     /// Whether it is a stream.
     pub(super) stream: bool,
+    /// Whether it is gRPC, and so a stream only if there are several messages.
+    pub(super) grpc: bool,
     /// For the client to take a piece.
     pub(super) taken: Duration,
 }
@@ -116,6 +120,7 @@ impl Guarded {
             idle: limits.idle.map(IdleTimer::new),
             end,
             pace,
+            several: limits.grpc.then(Several::default),
             waits: true,
         }
     }
@@ -142,6 +147,12 @@ impl Guarded {
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent += data.len() as u64;
+            exchange.flow.passed();
+            let several = self.several.as_mut();
+            if several.is_some_and(|several| several.has_begun(data)) {
+                exchange.single = false;
+                self.several = None;
+            }
         }
         if self.inner.is_end_stream() {
             self.complete();
@@ -164,8 +175,22 @@ impl Guarded {
         if self.inner.is_holding() {
             return None;
         }
-        let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
-        silent.then_some(Error::StreamIdle)
+        self.is_silent(cx).then_some(Error::StreamIdle)
+    }
+
+    /// Whether nothing has moved for too long, in either direction: an agent that takes an upload listens.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(idle) = &mut self.idle else {
+            return false;
+        };
+        while idle.poll_expired(cx) {
+            let exchange = self.exchange.as_ref();
+            match exchange.and_then(|exchange| exchange.flow.came()) {
+                Some(at) => idle.moved(at),
+                None => return true,
+            }
+        }
+        false
     }
 }
 

@@ -18,6 +18,7 @@ mod reply;
 pub mod seen;
 mod split;
 mod tunnel;
+mod unparsed;
 mod worker;
 
 use std::convert::Infallible;
@@ -43,6 +44,7 @@ use seen::Found;
 use worker::View;
 
 pub use guarded::Guarded;
+pub use unparsed::unparsed;
 pub use worker::Worker;
 
 /// Body of an answer.

@@ -49,8 +49,8 @@ fn publish(listeners: &[(String, Arc<Shared>)], metrics: &Metrics) {
         let Some(tls) = shared.settings().tls.clone() else {
             continue;
         };
-        for (subject, not_after) in tls.expiries() {
-            metrics.certificate(name, &subject.display().to_string(), not_after);
+        for (file, not_after) in tls.expiries() {
+            metrics.certificate(name, &file.display().to_string(), not_after);
         }
     }
 }

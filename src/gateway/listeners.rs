@@ -14,6 +14,7 @@ use super::Error;
 use super::worker::Crew;
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::context::Connection;
+use crate::edge::{self, Worker};
 use crate::listener::{self, ConnectionEnd, Expiry, Report, Settings, Shared};
 use crate::observe::handles::ListenerHandles;
 
@@ -33,6 +34,8 @@ struct Open {
     configured: SocketAddr,
     address: SocketAddr,
     shared: Arc<Shared>,
+    /// The workers' sockets once more, to be handed to a listener that takes this one's place.
+    sockets: Vec<TcpListener>,
 }
 
 /// A listener with its sockets, which do not listen yet.
@@ -80,7 +83,7 @@ impl Listeners {
         }
         let bound = fresh
             .into_iter()
-            .map(|(listener, settings)| self.bind(listener, settings, workers))
+            .map(|(listener, settings)| self.bind(listener, settings, (config, workers)))
             .collect::<Result<_, _>>()?;
         Ok(Change { settings, bound })
     }
@@ -89,7 +92,7 @@ impl Listeners {
         &mut self,
         listener: &Listener,
         settings: Settings,
-        workers: usize,
+        (config, workers): (&Config, usize),
     ) -> Result<Bound, Error> {
         let configured = listener.address;
         let failed = |source| Error::Bind {
@@ -97,10 +100,18 @@ impl Listeners {
             address: configured,
             source,
         };
-        if configured.port() != 0 && !self.held.contains(&configured.port()) {
-            listener::probe(configured).map_err(failed)?;
-        }
-        let sockets = listener::bind(configured, workers).map_err(failed)?;
+        let sockets = match self.leaving(config, configured) {
+            // A connection that is being made belongs to a socket, and would be reset with it.
+            Some(open) => duplicates(&open.sockets),
+            None => {
+                if configured.port() != 0 && !self.held.contains(&configured.port()) {
+                    listener::probe(configured).map_err(failed)?;
+                }
+                listener::bind(configured, workers)
+            }
+        };
+        let sockets = sockets.map_err(failed)?;
+        let kept = duplicates(&sockets).map_err(failed)?;
         let address = sockets
             .first()
             .map_or(Ok(configured), TcpListener::local_addr)
@@ -113,9 +124,28 @@ impl Listeners {
                 configured,
                 address,
                 shared: Shared::held(settings),
+                sockets: kept,
             },
             sockets,
         })
+    }
+
+    /// The open listener at `address` that `config` no longer has, or has elsewhere.
+    fn leaving(&self, config: &Config, address: SocketAddr) -> Option<&Open> {
+        let stays = |name: &str, open: &Open| {
+            let mut known = config.listeners.iter();
+            known.any(|known| known.name == name && known.address == open.configured)
+        };
+        let mut here = self.open.iter();
+        here.find(|(name, open)| open.address == address && !stays(name, open))
+            .map(|(_, open)| open)
+    }
+
+    /// Keeps no socket: when the workers have closed theirs, nobody listens any more.
+    pub(super) fn let_go(&mut self) {
+        for open in self.open.values_mut() {
+            open.sockets.clear();
+        }
     }
 
     /// Opens what is new on every worker. Clients can connect, but are not let in before [`Listeners::apply`].
@@ -149,10 +179,16 @@ impl Listeners {
             let moved = self.open.insert(bound.name.clone(), bound.open);
             gone.extend(moved.map(|open| (bound.name, open)));
         }
-        for (_, open) in gone {
+        for (_, mut open) in gone {
+            open.sockets.clear();
             crew.close(open.key).await;
         }
     }
+}
+
+/// The same sockets once more, each with its queue.
+fn duplicates(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
+    sockets.iter().map(TcpListener::try_clone).collect()
 }
 
 fn load(
@@ -167,7 +203,11 @@ fn load(
 }
 
 /// Counts what happens to a listener's connections on one worker.
-pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Report<'_>) {
+pub(super) fn report(
+    name: String,
+    handles: Rc<ListenerHandles>,
+    worker: Rc<Worker>,
+) -> impl Fn(&Report<'_>) {
     let told = Cell::new(None);
     move |event| match event {
         Report::Accepted => handles.accepted(),
@@ -187,21 +227,14 @@ pub(super) fn report(name: String, handles: Rc<ListenerHandles>) -> impl Fn(&Rep
             handles.handshake_failed();
             tracing::debug!(listener = %name, ?end, "connection ended before HTTP");
         }
-        Report::Ended(connection, end) => ended(&name, &handles, connection, *end),
+        Report::Ended(connection, end) => ended(&worker, &handles, connection, *end),
     }
 }
 
-fn ended(name: &str, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
+fn ended(worker: &Worker, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
     match end {
         ConnectionEnd::Refused(status) => {
-            // hyper answered by itself: there is no exchange and so no access record.
-            let reason = match status.as_u16() {
-                414 => "target_too_long",
-                431 => "head_too_large",
-                _ => "not_http",
-            };
-            handles.malformed(reason);
-            tracing::info!(listener = %name, peer = %connection.peer, reason, "request refused");
+            handles.malformed(edge::unparsed(worker, connection, status));
         }
         ConnectionEnd::Expired(expiry) => {
             let reason = match expiry {

@@ -153,7 +153,7 @@ fn report(route: &str, events: &[Event], metrics: &Metrics) {
         metrics.rollout_event(route, event.kind);
         let (kind, message) = (event.kind, event.message.as_str());
         match kind {
-            "rolled-back" | "measurement-failed" | "paused" => {
+            "rolled_back" | "measurement_failed" | "paused" => {
                 tracing::warn!(route, kind, "{message}");
             }
             _ => tracing::info!(route, kind, "{message}"),

@@ -322,7 +322,7 @@ impl State {
             socket,
             Arc::clone(&shared),
             service,
-            report(name.clone(), Rc::clone(&handles)),
+            report(name.clone(), Rc::clone(&handles), Rc::clone(&self.worker)),
         )?;
         let open = Open {
             name,

@@ -12,6 +12,7 @@ pub mod host;
 pub mod io;
 pub mod leash;
 pub mod link;
+mod odd;
 pub mod open;
 pub mod proxy_protocol;
 pub mod running;

@@ -154,10 +154,12 @@ families! {
         "Configurations in memory: the one in force, and older ones whose last requests are not answered yet.";
     config_last_good: Gauge "attache_config_from_last_good_file" []
         "1 while the configuration in force is that of reload.lastGoodFile because the gateway's own was broken at its start.";
-    certificate_not_after: Gauge "attache_certificate_not_after_seconds" ["listener", "subject"]
-        "Unix time at which a served certificate expires.";
+    certificate_not_after: Gauge "attache_certificate_not_after_seconds" ["listener", "file"]
+        "Unix time at which a served certificate expires, by its certFile.";
     certificate_reloads: Counter "attache_certificate_reloads_total" ["listener", "result"]
         "Certificate files read again after a change: ok or failed.";
+    admin_refused: Counter "attache_admin_requests_refused_total" ["code"]
+        "Requests to the admin API that were not let in, by status.";
     dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
         "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
     health_checks: Counter "attache_health_checks_total" ["cluster", "result"]
@@ -179,9 +181,9 @@ families! {
     rollout_step: Gauge "attache_rollout_step" ["route"]
         "Step a rollout is at, counted from 0; the number of steps when it is through.";
     rollout_phase: Gauge "attache_rollout_phase" ["route", "phase"]
-        "1 for what a rollout is doing: progressing, paused, promoted or rolled-back.";
+        "1 for what a rollout is doing: progressing, paused, promoted or rolled_back.";
     rollout_events: Counter "attache_rollout_events_total" ["route", "event"]
-        "What happened to a rollout: weight, measurement-passed, measurement-failed, inconclusive, rolled-back, promoted, ...";
+        "What happened to a rollout: weight, measurement_passed, measurement_failed, inconclusive, rolled_back, promoted, ...";
     draining: Gauge "attache_draining" []
         "1 while the gateway is shutting down.";
     build_info: Gauge "attache_build_info" ["version"]

@@ -95,7 +95,7 @@ impl Metrics {
             .with_label_values(&[route])
             .set(percent);
         families.rollout_step.with_label_values(&[route]).set(step);
-        for word in ["progressing", "paused", "promoted", "rolled-back"] {
+        for word in ["progressing", "paused", "promoted", "rolled_back"] {
             families
                 .rollout_phase
                 .with_label_values(&[route, word])
@@ -164,10 +164,10 @@ impl Metrics {
     }
 
     /// Says when a served certificate expires.
-    pub fn certificate(&self, listener: &str, subject: &str, not_after_unix_seconds: i64) {
+    pub fn certificate(&self, listener: &str, file: &str, not_after_unix_seconds: i64) {
         self.families
             .certificate_not_after
-            .with_label_values(&[listener, subject])
+            .with_label_values(&[listener, file])
             .set(not_after_unix_seconds);
     }
 
@@ -184,6 +184,14 @@ impl Metrics {
         self.families
             .certificate_reloads
             .with_label_values(&[listener, result])
+            .inc();
+    }
+
+    /// Counts a request to the admin API that was not let in.
+    pub fn admin_refused(&self, status: &str) {
+        self.families
+            .admin_refused
+            .with_label_values(&[status])
             .inc();
     }
 
@@ -394,8 +402,9 @@ mod tests {
         metrics.config_reload_took(Duration::from_millis(4));
         metrics.config_snapshots(1);
         metrics.config_from_last_good(false);
-        metrics.certificate("web", "CN=a \"quoted\" \\ name", 1_800_000_000);
+        metrics.certificate("web", "a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
+        metrics.admin_refused("401");
         metrics.dns_refreshed("v1", "ok");
         let health = HealthHandles::new(metrics, "v1", &["ok"]);
         health.checked("ok");
@@ -427,9 +436,9 @@ mod tests {
         let ours = [("version", env!("CARGO_PKG_VERSION"))];
         assert_eq!(scrape.value("attache_build_info", &ours), Some(1.0));
         assert!(scrape.value("memory_usage_bytes", &[]) > Some(100_000.0));
-        let subject = [("listener", "web"), ("subject", "CN=a \"quoted\" \\ name")];
+        let file = [("listener", "web"), ("file", "a \"quoted\" \\ name")];
         assert_eq!(
-            scrape.value("attache_certificate_not_after_seconds", &subject),
+            scrape.value("attache_certificate_not_after_seconds", &file),
             Some(1_800_000_000.0)
         );
         assert_eq!(
@@ -535,7 +544,7 @@ mod tests {
         let not_after = |listener| {
             scrape.value(
                 "attache_certificate_not_after_seconds",
-                &[("listener", listener), ("subject", "old")],
+                &[("listener", listener), ("file", "old")],
             )
         };
         assert_eq!((not_after("web"), not_after("api")), (None, Some(2.0)));

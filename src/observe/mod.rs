@@ -6,6 +6,7 @@ pub mod clock;
 #[cfg(test)]
 pub(crate) mod exposition;
 pub mod handles;
+pub mod harmless;
 pub mod injected;
 pub mod limited;
 pub mod log;

@@ -10,6 +10,7 @@ use http::Version;
 use super::clock::Clock;
 use super::trace::TraceId;
 use crate::config::model::TlsVersion;
+use crate::config::visible::{is_hidden, write_out};
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +61,13 @@ pub struct Record<'a> {
     pub stream: bool,
     /// Status of the endpoint, where there was one.
     pub upstream_status: Option<u16>,
+    /// What the endpoint did whose try failed last, with its cause.
+    pub upstream_error: Option<&'a str>,
 }
 
 /// Appends `record` to `out` as one JSON object and a newline.
 pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"ts\":\"");
+    out.extend_from_slice(b"{\"timestamp\":\"");
     out.extend_from_slice(clock.stamp(record.time));
     out.push(b'"');
     string(out, ",\"request_id\":", record.request_id.as_bytes());
@@ -90,6 +93,7 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     if let Some(status) = record.upstream_status {
         number(out, ",\"upstream_status\":", status);
     }
+    optional(out, ",\"upstream_error\":", record.upstream_error);
     number(out, ",\"bytes_received\":", record.bytes_received);
     number(out, ",\"bytes_sent\":", record.bytes_sent);
     out.extend_from_slice(b",\"duration_ms\":");
@@ -156,6 +160,9 @@ pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut
             out,
             &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()],
         );
+    }
+    if let Some(error) = record.upstream_error {
+        string(out, " upstream_error=", error.as_bytes());
     }
     words(out, &[b" ", dim.as_bytes()]);
     address(out, record.client_ip);
@@ -251,8 +258,8 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
 }
 
-/// Appends `text` as the inside of a JSON string. Nothing that ends a line or steers a terminal stays raw; bytes that are not
-/// UTF-8 become U+FFFD.
+/// Appends `text` as the inside of a JSON string. Nothing that ends a line, steers a terminal or turns what is read stays raw;
+/// bytes that are not UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
     let clean = text
@@ -283,9 +290,10 @@ fn escape_character(out: &mut Vec<u8>, character: char) {
         '\n' => out.extend_from_slice(br"\n"),
         '\r' => out.extend_from_slice(br"\r"),
         '\t' => out.extend_from_slice(br"\t"),
-        // C0 and C1 controls, delete, and the two that JavaScript and some viewers take for line ends.
-        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-            drop(write!(out, "\\u{:04x}", u32::from(character)));
+        hidden if is_hidden(hidden) => {
+            let mut text = String::new();
+            write_out(&mut text, hidden);
+            out.extend_from_slice(text.as_bytes());
         }
         plain => out.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
     }
@@ -352,6 +360,7 @@ mod tests {
             tls: None,
             stream: false,
             upstream_status: None,
+            upstream_error: None,
         }
     }
 
@@ -373,7 +382,7 @@ mod tests {
     fn the_least_a_line_says() {
         assert_eq!(
             json_of(&record()).0,
-            "{\"ts\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
+            "{\"timestamp\":\"2026-11-20T18:30:01.123Z\",\"request_id\":\"id-1\",\"client_ip\":\"192.0.2.10\",\"method\":\"POST\",\
              \"authority\":\"agents.example.com\",\"path\":\"/a2a\",\"proto\":\"HTTP/1.1\",\"status\":200,\"flags\":\"-\",\
              \"attempts\":1,\"bytes_received\":17,\"bytes_sent\":18446744073709551615,\"duration_ms\":12.045}\n"
         );
@@ -398,6 +407,7 @@ mod tests {
             tls: Some(TlsVersion::V13),
             stream: true,
             upstream_status: Some(200),
+            upstream_error: Some("said \u{1b}\""),
             proto: Version::HTTP_2,
             ..record()
         };
@@ -417,6 +427,7 @@ mod tests {
             ("tls", json!("TLSv1.3")),
             ("stream", json!(true)),
             ("upstream_status", json!(200)),
+            ("upstream_error", json!("said \u{1b}\"")),
             ("proto", json!("HTTP/2")),
         ] {
             assert_eq!(value[key], expected, "{key}");
@@ -424,7 +435,7 @@ mod tests {
         assert_eq!(
             text_of(&full, false),
             "18:30:01.123 502 POST agents.example.com/a2a 12.045ms 18446744073709551615B stream \
-             -> agents-v2/192.0.2.1:8080 attempts=3 connect_failed 2001:db8::7 id-1\n"
+             -> agents-v2/192.0.2.1:8080 attempts=3 connect_failed upstream_error=\"said \\u001b\\\"\" 2001:db8::7 id-1\n"
         );
     }
 

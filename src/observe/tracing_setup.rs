@@ -8,6 +8,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::harmless::Harmless;
 use crate::config::model::{LogFormat, Logging};
 
 /// Why events could not be set up.
@@ -34,7 +35,7 @@ pub fn init(logging: &Logging) -> Result<Events, Error> {
     let terminal = io::stderr().is_terminal();
     let events = fmt()
         .with_env_filter(filter(level(logging))?)
-        .with_writer(io::stderr)
+        .with_writer(Harmless(io::stderr))
         .with_ansi(color_wanted(terminal));
     let (started, replace): (_, Box<Replace>) = if is_text(logging.format, terminal) {
         let events = events.with_filter_reloading();

@@ -113,6 +113,7 @@ fn lose(tries: &mut Tries<'_>, in_flight: &InFlight<Rc<Lane>>, sent: &Sent) {
             if let Some(outcome) = outcome(error) {
                 lane.report(outcome, now);
             }
+            tries.attempts.note(error);
         }
     }
     tries.attempts.tried.push(in_flight.endpoint().id);

@@ -125,7 +125,8 @@ pub async fn mirror(
         Ok(response) => response,
         Err(Error::Timeout) => return Mirrored::TimedOut,
         Err(error) => {
-            tracing::debug!(reason = error.reason(), "a mirrored request failed");
+            let (reason, upstream_error) = (error.reason(), error.of_endpoint());
+            tracing::debug!(reason, upstream_error, "a mirrored request failed");
             return Mirrored::Failed;
         }
     };

@@ -77,6 +77,8 @@ pub struct Attempts {
     pub last: Option<Rc<Lane>>,
     /// Why there was no further try although one was wanted.
     pub stopped: Option<&'static str>,
+    /// What the endpoint did whose try failed last; another may have answered after it.
+    pub failure: Option<Box<str>>,
     tried: Vec<EndpointId>,
 }
 
@@ -226,5 +228,12 @@ impl Attempts {
     fn begin(&mut self, lane: &Rc<Lane>) {
         self.count += 1;
         self.last = Some(Rc::clone(lane));
+    }
+
+    /// Keeps what an endpoint did wrong.
+    pub fn note(&mut self, error: &Error) {
+        if let Some(failure) = error.of_endpoint() {
+            self.failure = Some(failure);
+        }
     }
 }

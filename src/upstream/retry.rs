@@ -168,11 +168,15 @@ impl Tries<'_> {
             }
         };
         self.plan.target.handles().retry(word);
+        if let Round::Failed(error, _) = &round {
+            self.attempts.note(error);
+        }
         let endpoint = round.endpoint();
         tracing::debug!(endpoint = %endpoint.endpoint().address, reason = word, ?wait, "trying again");
         self.attempts.tried.push(endpoint.endpoint().id);
         round.forget().await;
         if !wait.is_zero() {
+            let _waiting = self.plan.target.cluster().retrying.wait();
             sleep(wait).await;
         }
         None

@@ -95,6 +95,8 @@ async fn a_page_in_a_browser_can_neither_ask_nor_command() {
         );
         assert!(!head.contains("access-control-allow"), "{head}");
     }
+    let refused = "attache_admin_requests_refused_total{code=\"403\"}";
+    assert_eq!(gw.metric(refused).await, Some(4.0));
     let reloads = gw.ask(Method::GET, "/reloads").await.1;
     assert_eq!(
         reloads.matches("\"trigger\"").count(),
@@ -269,7 +271,7 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
         let (answered, body) = gw.ask(Method::POST, &path).await;
         assert_eq!((answered, body.contains(said)), (status, true), "{body}");
     }
-    for event in ["paused", "held", "released", "rolled-back"] {
+    for event in ["paused", "held", "released", "rolled_back"] {
         let series = format!("attache_rollout_events_total{{event=\"{event}\",route=\"all\"}}");
         assert_eq!(gw.metric(&series).await, Some(1.0), "{event}");
     }

@@ -19,6 +19,9 @@ const SPEAK: Speak = Speak {
     max_streams: None,
 };
 
+/// One message with its prefix.
+const MESSAGE: &[u8] = b"\0\0\0\0\x07message";
+
 fn outcome(status: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     fields.insert("grpc-status", status.parse().unwrap());
@@ -44,9 +47,9 @@ async fn a_call_and_its_trailers_pass() {
     let reply = gw
         .h2()
         .await
-        .reply(call("/a2a.v1.Agent/Send", crate::support::full("message")))
+        .reply(call("/a2a.v1.Agent/Send", crate::support::full(MESSAGE)))
         .await;
-    assert_eq!((reply.status, reply.text()), (200, "message"));
+    assert_eq!((reply.status, &*reply.body), (200, MESSAGE));
     let trailers = reply.trailers.expect("there are trailers");
     assert_eq!(
         (
@@ -58,9 +61,84 @@ async fn a_call_and_its_trailers_pass() {
     let record = gw.record().await;
     assert_eq!(
         (&record["proto"], &record["stream"]),
-        (&"HTTP/2".into(), &true.into()),
-        "{record}"
+        (&"HTTP/2".into(), &serde_json::Value::Null),
+        "a call with one message is no stream: {record}"
     );
+}
+
+#[tokio::test]
+async fn a_listener_in_the_clear_takes_grpc_without_being_told() {
+    let backend = Backend::handling_as(SPEAK, |_| async {
+        let answer = Response::builder().header("content-type", "application/grpc");
+        answer.body(with_trailers("answer", outcome("0"))).unwrap()
+    })
+    .await;
+    let template = format!("listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n{TO_ONE}");
+    let gw = Gw::with(&template, &[&backend]).await;
+    let calling = call("/x", crate::support::full("m"));
+    let reply = gw.h2().await.reply(calling).await;
+    assert_eq!((reply.status, reply.text()), (200, "answer"));
+    assert_eq!(reply.trailers.expect("trailers pass")["grpc-status"], "0");
+    assert_eq!(gw.get("/").await.status, 200, "HTTP/1.1 on the same port");
+    let mut records = gw.records(2).await;
+    records.sort_by_key(|record| record["proto"].to_string());
+    let spoken: Vec<_> = records.iter().map(|record| &record["proto"]).collect();
+    assert_eq!(spoken, ["HTTP/1.1", "HTTP/2"]);
+}
+
+#[tokio::test]
+async fn the_preface_of_http2_has_the_time_and_size_of_a_head() {
+    let template = "
+        listeners: { http: { address: '127.0.0.1:0', limits: { headerTimeout: 400ms, idleTimeout: 1h } } }
+        routes: { all: { respond: { body: here } } }
+    ";
+    let gw = Gw::with(template, &[]).await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Byte by byte and never whole, or whole and then nothing: both end, long before the connection would be idle.
+    for (bytes, whole) in [(&preface[..preface.len() - 1], false), (preface, true)] {
+        let mut client = gw.raw().await;
+        for byte in bytes.bytes() {
+            client.write([byte]).await;
+        }
+        let said = client.read_to_end().await;
+        assert!(!said.starts_with(b"HTTP/1.1 2"), "{whole}: {said:?}");
+    }
+    // What only begins like it is HTTP/1.1, however it arrives.
+    let mut client = gw.raw().await;
+    for byte in "PRI /here HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".bytes() {
+        client.write([byte]).await;
+    }
+    let said = client.rest().await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    // And what goes on after it as HTTP/1.1 does is refused, with no request made of it.
+    let mut client = gw.raw().await;
+    let broken = format!("{preface}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    client.try_write(broken).await;
+    let said = client.read_to_end().await;
+    assert!(!said.starts_with(b"HTTP/1.1"), "{said:?}");
+    assert_eq!(gw.record().await["method"], "PRI");
+}
+
+#[tokio::test]
+async fn an_answer_of_several_messages_is_a_stream_in_the_log() {
+    let backend = Backend::handling_as(SPEAK, |_| async {
+        let (sender, body) = channel();
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                sender.send(MESSAGE).await;
+            }
+            sender.trailers(outcome("0")).await;
+        });
+        let answer = Response::builder().header("content-type", "application/grpc");
+        answer.body(body).unwrap()
+    })
+    .await;
+    let gw = Gw::with(TO_ONE, &[&backend]).await;
+    let call = call("/a2a.v1.Agent/Stream", crate::support::full(MESSAGE));
+    let reply = gw.h2().await.reply(call).await;
+    assert_eq!(reply.body.len(), 2 * MESSAGE.len());
+    let record = gw.record().await;
+    assert_eq!(record["stream"], true, "{record}");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@
 )]
 mod support;
 
+mod access_log;
 mod admin;
 mod attempts;
 mod balancing;
@@ -45,6 +46,7 @@ mod lifecycle;
 mod lifecycle_regressions;
 mod limits;
 mod mirroring;
+mod names;
 mod observing;
 mod own_answers;
 mod preferences;

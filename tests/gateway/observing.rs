@@ -47,7 +47,10 @@ async fn a_record_says_who_asked_what_and_what_became_of_it() {
         record["ttfb_ms"].as_f64().unwrap(),
     );
     assert!(0.0 < to_head && to_head <= duration, "{record}");
-    assert!(record["ts"].as_str().unwrap().ends_with('Z'), "{record}");
+    assert!(
+        record["timestamp"].as_str().unwrap().ends_with('Z'),
+        "{record}"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +154,7 @@ async fn failures_are_counted_by_their_word_and_say_nothing_of_what_is_behind() 
 }
 
 #[tokio::test]
-async fn heads_that_are_not_http_are_counted_without_a_record() {
+async fn heads_that_are_not_http_are_counted_and_recorded() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut raw = gw.raw().await;
@@ -163,8 +166,12 @@ async fn heads_that_are_not_http_are_counted_without_a_record() {
             == 1.0
     })
     .await;
-    gw.get("/").await;
-    gw.record().await;
+    let record = gw.record().await;
+    assert_eq!(
+        (&record["status"], &record["flags"], &record["reason"]),
+        (&json!(400), &json!("DPE"), &json!("not_http")),
+        "{record}"
+    );
 }
 
 #[tokio::test]

@@ -246,7 +246,7 @@ async fn a_canary_that_turns_bad_is_rolled_back() {
         before,
         "nothing new goes to a canary that lost"
     );
-    let rolled_back = [("route", "all"), ("event", "rolled-back")];
+    let rolled_back = [("route", "all"), ("event", "rolled_back")];
     assert_eq!(
         gw.metric("attache_rollout_events_total", &rolled_back)
             .await,

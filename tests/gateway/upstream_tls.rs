@@ -59,10 +59,14 @@ async fn nobody_else_is_trusted() {
     let (ca, other) = (Ca::new(), Ca::new());
     let identity = ca.issue(&["127.0.0.1"]);
     let backend = backend(&identity, &["h2", "http/1.1"], None).await;
-    for (rest, authority) in [
-        ("tls: { caFile: '{1}' }", &other),
-        ("tls: {}", &ca),
-        ("tls: { caFile: '{1}', serverName: other.example }", &ca),
+    for (rest, authority, cause) in [
+        ("tls: { caFile: '{1}' }", &other, "BadSignature"),
+        ("tls: {}", &ca, "UnknownIssuer"),
+        (
+            "tls: { caFile: '{1}', serverName: other.example }",
+            &ca,
+            "not valid for name \"other.example\"",
+        ),
     ] {
         let gw = Gw::with(&cluster(rest), &[&backend, authority]).await;
         let reply = gw.get("/").await;
@@ -78,6 +82,8 @@ async fn nobody_else_is_trusted() {
         );
         let record = gw.record().await;
         assert_eq!(record["flags"], "UF", "{rest}");
+        let told = record["upstream_error"].as_str().unwrap_or_default();
+        assert!(told.contains(cause), "{rest}: {record}");
     }
     assert_eq!(backend.hits(), 0);
 }

@@ -22,6 +22,7 @@ pub use self::record::{Health, HealthStatus};
 pub use self::verdict::{Transition, Verdict};
 use super::{Cluster, Endpoint, EndpointId, Members};
 use crate::config::model::HealthCheck;
+use crate::error::chain;
 use crate::observe::handles::HealthHandles;
 use crate::pool::Dialer;
 
@@ -57,7 +58,7 @@ pub async fn watch(
             () = cluster.changed.notified() => {}
             Some((endpoint, begun, outcome)) = running.next() => {
                 handles.checked(outcome.as_ref().map_or_else(Failure::word, |()| PASSED));
-                let verdict = settle(&cluster, check, &endpoint, outcome, Instant::now());
+                let verdict = settle(&cluster, check, &endpoint, &outcome, Instant::now());
                 let due = begun + pause(check, verdict, &mut rng);
                 endpoint.set_check_due(due);
                 rota.put_back(&endpoint, due.max(Instant::now()));
@@ -72,26 +73,27 @@ fn settle(
     cluster: &Cluster,
     check: &HealthCheck,
     endpoint: &Endpoint,
-    outcome: Result<(), Failure>,
+    outcome: &Result<(), Failure>,
     now: Instant,
 ) -> Verdict {
     let passed = outcome.is_ok();
-    let reason = outcome.err().map(|failure| failure.reason());
+    let failure = outcome.as_ref().err();
+    let reason = failure.map(Failure::word);
+    let upstream_error = failure.map(|failure| chain(failure));
     let slow_start = cluster.settings.slow_start.is_some();
     let (cluster, address) = (&cluster.name, endpoint.address);
     let Some(health) = &endpoint.health else {
         return Verdict::Unchecked;
     };
-    let (verdict, transition) = health.record(reason.clone(), check, SystemTime::now());
+    let (verdict, transition) = health.record(upstream_error.clone(), check, SystemTime::now());
     match transition {
         Some(Transition::Left) => {
-            let reason = reason.unwrap_or_default();
-            warn!(%cluster, endpoint = %address, reason, "endpoint is unhealthy");
+            warn!(%cluster, endpoint = %address, reason, upstream_error, "endpoint is unhealthy");
         }
         Some(Transition::Returned) => {
             info!(%cluster, endpoint = %address, "endpoint is healthy again");
         }
-        None => debug!(%cluster, endpoint = %address, reason, "endpoint checked"),
+        None => debug!(%cluster, endpoint = %address, reason, upstream_error, "endpoint checked"),
     }
     if check.ends_ejection && passed && verdict.is_usable() {
         endpoint.pardon(now);
@@ -233,15 +235,15 @@ mod tests {
         let cluster = Cluster::build(Arc::new(settings), None, &Resolutions::new());
         let (endpoint, check) = (endpoint(1), check(10));
         let is_warming = || endpoint.is_warming(later(30), Instant::now());
-        settle(&cluster, &check, &endpoint, Ok(()), Instant::now());
+        settle(&cluster, &check, &endpoint, &Ok(()), Instant::now());
         assert!(!is_warming(), "it was there from the start");
         let failed = || Err(Failure::TooLarge);
         for _ in 0..check.unhealthy_threshold {
-            settle(&cluster, &check, &endpoint, failed(), Instant::now());
+            settle(&cluster, &check, &endpoint, &failed(), Instant::now());
         }
         assert!(endpoint.is_unhealthy());
         for _ in 0..check.healthy_threshold {
-            settle(&cluster, &check, &endpoint, Ok(()), Instant::now());
+            settle(&cluster, &check, &endpoint, &Ok(()), Instant::now());
         }
         assert!(!endpoint.is_unhealthy() && is_warming());
     }

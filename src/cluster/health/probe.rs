@@ -1,7 +1,5 @@
 //! One check of one endpoint: what is asked, and whether the answer is a yes.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -56,17 +54,6 @@ impl Failure {
             Self::Grpc(_) | Self::NotHealth | Self::NotServing(_) => "not_serving",
             Self::NoCard(_) | Self::TooLarge => "no_card",
         }
-    }
-
-    /// The whole of it in one line of bounded length; the innermost causes may hold what the endpoint said.
-    pub(super) fn reason(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let _infallible = write!(text, ": {error}");
-            cause = error.source();
-        }
-        text.chars().take(MAX_REASON).collect()
     }
 }
 
@@ -207,8 +194,6 @@ pub const RESULTS: [&str; 8] = [
 /// What checks call themselves.
 const USER_AGENT: &str = concat!("attache-health/", env!("CARGO_PKG_VERSION"));
 const GRPC_STATUS: &str = "grpc-status";
-/// Characters of a reason.
-const MAX_REASON: usize = 200;
 /// Bytes of a page that are read; its status is all that counts.
 const MAX_PAGE: usize = 64 * 1024;
 /// Bytes an agent card may have.
@@ -221,6 +206,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::error::chain;
 
     fn answer(status: u16, head: Option<&'static str>, trailer: Option<&'static str>) -> Answer {
         let fields = |value: Option<&'static str>| {
@@ -272,8 +258,7 @@ mod tests {
             let mut answer = answer(status, head, trailer);
             let length = u8::try_from(message.len()).unwrap();
             answer.body = [&[0, 0, 0, 0, length], message].concat().into();
-            let outcome =
-                serving(&answer).map_or_else(|error| error.reason(), |()| "ok".to_owned());
+            let outcome = serving(&answer).map_or_else(|error| chain(&error), |()| "ok".to_owned());
             assert_eq!(outcome, expected);
         }
     }
@@ -316,18 +301,16 @@ mod tests {
         let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
         let failure = Failure::from(DialError::Connect(refused));
         assert_eq!(
-            (failure.reason().as_str(), failure.word()),
+            (&*chain(&failure), failure.word()),
             ("could not connect: refused", "connect_failed")
         );
         let text = format!("\"{}\"", "x".repeat(10_000));
         let failure = Failure::from(card::judge(text.as_bytes()).unwrap_err());
+        let told = chain(&failure);
         assert!(
-            failure
-                .reason()
-                .starts_with("not an agent card: invalid type"),
-            "{}",
-            failure.reason()
+            told.starts_with("not an agent card: invalid type"),
+            "{told}"
         );
-        assert!(failure.reason().chars().count() <= MAX_REASON);
+        assert!(told.chars().count() <= 200);
     }
 }

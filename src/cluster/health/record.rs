@@ -31,6 +31,7 @@ struct Facts {
 
 /// Health of an endpoint at one moment, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HealthStatus {
     /// What the checks add up to.
     pub verdict: Verdict,

@@ -8,7 +8,7 @@ use crate::config::model::HealthCheck;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Not checked yet. It gets requests: held back, a DNS answer with nothing but new addresses would be an outage.
+    /// Not checked yet. It gets requests: a DNS answer that holds only new addresses must not leave the cluster without an endpoint.
     #[default]
     Unchecked,
     /// No check has ever passed; the first that does admits it.

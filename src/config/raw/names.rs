@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::values::text_value;
 use crate::config::de::with_hint;
+use crate::config::hosts::is_name;
 use crate::config::model::{HostPattern, MemberAddress};
 
 /// A host and port of an upstream.
@@ -24,14 +25,15 @@ text_value!(Target, target, "an address such as `10.0.0.1:8080`", {
 pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or(rest);
-        let tls = if scheme == "https" {
-            ", and add `tls: {}` to the cluster"
-        } else {
-            ""
+        let (usual, tls) = match scheme {
+            "https" | "grpcs" => (":443", ", and add `tls: {}` to the cluster"),
+            _ => (":80", ""),
         };
+        let bare = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
+        let port = if bare.contains(':') { "" } else { usual };
         return Err(with_hint(
             "an endpoint is a host and a port, not a URL",
-            format!("write `{rest}`{tls}"),
+            format!("write `{rest}{port}`{tls}"),
         ));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -58,30 +60,15 @@ pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
             "a port is 1 to 65535",
         )
     })?;
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    if !is_host_name(&host, true) {
+    // A final dot stays: it keeps the resolver from its search list.
+    let host = host.to_ascii_lowercase();
+    if !is_name(host.strip_suffix('.').unwrap_or(&host)) {
         return Err(with_hint(
             format!("`{host}` is not a host name"),
-            "letters, digits, `-` and `.`; IPv6 in brackets",
+            "letters, digits, `-`, `_` and `.`; IPv6 in brackets",
         ));
     }
     Ok(Target(MemberAddress::Name { host, port }))
-}
-
-/// Whether this is a DNS name in lower case. Container platforms use underscores in theirs.
-pub(in crate::config) fn is_host_name(host: &str, underscores: bool) -> bool {
-    let legal = |c: char| {
-        c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (underscores && c == '_')
-    };
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(legal)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let last = host.rsplit('.').next().unwrap_or("");
-    // A name that ends in a number is an IP address to everyone else (WHATWG URL).
-    host.len() <= 253 && host.split('.').all(label) && !last.chars().all(|c| c.is_ascii_digit())
 }
 
 /// A host to serve.
@@ -107,11 +94,11 @@ pub(in crate::config) fn host(text: &str) -> Result<Host, String> {
         };
     }
     if let Some(parent) = lower.strip_prefix("*.")
-        && is_host_name(parent, true)
+        && is_name(parent)
     {
         return Ok(Host(HostPattern::Wildcard(parent.to_owned())));
     }
-    if is_host_name(&lower, true) {
+    if is_name(&lower) {
         return Ok(Host(HostPattern::Exact(lower)));
     }
     let hint = if lower == "*" {
@@ -171,6 +158,10 @@ mod tests {
             target("my_agent:80").unwrap().0,
             MemberAddress::Name { port: 80, .. }
         ));
+        let MemberAddress::Name { host, .. } = target("Agent.Example.:80").unwrap().0 else {
+            panic!("a name");
+        };
+        assert_eq!(host, "agent.example.", "the dot says: no search list");
         for text in [
             "a",
             "a:0",
@@ -178,6 +169,8 @@ mod tests {
             "http://a:80",
             ":80",
             "a b:80",
+            "a..:80",
+            ".:80",
             "::1:80",
             "10.0.0.1:0",
             "256.1.1.1:80",

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
 use super::{Scope, headers};
+use crate::config::hosts::is_authority;
 use crate::config::model::{HealthCheck, Probe, ProbeFields, UpstreamProtocol};
 use crate::config::node::steps;
 use crate::config::raw::health::{self as raw, Kind, ProbePath};
@@ -223,7 +224,7 @@ fn times(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> (Durat
 }
 
 fn host(cluster: &str, text: &str, scope: &mut Scope<'_>) -> Option<HeaderValue> {
-    let legal = Authority::try_from(text).is_ok_and(|host| !host.as_str().contains('@'));
+    let legal = is_authority(text);
     if !legal {
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "host"],

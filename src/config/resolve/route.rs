@@ -8,12 +8,12 @@ use http::HeaderValue;
 use super::action::{action, has_regex};
 use super::limits::Found;
 use super::{Scope, fault, headers, mirror, retries};
+use crate::config::hosts::is_authority;
 use crate::config::model::{
     Action, ClusterId, HeadLimit, HeaderMatch, HostPattern, ListenerId, Match, PathMatch,
     QueryMatch, Rewrite, Route, Streaming, UpstreamHost,
 };
 use crate::config::node::{Step, Value, steps};
-use crate::config::raw::names::is_host_name;
 use crate::config::raw::values::Time;
 use crate::config::raw::{self, OrOff, route as raw_route};
 use crate::config::report::Diagnostic;
@@ -305,15 +305,8 @@ fn upstream_host(name: &str, raw: Option<&str>, scope: &mut Scope<'_>) -> Upstre
         "endpoint" => return UpstreamHost::Endpoint,
         _ => {}
     }
-    let legal = text.parse::<http::uri::Authority>().is_ok_and(|authority| {
-        let host = authority.host().to_ascii_lowercase();
-        !text.contains('@')
-            && (host.starts_with('[')
-                || host.parse::<std::net::Ipv4Addr>().is_ok()
-                || is_host_name(&host, true))
-    });
     match HeaderValue::from_str(text) {
-        Ok(value) if legal => UpstreamHost::Fixed(value),
+        Ok(value) if is_authority(text) => UpstreamHost::Fixed(value),
         _ => {
             let diagnostic = Diagnostic::error("invalid-value", format!("`{text}` is not a host"));
             scope.add(

@@ -71,7 +71,7 @@ pub struct Progress {
 
 /// What a rollout is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Going on, step by step.
     Progressing,
@@ -79,7 +79,8 @@ pub enum Phase {
     Paused,
     /// Through: everything goes to the canary.
     Promoted,
-    /// Given up: nothing goes to the canary.
+    /// Given up: nothing goes to the canary. State files of before have it with a hyphen.
+    #[serde(alias = "rolled-back")]
     RolledBack,
 }
 
@@ -97,7 +98,7 @@ impl Phase {
             Self::Progressing => "progressing",
             Self::Paused => "paused",
             Self::Promoted => "promoted",
-            Self::RolledBack => "rolled-back",
+            Self::RolledBack => "rolled_back",
         }
     }
 }
@@ -210,7 +211,9 @@ impl Progress {
                 && self.weight != weight
             {
                 self.weight = weight;
-                let message = format!("step {}: the canary gets {weight} %", self.step);
+                // People count from one.
+                let (step, steps) = (self.step + 1, rollout.steps.len());
+                let message = format!("step {step} of {steps}: the canary gets {weight} %");
                 events.push(Event::new("weight", message));
             }
             let Some(over) = self.over(rollout, *step, now) else {
@@ -304,11 +307,11 @@ impl Progress {
             if *failures > analysis.failure_limit {
                 fatal.get_or_insert_with(|| message.clone());
             }
-            events.push(Event::new("measurement-failed", message));
+            events.push(Event::new("measurement_failed", message));
         }
         if events.is_empty() {
             let shown: Vec<String> = readings.iter().map(ToString::to_string).collect();
-            events.push(Event::new("measurement-passed", shown.join(", ")));
+            events.push(Event::new("measurement_passed", shown.join(", ")));
         }
         self.readings = readings;
         if let Some(reason) = fatal {
@@ -321,7 +324,7 @@ impl Progress {
         let event = match rollout.on_failure {
             OnFailure::Rollback => {
                 self.finish(Phase::RolledBack, 0);
-                Event::new("rolled-back", reason.clone())
+                Event::new("rolled_back", reason.clone())
             }
             OnFailure::Pause => {
                 self.phase = Phase::Paused;
@@ -367,7 +370,7 @@ impl Progress {
             Verb::Abort => {
                 self.finish(Phase::RolledBack, 0);
                 self.reason = Some(format!("aborted by {by}"));
-                Event::new("rolled-back", format!("aborted by {by}"))
+                Event::new("rolled_back", format!("aborted by {by}"))
             }
             Verb::Pause | Verb::Resume if over => return Err(Refusal::Over),
             Verb::Pause if self.phase == Phase::Paused => return Err(Refusal::Paused),

@@ -155,7 +155,7 @@ fn phase(control: &Control) -> Phase {
 fn weights(happened: &[(u64, &'static str, String)]) -> Vec<(u64, String)> {
     happened
         .iter()
-        .filter(|(_, kind, _)| matches!(*kind, "weight" | "promoted" | "rolled-back"))
+        .filter(|(_, kind, _)| matches!(*kind, "weight" | "promoted" | "rolled_back"))
         .map(|(second, _, message)| (*second, message.clone()))
         .collect()
 }
@@ -170,10 +170,10 @@ fn a_good_canary_is_promoted_step_by_step() {
     let happened = run(&control, (0, 1_200), |_| FINE);
     // Two minutes hold four measurements, so those pauses last until the fifth, half a minute more.
     let expected = [
-        (0, "step 0: the canary gets 10 %"),
-        (120, "step 2: the canary gets 20 %"),
-        (270, "step 4: the canary gets 50 %"),
-        (570, "step 6: the canary gets 100 %"),
+        (0, "step 1 of 7: the canary gets 10 %"),
+        (120, "step 3 of 7: the canary gets 20 %"),
+        (270, "step 5 of 7: the canary gets 50 %"),
+        (570, "step 7 of 7: the canary gets 100 %"),
         (720, "every step is done"),
     ];
     let expected: Vec<_> = expected
@@ -243,7 +243,7 @@ fn failures_within_the_limit_are_forgiven() {
     });
     let failed = happened
         .iter()
-        .filter(|(_, kind, _)| *kind == "measurement-failed");
+        .filter(|(_, kind, _)| *kind == "measurement_failed");
     assert_eq!(failed.count(), 3);
     assert_eq!(phase(&control), Phase::Promoted);
 }
@@ -287,7 +287,7 @@ fn a_little_traffic_is_judged_once_it_is_enough() {
     };
     assert_eq!(
         measured("inconclusive"),
-        measured("measurement-passed"),
+        measured("measurement_passed"),
         "every other look"
     );
 
@@ -442,7 +442,7 @@ fn a_share_set_by_hand_stops_the_steps_and_ends_by_itself() {
     // 60 of 120 seconds were over; the 240 in between do not count.
     assert_eq!(
         weights(&happened),
-        [(360, "step 2: the canary gets 20 %".to_owned())]
+        [(360, "step 3 of 7: the canary gets 20 %".to_owned())]
     );
 }
 

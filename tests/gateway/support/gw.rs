@@ -205,10 +205,15 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// The access log as it is.
+    pub(crate) fn text(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("access.log")).unwrap()
+    }
+
     /// Every access record.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.directory.path().join("access.log")).unwrap();
-        text.lines()
+        self.text()
+            .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }

@@ -15,8 +15,9 @@ async fn check(gw: &Gw, name: &str) -> Value {
 
 /// Three agents at whose place nobody listens.
 const DEAD: &str = "
+    workers: 1
     routes: { all: { cluster: agents } }
-    clusters: { agents: { endpoints: ['{0}', '{1}', '{2}'] } }
+    clusters: { agents: { endpoints: ['{0}', '{1}', '{2}'], loadBalancer: round-robin } }
 ";
 
 #[tokio::test]

@@ -103,6 +103,7 @@ const ADMIN: Defaults = &[
 ];
 
 const LISTENER: Defaults = &[
+    ("protocols", "[h2, http/1.1]"),
     ("limits.maxConnections", "10000"),
     ("limits.maxConnectionsPerIp", "off"),
     ("limits.maxHeaderBytes", "64KiB"),
@@ -112,6 +113,7 @@ const LISTENER: Defaults = &[
     ("limits.headerTimeout", "10s"),
     ("limits.idleTimeout", "75s"),
     ("limits.bodyIdleTimeout", "30s"),
+    ("limits.halfCloseTimeout", "500ms"),
     ("limits.handshakeTimeout", "10s"),
     ("limits.maxConcurrentStreams", "100"),
     ("tcpKeepalive.time", "15s"),
@@ -121,10 +123,7 @@ const LISTENER: Defaults = &[
     ("paths.allowEncodedSlash", "false"),
 ];
 
-const LISTENER_CLEAR: Defaults = &[("protocols", "[http/1.1]")];
-
 const LISTENER_TLS: Defaults = &[
-    ("protocols", "[h2, http/1.1]"),
     ("tls.minVersion", "\"1.2\""),
     ("tls.unknownSni", "default"),
     ("tls.clientAuth.mode", "none"),
@@ -249,14 +248,9 @@ fn fill(root: &mut Node) {
         );
     }
     each(root, "listeners", |listener| {
-        put_all(
-            listener,
-            if has(listener, "tls") {
-                LISTENER_TLS
-            } else {
-                LISTENER_CLEAR
-            },
-        );
+        if has(listener, "tls") {
+            put_all(listener, LISTENER_TLS);
+        }
         put_all(listener, LISTENER);
     });
     each(root, "routes", |route| {

@@ -323,6 +323,7 @@ impl Gateway {
         self.health.set_draining();
         self.metrics.set_draining(true);
         wait(drain_delay, &hurry).await;
+        self.listeners.let_go();
         let mut drained = self.crew.drain().await;
         let (first, second) = (
             drain_timeout.min(stream_grace),

@@ -45,7 +45,8 @@ fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
         },
     };
     if let ErrorKind::Type { .. } = &error.kind {
-        diagnostic.hint = type_hint(&diagnostic.message);
+        diagnostic.hint = type_hint(&diagnostic.message)
+            .or_else(|| shape_hint(&error.steps, &diagnostic.message));
     }
     if !place.path.is_empty() {
         diagnostic.message = format!("`{}`: {}", place.path, diagnostic.message);
@@ -55,29 +56,35 @@ fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
     diagnostic.at(place.span)
 }
 
-/// Takes the value of a secret place out of what is said about it.
+fn replace(diagnostic: &mut Diagnostic, text: &str, by: &str) {
+    diagnostic.message = diagnostic.message.replace(text, by);
+    let hint = diagnostic.hint.as_ref();
+    diagnostic.hint = hint.map(|hint| hint.replace(text, by));
+}
+
+/// Takes the secrets of a place out of what is said about it.
 pub(super) fn redact(diagnostic: &mut Diagnostic, place: &Place) {
-    let Some(secret) = place.secret.as_deref().filter(|secret| !secret.is_empty()) else {
+    for secret in &place.secrets {
+        let (quoted, shown) = (format!("`{secret}`"), format!("`{REDACTED}`"));
+        replace(diagnostic, &quoted, &shown);
+    }
+    let is_long = |secret: &&String| place.is_value && secret.len() >= SHORT;
+    let Some(secret) = place.secrets.first().filter(is_long) else {
         return;
     };
-    diagnostic.message = diagnostic.message.replace(secret, REDACTED);
-    diagnostic.hint = diagnostic
-        .hint
-        .take()
-        .map(|hint| hint.replace(secret, REDACTED));
+    replace(diagnostic, secret, REDACTED);
     // A message may show the value cut short or in another case; only a message without it is safe then.
-    let shown = format!(
-        "{} {}",
-        diagnostic.message,
-        diagnostic.hint.as_deref().unwrap_or("")
-    )
-    .to_lowercase();
+    let hint = diagnostic.hint.as_deref().unwrap_or("");
+    let shown = format!("{} {hint}", diagnostic.message).to_lowercase();
     let start: String = secret.to_lowercase().chars().take(8).collect();
     if shown.contains(&start) {
         diagnostic.message = format!("`{}`: the value {REDACTED} is not legal here", place.path);
         diagnostic.hint = None;
     }
 }
+
+/// A secret with fewer bytes than this may be part of any word.
+const SHORT: usize = 4;
 
 fn type_hint(message: &str) -> Option<String> {
     if !message.contains("true or false") {
@@ -90,6 +97,26 @@ fn type_hint(message: &str) -> Option<String> {
         .iter()
         .any(|word| message.ends_with(word));
     (yes || no).then(|| format!("write `{yes}`"))
+}
+
+/// What to write where a mapping was wanted and one value was found.
+fn shape_hint(steps: &[Step], message: &str) -> Option<String> {
+    let (wanted, found) = message.rsplit_once(", found ")?;
+    let found = found.strip_prefix("the ").unwrap_or(found);
+    let found = found
+        .strip_prefix("text ")
+        .or_else(|| found.strip_prefix("number "));
+    let found = found.unwrap_or_default().trim_matches('`');
+    let found = match message.rsplit_once(", found `") {
+        // `true` and `false` stand there by themselves.
+        Some((_, word)) => word.trim_end_matches('`'),
+        None => found,
+    };
+    let (Step::Key(section), Step::Key(key)) = (steps.first()?, steps.last()?) else {
+        return None;
+    };
+    let is_form = !found.is_empty() && !wanted.contains("true or false");
+    is_form.then(|| suggest::long_form(section, key, found))?
 }
 
 fn unknown(

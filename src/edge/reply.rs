@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::worker::View;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
+use crate::context::PLAIN_ON_TLS;
 use crate::error::Error;
 
 /// The answer to a request that failed with `error`.
@@ -63,7 +64,8 @@ pub(super) fn own(
     response
 }
 
-/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7).
+/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7), and to
+/// `OPTIONS` that may go no further.
 pub(super) fn about_us() -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -108,6 +110,7 @@ fn grpc(error: &Error) -> Response<ResponseBody> {
 /// What the client is told; one level, no addresses, no versions.
 fn public(error: &Error) -> &'static str {
     match error {
+        Error::BadRequest(PLAIN_ON_TLS) => "this port speaks TLS: use https",
         Error::BadRequest(_) => "the request is not valid HTTP",
         Error::MethodRefused => "the method is not served",
         Error::TargetTooLong => "the request target is too long",
@@ -115,6 +118,7 @@ fn public(error: &Error) -> &'static str {
         Error::BodyTooLarge => "the request body is too large",
         Error::BodyTimeout => "the request body did not arrive in time",
         Error::UnknownExpectation => "the expectation is unknown",
+        Error::UnmetExpectation => "the body is not asked for over HTTP/2",
         Error::Misdirected => "this connection does not serve that host",
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
@@ -173,6 +177,7 @@ fn ends_connection(error: &Error) -> bool {
             | Error::BodyTooLarge
             | Error::BodyTimeout
             | Error::UnknownExpectation
+            | Error::UnmetExpectation
             | Error::Misdirected
     )
 }

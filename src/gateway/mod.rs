@@ -6,6 +6,7 @@ mod aside;
 mod certificates;
 mod clusters;
 mod files;
+mod holder;
 mod limits;
 mod listeners;
 mod memory;
@@ -34,11 +35,12 @@ use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::observe::stderr::Stderr;
 use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
 use aside::Aside;
-use files::Following;
+use files::{Following, Keeper};
 use listeners::Listeners;
 use reload::Retired;
 use worker::Crew;
@@ -108,12 +110,35 @@ pub enum Error {
 }
 
 impl Error {
-    /// The listener it is about.
-    fn listener(&self) -> Option<&str> {
+    /// The key of the address it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
         match self {
-            Self::Bind { listener, .. } | Self::Tls { listener, .. } => Some(listener),
+            Self::Bind { listener, .. } | Self::Tls { listener, .. } => {
+                Some(format!("listeners.{listener}.address"))
+            }
+            Self::Metrics { .. } => Some("metrics.address".to_owned()),
+            Self::Admin { .. } => Some("admin.address".to_owned()),
             _ => None,
         }
+    }
+
+    /// Who has the address that is taken, where the system tells.
+    #[must_use]
+    pub fn holder(&self) -> Option<String> {
+        let (address, source) = match self {
+            Self::Bind {
+                address, source, ..
+            }
+            | Self::Metrics { address, source }
+            | Self::Admin {
+                address: AdminAddress::Tcp(address),
+                source,
+            } => (*address, source),
+            _ => return None,
+        };
+        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
+        is_taken.then(|| holder::of(address))?
     }
 
     /// The error and what caused it.
@@ -146,6 +171,7 @@ pub struct Gateway {
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
     following: Option<Following>,
+    keeper: Keeper,
     retired: Retired,
     aside: Aside,
     /// Whether the last reload took names away.
@@ -207,6 +233,7 @@ impl Gateway {
             admin_address,
             admin_file,
             following: None,
+            keeper: Keeper::default(),
             retired: Retired::default(),
             aside: Aside::new().map_err(Error::Worker)?,
             names_gone: false,
@@ -252,6 +279,7 @@ impl Gateway {
         let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
         self.rollouts
             .spawn(rollouts::run(hub, metrics, self.stop.clone()));
+        self.tasks.spawn(self.keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
         self.tasks
             .spawn(retired.sweep(metrics, self.aside.handle()));
@@ -304,6 +332,11 @@ impl Gateway {
         certificates::refresh(&self.listeners.shared(), &self.metrics).await;
     }
 
+    /// Counts what is lost on the way to standard error.
+    pub fn count_lost_lines(&self, stderr: &Stderr) {
+        stderr.count_in(self.metrics.log_lines_lost());
+    }
+
     /// Opens the access log's file again under its name, after it was moved away.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
@@ -323,6 +356,7 @@ impl Gateway {
         self.health.set_draining();
         self.metrics.set_draining(true);
         wait(drain_delay, &hurry).await;
+        self.listeners.let_go();
         let mut drained = self.crew.drain().await;
         let (first, second) = (
             drain_timeout.min(stream_grace),
@@ -379,10 +413,11 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
+        let required = snapshot.config.readiness.requires_clusters;
         let clusters = snapshot
             .clusters
             .iter()
-            .map(|cluster| clusters::check(cluster));
+            .map(|cluster| clusters::check(cluster, required));
         lost.into_iter().chain(clusters).collect()
     })
 }

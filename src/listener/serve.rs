@@ -19,7 +19,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
-use crate::config::model::{HttpVersion, Limits};
+use crate::config::model::{Http2Keepalive, HttpVersion, Limits};
 use crate::context::Connection;
 use crate::listener::answer::Judged;
 use crate::listener::io::Io;
@@ -79,7 +79,7 @@ pub enum Speaks {
     Unknown,
 }
 
-/// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the connection is
+/// Serves `service` on a connection, on `terms`: time limits and PING frames. Everything but the IO stays on this worker. When the future is dropped, the connection is
 /// closed and with it the futures of its requests.
 pub async fn serve<S>(
     io: Io,
@@ -87,16 +87,19 @@ pub async fn serve<S>(
     connection: Rc<Connection>,
     service: S,
     leash: Rc<Leash>,
-    limits: &Limits,
+    terms: (&Limits, Option<Http2Keepalive>),
 ) -> ConnectionEnd
 where
     S: Serves,
 {
     leash.hand_over(Rc::clone(&connection));
     let service = Judged::new(service, connection, Rc::clone(&leash));
-    let end = serve_opened(io, speaks, service, &leash, limits).await;
+    let end = serve_opened(io, speaks, service, &leash, terms).await;
     match end {
         ConnectionEnd::Closed if leash.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
+        ConnectionEnd::Closed | ConnectionEnd::Broken if leash.link().lingers_no_more() => {
+            ConnectionEnd::Expired(Expiry::Linger)
+        }
         end => end,
     }
 }
@@ -106,7 +109,7 @@ async fn serve_opened<S>(
     mut speaks: Speaks,
     mut service: Judged<S>,
     leash: &Leash,
-    limits: &Limits,
+    (limits, pings): (&Limits, Option<Http2Keepalive>),
 ) -> ConnectionEnd
 where
     S: Serves,
@@ -115,7 +118,7 @@ where
     loop {
         match opened(&mut io, speaks, leash).await {
             Ok(Some(HttpVersion::H2)) => {
-                return Box::pin(serve_h2(io, service, leash, limits)).await;
+                return Box::pin(serve_h2(io, service, leash, limits, pings)).await;
             }
             Ok(Some(HttpVersion::Http1)) => {
                 match Box::pin(serve_http1(io, service, leash, limits)).await {
@@ -172,12 +175,10 @@ async fn serve_http1<S>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &
 where
     S: Serves,
 {
-    io.scan(ScanLimits {
-        head: limits.max_header_bytes,
-        target: limits.max_target_bytes,
-    });
+    io.scan(ScanLimits::of(limits), limits.half_close_timeout);
     let mut builder = http1::Builder::new();
     builder
+        // The IO keeps the end of a client's direction from hyper for a while.
         .half_close(false)
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
@@ -237,26 +238,32 @@ async fn serve_h2<S>(
     service: Judged<S>,
     leash: &Leash,
     limits: &Limits,
+    pings: Option<Http2Keepalive>,
 ) -> ConnectionEnd
 where
     S: Serves,
 {
-    let header_list = u32::try_from(limits.max_header_bytes)
-        .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
     io.follow_frames();
     let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(header_list)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(100)
-        .keep_alive_interval(H2_PING_EVERY)
-        .keep_alive_timeout(H2_PING_EVERY);
+        // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at once.
+        // Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
+        .max_pending_accept_reset_streams(
+            usize::try_from(limits.max_concurrent_streams.max(H2_DROPPED)).unwrap_or(usize::MAX),
+        )
+        .max_local_error_reset_streams(100);
+    if let Some(pings) = pings {
+        builder
+            .keep_alive_interval(pings.interval)
+            .keep_alive_timeout(pings.timeout);
+    }
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     match drive(&mut connection, http2::Connection::graceful_shutdown, leash).await {
         Driven::Ended(Ok(())) | Driven::Resting => ConnectionEnd::Closed,
@@ -282,7 +289,14 @@ where
     let last = leash.is_draining();
     let mut ending = false;
     std::future::poll_fn(|cx| {
+        let before = leash.has_answered_all();
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Driven::Ended(ended));
+        }
+        if leash.has_answered_all()
+            && !before
+            && let Poll::Ready(ended) = connection.as_mut().poll(cx)
+        {
             return Poll::Ready(Driven::Ended(ended));
         }
         let may_rest = leash.takes_rest() || (leash.is_draining() && !ending);
@@ -329,11 +343,10 @@ const DRAIN_GRACE: Duration = Duration::from_millis(50);
 const HYPER_MAX_HEADERS: usize = 100;
 /// Read ahead of, and written behind, one HTTP/1 connection at most, each.
 const HTTP1_BUFFER: usize = 256 * 1024;
-const H2_HEADER_LIST: u32 = 32 * 1024;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 /// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
 /// that is 8,192.
 const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Calls that a client may begin and drop in one breath where it may have fewer open.
+const H2_DROPPED: u32 = 100;
 const H2_SEND_BUFFER: usize = 64 * 1024;
-/// Finds clients that vanished without a word while a stream is open.
-const H2_PING_EVERY: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use ipnet::IpNet;
 
-use super::{ListenerId, PublicUrl, TcpKeepalive};
+use super::{Http2Keepalive, ListenerId, PublicUrl, TcpKeepalive};
 
 /// One entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Listener {
     pub limits: Limits,
     /// How the kernel notices a client that vanished; `None` means it does not.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// PING frames over HTTP/2; `None` means none.
+    pub http2_keepalive: Option<Http2Keepalive>,
     /// Peers whose PROXY protocol header is required and believed; empty means off.
     pub proxy_protocol: Vec<IpNet>,
     /// How paths are normalised before matching and forwarding.
@@ -134,8 +136,11 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Keep-alive without a request. Default 75 s.
     pub idle_timeout: Duration,
-    /// Between two pieces of a request body, and while a client does not read what is written to it. Default 30 s.
+    /// Between two pieces of a request body while no answer streams, and while a client does not read what is written to it.
+    /// Default 30 s.
     pub body_idle_timeout: Duration,
+    /// For the answer of an HTTP/1 client that has closed its direction. Default 500 ms; zero means that it is gone at once (`off`).
+    pub half_close_timeout: Duration,
     /// A TLS handshake, PROXY header included. Default 10 s.
     pub handshake_timeout: Duration,
     /// Streams per HTTP/2 connection. Default 100.

@@ -63,6 +63,7 @@ fn limits() -> Limits {
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
         body_idle_timeout: Duration::from_secs(30),
+        half_close_timeout: Duration::from_millis(500),
         handshake_timeout: Duration::from_secs(10),
         max_concurrent_streams: 100,
     }
@@ -90,6 +91,7 @@ fn listener(limits: Limits) -> Listener {
         tls: None,
         limits,
         tcp_keepalive: None,
+        http2_keepalive: None,
         proxy_protocol: Vec::new(),
         paths: PathPolicy {
             merge_slashes: true,

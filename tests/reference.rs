@@ -185,7 +185,10 @@ fn form(schema: &Value, definitions: &Map<String, Value>) -> String {
             .join(", ");
     }
     if let Some(several) = schema["anyOf"].as_array() {
-        let several = several.iter().filter(|one| one["type"] != "null");
+        // Other spellings are understood, but nobody has to know them.
+        let several = several
+            .iter()
+            .filter(|one| one["type"] != "null" && one.get("$comment").is_none());
         let forms: Vec<_> = several.map(|one| form(one, definitions)).collect();
         return match forms.as_slice() {
             [one, many] if *many == format!("list of {one}") => format!("{one}, or a list"),

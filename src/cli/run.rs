@@ -37,6 +37,8 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         stands_in,
     } = arguments.read()?;
     let kept = loaded.config.reload.last_good_file.clone();
+    let places = loaded.places();
+    let cannot_start = |error: &gateway::Error| not_open(error, places);
     let kept = kept
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
@@ -72,6 +74,20 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     // A file system that does not answer must not keep a process that is done.
     runtime.shutdown_timeout(LAST_FILES);
     ending
+}
+
+/// Shows where the address stands that cannot be opened, and who has it.
+fn not_open(error: &gateway::Error, places: crate::config::Places) -> Failure {
+    let Some(key) = error.key() else {
+        return cannot_start(error);
+    };
+    let (message, holder) = (error.in_one_line(), error.holder());
+    let report = places.without_warnings().refuse(&key, message, holder);
+    terminal::note(report.human(terminal::has_color()).trim_end());
+    Failure::new(
+        "the gateway does not start",
+        format_args!("free the address or the file named above, or change `{key}`"),
+    )
 }
 
 /// What to do about a gateway that does not start.
@@ -252,7 +268,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 
 const HELP: &str = "\
 Examples:
-  attache run -c config/gateway.yaml
+  attache run gateway.yaml
   ATTACHE_CONFIG=/etc/attache attache run
   attache run -c /etc/attache --last-good /var/lib/attache/last-good.yaml
 

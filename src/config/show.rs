@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
+use super::defaults::fill_policies;
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
@@ -73,7 +74,7 @@ fn portable(node: &Node, key: &str) -> Yaml {
 /// Marks what a default put in.
 const DEFAULT: usize = u32::MAX as usize;
 
-type Defaults = &'static [(&'static str, &'static str)];
+pub(super) type Defaults = &'static [(&'static str, &'static str)];
 
 const ROOT: Defaults = &[
     ("version", "1"),
@@ -238,14 +239,7 @@ fn fill(root: &mut Node) {
         .and_then(|shutdown| shutdown.get("drainTimeout"))
         .cloned();
     if let Some(grace) = grace {
-        put(
-            root,
-            "shutdown.streamGrace",
-            &Node {
-                span: default_span(),
-                ..grace
-            },
-        );
+        put(root, "shutdown.streamGrace", &grace.as_default());
     }
     each(root, "listeners", |listener| {
         if has(listener, "tls") {
@@ -277,6 +271,7 @@ fn fill(root: &mut Node) {
             put(cluster, "healthCheck.timeout", &check_timeout(cluster));
         }
     });
+    fill_policies(root, RATE_LIMIT);
 }
 
 /// Fills faults and mirror where there are any.
@@ -320,11 +315,11 @@ fn fill_detection(cluster: &mut Node) {
     put_all(cluster, CLUSTER_EJECTS);
 }
 
-fn has(node: &Node, key: &str) -> bool {
+pub(super) fn has(node: &Node, key: &str) -> bool {
     node.get(key).is_some_and(|value| !value.is_null())
 }
 
-fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
+pub(super) fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
     let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
         return;
     };
@@ -333,7 +328,7 @@ fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
         .for_each(|entry| change(&mut entry.value));
 }
 
-fn put_all(node: &mut Node, defaults: Defaults) {
+pub(super) fn put_all(node: &mut Node, defaults: Defaults) {
     for (path, text) in defaults {
         if let Some(value) = yaml::parse(text, DEFAULT, &mut Report::default()) {
             put(node, path, &value);
@@ -342,7 +337,7 @@ fn put_all(node: &mut Node, defaults: Defaults) {
 }
 
 /// Puts a value where nothing is.
-fn put(node: &mut Node, path: &str, value: &Node) {
+pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
     let (key, rest) = path
         .split_once('.')
         .map_or((path, None), |(key, rest)| (key, Some(rest)));
@@ -373,6 +368,16 @@ fn put(node: &mut Node, path: &str, value: &Node) {
     }
     if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
         put(child, rest, value);
+    }
+}
+
+impl Node {
+    /// The same as a value that nobody wrote.
+    pub(super) fn as_default(&self) -> Self {
+        Self {
+            span: default_span(),
+            value: self.value.clone(),
+        }
     }
 }
 

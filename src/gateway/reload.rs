@@ -131,8 +131,8 @@ impl Gateway {
         let (hash, was) = (config.hash.clone(), self.config().hash.clone());
         match self.reload(config).await {
             Err(error) => {
-                if let Some(listener) = error.listener() {
-                    let report = places.refuse(listener, error.in_one_line());
+                if let Some(key) = error.key() {
+                    let report = places.refuse(&key, error.in_one_line(), error.holder());
                     let text = report.human(false);
                     return self.refused(trigger, began, Some(Arc::new(report)), text);
                 }

@@ -177,7 +177,10 @@ impl JsonSchema for Count {
         "Count".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1 })
+        json_schema!({ "anyOf": [
+            { "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$|[$][{]" },
+            { "$comment": "Istio's word for off", "const": 0 }
+        ] })
     }
 }
 

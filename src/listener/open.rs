@@ -121,7 +121,8 @@ where
     let (connection, service) = make(Rc::new(facts));
     let speaks = Speaks::Agreed(HttpVersion::Http1);
     connection.plain_on_tls.set(true);
-    Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
+    let terms = (&settings.limits, None);
+    Ok(serve(io, speaks, connection, service, leash, terms).await)
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {

@@ -694,3 +694,32 @@ fn ten_thousand_routes_load() {
     let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(loaded.config.routes.len(), 10_000);
 }
+
+#[test]
+fn websocket_to_a_cluster_that_knows_no_switch_is_a_warning() {
+    let tls = "tls: {}";
+    for (protocol, tls, warned) in [
+        ("h2c", "", true),
+        ("h2", tls, true),
+        ("auto", tls, false),
+        ("auto", "", false),
+        ("http/1.1", "", false),
+    ] {
+        for websocket in [true, false] {
+            let text = format!(
+                "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}
+routes: {{ a: {{ cluster: one, websocket: {websocket} }} }}
+clusters: {{ one: {{ endpoints: ['agent:80'], protocol: {protocol}, {tls} }} }}"
+            );
+            let report = problems(&text);
+            let found = report
+                .to_string()
+                .contains("`clusters.one` speaks only HTTP/2");
+            assert_eq!(
+                found,
+                warned && websocket,
+                "{protocol}, {websocket}: {report}"
+            );
+        }
+    }
+}

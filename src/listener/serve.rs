@@ -243,14 +243,12 @@ async fn serve_h2<S>(
 where
     S: Serves,
 {
-    let header_list = u32::try_from(limits.max_header_bytes)
-        .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
     io.follow_frames();
     let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(header_list)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
@@ -345,7 +343,6 @@ const DRAIN_GRACE: Duration = Duration::from_millis(50);
 const HYPER_MAX_HEADERS: usize = 100;
 /// Read ahead of, and written behind, one HTTP/1 connection at most, each.
 const HTTP1_BUFFER: usize = 256 * 1024;
-const H2_HEADER_LIST: u32 = 32 * 1024;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 /// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
 /// that is 8,192.

@@ -223,6 +223,7 @@ impl Lease {
 /// The target and the Host field become pseudo-fields (RFC 9113 section 8.3.1).
 fn to_http2(request: &mut Request<RequestBody>, https: bool) {
     *request.version_mut() = http::Version::HTTP_2;
+    request.headers_mut().remove(http::header::CONNECTION);
     let host = request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(if https {
@@ -247,6 +248,12 @@ fn to_origin_form(request: &mut Request<RequestBody>) {
         && let Ok(host) = http::HeaderValue::from_str(authority.as_str())
     {
         request.headers_mut().insert(http::header::HOST, host);
+    }
+    if request.headers().contains_key(http::header::TE) {
+        let option = http::HeaderValue::from_static("te");
+        request
+            .headers_mut()
+            .insert(http::header::CONNECTION, option);
     }
     if let Some(target) = parts.path_and_query {
         *request.uri_mut() = http::Uri::from(target);

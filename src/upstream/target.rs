@@ -177,6 +177,12 @@ impl Target {
         }
     }
 
+    /// Whether a request may ask to switch protocols: HTTP/2 knows no such thing (RFC 9113 section 8.6).
+    #[must_use]
+    pub fn may_switch(&self) -> bool {
+        self.transport.version != Version::Http2
+    }
+
     /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
     pub(super) fn may_stream(&self) -> bool {
         match self.transport.version {

@@ -28,6 +28,8 @@ pub struct Connection {
     pub refused: RefCell<Option<Box<[u8]>>>,
     /// Set when nothing more is to be served on it: what it was let in by no longer holds.
     pub spent: Cell<bool>,
+    /// It carries HTTP where TLS is spoken, to be refused.
+    pub plain_on_tls: Cell<bool>,
     /// Set when it is cut because the time to drain is over: what is under way then was ended by us.
     pub cut: Cell<bool>,
     /// Requests answered so far.
@@ -72,6 +74,7 @@ impl Connection {
             verdict: Cell::new(None),
             refused: RefCell::default(),
             spent: Cell::new(false),
+            plain_on_tls: Cell::new(false),
             cut: Cell::new(false),
             requests: Cell::new(0),
             active: Cell::new(0),
@@ -186,6 +189,9 @@ pub struct Verdict {
     /// What the answer is.
     pub refusal: Refusal,
 }
+
+/// Reason word of a request that came in the clear where TLS is spoken.
+pub const PLAIN_ON_TLS: &str = "plain_http_on_tls_port";
 
 /// Status of the answer to a head that must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

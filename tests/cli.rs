@@ -79,6 +79,7 @@ fn wrong_usage_exits_2() {
         &["run"],
         &["validate"],
         &["explain", "GET"],
+        &["explain", "get", "http://localhost/", "-c", "x.yaml"],
         &["version", "--yaml"],
         &["demo", "--https-port", "70000"],
         &["demo", "--agents-only", "--http-port", "1"],
@@ -223,6 +224,47 @@ fn a_valid_configuration_is_summed_up() {
         .env("ATTACHE_CONFIG", &file)
         .assert()
         .success();
+}
+
+#[test]
+fn a_file_may_be_named_without_a_flag() {
+    let directory = TempDir::new().unwrap();
+    let good = written(&directory, "good.yaml", GOOD);
+    let bad = written(&directory, "bad.yaml", "listeners: []\n");
+    let url = "http://agents.test/admin";
+    for (arguments, variable, expected) in [
+        (&["validate", &good][..], None, 0),
+        (&["validate", &good, &good], None, 0),
+        (&["validate", &good, &bad], None, 1),
+        (&["validate", "-c", &good, &bad], None, 1),
+        (&["validate", "-c", &bad, &good], None, 1),
+        (&["validate", &good], Some(&bad), 0),
+        (&["validate", &bad], Some(&good), 1),
+        (&["config", "show", &good], None, 0),
+        (&["config", "show", &good], Some(&bad), 0),
+        (&["config", "show", &good, "-c", &good], None, 2),
+        (&["explain", "GET", url, &good], None, 0),
+        (&["explain", "GET", url, &good], Some(&bad), 0),
+        (&["run", &bad], Some(&good), 1),
+        (&["run", "-c", &good, &bad], None, 2),
+        (&["reload", &bad], Some(&good), 1),
+        (&["reload", &good, "-c", &good], None, 2),
+    ] {
+        let mut command = attache(arguments);
+        if let Some(variable) = variable {
+            command.env("ATTACHE_CONFIG", variable);
+        }
+        let output = command.output().expect("the binary runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{arguments:?}: {error}"
+        );
+        if expected == 2 {
+            assert!(error.contains("twice"), "{arguments:?}: {error}");
+        }
+    }
 }
 
 #[test]
@@ -410,6 +452,49 @@ routes:
         let out = out.replace("\n          ", " ");
         for part in parts {
             assert!(out.contains(part), "`{part}` is missing in\n{out}");
+        }
+    }
+}
+
+#[test]
+fn explain_knows_no_port_that_no_listener_has() {
+    let directory = TempDir::new().unwrap();
+    let text = "
+listeners:
+  web: { address: '127.0.0.1:8081' }
+  more: { address: '127.0.0.1:8082', publicUrl: 'https://agents.test:9443' }
+routes: { a: { respond: {} } }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    for (arguments, expected) in [
+        (&["http://x:8081/"][..], Ok("listener  web")),
+        (&["http://x/"], Ok("listener  web")),
+        (&["https://agents.test:9443/"], Ok("listener  more")),
+        (&["https://agents.test/"], Ok("listener  more")),
+        (
+            &["http://x:8080/", "--listener", "web"],
+            Ok("listener  web"),
+        ),
+        (
+            &["http://x:8080/"],
+            Err("no listener speaks http on port 8080"),
+        ),
+        (&["http://x:8082/"], Err("web (127.0.0.1:8081)")),
+        (
+            &["https://agents.test:8443/"],
+            Err("no listener speaks https on port 8443"),
+        ),
+    ] {
+        let (code, out, error) = run(&[&["explain", "GET"], arguments, &["-c", &file]].concat());
+        match expected {
+            Ok(part) => assert!(
+                code == 0 && out.contains(part),
+                "{arguments:?}: {out}{error}"
+            ),
+            Err(part) => assert!(
+                code == 1 && error.contains(part),
+                "{arguments:?}: {out}{error}"
+            ),
         }
     }
 }
@@ -1099,6 +1184,43 @@ fn the_demo_answers_what_it_prints_and_cleans_up() {
     assert!(log.is_ok(), "the access log is where it says: {log:?}");
     assert_eq!(demo.signal("INT"), 0);
     assert!(!Path::new(&directory).exists(), "the directory is gone");
+}
+
+#[test]
+fn a_taken_address_names_its_place_and_who_has_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let directory = TempDir::new().unwrap();
+    let holder = format!("process {}", std::process::id());
+    for (from, to, place) in [
+        (
+            "127.0.0.1:0\" }\nroutes",
+            format!("{address}\" }}\nroutes"),
+            ":2:19",
+        ),
+        (
+            "metrics: { address: \"127.0.0.1:0",
+            format!("metrics: {{ address: \"{address}"),
+            ":11:21",
+        ),
+        (
+            "metrics:",
+            format!("admin: {{ address: \"{address}\" }}\nmetrics:"),
+            ":11:19",
+        ),
+    ] {
+        let file = written(&directory, "gateway.yaml", &GOOD.replace(from, &to));
+        let (code, _, error) = run(&["run", &file]);
+        assert_eq!(code, 1, "{error}");
+        for part in [
+            "cannot-open",
+            &format!("gateway.yaml{place}"),
+            &holder,
+            "does not start",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
 }
 
 #[test]

@@ -352,6 +352,56 @@ fn includes_that_include_each_other_end() {
     assert_eq!(loaded.files.len(), 2);
 }
 
+#[test]
+fn an_include_that_goes_round_is_an_error() {
+    let root = tempfile::tempdir().expect("a directory");
+    let env = env().with_root(root.path());
+    let file = |name: &str, text: &str| fs::write(root.path().join(name), text).expect("written");
+    let whole =
+        "listeners: { http: { address: '127.0.0.1:8080' } }\nroutes: { x: { respond: {} } }\n";
+    for (a, b, c, expected) in [
+        ("a.yaml", "", "", &["a.yaml:1"][..]),
+        ("./a.yaml", "", "", &["a.yaml:1"]),
+        ("b.yaml", "c.yaml", "a.yaml", &["c.yaml:1"]),
+        ("b.yaml", "b.yaml, a.yaml", "", &["b.yaml:1", "b.yaml:1"]),
+        ("b.yaml, c.yaml", "c.yaml", "", &[]),
+        ("'*.yaml'", "'*.yaml'", "", &[]),
+        ("'*.yaml'", "c.yaml", "a.yaml", &["c.yaml:1"]),
+    ] {
+        file("a.yaml", &format!("include: [{a}]\n{whole}"));
+        file("b.yaml", &format!("include: [{b}]\n"));
+        file("c.yaml", &format!("include: [{c}]\n"));
+        let found = load(Path::new("a.yaml"), &env);
+        let found = found.map_or_else(|report| report, |loaded| loaded.warnings);
+        let places: Vec<_> = found
+            .diagnostics()
+            .iter()
+            .map(|diagnostic| {
+                assert_eq!(diagnostic.code, "include-loop", "{found}");
+                let (file, line, ..) = found.place(diagnostic).expect("a place");
+                format!("{}:{line}", file.display())
+            })
+            .collect();
+        assert_eq!(places, expected, "{a} | {b} | {c}");
+    }
+}
+
+#[test]
+fn keys_that_begin_with_x_are_a_place_for_anchors() {
+    let text = "x-common: &common { timeout: 3s }\nx-more: { nonsense: '${NONE}' }\nlisteners: { http: { address: '127.0.0.1:8080' } }\n\
+           routes: { x: { <<: *common, endpoints: ['b:80'] } }\n";
+    let loaded = parse(text, "a.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert_eq!(
+        loaded.config.routes[0].timeout,
+        Some(Duration::from_secs(3))
+    );
+    let shown = attache::config::show_text(text, "a.yaml", &env(), false).expect("legal");
+    assert!(!shown.contains("x-"), "{shown}");
+    let below = problems(&with_route("{ endpoints: ['b:80'], x-note: 1 }"));
+    assert_eq!(codes(&below), ["unknown-field"], "only at the top");
+}
+
 /// Inputs meant to hurt: each is one clear error, soon.
 #[test]
 fn a_limit_that_no_route_uses_is_a_warning() {
@@ -499,6 +549,76 @@ fn a_mistake_in_defaults_is_said_once() {
     let text = "listeners: { http: { address: '127.0.0.1:80' } }\ndefaults: { route: { timeout: 0s, requestHeaders: { set: { host: x } } } }\n\
                 routes:\n  a: { endpoints: ['b:80'] }\n  b: { match: { path: { exact: /b } }, endpoints: ['c:80'] }\n";
     assert_eq!(codes(&problems(text)), ["invalid-value", "reserved-header"]);
+}
+
+#[test]
+fn a_default_gives_way_to_its_alternative() {
+    let around = |defaults: &str, route: &str, cluster: &str| {
+        format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\ndefaults: {{ {defaults} }}\n\
+             routes: {{ a: {{ {route} }} }}\n\
+             clusters: {{ b: {{ endpoints: ['b:80'], {cluster} }}, c: {{ endpoints: ['c:80'] }} }}\n"
+        )
+    };
+    for (defaults, route, cluster) in [
+        (
+            "route: { cluster: b }",
+            "split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }]",
+            "",
+        ),
+        (
+            "route: { split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }] }",
+            "cluster: b",
+            "",
+        ),
+        ("route: { cluster: b }", "respond: {}", ""),
+        (
+            "cluster: { healthCheck: { type: http, path: /x, method: GET, interval: 3s } }",
+            "cluster: b",
+            "healthCheck: { type: tcp }",
+        ),
+        (
+            "cluster: { healthCheck: { path: /x, expectedStatuses: 204 } }",
+            "cluster: b",
+            "healthCheck: { type: TCP_CHECK }",
+        ),
+        (
+            "route: { fault: { until: 2030-01-01T00:00:00Z, abort: { percentage: 1%, httpStatus: 503 } } }",
+            "cluster: b, fault: { abort: { grpcStatus: UNAVAILABLE } }",
+            "",
+        ),
+        (
+            "cluster: { outlierDetection: { consecutive5xxErrors: 5 } }",
+            "cluster: b",
+            "outlierDetection: { consecutiveErrors: 3 }",
+        ),
+    ] {
+        let text = around(defaults, route, cluster);
+        if let Err(report) = parse(&text, "gateway.yaml", &env()) {
+            panic!("{report}");
+        }
+    }
+    let text = around(
+        "cluster: { healthCheck: { type: http, path: /x, interval: 3s, timeout: 1s } }",
+        "cluster: b",
+        "healthCheck: { type: tcp, timeout: 2s }",
+    );
+    let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
+    let checks: Vec<_> = loaded
+        .config
+        .clusters
+        .iter()
+        .map(|cluster| cluster.health_check.as_ref())
+        .collect();
+    let times = |check: Option<&attache::config::model::HealthCheck>| {
+        check.map(|check| (check.interval.as_secs(), check.timeout.as_secs()))
+    };
+    assert_eq!(
+        times(checks[0]),
+        Some((3, 2)),
+        "what both types have is shared"
+    );
+    assert_eq!(times(checks[1]), Some((3, 1)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What became of the last attempts to take a configuration: for operators who ask, not for the gateway itself.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -71,9 +71,25 @@ pub struct Entry {
     /// What it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// The last change before, where this attempt changed nothing: often the watch of the files was faster than who asked.
+    #[serde(rename = "lastChange", skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<LastChange>,
     /// Errors and warnings, or why else it failed; empty when there is nothing to say.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub diagnostics: String,
+}
+
+/// What was changed last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastChange {
+    /// When, in UTC.
+    pub at: String,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// The configuration in force before it.
+    pub was: String,
+    /// What it changed.
+    pub difference: Difference,
 }
 
 impl Entry {
@@ -90,6 +106,7 @@ impl Entry {
             was: was.to_owned(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             difference: None,
+            last_change: None,
             diagnostics: String::new(),
         }
     }
@@ -103,6 +120,9 @@ impl Entry {
             Verdict::Applied if self.trigger == Trigger::Start => {
                 format!("started with config {hash}")
             }
+            Verdict::Applied if self.difference.as_ref().is_some_and(Difference::is_empty) => {
+                self.nothing_new(&hash)
+            }
             Verdict::Applied => {
                 let took = self.milliseconds;
                 let first = format!("reloaded config {hash} (was {was}) in {took} ms");
@@ -112,9 +132,28 @@ impl Entry {
                     .collect::<Vec<_>>()
                     .join("\n")
             }
-            Verdict::Unchanged => format!("config {hash} is in force already"),
+            Verdict::Unchanged => self.nothing_new(&hash),
             Verdict::Refused => "The running configuration was not changed.".to_owned(),
         }
+    }
+
+    /// That the files hold what is in force, and what was changed last, which is what people who ask mostly want to see.
+    fn nothing_new(&self, hash: &str) -> String {
+        let first = format!("config {hash} is in force already");
+        let Some(last) = &self.last_change else {
+            return first;
+        };
+        let by = match last.trigger {
+            Trigger::Start => "at the start",
+            Trigger::Watch => "by the watch of its files",
+            Trigger::Signal => "by a signal",
+            Trigger::Api => "by the admin API",
+        };
+        let was: String = last.was.chars().take(8).collect();
+        let head = format!("the last change, {} {by} (was {was}):", last.at);
+        let lines = [first, head].into_iter();
+        let lines: Vec<String> = lines.chain(last.difference.lines()).collect();
+        lines.join("\n")
     }
 }
 
@@ -122,6 +161,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Journal {
     entries: Mutex<VecDeque<Entry>>,
+    /// Kept apart: attempts that change nothing must not push it out.
+    last_change: Mutex<Option<LastChange>>,
 }
 
 impl Journal {
@@ -131,9 +172,28 @@ impl Journal {
             let end = entry.diagnostics.floor_char_boundary(MAX_TEXT);
             entry.diagnostics.truncate(end);
         }
+        if let Some(difference) = entry.difference.clone().filter(|found| !found.is_empty()) {
+            *self.last() = Some(LastChange {
+                at: entry.at.clone(),
+                trigger: entry.trigger,
+                was: entry.was.clone(),
+                difference,
+            });
+        }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.push_front(entry);
         entries.truncate(KEPT);
+    }
+
+    /// The last attempt that changed something, however long ago.
+    #[must_use]
+    pub fn last_change(&self) -> Option<LastChange> {
+        self.last().clone()
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<LastChange>> {
+        let last = self.last_change.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is remembered, the newest first.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::tee::{Copied, Tee, TooLarge};
 use super::{IdleTimer, Replay};
@@ -26,7 +26,23 @@ pub struct Flow {
     awaited: Cell<bool>,
     /// How often that began.
     handed: Cell<u64>,
+    /// How far the answer is.
+    answer: Cell<Answer>,
+    /// When a piece of the answer passed last while the endpoint waited for the client.
+    passed: Cell<Option<Instant>>,
+    /// When a piece of the body came last beside an answer.
+    came: Cell<Option<Instant>>,
     failure: Cell<Option<Failure>>,
+}
+
+/// How far an answer is while its request is still sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Answer {
+    #[default]
+    Awaited,
+    Begun,
+    /// It has begun and is a stream: a client that is silent listens.
+    Streams,
 }
 
 /// Why a request body could not be forwarded to its end.
@@ -42,6 +58,29 @@ impl Flow {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.get()
+    }
+
+    /// The answer has begun. From the head of a stream on the client's silence has no limit of its own: that of the stream holds,
+    /// for both directions together.
+    pub fn answered(&self, streams: bool) {
+        self.answer.set(if streams {
+            Answer::Streams
+        } else {
+            Answer::Begun
+        });
+    }
+
+    /// A piece of the answer has passed.
+    pub fn passed(&self) {
+        if self.awaited.get() {
+            self.passed.set(Some(Instant::now()));
+        }
+    }
+
+    /// When the client last sent something beside the answer, since this was last asked.
+    #[must_use]
+    pub fn came(&self) -> Option<Instant> {
+        self.came.take()
     }
 
     /// Counts bytes that came some other way (a tunnel).
@@ -263,10 +302,25 @@ impl Streaming {
             return Poll::Ready(Some(Ok(frame)));
         }
         let polled = self.poll_piece(cx);
-        if polled.is_pending() && self.timer.poll_expired(cx) {
+        if polled.is_pending() && self.is_overdue(cx) {
             return self.fail(Failure::Idle);
         }
         polled
+    }
+
+    /// Whether the client has owed a piece for too long. It owes none while an answer streams, and any other answer that goes on
+    /// gives it more time: its limit is one of an upload, not of an exchange.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.flow.answer.get() == Answer::Streams {
+            return false;
+        }
+        while self.timer.poll_expired(cx) {
+            match self.flow.passed.take() {
+                Some(at) => self.timer.moved(at),
+                None => return true,
+            }
+        }
+        false
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -279,6 +333,9 @@ impl Streaming {
             Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer.touch();
+                if self.flow.answer.get() != Answer::Awaited {
+                    self.flow.came.set(Some(Instant::now()));
+                }
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.flow.add(size);
                 let Some(left) = self.left.checked_sub(size) else {
@@ -361,7 +418,7 @@ impl HttpBody for RequestBody {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 

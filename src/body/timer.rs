@@ -37,6 +37,13 @@ impl IdleTimer {
         self.waiting_since = None;
     }
 
+    /// Something else moved at that moment, which counts as well.
+    pub fn moved(&mut self, at: Instant) {
+        if let Some(since) = &mut self.waiting_since {
+            *since = at.max(*since);
+        }
+    }
+
     /// Call while nothing moves; `true` once the silence has lasted for the whole limit. Registers for a wake-up.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
@@ -75,6 +82,19 @@ mod tests {
         let mut timer = IdleTimer::new(Duration::from_secs(5));
         expired(&mut timer).await;
         assert_eq!(start.elapsed().as_secs(), 5, "the whole limit passed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moved_elsewhere_counts_from_its_own_moment() {
+        let start = Instant::now();
+        let mut timer = IdleTimer::new(Duration::from_secs(5));
+        expired(&mut timer).await;
+        timer.moved(start + Duration::from_secs(2));
+        expired(&mut timer).await;
+        assert_eq!(start.elapsed().as_secs(), 7, "five after that moment");
+        timer.moved(start + Duration::from_secs(1));
+        expired(&mut timer).await;
+        assert_eq!(start.elapsed().as_secs(), 7, "what is older says nothing");
     }
 
     #[tokio::test(start_paused = true)]

@@ -55,5 +55,5 @@ Examples:
   attache config schema > gateway.schema.json";
 const SHOW_HELP: &str = "\
 Examples:
-  attache config show -c config/gateway.yaml
+  attache config show gateway.yaml
   attache config show -c config/gateway.yaml --defaults";

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, FromArgMatches};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
+use super::configuration::by_hand;
 use super::{Failure, terminal};
 use crate::admin::client::{Client, Error};
 use crate::config::model::{Admin, AdminAddress};
@@ -42,11 +43,10 @@ struct Named {
 
 impl FromArgMatches for Operator {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let by_hand = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
         Ok(Self {
             named: Named::from_arg_matches(matches)?,
-            by_config: by_hand("config"),
-            by_address: by_hand("admin"),
+            by_config: by_hand(matches, "config"),
+            by_address: by_hand(matches, "admin"),
         })
     }
 
@@ -65,6 +65,58 @@ impl Args for Operator {
         Named::augment_args_for_update(command)
     }
 }
+
+/// The same for verbs with no other argument, which take the configuration without `-c` too.
+#[derive(Debug)]
+pub(super) struct ByFile(Operator);
+
+impl FromArgMatches for ByFile {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut operator = Operator::from_arg_matches(matches)?;
+        if let Some(file) = matches.get_one::<PathBuf>(FILE) {
+            if operator.by_config {
+                return Err(clap::Error::raw(
+                    ErrorKind::ArgumentConflict,
+                    "the configuration is named twice, with -c and without\n",
+                ));
+            }
+            operator.named.config = Some(file.clone());
+            operator.by_config = true;
+        }
+        Ok(Self(operator))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for ByFile {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new(FILE)
+            .value_name("FILE|DIR")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("The same without -c");
+        Named::augment_args(command)
+            .mut_arg("config", |config| config.required_unless_present(FILE))
+            .arg(file)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl std::ops::Deref for ByFile {
+    type Target = Operator;
+    fn deref(&self) -> &Operator {
+        &self.0
+    }
+}
+
+/// Name of the argument without a flag.
+const FILE: &str = "file";
 
 impl Operator {
     /// The API to ask, and what it is called.

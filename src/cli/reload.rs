@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use http::{Method, StatusCode};
 
-use super::operator::{Operator, unreachable};
+use super::operator::{ByFile, unreachable};
 use super::{Ending, Failure, runtime, terminal};
 
 /// Arguments of `attache reload`.
@@ -13,7 +13,7 @@ use super::{Ending, Failure, runtime, terminal};
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    operator: Operator,
+    operator: ByFile,
     /// Seconds to wait for the outcome.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -79,7 +79,7 @@ fn refused(status: StatusCode, why: &str, name: &str) -> Failure {
 
 const HELP: &str = "\
 Examples:
-  attache reload -c /etc/attache/gateway.yaml
+  attache reload /etc/attache/gateway.yaml
   attache reload --admin unix:/run/attache/admin.sock
   ATTACHE_ADMIN_TOKEN_FILE=/run/secrets/admin attache reload --admin 10.0.0.5:9901 --json
 

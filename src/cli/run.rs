@@ -37,10 +37,14 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         stands_in,
     } = arguments.read()?;
     let kept = loaded.config.reload.last_good_file.clone();
+    let places = loaded.places();
+    let cannot_start = |error: &gateway::Error| not_open(error, places);
     let kept = kept
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
-    let config = loaded.config;
+    // What the text was parsed into is not needed any more, and the gateway has the only copy of the configuration.
+    let (config, _, tree) = loaded.into_parts();
+    drop(tree);
     let mut events = tracing_setup::init(&config.logging).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
@@ -51,7 +55,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let ending = runtime.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let mut gateway = Gateway::start(config.clone())
+        let mut gateway = Gateway::start(config)
             .await
             .map_err(|error| cannot_start(&error))?;
         let bound = Bound {
@@ -59,7 +63,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        terminal::note(summary(&config, &bound).join("\n"));
+        terminal::note(summary(&gateway.config(), &bound).join("\n"));
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
@@ -70,6 +74,20 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     // A file system that does not answer must not keep a process that is done.
     runtime.shutdown_timeout(LAST_FILES);
     ending
+}
+
+/// Shows where the address stands that cannot be opened, and who has it.
+fn not_open(error: &gateway::Error, places: crate::config::Places) -> Failure {
+    let Some(key) = error.key() else {
+        return cannot_start(error);
+    };
+    let (message, holder) = (error.in_one_line(), error.holder());
+    let report = places.without_warnings().refuse(&key, message, holder);
+    terminal::note(report.human(terminal::has_color()).trim_end());
+    Failure::new(
+        "the gateway does not start",
+        format_args!("free the address or the file named above, or change `{key}`"),
+    )
 }
 
 /// What to do about a gateway that does not start.
@@ -250,7 +268,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 
 const HELP: &str = "\
 Examples:
-  attache run -c config/gateway.yaml
+  attache run gateway.yaml
   ATTACHE_CONFIG=/etc/attache attache run
   attache run -c /etc/attache --last-good /var/lib/attache/last-good.yaml
 

@@ -136,13 +136,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
 
 fn about(listener: &Listener, bound: &Bound) -> String {
     let address = address_of(listener, bound);
-    let versions = listener.protocols.iter();
-    let versions: Vec<_> = versions
-        .map(|version| match version {
-            HttpVersion::Http1 => "http/1.1",
-            HttpVersion::H2 => "h2",
-        })
-        .collect();
+    let versions = spoken(listener);
     let what = match (&listener.https_redirect, &listener.tls) {
         (Some(redirect), _) => match &listener.public_url {
             Some(url) => {
@@ -158,13 +152,27 @@ fn about(listener: &Listener, bound: &Bound) -> String {
                 TlsVersion::V12 => "1.2",
                 TlsVersion::V13 => "1.3",
             };
-            format!("TLS {least} and later, {}", versions.join(" "))
+            format!("TLS {least} and later, {versions}")
         }
-        (None, None) => format!("cleartext, {}", versions.join(" ")),
+        (None, None) => format!("cleartext, {versions}"),
     };
     let public = listener.public_url.as_ref();
     let public = public.map_or_else(String::new, |url| format!(", clients see {url}"));
     format!("  listener  {} on {address}, {what}{public}", listener.name)
+}
+
+/// HTTP versions of a listener, in its order. How clients come to HTTP/2 where no TLS tells them, and what does without it, is not
+/// known to everybody.
+pub(super) fn spoken(listener: &Listener) -> String {
+    if listener.protocols == [HttpVersion::Http1] {
+        return "http/1.1 only, so no gRPC".to_owned();
+    }
+    let versions = listener.protocols.iter().map(|version| match version {
+        HttpVersion::Http1 => "http/1.1",
+        HttpVersion::H2 if listener.tls.is_none() => "h2 (prior knowledge)",
+        HttpVersion::H2 => "h2",
+    });
+    versions.collect::<Vec<_>>().join(" ")
 }
 
 fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
@@ -293,7 +301,7 @@ routes: { all: { respond: {} } }
         let all = said(text, None).join("\n");
         for part in [
             "http on 127.0.0.1:8080, redirects to https://agents.test\n",
-            "web on 127.0.0.1:8081, cleartext, http/1.1, clients see https://agents.test\n",
+            "web on 127.0.0.1:8081, cleartext, h2 (prior knowledge) http/1.1, clients see https://agents.test\n",
         ] {
             assert!(all.contains(part), "`{part}` is missing in\n{all}");
         }
@@ -308,6 +316,29 @@ routes: { all: { respond: {} } }
             all.contains("callers of http are not authenticated"),
             "it serves who is on HTTPS already\n{all}"
         );
+    }
+
+    #[test]
+    fn what_a_listener_speaks_is_said() {
+        for (more, expected) in [
+            ("", "cleartext, h2 (prior knowledge) http/1.1"),
+            (
+                ", protocols: [http/1.1, h2]",
+                "cleartext, http/1.1 h2 (prior knowledge)",
+            ),
+            (", protocols: [h2]", "cleartext, h2 (prior knowledge)"),
+            (
+                ", protocols: [http/1.1]",
+                "cleartext, http/1.1 only, so no gRPC",
+            ),
+        ] {
+            let text = format!(
+                "listeners: {{ web: {{ address: \"127.0.0.1:8080\"{more} }} }}\nroutes: {{ all: {{ respond: {{}} }} }}\n"
+            );
+            let all = said(&text, None);
+            let line = format!("  listener  web on 127.0.0.1:8080, {expected}");
+            assert!(all.contains(&line), "`{line}` is missing in {all:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `attache validate`: every problem of a configuration at once, without starting anything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
+use super::configuration::Sources;
 use super::{Ending, Failure, terminal};
 use crate::config::{Environment, Loaded, Report, load};
 
@@ -11,15 +12,8 @@ use crate::config::{Environment, Loaded, Report, load};
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
-    /// Configuration: a YAML file or a directory of them; may be repeated, each is checked on its own.
-    #[arg(
-        short,
-        long = "config",
-        value_name = "FILE|DIR",
-        env = "ATTACHE_CONFIG",
-        required = true
-    )]
-    config: Vec<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
     /// How problems are written.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -40,7 +34,7 @@ enum Format {
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let environment = Environment::process();
     let mut ending = Ending::Done;
-    for path in &arguments.config {
+    for path in &arguments.sources.configs {
         match load(path, &environment) {
             Ok(loaded) => accepted(path, &loaded, arguments.format),
             Err(report) => {
@@ -82,8 +76,8 @@ fn show(report: &Report, format: Format) {
 
 const HELP: &str = "\
 Examples:
-  attache validate -c config/gateway.yaml
+  attache validate gateway.yaml
   attache validate -c config/ --format github
-  attache validate -c staging.yaml -c production.yaml --format json
+  attache validate staging.yaml production.yaml --format json
 
 Exit codes: 0 all valid (warnings allowed), 1 errors, 2 wrong usage";

@@ -104,7 +104,7 @@ impl Breaker {
         let roll = rng.f64();
         match self.change(|machine| machine.admit(&self.settings, now, roll)) {
             Verdict::Pass => Ok(None),
-            Verdict::Probe => Ok(Some(Probe(Some(Arc::clone(self))))),
+            Verdict::Probe(number) => Ok(Some(Probe(Some((Arc::clone(self), number))))),
             Verdict::Refuse(wait) => Err(wait),
         }
     }
@@ -145,23 +145,24 @@ impl Breaker {
     }
 }
 
-/// The one request that finds out whether the cluster is back. Dropped without a word it lets the next request find out.
+/// The one request that finds out whether the cluster is back. Dropped without a word it lets the next request find out. One that took
+/// so long that another request became the probe has nothing to say any more.
 #[derive(Debug)]
-pub struct Probe(Option<Arc<Breaker>>);
+pub struct Probe(Option<(Arc<Breaker>, u64)>);
 
 impl Probe {
     /// Says what the probe found.
     pub fn settle(mut self, is_good: bool, now: Instant) {
-        if let Some(breaker) = self.0.take() {
-            breaker.change(|machine| machine.probed(&breaker.settings, is_good, now));
+        if let Some((breaker, number)) = self.0.take() {
+            breaker.change(|machine| machine.probed(&breaker.settings, number, is_good, now));
         }
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if let Some(breaker) = self.0.take() {
-            breaker.change(|machine| machine.abandoned(Instant::now()));
+        if let Some((breaker, number)) = self.0.take() {
+            breaker.change(|machine| machine.abandoned(number, Instant::now()));
         }
     }
 }
@@ -209,6 +210,8 @@ struct Machine {
     heads: u32,
     /// Bodies broken off in a row.
     bodies: u32,
+    /// Probes so far: the number of the last one.
+    probes: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -218,7 +221,7 @@ enum Phase {
     Open {
         until: Instant,
     },
-    /// A probe is under way, and has until then.
+    /// The last probe is under way, and has until then.
     Probing {
         until: Instant,
     },
@@ -230,7 +233,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
     Pass,
-    Probe,
+    /// As the probe with this number.
+    Probe(u64),
     Refuse(Duration),
 }
 
@@ -257,7 +261,8 @@ impl Machine {
                 // A probe that takes this long (a task may) must not keep everybody else out.
                 let until = now + settings.recovery_timeout;
                 self.phase = Phase::Probing { until };
-                Verdict::Probe
+                self.probes += 1;
+                Verdict::Probe(self.probes)
             }
             Phase::Ramping { since } => {
                 let share = share(now.saturating_duration_since(since), settings.ramp_up);
@@ -293,8 +298,13 @@ impl Machine {
         }
     }
 
-    fn probed(&mut self, settings: &HalfOpen, is_good: bool, now: Instant) {
-        if !matches!(self.phase, Phase::Probing { .. }) {
+    /// Whether what probe `number` found is waited for.
+    fn awaits(&self, number: u64) -> bool {
+        number == self.probes && matches!(self.phase, Phase::Probing { .. })
+    }
+
+    fn probed(&mut self, settings: &HalfOpen, number: u64, is_good: bool, now: Instant) {
+        if !self.awaits(number) {
             return;
         }
         if !is_good {
@@ -308,8 +318,8 @@ impl Machine {
     }
 
     /// The probe's client left, or it could not be sent: nothing is known.
-    fn abandoned(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Probing { .. }) {
+    fn abandoned(&mut self, number: u64, now: Instant) {
+        if self.awaits(number) {
             self.phase = Phase::Open { until: now };
         }
     }
@@ -318,6 +328,7 @@ impl Machine {
         let until = now + settings.recovery_timeout;
         *self = Self {
             phase: Phase::Open { until },
+            probes: self.probes,
             ..Self::default()
         };
     }
@@ -422,10 +433,10 @@ mod tests {
             |machine: &mut Machine, seconds, roll| machine.admit(&settings(), at(seconds), roll);
         assert_eq!(admit(&mut machine, 0, 0.0), Verdict::Refuse(30 * SECOND));
         assert_eq!(admit(&mut machine, 29, 0.0), Verdict::Refuse(SECOND));
-        assert_eq!(admit(&mut machine, 30, 0.99), Verdict::Probe);
+        assert_eq!(admit(&mut machine, 30, 0.99), Verdict::Probe(1));
         assert_eq!(machine.state(), BreakerState::HalfOpen);
         assert_eq!(admit(&mut machine, 31, 0.0), Verdict::Refuse(MOMENT), "one");
-        machine.probed(&settings(), true, at(32));
+        machine.probed(&settings(), 1, true, at(32));
         for (seconds, roll, verdict) in [
             (32, 0.09, Verdict::Pass),
             (32, 0.11, Verdict::Refuse(MOMENT)),
@@ -445,8 +456,8 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let later = start + 30 * SECOND;
-        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe);
-        machine.probed(&settings(), false, later + SECOND);
+        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe(1));
+        machine.probed(&settings(), 1, false, later + SECOND);
         let verdict = machine.admit(&settings(), later + SECOND, 0.0);
         assert_eq!(verdict, Verdict::Refuse(30 * SECOND));
     }
@@ -456,8 +467,8 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let later = start + 30 * SECOND;
-        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe);
-        machine.probed(&settings(), true, later);
+        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe(1));
+        machine.probed(&settings(), 1, true, later);
         hear(&mut machine, BAD, later);
         hear(&mut machine, BAD, later);
         assert_eq!(machine.state(), BreakerState::HalfOpen);
@@ -476,12 +487,12 @@ mod tests {
         assert_eq!(verdict, Verdict::Refuse(29 * SECOND));
         assert_eq!(
             machine.admit(&settings(), start + 30 * SECOND, 0.0),
-            Verdict::Probe
+            Verdict::Probe(1)
         );
         hear(&mut machine, BAD, start + 31 * SECOND);
-        machine.probed(&settings(), true, start + 31 * SECOND);
+        machine.probed(&settings(), 1, true, start + 31 * SECOND);
         assert_eq!(machine.state(), BreakerState::HalfOpen);
-        machine.probed(&settings(), false, start + 32 * SECOND);
+        machine.probed(&settings(), 1, false, start + 32 * SECOND);
         assert_eq!(machine.state(), BreakerState::HalfOpen, "it is no probe");
     }
 
@@ -490,11 +501,21 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let first = start + 30 * SECOND;
-        assert_eq!(machine.admit(&settings(), first, 0.0), Verdict::Probe);
+        assert_eq!(machine.admit(&settings(), first, 0.0), Verdict::Probe(1));
         let verdict = machine.admit(&settings(), first + 29 * SECOND, 0.0);
         assert_eq!(verdict, Verdict::Refuse(MOMENT));
-        let verdict = machine.admit(&settings(), first + 30 * SECOND, 0.0);
-        assert_eq!(verdict, Verdict::Probe);
+        let second = first + 30 * SECOND;
+        let admit = |machine: &mut Machine| machine.admit(&settings(), second, 0.0);
+        assert_eq!(admit(&mut machine), Verdict::Probe(2));
+        // Whatever the first one comes to now, the second is the only one under way.
+        machine.abandoned(1, second);
+        assert_eq!(admit(&mut machine), Verdict::Refuse(MOMENT));
+        machine.probed(&settings(), 1, true, second);
+        assert_eq!(admit(&mut machine), Verdict::Refuse(MOMENT));
+        machine.probed(&settings(), 1, false, second);
+        assert_eq!(admit(&mut machine), Verdict::Refuse(MOMENT));
+        machine.abandoned(2, second);
+        assert_eq!(admit(&mut machine), Verdict::Probe(3));
     }
 
     fn breaker(previous: Option<&Arc<Breaker>>, settings: &HalfOpen) -> Arc<Breaker> {

@@ -34,13 +34,25 @@ fn hash_value(value: &[u8]) -> Option<u64> {
 /// section 8.2.3).
 #[must_use]
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
+    values(headers, name).next()
+}
+
+/// Value of the cookie of that name, or `None` where there are several: whoever sends two could choose which one counts.
+#[must_use]
+pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
+    let mut values = values(headers, name);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     let pairs = headers
         .get_all(COOKIE)
         .into_iter()
         .flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
     pairs
         .map(<[u8]>::trim_ascii)
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+        .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Scores of one endpoint for one key.

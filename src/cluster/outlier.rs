@@ -1,7 +1,9 @@
 //! What is remembered of one endpoint's behaviour, and the arithmetic of ejection. Pure but for the atomics: which endpoint
 //! may go is the judge's business.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -79,8 +81,8 @@ impl Mark {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     until: Moment,
-    /// Start (milliseconds since the base, above 24 bits) and number of the failures of `maxFails`.
-    window: AtomicU64,
+    /// When the last failures were, since the base: as many as `maxFails`. A lock of one endpoint that only failures take.
+    recent: Mutex<VecDeque<Duration>>,
     in_row_5xx: AtomicU32,
     in_row_down: AtomicU32,
     requests: AtomicU32,
@@ -173,25 +175,24 @@ impl Record {
         }
     }
 
-    /// Counts a failure in the window that its first failure opened; whether the limit is reached.
+    /// Counts a failure; whether there were as many as the limit within its time, whenever that began.
     fn one_more_within(&self, limit: MaxFails, since_base: Duration) -> bool {
-        let now = u64::try_from(since_base.as_millis()).unwrap_or(u64::MAX >> WINDOW_BITS);
-        let length = u64::try_from(limit.timeout.as_millis()).unwrap_or(u64::MAX);
-        let next = |packed: u64| {
-            let (start, count) = (packed >> WINDOW_BITS, packed & WINDOW_MASK);
-            let open = count > 0 && now.saturating_sub(start) <= length;
-            let (start, count) = if open { (start, count + 1) } else { (now, 1) };
-            start << WINDOW_BITS | count.min(WINDOW_MASK)
-        };
-        let before = self
-            .window
-            .fetch_update(Relaxed, Relaxed, |packed| Some(next(packed)))
-            .unwrap_or_else(|packed| packed);
-        let reached = next(before) & WINDOW_MASK >= u64::from(limit.fails);
+        let mut recent = self.recent();
+        recent.push_back(since_base);
+        while recent.len() > limit.fails as usize {
+            recent.pop_front();
+        }
+        let first = recent.front().copied().unwrap_or(since_base);
+        let reached = recent.len() == limit.fails as usize
+            && since_base.saturating_sub(first) <= limit.timeout;
         if reached {
-            self.window.store(0, Relaxed);
+            recent.clear();
         }
         reached
+    }
+
+    fn recent(&self) -> MutexGuard<'_, VecDeque<Duration>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts it out until then. `grows` makes the next time longer.
@@ -221,7 +222,7 @@ impl Record {
     fn start_over(&self) {
         self.in_row_5xx.store(0, Relaxed);
         self.in_row_down.store(0, Relaxed);
-        self.window.store(0, Relaxed);
+        self.recent().clear();
     }
 
     /// What was counted since the last time.
@@ -280,9 +281,6 @@ fn one_more(count: &AtomicU32, limit: Option<u32>) -> bool {
     }
     reached
 }
-
-const WINDOW_BITS: u32 = 24;
-const WINDOW_MASK: u64 = (1 << WINDOW_BITS) - 1;
 
 /// Requests of one endpoint in one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -443,9 +441,10 @@ mod tests {
             // A success does not take a failure back.
             ("fgfgd", vec![(4, out)]),
             ("fnnnnnnnnff", vec![(10, out)]),
-            // The third comes too late, and opens a window of its own.
+            // The third comes too late for the first, but not for the second.
             ("fnnnnnnnnfnf", vec![]),
-            ("fnnnnnnnnfnfff", vec![(13, out)]),
+            ("fnnnnnnnnfnff", vec![(12, out)]),
+            ("fnnnnnnnnfnnnnnnnnnf", vec![]),
             ("ffffff", vec![(2, out), (5, out)]),
         ] {
             assert_eq!(play(&policy, marks), expected, "{marks}");

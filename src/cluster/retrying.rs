@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub struct Retrying {
     requests: AtomicU32,
+    /// Those of them that wait before their next try, at no endpoint.
+    waiting: AtomicU32,
 }
 
 impl Retrying {
@@ -14,6 +16,22 @@ impl Retrying {
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests.load(Relaxed)
+    }
+
+    /// Those of them that are at an endpoint, so that it counts them as in flight too.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        let waiting = self.waiting.load(Relaxed);
+        self.requests().saturating_sub(waiting)
+    }
+
+    /// Counts one of them as waiting before its next try until the guard is dropped.
+    #[must_use]
+    pub fn wait(self: &Arc<Self>) -> WaitingGuard {
+        let _ = self.waiting.fetch_add(1, Relaxed);
+        WaitingGuard {
+            retrying: Arc::clone(self),
+        }
     }
 
     /// Counts one more until the guard is dropped; `None` when there are `limit` already.
@@ -40,6 +58,18 @@ impl Drop for RetryingGuard {
     }
 }
 
+/// One request that waits before its next try.
+#[derive(Debug)]
+pub struct WaitingGuard {
+    retrying: Arc<Retrying>,
+}
+
+impl Drop for WaitingGuard {
+    fn drop(&mut self) {
+        let _ = self.retrying.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +93,17 @@ mod tests {
         }
         assert_eq!(retrying.requests(), 0, "all were given back");
         assert!(retrying.begin(0).is_none());
+    }
+
+    #[test]
+    fn who_waits_for_the_next_try_is_at_no_endpoint() {
+        let retrying = Arc::new(Retrying::default());
+        let permits: Vec<_> = (0..3).filter_map(|_| retrying.begin(9)).collect();
+        let waiting = [retrying.wait(), retrying.wait()];
+        assert_eq!((retrying.requests(), retrying.under_way()), (3, 1));
+        drop(waiting);
+        assert_eq!((retrying.requests(), retrying.under_way()), (3, 3));
+        drop(permits);
+        assert_eq!(retrying.under_way(), 0);
     }
 }

@@ -45,7 +45,8 @@ fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
         },
     };
     if let ErrorKind::Type { .. } = &error.kind {
-        diagnostic.hint = type_hint(&diagnostic.message);
+        diagnostic.hint = type_hint(&diagnostic.message)
+            .or_else(|| shape_hint(&error.steps, &diagnostic.message));
     }
     if !place.path.is_empty() {
         diagnostic.message = format!("`{}`: {}", place.path, diagnostic.message);
@@ -90,6 +91,26 @@ fn type_hint(message: &str) -> Option<String> {
         .iter()
         .any(|word| message.ends_with(word));
     (yes || no).then(|| format!("write `{yes}`"))
+}
+
+/// What to write where a mapping was wanted and one value was found.
+fn shape_hint(steps: &[Step], message: &str) -> Option<String> {
+    let (wanted, found) = message.rsplit_once(", found ")?;
+    let found = found.strip_prefix("the ").unwrap_or(found);
+    let found = found
+        .strip_prefix("text ")
+        .or_else(|| found.strip_prefix("number "));
+    let found = found.unwrap_or_default().trim_matches('`');
+    let found = match message.rsplit_once(", found `") {
+        // `true` and `false` stand there by themselves.
+        Some((_, word)) => word.trim_end_matches('`'),
+        None => found,
+    };
+    let (Step::Key(section), Step::Key(key)) = (steps.first()?, steps.last()?) else {
+        return None;
+    };
+    let is_form = !found.is_empty() && !wanted.contains("true or false");
+    is_form.then(|| suggest::long_form(section, key, found))?
 }
 
 fn unknown(

@@ -43,8 +43,8 @@ pub struct Difference {
     pub changes: Vec<Change>,
     /// Changes that are not listed because there are too many.
     pub more: usize,
-    /// Named things and sections that stay as they are.
-    pub unchanged: usize,
+    /// How many things stay as they are: by section where things have names, `sections` for whole ones.
+    pub unchanged: BTreeMap<&'static str, usize>,
 }
 
 /// One line of a [`Difference`].
@@ -126,7 +126,9 @@ impl Effective {
                 gone.push((left, Some(text), None));
             }
             match old.next_if(|(known, _)| *known == thing) {
-                Some((_, before)) if before == text => found.unchanged += 1,
+                Some((_, before)) if before == text => {
+                    *found.unchanged.entry(counted_as(thing)).or_default() += 1;
+                }
                 Some((_, before)) => changed.push((thing, Some(before), Some(text))),
                 None => fresh.push((thing, None, Some(text))),
             }
@@ -215,18 +217,38 @@ impl Difference {
         if self.more > 0 {
             lines.push(format!("  and {} more", self.more));
         }
-        let live = if self.unchanged > 0 {
-            ", with their live state"
-        } else {
-            ""
-        };
-        lines.push(format!("  = {} unchanged{live}", self.unchanged));
+        let counts = self.unchanged.iter();
+        let counts: Vec<String> = counts.map(|(what, count)| words(what, *count)).collect();
+        if !counts.is_empty() {
+            lines.push(format!(
+                "  = unchanged, with their live state: {}",
+                counts.join(", ")
+            ));
+        }
         lines
     }
 }
 
 /// Section and name of a thing.
 type Place<'a> = (&'a str, &'a str);
+
+/// As what a thing is counted that did not change.
+fn counted_as((section, name): Place<'_>) -> &'static str {
+    let known = NAMED.into_iter().find(|known| *known == section);
+    known.filter(|_| !name.is_empty()).unwrap_or("sections")
+}
+
+/// Such as `1 cluster` or `3 rate limits`.
+fn words(what: &str, count: usize) -> String {
+    let plural = match what {
+        "rateLimits" => "rate limits",
+        "authProviders" => "auth providers",
+        "sections" => "other sections",
+        plain => plain,
+    };
+    let one = plural.strip_suffix('s').filter(|_| count == 1);
+    format!("{count} {}", one.unwrap_or(plural))
+}
 
 fn describe((section, name): Place<'_>, before: Option<&str>, after: Option<&str>) -> Vec<Change> {
     let path = if name.is_empty() {
@@ -435,8 +457,8 @@ mod tests {
         let (before, after) = (routes("one"), routes(&"long".repeat(1000)));
         let found = effective(&before).difference(&effective(&after));
         assert_eq!(
-            (found.changes.len(), found.more, found.unchanged),
-            (100, 400, 1)
+            (found.changes.len(), found.more, found.unchanged.clone()),
+            (100, 400, BTreeMap::from([("listeners", 1)]))
         );
         let lines = found.lines();
         assert!(lines.iter().all(|line| line.len() < 400), "{lines:?}");

@@ -33,19 +33,28 @@ pub fn needs_restart(running: &Config, after: &Config) -> Vec<&'static str> {
     changed.map(|(key, _)| key).collect()
 }
 
-/// Where the listeners of a configuration stand in its files.
+/// Where what a configuration opens stands in its files.
 #[derive(Debug)]
 pub struct Places {
     report: Report,
-    listeners: BTreeMap<String, Span>,
+    addresses: BTreeMap<String, Span>,
 }
 
 impl Places {
-    /// What was warned of, and that a listener cannot be opened.
+    /// The same without what was warned of.
     #[must_use]
-    pub fn refuse(mut self, listener: &str, message: String) -> Report {
-        let diagnostic = Diagnostic::error("cannot-open", message);
-        self.report.add(match self.listeners.get(listener) {
+    pub fn without_warnings(mut self) -> Self {
+        self.report.clear();
+        self
+    }
+
+    /// What was warned of, and that the address at `key` cannot be opened.
+    #[must_use]
+    pub fn refuse(mut self, key: &str, message: String, hint: Option<String>) -> Report {
+        let mut diagnostic = Diagnostic::error("cannot-open", message);
+        key.clone_into(&mut diagnostic.path);
+        diagnostic.hint = hint;
+        self.report.add(match self.addresses.get(key) {
             Some(span) => diagnostic.at(*span),
             None => diagnostic,
         });
@@ -55,16 +64,21 @@ impl Places {
 }
 
 impl Loaded {
-    /// Where its listeners stand.
+    /// Where the addresses of its listeners stand, and those of metrics and admin where they are written.
     #[must_use]
     pub fn places(&self) -> Places {
         let listeners = self.config.listeners.iter().map(|listener| {
             let name = listener.name.as_str();
             let at = self.root.locate(&steps!["listeners", name, "address"]);
-            (name.to_owned(), at.span)
+            (format!("listeners.{name}.address"), at.span)
+        });
+        let others = ["metrics", "admin"].into_iter().filter_map(|section| {
+            self.root.get(section)?;
+            let at = self.root.locate(&steps![section, "address"]);
+            Some((format!("{section}.address"), at.span))
         });
         Places {
-            listeners: listeners.collect(),
+            addresses: listeners.chain(others).collect(),
             report: self.warnings.clone(),
         }
     }

@@ -7,6 +7,7 @@
 mod certs;
 mod de;
 mod decode;
+mod defaults;
 mod difference;
 mod effective;
 mod environment;
@@ -19,6 +20,7 @@ mod raw;
 mod render;
 mod report;
 mod resolve;
+mod schema;
 mod secrets;
 mod section;
 mod seen;
@@ -39,6 +41,7 @@ pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::{Environment, read_regular};
 pub use fixed::{Places, needs_restart};
 pub use report::{Diagnostic, Report, Severity};
+pub use schema::schema;
 pub use section::{admin, last_good_file, metrics_address};
 pub use seen::Seen;
 
@@ -121,17 +124,6 @@ pub fn show_text(
     defaults: bool,
 ) -> Result<String, Report> {
     build(Reader::new(env).take(text, name), env).map(|loaded| show::show(&loaded.root, defaults))
-}
-
-/// JSON Schema of a configuration file.
-#[must_use]
-pub fn schema() -> String {
-    let schema = schemars::generate::SchemaSettings::draft07()
-        .into_generator()
-        .into_root_schema_for::<raw::Root>();
-    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 /// What a configuration was made from. Of no use but to be dropped, which takes a while with thousands of routes.

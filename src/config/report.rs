@@ -141,6 +141,11 @@ impl Report {
         self.diagnostics.push(diagnostic);
     }
 
+    pub(super) fn clear(&mut self) {
+        self.diagnostics.clear();
+        self.dropped = 0;
+    }
+
     pub(super) fn sort(&mut self) {
         self.diagnostics
             .sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
+use super::defaults::fill_policies;
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
@@ -73,7 +74,7 @@ fn portable(node: &Node, key: &str) -> Yaml {
 /// Marks what a default put in.
 const DEFAULT: usize = u32::MAX as usize;
 
-type Defaults = &'static [(&'static str, &'static str)];
+pub(super) type Defaults = &'static [(&'static str, &'static str)];
 
 const ROOT: Defaults = &[
     ("version", "1"),
@@ -103,6 +104,7 @@ const ADMIN: Defaults = &[
 ];
 
 const LISTENER: Defaults = &[
+    ("protocols", "[h2, http/1.1]"),
     ("limits.maxConnections", "10000"),
     ("limits.maxConnectionsPerIp", "off"),
     ("limits.maxHeaderBytes", "64KiB"),
@@ -112,6 +114,7 @@ const LISTENER: Defaults = &[
     ("limits.headerTimeout", "10s"),
     ("limits.idleTimeout", "75s"),
     ("limits.bodyIdleTimeout", "30s"),
+    ("limits.halfCloseTimeout", "500ms"),
     ("limits.handshakeTimeout", "10s"),
     ("limits.maxConcurrentStreams", "100"),
     ("tcpKeepalive.time", "15s"),
@@ -121,10 +124,7 @@ const LISTENER: Defaults = &[
     ("paths.allowEncodedSlash", "false"),
 ];
 
-const LISTENER_CLEAR: Defaults = &[("protocols", "[http/1.1]")];
-
 const LISTENER_TLS: Defaults = &[
-    ("protocols", "[h2, http/1.1]"),
     ("tls.minVersion", "\"1.2\""),
     ("tls.unknownSni", "default"),
     ("tls.clientAuth.mode", "none"),
@@ -239,24 +239,12 @@ fn fill(root: &mut Node) {
         .and_then(|shutdown| shutdown.get("drainTimeout"))
         .cloned();
     if let Some(grace) = grace {
-        put(
-            root,
-            "shutdown.streamGrace",
-            &Node {
-                span: default_span(),
-                ..grace
-            },
-        );
+        put(root, "shutdown.streamGrace", &grace.as_default());
     }
     each(root, "listeners", |listener| {
-        put_all(
-            listener,
-            if has(listener, "tls") {
-                LISTENER_TLS
-            } else {
-                LISTENER_CLEAR
-            },
-        );
+        if has(listener, "tls") {
+            put_all(listener, LISTENER_TLS);
+        }
         put_all(listener, LISTENER);
     });
     each(root, "routes", |route| {
@@ -283,6 +271,7 @@ fn fill(root: &mut Node) {
             put(cluster, "healthCheck.timeout", &check_timeout(cluster));
         }
     });
+    fill_policies(root, RATE_LIMIT);
 }
 
 /// Fills faults and mirror where there are any.
@@ -326,11 +315,11 @@ fn fill_detection(cluster: &mut Node) {
     put_all(cluster, CLUSTER_EJECTS);
 }
 
-fn has(node: &Node, key: &str) -> bool {
+pub(super) fn has(node: &Node, key: &str) -> bool {
     node.get(key).is_some_and(|value| !value.is_null())
 }
 
-fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
+pub(super) fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
     let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
         return;
     };
@@ -339,7 +328,7 @@ fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
         .for_each(|entry| change(&mut entry.value));
 }
 
-fn put_all(node: &mut Node, defaults: Defaults) {
+pub(super) fn put_all(node: &mut Node, defaults: Defaults) {
     for (path, text) in defaults {
         if let Some(value) = yaml::parse(text, DEFAULT, &mut Report::default()) {
             put(node, path, &value);
@@ -348,7 +337,7 @@ fn put_all(node: &mut Node, defaults: Defaults) {
 }
 
 /// Puts a value where nothing is.
-fn put(node: &mut Node, path: &str, value: &Node) {
+pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
     let (key, rest) = path
         .split_once('.')
         .map_or((path, None), |(key, rest)| (key, Some(rest)));
@@ -379,6 +368,16 @@ fn put(node: &mut Node, path: &str, value: &Node) {
     }
     if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
         put(child, rest, value);
+    }
+}
+
+impl Node {
+    /// The same as a value that nobody wrote.
+    pub(super) fn as_default(&self) -> Self {
+        Self {
+            span: default_span(),
+            value: self.value.clone(),
+        }
     }
 }
 

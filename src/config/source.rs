@@ -29,6 +29,8 @@ pub(super) struct Reader<'a> {
     env: &'a Environment,
     pub(super) report: Report,
     seen: HashSet<PathBuf>,
+    /// The file that is read, below those that include it.
+    around: Vec<PathBuf>,
     files: Vec<PathBuf>,
     root: Option<Node>,
     lacks: bool,
@@ -40,6 +42,7 @@ impl<'a> Reader<'a> {
             env,
             report: Report::default(),
             seen: HashSet::new(),
+            around: Vec::new(),
             files: Vec::new(),
             root: None,
             lacks: false,
@@ -98,9 +101,8 @@ impl<'a> Reader<'a> {
             Some(span) => diagnostic.at(span),
             None => diagnostic,
         };
-        let identity =
-            std::fs::canonicalize(self.env.resolve(path)).unwrap_or_else(|_absent| path.to_owned());
-        if !self.seen.insert(identity) {
+        let identity = self.identity(path);
+        if !self.seen.insert(identity.clone()) {
             return;
         }
         if self.seen.len() > MAX_FILES {
@@ -124,7 +126,11 @@ impl<'a> Reader<'a> {
             }
         };
         match String::from_utf8(bytes) {
-            Ok(text) => self.text(&text, path),
+            Ok(text) => {
+                self.around.push(identity);
+                self.text(&text, path);
+                self.around.pop();
+            }
             Err(error) => {
                 let line = error
                     .as_bytes()
@@ -138,6 +144,11 @@ impl<'a> Reader<'a> {
                 self.unread(at(diagnostic.hint("save it as UTF-8")));
             }
         }
+    }
+
+    /// One name for a file that has several.
+    fn identity(&self, path: &Path) -> PathBuf {
+        std::fs::canonicalize(self.env.resolve(path)).unwrap_or_else(|_absent| path.to_owned())
     }
 
     /// Reports why a file adds nothing.
@@ -170,6 +181,7 @@ impl<'a> Reader<'a> {
             }
             return;
         };
+        set_aside(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute")
             .in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
@@ -190,7 +202,11 @@ impl<'a> Reader<'a> {
 
     fn include(&mut self, base: &Path, pattern: &str, span: Span) {
         if !pattern.contains('*') {
-            return self.file(&base.join(pattern), Some(span));
+            let path = base.join(pattern);
+            if self.around.contains(&self.identity(&path)) {
+                return self.report.add(going_round(&path, span));
+            }
+            return self.file(&path, Some(span));
         }
         let found = self.glob(base, pattern);
         if found.is_empty() {
@@ -269,6 +285,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A file that includes itself, or one that includes it. What a `*` finds is another thing: that is every file once.
+fn going_round(path: &Path, span: Span) -> Diagnostic {
+    let message = format!("`{}` is what this is included from", path.display());
+    let diagnostic = Diagnostic::error("include-loop", message).at(span);
+    diagnostic.hint("take it out: every file is read once")
+}
+
 /// Merges a section that two files have.
 fn merge_section(first: &mut Entry, entry: Entry, report: &mut Report) {
     if entry.value.is_null() || (entry.key == "version" && first.value.value == entry.value.value) {
@@ -321,6 +344,13 @@ fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: 
                 first.push(item);
             }
         }
+    }
+}
+
+/// Takes out what stands at the top only to be named elsewhere by an alias: `x-common: &common { .. }`.
+fn set_aside(node: &mut Node) {
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| !entry.key.starts_with("x-"));
     }
 }
 

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
+use super::raw::health::Kind;
+use super::raw::words::Word;
 use super::report::{Diagnostic, Report};
+use serde::Deserialize as _;
 
 /// Merges `defaults.route` and `defaults.cluster` under each route and cluster, and gives `routes.X.endpoints` its
 /// cluster. False when there was nothing of either, and so nothing changed.
@@ -27,7 +30,7 @@ pub(super) fn spread(root: &mut Node, report: &mut Report) -> bool {
             if entry.value.is_null() {
                 entry.value = Node::map(entry.key_span);
             }
-            merge(&mut entry.value, &default, 0);
+            merge(&mut entry.value, &default, "");
         }
     }
     changed
@@ -35,8 +38,25 @@ pub(super) fn spread(root: &mut Node, report: &mut Report) -> bool {
 
 /// Keys of which a route or cluster has exactly one: one that is given keeps out the defaults of the others.
 const EXCLUSIVE: [&[&str]; 2] = [
-    &["cluster", "endpoints", "redirect", "respond"],
+    &["cluster", "endpoints", "split", "redirect", "respond"],
     &["endpoints", "discovery"],
+];
+/// The same inside a mapping of this name.
+const EXCLUSIVE_IN: [(&str, &[&str]); 2] = [
+    ("abort", &["httpStatus", "grpcStatus"]),
+    (
+        "outlierDetection",
+        &["consecutive5xxErrors", "consecutiveErrors"],
+    ),
+];
+/// What a check of any type may have; the rest belongs to its type.
+const ANY_CHECK: [&str; 6] = [
+    "interval",
+    "timeout",
+    "healthyThreshold",
+    "unhealthyThreshold",
+    "port",
+    "endsEjection",
 ];
 /// Mappings with alternatives inside: merging two would give both.
 const WHOLE: [&str; 8] = [
@@ -50,7 +70,9 @@ const WHOLE: [&str; 8] = [
     "rateLimit",
 ];
 
-fn merge(into: &mut Node, default: &Node, depth: usize) {
+/// Puts what `into` does not have from `default`; both stand at the key `within`, which is empty for a whole route or cluster.
+fn merge(into: &mut Node, default: &Node, within: &str) {
+    let same_check = within != "healthCheck" || check_type(into) == check_type(default);
     let Value::Map(entries) = &mut into.value else {
         return;
     };
@@ -61,19 +83,32 @@ fn merge(into: &mut Node, default: &Node, depth: usize) {
     {
         match entries.iter_mut().find(|own| own.key == entry.key) {
             Some(own) if WHOLE.contains(&own.key.as_str()) => {}
-            Some(own) => merge(&mut own.value, &entry.value, depth + 1),
+            Some(own) => merge(&mut own.value, &entry.value, &entry.key),
             None => {
-                let rivals = EXCLUSIVE
-                    .iter()
-                    .filter(|keys| depth == 0 && keys.contains(&entry.key.as_str()));
-                let taken = rivals
-                    .flat_map(|keys| keys.iter())
-                    .any(|key| entries.iter().any(|own| own.key == *key));
-                if !taken {
+                let key = entry.key.as_str();
+                let taken = rivals(within, key).any(|key| entries.iter().any(|own| own.key == key));
+                if !taken && (same_check || ANY_CHECK.contains(&key)) {
                     entries.push(entry.clone());
                 }
             }
         }
+    }
+}
+
+/// The keys of which only one can be given with `key`, itself among them.
+fn rivals<'a>(within: &'a str, key: &'a str) -> impl Iterator<Item = &'static str> {
+    let top = EXCLUSIVE.iter().filter(move |_| within.is_empty());
+    let inside = EXCLUSIVE_IN.iter().filter(move |(name, _)| *name == within);
+    let groups = top.chain(inside.map(|(_, keys)| keys));
+    let groups = groups.filter(move |keys| keys.contains(&key));
+    groups.flat_map(|keys| keys.iter().copied())
+}
+
+/// The type of a health check, `None` for one that cannot be read.
+fn check_type(check: &Node) -> Option<Kind> {
+    match check.get("type") {
+        None => Some(Kind::Http),
+        Some(kind) => Word::deserialize(kind).ok().map(|word| word.0),
     }
 }
 

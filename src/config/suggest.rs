@@ -1,14 +1,17 @@
 //! What someone probably meant: the nearest known name, or ours for another proxy's word.
 
 mod circuit;
+mod edge;
 mod ejection;
 mod fault;
 mod health;
 mod mesh;
 mod public;
 mod retries;
+mod shape;
 
 use super::raw::limits;
+pub(super) use shape::long_form;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
 pub(super) fn closest<'a>(
@@ -52,6 +55,7 @@ pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Adv
     };
     let mut every = mesh::FOREIGN
         .iter()
+        .chain(edge::FOREIGN)
         .chain(FOREIGN)
         .chain(circuit::FOREIGN)
         .chain(ejection::FOREIGN)

@@ -172,6 +172,8 @@ impl Builder<'_> {
         let diagnostic = Diagnostic::error("yaml", format!("this is not YAML: {info}")).at(span);
         Box::new(if info.contains("tab") {
             diagnostic.hint("indent with spaces")
+        } else if info.contains("escape") {
+            diagnostic.hint("a backslash is itself between single quotes: '\\d+'")
         } else {
             diagnostic
         })

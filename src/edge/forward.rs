@@ -326,6 +326,7 @@ fn receive(
         exchange.streams();
         exchange.single = grpc;
     }
+    exchange.flow.answered(stream);
     let end = if stream { stream_end } else { deadline };
     Ok(Answer::Streamed(
         response,

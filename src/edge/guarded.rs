@@ -81,7 +81,7 @@ impl End {
 /// Time limits of one body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
-    /// Upstream silence.
+    /// Silence of both sides.
     pub(super) idle: Option<Duration>,
     /// Its end: of the whole exchange, or of a stream.
     pub(super) end: Option<Instant>,
@@ -147,6 +147,7 @@ impl Guarded {
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent += data.len() as u64;
+            exchange.flow.passed();
             let several = self.several.as_mut();
             if several.is_some_and(|several| several.has_begun(data)) {
                 exchange.single = false;
@@ -174,8 +175,22 @@ impl Guarded {
         if self.inner.is_holding() {
             return None;
         }
-        let silent = self.idle.as_mut().is_some_and(|idle| idle.poll_expired(cx));
-        silent.then_some(Error::StreamIdle)
+        self.is_silent(cx).then_some(Error::StreamIdle)
+    }
+
+    /// Whether nothing has moved for too long, in either direction: an agent that takes an upload listens.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(idle) = &mut self.idle else {
+            return false;
+        };
+        while idle.poll_expired(cx) {
+            let exchange = self.exchange.as_ref();
+            match exchange.and_then(|exchange| exchange.flow.came()) {
+                Some(at) => idle.moved(at),
+                None => return true,
+            }
+        }
+        false
     }
 }
 

@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::worker::View;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
+use crate::context::PLAIN_ON_TLS;
 use crate::error::Error;
 
 /// The answer to a request that failed with `error`.
@@ -108,6 +109,7 @@ fn grpc(error: &Error) -> Response<ResponseBody> {
 /// What the client is told; one level, no addresses, no versions.
 fn public(error: &Error) -> &'static str {
     match error {
+        Error::BadRequest(PLAIN_ON_TLS) => "this port speaks TLS: use https",
         Error::BadRequest(_) => "the request is not valid HTTP",
         Error::MethodRefused => "the method is not served",
         Error::TargetTooLong => "the request target is too long",

@@ -75,7 +75,8 @@ impl<'a> Unparsed<'a> {
             return known;
         };
         // What does not begin as a request may be anything, a password too.
-        if !rest.starts_with('/') && !rest.starts_with("http") && rest != "*"
+        let first = rest.split(' ').next().unwrap_or_default();
+        if !first.starts_with('/') && !first.contains("://") && first != "*"
             || Method::from_bytes(method.as_bytes()).is_err()
         {
             return known;

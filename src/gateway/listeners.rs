@@ -34,6 +34,8 @@ struct Open {
     configured: SocketAddr,
     address: SocketAddr,
     shared: Arc<Shared>,
+    /// The workers' sockets once more, to be handed to a listener that takes this one's place.
+    sockets: Vec<TcpListener>,
 }
 
 /// A listener with its sockets, which do not listen yet.
@@ -81,7 +83,7 @@ impl Listeners {
         }
         let bound = fresh
             .into_iter()
-            .map(|(listener, settings)| self.bind(listener, settings, workers))
+            .map(|(listener, settings)| self.bind(listener, settings, (config, workers)))
             .collect::<Result<_, _>>()?;
         Ok(Change { settings, bound })
     }
@@ -90,7 +92,7 @@ impl Listeners {
         &mut self,
         listener: &Listener,
         settings: Settings,
-        workers: usize,
+        (config, workers): (&Config, usize),
     ) -> Result<Bound, Error> {
         let configured = listener.address;
         let failed = |source| Error::Bind {
@@ -98,10 +100,18 @@ impl Listeners {
             address: configured,
             source,
         };
-        if configured.port() != 0 && !self.held.contains(&configured.port()) {
-            listener::probe(configured).map_err(failed)?;
-        }
-        let sockets = listener::bind(configured, workers).map_err(failed)?;
+        let sockets = match self.leaving(config, configured) {
+            // A connection that is being made belongs to a socket, and would be reset with it.
+            Some(open) => duplicates(&open.sockets),
+            None => {
+                if configured.port() != 0 && !self.held.contains(&configured.port()) {
+                    listener::probe(configured).map_err(failed)?;
+                }
+                listener::bind(configured, workers)
+            }
+        };
+        let sockets = sockets.map_err(failed)?;
+        let kept = duplicates(&sockets).map_err(failed)?;
         let address = sockets
             .first()
             .map_or(Ok(configured), TcpListener::local_addr)
@@ -114,9 +124,28 @@ impl Listeners {
                 configured,
                 address,
                 shared: Shared::held(settings),
+                sockets: kept,
             },
             sockets,
         })
+    }
+
+    /// The open listener at `address` that `config` no longer has, or has elsewhere.
+    fn leaving(&self, config: &Config, address: SocketAddr) -> Option<&Open> {
+        let stays = |name: &str, open: &Open| {
+            let mut known = config.listeners.iter();
+            known.any(|known| known.name == name && known.address == open.configured)
+        };
+        let mut here = self.open.iter();
+        here.find(|(name, open)| open.address == address && !stays(name, open))
+            .map(|(_, open)| open)
+    }
+
+    /// Keeps no socket: when the workers have closed theirs, nobody listens any more.
+    pub(super) fn let_go(&mut self) {
+        for open in self.open.values_mut() {
+            open.sockets.clear();
+        }
     }
 
     /// Opens what is new on every worker. Clients can connect, but are not let in before [`Listeners::apply`].
@@ -150,10 +179,16 @@ impl Listeners {
             let moved = self.open.insert(bound.name.clone(), bound.open);
             gone.extend(moved.map(|open| (bound.name, open)));
         }
-        for (_, open) in gone {
+        for (_, mut open) in gone {
+            open.sockets.clear();
             crew.close(open.key).await;
         }
     }
+}
+
+/// The same sockets once more, each with its queue.
+fn duplicates(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
+    sockets.iter().map(TcpListener::try_clone).collect()
 }
 
 fn load(

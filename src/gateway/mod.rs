@@ -6,8 +6,10 @@ mod aside;
 mod certificates;
 mod clusters;
 mod files;
+mod holder;
 mod limits;
 mod listeners;
+mod memory;
 mod reload;
 mod rollouts;
 mod worker;
@@ -107,12 +109,35 @@ pub enum Error {
 }
 
 impl Error {
-    /// The listener it is about.
-    fn listener(&self) -> Option<&str> {
+    /// The key of the address it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
         match self {
-            Self::Bind { listener, .. } | Self::Tls { listener, .. } => Some(listener),
+            Self::Bind { listener, .. } | Self::Tls { listener, .. } => {
+                Some(format!("listeners.{listener}.address"))
+            }
+            Self::Metrics { .. } => Some("metrics.address".to_owned()),
+            Self::Admin { .. } => Some("admin.address".to_owned()),
             _ => None,
         }
+    }
+
+    /// Who has the address that is taken, where the system tells.
+    #[must_use]
+    pub fn holder(&self) -> Option<String> {
+        let (address, source) = match self {
+            Self::Bind {
+                address, source, ..
+            }
+            | Self::Metrics { address, source }
+            | Self::Admin {
+                address: AdminAddress::Tcp(address),
+                source,
+            } => (*address, source),
+            _ => return None,
+        };
+        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
+        is_taken.then(|| holder::of(address))?
     }
 
     /// The error and what caused it.
@@ -322,6 +347,7 @@ impl Gateway {
         self.health.set_draining();
         self.metrics.set_draining(true);
         wait(drain_delay, &hurry).await;
+        self.listeners.let_go();
         let mut drained = self.crew.drain().await;
         let (first, second) = (
             drain_timeout.min(stream_grace),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
 use super::files::{Following, keep};
-use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, rollouts};
+use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, memory, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
@@ -131,8 +131,8 @@ impl Gateway {
         let (hash, was) = (config.hash.clone(), self.config().hash.clone());
         match self.reload(config).await {
             Err(error) => {
-                if let Some(listener) = error.listener() {
-                    let report = places.refuse(listener, error.in_one_line());
+                if let Some(key) = error.key() {
+                    let report = places.refuse(&key, error.in_one_line(), error.holder());
                     let text = report.human(false);
                     return self.refused(trigger, began, Some(Arc::new(report)), text);
                 }
@@ -156,6 +156,9 @@ impl Gateway {
                 for line in difference.lines() {
                     tracing::info!("reload: {}", line.trim_start());
                 }
+                if difference.is_empty() {
+                    entry.last_change = self.control.journal.last_change();
+                }
                 entry.difference = Some(difference);
                 if let Some(warnings) = &warnings {
                     entry.diagnostics = warnings.human(false);
@@ -172,7 +175,8 @@ impl Gateway {
     fn unchanged(&self, trigger: Trigger, began: Instant) -> Done {
         self.metrics.config_unchanged();
         let hash = &self.config().hash;
-        let entry = Entry::new(trigger, Verdict::Unchanged, hash, hash, began.elapsed());
+        let mut entry = Entry::new(trigger, Verdict::Unchanged, hash, hash, began.elapsed());
+        entry.last_change = self.control.journal.last_change();
         tracing::debug!(config = hash, "files changed, the configuration did not");
         Done {
             entry,
@@ -477,7 +481,10 @@ impl Retired {
                 unused.collect()
             };
             if !unused.is_empty() {
-                let free = move || debug_span!("free snapshot").in_scope(|| drop(unused));
+                let free = move || {
+                    debug_span!("free snapshot").in_scope(|| drop(unused));
+                    memory::give_back();
+                };
                 aside.spawn_blocking(free).await.ok();
             }
             let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();

@@ -7,9 +7,11 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use crate::listener::ceiling::Permit;
@@ -41,6 +43,10 @@ pub struct Io {
     reader: Reader,
     /// Bytes taken from the stream to see which protocol it speaks.
     preface: Vec<u8>,
+    /// How long a client that has closed its direction may wait for its answer.
+    patience: Duration,
+    /// Runs since it has.
+    leaving: Option<Pin<Box<Sleep>>>,
     /// Counts the connection for as long as the IO lives, which may be longer than the HTTP on it.
     _permit: Permit,
 }
@@ -82,6 +88,8 @@ impl Io {
             link,
             reader: Reader::Raw,
             preface: Vec::new(),
+            patience: Duration::ZERO,
+            leaving: None,
             _permit: permit,
         }
     }
@@ -118,11 +126,18 @@ impl Io {
         Ok(true)
     }
 
-    /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on.
-    pub(crate) fn scan(&mut self, limits: ScanLimits) {
+    /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on. A client that closes its direction is taken as
+    /// gone after `patience`.
+    pub(crate) fn scan(&mut self, limits: ScanLimits, patience: Duration) {
+        self.patience = patience;
         if let Reader::Raw = self.reader {
             self.reader = Reader::Scanned(Box::new(Scanner::new(limits)));
         }
+    }
+
+    /// From here on the bytes are HTTP/1 in the clear where TLS is spoken: one head is read, to be refused.
+    pub(crate) fn refuse_plain(&mut self, limits: ScanLimits) {
+        self.reader = Reader::Scanned(Box::new(Scanner::refusing(limits)));
     }
 
     /// From here on the bytes are HTTP/2.
@@ -171,6 +186,11 @@ impl Io {
         };
         let read = buf.filled().get(before..).unwrap_or_default();
         if read.is_empty() {
+            let waits = scanner.phase() == Phase::Start && self.link.owes_answer();
+            if waits {
+                self.link.half_close();
+                ready!(self.poll_gone(cx));
+            }
             return Poll::Ready(Ok(true));
         }
         let scanned = scanner.scan(read);
@@ -184,6 +204,19 @@ impl Io {
         self.reader = next;
         buf.set_filled(before + scanned.keep);
         Poll::Ready(Ok(scanned.keep > 0))
+    }
+
+    /// Ends when a client that has closed its direction is to be taken as gone. Whether it waits for its answer or has left cannot be
+    /// told apart, so it gets a little time.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.patience.is_zero() {
+            return Poll::Ready(());
+        }
+        let patience = self.patience;
+        let leaving = self
+            .leaving
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        leaving.as_mut().poll(cx)
     }
 
     /// As [`Self::poll_scanned`] for HTTP/2.
@@ -258,7 +291,7 @@ impl Io {
     fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
         let mut seen = seen;
         let mut scratch = [0; 4096];
-        while seen < MAX_LINGER {
+        while seen < MAX_LINGER && !self.link.lingers_no_more() {
             let mut buf = ReadBuf::new(&mut scratch);
             let read = self.poll_stream(cx, &mut buf);
             let count = buf.filled().len();
@@ -318,7 +351,17 @@ impl AsyncWrite for Io {
     /// that leaves meanwhile.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        if me.link.takes_question() && me.socket().is_client_gone() {
+        let closed = me.link.takes_question() && me.socket().is_client_gone();
+        // Half an upload is nothing to wait for an answer with.
+        let whole =
+            matches!(&me.reader, Reader::Scanned(scanner) if scanner.phase() == Phase::Start);
+        let gone = if whole {
+            let waits = (closed || me.leaving.is_some()) && me.link.owes_answer();
+            waits && me.poll_gone(cx).is_ready()
+        } else {
+            closed
+        };
+        if gone {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         match &mut me.stream {

@@ -78,6 +78,8 @@ impl Leash {
             }
             Order::Rest => self.resting.set(true),
             Order::Look => self.link.ask_for_client(),
+            // So the connection still ends by itself, and says how.
+            Order::Expire(Expiry::Linger) if !self.link.lingers_no_more() => self.link.end_linger(),
             Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             Order::Abort => {
                 self.ended.set(Some(Cut::Aborted));
@@ -110,6 +112,12 @@ impl Leash {
         self.connection
             .get()
             .map(|connection| connection.active.get().saturating_add(self.answering.get()))
+    }
+
+    /// Whether its client is being answered with a stream: then its silence is no upload that stopped.
+    pub(crate) fn listens(&self) -> bool {
+        self.connection()
+            .is_some_and(|connection| connection.streams.get() > 0)
     }
 
     /// Requests handed to the service.
@@ -163,6 +171,15 @@ impl Leash {
         let reads = matches!(self.link.stage(), Stage::Start | Stage::Head | Stage::Body);
         let busy = self.active().is_some_and(|active| active > 0);
         busy && reads && !self.link.read_waits() && !self.link.is_tunnel()
+    }
+
+    /// Tells the IO how many requests of HTTP/1 have been answered, and whether that was all there is: the client has closed its
+    /// direction and waits for nothing more.
+    pub(crate) fn has_answered_all(&self) -> bool {
+        let under_way = u64::from(self.active().is_some_and(|active| active > 0));
+        self.link
+            .note_answered(self.calls().saturating_sub(under_way));
+        self.link.is_half_closed() && !self.link.owes_answer()
     }
 
     /// Whether the connection has its HTTP/1 machinery.

@@ -12,12 +12,15 @@ use crate::listener::scan::{Phase, Scanner};
 pub struct Link {
     stage: AtomicU8,
     heads: AtomicU64,
+    answered: AtomicU64,
+    half_closed: AtomicBool,
     read: AtomicU64,
     written: AtomicU64,
     read_waits: AtomicBool,
     write_waits: AtomicBool,
     tunnel: AtomicBool,
     look: AtomicBool,
+    no_linger: AtomicBool,
     verdict: OnceLock<Verdict>,
 }
 
@@ -109,6 +112,28 @@ impl Link {
         self.heads.load(Relaxed)
     }
 
+    /// So many of the requests have been answered to the end.
+    pub(crate) fn note_answered(&self, count: u64) {
+        self.answered.store(count, Relaxed);
+    }
+
+    /// Whether a request was read whose answer is not over.
+    #[must_use]
+    pub fn owes_answer(&self) -> bool {
+        self.heads() > self.answered.load(Relaxed)
+    }
+
+    /// The client has closed its direction while an answer is owed.
+    pub(crate) fn half_close(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
+    }
+
     /// Bytes read from the socket.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
@@ -145,6 +170,16 @@ impl Link {
             self.look.store(false, Relaxed);
         }
         asked
+    }
+
+    /// The client has had its time to close.
+    pub(crate) fn end_linger(&self) {
+        self.no_linger.store(true, Relaxed);
+    }
+
+    /// Whether waiting for the client to close is over.
+    pub(crate) fn lingers_no_more(&self) -> bool {
+        self.no_linger.load(Relaxed)
     }
 
     /// The answer was 101: what follows is not HTTP.

@@ -19,6 +19,7 @@ use crate::listener::ceiling::Permit;
 use crate::listener::io::{Io, Socket, Stream};
 use crate::listener::leash::Leash;
 use crate::listener::proxy_protocol;
+use crate::listener::scan::ScanLimits;
 use crate::listener::serve::{ConnectionEnd, Serves, Speaks, serve};
 use crate::listener::settings::Settings;
 use crate::listener::tls::Tls;
@@ -30,6 +31,8 @@ pub enum HandshakeEnd {
     Timeout,
     /// The peer closed or spoke no TLS, or the parties agreed on nothing.
     Tls,
+    /// The peer spoke HTTP where TLS is spoken, and was told so.
+    PlainHttp,
     /// No certificate serves the name asked for.
     UnknownName,
     /// No or an invalid PROXY header from a peer that must send one.
@@ -70,6 +73,9 @@ where
                 .map_err(|_over| HandshakeEnd::OverClientCeiling)?;
         }
     }
+    if settings.tls.is_some() && Box::pin(is_plain_http(&stream, deadline)).await? {
+        return Box::pin(turn_away(stream, facts, settings, permit, leash, make)).await;
+    }
     let socket = Socket::new(stream, Arc::clone(leash.link()));
     let (stream, speaks) = match &settings.tls {
         None => (
@@ -86,6 +92,34 @@ where
     };
     let io = Io::new(stream, Arc::clone(leash.link()), permit);
     let (connection, service) = make(Rc::new(facts));
+    Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
+}
+
+/// Whether a peer that should begin a handshake begins a request: with a letter, as no TLS record does. Takes nothing.
+async fn is_plain_http(stream: &TcpStream, deadline: Instant) -> Result<bool, HandshakeEnd> {
+    let mut first = [0];
+    let seen = within(deadline, HandshakeEnd::Tls, stream.peek(&mut first)).await?;
+    Ok(seen > 0 && first.iter().all(u8::is_ascii_uppercase))
+}
+
+/// Answers a peer that speaks HTTP where TLS is spoken, with a refusal it can read. Its request is for nobody.
+async fn turn_away<S>(
+    stream: TcpStream,
+    facts: Connection,
+    settings: &Settings,
+    permit: Permit,
+    leash: Rc<Leash>,
+    make: impl FnOnce(Rc<Connection>) -> (Rc<Connection>, S),
+) -> Result<ConnectionEnd, HandshakeEnd>
+where
+    S: Serves,
+{
+    let socket = Socket::new(stream, Arc::clone(leash.link()));
+    let mut io = Io::new(Stream::Plain(socket), Arc::clone(leash.link()), permit);
+    io.refuse_plain(ScanLimits::of(&settings.limits));
+    let (connection, service) = make(Rc::new(facts));
+    let speaks = Speaks::Agreed(HttpVersion::Http1);
+    connection.plain_on_tls.set(true);
     Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
 }
 

@@ -6,7 +6,8 @@
 
 use memchr::{memchr, memchr_iter};
 
-use crate::context::{Refusal, Verdict};
+use crate::config::model::Limits;
+use crate::context::{PLAIN_ON_TLS, Refusal, Verdict};
 use crate::listener::host::is_valid_host;
 use crate::listener::odd;
 
@@ -30,6 +31,17 @@ pub struct ScanLimits {
     pub head: usize,
     /// Bytes of the request target.
     pub target: usize,
+}
+
+impl ScanLimits {
+    /// Those of a listener.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            head: limits.max_header_bytes,
+            target: limits.max_target_bytes,
+        }
+    }
 }
 
 /// What to do with the bytes just scanned.
@@ -107,6 +119,8 @@ enum Fault {
     LengthAndEncoding,
     Encoding,
     EncodingOnOldVersion,
+    /// Sent in the clear where TLS is spoken.
+    Plain,
 }
 
 impl Scanner {
@@ -122,6 +136,14 @@ impl Scanner {
             verdict: None,
             odd: None,
         }
+    }
+
+    /// A scanner that refuses whatever comes: the listener speaks TLS, and this does not. No second head gets through.
+    #[must_use]
+    pub fn refusing(limits: ScanLimits) -> Self {
+        let mut scanner = Self::new(limits);
+        scanner.head.blame(Fault::Plain);
+        scanner
     }
 
     /// Looks at the next bytes of the connection. After any [`Next`] but `More` further bytes are for nobody.
@@ -391,6 +413,9 @@ impl Head {
 
     /// The worst of it: framing before anything else.
     fn judge(&self) -> Option<Fault> {
+        if self.fault == Some(Fault::Plain) {
+            return self.fault;
+        }
         if self.encodings > 0 && self.lengths > 0 {
             return Some(Fault::LengthAndEncoding);
         }
@@ -428,7 +453,8 @@ impl Fault {
             | Self::LengthRepeated
             | Self::LengthAndEncoding
             | Self::Encoding
-            | Self::EncodingOnOldVersion => Refusal::BadRequest,
+            | Self::EncodingOnOldVersion
+            | Self::Plain => Refusal::BadRequest,
         }
     }
 
@@ -445,6 +471,7 @@ impl Fault {
             Self::LengthAndEncoding => "length_and_encoding",
             Self::Encoding => "transfer_encoding_unsupported",
             Self::EncodingOnOldVersion => "transfer_encoding_on_http10",
+            Self::Plain => PLAIN_ON_TLS,
         }
     }
 }

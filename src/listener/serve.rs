@@ -97,6 +97,9 @@ where
     let end = serve_opened(io, speaks, service, &leash, limits).await;
     match end {
         ConnectionEnd::Closed if leash.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
+        ConnectionEnd::Closed | ConnectionEnd::Broken if leash.link().lingers_no_more() => {
+            ConnectionEnd::Expired(Expiry::Linger)
+        }
         end => end,
     }
 }
@@ -172,12 +175,10 @@ async fn serve_http1<S>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &
 where
     S: Serves,
 {
-    io.scan(ScanLimits {
-        head: limits.max_header_bytes,
-        target: limits.max_target_bytes,
-    });
+    io.scan(ScanLimits::of(limits), limits.half_close_timeout);
     let mut builder = http1::Builder::new();
     builder
+        // The IO keeps the end of a client's direction from hyper for a while.
         .half_close(false)
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
@@ -253,7 +254,11 @@ where
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
-        .max_pending_accept_reset_streams(20)
+        // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at once.
+        // Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
+        .max_pending_accept_reset_streams(
+            usize::try_from(limits.max_concurrent_streams.max(H2_DROPPED)).unwrap_or(usize::MAX),
+        )
         .max_local_error_reset_streams(100)
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_EVERY);
@@ -282,7 +287,14 @@ where
     let last = leash.is_draining();
     let mut ending = false;
     std::future::poll_fn(|cx| {
+        let before = leash.has_answered_all();
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Driven::Ended(ended));
+        }
+        if leash.has_answered_all()
+            && !before
+            && let Poll::Ready(ended) = connection.as_mut().poll(cx)
+        {
             return Poll::Ready(Driven::Ended(ended));
         }
         let may_rest = leash.takes_rest() || (leash.is_draining() && !ending);
@@ -334,6 +346,8 @@ const H2_STREAM_WINDOW: u32 = 64 * 1024;
 /// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
 /// that is 8,192.
 const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Calls that a client may begin and drop in one breath where it may have fewer open.
+const H2_DROPPED: u32 = 100;
 const H2_SEND_BUFFER: usize = 64 * 1024;
 /// Finds clients that vanished without a word while a stream is open.
 const H2_PING_EVERY: Duration = Duration::from_secs(20);

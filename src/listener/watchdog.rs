@@ -31,7 +31,7 @@ pub enum Expiry {
     Idle,
     /// A request head, or an HTTP/2 preface, not complete within `header_timeout`.
     Head,
-    /// No byte of a request body within `body_idle_timeout` while one was waited for.
+    /// No byte of a request body within `body_idle_timeout` while one was waited for and no answer streamed.
     Body,
     /// Nothing read by the client within `body_idle_timeout` although there was something to read.
     Write,
@@ -227,13 +227,14 @@ impl Entry {
         let watched = classify(
             link.stage(),
             self.leash.active(),
-            link.read_waits(),
+            link.read_waits() && !self.leash.listens(),
             link.write_waits(),
         );
         let progress = match watched {
             Watched::Busy | Watched::Linger => 0,
             Watched::Idle | Watched::Head => link.heads().wrapping_add(self.leash.calls()),
-            Watched::Body => link.bytes_read(),
+            // An answer that goes on while the client uploads is progress too.
+            Watched::Body => link.bytes_read().wrapping_add(link.bytes_written()),
             Watched::Write => link.bytes_written(),
         };
         if watched != self.watched || progress != self.progress {
@@ -349,6 +350,7 @@ mod tests {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(30),
+            half_close_timeout: Duration::from_millis(500),
             handshake_timeout: Duration::from_secs(10),
             max_concurrent_streams: 1,
         }

@@ -81,11 +81,7 @@ mod tests {
         let name = "\u{202e}evil\u{2028}\u{2066}\u{200b}\u{9b}31m";
         for json in [true, false] {
             let line = said(json, name);
-            assert_eq!(
-                line.matches("\\u202eevil\\u2028\\u2066\\u200b").count(),
-                2,
-                "{line}"
-            );
+            assert!(line.contains("\\u202eevil\\u2028\\u2066\\u200b"), "{line}");
             assert!(
                 !line
                     .trim_end()

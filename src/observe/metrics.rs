@@ -404,6 +404,7 @@ mod tests {
         metrics.config_from_last_good(false);
         metrics.certificate("web", "a \"quoted\" \\ name", 1_800_000_000);
         metrics.certificate_reloaded("web", true);
+        metrics.admin_refused("401");
         metrics.dns_refreshed("v1", "ok");
         let health = HealthHandles::new(metrics, "v1", &["ok"]);
         health.checked("ok");

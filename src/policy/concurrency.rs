@@ -3,8 +3,8 @@
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -14,7 +14,8 @@ use super::Key;
 /// Open exchanges by client.
 #[derive(Debug, Default)]
 pub struct Concurrency {
-    open: DashMap<Key, u32, RandomState>,
+    /// Made when the first client comes: a route that nobody has used costs nothing.
+    open: OnceLock<DashMap<Key, u32, RandomState>>,
     clients: AtomicUsize,
     /// Those of the clients the table has no room for.
     overflow: AtomicU32,
@@ -29,7 +30,7 @@ impl Concurrency {
             key,
             counted,
         };
-        match self.open.entry(key) {
+        match self.table().entry(key) {
             Entry::Occupied(mut open) => {
                 let more = open.get() + 1;
                 (more <= max.get()).then(|| {
@@ -51,6 +52,10 @@ impl Concurrency {
                 counted.is_ok().then(|| guard(Counted::Together))
             }
         }
+    }
+
+    fn table(&self) -> &DashMap<Key, u32, RandomState> {
+        self.open.get_or_init(DashMap::default)
     }
 
     /// Clients with something open.
@@ -81,7 +86,7 @@ impl Drop for Open {
                 self.of.overflow.fetch_sub(1, Ordering::Relaxed);
             }
             Counted::Alone => {
-                if let Entry::Occupied(mut open) = self.of.open.entry(self.key) {
+                if let Entry::Occupied(mut open) = self.of.table().entry(self.key) {
                     let left = open.get().saturating_sub(1);
                     if left == 0 {
                         open.remove();
@@ -119,7 +124,7 @@ mod tests {
         assert!(open.enter(key(1), NonZeroU32::MIN).is_none());
         drop((second, third));
         assert_eq!(open.clients(), 0, "who has nothing open is forgotten");
-        assert!(open.open.is_empty());
+        assert!(open.table().is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, Method};
 
-use crate::cluster::cookie;
+use crate::cluster::only_cookie;
 use crate::config::model::LimitKey;
 
 /// What a key is made of.
@@ -95,7 +95,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
             }
         }
         LimitKey::Cookie(name) => {
-            cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty())
+            only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty())
         }
     }
 }
@@ -201,6 +201,16 @@ mod tests {
         let crumb = key(parts, a, get, &[("cookie", "a=1; session=s")]);
         assert_eq!(crumb, key(parts, b, get, &[("cookie", "session=s")]));
         assert_ne!(crumb, key(parts, a, get, &[("cookie", "session=t")]));
+        for (first, second) in [("session=s; session=t", ""), ("session=s", "session=t")] {
+            let fields = [
+                ("cookie", first),
+                ("x-twice", "no cookie"),
+                ("cookie", second),
+            ];
+            let fields = fields.map(|(name, value)| (name, value));
+            let several = key(parts, a, get, fields.as_slice());
+            assert_eq!(several, address(a, 64), "{first} {second}");
+        }
         let parts = &[LimitKey::Method][..];
         assert_eq!(key(parts, a, get, &[]), key(parts, b, get, &[]));
         assert_ne!(key(parts, a, get, &[]), key(parts, a, post, &[]));

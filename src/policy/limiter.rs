@@ -2,7 +2,6 @@
 //! workers; a known client costs a look into the table and one atomic.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use governor::RateLimiter;
@@ -128,16 +127,6 @@ impl Limiter {
         self.rate.retain_recent();
         self.rate.shrink_to_fit();
     }
-
-    /// A limiter for these settings: one of `previous` where its counts still hold, else a new one.
-    #[must_use]
-    pub fn adopt(previous: &[Arc<Self>], scope: &LimitScope, buckets: &Buckets) -> Arc<Self> {
-        let known = previous.iter().find(|known| known.serves(scope, buckets));
-        known.map_or_else(
-            || Arc::new(Self::new(scope.clone(), buckets.clone())),
-            Arc::clone,
-        )
-    }
 }
 
 /// Time since the limiter was made, on the clock everything else here reads.
@@ -154,6 +143,8 @@ impl Clock for Ticks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::{HeaderMap, Method};
     use proptest::prelude::*;
     use tokio::time::advance;

@@ -1,5 +1,6 @@
 //! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by none.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::observe::metrics::Metrics;
 pub struct Limits {
     limiters: Vec<Arc<Limiter>>,
     /// By route name; routes without such a limit are not in it.
-    open: Vec<(String, Arc<Concurrency>)>,
+    open: HashMap<String, Arc<Concurrency>>,
 }
 
 impl Limits {
@@ -27,26 +28,25 @@ impl Limits {
     /// place, key and quota, and what is open on a route of the same name.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
-        let known = previous.map_or(&[][..], |previous| &previous.limiters);
-        let limiters = config
-            .rate_limits
-            .iter()
-            .map(|limit| Limiter::adopt(known, &limit.scope, &limit.buckets))
-            .collect();
+        // By place, so that thousands of routes with a limit each are not compared with one another.
+        let known = previous.into_iter().flat_map(|previous| &previous.limiters);
+        let known: HashMap<_, _> = known.map(|known| (known.scope(), known)).collect();
+        let limiters = config.rate_limits.iter().map(|limit| {
+            let known = known.get(&limit.scope);
+            match known.filter(|known| known.serves(&limit.scope, &limit.buckets)) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Limiter::new(limit.scope.clone(), limit.buckets.clone())),
+            }
+        });
         let limited = |route: &&crate::config::model::Route| route.concurrency.is_some();
         let open = config.routes.iter().filter(limited).map(|route| {
-            let known = previous.and_then(|previous| previous.open(&route.name));
+            let known = previous.and_then(|previous| previous.open.get(&route.name));
             (route.name.clone(), known.cloned().unwrap_or_default())
         });
         Self {
             open: open.collect(),
-            limiters,
+            limiters: limiters.collect(),
         }
-    }
-
-    fn open(&self, route: &str) -> Option<&Arc<Concurrency>> {
-        let found = self.open.iter().find(|(name, _)| name == route);
-        found.map(|(_, open)| open)
     }
 
     /// Forgets clients that nothing is held against, and says in `metrics` how many are left.
@@ -154,7 +154,7 @@ impl RouteLimits {
         let rates: Vec<_> = rates.collect();
         let concurrency = route.concurrency.and_then(|limit| {
             Some(Crowd {
-                open: Arc::clone(limits.open(&route.name)?),
+                open: Arc::clone(limits.open.get(&route.name)?),
                 limit,
                 handles: ConcurrencyHandles::new(metrics, &route.name),
             })

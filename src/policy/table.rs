@@ -1,9 +1,10 @@
 //! The buckets of one limit: a bounded table, and one bucket more that is shared by the clients it has no room for. A client
-//! that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes.
+//! that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes. The table is made
+//! when the first client comes: a limit that nobody has used yet costs nothing, however many routes have one.
 
 use std::hash::RandomState;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -21,7 +22,7 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Shared {
-    buckets: DashMap<Key, InMemoryState, RandomState>,
+    buckets: OnceLock<DashMap<Key, InMemoryState, RandomState>>,
     /// Entries of `buckets`, or a few more while some are being put in.
     len: AtomicUsize,
     capacity: usize,
@@ -32,9 +33,8 @@ struct Shared {
 impl Table {
     /// An empty table for at most `capacity` clients.
     pub(super) fn new(capacity: usize) -> Self {
-        let buckets = DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS);
         let shared = Shared {
-            buckets,
+            buckets: OnceLock::new(),
             len: AtomicUsize::new(0),
             capacity,
             overflow: InMemoryState::default(),
@@ -57,9 +57,14 @@ impl Table {
             Some(spent) => Ok(((), spent.saturating_sub(amount))),
             None => Err(()),
         };
-        let bucket = self.shared.buckets.get(key);
+        let bucket = self.buckets().get(key);
         let bucket = bucket.as_deref().unwrap_or(&self.shared.overflow);
         let _nothing_was_spent = bucket.measure_and_replace(&NotKeyed::NonKey, back);
+    }
+
+    fn buckets(&self) -> &DashMap<Key, InMemoryState, RandomState> {
+        let empty = || DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS);
+        self.shared.buckets.get_or_init(empty)
     }
 
     fn reserve(&self) -> bool {
@@ -83,7 +88,8 @@ impl StateStore for Table {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         // A client that is known only reads the table; its bucket is an atomic.
-        if let Some(bucket) = self.shared.buckets.get(key) {
+        let buckets = self.buckets();
+        if let Some(bucket) = buckets.get(key) {
             return bucket.measure_and_replace(&NotKeyed::NonKey, f);
         }
         if !self.reserve() {
@@ -91,7 +97,7 @@ impl StateStore for Table {
             let overflow = &self.shared.overflow;
             return overflow.measure_and_replace(&NotKeyed::NonKey, f);
         }
-        match self.shared.buckets.entry(*key) {
+        match buckets.entry(*key) {
             Entry::Occupied(known) => {
                 self.release();
                 known.get().measure_and_replace(&NotKeyed::NonKey, f)
@@ -106,7 +112,10 @@ impl StateStore for Table {
 
 impl ShrinkableKeyedStateStore<Key> for Table {
     fn retain_recent(&self, drop_below: Nanos) {
-        self.shared.buckets.retain(|_, bucket| {
+        let Some(buckets) = self.shared.buckets.get() else {
+            return;
+        };
+        buckets.retain(|_, bucket| {
             let spent = bucket.measure_and_replace(&NotKeyed::NonKey, |spent| {
                 Err::<((), Nanos), _>(spent.unwrap_or_default())
             });
@@ -120,9 +129,12 @@ impl ShrinkableKeyedStateStore<Key> for Table {
 
     /// Gives memory back after a wave of clients. A table that is half full again soon is left as it is.
     fn shrink_to_fit(&self) {
-        let capacity = self.shared.buckets.capacity();
+        let Some(buckets) = self.shared.buckets.get() else {
+            return;
+        };
+        let capacity = buckets.capacity();
         if capacity > SMALL && capacity / 8 > self.len() {
-            self.shared.buckets.shrink_to_fit();
+            buckets.shrink_to_fit();
         }
     }
 

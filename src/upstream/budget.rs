@@ -11,8 +11,8 @@ pub(super) fn permit(cluster: &Cluster, policy: &RetryPolicy) -> Option<Retrying
         // One more try each, and only of what was not done: the share of requests that fail bounds them.
         RetryPolicy::Usual => u32::MAX,
         RetryPolicy::By(retries) => retries.budget.as_ref().map_or(u32::MAX, |budget| {
-            let retrying = cluster.retrying.requests();
-            limit(budget, cluster.in_flight().saturating_sub(retrying))
+            let again = cluster.retrying.under_way();
+            limit(budget, cluster.in_flight().saturating_sub(again))
         }),
     };
     cluster.retrying.begin(limit)

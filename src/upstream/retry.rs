@@ -176,6 +176,7 @@ impl Tries<'_> {
         self.attempts.tried.push(endpoint.endpoint().id);
         round.forget().await;
         if !wait.is_zero() {
+            let _waiting = self.plan.target.cluster().retrying.wait();
             sleep(wait).await;
         }
         None

@@ -67,6 +67,59 @@ async fn a_call_and_its_trailers_pass() {
 }
 
 #[tokio::test]
+async fn a_listener_in_the_clear_takes_grpc_without_being_told() {
+    let backend = Backend::handling_as(SPEAK, |_| async {
+        let answer = Response::builder().header("content-type", "application/grpc");
+        answer.body(with_trailers("answer", outcome("0"))).unwrap()
+    })
+    .await;
+    let template = format!("listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n{TO_ONE}");
+    let gw = Gw::with(&template, &[&backend]).await;
+    let calling = call("/x", crate::support::full("m"));
+    let reply = gw.h2().await.reply(calling).await;
+    assert_eq!((reply.status, reply.text()), (200, "answer"));
+    assert_eq!(reply.trailers.expect("trailers pass")["grpc-status"], "0");
+    assert_eq!(gw.get("/").await.status, 200, "HTTP/1.1 on the same port");
+    let mut records = gw.records(2).await;
+    records.sort_by_key(|record| record["proto"].to_string());
+    let spoken: Vec<_> = records.iter().map(|record| &record["proto"]).collect();
+    assert_eq!(spoken, ["HTTP/1.1", "HTTP/2"]);
+}
+
+#[tokio::test]
+async fn the_preface_of_http2_has_the_time_and_size_of_a_head() {
+    let template = "
+        listeners: { http: { address: '127.0.0.1:0', limits: { headerTimeout: 400ms, idleTimeout: 1h } } }
+        routes: { all: { respond: { body: here } } }
+    ";
+    let gw = Gw::with(template, &[]).await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Byte by byte and never whole, or whole and then nothing: both end, long before the connection would be idle.
+    for (bytes, whole) in [(&preface[..preface.len() - 1], false), (preface, true)] {
+        let mut client = gw.raw().await;
+        for byte in bytes.bytes() {
+            client.write([byte]).await;
+        }
+        let said = client.read_to_end().await;
+        assert!(!said.starts_with(b"HTTP/1.1 2"), "{whole}: {said:?}");
+    }
+    // What only begins like it is HTTP/1.1, however it arrives.
+    let mut client = gw.raw().await;
+    for byte in "PRI /here HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".bytes() {
+        client.write([byte]).await;
+    }
+    let said = client.rest().await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    // And what goes on after it as HTTP/1.1 does is refused, with no request made of it.
+    let mut client = gw.raw().await;
+    let broken = format!("{preface}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    client.try_write(broken).await;
+    let said = client.read_to_end().await;
+    assert!(!said.starts_with(b"HTTP/1.1"), "{said:?}");
+    assert_eq!(gw.record().await["method"], "PRI");
+}
+
+#[tokio::test]
 async fn an_answer_of_several_messages_is_a_stream_in_the_log() {
     let backend = Backend::handling_as(SPEAK, |_| async {
         let (sender, body) = channel();

@@ -262,3 +262,67 @@ async fn a_client_whose_upload_is_slow_is_not_cut() {
         );
     }
 }
+
+/// A client that is through with its requests and still reads, as `nc -N` is.
+#[tokio::test]
+async fn a_client_that_closes_its_direction_gets_its_answer() {
+    let agent = Backend::handling(|request| async {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        pass(Duration::from_millis(50)).await;
+        Response::new(full(body.len().to_string()))
+    })
+    .await;
+    let ca = Ca::new();
+    let tls = Tls::new(&ca, &["http/1.1"]);
+    let identity = ca.issue(&["localhost"]);
+    let get = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let sent = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello";
+    let (template, limits) = (TLS_TO_ONE, "limits: { halfCloseTimeout: 10s }");
+    let over_tls = template.replace("'127.0.0.1:0',", &format!("'127.0.0.1:0', {limits},"));
+    let plain = format!("listeners: {{ http: {{ address: '127.0.0.1:0', {limits} }} }}\n{TO_ONE}");
+    for template in [&plain, &over_tls] {
+        let gw = Gw::with(template, &[&agent, &identity]).await;
+        let tls = (template == &over_tls).then_some(&tls);
+        let requests = [(get, 1), (sent, 1), (&[get, sent, get].concat(), 3)];
+        for (requests, count) in requests {
+            let mut client = Uploader::connect(gw.address(), tls, Leave::Fin).await;
+            client.write(requests.as_bytes()).await;
+            client.talk.shutdown().await.unwrap();
+            let mut answer = String::new();
+            within("the answer", client.talk.read_to_string(&mut answer))
+                .await
+                .unwrap();
+            assert_eq!(answer.matches("HTTP/1.1 200").count(), count, "{answer:?}");
+        }
+        for record in gw.records(5).await {
+            assert_eq!(record["flags"], "-", "{record}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_direction_and_is_not_answered_has_left() {
+    for limit in ["300ms", "off"] {
+        let (agent, mut leavings) = deaf().await;
+        let template = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:0', limits: {{ halfCloseTimeout: {limit} }} }} }}\n{TO_ONE}"
+        );
+        let gw = Gw::with(&template, &[&agent]).await;
+        let mut client = gw.raw().await;
+        let begun = Instant::now();
+        client
+            .write("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await;
+        soon("the agent has the head", || async {
+            let received = agent.received();
+            let whole = received.iter().any(|bytes| bytes.contains("\r\n\r\n"));
+            whole.then_some(())
+        })
+        .await;
+        client.finish().await;
+        within("the agent is let go", leavings.recv()).await;
+        assert!(limit == "off" || begun.elapsed() >= Duration::from_millis(300));
+        assert_eq!(client.rest().await, "", "nothing is answered");
+        assert_left(&gw).await;
+    }
+}

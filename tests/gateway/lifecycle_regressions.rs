@@ -255,3 +255,51 @@ async fn open_connections_are_counted_while_they_are_open() {
     let accepted = gw.metric("attache_connections_total", &[("listener", "http")]);
     assert_eq!(accepted.await, 2.0);
 }
+
+/// Inodes of the sockets that listen on a port, as Linux tells them.
+fn listening(port: u16) -> std::collections::BTreeSet<u64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let here = format!(":{port:04X}");
+    let inodes = table.lines().filter_map(|line| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let listens = columns.get(1)?.ends_with(&here) && *columns.get(3)? == "0A";
+        listens.then(|| columns.get(9)?.parse().ok()).flatten()
+    });
+    inodes.collect()
+}
+
+#[tokio::test]
+async fn a_listener_that_is_renamed_keeps_its_sockets() {
+    let routes = "routes: { all: { respond: { status: 204 } } }\nmetrics: { address: off }";
+    let mut gw = Gw::with(routes, &[]).await;
+    let address = gw.address();
+    let before = listening(address.port());
+    assert_eq!(before.len(), 2, "one for each worker");
+    // Clients that come all the while, each with a connection of its own.
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let coming = tokio::spawn(async move {
+        let mut served = 0;
+        while !*stopped.borrow_and_update() {
+            let reply = Client::h1(address).await.reply(get("/")).await;
+            assert_eq!(reply.status, 204);
+            served += 1;
+        }
+        served
+    });
+    for turn in 0..20 {
+        let text = format!("listeners: {{ l{turn}: {{ address: '{address}' }} }}\n{routes}");
+        gw.reload(&text, &[]).await.expect("it is our own");
+        assert_eq!(listening(address.port()), before, "in turn {turn}");
+        assert_eq!(gw.get("/").await.status, 204);
+    }
+    stop.send(true).unwrap();
+    assert!(coming.await.expect("nobody is reset") > 0);
+    // And it lets go of them.
+    let away = format!("listeners: {{ away: {{ address: '127.0.0.1:0' }} }}\n{routes}");
+    gw.reload(&away, &[]).await.unwrap();
+    let gone = || async { listening(address.port()).is_empty() };
+    eventually("nobody listens there any more", gone).await;
+    let port = gw.address().port();
+    gw.shutdown().await;
+    assert!(listening(port).is_empty(), "nor after the end");
+}

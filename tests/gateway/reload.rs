@@ -534,8 +534,7 @@ clusters:
         "  + routes.planner             agents.test /plan -> pool".to_owned(),
         "  - clusters.old               1 endpoint draining, 1 request open".to_owned(),
         "  - routes.old                 /old -> old".to_owned(),
-        // The route that stays, the listener, and five sections.
-        "  = 7 unchanged, with their live state".to_owned(),
+        "  = unchanged, with their live state: 1 listener, 1 route, 5 other sections".to_owned(),
     ];
     // The order of endpoints is that of their addresses.
     let sort = |line: &str| {
@@ -564,6 +563,35 @@ clusters:
 }
 
 /// Brings what a line says about members of a list into one order.
+#[tokio::test]
+async fn who_asks_after_the_watch_is_told_what_the_last_change_was() {
+    let gw = Live::with(&answering("one")).await;
+    let (_, answer) = gw.ask_reload().await;
+    let said = answer["summary"].as_str().unwrap();
+    assert!(said.ends_with(" is in force already"), "no change: {said}");
+    gw.rewrite(&answering("two"));
+    gw.serves("two").await;
+    for asked in ["once", "again"] {
+        let (status, answer) = gw.ask_reload().await;
+        assert_eq!(status, 200, "{asked}: {answer}");
+        let said = answer["summary"].as_str().unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(lines[0].ends_with(" is in force already"), "{said}");
+        assert!(
+            lines[1].contains(" by the watch of its files (was "),
+            "{said}"
+        );
+        assert!(lines[2].contains("one -> two"), "{said}");
+        assert!(lines.last().unwrap().contains("1 listener"), "{said}");
+        assert_eq!(answer["lastChange"]["trigger"], "watch", "{answer}");
+        assert_eq!(
+            answer["lastChange"]["difference"]["changes"][0]["kind"],
+            "changed"
+        );
+    }
+    gw.stop().await;
+}
+
 fn sort_first(sort: impl Fn(&str) -> String) -> impl Fn(&str) -> String {
     move |line| match line.split_once(".endpoints    ") {
         Some((start, members)) => format!("{start}.endpoints {}", sort(members)),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Backend, Client, EventStream, Gw, Raw, RawBackend, Speak, Sse, channel, chunk, eventually, get,
-    pass, promised, within,
+    pass, promised, request, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
@@ -463,4 +463,109 @@ async fn a_content_type_with_parameters_is_a_stream_too() {
     pass(Duration::from_millis(1500)).await;
     stream.event("late").await;
     assert!(chunk(&mut body).await.unwrap().is_ok());
+}
+
+/// Listeners that are quick to take an upload for dead.
+const HASTY: &str = "
+    listeners: { http: { address: '127.0.0.1:0', limits: { bodyIdleTimeout: 400ms } } }
+    routes: { all: { cluster: one } }
+";
+
+/// Its own side of the exchange stays open, as in a gRPC call in both directions.
+#[tokio::test]
+async fn a_client_that_listens_is_not_taken_for_a_slow_upload() {
+    for (speak, protocol) in [(false, "http/1.1"), (true, "h2c")] {
+        let sse = if speak {
+            Sse::h2c().await
+        } else {
+            Sse::new().await
+        };
+        let template = format!(
+            "{HASTY}    clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}"
+        );
+        let gw = Gw::with(&template, &[&sse]).await;
+        let (sender, body) = channel();
+        let mut h2 = gw.h2().await;
+        let answering = tokio::spawn(async move {
+            let answer = h2.send(request("POST", "/", body)).await.unwrap();
+            (h2, answer.into_body())
+        });
+        assert!(sender.send("once").await);
+        let first = sse.stream().await;
+        let (_h2, mut answer) = within("the answer's head", answering).await.unwrap();
+        let mut h1 = gw.raw().await;
+        h1.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nonce\r\n")
+            .await;
+        let second = sse.stream().await;
+        h1.read_head().await;
+        // The limit has passed several times, with the agent speaking and with both silent.
+        for turn in 0..3 {
+            pass(Duration::from_millis(if turn == 2 { 1600 } else { 600 })).await;
+            assert!(first.event("x").await && second.event("x").await);
+            assert!(chunk(&mut answer).await.expect("it goes on").is_ok());
+            h1.read_until("data: x").await;
+        }
+        // And it has the word when it wants it.
+        assert!(sender.send("again").await);
+        h1.write("5\r\nagain\r\n0\r\n\r\n").await;
+        drop(sender);
+        first.end();
+        second.end();
+        assert!(chunk(&mut answer).await.is_none(), "to the end");
+        h1.read_until("0\r\n\r\n").await;
+        for record in gw.records(2).await {
+            assert_eq!(record["reason"], serde_json::Value::Null, "{record}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_beside_an_answer_that_is_no_stream_has_its_limit() {
+    let sse = Sse::speaking(Speak::default(), "text/plain").await;
+    let template = format!("{HASTY}    clusters: {{ one: {{ endpoints: ['{{0}}'] }} }}");
+    let gw = Gw::with(&template, &[&sse]).await;
+    let mut client = gw.raw().await;
+    client
+        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
+        .await;
+    let stream = sse.stream().await;
+    client.read_head().await;
+    // The answer goes on, so nothing has stopped.
+    for _ in 0..8 {
+        pass(Duration::from_millis(150)).await;
+        assert!(stream.event("x").await);
+        client.read_until("data: x").await;
+    }
+    // Both are silent, and the upload is not whole.
+    let rest = client.rest().await;
+    assert!(!rest.ends_with("0\r\n\r\n"), "no clean end: {rest:?}");
+    assert_eq!(gw.record().await["reason"], "body_timeout");
+}
+
+#[tokio::test]
+async fn an_agent_that_listens_is_not_taken_for_a_silent_stream() {
+    let sse = Sse::h2c().await;
+    let template = "
+        routes: { all: { cluster: one, streaming: { idleTimeout: 600ms } } }
+        clusters: { one: { endpoints: ['{0}'], protocol: h2c } }
+    ";
+    let gw = Gw::with(template, &[&sse]).await;
+    let (sender, body) = channel();
+    let mut client = gw.h2().await;
+    let answering = tokio::spawn(async move {
+        let answer = client.send(request("POST", "/", body)).await.unwrap();
+        (client, answer.into_body())
+    });
+    assert!(sender.send("first").await);
+    let stream = sse.stream().await;
+    let (_client, mut answer) = within("the answer's head", answering).await.unwrap();
+    for _ in 0..12 {
+        pass(Duration::from_millis(200)).await;
+        assert!(sender.send("more").await, "it takes the upload");
+    }
+    assert!(stream.event("x").await, "four times the limit");
+    assert!(chunk(&mut answer).await.expect("it goes on").is_ok());
+    // Now nobody says anything.
+    assert!(chunk(&mut answer).await.is_none_or(|piece| piece.is_err()));
+    assert_eq!(gw.record().await["reason"], "stream_idle");
 }

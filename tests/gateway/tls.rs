@@ -370,3 +370,52 @@ async fn what_is_no_handshake_is_closed_and_counted() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_is_told_so() {
+    let ca = Ca::new();
+    let certificate = ca.issue(&["a.example"]);
+    let gw = Gw::with(
+        &listener("tls: { certificates: [{ {0} }] }"),
+        &[&certificate],
+    )
+    .await;
+    let requests = [
+        "GET /first HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+        "POST /first HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello".to_owned(),
+        // Neither a second request nor one that is refused for something else gets any further.
+        "GET /first HTTP/1.1\r\nhost: a\r\n\r\nGET /second HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+        "GET /first HTTP/1.1\r\n\r\n".to_owned(),
+    ];
+    for request in &requests {
+        let mut client = Raw::connect(gw.address()).await;
+        client.write(request).await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert!(
+            answer.contains("this port speaks TLS: use https"),
+            "{answer}"
+        );
+    }
+    for record in gw.records(requests.len()).await {
+        assert_eq!(
+            (&record["path"], &record["reason"], &record["status"]),
+            (
+                &"/first".into(),
+                &"plain_http_on_tls_port".into(),
+                &400.into()
+            ),
+            "{record}"
+        );
+        assert_eq!(record["tls"], serde_json::Value::Null, "{record}");
+    }
+    // HTTP/2 with prior knowledge is no request that could be read.
+    let mut client = Raw::connect(gw.address()).await;
+    client.try_write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert!(!client.rest().await.contains(" 200"));
+    eventually("they are counted", || async {
+        gw.metric("attache_handshake_failures_total", &[]).await == 5.0
+    })
+    .await;
+}

@@ -13,6 +13,7 @@ from pathlib import Path
 from python_client.caller import Caller, flavours
 from python_client.checks import CHECKS
 from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
+from schema_checks import problems
 from world import GUARD_SECONDS, World, world
 
 MANY_FAILURES = 12  # each may take its whole guard: what comes after so many fails without being run
@@ -93,10 +94,18 @@ async def javascript_checks(tally: Tally, here: World, only: str) -> None:
             process.kill()
 
 
+async def schema_fits(binary: str) -> None:
+    """Says in what schema and program differ."""
+    differences = await asyncio.to_thread(problems, binary)
+    assert not differences, '\n'.join(differences)
+
+
 async def run(arguments: argparse.Namespace, tally: Tally, directory: Path) -> None:
     """Starts the world and runs everything in it."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     binary = None if arguments.direct else os.environ['ATTACHE_BIN']
+    if binary:
+        await tally.run('config/the schema accepts what the program accepts', lambda: schema_fits(binary))
     async with world(binary, directory) as (here, gateway):
         await python_checks(tally, here)
         await javascript_checks(tally, here, arguments.only)

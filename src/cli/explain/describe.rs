@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::{ejection, health, injected, public, rates, retries};
+use crate::cli::summary::spoken;
 use crate::config::model::{
     Action, Cluster, Config, HashKey, HeadLimit, HeaderChanges, Listener, LoadBalancer,
     MemberAddress, PathMatch, Redirect, Route, Split, Step, UpstreamHost, UpstreamProtocol,
@@ -21,8 +22,10 @@ pub(super) fn listener(listener: &Listener) -> String {
         "cleartext"
     };
     format!(
-        "listener  {} on {}, {kind}",
-        listener.name, listener.address
+        "listener  {} on {}, {kind}, {}",
+        listener.name,
+        listener.address,
+        spoken(listener)
     )
 }
 

@@ -20,16 +20,13 @@ pub(super) fn entry<'c>(
     request: &Request,
     wanted: Option<&str>,
 ) -> Result<Entry<'c>, Failure> {
-    let names: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|listener| listener.name.as_str())
-        .collect();
     if let Some(name) = wanted {
         let found = all(config).find(|(_, listener)| listener.name == name);
         return found
             .map(|(id, listener)| through(config, id, listener, request))
             .ok_or_else(|| {
+                let names = all(config).map(|(_, listener)| listener.name.as_str());
+                let names: Vec<_> = names.collect();
                 Failure::new(
                     format_args!("there is no listener `{name}`"),
                     format_args!("use one of: {}", names.join(", ")),
@@ -53,11 +50,17 @@ pub(super) fn entry<'c>(
             speaks(listener, request) && listener.address.port() == request.port
         })
     };
-    // A port in front of the gateway (a load balancer, a container's mapping) differs from the listener's.
-    let by_scheme = || all(config).find(|(_, listener)| speaks(listener, request));
+    // The usual port in front of the gateway (a load balancer, a container's mapping) differs from the listener's; one that is
+    // written in the URL is meant.
+    let by_scheme = || {
+        all(config).find(|(_, listener)| {
+            let may_be_there = !request.names_port || listener.address.port() == 0;
+            may_be_there && speaks(listener, request)
+        })
+    };
     let by_proxy = || {
         let trusts = !config.client_ip.trusted_proxies.is_empty();
-        all(config).find(|_| trusts && request.is_tls)
+        all(config).find(|_| trusts && request.is_tls && !request.names_port)
     };
     let found = by_url()
         .or_else(by_route)
@@ -65,17 +68,31 @@ pub(super) fn entry<'c>(
         .or_else(by_socket)
         .or_else(by_scheme)
         .or_else(by_proxy);
-    let (id, listener) = found.ok_or_else(|| {
-        let scheme = Scheme::of_tls(request.is_tls);
-        Failure::new(
-            format_args!("no listener speaks {scheme}"),
-            format_args!(
-                "change the URL's scheme or pass --listener with one of: {}; where a balancer ends TLS, `publicUrl` says so",
-                names.join(", ")
-            ),
-        )
-    })?;
+    let (id, listener) = found.ok_or_else(|| nowhere(config, request))?;
     Ok(through(config, id, listener, request))
+}
+
+/// No listener is where the URL says.
+fn nowhere(config: &Config, request: &Request) -> Failure {
+    let scheme = Scheme::of_tls(request.is_tls);
+    let places: Vec<_> = all(config)
+        .map(|(_, listener)| format!("{} ({})", listener.name, listener.address))
+        .collect();
+    let places = places.join(", ");
+    if request.names_port && all(config).any(|(_, listener)| speaks(listener, request)) {
+        return Failure::new(
+            format_args!("no listener speaks {scheme} on port {}", request.port),
+            format_args!(
+                "correct the port, or pass --listener where another one stands for it; there are: {places}"
+            ),
+        );
+    }
+    Failure::new(
+        format_args!("no listener speaks {scheme}"),
+        format_args!(
+            "change the URL's scheme or pass --listener with one of: {places}; where a balancer ends TLS, `publicUrl` says so"
+        ),
+    )
 }
 
 fn all(config: &Config) -> impl Iterator<Item = (ListenerId, &Listener)> {

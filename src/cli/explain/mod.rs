@@ -18,7 +18,7 @@ use super::configuration::Source;
 use super::{Ending, Failure, terminal};
 use crate::config::Environment;
 use crate::config::model::{Config, ListenerId};
-use crate::route::{Considered, Facts, Table};
+use crate::route::{Considered, Facts, Miss, Table};
 use entry::Entry;
 use request::Request;
 
@@ -27,6 +27,7 @@ use request::Request;
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
     /// Method of the request.
+    #[arg(value_parser = method)]
     method: http::Method,
     /// Its URL as the client has it; public URLs, scheme and port choose the listener.
     url: http::Uri,
@@ -38,6 +39,16 @@ pub(super) struct Arguments {
     listener: Option<String>,
     #[command(flatten)]
     source: Source,
+}
+
+/// Reads a method as the gateway does, to which `get` is not `GET`.
+fn method(text: &str) -> Result<http::Method, String> {
+    let shouted = text.to_ascii_uppercase();
+    match text.parse() {
+        Ok(method) if shouted == text => Ok(method),
+        Ok(_) => Err(format!("methods are case-sensitive: write {shouted}")),
+        Err(_) => Err("write a method such as GET".to_owned()),
+    }
 }
 
 /// Performs the verb.
@@ -113,13 +124,18 @@ fn explain_route(
     Ok(winner.is_some())
 }
 
-/// The alternatives that did not win, in order of precedence.
+/// The alternatives that did not win: first those that match too or nearly, in order of precedence, then those of other paths
+/// and of other hosts, by name.
 fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
-    let losers = considered
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| Some(*at) != winner);
+    let losers = considered.iter().enumerate();
+    let mut losers: Vec<_> = losers.filter(|(at, _)| Some(*at) != winner).collect();
+    losers.sort_by_key(|(_, candidate)| match candidate.miss {
+        Some(Miss::Host) => (2, candidate.name.as_str()),
+        Some(Miss::Path) => (1, candidate.name.as_str()),
+        _ => (0, ""),
+    });
     let mut lines: Vec<_> = losers
+        .into_iter()
         .map(|(at, candidate)| {
             let name = &candidate.name;
             match (&candidate.miss, winner) {
@@ -155,6 +171,45 @@ Exit codes: 0 a route matches, 1 none does or the configuration is invalid, 2 wr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::RouteId;
+
+    #[test]
+    fn what_nearly_matches_comes_first_and_the_rest_by_name() {
+        let considered = [
+            ("w", None),
+            ("longest", Some(Miss::Path)),
+            ("near", Some(Miss::Method)),
+            ("b", Some(Miss::Host)),
+            ("short", Some(Miss::Path)),
+            ("also", None),
+            ("a", Some(Miss::Host)),
+        ];
+        let considered = considered.map(|(name, miss)| Considered {
+            route: RouteId(0),
+            name: name.to_owned(),
+            matched: 0,
+            miss,
+        });
+        let lines = others(&considered, Some(0));
+        let names: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("not taken ")?.split(':').next())
+            .collect();
+        assert_eq!(names, ["near", "also", "longest", "short", "a", "b"]);
+    }
+
+    #[test]
+    fn methods_are_read_as_they_are_routed() {
+        for (text, legal) in [
+            ("GET", true),
+            ("M-SEARCH", true),
+            ("get", false),
+            ("G T", false),
+            ("", false),
+        ] {
+            assert_eq!(method(text).is_ok(), legal, "{text}");
+        }
+    }
 
     #[test]
     fn long_lines_are_broken_between_facts_and_nothing_is_lost() {

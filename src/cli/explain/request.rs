@@ -13,6 +13,8 @@ pub(super) struct Request {
     pub(super) method: Method,
     pub(super) is_tls: bool,
     pub(super) port: u16,
+    /// Whether the port stands in the URL.
+    pub(super) names_port: bool,
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     authority: String,
@@ -43,6 +45,7 @@ impl Request {
             port: authority
                 .port_u16()
                 .unwrap_or(if is_tls { 443 } else { 80 }),
+            names_port: authority.port_u16().is_some(),
             query: url.query().map(str::to_owned),
             authority: host.unwrap_or(authority.as_str()).to_owned(),
             path: url.path().to_owned(),

@@ -134,8 +134,11 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Keep-alive without a request. Default 75 s.
     pub idle_timeout: Duration,
-    /// Between two pieces of a request body, and while a client does not read what is written to it. Default 30 s.
+    /// Between two pieces of a request body while no answer streams, and while a client does not read what is written to it.
+    /// Default 30 s.
     pub body_idle_timeout: Duration,
+    /// For the answer of an HTTP/1 client that has closed its direction. Default 500 ms; zero means that it is gone at once (`off`).
+    pub half_close_timeout: Duration,
     /// A TLS handshake, PROXY header included. Default 10 s.
     pub handshake_timeout: Duration,
     /// Streams per HTTP/2 connection. Default 100.

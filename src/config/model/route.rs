@@ -74,7 +74,7 @@ pub enum HeadLimit {
 /// Limits of a streamed response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Streaming {
-    /// Upstream silence. Default 5 min; `None` means no limit (`off`).
+    /// Silence of the agent, and of a client that still sends. Default 5 min; `None` means no limit (`off`).
     pub idle_timeout: Option<Duration>,
     /// Whole life of a stream. Default none.
     pub max_duration: Option<Duration>,

@@ -289,7 +289,18 @@ impl<'de> Deserialize<'de> for HashKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextOr::<Self, HashKeyFields>::new(
             "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-            |text| words::find(text).map(Self),
+            |text| {
+                words::find(text).map(Self).map_err(|error| {
+                    if error.contains("did you mean") {
+                        return error;
+                    }
+                    let shown: String = text.chars().take(60).collect();
+                    with_hint(
+                        format!("`{shown}` does not say where it is"),
+                        "write `{ header: x-context-id }`, `{ cookie: session }` or `clientIp`",
+                    )
+                })
+            },
         ))
     }
 }
@@ -301,6 +312,9 @@ impl JsonSchema for HashKey {
         "HashKey".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "clientIp" }, generator.subschema_for::<HashKeyFields>()] })
+        json_schema!({ "anyOf": [
+            generator.subschema_for::<Word<model::HashKey>>(),
+            generator.subschema_for::<HashKeyFields>()
+        ] })
     }
 }

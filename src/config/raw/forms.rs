@@ -9,7 +9,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserial
 use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::config::de::with_hint;
+use crate::config::de::{invalid, with_hint};
+use crate::config::schema::SUBSTITUTED;
 
 /// A mapping from names to `T`, in file order. Duplicate names are refused before this is read.
 #[derive(Clone, Debug)]
@@ -115,8 +116,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
                 if text.eq_ignore_ascii_case("off") {
                     return Ok(OrOff::Off);
                 }
-                let text: StrDeserializer<'_, E> = text.into_deserializer();
-                T::deserialize(text).map(OrOff::On)
+                let value: StrDeserializer<'_, E> = text.into_deserializer();
+                match T::deserialize(value) {
+                    Err(_) if means_off(text) => Err(invalid(
+                        format!("`{text}` does not say what is meant"),
+                        "write `off`",
+                    )),
+                    read => read.map(OrOff::On),
+                }
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OrOff<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(OrOff::On)
@@ -129,12 +136,34 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
     }
 }
 
+/// What people write where `off` is the word.
+fn means_off(text: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "0",
+        "-1",
+        "false",
+        "no",
+        "none",
+        "never",
+        "disabled",
+        "disable",
+        "unlimited",
+        "infinite",
+        "infinity",
+    ];
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 impl<T: JsonSchema> JsonSchema for OrOff<T> {
     fn schema_name() -> Cow<'static, str> {
         format!("{}OrOff", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "off" }, generator.subschema_for::<T>()] })
+        json_schema!({ "anyOf": [
+            { "const": "off" },
+            generator.subschema_for::<T>(),
+            { "$comment": "other spellings", "type": "string", "pattern": format!("^[oO][fF][fF]$|{SUBSTITUTED}") }
+        ] })
     }
 }
 

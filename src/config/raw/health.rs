@@ -74,7 +74,7 @@ pub(in crate::config) struct ProbePath(pub(in crate::config) PathAndQuery);
 text_value!(ProbePath, probe_path, "a path such as `/health`", {
     "type": "string",
     "description": "A path that starts with `/`, with a query if need be.",
-    "pattern": "^(/|[$][{])"
+    "pattern": "^/|[$][{]"
 });
 
 fn probe_path(text: &str) -> Result<ProbePath, String> {
@@ -110,7 +110,7 @@ text_value!(Statuses, statuses, "a status such as `200` or a range such as `200-
     "description": "A status code, or a range of them: 200, 200-299.",
     "anyOf": [
         { "type": "integer", "minimum": 200, "maximum": 599 },
-        { "type": "string", "pattern": "^([2-5][0-9]{2}(-[2-5][0-9]{2})?|.*[$][{].*)$" }
+        { "type": "string", "pattern": "^([2-5][0-9]{2}( *- *[2-5][0-9]{2})?|.*[$][{].*)$" }
     ]
 });
 

@@ -14,6 +14,7 @@ use super::values::{text_value, time};
 use super::words::{Word, Words, words};
 use crate::config::de::with_hint;
 use crate::config::model::{LimitKey, LimitMode};
+use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
 
 /// A rate limit.
@@ -86,8 +87,26 @@ pub(in crate::config) struct Key(pub(in crate::config) LimitKey);
 text_value!(Key, key, "a key such as `clientIp`", {
     "type": "string",
     "description": "clientIp, global, method, header:NAME or cookie:NAME.",
-    "pattern": "^(clientIp|global|method|(header|cookie):.+|.*[$][{].*)$"
+    "pattern": key_pattern()
 });
+
+fn key_pattern() -> String {
+    let whole = CLIENT_IP.iter().chain(&GLOBAL).chain(&["method"]).copied();
+    let (whole, named) = (spellings(whole), spellings(["header", "cookie"]));
+    format!("^({whole}|{named}:.+)$|{SUBSTITUTED}")
+}
+
+/// Words for the address of the client, as they are read.
+const CLIENT_IP: [&str; 6] = [
+    "clientip",
+    "ip",
+    "remoteaddr",
+    "remoteaddress",
+    "src",
+    "binaryremoteaddr",
+];
+/// Words for everybody together.
+const GLOBAL: [&str; 2] = ["global", "route"];
 
 /// Whether a value of a field called `key` is meant to be one of these, and so no secret.
 pub(in crate::config) fn names_key(text: &str) -> bool {
@@ -109,10 +128,8 @@ fn key(text: &str) -> Result<Key, String> {
         .map(|c| c.to_ascii_lowercase())
         .collect();
     match (folded.as_str(), name) {
-        ("clientip" | "ip" | "remoteaddr" | "remoteaddress" | "src" | "binaryremoteaddr", None) => {
-            Ok(Key(LimitKey::ClientIp))
-        }
-        ("global" | "route", None) => Ok(Key(LimitKey::Global)),
+        (word, None) if CLIENT_IP.contains(&word) => Ok(Key(LimitKey::ClientIp)),
+        (word, None) if GLOBAL.contains(&word) => Ok(Key(LimitKey::Global)),
         ("method", None) => Ok(Key(LimitKey::Method)),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
             .map(|name| Key(LimitKey::Header(name)))
@@ -164,7 +181,7 @@ pub(in crate::config) struct Rate {
 text_value!(Rate, rate, "a rate such as `100/minute`", {
     "type": "string",
     "description": "Requests in a time: 100/minute, 10/second, 20/10s, or 10r/s.",
-    "pattern": "^([0-9]+(r?/)([a-z]+|([0-9]+(ms|s|m|h|d))+)|.*[$][{].*)$"
+    "pattern": "^([0-9]+[rR]* */ *([A-Za-z]+|([0-9]+(ms|s|m|h|d))+) *|.*[$][{].*)$"
 });
 
 fn rate(text: &str) -> Result<Rate, String> {

@@ -23,7 +23,7 @@ use crate::config::model::{HttpVersion, TlsVersion, UnknownSni};
 pub(in crate::config) struct Listener {
     /// IP address and port to bind.
     pub(in crate::config) address: Option<Bind>,
-    /// HTTP versions, in order of preference. Default: h2 and http/1.1 with TLS, http/1.1 without.
+    /// HTTP versions, in order of preference. Without TLS, h2 is for clients that begin with it (prior knowledge), as gRPC clients do. Default: h2 and http/1.1.
     pub(in crate::config) protocols: Option<Vec<Word<HttpVersion>>>,
     /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or path where there is one. Default: what trusted proxies say, else the connection.
     pub(in crate::config) public_url: Option<PublicUrl>,
@@ -146,8 +146,10 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) header_timeout: Option<Time>,
     /// Keep-alive without a request. Default: 75s.
     pub(in crate::config) idle_timeout: Option<Time>,
-    /// Between two pieces of a body: for the client to send or take one, and for a stalled agent to ask for one. Default: 30s.
+    /// Between two pieces of a body: for the client to send one while no answer streams, or to take one, and for a stalled agent to ask for one. Default: 30s.
     pub(in crate::config) body_idle_timeout: Option<Time>,
+    /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which cancels the agent's work. Default: 500ms.
+    pub(in crate::config) half_close_timeout: Option<OrOff<Time>>,
     /// Time for a TLS handshake. Default: 10s.
     pub(in crate::config) handshake_timeout: Option<Time>,
     /// Streams of one HTTP/2 connection. Default: 100.
@@ -175,7 +177,10 @@ impl JsonSchema for Count {
         "Count".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1 })
+        json_schema!({ "anyOf": [
+            { "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$|[$][{]" },
+            { "$comment": "Istio's word for off", "const": 0 }
+        ] })
     }
 }
 

@@ -34,9 +34,10 @@ pub(super) use listener::Listener;
 pub(super) use mirror::Mirror;
 pub(super) use route::Route;
 
-/// Configuration of an attache gateway.
+/// Configuration of an attache gateway. Keys that begin with `x-` are left alone: a place for anchors.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("patternProperties" = { "^x-": true }))]
 pub(super) struct Root {
     /// Version of this language: 1.
     #[schemars(range(min = 1, max = 1))]

@@ -28,8 +28,8 @@ impl Moment {
 
 text_value!(Moment, moment, "a moment such as `2026-12-31T00:00:00Z`", {
     "type": "string",
-    "format": "date-time",
-    "description": "Date, time and offset (RFC 3339): 2026-12-31T00:00:00Z, 2026-12-31T01:00:00+01:00."
+    "description": "Date, time and offset (RFC 3339): 2026-12-31T00:00:00Z, 2026-12-31T01:00:00+01:00.",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[-+][0-9]{2}:[0-9]{2})$|[$][{]"
 });
 
 fn moment(text: &str) -> Result<Moment, String> {

@@ -17,13 +17,14 @@ use crate::config::model::PanicAction;
 /// When traffic takes an endpoint out.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = other_words)]
 pub(in crate::config) struct OutlierDetection {
     /// Failures in a row, every 5xx included. Default: 5, or off with `maxFails`.
     #[serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")]
     pub(in crate::config) consecutive_5xx_errors: Option<OrOff<Count>>,
     /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks off or is no HTTP, 502, 503, 504. Default: off.
     pub(in crate::config) consecutive_gateway_errors: Option<OrOff<Count>>,
-    /// Failures within `failTimeout`, then out for `failTimeout`. Default: off.
+    /// Failures within any span of `failTimeout`, then out for `failTimeout`. At most 10000. Default: off.
     pub(in crate::config) max_fails: Option<OrOff<Count>>,
     /// Window of `maxFails`, and the time out. Default: 10s.
     pub(in crate::config) fail_timeout: Option<Time>,
@@ -45,6 +46,23 @@ pub(in crate::config) struct OutlierDetection {
     pub(in crate::config) min_health_percent: Option<Share>,
     /// Whether a 429 or 503 with Retry-After rests the endpoint for so long, at most maxEjectionTime. Default: false.
     pub(in crate::config) rest_on_retry_after: Option<bool>,
+}
+
+/// Says the second name of a field, which the schema would not know by itself.
+fn other_words(schema: &mut Schema) {
+    let properties = schema
+        .get_mut("properties")
+        .and_then(|properties| properties.as_object_mut());
+    if let Some(properties) = properties
+        && let Some(mut field) = properties.get("consecutive5xxErrors").cloned()
+    {
+        if let Some(field) = field.as_object_mut() {
+            let description =
+                "Istio's older word for `consecutive5xxErrors`. Default: what that says.";
+            field.insert("description".to_owned(), description.into());
+        }
+        properties.insert("consecutiveErrors".to_owned(), field);
+    }
 }
 
 /// Ejects endpoints that succeed much less often than the others.

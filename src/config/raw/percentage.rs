@@ -53,7 +53,7 @@ impl JsonSchema for Percentage {
             {
                 "type": "string",
                 "description": "A percentage with its sign, down to 0.0001%: 0.1%, 10%, 100%.",
-                "pattern": "^([0-9]+([.][0-9]{1,4})?%|.*[$][{].*)$"
+                "pattern": "^([0-9]+([.][0-9]{1,4})? *%|.*[$][{].*)$"
             },
             generator.subschema_for::<PercentageFields>()
         ] })

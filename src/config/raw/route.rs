@@ -84,7 +84,7 @@ pub(in crate::config) struct Route {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct Streaming {
-    /// Upstream silence. Default: 5m.
+    /// Silence of a stream, of the agent and of a client that still sends together. Default: 5m.
     pub(in crate::config) idle_timeout: Option<OrOff<Time>>,
     /// Whole life of a stream. Default: off.
     pub(in crate::config) max_duration: Option<OrOff<Time>>,

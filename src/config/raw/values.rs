@@ -78,10 +78,11 @@ pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
         ));
     }
     let shape = || {
-        with_hint(
-            format!("`{text}` is not a duration"),
-            "write `250ms`, `30s`, `2m` or `1h30m`",
-        )
+        let hint = whole_time(text).map_or_else(
+            || "write `250ms`, `30s`, `2m` or `1h30m`".to_owned(),
+            |whole| format!("write `{whole}`"),
+        );
+        with_hint(format!("`{text}` is not a duration"), hint)
     };
     let mut rest = text;
     let mut total: u64 = 0;
@@ -112,6 +113,34 @@ pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
         rest = after;
     }
     Ok(Time(Duration::from_millis(total)))
+}
+
+/// A fraction, or a number with its unit in words, as a duration: `1.5s` is `1500ms`, `5 min` is `5m`.
+fn whole_time(text: &str) -> Option<String> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at_checked(at)?;
+    let units: [(&str, f64, &[&str]); 5] = [
+        ("d", 86_400_000.0, &["d", "day", "days"]),
+        ("h", 3_600_000.0, &["h", "hr", "hour", "hours"]),
+        ("m", 60_000.0, &["m", "min", "mins", "minute", "minutes"]),
+        ("s", 1000.0, &["s", "sec", "secs", "second", "seconds"]),
+        (
+            "ms",
+            1.0,
+            &["ms", "msec", "millis", "millisecond", "milliseconds"],
+        ),
+    ];
+    let unit = unit.trim().to_ascii_lowercase();
+    let (_, scale, _) = units
+        .iter()
+        .find(|(_, _, words)| words.contains(&unit.as_str()))?;
+    let millis = number.parse::<f64>().ok()? * scale;
+    if millis.fract() != 0.0 || millis > 365.0 * 86_400_000.0 {
+        return None;
+    }
+    let (unit, scale, _) = units.iter().find(|(_, scale, _)| millis % scale == 0.0)?;
+    Some(format!("{}{unit}", millis / scale))
 }
 
 fn leading_digits(text: &str) -> (&str, &str) {
@@ -235,7 +264,7 @@ pub(in crate::config) struct PathText(pub(in crate::config) String);
 text_value!(PathText, path_text, "a path such as `/api`", {
     "type": "string",
     "description": "A path that starts with `/`.",
-    "pattern": "^(/|[$][{])"
+    "pattern": "^/|[$][{]"
 });
 
 pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
@@ -301,8 +330,7 @@ pub(in crate::config) struct Pattern {
 }
 
 text_value!(Pattern, pattern, "a regular expression", {
-    "type": "string",
-    "format": "regex",
+    "type": ["string", "number", "boolean"],
     "description": "A regular expression in Rust's syntax: linear time, no look-around, no back-references."
 });
 
@@ -340,7 +368,10 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Verb(pub(in crate::config) Method);
 
-text_value!(Verb, verb, "a method such as `GET`", { "type": "string", "pattern": "^[A-Z-]+$" });
+text_value!(Verb, verb, "a method such as `GET`", {
+    "type": "string",
+    "pattern": "^[-A-Z0-9!#$%&'*+.^_`|~]+$|[$][{]"
+});
 
 pub(in crate::config) fn verb(text: &str) -> Result<Verb, String> {
     let method = Method::from_bytes(text.as_bytes())
@@ -411,6 +442,28 @@ mod tests {
         ] {
             assert!(time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_almost_a_duration_is_shown_as_one() {
+        for (text, expected) in [
+            ("1.5s", Some("1500ms")),
+            ("0.5m", Some("30s")),
+            ("1.5h", Some("90m")),
+            ("30 s", Some("30s")),
+            ("5 min", Some("5m")),
+            ("2hours", Some("2h")),
+            ("24h", Some("1d")),
+            ("100MS", Some("100ms")),
+            ("0.0001s", None),
+            ("1.2.3s", None),
+            ("10x", None),
+            ("s", None),
+            ("1e9d", None),
+        ] {
+            assert_eq!(whole_time(text).as_deref(), expected, "{text}");
+        }
+        assert!(time("1.5s").unwrap_err().contains("write `1500ms`"));
     }
 
     #[test]

@@ -7,11 +7,13 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 use crate::config::de::with_hint;
 use crate::config::model::{
     HttpVersion, LogFormat, Scheme, TlsVersion, UnknownSni, UpstreamProtocol,
 };
+use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
 
 /// A closed set of words.
@@ -94,7 +96,18 @@ impl<T: Words> JsonSchema for Word<T> {
             .iter()
             .filter_map(|(_, words)| words.first().copied())
             .collect();
-        json_schema!({ "type": "string", "enum": ours })
+        let every = T::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
+        let numbers = every.clone().filter_map(|word| word.parse::<f64>().ok());
+        let numbers: Vec<f64> = numbers.collect();
+        let pattern = format!("^{}$|{SUBSTITUTED}", spellings(every));
+        let mut forms = vec![
+            json!({ "type": "string", "enum": ours }),
+            json!({ "$comment": "other spellings", "type": "string", "pattern": pattern }),
+        ];
+        if !numbers.is_empty() {
+            forms.push(json!({ "$comment": "other spellings", "enum": numbers }));
+        }
+        json_schema!({ "anyOf": forms })
     }
 }
 

@@ -124,11 +124,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
 
 fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
     let Some(words) = &raw.protocols else {
-        return if raw.tls.is_some() {
-            vec![HttpVersion::H2, HttpVersion::Http1]
-        } else {
-            vec![HttpVersion::Http1]
-        };
+        return vec![HttpVersion::H2, HttpVersion::Http1];
     };
     let mut versions = Vec::new();
     for (index, word) in words.iter().enumerate() {
@@ -236,6 +232,7 @@ fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limi
         header_timeout: time(scope, "headerTimeout", raw.header_timeout, 10),
         idle_timeout: time(scope, "idleTimeout", raw.idle_timeout, 75),
         body_idle_timeout: time(scope, "bodyIdleTimeout", raw.body_idle_timeout, 30),
+        half_close_timeout: half_close(&at("halfCloseTimeout"), raw, scope),
         handshake_timeout: time(scope, "handshakeTimeout", raw.handshake_timeout, 10),
         max_concurrent_streams: u32::try_from(count(
             scope,
@@ -245,6 +242,19 @@ fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limi
             65_535,
         ))
         .unwrap_or(100),
+    }
+}
+
+/// Zero for `off`.
+fn half_close(
+    at: &[crate::config::node::Step],
+    raw: &raw_listener::Limits,
+    scope: &mut Scope<'_>,
+) -> Duration {
+    match raw.half_close_timeout.map(raw::OrOff::on) {
+        None => Duration::from_millis(500),
+        Some(None) => Duration::ZERO,
+        Some(Some(time)) => scope.limit(at, time.0),
     }
 }
 

@@ -165,13 +165,18 @@ impl Scope<'_> {
     fn limit(&mut self, path: &[Step], time: Duration) -> Duration {
         if time.is_zero() {
             let name = self.tree.locate(path).path;
-            self.add(
-                path,
-                Diagnostic::error(
-                    "invalid-value",
-                    format!("`{name}`: a time limit of zero would end everything at once"),
-                ),
+            let diagnostic = Diagnostic::error(
+                "invalid-value",
+                format!("`{name}`: a time limit of zero would end everything at once"),
             );
+            let can_be_off = path.first() == Some(&Step::from("routes"))
+                || path.last() == Some(&Step::from("slowStart"));
+            let diagnostic = if can_be_off {
+                diagnostic.hint("write `off` for none")
+            } else {
+                diagnostic
+            };
+            self.add(path, diagnostic);
         }
         time
     }

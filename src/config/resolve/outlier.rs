@@ -102,10 +102,14 @@ fn threshold(name: &str, key: &str, given: OrOff<Count>, scope: &mut Scope<'_>) 
     Some(count_of(&at(name, key), count.0, 1..=MAX_COUNT, scope))
 }
 
+/// Most failures in a window: the time of each is kept for each endpoint.
+const MAX_FAILS: u64 = 10_000;
+
 fn max_fails(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) -> Option<MaxFails> {
     let fails = raw
         .max_fails
-        .and_then(|given| threshold(name, "maxFails", given, scope));
+        .and_then(|given| given.on().filter(|count| count.0 > 0))
+        .map(|count| count_of(&at(name, "maxFails"), count.0, 1..=MAX_FAILS, scope));
     if raw.fail_timeout.is_some() && fails.is_none() {
         let diagnostic = Diagnostic::error("missing-field", "`failTimeout` needs `maxFails`");
         scope.add_key(

@@ -18,7 +18,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     ),
     (
         &["host", "subset", "requestMirrorCluster"],
-        "maxBodyBytes",
+        "unsafe",
         "that is `cluster: name` here",
     ),
     (

@@ -63,6 +63,7 @@ fn limits() -> Limits {
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
         body_idle_timeout: Duration::from_secs(30),
+        half_close_timeout: Duration::from_millis(500),
         handshake_timeout: Duration::from_secs(10),
         max_concurrent_streams: 100,
     }

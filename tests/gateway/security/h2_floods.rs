@@ -199,6 +199,31 @@ async fn line_21_ordinary_traffic_is_no_flood() {
 }
 
 #[tokio::test]
+async fn line_21_calls_begun_and_dropped_in_one_write_are_no_flood() {
+    let bench = Bench::new().await;
+    // As many as may be open at once: a page that is left, an orchestrator that gives up.
+    let mut client = H2::connect(bench.gw.address()).await;
+    let dropped = (0..100_u32).flat_map(|index| {
+        let stream = index * 2 + 1;
+        [headers(stream, 0, &post("/dropped")), reset(stream, 8)].concat()
+    });
+    client.send(dropped.collect::<Vec<u8>>()).await;
+    client.send(headers(201, END_STREAM, &get("/kept"))).await;
+    let answer = client.answer(201).await;
+    assert_eq!((answer.status, answer.end), (200, End::Clean));
+    // Ten times as many are.
+    let flood = (200..1400_u32).flat_map(|index| {
+        let stream = index * 2 + 1;
+        [headers(stream, 0, &post("/dropped")), reset(stream, 8)].concat()
+    });
+    client.pour(flood.collect::<Vec<u8>>()).await;
+    assert!(matches!(
+        client.goaway().await,
+        Some(ENHANCE_YOUR_CALM) | None
+    ));
+}
+
+#[tokio::test]
 async fn line_21_window_updates_for_many_small_events_are_no_flood() {
     let sse = Sse::new().await;
     let gw = Gw::with(super::bench::TO_ONE, &[&sse]).await;

@@ -35,6 +35,7 @@ use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::observe::stderr::Stderr;
 use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
@@ -326,6 +327,11 @@ impl Gateway {
     /// Re-reads certificates whose files changed, at once rather than at the next look.
     pub async fn refresh_certificates(&self) {
         certificates::refresh(&self.listeners.shared(), &self.metrics).await;
+    }
+
+    /// Counts what is lost on the way to standard error.
+    pub fn count_lost_lines(&self, stderr: &Stderr) {
+        stderr.count_in(self.metrics.log_lines_lost());
     }
 
     /// Opens the access log's file again under its name, after it was moved away.

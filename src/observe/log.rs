@@ -315,7 +315,7 @@ fn next(receiver: &Receiver<Message>, shared: &Shared) -> Result<Message, TryRec
 }
 
 /// Like `write_all`, but a pipe that somebody made non-blocking gets a second to be read before its lines are lost.
-fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     let mut patience = 100;
     while !bytes.is_empty() {
         match output.write(bytes) {

@@ -300,6 +300,7 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             tcp_keepalive: None,
+            http2_keepalive: None,
             dns_refresh: None,
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),

@@ -40,7 +40,7 @@ use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
 use aside::Aside;
-use files::Following;
+use files::{Following, Keeper};
 use listeners::Listeners;
 use reload::Retired;
 use worker::Crew;
@@ -171,6 +171,7 @@ pub struct Gateway {
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
     following: Option<Following>,
+    keeper: Keeper,
     retired: Retired,
     aside: Aside,
     /// Whether the last reload took names away.
@@ -232,6 +233,7 @@ impl Gateway {
             admin_address,
             admin_file,
             following: None,
+            keeper: Keeper::default(),
             retired: Retired::default(),
             aside: Aside::new().map_err(Error::Worker)?,
             names_gone: false,
@@ -277,6 +279,7 @@ impl Gateway {
         let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
         self.rollouts
             .spawn(rollouts::run(hub, metrics, self.stop.clone()));
+        self.tasks.spawn(self.keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
         self.tasks
             .spawn(retired.sweep(metrics, self.aside.handle()));

@@ -54,7 +54,7 @@ pub use split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
     Step, Threshold,
 };
-pub use wire::TcpKeepalive;
+pub use wire::{Http2Keepalive, TcpKeepalive};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]

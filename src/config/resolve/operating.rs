@@ -52,25 +52,6 @@ pub(super) fn readiness(raw: Option<raw::Readiness>) -> Readiness {
     }
 }
 
-/// Refuses to write the last good state over what was read, or to where it would be read as a part of the configuration.
-pub(super) fn last_good(reload: &Reload, scope: &mut Scope<'_>) {
-    let Some(path) = &reload.last_good_file else {
-        return;
-    };
-    let at = scope.env.resolve(path);
-    if scope.env.with_seen(|seen| seen.includes(&at)) {
-        let message = format!(
-            "`{}` is where this configuration is read from",
-            path.display()
-        );
-        let diagnostic = Diagnostic::error("invalid-value", message);
-        scope.add(
-            &steps!["reload", "lastGoodFile"],
-            diagnostic.hint("keep it in a directory of its own, such as /var/lib/attache"),
-        );
-    }
-}
-
 /// `None` when there is no admin listener.
 pub(super) fn admin(
     raw: Option<raw::Admin>,

@@ -129,6 +129,11 @@ pub(super) fn by_hand(matches: &ArgMatches, name: &str) -> bool {
 /// Shows every problem and makes the one line that ends the verb.
 pub(super) fn invalid(path: &Path, report: &Report) -> Failure {
     terminal::note(report.human(terminal::has_color()).trim_end());
+    unusable(path)
+}
+
+/// The one line, when every problem is shown.
+pub(super) fn unusable(path: &Path) -> Failure {
     Failure::new(
         format_args!("{} cannot be used", path.display()),
         format_args!(

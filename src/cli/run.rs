@@ -9,14 +9,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::configuration::{Source, invalid};
+use super::configuration::{Source, unusable};
 use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::Trigger;
 use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, read};
 use crate::gateway::{self, Gateway};
+use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup::{self, Events};
+use crate::observe::voice::Voice;
 
 /// Arguments of `attache run`.
 #[derive(Debug, Args)]
@@ -29,13 +31,36 @@ pub(super) struct Arguments {
     last_good: Option<PathBuf>,
 }
 
-/// Performs the verb.
+/// Performs the verb. What it says goes to standard error by a way that nothing waits for.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    let stderr = stderr()?;
+    let voice = Voice::new(stderr.clone(), true);
+    voice.tell_panics();
+    let ending = run(arguments, &stderr, &voice).unwrap_or_else(|failure| {
+        voice.text(failure);
+        Ending::Failed
+    });
+    // Who has not read by then has had the time.
+    let _written = stderr.flush(LAST_LINES);
+    Ok(ending)
+}
+
+/// The way to standard error that nothing waits for.
+pub(super) fn stderr() -> Result<Stderr, Failure> {
+    Stderr::start().map_err(|error| {
+        Failure::new(
+            format_args!("logging cannot be set up: {error}"),
+            "raise the limits of files and threads",
+        )
+    })
+}
+
+fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, Failure> {
     let Beginning {
         loaded,
         seen,
         stands_in,
-    } = arguments.read()?;
+    } = arguments.read(voice)?;
     let kept = loaded.config.reload.last_good_file.clone();
     let places = loaded.places();
     let cannot_start = |error: &gateway::Error| not_open(error, places);
@@ -45,7 +70,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     // What the text was parsed into is not needed any more, and the gateway has the only copy of the configuration.
     let (config, _, tree) = loaded.into_parts();
     drop(tree);
-    let mut events = tracing_setup::init(&config.logging).map_err(|error| {
+    let mut events = tracing_setup::init(&config.logging, stderr).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
             "correct `logging.level` or RUST_LOG, such as `info`",
@@ -58,18 +83,19 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         let mut gateway = Gateway::start(config)
             .await
             .map_err(|error| cannot_start(&error))?;
+        gateway.count_lost_lines(stderr);
         let bound = Bound {
             listeners: gateway.addresses(),
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        terminal::note(summary(&gateway.config(), &bound).join("\n"));
+        voice.text(summary(&gateway.config(), &bound).join("\n"));
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
         gateway.follow(arguments.source.config.clone(), seen, stands_in);
         gateway.keep_good(kept).await;
-        Ok(Box::pin(serve(gateway, signals, &mut events)).await)
+        Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
     });
     // A file system that does not answer must not keep a process that is done.
     runtime.shutdown_timeout(LAST_FILES);
@@ -109,14 +135,15 @@ struct Beginning {
 
 impl Arguments {
     /// Reads the configuration, or its last good state when it is broken.
-    fn read(&self) -> Result<Beginning, Failure> {
+    fn read(&self, voice: &Voice) -> Result<Beginning, Failure> {
         let (path, env) = (&self.source.config, Environment::process());
         let Reading { outcome, seen } = read(path, &env);
         let stands_in = outcome.is_err();
         let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(report) => {
-                let failure = invalid(path, &report);
+                voice.text(report.human(terminal::has_color()).trim_end());
+                let failure = unusable(path);
                 let configured = || last_good_file(path, &env);
                 let Some(last_good) = self.last_good.clone().or_else(configured) else {
                     return Err(failure);
@@ -125,13 +152,13 @@ impl Arguments {
                     Ok(loaded) => loaded,
                     Err(report) => {
                         let why = report.first_error().unwrap_or_default();
-                        terminal::note(format_args!(
+                        voice.text(format_args!(
                             "warning: there is no last good state to start from: {why}"
                         ));
                         return Err(failure);
                     }
                 };
-                terminal::note(format_args!(
+                voice.text(format_args!(
                     "warning: {} is broken; starting from its last good state, {}",
                     path.display(),
                     last_good.display()
@@ -140,7 +167,7 @@ impl Arguments {
             }
         };
         if !loaded.warnings.is_empty() {
-            terminal::note(loaded.warnings.human(terminal::has_color()).trim_end());
+            voice.text(loaded.warnings.human(terminal::has_color()).trim_end());
         }
         Ok(Beginning {
             loaded,
@@ -150,7 +177,12 @@ impl Arguments {
     }
 }
 
-async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events) -> Ending {
+async fn serve(
+    mut gateway: Gateway,
+    mut signals: Signals,
+    events: &mut Events,
+    voice: &Voice,
+) -> Ending {
     let lost = gateway.lost();
     loop {
         let event = tokio::select! {
@@ -175,7 +207,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events) 
             Event::Stop => break,
         };
         events.follow(&gateway.config().logging);
-        show(&done);
+        show(&done, voice);
     }
     info!("stopping: no new connections, running work may finish; a second signal ends at once");
     let hurry = CancellationToken::new();
@@ -202,9 +234,9 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events) 
 }
 
 /// Shows what was found in the files. That it was refused or taken is in the log.
-fn show(done: &Done) {
+fn show(done: &Done, voice: &Voice) {
     if let Some(report) = &done.report {
-        terminal::note(report.human(terminal::has_color()).trim_end());
+        voice.text(report.human(terminal::has_color()).trim_end());
     }
 }
 
@@ -263,6 +295,8 @@ async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
 
 /// Time for a file that is being read or written when everything else has ended.
 const LAST_FILES: Duration = Duration::from_secs(1);
+/// Time for the last lines of the log itself.
+pub(super) const LAST_LINES: Duration = Duration::from_secs(1);
 /// Time for the last lines of the access log after a second signal.
 const AT_ONCE: Duration = Duration::from_secs(3);
 

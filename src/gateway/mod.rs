@@ -35,11 +35,12 @@ use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::observe::stderr::Stderr;
 use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
 use aside::Aside;
-use files::Following;
+use files::{Following, Keeper};
 use listeners::Listeners;
 use reload::Retired;
 use worker::Crew;
@@ -170,6 +171,7 @@ pub struct Gateway {
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
     following: Option<Following>,
+    keeper: Keeper,
     retired: Retired,
     aside: Aside,
     /// Whether the last reload took names away.
@@ -231,6 +233,7 @@ impl Gateway {
             admin_address,
             admin_file,
             following: None,
+            keeper: Keeper::default(),
             retired: Retired::default(),
             aside: Aside::new().map_err(Error::Worker)?,
             names_gone: false,
@@ -276,6 +279,7 @@ impl Gateway {
         let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
         self.rollouts
             .spawn(rollouts::run(hub, metrics, self.stop.clone()));
+        self.tasks.spawn(self.keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
         self.tasks
             .spawn(retired.sweep(metrics, self.aside.handle()));
@@ -326,6 +330,11 @@ impl Gateway {
     /// Re-reads certificates whose files changed, at once rather than at the next look.
     pub async fn refresh_certificates(&self) {
         certificates::refresh(&self.listeners.shared(), &self.metrics).await;
+    }
+
+    /// Counts what is lost on the way to standard error.
+    pub fn count_lost_lines(&self, stderr: &Stderr) {
+        stderr.count_in(self.metrics.log_lines_lost());
     }
 
     /// Opens the access log's file again under its name, after it was moved away.
@@ -404,10 +413,11 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
+        let required = snapshot.config.readiness.requires_clusters;
         let clusters = snapshot
             .clusters
             .iter()
-            .map(|cluster| clusters::check(cluster));
+            .map(|cluster| clusters::check(cluster, required));
         lost.into_iter().chain(clusters).collect()
     })
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
-use super::files::{Following, keep};
+use super::files::Following;
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, memory, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
@@ -115,10 +115,9 @@ impl Gateway {
 
     /// Writes down what is in force, where that is wished: a path and the text.
     pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
-        let Some((path, text)) = kept else { return };
-        let written = spawn_blocking(move || keep(&path, &text).map_err(|error| (path, error)));
-        if let Ok(Err((path, error))) = written.await {
-            tracing::error!(file = %path.display(), %error, "reload.lastGoodFile cannot be written");
+        match kept {
+            Some((path, text)) => self.keeper.keep(path, text).await,
+            None => self.keeper.forget(),
         }
     }
 

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier,
@@ -18,6 +16,7 @@ use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
+use crate::config::pem::{self, PemError};
 use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
 
 /// TLS of one listener.
@@ -70,13 +69,13 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file is not PEM, or holds something else.
-    #[error("{path} is not a usable PEM file")]
+    #[error("{path} {source}")]
     Pem {
         /// Which.
         path: PathBuf,
         /// Why.
         #[source]
-        source: pem::Error,
+        source: PemError,
     },
     /// A file holds no certificate.
     #[error("{path} holds no certificate")]
@@ -289,11 +288,11 @@ impl Clients {
         };
         let content = read(path)?;
         let mut roots = RootCertStore::empty();
-        for authority in CertificateDer::pem_slice_iter(&content) {
-            let authority = authority.map_err(|source| TlsError::Pem {
-                path: path.to_owned(),
-                source,
-            })?;
+        let authorities = pem::certificates(&content).map_err(|source| TlsError::Pem {
+            path: path.to_owned(),
+            source,
+        })?;
+        for authority in authorities {
             roots.add(authority).map_err(|source| TlsError::Authority {
                 path: path.to_owned(),
                 source,

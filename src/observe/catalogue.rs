@@ -115,7 +115,7 @@ families! {
     pending: Gauge "attache_pending_requests" ["cluster"]
         "Requests that wait at a ceiling.";
     endpoints_usable: Gauge "attache_endpoints_usable" ["cluster"]
-        "Endpoints that may get new requests.";
+        "Endpoints that may get new requests and do not fail all of them.";
     endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
         "Endpoints that outlier detection keeps out.";
     ejections: Counter "attache_ejections_total" ["cluster", "cause"]
@@ -140,6 +140,8 @@ families! {
         "Body bytes: received_from_client and sent_to_client.";
     access_log_dropped: Counter "attache_access_log_dropped_total" []
         "Access log lines lost because the writer fell behind or could not write.";
+    log_lines_lost: Counter "attache_log_lines_lost_total" []
+        "Lines of the gateway's own log lost because standard error was full, gone or not read.";
     config_hash: Gauge "attache_config_hash_info" ["hash"]
         "Always 1; the label is the hash of the configuration in use.";
     config_reloads: Counter "attache_config_reloads_total" ["result"]

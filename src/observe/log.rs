@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::mem;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tracing::{info, warn};
 
 use super::clock::Clock;
@@ -287,8 +289,18 @@ impl Output {
     }
 }
 
+/// Never waits: a pipe that nobody reads is an error, and a device without a carrier is opened at once.
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    if file.metadata()?.file_type().is_block_device() {
+        return Err(io::Error::other("it is a device"));
+    }
+    Ok(file)
 }
 
 /// The thread: writes batches until it is told to close or every sink is gone.
@@ -315,7 +327,7 @@ fn next(receiver: &Receiver<Message>, shared: &Shared) -> Result<Message, TryRec
 }
 
 /// Like `write_all`, but a pipe that somebody made non-blocking gets a second to be read before its lines are lost.
-fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     let mut patience = 100;
     while !bytes.is_empty() {
         match output.write(bytes) {
@@ -373,6 +385,23 @@ mod tests {
 
     fn say(sink: &Sink, text: &str) {
         sink.append(|_, out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        append_to(&path).unwrap_err();
+        let _reader = thread::spawn({
+            let path = path.clone();
+            move || File::open(path).unwrap()
+        });
+        while append_to(&path).is_err() {
+            thread::yield_now();
+        }
+        append_to(Path::new("/dev/null")).unwrap();
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub struct Metrics {
     received: IntCounter,
     sent: IntCounter,
     pub(super) access_log_dropped: IntCounter,
+    log_lines_lost: IntCounter,
     usage: Usage,
 }
 
@@ -38,6 +39,7 @@ impl Metrics {
             received: bytes("received_from_client"),
             sent: bytes("sent_to_client"),
             access_log_dropped: families.access_log_dropped.with_label_values::<&str>(&[]),
+            log_lines_lost: families.log_lines_lost.with_label_values::<&str>(&[]),
             usage: Usage::default(),
             registry,
             families,
@@ -69,6 +71,12 @@ impl Metrics {
     /// Counts access log lines that were lost.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.inc_by(lines);
+    }
+
+    /// Counts lines of the gateway's own log that were lost.
+    #[must_use]
+    pub fn log_lines_lost(&self) -> IntCounter {
+        self.log_lines_lost.clone()
     }
 
     /// Says which configuration is in use from `unix_seconds` on.
@@ -456,6 +464,7 @@ mod tests {
             scrape.value("attache_access_log_dropped_total", &[]),
             Some(0.0)
         );
+        assert_eq!(scrape.value("attache_log_lines_lost_total", &[]), Some(0.0));
     }
 
     #[test]

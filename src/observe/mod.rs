@@ -14,5 +14,7 @@ pub mod metrics;
 pub mod process;
 pub mod record;
 pub mod request_id;
+pub mod stderr;
 pub mod trace;
 pub mod tracing_setup;
+pub mod voice;

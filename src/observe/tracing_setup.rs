@@ -9,6 +9,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::harmless::Harmless;
+use super::stderr::Stderr;
 use crate::config::model::{LogFormat, Logging};
 
 /// Why events could not be set up.
@@ -31,11 +32,13 @@ pub enum Error {
 }
 
 /// Sends events to standard error from now on. `RUST_LOG` wins over the configured level; `NO_COLOR` switches colour off.
-pub fn init(logging: &Logging) -> Result<Events, Error> {
+pub fn init(logging: &Logging, stderr: &Stderr) -> Result<Events, Error> {
     let terminal = io::stderr().is_terminal();
     let events = fmt()
         .with_env_filter(filter(level(logging))?)
-        .with_writer(Harmless(io::stderr))
+        // What the layer cannot write it would print with a macro that panics.
+        .log_internal_errors(false)
+        .with_writer(Harmless(stderr.clone()))
         .with_ansi(color_wanted(terminal));
     let (started, replace): (_, Box<Replace>) = if is_text(logging.format, terminal) {
         let events = events.with_filter_reloading();

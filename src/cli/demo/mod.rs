@@ -15,7 +15,9 @@ use super::{Ending, Failure, run, runtime, terminal};
 use crate::config::{Environment, load};
 use crate::demo::{self, Agent, Personality};
 use crate::gateway::Gateway;
+use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup;
+use crate::observe::voice::Voice;
 use setup::{Ports, Setup};
 use traffic::Traffic;
 
@@ -47,15 +49,20 @@ pub(super) struct Arguments {
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    runtime()?.block_on(async {
+    let stderr = run::stderr()?;
+    let voice = Voice::new(stderr.clone(), true);
+    voice.tell_panics();
+    let ending = runtime()?.block_on(async {
         // Before the first line, so that whoever reads it may interrupt at once.
         let stop = Stop::listen()?;
         if arguments.agents_only {
             Box::pin(agents_only(arguments, stop)).await
         } else {
-            Box::pin(whole(arguments, stop)).await
+            Box::pin(whole(arguments, stop, &stderr)).await
         }
-    })
+    });
+    let _written = stderr.flush(run::LAST_LINES);
+    ending
 }
 
 async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
@@ -91,7 +98,7 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
     Ok(Ending::Done)
 }
 
-async fn whole(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
+async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<Ending, Failure> {
     let ports = Ports::choose(arguments.https_port, arguments.http_port)?;
     let base = arguments
         .address
@@ -104,28 +111,29 @@ async fn whole(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
     let loaded = load(&setup.config, &Environment::process())
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
     // Whatever is left unsaid if this fails is said by the demo's own lines.
-    tracing_setup::init(&loaded.config.logging).ok();
+    tracing_setup::init(&loaded.config.logging, stderr).ok();
     let gateway = Gateway::start(loaded.config)
         .await
         .map_err(|error| run::cannot_start(&error))?;
+    gateway.count_lost_lines(stderr);
     terminal::print(setup.welcome(gateway.metrics_address()));
 
     if arguments.quiet {
         stop.wait().await;
     } else {
-        let traffic = Traffic::towards(ports.https, &setup.authority)?;
+        let traffic = Traffic::towards(ports.https, &setup.authority, stderr.clone())?;
         tokio::select! {
             () = traffic.run() => {}
             () = stop.wait() => {}
         }
-        terminal::note(format_args!("\n{}", traffic.so_far()));
+        stderr.write(format!("\n{}\n", traffic.so_far()));
     }
     // Long streams of a demo are not worth waiting for: its configuration drains for a second.
     tokio::time::timeout(PATIENCE, gateway.shutdown(CancellationToken::new()))
         .await
         .ok();
     drop(agents);
-    terminal::note("Ended, everything is cleaned up.");
+    stderr.write("Ended, everything is cleaned up.\n");
     Ok(Ending::Done)
 }
 

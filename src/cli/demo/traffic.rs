@@ -2,7 +2,7 @@
 //! client on purpose: a connection for each call, TLS verified against the demo's authority.
 
 use std::cell::Cell;
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{self, IsTerminal};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,13 +20,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Failure, terminal};
+use super::Failure;
+use crate::observe::stderr::Stderr;
 
 /// A client and what it has counted.
 pub(super) struct Traffic {
     port: u16,
     connector: TlsConnector,
     name: ServerName<'static>,
+    stderr: Stderr,
     calls: Cell<u64>,
     refused: Cell<u64>,
     events: Cell<u64>,
@@ -35,7 +37,7 @@ pub(super) struct Traffic {
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error("no connection")]
-    Connect(#[from] std::io::Error),
+    Connect(#[from] io::Error),
     #[error("no answer")]
     Http(#[from] hyper::Error),
     #[error("not a request")]
@@ -44,7 +46,7 @@ enum CallError {
 
 impl Traffic {
     /// A client of the gateway at `port` that trusts `authority`.
-    pub(super) fn towards(port: u16, authority: &Path) -> Result<Self, Failure> {
+    pub(super) fn towards(port: u16, authority: &Path, stderr: Stderr) -> Result<Self, Failure> {
         let parts = connector(authority).zip(ServerName::try_from("localhost").ok());
         let (connector, name) = parts.ok_or_else(|| {
             Failure::new(
@@ -56,6 +58,7 @@ impl Traffic {
             port,
             connector,
             name,
+            stderr,
             calls: Cell::default(),
             refused: Cell::default(),
             events: Cell::default(),
@@ -95,7 +98,7 @@ impl Traffic {
 
     /// Says how it goes: in place on a terminal, once in a while elsewhere.
     async fn tell(&self) {
-        let is_terminal = stderr().is_terminal();
+        let is_terminal = io::stderr().is_terminal();
         let pace = if is_terminal {
             Duration::from_secs(1)
         } else {
@@ -104,14 +107,11 @@ impl Traffic {
         let mut pace = tokio::time::interval_at(Instant::now() + pace, pace);
         loop {
             pace.tick().await;
-            if is_terminal {
-                let mut out = stderr().lock();
-                write!(out, "\r{}", self.so_far())
-                    .and_then(|()| out.flush())
-                    .ok();
+            self.stderr.write(if is_terminal {
+                format!("\r{}", self.so_far())
             } else {
-                terminal::note(self.so_far());
-            }
+                format!("{}\n", self.so_far())
+            });
         }
     }
 

@@ -76,7 +76,7 @@ impl Flow {
 
     /// A piece of the answer has passed.
     pub fn passed(&self) {
-        if self.awaited.get() {
+        if self.awaits_client() {
             self.passed.set(Some(Instant::now()));
         }
     }

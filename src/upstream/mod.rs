@@ -184,24 +184,40 @@ async fn attempt(
     slot: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<ResponseBody>, Error> {
     let pool = in_flight.handle().pool();
-    let per_try = per_try.map(|limit| (Instant::now() + limit, Error::HeadTimeout));
-    let total = plan.deadline.map(|deadline| (deadline, Error::Timeout));
+    let per_try = per_try.map(|limit| (Instant::now() + limit, Limit::Head));
+    let total = plan.deadline.map(|deadline| (deadline, Limit::Whole));
     let limit = match (per_try, total) {
         (Some(first), Some(second)) => Some(if first.0 <= second.0 { first } else { second }),
         (first, second) => first.or(second),
     };
     // Pinned once, so that it lies in this future once.
-    let end = limit.as_ref().map(|(end, _)| *end);
+    let end = limit.map(|(end, _)| end);
     let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade, end));
     let begun = in_flight.handle().stopwatch(plan.flow);
     let sent = match limit {
         None => sending.await,
-        Some((deadline, error)) => timeout_at(deadline, sending.as_mut())
+        Some((deadline, limit)) => timeout_at(deadline, sending.as_mut())
             .await
-            .unwrap_or(Err(error)),
+            .unwrap_or_else(|_elapsed| Err(limit.error())),
     };
     in_flight.handle().measured(begun, plan.flow, sent.is_ok());
     sent
+}
+
+/// The time limit that a try has to keep to. An error in its place would lie in every future on the way.
+#[derive(Clone, Copy)]
+enum Limit {
+    Head,
+    Whole,
+}
+
+impl Limit {
+    fn error(self) -> Error {
+        match self {
+            Self::Head => Error::HeadTimeout,
+            Self::Whole => Error::Timeout,
+        }
+    }
 }
 
 /// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the rest of the

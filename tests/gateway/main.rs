@@ -72,3 +72,4 @@ mod upgrade;
 mod upstream_tls;
 mod upstreams_regressions;
 mod vanished;
+mod verdicts;

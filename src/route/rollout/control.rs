@@ -328,10 +328,15 @@ impl Control {
         let shares = self.parts.iter().zip(weights.iter()).zip(&self.tallies);
         Status {
             shares: shares
-                .map(|((part, weight), tally)| Share {
-                    cluster: part.name.clone(),
-                    percent: weight as f64 * 100.0 / total.max(1) as f64,
-                    requests: tally.counts().requests(),
+                .map(|((part, weight), tally)| {
+                    let counts = tally.counts();
+                    Share {
+                        cluster: part.name.clone(),
+                        percent: weight as f64 * 100.0 / total.max(1) as f64,
+                        requests: counts.requests(),
+                        success_rate: counts.success_rate(),
+                        latency_p99: counts.percentile(0.99),
+                    }
                 })
                 .collect(),
             canary: self

@@ -78,8 +78,14 @@ pub struct Share {
     pub cluster: String,
     /// Its share in percent.
     pub percent: f64,
-    /// Requests that ended there since the start.
+    /// Requests since the start that ended there and say something about it.
     pub requests: u64,
+    /// Share of them that did not fail; absent without any.
+    #[serde(rename = "successRate", skip_serializing_if = "Option::is_none")]
+    pub success_rate: Option<f64>,
+    /// Seconds of the agent's own time that 99 % of them did not exceed; absent without any.
+    #[serde(rename = "latencyP99", skip_serializing_if = "Option::is_none")]
+    pub latency_p99: Option<f64>,
 }
 
 /// Why an operator's wish was refused.

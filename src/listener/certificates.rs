@@ -14,8 +14,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::model::{Certificate, HostPattern, UnknownSni};
-use crate::config::pem::{self, PemError};
-use crate::config::read_regular;
+use crate::config::{pem, read_regular};
 use crate::listener::tls::TlsError;
 
 /// A certificate chain with its key, and the names it serves.
@@ -121,18 +120,13 @@ impl Pair {
         files: &Files,
         provider: &CryptoProvider,
     ) -> Result<Self, TlsError> {
-        let unusable = |path: &Path| {
-            let path = path.to_owned();
-            |source| match source {
-                PemError::NoCertificate => TlsError::Empty { path },
-                source => TlsError::Pem { path, source },
-            }
-        };
-        let chain = pem::certificates(&files.chain).map_err(unusable(&spec.cert_file))?;
+        let chain = pem::certificates(&files.chain)
+            .map_err(|source| TlsError::pem(&spec.cert_file, source))?;
         let leaf = chain.first().cloned().ok_or_else(|| TlsError::Empty {
             path: spec.cert_file.clone(),
         })?;
-        let key = pem::private_key(&files.key).map_err(unusable(&spec.key_file))?;
+        let key =
+            pem::private_key(&files.key).map_err(|source| TlsError::pem(&spec.key_file, source))?;
         let key =
             CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
                 cert: spec.cert_file.clone(),

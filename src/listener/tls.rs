@@ -278,6 +278,17 @@ impl Loaded {
     }
 }
 
+impl TlsError {
+    /// A file of PEM that is no use.
+    pub(super) fn pem(path: &Path, source: PemError) -> Self {
+        let path = path.to_owned();
+        match source {
+            PemError::NoCertificate => Self::Empty { path },
+            source => Self::Pem { path, source },
+        }
+    }
+}
+
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let Some(path) = ca_file(policy) else {
@@ -288,10 +299,8 @@ impl Clients {
         };
         let content = read(path)?;
         let mut roots = RootCertStore::empty();
-        let authorities = pem::certificates(&content).map_err(|source| TlsError::Pem {
-            path: path.to_owned(),
-            source,
-        })?;
+        let authorities =
+            pem::certificates(&content).map_err(|source| TlsError::pem(path, source))?;
         for authority in authorities {
             roots.add(authority).map_err(|source| TlsError::Authority {
                 path: path.to_owned(),
@@ -617,7 +626,7 @@ mod tests {
             ca_file: folder.write("ca.pem", ""),
         };
         assert!(
-            matches!(load(&open), Err(TlsError::Verifier { .. })),
+            matches!(load(&open), Err(TlsError::Empty { .. })),
             "an empty bundle never fails open"
         );
     }

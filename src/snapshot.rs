@@ -76,7 +76,13 @@ impl Snapshot {
                 policy::Live::of(route, before)
             })
             .collect();
-        let splits = splits(&config, previous, now());
+        let cookie_key = previous.map(|snapshot| snapshot.cookie_key.clone());
+        let cookie_key = config
+            .cookie_key
+            .clone()
+            .or(cookie_key)
+            .unwrap_or_else(made_here);
+        let splits = splits(&config, previous, &cookie_key, now());
         let listeners = config
             .listeners
             .iter()
@@ -91,6 +97,7 @@ impl Snapshot {
             tls,
             live,
             splits,
+            cookie_key,
             listeners,
             config,
         })
@@ -111,7 +118,12 @@ impl Snapshot {
 }
 
 /// Splits go on where neither their clusters and weights nor their rollout changed; others begin.
-fn splits(config: &Config, previous: Option<&Snapshot>, now: Now) -> Vec<Option<Arc<Control>>> {
+fn splits(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    key: &CookieKey,
+    now: Now,
+) -> Vec<Option<Arc<Control>>> {
     let before: HashMap<&str, &Arc<Control>> = previous
         .iter()
         .flat_map(|snapshot| snapshot.config.routes.iter().zip(&snapshot.splits))
@@ -124,11 +136,24 @@ fn splits(config: &Config, previous: Option<&Snapshot>, now: Now) -> Vec<Option<
         let known = before.get(route.name.as_str());
         let known = known.filter(|control| control.is_of(split));
         Some(known.map_or_else(
-            || Arc::new(Control::new(split, now)),
+            || Arc::new(Control::new(split, key, now)),
             |control| Arc::clone(control),
         ))
     };
     config.routes.iter().map(control).collect()
+}
+
+/// A key that nobody knows and that ends with the process.
+fn made_here() -> CookieKey {
+    let mut secret = [0; 32];
+    // Where the system has no random numbers, hash seeds of the standard library are what is left.
+    if aws_lc_rs::rand::fill(&mut secret).is_err() {
+        for bytes in secret.chunks_mut(8) {
+            let seed = std::hash::RandomState::new().hash_one(0);
+            bytes.iter_mut().zip(seed.to_le_bytes()).for_each(|(to, from)| *to = from);
+        }
+    }
+    CookieKey::of(&secret)
 }
 
 /// This moment, as rollouts take it.

@@ -51,7 +51,7 @@ pub use route::{
 };
 
 pub use split::{
-    Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
+    Analysis, CookieKey, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
     Step, Threshold,
 };
 pub use wire::{Http2Keepalive, TcpKeepalive};

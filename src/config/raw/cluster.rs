@@ -257,9 +257,9 @@ pub(in crate::config) struct HashKey(pub(in crate::config) model::HashKey);
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(in crate::config) struct HashKeyFields {
     /// A request header.
-    header: Option<String>,
+    pub(in crate::config) header: Option<String>,
     /// A cookie.
-    cookie: Option<String>,
+    pub(in crate::config) cookie: Option<String>,
 }
 
 impl TryFrom<HashKeyFields> for HashKey {

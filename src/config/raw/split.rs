@@ -8,7 +8,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::cluster::HashKey;
+use super::cluster::{HashKey, HashKeyFields};
 use super::forms::TextOr;
 use super::moment::Moment;
 use super::values::{Time, text_value, time};
@@ -21,8 +21,72 @@ use crate::config::model::{self, Comparison, Condition, Threshold};
 pub(in crate::config) struct Split {
     pub(in crate::config) parts: Vec<Part>,
     pub(in crate::config) listed: bool,
-    pub(in crate::config) sticky: Option<HashKey>,
+    pub(in crate::config) sticky: Option<Sticky>,
     pub(in crate::config) chosen_by: Option<HashKey>,
+}
+
+/// What keeps a caller with its cluster.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct Sticky {
+    pub(in crate::config) key: model::HashKey,
+    pub(in crate::config) key_file: Option<String>,
+}
+
+/// A header or a cookie.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(in crate::config) struct StickyFields {
+    /// A request header.
+    header: Option<String>,
+    /// A cookie that the gateway sets.
+    cookie: Option<String>,
+    /// File with a secret of at least 16 bytes that the cookie is made with, so that nobody can compute one. Gateways that share
+    /// callers need the same. Default: a key from the private keys of the listeners' certificates, or where there are none one that
+    /// is made at the start and ends with the process.
+    key_file: Option<String>,
+}
+
+impl TryFrom<StickyFields> for Sticky {
+    type Error = String;
+    fn try_from(fields: StickyFields) -> Result<Self, String> {
+        let StickyFields {
+            header,
+            cookie,
+            key_file,
+        } = fields;
+        if key_file.is_some() && cookie.is_none() {
+            return Err(with_hint(
+                "only a cookie is made with a key".to_owned(),
+                "take `keyFile` out, or write `cookie`",
+            ));
+        }
+        let HashKey(key) = HashKeyFields { header, cookie }.try_into()?;
+        Ok(Self { key, key_file })
+    }
+}
+
+impl<'de> Deserialize<'de> for Sticky {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextOr::<Self, StickyFields>::new(
+            "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
+            |text| {
+                words::find(text).map(|key| Self {
+                    key,
+                    key_file: None,
+                })
+            },
+        ))
+    }
+}
+
+impl JsonSchema for Sticky {
+    fn schema_name() -> Cow<'static, str> {
+        "Sticky".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": "clientIp" }, generator.subschema_for::<StickyFields>()] })
+    }
 }
 
 /// The long form of a split.
@@ -33,7 +97,7 @@ pub(in crate::config) struct SplitFields {
     clusters: Option<Vec<Part>>,
     /// What keeps a caller with the cluster it was given: `clientIp`, `{ header: name }`, or `{ cookie: name }`, a cookie that
     /// the gateway sets. Default: nothing.
-    sticky: Option<HashKey>,
+    sticky: Option<Sticky>,
     /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of weight 0 too.
     /// Default: none.
     chosen_by: Option<HashKey>,
@@ -101,7 +165,7 @@ pub(in crate::config) struct Rollout {
     #[schemars(required)]
     pub(in crate::config) canary: Option<String>,
     /// The same as the split's `sticky`.
-    pub(in crate::config) sticky: Option<HashKey>,
+    pub(in crate::config) sticky: Option<Sticky>,
     /// What happens, in order.
     #[schemars(required)]
     pub(in crate::config) steps: Option<Vec<Step>>,

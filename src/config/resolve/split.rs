@@ -1,12 +1,14 @@
 //! Splits and the rollouts that move them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::Scope;
 use super::route::References;
 use crate::config::model::{
-    Analysis, HashKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step, Threshold,
+    Analysis, CookieKey, HashKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step, Threshold,
 };
+use crate::config::environment::reason;
 use crate::config::node::{Step as At, steps};
 use crate::config::raw::split::{self as raw, Unit};
 use crate::config::report::Diagnostic;
@@ -20,7 +22,8 @@ pub(super) fn resolve(
     scope: &mut Scope<'_>,
 ) -> Option<Split> {
     let parts = parts(route, raw, rollout.is_some(), references, scope)?;
-    let sticky = rollout.and_then(|rollout| rollout.sticky.clone());
+    let sticky = rollout.and_then(|rollout| rollout.sticky.as_ref());
+    let section = if sticky.is_some() { "rollout" } else { "split" };
     if sticky.is_some() && raw.sticky.is_some() {
         scope.add_key(
             &steps!["routes", route, "rollout", "sticky"],
@@ -36,14 +39,48 @@ pub(super) fn resolve(
                 .hint("write `{ header: name }` or `{ cookie: name }`"),
         );
     }
+    let sticky = sticky.or(raw.sticky.as_ref());
+    let at = steps!["routes", route, section, "sticky", "keyFile"];
+    let key_file = sticky.and_then(|sticky| sticky.key_file.as_deref());
+    let cookie_key = key_file.and_then(|file| cookie_key(Path::new(file), &at, scope));
     let rollout = rollout.and_then(|raw| self::rollout(route, raw, &parts, scope));
     Some(Split {
         parts,
-        sticky: sticky.or_else(|| raw.sticky.clone()).map(|key| key.0),
+        sticky: sticky.map(|sticky| sticky.key.clone()),
+        cookie_key,
         chosen_by,
         rollout,
     })
 }
+
+/// The key that a file holds.
+fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey> {
+    let shown = file.display();
+    let diagnostic = match scope.env.read(file, MAX_KEY) {
+        Ok(bytes) if bytes.trim_ascii().len() >= MIN_KEY => {
+            return Some(CookieKey::of(bytes.trim_ascii()));
+        }
+        Ok(_) => Diagnostic::error(
+            "invalid-value",
+            format!("`{shown}` holds fewer than {MIN_KEY} bytes"),
+        )
+        .hint("`openssl rand -hex 32` makes a good one"),
+        Err(error) => {
+            let message = format!("cannot read `{shown}`: {}", reason(&error));
+            if scope.env.is_lenient() {
+                Diagnostic::warning("missing-file", message)
+            } else {
+                Diagnostic::error("missing-file", message)
+            }
+        }
+    };
+    scope.add(at, diagnostic);
+    None
+}
+
+/// Bytes of a key.
+const MIN_KEY: usize = 16;
+const MAX_KEY: usize = 4 << 10;
 
 fn parts(
     route: &str,

@@ -13,7 +13,7 @@ use super::record::{Held, OperateError, Saved, Share, Status};
 use super::state::State;
 use super::tally::{Counts, Tally};
 use super::verdict::{Others, Verdict, judge};
-use crate::config::model::{Losing, Part, Rollout, Split};
+use crate::config::model::{CookieKey, Losing, Part, Rollout, Split};
 use crate::route::split::{Choice, Shares, Weights};
 
 /// A split at work. Shared by all workers, the task that moves it and operators.
@@ -27,6 +27,8 @@ pub struct Control {
     /// For each part the generation of weights with which it last lost; what was sent there by earlier ones may be cut.
     lost: Vec<AtomicU64>,
     state: Mutex<State>,
+    /// What its cookies are made with. Locked after the state.
+    key: Mutex<CookieKey>,
 }
 
 /// One exchange's place in a split: where its outcome is counted.
@@ -78,16 +80,16 @@ impl Trial {
 }
 
 impl Control {
-    /// A split at its beginning.
+    /// A split at its beginning. Its cookies are made with its own key, or with `usual`.
     #[must_use]
-    pub fn new(split: &Split, now: Now) -> Self {
+    pub fn new(split: &Split, usual: &CookieKey, now: Now) -> Self {
         let progress = split
             .rollout
             .as_ref()
             .map(|rollout| Progress::begin(rollout, now.wall));
         let control = Self {
             fingerprint: fingerprint(split),
-            shares: Arc::new(Shares::new(Weights::new(std::iter::empty()))),
+            shares: Arc::new(Shares::new(Weights::new(std::iter::empty(), usual))),
             tallies: split.parts.iter().map(|_| Tally::default()).collect(),
             parts: split.parts.clone(),
             rollout: split.rollout.clone(),
@@ -99,6 +101,7 @@ impl Control {
                 over: None,
                 seen: now,
             }),
+            key: Mutex::new(split.cookie_key.as_ref().unwrap_or(usual).clone()),
         };
         control.publish(&mut control.state());
         control
@@ -108,6 +111,21 @@ impl Control {
     #[must_use]
     pub fn is_of(&self, split: &Split) -> bool {
         self.fingerprint == fingerprint(split)
+    }
+
+    /// Goes on under a configuration in which only the key of its cookies may be another. Cookies of the old key count for nothing
+    /// from now on.
+    pub fn go_on(&self, split: &Split, usual: &CookieKey) {
+        let key = split.cookie_key.as_ref().unwrap_or(usual);
+        let mut state = self.state();
+        let before = std::mem::replace(&mut *self.key(), key.clone());
+        if before != *key {
+            self.publish(&mut state);
+        }
+    }
+
+    fn key(&self) -> MutexGuard<'_, CookieKey> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The weights of the moment.
@@ -430,7 +448,8 @@ impl Control {
             let held = weight > 0 || finishing;
             parts.push((part.name.clone(), weight, held));
         }
-        let generation = self.shares.set(Weights::new(parts.into_iter()));
+        let weights = Weights::new(parts.into_iter(), &self.key());
+        let generation = self.shares.set(weights);
         if std::mem::replace(&mut state.over, over) != over {
             for (index, part) in self.lost.iter().enumerate() {
                 if lost(index) {

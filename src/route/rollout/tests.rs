@@ -73,6 +73,7 @@ fn split() -> Split {
     Split {
         parts: vec![part("stable", 100), part("canary", 0)],
         sticky: None,
+        cookie_key: None,
         chosen_by: None,
         rollout: Some(rollout),
     }
@@ -141,7 +142,7 @@ fn trial(control: &Arc<Control>, part: usize) -> Trial {
 }
 
 fn started(split: &Split) -> Arc<Control> {
-    Arc::new(Control::new(split, at(0)))
+    Arc::new(Control::new(split, &key(), at(0)))
 }
 
 fn share(control: &Control) -> f64 {
@@ -325,7 +326,7 @@ fn progress_goes_on_in_another_process() {
     let first = started(&split());
     let mut happened = weights(&run(&first, (0, 400), |_| FINE));
     let text = serde_json::to_string(&first.saved()).unwrap();
-    let second = Arc::new(Control::new(&split(), at(400)));
+    let second = Arc::new(Control::new(&split(), &key(), at(400)));
     assert!(second.restore(&serde_json::from_str(&text).unwrap(), at(400).wall, at(400)));
     assert!((share(&second) - 50.0).abs() < 0.01);
     happened.extend(weights(&run(&second, (410, 1_200), |_| FINE)));
@@ -360,7 +361,7 @@ fn replicas_with_the_same_start_move_in_step() {
     rollout.analysis = None;
     let start = std::time::UNIX_EPOCH + Duration::from_millis(START + 60_000);
     rollout.start_at = Some(start);
-    let (early, late) = (started(&split), Arc::new(Control::new(&split, at(100))));
+    let (early, late) = (started(&split), Arc::new(Control::new(&split, &key(), at(100))));
     let first = weights(&run(&early, (0, 800), |_| FINE));
     assert_eq!(first[0].0, 60, "not before its start");
     let second = weights(&run(&late, (200, 800), |_| FINE));
@@ -547,7 +548,7 @@ fn seconds(happened: &[(u64, &'static str, String)]) -> Vec<u64> {
 /// Restarted with what was saved at one second, at another.
 fn restarted(split: &Split, control: &Control, saved: u64, again: u64) -> Arc<Control> {
     let text = serde_json::to_string(&control.saved()).unwrap();
-    let control = Arc::new(Control::new(split, at(again)));
+    let control = Arc::new(Control::new(split, &key(), at(again)));
     let saved_state = serde_json::from_str(&text).unwrap();
     assert!(control.restore(&saved_state, at(saved).wall, at(again)));
     control

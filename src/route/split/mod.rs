@@ -180,6 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::model::CookieKey;
 
     fn shares(weights: &[i64]) -> Arc<Shares> {
         Arc::new(Shares::new(named(weights)))
@@ -190,7 +191,7 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(index, weight)| (format!("v{index}"), *weight, *weight > 0));
-        Weights::new(parts)
+        Weights::new(parts, &CookieKey::of(b"key"))
     }
 
     fn counts(chooser: &Chooser, draws: usize, parts: usize) -> Vec<usize> {
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(choose(), 0, "weight 0 gets nothing");
         let finishing = [("v0", 100, true), ("v1", 0, true)];
         let finishing = finishing.map(|(name, weight, held)| (name.to_owned(), weight, held));
-        let _ = shares.set(Weights::new(finishing.into_iter()));
+        let _ = shares.set(Weights::new(finishing.into_iter(), &CookieKey::of(b"key")));
         assert_eq!(choose(), 1, "a side that lost may finish what it began");
     }
 

@@ -1,6 +1,8 @@
 //! The shares of a split at one moment, with what a choice needs computed in advance.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::config::model::CookieKey;
 
 /// Immutable weights. A change makes new ones.
 #[derive(Debug)]
@@ -14,17 +16,17 @@ struct Part {
     weight: i64,
     /// Whether callers that were given it before may still come.
     held: bool,
-    /// What stands in the cookie: says nothing to those who do not know the name.
+    /// What stands in the cookie: nobody without the key can compute it.
     token: Box<str>,
     seed: u64,
 }
 
 impl Weights {
-    /// From name, weight and whether callers that hold the part may still come.
+    /// From name, weight and whether callers that hold the part may still come, and the key their cookies are made with.
     #[must_use]
-    pub fn new(parts: impl Iterator<Item = (String, i64, bool)>) -> Self {
+    pub fn new(parts: impl Iterator<Item = (String, i64, bool)>, key: &CookieKey) -> Self {
         let parts = parts.map(|(name, weight, held)| Part {
-            token: format!("{:016x}", xxh3_64(name.as_bytes())).into(),
+            token: key.token(&name).into(),
             seed: xxh3_64_with_seed(name.as_bytes(), SEED),
             name: name.into(),
             weight: weight.max(0),
@@ -95,5 +97,5 @@ impl Weights {
     }
 }
 
-/// Keeps the seeds apart from the tokens, which are known outside.
+/// Keeps the seeds apart from other hashes of the names.
 const SEED: u64 = 0x0073_706c_6974;

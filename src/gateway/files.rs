@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,17 +29,21 @@ struct Look {
     seen: Arc<Seen>,
 }
 
+/// The task that watches.
+type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Following {
-    /// Begins to follow, and the task that watches.
+    /// Begins to follow, and what makes the task that watches.
     pub(super) fn new(
         path: PathBuf,
         settings: Reload,
         seen: Seen,
         control: Control,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
         let seen = Arc::new(seen);
         let (looking_at, told) = watch::channel(Look { settings, seen });
-        (Self { path, looking_at }, watch(told, control))
+        let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
+        (Self { path, looking_at }, begin)
     }
 
     /// Watches what was read last, with the settings in force.

@@ -1,16 +1,19 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
 use super::files::{Following, keep};
+use super::supervise::{Task, Tasks, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, memory, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
@@ -34,7 +37,7 @@ impl Gateway {
         let settings = self.config().reload.clone();
         let (following, watch) = Following::new(path, settings, seen, self.control.clone());
         self.following = Some(following);
-        self.tasks.spawn(watch);
+        self.tasks.start(Task::Files, watch);
         self.metrics.config_from_last_good(stands_in);
         if stands_in {
             self.metrics.config_refused();
@@ -62,9 +65,21 @@ impl Gateway {
         }
     }
 
-    /// Reads the files again and puts in force what they hold. A failure changes nothing.
+    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may have left it
+    /// half done: then the gateway is [`lost`](Self::lost).
     pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
+        let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
+        if let Ok(done) = Box::pin(whole).catch_unwind().await {
+            return done;
+        }
+        broke(Task::Reload, &self.metrics);
+        self.crew.lost().cancel();
+        let why = "the reload broke half-way, the gateway drains".to_owned();
+        self.refused(trigger, began, None, why)
+    }
+
+    async fn read_and_take(&mut self, trigger: Trigger, began: Instant) -> Done {
         let Some(path) = self
             .following
             .as_ref()
@@ -264,33 +279,41 @@ impl Gateway {
 
     /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
     pub(super) fn in_force(&mut self, config: &Config) {
-        let mut generation = JoinSet::new();
+        let mut generation = Tasks::new(&self.metrics);
         let snapshot = self.hub.current();
         for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
             cluster.enter_into_force(Instant::now());
-            generation.spawn(dns::refresh(
-                Arc::clone(cluster),
-                self.resolver.clone(),
-                Arc::clone(&self.metrics),
-            ));
+            let resolving = (Arc::clone(cluster), Arc::clone(&self.metrics));
+            let resolver = self.resolver.clone();
+            generation.start(Task::Dns, move || {
+                let (cluster, metrics) = resolving.clone();
+                dns::refresh(cluster, resolver.clone(), metrics)
+            });
             if cluster.settings.health_check.is_some() {
-                generation.spawn(health::watch(
-                    Arc::clone(cluster),
-                    Dialer {
+                let (cluster, tls) = (Arc::clone(cluster), tls.clone());
+                let metrics = Arc::clone(&self.metrics);
+                generation.start(Task::Health, move || {
+                    let dialer = Dialer {
                         version: cluster.settings.protocol.into(),
                         tls: tls.clone(),
-                    },
-                    HealthHandles::new(&self.metrics, &cluster.name, &health::RESULTS),
-                    fastrand::Rng::new(),
-                ));
+                    };
+                    let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
+                    health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
+                });
             }
         }
-        generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
-        generation.spawn(limits::sweep(snapshot, Arc::clone(&self.metrics)));
-        generation.spawn(certificates::watch(
-            self.listeners.shared(),
-            Arc::clone(&self.metrics),
-        ));
+        let (clusters, metrics) = (snapshot.clusters.clone(), Arc::clone(&self.metrics));
+        generation.start(Task::Clusters, move || {
+            watch(clusters.clone(), Arc::clone(&metrics))
+        });
+        let metrics = Arc::clone(&self.metrics);
+        generation.start(Task::RateLimits, move || {
+            limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics))
+        });
+        let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
+        generation.start(Task::Certificates, move || {
+            certificates::watch(listeners.clone(), Arc::clone(&metrics))
+        });
         self.generation = generation;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -328,8 +351,8 @@ impl Gateway {
                 metrics.retain_listeners(|name| names.listeners.contains(name));
                 metrics.retain_rate_limits(|name| names.limits.contains(name));
             };
-            self.generation
-                .spawn_blocking_on(forget, &self.aside.handle());
+            let aside = self.aside.handle();
+            self.generation.start_job(Task::OldSeries, &aside, forget);
         }
     }
 }

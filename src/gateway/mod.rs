@@ -6,6 +6,7 @@ mod aside;
 mod certificates;
 mod clusters;
 mod files;
+mod generation;
 mod holder;
 mod limits;
 mod listeners;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
@@ -13,21 +13,17 @@ use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
 use super::files::{Following, keep};
-use super::supervise::{Task, Tasks, broke};
-use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, memory, rollouts};
+use super::supervise::{Task, broke};
+use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
-use crate::cluster::health;
-use crate::cluster::watch::watch;
 use crate::config::model::{Action, Config};
 use crate::config::{
     self, ChangeKind, Difference, Environment, Places, Reading, Remains, Report, Seen,
     needs_restart,
 };
-use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
-use crate::pool::Dialer;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
@@ -275,52 +271,6 @@ impl Gateway {
         tell_what_drains(&mut difference, &before);
         self.retired.add(before);
         Ok(difference)
-    }
-
-    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
-    pub(super) fn in_force(&mut self, config: &Config) {
-        let mut generation = Tasks::new(&self.metrics);
-        let snapshot = self.hub.current();
-        for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
-            cluster.enter_into_force(Instant::now());
-            let resolving = (Arc::clone(cluster), Arc::clone(&self.metrics));
-            let resolver = self.resolver.clone();
-            generation.start(Task::Dns, move || {
-                let (cluster, metrics) = resolving.clone();
-                dns::refresh(cluster, resolver.clone(), metrics)
-            });
-            if cluster.settings.health_check.is_some() {
-                let (cluster, tls) = (Arc::clone(cluster), tls.clone());
-                let metrics = Arc::clone(&self.metrics);
-                generation.start(Task::Health, move || {
-                    let dialer = Dialer {
-                        version: cluster.settings.protocol.into(),
-                        tls: tls.clone(),
-                    };
-                    let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
-                    health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
-                });
-            }
-        }
-        let (clusters, metrics) = (snapshot.clusters.clone(), Arc::clone(&self.metrics));
-        generation.start(Task::Clusters, move || {
-            watch(clusters.clone(), Arc::clone(&metrics))
-        });
-        let metrics = Arc::clone(&self.metrics);
-        generation.start(Task::RateLimits, move || {
-            limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics))
-        });
-        let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
-        generation.start(Task::Certificates, move || {
-            certificates::watch(listeners.clone(), Arc::clone(&metrics))
-        });
-        self.generation = generation;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        self.metrics
-            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
-        self.health.set_config_hash(&config.hash);
     }
 
     /// Notes the first configuration.

@@ -61,6 +61,9 @@ pub enum Error {
     /// The `Expect` field asks for something unknown.
     #[error("unknown expectation")]
     UnknownExpectation,
+    /// A client of HTTP/2 waited for a 100 before it sent its body.
+    #[error("the client waits for a 100, which HTTP/2 clients do not get")]
+    UnmetExpectation,
     /// The host is not served by the certificate this connection presented.
     #[error("misdirected request")]
     Misdirected,
@@ -183,7 +186,7 @@ impl Error {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
+            Self::UnknownExpectation | Self::UnmetExpectation => StatusCode::EXPECTATION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
@@ -225,6 +228,7 @@ impl Error {
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::UnknownExpectation => "unknown_expectation",
+            Self::UnmetExpectation => "unmet_expectation",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::UpgradeRefused => "upgrade_refused",
@@ -276,7 +280,8 @@ impl Error {
             | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::BodyTimeout
-            | Self::UnknownExpectation => "DPE",
+            | Self::UnknownExpectation
+            | Self::UnmetExpectation => "DPE",
             Self::Withdrawn | Self::Draining | Self::Internal => "LR",
         }
     }
@@ -298,6 +303,7 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::UnknownExpectation
+            | Self::UnmetExpectation
             | Self::Misdirected
             | Self::NoRoute
             | Self::UpgradeRefused

@@ -914,12 +914,13 @@ fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
     let directory = TempDir::new().unwrap();
     written(&directory, "token", "0123456789abcdef");
     let text = format!(
-        "{GOOD}admin: {{ address: '127.0.0.1:0', tokenFile: token }}\nlogging: {{ format: json }}\n"
+        "{GOOD}admin: {{ address: '127.0.0.1:0', tokenFile: token }}\nlogging: {{ format: text }}\n"
     );
     let file = written(&directory, "gateway.yaml", &text);
     let mut gateway = Running::start(&["run", "-c", &file], true);
-    let line = gateway.until("admin     127.0.0.1:").pop().unwrap();
-    let admin: SocketAddr = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
+    let line = gateway.until("admin     http://").pop().unwrap();
+    let address = line.rsplit("http://").next().unwrap();
+    let admin: SocketAddr = address.trim().parse().unwrap();
     let path = "x".repeat(8000);
     let begun = SystemTime::now();
     let sent = 50;

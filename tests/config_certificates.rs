@@ -171,3 +171,163 @@ fn a_redirect_knows_its_port_and_hosts() {
         "the redirecting listener is not among them"
     );
 }
+
+/// Base64 in lines, as PEM has it.
+fn encode(label: &str, der: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in der.chunks(3) {
+        let bits = group
+            .iter()
+            .chain([&0; 3])
+            .take(3)
+            .fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+        for place in 0..4 {
+            let letter = char::from(ALPHABET[bits >> (18 - 6 * place) & 63]);
+            text.push(if place > group.len() { '=' } else { letter });
+        }
+        if text.len() % 65 == 64 {
+            text.push('\n');
+        }
+    }
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        text.trim_end()
+    )
+}
+
+/// The key in its own form, which PKCS #8 wraps.
+fn unwrapped(key: &rcgen::KeyPair) -> Vec<u8> {
+    let der = key.serialize_der();
+    let (_, whole) = x509_parser::der_parser::parse_der(&der).expect("DER");
+    let parts = whole.as_sequence().expect("a sequence");
+    parts[2].as_slice().expect("an octet string").to_vec()
+}
+
+#[test]
+fn every_form_of_a_key_and_every_editor_is_understood() {
+    let files = Certificates::new();
+    let at = |name: &str| files.root.path().join(name);
+    for (label, algorithm) in [
+        ("EC PRIVATE KEY", &rcgen::PKCS_ECDSA_P256_SHA256),
+        ("EC PRIVATE KEY", &rcgen::PKCS_ECDSA_P384_SHA384),
+        ("RSA PRIVATE KEY", &rcgen::PKCS_RSA_SHA256),
+    ] {
+        let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
+        let mut params =
+            rcgen::CertificateParams::new(["a.example.com".to_owned()]).expect("legal names");
+        params.not_before = SystemTime::UNIX_EPOCH.into();
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        let forms = [key.serialize_pem(), encode(label, &unwrapped(&key))];
+        for key in forms {
+            for (what, change) in [
+                ("as it is", (|text| text) as fn(String) -> String),
+                ("BOM", |text| format!("\u{feff}{text}")),
+                ("CRLF", |text| {
+                    text.replace("\r\n", "\n").replace('\n', "\r\n")
+                }),
+                ("indented", |text| text.replace('\n', "\n    ")),
+                ("text around", |text| {
+                    format!("Bag Attributes\n  name: a\n{text}\nbye")
+                }),
+            ] {
+                fs::write(at("a.crt"), change(certificate.clone())).expect("written");
+                fs::write(at("a.key"), change(key.clone())).expect("written");
+                let report = files.judge("a.crt", "a.key", "a.example.com");
+                assert_eq!(codes(&report), [""; 0], "{label} {what}:\n{report}");
+            }
+        }
+    }
+}
+
+/// Files of which each has something wrong with it.
+fn odd_files() -> Certificates {
+    let files = Certificates::new();
+    files.make("good", &["a.example.com"], (-1, 90));
+    let at = |name: &str| files.root.path().join(name);
+    let read = |name: &str| fs::read_to_string(at(name)).expect("it is there");
+    let encrypted = read("good.key").replace("PRIVATE", "ENCRYPTED PRIVATE");
+    fs::write(at("encrypted.key"), encrypted).expect("written");
+    fs::write(
+        at("older.key"),
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+    )
+    .expect("written");
+    let wide: Vec<u8> = "\u{feff}"
+        .encode_utf16()
+        .chain(read("good.crt").encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(at("wide.crt"), wide).expect("written");
+    // The version is the first thing in a certificate: `[0] { INTEGER 2 }`, 0 for version 1.
+    let certificate =
+        rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).expect("made");
+    let mut der = certificate.cert.der().to_vec();
+    let mark = [0xa0, 3, 2, 1, 2];
+    let place = der
+        .windows(5)
+        .position(|five| five == mark)
+        .expect("a version");
+    der[place + 4] = 0;
+    fs::write(at("first.crt"), encode("CERTIFICATE", &der)).expect("written");
+    fs::write(at("first.key"), certificate.signing_key.serialize_pem()).expect("written");
+    fs::write(at("binary.crt"), &der).expect("written");
+    files
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
+    let files = odd_files();
+    for (certificate, key, place, words) in [
+        (
+            "good.crt",
+            "encrypted.key",
+            "keyFile",
+            &["encrypted private key", "openssl pkey"][..],
+        ),
+        (
+            "good.crt",
+            "older.key",
+            "keyFile",
+            &["encrypted private key", "openssl pkey"],
+        ),
+        (
+            "first.crt",
+            "first.key",
+            "certFile",
+            &["X.509 certificate of version 1", "needs version 3"],
+        ),
+        ("wide.crt", "good.key", "certFile", &["UTF-16", "UTF-8"]),
+        (
+            "binary.crt",
+            "first.key",
+            "certFile",
+            &["binary", "-inform der"],
+        ),
+        ("good.crt", "good.crt", "keyFile", &["holds no private key"]),
+    ] {
+        let report = files.judge(certificate, key, "a.example.com");
+        assert_eq!(
+            codes(&report),
+            ["bad-certificate"],
+            "{certificate} {key}:\n{report}"
+        );
+        let text = report.human(false);
+        for word in words {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        let caret = text
+            .lines()
+            .find(|line| line.contains("^^^"))
+            .expect("a caret");
+        let column = caret.find('^').expect("a caret");
+        let line = text
+            .lines()
+            .find(|line| line.contains("certificates: [{"))
+            .expect("the line");
+        let before = line.get(..column).expect("the place");
+        let (cert, key) = (before.rfind("certFile:"), before.rfind("keyFile:"));
+        let found = if key > cert { "keyFile" } else { "certFile" };
+        assert_eq!(found, place, "{text}");
+    }
+}

@@ -75,6 +75,33 @@ fn files_with_several_mistakes() {
 }
 
 #[test]
+fn connections_that_peers_may_end_are_warned_about() {
+    for (keys, expected) in [
+        ("keepalive: { idleTimeout: 61s }", "idle-race"),
+        ("keepalive: { idleTimeout: 60s }", ""),
+        ("http2: { keepalive: { interval: 299s } }", "ping-rate"),
+        ("http2: { keepalive: { interval: 5m } }", ""),
+        ("http2: { keepalive: { timeout: 5s } }", ""),
+        ("http2: { keepalive: off }", ""),
+        ("http2: { keepalive: { interval: 0s } }", "invalid-value"),
+        ("tcpKeepalive: { time: 0s }", "invalid-value"),
+        ("tcpKeepalive: { interval: 10h }", "invalid-value"),
+        ("tcpKeepalive: { probes: 128 }", "invalid-value"),
+        (
+            "tcpKeepalive: { time: 1500ms, interval: 1s, probes: 1 }",
+            "",
+        ),
+        ("tcpKeepalive: off", ""),
+    ] {
+        let report = problems(&format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes: {{ a: {{ cluster: b }} }}\n\
+             clusters: {{ b: {{ endpoints: ['b:80'], {keys} }} }}\n"
+        ));
+        assert_eq!(codes(&report).join(" "), expected, "{keys}");
+    }
+}
+
+#[test]
 fn ceilings_without_effect_are_warned_about() {
     for (ceilings, hint) in [
         (
@@ -666,4 +693,33 @@ fn ten_thousand_routes_load() {
     }
     let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(loaded.config.routes.len(), 10_000);
+}
+
+#[test]
+fn websocket_to_a_cluster_that_knows_no_switch_is_a_warning() {
+    let tls = "tls: {}";
+    for (protocol, tls, warned) in [
+        ("h2c", "", true),
+        ("h2", tls, true),
+        ("auto", tls, false),
+        ("auto", "", false),
+        ("http/1.1", "", false),
+    ] {
+        for websocket in [true, false] {
+            let text = format!(
+                "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}
+routes: {{ a: {{ cluster: one, websocket: {websocket} }} }}
+clusters: {{ one: {{ endpoints: ['agent:80'], protocol: {protocol}, {tls} }} }}"
+            );
+            let report = problems(&text);
+            let found = report
+                .to_string()
+                .contains("`clusters.one` speaks only HTTP/2");
+            assert_eq!(
+                found,
+                warned && websocket,
+                "{protocol}, {websocket}: {report}"
+            );
+        }
+    }
 }

@@ -52,6 +52,7 @@ clusters:
     outlierDetection: { successRate: {}, failurePercentage: {} }
   two: { endpoints: ['x:80', 'y:80'], healthCheck: { type: agent-card }, outlierDetection: { maxFails: 3 }, circuitBreaker: { maxRequests: 5 } }
 admin: {}
+readiness: {}
 ";
 
 /// Keys with a default that is not shown, by the reason.
@@ -83,6 +84,7 @@ const NOT_SHOWN: &[(&str, &[&str])] = &[
             "cost",
             "loadBalancer.hash",
             "file",
+            "requires",
         ],
     ),
     (

@@ -230,6 +230,11 @@ fn repository(name: &str) -> String {
 fn every_example_shown_with_defaults_means_the_same() {
     let checkout = Checkout::new();
     let env = checkout.env().with_variable("LOG_LEVEL", "debug");
+    // What a request must carry to match is shown by name only.
+    let carried = regex::Regex::new(
+        r#"(value: (?:Exact|Prefix|Regex)\(\s*(?:Regex\(\s*)?)"(?:\\.|[^"\\])*""#,
+    )
+    .expect("legal");
     for path in checkout.examples() {
         let before = config::load(&path, &env).expect("it is legal").config;
         let shown = config::show(&path, &env, true).expect("it is legal");
@@ -238,9 +243,13 @@ fn every_example_shown_with_defaults_means_the_same() {
             .config;
         after.hash.clone_from(&before.hash);
         after.effective.clone_from(&before.effective);
+        let plain = |config: &config::model::Config| {
+            let text = format!("{config:#?}");
+            carried.replace_all(&text, "$1\"..\"").into_owned()
+        };
         assert_eq!(
-            format!("{after:#?}"),
-            format!("{before:#?}"),
+            plain(&after),
+            plain(&before),
             "{}:\n{shown}",
             path.display()
         );

@@ -66,16 +66,22 @@ pub(super) fn check(
 }
 
 /// Refuses what a browser sends for a page that is not ours. A cross-origin POST with this content type needs a preflight,
-/// which is never answered with permission.
+/// which is never answered with permission. A field that comes twice is judged by none of its values.
 fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host = text(HOST).unwrap_or_default();
-    let foreign = text(ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != Some(host));
-    let cross = text(FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let host = only(headers, HOST)?.unwrap_or_default();
+    // The admin API itself speaks no TLS, but what is in front of it may: the same host is the same site.
+    let is_own = |origin: &str| {
+        let bare = origin.strip_prefix("http://");
+        let bare = bare.or_else(|| origin.strip_prefix("https://"));
+        bare.is_some_and(|bare| bare.eq_ignore_ascii_case(host))
+    };
+    let foreign = only(headers, ORIGIN)?.is_some_and(|origin| !is_own(origin));
+    let cross =
+        only(headers, FETCH_SITE)?.is_some_and(|site| !matches!(site, "same-origin" | "none"));
     if foreign || cross {
         return Err((StatusCode::FORBIDDEN, "not for other sites\n"));
     }
-    let json = text(CONTENT_TYPE).is_some_and(|kind| {
+    let json = only(headers, CONTENT_TYPE)?.is_some_and(|kind| {
         let kind = kind.split(';').next().unwrap_or_default();
         kind.trim().eq_ignore_ascii_case("application/json")
     });
@@ -88,14 +94,22 @@ fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The only value of a field; more than one is refused, so that nobody else can be shown another.
+fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first.map(|value| value.to_str().unwrap_or("?"))),
+        _ => Err((StatusCode::FORBIDDEN, "a field is there twice\n")),
+    }
+}
+
 /// A name that an attacker's DNS may point here is no name of ours: only addresses and `localhost` are.
 fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().ok(),
-        _ => None,
-    };
     let is_ours = |authority: &str| {
+        // `evil:80@127.0.0.1` names the user `evil`, and to other eyes the host.
+        let Some(authority) = Some(authority).filter(|text| !text.contains('@')) else {
+            return false;
+        };
         let Ok(authority) = authority.parse::<http::uri::Authority>() else {
             return false;
         };
@@ -106,7 +120,7 @@ fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let target = uri
         .authority()
         .is_none_or(|authority| is_ours(authority.as_str()));
-    if target && host.is_some_and(is_ours) {
+    if target && only(headers, HOST)?.is_some_and(is_ours) {
         Ok(())
     } else {
         Err((
@@ -118,9 +132,11 @@ fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Whether the request carries this token. Takes the same time wherever the first difference is.
 fn presents(headers: &HeaderMap, token: &[u8]) -> bool {
-    let Some(value) = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes) else {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
+    let value = value.as_bytes();
     let Some((scheme, given)) = value.split_at_checked(BEARER.len()) else {
         return false;
     };
@@ -260,6 +276,82 @@ mod tests {
                 All,
                 200,
                 "our own page",
+            ),
+            (
+                "POST",
+                vec![host, json, own, page],
+                Network,
+                None,
+                All,
+                403,
+                "a second origin",
+            ),
+            (
+                "POST",
+                vec![host, json, ("origin", "https://127.0.0.1:9901")],
+                Network,
+                None,
+                All,
+                200,
+                "our own page behind TLS",
+            ),
+            (
+                "POST",
+                vec![host, json, ("origin", "null")],
+                Network,
+                None,
+                All,
+                403,
+                "a page without an origin",
+            ),
+            (
+                "POST",
+                vec![host, json, ("content-type", "text/plain")],
+                Network,
+                None,
+                All,
+                403,
+                "a second content type",
+            ),
+            (
+                "GET",
+                vec![
+                    host,
+                    ("sec-fetch-site", "none"),
+                    ("sec-fetch-site", "cross-site"),
+                ],
+                Network,
+                None,
+                All,
+                403,
+                "a second site",
+            ),
+            (
+                "GET",
+                vec![("host", "evil:80@127.0.0.1")],
+                Network,
+                None,
+                All,
+                403,
+                "a user in the host",
+            ),
+            (
+                "GET",
+                vec![("host", "evil@localhost:9901")],
+                Network,
+                None,
+                All,
+                403,
+                "a user in the host",
+            ),
+            (
+                "GET",
+                vec![host, wrong, bearer],
+                Network,
+                Some(TOKEN),
+                All,
+                401,
+                "two tokens",
             ),
             (
                 "GET",

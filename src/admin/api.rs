@@ -15,7 +15,7 @@ use super::access::{self, Act, Caller};
 use super::control::{Control, NotDone};
 use super::journal::{Trigger, Verdict};
 use super::rollouts;
-use super::serve::{self, Answer, Bounds, JSON, TEXT, reply};
+use super::serve::{self, Answer, Bounds, HEAD, JSON, TEXT, reply};
 use super::socket::Socket;
 use crate::config::model::{Admin, Writes};
 use crate::config::read_regular;
@@ -259,6 +259,8 @@ const MAX_TOKEN: usize = 4 << 10;
 const BOUNDS: Bounds = Bounds {
     name: "admin",
     requests: 8,
+    probes: &[],
+    head: HEAD,
     // A reload may wait for DNS and for others before it.
     answer: Duration::from_secs(60),
     connection: Duration::from_secs(90),

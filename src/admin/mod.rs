@@ -6,6 +6,7 @@ pub mod client;
 pub mod control;
 pub mod health;
 pub mod journal;
+mod places;
 pub mod probe;
 mod refusals;
 mod rollouts;

@@ -2,6 +2,7 @@
 //! connection and one deadline over all of it, so that neither a slow reader nor an idle client needs a limit of its own.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,19 +11,23 @@ use futures_util::{FutureExt, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
-use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceBuilder};
 use tracing::{debug, warn};
 
-use super::socket::Socket;
+use super::places::{Place, Places};
+use super::socket::{Socket, Stream};
 
 pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Marks a request that came when too many of its kind were there.
+#[derive(Clone, Copy, Debug)]
+struct NoPlace;
 
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,10 @@ pub(super) struct Bounds {
     pub(super) name: &'static str,
     /// Answers being made at once; more are refused.
     pub(super) requests: usize,
+    /// Paths of probes, which have places of their own.
+    pub(super) probes: &'static [&'static str],
+    /// From accept to the end of the request's head.
+    pub(super) head: Duration,
     /// Time to make an answer.
     pub(super) answer: Duration,
     /// From accept to the last byte read by the client.
@@ -38,29 +47,35 @@ pub(super) struct Bounds {
 }
 
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything. Each
-/// request carries its [`Caller`].
+/// request carries its [`Caller`](super::access::Caller).
 pub(super) async fn serve<S>(
     socket: &Socket,
     service: S,
     bounds: Bounds,
     shutdown: CancellationToken,
 ) where
-    S: Service<Request<hyper::body::Incoming>, Response = Answer, Error = BoxError, Future: Send>
-        + Clone,
+    S: Service<Request<Incoming>, Response = Answer, Error = BoxError, Future: Send> + Clone,
 {
+    let places = Places::default();
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(()) = connections.next() => {}
-            accepted = socket.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, caller)) => {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer, caller)) => {
+                    let place = Arc::new(places.take(peer));
+                    let marking = Arc::clone(&place);
                     let mark = move |mut request: Request<_>| {
+                        let is_probe = bounds.probes.contains(&request.uri().path());
                         request.extensions_mut().insert(caller);
+                        if !marking.asks(is_probe) {
+                            request.extensions_mut().insert(NoPlace);
+                        }
                         request
                     };
                     let service = ServiceBuilder::new().map_request(mark).service(service.clone());
-                    let connection = AssertUnwindSafe(connection(stream, service, bounds));
+                    let connection = AssertUnwindSafe(connection(stream, place, service, bounds));
                     // A defect in one answer must not end the listener. What panicked is told by the hook.
                     connections.push(connection.catch_unwind().map(drop));
                 }
@@ -83,20 +98,35 @@ pub(super) async fn serve<S>(
     }
 }
 
-async fn connection<S>(stream: Either<TcpStream, UnixStream>, service: S, bounds: Bounds)
+async fn connection<S>(stream: Stream, place: Arc<Place>, service: S, bounds: Bounds)
 where
-    S: Service<Request<hyper::body::Incoming>, Response = Answer, Error = BoxError> + Clone,
+    S: Service<Request<Incoming>, Response = Answer, Error = BoxError> + Clone,
 {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .keep_alive(false)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    match timeout(bounds.connection, serving).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, listener = bounds.name, "connection failed"),
-        Err(_) => debug!(listener = bounds.name, "connection took too long"),
+    let silent = async {
+        sleep(bounds.head).await;
+        if !place.is_silent() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = place.cut.cancelled() => debug!(listener = bounds.name, "connection gave way to another"),
+        served = timeout(bounds.connection, serving) => match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, listener = bounds.name, "connection failed"),
+            Err(_) => debug!(listener = bounds.name, "connection took too long"),
+        },
+        () = silent => debug!(listener = bounds.name, "connection said nothing"),
     }
+}
+
+fn busy() -> Answer {
+    reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "busy, try again\n")
 }
 
 /// The layers, outermost first: refusals become answers, too much at once is refused, an answer has its time.
@@ -112,15 +142,21 @@ where
         .map_result(move |outcome: Result<Answer, BoxError>| {
             Ok::<_, BoxError>(outcome.unwrap_or_else(|error| {
                 debug!(%error, listener = bounds.name, "request refused");
-                reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "busy, try again\n")
+                busy()
             }))
         })
         .load_shed()
         .concurrency_limit(bounds.requests)
         .timeout(bounds.answer)
         .service_fn(move |request: Request<B>| {
-            let answer = answer(request);
-            async move { Ok::<_, BoxError>(answer.await) }
+            let has_place = request.extensions().get::<NoPlace>().is_none();
+            let answer = has_place.then(|| answer(request));
+            async move {
+                Ok::<_, BoxError>(match answer {
+                    Some(answer) => answer.await,
+                    None => busy(),
+                })
+            }
         })
 }
 
@@ -147,9 +183,9 @@ pub(super) fn reply(
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
-/// More wait in the kernel's queue.
-pub(super) const MAX_CONNECTIONS: usize = 64;
 const MAX_HEAD: usize = 16 * 1024;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Long enough for a caller far away, and nothing that a silent one gains by.
+pub(super) const HEAD: Duration = Duration::from_secs(5);
 /// For answers under way when the gateway ends.
 const GRACE: Duration = Duration::from_secs(1);

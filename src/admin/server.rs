@@ -7,11 +7,12 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceExt, service_fn};
 use tracing::warn;
 
 use super::health::{Health, Report};
-use super::serve::{self, Answer, Bounds, JSON, TEXT, reply};
+use super::places::MOST;
+use super::serve::{self, Answer, Bounds, HEAD, JSON, TEXT, reply};
 use super::socket::Socket;
 use crate::observe::metrics::Metrics;
 
@@ -29,9 +30,21 @@ fn stack<B: Send + 'static>(
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 ) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
-    serve::stack(BOUNDS, move |req: Request<B>| {
+    let stack = move |bounds| {
         let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
-        async move { answer(req.method(), req.uri().path(), metrics, &health).await }
+        serve::stack(bounds, move |req: Request<B>| {
+            let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
+            async move { answer(req.method(), req.uri().path(), metrics, &health).await }
+        })
+    };
+    let (probes, others) = (stack(PROBE_BOUNDS), stack(BOUNDS));
+    service_fn(move |request: Request<B>| {
+        let service = if PROBES.contains(&request.uri().path()) {
+            probes.clone()
+        } else {
+            others.clone()
+        };
+        service.oneshot(request)
     })
 }
 
@@ -106,16 +119,26 @@ fn status(good: bool, report: &Report) -> Answer {
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PATHS: &str =
     "not found; here are:\n/metrics (/stats/prometheus)\n/health (/live)\n/ready\n/startup\n";
+const PROBES: &[&str] = &["/health", "/live", "/ready", "/startup"];
+/// As many as there are places; an answer is short.
+const PROBE_BOUNDS: Bounds = Bounds {
+    requests: MOST,
+    ..BOUNDS
+};
 const BOUNDS: Bounds = Bounds {
     name: "metrics",
     // A scrape costs memory.
     requests: 8,
+    probes: PROBES,
+    head: HEAD,
     answer: Duration::from_secs(10),
     connection: Duration::from_secs(30),
 };
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream::FuturesUnordered;
+    use futures_util::{FutureExt, StreamExt};
     use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
     use http_body_util::BodyExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -126,7 +149,6 @@ mod tests {
     use super::*;
     use crate::admin::health::{Check, Status};
     use crate::admin::probe::probe;
-    use crate::admin::serve::MAX_CONNECTIONS;
     use crate::observe::exposition::Exposition;
 
     fn parts() -> (Arc<Metrics>, Arc<Health>) {
@@ -237,22 +259,35 @@ mod tests {
 
     #[tokio::test]
     async fn too_much_at_once_is_refused_not_queued() {
-        let (metrics, health) = parts();
-        let service = stack(metrics, health);
-        let mut busy: Vec<_> = (0..BOUNDS.requests).map(|_| service.clone()).collect();
-        for service in &mut busy {
-            service.ready().await.unwrap();
+        let open = Arc::new(tokio::sync::Semaphore::new(0));
+        let bounds = Bounds {
+            requests: 2,
+            ..BOUNDS
+        };
+        let service = serve::stack(bounds, |_: Request<()>| {
+            let open = Arc::clone(&open);
+            async move {
+                drop(open.acquire().await);
+                reply(StatusCode::OK, TEXT, "")
+            }
+        });
+        let mut busy = FuturesUnordered::new();
+        for _ in 0..bounds.requests {
+            busy.push(ask(service.clone(), "GET", "/"));
         }
-        assert_eq!(
-            ask(service.clone(), "GET", "/health").await.0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
-        drop(busy);
-        assert_eq!(ask(service, "GET", "/health").await.0, StatusCode::OK);
+        assert!(busy.next().now_or_never().is_none(), "under way");
+        let refused = ask(service.clone(), "GET", "/").await.0;
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+        open.add_permits(bounds.requests + 1);
+        assert_eq!(busy.next().await.unwrap().0, StatusCode::OK);
+        assert_eq!(ask(service.clone(), "GET", "/").await.0, StatusCode::OK);
     }
 
     /// Runs `client` against a real server and stops that.
-    async fn with_server<F: Future>(client: impl FnOnce(std::net::SocketAddr) -> F) -> F::Output {
+    async fn with_server<F: Future>(
+        bounds: Bounds,
+        client: impl FnOnce(std::net::SocketAddr) -> F,
+    ) -> F::Output {
         let (metrics, health) = parts();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -264,7 +299,8 @@ mod tests {
             output
         };
         let socket = Socket::Tcp(listener);
-        tokio::join!(client, serve(&socket, metrics, health, shutdown.clone())).0
+        let serving = serve::serve(&socket, stack(metrics, health), bounds, shutdown.clone());
+        tokio::join!(client, serving).0
     }
 
     async fn exchange(stream: &mut TcpStream, request: &str) -> String {
@@ -276,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_request_gets_the_head_only() {
-        let answer = with_server(|address| async move {
+        let answer = with_server(BOUNDS, |address| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             exchange(&mut stream, "HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n").await
         })
@@ -291,19 +327,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn clients_that_say_nothing_are_cut_and_let_others_in() {
-        with_server(|address| async move {
+    async fn clients_that_say_nothing_are_cut() {
+        with_server(BOUNDS, |address| async move {
+            let began = tokio::time::Instant::now();
+            for text in [&b""[..], b"GET /hea"] {
+                let mut silent = TcpStream::connect(address).await.unwrap();
+                silent.write_all(text).await.unwrap();
+                assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0, "cut");
+            }
+            assert!(began.elapsed() < BOUNDS.connection);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn silent_connections_do_not_shut_a_probe_out() {
+        let patient = Bounds {
+            head: Duration::from_secs(3600),
+            connection: Duration::from_secs(3600),
+            ..BOUNDS
+        };
+        with_server(patient, |address| async move {
             let mut silent = Vec::new();
-            for _ in 0..MAX_CONNECTIONS {
+            for _ in 0..MOST + 6 {
                 let mut stream = TcpStream::connect(address).await.unwrap();
                 stream.write_all(b"GET /hea").await.unwrap();
                 silent.push(stream);
             }
-            let status = probe(&format!("http://{address}/health"), 2 * BOUNDS.connection).await;
-            assert_eq!(status.unwrap(), 200);
-            for stream in &mut silent {
-                assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "cut");
-            }
+            let url = format!("http://{address}/health");
+            assert_eq!(probe(&url, patient.head).await.unwrap(), 200);
+            let oldest = silent.first_mut().unwrap();
+            assert_eq!(oldest.read(&mut [0]).await.unwrap_or(0), 0, "gave way");
+            let youngest = silent.last_mut().unwrap();
+            let answer = exchange(youngest, "lth HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         })
         .await;
     }

@@ -11,6 +11,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 use super::access::Caller;
+use super::places::Peer;
+
+/// An accepted connection.
+pub(super) type Stream = Either<TcpStream, UnixStream>;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -150,11 +154,12 @@ fn identity(file: &Metadata) -> (u64, u64) {
 }
 
 impl Socket {
-    pub(super) async fn accept(&self) -> io::Result<(Either<TcpStream, UnixStream>, Caller)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer, Caller)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Either::Left(stream), Caller::Network))
+                let (stream, address) = listener.accept().await?;
+                let peer = Peer::at(address.ip());
+                Ok((Either::Left(stream), peer, Caller::Network))
             }
             Self::Unix(socket) => {
                 let (stream, _) = socket.listener.accept().await?;
@@ -164,7 +169,7 @@ impl Socket {
                 } else {
                     Caller::Other
                 };
-                Ok((Either::Right(stream), caller))
+                Ok((Either::Right(stream), Peer::User(user), caller))
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::tee::{Copied, Tee, TooLarge};
 use super::{IdleTimer, Replay};
@@ -220,6 +220,19 @@ impl RequestBody {
 }
 
 impl RequestBody {
+    /// Waits for the first piece or the end, at most for `limit`, and says whether it came. A failure is noted in the flow.
+    pub async fn arrives(&mut self, limit: Duration) -> bool {
+        let Self::Streaming(streaming) = self else {
+            return true;
+        };
+        let piece = timeout(limit, poll_fn(|cx| streaming.poll_piece(cx))).await;
+        if let Ok(Some(Ok(frame))) = piece {
+            streaming.ahead = Some(frame);
+            return true;
+        }
+        piece.is_ok()
+    }
+
     /// How long the endpoint may take to ask for more; `None` when there is nothing more than what was fetched.
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {

@@ -2,15 +2,20 @@
 //! cannot be resolved keeps its last good answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use hickory_resolver::net::NetError;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use super::resolution::Stale;
 pub use super::resolver::Resolver;
 use super::roster::hosts;
 use super::{Cluster, Due};
@@ -19,8 +24,13 @@ use crate::observe::metrics::Metrics;
 
 /// Asks for the addresses of a name.
 pub trait Resolve: Send + Sync {
-    /// One question, both address families. Dropping the future gives the question up.
-    fn resolve(&self, host: &str) -> impl Future<Output = Result<Answer, Error>> + Send;
+    /// One question for both address families; once there are addresses of one, the other has `patience` left. Dropping the
+    /// future gives the question up.
+    fn resolve(
+        &self,
+        host: &str,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send;
 }
 
 /// The addresses of a name.
@@ -30,6 +40,46 @@ pub struct Answer {
     pub addresses: Vec<IpAddr>,
     /// How long they hold.
     pub ttl: Duration,
+    /// The family nobody could say anything about, if there is one.
+    pub missing: Option<Missing>,
+}
+
+/// Half an answer that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Which.
+    pub family: Family,
+    /// Why.
+    pub reason: String,
+}
+
+/// A kind of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Those in A records.
+    V4,
+    /// Those in AAAA records.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is one of these.
+    #[must_use]
+    pub const fn holds(self, ip: IpAddr) -> bool {
+        match self {
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 /// Why a name has no answer.
@@ -42,8 +92,8 @@ pub enum Error {
     #[error("no answer in time")]
     TimedOut,
     /// No server gave a usable answer.
-    #[error("resolution failed")]
-    Failed(#[source] NetError),
+    #[error("resolution failed: {0}")]
+    Failed(NetError),
 }
 
 /// The outcome of a round of questions, by name.
@@ -53,84 +103,133 @@ pub type Resolutions = BTreeMap<String, Result<Answer, Error>>;
 /// then are [`Error::TimedOut`], and the gateway starts without their endpoints. Dropping the future gives all questions up.
 pub async fn resolve_all(config: &Config, resolver: &impl Resolve, limit: Duration) -> Resolutions {
     let names: BTreeSet<&str> = config.clusters.iter().flat_map(hosts).collect();
-    let outcomes = ask(names.into_iter().map(str::to_owned), resolver, limit).await;
-    for (host, outcome) in &outcomes {
-        if let Err(error) = outcome {
-            warn!(%host, error = error as &dyn std::error::Error, "name not resolved");
-        }
-    }
-    outcomes
+    let asking = names.into_iter().map(async |host| {
+        let outcome = ask(host.to_owned(), resolver, limit, FIRST_PATIENCE).await;
+        report_first(&outcome);
+        outcome
+    });
+    join_all(asking).await.into_iter().collect()
 }
 
-/// Keeps the members of a cluster up to date, and counts the answers. Ends at once when the cluster has no names to resolve, otherwise never: the caller
-/// owns the task and aborts it. May be dropped at any point.
+/// Keeps the members of a cluster up to date, and counts the answers. Each name is on its own: one that waits for its answer holds
+/// up no other. Ends at once when the cluster has no names to resolve, otherwise never: the caller owns the task and aborts it. May
+/// be dropped at any point.
 pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc<Metrics>) {
-    while let Some(due) = cluster.due(Instant::now()) {
-        match due {
-            Due::At(next) => sleep_until(next).await,
-            Due::Now(names) => {
-                let outcomes = ask(names, &resolver, QUESTION_LIMIT).await;
-                report(&cluster, &outcomes);
-                count(&cluster, &outcomes, &metrics);
-                if let Some(endpoints) = cluster.record(&outcomes) {
-                    info!(cluster = %cluster.name, endpoints, "addresses changed");
+    let mut asking = FuturesUnordered::new();
+    let mut asked = BTreeSet::new();
+    loop {
+        let due = cluster.due(Instant::now(), &asked);
+        if due.is_none() && asking.is_empty() {
+            return;
+        }
+        let next = match due {
+            Some(Due::Now(names)) => {
+                for host in names {
+                    asked.insert(host.clone());
+                    asking.push(ask(host, &resolver, QUESTION_LIMIT, PATIENCE));
                 }
+                continue;
             }
-        }
-    }
-}
-
-/// One line when a name goes stale and one when it is back: a server that is down for an hour must not fill the log.
-fn report(cluster: &Cluster, outcomes: &Resolutions) {
-    for (host, outcome) in outcomes {
-        match (outcome, cluster.is_stale(host)) {
-            (Err(error), false) => {
-                let error = error as &dyn std::error::Error;
-                warn!(cluster = %cluster.name, %host, error, "name not resolved, keeping its last addresses");
-            }
-            (Err(error), true) => {
-                let error = error as &dyn std::error::Error;
-                debug!(cluster = %cluster.name, %host, error, "name still not resolved");
-            }
-            (Ok(_), true) => info!(cluster = %cluster.name, %host, "name resolved again"),
-            (Ok(_), false) => {}
-        }
-    }
-}
-
-fn count(cluster: &Cluster, outcomes: &Resolutions, metrics: &Metrics) {
-    for outcome in outcomes.values() {
-        let result = match outcome {
-            Ok(_) => "ok",
-            Err(Error::NoAddresses) => "no_addresses",
-            Err(Error::TimedOut) => "timeout",
-            Err(Error::Failed(_)) => "failed",
+            Some(Due::At(next)) => Some(next),
+            None => None,
         };
-        metrics.dns_refreshed(&cluster.name, result);
+        let wait = async {
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            Some((host, outcome)) = asking.next(), if !asking.is_empty() => {
+                asked.remove(&host);
+                take(&cluster, host, outcome, &metrics);
+            }
+            () = wait => {}
+        }
+    }
+}
+
+fn take(cluster: &Cluster, host: String, outcome: Result<Answer, Error>, metrics: &Metrics) {
+    report(cluster, &host, &outcome);
+    metrics.dns_refreshed(&cluster.name, result(&outcome));
+    if let Some(endpoints) = cluster.record(&Resolutions::from([(host, outcome)])) {
+        info!(cluster = %cluster.name, endpoints, "addresses changed");
+    }
+}
+
+/// One line when a name or one of its families goes stale and one when it is back: a server that is down for an hour must not fill
+/// the log.
+fn report(cluster: &Cluster, host: &str, outcome: &Result<Answer, Error>) {
+    let before = cluster.stale(host);
+    match outcome {
+        Err(error) if before == Some(Stale::Whole) => {
+            debug!(cluster = %cluster.name, %host, %error, "name still not resolved");
+        }
+        Err(error) => {
+            warn!(cluster = %cluster.name, %host, %error, "name not resolved, keeping its last addresses");
+        }
+        Ok(answer) => match &answer.missing {
+            Some(Missing { family, reason }) if before == Some(Stale::Family(*family)) => {
+                debug!(cluster = %cluster.name, %host, %family, %reason, "addresses of one family still not known");
+            }
+            Some(Missing { family, reason }) => {
+                warn!(cluster = %cluster.name, %host, %family, %reason, "addresses of one family not known, keeping its last");
+            }
+            None if before.is_some() => {
+                info!(cluster = %cluster.name, %host, "name resolved again");
+            }
+            None => {}
+        },
+    }
+}
+
+fn report_first((host, outcome): &(String, Result<Answer, Error>)) {
+    match outcome {
+        Err(error) => warn!(%host, %error, "name not resolved"),
+        Ok(Answer {
+            missing: Some(Missing { family, reason }),
+            ..
+        }) => {
+            info!(%host, %family, %reason, "addresses of one family not known, starting with the other");
+        }
+        Ok(_) => {}
+    }
+}
+
+fn result(outcome: &Result<Answer, Error>) -> &'static str {
+    match outcome {
+        Ok(answer) if answer.missing.is_some() => "partial",
+        Ok(_) => "ok",
+        Err(Error::NoAddresses) => "no_addresses",
+        Err(Error::TimedOut) => "timeout",
+        Err(Error::Failed(_)) => "failed",
     }
 }
 
 async fn ask(
-    names: impl IntoIterator<Item = String>,
+    host: String,
     resolver: &impl Resolve,
     limit: Duration,
-) -> Resolutions {
-    let questions = names.into_iter().map(async |host| {
-        let outcome = timeout(limit, resolver.resolve(&host)).await;
-        // The deadline's own error says nothing more.
-        let outcome = outcome.unwrap_or(Err(Error::TimedOut));
-        (host, outcome)
-    });
-    join_all(questions).await.into_iter().collect()
+    patience: Duration,
+) -> (String, Result<Answer, Error>) {
+    let outcome = timeout(limit, resolver.resolve(&host, patience)).await;
+    // The deadline's own error says nothing more.
+    let outcome = outcome.unwrap_or(Err(Error::TimedOut));
+    (host, outcome)
 }
 
 /// One question, with all its attempts and servers.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 
+/// What one family has left once the other is there, when nobody can be served before (RFC 8305 section 8).
+const FIRST_PATIENCE: Duration = Duration::from_millis(50);
+
+/// The same later on, when the last addresses are in use meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::future::pending;
     use std::sync::Mutex;
 
     use tokio::time::sleep;
@@ -157,7 +256,7 @@ mod tests {
     }
 
     impl Resolve for Scripted {
-        async fn resolve(&self, host: &str) -> Result<Answer, Error> {
+        async fn resolve(&self, host: &str, _patience: Duration) -> Result<Answer, Error> {
             let answer = self
                 .answers
                 .lock()
@@ -176,6 +275,7 @@ mod tests {
         Ok(Answer {
             addresses,
             ttl: Duration::from_secs(ttl),
+            missing: None,
         })
     }
 
@@ -200,6 +300,7 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             tcp_keepalive: None,
+            http2_keepalive: None,
             dns_refresh: None,
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
@@ -271,10 +372,12 @@ mod tests {
             .then("good", answer(&[[10, 0, 0, 2]], 300));
         let cluster = cluster(&["good", "silent"]);
         let task = tokio::spawn(refresh(Arc::clone(&cluster), script, metrics()));
-        sleep(Duration::from_secs(11)).await;
+        // The question for the other name is given up after 10 s.
+        sleep(Duration::from_secs(1)).await;
         assert_eq!(ips(&cluster), ["10.0.0.1"]);
-        sleep(Duration::from_secs(30)).await;
+        sleep(Duration::from_secs(5)).await;
         assert_eq!(ips(&cluster), ["10.0.0.2"]);
+        sleep(Duration::from_secs(5)).await;
         let names = cluster.status().names;
         assert!(names[0].stale_since.is_none() && names[1].stale_since.is_some());
         task.abort();
@@ -296,10 +399,10 @@ mod tests {
     async fn a_question_takes_no_longer_than_its_limit() {
         let script = Scripted::default().then("good", answer(&[[10, 0, 0, 1]], 5));
         let start = Instant::now();
-        let names = ["good", "silent"].map(str::to_owned);
-        let outcomes = ask(names, &script, Duration::from_secs(3)).await;
-        assert_eq!(start.elapsed(), Duration::from_secs(3));
-        assert!(outcomes["good"].is_ok());
-        assert!(matches!(outcomes["silent"], Err(Error::TimedOut)));
+        let limit = Duration::from_secs(3);
+        for (host, took) in [("good", Duration::ZERO), ("silent", limit)] {
+            let (_, outcome) = ask(host.to_owned(), &script, limit, PATIENCE).await;
+            assert_eq!((outcome.is_ok(), start.elapsed()), (host == "good", took));
+        }
     }
 }

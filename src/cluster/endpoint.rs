@@ -135,6 +135,12 @@ impl Endpoint {
         self.live.record.is_ejected(self.live.born, now)
     }
 
+    /// Whether its traffic finds nobody there. Where checks look, they know better.
+    #[must_use]
+    pub fn is_failing(&self, now: Instant) -> bool {
+        self.health.is_none() && self.live.record.is_failing(self.live.born, now)
+    }
+
     /// The end of its latest ejection, which may be over.
     pub(super) fn ejected_until(&self) -> Option<Instant> {
         self.live.record.ejected_until(self.live.born)

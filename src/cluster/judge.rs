@@ -86,13 +86,15 @@ impl Judge {
         if let Some(breaker) = &self.breaker {
             breaker.report(outcome, now);
         }
+        let record = &endpoint.live.record;
+        record.note_presence(outcome, endpoint.live.born, now);
         let policy = self.policy.as_ref()?;
         let mark = Mark::of(outcome, policy.count_500);
         if mark == Mark::Nothing || endpoint.is_ejected(now) {
             return None;
         }
         let age = now.saturating_duration_since(endpoint.live.born);
-        let cause = endpoint.live.record.note(mark, policy, age)?;
+        let cause = record.note(mark, policy, age)?;
         let fixed = match (cause, policy.max_fails) {
             (Cause::MaxFails, Some(limit)) => Some(limit.timeout),
             _ => None,

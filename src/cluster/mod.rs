@@ -10,6 +10,7 @@ mod hash;
 pub mod health;
 mod judge;
 mod latency;
+mod lookup;
 mod members;
 mod moment;
 mod outlier;
@@ -22,6 +23,7 @@ mod status;
 mod system;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -39,7 +41,7 @@ pub use self::hash::{cookie, hash_key, only_cookie};
 pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
 pub use self::outlier::Cause;
-use self::resolution::Resolution;
+use self::resolution::{Resolution, Stale};
 pub use self::retrying::{Retrying, RetryingGuard, WaitingGuard};
 use self::roster::{Roster, hosts};
 pub use self::stance::{Stance, Terms};
@@ -205,26 +207,26 @@ impl Cluster {
         Survey::of(&self.members(), &Terms::from(&*self.settings), now)
     }
 
-    /// What the names ask for next; `None` when there are no names at all.
-    fn due(&self, now: Instant) -> Option<Due> {
+    /// What the names ask for next, other than those that were asked for; `None` when there are no others.
+    fn due(&self, now: Instant, asked: &BTreeSet<String>) -> Option<Due> {
         let roster = self.roster();
-        let next = roster.names.values().map(Resolution::due).min()?;
+        let others = || {
+            roster
+                .names
+                .iter()
+                .filter(|(host, _)| !asked.contains(*host))
+        };
+        let next = others().map(|(_, resolution)| resolution.due()).min()?;
         if next > now {
             return Some(Due::At(next));
         }
-        let due = roster
-            .names
-            .iter()
-            .filter(|(_, resolution)| resolution.due() <= now);
+        let due = others().filter(|(_, resolution)| resolution.due() <= now);
         Some(Due::Now(due.map(|(host, _)| host.clone()).collect()))
     }
 
-    /// Whether the last question for this name failed.
-    fn is_stale(&self, host: &str) -> bool {
-        self.roster()
-            .names
-            .get(host)
-            .is_some_and(Resolution::is_stale)
+    /// What of the last answer for this name was not there.
+    fn stale(&self, host: &str) -> Option<Stale> {
+        self.roster().names.get(host).and_then(Resolution::stale)
     }
 
     /// Takes in the outcomes of one round of resolution. Returns how many endpoints there are now when they changed; otherwise
@@ -298,6 +300,7 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             tcp_keepalive: None,
+            http2_keepalive: None,
             dns_refresh: None,
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
@@ -336,6 +339,7 @@ mod tests {
         Ok(Answer {
             addresses,
             ttl: Duration::from_secs(30),
+            missing: None,
         })
     }
 

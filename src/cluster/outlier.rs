@@ -88,6 +88,9 @@ pub(super) struct Record {
     requests: AtomicU32,
     failures: AtomicU32,
     times: AtomicU32,
+    /// Attempts in a row that showed it absent, whatever the policy says of them.
+    absences: AtomicU32,
+    failing_until: Moment,
 }
 
 impl Record {
@@ -105,6 +108,29 @@ impl Record {
     /// Times ejected, less one for each healthy interval.
     pub(super) fn times(&self) -> u32 {
         self.times.load(Relaxed)
+    }
+
+    /// Whether it was absent time and again, the last time not long ago.
+    #[inline]
+    pub(super) fn is_failing(&self, base: Instant, now: Instant) -> bool {
+        self.failing_until.is_after(base, now)
+    }
+
+    /// Takes in whether an attempt found it there.
+    pub(super) fn note_presence(&self, outcome: Outcome, base: Instant, now: Instant) {
+        match is_present(outcome) {
+            Some(true) if self.absences.load(Relaxed) != 0 => {
+                self.absences.store(0, Relaxed);
+                self.failing_until.clear();
+            }
+            Some(false) => {
+                let before = self.absences.fetch_add(1, Relaxed);
+                if before.saturating_add(1) >= FAILING_AFTER {
+                    self.failing_until.set(base, now + FAILING_FOR);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Takes in a mark; the cause, when that was one failure too many.
@@ -188,6 +214,8 @@ impl Record {
     pub(super) fn forget(&self) {
         self.pardon();
         self.times.store(0, Relaxed);
+        self.absences.store(0, Relaxed);
+        self.failing_until.clear();
         self.take_sample();
     }
 
@@ -219,6 +247,23 @@ impl Record {
         }
     }
 }
+
+/// Whether an attempt found somebody there; `None` when it says nothing about that.
+fn is_present(outcome: Outcome) -> Option<bool> {
+    match outcome {
+        Outcome::Answered(status) => Some(!matches!(status.as_u16(), 502..=504)),
+        Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => {
+            Some(false)
+        }
+        Outcome::Finished(_) | Outcome::Aborted => None,
+    }
+}
+
+/// Attempts in a row after which an endpoint without checks counts as failing.
+const FAILING_AFTER: u32 = 5;
+
+/// How long it does after the last of them. Without requests nobody would find out that it is back.
+const FAILING_FOR: Duration = Duration::from_secs(30);
 
 /// A store dirties the cache line for everybody, and a success has nearly always nothing to reset.
 fn reset(count: &AtomicU32) {

@@ -1,11 +1,11 @@
-//! What is known about one DNS name: the last good answer, how long it has been stale and when to ask again.
+//! What is known about one DNS name: the last good answer of each address family, how long it has been stale and when to ask again.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::dns::{Answer, Error};
+use super::dns::{Answer, Error, Family, Missing};
 use super::status::NameStatus;
 
 /// The state of one name. It only changes in [`Self::record`].
@@ -17,9 +17,19 @@ pub(super) struct Resolution {
     due: Instant,
 }
 
-/// An unbroken row of failures.
+/// What of a name's last answer was not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stale {
+    /// All of it.
+    Whole,
+    /// This family; the other one was.
+    Family(Family),
+}
+
+/// An unbroken row of failures of one kind.
 #[derive(Clone, Debug)]
 struct Failing {
+    what: Stale,
     since: SystemTime,
     /// Set while every failure of the row so far said that the name has no addresses.
     absent_since: Option<Instant>,
@@ -48,9 +58,9 @@ impl Resolution {
         self.due
     }
 
-    /// Whether the last question failed.
-    pub(super) fn is_stale(&self) -> bool {
-        self.failing.is_some()
+    /// What of the last answer was not there.
+    pub(super) fn stale(&self) -> Option<Stale> {
+        self.failing.as_ref().map(|failing| failing.what)
     }
 
     /// Takes in the outcome of a question. Returns whether the addresses changed. `refresh` replaces the answer's time to live.
@@ -64,44 +74,63 @@ impl Resolution {
         match outcome {
             Ok(answer) => {
                 let mut addresses = answer.addresses.clone();
-                addresses.sort_unstable();
-                addresses.dedup();
-                let changed = self.addresses != addresses;
+                self.resolved_at = Some(wall);
                 self.due = now
                     + refresh.map_or_else(
                         || answer.ttl.clamp(MIN_TTL, MAX_TTL),
                         |refresh| refresh.max(MIN_REFRESH),
                     );
+                match &answer.missing {
+                    None => self.failing = None,
+                    Some(Missing { family, reason }) => {
+                        // The addresses of the one hold when nothing is known about the other.
+                        let kept = self.addresses.iter().filter(|ip| family.holds(**ip));
+                        addresses.extend(kept);
+                        let failing = self.failing(Stale::Family(*family), wall);
+                        failing.error = format!("{family}: {reason}");
+                        let retry = now + failing.next_delay();
+                        self.due = self.due.min(retry);
+                    }
+                }
+                addresses.sort_unstable();
+                addresses.dedup();
+                let changed = self.addresses != addresses;
                 self.addresses = addresses;
-                self.resolved_at = Some(wall);
-                self.failing = None;
                 changed
             }
             Err(error) => self.fail(error, now, wall),
         }
     }
 
-    fn fail(&mut self, error: &Error, now: Instant, wall: SystemTime) -> bool {
-        let is_absent = matches!(error, Error::NoAddresses);
-        let failing = self.failing.get_or_insert_with(|| Failing {
+    /// The row of failures this one belongs to, perhaps its first.
+    fn failing(&mut self, what: Stale, wall: SystemTime) -> &mut Failing {
+        let started = Failing {
+            what,
             since: wall,
-            absent_since: is_absent.then_some(now),
+            absent_since: None,
             retry_delay: FIRST_RETRY,
             error: String::new(),
-        });
+        };
+        let failing = self.failing.get_or_insert_with(|| started.clone());
+        if failing.what != what {
+            *failing = started;
+        }
+        failing
+    }
+
+    fn fail(&mut self, error: &Error, now: Instant, wall: SystemTime) -> bool {
+        let is_absent = matches!(error, Error::NoAddresses);
+        let failing = self.failing(Stale::Whole, wall);
         if !is_absent {
             failing.absent_since = None;
         } else if failing.absent_since.is_none() {
             failing.absent_since = Some(now);
         }
-        let cause = std::error::Error::source(error);
-        failing.error =
-            cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-        self.due = now + failing.retry_delay;
-        failing.retry_delay = (failing.retry_delay * 2).min(LAST_RETRY);
+        failing.error = error.to_string();
         let is_gone = failing
             .absent_since
             .is_some_and(|since| now.duration_since(since) >= HOLD_ABSENT);
+        self.due = now + failing.next_delay();
         if is_gone && !self.addresses.is_empty() {
             self.addresses.clear();
             return true;
@@ -117,6 +146,15 @@ impl Resolution {
             stale_since: self.failing.as_ref().map(|failing| failing.since),
             error: self.failing.as_ref().map(|failing| failing.error.clone()),
         }
+    }
+}
+
+impl Failing {
+    /// How long to wait this time; the next time it is twice as long.
+    fn next_delay(&mut self) -> Duration {
+        let delay = self.retry_delay;
+        self.retry_delay = (delay * 2).min(LAST_RETRY);
+        delay
     }
 }
 
@@ -149,6 +187,7 @@ mod tests {
         Ok(Answer {
             addresses: vec![ip.parse().unwrap()],
             ttl: Duration::from_secs(ttl),
+            missing: None,
         })
     }
 
@@ -232,5 +271,89 @@ mod tests {
             resolution.record(&answer("10.0.0.1", 30), None, at(80), WALL),
             "the name is back"
         );
+    }
+
+    #[test]
+    fn a_family_without_answer_keeps_its_last_addresses() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let half = |ip: &str, family| {
+            let reason = "no answer in time".to_owned();
+            answer(ip, 30).map(|answer| Answer {
+                missing: Some(Missing { family, reason }),
+                ..answer
+            })
+        };
+        let mut resolution = Resolution::unknown(start);
+        let addresses = |resolution: &Resolution| {
+            let ips = resolution.addresses().iter();
+            ips.map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
+        };
+        for (seconds, outcome, expected, stale, wait) in [
+            (
+                0,
+                half("10.0.0.1", Family::V6),
+                "10.0.0.1",
+                Some(Stale::Family(Family::V6)),
+                1,
+            ),
+            (
+                1,
+                half("10.0.0.2", Family::V6),
+                "10.0.0.2",
+                Some(Stale::Family(Family::V6)),
+                2,
+            ),
+            (
+                3,
+                half("fd00::1", Family::V4),
+                "10.0.0.2 fd00::1",
+                Some(Stale::Family(Family::V4)),
+                1,
+            ),
+            (
+                4,
+                half("10.0.0.3", Family::V6),
+                "10.0.0.3 fd00::1",
+                Some(Stale::Family(Family::V6)),
+                1,
+            ),
+            (
+                5,
+                Err(Error::TimedOut),
+                "10.0.0.3 fd00::1",
+                Some(Stale::Whole),
+                1,
+            ),
+            (6, answer("10.0.0.4", 30), "10.0.0.4", None, 30),
+        ] {
+            resolution.record(&outcome, None, at(seconds), WALL);
+            assert_eq!(addresses(&resolution), expected, "at {seconds} s");
+            assert_eq!(resolution.stale(), stale, "at {seconds} s");
+            assert_eq!(resolution.due(), at(seconds + wait), "at {seconds} s");
+        }
+        resolution.record(&half("10.0.0.4", Family::V6), None, at(36), WALL);
+        let error = resolution.status("a").error;
+        assert_eq!(error.as_deref(), Some("IPv6: no answer in time"));
+    }
+
+    #[test]
+    fn a_family_that_never_answers_does_not_speed_questions_up_for_ever() {
+        let start = Instant::now();
+        let mut resolution = Resolution::unknown(start);
+        let half = answer("10.0.0.1", 300).map(|answer| Answer {
+            missing: Some(Missing {
+                family: Family::V6,
+                reason: String::new(),
+            }),
+            ..answer
+        });
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let now = resolution.due();
+            resolution.record(&half, None, now, WALL);
+            waits.push((resolution.due() - now).as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     }
 }

@@ -8,10 +8,11 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::Instant;
 
-use super::dns::{Answer, Error, Resolve};
+use super::dns::{Answer, Error, Family, Resolve};
+use super::lookup::{Found, Lack, Reply, families};
 use super::system::{self, HostsFile};
 use crate::config::model::Dns;
 
@@ -20,6 +21,8 @@ use crate::config::model::Dns;
 pub struct Resolver {
     dns: TokioResolver,
     hosts: Arc<HostsFile>,
+    search: Arc<[Name]>,
+    ndots: usize,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -46,46 +49,90 @@ impl Resolver {
         options.cache_size = 0;
         // Hickory asks DNS for the family a hosts entry lacks; the lookup below does not.
         options.use_hosts_file = ResolveHosts::Never;
+        let (search, ndots) = (config.search.clone().into(), options.ndots);
         let mut builder =
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         Ok(Self {
             dns: builder.build()?,
             hosts: Arc::new(HostsFile::of_system()),
+            search,
+            ndots,
         })
     }
 }
 
+impl Resolver {
+    /// The names to ask for, best first: those of the search list unless the name ends in a dot, and the name itself before them
+    /// when it has dots enough (resolv.conf(5)).
+    fn candidates(&self, name: Name) -> Vec<Name> {
+        if name.is_fqdn() {
+            return vec![name];
+        }
+        let is_long = usize::from(name.num_labels()) > self.ndots;
+        let searched = self.search.iter();
+        // One that would be too long is none.
+        let searched = searched.filter_map(|domain| name.clone().append_domain(domain).ok());
+        let mut candidates: Vec<Name> = searched.collect();
+        let place = if is_long { 0 } else { candidates.len() };
+        candidates.insert(place, name);
+        for candidate in &mut candidates {
+            candidate.set_fqdn(true);
+        }
+        candidates
+    }
+
+    async fn ask(&self, name: Name, family: Family) -> Reply {
+        let record_type = match family {
+            Family::V4 => RecordType::A,
+            Family::V6 => RecordType::AAAA,
+        };
+        let lookup = match self.dns.lookup(name, record_type).await {
+            Ok(lookup) => lookup,
+            Err(error) if error.is_nx_domain() => return Err(Lack::NoName),
+            Err(error) if error.is_no_records_found() => return Err(Lack::NoData),
+            Err(error) => return Err(Lack::Failed(Error::Failed(error))),
+        };
+        let records = lookup.answers().iter();
+        let addresses: Vec<IpAddr> = records.filter_map(|record| record.data.ip_addr()).collect();
+        if addresses.is_empty() {
+            return Err(Lack::NoData);
+        }
+        let ttl = Instant::from_std(lookup.valid_until()).saturating_duration_since(Instant::now());
+        Ok(Found { addresses, ttl })
+    }
+}
+
 impl Resolve for Resolver {
-    async fn resolve(&self, host: &str) -> Result<Answer, Error> {
+    async fn resolve(&self, host: &str, patience: Duration) -> Result<Answer, Error> {
         if is_localhost(host) {
-            return Ok(Answer {
-                addresses: vec![Ipv4Addr::LOCALHOST.into()],
-                ttl: STATIC_TTL,
-            });
+            return Ok(written(vec![Ipv4Addr::LOCALHOST.into()]));
         }
         let addresses = self.hosts.addresses(host);
         if !addresses.is_empty() {
-            return Ok(Answer {
-                addresses,
-                ttl: STATIC_TTL,
-            });
+            return Ok(written(addresses));
         }
         // Text would be read as an international name, which has no underscores.
         let name = Name::from_ascii(host).map_err(|error| Error::Failed(error.into()))?;
-        let lookup = self.dns.lookup_ip(name).await.map_err(|error| {
-            if error.is_no_records_found() {
-                Error::NoAddresses
-            } else {
-                Error::Failed(error)
+        let mut failure = Error::NoAddresses;
+        for name in self.candidates(name) {
+            let ask = |family| self.ask(name.clone(), family);
+            match families(ask, patience, has_route).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {}
+                Err(error) => failure = error,
             }
-        })?;
-        let addresses = usable(lookup.iter().collect(), has_route);
-        if addresses.is_empty() {
-            return Err(Error::NoAddresses);
         }
-        let ttl = Instant::from_std(lookup.valid_until()).saturating_duration_since(Instant::now());
-        Ok(Answer { addresses, ttl })
+        Err(failure)
+    }
+}
+
+/// An answer that is written down somewhere.
+fn written(addresses: Vec<IpAddr>) -> Answer {
+    Answer {
+        addresses,
+        ttl: STATIC_TTL,
+        missing: None,
     }
 }
 
@@ -94,22 +141,6 @@ impl Resolve for Resolver {
 fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost")
-}
-
-/// Leaves out the addresses of a family this machine has no route to, unless that would leave none (RFC 6724 section 6, rule 1).
-/// A machine without IPv6 would otherwise see half of the endpoints of a dual-stack name fail.
-fn usable(addresses: Vec<IpAddr>, has_route: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
-    let is_mixed = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
-    if !is_mixed {
-        return addresses;
-    }
-    let (reachable, unreachable): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|ip| has_route(*ip));
-    if reachable.is_empty() {
-        unreachable
-    } else {
-        reachable
-    }
 }
 
 /// Connecting a UDP socket sends nothing but fails without a route.
@@ -137,10 +168,12 @@ const STATIC_TTL: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use hickory_resolver::proto::op::{Message, ResponseCode};
-    use hickory_resolver::proto::rr::{RData, Record, RecordType};
+    use hickory_resolver::proto::rr::{RData, Record};
     use tokio::net::UdpSocket as Socket;
 
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     /// A name server that knows the IPv4 address of `agent.test`, with a TTL of 42 s.
     async fn name_server_task(socket: Socket) {
@@ -176,7 +209,7 @@ mod tests {
         })
         .unwrap();
         for _ in 0..2 {
-            let answer = resolver.resolve("agent.test.").await.unwrap();
+            let answer = resolver.resolve("agent.test.", PATIENCE).await.unwrap();
             assert_eq!(answer.addresses, [IpAddr::from([10, 0, 0, 7])]);
             assert!(
                 (40..=42).contains(&answer.ttl.as_secs()),
@@ -184,7 +217,7 @@ mod tests {
                 answer.ttl
             );
         }
-        let missing = resolver.resolve("nobody.test.").await;
+        let missing = resolver.resolve("nobody.test.", PATIENCE).await;
         assert!(matches!(missing, Err(Error::NoAddresses)), "{missing:?}");
         task.abort();
     }
@@ -204,25 +237,32 @@ mod tests {
             ("other", vec!["10.1.1.1"]),
             ("my_agent", vec!["10.1.1.1"]),
         ] {
-            let answer = resolver.resolve(host).await.unwrap();
+            let answer = resolver.resolve(host, PATIENCE).await.unwrap();
             let found: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
             assert_eq!(found, expected, "{host}");
         }
     }
 
     #[test]
-    fn families_without_a_route_are_left_out_of_mixed_answers() {
-        let v4 = IpAddr::from([10, 0, 0, 1]);
-        let v6 = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]);
-        for (answer, route_v4, route_v6, expected) in [
-            (vec![v4, v6], true, true, vec![v4, v6]),
-            (vec![v4, v6], true, false, vec![v4]),
-            (vec![v4, v6], false, true, vec![v6]),
-            (vec![v4, v6], false, false, vec![v4, v6]),
-            (vec![v6], true, false, vec![v6]),
+    fn the_search_list_is_tried_in_its_order() {
+        let mut resolver = Resolver::new(&Dns::default()).unwrap();
+        resolver.search = ["a.test", "b.test."]
+            .map(|name| Name::from_ascii(name).unwrap())
+            .into();
+        for (ndots, host, expected) in [
+            (1, "agent", "agent.a.test. agent.b.test. agent."),
+            (
+                1,
+                "my_agent.x",
+                "my_agent.x. my_agent.x.a.test. my_agent.x.b.test.",
+            ),
+            (2, "agent.x", "agent.x.a.test. agent.x.b.test. agent.x."),
+            (5, "agent.x.", "agent.x."),
         ] {
-            let has_route = |ip: IpAddr| if ip.is_ipv4() { route_v4 } else { route_v6 };
-            assert_eq!(usable(answer, has_route), expected);
+            resolver.ndots = ndots;
+            let candidates = resolver.candidates(Name::from_ascii(host).unwrap());
+            let found: Vec<String> = candidates.iter().map(Name::to_ascii).collect();
+            assert_eq!(found.join(" "), expected);
         }
     }
 }

@@ -76,8 +76,10 @@ impl EndpointStatus {
 pub struct Survey {
     /// All of them.
     pub endpoints: usize,
-    /// Those that may get new work.
+    /// Those that may get new work and do not fail all of it.
     pub usable: usize,
+    /// Those that may get new work and fail all of it.
+    pub failing: usize,
     /// Those that their traffic took out.
     pub ejected: usize,
     /// Whether so few are usable that all are used, or none.
@@ -92,6 +94,9 @@ impl fmt::Display for Survey {
         }
         if self.usable < self.endpoints {
             write!(f, ", {} usable", self.usable)?;
+        }
+        if self.failing > 0 {
+            write!(f, ", {} failing", self.failing)?;
         }
         if self.ejected > 0 {
             write!(f, ", {} ejected", self.ejected)?;
@@ -114,7 +119,8 @@ impl Survey {
         };
         Self {
             endpoints: members.endpoints.len(),
-            usable: count(is_usable),
+            usable: count(|one, now| is_usable(one, now) && !one.is_failing(now)),
+            failing: count(|one, now| is_usable(one, now) && one.is_failing(now)),
             ejected: count(Endpoint::is_ejected),
             panic: members.stance(terms, now).is_panic(),
         }

@@ -72,6 +72,7 @@ impl Watched {
                 survey.panic,
             );
             self.say_panic(survey);
+            self.say_usable(survey);
             self.last = Some(survey);
         }
     }
@@ -89,6 +90,16 @@ impl Watched {
         self.out = out;
     }
 
+    /// One line when nobody is left who answers, and one when somebody is.
+    fn say_usable(&self, survey: Survey) {
+        let cluster = &self.cluster.name;
+        match turn(self.last, survey) {
+            Some(Turn::Down) => warn!(%cluster, state = %survey, "no usable endpoint"),
+            Some(Turn::Up) => info!(%cluster, state = %survey, "usable endpoints again"),
+            None => {}
+        }
+    }
+
     fn say_panic(&self, survey: Survey) {
         let (cluster, was) = (&self.cluster.name, self.last.is_some_and(|last| last.panic));
         let Survey {
@@ -102,5 +113,45 @@ impl Watched {
     }
 }
 
+/// What became of a cluster between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Down,
+    Up,
+}
+
+fn turn(last: Option<Survey>, now: Survey) -> Option<Turn> {
+    let was_down = last.map(|last| last.usable == 0);
+    match (was_down, now.usable == 0) {
+        (None | Some(false), true) => Some(Turn::Down),
+        (Some(true), false) => Some(Turn::Up),
+        _ => None,
+    }
+}
+
 /// Between two looks, and so the age of what the metrics show.
 const LONGEST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_goes_down_once_and_comes_back_once() {
+        let survey = |usable| Survey {
+            endpoints: 2,
+            usable,
+            failing: 2 - usable,
+            ejected: 0,
+            panic: false,
+        };
+        let mut last = None;
+        let mut turns = Vec::new();
+        for usable in [0, 0, 1, 2, 1, 0, 0, 2] {
+            let now = survey(usable);
+            turns.extend(turn(last, now));
+            last = Some(now);
+        }
+        assert_eq!(turns, [Turn::Down, Turn::Up, Turn::Down, Turn::Up]);
+    }
+}

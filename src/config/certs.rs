@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::environment::{Environment, reason};
 use super::model::HostPattern;
+use super::pem::{self, PemError};
 use super::report::Diagnostic;
 
 /// Size of a certificate, key or bundle file.
@@ -42,6 +42,8 @@ pub(super) struct Problem {
     pub(super) part: Part,
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// What to do about it, where that can be said.
+    pub(super) hint: Option<&'static str>,
 }
 
 /// Loads a chain and its key and checks that they belong together.
@@ -59,34 +61,49 @@ pub(super) fn pair(
         (Ok(chain), Ok(key)) => (chain, key),
         (chain, key) => return Err([chain.err(), key.err()].into_iter().flatten().collect()),
     };
-    let facts = chain.first().and_then(facts).ok_or_else(|| {
-        vec![bad(
-            Part::Certificate,
-            format!(
-                "the first certificate of `{}` is not X.509",
-                cert_file.display()
-            ),
-        )]
-    })?;
+    let facts = leaf(chain.first(), cert_file).map_err(|problem| vec![problem])?;
+    let (cert, key_place) = (cert_file.display(), key_file.display());
     match CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
         Ok(_) => Ok(facts),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            let message = format!(
-                "`{}` is not the key of `{}`",
-                key_file.display(),
-                cert_file.display()
-            );
-            Err(vec![Problem {
-                part: Part::Key,
-                code: "key-mismatch",
-                message,
-            }])
-        }
+        Err(rustls::Error::InconsistentKeys(_)) => Err(vec![Problem {
+            code: "key-mismatch",
+            ..bad(
+                Part::Key,
+                format!("`{key_place}` is not the key of `{cert}`"),
+            )
+        }]),
+        Err(rustls::Error::InvalidCertificate(error)) => Err(vec![bad(
+            Part::Certificate,
+            format!("`{cert}` cannot be used: {error}"),
+        )]),
         Err(error) => Err(vec![bad(
             Part::Key,
-            format!("`{}` cannot be used: {error}", key_file.display()),
+            format!("`{key_place}` cannot be used: {error}"),
         )]),
     }
+}
+
+/// What the first certificate of a chain says, if it is one that TLS takes.
+fn leaf(first: Option<&CertificateDer<'_>>, path: &Path) -> Result<Facts, Problem> {
+    let path = path.display();
+    let Some((version, facts)) = first.and_then(facts) else {
+        return Err(bad(
+            Part::Certificate,
+            format!("the first certificate of `{path}` is not X.509"),
+        ));
+    };
+    if version == X509Version::V3 {
+        return Ok(facts);
+    }
+    let version = version.0.saturating_add(1);
+    let message =
+        format!("`{path}` is an X.509 certificate of version {version}; TLS needs version 3");
+    Err(Problem {
+        hint: Some(
+            "issue it again with the names it is for: `openssl ... -addext subjectAltName=DNS:agents.example.com`",
+        ),
+        ..bad(Part::Certificate, message)
+    })
 }
 
 /// Loads the certificates of a PEM file, at least one.
@@ -95,18 +112,7 @@ pub(super) fn authorities(
     env: &Environment,
 ) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let bytes = read(path, env, Part::Certificate)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(bad(
-            Part::Certificate,
-            format!("`{}` holds no certificate in PEM form", path.display()),
-        )),
-        Err(error) => Err(bad(
-            Part::Certificate,
-            format!("`{}` is not PEM: {error}", path.display()),
-        )),
-    }
+    pem::certificates(&bytes).map_err(|error| unusable(Part::Certificate, path, &error))
 }
 
 /// Loads a bundle of authorities and checks that each can be trusted.
@@ -129,12 +135,14 @@ pub(super) fn bundle(path: &Path, env: &Environment) -> Result<(), Problem> {
 
 fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
     let bytes = read(path, env, Part::Key)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_error| {
-        bad(
-            Part::Key,
-            format!("`{}` holds no private key in PEM form", path.display()),
-        )
-    })
+    pem::private_key(&bytes).map_err(|error| unusable(Part::Key, path, &error))
+}
+
+fn unusable(part: Part, path: &Path, error: &PemError) -> Problem {
+    Problem {
+        hint: error.hint(),
+        ..bad(part, format!("`{}` {error}", path.display()))
+    }
 }
 
 fn read(path: &Path, env: &Environment, part: Part) -> Result<Vec<u8>, Problem> {
@@ -144,6 +152,7 @@ fn read(path: &Path, env: &Environment, part: Part) -> Result<Vec<u8>, Problem> 
             part,
             code: MISSING,
             message,
+            hint: None,
         }
     })
 }
@@ -151,10 +160,14 @@ fn read(path: &Path, env: &Environment, part: Part) -> Result<Vec<u8>, Problem> 
 impl Problem {
     /// What is said about it. A file that is not there is no obstacle where nothing is served.
     pub(super) fn diagnostic(self, env: &Environment) -> Diagnostic {
-        if self.code == MISSING && env.is_lenient() {
+        let diagnostic = if self.code == MISSING && env.is_lenient() {
             Diagnostic::warning(self.code, self.message)
         } else {
             Diagnostic::error(self.code, self.message)
+        };
+        match self.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
         }
     }
 
@@ -169,10 +182,11 @@ fn bad(part: Part, message: String) -> Problem {
         part,
         code: "bad-certificate",
         message,
+        hint: None,
     }
 }
 
-fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
+fn facts(certificate: &CertificateDer<'_>) -> Option<(X509Version, Facts)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let time = |seconds: i64| {
         u64::try_from(seconds)
@@ -189,11 +203,12 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
             .filter_map(name)
             .collect()
     });
-    Some(Facts {
+    let facts = Facts {
         names: names.unwrap_or_default(),
         not_before: time(validity.not_before.timestamp()),
         not_after: time(validity.not_after.timestamp()),
-    })
+    };
+    Some((parsed.version(), facts))
 }
 
 fn name(name: &GeneralName<'_>) -> Option<HostPattern> {

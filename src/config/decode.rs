@@ -56,29 +56,35 @@ fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
     diagnostic.at(place.span)
 }
 
-/// Takes the value of a secret place out of what is said about it.
+fn replace(diagnostic: &mut Diagnostic, text: &str, by: &str) {
+    diagnostic.message = diagnostic.message.replace(text, by);
+    let hint = diagnostic.hint.as_ref();
+    diagnostic.hint = hint.map(|hint| hint.replace(text, by));
+}
+
+/// Takes the secrets of a place out of what is said about it.
 pub(super) fn redact(diagnostic: &mut Diagnostic, place: &Place) {
-    let Some(secret) = place.secret.as_deref().filter(|secret| !secret.is_empty()) else {
+    for secret in &place.secrets {
+        let (quoted, shown) = (format!("`{secret}`"), format!("`{REDACTED}`"));
+        replace(diagnostic, &quoted, &shown);
+    }
+    let is_long = |secret: &&String| place.is_value && secret.len() >= SHORT;
+    let Some(secret) = place.secrets.first().filter(is_long) else {
         return;
     };
-    diagnostic.message = diagnostic.message.replace(secret, REDACTED);
-    diagnostic.hint = diagnostic
-        .hint
-        .take()
-        .map(|hint| hint.replace(secret, REDACTED));
+    replace(diagnostic, secret, REDACTED);
     // A message may show the value cut short or in another case; only a message without it is safe then.
-    let shown = format!(
-        "{} {}",
-        diagnostic.message,
-        diagnostic.hint.as_deref().unwrap_or("")
-    )
-    .to_lowercase();
+    let hint = diagnostic.hint.as_deref().unwrap_or("");
+    let shown = format!("{} {hint}", diagnostic.message).to_lowercase();
     let start: String = secret.to_lowercase().chars().take(8).collect();
     if shown.contains(&start) {
         diagnostic.message = format!("`{}`: the value {REDACTED} is not legal here", place.path);
         diagnostic.hint = None;
     }
 }
+
+/// A secret with fewer bytes than this may be part of any word.
+const SHORT: usize = 4;
 
 fn type_hint(message: &str) -> Option<String> {
     if !message.contains("true or false") {

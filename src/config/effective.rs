@@ -1,6 +1,7 @@
 //! What is configured, reduced to what a later configuration can be compared with: one line of text for each named thing, without
 //! secrets. Small enough to be kept with every configuration, and quick enough to make with every reload.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::difference::{added, details, removed};
 use super::node::{Node, Scalar, Value};
-use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients, names_cookies};
+use super::secrets::{REDACTED, mask_parts};
 
 /// Sections whose entries have names of their own.
 const NAMED: [&str; 5] = [
@@ -85,7 +86,7 @@ impl Effective {
             }
             let mut thing = |name: &str, node: &Node| {
                 text.clear();
-                write(node, key, "", &mut text);
+                write(node, &mut text);
                 Thing {
                     name: name.into(),
                     text: text.as_str().into(),
@@ -277,7 +278,7 @@ fn describe((section, name): Place<'_>, before: Option<&str>, after: Option<&str
 }
 
 /// Writes a tree as JSON. A secret becomes a mark with a hash, so that a change of it is seen and nothing else.
-fn write(node: &Node, key: &str, within: &str, out: &mut String) {
+fn write(node: &Node, out: &mut String) {
     match &node.value {
         Value::Map(entries) => {
             out.push('{');
@@ -288,7 +289,7 @@ fn write(node: &Node, key: &str, within: &str, out: &mut String) {
                 }
                 quote(&entry.key, out);
                 out.push(':');
-                write(&entry.value, &entry.key, key, out);
+                write(&entry.value, out);
             }
             out.push('}');
         }
@@ -298,19 +299,11 @@ fn write(node: &Node, key: &str, within: &str, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                write(item, key, within, out);
+                write(item, out);
             }
             out.push(']');
         }
-        Value::Scalar(scalar)
-            if scalar.secret
-                || (is_secret_name(key)
-                    && !names_cookies(within)
-                    && !names_clients(key, &scalar.text)) =>
-        {
-            let hash = xxhash_rust::xxh3::xxh3_64(scalar.text.as_bytes());
-            quote(&format!("{REDACTED}#{hash:016x}"), out);
-        }
+        Value::Scalar(scalar) if scalar.secret => write_marked(REDACTED, &scalar.text, out),
         Value::Scalar(scalar) => write_scalar(scalar, out),
         Value::Blank => out.push_str("null"),
     }
@@ -330,12 +323,22 @@ fn write_scalar(scalar: &Scalar, out: &mut String) {
     };
     if bare && (matches!(text, "true" | "false") || number()) {
         out.push_str(text);
-    } else if text.contains("://") {
-        quote(&mask_urls(text), out);
     } else {
-        quote(text, out);
+        match mask_parts(text) {
+            Cow::Borrowed(text) => quote(text, out),
+            Cow::Owned(masked) => write_marked(&masked, text, out),
+        }
     }
 }
+
+/// Writes what may be shown of a secret, with a hash of all of it.
+fn write_marked(shown: &str, secret: &str, out: &mut String) {
+    let hash = xxhash_rust::xxh3::xxh3_64(secret.as_bytes());
+    quote(&format!("{shown}{MARK}{hash:016x}"), out);
+}
+
+/// Stands before the hash of a secret; no legal value holds it.
+const MARK: char = '\u{1}';
 
 /// Whether this is a number that JSON writes in the same way, without a look at the harder ones.
 fn is_short_whole(text: &str) -> bool {
@@ -362,11 +365,10 @@ fn quote(text: &str, out: &mut String) {
 /// Takes the hashes of secrets out.
 pub(super) fn redacted(value: Json) -> Json {
     match value {
-        Json::String(text) if text.starts_with(REDACTED) => Json::String(
-            text.split_once('#')
-                .map_or(text.as_str(), |(mark, _)| mark)
-                .to_owned(),
-        ),
+        Json::String(text) => Json::String(match text.split_once(MARK) {
+            Some((shown, _hash)) => shown.to_owned(),
+            None => text,
+        }),
         Json::Array(items) => items.into_iter().map(redacted).collect(),
         Json::Object(entries) => {
             let entries = entries.into_iter();
@@ -435,6 +437,16 @@ mod tests {
                 ", requestHeaders: { set: { x-token: one } }",
                 ", requestHeaders: { set: { x-token: two } }",
                 "  ~ routes.a.requestHeaders  set x-token changed",
+            ),
+            (
+                ", requestHeaders: { set: { x-a: 'https://h/?k=one' } }",
+                ", requestHeaders: { set: { x-a: 'https://h/?k=two' } }",
+                "  ~ routes.a.requestHeaders  set x-a changed",
+            ),
+            (
+                ", match: { headers: { x-a: one } }",
+                ", match: { headers: { x-a: two } }",
+                "  ~ routes.a.match  headers x-a changed",
             ),
             (
                 ", streaming: { idleTimeout: 1m }",

@@ -15,6 +15,7 @@ mod fixed;
 mod hosts;
 pub mod model;
 mod node;
+pub mod pem;
 mod raw;
 mod render;
 mod report;
@@ -40,6 +41,7 @@ pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::{Environment, read_regular};
 pub use fixed::{Places, needs_restart};
 pub use report::{Diagnostic, Report, Severity};
+pub use resolve::lock_of;
 pub use schema::schema;
 pub use section::{admin, last_good_file, metrics_address};
 pub use seen::Seen;
@@ -102,6 +104,12 @@ pub fn read(path: &Path, env: &Environment) -> Reading {
 pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report> {
     let env = &env.afresh();
     build(Reader::new(env).take(text, name), env)
+}
+
+/// A URL or path without passwords and without the values of its query.
+#[must_use]
+pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    secrets::mask_parts(text)
 }
 
 /// The effective configuration as YAML, without secrets. With `defaults`, every default is filled in and marked.

@@ -66,7 +66,7 @@ pub(super) struct Scalar {
     pub(super) plain: bool,
     /// Came out of a substitution, so quotes do not make it a string.
     pub(super) substituted: bool,
-    /// Came from a file or a variable that is named like a secret; never printed.
+    /// Stands where secrets stand, looks like one, or came from a file or a variable that is not declared plain; never printed.
     pub(super) secret: bool,
     /// What stood there before substitution, with paths that mean the same from anywhere.
     pub(super) written: Option<Box<str>>,
@@ -112,8 +112,10 @@ pub(super) struct Place {
     pub(super) blank: Blank,
     /// Something anywhere below was already reported.
     pub(super) blank_below: bool,
-    /// A secret on this very place.
-    pub(super) secret: Option<String>,
+    /// Whether it is a single value.
+    pub(super) is_value: bool,
+    /// The secrets on this place and below.
+    pub(super) secrets: Vec<String>,
 }
 
 /// How much of a place was already reported.
@@ -210,24 +212,20 @@ impl Node {
         if blank == Blank::No && node.has_blank_child() {
             blank = Blank::Child;
         }
-        let (span, secret) = match &node.value {
-            Value::Scalar(scalar) => {
-                let written = if node.span.len() == 0 {
-                    key_span
-                } else {
-                    node.span
-                };
-                (written, scalar.secret.then(|| scalar.text.clone()))
-            }
-            _ => (key_span, None),
+        let span = match &node.value {
+            Value::Scalar(_) if node.span.len() > 0 => node.span,
+            _ => key_span,
         };
+        let mut secrets = Vec::new();
+        node.collect_secrets(&mut secrets);
         Place {
             span,
             key_span,
             path: text,
             blank,
             blank_below: node.has_blank(),
-            secret,
+            is_value: matches!(node.value, Value::Scalar(_)),
+            secrets,
         }
     }
 
@@ -258,6 +256,19 @@ impl Node {
             Value::Map(entries) => entries.iter().any(|entry| entry.value.has_blank()),
             Value::Scalar(_) => false,
             Value::Blank => true,
+        }
+    }
+
+    fn collect_secrets(&self, found: &mut Vec<String>) {
+        match &self.value {
+            Value::Scalar(scalar) if scalar.secret && !scalar.text.is_empty() => {
+                found.push(scalar.text.clone());
+            }
+            Value::List(items) => items.iter().for_each(|item| item.collect_secrets(found)),
+            Value::Map(entries) => entries
+                .iter()
+                .for_each(|entry| entry.value.collect_secrets(found)),
+            Value::Scalar(_) | Value::Blank => {}
         }
     }
 

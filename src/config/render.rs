@@ -146,7 +146,7 @@ impl Report {
         let Some(line) = source.text.lines().nth(span.line().saturating_sub(1)) else {
             return;
         };
-        let line = secrets::mask_line(line);
+        let line = secrets::mask(line, span.line(), source.concealed.as_deref());
         let (line, column) = window(&line, span.column());
         let room = line
             .chars()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::node::Span;
+use super::secrets::Stretch;
 use super::visible::visible_but;
 
 /// How bad a diagnostic is.
@@ -40,6 +41,8 @@ pub struct Diagnostic {
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: Arc<str>,
+    /// Where its secrets stand; unknown when it could not be read as YAML.
+    pub(super) concealed: Option<Vec<Stretch>>,
 }
 
 /// All problems of one configuration. Nothing in it holds a secret.

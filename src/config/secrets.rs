@@ -1,7 +1,9 @@
-//! What must never be printed, by name: values of fields that carry credentials, and user names in URLs.
+//! What must never be printed, and where it stands: everything under a name that says so, what a request must carry to match, text
+//! that looks like a credential, user names and queries in URLs. Decided once, on the tree; whatever prints asks the tree.
 
 use std::borrow::Cow;
 
+use super::node::{Node, Span, Value};
 use super::raw::limits::names_key;
 
 /// A limit's key is not longer than a header's name, and hostile lines are.
@@ -9,49 +11,283 @@ const LONGEST_KEY: usize = 80;
 /// Shown instead of a secret.
 pub(super) const REDACTED: &str = "(redacted)";
 
-/// Whether a field, header or variable of this name holds a secret. Names of files and of other things are not secrets.
+/// Whether a field, header, parameter or variable of this name holds a secret. Names of files and of other things are not secrets.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name: Cow<'_, str> = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.to_ascii_lowercase().into()
     } else {
         name.into()
     };
-    if name.ends_with("file") || name.ends_with("name") {
+    // The last is nginx's word for a place.
+    if name.ends_with("file") || name.ends_with("name") || name == "proxy_pass" {
         return false;
     }
-    [
-        "authorization",
-        "token",
-        "secret",
-        "password",
-        "passwd",
-        "api-key",
-        "apikey",
-        "api_key",
-        "cookie",
-        "credential",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    PARTS.iter().any(|part| name.contains(part))
+        || words.any(|word| WORDS.contains(&word))
         || name == "key"
         || name.ends_with("-key")
         || name.ends_with("_key")
 }
 
+/// Secret anywhere in a name.
+const PARTS: [&str; 10] = [
+    "authorization",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "api-key",
+    "apikey",
+    "api_key",
+    "cookie",
+    "credential",
+];
+
+/// Secret as a whole word of a name.
+const WORDS: [&str; 13] = [
+    "auth",
+    "bearer",
+    "creds",
+    "jwt",
+    "otp",
+    "pass",
+    "passphrase",
+    "pin",
+    "psk",
+    "pwd",
+    "session",
+    "sig",
+    "signature",
+];
+
 /// Whether this is `key: clientIp`, which says whom a rate limit counts and holds no secret.
-pub(super) fn names_clients(name: &str, value: &str) -> bool {
+fn names_clients(name: &str, value: &str) -> bool {
     name == "key" && names_key(value.trim_matches([' ', '"', '\'']))
 }
 
-/// Whether what stands under `parent` names cookies and holds none: `hash: { cookie: name }`.
-pub(super) fn names_cookies(parent: &str) -> bool {
-    NAMING.contains(&parent)
-}
-
+/// What stands under these names cookies and holds none: `hash: { cookie: name }`.
 const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
 
+/// Sections whose keys are names that somebody gave.
+const SECTIONS: [&str; 4] = ["listeners", "routes", "clusters", "rateLimits"];
+
+/// Under these, what a request carries is told by name only.
+const CARRIED: [&str; 3] = ["headers", "query", "cookies"];
+
+/// Where in a file a secret is written: from a line and column to just before another, columns in characters from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    from: (usize, usize),
+    to: (usize, usize),
+}
+
+/// Marks every secret of a file's tree, after substitution. Returns where in its text they stand; a reference such as `${TOKEN}` is
+/// none.
+pub(super) fn conceal(root: &mut Node) -> Vec<Stretch> {
+    let mut found = Found::default();
+    let top = Around {
+        key: "",
+        names: false,
+        is_match: false,
+        is_secret: false,
+    };
+    found.walk(root, top);
+    found.stretches()
+}
+
+/// What a node stands under.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    key: &'a str,
+    /// Its keys are names of routes, clusters and the like.
+    names: bool,
+    /// Under what a request must look like.
+    is_match: bool,
+    is_secret: bool,
+}
+
+#[derive(Default)]
+struct Found {
+    /// Secrets written on one line.
+    short: Vec<Stretch>,
+    /// Where secrets begin that are written over several lines.
+    long: Vec<(usize, usize)>,
+    /// Where any key or value begins; only gathered to find the ends of those.
+    starts: Vec<(usize, usize)>,
+}
+
+impl Found {
+    fn walk(&mut self, node: &mut Node, around: Around<'_>) {
+        match &mut node.value {
+            Value::Map(entries) => {
+                let carried = around.is_match && CARRIED.contains(&around.key);
+                let carried = carried || around.key == "whenHeader";
+                for entry in entries {
+                    let key = entry.key.as_str();
+                    self.starts.push(start(entry.key_span));
+                    let names_cookie = key == "cookie" && NAMING.contains(&around.key);
+                    let below = Around {
+                        key,
+                        names: around.key.is_empty() && SECTIONS.contains(&key),
+                        is_match: around.is_match || key == "match",
+                        is_secret: around.is_secret
+                            || carried
+                            || (is_secret_name(key) && !names_cookie && !around.names),
+                    };
+                    self.walk(&mut entry.value, below);
+                }
+            }
+            Value::List(items) => {
+                let is_secret =
+                    around.is_secret || around.is_match && CARRIED.contains(&around.key);
+                for item in items {
+                    self.walk(
+                        item,
+                        Around {
+                            is_secret,
+                            ..around
+                        },
+                    );
+                }
+            }
+            Value::Scalar(scalar) => {
+                self.starts.push(start(node.span));
+                let is_word = scalar.plain && matches!(scalar.text.as_str(), "true" | "false");
+                let written = scalar.written.as_deref().unwrap_or(&scalar.text);
+                let is_secret = (around.is_secret || looks_secret(written))
+                    && !names_clients(around.key, written);
+                let is_empty = scalar.is_null() || scalar.text.is_empty() || is_word;
+                if is_secret && !is_empty {
+                    scalar.secret = true;
+                }
+                let is_reference = scalar.substituted && is_reference(written);
+                let is_partly = matches!(mask_parts(written), Cow::Owned(_));
+                if (is_secret && !is_empty && !is_reference) || is_partly {
+                    // What is written over several lines has the length one.
+                    let is_short = node.span.len() != 1 || (scalar.plain && scalar.text.len() == 1);
+                    self.add(node.span, is_short);
+                }
+            }
+            Value::Blank => self.starts.push(start(node.span)),
+        }
+    }
+
+    fn add(&mut self, span: Span, is_short: bool) {
+        let from = start(span);
+        if is_short {
+            let to = (from.0, from.1 + span.len());
+            self.short.push(Stretch { from, to });
+        } else {
+            self.long.push(from);
+        }
+    }
+
+    fn stretches(mut self) -> Vec<Stretch> {
+        if !self.long.is_empty() {
+            self.starts.sort_unstable();
+        }
+        for from in self.long {
+            let next = self.starts.partition_point(|start| *start <= from);
+            let to = self.starts.get(next).copied();
+            let to = to.unwrap_or((usize::MAX, usize::MAX));
+            self.short.push(Stretch { from, to });
+        }
+        self.short
+    }
+}
+
+fn start(span: Span) -> (usize, usize) {
+    (span.line(), span.column())
+}
+
+/// Whether text is `${..}` alone, without a default that could be a secret itself.
+fn is_reference(written: &str) -> bool {
+    written
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'))
+        .is_some_and(|inner| !inner.contains(['$', '{']) && !inner.contains(":-"))
+}
+
+/// Whether a value is a credential by its looks, wherever it stands.
+fn looks_secret(text: &str) -> bool {
+    let begins = |scheme: &str| {
+        let start = text.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme)) && text.len() > scheme.len()
+    };
+    let has_bearer = || {
+        text.len() < LONGEST_VALUE
+            && text
+                .to_ascii_lowercase()
+                .split_once("bearer ")
+                .is_some_and(|(_, rest)| !rest.is_empty())
+    };
+    // `x-api-key:value` where the space was forgotten, `session=value`; `auth:8080` is a port.
+    let is_pair = || {
+        text.split_once([':', '=']).is_some_and(|(name, rest)| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            !rest.starts_with(|c: char| c.is_ascii_digit() || c == ':' || c == '/')
+                && !rest.is_empty()
+                && name.chars().all(is_name)
+                && is_secret_name(name)
+        })
+    };
+    SCHEMES.iter().any(|scheme| begins(scheme))
+        || has_bearer()
+        || text.contains("PRIVATE KEY-----")
+        || (text.starts_with("eyJ") && text.matches('.').count() >= 2)
+        || is_pair()
+}
+
+/// How credentials in a header begin.
+const SCHEMES: [&str; 6] = [
+    "basic ",
+    "digest ",
+    "negotiate ",
+    "ntlm ",
+    "apikey ",
+    "aws4-hmac-sha256 ",
+];
+
+/// Longer text is an answer's body, not a header.
+const LONGEST_VALUE: usize = 16 << 10;
+
+/// Takes `user:password@` and the values of queries out of URLs and paths.
+pub(super) fn mask_parts(text: &str) -> Cow<'_, str> {
+    let is_url = text.contains("://");
+    let has_query = text.starts_with('/') && text.contains('?');
+    if !is_url && !has_query {
+        return Cow::Borrowed(text);
+    }
+    let masked = mask_queries(&if is_url {
+        mask_urls(text)
+    } else {
+        text.to_owned()
+    });
+    if masked == text {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(masked)
+    }
+}
+
+/// Takes the values out of every `?name=value&..` in `text`.
+fn mask_queries(text: &str) -> String {
+    let Some((before, after)) = text.split_once('?') else {
+        return text.to_owned();
+    };
+    let end = after.find(['#', ' ', '"', '\'']).unwrap_or(after.len());
+    let (query, rest) = after.split_at(end);
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !value.is_empty() => format!("{name}={REDACTED}"),
+        _ => pair.to_owned(),
+    });
+    let query = pairs.collect::<Vec<_>>().join("&");
+    format!("{before}?{query}{}", mask_queries(rest))
+}
+
 /// Takes `user:password@` out of URLs in `text`.
-pub(super) fn mask_urls(text: &str) -> String {
+fn mask_urls(text: &str) -> String {
     let Some((before, after)) = text.split_once("://") else {
         return text.to_owned();
     };
@@ -66,8 +302,53 @@ pub(super) fn mask_urls(text: &str) -> String {
     format!("{before}://{authority}{}", mask_urls(rest))
 }
 
+/// A line of a file without its secrets, each character replaced by one `*` so that carets still fit. Where the secrets stand is not
+/// known in a file that is no YAML: then everything but keys and signs is blotted out.
+pub(super) fn mask(line: &str, number: usize, concealed: Option<&[Stretch]>) -> String {
+    let Some(concealed) = concealed else {
+        return mask_values(line);
+    };
+    let covers = |column: usize| {
+        let here = (number, column);
+        concealed
+            .iter()
+            .any(|stretch| stretch.from <= here && here < stretch.to)
+    };
+    let masked: String = line
+        .chars()
+        .enumerate()
+        .map(|(index, c)| {
+            if !matches!(c, ' ' | '"' | '\'') && covers(index + 1) {
+                '*'
+            } else {
+                c
+            }
+        })
+        .collect();
+    mask_by_names(&masked)
+}
+
+/// Blots out everything behind the first key of a line, or all of it where there is none, but the signs YAML is made of.
+fn mask_values(line: &str) -> String {
+    let after_key = line
+        .char_indices()
+        .find(|(at, c)| {
+            let rest = line.get(at + 1..).unwrap_or_default();
+            *c == ':' && (rest.is_empty() || rest.starts_with(char::is_whitespace))
+        })
+        .map_or(0, |(at, _)| at);
+    let (key, value) = line.split_at_checked(after_key).unwrap_or(("", line));
+    let blotted = value.chars().map(|c| {
+        let is_sign = c.is_whitespace() || SIGNS.contains(c);
+        if is_sign { c } else { '*' }
+    });
+    key.chars().chain(blotted).collect()
+}
+
+const SIGNS: &str = "{}[],:\"'#&*|>-";
+
 /// A source line with the values of secret keys blotted out, each character by one `*` so that carets still fit.
-pub(super) fn mask_line(line: &str) -> String {
+fn mask_by_names(line: &str) -> String {
     let mut out: Vec<char> = mask_userinfo(line).chars().collect();
     let mut start = 0;
     while let Some(colon) = out
@@ -152,6 +433,10 @@ mod tests {
             "client_secret",
             "Cookie",
             "proxy-authorization",
+            "x-auth",
+            "DB_PASS",
+            "session",
+            "x-jwt",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
@@ -162,6 +447,9 @@ mod tests {
             "monkey",
             "contentType",
             "keepalive",
+            "clientAuth",
+            "x-author",
+            "maxConcurrentPerClient",
         ] {
             assert!(!is_secret_name(name), "{name}");
         }
@@ -193,11 +481,111 @@ mod tests {
             ("  key: c2VjcmV0 # x", "  key: ******** # x"),
             ("  location: \"a:b\"", "  location: \"a:b\""),
         ] {
-            assert_eq!(mask_line(line), masked);
+            assert_eq!(mask_by_names(line), masked);
         }
         assert_eq!(
             mask_urls("see https://a:b@c/d and http://e@f"),
             "see https://(redacted)@c/d and http://(redacted)@f"
         );
+    }
+
+    #[test]
+    fn values_that_look_like_credentials() {
+        for text in [
+            "Bearer abc",
+            "bearer abc",
+            "x Bearer abc",
+            "Basic dXNlcjpwYXNz",
+            "eyJhbGciOiJIUzI1NiJ9.e30.abc",
+            "-----BEGIN PRIVATE KEY-----",
+            "x-api-key:abc",
+            "session=abc; Path=/",
+        ] {
+            assert!(looks_secret(text), "{text}");
+        }
+        for text in [
+            "Bearer",
+            "basic",
+            "auth:8080",
+            "token-service:80",
+            "https://token.example",
+            "header:x-api-key",
+            "unix:/run/token",
+            "eyJ",
+            "",
+        ] {
+            assert!(!looks_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_urls_and_paths() {
+        for (text, masked) in [
+            ("/healthz?token=abc", "/healthz?token=(redacted)"),
+            ("/a?b&c=&d=e#f", "/a?b&c=&d=(redacted)#f"),
+            ("https://h/?a=b", "https://h/?a=(redacted)"),
+            ("https://u:p@h/?a=b", "https://(redacted)@h/?a=(redacted)"),
+            ("^/a?b=c$", "^/a?b=c$"),
+            ("what?a=b", "what?a=b"),
+        ] {
+            assert_eq!(mask_parts(text), masked);
+        }
+    }
+
+    #[test]
+    fn lines_are_masked_where_the_parser_says() {
+        let text = "\
+match:
+  headers: { x-any: { exact: 'S1', regex: \"S2\" }, x-b: S3 }
+  path: { exact: /open }
+list:
+  x-api-key:
+    deep: [S4, { er: S5 }]
+    long: |
+      S6 S6
+      S6
+  check: /a?token=S7
+  bearer: ${TOKEN}
+  folded: \"Bearer
+    S8\"
+  last: open
+clusters:
+  by-cookie: { endpoints: open-too }
+";
+        let mut report = crate::config::Report::default();
+        let mut tree = crate::config::yaml::parse(text, 0, &mut report).unwrap();
+        let concealed = conceal(&mut tree);
+        let masked: Vec<String> = text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| mask(line, index + 1, Some(&concealed)))
+            .collect();
+        let masked = masked.join("\n");
+        assert!(!masked.contains('S'), "{masked}");
+        for open in [
+            "exact: /open",
+            "last: open",
+            "open-too",
+            "x-any: { exact: '**', regex: \"**\"",
+        ] {
+            assert!(masked.contains(open), "{open} in {masked}");
+        }
+        for (line, shown) in text.lines().zip(masked.lines()) {
+            assert_eq!(line.chars().count(), shown.chars().count(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_yaml_shows_its_keys_only() {
+        for (line, masked) in [
+            ("  x-auth: a: b # c", "  x-auth: *: * # *"),
+            ("  exact: \"SECRET", "  exact: \"******"),
+            ("SECRET", "******"),
+            ("  - SECRET", "  - ******"),
+            ("a: { b: c", "a: { *: *"),
+            ("key:value", "***:*****"),
+        ] {
+            assert_eq!(mask(line, 1, None), masked);
+        }
     }
 }

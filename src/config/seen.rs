@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -54,21 +55,15 @@ impl Seen {
         names
     }
 
-    /// Whether a file written at `path` would be among those that were read.
-    pub(super) fn includes(&self, path: &Path) -> bool {
-        let Some(place) = place(path) else {
-            return false;
+    /// What is read, to hold what is written against.
+    pub(super) fn known(&self) -> Known {
+        let listing = |(directory, pattern): &(PathBuf, String)| {
+            Some((fs::canonicalize(directory).ok()?, pattern.clone()))
         };
-        let is_it = |known: &PathBuf| {
-            self::place(known).as_ref() == Some(&place)
-                || fs::canonicalize(known).is_ok_and(|known| known == place)
-        };
-        let name = place.file_name().and_then(|name| name.to_str());
-        let lists = |(directory, pattern): &(PathBuf, String)| {
-            fs::canonicalize(directory).ok().as_deref() == place.parent()
-                && name.is_some_and(|name| matches(pattern, name))
-        };
-        self.files.keys().any(is_it) || self.directories.keys().any(lists)
+        Known {
+            files: self.files.keys().map(|path| Identity::of(path)).collect(),
+            listings: self.directories.keys().filter_map(listing).collect(),
+        }
     }
 
     /// The files beside the configuration itself with the hash of their content.
@@ -104,6 +99,62 @@ impl Seen {
             hash(&names(path, pattern)) != *known
         };
         self.files.iter().any(file) || self.directories.iter().any(directory)
+    }
+}
+
+/// A file however it is named: where its name stands, where links lead, and which one it is in its file system.
+#[derive(Debug)]
+pub(super) struct Identity {
+    places: Vec<PathBuf>,
+    number: Option<(u64, u64)>,
+}
+
+impl Identity {
+    /// Of a file that may not be there yet.
+    pub(super) fn of(path: &Path) -> Self {
+        let mut places = Vec::new();
+        let mut here = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            places.extend(place(&here));
+            let Ok(target) = fs::read_link(&here) else {
+                break;
+            };
+            here = directory_of(&here).join(target);
+        }
+        places.extend(fs::canonicalize(path).ok());
+        let metadata = fs::metadata(path).ok();
+        let number = metadata.filter(|metadata| metadata.is_file());
+        Self {
+            places,
+            number: number.map(|metadata| (metadata.dev(), metadata.ino())),
+        }
+    }
+
+    /// Whether both are one file.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.number.is_some() && self.number == other.number)
+            || self.places.iter().any(|place| other.places.contains(place))
+    }
+}
+
+/// Files and directories that are read.
+#[derive(Debug)]
+pub(super) struct Known {
+    files: Vec<Identity>,
+    listings: Vec<(PathBuf, String)>,
+}
+
+impl Known {
+    /// Whether a file written there would be among those that are read.
+    pub(super) fn includes(&self, output: &Identity) -> bool {
+        let lists = |place: &PathBuf| {
+            let name = place.file_name().and_then(|name| name.to_str());
+            self.listings.iter().any(|(directory, pattern)| {
+                place.parent() == Some(directory.as_path())
+                    && name.is_some_and(|name| matches(pattern, name))
+            })
+        };
+        self.files.iter().any(|file| file.is(output)) || output.places.iter().any(lists)
     }
 }
 
@@ -291,8 +342,18 @@ mod tests {
             ("real/new.yaml", false),
             ("nowhere/new.yaml", false),
         ] {
-            assert_eq!(seen.includes(&root.join(path)), expected, "{path}");
+            let output = Identity::of(&root.join(path));
+            assert_eq!(seen.known().includes(&output), expected, "{path}");
         }
+        for (name, target) in [("to-file", "link.yaml"), ("to-new", "etc/parts/new.yaml")] {
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+            let output = Identity::of(&root.join(name));
+            assert!(seen.known().includes(&output), "a link {name}");
+        }
+        fs::hard_link(root.join("real/gateway.yaml"), root.join("twin")).unwrap();
+        assert!(seen.known().includes(&Identity::of(&root.join("twin"))));
+        fs::write(root.join("copy"), "x").unwrap();
+        assert!(!seen.known().includes(&Identity::of(&root.join("copy"))));
     }
 
     #[test]

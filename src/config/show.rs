@@ -13,7 +13,7 @@ use super::defaults::fill_policies;
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
-use super::secrets::{REDACTED, is_secret_name, mask_urls, names_clients, names_cookies};
+use super::secrets::{REDACTED, mask_parts};
 use super::source::FILE_KEYS;
 use super::{substitute, yaml};
 
@@ -27,7 +27,7 @@ pub(super) fn show(root: &Node, defaults: bool) -> String {
         fill(&mut root);
     }
     // Only values of foreign types cannot be printed.
-    let text = serde_yaml::to_string(&value_of(&root, "", "")).unwrap_or_default();
+    let text = serde_yaml::to_string(&value_of(&root, "")).unwrap_or_default();
     mark(&text, &root)
 }
 
@@ -386,30 +386,21 @@ fn default_span() -> Span {
 }
 
 /// The tree as `serde_yaml` knows it, without what must not be printed.
-fn value_of(node: &Node, key: &str, within: &str) -> Yaml {
+fn value_of(node: &Node, key: &str) -> Yaml {
     match &node.value {
         Value::Map(entries) => {
             let shown = entries.iter().filter(|entry| !entry.value.is_blank());
             let pairs = shown.map(|entry| {
-                (
-                    Yaml::from(entry.key.as_str()),
-                    value_of(&entry.value, &entry.key, key),
-                )
+                let value = value_of(&entry.value, &entry.key);
+                (Yaml::from(entry.key.as_str()), value)
             });
             Yaml::Mapping(pairs.collect())
         }
         Value::List(items) => {
             let shown = items.iter().filter(|item| !item.is_blank());
-            Yaml::Sequence(shown.map(|item| value_of(item, key, within)).collect())
+            Yaml::Sequence(shown.map(|item| value_of(item, key)).collect())
         }
-        Value::Scalar(scalar)
-            if scalar.secret
-                || (is_secret_name(key)
-                    && !names_cookies(within)
-                    && !names_clients(key, &scalar.text)) =>
-        {
-            Yaml::from(REDACTED)
-        }
+        Value::Scalar(scalar) if scalar.secret => Yaml::from(REDACTED),
         Value::Scalar(scalar) => scalar_of(scalar, key),
         Value::Blank => Yaml::Null,
     }
@@ -421,7 +412,7 @@ fn scalar_of(scalar: &Scalar, key: &str) -> Yaml {
         return Yaml::Null;
     }
     // What was substituted is final: a `$` in it must not be expanded when this is read again.
-    printed(scalar, mask_urls(&scalar.text).replace("${", "$${"), key)
+    printed(scalar, mask_parts(&scalar.text).replace("${", "$${"), key)
 }
 
 fn plain(scalar: &Scalar, key: &str) -> Yaml {
@@ -498,7 +489,7 @@ defaults:
   cluster: { connectTimeout: 1s }
 routes:
   a:
-    match: [{ path: { exact: /a }, headers: { x-a: '1', x-b: { regex: '^\\d+$' } } }, { path: { prefix: /b }, methods: [GET, PUT] }]
+    match: [{ path: { exact: /a }, headers: { x-a: { present: true } } }, { path: { prefix: /b }, methods: [GET, PUT] }]
     cluster: two
     requestHeaders: { set: { x-greeting: 'a: b # c', x-empty: '', x-version: 1.20, x-number: '7', x-word: 'true', x-from: '${N:-8}', x-lines: \"a b\" }, remove: [x-old] }
     responseHeaders: { preset: secure }
@@ -537,18 +528,36 @@ metrics: { latencyBuckets: [0.50, 1, 1e1] }
 listeners: { http: { address: 127.0.0.1:80 } }
 routes:
   a:
-    endpoints: ['b:80']
-    requestHeaders: { set: { authorization: hidden-1, x-key-id: visible, x-api-key: hidden-2, x-a: '${TOKEN}', x-b: '${PLAIN}' } }
-    responseHeaders: { set: { x-link: 'https://hidden-4:hidden-5@host/' } }
+    match: { path: { exact: /a }, headers: { x-api-key: { exact: hidden-6 }, x-b: hidden-7, x-c: { regex: 'hidden-8.*' } }, query: { q: hidden-9 } }
+    endpoints: ['auth:80']
+    fault: { abort: { percentage: 1%, httpStatus: 503, whenHeader: { x-d: hidden-10 } } }
+    requestHeaders: { set: { authorization: hidden-1, x-key-id: visible, x-api-key: hidden-2, x-a: '${TOKEN}', x-b: '${PLAIN}', x-c: '${plain:PLAIN}', x-d: '${UNSET:-written}', x-auth: hidden-11, x-e: 'Bearer hidden-12' } }
+    responseHeaders: { set: { x-link: 'https://hidden-4:hidden-5@host/?a=hidden-13' } }
+  b: { match: { path: { exact: /b } }, cluster: c }
+clusters:
+  c: { endpoints: ['b:80'], healthCheck: { path: '/healthz?token=hidden-14&b', headers: { x-auth: hidden-15 } }, loadBalancer: { hash: { cookie: sorted } } }
 ";
         let env = Environment::empty(SystemTime::UNIX_EPOCH)
             .with_variable("TOKEN", "hidden-3")
-            .with_variable("PLAIN", "seen");
-        let shown = show_text(text, "a.yaml", &env, true).expect("legal");
-        assert!(!shown.contains("hidden"), "{shown}");
-        assert!(
-            shown.contains("visible") && shown.contains("seen"),
-            "{shown}"
-        );
+            .with_variable("PLAIN", "declared");
+        let shown =
+            show_text(text, "a.yaml", &env, true).unwrap_or_else(|report| panic!("{report}"));
+        let effective = parse(text, "a.yaml", &env).expect("legal").config.effective;
+        for shown in [shown, effective.yaml()] {
+            assert!(!shown.contains("hidden"), "{shown}");
+            for visible in [
+                "x-key-id: visible",
+                "x-b: (redacted)",
+                "x-c: declared",
+                "x-d: written",
+                "auth:80",
+                "cookie: sorted",
+                "/healthz?token=(redacted)&b",
+                "https://(redacted)@host/?a=(redacted)",
+            ] {
+                assert!(shown.contains(visible), "{visible} in {shown}");
+            }
+        }
+        assert!(!format!("{effective:?}").contains("hidden"), "in memory");
     }
 }

@@ -8,7 +8,7 @@ use tracing::debug_span;
 use super::environment::{Environment, reason};
 use super::node::{Entry, Node, Span, Value};
 use super::report::{Diagnostic, Report, Source};
-use super::{substitute, yaml};
+use super::{secrets, substitute, yaml};
 
 /// Size of one file.
 pub(super) const MAX_FILE: usize = 4 << 20;
@@ -163,6 +163,7 @@ impl<'a> Reader<'a> {
         self.report.sources.push(Source {
             path: path.to_owned(),
             text: text.into(),
+            concealed: None,
         });
         if text.len() > MAX_FILE {
             let message = format!("`{}` is larger than 4096 KiB", path.display());
@@ -185,6 +186,10 @@ impl<'a> Reader<'a> {
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute")
             .in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
+        let concealed = secrets::conceal(&mut node);
+        if let Some(source) = self.report.sources.get_mut(index) {
+            source.concealed = Some(concealed);
+        }
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic =
                 Diagnostic::error("wrong-type", "a configuration is a mapping at its top")

@@ -1,12 +1,11 @@
 //! `${VAR}`, `${VAR:-default}`, `${VAR:?why}`, `${file:/path}` and `$$`, in parsed scalars only: what is put in can
-//! never change the shape of the configuration.
+//! never change the shape of the configuration. It is taken for a secret unless `${plain:..}` says that it is none.
 
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, reason};
 use super::node::{Node, Scalar, Span, Value};
 use super::report::{Diagnostic, Report};
-use super::secrets::is_secret_name;
 
 /// Size of a file named by `${file:..}`.
 const MAX_FILE: usize = 1 << 20;
@@ -123,11 +122,22 @@ fn expand(scalar: &Scalar, scope: &mut Scope<'_>) -> Result<Scalar, Problem> {
 
 /// The expression as it can stand in a file elsewhere.
 fn portable(expression: &str, base: &Path) -> String {
+    let (plain, expression) = declared(expression);
     match expression.strip_prefix("file:") {
-        Some(path) => format!("${{file:{}}}", absolute(&base.join(path)).display()),
-        None => format!("${{{expression}}}"),
+        Some(path) => format!("${{{plain}file:{}}}", absolute(&base.join(path)).display()),
+        None => format!("${{{plain}{expression}}}"),
     }
 }
+
+/// Takes off what says that the value is no secret.
+fn declared(expression: &str) -> (&str, &str) {
+    match expression.strip_prefix(PLAIN) {
+        Some(rest) => (PLAIN, rest),
+        None => ("", expression),
+    }
+}
+
+const PLAIN: &str = "plain:";
 
 /// The path from the root, where the working directory is known.
 pub(super) fn absolute(path: &Path) -> PathBuf {
@@ -135,8 +145,10 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 }
 
 fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Problem> {
+    let (plain, expression) = declared(expression);
+    let secret = plain.is_empty();
     if let Some(path) = expression.strip_prefix("file:") {
-        return read(path, scope).map(|text| (text, true));
+        return read(path, scope).map(|text| (text, secret));
     }
     let end = expression
         .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -151,7 +163,6 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
         ));
     }
     let value = scope.env.variable(name);
-    let secret = is_secret_name(name);
     if operator.is_empty() {
         return value.map(|value| (value, secret)).ok_or_else(|| {
             Problem::new(
@@ -164,7 +175,8 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
     // As in a shell, `:-` and `:?` treat an empty variable as unset.
     let value = value.filter(|value| !value.is_empty());
     if let Some(default) = operator.strip_prefix(":-") {
-        return Ok((value.unwrap_or_else(|| default.to_owned()), secret));
+        // A default is written in the file, where its place says whether it is a secret.
+        return Ok(value.map_or_else(|| (default.to_owned(), false), |value| (value, secret)));
     }
     if let Some(why) = operator.strip_prefix(":?") {
         let why = if why.is_empty() { "set it" } else { why };
@@ -179,7 +191,7 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
     Err(Problem::new(
         "substitution",
         format!("`${{{expression}}}` is not understood"),
-        "`${VAR}`, `${VAR:-default}`, `${VAR:?why}` or `${file:/path}`",
+        "`${VAR}`, `${VAR:-default}`, `${VAR:?why}`, `${file:/path}` or `${plain:VAR}`",
     ))
 }
 
@@ -241,6 +253,9 @@ mod tests {
             ("${EMPTY:-two}", Ok("two")),
             ("${EMPTY}", Ok("")),
             ("${B:-}", Ok("")),
+            ("${plain:A}", Ok("one")),
+            ("${plain:B:-two}", Ok("two")),
+            ("${plain}", Err("unset-variable")),
             ("$$", Ok("$")),
             ("$${A}", Ok("${A}")),
             ("^/x$", Ok("^/x$")),

@@ -246,6 +246,11 @@ const FOREIGN: &[Foreign] = &[
         "that is `tcpKeepalive: { time: 15s, interval: 15s, probes: 3 }` here",
     ),
     (
+        &["connectionKeepalive", "h2Keepalive", "http2Keepalive"],
+        "http2",
+        "that is `http2: { keepalive: { interval: 5m, timeout: 20s } }` here",
+    ),
+    (
         &["maxIdleConnections", "keepalive_timeout", "idleTimeout"],
         "keepalive",
         "that is `keepalive: { idleTimeout: 60s }` here",

@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::observe::trace::propagate;
 use crate::pool;
 use crate::route::PathMapping;
-use crate::upstream;
+use crate::upstream::{self, Target};
 
 /// What was decided about a request that is to be forwarded.
 #[derive(Debug)]
@@ -74,17 +74,22 @@ pub(super) struct Switched {
 }
 
 /// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored, as
-/// RFC 9110 section 7.8 allows.
-pub(super) fn wanted_upgrade(head: &Parts, route: &Route) -> Result<bool, Error> {
+/// RFC 9110 section 7.8 allows. HTTP/2 knows no switch, so a cluster that speaks nothing else is not asked.
+pub(super) fn wanted_upgrade(
+    head: &Parts,
+    route: &Route,
+    target: Option<&Target>,
+) -> Result<bool, Error> {
     let websocket = head
         .headers
         .get(header::UPGRADE)
         .is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let asked = head.version == Version::HTTP_11 && websocket && head.method == Method::GET;
-    match (asked, route.websocket) {
-        (true, false) => Err(Error::UpgradeRefused),
-        (asked, _) => Ok(asked),
+    let passed = route.websocket && target.is_none_or(Target::may_switch);
+    if asked && !passed {
+        return Err(Error::UpgradeRefused);
     }
+    Ok(asked)
 }
 
 /// A request on its way to an endpoint.
@@ -124,16 +129,15 @@ pub(super) async fn forward(
     if outgoing.settings()?.mirror.is_some() {
         mirror::start(exchange, outgoing);
     }
+    if outgoing.expected && outgoing.version == Version::HTTP_2 {
+        Box::pin(unasked(exchange, outgoing)).await?;
+    }
     let view = &outgoing.view;
     let route = view.route(outgoing.route).ok_or(Error::Internal)?;
     let deadline = route.timeout.map(|limit| exchange.started + limit);
     let target = view.target(outgoing.cluster).ok_or(Error::Internal)?;
     let mut rng = exchange.worker.fork_rng();
-    let kind = if target.is_guarded() {
-        kind(exchange, outgoing)
-    } else {
-        Kind::Request
-    };
+    let kind = kind(exchange, outgoing, target);
     exchange.admission = target.admit(kind, exchange.started, &mut rng)?;
     if exchange.admission.waits() {
         let (held, begun) = (&mut exchange.admission, exchange.started);
@@ -188,8 +192,28 @@ pub(super) async fn forward(
     receive(exchange, &place, response, upgrade, limits)
 }
 
-/// What the request counts as, so far as it says itself.
-fn kind(exchange: &Exchange, outgoing: &Outgoing) -> Kind {
+/// Waits for a body whose client would like to be asked for it. Over HTTP/2 hyper cannot say 100. Most clients send theirs after
+/// a while all the same (RFC 9110 section 10.1.1); one that does not learns that its expectation is not met, and no endpoint
+/// hears of it.
+async fn unasked(exchange: &Exchange, outgoing: &mut Outgoing) -> Result<(), Error> {
+    let patience = outgoing.body_idle.min(UNASKED);
+    let body = outgoing.request.as_mut().map(Request::body_mut);
+    let come = match body {
+        Some(body) => body.arrives(patience).await,
+        None => true,
+    };
+    match exchange.flow.failure() {
+        Some(error) => Err(error),
+        None if come => Ok(()),
+        None => Err(Error::UnmetExpectation),
+    }
+}
+
+/// What the request counts as, so far as it says itself and it matters.
+fn kind(exchange: &Exchange, outgoing: &Outgoing, target: &Target) -> Kind {
+    if !target.is_guarded() {
+        return Kind::Request;
+    }
     let fields = outgoing.request.as_ref().map(Request::headers);
     let accepted = fields.and_then(|fields| fields.get(header::ACCEPT));
     // Who takes a stream among other things gets one only sometimes.
@@ -274,6 +298,8 @@ fn receive(
     (deadline, body_idle): (Option<Instant>, Duration),
 ) -> Result<Answer, Error> {
     let Place { route, target, .. } = *place;
+    // The version is that of the connection, not the endpoint's (RFC 9112 section 2.3).
+    *response.version_mut() = Version::HTTP_11;
     let found = Found::of(response.headers());
     check_answer(&response, &found)?;
     let seen = found.seen;
@@ -412,8 +438,17 @@ fn prepare(
     if trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+    let options = match (known.upgrade, trailers) {
+        (true, true) => Some("upgrade, te"),
+        (true, false) => Some("upgrade"),
+        (false, true) => Some("te"),
+        (false, false) => None,
+    };
+    if let Some(options) = options {
+        // RFC 9110 sections 7.8 and 10.1.4: what holds for one connection is named there. HTTP/2 takes it out again.
+        fields.insert(header::CONNECTION, HeaderValue::from_static(options));
+    }
     if known.upgrade {
-        fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     let sources = public::sources(exchange, known.listener, Some(route));
@@ -428,6 +463,9 @@ fn prepare(
         headers::join_cookies(fields);
     }
     headers::append_via(fields, head.version);
+    if head.method == Method::OPTIONS {
+        headers::count_down(fields);
+    }
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }
@@ -447,6 +485,8 @@ fn origin_form(uri: Uri) -> Uri {
         .map_or_else(Uri::default, Uri::from)
 }
 
+/// How long a client of HTTP/2 may wait for a 100 that does not come; those we know wait 5 s at the most.
+const UNASKED: Duration = Duration::from_secs(8);
 /// Name of the header a request goes by.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Fields every forwarded request gets.

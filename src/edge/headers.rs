@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{self, Entry};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::seen::Seen;
 use crate::config::model::{HeaderChanges, Scheme};
@@ -284,12 +285,35 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Adds ourselves to `Via` (RFC 9110 section 7.6.3).
 pub fn append_via(headers: &mut HeaderMap, version: Version) {
-    let ours = HeaderValue::from_static(if version == Version::HTTP_2 {
-        "2 attache"
-    } else {
-        "1.1 attache"
+    let ours = HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 attache",
+        Version::HTTP_10 => "1.0 attache",
+        _ => "1.1 attache",
     });
     headers.append(header::VIA, ours);
+}
+
+/// Whether a request asks about its path and has come to the end of it: `OPTIONS` with `Max-Forwards: 0` (RFC 9110
+/// section 7.6.2).
+pub(super) fn ends_here(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && forwards_left(&head.headers) == Some(0)
+}
+
+/// Takes one off `Max-Forwards`.
+pub(super) fn count_down(headers: &mut HeaderMap) {
+    if let Some(left) = forwards_left(headers) {
+        let left = HeaderValue::from(left.saturating_sub(1));
+        headers.insert(header::MAX_FORWARDS, left);
+    }
+}
+
+/// What is not a number says nothing.
+fn forwards_left(headers: &HeaderMap) -> Option<u32> {
+    let value = headers.get(header::MAX_FORWARDS)?.as_bytes();
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(value).ok().filter(|_| digits)?;
+    // More than we can count is far away.
+    Some(number.parse().unwrap_or(u32::MAX)).filter(|_| !value.is_empty())
 }
 
 /// Applies a route's changes. HSTS goes out to clients that use HTTPS only (RFC 6797 section 7.2), whoever ends their TLS.

@@ -169,7 +169,7 @@ fn check(
         https_redirect::Step::Serve(served) => served,
     };
     check_certificate(exchange, view, (id, served), &target)?;
-    if target.path == "*" {
+    if target.path == "*" || headers::ends_here(head) {
         return Ok(Step::Answer(reply::about_us()));
     }
     let facts = Facts {
@@ -211,7 +211,7 @@ fn check(
         cluster,
         seen: found.seen,
         target: rewritten(route, matched, head, &target)?,
-        upgrade: found.seen.upgrade && forward::wanted_upgrade(head, route)?,
+        upgrade: found.seen.upgrade && forward::wanted_upgrade(head, route, view.target(cluster))?,
         body_limit: limit,
         body_idle: settings.limits.body_idle_timeout,
     }))

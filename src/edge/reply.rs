@@ -64,7 +64,8 @@ pub(super) fn own(
     response
 }
 
-/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7).
+/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7), and to
+/// `OPTIONS` that may go no further.
 pub(super) fn about_us() -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -117,6 +118,7 @@ fn public(error: &Error) -> &'static str {
         Error::BodyTooLarge => "the request body is too large",
         Error::BodyTimeout => "the request body did not arrive in time",
         Error::UnknownExpectation => "the expectation is unknown",
+        Error::UnmetExpectation => "the body is not asked for over HTTP/2",
         Error::Misdirected => "this connection does not serve that host",
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
@@ -175,6 +177,7 @@ fn ends_connection(error: &Error) -> bool {
             | Error::BodyTooLarge
             | Error::BodyTimeout
             | Error::UnknownExpectation
+            | Error::UnmetExpectation
             | Error::Misdirected
     )
 }

@@ -5,8 +5,9 @@ use tokio::time::Instant;
 use crate::admin::health::{Check, Status};
 use crate::cluster::{BreakerState, Cluster, Endpoint};
 
-/// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway.
-pub(super) fn check(cluster: &Cluster) -> Check {
+/// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway, unless it is
+/// required and nobody in it answers.
+pub(super) fn check(cluster: &Cluster, required: bool) -> Check {
     let survey = cluster.survey(Instant::now());
     let members = cluster.members();
     let unhealthy = members.endpoints.iter().filter(|one| one.is_unhealthy());
@@ -21,15 +22,16 @@ pub(super) fn check(cluster: &Cluster) -> Check {
     // One that drains is out on purpose.
     let troubled = survey.usable == 0
         || survey.ejected > 0
+        || survey.failing > 0
         || survey.panic
         || unhealthy > 0
         || breaker.is_some();
     Check {
         name: format!("cluster {}", cluster.name),
-        status: if troubled {
-            Status::Degraded
-        } else {
-            Status::Ok
+        status: match troubled {
+            _ if required && survey.usable == 0 => Status::Failing,
+            true => Status::Degraded,
+            false => Status::Ok,
         },
         detail: detail(survey.to_string(), unhealthy, &named, breaker),
     }

@@ -1,19 +1,21 @@
 //! The files a gateway follows: read again when they change, and the last good state of them kept for a start when they are broken.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch::{self, Receiver, Sender};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::admin::control::{Control, NotDone};
 use crate::admin::journal::Trigger;
 use crate::config::model::Reload;
-use crate::config::{Seen, watch::changed};
+use crate::config::{Seen, lock_of, watch::changed};
 
 /// Where the configuration comes from, and what the watch looks at.
 #[derive(Debug)]
@@ -84,12 +86,15 @@ async fn watch(mut told: Receiver<Look>, control: Control) {
 }
 
 /// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two that write at
-/// once. Readable by its owner only: a configuration may hold what others should not read.
-pub(super) fn keep(path: &Path, text: &str) -> io::Result<()> {
+/// once. Readable by its owner only: a configuration may hold what others should not read. What is no file is not replaced.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:016x}.tmp", fastrand::u64(..)));
     let temporary = path.with_file_name(name);
-    let mut file = std::fs::OpenOptions::new()
+    let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
@@ -97,13 +102,148 @@ pub(super) fn keep(path: &Path, text: &str) -> io::Result<()> {
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&temporary, path));
+        .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        std::fs::remove_file(&temporary).ok();
+        fs::remove_file(&temporary).ok();
     }
     written
 }
 
+/// A file that only one gateway writes: the one that has the lock beside it. Kept until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Owned(Option<(PathBuf, File)>);
+
+impl Owned {
+    /// Puts `text` in the place of the file at `path`.
+    pub(super) fn keep(&mut self, path: &Path, text: &str) -> io::Result<()> {
+        let lock = lock_of(path);
+        let has_it = self.0.as_ref().is_some_and(|(known, file)| {
+            known == path && fs::metadata(&lock).is_ok_and(|there| is_same(&there, file))
+        });
+        if !has_it {
+            self.0 = None;
+            self.0 = Some((path.to_owned(), claim(&lock)?));
+        }
+        replace(path, text)
+    }
+}
+
+fn is_same(there: &Metadata, file: &File) -> bool {
+    file.metadata()
+        .is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+}
+
+/// Takes a lock and writes down whose it is. The file stays: another may wait for it already.
+fn claim(lock: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other(format!("{} is no file", lock.display())));
+    }
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(lock)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            file.take(MAX_OWNER).read_to_string(&mut owner).ok();
+            let owner: String = owner.chars().filter(|c| !c.is_control()).collect();
+            let message = format!("another gateway writes it ({owner})");
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+        }
+        // A file system without locks: as good as it was without them.
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(file = %lock.display(), %error, "cannot be locked");
+        }
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let owner = format!("process {} on {}\n", std::process::id(), host.trim());
+    file.set_len(0)?;
+    file.write_all(owner.as_bytes())?;
+    Ok(file)
+}
+
+/// Keeps the last good state. What cannot be written now is written as soon as it can be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keeper {
+    owned: Arc<Mutex<Owned>>,
+    waiting: Sender<Option<Arc<Kept>>>,
+}
+
+/// Where and what to write down.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    text: String,
+}
+
+impl Keeper {
+    /// Writes `text` to `path`. A failure is said, and made good later.
+    pub(super) async fn keep(&self, path: PathBuf, text: String) {
+        let kept = Arc::new(Kept { path, text });
+        self.waiting.send_replace(Some(Arc::clone(&kept)));
+        if let Err(error) = self.write(&kept).await {
+            let file = kept.path.display();
+            tracing::error!(%file, %error, "reload.lastGoodFile cannot be written; tried again until it can");
+        }
+    }
+
+    /// Nothing is to be kept any more.
+    pub(super) fn forget(&self) {
+        self.waiting.send_replace(None);
+    }
+
+    /// Tries again what could not be written, for ever.
+    pub(super) async fn again(self) {
+        let mut waiting = self.waiting.subscribe();
+        loop {
+            if waiting.wait_for(Option::is_some).await.is_err() {
+                return;
+            }
+            sleep(AGAIN).await;
+            let kept = waiting.borrow_and_update().clone();
+            if let Some(kept) = kept
+                && self.write(&kept).await.is_ok()
+            {
+                tracing::info!(file = %kept.path.display(), "reload.lastGoodFile is written again");
+            }
+        }
+    }
+
+    /// Writes, unless something newer is to be written by then.
+    async fn write(&self, kept: &Arc<Kept>) -> io::Result<()> {
+        let (keeper, kept) = (self.clone(), Arc::clone(kept));
+        let write = move || {
+            let mut owned = keeper.owned.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_it = |waits: &Option<Arc<Kept>>| {
+                waits
+                    .as_ref()
+                    .is_some_and(|waits| Arc::ptr_eq(waits, &kept))
+            };
+            if !is_it(&keeper.waiting.borrow()) {
+                return Ok(());
+            }
+            owned.keep(&kept.path, &kept.text)?;
+            keeper.waiting.send_if_modified(|waits| {
+                let done = is_it(waits);
+                if done {
+                    *waits = None;
+                }
+                done
+            });
+            Ok(())
+        };
+        spawn_blocking(write).await?
+    }
+}
+
+/// Between two attempts to write what could not be written.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Nobody's name is longer.
+const MAX_OWNER: u64 = 300;
 /// Before a look again, when others wait for the gateway already.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -119,15 +259,71 @@ mod tests {
         std::thread::scope(|scope| {
             for text in &texts {
                 let path = &path;
-                scope.spawn(move || (0..20).for_each(|_| keep(path, text).unwrap()));
+                scope.spawn(move || (0..20).for_each(|_| replace(path, text).unwrap()));
             }
             for _ in 0..200 {
-                if let Ok(found) = std::fs::read_to_string(&path) {
+                if let Ok(found) = fs::read_to_string(&path) {
                     assert!(texts.contains(&found), "{} bytes", found.len());
                 }
             }
         });
-        let left = std::fs::read_dir(directory.path()).unwrap().count();
+        let left = fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(left, 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn only_one_gateway_writes_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        let (mut first, mut second) = (Owned::default(), Owned::default());
+        first.keep(&path, "first").unwrap();
+        let error = second.keep(&path, "second").unwrap_err().to_string();
+        let own = format!(
+            "another gateway writes it (process {} on ",
+            std::process::id()
+        );
+        assert!(error.starts_with(&own), "{error}");
+        first.keep(&path, "first again").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first again");
+        drop(first);
+        second.keep(&path, "second").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        let other = directory.path().join("other.json");
+        second.keep(&other, "second").unwrap();
+        Owned::default().keep(&path, "third").unwrap();
+        fs::remove_dir_all(directory.path()).unwrap();
+        fs::create_dir(directory.path()).unwrap();
+        second.keep(&other, "the lock is taken anew").unwrap();
+        Owned::default().keep(&other, "").unwrap_err();
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        Owned::default().keep(&path, "text").unwrap_err();
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+        let in_the_way = directory.path().join("state.json.lock");
+        std::os::unix::fs::symlink(directory.path().join("other"), in_the_way).unwrap();
+        let state = directory.path().join("state.json");
+        Owned::default().keep(&state, "text").unwrap_err();
+        assert!(!state.exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_is_written_when_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("later").join("good.yaml");
+        let keeper = Keeper::default();
+        let again = tokio::spawn(keeper.clone().again());
+        keeper.keep(path.clone(), "one".to_owned()).await;
+        keeper.keep(path.clone(), "two".to_owned()).await;
+        assert!(!path.exists());
+        fs::create_dir(directory.path().join("later")).unwrap();
+        let mut waiting = keeper.waiting.subscribe();
+        waiting.wait_for(Option::is_none).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        again.abort();
     }
 }

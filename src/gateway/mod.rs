@@ -41,7 +41,7 @@ use crate::route::rollout::Control;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::TargetError;
 use aside::Aside;
-use files::Following;
+use files::{Following, Keeper};
 use listeners::Listeners;
 use reload::Retired;
 use supervise::{Task, Tasks};
@@ -173,6 +173,7 @@ pub struct Gateway {
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
     following: Option<Following>,
+    keeper: Keeper,
     retired: Retired,
     aside: Aside,
     /// Whether the last reload took names away.
@@ -234,6 +235,7 @@ impl Gateway {
             admin_address,
             admin_file,
             following: None,
+            keeper: Keeper::default(),
             retired: Retired::default(),
             aside: Aside::new().map_err(Error::Worker)?,
             names_gone: false,
@@ -287,6 +289,9 @@ impl Gateway {
         self.rollouts.start(Task::Rollouts, move || {
             rollouts::run(Arc::clone(&hub), Arc::clone(&metrics), stop.clone())
         });
+        let keeper = self.keeper.clone();
+        self.tasks
+            .start(Task::LastGood, move || keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
         let aside = self.aside.handle();
         self.tasks.start(Task::OldConfigurations, move || {
@@ -419,10 +424,11 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
+        let required = snapshot.config.readiness.requires_clusters;
         let clusters = snapshot
             .clusters
             .iter()
-            .map(|cluster| clusters::check(cluster));
+            .map(|cluster| clusters::check(cluster, required));
         lost.into_iter().chain(clusters).collect()
     })
 }

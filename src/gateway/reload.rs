@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
-use super::files::{Following, keep};
+use super::files::Following;
 use super::supervise::{Task, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Done, Order};
@@ -126,10 +125,9 @@ impl Gateway {
 
     /// Writes down what is in force, where that is wished: a path and the text.
     pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
-        let Some((path, text)) = kept else { return };
-        let written = spawn_blocking(move || keep(&path, &text).map_err(|error| (path, error)));
-        if let Ok(Err((path, error))) = written.await {
-            tracing::error!(file = %path.display(), %error, "reload.lastGoodFile cannot be written");
+        match kept {
+            Some((path, text)) => self.keeper.keep(path, text).await,
+            None => self.keeper.forget(),
         }
     }
 

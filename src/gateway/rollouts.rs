@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,53 +11,81 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::files::keep;
+use super::files::Owned;
+use crate::config::read_regular;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Control, Event, Millis, Now, Saved};
 use crate::snapshot::{Hub, Snapshot, now};
 
 /// What the state file holds.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Record {
+struct Record<S = Saved> {
     version: u32,
     /// When it was written, in milliseconds since 1970.
     at: Millis,
-    rollouts: BTreeMap<String, Saved>,
+    rollouts: BTreeMap<String, S>,
+}
+
+/// Read before the rest, which another version may have otherwise.
+#[derive(Debug, Deserialize)]
+struct Version {
+    version: u32,
 }
 
 /// Goes on where the state file says. A file that cannot be read is reported and replaced in time.
 pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
     let Some(file) = file else { return };
-    let record: Record = match read(file) {
+    let now = now();
+    let record = match read(file, now.wall) {
         Ok(Some(record)) => record,
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(file = %file.display(), %error, "the state file cannot be read; rollouts begin anew");
+            tracing::warn!(file = %file.display(), %error, "the state file cannot be used; rollouts begin anew");
             return;
         }
     };
-    let now = now();
     for (route, control) in splits(snapshot) {
         let Some(saved) = record.rollouts.get(route) else {
             continue;
         };
-        if control.restore(saved, record.at, now) {
+        let saved = match Saved::deserialize(saved) {
+            Ok(saved) => saved,
+            // It costs no other rollout its place.
+            Err(error) => {
+                tracing::warn!(route, file = %file.display(), %error, "rollout begins anew: its state cannot be read");
+                continue;
+            }
+        };
+        if control.restore(&saved, record.at, now) {
             tracing::info!(route, "rollout goes on where it was");
         } else {
-            tracing::info!(route, "rollout begins anew: the file changed it");
+            tracing::warn!(
+                route,
+                "rollout begins anew: the configuration changed it, or the state is not plausible"
+            );
         }
     }
 }
 
-fn read(file: &Path) -> io::Result<Option<Record>> {
-    let text = match std::fs::read(file) {
+/// The rollouts as they stand there: one that is not understood costs no other its place.
+fn read(file: &Path, now: Millis) -> io::Result<Option<Record<serde_json::Value>>> {
+    let text = match read_regular(file, MAX_STATE) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(io::Error::other)
+    let Version { version } = serde_json::from_slice(&text).map_err(io::Error::other)?;
+    if version != VERSION {
+        let why = format!("it has version {version}, and this gateway knows {VERSION}");
+        return Err(io::Error::other(why));
+    }
+    let record: Record<serde_json::Value> =
+        serde_json::from_slice(&text).map_err(io::Error::other)?;
+    if record.at > now.saturating_add(MAX_AHEAD) {
+        let why = "it was written more than a year from now, by this machine's clock";
+        return Err(io::Error::other(why));
+    }
+    Ok(Some(record))
 }
 
 /// Says which rollouts a reload began anew, and what operators set that it dropped.
@@ -121,6 +149,7 @@ pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: Cancellation
 struct Book {
     last: Option<(PathBuf, Record)>,
     failed: bool,
+    owned: Arc<Mutex<Owned>>,
 }
 
 impl Book {
@@ -137,7 +166,7 @@ impl Book {
         if !(new || (ages || self.failed) && (old || end)) {
             return;
         }
-        let written = write(&file, &record).await;
+        let written = self.write(&file, &record).await;
         if let Err(error) = &written
             && (new || !self.failed)
         {
@@ -145,6 +174,17 @@ impl Book {
         }
         self.failed = written.is_err();
         self.last = Some((file, record));
+    }
+
+    /// Replaces the file in one step, if no other gateway writes it.
+    async fn write(&self, file: &Path, record: &Record) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(record).map_err(io::Error::other)?;
+        let (file, owned) = (file.to_owned(), Arc::clone(&self.owned));
+        let write = move || {
+            let mut owned = owned.lock().unwrap_or_else(PoisonError::into_inner);
+            owned.keep(&file, &text)
+        };
+        spawn_blocking(write).await?
     }
 }
 
@@ -174,7 +214,7 @@ fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<Control>)> {
 
 fn record(snapshot: &Snapshot, now: Now) -> Record {
     Record {
-        version: 1,
+        version: VERSION,
         at: now.wall,
         rollouts: splits(snapshot)
             .map(|(route, control)| (route.to_owned(), control.saved()))
@@ -182,13 +222,12 @@ fn record(snapshot: &Snapshot, now: Now) -> Record {
     }
 }
 
-/// Replaces the file in one step.
-async fn write(file: &Path, record: &Record) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(record).map_err(io::Error::other)?;
-    let file = file.to_owned();
-    spawn_blocking(move || keep(&file, &text)).await?
-}
-
+/// Of the state file.
+const VERSION: u32 = 1;
+/// Size of a state file; thousands of rollouts fit.
+const MAX_STATE: usize = 16 << 20;
+/// Milliseconds that a state file may be ahead of the clock, which may have been set back: a year.
+const MAX_AHEAD: Millis = 366 * 24 * 3600 * 1000;
 /// How often it looks at the clock.
 const TICK: Duration = Duration::from_millis(200);
 /// Milliseconds until the state file is written again though nothing happened: as much of a pause is lost by a crash.
@@ -214,11 +253,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_state_file_is_believed_only_so_far() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let file = directory.path().join("state.json");
+        for (text, expected) in [
+            ("{\"version\":1,\"at\":5,\"rollouts\":{}}", None),
+            ("{\"version\":99,\"at\":5,\"other\":{}}", Some("version 99")),
+            (
+                "{\"version\":1,\"at\":99999999999999,\"rollouts\":{}}",
+                Some("more than a year"),
+            ),
+            (
+                "{\"version\":1,\"at\":-5,\"rollouts\":{}}",
+                Some("invalid value"),
+            ),
+            ("{", Some("EOF")),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = read(&file, 1000).err().map(|error| error.to_string());
+            let fits = match (&error, expected) {
+                (None, None) => true,
+                (Some(error), Some(expected)) => error.contains(expected),
+                _ => false,
+            };
+            assert!(fits, "{text}: {error:?}");
+        }
+        assert!(
+            read(Path::new("/dev/zero"), 0).is_err(),
+            "a device never ends"
+        );
+        assert!(read(&directory.path().join("absent"), 0).unwrap().is_none());
+    }
+
     #[tokio::test]
     async fn what_changed_ages_or_failed_is_written() {
         let directory = tempfile::TempDir::new().unwrap();
         let place = || directory.path().join("state.json");
-        let written = || read(&place()).unwrap().map(|record| record.at / 1000);
+        let written = || read(&place(), 0).unwrap().map(|record| record.at / 1000);
         let mut book = Book::default();
         for (second, changed, ages, end, expected) in [
             (1, false, false, false, 1),

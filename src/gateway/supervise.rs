@@ -31,6 +31,8 @@ pub(super) enum Task {
     OldSeries,
     /// Looking at the files.
     Files,
+    /// Writing the last good state again where that failed.
+    LastGood,
     /// The addresses of a cluster.
     Dns,
     /// The health of a cluster.
@@ -66,6 +68,7 @@ impl Task {
             Self::OldConfigurations => "old-configurations",
             Self::OldSeries => "old-series",
             Self::Files => "files",
+            Self::LastGood => "last-good",
             Self::Dns => "dns",
             Self::Health => "health",
             Self::Clusters => "clusters",
@@ -83,6 +86,7 @@ impl Task {
             | Self::Rollouts
             | Self::OldConfigurations
             | Self::Files
+            | Self::LastGood
             | Self::Dns
             | Self::Health
             | Self::Clusters

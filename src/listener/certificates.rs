@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::model::{Certificate, HostPattern, UnknownSni};
-use crate::config::read_regular;
+use crate::config::{pem, read_regular};
 use crate::listener::tls::TlsError;
 
 /// A certificate chain with its key, and the names it serves.
@@ -121,23 +120,13 @@ impl Pair {
         files: &Files,
         provider: &CryptoProvider,
     ) -> Result<Self, TlsError> {
-        let pem = |source| TlsError::Pem {
+        let chain = pem::certificates(&files.chain)
+            .map_err(|source| TlsError::pem(&spec.cert_file, source))?;
+        let leaf = chain.first().cloned().ok_or_else(|| TlsError::Empty {
             path: spec.cert_file.clone(),
-            source,
-        };
-        let chain = CertificateDer::pem_slice_iter(&files.chain)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(pem)?;
-        let leaf = chain
-            .first()
-            .ok_or_else(|| TlsError::Empty {
-                path: spec.cert_file.clone(),
-            })?
-            .clone();
-        let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|source| TlsError::Pem {
-            path: spec.key_file.clone(),
-            source,
         })?;
+        let key =
+            pem::private_key(&files.key).map_err(|source| TlsError::pem(&spec.key_file, source))?;
         let key =
             CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
                 cert: spec.cert_file.clone(),
@@ -306,7 +295,7 @@ pub(crate) mod tests {
         /// As [`Self::connector`], with a certificate of its own from `issuer`.
         pub(crate) fn connector_with(&self, issuer: &Self) -> TlsConnector {
             let (certificate, key) = issuer.issue(&["client"]);
-            let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+            let key = pem::private_key(key.serialize_pem().as_bytes()).unwrap();
             let config = rustls::ClientConfig::builder_with_provider(Arc::new(
                 aws_lc_rs::default_provider(),
             ))

@@ -92,7 +92,8 @@ where
     };
     let io = Io::new(stream, Arc::clone(leash.link()), permit);
     let (connection, service) = make(Rc::new(facts));
-    Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
+    let terms = (&settings.limits, settings.http2_keepalive);
+    Ok(serve(io, speaks, connection, service, leash, terms).await)
 }
 
 /// Whether a peer that should begin a handshake begins a request: with a letter, as no TLS record does. Takes nothing.
@@ -120,7 +121,8 @@ where
     let (connection, service) = make(Rc::new(facts));
     let speaks = Speaks::Agreed(HttpVersion::Http1);
     connection.plain_on_tls.set(true);
-    Ok(serve(io, speaks, connection, service, leash, &settings.limits).await)
+    let terms = (&settings.limits, None);
+    Ok(serve(io, speaks, connection, service, leash, terms).await)
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {

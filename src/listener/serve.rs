@@ -19,7 +19,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
-use crate::config::model::{HttpVersion, Limits};
+use crate::config::model::{Http2Keepalive, HttpVersion, Limits};
 use crate::context::Connection;
 use crate::listener::answer::Judged;
 use crate::listener::io::Io;
@@ -79,7 +79,7 @@ pub enum Speaks {
     Unknown,
 }
 
-/// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the connection is
+/// Serves `service` on a connection, on `terms`: time limits and PING frames. Everything but the IO stays on this worker. When the future is dropped, the connection is
 /// closed and with it the futures of its requests.
 pub async fn serve<S>(
     io: Io,
@@ -87,14 +87,14 @@ pub async fn serve<S>(
     connection: Rc<Connection>,
     service: S,
     leash: Rc<Leash>,
-    limits: &Limits,
+    terms: (&Limits, Option<Http2Keepalive>),
 ) -> ConnectionEnd
 where
     S: Serves,
 {
     leash.hand_over(Rc::clone(&connection));
     let service = Judged::new(service, connection, Rc::clone(&leash));
-    let end = serve_opened(io, speaks, service, &leash, limits).await;
+    let end = serve_opened(io, speaks, service, &leash, terms).await;
     match end {
         ConnectionEnd::Closed if leash.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
         ConnectionEnd::Closed | ConnectionEnd::Broken if leash.link().lingers_no_more() => {
@@ -109,7 +109,7 @@ async fn serve_opened<S>(
     mut speaks: Speaks,
     mut service: Judged<S>,
     leash: &Leash,
-    limits: &Limits,
+    (limits, pings): (&Limits, Option<Http2Keepalive>),
 ) -> ConnectionEnd
 where
     S: Serves,
@@ -118,7 +118,7 @@ where
     loop {
         match opened(&mut io, speaks, leash).await {
             Ok(Some(HttpVersion::H2)) => {
-                return Box::pin(serve_h2(io, service, leash, limits)).await;
+                return Box::pin(serve_h2(io, service, leash, limits, pings)).await;
             }
             Ok(Some(HttpVersion::Http1)) => {
                 match Box::pin(serve_http1(io, service, leash, limits)).await {
@@ -238,18 +238,17 @@ async fn serve_h2<S>(
     service: Judged<S>,
     leash: &Leash,
     limits: &Limits,
+    pings: Option<Http2Keepalive>,
 ) -> ConnectionEnd
 where
     S: Serves,
 {
-    let header_list = u32::try_from(limits.max_header_bytes)
-        .map_or(H2_HEADER_LIST, |bytes| bytes.min(H2_HEADER_LIST));
     io.follow_frames();
     let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(header_list)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
@@ -259,9 +258,12 @@ where
         .max_pending_accept_reset_streams(
             usize::try_from(limits.max_concurrent_streams.max(H2_DROPPED)).unwrap_or(usize::MAX),
         )
-        .max_local_error_reset_streams(100)
-        .keep_alive_interval(H2_PING_EVERY)
-        .keep_alive_timeout(H2_PING_EVERY);
+        .max_local_error_reset_streams(100);
+    if let Some(pings) = pings {
+        builder
+            .keep_alive_interval(pings.interval)
+            .keep_alive_timeout(pings.timeout);
+    }
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     match drive(&mut connection, http2::Connection::graceful_shutdown, leash).await {
         Driven::Ended(Ok(())) | Driven::Resting => ConnectionEnd::Closed,
@@ -341,7 +343,6 @@ const DRAIN_GRACE: Duration = Duration::from_millis(50);
 const HYPER_MAX_HEADERS: usize = 100;
 /// Read ahead of, and written behind, one HTTP/1 connection at most, each.
 const HTTP1_BUFFER: usize = 256 * 1024;
-const H2_HEADER_LIST: u32 = 32 * 1024;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 /// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
 /// that is 8,192.
@@ -349,5 +350,3 @@ const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Calls that a client may begin and drop in one breath where it may have fewer open.
 const H2_DROPPED: u32 = 100;
 const H2_SEND_BUFFER: usize = 64 * 1024;
-/// Finds clients that vanished without a word while a stream is open.
-const H2_PING_EVERY: Duration = Duration::from_secs(20);

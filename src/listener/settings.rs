@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use crate::config::model::{HttpVersion, Limits, Listener, ListenerId, TcpKeepalive};
+use crate::config::model::{
+    Http2Keepalive, HttpVersion, Limits, Listener, ListenerId, TcpKeepalive,
+};
 use crate::listener::ceiling::Ceiling;
 use crate::listener::tls::{Tls, TlsError};
 
@@ -23,6 +25,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How the kernel notices a client that vanished.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// PING frames to clients that speak HTTP/2.
+    pub http2_keepalive: Option<Http2Keepalive>,
     /// Peers whose PROXY header is required and believed.
     pub proxy_protocol: Vec<IpNet>,
     /// TLS termination.
@@ -50,6 +54,7 @@ impl Settings {
             protocols: listener.protocols.clone(),
             limits: listener.limits.clone(),
             tcp_keepalive: listener.tcp_keepalive,
+            http2_keepalive: listener.http2_keepalive,
             proxy_protocol: listener.proxy_protocol.clone(),
             tls,
         })

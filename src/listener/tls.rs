@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier,
@@ -18,6 +16,7 @@ use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
+use crate::config::pem::{self, PemError};
 use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
 
 /// TLS of one listener.
@@ -70,13 +69,13 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file is not PEM, or holds something else.
-    #[error("{path} is not a usable PEM file")]
+    #[error("{path} {source}")]
     Pem {
         /// Which.
         path: PathBuf,
         /// Why.
         #[source]
-        source: pem::Error,
+        source: PemError,
     },
     /// A file holds no certificate.
     #[error("{path} holds no certificate")]
@@ -279,6 +278,17 @@ impl Loaded {
     }
 }
 
+impl TlsError {
+    /// A file of PEM that is no use.
+    pub(super) fn pem(path: &Path, source: PemError) -> Self {
+        let path = path.to_owned();
+        match source {
+            PemError::NoCertificate => Self::Empty { path },
+            source => Self::Pem { path, source },
+        }
+    }
+}
+
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let Some(path) = ca_file(policy) else {
@@ -289,11 +299,9 @@ impl Clients {
         };
         let content = read(path)?;
         let mut roots = RootCertStore::empty();
-        for authority in CertificateDer::pem_slice_iter(&content) {
-            let authority = authority.map_err(|source| TlsError::Pem {
-                path: path.to_owned(),
-                source,
-            })?;
+        let authorities =
+            pem::certificates(&content).map_err(|source| TlsError::pem(path, source))?;
+        for authority in authorities {
             roots.add(authority).map_err(|source| TlsError::Authority {
                 path: path.to_owned(),
                 source,
@@ -618,7 +626,7 @@ mod tests {
             ca_file: folder.write("ca.pem", ""),
         };
         assert!(
-            matches!(load(&open), Err(TlsError::Verifier { .. })),
+            matches!(load(&open), Err(TlsError::Empty { .. })),
             "an empty bundle never fails open"
         );
     }

@@ -115,7 +115,7 @@ families! {
     pending: Gauge "attache_pending_requests" ["cluster"]
         "Requests that wait at a ceiling.";
     endpoints_usable: Gauge "attache_endpoints_usable" ["cluster"]
-        "Endpoints that may get new requests.";
+        "Endpoints that may get new requests and do not fail all of them.";
     endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
         "Endpoints that outlier detection keeps out.";
     ejections: Counter "attache_ejections_total" ["cluster", "cause"]

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::mem;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tracing::{info, warn};
 
 use super::clock::Clock;
@@ -301,8 +303,18 @@ impl Output {
     }
 }
 
+/// Never waits: a pipe that nobody reads is an error, and a device without a carrier is opened at once.
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    if file.metadata()?.file_type().is_block_device() {
+        return Err(io::Error::other("it is a device"));
+    }
+    Ok(file)
 }
 
 /// The thread: writes batches until it is told to close or every sink is gone.
@@ -389,6 +401,23 @@ mod tests {
 
     fn say(sink: &Sink, text: &str) {
         sink.append(|_, out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        append_to(&path).unwrap_err();
+        let _reader = thread::spawn({
+            let path = path.clone();
+            move || File::open(path).unwrap()
+        });
+        while append_to(&path).is_err() {
+            thread::yield_now();
+        }
+        append_to(Path::new("/dev/null")).unwrap();
     }
 
     #[test]

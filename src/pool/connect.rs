@@ -78,6 +78,7 @@ pub(super) async fn open(
             https: transport.tls.is_some(),
             max_requests: transport.max_requests,
             quotas: seat.quotas,
+            pings: transport.http2_keepalive,
         };
         h2::Shared::handshake(io, terms).await.map(Opened::H2)
     } else {

@@ -17,6 +17,7 @@ use super::exchange::ResponseBody;
 use super::io::UpstreamIo;
 use super::quota::{self, Quotas, Rests};
 use crate::body::RequestBody;
+use crate::config::model::Http2Keepalive;
 use crate::error::Error;
 
 /// A connection many streams share.
@@ -50,6 +51,8 @@ pub(super) struct Terms {
     pub(super) max_requests: Option<u32>,
     /// The ceilings it falls under.
     pub(super) quotas: Quotas,
+    /// PING frames while it is silent and has streams.
+    pub(super) pings: Option<Http2Keepalive>,
 }
 
 /// A connection as hyper drives it; `None` once it has ended.
@@ -67,16 +70,21 @@ impl Shared {
     pub(super) async fn handshake(io: UpstreamIo, terms: Terms) -> Result<Lease, Error> {
         let (io, heard) = io.heard();
         let (io, rests) = io.resting();
-        let (sender, driver) = http2::Builder::new(LocalSpawn)
+        let mut builder = http2::Builder::new(LocalSpawn);
+        builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .adaptive_window(false)
             .max_header_list_size(MAX_HEAD)
             .initial_max_send_streams(UNKNOWN)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(false)
+            .keep_alive_while_idle(false);
+        if let Some(pings) = terms.pings {
+            builder
+                .keep_alive_interval(pings.interval)
+                .keep_alive_timeout(pings.timeout);
+        }
+        let (sender, driver) = builder
             .handshake(TokioIo::new(io))
             .await
             .map_err(Error::UpstreamReset)?;
@@ -215,6 +223,7 @@ impl Lease {
 /// The target and the Host field become pseudo-fields (RFC 9113 section 8.3.1).
 fn to_http2(request: &mut Request<RequestBody>, https: bool) {
     *request.version_mut() = http::Version::HTTP_2;
+    request.headers_mut().remove(http::header::CONNECTION);
     let host = request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(if https {
@@ -240,6 +249,12 @@ fn to_origin_form(request: &mut Request<RequestBody>) {
     {
         request.headers_mut().insert(http::header::HOST, host);
     }
+    if request.headers().contains_key(http::header::TE) {
+        let option = http::HeaderValue::from_static("te");
+        request
+            .headers_mut()
+            .insert(http::header::CONNECTION, option);
+    }
     if let Some(target) = parts.path_and_query {
         *request.uri_mut() = http::Uri::from(target);
     }
@@ -263,10 +278,9 @@ impl Drop for Lease {
 /// (RFC 9113 sections 6.8 and 8.7).
 fn classify(error: hyper::Error) -> Error {
     let refused = h2_error(&error).is_some_and(|cause| {
+        // Only streams above the one a GOAWAY names end with it, whatever its code; the others end with the connection.
         cause.reason() == Some(h2::Reason::REFUSED_STREAM)
-            || (cause.is_go_away()
-                && cause.is_remote()
-                && cause.reason() == Some(h2::Reason::NO_ERROR))
+            || (cause.is_go_away() && cause.is_remote())
     });
     if refused {
         Error::StreamRefused(error)
@@ -277,6 +291,13 @@ fn classify(error: hyper::Error) -> Error {
     } else {
         Error::UpstreamReset(error)
     }
+}
+
+/// Whether an endpoint that did not work on a stream gave up its connection because of an error.
+pub(super) fn is_failure(error: &hyper::Error) -> bool {
+    let peaceful = [h2::Reason::NO_ERROR, h2::Reason::REFUSED_STREAM];
+    let reason = h2_error(error).and_then(h2::Error::reason);
+    reason.is_some_and(|reason| !peaceful.contains(&reason))
 }
 
 fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
@@ -316,12 +337,103 @@ const UNKNOWN: usize = usize::MAX - 1;
 const MAX_STREAMS: usize = 64;
 /// A response head may be this large.
 const MAX_HEAD: u32 = 64 * 1024;
-const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
-const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+    use crate::pool::tests::transport;
+
+    /// An endpoint that answers SETTINGS and PING and nothing else, and counts the PINGs.
+    async fn silent(mut socket: TcpStream, pings: Rc<Cell<u32>>) {
+        let mut preface = [0; 24];
+        socket.read_exact(&mut preface).await.unwrap();
+        socket
+            .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
+            .await
+            .unwrap();
+        loop {
+            let mut head = [0; 9];
+            if socket.read_exact(&mut head).await.is_err() {
+                return;
+            }
+            let mut payload = vec![0; u16::from_be_bytes([head[1], head[2]]).into()];
+            socket.read_exact(&mut payload).await.unwrap();
+            let (kind, flags) = (head[3], head[4]);
+            if flags & 1 == 1 || !matches!(kind, 4 | 6) {
+                continue;
+            }
+            pings.set(pings.get() + u32::from(kind == 6));
+            head[4] = 1;
+            if kind == 4 {
+                (head[1], head[2]) = (0, 0);
+                payload.clear();
+            }
+            let answer = [&head[..], &payload].concat();
+            socket.write_all(&answer).await.unwrap();
+        }
+    }
+
+    /// Lets seconds of a paused clock pass, with time between two for what comes over sockets: a runtime that sleeps would not wait for
+    /// that.
+    async fn pass(seconds: u32) {
+        for _ in 0..seconds {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_silent_for_long_is_asked_after_only_where_that_is_configured() {
+        let often = Http2Keepalive {
+            interval: Duration::from_secs(20),
+            timeout: Duration::from_secs(20),
+        };
+        let rare = Http2Keepalive {
+            interval: Duration::from_secs(300),
+            ..often
+        };
+        for (pings, seconds, asked) in [
+            (None, 600, false),
+            (Some(rare), 290, false),
+            (Some(often), 90, true),
+        ] {
+            let count = Rc::new(Cell::new(0));
+            let counted = Rc::clone(&count);
+            let call = async {
+                let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let tcp = TcpStream::connect(address).await.unwrap();
+                let (server, _) = listener.accept().await.unwrap();
+                tokio::task::spawn_local(silent(server, counted));
+                let io = UpstreamIo::plain(tcp, transport().handles.connected());
+                let terms = Terms {
+                    https: false,
+                    max_requests: None,
+                    quotas: Quotas::default(),
+                    pings,
+                };
+                let lease = Shared::handshake(io, terms).await.unwrap();
+                let mut slot = Some(Request::new(RequestBody::Empty));
+                tokio::select! {
+                    biased;
+                    _ended = lease.send(&mut slot) => true,
+                    () = pass(seconds) => false,
+                }
+            };
+            let ended = tokio::task::LocalSet::new().run_until(call).await;
+            // hyper reckons the answer's time by a clock that is not paused, so a PING that is due is late at once: the call that ends
+            // shows that one was. That they arrive is tested through the front door.
+            assert_eq!(ended, asked, "a call ends where it is asked after");
+            assert!(asked || count.get() == 0, "{} PINGs", count.get());
+        }
+    }
 
     #[test]
     fn a_request_that_comes_back_is_what_it_was() {

@@ -23,6 +23,9 @@ pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
     heard: Option<Rc<Notify>>,
+    /// Why nothing more can be written. What the endpoint said before that is read first: an answer to an upload it does not read,
+    /// after which it closes (RFC 9112 section 9.5).
+    broken: Option<io::Error>,
     /// The endpoint does not take what was to be written last.
     blocked: bool,
     /// Something was written on an HTTP/1 connection since the endpoint last said anything.
@@ -45,6 +48,7 @@ impl UpstreamIo {
             stream: Stream::Plain(stream),
             scan: None,
             heard: None,
+            broken: None,
             blocked: false,
             unanswered: false,
             _open: open,
@@ -58,6 +62,7 @@ impl UpstreamIo {
             stream: Stream::Tls(Box::new(stream)),
             scan: None,
             heard: None,
+            broken: None,
             blocked: false,
             unanswered: false,
             _open: open,
@@ -93,10 +98,33 @@ impl UpstreamIo {
         (self, scan)
     }
 
-    fn wrote(&mut self, blocked: bool) {
-        self.blocked = blocked;
-        self.unanswered = self.scan.is_some();
+    /// Takes note of an attempt to write. One that failed waits: the reader is told of the same end, and knows what it means.
+    fn wrote<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let written = match written {
+            Poll::Ready(Err(error)) if self.scan.is_some() && is_end(&error) => {
+                self.broken = Some(error);
+                Poll::Pending
+            }
+            written => written,
+        };
+        self.blocked = written.is_pending();
+        written
     }
+
+    fn tell(&self) {
+        if let Some(heard) = &self.heard {
+            heard.notify_waiters();
+        }
+    }
+}
+
+/// Whether a failure to write is one the reader is told of too: the endpoint has closed.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset
+    )
 }
 
 macro_rules! on_stream {
@@ -122,9 +150,15 @@ impl AsyncRead for UpstreamIo {
         };
         if polled.is_ready() && buf.filled().len() > before {
             this.unanswered = false;
+        } else if polled.is_ready()
+            && let Some(error) = this.broken.take()
+        {
+            // Not an end in order, even where the kernel has nothing more to say about it.
+            this.tell();
+            return Poll::Ready(Err(error));
         }
-        if let (Poll::Ready(_), Some(heard)) = (&polled, &this.heard) {
-            heard.notify_waiters();
+        if polled.is_ready() {
+            this.tell();
         }
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
@@ -146,12 +180,15 @@ impl AsyncWrite for UpstreamIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = match &mut this.stream {
+        if this.broken.is_some() {
+            return Poll::Pending;
+        }
+        let written = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
-        this.wrote(polled.is_pending());
-        polled
+        this.unanswered = this.scan.is_some();
+        this.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -160,12 +197,15 @@ impl AsyncWrite for UpstreamIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = match &mut this.stream {
+        if this.broken.is_some() {
+            return Poll::Pending;
+        }
+        let written = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
-        this.wrote(polled.is_pending());
-        polled
+        this.unanswered = this.scan.is_some();
+        this.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -177,12 +217,14 @@ impl AsyncWrite for UpstreamIo {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = match &mut this.stream {
+        if this.broken.is_some() {
+            return Poll::Pending;
+        }
+        let flushed = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
-        this.blocked = polled.is_pending();
-        polled
+        this.wrote(flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -253,5 +295,59 @@ impl AsyncWrite for Detached {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::pool::tests::{LONG, transport};
+
+    /// A connection whose endpoint said `answer` and closed with what we had written unread, so that the kernel reset it.
+    async fn reset(answer: &[u8]) -> UpstreamIo {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        tcp.write_all(b"an upload").await.unwrap();
+        server.readable().await.unwrap();
+        server.write_all(answer).await.unwrap();
+        drop(server);
+        while !tcp
+            .ready(Interest::READABLE)
+            .await
+            .unwrap()
+            .is_read_closed()
+        {
+            tokio::task::yield_now().await;
+        }
+        UpstreamIo::plain(tcp, transport().handles.connected())
+    }
+
+    async fn write(io: &mut UpstreamIo) -> Poll<io::Result<usize>> {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *io).poll_write(cx, b"more"))).await
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_read_before_a_failure_to_write_counts() {
+        for answer in ["HTTP/1.1 413 Too Large\r\n\r\n", ""] {
+            let mut io = reset(answer.as_bytes()).await.scanned().0;
+            for _ in 0..2 {
+                assert!(write(&mut io).await.is_pending());
+            }
+            let mut read = Vec::new();
+            let end = tokio::time::timeout(LONG, io.read_to_end(&mut read)).await;
+            let error = end.unwrap().expect_err("not the end of a whole answer");
+            assert!(is_end(&error), "{error:?}");
+            assert_eq!(read, answer.as_bytes());
+        }
+        // A tunnel has nothing to wait for.
+        let mut io = reset(b"").await;
+        assert!(matches!(write(&mut io).await, Poll::Ready(Err(_))));
     }
 }

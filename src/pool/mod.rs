@@ -9,6 +9,7 @@ mod gate;
 mod h1;
 mod h2;
 mod io;
+mod promise;
 mod queue;
 mod quota;
 mod scan;
@@ -29,7 +30,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
-use crate::config::model::{TcpKeepalive, UpstreamProtocol};
+use crate::config::model::{Http2Keepalive, TcpKeepalive, UpstreamProtocol};
 use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
 use claim::Way;
@@ -58,6 +59,8 @@ pub struct Transport {
     pub max_idle: usize,
     /// How the kernel notices an endpoint that vanished.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// PING frames on HTTP/2 connections.
+    pub http2_keepalive: Option<Http2Keepalive>,
     /// Requests one connection carries before it is closed.
     pub max_requests: Option<u32>,
     /// The cluster's ceiling on connections.
@@ -204,9 +207,7 @@ impl Pool {
         let limit = self.transport().idle_timeout;
         let mut idle = self.idle.borrow_mut();
         unbudgeted(|| {
-            idle.retain_mut(|idle| {
-                now.saturating_duration_since(idle.since) < limit && idle.conn.is_alive()
-            });
+            idle.retain_mut(|idle| idle.is_fresh(now, limit) && idle.conn.is_alive());
         });
         self.shared
             .borrow_mut()
@@ -231,7 +232,7 @@ impl Pool {
         let limit = self.transport.borrow().idle_timeout;
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            let fresh = now.saturating_duration_since(idle.since) < limit;
+            let fresh = idle.is_fresh(now, limit);
             let (mut conn, rests) = (idle.conn, idle.rests);
             if fresh && conn.is_alive() {
                 return Some(conn);
@@ -268,7 +269,7 @@ impl Pool {
             .max_requests
             .is_some_and(|limit| conn.served() >= limit);
         let has_room = !self.retired.get() && idle.len() < transport.max_idle;
-        if has_room && !spent && !self.is_wanted_elsewhere() {
+        if has_room && !spent && conn.is_kept() && !self.is_wanted_elsewhere() {
             conn.rest();
             idle.push(h1::Idle {
                 conn,
@@ -370,6 +371,12 @@ impl Outcome {
     }
 }
 
+/// Whether a stream that was refused says that its endpoint is not well.
+#[must_use]
+pub fn is_failure(refused: &hyper::Error) -> bool {
+    h2::is_failure(refused)
+}
+
 /// Runs `look` without tokio's budget for one task, beyond which every socket says that nothing has happened on it.
 fn unbudgeted(look: impl FnOnce()) {
     let mut look = Some(look);
@@ -401,6 +408,7 @@ mod tests {
             idle_timeout: LONG,
             max_idle: 1000,
             tcp_keepalive: None,
+            http2_keepalive: None,
             max_requests: None,
             quota: None,
             handles: ClusterHandles::new(&Metrics::new(&[1.0]).unwrap(), "one"),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::model::{UpstreamProtocol, UpstreamTls};
+use crate::config::pem;
 
 /// TLS settings of a cluster, ready for handshakes.
 #[derive(Clone)]
@@ -125,24 +125,20 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| TlsError::File {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-    if found.is_empty() {
-        return Err(TlsError::File {
-            path: path.to_owned(),
-            reason: "no certificate in it".to_owned(),
-        });
-    }
-    Ok(found)
+    pem::certificates(&read(path)?).map_err(|error| unusable(path, &error))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File {
+    pem::private_key(&read(path)?).map_err(|error| unusable(path, &error))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, error: &dyn std::error::Error) -> TlsError {
+    TlsError::File {
         path: path.to_owned(),
         reason: error.to_string(),
-    })
+    }
 }

@@ -217,6 +217,7 @@ fn outcome(error: &Error) -> Option<Outcome> {
             Some(Outcome::ConnectFailed)
         }
         Error::UpstreamReset(_) => Some(Outcome::Reset),
+        Error::StreamRefused(cause) if crate::pool::is_failure(cause) => Some(Outcome::Reset),
         Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
         Error::HeadTimeout | Error::Timeout => Some(Outcome::TimedOut),
         _ => None,

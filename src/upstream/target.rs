@@ -69,6 +69,7 @@ impl Target {
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle,
             tcp_keepalive: settings.tcp_keepalive,
+            http2_keepalive: settings.http2_keepalive,
             max_requests: settings
                 .circuit_breaker
                 .ceilings
@@ -174,6 +175,12 @@ impl Target {
         if buffers.len() < MAX_BUFFERS && fields.capacity() <= MAX_FIELDS {
             buffers.push(fields);
         }
+    }
+
+    /// Whether a request may ask to switch protocols: HTTP/2 knows no such thing (RFC 9113 section 8.6).
+    #[must_use]
+    pub fn may_switch(&self) -> bool {
+        self.transport.version != Version::Http2
     }
 
     /// Whether connections may carry streams, each of which an endpoint can refuse for itself.

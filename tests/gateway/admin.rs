@@ -9,7 +9,7 @@ use attache::config::{self, Environment};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, request, soon};
+use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, get, request, soon};
 
 const ANSWER: &str = "listeners: { http: { address: '127.0.0.1:0' } }\nroutes: { all: { respond: { body: one } } }\n";
 
@@ -78,12 +78,16 @@ async fn a_page_in_a_browser_can_neither_ask_nor_command() {
     let cross = "POST /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n";
     let preflight = "OPTIONS /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\naccess-control-request-method: POST\r\n\r\n";
     let rebound = "GET /config HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+    let user = "GET /config HTTP/1.1\r\nhost: evil:80@127.0.0.1\r\n\r\n";
+    let second = "POST /reload HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: http://127.0.0.1\r\norigin: https://evil.example\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n";
     let absolute = "GET http://evil.example/config HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     for (text, expected) in [
         (form, "415"),
         (cross, "403"),
         (preflight, "403"),
         (rebound, "403"),
+        (user, "403"),
+        (second, "403"),
         (absolute, "403"),
     ] {
         let mut client = Raw::connect(tcp(&gw)).await;
@@ -234,6 +238,27 @@ async fn what_took_the_place_of_the_socket_is_neither_opened_nor_deleted() {
     let directory = gw.stop_keeping_files().await;
     assert_eq!(fs::read_to_string(&socket).unwrap(), "somebody else's");
     drop(directory);
+}
+
+#[tokio::test]
+async fn silent_connections_shut_out_neither_probes_nor_operators() {
+    let gw = Live::with(ANSWER).await;
+    let mut silent = Vec::new();
+    for address in [gw.metrics, tcp(&gw)] {
+        for _ in 0..70 {
+            let mut connection = Raw::connect(address).await;
+            connection.write("GET /rea").await;
+            silent.push(connection);
+        }
+    }
+    let ready = Client::h1(gw.metrics).await.reply(get("/ready")).await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(gw.ask(Method::GET, "/status").await.0, 200);
+    for (which, why) in [(0, "of the metrics"), (70, "of the admin listener")] {
+        let left = silent.get_mut(which).unwrap().read_to_end().await;
+        assert!(left.is_empty(), "the oldest {why} gave way");
+    }
+    gw.stop().await;
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Endpoints with ways of their own: how they are named, how they close, what they get wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Backend, Gw, Place, RawBackend, eventually, full, get, post, request, with_field,
+    Backend, Gw, Place, RawBackend, eventually, full, get, pass, post, request, with_field,
 };
 
 struct Named(u16);
@@ -110,6 +111,66 @@ async fn an_endpoint_that_answers_and_closes_without_reading_is_heard() {
     for mut client in [gw.h1().await, gw.h2().await] {
         let reply = client.reply(post("/", vec![b'x'; 4 << 20])).await;
         assert_eq!((reply.status, reply.text()), (413, "no"));
+    }
+}
+
+/// An agent that closes idle connections says when: nothing is sent in the last part of that.
+#[tokio::test]
+async fn a_connection_is_not_used_when_the_agent_is_about_to_close_it() {
+    for (said, wait, connections) in [
+        ("timeout=0", 0, 2),
+        ("timeout=1", 600, 2),
+        ("timeout=60", 600, 1),
+        ("max=100", 600, 1),
+    ] {
+        let backend = RawBackend::script(move |mut connection| async move {
+            while connection.try_read_until("once").await.is_some() {
+                connection
+                    .write(format!(
+                        "HTTP/1.1 200 OK\r\nkeep-alive: {said}\r\ncontent-length: 2\r\n\r\nok"
+                    ))
+                    .await;
+            }
+        })
+        .await;
+        let gw = Gw::with(
+            "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
+            &[&backend],
+        )
+        .await;
+        let mut client = gw.h1().await;
+        assert_eq!(client.reply(post("/", "once")).await.status, 200);
+        pass(Duration::from_millis(wait)).await;
+        assert_eq!(client.reply(post("/", "once")).await.status, 200);
+        assert_eq!(backend.connections(), connections, "{said}");
+    }
+}
+
+/// A close with something unread is a reset, and the gateway may hear of it while it writes.
+#[tokio::test]
+async fn rfc9112_9_5_an_answer_before_a_reset_is_heard() {
+    let backend = RawBackend::script(|mut connection| async move {
+        connection.read_head().await;
+        connection
+            .write("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
+            .await;
+    })
+    .await;
+    let gw = Gw::with(
+        "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }",
+        &[&backend],
+    )
+    .await;
+    for turn in 1..=20 {
+        let mut client = gw.h2().await;
+        let reply = client.reply(post("/", vec![b'x'; 1 << 20])).await;
+        assert_eq!(
+            (reply.status, reply.text()),
+            (413, "no"),
+            "turn {turn}: {}",
+            reply.reason()
+        );
+        assert_eq!(backend.connections(), turn, "nothing was sent twice");
     }
 }
 

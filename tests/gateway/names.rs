@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hickory_resolver::proto::rr::RecordType;
 
-use crate::support::{Backend, Ca, Gw, NameServer, Place, Says, Speak};
+use crate::support::{Backend, Ca, Gw, NameServer, Place, Says, Speak, eventually};
 
 /// An endpoint by name at a backend's port.
 struct At<'a>(&'a str, u16);
@@ -89,4 +89,43 @@ async fn a_final_dot_keeps_the_name_from_the_search_list() {
         names.iter().all(|name| name == "agent.team.test"),
         "{names:?}"
     );
+}
+
+#[tokio::test]
+async fn rfc8305_3_a_family_that_is_never_answered_does_not_take_the_other_with_it() {
+    let server = NameServer::new().await;
+    let backend = Backend::replying(200).await;
+    let at = At("agent.test.", backend.address().port());
+    server.say("agent.test", here(), Says::Silence);
+    let gw = Gw::with(NAMED, &[&server, &at]).await;
+    let reply = gw.get("/").await;
+    assert_eq!(reply.status, 200, "at once: {}", reply.reason());
+    eventually("it is asked again, and still there", || async {
+        gw.metric("attache_dns_refreshes_total", &[("result", "partial")])
+            .await
+            >= 1.0
+    })
+    .await;
+    assert_eq!(gw.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_silent_name_does_not_hold_up_another() {
+    let server = NameServer::new().await;
+    let backend = Backend::replying(200).await;
+    let port = backend.address().port();
+    server.say("first.test", Says::Silence, Says::Silence);
+    server.say("second.test", Says::Unknown, Says::Unknown);
+    let template = "
+        dns: { servers: ['{0}'] }
+        routes: { all: { endpoints: ['{1}', '{2}'] } }
+    ";
+    let names = [At("first.test.", port), At("second.test.", port)];
+    let gw = Gw::with(template, &[&server, &names[0], &names[1]]).await;
+    assert_eq!(gw.get("/").await.status, 503);
+    server.say("second.test", here(), Says::Nothing);
+    eventually("the other one is there", || async {
+        gw.get("/").await.status == 200
+    })
+    .await;
 }

@@ -385,6 +385,11 @@ async fn a_rollout_goes_on_after_a_restart() {
     })
     .await;
     drop(gw.shutdown().await);
+    // Another rollout's state that makes no sense costs this one nothing.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let odd = text.replacen("\"rollouts\": {", "\"rollouts\": { \"other\": 7,", 1);
+    assert_ne!(text, odd);
+    std::fs::write(&file, odd).unwrap();
     let gw = Gw::with(&template, &[&stable, &canary]).await;
     let progress = gw.split("all").status().progress.unwrap();
     assert_eq!(
@@ -399,6 +404,82 @@ async fn a_rollout_goes_on_after_a_restart() {
         200,
         "a broken state file stops nothing"
     );
+}
+
+#[tokio::test]
+async fn a_second_gateway_does_not_write_over_the_state_of_the_first() {
+    let stable = Backend::replying(200).await;
+    let canary = Backend::replying(200).await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("state.json");
+    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
+    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    let pause = |gw: &Gw, by: &str| {
+        let control = gw.split("all");
+        drop(control.operate(Verb::Pause, by, attache::snapshot::now()));
+    };
+    let written = || std::fs::read_to_string(&file).unwrap_or_default();
+    let first = Gw::with(&template, &[&stable, &canary]).await;
+    pause(&first, "ann");
+    soon("the first writes", || async {
+        written().contains("paused by ann").then_some(())
+    })
+    .await;
+    let second = Gw::with(&template, &[&stable, &canary]).await;
+    drop(
+        second
+            .split("all")
+            .operate(Verb::Abort, "bob", attache::snapshot::now())
+            .unwrap(),
+    );
+    drop(second.shutdown().await);
+    assert!(written().contains("paused by ann"), "{}", written());
+    drop(first.shutdown().await);
+    let third = Gw::with(&template, &[&stable, &canary]).await;
+    drop(
+        third
+            .split("all")
+            .operate(Verb::Abort, "cid", attache::snapshot::now())
+            .unwrap(),
+    );
+    drop(third.shutdown().await);
+    assert!(written().contains("aborted by cid"), "{}", written());
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_is_not_taken_up() {
+    let stable = Backend::replying(200).await;
+    let canary = Backend::replying(200).await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("state.json");
+    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
+    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    let gw = Gw::with(&template, &[&stable, &canary]).await;
+    soon("progress is written", || async {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.contains("\"step\": 1").then_some(())
+    })
+    .await;
+    drop(gw.shutdown().await);
+    let good = std::fs::read_to_string(&file).unwrap();
+    for (from, to) in [
+        ("\"step\": 1", "\"step\": 4000000000"),
+        ("\"version\": 1", "\"version\": 99"),
+        ("\"entered\": 1", "\"entered\": 91"),
+        ("\"at\": 1", "\"at\": 91"),
+    ] {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good, "{from} in {good}");
+        std::fs::write(&file, bad).unwrap();
+        let gw = Gw::with(&template, &[&stable, &canary]).await;
+        let progress = gw.split("all").status().progress.unwrap();
+        let now = attache::snapshot::now().wall;
+        assert!(
+            progress.step <= 1 && progress.entered <= now,
+            "{to}: {progress:?}"
+        );
+        drop(gw.shutdown().await);
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use tokio::sync::{Barrier, Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
-    Backend, Ca, Gw, RawBackend, Reply, Speak, at_host, chunk, empty, eventually, full, get, post,
-    within,
+    Backend, Ca, Gw, H2Peer, HEADERS, RawBackend, Reply, Speak, at_host, chunk, empty, eventually,
+    full, get, post, within,
 };
 
 const ONE_H2C: &str = "
@@ -83,6 +83,71 @@ async fn rfc9113_6_8_a_request_goaway_left_unsent_keeps_its_host() {
         attempts.contains(&2.into()),
         "the second was handed back: {attempts:?}"
     );
+}
+
+/// The agent's reason does not matter: what is above the last stream it names was not worked on.
+#[tokio::test]
+async fn rfc9113_6_8_a_post_that_goaway_leaves_out_is_sent_again_whatever_its_code() {
+    for (code, last, status) in [
+        (0, 0, 200),
+        (1, 0, 200),
+        (2, 0, 200),
+        (11, 0, 200),
+        (0xbad, 0, 200),
+        (0, 1, 502),
+        (2, 1, 502),
+        (11, 1, 502),
+    ] {
+        let backend = RawBackend::script(move |connection| async move {
+            let first = connection.index == 0;
+            let Some(mut peer) = H2Peer::accept(connection).await else {
+                return;
+            };
+            let Some(asked) = peer.until(HEADERS).await else {
+                return;
+            };
+            if first {
+                peer.go_away(last, code).await;
+            } else {
+                peer.answer(asked.stream, 8).await;
+            }
+            peer.leave().await;
+        })
+        .await;
+        let gw = Gw::with(ONE_H2C, &[&backend]).await;
+        let reply = gw.send(post("/", "once")).await;
+        let case = format!("code {code}, last stream {last}");
+        assert_eq!(reply.status, status, "{case}: {}", reply.reason());
+        let tries = if status == 200 { 2 } else { 1 };
+        assert_eq!(backend.connections(), tries, "{case}");
+        assert_eq!(gw.record().await["attempts"], tries, "{case}");
+    }
+}
+
+/// A GOAWAY in peace says nothing about the agent; one with an error counts as a failure, as it did when it was a 502.
+#[tokio::test]
+async fn a_goaway_with_an_error_counts_against_the_agent() {
+    for (code, breaker) in [(0, 0.0), (2, 2.0)] {
+        let backend = RawBackend::script(move |connection| async move {
+            if let Some(mut peer) = H2Peer::accept(connection).await
+                && peer.until(HEADERS).await.is_some()
+            {
+                peer.go_away(0, code).await;
+                peer.leave().await;
+            }
+        })
+        .await;
+        let template = "
+            workers: 1
+            routes: { all: { cluster: one } }
+            clusters:
+              one: { endpoints: ['{0}'], protocol: h2c, circuitBreaker: { halfOpen: { failureThreshold: 1 } } }
+        ";
+        let gw = Gw::with(template, &[&backend]).await;
+        assert_eq!(gw.send(post("/", "x")).await.status, 502);
+        let state = gw.metric("attache_circuit_breaker_state", &[]).await;
+        assert_eq!(state, breaker, "code {code}");
+    }
 }
 
 #[tokio::test]

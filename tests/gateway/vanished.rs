@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-use crate::support::{Backend, Gw, RawBackend, get, soon};
+use crate::support::{Backend, Gw, H2Peer, HEADERS, PING, RawBackend, get, soon};
 
 /// The timer of an open connection of this process: 2 is the one of keep-alive, and how long it still runs in hundredths of a
 /// second.
@@ -104,4 +104,33 @@ async fn a_tunnel_is_watched_over_too() {
     let client = client.into_stream();
     let (kind, _) = resting(Some(gw.address()), client.local_addr().unwrap()).await;
     assert_eq!(kind, 2);
+}
+
+/// How often PINGs come is told in `pool::h2`, on a clock of its own; here that they are asked for by the configuration.
+#[tokio::test]
+async fn pings_are_sent_to_an_agent_that_is_to_have_them() {
+    let backend = RawBackend::script(|connection| async move {
+        let Some(mut peer) = H2Peer::accept(connection).await else {
+            return;
+        };
+        let Some(asked) = peer.until(HEADERS).await else {
+            return;
+        };
+        for _ in 0..3 {
+            let Some(ping) = peer.until(PING).await else {
+                return;
+            };
+            peer.pong(&ping).await;
+        }
+        peer.answer(asked.stream, 8).await;
+        peer.leave().await;
+    })
+    .await;
+    let template = "
+        routes: { all: { cluster: one } }
+        clusters:
+          one: { endpoints: ['{0}'], protocol: h2c, http2: { keepalive: { interval: 20ms } } }
+    ";
+    let gw = Gw::with(template, &[&backend]).await;
+    assert_eq!(gw.get("/").await.status, 200, "after three PINGs");
 }

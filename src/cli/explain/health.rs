@@ -1,15 +1,18 @@
 //! The line about a cluster's health check.
 
 use crate::config::model::{HealthCheck, Probe};
+use crate::config::printable;
 
 /// What is asked, how often, and what follows from it.
 pub(super) fn line(check: &HealthCheck) -> String {
     let asked = match &check.probe {
-        Probe::Http { method, path, .. } => format!("{method} {path}"),
+        Probe::Http { method, path, .. } => format!("{method} {}", printable(path.as_str())),
         Probe::Tcp => "a TCP connection".to_owned(),
         Probe::Grpc { service, .. } if service.is_empty() => "gRPC health".to_owned(),
         Probe::Grpc { service, .. } => format!("gRPC health of {service}"),
-        Probe::AgentCard { path, .. } => format!("the agent card at {path}"),
+        Probe::AgentCard { path, .. } => {
+            format!("the agent card at {}", printable(path.as_str()))
+        }
     };
     let port = check
         .port
@@ -38,7 +41,7 @@ mod tests {
     #[test]
     fn checks_in_words() {
         let fields = ProbeFields::default;
-        let path = PathAndQuery::from_static("/health");
+        let path = PathAndQuery::from_static("/health?token=abc");
         let grpc = |service: &str| Probe::Grpc {
             service: service.to_owned(),
             fields: fields(),
@@ -50,7 +53,7 @@ mod tests {
             fields: fields(),
         };
         for (probe, port, expected) in [
-            (page, None, "HEAD /health"),
+            (page, None, "HEAD /health?token=(redacted)"),
             (Probe::Tcp, Some(9000), "a TCP connection on port 9000"),
             (grpc(""), None, "gRPC health"),
             (grpc("a.B"), None, "gRPC health of a.B"),
@@ -60,7 +63,7 @@ mod tests {
                     fields: fields(),
                 },
                 None,
-                "the agent card at /health",
+                "the agent card at /health?token=(redacted)",
             ),
         ] {
             let check = HealthCheck {

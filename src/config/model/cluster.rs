@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::outlier::{OutlierDetection, Panic};
-use super::{CircuitBreaker, HealthCheck, TcpKeepalive};
+use super::{CircuitBreaker, HealthCheck, Http2Keepalive, TcpKeepalive};
 
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Cluster {
     pub max_idle: usize,
     /// How the kernel notices an endpoint that vanished; `None` means it does not.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// PING frames over HTTP/2; `None` means none.
+    pub http2_keepalive: Option<Http2Keepalive>,
     /// Re-resolution of names; `None` means by TTL, 1 to 300 s.
     pub dns_refresh: Option<Duration>,
     /// How endpoints are asked whether they are well; `None` means they are not.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use ipnet::IpNet;
 
-use super::{ListenerId, PublicUrl, TcpKeepalive};
+use super::{Http2Keepalive, ListenerId, PublicUrl, TcpKeepalive};
 
 /// One entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Listener {
     pub limits: Limits,
     /// How the kernel notices a client that vanished; `None` means it does not.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// PING frames over HTTP/2; `None` means none.
+    pub http2_keepalive: Option<Http2Keepalive>,
     /// Peers whose PROXY protocol header is required and believed; empty means off.
     pub proxy_protocol: Vec<IpNet>,
     /// How paths are normalised before matching and forwarding.

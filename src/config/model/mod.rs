@@ -40,7 +40,7 @@ pub use listener::{
     ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
 pub use mirror::Mirror;
-pub use operating::{Admin, AdminAddress, Reload, Writes};
+pub use operating::{Admin, AdminAddress, Readiness, Reload, Writes};
 pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
 pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use public::{Authority, PublicUrl, Scheme};
@@ -54,7 +54,7 @@ pub use split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
     Step, Threshold,
 };
-pub use wire::TcpKeepalive;
+pub use wire::{Http2Keepalive, TcpKeepalive};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]
@@ -75,6 +75,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
     pub metrics: Metrics,
+    /// What readiness depends on beside the gateway itself.
+    pub readiness: Readiness,
     /// How the gateway ends.
     pub shutdown: Shutdown,
     /// Lifecycle logging.

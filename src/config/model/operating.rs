@@ -18,6 +18,13 @@ pub struct Reload {
     pub last_good_file: Option<PathBuf>,
 }
 
+/// What readiness depends on beside the gateway itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether every cluster must have a usable endpoint. Default false.
+    pub requires_clusters: bool,
+}
+
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {

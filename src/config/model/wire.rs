@@ -15,6 +15,15 @@ pub struct TcpKeepalive {
     pub user_timeout: Duration,
 }
 
+/// PING frames to an HTTP/2 peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Keepalive {
+    /// Silence before one is sent.
+    pub interval: Duration,
+    /// Without an answer for so long the connection is closed. Default 20 s.
+    pub timeout: Duration,
+}
+
 impl TcpKeepalive {
     /// Where the file says nothing.
     pub const DEFAULT: Self = Self {

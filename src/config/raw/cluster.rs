@@ -11,7 +11,7 @@ use super::health::HealthCheck;
 use super::names::{Target, target};
 use super::outlier::{OutlierDetection, Panic};
 use super::values::Time;
-use super::wire::TcpKeepalive;
+use super::wire::{Http2, TcpKeepalive};
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
 use crate::config::model;
@@ -38,6 +38,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) keepalive: Option<Keepalive>,
     /// How an endpoint that vanished is noticed. Default: `{ time: 15s, interval: 15s, probes: 3 }`.
     pub(in crate::config) tcp_keepalive: Option<OrOff<TcpKeepalive>>,
+    /// HTTP/2.
+    pub(in crate::config) http2: Option<Http2>,
     /// Ask endpoints at intervals whether they are well. Default: off.
     pub(in crate::config) health_check: Option<OrOff<HealthCheck>>,
     /// What it carries at once, and when it is left alone.
@@ -181,7 +183,7 @@ pub(in crate::config) struct Tls {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct Keepalive {
-    /// Close an idle connection after. Default: 60s.
+    /// Close an idle connection after, or sooner where the agent's `Keep-Alive: timeout=` says so. Default: 60s.
     pub(in crate::config) idle_timeout: Option<Time>,
     /// Idle connections kept per endpoint and worker. Default: 256.
     pub(in crate::config) max_idle: Option<u64>,

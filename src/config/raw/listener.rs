@@ -12,7 +12,7 @@ use super::forms::OrOff;
 use super::names::Host;
 use super::public::PublicUrl;
 use super::values::{Bind, Network, Size, Status, Time};
-use super::wire::TcpKeepalive;
+use super::wire::{Http2, TcpKeepalive};
 use super::words::{AuthMode, Word};
 use crate::config::de::invalid;
 use crate::config::model::{HttpVersion, TlsVersion, UnknownSni};
@@ -35,6 +35,8 @@ pub(in crate::config) struct Listener {
     pub(in crate::config) limits: Option<Limits>,
     /// How a client that vanished is noticed. Default: `{ time: 15s, interval: 15s, probes: 3 }`.
     pub(in crate::config) tcp_keepalive: Option<OrOff<TcpKeepalive>>,
+    /// HTTP/2.
+    pub(in crate::config) http2: Option<Http2>,
     /// Expect a PROXY protocol header from these peers.
     pub(in crate::config) proxy_protocol: Option<ProxyProtocol>,
     /// Path normalisation.

@@ -73,6 +73,8 @@ pub(super) struct Root {
     pub(super) access_log: Option<settings::AccessLog>,
     /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
     pub(super) metrics: Option<settings::Metrics>,
+    /// What `/ready` depends on beside the gateway itself.
+    pub(super) readiness: Option<operating::Readiness>,
     /// How the gateway ends.
     pub(super) shutdown: Option<settings::Shutdown>,
     /// Logging of the gateway's own life, to standard error.

@@ -7,11 +7,28 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::forms::OrOff;
+use super::forms::{Many, OrOff};
 use super::values::{Time, bind, text_value};
 use super::words::{Word, Words, words};
 use crate::config::de::with_hint;
 use crate::config::model::{AdminAddress, Writes};
+
+/// What `/ready` depends on beside the gateway itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct Readiness {
+    /// `clusters`: not ready while any cluster has no usable endpoint. For a gateway with one job, behind a balancer that has others
+    /// to send to: with several clusters, the one that is down takes the traffic of all away. Default: none.
+    pub(in crate::config) requires: Option<Many<Word<Required>>>,
+}
+
+/// Something readiness may require.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Required {
+    Clusters,
+}
+
+words!(Required, "Required", Self::Clusters => ["clusters", "cluster"]);
 
 /// Taking a changed configuration while running. `SIGHUP` and `attache reload` always do.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -43,6 +43,7 @@ pub(super) fn resolve(
         0..=1_000_000,
         "",
     );
+    idle_race(name, keepalive.idle_timeout, scope);
     let tls_is_on = raw.tls.is_some();
     let protocol = protocol(name, raw.protocol.map(|word| word.0), tls_is_on, scope);
     let outlier_detection = outlier::detection(name, raw.outlier_detection, &members, scope);
@@ -84,10 +85,27 @@ pub(super) fn resolve(
             Duration::ZERO,
             scope,
         ),
+        http2_keepalive: wire::http2_keepalive(["clusters", name], raw.http2.as_ref(), scope),
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
         circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),
     }
+}
+
+/// An agent that does not say how long it keeps an idle connection may close it just when a request is on its way. Servers that say
+/// nothing usually keep theirs for 60 s or less.
+fn idle_race(name: &str, given: Option<values::Time>, scope: &mut Scope<'_>) {
+    if given.is_none_or(|given| given.0 <= Duration::from_secs(60)) {
+        return;
+    }
+    let diagnostic = Diagnostic::warning(
+        "idle-race",
+        "an agent that closes an idle connection sooner may do so while a request is on its way: a POST gets 502 then",
+    );
+    scope.add(
+        &steps!["clusters", name, "keepalive", "idleTimeout"],
+        diagnostic.hint("stay below the agent's own limit (uvicorn 5s, gunicorn 2s, nginx 75s), or have it send `Keep-Alive: timeout=..`"),
+    );
 }
 
 fn members(

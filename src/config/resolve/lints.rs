@@ -2,7 +2,7 @@
 
 use super::{Scope, fault, mirror, public};
 use crate::config::certs::covers;
-use crate::config::model::{Action, Config, LimitScope, RateLimitId, Route};
+use crate::config::model::{Action, Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     for route in &config.routes {
         fault::lint(route, scope);
         mirror::lint(route, scope);
+        switching(route, config, scope);
     }
     if config.routes.is_empty()
         && config
@@ -68,6 +69,31 @@ fn unused_limits(config: &Config, scope: &mut Scope<'_>) {
                 .hint(format!("add `rateLimit: {name}` to a route"));
             scope.add_key(&steps!["rateLimits", name.as_str()], diagnostic);
         }
+    }
+}
+
+/// A route that passes WebSocket on to a cluster that speaks HTTP/2 only, which knows no switch of protocols.
+fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
+    if !route.websocket {
+        return;
+    }
+    let clusters = match &route.action {
+        Action::Forward(id) => vec![*id],
+        Action::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
+        Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+    };
+    let clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
+    let http2 = |protocol| matches!(protocol, UpstreamProtocol::H2 | UpstreamProtocol::H2c);
+    for cluster in clusters.filter(|cluster| http2(cluster.protocol)) {
+        let message = format!(
+            "`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403",
+            cluster.name
+        );
+        let diagnostic = Diagnostic::warning("without-effect", message);
+        scope.add(
+            &steps!["routes", route.name.as_str(), "websocket"],
+            diagnostic.hint("use `protocol: auto` or `http/1.1` there, or take `websocket` out"),
+        );
     }
 }
 

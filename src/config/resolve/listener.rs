@@ -105,6 +105,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
             limits.body_idle_timeout + KERNEL_IS_LATER,
             scope,
         ),
+        http2_keepalive: wire::http2_keepalive(["listeners", name], raw.http2.as_ref(), scope),
         limits,
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: PathPolicy {

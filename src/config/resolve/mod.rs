@@ -15,6 +15,7 @@ mod listener;
 mod mirror;
 mod operating;
 mod outlier;
+mod outputs;
 mod public;
 mod retries;
 mod route;
@@ -37,6 +38,8 @@ use super::node::{Blank, Node, Step, steps};
 use super::raw::{self, Named};
 use super::report::{Diagnostic, Report};
 use super::suggest;
+
+pub use outputs::lock_of;
 
 /// What every step needs: the tree for places, the outside world, and where problems go.
 pub(super) struct Scope<'a> {
@@ -106,6 +109,7 @@ pub(super) fn resolve(
         reload: operating::reload(raw.reload, &mut scope),
         admin: operating::admin(raw.admin, &resolved, metrics.address, &mut scope),
         metrics,
+        readiness: operating::readiness(raw.readiness),
         shutdown: settings::shutdown(raw.shutdown),
         state_file: raw.state.unwrap_or_default().file.map(PathBuf::from),
         logging: settings::logging(raw.logging, &mut scope),
@@ -116,7 +120,7 @@ pub(super) fn resolve(
         hash: String::new(),
         effective: Arc::default(),
     };
-    operating::last_good(&config.reload, &mut scope);
+    outputs::check(&config, &mut scope);
     lints::check(&config, &mut scope);
     config
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Scope;
 use crate::config::environment::reason;
-use crate::config::model::{Admin, AdminAddress, Listener, Reload};
+use crate::config::model::{Admin, AdminAddress, Listener, Readiness, Reload};
 use crate::config::node::steps;
 use crate::config::raw::OrOff;
 use crate::config::raw::operating as raw;
@@ -42,22 +42,13 @@ pub(super) fn reload(raw: Option<raw::Reload>, scope: &mut Scope<'_>) -> Reload 
     }
 }
 
-/// Refuses to write the last good state over what was read, or to where it would be read as a part of the configuration.
-pub(super) fn last_good(reload: &Reload, scope: &mut Scope<'_>) {
-    let Some(path) = &reload.last_good_file else {
-        return;
-    };
-    let at = scope.env.resolve(path);
-    if scope.env.with_seen(|seen| seen.includes(&at)) {
-        let message = format!(
-            "`{}` is where this configuration is read from",
-            path.display()
-        );
-        let diagnostic = Diagnostic::error("invalid-value", message);
-        scope.add(
-            &steps!["reload", "lastGoodFile"],
-            diagnostic.hint("keep it in a directory of its own, such as /var/lib/attache"),
-        );
+pub(super) fn readiness(raw: Option<raw::Readiness>) -> Readiness {
+    let required = raw.unwrap_or_default().requires;
+    let required = required.map_or_else(Vec::new, |many| many.0);
+    Readiness {
+        requires_clusters: required
+            .iter()
+            .any(|word| word.0 == raw::Required::Clusters),
     }
 }
 

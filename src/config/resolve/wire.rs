@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Scope;
-use crate::config::model::TcpKeepalive;
+use crate::config::model::{Http2Keepalive, TcpKeepalive};
 use crate::config::node::{Step, steps};
 use crate::config::raw::{OrOff, values, wire as raw};
+use crate::config::report::Diagnostic;
 
 /// Resolves the `tcpKeepalive` of `object`, which is never less patient than `floor`.
 pub(super) fn tcp_keepalive(
@@ -40,6 +41,33 @@ pub(super) fn tcp_keepalive(
     })
 }
 
+/// Resolves the `http2.keepalive` of `object`.
+pub(super) fn http2_keepalive(
+    object: [&str; 2],
+    raw: Option<&raw::Http2>,
+    scope: &mut Scope<'_>,
+) -> Option<Http2Keepalive> {
+    let Some(OrOff::On(raw)) = raw.and_then(|http2| http2.keepalive.as_ref()) else {
+        return None;
+    };
+    let [section, name] = object;
+    let at = |key: &'static str| steps![section, name, "http2", "keepalive", key];
+    let mut limit = |key, given: Option<values::Time>, usual| {
+        given.map_or(usual, |given| scope.limit(&at(key), given.0))
+    };
+    let interval = limit("interval", raw.interval, GRPC_PERMITS);
+    let timeout = limit("timeout", raw.timeout, PONG);
+    if section == "clusters" && interval < GRPC_PERMITS && !interval.is_zero() {
+        let diagnostic = Diagnostic::warning(
+            "ping-rate",
+            "gRPC servers close connections with PINGs more often than every 5 minutes",
+        );
+        let hint = "write `5m`, or leave it out: `tcpKeepalive` finds endpoints that vanished";
+        scope.add(&at("interval"), diagnostic.hint(hint));
+    }
+    Some(Http2Keepalive { interval, timeout })
+}
+
 /// The kernel counts in whole seconds, and not beyond 32,767 of them.
 fn seconds(
     scope: &mut Scope<'_>,
@@ -51,3 +79,7 @@ fn seconds(
     let whole = given.0.as_secs() + u64::from(given.0.subsec_nanos() > 0);
     Duration::from_secs(scope.range(at, whole, 1..=32_767, "s"))
 }
+
+/// One PING without data in so long is what gRPC servers allow where they were told nothing else.
+const GRPC_PERMITS: Duration = Duration::from_secs(300);
+const PONG: Duration = Duration::from_secs(20);

@@ -248,7 +248,8 @@ async fn an_idle_connection_rests_and_goes_on() {
     let server = tokio::task::spawn_local(async move {
         let speaks = Speaks::Agreed(HttpVersion::Http1);
         let limits = limits();
-        let served = serve(io, speaks, connection, service, Rc::clone(&held), &limits);
+        let held_too = Rc::clone(&held);
+        let served = serve(io, speaks, connection, service, held_too, (&limits, None));
         held.hold(std::pin::pin!(served)).await
     });
     let request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab";

@@ -91,6 +91,7 @@ fn listener(limits: Limits) -> Listener {
         tls: None,
         limits,
         tcp_keepalive: None,
+        http2_keepalive: None,
         proxy_protocol: Vec::new(),
         paths: PathPolicy {
             merge_slashes: true,

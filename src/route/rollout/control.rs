@@ -361,7 +361,9 @@ impl Control {
     /// Takes up what was written down at `then`, if it belongs to the same settings. Says whether it did. The time between is no
     /// part of a step, unless the rollout follows a clock that others follow too.
     pub fn restore(&self, saved: &Saved, then: Millis, now: Now) -> bool {
-        if saved.fingerprint != self.fingerprint {
+        let has = |name: &str| self.parts.iter().any(|part| part.name == name);
+        let rollout = self.rollout.as_ref();
+        if saved.fingerprint != self.fingerprint || !saved.is_plausible(rollout, has, then) {
             return false;
         }
         let mut state = self.state();

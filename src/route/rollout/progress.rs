@@ -194,6 +194,17 @@ impl Progress {
             && matches!(step, Some(Step::Pause(Some(_))))
     }
 
+    /// Whether it can have been so at `then`, with these steps.
+    pub(super) fn fits(&self, rollout: &Rollout, then: Millis) -> bool {
+        let times = [Some(self.entered), Some(self.measured_at), self.standing];
+        self.step <= rollout.steps.len()
+            && self.weight <= 100
+            && times
+                .into_iter()
+                .flatten()
+                .all(|time| time <= then.saturating_add(SLACK))
+    }
+
     /// Takes every step that is due at `now`.
     pub fn advance(&mut self, rollout: &Rollout, now: Millis) -> Vec<Event> {
         let mut events = Vec::new();
@@ -442,3 +453,6 @@ impl Progress {
 
 /// From here on a difference between the clocks is a jump of one of them.
 const JUMP: u64 = 1_000;
+
+/// Milliseconds that may pass between an event and the note of it.
+pub(super) const SLACK: Millis = 60_000;

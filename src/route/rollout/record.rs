@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::{Millis, Progress, Refusal};
+use super::progress::{Millis, Progress, Refusal, SLACK};
+use crate::config::model::Rollout;
 
 /// A share that an operator set by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,28 @@ pub struct Saved {
     pub progress: Option<Progress>,
     /// What an operator set.
     pub held: Option<Held>,
+}
+
+impl Saved {
+    /// Whether it can have been so at `then`: a file may be damaged, or written by hand.
+    pub(super) fn is_plausible(
+        &self,
+        rollout: Option<&Rollout>,
+        has_cluster: impl Fn(&str) -> bool,
+        then: Millis,
+    ) -> bool {
+        let held = self.held.as_ref().is_none_or(|held| {
+            held.weight <= 100
+                && held.since <= then.saturating_add(SLACK)
+                && has_cluster(&held.cluster)
+        });
+        let progress = match (rollout, &self.progress) {
+            (None, None) => true,
+            (Some(rollout), Some(progress)) => progress.fits(rollout, then),
+            _ => false,
+        };
+        held && progress
+    }
 }
 
 /// A split at one moment, for people and programs.

@@ -322,6 +322,7 @@ async fn serve<T>(
             .max_concurrent_streams(max_streams)
             // Many streams cancelled at once are what some tests are about, and this thread is slow to hear of it.
             .max_pending_accept_reset_streams(10_000)
+            .max_header_list_size(MAX_FIELDS)
             .serve_connection(io, service)
             .await
             .ok();
@@ -333,6 +334,9 @@ async fn serve<T>(
             .ok();
     }
 }
+
+/// Bytes of a head, in HTTP/2's measure.
+const MAX_FIELDS: u32 = 1 << 20;
 
 struct Open(Arc<State>);
 

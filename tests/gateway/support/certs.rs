@@ -130,6 +130,10 @@ impl Identity {
     pub(crate) fn cert_path(&self) -> &Path {
         &self.cert
     }
+
+    pub(crate) fn key_path(&self) -> &Path {
+        &self.key
+    }
 }
 
 impl Place for Identity {

@@ -22,7 +22,7 @@ use super::{Client, GUARD, Reply, get, soon, within};
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) directory: TempDir,
-    metrics: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     pub(crate) admin: AdminAddress,
     control: Handle,
     asks: mpsc::Sender<Ask>,

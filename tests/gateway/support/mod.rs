@@ -6,6 +6,7 @@ mod body;
 mod certs;
 mod client;
 mod gw;
+mod h2_peer;
 mod live;
 mod moody;
 mod names;
@@ -20,6 +21,7 @@ pub(crate) use client::{
     Client, Reply, Tls, at_host, delete, get, post, request, websocket, with_field,
 };
 pub(crate) use gw::{Gw, Place};
+pub(crate) use h2_peer::{H2Peer, HEADERS, PING};
 pub(crate) use live::{Live, USUAL};
 pub(crate) use moody::Moody;
 pub(crate) use names::{NameServer, Says};

@@ -20,6 +20,8 @@ pub(crate) enum Says {
     Nothing,
     /// No such name.
     Unknown,
+    /// Not a word.
+    Silence,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +103,7 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
         let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
         reply.add_query(question.clone());
         match says {
+            Says::Silence => continue,
             Says::Nothing => {}
             Says::Unknown => reply.metadata.response_code = ResponseCode::NXDomain,
             Says::Are(addresses) => {

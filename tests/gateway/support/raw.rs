@@ -116,6 +116,17 @@ impl Raw {
         std::mem::replace(&mut self.buffer, rest)
     }
 
+    /// As `read_exact`; `None` when the peer closes first.
+    pub(crate) async fn try_read_exact(&mut self, size: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < size {
+            if !self.fill().await {
+                return None;
+            }
+        }
+        let rest = self.buffer.split_off(size);
+        Some(std::mem::replace(&mut self.buffer, rest))
+    }
+
     /// Waits, for as long as it takes, until the peer has closed or reset, and reads nothing.
     pub(crate) async fn left(&self) {
         while let Ok(ready) = self.stream.ready(Interest::READABLE).await

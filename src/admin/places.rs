@@ -1,0 +1,233 @@
+//! The places of a listener beside the traffic, and who gives way when they are taken. A connection that has not said yet what it
+//! wants never keeps another out, and probes do not share their places with what takes longer.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// Who holds a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// An IPv4 address, or the /64 of an IPv6 address.
+    Network(IpAddr),
+    /// A user of this machine.
+    User(u32),
+}
+
+impl Peer {
+    pub(super) fn at(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) & !u128::from(u64::MAX);
+                Self::Network(IpAddr::V6(network.into()))
+            }
+            address => Self::Network(address),
+        }
+    }
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its head is not complete.
+    Silent,
+    /// It asked how the gateway is.
+    Probe,
+    /// It asked for anything else.
+    Asked,
+}
+
+/// What the connections of one listener hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places(Arc<Mutex<Table>>);
+
+/// In order of arrival.
+#[derive(Debug, Default)]
+struct Table {
+    held: Vec<Held>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: u64,
+    peer: Peer,
+    stage: Stage,
+    cut: CancellationToken,
+}
+
+/// One connection's place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Places,
+    id: u64,
+    /// Cancelled when it has to give way.
+    pub(super) cut: CancellationToken,
+}
+
+impl Places {
+    /// A place for a connection. If there is none, a silent one gives way.
+    pub(super) fn take(&self, peer: Peer) -> Place {
+        let cut = CancellationToken::new();
+        let id = self.with(|table| {
+            table.make_room(Stage::Silent, peer);
+            table.next += 1;
+            let held = Held {
+                id: table.next,
+                peer,
+                stage: Stage::Silent,
+                cut: cut.clone(),
+            };
+            table.held.push(held);
+            table.next
+        });
+        Place {
+            places: self.clone(),
+            id,
+            cut,
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Place {
+    /// Says that the request is known now; false when there are too many of its kind.
+    pub(super) fn asks(&self, is_probe: bool) -> bool {
+        self.places.with(|table| {
+            let Some(peer) = table.find(self.id).map(|held| held.peer) else {
+                return false;
+            };
+            let stage = if is_probe { Stage::Probe } else { Stage::Asked };
+            if is_probe {
+                table.make_room(stage, peer);
+            } else if table.gives_way(stage, peer).is_some() {
+                return false;
+            }
+            if let Some(held) = table.find(self.id) {
+                held.stage = stage;
+            }
+            true
+        })
+    }
+
+    /// Whether its request is not known yet.
+    pub(super) fn is_silent(&self) -> bool {
+        let silent = |held: &mut Held| held.stage == Stage::Silent;
+        self.places
+            .with(|table| table.find(self.id).is_some_and(silent))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places
+            .with(|table| table.held.retain(|held| held.id != self.id));
+    }
+}
+
+impl Table {
+    fn find(&mut self, id: u64) -> Option<&mut Held> {
+        self.held.iter_mut().find(|held| held.id == id)
+    }
+
+    fn make_room(&mut self, stage: Stage, peer: Peer) {
+        if let Some(at) = self.gives_way(stage, peer) {
+            self.held.remove(at).cut.cancel();
+        }
+    }
+
+    /// Which one of a stage is in the way of one more of `peer`: its own oldest when it has its share, else the oldest of whoever holds
+    /// most.
+    fn gives_way(&self, stage: Stage, peer: Peer) -> Option<usize> {
+        let at_stage = || {
+            let all = self.held.iter().enumerate();
+            all.filter(move |(_, held)| held.stage == stage)
+        };
+        let held_by = |peer: Peer| at_stage().filter(|(_, held)| held.peer == peer).count();
+        let oldest_of = |peer: Peer| at_stage().find(|(_, held)| held.peer == peer);
+        let found = if held_by(peer) >= SHARE {
+            oldest_of(peer)
+        } else if at_stage().count() >= MOST {
+            // Of several that hold as many the first is taken: `max_by_key` would take the last.
+            let most = at_stage().rev().max_by_key(|(_, held)| held_by(held.peer));
+            most.and_then(|(_, held)| oldest_of(held.peer))
+        } else {
+            None
+        };
+        found.map(|(at, _)| at)
+    }
+}
+
+/// Places at each stage.
+pub(super) const MOST: usize = 64;
+/// Of these, what one peer may hold.
+const SHARE: usize = MOST / 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(number: u8) -> Peer {
+        Peer::at(IpAddr::from([10, 0, 0, number]))
+    }
+
+    fn take(places: &Places, number: u8) -> Place {
+        places.take(peer(number))
+    }
+
+    #[test]
+    fn who_is_silent_gives_way() {
+        let places = Places::default();
+        let gone = |held: &[Place]| held.iter().filter(|place| place.cut.is_cancelled()).count();
+        let greedy: Vec<Place> = (0..70).map(|_| take(&places, 1)).collect();
+        assert_eq!(gone(&greedy), 70 - SHARE, "a share for each peer");
+        assert!(greedy[0].cut.is_cancelled() && !greedy[69].cut.is_cancelled());
+        let others: Vec<Place> = (2..=49).map(|number| take(&places, number)).collect();
+        assert_eq!((gone(&greedy), gone(&others)), (70 - SHARE, 0), "all taken");
+        let more: Vec<Place> = (50..60).map(|number| take(&places, number)).collect();
+        let lost = (gone(&greedy), gone(&others), gone(&more));
+        assert_eq!(lost, (80 - SHARE, 0, 0), "who holds most gives way");
+        drop((greedy, others, more));
+        assert_eq!(places.with(|table| table.held.len()), 0);
+    }
+
+    #[test]
+    fn the_oldest_gives_way_where_all_hold_one() {
+        let places = Places::default();
+        let held: Vec<Place> = (1..=64).map(|number| take(&places, number)).collect();
+        let _one_more = take(&places, 100);
+        let gone: Vec<bool> = held.iter().map(|place| place.cut.is_cancelled()).collect();
+        assert!(gone[0] && gone[1..].iter().all(|gone| !gone));
+    }
+
+    #[test]
+    fn who_has_asked_is_not_cut_for_others_and_probes_have_their_own_places() {
+        let places = Places::default();
+        let asking: Vec<Place> = (0..SHARE).map(|_| take(&places, 1)).collect();
+        assert!(asking.iter().all(|place| place.asks(false)));
+        assert!(!take(&places, 1).asks(false), "more than its share");
+        assert!(take(&places, 2).asks(false), "another peer");
+        let probes: Vec<Place> = (0..70).map(|_| take(&places, 1)).collect();
+        let last = probes.last().unwrap();
+        assert!(last.is_silent() && last.asks(true) && !last.is_silent());
+        assert!(asking.iter().all(|place| !place.cut.is_cancelled()));
+    }
+
+    #[test]
+    fn peers() {
+        for (one, other, same) in [
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("10.0.0.1", "::ffff:10.0.0.1", true),
+            ("2001:db8::1", "2001:db8::ffff:0:0:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+        ] {
+            let [one, other] = [one, other].map(|text| Peer::at(text.parse().unwrap()));
+            assert_eq!(one == other, same, "{one:?} {other:?}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the gateway writes to, held against everything it reads and against each other: nothing may be written over.
+
+use std::ffi::OsString;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::Scope;
+use crate::config::model::{AdminAddress, Config, LogOutput};
+use crate::config::node::Step;
+use crate::config::report::Diagnostic;
+use crate::config::seen::Identity;
+
+/// The file whose lock says who writes `path`.
+#[must_use]
+pub fn lock_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    name.into()
+}
+
+/// What is done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    /// Another is put in its place.
+    Replace,
+    Append,
+    /// A socket is bound.
+    Bind,
+}
+
+/// A file that is written.
+struct Output<'a> {
+    key: &'static str,
+    path: &'a Path,
+    /// The file itself, and the one that locks it.
+    places: Vec<Identity>,
+    act: Act,
+}
+
+/// Refuses to write over what was read, to where it would be read, or twice to the same place. Looks through links.
+pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
+    let log = match &config.access_log.output {
+        Some(LogOutput::File(path)) => Some(path),
+        _ => None,
+    };
+    let socket = match config.admin.as_ref().map(|admin| &admin.address) {
+        Some(AdminAddress::Unix(path)) => Some(path),
+        _ => None,
+    };
+    let table = [
+        ("state.file", config.state_file.as_ref(), Act::Replace),
+        (
+            "reload.lastGoodFile",
+            config.reload.last_good_file.as_ref(),
+            Act::Replace,
+        ),
+        ("accessLog.output", log, Act::Append),
+        ("admin.address", socket, Act::Bind),
+    ];
+    let outputs: Vec<Output<'_>> = table
+        .into_iter()
+        .filter_map(|(key, path, act)| {
+            let path = path?;
+            let at = scope.env.resolve(path);
+            let mut places = vec![Identity::of(&at)];
+            if act == Act::Replace {
+                places.push(Identity::of(&lock_of(&at)));
+            }
+            Some(Output {
+                key,
+                path,
+                places,
+                act,
+            })
+        })
+        .collect();
+    if outputs.is_empty() {
+        return;
+    }
+    let read = scope.env.with_seen(|seen| seen.known());
+    for (index, output) in outputs.iter().enumerate() {
+        let shared = outputs.iter().take(index).find(|other| {
+            let is_one_of = |place: &Identity| output.places.iter().any(|own| own.is(place));
+            other.places.iter().any(is_one_of)
+        });
+        let path = output.path.display();
+        let diagnostic = if output.places.iter().any(|place| read.includes(place)) {
+            Diagnostic::error(
+                "invalid-value",
+                format!("`{path}` is where this configuration is read from"),
+            )
+            .hint("keep it in a directory of its own, such as /var/lib/attache")
+        } else if let Some(other) = shared {
+            let message = format!("`{path}` is what `{}` writes to", other.key);
+            Diagnostic::error("invalid-value", message).hint("each needs a file of its own")
+        } else if let Some(what) = unfit(&scope.env.resolve(output.path), output.act) {
+            Diagnostic::error("invalid-value", format!("`{path}` is {what}"))
+                .hint("name a file, or one that is not there yet")
+        } else {
+            continue;
+        };
+        let steps: Vec<Step> = output.key.split('.').map(Step::from).collect();
+        scope.add(&steps, diagnostic);
+    }
+}
+
+/// What is there instead of a file, if anything.
+fn unfit(path: &Path, act: Act) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    match act {
+        // The socket is looked at when it is bound.
+        Act::Bind => None,
+        _ if kind.is_dir() => Some("a directory"),
+        // A terminal or a pipe that somebody reads can be written to.
+        Act::Append => kind.is_block_device().then_some("a device"),
+        Act::Replace if kind.is_file() => None,
+        Act::Replace => Some("no regular file"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
+
+    use crate::config::{Environment, load};
+
+    #[test]
+    fn nothing_that_is_read_or_written_is_written_over() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir(at("parts")).unwrap();
+        fs::write(at("parts/a.yaml"), "logging: { level: info }\n").unwrap();
+        fs::write(at("token"), "0123456789abcdef").unwrap();
+        fs::write(at("log"), "").unwrap();
+        symlink("token", at("link")).unwrap();
+        symlink("parts/new.yaml", at("link-to-new")).unwrap();
+        fs::hard_link(at("token"), at("twin")).unwrap();
+        fs::hard_link(at("log"), at("log-twin")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        let env = Environment::empty(SystemTime::now()).with_root(root.path());
+        let check = |state: &str, good: &str, log: &str, socket: &str| {
+            let text = format!(
+                "include: [parts/*.yaml]\nlisteners: {{ http: {{ address: '127.0.0.1:80' }} }}\n\
+                 routes: {{ all: {{ respond: {{ status: 204 }} }} }}\nstate: {{ file: {state} }}\n\
+                 reload: {{ lastGoodFile: {good} }}\naccessLog: {{ output: {log} }}\n\
+                 admin: {{ address: 'unix:{socket}', tokenFile: token }}\n"
+            );
+            fs::write(at("gateway.yaml"), text).unwrap();
+            match load("gateway.yaml".as_ref(), &env) {
+                Ok(_) => String::new(),
+                Err(report) => {
+                    assert_eq!(report.errors(), 1, "{report}");
+                    report.diagnostics()[0].path.clone()
+                }
+            }
+        };
+        let socket = at("socket").display().to_string();
+        let (state, good, log) = ("state", "good", "./log");
+        assert_eq!(check(state, good, log, &socket), "");
+        for taken in [
+            "gateway.yaml",
+            "token",
+            "link",
+            "twin",
+            "parts/a.yaml",
+            "parts/../gateway.yaml",
+            "parts/new.yaml",
+            "link-to-new",
+        ] {
+            assert_eq!(check(taken, good, log, &socket), "state.file", "{taken}");
+            let log = format!("./{taken}");
+            assert_eq!(
+                check(state, good, &log, &socket),
+                "accessLog.output",
+                "{taken}"
+            );
+            let found = check(state, taken, "./log", &socket);
+            assert_eq!(found, "reload.lastGoodFile", "{taken}");
+        }
+        let token = at("token").display().to_string();
+        assert_eq!(check(state, good, log, &token), "admin.address");
+        for (state, good, log, expected) in [
+            ("same", "same", "./log", "reload.lastGoodFile"),
+            ("same.lock", "same", "./log", "reload.lastGoodFile"),
+            ("same", "good", "./same", "accessLog.output"),
+            ("log-twin", "good", "./log", "accessLog.output"),
+            ("parts", "good", "./log", "state.file"),
+            ("pipe", "good", "./log", "state.file"),
+            ("/dev/null", "good", "./log", "state.file"),
+            ("state", "good", "/dev/null", ""),
+        ] {
+            let found = check(state, good, log, &socket);
+            assert_eq!(found, expected, "{state} {good} {log}");
+        }
+    }
+}

@@ -174,6 +174,12 @@ impl Listeners {
         let named = |name: &String| config.listeners.iter().any(|known| known.name == *name);
         let mut gone: Vec<_> = self.open.extract_if(.., |name, _| !named(name)).collect();
         for bound in change.bound {
+            let place = bound.open.address;
+            let before = gone.iter().map(|(_, open)| open);
+            let before = before.chain(self.open.get(&bound.name));
+            before
+                .filter(|open| open.address == place)
+                .for_each(|open| open.shared.hold());
             bound.open.shared.admit();
             self.held.insert(bound.open.address.port());
             let moved = self.open.insert(bound.name.clone(), bound.open);

@@ -102,6 +102,11 @@ impl Shared {
         self.ceiling.wake();
     }
 
+    /// Lets nobody in any more: another listener has the sockets, and takes who is in their queue.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Release);
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::Acquire)
     }

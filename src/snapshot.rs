@@ -1,6 +1,7 @@
 //! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not at all.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,7 +12,7 @@ use tracing::debug_span;
 
 use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
-use crate::config::model::{Action, Config, ListenerId, Route};
+use crate::config::model::{Action, Config, CookieKey, ListenerId, Route};
 use crate::policy;
 use crate::policy::Limits;
 use crate::pool::ClientTls;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub tls: Vec<Option<ClientTls>>,
     /// What is counted about each route, by [`crate::config::model::RouteId`].
     pub live: Vec<policy::Live>,
+    /// What the cookies of splits are made with that have no key of their own.
+    cookie_key: CookieKey,
     /// The live side of each route's split, by [`crate::config::model::RouteId`].
     pub splits: Vec<Option<Arc<Control>>>,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
@@ -103,6 +106,12 @@ impl Snapshot {
         })
     }
 
+    /// The key of cookies where a split has none of its own.
+    #[must_use]
+    pub fn cookie_key(&self) -> &CookieKey {
+        &self.cookie_key
+    }
+
     /// What is counted about the route called `name`.
     fn live(&self, name: &str) -> Option<&policy::Live> {
         let routes = &self.config.routes;
@@ -150,7 +159,10 @@ fn made_here() -> CookieKey {
     if aws_lc_rs::rand::fill(&mut secret).is_err() {
         for bytes in secret.chunks_mut(8) {
             let seed = std::hash::RandomState::new().hash_one(0);
-            bytes.iter_mut().zip(seed.to_le_bytes()).for_each(|(to, from)| *to = from);
+            bytes
+                .iter_mut()
+                .zip(seed.to_le_bytes())
+                .for_each(|(to, from)| *to = from);
         }
     }
     CookieKey::of(&secret)

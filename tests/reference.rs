@@ -372,7 +372,7 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     let mut reasons = words(body(&error, "reason"), is_snake);
     reasons.push(attache::error::FAULT_INJECTED.to_owned());
     reasons.extend(words(
-        body(&source("src/listener/scan.rs"), "reason"),
+        body(&source("src/listener/fault.rs"), "reason"),
         is_snake,
     ));
     reasons.extend(words(body(&source("src/edge/unparsed.rs"), "of"), |word| {

@@ -10,7 +10,7 @@
 )]
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -387,4 +387,60 @@ fn a_verb_that_cannot_print_does_not_panic() {
             .unwrap();
         assert_eq!(ended.code(), Some(code), "{arguments:?}");
     }
+}
+
+/// With `format: json` each line is an object, whatever it says.
+#[tokio::test]
+async fn a_log_in_json_is_json_to_the_last_line() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("gateway.yaml");
+    let agents = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
+    // The ceiling of ejections is something to warn of.
+    let good = format!("{}logging: {{ format: json }}\n", text(agents, 403))
+        .replace("debounce: off, poll: 1s", "watch: false");
+    fs::write(&file, &good).unwrap();
+    let (reader, writer) = UnixStream::pair().unwrap();
+    reader.set_read_timeout(Some(GUARD)).unwrap();
+    let mut child = Command::new(cargo_bin!("attache"))
+        .env_remove("RUST_LOG")
+        .args(["run", "-c"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(std::os::fd::OwnedFd::from(writer)))
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reader).lines().map(|line| {
+        let line = line.unwrap();
+        serde_json::from_str::<serde_json::Value>(&line)
+            .unwrap_or_else(|error| panic!("{error}: {line}"))
+    });
+    let mut until = |text: &str| {
+        lines
+            .find(|line| line["message"].as_str().unwrap().contains(text))
+            .unwrap_or_else(|| panic!("it ended without `{text}`"))
+    };
+    let signal = |name: &str| {
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args([format!("-{name}"), id]).status();
+        assert!(sent.unwrap().success());
+    };
+    until("is running, configuration");
+    until("listener  web on 127.0.0.2:");
+    assert_eq!(until("not protected")["level"], "WARN");
+    fs::write(&file, good.replace("respond", "respnd")).unwrap();
+    signal("HUP");
+    let told = until("respnd");
+    assert_eq!(told["level"], "ERROR");
+    let told = if told["code"].is_null() {
+        until("respnd")
+    } else {
+        told
+    };
+    assert_eq!(told["code"], "unknown-field");
+    assert!(told["line"].is_u64() && told["file"].is_string(), "{told}");
+    assert!(told["hint"].as_str().unwrap().contains("respond"), "{told}");
+    signal("TERM");
+    until("stopped, nothing was cut off");
+    assert_eq!(lines.count(), 0, "that was the last line");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

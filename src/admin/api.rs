@@ -85,7 +85,7 @@ const ENDPOINTS: &[Endpoint] = &[
 ];
 
 /// Serves until `shutdown`. Spawns nothing: dropping the future closes everything.
-pub async fn serve(socket: Socket, control: Control, shutdown: CancellationToken) {
+pub async fn serve(socket: &Socket, control: Control, shutdown: CancellationToken) {
     serve::serve(socket, stack(control), BOUNDS, shutdown).await;
 }
 

@@ -1,12 +1,13 @@
 //! What the listeners beside the traffic share: a small tower stack over one function from request to answer. One request per
 //! connection and one deadline over all of it, so that neither a slow reader nor an idle client needs a limit of its own.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -48,7 +49,7 @@ pub(super) struct Bounds {
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything. Each
 /// request carries its [`Caller`](super::access::Caller).
 pub(super) async fn serve<S>(
-    socket: Socket,
+    socket: &Socket,
     service: S,
     bounds: Bounds,
     shutdown: CancellationToken,
@@ -74,7 +75,9 @@ pub(super) async fn serve<S>(
                         request
                     };
                     let service = ServiceBuilder::new().map_request(mark).service(service.clone());
-                    connections.push(connection(stream, place, service, bounds));
+                    let connection = AssertUnwindSafe(connection(stream, place, service, bounds));
+                    // A defect in one answer must not end the listener. What panicked is told by the hook.
+                    connections.push(connection.catch_unwind().map(drop));
                 }
                 Err(error) => {
                     warn!(%error, listener = bounds.name, "could not accept");
@@ -83,7 +86,6 @@ pub(super) async fn serve<S>(
             },
         }
     }
-    drop(socket);
     if timeout(GRACE, async { while connections.next().await.is_some() {} })
         .await
         .is_err()

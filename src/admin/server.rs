@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, StatusCode};
-use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceExt, service_fn};
@@ -19,12 +18,11 @@ use crate::observe::metrics::Metrics;
 
 /// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything.
 pub async fn serve(
-    listener: TcpListener,
+    socket: &Socket,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) {
-    let socket = Socket::Tcp(listener);
     serve::serve(socket, stack(metrics, health), BOUNDS, shutdown).await;
 }
 
@@ -144,7 +142,7 @@ mod tests {
     use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
     use http_body_util::BodyExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::sleep;
     use tower::ServiceExt;
 
@@ -301,7 +299,7 @@ mod tests {
             output
         };
         let socket = Socket::Tcp(listener);
-        let serving = serve::serve(socket, stack(metrics, health), bounds, shutdown.clone());
+        let serving = serve::serve(&socket, stack(metrics, health), bounds, shutdown.clone());
         tokio::join!(client, serving).0
     }
 
@@ -380,7 +378,8 @@ mod tests {
             sleep(Duration::from_millis(10)).await;
             shutdown.cancel();
         };
-        tokio::join!(stop, serve(listener, metrics, health, shutdown.clone()));
+        let socket = Socket::Tcp(listener);
+        tokio::join!(stop, serve(&socket, metrics, health, shutdown.clone()));
         assert!(started.elapsed() < BOUNDS.connection);
     }
 }

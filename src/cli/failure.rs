@@ -21,6 +21,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What went wrong, and what to do about it.
+    pub(super) fn parts(&self) -> (&str, &str) {
+        (&self.what, &self.next)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}\n  next: {}", self.what, self.next)

@@ -15,6 +15,7 @@ mod operator;
 mod reload;
 mod rollout;
 mod run;
+mod said;
 mod summary;
 mod terminal;
 mod validate;

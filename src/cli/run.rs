@@ -11,9 +11,10 @@ use tracing::{error, info, warn};
 
 use super::configuration::{Source, unusable};
 use super::summary::{Bound, summary};
-use super::{Ending, Failure, runtime, terminal};
+use super::{Ending, Failure, runtime, said};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::Trigger;
+use crate::config::model::LogFormat;
 use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::stderr::Stderr;
@@ -34,10 +35,10 @@ pub(super) struct Arguments {
 /// Performs the verb. What it says goes to standard error by a way that nothing waits for.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let stderr = stderr()?;
-    let voice = Voice::new(stderr.clone(), true);
+    let mut voice = Voice::new(stderr.clone(), true);
     voice.tell_panics();
-    let ending = run(arguments, &stderr, &voice).unwrap_or_else(|failure| {
-        voice.text(failure);
+    let ending = run(arguments, &stderr, &mut voice).unwrap_or_else(|failure| {
+        said::failure(&voice, &failure);
         Ending::Failed
     });
     // Who has not read by then has had the time.
@@ -55,15 +56,16 @@ pub(super) fn stderr() -> Result<Stderr, Failure> {
     })
 }
 
-fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, Failure> {
+fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Ending, Failure> {
     let Beginning {
         loaded,
         seen,
         stands_in,
     } = arguments.read(voice)?;
+    let voice = &*voice;
     let kept = loaded.config.reload.last_good_file.clone();
     let places = loaded.places();
-    let cannot_start = |error: &gateway::Error| not_open(error, places);
+    let cannot_start = |error: &gateway::Error| not_open(error, places, voice);
     let kept = kept
         .filter(|_| !stands_in)
         .map(|file| (file, loaded.standalone()));
@@ -89,7 +91,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, 
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        voice.text(summary(&gateway.config(), &bound).join("\n"));
+        said::summary(voice, &summary(&gateway.config(), &bound));
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
@@ -103,13 +105,13 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &Voice) -> Result<Ending, 
 }
 
 /// Shows where the address stands that cannot be opened, and who has it.
-fn not_open(error: &gateway::Error, places: crate::config::Places) -> Failure {
+fn not_open(error: &gateway::Error, places: crate::config::Places, voice: &Voice) -> Failure {
     let Some(key) = error.key() else {
         return cannot_start(error);
     };
     let (message, holder) = (error.in_one_line(), error.holder());
     let report = places.without_warnings().refuse(&key, message, holder);
-    terminal::note(report.human(terminal::has_color()).trim_end());
+    said::report(voice, &report);
     Failure::new(
         "the gateway does not start",
         format_args!("free the address or the file named above, or change `{key}`"),
@@ -124,6 +126,15 @@ pub(super) fn cannot_start(error: &gateway::Error) -> Failure {
     )
 }
 
+/// Says everything from now on as the configuration wishes.
+fn speak(voice: &mut Voice, loaded: &Loaded) {
+    let text = loaded.config.logging.format != LogFormat::Json;
+    if text != voice.is_text() {
+        voice.set_text(text);
+        voice.tell_panics();
+    }
+}
+
 /// A configuration to start with.
 struct Beginning {
     loaded: Loaded,
@@ -135,39 +146,46 @@ struct Beginning {
 
 impl Arguments {
     /// Reads the configuration, or its last good state when it is broken.
-    fn read(&self, voice: &Voice) -> Result<Beginning, Failure> {
+    /// How it is said is known with the configuration.
+    fn read(&self, voice: &mut Voice) -> Result<Beginning, Failure> {
         let (path, env) = (&self.source.config, Environment::process());
         let Reading { outcome, seen } = read(path, &env);
         let stands_in = outcome.is_err();
         let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(report) => {
-                voice.text(report.human(terminal::has_color()).trim_end());
                 let failure = unusable(path);
                 let configured = || last_good_file(path, &env);
                 let Some(last_good) = self.last_good.clone().or_else(configured) else {
+                    said::report(voice, &report);
                     return Err(failure);
                 };
                 let loaded = match load(&last_good, &env) {
                     Ok(loaded) => loaded,
-                    Err(report) => {
-                        let why = report.first_error().unwrap_or_default();
-                        voice.text(format_args!(
-                            "warning: there is no last good state to start from: {why}"
-                        ));
+                    Err(none) => {
+                        said::report(voice, &report);
+                        let why = none.first_error().unwrap_or_default();
+                        let why = format_args!("there is no last good state to start from: {why}");
+                        said::warning(voice, why);
                         return Err(failure);
                     }
                 };
-                voice.text(format_args!(
-                    "warning: {} is broken; starting from its last good state, {}",
-                    path.display(),
-                    last_good.display()
-                ));
+                speak(voice, &loaded);
+                said::report(voice, &report);
+                said::warning(
+                    voice,
+                    format_args!(
+                        "{} is broken; starting from its last good state, {}",
+                        path.display(),
+                        last_good.display()
+                    ),
+                );
                 loaded
             }
         };
+        speak(voice, &loaded);
         if !loaded.warnings.is_empty() {
-            voice.text(loaded.warnings.human(terminal::has_color()).trim_end());
+            said::report(voice, &loaded.warnings);
         }
         Ok(Beginning {
             loaded,
@@ -236,7 +254,7 @@ async fn serve(
 /// Shows what was found in the files. That it was refused or taken is in the log.
 fn show(done: &Done, voice: &Voice) {
     if let Some(report) = &done.report {
-        voice.text(report.human(terminal::has_color()).trim_end());
+        said::report(voice, report);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::node::Span;
 use super::report::{Diagnostic, Report, Severity};
@@ -60,6 +60,34 @@ impl Report {
             })
             .collect();
         json!({ "errors": self.errors(), "warnings": self.warnings(), "dropped": self.dropped(), "diagnostics": diagnostics }).to_string()
+    }
+
+    /// What there is to say about a diagnostic of this report beside its message, by name.
+    #[must_use]
+    pub fn facts(&self, diagnostic: &Diagnostic) -> Map<String, Value> {
+        let mut facts = Map::new();
+        let mut fact = |name: &str, value: Value| {
+            facts.insert(name.to_owned(), value);
+        };
+        fact("code", diagnostic.code.into());
+        if !diagnostic.path.is_empty() {
+            fact("path", (&*diagnostic.path).into());
+        }
+        if let Some(hint) = &diagnostic.hint {
+            fact("hint", (&**hint).into());
+        }
+        if let Some((file, line, column, _)) = self.place(diagnostic) {
+            fact("file", file.display().to_string().into());
+            fact("line", line.into());
+            fact("column", column.into());
+        }
+        if let Some((span, label)) = &diagnostic.related {
+            let file = self.sources.get(span.file());
+            let file = file.map(|source| source.path.display().to_string());
+            let place = json!({ "file": file, "line": span.line(), "column": span.column(), "what": label });
+            fact("related", place);
+        }
+        facts
     }
 
     /// The report as GitHub workflow commands, one per line.

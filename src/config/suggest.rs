@@ -6,11 +6,13 @@ mod ejection;
 mod fault;
 mod health;
 mod mesh;
+mod neighbours;
 mod public;
 mod retries;
 mod shape;
 
 use super::raw::limits;
+use neighbours::NEIGHBOURS;
 pub(super) use shape::long_form;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
@@ -372,105 +374,6 @@ const FOREIGN: &[Foreign] = &[
         "drainTimeout",
         "that is `drainTimeout` here",
     ),
-];
-
-/// Fields that are looked for in the wrong kind of mapping.
-const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
-    (
-        "Metric",
-        &[
-            "failureLimit",
-            "interval",
-            "count",
-            "minRequests",
-            "startingStep",
-        ],
-        "`analysis`, for all its metrics",
-    ),
-    (
-        "Cluster",
-        &[
-            "maxConnections",
-            "maxPendingRequests",
-            "pendingTimeout",
-            "maxRequests",
-            "maxStreams",
-            "maxRetries",
-            "maxRequestsPerConnection",
-            "halfOpen",
-        ],
-        "`circuitBreaker`",
-    ),
-    (
-        "CircuitBreaker",
-        &["failureThreshold", "recoveryTimeout", "rampUp"],
-        "`halfOpen`",
-    ),
-    (
-        "Route",
-        &["path", "methods", "method", "headers", "query"],
-        "`match`",
-    ),
-    (
-        "Route",
-        &[
-            "loadBalancer",
-            "protocol",
-            "discovery",
-            "connectTimeout",
-            "keepalive",
-            "tls",
-        ],
-        "a cluster",
-    ),
-    (
-        "Route",
-        &["rate", "burst", "nodelay", "maxKeys"],
-        "`rateLimit`",
-    ),
-    (
-        "Route",
-        &["address", "limits", "httpsRedirect", "certificates"],
-        "a listener",
-    ),
-    (
-        "Cluster",
-        &[
-            "timeout",
-            "streaming",
-            "match",
-            "rewrite",
-            "requestHeaders",
-            "responseHeaders",
-            "upstreamHost",
-        ],
-        "a route",
-    ),
-    (
-        "Listener",
-        &[
-            "maxConnections",
-            "maxHeaderBytes",
-            "maxBodyBytes",
-            "headerTimeout",
-            "idleTimeout",
-            "maxConcurrentStreams",
-        ],
-        "`limits`",
-    ),
-    (
-        "Listener",
-        &[
-            "certificates",
-            "certFile",
-            "keyFile",
-            "minVersion",
-            "clientAuth",
-            "unknownSni",
-        ],
-        "`tls`",
-    ),
-    ("Listener", &["hosts", "routes"], "a route"),
 ];
 
 fn fold(text: &str) -> String {

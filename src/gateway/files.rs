@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,17 +31,21 @@ struct Look {
     seen: Arc<Seen>,
 }
 
+/// The task that watches.
+type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Following {
-    /// Begins to follow, and the task that watches.
+    /// Begins to follow, and what makes the task that watches.
     pub(super) fn new(
         path: PathBuf,
         settings: Reload,
         seen: Seen,
         control: Control,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
         let seen = Arc::new(seen);
         let (looking_at, told) = watch::channel(Look { settings, seen });
-        (Self { path, looking_at }, watch(told, control))
+        let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
+        (Self { path, looking_at }, begin)
     }
 
     /// Watches what was read last, with the settings in force.

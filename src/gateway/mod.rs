@@ -6,12 +6,14 @@ mod aside;
 mod certificates;
 mod clusters;
 mod files;
+mod generation;
 mod holder;
 mod limits;
 mod listeners;
 mod memory;
 mod reload;
 mod rollouts;
+mod supervise;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -23,7 +25,6 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,7 @@ use aside::Aside;
 use files::{Following, Keeper};
 use listeners::Listeners;
 use reload::Retired;
+use supervise::{Task, Tasks};
 use worker::Crew;
 
 /// Why a gateway did not start, or a configuration was not taken.
@@ -163,9 +165,9 @@ pub struct Gateway {
     crew: Crew,
     resolver: Resolver,
     /// Tasks that belong to the gateway.
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     /// What moves the splits, and has something to write at the end.
-    rollouts: JoinSet<()>,
+    rollouts: Tasks,
     control: control::Control,
     inbox: mpsc::Receiver<Order>,
     admin_address: Option<AdminAddress>,
@@ -177,7 +179,7 @@ pub struct Gateway {
     /// Whether the last reload took names away.
     names_gone: bool,
     /// Tasks that belong to the present configuration.
-    generation: JoinSet<()>,
+    generation: Tasks,
     stop: CancellationToken,
 }
 
@@ -237,15 +239,15 @@ impl Gateway {
             retired: Retired::default(),
             aside: Aside::new().map_err(Error::Worker)?,
             names_gone: false,
+            tasks: Tasks::new(&metrics),
+            rollouts: Tasks::new(&metrics),
+            generation: Tasks::new(&metrics),
             metrics,
             metrics_address,
             log,
             listeners,
             crew,
             resolver,
-            tasks: JoinSet::new(),
-            rollouts: JoinSet::new(),
-            generation: JoinSet::new(),
             stop: CancellationToken::new(),
         };
         let listeners = &mut gateway.listeners;
@@ -264,25 +266,37 @@ impl Gateway {
     /// Starts what runs beside the traffic for as long as the gateway does.
     fn spawn_beside(&mut self, metrics: Option<TcpListener>, admin: Option<Socket>) {
         if let Some(socket) = metrics {
-            self.tasks.spawn(server::serve(
-                socket,
-                Arc::clone(&self.metrics),
-                Arc::clone(&self.health),
-                self.stop.clone(),
-            ));
+            let socket = Arc::new(Socket::Tcp(socket));
+            let (metrics, health) = (Arc::clone(&self.metrics), Arc::clone(&self.health));
+            let stop = self.stop.clone();
+            self.tasks.start(Task::Metrics, move || {
+                let (socket, stop) = (Arc::clone(&socket), stop.clone());
+                let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
+                async move { server::serve(&socket, metrics, health, stop).await }
+            });
         }
         if let Some(socket) = admin {
-            let control = self.control.clone();
-            self.tasks
-                .spawn(api::serve(socket, control, self.stop.clone()));
+            let (socket, control) = (Arc::new(socket), self.control.clone());
+            let stop = self.stop.clone();
+            self.tasks.start(Task::Admin, move || {
+                let (socket, stop) = (Arc::clone(&socket), stop.clone());
+                let control = control.clone();
+                async move { api::serve(&socket, control, stop).await }
+            });
         }
         let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
-        self.rollouts
-            .spawn(rollouts::run(hub, metrics, self.stop.clone()));
-        self.tasks.spawn(self.keeper.clone().again());
-        let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
+        let stop = self.stop.clone();
+        self.rollouts.start(Task::Rollouts, move || {
+            rollouts::run(Arc::clone(&hub), Arc::clone(&metrics), stop.clone())
+        });
+        let keeper = self.keeper.clone();
         self.tasks
-            .spawn(retired.sweep(metrics, self.aside.handle()));
+            .start(Task::LastGood, move || keeper.clone().again());
+        let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
+        let aside = self.aside.handle();
+        self.tasks.start(Task::OldConfigurations, move || {
+            retired.clone().sweep(Arc::clone(&metrics), aside.clone())
+        });
     }
 
     /// Where each listener accepts, by name.
@@ -378,10 +392,7 @@ impl Gateway {
         }
         self.stop.cancel();
         self.crew.stop().await;
-        if timeout(STATE_WRITE, self.rollouts.join_next())
-            .await
-            .is_err()
-        {
+        if timeout(STATE_WRITE, self.rollouts.ended()).await.is_err() {
             tracing::warn!("the state file could not be written in time");
         }
         if let Some(log) = self.log {

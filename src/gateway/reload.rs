@@ -1,30 +1,28 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
 use super::files::Following;
-use super::{Error, FIRST_RESOLUTION, Gateway, admin, certificates, limits, memory, rollouts};
+use super::supervise::{Task, broke};
+use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::{Entry, Trigger, Verdict};
 use crate::cluster::dns::{self, Resolver};
-use crate::cluster::health;
-use crate::cluster::watch::watch;
 use crate::config::model::{Action, Config};
 use crate::config::{
     self, ChangeKind, Difference, Environment, Places, Reading, Remains, Report, Seen,
     needs_restart,
 };
-use crate::observe::handles::HealthHandles;
 use crate::observe::metrics::Metrics;
-use crate::pool::Dialer;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
@@ -34,7 +32,7 @@ impl Gateway {
         let settings = self.config().reload.clone();
         let (following, watch) = Following::new(path, settings, seen, self.control.clone());
         self.following = Some(following);
-        self.tasks.spawn(watch);
+        self.tasks.start(Task::Files, watch);
         self.metrics.config_from_last_good(stands_in);
         if stands_in {
             self.metrics.config_refused();
@@ -62,9 +60,21 @@ impl Gateway {
         }
     }
 
-    /// Reads the files again and puts in force what they hold. A failure changes nothing.
+    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may have left it
+    /// half done: then the gateway is [`lost`](Self::lost).
     pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
+        let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
+        if let Ok(done) = Box::pin(whole).catch_unwind().await {
+            return done;
+        }
+        broke(Task::Reload, &self.metrics);
+        self.crew.lost().cancel();
+        let why = "the reload broke half-way, the gateway drains".to_owned();
+        self.refused(trigger, began, None, why)
+    }
+
+    async fn read_and_take(&mut self, trigger: Trigger, began: Instant) -> Done {
         let Some(path) = self
             .following
             .as_ref()
@@ -261,44 +271,6 @@ impl Gateway {
         Ok(difference)
     }
 
-    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
-    pub(super) fn in_force(&mut self, config: &Config) {
-        let mut generation = JoinSet::new();
-        let snapshot = self.hub.current();
-        for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
-            cluster.enter_into_force(Instant::now());
-            generation.spawn(dns::refresh(
-                Arc::clone(cluster),
-                self.resolver.clone(),
-                Arc::clone(&self.metrics),
-            ));
-            if cluster.settings.health_check.is_some() {
-                generation.spawn(health::watch(
-                    Arc::clone(cluster),
-                    Dialer {
-                        version: cluster.settings.protocol.into(),
-                        tls: tls.clone(),
-                    },
-                    HealthHandles::new(&self.metrics, &cluster.name, &health::RESULTS),
-                    fastrand::Rng::new(),
-                ));
-            }
-        }
-        generation.spawn(watch(snapshot.clusters.clone(), Arc::clone(&self.metrics)));
-        generation.spawn(limits::sweep(snapshot, Arc::clone(&self.metrics)));
-        generation.spawn(certificates::watch(
-            self.listeners.shared(),
-            Arc::clone(&self.metrics),
-        ));
-        self.generation = generation;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        self.metrics
-            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
-        self.health.set_config_hash(&config.hash);
-    }
-
     /// Notes the first configuration.
     pub(super) fn began(&self, config: &Config) {
         self.metrics.config_from_last_good(false);
@@ -327,8 +299,8 @@ impl Gateway {
                 metrics.retain_listeners(|name| names.listeners.contains(name));
                 metrics.retain_rate_limits(|name| names.limits.contains(name));
             };
-            self.generation
-                .spawn_blocking_on(forget, &self.aside.handle());
+            let aside = self.aside.handle();
+            self.generation.start_job(Task::OldSeries, &aside, forget);
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::files::Owned;
+use crate::config::model::Action;
 use crate::config::read_regular;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Control, Event, Millis, Now, Saved};
@@ -90,6 +91,11 @@ fn read(file: &Path, now: Millis) -> io::Result<Option<Record<serde_json::Value>
 
 /// Says which rollouts a reload began anew, and what operators set that it dropped.
 pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
+    for (route, control) in after.config.routes.iter().zip(&after.splits) {
+        if let (Action::Split(split), Some(control)) = (&route.action, control) {
+            control.go_on(split, after.cookie_key());
+        }
+    }
     let stays: BTreeMap<&str, &Arc<Control>> = splits(after).collect();
     let known: BTreeMap<&str, &Arc<Control>> = splits(before).collect();
     let same = |one: Option<&&Arc<Control>>, other: &Arc<Control>| {

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::listeners::report;
+use super::supervise::{Task, broke};
 use crate::context::Connection;
 use crate::edge::{self, Worker};
 use crate::listener::{self, Running, Shared, Watchdog};
@@ -94,13 +95,15 @@ impl Crew {
         for index in 0..count {
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (started, ready) = oneshot::channel();
-            let (hub, metrics) = (Arc::clone(hub), Arc::clone(metrics));
+            let lost = crew.lost.clone();
+            let (hub, served) = (Arc::clone(hub), Arc::clone(metrics));
             let log = log.map(Writer::sink);
             let thread = thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || run(hub, metrics, log, inbox, started))?;
+                .spawn(move || run(hub, served, log, inbox, started, lost))?;
             crew.workers.push(orders);
-            crew.threads.push(watch(thread, crew.lost.clone()));
+            let metrics = Arc::clone(metrics);
+            crew.threads.push(watch(thread, metrics, crew.lost.clone()));
             ready.await.map_err(io::Error::other)??;
         }
         Ok(crew)
@@ -179,10 +182,15 @@ impl Crew {
     }
 }
 
-fn watch(thread: thread::JoinHandle<()>, lost: CancellationToken) -> JoinHandle<()> {
+fn watch(
+    thread: thread::JoinHandle<()>,
+    metrics: Arc<Metrics>,
+    lost: CancellationToken,
+) -> JoinHandle<()> {
+    metrics.task_known(Task::Worker.word());
     tokio::task::spawn_blocking(move || {
         if thread.join().is_err() {
-            tracing::error!("a worker thread has panicked");
+            broke(Task::Worker, &metrics);
             lost.cancel();
         }
     })
@@ -195,6 +203,7 @@ fn run(
     log: Option<Sink>,
     inbox: mpsc::Receiver<Order>,
     started: oneshot::Sender<io::Result<()>>,
+    lost: CancellationToken,
 ) {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -214,6 +223,7 @@ fn run(
             open: HashMap::new(),
             closing: Vec::new(),
             drained: None,
+            lost,
         };
         state.serve(inbox).await;
         state.cut(Cut::Everything);
@@ -231,6 +241,8 @@ struct State {
     open: HashMap<u64, Open>,
     closing: Vec<Open>,
     drained: Option<oneshot::Sender<()>>,
+    /// To cancel when a part of this worker is gone.
+    lost: CancellationToken,
 }
 
 /// A listener on this worker.
@@ -335,6 +347,12 @@ impl State {
     }
 
     fn tick(&mut self, sweep: bool) {
+        let is_broken =
+            self.watchdog.is_broken() || self.open.values().any(|open| open.running.is_broken());
+        if is_broken && !self.lost.is_cancelled() {
+            broke(Task::Worker, &self.metrics);
+            self.lost.cancel();
+        }
         self.worker.tick(sweep);
         for open in self.open.values() {
             open.handles.note_open(open.shared.open());
@@ -439,18 +457,37 @@ routes: { all: { respond: { body: here } } }
             open: HashMap::new(),
             closing: Vec::new(),
             drained: None,
+            lost: CancellationToken::new(),
         }
     }
 
     #[tokio::test]
     async fn a_panic_in_a_worker_is_noticed() {
         let lost = CancellationToken::new();
-        let fine = watch(thread::spawn(|| ()), lost.clone());
+        let metrics = Arc::new(Metrics::new(&[1.0]).unwrap());
+        let fine = watch(thread::spawn(|| ()), Arc::clone(&metrics), lost.clone());
         fine.await.unwrap();
         assert!(!lost.is_cancelled());
         let broken = thread::spawn(|| std::panic::resume_unwind(Box::new(())));
-        watch(broken, lost.clone()).await.unwrap();
+        watch(broken, Arc::clone(&metrics), lost.clone())
+            .await
+            .unwrap();
         assert!(lost.is_cancelled());
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn an_accept_loop_that_ends_by_itself_is_noticed() {
+        let mut state = state();
+        open(&mut state);
+        state.tick(false);
+        assert!(!state.lost.is_cancelled());
+        state
+            .open
+            .values()
+            .for_each(|open| open.running.end_early());
+        yield_now().await;
+        state.tick(false);
+        assert!(state.lost.is_cancelled());
     }
 
     /// Opens the listener here and says where it is.

@@ -7,6 +7,7 @@ mod answer;
 pub mod bind;
 pub mod ceiling;
 pub mod certificates;
+mod fault;
 pub mod frames;
 pub mod host;
 pub mod io;

@@ -75,6 +75,18 @@ impl Running {
         self.group.connections.get()
     }
 
+    /// Ends the accept loop as a panic would.
+    #[cfg(test)]
+    pub(crate) fn end_early(&self) {
+        self.task.abort();
+    }
+
+    /// Whether the accept loop has ended though nobody asked it to: clients still connect to its socket, or will be refused.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.task.is_finished() && !self.group.draining.get()
+    }
+
     /// Whether the accept loop has ended, with everyone taken who was in the kernel's queue, and no connection is left.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -7,7 +7,8 @@
 use memchr::{memchr, memchr_iter};
 
 use crate::config::model::Limits;
-use crate::context::{PLAIN_ON_TLS, Refusal, Verdict};
+use crate::context::Verdict;
+use crate::listener::fault::Fault;
 use crate::listener::host::is_valid_host;
 use crate::listener::odd;
 
@@ -104,23 +105,6 @@ struct Head {
     length: u64,
     encodings: u32,
     fault: Option<Fault>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    RequestLine,
-    Target,
-    TargetTooLong,
-    HostMissing,
-    HostRepeated,
-    HostInvalid,
-    Length,
-    LengthRepeated,
-    LengthAndEncoding,
-    Encoding,
-    EncodingOnOldVersion,
-    /// Sent in the clear where TLS is spoken.
-    Plain,
 }
 
 impl Scanner {
@@ -440,42 +424,6 @@ impl Head {
     }
 }
 
-impl Fault {
-    fn refusal(self) -> Refusal {
-        match self {
-            Self::TargetTooLong => Refusal::TargetTooLong,
-            Self::RequestLine
-            | Self::Target
-            | Self::HostMissing
-            | Self::HostRepeated
-            | Self::HostInvalid
-            | Self::Length
-            | Self::LengthRepeated
-            | Self::LengthAndEncoding
-            | Self::Encoding
-            | Self::EncodingOnOldVersion
-            | Self::Plain => Refusal::BadRequest,
-        }
-    }
-
-    fn reason(self) -> &'static str {
-        match self {
-            Self::RequestLine => "request_line_invalid",
-            Self::Target => "target_invalid",
-            Self::TargetTooLong => "target_too_long",
-            Self::HostMissing => "host_missing",
-            Self::HostRepeated => "host_repeated",
-            Self::HostInvalid => "host_invalid",
-            Self::Length => "content_length_invalid",
-            Self::LengthRepeated => "content_length_repeated",
-            Self::LengthAndEncoding => "length_and_encoding",
-            Self::Encoding => "transfer_encoding_unsupported",
-            Self::EncodingOnOldVersion => "transfer_encoding_on_http10",
-            Self::Plain => PLAIN_ON_TLS,
-        }
-    }
-}
-
 /// RFC 9110 section 8.6: digits only; and what fits in 63 bits, so that no hop reads another number.
 fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
@@ -715,7 +663,7 @@ mod tests {
 
     #[test]
     fn refused_heads_reach_the_service_with_a_verdict_and_nothing_follows() {
-        use Refusal::{BadRequest, TargetTooLong};
+        use crate::context::Refusal::{BadRequest, TargetTooLong};
         let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100));
         let too_long = (long.as_str(), "target_too_long");
         for &(head, reason) in REFUSED.iter().chain([&too_long]) {

@@ -108,6 +108,13 @@ impl Watchdog {
         watchdog
     }
 
+    /// Whether its task has ended: nobody looks at connections any more.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        let task = self.task.borrow();
+        task.as_ref().is_some_and(AbortHandle::is_finished)
+    }
+
     /// Coarse time, exact to the tick (100 ms).
     #[must_use]
     pub fn now(&self) -> Instant {

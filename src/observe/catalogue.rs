@@ -142,6 +142,8 @@ families! {
         "Access log lines lost because the writer fell behind or could not write.";
     log_lines_lost: Counter "attache_log_lines_lost_total" []
         "Lines of the gateway's own log lost because standard error was full, gone or not read.";
+    task_ends: Counter "attache_task_ends_total" ["task"]
+        "Tasks of the gateway that broke. They are started again, but for worker and reload: then the gateway drains and ends.";
     config_hash: Gauge "attache_config_hash_info" ["hash"]
         "Always 1; the label is the hash of the configuration in use.";
     config_reloads: Counter "attache_config_reloads_total" ["result"]

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -82,7 +83,20 @@ impl Writer {
         thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || {
-                write_batches(output, &receiver, &writing);
+                let mut output = output;
+                writing.metrics.task_known(TASK);
+                // What it was writing is lost; the next batch is not.
+                while catch_unwind(AssertUnwindSafe(|| {
+                    write_batches(&mut output, &receiver, &writing);
+                }))
+                .is_err()
+                {
+                    writing.metrics.task_ended(TASK);
+                    tracing::error!(
+                        task = TASK,
+                        "a task of the gateway broke, it is started again"
+                    );
+                }
                 drop(alive);
             })?;
         Ok(Some(Self {
@@ -304,7 +318,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 /// The thread: writes batches until it is told to close or every sink is gone.
-fn write_batches(mut output: Output, receiver: &Receiver<Message>, shared: &Shared) {
+fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Shared) {
     while let Ok(message) = next(receiver, shared) {
         if shared.reopen.swap(false, Ordering::AcqRel) {
             output.reopen();
@@ -344,6 +358,8 @@ pub(super) fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::
     Ok(())
 }
 
+/// The thread's word in log and metrics.
+const TASK: &str = "access-log";
 /// A worker hands its lines over at this size.
 const BATCH: usize = 64 * 1024;
 /// Room for a batch and the line that completes it.

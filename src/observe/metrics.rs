@@ -79,6 +79,16 @@ impl Metrics {
         self.log_lines_lost.clone()
     }
 
+    /// Shows a task of the gateway, none of which has broken as yet.
+    pub fn task_known(&self, task: &str) {
+        drop(self.families.task_ends.with_label_values(&[task]));
+    }
+
+    /// Counts a task of the gateway that broke.
+    pub fn task_ended(&self, task: &str) {
+        self.families.task_ends.with_label_values(&[task]).inc();
+    }
+
     /// Says which configuration is in use from `unix_seconds` on.
     pub fn config_accepted(&self, hash: &str, unix_seconds: i64) {
         let families = &self.families;
@@ -405,6 +415,7 @@ mod tests {
         listener.malformed("bad_host");
         metrics.count_bytes(10, 20);
         metrics.access_log_dropped(1);
+        metrics.task_ended("dns");
         metrics.config_accepted("abc", 1_795_199_401);
         metrics.config_reloaded();
         metrics.config_reload_took(Duration::from_millis(4));

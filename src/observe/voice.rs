@@ -40,6 +40,11 @@ impl Voice {
         Self { stderr, text }
     }
 
+    /// Speaks to people from now on, or to machines.
+    pub fn set_text(&mut self, text: bool) {
+        self.text = text;
+    }
+
     /// Whether it speaks to people.
     #[must_use]
     pub fn is_text(&self) -> bool {

@@ -147,8 +147,9 @@ impl Connection {
         slot: &mut Option<Request<RequestBody>>,
         pool: &Rc<Pool>,
     ) -> Result<Response<ResponseBody>, Error> {
-        let mut request = slot.take().ok_or(Error::Internal)?;
-        frame(&mut request);
+        // In its slot: what is borrowed here would lie in this future until the answer comes.
+        slot.iter_mut().for_each(frame);
+        let request = slot.take().ok_or(Error::Internal)?;
         let Self {
             mut sender,
             driver,

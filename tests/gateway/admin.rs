@@ -100,7 +100,7 @@ async fn a_page_in_a_browser_can_neither_ask_nor_command() {
         assert!(!head.contains("access-control-allow"), "{head}");
     }
     let refused = "attache_admin_requests_refused_total{code=\"403\"}";
-    assert_eq!(gw.metric(refused).await, Some(4.0));
+    assert_eq!(gw.metric(refused).await, Some(6.0));
     let reloads = gw.ask(Method::GET, "/reloads").await.1;
     assert_eq!(
         reloads.matches("\"trigger\"").count(),

@@ -7,8 +7,8 @@ use attache::route::rollout::{Phase, Verb};
 use http::Response;
 
 use crate::support::{
-    Backend, Body, Client, Gw, Moody, Reply, Sse, at_host, chunk, eventually, get, soon,
-    with_field, within,
+    Backend, Body, Ca, Client, Gw, Identity, Moody, Reply, Sse, at_host, chunk, eventually, get,
+    soon, with_field, within,
 };
 
 const THREE: &str = "
@@ -123,6 +123,94 @@ clusters: {{ a: {{ endpoints: ['{{0}}'] }}, b: {{ endpoints: ['{{1}}'] }}, c: {{
         let reply = gw.send(header("cookie", cookie)).await;
         assert_eq!(reply.text(), "a", "weight 0 gets nothing");
     }
+}
+
+/// The cookie that a gateway sets, without its attributes.
+async fn drawn(gw: &Gw, want: &str) -> String {
+    soon("the version is drawn", || async {
+        let reply = gw.get("/").await;
+        let set = reply
+            .header("set-cookie")
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned();
+        (reply.text() == want).then_some(set)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cookie_cannot_be_computed_and_gateways_with_one_key_agree() {
+    let backends = three().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (one, other) = (
+        file("one", "a secret of gateways\n"),
+        file("other", "another secret of theirs"),
+    );
+    let template = |key: &str| {
+        format!(
+            "routes: {{{{ all: {{{{ split: {{{{ sticky: {{{{ cookie: version{key} }}}}, clusters: [{{{{ cluster: a, weight: 50 }}}}, {{{{ cluster: b, weight: 50 }}}}] }}}} }}}} }}}}\n\
+             clusters: {{{{ a: {{{{ endpoints: ['{{0}}'] }}}}, b: {{{{ endpoints: ['{{1}}'] }}}} }}}}"
+        )
+        .replace("{{", "{")
+        .replace("}}", "}")
+    };
+    let keyed = |path: &str| template(&format!(", keyFile: '{path}'"));
+    let first = with(&keyed(&one), &backends).await;
+    let replica = with(&keyed(&one), &backends).await;
+    let stranger = with(&keyed(&other), &backends).await;
+    let (mine, unkeyed) = (
+        with(&template(""), &backends).await,
+        with(&template(""), &backends).await,
+    );
+    for version in ["a", "b"] {
+        let held = drawn(&first, version).await;
+        assert_eq!(held, drawn(&replica, version).await, "replicas agree");
+        let theirs = [
+            drawn(&stranger, version).await,
+            drawn(&mine, version).await,
+            drawn(&unkeyed, version).await,
+        ];
+        let distinct: std::collections::HashSet<_> = theirs.iter().chain([&held]).collect();
+        assert_eq!(distinct.len(), 4, "each key makes another: {distinct:?}");
+    }
+    let ca = Ca::new();
+    let (pair, other_pair) = (ca.issue(&["a.example"]), ca.issue(&["a.example"]));
+    let certified = |pair: &Identity| {
+        format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:0' }}, tls: {{ address: '127.0.0.1:0', tls: {{ certificates: [{{ certFile: '{}', keyFile: '{}' }}] }} }} }}\n{}",
+            pair.cert_path().display(),
+            pair.key_path().display(),
+            template("")
+        )
+    };
+    let one = with(&certified(&pair), &backends).await;
+    let two = with(&certified(&pair), &backends).await;
+    let three = with(&certified(&other_pair), &backends).await;
+    let held = drawn(&one, "a").await;
+    assert_eq!(held, drawn(&two, "a").await, "the same certificate");
+    assert_ne!(held, drawn(&three, "a").await, "another certificate");
+    // Another key at a reload: what was made with the old one counts for nothing, and is replaced.
+    let old = drawn(&first, "a").await;
+    let asked = || with_field("cookie", &old, get("/"));
+    assert_eq!(
+        first.send(asked()).await.header("set-cookie"),
+        "",
+        "it is held"
+    );
+    let mut first = first;
+    first
+        .reload(&keyed(&other), &[&backends[0], &backends[1], &backends[2]])
+        .await
+        .unwrap();
+    assert_ne!(first.send(asked()).await.header("set-cookie"), "");
+    assert_eq!(drawn(&first, "a").await, drawn(&stranger, "a").await);
 }
 
 #[tokio::test]

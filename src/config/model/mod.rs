@@ -51,8 +51,8 @@ pub use route::{
 };
 
 pub use split::{
-    Analysis, CookieKey, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout, Split,
-    Step, Threshold,
+    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout,
+    Split, Step, Threshold,
 };
 pub use wire::{Http2Keepalive, TcpKeepalive};
 
@@ -69,6 +69,9 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// Rate limits: the shared ones in name order, then those of routes. A [`RateLimitId`] indexes this list.
     pub rate_limits: Vec<RateLimit>,
+    /// What the cookies of splits are made with that have no key of their own: from the private keys of the listeners, where there
+    /// are any.
+    pub cookie_key: Option<CookieKey>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
     /// The access log.

@@ -34,7 +34,9 @@ impl CookieKey {
     pub fn of(secret: &[u8]) -> Self {
         let hash = digest(&SHA256, secret);
         let mut key = [0; 32];
-        key.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+        key.iter_mut()
+            .zip(hash.as_ref())
+            .for_each(|(to, from)| *to = *from);
         Self(key)
     }
 

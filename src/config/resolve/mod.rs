@@ -102,6 +102,7 @@ pub(super) fn resolve(
     ties::check(&routes, &resolved, &mut scope);
     let metrics = settings::metrics(raw.metrics, &resolved, &mut scope);
     let config = Config {
+        cookie_key: split::usual_key(&resolved, &scope),
         workers: settings::workers(raw.workers, &mut scope),
         client_ip,
         rate_limits: limits.finish(),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Scope;
 use super::route::References;
-use crate::config::model::{
-    Analysis, CookieKey, HashKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step, Threshold,
-};
 use crate::config::environment::reason;
+use crate::config::model::{
+    Analysis, CookieKey, HashKey, Listener, Losing, Measure, Metric, OnFailure, Part, Rollout,
+    Split, Step, Threshold,
+};
 use crate::config::node::{Step as At, steps};
 use crate::config::raw::split::{self as raw, Unit};
 use crate::config::report::Diagnostic;
@@ -76,6 +77,19 @@ fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey
     };
     scope.add(at, diagnostic);
     None
+}
+
+/// The key of cookies that have none of their own: it comes from what only this gateway and its replicas know. The files have been
+/// read when this is asked.
+pub(super) fn usual_key(listeners: &[Listener], scope: &Scope<'_>) -> Option<CookieKey> {
+    let read = scope.env.with_seen(|seen| seen.beside());
+    let settings = listeners
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref());
+    let files = settings.flat_map(|tls| &tls.certificates);
+    let hashes = files.filter_map(|pair| read.get(&scope.env.resolve(&pair.key_file)));
+    let secret: Vec<u8> = hashes.flat_map(|hash| hash.to_be_bytes()).collect();
+    (!secret.is_empty()).then(|| CookieKey::of(&secret))
 }
 
 /// Bytes of a key.

@@ -1,10 +1,8 @@
 //! The live side of one split: its weights, what its traffic adds up to, its rollout's progress and what operators did to it.
 //! Survives a reload that changes neither the split nor the rollout.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,69 +12,21 @@ use super::state::State;
 use super::tally::{Counts, Tally};
 use super::verdict::{Others, Verdict, judge};
 use crate::config::model::{CookieKey, Losing, Part, Rollout, Split};
-use crate::route::split::{Choice, Shares, Weights};
+use crate::route::split::{Shares, Weights};
 
 /// A split at work. Shared by all workers, the task that moves it and operators.
 #[derive(Debug)]
 pub struct Control {
     parts: Vec<Part>,
-    rollout: Option<Rollout>,
+    pub(super) rollout: Option<Rollout>,
     fingerprint: String,
     shares: Arc<Shares>,
-    tallies: Vec<Tally>,
+    pub(super) tallies: Vec<Tally>,
     /// For each part the generation of weights with which it last lost; what was sent there by earlier ones may be cut.
-    lost: Vec<AtomicU64>,
+    pub(super) lost: Vec<AtomicU64>,
     state: Mutex<State>,
     /// What its cookies are made with. Locked after the state.
     key: Mutex<CookieKey>,
-}
-
-/// One exchange's place in a split: where its outcome is counted.
-#[derive(Clone, Debug)]
-pub struct Trial {
-    control: Arc<Control>,
-    part: usize,
-    generation: u64,
-}
-
-impl Trial {
-    /// An exchange that goes where it was chosen to.
-    #[must_use]
-    pub fn new(control: Arc<Control>, choice: Choice) -> Self {
-        Self {
-            control,
-            part: choice.part,
-            generation: choice.generation,
-        }
-    }
-
-    /// Counts the outcome.
-    pub fn finished(&self, succeeded: bool, took: Duration) {
-        if let Some(tally) = self.control.tallies.get(self.part) {
-            tally.record(succeeded, took);
-        }
-    }
-
-    /// The client left while it waited for the version: one says nothing, most of them say that it hangs.
-    pub fn abandoned(&self, client: IpAddr) {
-        if let Some(tally) = self.control.tallies.get(self.part) {
-            tally.abandon(client);
-        }
-    }
-
-    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers are, stays.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        let lost = self.control.lost.get(self.part);
-        self.may_be_cut() && lost.is_some_and(|lost| lost.load(Relaxed) > self.generation)
-    }
-
-    /// Whether its side may be cut at all.
-    #[must_use]
-    pub fn may_be_cut(&self) -> bool {
-        let rollout = self.control.rollout.as_ref();
-        rollout.is_some_and(|rollout| rollout.losing == Losing::Cut)
-    }
 }
 
 impl Control {

@@ -5,13 +5,15 @@ mod progress;
 mod record;
 mod state;
 mod tally;
+mod trial;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
-pub use control::{Control, Trial};
+pub use control::Control;
 pub use progress::{Event, Millis, Now, Phase, Progress, Refusal, Verb};
 pub use record::{Held, OperateError, Saved, Share, Status};
 pub use tally::{Counts, Tally};
+pub use trial::Trial;
 pub use verdict::Reading;

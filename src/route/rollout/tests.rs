@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::model::{
-    Analysis, ClusterId, Comparison, Condition, Losing, Measure, Metric, OnFailure, Part, Rollout,
-    Split, Step, Threshold,
+    Analysis, ClusterId, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure,
+    Part, Rollout, Split, Step, Threshold,
 };
 use crate::route::split::{Choice, Chooser, Wish};
 use std::sync::{Arc, LazyLock};
@@ -15,6 +15,10 @@ use tokio::time::Instant;
 const START: Millis = 1_800_000_000_000;
 const CANARY: usize = 1;
 static STEADY: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn key() -> CookieKey {
+    CookieKey::of(b"0123456789abcdef")
+}
 
 /// So many seconds after the start.
 fn at(second: u64) -> Now {
@@ -361,7 +365,10 @@ fn replicas_with_the_same_start_move_in_step() {
     rollout.analysis = None;
     let start = std::time::UNIX_EPOCH + Duration::from_millis(START + 60_000);
     rollout.start_at = Some(start);
-    let (early, late) = (started(&split), Arc::new(Control::new(&split, &key(), at(100))));
+    let (early, late) = (
+        started(&split),
+        Arc::new(Control::new(&split, &key(), at(100))),
+    );
     let first = weights(&run(&early, (0, 800), |_| FINE));
     assert_eq!(first[0].0, 60, "not before its start");
     let second = weights(&run(&late, (200, 800), |_| FINE));

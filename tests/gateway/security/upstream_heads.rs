@@ -230,7 +230,7 @@ async fn line_24_heads_over_the_limit() {
     );
     let many = format!(
         "HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n",
-        "canary: x\r\n".repeat(200)
+        "canary: x\r\n".repeat(300)
     );
     let endless = format!("HTTP/1.1 200 OK\r\ncanary: {}", "x".repeat(1_000_000));
     let reason = format!(

@@ -1,0 +1,62 @@
+//! The tasks that belong to one configuration: started when it comes into force, ended with the one after it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::supervise::{Task, Tasks};
+use super::{Gateway, certificates, limits};
+use crate::cluster::watch::watch;
+use crate::cluster::{dns, health};
+use crate::config::model::Config;
+use crate::observe::handles::HealthHandles;
+use crate::pool::Dialer;
+
+impl Gateway {
+    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
+    pub(super) fn in_force(&mut self, config: &Config) {
+        let mut generation = Tasks::new(&self.metrics);
+        let snapshot = self.hub.current();
+        for (cluster, tls) in snapshot.clusters.iter().zip(&snapshot.tls) {
+            cluster.enter_into_force(Instant::now());
+            let resolving = (Arc::clone(cluster), Arc::clone(&self.metrics));
+            let resolver = self.resolver.clone();
+            generation.start(Task::Dns, move || {
+                let (cluster, metrics) = resolving.clone();
+                dns::refresh(cluster, resolver.clone(), metrics)
+            });
+            if cluster.settings.health_check.is_some() {
+                let (cluster, tls) = (Arc::clone(cluster), tls.clone());
+                let metrics = Arc::clone(&self.metrics);
+                generation.start(Task::Health, move || {
+                    let dialer = Dialer {
+                        version: cluster.settings.protocol.into(),
+                        tls: tls.clone(),
+                    };
+                    let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
+                    health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
+                });
+            }
+        }
+        let (clusters, metrics) = (snapshot.clusters.clone(), Arc::clone(&self.metrics));
+        generation.start(Task::Clusters, move || {
+            watch(clusters.clone(), Arc::clone(&metrics))
+        });
+        let metrics = Arc::clone(&self.metrics);
+        generation.start(Task::RateLimits, move || {
+            limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics))
+        });
+        let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
+        generation.start(Task::Certificates, move || {
+            certificates::watch(listeners.clone(), Arc::clone(&metrics))
+        });
+        self.generation = generation;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        self.metrics
+            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
+        self.health.set_config_hash(&config.hash);
+    }
+}

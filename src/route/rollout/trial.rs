@@ -1,0 +1,58 @@
+//! One exchange's place in a split: where its outcome is counted, and whether its side was withdrawn since.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::control::Control;
+use crate::config::model::Losing;
+use crate::route::split::Choice;
+
+/// One exchange's place in a split: where its outcome is counted.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    control: Arc<Control>,
+    part: usize,
+    generation: u64,
+}
+
+impl Trial {
+    /// An exchange that goes where it was chosen to.
+    #[must_use]
+    pub fn new(control: Arc<Control>, choice: Choice) -> Self {
+        Self {
+            control,
+            part: choice.part,
+            generation: choice.generation,
+        }
+    }
+
+    /// Counts the outcome.
+    pub fn finished(&self, succeeded: bool, took: Duration) {
+        if let Some(tally) = self.control.tallies.get(self.part) {
+            tally.record(succeeded, took);
+        }
+    }
+
+    /// The client left while it waited for the version: one says nothing, most of them say that it hangs.
+    pub fn abandoned(&self, client: IpAddr) {
+        if let Some(tally) = self.control.tallies.get(self.part) {
+            tally.abandon(client);
+        }
+    }
+
+    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers are, stays.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        let lost = self.control.lost.get(self.part);
+        self.may_be_cut() && lost.is_some_and(|lost| lost.load(Relaxed) > self.generation)
+    }
+
+    /// Whether its side may be cut at all.
+    #[must_use]
+    pub fn may_be_cut(&self) -> bool {
+        let rollout = self.control.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.losing == Losing::Cut)
+    }
+}

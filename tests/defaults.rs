@@ -16,7 +16,7 @@ use serde_json::Value;
 /// A configuration with every section and policy, each as short as it can be, and with two alternatives where there are such.
 const WHOLE: &str = "
 listeners:
-  web: { address: '127.0.0.1:8080', proxyProtocol: { trusted: [10.0.0.0/8] } }
+  web: { address: '127.0.0.1:8080', proxyProtocol: { trusted: [10.0.0.0/8] }, http2: { keepalive: {} } }
   plain: { address: '127.0.0.1:8081', httpsRedirect: { listener: tls } }
   tls: { address: '127.0.0.1:8443', tls: { certificates: [{ certFile: gateway.crt, keyFile: gateway.key }] } }
 routes:
@@ -52,7 +52,6 @@ clusters:
     outlierDetection: { successRate: {}, failurePercentage: {} }
   two: { endpoints: ['x:80', 'y:80'], healthCheck: { type: agent-card }, outlierDetection: { maxFails: 3 }, circuitBreaker: { maxRequests: 5 } }
 admin: {}
-readiness: {}
 ";
 
 /// Keys with a default that is not shown, by the reason.
@@ -84,7 +83,6 @@ const NOT_SHOWN: &[(&str, &[&str])] = &[
             "cost",
             "loadBalancer.hash",
             "file",
-            "requires",
         ],
     ),
     (
@@ -175,6 +173,20 @@ fn every_default_is_shown() {
         })
         .collect();
     assert!(unexplained.is_empty(), "{text}\n{unexplained:#?}");
+    // Where no block is written, the walk does not look into it.
+    for path in [
+        ".listeners.<name>.http2.keepalive",
+        ".clusters.<name>.http2.keepalive",
+        ".readiness.requires",
+    ] {
+        assert!(walk.met.iter().any(|met| met == path), "{path}\n{text}");
+    }
+    for value in [
+        &shown["listeners"]["plain"]["http2"]["keepalive"],
+        &shown["clusters"]["bare"]["http2"]["keepalive"],
+    ] {
+        assert_eq!(value, "off", "{text}");
+    }
     assert!(
         walk.met.len() >= 120,
         "only {} keys were met",

@@ -33,6 +33,8 @@ const ANALYSIS: Defaults = &[
     ("minRequests", "50"),
 ];
 
+const HTTP2_KEEPALIVE: Defaults = &[("interval", "5m"), ("timeout", "20s")];
+
 const RESPOND: Defaults = &[("status", "200"), ("body", "\"\"")];
 
 const BREAKER: Defaults = &[("maxPendingRequests", "0")];
@@ -94,6 +96,13 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             }
         }
     });
+    for section in ["listeners", "clusters"] {
+        each(root, section, |entry| {
+            inside(entry, "http2", |http2| {
+                inside(http2, "keepalive", |pings| put_all(pings, HTTP2_KEEPALIVE));
+            });
+        });
+    }
     each(root, "clusters", |cluster| {
         put_all(cluster, &[("healthCheck", "off")]);
         inside(cluster, "circuitBreaker", |breaker| {

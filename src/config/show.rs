@@ -96,6 +96,7 @@ const ROOT: Defaults = &[
     ("reload.watch", "true"),
     ("reload.debounce", "250ms"),
     ("reload.poll", "30s"),
+    ("readiness.requires", "[]"),
 ];
 
 const ADMIN: Defaults = &[
@@ -120,6 +121,7 @@ const LISTENER: Defaults = &[
     ("tcpKeepalive.time", "15s"),
     ("tcpKeepalive.interval", "15s"),
     ("tcpKeepalive.probes", "3"),
+    ("http2.keepalive", "off"),
     ("paths.mergeSlashes", "true"),
     ("paths.allowEncodedSlash", "false"),
 ];
@@ -170,6 +172,7 @@ const CLUSTER: Defaults = &[
     ("tcpKeepalive.time", "15s"),
     ("tcpKeepalive.interval", "15s"),
     ("tcpKeepalive.probes", "3"),
+    ("http2.keepalive", "off"),
     ("slowStart", "30s"),
     ("zones", "prefer"),
 ];

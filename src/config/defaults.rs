@@ -96,13 +96,6 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             }
         }
     });
-    for section in ["listeners", "clusters"] {
-        each(root, section, |entry| {
-            inside(entry, "http2", |http2| {
-                inside(http2, "keepalive", |pings| put_all(pings, HTTP2_KEEPALIVE));
-            });
-        });
-    }
     each(root, "clusters", |cluster| {
         put_all(cluster, &[("healthCheck", "off")]);
         inside(cluster, "circuitBreaker", |breaker| {
@@ -146,6 +139,17 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             }
         });
     });
+}
+
+/// Fills the times of HTTP/2 keepalives that are written.
+pub(super) fn fill_keepalives(root: &mut Node) {
+    for section in ["listeners", "clusters"] {
+        each(root, section, |entry| {
+            inside(entry, "http2", |http2| {
+                inside(http2, "keepalive", |pings| put_all(pings, HTTP2_KEEPALIVE));
+            });
+        });
+    }
 }
 
 /// Five minutes, or the first ejection where that takes longer.

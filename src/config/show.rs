@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
-use super::defaults::fill_policies;
+use super::defaults::{fill_keepalives, fill_policies};
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
@@ -274,6 +274,7 @@ fn fill(root: &mut Node) {
             put(cluster, "healthCheck.timeout", &check_timeout(cluster));
         }
     });
+    fill_keepalives(root);
     fill_policies(root, RATE_LIMIT);
 }
 

@@ -364,20 +364,33 @@ fn a_verb_that_cannot_print_does_not_panic() {
     fs::write(&bad, "listners: {}\n").unwrap();
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
-    for (arguments, code) in [
-        (&["version"][..], 0),
-        (&["--help"], 0),
-        (&["nonsense"], 2),
-        (&["man"], 0),
-        (&["completions", "bash"], 0),
-        (&["validate", "-c", good], 0),
-        (&["validate", "-c", bad], 1),
-        (&["validate", "-c", bad, "--format", "json"], 1),
-        (&["config", "show", "-c", good], 0),
-        (&["config", "schema"], 0),
-        (&["explain", "GET", "http://a/fixed", "-c", good], 0),
-        (&["run", "-c", bad], 1),
-        (&["healthcheck", "--url", "http://127.0.0.1:1/ready"], 1),
+    let certs = directory.path().join("certs");
+    let certs = ["certs", "dev", "--out", certs.to_str().unwrap()];
+    for (arguments, code, tells) in [
+        (&["version"][..], 1, true),
+        (&["version", "--json"], 1, true),
+        (&["--version"], 1, true),
+        (&["--help"], 1, true),
+        (&["config", "--help"], 1, true),
+        (&["nonsense"], 2, false),
+        (&["man"], 1, true),
+        (&["completions", "bash"], 1, true),
+        (&["validate", "-c", good], 1, true),
+        (&["validate", "-c", good, "--format", "json"], 1, true),
+        (&["validate", "-c", bad], 1, false),
+        (&["validate", "-c", bad, "--format", "json"], 1, true),
+        (&["config", "show", "-c", good], 1, true),
+        (&["config", "schema"], 1, true),
+        (&["explain", "GET", "http://a/fixed", "-c", good], 1, true),
+        (&["run", "-c", bad], 1, false),
+        (
+            &["healthcheck", "--url", "http://127.0.0.1:1/ready"],
+            1,
+            false,
+        ),
+        // What it made is there, whether or not it could say so; the second time it has nothing to do.
+        (&certs, 0, true),
+        (&[&certs[..], &["--if-missing"]].concat(), 0, true),
     ] {
         let ended = Command::new(cargo_bin!("attache"))
             .args(arguments)
@@ -385,7 +398,48 @@ fn a_verb_that_cannot_print_does_not_panic() {
             .stderr(full())
             .status()
             .unwrap();
+        let heard = Command::new(cargo_bin!("attache"))
+            .args(arguments)
+            .args((arguments == certs).then_some("--force"))
+            .stdout(full())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(heard.stderr).unwrap();
         assert_eq!(ended.code(), Some(code), "{arguments:?}");
+        assert_eq!(heard.status.code(), Some(code), "{arguments:?}: {said}");
+        let told = said.contains("standard output cannot be written to");
+        assert_eq!(told, tells, "{arguments:?}: {said}");
+    }
+}
+
+/// A gateway's answer is an exit code, so a probe whose output is lost is still right.
+#[tokio::test]
+async fn a_check_that_cannot_print_says_what_the_gateway_said() {
+    let gateway = Gateway::start(Stdio::null()).await;
+    let url = format!("http://{}/ready", gateway.metrics);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = Command::new(cargo_bin!("attache"))
+        .args(["healthcheck", "--url", &url])
+        .stdout(full)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(ended.code(), Some(0));
+}
+
+/// `attache config schema | head -1`.
+#[test]
+fn a_reader_that_is_gone_is_no_failure() {
+    for arguments in [&["config", "schema"][..], &["man"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = Command::new(cargo_bin!("attache"))
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{arguments:?}");
+        assert!(ended.stderr.is_empty(), "{arguments:?}: nothing to tell");
     }
 }
 

@@ -52,7 +52,7 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
     let files = Files::within(&dev.out);
     let existing = files.existing();
     if dev.if_missing && existing.len() == 3 {
-        terminal::print(format_args!(
+        terminal::mention(format_args!(
             "{} holds all three files, nothing to do",
             dev.out.display()
         ));
@@ -77,7 +77,7 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
             "choose a directory you may write to with --out",
         )
     })?;
-    terminal::print(format_args!(
+    terminal::mention(format_args!(
         "{}  authority, for clients (curl --cacert)\n{}  certificate for the gateway (tls.certificates[].certFile)\n\
          {}  its private key, mode 0600 (tls.certificates[].keyFile)\nvalid for a year; for development only",
         files.authority.display(),

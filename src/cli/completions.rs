@@ -14,11 +14,10 @@ pub(super) struct Arguments {
 }
 
 /// Performs the verb for the command line `command`.
-#[expect(clippy::unnecessary_wraps, reason = "every verb has the same shape")]
 pub(super) fn perform(arguments: &Arguments, mut command: Command) -> Result<Ending, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "attache", &mut script);
-    terminal::print_bytes(&script);
+    terminal::print_bytes(&script)?;
     Ok(Ending::Done)
 }
 

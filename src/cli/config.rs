@@ -42,9 +42,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             let shown = show(path, &Environment::process(), wanted.defaults);
             let shown = shown.map_err(|report| invalid(path, &report))?;
             // A document, and so as it is.
-            terminal::print_bytes(format!("{}\n", shown.trim_end()).as_bytes());
+            terminal::print_bytes(format!("{}\n", shown.trim_end()).as_bytes())?;
         }
-        Kind::Schema => terminal::print(schema().trim_end()),
+        Kind::Schema => terminal::print(schema().trim_end())?,
     }
     Ok(Ending::Done)
 }

@@ -37,7 +37,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let asked = runtime()?.block_on(probe(url, Duration::from_secs(arguments.timeout)));
     match asked {
         Ok(200) => {
-            terminal::print("ok");
+            terminal::mention("ok");
             Ok(Ending::Done)
         }
         Ok(status) => Err(Failure::new(

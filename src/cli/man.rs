@@ -23,9 +23,9 @@ pub(super) fn perform(arguments: &Arguments, command: Command) -> Result<Ending,
             .and_then(|()| clap_mangen::generate_to(command, directory)),
         None => {
             let mut page = Vec::new();
-            Man::new(command)
-                .render(&mut page)
-                .map(|()| terminal::print_bytes(&page))
+            let rendered = Man::new(command).render(&mut page);
+            terminal::print_bytes(&page)?;
+            rendered
         }
     };
     written.map_err(|error| {

@@ -22,6 +22,7 @@ mod validate;
 mod version;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -89,20 +90,25 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(usage) => {
-            // A closed pipe is no reason to fail differently: the code says what happened either way.
-            usage.print().ok();
-            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+            let printed = usage.print().and_then(|()| io::stdout().flush());
+            return match (usage.exit_code(), terminal::written(printed)) {
+                // A help text is a result, and what is said of wrong usage is not.
+                (0, Err(failure)) => failed(&failure),
+                (code, _) => ExitCode::from(u8::try_from(code).unwrap_or(2)),
+            };
         }
     };
     match cli.verb.perform() {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::WorkCut) => ExitCode::from(3),
-        Err(failure) => {
-            terminal::note(&failure);
-            ExitCode::from(1)
-        }
+        Err(failure) => failed(&failure),
     }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    terminal::note(failure);
+    ExitCode::from(1)
 }
 
 impl Verb {

@@ -46,7 +46,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         )
     })?;
     if arguments.json {
-        terminal::print(text.trim_end());
+        terminal::print(text.trim_end())?;
         return Ok(ending);
     }
     let said = |key: &str| {
@@ -59,7 +59,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         terminal::note(diagnostics);
     }
     match (ending, said("summary").unwrap_or_default()) {
-        (Ending::Done, summary) => terminal::print(summary),
+        (Ending::Done, summary) => terminal::mention(summary),
         (_, summary) => terminal::note(summary),
     }
     Ok(ending)

@@ -155,7 +155,7 @@ fn order(operator: &Operator, query: &[(&str, &str)]) -> Result<Ending, Failure>
     let path = format!("/rollouts?{query}");
     let answer = runtime()?.block_on(ask(&client, Method::POST, &path, &name))?;
     for done in strings(answer.get("done")) {
-        terminal::print(visible(done));
+        terminal::mention(visible(done));
     }
     Ok(Ending::Done)
 }
@@ -164,14 +164,14 @@ fn show(status: &Status) -> Result<Ending, Failure> {
     let (client, name) = status.operator.find()?;
     let answer = runtime()?.block_on(ask(&client, Method::GET, "/rollouts", &name))?;
     if status.json {
-        terminal::print(answer);
+        terminal::print(answer)?;
         return Ok(Ending::Done);
     }
     let routes = answer.get("routes").and_then(Value::as_object);
     let mut shown = false;
     for (route, split) in routes.into_iter().flatten() {
         if status.route.as_ref().is_none_or(|wanted| wanted == route) {
-            terminal::print(describe(route, split));
+            terminal::print(describe(route, split))?;
             shown = true;
         }
     }
@@ -208,7 +208,7 @@ fn watch(status: &Status) -> Result<Ending, Failure> {
             };
             let line = headline(route, split);
             if line != printed {
-                terminal::print(&line);
+                terminal::mention(&line);
                 printed = line;
             }
             match phase(split) {

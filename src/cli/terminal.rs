@@ -1,21 +1,41 @@
-//! Writing to the terminal. A reader that leaves early (`attache man | head`) is not an error, so nothing here panics as
-//! the print macros would.
+//! Writing to the terminal. A reader that leaves early (`attache man | head`) is not an error, and nothing here panics as
+//! the print macros would. A result that could not be written for another reason is a failure of the verb.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use super::failure::Failure;
 use crate::config::visible::visible_but;
 
 /// One line, or several, of a verb's result on standard output. What others named or said in it steers nothing.
-pub(super) fn print(text: impl Display) {
+pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     let text = text.to_string();
-    writeln!(io::stdout().lock(), "{}", visible_but(&text, &['\n', '\t'])).ok();
+    print_bytes(format!("{}\n", visible_but(&text, &['\n', '\t'])).as_bytes())
+}
+
+/// As [`print`], for a verb whose result is what it did and its exit code: a line that cannot be written is a note and does
+/// not change the code.
+pub(super) fn mention(text: impl Display) {
+    if let Err(failure) = print(text) {
+        note(failure);
+    }
 }
 
 /// The bytes of a verb's result on standard output, as they are.
-pub(super) fn print_bytes(bytes: &[u8]) {
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).ok();
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// What becomes of a verb whose result was written to standard output like this.
+pub(super) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            format_args!("standard output cannot be written to: {error}"),
+            "what was written of the result may be cut; make room, or send it elsewhere",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A line for the person at the terminal, on standard error; as [`print`], but it may be coloured.

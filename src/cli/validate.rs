@@ -30,15 +30,14 @@ enum Format {
 }
 
 /// Performs the verb.
-#[expect(clippy::unnecessary_wraps, reason = "every verb has the same shape")]
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let environment = Environment::process();
     let mut ending = Ending::Done;
     for path in &arguments.sources.configs {
         match load(path, &environment) {
-            Ok(loaded) => accepted(path, &loaded, arguments.format),
+            Ok(loaded) => accepted(path, &loaded, arguments.format)?,
             Err(report) => {
-                show(&report, arguments.format);
+                show(&report, arguments.format)?;
                 ending = Ending::Failed;
             }
         }
@@ -46,9 +45,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     Ok(ending)
 }
 
-fn accepted(path: &Path, loaded: &Loaded, format: Format) {
+fn accepted(path: &Path, loaded: &Loaded, format: Format) -> Result<(), Failure> {
     if !loaded.warnings.is_empty() || format == Format::Json {
-        show(&loaded.warnings, format);
+        show(&loaded.warnings, format)?;
     }
     if format == Format::Human {
         let config = &loaded.config;
@@ -62,13 +61,17 @@ fn accepted(path: &Path, loaded: &Loaded, format: Format) {
                 0 => String::new(),
                 warnings => format!(", {}", terminal::count(warnings, "warning")),
             }
-        ));
+        ))?;
     }
+    Ok(())
 }
 
-fn show(report: &Report, format: Format) {
+fn show(report: &Report, format: Format) -> Result<(), Failure> {
     match format {
-        Format::Human => terminal::note(report.human(terminal::has_color()).trim_end()),
+        Format::Human => {
+            terminal::note(report.human(terminal::has_color()).trim_end());
+            Ok(())
+        }
         Format::Json => terminal::print(report.json()),
         Format::Github => terminal::print(report.github().trim_end()),
     }

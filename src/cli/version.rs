@@ -14,7 +14,6 @@ pub(super) struct Arguments {
 }
 
 /// Performs the verb.
-#[expect(clippy::unnecessary_wraps, reason = "every verb has the same shape")]
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let (version, allocator) = (env!("CARGO_PKG_VERSION"), allocator());
     let platform = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
@@ -26,11 +25,11 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             "allocator": allocator,
             "a2a": ["1.0", "0.3"],
         });
-        terminal::print(facts);
+        terminal::print(facts)?;
     } else {
         terminal::print(format_args!(
             "attache {version} ({platform}, {allocator} allocator)"
-        ));
+        ))?;
     }
     Ok(Ending::Done)
 }

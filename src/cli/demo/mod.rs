@@ -77,10 +77,10 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
         Some(format!("{}/{}/", public?, personality.name()))
     })
     .await?;
-    terminal::print("Four A2A agents (1.0 and 0.3), for a gateway of your own:\n");
+    terminal::mention("Four A2A agents (1.0 and 0.3), for a gateway of your own:\n");
     for agent in &agents {
         let personality = agent.personality();
-        terminal::print(format_args!(
+        terminal::mention(format_args!(
             "  http://{}/  {:<7} {}",
             agent.address(),
             personality.name(),
@@ -88,12 +88,12 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
         ));
     }
     if let Some(first) = agents.first() {
-        terminal::print(format_args!(
+        terminal::mention(format_args!(
             "\nTry one:\n  {}",
             setup::send("", &format!("http://{}", first.address()))
         ));
     }
-    terminal::print("\nCtrl-C ends them.");
+    terminal::mention("\nCtrl-C ends them.");
     stop.wait().await;
     Ok(Ending::Done)
 }
@@ -116,7 +116,7 @@ async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<End
         .await
         .map_err(|error| run::cannot_start(&error))?;
     gateway.count_lost_lines(stderr);
-    terminal::print(setup.welcome(gateway.metrics_address()));
+    terminal::mention(setup.welcome(gateway.metrics_address()));
 
     if arguments.quiet {
         stop.wait().await;

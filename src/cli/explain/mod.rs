@@ -67,7 +67,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         }
     };
     let lines: Vec<_> = lines.iter().map(|line| wrapped(line)).collect();
-    terminal::print(lines.join("\n"));
+    terminal::print(lines.join("\n"))?;
     Ok(if is_found {
         Ending::Done
     } else {

@@ -330,7 +330,10 @@ fn a_verb_for_a_running_gateway_never_guesses_where_it_is() {
         ] {
             let (code, out, error) = run(&[verb, &["-c", file]].concat());
             assert_eq!((code, out.as_str()), (1, ""), "{verb:?}: {error}");
-            let said = error.contains(why) && error.contains("does not say where the admin API is");
+            // Of a file that is not there it is not said what it does not say.
+            let silent = error.contains("does not say where the admin API is");
+            assert_eq!(silent, *file != nowhere, "{verb:?}: {error}");
+            let said = error.contains(why) && error.contains("--admin");
             assert!(said && !error.contains("9901:"), "{verb:?}: {error}");
         }
     }
@@ -338,6 +341,8 @@ fn a_verb_for_a_running_gateway_never_guesses_where_it_is() {
         let (code, out, error) = run(&["healthcheck", "-c", file]);
         assert_eq!((code, out.as_str()), (1, ""), "{error}");
         assert!(error.contains(why) && !error.contains("9090"), "{error}");
+        let silent = error.contains("does not say where the metrics listener is");
+        assert_eq!(silent, *file != nowhere, "{error}");
     }
 }
 

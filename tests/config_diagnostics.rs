@@ -217,6 +217,25 @@ fn a_redirect_to_https_needs_somewhere_with_https() {
 }
 
 #[test]
+fn a_redirect_to_https_prefers_the_listener_that_ends_tls() {
+    const PUBLIC: &str = "publicUrl: 'https://x.example'";
+    const TLS: &str = "tls: { certificates: [{ certFile: a.pem, keyFile: a.pem }] }";
+    for (b, c, several) in [
+        (TLS, PUBLIC, false),
+        (PUBLIC, TLS, false),
+        (TLS, TLS, true),
+        (PUBLIC, PUBLIC, true),
+    ] {
+        let report = problems(&format!(
+            "listeners:\n  a: {{ address: '127.0.0.1:1', httpsRedirect: true }}\n  b: {{ address: '127.0.0.1:2', {b} }}\n  c: {{ address: '127.0.0.1:3', {c} }}\nroutes: {{ a: {{ respond: {{}} }} }}\n"
+        ));
+        let hint = report.human(false).contains("with one of `b`, `c`");
+        let found = codes(&report).contains(&"invalid-reference");
+        assert_eq!((found, hint), (several, several), "{}", report.human(false));
+    }
+}
+
+#[test]
 fn an_unknown_field_has_its_place_and_a_suggestion() {
     let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
     assert_eq!(

@@ -497,4 +497,18 @@ async fn a_log_in_json_is_json_to_the_last_line() {
     until("stopped, nothing was cut off");
     assert_eq!(lines.count(), 0, "that was the last line");
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    // So is what a start says that a mistake elsewhere in the file prevents.
+    let refused = Command::new(cargo_bin!("attache"))
+        .args(["run", "-c"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    let objects: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let mut codes = objects.iter().map(|line| &line["code"]);
+    assert!(codes.any(|code| code == "unknown-field"), "{text}");
 }

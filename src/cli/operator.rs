@@ -153,12 +153,20 @@ impl Operator {
     }
 }
 
-/// A configuration that does not say where something is.
+/// A configuration that does not say where something is. One that cannot be read says nothing at all.
 pub(super) fn silent(path: &Path, report: &Report, what: &str, flag: &str) -> Failure {
+    let next = format!("name the configuration of the running gateway, or its {what} with {flag}");
+    if let [only] = report.diagnostics()
+        && only.code == "missing-file"
+        && only.hint.is_none()
+        && report.place(only).is_none()
+    {
+        return Failure::new(&only.message, next);
+    }
     terminal::note(report.human(terminal::has_color()).trim_end());
     Failure::new(
         format_args!("{} does not say where the {what} is", path.display()),
-        format_args!("name the configuration of the running gateway, or its {what} with {flag}"),
+        next,
     )
 }
 

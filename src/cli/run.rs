@@ -15,7 +15,7 @@ use super::{Ending, Failure, runtime, said};
 use crate::admin::control::{Done, Order};
 use crate::admin::journal::Trigger;
 use crate::config::model::LogFormat;
-use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, read};
+use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, log_format, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup::{self, Events};
@@ -127,8 +127,8 @@ pub(super) fn cannot_start(error: &gateway::Error) -> Failure {
 }
 
 /// Says everything from now on as the configuration wishes.
-fn speak(voice: &mut Voice, loaded: &Loaded) {
-    let text = loaded.config.logging.format != LogFormat::Json;
+fn speak(voice: &mut Voice, format: LogFormat) {
+    let text = format != LogFormat::Json;
     if text != voice.is_text() {
         voice.set_text(text);
         voice.tell_panics();
@@ -145,8 +145,8 @@ struct Beginning {
 }
 
 impl Arguments {
-    /// Reads the configuration, or its last good state when it is broken.
-    /// How it is said is known with the configuration.
+    /// Reads the configuration, or its last good state when it is broken. How that is said is known once `logging` can be read,
+    /// whatever else is wrong.
     fn read(&self, voice: &mut Voice) -> Result<Beginning, Failure> {
         let (path, env) = (&self.source.config, Environment::process());
         let Reading { outcome, seen } = read(path, &env);
@@ -154,6 +154,9 @@ impl Arguments {
         let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(report) => {
+                if let Some(format) = log_format(path, &env) {
+                    speak(voice, format);
+                }
                 let failure = unusable(path);
                 let configured = || last_good_file(path, &env);
                 let Some(last_good) = self.last_good.clone().or_else(configured) else {
@@ -170,7 +173,7 @@ impl Arguments {
                         return Err(failure);
                     }
                 };
-                speak(voice, &loaded);
+                speak(voice, loaded.config.logging.format);
                 said::report(voice, &report);
                 said::warning(
                     voice,
@@ -183,7 +186,7 @@ impl Arguments {
                 loaded
             }
         };
-        speak(voice, &loaded);
+        speak(voice, loaded.config.logging.format);
         if !loaded.warnings.is_empty() {
             said::report(voice, &loaded.warnings);
         }

@@ -6,7 +6,7 @@ use super::de::{Error, ErrorKind};
 use super::node::{Node, Place, Step};
 use super::raw::Root;
 use super::report::{Diagnostic, Report};
-use super::secrets::REDACTED;
+use super::secrets::{REDACTED, mask_quoted};
 use super::suggest::{self, Advice};
 
 /// Problems of form that are found in one run.
@@ -64,6 +64,8 @@ fn replace(diagnostic: &mut Diagnostic, text: &str, by: &str) {
 
 /// Takes the secrets of a place out of what is said about it.
 pub(super) fn redact(diagnostic: &mut Diagnostic, place: &Place) {
+    diagnostic.message = mask_quoted(&diagnostic.message);
+    diagnostic.hint = diagnostic.hint.as_deref().map(mask_quoted);
     for secret in &place.secrets {
         let (quoted, shown) = (format!("`{secret}`"), format!("`{REDACTED}`"));
         replace(diagnostic, &quoted, &shown);

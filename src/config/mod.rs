@@ -43,7 +43,7 @@ pub use fixed::{Places, needs_restart};
 pub use report::{Diagnostic, Report, Severity};
 pub use resolve::lock_of;
 pub use schema::schema;
-pub use section::{admin, last_good_file, metrics_address};
+pub use section::{admin, last_good_file, log_format, metrics_address};
 pub use seen::Seen;
 
 use node::{Node, Value};

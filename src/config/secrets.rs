@@ -271,6 +271,29 @@ pub(super) fn mask_parts(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The same for what stands between back-ticks in a message: values are quoted there.
+pub(super) fn mask_quoted(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(index, part)| match index % 2 {
+        0 => Cow::Borrowed(part),
+        _ => Cow::Owned(mask_queries(&mask_user(&mask_urls(part)))),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+/// Takes `user:password@` out of a value that is no URL.
+fn mask_user(text: &str) -> Cow<'_, str> {
+    match text.rsplit_once('@') {
+        Some((user, host)) if user.contains(':') && !text.contains("://") => {
+            let before = user
+                .rfind(['"', '\'', ' ', '[', '/'])
+                .map_or("", |end| user.get(..=end).unwrap_or_default());
+            Cow::Owned(format!("{before}{REDACTED}@{host}"))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
 /// Takes the values out of every `?name=value&..` in `text`.
 fn mask_queries(text: &str) -> String {
     let Some((before, after)) = text.split_once('?') else {
@@ -423,6 +446,32 @@ fn mask_userinfo(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_messages_quote_are_masked() {
+        for (message, expected) in [
+            (
+                "`/a?token=S` is more than a path",
+                "`/a?token=<redacted>` is more than a path",
+            ),
+            (
+                "write `healthCheck: { path: /h?token=S }`",
+                "write `healthCheck: { path: /h?token=<redacted> }`",
+            ),
+            (
+                "write `user:S@127.0.0.1:1`",
+                "write `<redacted>@127.0.0.1:1`",
+            ),
+            (
+                "`https://u:S@a/` is no host",
+                "`https://<redacted>@a/` is no host",
+            ),
+            ("what? `a@b` and `x:80`", "what? `a@b` and `x:80`"),
+        ] {
+            let expected = expected.replace("<redacted>", REDACTED);
+            assert_eq!(mask_quoted(message), expected);
+        }
+    }
 
     #[test]
     fn secret_names() {

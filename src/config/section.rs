@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::model::{Admin, Config};
+use super::model::{Admin, Config, LogFormat};
 use super::node::{Entry, Node, Span, Value};
 use super::report::{Report, Severity};
 use super::source::{Reader, Tree};
@@ -33,6 +33,14 @@ pub fn last_good_file(path: &Path, env: &Environment) -> Option<PathBuf> {
     let (tree, mut report) = Reader::new(env).read(path);
     let config = alone(&mut tree?.root, "reload", env, &mut report)?;
     config.reload.last_good_file
+}
+
+/// How a configuration wants its log written, as far as that can be made out.
+#[must_use]
+pub fn log_format(path: &Path, env: &Environment) -> Option<LogFormat> {
+    let (tree, mut report) = Reader::new(env).read(path);
+    let config = alone(&mut tree?.root, "logging", env, &mut report)?;
+    Some(config.logging.format)
 }
 
 fn clear(path: &Path, env: &Environment, section: &str) -> Result<Config, Report> {

@@ -65,7 +65,7 @@ pub(super) struct Exchange {
     /// the client has waited for more of the answer since.
     endpoint_time: Duration,
     gaps: Duration,
-    /// Since when the client waits for more of the answer.
+    /// Since when the client waits for more of the answer, put back by its own part of the time before.
     paused: Option<Instant>,
     /// Whether the client left while it waited for the endpoint.
     left_waiting: bool,
@@ -222,10 +222,12 @@ impl Exchange {
         }
         if !waits {
             if let Some(since) = self.paused.take() {
-                self.gaps += since.elapsed();
+                let own = self.flow.client_time();
+                self.gaps += since.elapsed().saturating_sub(own);
             }
         } else if self.paused.is_none() {
-            self.paused = Some(Instant::now());
+            let now = Instant::now();
+            self.paused = now.checked_sub(self.flow.client_time()).or(Some(now));
         }
     }
 
@@ -290,7 +292,9 @@ impl Exchange {
             return;
         }
         if self.left_waiting {
-            return trial.abandoned(self.client);
+            let since = self.paused.map_or(duration, |since| since.elapsed());
+            let waited = since.saturating_sub(self.flow.client_time());
+            return trial.abandoned(self.client, waited);
         }
         let tells = match self.blame {
             Some(Blame::Client | Blame::Gateway) => false,

@@ -74,7 +74,11 @@ pub(super) fn about_us() -> Response<ResponseBody> {
 }
 
 fn json(error: &Error) -> Response<ResponseBody> {
-    let status = error.status();
+    let status = match error {
+        // A client that closed its direction in the middle of a request still hears. 499 is a word of logs only.
+        Error::ClientGone | Error::ClientStalled => StatusCode::BAD_REQUEST,
+        other => other.status(),
+    };
     let text = format!(
         r#"{{"error":{{"code":{},"status":"{}","message":"{}","details":[{{"reason":"{}"}}]}}}}"#,
         status.as_u16(),

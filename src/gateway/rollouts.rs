@@ -1,7 +1,8 @@
 //! Moves the weights of splits as time passes, and keeps a record of how far each rollout is so that a restart goes on there.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
         Ok(Some(record)) => record,
         Ok(None) => return,
         Err(error) => {
+            put_aside(file);
             tracing::warn!(file = %file.display(), %error, "the state file cannot be used; rollouts begin anew");
             return;
         }
@@ -64,6 +66,28 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
                 route,
                 "rollout begins anew: the configuration changed it, or the state is not plausible"
             );
+        }
+    }
+}
+
+/// Keeps a copy of a file that is about to be written over: it may be somebody else's, or a newer gateway's. Where that has been done
+/// before, the first copy stays.
+fn put_aside(file: &Path) {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".unusable");
+    let copied = read_regular(file, MAX_STATE).and_then(|text| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut copy = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&name)?;
+        copy.write_all(&text)
+    });
+    match copied {
+        Ok(()) => tracing::warn!(copy = %name.display(), "the state file is kept aside"),
+        Err(error) => {
+            tracing::warn!(copy = %name.display(), %error, "the state file cannot be kept aside");
         }
     }
 }

@@ -568,6 +568,10 @@ async fn a_state_that_cannot_be_is_not_taken_up() {
         );
         drop(gw.shutdown().await);
     }
+    // What was written over is kept, the first time.
+    let kept = directory.path().join("state.json.unusable");
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert_eq!(kept, good.replace("\"version\": 1", "\"version\": 99"));
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
 use crate::support::{
-    Backend, Body, Client, Gw, Place, Raw, RawBackend, at_host, channel, eventually, full, get,
-    request, soon,
+    Backend, Body, Client, Gw, Place, Raw, RawBackend, at_host, channel, chunk, eventually, full,
+    get, request, soon,
 };
 
 /// The canary gets everything, and nothing moves by itself.
@@ -88,6 +88,40 @@ async fn a_body_that_is_sent_slowly_is_not_the_agents_time() {
         let judged = share.latency_p99.unwrap();
         assert!(judged < SLOW.as_secs_f64(), "{judged} s");
     }
+}
+
+#[tokio::test]
+async fn a_gap_in_which_the_agent_waits_for_the_client_is_not_its_time() {
+    let agent = Backend::handling(|request: http::Request<hyper::body::Incoming>| async move {
+        let (sender, body) = channel();
+        tokio::spawn(async move {
+            let mut asked = request.into_body();
+            while let Some(Ok(piece)) = chunk(&mut asked).await {
+                sender.send(piece).await;
+            }
+        });
+        Response::new(body)
+    })
+    .await;
+    let (gw, _stable) = before(&agent).await;
+    let mut client = gw.h2().await;
+    let (sender, body) = channel();
+    let asking = async {
+        client
+            .reply(at_host("agents.test", request("POST", "/", body)))
+            .await
+    };
+    let sending = async {
+        for piece in ["one", "two"] {
+            assert!(sender.send(piece).await);
+            sleep(SLOW).await;
+        }
+        drop(sender);
+    };
+    let (reply, ()) = tokio::join!(asking, sending);
+    assert_eq!(reply.text(), "onetwo");
+    let judged = canary(&gw, 1).await.latency_p99.unwrap();
+    assert!(judged < SLOW.as_secs_f64(), "{judged} s");
 }
 
 #[tokio::test]
@@ -189,17 +223,33 @@ async fn a_canary_that_most_clients_give_up_waiting_for_is_rolled_back() {
             .is_some()
     };
     eventually("it is measured", begun).await;
+    let mut waiting = Vec::new();
     for last in 2..18 {
         let mut client = from([127, 0, 0, last], gw.address()).await;
         let hits = agent.hits() + stable.hits();
         let asking = tokio::spawn(async move {
-            let asked = client.send(at_host("agents.test", get("/")));
+            let asked = client.send_patiently(at_host("agents.test", get("/")));
             asked.await.map(drop)
         });
         eventually("it has arrived", || async {
             agent.hits() + stable.hits() > hits
         })
         .await;
+        waiting.push(asking);
+    }
+    // Those who leave at once have not waited, however many they are; the others wait longer than the least that counts.
+    for asking in waiting.drain(..8) {
+        asking.abort();
+    }
+    eventually("their leaving is noticed", || async {
+        gw.metric("http_requests_total", &[("cluster", "canary")])
+            .await
+            >= 7.0
+    })
+    .await;
+    assert_eq!(gw.split("all").status().shares[1].requests, 0);
+    sleep(Duration::from_millis(5100)).await;
+    for asking in waiting {
         asking.abort();
     }
     let over = || async {

@@ -225,8 +225,8 @@ impl TryFrom<LoadBalancerFields> for LoadBalancer {
 impl<'de> Deserialize<'de> for LoadBalancer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextOr::<Self, LoadBalancerFields>::new("a policy's name, or `{ hash: .. }`", |text| {
-            match text {
-                "hash" | "ring-hash" | "RING_HASH" | "MAGLEV" | "ip_hash" | "source" => {
+            match words::fold(text).as_str() {
+                "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => {
                     Err(with_hint(format!("`{text}` needs to say on what"), "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`"))
                 }
                 _ => words::find(text).map(Self),

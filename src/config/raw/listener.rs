@@ -150,7 +150,7 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) idle_timeout: Option<Time>,
     /// Between two pieces of a body: for the client to send one while no answer streams, or to take one, and for a stalled agent to ask for one. Default: 30s.
     pub(in crate::config) body_idle_timeout: Option<Time>,
-    /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which cancels the agent's work. Default: 500ms.
+    /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which cancels the agent's work; `off` takes it as gone at once. Default: 500ms.
     pub(in crate::config) half_close_timeout: Option<OrOff<Time>>,
     /// Time for a TLS handshake. Default: 10s.
     pub(in crate::config) handshake_timeout: Option<Time>,

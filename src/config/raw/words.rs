@@ -60,7 +60,8 @@ pub(in crate::config) fn find<T: Words>(text: &str) -> Result<T, String> {
     Err(with_hint(format!("`{text}` is not known here"), hint))
 }
 
-fn fold(text: &str) -> String {
+/// As words are compared: without case, `-` and `_`.
+pub(super) fn fold(text: &str) -> String {
     text.chars()
         .filter(|c| !matches!(c, '-' | '_'))
         .map(|c| c.to_ascii_lowercase())

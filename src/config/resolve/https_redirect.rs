@@ -128,12 +128,10 @@ fn target(
         );
         return None;
     }
-    let listeners = places.raw.iter().enumerate();
-    let mut secure = listeners.filter(|(_, (_, raw))| is_secure(raw));
-    match (secure.next(), secure.next()) {
-        (Some((index, _)), None) => Some(ListenerId(index)),
-        (None, _) if alone => Some(own),
-        (None, _) => {
+    match secure(places.raw).as_slice() {
+        [(index, _)] => Some(ListenerId(*index)),
+        [] if alone => Some(own),
+        [] => {
             let diagnostic = Diagnostic::error(
                 "invalid-reference",
                 "there is no listener with TLS to redirect to",
@@ -146,13 +144,33 @@ fn target(
             );
             None
         }
-        (Some(_), Some(_)) => {
-            scope.add_key(
-                &at,
-                Diagnostic::error("invalid-reference", "several listeners have TLS")
-                    .hint("write `httpsRedirect: { listener: name }`"),
+        several => {
+            let names: Vec<&str> = several.iter().map(|(_, name)| *name).collect();
+            let hint = format!(
+                "write `httpsRedirect: {{ listener: name }}` with one of `{}`",
+                names.join("`, `")
             );
+            let diagnostic =
+                Diagnostic::error("invalid-reference", "several listeners are on HTTPS");
+            scope.add_key(&at, diagnostic.hint(hint));
             None
         }
+    }
+}
+
+/// The listeners that end TLS, with their names; where none does, those whose public URL says that somebody in front does.
+fn secure(listeners: &[(String, raw::Listener)]) -> Vec<(usize, &str)> {
+    let that = |holds: fn(&raw::Listener) -> bool| {
+        let every = listeners.iter().enumerate();
+        every
+            .filter(move |(_, (_, raw))| holds(raw))
+            .map(|(index, (name, _))| (index, name.as_str()))
+            .collect::<Vec<_>>()
+    };
+    let ending = that(|raw| raw.tls.is_some());
+    if ending.is_empty() {
+        that(is_secure)
+    } else {
+        ending
     }
 }

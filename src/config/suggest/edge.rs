@@ -36,17 +36,24 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "that is `logging: { level: info }` here",
     ),
     (
+        &["stripPrefix", "stripPathPrefix"],
+        "rewrite",
+        "that is `rewrite: { prefix: / }` here, in place of the prefix that `match` names",
+    ),
+    (
         &[
-            "stripPrefix",
-            "stripPathPrefix",
             "prefixRewrite",
             "rewriteTarget",
-            "replacePath",
             "pathRewrite",
             "urlRewrite",
         ],
         "rewrite",
-        "that is `rewrite: { prefix: / }` here, in place of the prefix that `match` names",
+        "that is `rewrite: { prefix: /x }` here, in place of the prefix that `match` names",
+    ),
+    (
+        &["replacePath"],
+        "rewrite",
+        "that is `rewrite: { path: /x }` here, in place of the whole path",
     ),
     (
         &["regexRewrite", "replacePathRegex"],
@@ -54,8 +61,13 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "that is `rewrite: { regex: { pattern: .., replacement: .. } }` here",
     ),
     (
-        &["stripPrefix", "prefixRewrite", "replacePrefixMatch"],
+        &["stripPrefix", "stripPathPrefix"],
         "prefix",
         "that is `prefix: /` here, in place of the prefix that `match` names",
+    ),
+    (
+        &["prefixRewrite", "pathRewrite", "replacePrefixMatch"],
+        "prefix",
+        "that is `prefix: /x` here, in place of the prefix that `match` names",
     ),
 ];

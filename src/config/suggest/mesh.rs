@@ -34,7 +34,11 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "split",
         "that is `cluster: name` or `split: [{ cluster: name, weight: 90 }, ..]` here",
     ),
-    (&["uri"], "query", "that is `path: { prefix: /x }` here"),
+    (
+        &["uri", "prefix", "pathPrefix", "startsWith"],
+        "query",
+        "that is `path: { prefix: /x }` here",
+    ),
     (
         &["mode"],
         "clientAuth",

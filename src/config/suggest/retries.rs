@@ -27,6 +27,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "retryOn",
         "statuses stand in `retryOn` here: `retryOn: [reset, 503]`",
     ),
+    (&["on"], "retryOn", "that is `retryOn: [reset, 5xx]` here"),
     (
         &[
             "connect-failure",

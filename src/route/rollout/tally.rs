@@ -41,7 +41,12 @@ impl Tally {
 
     /// Counts a request whose client left while it waited.
     pub fn abandon(&self, client: IpAddr) {
-        let hash = self.seed.hash_one(client.to_canonical());
+        // Who has one address of an IPv6 network has them all.
+        let network = match client.to_canonical() {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
+        };
+        let hash = self.seed.hash_one(network);
         let place = usize::try_from(hash % CLIENTS as u64).unwrap_or_default();
         if let Some(left) = self.left.get(place) {
             let _ = left.fetch_add(1, Relaxed);
@@ -206,7 +211,10 @@ mod tests {
     fn a_version_is_judged_by_who_leaves_it_when_most_of_several_do() {
         // Addresses in different places, whatever the seed.
         let tally = Tally::default();
-        let place = |last: u8| tally.seed.hash_one(IpAddr::from([192, 0, 2, last])) % 64;
+        let place = |last: u8| {
+            let network = u64::from(std::net::Ipv4Addr::new(192, 0, 2, last).to_bits());
+            tally.seed.hash_one(network) % 64
+        };
         let mut apart: Vec<u8> = Vec::new();
         for last in 0..=255 {
             if apart.iter().all(|known| place(*known) != place(last)) {

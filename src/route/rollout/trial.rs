@@ -35,8 +35,15 @@ impl Trial {
         }
     }
 
-    /// The client left while it waited for the version: one says nothing, most of them say that it hangs.
-    pub fn abandoned(&self, client: IpAddr) {
+    /// The client left while it waited for the version, for so long: one says nothing, most of them say that it hangs. Nor does it
+    /// say anything where the client left sooner than twice as long as requests of this split take.
+    pub fn abandoned(&self, client: IpAddr, waited: Duration) {
+        let tallies = self.control.tallies.iter();
+        let usual = tallies.filter_map(|tally| tally.counts().percentile(0.99));
+        let usual = usual.fold(0.0, f64::max);
+        if waited < PATIENCE || waited.as_secs_f64() < 2.0 * usual {
+            return;
+        }
         if let Some(tally) = self.control.tallies.get(self.part) {
             tally.abandon(client);
         }
@@ -56,3 +63,6 @@ impl Trial {
         rollout.is_some_and(|rollout| rollout.losing == Losing::Cut)
     }
 }
+
+/// Whoever leaves sooner than this has not waited.
+const PATIENCE: Duration = Duration::from_secs(5);

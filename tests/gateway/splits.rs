@@ -1,5 +1,6 @@
 //! Traffic divided by weight, callers that stay where they were, and rollouts through real sockets in shortened time.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -448,20 +449,30 @@ async fn what_a_reload_takes_out_of_a_route_is_not_measured_any_more() {
     assert!(asked(&gw, "next").await > 0.0);
 }
 
+/// A rollout that stays at its first step, with the file that its state is kept in.
+fn keeping_state(directory: &tempfile::TempDir) -> (PathBuf, String) {
+    let file = directory.path().join("state.json");
+    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
+    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    (file, template)
+}
+
+async fn first_step_is_written(file: &Path) {
+    soon("progress is written", || async {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.contains("\"step\": 1").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_rollout_goes_on_after_a_restart() {
     let stable = Backend::replying(200).await;
     let canary = Moody::new(200).await;
     let directory = tempfile::TempDir::new().unwrap();
-    let file = directory.path().join("state.json");
-    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
-    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    let (file, template) = keeping_state(&directory);
     let gw = Gw::with(&template, &[&stable, &canary]).await;
-    soon("progress is written", || async {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        text.contains("\"step\": 1").then_some(())
-    })
-    .await;
+    first_step_is_written(&file).await;
     drop(
         gw.split("all")
             .operate(Verb::Pause, "ann", attache::snapshot::now())
@@ -499,9 +510,7 @@ async fn a_second_gateway_does_not_write_over_the_state_of_the_first() {
     let stable = Backend::replying(200).await;
     let canary = Backend::replying(200).await;
     let directory = tempfile::TempDir::new().unwrap();
-    let file = directory.path().join("state.json");
-    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
-    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    let (file, template) = keeping_state(&directory);
     let pause = |gw: &Gw, by: &str| {
         let control = gw.split("all");
         drop(control.operate(Verb::Pause, by, attache::snapshot::now()));
@@ -539,15 +548,9 @@ async fn a_state_that_cannot_be_is_not_taken_up() {
     let stable = Backend::replying(200).await;
     let canary = Backend::replying(200).await;
     let directory = tempfile::TempDir::new().unwrap();
-    let file = directory.path().join("state.json");
-    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
-    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    let (file, template) = keeping_state(&directory);
     let gw = Gw::with(&template, &[&stable, &canary]).await;
-    soon("progress is written", || async {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        text.contains("\"step\": 1").then_some(())
-    })
-    .await;
+    first_step_is_written(&file).await;
     drop(gw.shutdown().await);
     let good = std::fs::read_to_string(&file).unwrap();
     for (from, to) in [
@@ -579,9 +582,7 @@ async fn what_an_operator_did_last_is_written_before_the_end() {
     let stable = Backend::replying(200).await;
     let canary = Backend::replying(200).await;
     let directory = tempfile::TempDir::new().unwrap();
-    let file = directory.path().join("state.json");
-    let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
-    let template = format!("{template}state: {{ file: '{}' }}\n", file.display());
+    let (file, template) = keeping_state(&directory);
     for _ in 0..3 {
         let gw = Gw::with(&template, &[&stable, &canary]).await;
         for verb in [Verb::Restart, Verb::Abort] {

@@ -11,8 +11,8 @@ use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
 use crate::support::{
-    Backend, Body, Client, Gw, Place, Raw, RawBackend, at_host, channel, chunk, eventually, full,
-    get, request, soon,
+    Backend, Body, Client, Gw, Place, Raw, RawBackend, Reply, at_host, channel, chunk, eventually,
+    full, get, request, soon,
 };
 
 /// The canary gets everything, and nothing moves by itself.
@@ -63,26 +63,26 @@ async fn reader() -> Backend {
     .await
 }
 
+/// The answer to a body of two pieces, after each of which the client takes its time.
+async fn slow_upload(client: &mut Client) -> Reply {
+    let (sender, body) = channel();
+    let asking = client.reply(at_host("agents.test", request("POST", "/", body)));
+    let sending = async {
+        for piece in ["one", "two"] {
+            assert!(sender.send(piece).await);
+            sleep(SLOW).await;
+        }
+        drop(sender);
+    };
+    tokio::join!(asking, sending).0
+}
+
 #[tokio::test]
 async fn a_body_that_is_sent_slowly_is_not_the_agents_time() {
     let agent = reader().await;
     let (gw, _stable) = before(&agent).await;
     for (count, mut client) in [(1, gw.h1().await), (2, gw.h2().await)] {
-        let (sender, body) = channel();
-        let asking = async {
-            client
-                .reply(at_host("agents.test", request("POST", "/", body)))
-                .await
-        };
-        let sending = async {
-            for piece in ["one", "two"] {
-                assert!(sender.send(piece).await);
-                sleep(SLOW / 2).await;
-            }
-            drop(sender);
-        };
-        let (reply, ()) = tokio::join!(asking, sending);
-        assert_eq!(reply.status, 200);
+        assert_eq!(slow_upload(&mut client).await.text(), "read");
         let share = canary(&gw, count).await;
         assert_eq!(share.success_rate, Some(1.0));
         let judged = share.latency_p99.unwrap();
@@ -104,21 +104,7 @@ async fn a_gap_in_which_the_agent_waits_for_the_client_is_not_its_time() {
     })
     .await;
     let (gw, _stable) = before(&agent).await;
-    let mut client = gw.h2().await;
-    let (sender, body) = channel();
-    let asking = async {
-        client
-            .reply(at_host("agents.test", request("POST", "/", body)))
-            .await
-    };
-    let sending = async {
-        for piece in ["one", "two"] {
-            assert!(sender.send(piece).await);
-            sleep(SLOW).await;
-        }
-        drop(sender);
-    };
-    let (reply, ()) = tokio::join!(asking, sending);
+    let reply = slow_upload(&mut gw.h2().await).await;
     assert_eq!(reply.text(), "onetwo");
     let judged = canary(&gw, 1).await.latency_p99.unwrap();
     assert!(judged < SLOW.as_secs_f64(), "{judged} s");

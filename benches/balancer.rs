@@ -15,12 +15,7 @@ use tokio::time::Instant;
 fn members(count: u32) -> Members {
     let endpoint = |index: u32| {
         let address = SocketAddr::from(((0x0a00_0000 + index).to_be_bytes(), 80));
-        Arc::new(Endpoint::new(
-            address,
-            address.to_string(),
-            1 + index % 3,
-            BTreeMap::new(),
-        ))
+        Arc::new(Endpoint::new(address, address.to_string(), 1 + index % 3, BTreeMap::new()))
     };
     Members::new((0..count).map(endpoint).collect())
 }
@@ -28,8 +23,7 @@ fn members(count: u32) -> Members {
 /// Different loads, so that neither ties nor a clear winner decide everything.
 fn load(members: &Members) -> Vec<InFlight<Arc<Endpoint>>> {
     let busy = members.endpoints.iter().enumerate();
-    busy.flat_map(|(index, endpoint)| (0..index % 7).map(|_| InFlight::new(Arc::clone(endpoint))))
-        .collect()
+    busy.flat_map(|(index, endpoint)| (0..index % 7).map(|_| InFlight::new(Arc::clone(endpoint)))).collect()
 }
 
 fn pick(criterion: &mut Criterion) {
@@ -50,10 +44,7 @@ fn pick(criterion: &mut Criterion) {
             let turn = Cell::new(0);
             group.bench_function(BenchmarkId::new(*name, count), |bencher| {
                 bencher.iter(|| {
-                    let request = PickRequest {
-                        hash: Some(rng.u64(..)),
-                        ..PickRequest::at(now)
-                    };
+                    let request = PickRequest { hash: Some(rng.u64(..)), ..PickRequest::at(now) };
                     black_box(&members).pick(policy, &request, &mut rng, &turn)
                 });
             });

@@ -1,14 +1,8 @@
 //! From text to a state that can be put in force, with 10, 1,000 and 10,000 routes: reading and resolving, building the
 //! snapshot, building it again beside the one before (what a reload does).
 
-#![allow(
-    clippy::expect_used,
-    reason = "a bench that cannot be set up has to stop"
-)]
-#![allow(
-    missing_docs,
-    reason = "the macro of criterion writes a function without them"
-)]
+#![allow(clippy::expect_used, reason = "a bench that cannot be set up has to stop")]
+#![allow(missing_docs, reason = "the macro of criterion writes a function without them")]
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -35,11 +29,8 @@ fn text(routes: usize) -> String {
     text.push_str("clusters:\n");
     for cluster in 0..routes.div_ceil(10) {
         let (high, low) = (cluster / 250, cluster % 250);
-        writeln!(
-            text,
-            "  agents-{cluster:04}: {{ endpoints: [\"10.0.{high}.{low}:80\", \"10.1.{high}.{low}:80\"] }}"
-        )
-        .expect("a string can be written to");
+        writeln!(text, "  agents-{cluster:04}: {{ endpoints: [\"10.0.{high}.{low}:80\", \"10.1.{high}.{low}:80\"] }}")
+            .expect("a string can be written to");
     }
     text
 }
@@ -58,16 +49,12 @@ fn fail(report: &str) -> ! {
 }
 
 fn snapshot(config: &Arc<Config>, previous: Option<&Snapshot>) -> Snapshot {
-    Snapshot::build(Arc::clone(config), previous, &Resolutions::new())
-        .expect("nothing in it can fail")
+    Snapshot::build(Arc::clone(config), previous, &Resolutions::new()).expect("nothing in it can fail")
 }
 
 fn build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("config");
-    group
-        .sample_size(10)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     for routes in [10_usize, 1_000, 10_000] {
         group.throughput(Throughput::Elements(routes as u64));
         let text = text(routes);

@@ -1,14 +1,9 @@
-//! What the care for a request's head costs: the look for fields that need attention, the checks, taking out what belongs to one
-//! connection, setting the forwarding fields. An ordinary A2A call, one that came through a trusted proxy, and a hostile head.
+//! What the care for a request's head costs: the look for fields that need attention, the checks, taking out what
+//! belongs to one connection, setting the forwarding fields. An ordinary A2A call, one that came through a trusted
+//! proxy, and a hostile head.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a bench that cannot be set up has to stop"
-)]
-#![allow(
-    missing_docs,
-    reason = "the macro of criterion writes a function without them"
-)]
+#![allow(clippy::expect_used, reason = "a bench that cannot be set up has to stop")]
+#![allow(missing_docs, reason = "the macro of criterion writes a function without them")]
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
@@ -33,10 +28,7 @@ const ORDINARY: &[(&str, &str)] = &[
     ("content-length", "400"),
     ("authorization", "Bearer 0123456789abcdef"),
     ("a2a-version", "1.0"),
-    (
-        "traceparent",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    ),
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 ];
 
 /// What a proxy in front of the gateway adds.
@@ -50,10 +42,7 @@ const PROXIED: &[(&str, &str)] = &[
 
 /// What somebody adds who wants to be taken for somebody else.
 const HOSTILE: &[(&str, &str)] = &[
-    (
-        "connection",
-        "close, x-private, authorization, content-length, host",
-    ),
+    ("connection", "close, x-private, authorization, content-length, host"),
     ("keep-alive", "timeout=5"),
     ("proxy-connection", "keep-alive"),
     ("te", "trailers, deflate"),
@@ -79,16 +68,8 @@ fn cases() -> [Case; 3] {
         let name = HeaderName::try_from(format!("x-filler-{at}")).expect("the name is legal");
         hostile.headers.append(name, HeaderValue::from_static("1"));
     }
-    [
-        ("ordinary", head(&[ORDINARY]), false),
-        ("proxied", head(&[ORDINARY, PROXIED]), true),
-        ("hostile", hostile, false),
-    ]
-    .map(|(name, head, trusted)| Case {
-        name,
-        head,
-        trusted,
-    })
+    [("ordinary", head(&[ORDINARY]), false), ("proxied", head(&[ORDINARY, PROXIED]), true), ("hostile", hostile, false)]
+        .map(|(name, head, trusted)| Case { name, head, trusted })
 }
 
 fn head(fields: &[&[(&'static str, &'static str)]]) -> Parts {
@@ -125,23 +106,10 @@ fn tidy(headers: &mut HeaderMap, seen: Seen, connection: &Connection, trusted: b
     let host = headers.get(header::HOST).cloned();
     headers::strip_hop_by_hop(headers, seen);
     let asked = host.as_ref().and_then(|host| host.to_str().ok());
-    let sources = Sources {
-        asked: asked.unwrap_or_default(),
-        ..Sources::default()
-    };
+    let sources = Sources { asked: asked.unwrap_or_default(), ..Sources::default() };
     let face = black_box(sources).face();
-    let shown = Shown {
-        scheme: face.scheme(),
-        port: connection.port_value(face.port()),
-        prefix: None,
-        host,
-    };
-    let facts = Forwarded {
-        connection,
-        client,
-        trusted,
-        shown,
-    };
+    let shown = Shown { scheme: face.scheme(), port: connection.port_value(face.port()), prefix: None, host };
+    let facts = Forwarded { connection, client, trusted, shown };
     headers::set_forwarded(headers, seen, facts);
     headers::append_via(headers, http::Version::HTTP_11);
     client
@@ -154,12 +122,7 @@ fn is_private(address: IpAddr) -> bool {
 fn hygiene(criterion: &mut Criterion) {
     let (limits, paths) = defaults();
     let connection = connection();
-    for Case {
-        name,
-        head,
-        trusted,
-    } in cases()
-    {
+    for Case { name, head, trusted } in cases() {
         let found = Found::of(&head.headers);
         let seen = found.seen;
         hygiene::check(&head, &found, &limits, paths).expect("the head passes");

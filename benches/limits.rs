@@ -1,5 +1,5 @@
-//! Rate limits: what a request costs by how well its client is known, from one thread and from all cores at once; and what a
-//! million clients cost in memory, which is printed and checked before the timing starts.
+//! Rate limits: what a request costs by how well its client is known, from one thread and from all cores at once; and
+//! what a million clients cost in memory, which is printed and checked before the timing starts.
 
 #![allow(clippy::print_stdout, reason = "a figure is there to be read")]
 
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use attache::config::model::{Buckets, LimitKey, LimitScope, Quota};
-use attache::policy::{Caller, Key, Limiter, Outcome};
+use attache::policy::{Caller, Key, LimitDecision, Limiter};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
@@ -26,16 +26,8 @@ const BOUND: usize = 100 << 20;
 
 fn limiter(key: LimitKey, requests: u32, per: Duration, max_keys: usize) -> Limiter {
     let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
-    let buckets = Buckets {
-        key: vec![key],
-        ipv6_prefix: 64,
-        quota: Quota {
-            requests,
-            per,
-            capacity: requests,
-        },
-        max_keys,
-    };
+    let buckets =
+        Buckets { key: vec![key], ipv6_prefix: 64, quota: Quota { requests, per, capacity: requests }, max_keys };
     Limiter::new(LimitScope::Shared("bench".to_owned()), buckets)
 }
 
@@ -44,15 +36,11 @@ fn client(index: u32) -> IpAddr {
 }
 
 fn key(limiter: &Limiter, index: u32, headers: &HeaderMap) -> Key {
-    limiter.key(&Caller {
-        client: client(index),
-        method: &Method::GET,
-        headers,
-    })
+    limiter.key(&Caller { client: client(index), method: &Method::GET, headers })
 }
 
 fn passes(limiter: &Limiter, key: &Key) -> bool {
-    matches!(limiter.take(key, NonZeroU32::MIN), Outcome::Passed { .. })
+    matches!(limiter.take(key, NonZeroU32::MIN), LimitDecision::Passed { .. })
 }
 
 /// A line of `/proc/self/status` in bytes.
@@ -69,18 +57,14 @@ fn a_million_clients(_: &mut Criterion) {
     let before = status("VmRSS");
     let limiter = limiter(LimitKey::ClientIp, 3, HOUR, MILLION as usize);
     for turn in 0..4 {
-        let passed =
-            (0..MILLION).filter(|index| passes(&limiter, &key(&limiter, *index, &headers)));
+        let passed = (0..MILLION).filter(|index| passes(&limiter, &key(&limiter, *index, &headers)));
         let expected = if turn < 3 { MILLION as usize } else { 0 };
         assert_eq!(passed.count(), expected, "turn {turn}");
     }
     let strangers = MILLION..2 * MILLION;
     let passed = strangers.filter(|index| passes(&limiter, &key(&limiter, *index, &headers)));
     assert_eq!(passed.count(), 3, "clients beyond share a bucket");
-    let (grown, peak) = (
-        status("VmRSS").saturating_sub(before),
-        status("VmHWM").saturating_sub(before),
-    );
+    let (grown, peak) = (status("VmRSS").saturating_sub(before), status("VmHWM").saturating_sub(before));
     let start = Instant::now();
     limiter.sweep();
     let swept = start.elapsed();
@@ -99,10 +83,8 @@ fn take(criterion: &mut Criterion) {
     let name = HeaderName::from_static("x-api-key");
     let value = HeaderValue::from_static("k-0123456789abcdef0123456789abcdef");
     let with_key = HeaderMap::from_iter([(name.clone(), value)]);
-    for (name, kind, headers) in [
-        ("address", LimitKey::ClientIp, &none),
-        ("header", LimitKey::Header(name), &with_key),
-    ] {
+    for (name, kind, headers) in [("address", LimitKey::ClientIp, &none), ("header", LimitKey::Header(name), &with_key)]
+    {
         let limiter = limiter(kind, MILLION, EVER, 100_000);
         group.bench_function(name, |bencher| {
             bencher.iter(|| passes(&limiter, &key(&limiter, 1, black_box(headers))));

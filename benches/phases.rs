@@ -1,12 +1,10 @@
-//! Where the time of a reload goes: a gateway without traffic takes configurations of 10,000 routes in turn, and each phase is timed by
-//! the wall and by the CPU of its thread. The best of all runs is shown, because others use the machine too.
+//! Where the time of a reload goes: a gateway without traffic takes configurations of 10,000 routes in turn, and each
+//! phase is timed by the wall and by the CPU of its thread. The best of all runs is shown, because others use the
+//! machine too.
 //!
 //! `cargo bench --bench phases -- [ROUTES [RUNS]]`
 
-#![allow(
-    clippy::disallowed_types,
-    reason = "phases take real time, also where a runtime's clock is paused"
-)]
+#![allow(clippy::disallowed_types, reason = "phases take real time, also where a runtime's clock is paused")]
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
@@ -20,7 +18,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use attache::admin::journal::{Trigger, Verdict};
+use attache::admin::journal::{ReloadResult, Trigger};
 use attache::config::{self, Environment};
 use attache::gateway::Gateway;
 use rustix::time::{ClockId, clock_gettime};
@@ -48,8 +46,7 @@ thread_local! {
 fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).expect("time runs forward");
-    Duration::from_secs(seconds)
-        + Duration::from_nanos(u64::try_from(time.tv_nsec).expect("a part of a second"))
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).expect("a part of a second"))
 }
 
 /// Times the spans of the gateway.
@@ -71,11 +68,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Timer {
         let times = (began.elapsed(), cpu().saturating_sub(used));
         let name = context.span(id).expect("it was entered").name();
         let mut phases = PHASES.lock().expect("no thread has panicked");
-        let known = phases.entry(name).or_insert(Times {
-            wall: Duration::ZERO,
-            cpu: Duration::ZERO,
-            count: 0,
-        });
+        let known = phases.entry(name).or_insert(Times { wall: Duration::ZERO, cpu: Duration::ZERO, count: 0 });
         known.wall = known.wall.max(times.0);
         known.cpu = known.cpu.max(times.1);
         known.count += 1;
@@ -123,9 +116,7 @@ fn text(routes: usize, turn: usize, change: Change) -> String {
 async fn start(path: &Path) -> Gateway {
     let reading = config::read(path, &Environment::process());
     let loaded = reading.outcome.expect("the text is valid");
-    let mut gateway = Gateway::start(loaded.config)
-        .await
-        .expect("it can be started");
+    let mut gateway = Gateway::start(loaded.config).await.expect("it can be started");
     gateway.follow(path.to_owned(), reading.seen, false);
     gateway
 }
@@ -143,7 +134,7 @@ async fn measure(routes: usize, runs: usize, change: Change) {
         let began = Instant::now();
         let done = gateway.reload_files(Trigger::Signal).await;
         took.push(began.elapsed());
-        assert_eq!(done.entry.verdict, Verdict::Applied);
+        assert_eq!(done.entry.verdict, ReloadResult::Applied);
         // For workers to notice and the old configuration to be freed.
         tokio::time::sleep(Duration::from_millis(600)).await;
         for (name, times) in PHASES.lock().expect("no thread has panicked").iter() {
@@ -174,11 +165,8 @@ fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
     let routes = numbers.next().unwrap_or(10_000);
     let runs = numbers.next().unwrap_or(20);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         for change in [Change::OneWeight, Change::EveryRoute] {
             Box::pin(measure(routes, runs, change)).await;

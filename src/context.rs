@@ -1,5 +1,5 @@
-//! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`, owned by
-//! one request. Created early, each fact set once.
+//! Facts that travel with a request: `Connection`, shared by every request of one connection, and (in time) `Context`,
+//! owned by one request. Created early, each fact set once.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ pub struct Connection {
     /// Facts of the TLS session, if there is one.
     pub tls: Option<TlsFacts>,
     /// Bytes a request head arrived with that must be refused although hyper accepts it; see `listener::scan`.
-    pub verdict: Cell<Option<Verdict>>,
+    pub verdict: Cell<Option<ScannerRefusal>>,
     /// The beginning of the first line of a head that the parser refused by itself.
     pub refused: RefCell<Option<Box<[u8]>>>,
     /// Set when nothing more is to be served on it: what it was let in by no longer holds.
@@ -60,12 +60,7 @@ pub struct ConnectionText {
 impl Connection {
     /// A connection without requests yet.
     #[must_use]
-    pub fn new(
-        listener: ListenerId,
-        peer: SocketAddr,
-        local: SocketAddr,
-        tls: Option<TlsFacts>,
-    ) -> Self {
+    pub fn new(listener: ListenerId, peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
         Self {
             listener,
             peer,
@@ -103,16 +98,15 @@ impl Connection {
         }
     }
 
-    /// Lets go of tasks that are over, and of the present one, which is about to be: a handle keeps the memory of its task.
+    /// Lets go of tasks that are over, and of the present one, which is about to be: a handle keeps the memory of its
+    /// task.
     fn forget_finished(&self) {
         let mut tasks = self.tasks.borrow_mut();
         if tasks.running.is_empty() {
             return;
         }
         let present = task::try_id();
-        tasks
-            .running
-            .retain(|id, task| Some(*id) != present && !task.is_finished());
+        tasks.running.retain(|id, task| Some(*id) != present && !task.is_finished());
         if tasks.running.is_empty() {
             *tasks = Tasks::default();
         }
@@ -121,12 +115,11 @@ impl Connection {
     /// Its facts as header values.
     #[must_use]
     pub fn text(&self) -> &ConnectionText {
-        self.text.get_or_init(|| ConnectionText {
-            peer: address_value(self.peer_ip()),
-        })
+        self.text.get_or_init(|| ConnectionText { peer: address_value(self.peer_ip()) })
     }
 
-    /// A port as a header value. The first that is asked for is made once: nearly always all requests of a connection ask for it.
+    /// A port as a header value. The first that is asked for is made once: nearly always all requests of a connection
+    /// ask for it.
     #[must_use]
     pub fn port_value(&self, port: u16) -> HeaderValue {
         let made = || (port, HeaderValue::from(port));
@@ -142,8 +135,8 @@ impl Connection {
         self.peer.ip().to_canonical()
     }
 
-    /// Marks an exchange as under way until the guard is dropped. The guard must live as long as the answer's body, so it
-    /// belongs into it: a connection without one is taken to be idle, gives its buffers back and is closed in time.
+    /// Marks an exchange as under way until the guard is dropped. The guard must live as long as the answer's body, so
+    /// it belongs into it: a connection without one is taken to be idle, gives its buffers back and is closed in time.
     #[must_use]
     pub fn begin(self: &Rc<Self>) -> Underway {
         self.active.set(self.active.get().saturating_add(1));
@@ -181,7 +174,7 @@ pub struct TlsFacts {
 
 /// A refusal found in the raw head of the request at position `request` (counted from zero) of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ScannerRefusal {
     /// Which request of the connection.
     pub request: u64,
     /// Reason word, for example `length_and_encoding`.
@@ -208,8 +201,7 @@ pub enum Refusal {
 #[must_use]
 pub fn address_value(address: IpAddr) -> HeaderValue {
     // An address is digits, letters, dots and colons, which every header value may hold.
-    HeaderValue::try_from(address.to_string())
-        .unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_illegal| HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The one error of the data path. Each variant says what happened and maps, exhaustively, to the status the client sees, the
-//! flag the access log carries and the reason word of `x-attache-reason`.
+//! The one error of the data path. Each variant says what happened and maps, exhaustively, to the status the client
+//! sees, the flag the access log carries and the reason word of `x-attache-reason`.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::config::model::AbortAnswer;
 
 /// What keeps a request from being sent although there are endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tripped {
+pub enum LimitHit {
     /// The ceiling on connections.
     Connections,
     /// The ceiling on requests.
@@ -23,7 +23,7 @@ pub enum Tripped {
     Breaker,
 }
 
-impl Tripped {
+impl LimitHit {
     /// Word for logs and metric labels.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -83,10 +83,10 @@ pub enum Error {
     #[error("no endpoint available")]
     NoEndpoint,
     /// The cluster carries as much as it may, or its breaker is open.
-    #[error("circuit open: {}", .tripped.word())]
+    #[error("circuit open: {}", .limit_hit.word())]
     CircuitOpen {
         /// Which of them.
-        tripped: Tripped,
+        limit_hit: LimitHit,
         /// When it is worth asking again.
         retry_after: Duration,
     },
@@ -152,21 +152,15 @@ pub enum Error {
 impl Error {
     /// A ceiling is reached; it may be different in a moment.
     #[must_use]
-    pub fn at_ceiling(tripped: Tripped) -> Self {
-        Self::CircuitOpen {
-            tripped,
-            retry_after: MOMENT,
-        }
+    pub fn at_ceiling(limit_hit: LimitHit) -> Self {
+        Self::CircuitOpen { limit_hit, retry_after: MOMENT }
     }
 
     /// Seconds for `Retry-After` (RFC 9110 section 10.2.3), with answers of 429 and 503.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::CircuitOpen {
-                retry_after: wait, ..
-            }
-            | Self::RateLimited(wait) => {
+            Self::CircuitOpen { retry_after: wait, .. } | Self::RateLimited(wait) => {
                 let started = u64::from(wait.subsec_nanos() > 0);
                 Some((wait.as_secs() + started).max(1))
             }
@@ -210,9 +204,7 @@ impl Error {
             Self::FaultAbort(AbortAnswer::Http(status)) => *status,
             Self::FaultAbort(AbortAnswer::Grpc(code)) => code.http(),
             // nginx's 499 is what operators look for; it is never sent.
-            Self::ClientGone | Self::ClientStalled => {
-                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
-            }
+            Self::ClientGone | Self::ClientStalled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -256,7 +248,8 @@ impl Error {
         }
     }
 
-    /// Envoy's response flag, as operators know it from access logs. Each failure has one; where Envoy has none, the nearest.
+    /// Envoy's response flag, as operators know it from access logs. Each failure has one; where Envoy has none, the
+    /// nearest.
     #[must_use]
     pub fn flag(&self) -> &'static str {
         match self {
@@ -286,7 +279,8 @@ impl Error {
         }
     }
 
-    /// What an endpoint did, with every cause down to the system's or the TLS library's words; `None` where no endpoint failed.
+    /// What an endpoint did, with every cause down to the system's or the TLS library's words; `None` where no endpoint
+    /// failed.
     #[must_use]
     pub fn of_endpoint(&self) -> Option<Box<str>> {
         (self.blame() == Blame::Endpoint).then(|| chain(self).into())
@@ -311,11 +305,7 @@ impl Error {
             | Self::TooManyOpen
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
-            Self::CircuitOpen {
-                tripped: Tripped::Breaker,
-                ..
-            }
-            | Self::NoEndpoint => Blame::Cluster,
+            Self::CircuitOpen { limit_hit: LimitHit::Breaker, .. } | Self::NoEndpoint => Blame::Cluster,
             Self::CircuitOpen { .. }
             | Self::StreamTooLong
             | Self::FaultAbort(_)
@@ -386,10 +376,7 @@ mod tests {
     fn an_endpoints_failure_is_told_down_to_its_cause() {
         let refused = || io::Error::from_raw_os_error(111);
         let invalid = rustls::CertificateError::UnknownIssuer;
-        let tls = io::Error::new(
-            io::ErrorKind::InvalidData,
-            rustls::Error::InvalidCertificate(invalid),
-        );
+        let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(invalid));
         for (error, expected) in [
             (
                 Error::ConnectFailed(refused()),
@@ -397,18 +384,13 @@ mod tests {
             ),
             (
                 Error::UpstreamTls(tls),
-                Some(
-                    "TLS handshake with the endpoint failed: invalid peer certificate: UnknownIssuer",
-                ),
+                Some("TLS handshake with the endpoint failed: invalid peer certificate: UnknownIssuer"),
             ),
             (
                 Error::UpstreamInvalid("two body lengths", None),
                 Some("the endpoint's answer is not valid: two body lengths"),
             ),
-            (
-                Error::ConnectTimeout,
-                Some("connecting to the endpoint timed out"),
-            ),
+            (Error::ConnectTimeout, Some("connecting to the endpoint timed out")),
             (Error::ClientGone, None),
             (Error::NoEndpoint, None),
             (Error::StreamTooLong, None),

@@ -1,7 +1,7 @@
 //! attache: a Layer-7 gateway and load balancer for A2A agents.
 //!
-//! A request walks through the rooms in the order in which they are declared here; a room may use those further along and the base,
-//! never one it came from. ARCHITECTURE.md is the map.
+//! A request walks through the rooms in the order in which they are declared here; a room may use those further along
+//! and the base, never one it came from. ARCHITECTURE.md is the map.
 //!
 //! # Words
 //!

@@ -1,4 +1,5 @@
-//! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not at all.
+//! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not
+//! at all.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
@@ -16,9 +17,9 @@ use crate::config::model::{Action, Config, CookieKey, ListenerId, Route};
 use crate::policy;
 use crate::policy::Limits;
 use crate::pool::ClientTls;
-use crate::route::rollout::{Control, Millis, Now};
+use crate::route::rollout::{Millis, Now, RolloutControl};
 use crate::route::{PathMappings, Table};
-use crate::upstream::{Target, TargetError};
+use crate::upstream::{WorkerCluster, WorkerClusterError};
 
 /// A configuration in force.
 #[derive(Debug)]
@@ -40,12 +41,13 @@ pub struct Snapshot {
     /// What the cookies of splits are made with that have no key of their own.
     cookie_key: CookieKey,
     /// The live side of each route's split, by [`crate::config::model::RouteId`].
-    pub splits: Vec<Option<Arc<Control>>>,
+    pub splits: Vec<Option<Arc<RolloutControl>>>,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
 }
 
 impl Snapshot {
-    /// Builds the state for `config`. Endpoints and limits of `previous` go on with their counters where they are the same.
+    /// Builds the state for `config`. Endpoints and limits of `previous` go on with their counters where they are the
+    /// same.
     ///
     /// # Errors
     /// When a cluster's TLS files cannot be used; nothing has changed then.
@@ -53,7 +55,7 @@ impl Snapshot {
         config: Arc<Config>,
         previous: Option<&Self>,
         names: &Resolutions,
-    ) -> Result<Self, TargetError> {
+    ) -> Result<Self, WorkerClusterError> {
         let before: HashMap<&str, &Cluster> = previous
             .iter()
             .flat_map(|snapshot| &snapshot.clusters)
@@ -67,10 +69,7 @@ impl Snapshot {
                 Arc::new(Cluster::build(Arc::new(settings.clone()), previous, names))
             })
             .collect();
-        let tls = clusters
-            .iter()
-            .map(|cluster| Target::tls(cluster))
-            .collect::<Result<_, _>>()?;
+        let tls = clusters.iter().map(|cluster| WorkerCluster::tls(cluster)).collect::<Result<_, _>>()?;
         let live = config
             .routes
             .iter()
@@ -80,11 +79,7 @@ impl Snapshot {
             })
             .collect();
         let cookie_key = previous.map(|snapshot| snapshot.cookie_key.clone());
-        let cookie_key = config
-            .cookie_key
-            .clone()
-            .or(cookie_key)
-            .unwrap_or_else(made_here);
+        let cookie_key = config.cookie_key.clone().or(cookie_key).unwrap_or_else(made_here);
         let splits = splits(&config, previous, &cookie_key, now());
         let listeners = config
             .listeners
@@ -127,13 +122,8 @@ impl Snapshot {
 }
 
 /// Splits go on where neither their clusters and weights nor their rollout changed; others begin.
-fn splits(
-    config: &Config,
-    previous: Option<&Snapshot>,
-    key: &CookieKey,
-    now: Now,
-) -> Vec<Option<Arc<Control>>> {
-    let before: HashMap<&str, &Arc<Control>> = previous
+fn splits(config: &Config, previous: Option<&Snapshot>, key: &CookieKey, now: Now) -> Vec<Option<Arc<RolloutControl>>> {
+    let before: HashMap<&str, &Arc<RolloutControl>> = previous
         .iter()
         .flat_map(|snapshot| snapshot.config.routes.iter().zip(&snapshot.splits))
         .filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
@@ -144,10 +134,7 @@ fn splits(
         };
         let known = before.get(route.name.as_str());
         let known = known.filter(|control| control.is_of(split));
-        Some(known.map_or_else(
-            || Arc::new(Control::new(split, key, now)),
-            |control| Arc::clone(control),
-        ))
+        Some(known.map_or_else(|| Arc::new(RolloutControl::new(split, key, now)), |control| Arc::clone(control)))
     };
     config.routes.iter().map(control).collect()
 }
@@ -159,10 +146,7 @@ fn made_here() -> CookieKey {
     if aws_lc_rs::rand::fill(&mut secret).is_err() {
         for bytes in secret.chunks_mut(8) {
             let seed = std::hash::RandomState::new().hash_one(0);
-            bytes
-                .iter_mut()
-                .zip(seed.to_le_bytes())
-                .for_each(|(to, from)| *to = from);
+            bytes.iter_mut().zip(seed.to_le_bytes()).for_each(|(to, from)| *to = from);
         }
     }
     CookieKey::of(&secret)
@@ -172,14 +156,11 @@ fn made_here() -> CookieKey {
 #[must_use]
 pub fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Now {
-        wall: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX),
-        steady: Instant::now(),
-    }
+    Now { wall: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX), steady: Instant::now() }
 }
 
-/// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only when it
-/// moved on, so that no shared reference count is touched per request.
+/// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only
+/// when it moved on, so that no shared reference count is touched per request.
 #[derive(Debug)]
 pub struct Hub {
     current: ArcSwap<Snapshot>,
@@ -190,10 +171,7 @@ impl Hub {
     /// Starts with `snapshot`.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
-        Self {
-            current: ArcSwap::from_pointee(snapshot),
-            generation: AtomicU64::new(1),
-        }
+        Self { current: ArcSwap::from_pointee(snapshot), generation: AtomicU64::new(1) }
     }
 
     /// The snapshot in force.

@@ -38,20 +38,11 @@ fn attache(arguments: &[&str]) -> Command {
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = attache(arguments).output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
-    (
-        output.status.code().expect("it exits"),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().expect("it exits"), text(output.stdout), text(output.stderr))
 }
 
 fn path(directory: &TempDir, name: &str) -> String {
-    directory
-        .path()
-        .join(name)
-        .to_str()
-        .expect("a plain path")
-        .to_owned()
+    directory.path().join(name).to_str().expect("a plain path").to_owned()
 }
 
 fn written(directory: &TempDir, name: &str, text: &str) -> String {
@@ -66,10 +57,7 @@ fn written(directory: &TempDir, name: &str, text: &str) -> String {
 fn without_a_verb_it_prints_help_and_exits_2() {
     let (code, _, error) = run(&[]);
     assert_eq!(code, 2, "{error}");
-    assert!(
-        error.contains("Usage: attache") && error.contains("Examples:"),
-        "{error}"
-    );
+    assert!(error.contains("Usage: attache") && error.contains("Examples:"), "{error}");
 }
 
 #[test]
@@ -91,10 +79,7 @@ fn wrong_usage_exits_2() {
     ] {
         let (code, out, error) = run(arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {error}");
-        assert!(
-            error.contains("Usage:") || error.contains("--help"),
-            "{arguments:?} says how: {error}"
-        );
+        assert!(error.contains("Usage:") || error.contains("--help"), "{arguments:?} says how: {error}");
     }
 }
 
@@ -102,20 +87,14 @@ fn wrong_usage_exits_2() {
 fn help_goes_to_standard_output_and_exits_0() {
     let (code, out, _) = run(&["run", "--help"]);
     assert_eq!(code, 0);
-    assert!(
-        out.contains("Examples:") && out.contains("ATTACHE_CONFIG"),
-        "{out}"
-    );
+    assert!(out.contains("Examples:") && out.contains("ATTACHE_CONFIG"), "{out}");
 }
 
 #[test]
 fn version_is_told_to_people_and_to_machines() {
     let (code, out, _) = run(&["version"]);
     assert_eq!(code, 0);
-    assert!(
-        out.starts_with(concat!("attache ", env!("CARGO_PKG_VERSION"))),
-        "{out}"
-    );
+    assert!(out.starts_with(concat!("attache ", env!("CARGO_PKG_VERSION"))), "{out}");
     let (_, out, _) = run(&["version", "--json"]);
     let facts: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(facts["version"], env!("CARGO_PKG_VERSION"));
@@ -132,8 +111,7 @@ fn completions_and_manual_pages_know_the_verbs() {
     let directory = TempDir::new().unwrap();
     let (code, out, error) = run(&["man", "--out", &path(&directory, "man1")]);
     assert_eq!((code, out.as_str()), (0, ""), "{error}");
-    let page =
-        fs::read_to_string(path(&directory, "man1/attache-run.1")).expect("a page for each verb");
+    let page = fs::read_to_string(path(&directory, "man1/attache-run.1")).expect("a page for each verb");
     assert!(page.contains("ATTACHE"), "{page}");
 }
 
@@ -155,46 +133,26 @@ fn a_reader_that_leaves_early_is_no_panic() {
 fn development_certificates_are_made_once() {
     let directory = TempDir::new().unwrap();
     let out = path(&directory, "certs");
-    attache(&["certs", "dev", "--out", &out, "--host", "agents.test"])
-        .assert()
-        .success();
+    attache(&["certs", "dev", "--out", &out, "--host", "agents.test"]).assert().success();
     let key = format!("{out}/gateway.key");
-    assert_eq!(
-        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
-        0o600,
-        "the key is its owner's"
-    );
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600, "the key is its owner's");
     let before = fs::read(&key).unwrap();
 
     let (code, _, error) = run(&["certs", "dev", "--out", &out]);
     assert_eq!(code, 1);
     assert!(error.contains("--force"), "it says what to do: {error}");
-    attache(&["certs", "dev", "--out", &out, "--if-missing"])
-        .assert()
-        .success();
+    attache(&["certs", "dev", "--out", &out, "--if-missing"]).assert().success();
     assert_eq!(fs::read(&key).unwrap(), before, "nothing was replaced");
-    attache(&["certs", "dev", "--out", &out, "--force"])
-        .assert()
-        .success();
+    attache(&["certs", "dev", "--out", &out, "--force"]).assert().success();
     assert_ne!(fs::read(&key).unwrap(), before, "now it was");
 }
 
 #[test]
 fn a_host_that_cannot_be_certified_is_refused() {
     let directory = TempDir::new().unwrap();
-    let (code, _, error) = run(&[
-        "certs",
-        "dev",
-        "--out",
-        &path(&directory, "c"),
-        "--host",
-        "käse.test",
-    ]);
+    let (code, _, error) = run(&["certs", "dev", "--out", &path(&directory, "c"), "--host", "käse.test"]);
     assert_eq!(code, 1);
-    assert!(
-        error.contains("next:") && !Path::new(&path(&directory, "c/ca.crt")).exists(),
-        "{error}"
-    );
+    assert!(error.contains("next:") && !Path::new(&path(&directory, "c/ca.crt")).exists(), "{error}");
 }
 
 // ---------------------------------------------------------------------------------------------- configuration
@@ -220,10 +178,7 @@ fn a_valid_configuration_is_summed_up() {
     let (code, out, error) = run(&["validate", "-c", &file]);
     assert_eq!(code, 0, "{error}");
     assert!(out.contains("1 listener, 2 routes, 1 cluster"), "{out}");
-    attache(&["validate"])
-        .env("ATTACHE_CONFIG", &file)
-        .assert()
-        .success();
+    attache(&["validate"]).env("ATTACHE_CONFIG", &file).assert().success();
 }
 
 #[test]
@@ -256,11 +211,7 @@ fn a_file_may_be_named_without_a_flag() {
         }
         let output = command.output().expect("the binary runs");
         let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.code(),
-            Some(expected),
-            "{arguments:?}: {error}"
-        );
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {error}");
         if expected == 2 {
             assert!(error.contains("twice"), "{arguments:?}: {error}");
         }
@@ -273,27 +224,17 @@ fn an_invalid_configuration_is_explained_in_every_format() {
     let file = written(&directory, "gateway.yaml", &GOOD.replace("hosts:", "hots:"));
     let (code, out, error) = run(&["validate", "-c", &file]);
     assert_eq!((code, out.as_str()), (1, ""), "{error}");
-    assert!(
-        error.contains("hots") && error.contains(":6:"),
-        "with its place: {error}"
-    );
+    assert!(error.contains("hots") && error.contains(":6:"), "with its place: {error}");
     let (code, out, _) = run(&["validate", "-c", &file, "--format", "json"]);
     assert_eq!(code, 1);
     serde_json::from_str::<serde_json::Value>(&out).expect("JSON");
     let (_, out, _) = run(&["validate", "-c", &file, "--format", "github"]);
     assert!(out.starts_with("::error file="), "{out}");
 
-    for verb in [
-        &["run"][..],
-        &["config", "show"],
-        &["explain", "GET", "http://agents.test/"],
-    ] {
+    for verb in [&["run"][..], &["config", "show"], &["explain", "GET", "http://agents.test/"]] {
         let (code, out, error) = run(&[verb, &["-c", &file]].concat());
         assert_eq!((code, out.as_str()), (1, ""), "{verb:?}: {error}");
-        assert!(
-            error.contains("hots") && error.contains("next:"),
-            "{verb:?}: {error}"
-        );
+        assert!(error.contains("hots") && error.contains("next:"), "{verb:?}: {error}");
     }
 }
 
@@ -301,10 +242,7 @@ fn an_invalid_configuration_is_explained_in_every_format() {
 fn a_file_that_is_not_there_says_so() {
     let (code, _, error) = run(&["run", "-c", "/nonexistent/gateway.yaml"]);
     assert_eq!(code, 1);
-    assert!(
-        error.contains("/nonexistent/gateway.yaml") && error.contains("next:"),
-        "{error}"
-    );
+    assert!(error.contains("/nonexistent/gateway.yaml") && error.contains("next:"), "{error}");
 }
 
 #[test]
@@ -312,11 +250,7 @@ fn a_verb_for_a_running_gateway_never_guesses_where_it_is() {
     let directory = TempDir::new().unwrap();
     let nowhere = path(&directory, "nowhere.yaml");
     let unread = written(&directory, "unread.yaml", "include: [none.yaml]\n");
-    let unclear = written(
-        &directory,
-        "unclear.yaml",
-        "admin: { adress: \"[::1]:9901\" }\n",
-    );
+    let unclear = written(&directory, "unclear.yaml", "admin: { adress: \"[::1]:9901\" }\n");
     for verb in [
         &["reload"][..],
         &["rollout", "status"],
@@ -353,10 +287,7 @@ fn show_and_schema_print_documents() {
     let (code, plain, error) = run(&["config", "show", "-c", &file]);
     assert_eq!(code, 0, "{error}");
     let (_, full, _) = run(&["config", "show", "-c", &file, "--defaults"]);
-    assert!(
-        full.len() > plain.len() && full.contains("maxHeaders"),
-        "defaults are more: {full}"
-    );
+    assert!(full.len() > plain.len() && full.contains("maxHeaders"), "defaults are more: {full}");
     let (_, schema, _) = run(&["config", "schema"]);
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
     assert!(schema["properties"]["listeners"].is_object(), "{schema}");
@@ -382,15 +313,9 @@ fn explain_says_which_route_and_why() {
     }
     let (code, out, _) = run(&["explain", "GET", url, "-c", &file]);
     assert_eq!(code, 1, "no header, no route");
-    assert!(
-        out.contains("404") && out.contains("not taken research"),
-        "{out}"
-    );
+    assert!(out.contains("404") && out.contains("not taken research"), "{out}");
     let (code, _, error) = run(&["explain", "GET", "https://agents.test/", "-c", &file]);
-    assert!(
-        code == 1 && error.contains("no listener speaks https"),
-        "{error}"
-    );
+    assert!(code == 1 && error.contains("no listener speaks https"), "{error}");
 }
 
 #[test]
@@ -407,11 +332,8 @@ routes:
   own: { listeners: [more], match: { path: { prefix: /own } }, publicUrl: 'https://own.test', endpoints: ['127.0.0.1:1'] }
   rest: { listeners: [more], endpoints: ['127.0.0.1:1'] }
 ";
-    let file = written(
-        &directory,
-        "gateway.yaml",
-        &text.replace("httpsRedirect: true", "httpsRedirect: { listener: web }"),
-    );
+    let file =
+        written(&directory, "gateway.yaml", &text.replace("httpsRedirect: true", "httpsRedirect: { listener: web }"));
     for (arguments, parts) in [
         (
             &["https://agents.test/team/planner/x"][..],
@@ -422,21 +344,10 @@ routes:
                 "public    https://agents.test/team (publicUrl of the listener), the agent is told the prefix /team/planner",
             ][..],
         ),
-        (
-            &["https://agents.test:9443/x"],
-            &[
-                "listener  more",
-                "route     rest",
-                "public    https://agents.test:9443",
-            ],
-        ),
+        (&["https://agents.test:9443/x"], &["listener  more", "route     rest", "public    https://agents.test:9443"]),
         (
             &["https://own.test/own"],
-            &[
-                "listener  more",
-                "route     own",
-                "public    https://own.test (publicUrl of the route)",
-            ],
+            &["listener  more", "route     own", "public    https://own.test (publicUrl of the route)"],
         ),
         (
             &["http://agents.test/x"],
@@ -446,10 +357,7 @@ routes:
                 "served by the routes of web",
             ],
         ),
-        (
-            &["https://agents.test/planner/", "--listener", "http"],
-            &["listener  http", "route     planner"],
-        ),
+        (&["https://agents.test/planner/", "--listener", "http"], &["listener  http", "route     planner"]),
     ] {
         let all = [&["explain", "GET"], arguments, &["-c", &file]].concat();
         let (code, out, error) = run(&all);
@@ -476,30 +384,15 @@ routes: { a: { respond: {} } }
         (&["http://x/"], Ok("listener  web")),
         (&["https://agents.test:9443/"], Ok("listener  more")),
         (&["https://agents.test/"], Ok("listener  more")),
-        (
-            &["http://x:8080/", "--listener", "web"],
-            Ok("listener  web"),
-        ),
-        (
-            &["http://x:8080/"],
-            Err("no listener speaks http on port 8080"),
-        ),
+        (&["http://x:8080/", "--listener", "web"], Ok("listener  web")),
+        (&["http://x:8080/"], Err("no listener speaks http on port 8080")),
         (&["http://x:8082/"], Err("web (127.0.0.1:8081)")),
-        (
-            &["https://agents.test:8443/"],
-            Err("no listener speaks https on port 8443"),
-        ),
+        (&["https://agents.test:8443/"], Err("no listener speaks https on port 8443")),
     ] {
         let (code, out, error) = run(&[&["explain", "GET"], arguments, &["-c", &file]].concat());
         match expected {
-            Ok(part) => assert!(
-                code == 0 && out.contains(part),
-                "{arguments:?}: {out}{error}"
-            ),
-            Err(part) => assert!(
-                code == 1 && error.contains(part),
-                "{arguments:?}: {out}{error}"
-            ),
+            Ok(part) => assert!(code == 0 && out.contains(part), "{arguments:?}: {out}{error}"),
+            Err(part) => assert!(code == 1 && error.contains(part), "{arguments:?}: {out}{error}"),
         }
     }
 }
@@ -540,10 +433,7 @@ routes: { all: { endpoints: ['127.0.0.1:1'] } }
     let (code, out, error) = run(&["explain", "GET", "https://agents.test/", "-c", &file]);
     assert_eq!(code, 0, "{error}");
     assert!(out.contains("route     all"), "{out}");
-    assert!(
-        error.contains("no.crt") && error.contains("warning"),
-        "{error}"
-    );
+    assert!(error.contains("no.crt") && error.contains("warning"), "{error}");
     let (code, _, error) = run(&["validate", "-c", &file]);
     assert!(code == 1 && error.contains("missing-file"), "{error}");
 }
@@ -571,10 +461,7 @@ impl Running {
         } else {
             Box::new(child.stdout.take().expect("piped"))
         };
-        Self {
-            child,
-            lines: BufReader::new(pipe).lines(),
-        }
+        Self { child, lines: BufReader::new(pipe).lines() }
     }
 
     /// Lines up to the one that contains `text`, which must come.
@@ -605,21 +492,14 @@ impl Running {
 
     fn send(&self, name: &str) {
         let id = self.child.id().to_string();
-        Command::new("kill")
-            .args([format!("-{name}"), id])
-            .status()
-            .expect("kill is there");
+        Command::new("kill").args([format!("-{name}"), id]).status().expect("kill is there");
     }
 
     /// Waits for the end and returns the exit code.
     fn wait(&mut self) -> i32 {
         // What is still printed must not fill the pipe.
         self.lines.by_ref().for_each(drop);
-        self.child
-            .wait()
-            .expect("it exits")
-            .code()
-            .expect("it exits by itself")
+        self.child.wait().expect("it exits").code().expect("it exits by itself")
     }
 }
 
@@ -632,18 +512,12 @@ impl Drop for Running {
 
 #[test]
 fn the_demo_agents_alone_end_on_ctrl_c() {
-    let mut agents = Running::start(
-        &["demo", "--agents-only", "--address", "127.0.0.1:0"],
-        false,
-    );
+    let mut agents = Running::start(&["demo", "--agents-only", "--address", "127.0.0.1:0"], false);
     let said = agents.until("Ctrl-C").join("\n");
     for name in ["fast", "slow", "flaky", "second"] {
         assert!(said.contains(name), "{said}");
     }
-    let url = said
-        .split_whitespace()
-        .find(|word| word.starts_with("http://127.0.0.1:"))
-        .expect("a URL");
+    let url = said.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")).expect("a URL");
     let (code, out, error) = run(&["healthcheck", "--url", &format!("{url}health")]);
     assert_eq!((code, out.trim()), (0, "ok"), "{error}");
     let (code, _, error) = run(&["healthcheck", "--url", &format!("{url}nothing")]);
@@ -659,19 +533,9 @@ fn a_gateway_says_what_it_does_and_drains() {
     let said = gateway.until("not protected");
     assert!(said.len() <= 12, "{said:?}");
     let said = said.join("\n");
-    assert!(
-        said.contains("web on 127.0.0.1:") && said.contains("admin, research"),
-        "{said}"
-    );
-    let metrics = said
-        .split_whitespace()
-        .find(|word| word.ends_with("/metrics"))
-        .expect("a metrics URL");
-    let (code, _, error) = run(&[
-        "healthcheck",
-        "--url",
-        &metrics.replace("/metrics", "/ready"),
-    ]);
+    assert!(said.contains("web on 127.0.0.1:") && said.contains("admin, research"), "{said}");
+    let metrics = said.split_whitespace().find(|word| word.ends_with("/metrics")).expect("a metrics URL");
+    let (code, _, error) = run(&["healthcheck", "--url", &metrics.replace("/metrics", "/ready")]);
     assert_eq!(code, 0, "{error}");
     let address = metrics.trim_start_matches("http://");
     let address = address.trim_end_matches("/metrics");
@@ -692,57 +556,32 @@ struct Streaming {
 
 impl Streaming {
     fn begin(shutdown: &str) -> Self {
-        let mut agents = Running::start(
-            &["demo", "--agents-only", "--address", "127.0.0.1:0"],
-            false,
-        );
+        let mut agents = Running::start(&["demo", "--agents-only", "--address", "127.0.0.1:0"], false);
         let said = agents.until("slow");
-        let slow = said.last().and_then(|line| {
-            line.split(['/', ' '])
-                .find(|part| part.starts_with("127.0.0.1:"))
-        });
+        let slow = said.last().and_then(|line| line.split(['/', ' ']).find(|part| part.starts_with("127.0.0.1:")));
         let text = format!(
             "listeners: {{ web: {{ address: \"127.0.0.1:0\" }} }}\nroutes: {{ slow: {{ endpoints: [\"{}\"] }} }}\n\
              metrics: {{ address: \"127.0.0.1:0\" }}\nshutdown: {{ {shutdown} }}\n",
             slow.expect("an address")
         );
         let directory = TempDir::new().unwrap();
-        let mut gateway = Running::start(
-            &["run", "-c", &written(&directory, "gateway.yaml", &text)],
-            true,
-        );
+        let mut gateway = Running::start(&["run", "-c", &written(&directory, "gateway.yaml", &text)], true);
         let web = gateway.web();
         gateway.until("not protected");
 
         let mut client = TcpStream::connect(web).expect("the listener accepts");
-        client
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let body = r#"{"message":{"parts":[{"text":"hello"}]}}"#;
-        let head = format!(
-            "POST /message:stream HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        client
-            .write_all(format!("{head}{body}").as_bytes())
-            .unwrap();
+        let head = format!("POST /message:stream HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+        client.write_all(format!("{head}{body}").as_bytes()).unwrap();
         let mut seen = Vec::new();
         while !String::from_utf8_lossy(&seen).contains("TASK_STATE_WORKING") {
             let mut piece = [0; 4096];
             let count = client.read(&mut piece).expect("events come");
-            assert!(
-                count > 0,
-                "the stream ended early: {}",
-                String::from_utf8_lossy(&seen)
-            );
+            assert!(count > 0, "the stream ended early: {}", String::from_utf8_lossy(&seen));
             seen.extend_from_slice(&piece[..count]);
         }
-        Self {
-            gateway,
-            client,
-            _agents: agents,
-            _directory: directory,
-        }
+        Self { gateway, client, _agents: agents, _directory: directory }
     }
 
     /// What still comes; `None` when the stream did not end as chunked coding wants it.
@@ -767,21 +606,11 @@ fn misspelt(good: &str) -> String {
 /// Status of a GET.
 fn status(address: SocketAddr, path: &str) -> u16 {
     let mut client = TcpStream::connect(address).expect("the listener accepts");
-    client
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    write!(
-        client,
-        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-    )
-    .unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(client, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("an answer");
-    answer
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .expect("a status")
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status")
 }
 
 #[test]
@@ -824,21 +653,13 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
     written(&directory, "gateway.yaml", &gone(&good));
     gateway.send("HUP");
     gateway.until("configuration reloaded");
-    assert_eq!(
-        status(web, "/admin"),
-        410,
-        "the new configuration is in force"
-    );
+    assert_eq!(status(web, "/admin"), 410, "the new configuration is in force");
 
     written(&directory, "gateway.yaml", &misspelt(&good));
     gateway.send("HUP");
     gateway.until("not reloaded");
     gateway.until("did you mean");
-    assert_eq!(
-        status(web, "/admin"),
-        410,
-        "the running configuration goes on"
-    );
+    assert_eq!(status(web, "/admin"), 410, "the running configuration goes on");
     assert_eq!(gateway.signal("TERM"), 0);
 }
 
@@ -846,14 +667,9 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
 fn a_signal_to_stop_is_heard_during_a_reload() {
     // Questions for names go where nobody answers, so a reload waits as long as it may.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    silent
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let directory = TempDir::new().unwrap();
-    let dns = format!(
-        "dns: {{ servers: [\"{}\"] }}\nreload: {{ watch: false }}\n",
-        silent.local_addr().unwrap()
-    );
+    let dns = format!("dns: {{ servers: [\"{}\"] }}\nreload: {{ watch: false }}\n", silent.local_addr().unwrap());
     let file = written(&directory, "gateway.yaml", &format!("{GOOD}{dns}"));
     let mut gateway = Running::start(&["run", "-c", &file], true);
     gateway.until("not protected");
@@ -918,9 +734,7 @@ fn a_failed_check_says_in_the_log_what_it_failed_by() {
 fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
     let directory = TempDir::new().unwrap();
     written(&directory, "token", "0123456789abcdef");
-    let text = format!(
-        "{GOOD}admin: {{ address: '127.0.0.1:0', tokenFile: token }}\nlogging: {{ format: text }}\n"
-    );
+    let text = format!("{GOOD}admin: {{ address: '127.0.0.1:0', tokenFile: token }}\nlogging: {{ format: text }}\n");
     let file = written(&directory, "gateway.yaml", &text);
     let mut gateway = Running::start(&["run", "-c", &file], true);
     let line = gateway.until("admin     http://").pop().unwrap();
@@ -941,10 +755,7 @@ fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
     gateway.send("TERM");
     let rest: Vec<String> = gateway.lines.by_ref().map(Result::unwrap).collect();
     assert_eq!(gateway.wait(), 0);
-    let told: Vec<_> = rest
-        .iter()
-        .filter(|line| line.contains("admin request refused"))
-        .collect();
+    let told: Vec<_> = rest.iter().filter(|line| line.contains("admin request refused")).collect();
     assert!((1..=most).contains(&told.len()), "{} lines", told.len());
     assert!(told.iter().all(|line| line.len() < 500), "{told:?}");
 }
@@ -953,8 +764,7 @@ fn a_flood_of_refused_admin_requests_does_not_fill_the_log() {
 fn a_reload_from_the_command_line_says_what_it_did() {
     let directory = TempDir::new().unwrap();
     let socket = path(&directory, "admin.sock");
-    let good =
-        format!("{GOOD}reload: {{ watch: false }}\nadmin: {{ address: \"unix:{socket}\" }}\n");
+    let good = format!("{GOOD}reload: {{ watch: false }}\nadmin: {{ address: \"unix:{socket}\" }}\n");
     let file = written(&directory, "gateway.yaml", &good);
     let (code, _, error) = run(&["reload", "-c", &file]);
     assert!(code == 1 && error.contains("could not connect"), "{error}");
@@ -967,10 +777,7 @@ fn a_reload_from_the_command_line_says_what_it_did() {
     let (code, out, error) = run(&["reload", "-c", &file]);
     assert_eq!(code, 0, "{error}");
     assert!(out.starts_with("reloaded config "), "{out}");
-    assert!(
-        out.contains("~ routes.admin.respond  status 403 -> 410"),
-        "{out}"
-    );
+    assert!(out.contains("~ routes.admin.respond  status 403 -> 410"), "{out}");
     assert_eq!(status(web, "/admin"), 410, "in force when the verb returns");
     gateway.until("routes.admin.respond");
 
@@ -997,10 +804,7 @@ fn what_is_named_by_hand_goes_before_the_environment() {
     let with_admin = |name: &str| {
         let socket = path(&directory, &format!("{name}.sock"));
         let text = format!("{GOOD}admin: {{ address: \"unix:{socket}\" }}\n");
-        (
-            written(&directory, &format!("{name}.yaml"), &text),
-            format!("unix:{socket}"),
-        )
+        (written(&directory, &format!("{name}.yaml"), &text), format!("unix:{socket}"))
     };
     let ((here, socket), (away, nobody)) = (with_admin("here"), with_admin("away"));
     let mut gateway = Running::start(&["run", "-c", &here], true);
@@ -1009,39 +813,17 @@ fn what_is_named_by_hand_goes_before_the_environment() {
         let mut command = attache(arguments);
         let output = command.envs(variables.iter().copied()).output();
         let output = output.expect("the binary runs");
-        (
-            output.status.success(),
-            String::from_utf8(output.stderr).expect("text"),
-        )
+        (output.status.success(), String::from_utf8(output.stderr).expect("text"))
     };
     for (arguments, variables, is_here) in [
-        (
-            &["-c", &here][..],
-            &[("ATTACHE_ADMIN", nobody.as_str())][..],
-            true,
-        ),
+        (&["-c", &here][..], &[("ATTACHE_ADMIN", nobody.as_str())][..], true),
         (&["-c", &away], &[("ATTACHE_ADMIN", &socket)], false),
         (&["--admin", &socket], &[("ATTACHE_CONFIG", &away)], true),
-        (
-            &["--admin", &socket],
-            &[("ATTACHE_CONFIG", "/nowhere.yaml")],
-            true,
-        ),
+        (&["--admin", &socket], &[("ATTACHE_CONFIG", "/nowhere.yaml")], true),
         (&["--admin", &socket, "-c", &away], &[], true),
         (&["--admin", &socket, "-c", "/nowhere.yaml"], &[], false),
-        (
-            &[],
-            &[("ATTACHE_CONFIG", &away), ("ATTACHE_ADMIN", &socket)],
-            true,
-        ),
-        (
-            &[],
-            &[
-                ("ATTACHE_CONFIG", "/nowhere.yaml"),
-                ("ATTACHE_ADMIN", &socket),
-            ],
-            false,
-        ),
+        (&[], &[("ATTACHE_CONFIG", &away), ("ATTACHE_ADMIN", &socket)], true),
+        (&[], &[("ATTACHE_CONFIG", "/nowhere.yaml"), ("ATTACHE_ADMIN", &socket)], false),
     ] {
         let (found, error) = asked(&[&["reload"], arguments].concat(), variables);
         assert_eq!(found, is_here, "{arguments:?} {variables:?}: {error}");
@@ -1052,10 +834,7 @@ fn what_is_named_by_hand_goes_before_the_environment() {
 #[test]
 fn a_rollout_is_watched_over_a_restart_of_its_gateway() {
     let directory = TempDir::new().unwrap();
-    let (socket, state) = (
-        path(&directory, "admin.sock"),
-        path(&directory, "state.json"),
-    );
+    let (socket, state) = (path(&directory, "admin.sock"), path(&directory, "state.json"));
     let text = format!(
         "listeners: {{ web: {{ address: \"127.0.0.1:0\" }} }}
 metrics: {{ address: \"127.0.0.1:0\" }}
@@ -1108,10 +887,7 @@ fn a_broken_configuration_starts_from_its_last_good_state() {
     gateway.until("not protected");
     assert_eq!(gateway.signal("TERM"), 0);
     let text = fs::read_to_string(&kept).expect("it is written");
-    assert!(
-        text.contains("${file:/") && !text.contains(secret),
-        "secrets stay where they are: {text}"
-    );
+    assert!(text.contains("${file:/") && !text.contains(secret), "secrets stay where they are: {text}");
     let mode = fs::metadata(&kept).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let (code, _, error) = run(&["validate", "-c", &kept]);
@@ -1132,10 +908,7 @@ fn a_broken_configuration_starts_from_its_last_good_state() {
     let (code, _, error) = run(&["run", "-c", &file]);
     assert!(code == 1 && error.contains("is empty"), "{error}");
     let (code, _, error) = run(&["run", "-c", &file, "--last-good", "nowhere.yaml"]);
-    assert!(
-        code == 1 && error.contains("no last good state") && error.contains("nowhere.yaml"),
-        "{error}"
-    );
+    assert!(code == 1 && error.contains("no last good state") && error.contains("nowhere.yaml"), "{error}");
     let arguments = ["run", "-c", &file, "--last-good", &kept];
     let mut gateway = Running::start(&arguments, true);
     let web = gateway.web();
@@ -1149,41 +922,19 @@ fn the_demo_answers_what_it_prints_and_cleans_up() {
     let arguments = ["demo", "--https-port", "0", "--http-port", "0", "--quiet"];
     let mut demo = Running::start(&arguments, false);
     let said = demo.until("Ctrl-C");
-    let directory = said
-        .last()
-        .and_then(|line| line.split_whitespace().last())
-        .expect("the directory")
-        .to_owned();
+    let directory = said.last().and_then(|line| line.split_whitespace().last()).expect("the directory").to_owned();
     assert!(Path::new(&directory).join("ca.crt").exists(), "{said:?}");
-    let lines: Vec<_> = said
-        .iter()
-        .filter(|line| line.trim_start().starts_with("curl "))
-        .collect();
+    let lines: Vec<_> = said.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
     assert!(lines.len() >= 6, "{said:?}");
     // The lines are for people with curl; without it the gateway is tested elsewhere.
     if Command::new("curl").arg("--version").output().is_ok() {
         for line in lines {
-            let output = Command::new("sh")
-                .args(["-c", &format!("{} -sS --max-time 20", line.trim())])
-                .output();
+            let output = Command::new("sh").args(["-c", &format!("{} -sS --max-time 20", line.trim())]).output();
             let output = output.expect("a shell is there");
             let out = String::from_utf8_lossy(&output.stdout);
-            assert!(
-                output.status.success() && !out.is_empty(),
-                "{line}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            let answered = [
-                "heard",
-                "supportedInterfaces",
-                "HTTP/1.1 301",
-                "http_requests_total",
-                "flaky by design",
-            ];
-            assert!(
-                answered.iter().any(|part| out.contains(part)),
-                "{line}\n{out}"
-            );
+            assert!(output.status.success() && !out.is_empty(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            let answered = ["heard", "supportedInterfaces", "HTTP/1.1 301", "http_requests_total", "flaky by design"];
+            assert!(answered.iter().any(|part| out.contains(part)), "{line}\n{out}");
         }
     }
     let log = fs::read_to_string(Path::new(&directory).join("access.log"));
@@ -1199,31 +950,14 @@ fn a_taken_address_names_its_place_and_who_has_it() {
     let directory = TempDir::new().unwrap();
     let holder = format!("process {}", std::process::id());
     for (from, to, place) in [
-        (
-            "127.0.0.1:0\" }\nroutes",
-            format!("{address}\" }}\nroutes"),
-            ":2:19",
-        ),
-        (
-            "metrics: { address: \"127.0.0.1:0",
-            format!("metrics: {{ address: \"{address}"),
-            ":11:21",
-        ),
-        (
-            "metrics:",
-            format!("admin: {{ address: \"{address}\" }}\nmetrics:"),
-            ":11:19",
-        ),
+        ("127.0.0.1:0\" }\nroutes", format!("{address}\" }}\nroutes"), ":2:19"),
+        ("metrics: { address: \"127.0.0.1:0", format!("metrics: {{ address: \"{address}"), ":11:21"),
+        ("metrics:", format!("admin: {{ address: \"{address}\" }}\nmetrics:"), ":11:19"),
     ] {
         let file = written(&directory, "gateway.yaml", &GOOD.replace(from, &to));
         let (code, _, error) = run(&["run", &file]);
         assert_eq!(code, 1, "{error}");
-        for part in [
-            "cannot-open",
-            &format!("gateway.yaml{place}"),
-            &holder,
-            "does not start",
-        ] {
+        for part in ["cannot-open", &format!("gateway.yaml{place}"), &holder, "does not start"] {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
@@ -1235,15 +969,7 @@ fn a_taken_port_names_the_flag() {
     let port = taken.local_addr().expect("bound").port().to_string();
     let (code, _, error) = run(&["demo", "--https-port", &port, "--http-port", "0"]);
     assert_eq!(code, 1);
-    assert!(
-        error.contains(&port) && error.contains("--https-port"),
-        "{error}"
-    );
-    let (code, _, error) = run(&[
-        "demo",
-        "--agents-only",
-        "--address",
-        &format!("127.0.0.1:{port}"),
-    ]);
+    assert!(error.contains(&port) && error.contains("--https-port"), "{error}");
+    let (code, _, error) = run(&["demo", "--agents-only", "--address", &format!("127.0.0.1:{port}")]);
     assert!(code == 1 && error.contains("--address"), "{error}");
 }

@@ -17,11 +17,7 @@ fn env() -> Environment {
 }
 
 fn codes(report: &Report) -> Vec<&str> {
-    report
-        .diagnostics()
-        .iter()
-        .map(|diagnostic| diagnostic.code)
-        .collect()
+    report.diagnostics().iter().map(|diagnostic| diagnostic.code).collect()
 }
 
 /// A directory of certificates.
@@ -31,9 +27,7 @@ struct Certificates {
 
 impl Certificates {
     fn new() -> Self {
-        Self {
-            root: tempfile::tempdir().expect("a directory"),
-        }
+        Self { root: tempfile::tempdir().expect("a directory") }
     }
 
     fn make(&self, name: &str, hosts: &[&str], days: (i64, i64)) {
@@ -41,23 +35,14 @@ impl Certificates {
         let mut params = rcgen::CertificateParams::new(hosts).expect("legal names");
         let day = |days: i64| {
             let seconds = 1_790_000_000 + days * 86_400;
-            let date = SystemTime::UNIX_EPOCH
-                + Duration::from_secs(u64::try_from(seconds).expect("after 1970"));
+            let date = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).expect("after 1970"));
             date.into()
         };
         (params.not_before, params.not_after) = (day(days.0), day(days.1));
         let key = rcgen::KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
-        fs::write(
-            self.root.path().join(format!("{name}.crt")),
-            certificate.pem(),
-        )
-        .expect("written");
-        fs::write(
-            self.root.path().join(format!("{name}.key")),
-            key.serialize_pem(),
-        )
-        .expect("written");
+        fs::write(self.root.path().join(format!("{name}.crt")), certificate.pem()).expect("written");
+        fs::write(self.root.path().join(format!("{name}.key")), key.serialize_pem()).expect("written");
     }
 
     fn judge(&self, certificate: &str, key: &str, hosts: &str) -> Report {
@@ -74,51 +59,16 @@ impl Certificates {
 
 /// Chain, key, hosts of the route, and what is said.
 const JUDGEMENTS: &[(&str, &str, &str, &[&str])] = &[
-    (
-        "good.crt",
-        "good.key",
-        "a.example.com, x.b.example.com",
-        &[],
-    ),
+    ("good.crt", "good.key", "a.example.com, x.b.example.com", &[]),
     ("good.crt", "other.key", "a.example.com", &["key-mismatch"]),
-    (
-        "good.key",
-        "good.crt",
-        "a.example.com",
-        &["bad-certificate", "bad-certificate"],
-    ),
-    (
-        "none.crt",
-        "none.key",
-        "a.example.com",
-        &["missing-file", "missing-file"],
-    ),
-    (
-        "text.crt",
-        "good.key",
-        "a.example.com",
-        &["bad-certificate"],
-    ),
-    (
-        "broken.crt",
-        "good.key",
-        "a.example.com",
-        &["bad-certificate"],
-    ),
+    ("good.key", "good.crt", "a.example.com", &["bad-certificate", "bad-certificate"]),
+    ("none.crt", "none.key", "a.example.com", &["missing-file", "missing-file"]),
+    ("text.crt", "good.key", "a.example.com", &["bad-certificate"]),
+    ("broken.crt", "good.key", "a.example.com", &["bad-certificate"]),
     ("old.crt", "old.key", "a.example.com", &["expired"]),
-    (
-        "early.crt",
-        "early.key",
-        "a.example.com",
-        &["not-yet-valid"],
-    ),
+    ("early.crt", "early.key", "a.example.com", &["not-yet-valid"]),
     ("soon.crt", "soon.key", "a.example.com", &["expires-soon"]),
-    (
-        "good.crt",
-        "good.key",
-        "c.example.com, x.y.b.example.com",
-        &["host-not-covered", "host-not-covered"],
-    ),
+    ("good.crt", "good.key", "c.example.com, x.y.b.example.com", &["host-not-covered", "host-not-covered"]),
     (".", "good.key", "a.example.com", &["missing-file"]),
 ];
 
@@ -131,11 +81,8 @@ fn bad_certificates() {
     files.make("early", &["a.example.com"], (5, 90));
     files.make("soon", &["a.example.com"], (-80, 5));
     fs::write(files.root.path().join("text.crt"), "not a certificate").expect("written");
-    fs::write(
-        files.root.path().join("broken.crt"),
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    )
-    .expect("written");
+    fs::write(files.root.path().join("broken.crt"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .expect("written");
     for (certificate, key, hosts, expected) in JUDGEMENTS {
         let report = files.judge(certificate, key, hosts);
         assert_eq!(codes(&report), *expected, "{certificate} {key}:\n{report}");
@@ -151,25 +98,12 @@ fn a_redirect_knows_its_port_and_hosts() {
     files.make("good", &["a.example.com"], (-1, 90));
     let text = "listeners:\n  http: { address: '127.0.0.1:80', httpsRedirect: true }\n  https: { address: '127.0.0.1:8443', tls: { certificates: [{ certFile: good.crt, keyFile: good.key }] } }\n\
                 routes: { a: { hosts: [b.a.example.com], endpoints: ['b:80'] } }\n";
-    let loaded = parse(text, "gateway.yaml", &env().with_root(files.root.path()))
-        .unwrap_or_else(|report| panic!("{report}"));
-    let redirect = loaded.config.listeners[0]
-        .https_redirect
-        .clone()
-        .expect("it redirects");
+    let loaded =
+        parse(text, "gateway.yaml", &env().with_root(files.root.path())).unwrap_or_else(|report| panic!("{report}"));
+    let redirect = loaded.config.listeners[0].https_redirect.clone().expect("it redirects");
     let hosts: Vec<String> = redirect.hosts.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        (redirect.port, hosts),
-        (
-            8443,
-            vec!["a.example.com".to_owned(), "b.a.example.com".to_owned()]
-        )
-    );
-    assert_eq!(
-        loaded.config.routes[0].listeners.len(),
-        1,
-        "the redirecting listener is not among them"
-    );
+    assert_eq!((redirect.port, hosts), (8443, vec!["a.example.com".to_owned(), "b.a.example.com".to_owned()]));
+    assert_eq!(loaded.config.routes[0].listeners.len(), 1, "the redirecting listener is not among them");
 }
 
 /// Base64 in lines, as PEM has it.
@@ -177,11 +111,7 @@ fn encode(label: &str, der: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in der.chunks(3) {
-        let bits = group
-            .iter()
-            .chain([&0; 3])
-            .take(3)
-            .fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+        let bits = group.iter().chain([&0; 3]).take(3).fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
         for place in 0..4 {
             let letter = char::from(ALPHABET[bits >> (18 - 6 * place) & 63]);
             text.push(if place > group.len() { '=' } else { letter });
@@ -190,10 +120,7 @@ fn encode(label: &str, der: &[u8]) -> String {
             text.push('\n');
         }
     }
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        text.trim_end()
-    )
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", text.trim_end())
 }
 
 /// The key in its own form, which PKCS #8 wraps.
@@ -214,8 +141,7 @@ fn every_form_of_a_key_and_every_editor_is_understood() {
         ("RSA PRIVATE KEY", &rcgen::PKCS_RSA_SHA256),
     ] {
         let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
-        let mut params =
-            rcgen::CertificateParams::new(["a.example.com".to_owned()]).expect("legal names");
+        let mut params = rcgen::CertificateParams::new(["a.example.com".to_owned()]).expect("legal names");
         params.not_before = SystemTime::UNIX_EPOCH.into();
         let certificate = params.self_signed(&key).expect("a certificate").pem();
         let forms = [key.serialize_pem(), encode(label, &unwrapped(&key))];
@@ -223,13 +149,9 @@ fn every_form_of_a_key_and_every_editor_is_understood() {
             for (what, change) in [
                 ("as it is", (|text| text) as fn(String) -> String),
                 ("BOM", |text| format!("\u{feff}{text}")),
-                ("CRLF", |text| {
-                    text.replace("\r\n", "\n").replace('\n', "\r\n")
-                }),
+                ("CRLF", |text| text.replace("\r\n", "\n").replace('\n', "\r\n")),
                 ("indented", |text| text.replace('\n', "\n    ")),
-                ("text around", |text| {
-                    format!("Bag Attributes\n  name: a\n{text}\nbye")
-                }),
+                ("text around", |text| format!("Bag Attributes\n  name: a\n{text}\nbye")),
             ] {
                 fs::write(at("a.crt"), change(certificate.clone())).expect("written");
                 fs::write(at("a.key"), change(key.clone())).expect("written");
@@ -253,21 +175,14 @@ fn odd_files() -> Certificates {
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
     )
     .expect("written");
-    let wide: Vec<u8> = "\u{feff}"
-        .encode_utf16()
-        .chain(read("good.crt").encode_utf16())
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let wide: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(read("good.crt").encode_utf16()).flat_map(u16::to_le_bytes).collect();
     fs::write(at("wide.crt"), wide).expect("written");
     // The version is the first thing in a certificate: `[0] { INTEGER 2 }`, 0 for version 1.
-    let certificate =
-        rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).expect("made");
+    let certificate = rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).expect("made");
     let mut der = certificate.cert.der().to_vec();
     let mark = [0xa0, 3, 2, 1, 2];
-    let place = der
-        .windows(5)
-        .position(|five| five == mark)
-        .expect("a version");
+    let place = der.windows(5).position(|five| five == mark).expect("a version");
     der[place + 4] = 0;
     fs::write(at("first.crt"), encode("CERTIFICATE", &der)).expect("written");
     fs::write(at("first.key"), certificate.signing_key.serialize_pem()).expect("written");
@@ -279,52 +194,22 @@ fn odd_files() -> Certificates {
 fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
     let files = odd_files();
     for (certificate, key, place, words) in [
-        (
-            "good.crt",
-            "encrypted.key",
-            "keyFile",
-            &["encrypted private key", "openssl pkey"][..],
-        ),
-        (
-            "good.crt",
-            "older.key",
-            "keyFile",
-            &["encrypted private key", "openssl pkey"],
-        ),
-        (
-            "first.crt",
-            "first.key",
-            "certFile",
-            &["X.509 certificate of version 1", "needs version 3"],
-        ),
+        ("good.crt", "encrypted.key", "keyFile", &["encrypted private key", "openssl pkey"][..]),
+        ("good.crt", "older.key", "keyFile", &["encrypted private key", "openssl pkey"]),
+        ("first.crt", "first.key", "certFile", &["X.509 certificate of version 1", "needs version 3"]),
         ("wide.crt", "good.key", "certFile", &["UTF-16", "UTF-8"]),
-        (
-            "binary.crt",
-            "first.key",
-            "certFile",
-            &["binary", "-inform der"],
-        ),
+        ("binary.crt", "first.key", "certFile", &["binary", "-inform der"]),
         ("good.crt", "good.crt", "keyFile", &["holds no private key"]),
     ] {
         let report = files.judge(certificate, key, "a.example.com");
-        assert_eq!(
-            codes(&report),
-            ["bad-certificate"],
-            "{certificate} {key}:\n{report}"
-        );
+        assert_eq!(codes(&report), ["bad-certificate"], "{certificate} {key}:\n{report}");
         let text = report.human(false);
         for word in words {
             assert!(text.contains(word), "{word}: {text}");
         }
-        let caret = text
-            .lines()
-            .find(|line| line.contains("^^^"))
-            .expect("a caret");
+        let caret = text.lines().find(|line| line.contains("^^^")).expect("a caret");
         let column = caret.find('^').expect("a caret");
-        let line = text
-            .lines()
-            .find(|line| line.contains("certificates: [{"))
-            .expect("the line");
+        let line = text.lines().find(|line| line.contains("certificates: [{")).expect("the line");
         let before = line.get(..column).expect("the place");
         let (cert, key) = (before.rfind("certFile:"), before.rfind("keyFile:"));
         let found = if key > cert { "keyFile" } else { "certFile" };

@@ -28,11 +28,7 @@ fn problems(text: &str) -> Report {
 }
 
 fn codes(report: &Report) -> Vec<&str> {
-    report
-        .diagnostics()
-        .iter()
-        .map(|diagnostic| diagnostic.code)
-        .collect()
+    report.diagnostics().iter().map(|diagnostic| diagnostic.code).collect()
 }
 
 /// One legal configuration around `routes`, for tests of a single mistake.
@@ -43,33 +39,17 @@ fn with_route(route: &str) -> String {
 #[test]
 fn files_with_several_mistakes() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_cases");
-    let mut cases: Vec<_> = fs::read_dir(&directory)
-        .expect("the cases")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let mut cases: Vec<_> =
+        fs::read_dir(&directory).expect("the cases").map(|entry| entry.expect("an entry").path()).collect();
     cases.sort();
     assert!(cases.len() >= 13, "the files are kept");
     for case in cases {
-        let name = case
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        let report = load(
-            Path::new(case.file_name().expect("a name")),
-            &env().with_root(&directory),
-        )
-        .expect_err("it has mistakes");
-        assert!(
-            report.errors() >= 4,
-            "{name} has {} errors",
-            report.errors()
-        );
+        let name = case.file_stem().expect("a name").to_string_lossy().into_owned();
+        let report = load(Path::new(case.file_name().expect("a name")), &env().with_root(&directory))
+            .expect_err("it has mistakes");
+        assert!(report.errors() >= 4, "{name} has {} errors", report.errors());
         let text = report.human(false);
-        assert!(
-            !text.contains("do-not-print-me"),
-            "a secret was printed:\n{text}"
-        );
+        assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
         insta::assert_snapshot!(name, text);
     }
 }
@@ -87,10 +67,7 @@ fn connections_that_peers_may_end_are_warned_about() {
         ("tcpKeepalive: { time: 0s }", "invalid-value"),
         ("tcpKeepalive: { interval: 10h }", "invalid-value"),
         ("tcpKeepalive: { probes: 128 }", "invalid-value"),
-        (
-            "tcpKeepalive: { time: 1500ms, interval: 1s, probes: 1 }",
-            "",
-        ),
+        ("tcpKeepalive: { time: 1500ms, interval: 1s, probes: 1 }", ""),
         ("tcpKeepalive: off", ""),
     ] {
         let report = problems(&format!(
@@ -104,29 +81,16 @@ fn connections_that_peers_may_end_are_warned_about() {
 #[test]
 fn ceilings_without_effect_are_warned_about() {
     for (ceilings, hint) in [
-        (
-            "maxPendingRequests: 50, maxRetries: 3",
-            "add `maxConnections`",
-        ),
-        (
-            "maxRequests: 50, pendingTimeout: 5s",
-            "`maxPendingRequests`",
-        ),
-        (
-            "maxRequests: 10, perEndpoint: { maxRequests: 11 }",
-            "raise `circuitBreaker.maxRequests`",
-        ),
+        ("maxPendingRequests: 50, maxRetries: 3", "add `maxConnections`"),
+        ("maxRequests: 50, pendingTimeout: 5s", "`maxPendingRequests`"),
+        ("maxRequests: 10, perEndpoint: { maxRequests: 11 }", "raise `circuitBreaker.maxRequests`"),
     ] {
         let report = problems(&format!(
             "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes: {{ a: {{ cluster: b }} }}\n\
              clusters: {{ b: {{ endpoints: ['b:80'], circuitBreaker: {{ {ceilings} }} }} }}\n"
         ));
         assert_eq!(codes(&report), ["no-effect"], "{ceilings}");
-        assert!(
-            report.human(false).contains(hint),
-            "{}",
-            report.human(false)
-        );
+        assert!(report.human(false).contains(hint), "{}", report.human(false));
     }
 }
 
@@ -145,12 +109,7 @@ fn public_urls_that_are_probably_not_meant_are_warned_about() {
             "doubled-prefix",
             "write `https://a.example/x`",
         ),
-        (
-            url,
-            "hosts: [b.example]",
-            "unused-host",
-            "give the route a `publicUrl`",
-        ),
+        (url, "hosts: [b.example]", "unused-host", "give the route a `publicUrl`"),
         (url, "hosts: ['*.a.example']", "unused-host", "names hosts"),
     ] {
         let report = with(listener, route);
@@ -163,10 +122,7 @@ fn public_urls_that_are_probably_not_meant_are_warned_about() {
         (url, "hosts: [b.example, a.example]"),
         (url, "hosts: ['*.example']"),
         (url, "hosts: [b.example], publicUrl: 'https://b.example'"),
-        (
-            "",
-            "match: { path: { prefix: /a } }, publicUrl: 'https://a.example/x'",
-        ),
+        ("", "match: { path: { prefix: /a } }, publicUrl: 'https://a.example/x'"),
     ] {
         let report = with(listener, route);
         assert!(report.is_empty(), "{}", report.human(false));
@@ -177,10 +133,7 @@ fn public_urls_that_are_probably_not_meant_are_warned_about() {
 fn a_redirect_to_https_needs_somewhere_with_https() {
     const ROUTES: &str = "routes: { a: { respond: {} } }";
     for (text, problem) in [
-        (
-            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true } }",
-            true,
-        ),
+        ("listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true } }", true),
         (
             "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true } }\nclientIp: { trustedProxies: [10.0.0.1] }",
             false,
@@ -189,14 +142,8 @@ fn a_redirect_to_https_needs_somewhere_with_https() {
             "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: { listener: a } } }\nclientIp: { trustedProxies: [10.0.0.1] }",
             false,
         ),
-        (
-            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: { listener: a } } }",
-            true,
-        ),
-        (
-            "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true, publicUrl: 'https://a.example' } }",
-            false,
-        ),
+        ("listeners: { a: { address: '127.0.0.1:1', httpsRedirect: { listener: a } } }", true),
+        ("listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true, publicUrl: 'https://a.example' } }", false),
         (
             "listeners: { a: { address: '127.0.0.1:1', httpsRedirect: true }, b: { address: '127.0.0.1:2', publicUrl: 'https://a.example' } }",
             false,
@@ -220,12 +167,7 @@ fn a_redirect_to_https_needs_somewhere_with_https() {
 fn a_redirect_to_https_prefers_the_listener_that_ends_tls() {
     const PUBLIC: &str = "publicUrl: 'https://x.example'";
     const TLS: &str = "tls: { certificates: [{ certFile: a.pem, keyFile: a.pem }] }";
-    for (b, c, several) in [
-        (TLS, PUBLIC, false),
-        (PUBLIC, TLS, false),
-        (TLS, TLS, true),
-        (PUBLIC, PUBLIC, true),
-    ] {
+    for (b, c, several) in [(TLS, PUBLIC, false), (PUBLIC, TLS, false), (TLS, TLS, true), (PUBLIC, PUBLIC, true)] {
         let report = problems(&format!(
             "listeners:\n  a: {{ address: '127.0.0.1:1', httpsRedirect: true }}\n  b: {{ address: '127.0.0.1:2', {b} }}\n  c: {{ address: '127.0.0.1:3', {c} }}\nroutes: {{ a: {{ respond: {{}} }} }}\n"
         ));
@@ -253,21 +195,11 @@ fn formats_for_machines() {
     let first = &json["diagnostics"][0];
     assert_eq!(
         (&first["code"], &first["line"], &first["path"]),
-        (
-            &"unknown-field".into(),
-            &3.into(),
-            &"routes.a.timout".into()
-        )
+        (&"unknown-field".into(), &3.into(), &"routes.a.timout".into())
     );
     let github = report.github();
-    assert!(
-        github.starts_with("::error file=gateway.yaml,line=3,col="),
-        "{github}"
-    );
-    assert!(
-        report.human(true).contains("\x1b[1;31m"),
-        "colour when asked for"
-    );
+    assert!(github.starts_with("::error file=gateway.yaml,line=3,col="), "{github}");
+    assert!(report.human(true).contains("\x1b[1;31m"), "colour when asked for");
     assert!(!report.human(false).contains('\x1b'), "none otherwise");
 }
 
@@ -296,17 +228,15 @@ fn what_istio_says_in_the_same_words_is_pasted_as_it_is() {
       baseEjectionTime: 30s
       maxEjectionPercent: 50
 ";
-    let loaded = parse(&(with_route(route) + cluster), "gateway.yaml", &env())
-        .unwrap_or_else(|report| panic!("{report}"));
+    let loaded =
+        parse(&(with_route(route) + cluster), "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(codes(&loaded.warnings), ["fault-without-end", "conflict"]);
     let (route, cluster) = (&loaded.config.routes[0], &loaded.config.clusters[0]);
     let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
     let delay = delay.expect("a delay");
     assert_eq!(delay.percentage.to_string(), "0.1%", "one in a thousand");
     assert_eq!(route.timeout, Some(Duration::from_secs(30)));
-    let RetryPolicy::By(retries) = &route.retries else {
-        panic!("{:?}", route.retries)
-    };
+    let RetryPolicy::By(retries) = &route.retries else { panic!("{:?}", route.retries) };
     assert_eq!(retries.attempts, 3);
     assert_eq!(retries.per_try_timeout, Some(Duration::from_secs(10)));
     assert_eq!(cluster.load_balancer, LoadBalancer::LeastConnection);
@@ -319,45 +249,27 @@ fn what_istio_says_in_the_same_words_is_pasted_as_it_is() {
 fn a_wrong_unit() {
     let report = problems(&with_route("{ endpoints: ['b:80'], timeout: 30 }"));
     assert_eq!(codes(&report), ["invalid-value"]);
-    assert!(
-        report.human(false).contains("write `30s` for seconds"),
-        "{report}"
-    );
+    assert!(report.human(false).contains("write `30s` for seconds"), "{report}");
 }
 
 #[test]
 fn a_missing_file() {
     let report = load(Path::new("nowhere.yaml"), &env()).expect_err("it is not there");
     assert_eq!(codes(&report), ["missing-file"]);
-    assert!(
-        report.human(false).contains("there is no such file"),
-        "{report}"
-    );
+    assert!(report.human(false).contains("there is no such file"), "{report}");
 }
 
 #[test]
 fn a_missing_include_is_reported_where_it_is_named() {
-    let report = problems(
-        "include: [nowhere.yaml, 'none/*.yaml']\nlisteners: { http: { address: '127.0.0.1:8080' } }\n",
-    );
+    let report =
+        problems("include: [nowhere.yaml, 'none/*.yaml']\nlisteners: { http: { address: '127.0.0.1:8080' } }\n");
     assert!(codes(&report).contains(&"missing-file"), "{report}");
-    assert!(
-        report.human(false).contains("gateway.yaml:1:11"),
-        "{report}"
-    );
+    assert!(report.human(false).contains("gateway.yaml:1:11"), "{report}");
 }
 
 #[test]
 fn empty_files() {
-    for text in [
-        "",
-        "\n\n",
-        "# only a comment\n",
-        "---\n",
-        "null\n",
-        "~",
-        "--- \n...\n",
-    ] {
+    for text in ["", "\n\n", "# only a comment\n", "---\n", "null\n", "~", "--- \n...\n"] {
         assert_eq!(codes(&problems(text)), ["empty"], "{text:?}");
     }
     for text in ["[]", "x", "42", "'text'"] {
@@ -370,30 +282,25 @@ fn a_name_in_two_files() {
     let root = tempfile::tempdir().expect("a directory");
     let env = env().with_root(root.path());
     fs::write(root.path().join("a.yaml"), "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\nroutes: { x: { endpoints: ['b:80'] } }\n").expect("written");
-    fs::write(root.path().join("b.yaml"), "listeners:\n  http: { address: '127.0.0.1:8081' }\nroutes:\n  x: { endpoints: ['c:80'] }\n").expect("written");
+    fs::write(
+        root.path().join("b.yaml"),
+        "listeners:\n  http: { address: '127.0.0.1:8081' }\nroutes:\n  x: { endpoints: ['c:80'] }\n",
+    )
+    .expect("written");
     let report = load(Path::new("a.yaml"), &env).expect_err("two of a name");
     assert_eq!(codes(&report), ["duplicate-name", "duplicate-name"]);
     let text = report.human(false);
-    assert!(
-        text.contains("b.yaml:2:3") && text.contains("a.yaml:2:14"),
-        "both places are named:\n{text}"
-    );
+    assert!(text.contains("b.yaml:2:3") && text.contains("a.yaml:2:14"), "both places are named:\n{text}");
 }
 
 #[test]
 fn includes_that_include_each_other_end() {
     let root = tempfile::tempdir().expect("a directory");
     let env = env().with_root(root.path());
-    fs::write(
-        root.path().join("a.yaml"),
-        "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\n",
-    )
-    .expect("written");
-    fs::write(
-        root.path().join("b.yaml"),
-        "include: ['*.yaml']\nroutes: { x: { endpoints: ['c:80'] } }\n",
-    )
-    .expect("written");
+    fs::write(root.path().join("a.yaml"), "include: [b.yaml]\nlisteners: { http: { address: '127.0.0.1:8080' } }\n")
+        .expect("written");
+    fs::write(root.path().join("b.yaml"), "include: ['*.yaml']\nroutes: { x: { endpoints: ['c:80'] } }\n")
+        .expect("written");
     let loaded = load(Path::new("a.yaml"), &env).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(loaded.files.len(), 2);
 }
@@ -403,8 +310,7 @@ fn an_include_that_goes_round_is_an_error() {
     let root = tempfile::tempdir().expect("a directory");
     let env = env().with_root(root.path());
     let file = |name: &str, text: &str| fs::write(root.path().join(name), text).expect("written");
-    let whole =
-        "listeners: { http: { address: '127.0.0.1:8080' } }\nroutes: { x: { respond: {} } }\n";
+    let whole = "listeners: { http: { address: '127.0.0.1:8080' } }\nroutes: { x: { respond: {} } }\n";
     for (a, b, c, expected) in [
         ("a.yaml", "", "", &["a.yaml:1"][..]),
         ("./a.yaml", "", "", &["a.yaml:1"]),
@@ -438,10 +344,7 @@ fn keys_that_begin_with_x_are_a_place_for_anchors() {
            routes: { x: { <<: *common, endpoints: ['b:80'] } }\n";
     let loaded = parse(text, "a.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-    assert_eq!(
-        loaded.config.routes[0].timeout,
-        Some(Duration::from_secs(3))
-    );
+    assert_eq!(loaded.config.routes[0].timeout, Some(Duration::from_secs(3)));
     let shown = attache::config::show_text(text, "a.yaml", &env(), false).expect("legal");
     assert!(!shown.contains("x-"), "{shown}");
     let below = problems(&with_route("{ endpoints: ['b:80'], x-note: 1 }"));
@@ -456,11 +359,7 @@ fn a_limit_that_no_route_uses_is_a_warning() {
         routes: { a: { respond: {}, rateLimit: used } }\n";
     let loaded = parse(text, "a.yaml", &env()).expect("legal");
     assert_eq!(codes(&loaded.warnings), ["unused"]);
-    assert!(
-        loaded.warnings.to_string().contains("`rateLimits.spare`"),
-        "{}",
-        loaded.warnings
-    );
+    assert!(loaded.warnings.to_string().contains("`rateLimits.spare`"), "{}", loaded.warnings);
 }
 
 #[test]
@@ -476,10 +375,7 @@ fn a_limit_of_two_files_is_defined_once() {
     let from = env().with_root(root.path());
     let loaded = load(Path::new("a.yaml"), &from).expect("legal");
     assert_eq!(loaded.config.rate_limits.len(), 2);
-    file(
-        "b.yaml",
-        "rateLimits: { one: { rate: 1/s }, two: { rate: 1/s } }\n",
-    );
+    file("b.yaml", "rateLimits: { one: { rate: 1/s }, two: { rate: 1/s } }\n");
     let report = load(Path::new("a.yaml"), &from).expect_err("twice");
     assert_eq!(codes(&report), ["duplicate-name"]);
 }
@@ -490,27 +386,16 @@ fn hostile_texts_are_refused_quickly() {
         let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
         for pair in ["ab", "bc", "cd", "de", "ef", "fg", "gh", "hi"] {
             let (from, to) = pair.split_at(1);
-            text.push_str(&format!(
-                "{to}: &{to} [{}]\n",
-                vec![format!("*{from}"); 10].join(", ")
-            ));
+            text.push_str(&format!("{to}: &{to} [{}]\n", vec![format!("*{from}"); 10].join(", ")));
         }
         text
     };
-    let block = |levels: usize| {
-        (0..levels)
-            .map(|level| format!("{}a:\n", " ".repeat(level)))
-            .collect::<String>()
-    };
+    let block = |levels: usize| (0..levels).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<String>();
     for (name, text, expected) in [
         ("a bomb", bomb, "too-large"),
         ("flow lists", "[".repeat(20_000), "too-deep"),
         ("flow mappings", "{a: ".repeat(20_000), "too-deep"),
-        (
-            "closed flow lists",
-            format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)),
-            "too-deep",
-        ),
+        ("closed flow lists", format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)), "too-deep"),
         ("compact block lists", "- ".repeat(20_000), "too-deep"),
         ("block mappings", block(2_000), "too-deep"),
         ("an alias of itself", "a: &a { b: *a }".to_owned(), "yaml"),
@@ -521,25 +406,13 @@ fn hostile_texts_are_refused_quickly() {
         ("a tag", "listeners: !include x.yaml\n".to_owned(), "yaml"),
         ("an unknown alias", "a: *nothing\n".to_owned(), "yaml"),
         ("a huge file", "#".repeat(5 << 20), "too-large"),
-        (
-            "many values",
-            format!("a: [{}]", "1,".repeat(1_200_000)),
-            "too-large",
-        ),
+        ("many values", format!("a: [{}]", "1,".repeat(1_200_000)), "too-large"),
         ("a long key", format!("{}: 1", "k".repeat(100_000)), "yaml"),
     ] {
         let report = problems(&text);
-        assert!(
-            codes(&report).contains(&expected),
-            "{name}: {:?}",
-            codes(&report)
-        );
+        assert!(codes(&report).contains(&expected), "{name}: {:?}", codes(&report));
         let shown = report.human(false);
-        assert!(
-            shown.len() < 4096,
-            "{name}: {} bytes are said about it",
-            shown.len()
-        );
+        assert!(shown.len() < 4096, "{name}: {} bytes are said about it", shown.len());
     }
 }
 
@@ -547,14 +420,12 @@ fn hostile_texts_are_refused_quickly() {
 fn bytes_that_are_not_text() {
     let root = tempfile::tempdir().expect("a directory");
     fs::write(root.path().join("a.yaml"), b"listeners:\n  \xff\xfe: 1\n").expect("written");
-    let report =
-        load(Path::new("a.yaml"), &env().with_root(root.path())).expect_err("it is not UTF-8");
+    let report = load(Path::new("a.yaml"), &env().with_root(root.path())).expect_err("it is not UTF-8");
     assert_eq!(codes(&report), ["not-utf8"]);
     assert!(report.human(false).contains("line 2"), "{report}");
     let huge = vec![b'#'; 5 << 20];
     fs::write(root.path().join("b.yaml"), huge).expect("written");
-    let report =
-        load(Path::new("b.yaml"), &env().with_root(root.path())).expect_err("it is too large");
+    let report = load(Path::new("b.yaml"), &env().with_root(root.path())).expect_err("it is too large");
     assert_eq!(codes(&report), ["too-large"]);
 }
 
@@ -564,30 +435,18 @@ fn a_file_mounted_alone_is_a_warning() {
     let path = root.path().join("gateway.yaml");
     fs::write(&path, with_route("{ endpoints: ['b:80'] }")).expect("written");
     let mounts = format!("36 35 98:0 /x {} rw - ext4 /dev/sda rw\n", path.display());
-    let loaded =
-        load(&path, &env().with_mounts(&mounts)).unwrap_or_else(|report| panic!("{report}"));
+    let loaded = load(&path, &env().with_mounts(&mounts)).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(codes(&loaded.warnings), ["mounted-alone"]);
-    let loaded = load(
-        &path,
-        &env().with_mounts("36 35 98:0 /x /etc rw - ext4 /dev/sda rw\n"),
-    )
-    .unwrap_or_else(|report| panic!("{report}"));
+    let loaded = load(&path, &env().with_mounts("36 35 98:0 /x /etc rw - ext4 /dev/sda rw\n"))
+        .unwrap_or_else(|report| panic!("{report}"));
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
 }
 
 #[test]
 fn many_problems_are_bounded() {
-    let routes: String = (0..500)
-        .map(|index| format!("  r{index}: {{ cluster: nothing{index} }}\n"))
-        .collect();
-    let report = problems(&format!(
-        "listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\nroutes:\n{routes}"
-    ));
-    assert!(
-        report.diagnostics().len() <= 200 && report.dropped() > 0,
-        "{}",
-        report.summary()
-    );
+    let routes: String = (0..500).map(|index| format!("  r{index}: {{ cluster: nothing{index} }}\n")).collect();
+    let report = problems(&format!("listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\nroutes:\n{routes}"));
+    assert!(report.diagnostics().len() <= 200 && report.dropped() > 0, "{}", report.summary());
 }
 
 #[test]
@@ -607,16 +466,8 @@ fn a_default_gives_way_to_its_alternative() {
         )
     };
     for (defaults, route, cluster) in [
-        (
-            "route: { cluster: b }",
-            "split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }]",
-            "",
-        ),
-        (
-            "route: { split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }] }",
-            "cluster: b",
-            "",
-        ),
+        ("route: { cluster: b }", "split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }]", ""),
+        ("route: { split: [{ cluster: b, weight: 1 }, { cluster: c, weight: 1 }] }", "cluster: b", ""),
         ("route: { cluster: b }", "respond: {}", ""),
         (
             "cluster: { healthCheck: { type: http, path: /x, method: GET, interval: 3s } }",
@@ -650,20 +501,11 @@ fn a_default_gives_way_to_its_alternative() {
         "healthCheck: { type: tcp, timeout: 2s }",
     );
     let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
-    let checks: Vec<_> = loaded
-        .config
-        .clusters
-        .iter()
-        .map(|cluster| cluster.health_check.as_ref())
-        .collect();
+    let checks: Vec<_> = loaded.config.clusters.iter().map(|cluster| cluster.health_check.as_ref()).collect();
     let times = |check: Option<&attache::config::model::HealthCheck>| {
         check.map(|check| (check.interval.as_secs(), check.timeout.as_secs()))
     };
-    assert_eq!(
-        times(checks[0]),
-        Some((3, 2)),
-        "what both types have is shared"
-    );
+    assert_eq!(times(checks[0]), Some((3, 2)), "what both types have is shared");
     assert_eq!(times(checks[1]), Some((3, 1)));
 }
 
@@ -672,14 +514,8 @@ fn line_ends_and_byte_order_marks_of_other_systems() {
     let text = with_route("{ endpoints: ['b:80'], timout: 30s }").replace('\n', "\r\n");
     let report = problems(&format!("\u{feff}{text}"));
     assert_eq!(codes(&report), ["unknown-field"]);
-    assert!(
-        report.human(false).contains("gateway.yaml:3:29"),
-        "{report}"
-    );
-    assert!(
-        !report.human(false).contains('\r'),
-        "no carriage return is printed"
-    );
+    assert!(report.human(false).contains("gateway.yaml:3:29"), "{report}");
+    assert!(!report.human(false).contains('\r'), "no carriage return is printed");
 }
 
 proptest! {
@@ -717,13 +553,9 @@ fn ten_thousand_routes_load() {
 #[test]
 fn websocket_to_a_cluster_that_knows_no_switch_is_a_warning() {
     let tls = "tls: {}";
-    for (protocol, tls, warned) in [
-        ("h2c", "", true),
-        ("h2", tls, true),
-        ("auto", tls, false),
-        ("auto", "", false),
-        ("http/1.1", "", false),
-    ] {
+    for (protocol, tls, warned) in
+        [("h2c", "", true), ("h2", tls, true), ("auto", tls, false), ("auto", "", false), ("http/1.1", "", false)]
+    {
         for websocket in [true, false] {
             let text = format!(
                 "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}
@@ -731,14 +563,8 @@ routes: {{ a: {{ cluster: one, websocket: {websocket} }} }}
 clusters: {{ one: {{ endpoints: ['agent:80'], protocol: {protocol}, {tls} }} }}"
             );
             let report = problems(&text);
-            let found = report
-                .to_string()
-                .contains("`clusters.one` speaks only HTTP/2");
-            assert_eq!(
-                found,
-                warned && websocket,
-                "{protocol}, {websocket}: {report}"
-            );
+            let found = report.to_string().contains("`clusters.one` speaks only HTTP/2");
+            assert_eq!(found, warned && websocket, "{protocol}, {websocket}: {report}");
         }
     }
 }

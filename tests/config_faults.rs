@@ -1,13 +1,6 @@
 //! What is said about faults and mirrors that contradict themselves, and which blocks of other proxies are understood.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says why and stops"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a table of cases is as long as it has to be"
-)]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and stops")]
+#![allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
 
 use std::time::{Duration, SystemTime};
 
@@ -56,96 +49,28 @@ fn contradictions_are_said_with_a_suggestion() {
             "invalid-value",
             "write `0.1%` for 0.1 in a hundred",
         ),
-        (
-            "fault: { delay: { percentage: 101%, fixedDelay: 2s }, END }",
-            "invalid-value",
-            "write `0.1%`",
-        ),
-        (
-            "fault: { delay: { fixedDelay: 2s }, END }",
-            "missing-field",
-            "Istio's default is `100%`",
-        ),
-        (
-            "fault: { delay: { percentage: 1% }, END }",
-            "missing-field",
-            "add `fixedDelay: 2s`",
-        ),
-        (
-            "fault: { delay: { percentage: 1%, fixedDelay: 0s }, END }",
-            "invalid-value",
-            "1ms to",
-        ),
-        (
-            "fault: { delay: { percentage: 1%, fixedDelay: 2h }, END }",
-            "invalid-value",
-            "to 3600000ms",
-        ),
-        (
-            "fault: { delay: { percentage: 0%, fixedDelay: 2s }, END }",
-            "without-effect",
-            "raise it",
-        ),
-        (
-            "fault: { abort: { percentage: 1% }, END }",
-            "missing-field",
-            "`httpStatus: 503`",
-        ),
-        (
-            "fault: { abort: { percentage: 1%, httpStatus: 503, grpcStatus: 14 }, END }",
-            "conflict",
-            "keep one of them",
-        ),
-        (
-            "fault: { abort: { percentage: 1%, httpStatus: 200 }, END }",
-            "invalid-value",
-            "400 to 599",
-        ),
-        (
-            "fault: { abort: { percentage: 1%, grpcStatus: OK }, END }",
-            "invalid-value",
-            "`UNAVAILABLE`",
-        ),
-        (
-            "fault: { abort: { percentage: 100%, httpStatus: 503 }, END }",
-            "fault-always",
-            "`whenHeader`",
-        ),
-        (
-            "fault: { abort: { percent: 5, httpStatus: 503 }, END }",
-            "unknown-field",
-            "`percentage: 10%`",
-        ),
+        ("fault: { delay: { percentage: 101%, fixedDelay: 2s }, END }", "invalid-value", "write `0.1%`"),
+        ("fault: { delay: { fixedDelay: 2s }, END }", "missing-field", "Istio's default is `100%`"),
+        ("fault: { delay: { percentage: 1% }, END }", "missing-field", "add `fixedDelay: 2s`"),
+        ("fault: { delay: { percentage: 1%, fixedDelay: 0s }, END }", "invalid-value", "1ms to"),
+        ("fault: { delay: { percentage: 1%, fixedDelay: 2h }, END }", "invalid-value", "to 3600000ms"),
+        ("fault: { delay: { percentage: 0%, fixedDelay: 2s }, END }", "without-effect", "raise it"),
+        ("fault: { abort: { percentage: 1% }, END }", "missing-field", "`httpStatus: 503`"),
+        ("fault: { abort: { percentage: 1%, httpStatus: 503, grpcStatus: 14 }, END }", "conflict", "keep one of them"),
+        ("fault: { abort: { percentage: 1%, httpStatus: 200 }, END }", "invalid-value", "400 to 599"),
+        ("fault: { abort: { percentage: 1%, grpcStatus: OK }, END }", "invalid-value", "`UNAVAILABLE`"),
+        ("fault: { abort: { percentage: 100%, httpStatus: 503 }, END }", "fault-always", "`whenHeader`"),
+        ("fault: { abort: { percent: 5, httpStatus: 503 }, END }", "unknown-field", "`percentage: 10%`"),
         (
             "fault: { abort: { percentage: 1%, httpStatus: 503, whenHeader: { 'x y': a } }, END }",
             "invalid-value",
             "letters, digits",
         ),
-        (
-            "fault: { stream: { percentage: 1% }, END }",
-            "missing-field",
-            "`cutAfterEvents: 5`",
-        ),
-        (
-            "fault: { byHeader: { percentage: 5% }, END }",
-            "missing-field",
-            "`clients: [10.0.0.0/8]`",
-        ),
-        (
-            "fault: { maxActive: 0, delay: { percentage: 1%, fixedDelay: 2s }, END }",
-            "invalid-value",
-            "1 to 1000000",
-        ),
-        (
-            "fault: { END }",
-            "missing-field",
-            "`delay`, `abort`, `stream` or `byHeader`",
-        ),
-        (
-            "fault: { delay: { percentage: 1%, fixedDelay: 2s } }",
-            "fault-without-end",
-            "add `until:",
-        ),
+        ("fault: { stream: { percentage: 1% }, END }", "missing-field", "`cutAfterEvents: 5`"),
+        ("fault: { byHeader: { percentage: 5% }, END }", "missing-field", "`clients: [10.0.0.0/8]`"),
+        ("fault: { maxActive: 0, delay: { percentage: 1%, fixedDelay: 2s }, END }", "invalid-value", "1 to 1000000"),
+        ("fault: { END }", "missing-field", "`delay`, `abort`, `stream` or `byHeader`"),
+        ("fault: { delay: { percentage: 1%, fixedDelay: 2s } }", "fault-without-end", "add `until:"),
         (
             "fault: { delay: { percentage: 1%, fixedDelay: 2s }, until: 2026-01-01T00:00:00Z }",
             "without-effect",
@@ -156,58 +81,18 @@ fn contradictions_are_said_with_a_suggestion() {
             "invalid-value",
             "date, time and offset",
         ),
-        (
-            "timeout: 2s\nfault: { delay: { percentage: 1%, fixedDelay: 2s }, END }",
-            "fault-beyond-timeout",
-            "a 504",
-        ),
+        ("timeout: 2s\nfault: { delay: { percentage: 1%, fixedDelay: 2s }, END }", "fault-beyond-timeout", "a 504"),
         ("httpFault: {}", "unknown-field", "that is `fault:"),
-        (
-            "mirrorPercentage: { value: 5 }",
-            "unknown-field",
-            "that is `mirror:",
-        ),
-        (
-            "mirror: { host: two, subset: v2 }",
-            "unknown-field",
-            "`cluster: name`",
-        ),
-        (
-            "mirror: { percentage: 5% }",
-            "missing-field",
-            "add `cluster: name`",
-        ),
-        (
-            "mirror: { cluster: tow }",
-            "unknown-reference",
-            "did you mean `two`?",
-        ),
-        (
-            "mirror: { cluster: two, methods: POST }",
-            "conflict",
-            "`unsafe: true`",
-        ),
-        (
-            "mirror: { cluster: two, methods: POST, unsafe: true }",
-            "mirror-unsafe",
-            "reaches nobody",
-        ),
-        (
-            "mirror: { cluster: two, unsafe: true }",
-            "mirror-unsafe",
-            "reaches nobody",
-        ),
+        ("mirrorPercentage: { value: 5 }", "unknown-field", "that is `mirror:"),
+        ("mirror: { host: two, subset: v2 }", "unknown-field", "`cluster: name`"),
+        ("mirror: { percentage: 5% }", "missing-field", "add `cluster: name`"),
+        ("mirror: { cluster: tow }", "unknown-reference", "did you mean `two`?"),
+        ("mirror: { cluster: two, methods: POST }", "conflict", "`unsafe: true`"),
+        ("mirror: { cluster: two, methods: POST, unsafe: true }", "mirror-unsafe", "reaches nobody"),
+        ("mirror: { cluster: two, unsafe: true }", "mirror-unsafe", "reaches nobody"),
         ("mirror: { cluster: one }", "mirror-of-itself", "twice"),
-        (
-            "mirror: { cluster: two, maxBodyBytes: 1GiB }",
-            "invalid-value",
-            "1B to 16777216B",
-        ),
-        (
-            "mirror: { cluster: two, maxActive: 0 }",
-            "invalid-value",
-            "1 to 100000",
-        ),
+        ("mirror: { cluster: two, maxBodyBytes: 1GiB }", "invalid-value", "1B to 16777216B"),
+        ("mirror: { cluster: two, maxActive: 0 }", "invalid-value", "1 to 100000"),
     ] {
         let report = problems(&route.replace("END", END));
         let human = report.human(false);
@@ -226,11 +111,7 @@ fn what_is_right_needs_no_word() {
         "fault: { byHeader: { clients: 10.0.0.0/8 }, until: 2026-12-31T00:00:00Z }",
     ] {
         let report = problems(route);
-        assert!(
-            codes(&report).is_empty(),
-            "{route}\n{}",
-            report.human(false)
-        );
+        assert!(codes(&report).is_empty(), "{route}\n{}", report.human(false));
     }
 }
 
@@ -256,10 +137,7 @@ timeout: 30s",
     let abort = fault.abort.as_ref().expect("an abort");
     assert_eq!(abort.percentage.to_string(), "10%");
     assert!(matches!(abort.answer, AbortAnswer::Grpc(code) if code.code() == 14));
-    assert_eq!(
-        (fault.max_active, route.timeout),
-        (100, Some(Duration::from_secs(30)))
-    );
+    assert_eq!((fault.max_active, route.timeout), (100, Some(Duration::from_secs(30))));
 }
 
 #[test]
@@ -282,23 +160,13 @@ fn a_route_that_answers_itself_says_that_nothing_is_injected() {
 
 #[test]
 fn defaults_are_shown_and_mean_the_same() {
-    let text = text(
-        "fault: { byHeader: { clients: 10.0.0.0/8 }, until: 2026-12-31T00:00:00Z }\nmirror: { cluster: two }",
-    );
+    let text =
+        text("fault: { byHeader: { clients: 10.0.0.0/8 }, until: 2026-12-31T00:00:00Z }\nmirror: { cluster: two }");
     let shown = show_text(&text, "gateway.yaml", &env(), true).expect("it is legal");
-    for line in [
-        "maxActive: 100",
-        "maxDelay: 10s",
-        "maxBodyBytes: 256KiB",
-        "unsafe: false",
-    ] {
+    for line in ["maxActive: 100", "maxDelay: 10s", "maxBodyBytes: 256KiB", "unsafe: false"] {
         assert!(shown.contains(line), "no {line:?} in\n{shown}");
     }
-    let again = parse(&shown, "gateway.yaml", &env())
-        .expect("what is shown is legal")
-        .config;
-    let once = parse(&text, "gateway.yaml", &env())
-        .expect("it is legal")
-        .config;
+    let again = parse(&shown, "gateway.yaml", &env()).expect("what is shown is legal").config;
+    let once = parse(&text, "gateway.yaml", &env()).expect("it is legal").config;
     assert_eq!(format!("{:?}", again.routes), format!("{:?}", once.routes));
 }

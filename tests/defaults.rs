@@ -1,5 +1,5 @@
-//! `config show --defaults` shows every default that the schema speaks of. Whether the schema fits what the program accepts is
-//! judged by a validator that is not ours: `tests/interop/schema_checks.py`.
+//! `config show --defaults` shows every default that the schema speaks of. Whether the schema fits what the program
+//! accepts is judged by a validator that is not ours: `tests/interop/schema_checks.py`.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -13,7 +13,8 @@ use std::time::SystemTime;
 use attache::config::{self, Environment};
 use serde_json::Value;
 
-/// A configuration with every section and policy, each as short as it can be, and with two alternatives where there are such.
+/// A configuration with every section and policy, each as short as it can be, and with two alternatives where there are
+/// such.
 const WHOLE: &str = "
 listeners:
   web: { address: '127.0.0.1:8080', proxyProtocol: { trusted: [10.0.0.0/8] }, http2: { keepalive: {} } }
@@ -115,50 +116,26 @@ const NOT_SHOWN: &[(&str, &[&str])] = &[
             "match[].path",
         ],
     ),
-    (
-        "another word for a key that is shown",
-        &[
-            "minHealthPercent",
-            "consecutiveErrors",
-            "method",
-            "endpoints",
-        ],
-    ),
+    ("another word for a key that is shown", &["minHealthPercent", "consecutiveErrors", "method", "endpoints"]),
 ];
 
 #[test]
 fn every_default_is_shown() {
     let root = tempfile::tempdir().expect("a directory");
-    let made =
-        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     fs::write(root.path().join("gateway.crt"), made.cert.pem()).expect("written");
-    fs::write(
-        root.path().join("gateway.key"),
-        made.signing_key.serialize_pem(),
-    )
-    .expect("written");
+    fs::write(root.path().join("gateway.key"), made.signing_key.serialize_pem()).expect("written");
     let env = Environment::empty(SystemTime::now()).with_root(root.path());
-    let before =
-        config::parse(WHOLE, "whole.yaml", &env).unwrap_or_else(|report| panic!("{report}"));
+    let before = config::parse(WHOLE, "whole.yaml", &env).unwrap_or_else(|report| panic!("{report}"));
     let text = config::show_text(WHOLE, "whole.yaml", &env, true).expect("legal");
-    let after = config::parse(&text, "shown.yaml", &env)
-        .unwrap_or_else(|report| panic!("{text}\n{report}"));
-    assert_eq!(
-        after.warnings.warnings(),
-        before.warnings.warnings(),
-        "{text}\n{}",
-        after.warnings
-    );
+    let after = config::parse(&text, "shown.yaml", &env).unwrap_or_else(|report| panic!("{text}\n{report}"));
+    assert_eq!(after.warnings.warnings(), before.warnings.warnings(), "{text}\n{}", after.warnings);
     let (mut after, before) = (after.config, before.config);
     after.hash.clone_from(&before.hash);
     after.effective.clone_from(&before.effective);
     assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{text}");
     let schema: Value = serde_json::from_str(&config::schema()).expect("JSON");
-    let mut walk = Walk {
-        definitions: &schema["definitions"],
-        missing: Vec::new(),
-        met: Vec::new(),
-    };
+    let mut walk = Walk { definitions: &schema["definitions"], missing: Vec::new(), met: Vec::new() };
     let shown: serde_yaml::Value = serde_yaml::from_str(&text).expect("YAML");
     let shown = serde_json::to_value(shown).expect("names are texts");
     walk.value(&schema, &shown, "");
@@ -166,32 +143,18 @@ fn every_default_is_shown() {
         .missing
         .iter()
         .filter(|path| !walk.met.contains(path))
-        .filter(|path| {
-            !NOT_SHOWN
-                .iter()
-                .any(|(_, keys)| keys.iter().any(|key| path.ends_with(&format!(".{key}"))))
-        })
+        .filter(|path| !NOT_SHOWN.iter().any(|(_, keys)| keys.iter().any(|key| path.ends_with(&format!(".{key}")))))
         .collect();
     assert!(unexplained.is_empty(), "{text}\n{unexplained:#?}");
     // Where no block is written, the walk does not look into it.
-    for path in [
-        ".listeners.<name>.http2.keepalive",
-        ".clusters.<name>.http2.keepalive",
-        ".readiness.requires",
-    ] {
+    for path in [".listeners.<name>.http2.keepalive", ".clusters.<name>.http2.keepalive", ".readiness.requires"] {
         assert!(walk.met.iter().any(|met| met == path), "{path}\n{text}");
     }
-    for value in [
-        &shown["listeners"]["plain"]["http2"]["keepalive"],
-        &shown["clusters"]["bare"]["http2"]["keepalive"],
-    ] {
+    for value in [&shown["listeners"]["plain"]["http2"]["keepalive"], &shown["clusters"]["bare"]["http2"]["keepalive"]]
+    {
         assert_eq!(value, "off", "{text}");
     }
-    assert!(
-        walk.met.len() >= 120,
-        "only {} keys were met",
-        walk.met.len()
-    );
+    assert!(walk.met.len() >= 120, "only {} keys were met", walk.met.len());
 }
 
 /// Goes through the schema along a configuration.

@@ -1,5 +1,5 @@
-//! Every configuration in the repository loads without a word but those it announces itself, against certificates made on the spot: those of `config/` and
-//! `deploy/`, and the examples of the documents.
+//! Every configuration in the repository loads without a word but those it announces itself, against certificates made
+//! on the spot: those of `config/` and `deploy/`, and the examples of the documents.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -22,27 +22,12 @@ struct Checkout {
 impl Checkout {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a directory");
-        copy(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("config"),
-            &root.path().join("config"),
-        );
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &root.path().join("config"));
         for (directory, name, hosts) in [
             ("certs", "gateway", vec!["localhost", "127.0.0.1"]),
-            (
-                "config/examples/certs",
-                "agents",
-                vec!["agents.example.com"],
-            ),
-            (
-                "config/examples/certs",
-                "partners",
-                vec!["*.partners.example.com"],
-            ),
-            (
-                "config/examples/certs",
-                "gateway-client",
-                vec!["gateway.internal"],
-            ),
+            ("config/examples/certs", "agents", vec!["agents.example.com"]),
+            ("config/examples/certs", "partners", vec!["*.partners.example.com"]),
+            ("config/examples/certs", "gateway-client", vec!["gateway.internal"]),
             ("config/examples/certs", "clients-ca", vec!["clients"]),
             ("config/examples/certs", "internal-ca", vec!["internal"]),
         ] {
@@ -51,11 +36,7 @@ impl Checkout {
             let directory = root.path().join(directory);
             fs::create_dir_all(&directory).expect("a directory");
             fs::write(directory.join(format!("{name}.crt")), made.cert.pem()).expect("written");
-            fs::write(
-                directory.join(format!("{name}.key")),
-                made.signing_key.serialize_pem(),
-            )
-            .expect("written");
+            fs::write(directory.join(format!("{name}.key")), made.signing_key.serialize_pem()).expect("written");
         }
         Self { root }
     }
@@ -70,20 +51,10 @@ impl Checkout {
         for directory in ["config", "config/examples"] {
             let entries = fs::read_dir(self.root.path().join(directory)).expect("a directory");
             let names = entries.map(|entry| entry.expect("an entry").path());
-            found.extend(names.filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| extension == "yaml")
-            }));
+            found.extend(names.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")));
         }
         found.sort();
-        found
-            .iter()
-            .map(|path| {
-                path.strip_prefix(self.root.path())
-                    .expect("below it")
-                    .to_owned()
-            })
-            .collect()
+        found.iter().map(|path| path.strip_prefix(self.root.path()).expect("below it").to_owned()).collect()
     }
 }
 
@@ -104,11 +75,7 @@ fn copy(from: &Path, to: &Path) {
 fn every_example_loads_and_announces_its_warnings() {
     let checkout = Checkout::new();
     let examples = checkout.examples();
-    assert!(
-        examples.len() >= 24,
-        "only {} examples were found",
-        examples.len()
-    );
+    assert!(examples.len() >= 24, "only {} examples were found", examples.len());
     for path in examples {
         match config::load(&path, &checkout.env()) {
             Ok(loaded) => {
@@ -192,28 +159,21 @@ fn examples_of_the_documents_load() {
 fn completed(mut example: Yaml) -> Yaml {
     let list = |value: &str| serde_yaml::from_str::<Yaml>(value).expect("YAML");
     let names: Vec<Yaml> = match example.get("routes").and_then(Yaml::as_mapping) {
-        Some(routes) => routes
-            .values()
-            .filter_map(|route| route.get("cluster").cloned())
-            .collect(),
+        Some(routes) => routes.values().filter_map(|route| route.get("cluster").cloned()).collect(),
         None => Vec::new(),
     };
     let own = example.as_mapping_mut().expect("a mapping");
-    own.entry("listeners".into())
-        .or_insert_with(|| list("{ http: { address: '127.0.0.1:8080' } }"));
+    own.entry("listeners".into()).or_insert_with(|| list("{ http: { address: '127.0.0.1:8080' } }"));
     let clusters = own.entry("clusters".into()).or_insert_with(|| list("{}"));
     let clusters = clusters.as_mapping_mut().expect("a mapping");
     for name in names {
-        clusters
-            .entry(name)
-            .or_insert_with(|| list("{ endpoints: ['127.0.0.1:9101'] }"));
+        clusters.entry(name).or_insert_with(|| list("{ endpoints: ['127.0.0.1:9101'] }"));
     }
     let unused: Vec<Yaml> = clusters.keys().cloned().collect();
     if !own.contains_key("routes") {
         let routes = unused.into_iter().enumerate().map(|(index, name)| {
             let cluster = name.as_str().expect("a name");
-            let route =
-                format!("{{ cluster: {cluster}, match: {{ path: {{ prefix: /{index} }} }} }}");
+            let route = format!("{{ cluster: {cluster}, match: {{ path: {{ prefix: /{index} }} }} }}");
             (name.clone(), list(&route))
         });
         own.insert("routes".into(), Yaml::Mapping(routes.collect()));
@@ -231,28 +191,20 @@ fn every_example_shown_with_defaults_means_the_same() {
     let checkout = Checkout::new();
     let env = checkout.env().with_variable("LOG_LEVEL", "debug");
     // What a request must carry to match is shown by name only.
-    let carried = regex::Regex::new(
-        r#"(value: (?:Exact|Prefix|Regex)\(\s*(?:Regex\(\s*)?)"(?:\\.|[^"\\])*""#,
-    )
-    .expect("legal");
+    let carried =
+        regex::Regex::new(r#"(value: (?:Exact|Prefix|Regex)\(\s*(?:Regex\(\s*)?)"(?:\\.|[^"\\])*""#).expect("legal");
     for path in checkout.examples() {
         let before = config::load(&path, &env).expect("it is legal").config;
         let shown = config::show(&path, &env, true).expect("it is legal");
-        let mut after = config::parse(&shown, "shown.yaml", &env)
-            .unwrap_or_else(|report| panic!("{shown}\n{report}"))
-            .config;
+        let mut after =
+            config::parse(&shown, "shown.yaml", &env).unwrap_or_else(|report| panic!("{shown}\n{report}")).config;
         after.hash.clone_from(&before.hash);
         after.effective.clone_from(&before.effective);
         let plain = |config: &config::model::Config| {
             let text = format!("{config:#?}");
             carried.replace_all(&text, "$1\"..\"").into_owned()
         };
-        assert_eq!(
-            plain(&after),
-            plain(&before),
-            "{}:\n{shown}",
-            path.display()
-        );
+        assert_eq!(plain(&after), plain(&before), "{}:\n{shown}", path.display());
     }
 }
 
@@ -261,30 +213,12 @@ fn a_directory_is_one_configuration() {
     let checkout = Checkout::new();
     let root = checkout.root.path().join("both");
     fs::create_dir_all(&root).expect("a directory");
-    fs::write(
-        root.join("10-listeners.yaml"),
-        "listeners: { http: { address: '127.0.0.1:8080' } }",
-    )
-    .expect("written");
-    fs::write(
-        root.join("20-routes.yml"),
-        "routes: { a: { endpoints: ['127.0.0.1:9101'] } }",
-    )
-    .expect("written");
+    fs::write(root.join("10-listeners.yaml"), "listeners: { http: { address: '127.0.0.1:8080' } }").expect("written");
+    fs::write(root.join("20-routes.yml"), "routes: { a: { endpoints: ['127.0.0.1:9101'] } }").expect("written");
     fs::write(root.join(".hidden.yaml"), "nonsense: [").expect("written");
-    let loaded = config::load(Path::new("both"), &checkout.env())
-        .unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(
-        loaded.files,
-        [
-            Path::new("both/10-listeners.yaml"),
-            Path::new("both/20-routes.yml")
-        ]
-    );
-    assert_eq!(
-        (loaded.config.listeners.len(), loaded.config.routes.len()),
-        (1, 1)
-    );
+    let loaded = config::load(Path::new("both"), &checkout.env()).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(loaded.files, [Path::new("both/10-listeners.yaml"), Path::new("both/20-routes.yml")]);
+    assert_eq!((loaded.config.listeners.len(), loaded.config.routes.len()), (1, 1));
 }
 
 #[test]
@@ -294,8 +228,5 @@ fn the_committed_schema_is_the_one_of_the_code() {
         fs::write(&path, config::schema()).expect("written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == config::schema(),
-        "run `attache config schema > config/gateway.schema.json`"
-    );
+    assert!(committed == config::schema(), "run `attache config schema > config/gateway.schema.json`");
 }

@@ -1,4 +1,5 @@
-//! `docs/configuration.md` describes every key of the schema: its tables are made from it and compared with what is committed.
+//! `docs/configuration.md` describes every key of the schema: its tables are made from it and compared with what is
+//! committed.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -19,9 +20,7 @@ const END: &str = "<!-- /reference -->";
 fn the_committed_reference_is_the_one_of_the_schema() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let page = std::fs::read_to_string(&path).expect("the page can be read");
-    let (before, rest) = page
-        .split_once(BEGIN)
-        .expect("the page has a place for the tables");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the tables");
     let (committed, after) = rest.split_once(END).expect("the place has an end");
     let made = reference();
     if std::env::var_os("ATTACHE_UPDATE_DOCS").is_some() {
@@ -29,10 +28,7 @@ fn the_committed_reference_is_the_one_of_the_schema() {
         std::fs::write(&path, page).expect("the page can be written");
         return;
     }
-    assert!(
-        committed == made,
-        "run `ATTACHE_UPDATE_DOCS=1 cargo test --test reference`"
-    );
+    assert!(committed == made, "run `ATTACHE_UPDATE_DOCS=1 cargo test --test reference`");
 }
 
 #[test]
@@ -64,24 +60,12 @@ struct Key {
 fn reference() -> String {
     let mut out = String::new();
     for section in sections() {
-        let Section {
-            path,
-            meaning,
-            keys,
-        } = section;
-        let title = if path.is_empty() {
-            "The file".to_owned()
-        } else {
-            format!("`{path}`")
-        };
+        let Section { path, meaning, keys } = section;
+        let title = if path.is_empty() { "The file".to_owned() } else { format!("`{path}`") };
         let _infallible = write!(out, "\n### {title}\n\n{meaning}\n\n");
         out += "| Key | Type | Default | Meaning |\n|-----|------|---------|---------|\n";
         for key in keys {
-            let _infallible = writeln!(
-                out,
-                "| `{}` | {} | {} | {} |",
-                key.name, key.form, key.default, key.meaning
-            );
+            let _infallible = writeln!(out, "| `{}` | {} | {} | {} |", key.name, key.form, key.default, key.meaning);
         }
     }
     out.push('\n');
@@ -90,34 +74,19 @@ fn reference() -> String {
 
 /// Every mapping, each once, in the order in which a reader comes upon it.
 fn sections() -> Vec<Section> {
-    let schema: Value =
-        serde_json::from_str(&attache::config::schema()).expect("the schema is JSON");
-    let definitions = schema["definitions"]
-        .as_object()
-        .expect("it has definitions");
+    let schema: Value = serde_json::from_str(&attache::config::schema()).expect("the schema is JSON");
+    let definitions = schema["definitions"].as_object().expect("it has definitions");
     let mut found = Vec::new();
     let mut waiting = vec![(String::new(), &schema)];
     let mut seen = Vec::new();
     while !waiting.is_empty() {
         let (path, mapping) = waiting.remove(0);
-        let properties = mapping["properties"]
-            .as_object()
-            .expect("a mapping has properties");
-        let keys = properties
-            .iter()
-            .map(|(name, value)| key(name, value, definitions));
-        found.push(Section {
-            path: path.clone(),
-            meaning: text(mapping).to_owned(),
-            keys: keys.collect(),
-        });
+        let properties = mapping["properties"].as_object().expect("a mapping has properties");
+        let keys = properties.iter().map(|(name, value)| key(name, value, definitions));
+        found.push(Section { path: path.clone(), meaning: text(mapping).to_owned(), keys: keys.collect() });
         let mut inside = Vec::new();
         for (name, value) in properties {
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             for (suffix, name) in mappings_in(value, definitions) {
                 // Not again for `defaults`, which are routes and clusters.
                 if !seen.contains(&name) && !path.starts_with("defaults.") {
@@ -127,11 +96,7 @@ fn sections() -> Vec<Section> {
             }
         }
         if path.is_empty() {
-            inside.sort_by_key(|(path, _)| {
-                MAIN.iter()
-                    .position(|main| path.starts_with(main))
-                    .unwrap_or(MAIN.len())
-            });
+            inside.sort_by_key(|(path, _)| MAIN.iter().position(|main| path.starts_with(main)).unwrap_or(MAIN.len()));
         }
         waiting.splice(0..0, inside);
     }
@@ -149,11 +114,7 @@ fn key(name: &str, value: &Value, definitions: &Map<String, Value>) -> Key {
     };
     Key {
         name: name.to_owned(),
-        form: if name.ends_with("File") {
-            "file".to_owned()
-        } else {
-            form(value, definitions)
-        },
+        form: if name.ends_with("File") { "file".to_owned() } else { form(value, definitions) },
         default: cell(default),
         meaning: cell(meaning),
     }
@@ -179,16 +140,11 @@ fn form(schema: &Value, definitions: &Map<String, Value>) -> String {
     }
     if let Some(words) = schema["enum"].as_array() {
         let words = words.iter().filter_map(Value::as_str);
-        return words
-            .map(|word| format!("`{word}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        return words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     }
     if let Some(several) = schema["anyOf"].as_array() {
         // Other spellings are understood, but nobody has to know them.
-        let several = several
-            .iter()
-            .filter(|one| one["type"] != "null" && one.get("$comment").is_none());
+        let several = several.iter().filter(|one| one["type"] != "null" && one.get("$comment").is_none());
         let forms: Vec<_> = several.map(|one| form(one, definitions)).collect();
         return match forms.as_slice() {
             [one, many] if *many == format!("list of {one}") => format!("{one}, or a list"),
@@ -197,12 +153,7 @@ fn form(schema: &Value, definitions: &Map<String, Value>) -> String {
     }
     let types = match &schema["type"] {
         Value::String(one) => vec![one.as_str()],
-        several => several
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect(),
+        several => several.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
     };
     match types.first().copied() {
         Some("integer") => number(schema),
@@ -212,10 +163,7 @@ fn form(schema: &Value, definitions: &Map<String, Value>) -> String {
         Some("array") => format!("list of {}", form(&schema["items"], definitions)),
         Some("object") => match schema.get("additionalProperties") {
             Some(Value::Object(_)) => {
-                format!(
-                    "{}, for each name",
-                    form(&schema["additionalProperties"], definitions)
-                )
+                format!("{}, for each name", form(&schema["additionalProperties"], definitions))
             }
             _ => "mapping".to_owned(),
         },
@@ -261,9 +209,7 @@ fn mappings_in(schema: &Value, definitions: &Map<String, Value>) -> Vec<(String,
     }
     let under = |suffix: &str, schema: &Value| {
         let found = mappings_in(schema, definitions).into_iter();
-        found
-            .map(|(rest, name)| (format!("{suffix}{rest}"), name))
-            .collect::<Vec<_>>()
+        found.map(|(rest, name)| (format!("{suffix}{rest}"), name)).collect::<Vec<_>>()
     };
     let mut found = Vec::new();
     for one in schema["anyOf"].as_array().into_iter().flatten() {
@@ -299,11 +245,7 @@ fn source(path: &str) -> String {
 fn body<'a>(text: &'a str, name: &str) -> &'a str {
     let start = text.find(&format!("fn {name}(")).expect("it is there");
     let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
-    let indent = if text[line..].starts_with(' ') {
-        "    "
-    } else {
-        ""
-    };
+    let indent = if text[line..].starts_with(' ') { "    " } else { "" };
     let rest = &text[start..];
     &rest[..rest.find(&format!("\n{indent}}}\n")).expect("it ends")]
 }
@@ -311,17 +253,11 @@ fn body<'a>(text: &'a str, name: &str) -> &'a str {
 /// What stands in quotation marks and satisfies `is_word`.
 fn words(text: &str, is_word: impl Fn(&str) -> bool) -> Vec<String> {
     let quoted = text.split('"').skip(1).step_by(2);
-    quoted
-        .filter(|word| is_word(word))
-        .map(str::to_owned)
-        .collect()
+    quoted.filter(|word| is_word(word)).map(str::to_owned).collect()
 }
 
 fn is_snake(word: &str) -> bool {
-    !word.is_empty()
-        && word
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// Words in the first column of the tables below a heading.
@@ -331,10 +267,7 @@ fn first_column(page: &str, heading: &str) -> Vec<String> {
     let cells = section.lines().filter_map(|line| line.strip_prefix("| `"));
     let mut words: Vec<String> = cells
         .filter_map(|line| line.split(" | ").next())
-        .flat_map(|cell| {
-            cell.split(", ")
-                .map(|word| word.trim_matches('`').to_owned())
-        })
+        .flat_map(|cell| cell.split(", ").map(|word| word.trim_matches('`').to_owned()))
         .collect();
     words.sort();
     words.dedup();
@@ -352,32 +285,20 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     let page = file("docs/access-log.md");
     let record = source("src/observe/record.rs");
     let fields = body(&record, "write_json").replace(['\\', ' '], "");
-    let fields = fields
-        .split("\":")
-        .filter_map(|before| before.rsplit('"').next());
-    let fields: Vec<_> = fields
-        .filter(|field| is_snake(field))
-        .map(str::to_owned)
-        .collect();
+    let fields = fields.split("\":").filter_map(|before| before.rsplit('"').next());
+    let fields: Vec<_> = fields.filter(|field| is_snake(field)).map(str::to_owned).collect();
     assert_eq!(first_column(&page, "## Fields"), sorted(fields));
 
     let (error, exchange) = (source("src/error.rs"), source("src/edge/exchange.rs"));
-    let is_flag = |word: &str| {
-        word == "-" || word.chars().all(|c| c.is_ascii_uppercase()) && !word.is_empty()
-    };
+    let is_flag = |word: &str| word == "-" || word.chars().all(|c| c.is_ascii_uppercase()) && !word.is_empty();
     let mut flags = words(body(&error, "flag"), is_flag);
     flags.extend(words(body(&exchange, "finish"), is_flag));
     assert_eq!(first_column(&page, "## Flags"), sorted(flags));
 
     let mut reasons = words(body(&error, "reason"), is_snake);
     reasons.push(attache::error::FAULT_INJECTED.to_owned());
-    reasons.extend(words(
-        body(&source("src/listener/fault.rs"), "reason"),
-        is_snake,
-    ));
-    reasons.extend(words(body(&source("src/edge/unparsed.rs"), "of"), |word| {
-        word.contains('_') && is_snake(word)
-    }));
+    reasons.extend(words(body(&source("src/listener/fault.rs"), "reason"), is_snake));
+    reasons.extend(words(body(&source("src/edge/unparsed.rs"), "of"), |word| word.contains('_') && is_snake(word)));
     let retry = source("src/upstream/retry.rs");
     for name in ["prepare", "permit"] {
         reasons.extend(words(body(&retry, name), is_snake));
@@ -386,15 +307,7 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
         let text = source(&format!("src/route/{path}.rs"));
         reasons.extend(words(&text, |word| word.contains('_') && is_snake(word)));
     }
-    for path in [
-        "mod",
-        "hygiene",
-        "forward",
-        "fault",
-        "split",
-        "limits",
-        "https_redirect",
-    ] {
+    for path in ["mod", "hygiene", "forward", "fault", "split", "limits", "https_redirect"] {
         let text = source(&format!("src/edge/{path}.rs"));
         let said = text.split("BadRequest(\"").skip(1);
         reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
@@ -419,12 +332,7 @@ fn every_row_of_a_table_is_on_one_line_and_has_all_its_cells() {
             }
             let cells = line.replace("\\|", "").matches('|').count();
             assert!(line.ends_with('|'), "{}: {line}", page.path().display());
-            assert_eq!(
-                *width.get_or_insert(cells),
-                cells,
-                "{}: {line}",
-                page.path().display()
-            );
+            assert_eq!(*width.get_or_insert(cells), cells, "{}: {line}", page.path().display());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The binary with a standard error that is full, gone or not read: lines are lost and counted, and everything else goes on.
+//! The binary with a standard error that is full, gone or not read: lines are lost and counted, and everything else
+//! goes on.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -43,10 +44,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let answer = || {
         let mut client = TcpStream::connect(address)?;
         client.set_read_timeout(Some(GUARD))?;
-        write!(
-            client,
-            "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-        )?;
+        write!(client, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
         let mut text = String::new();
         client.read_to_string(&mut text)?;
         Ok::<_, std::io::Error>(text)
@@ -67,11 +65,7 @@ struct Agent {
 impl Agent {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let agent = Self {
-            address: listener.local_addr().unwrap(),
-            ill: Arc::default(),
-            fails: Arc::default(),
-        };
+        let agent = Self { address: listener.local_addr().unwrap(), ill: Arc::default(), fails: Arc::default() };
         let (ill, fails) = (Arc::clone(&agent.ill), Arc::clone(&agent.fails));
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
@@ -81,16 +75,8 @@ impl Agent {
                     let count = stream.read(&mut head).unwrap_or(0);
                     let is_check = head[..count].starts_with(b"GET /health ");
                     let is_bad = if is_check { &ill } else { &fails };
-                    let status = if is_bad.load(Ordering::Relaxed) {
-                        "503 No"
-                    } else {
-                        "200 Yes"
-                    };
-                    write!(
-                        stream,
-                        "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                    )
-                    .ok();
+                    let status = if is_bad.load(Ordering::Relaxed) { "503 No" } else { "200 Yes" };
+                    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
                 });
             }
         });
@@ -135,10 +121,7 @@ impl Gateway {
         };
         gateway.metrics = soon("metrics listen", || listens(id, gateway.metrics)).await;
         gateway.web = soon("the listener listens", || listens(id, gateway.web)).await;
-        soon("it is ready", || {
-            (get(gateway.metrics, "/ready").0 == 200).then_some(())
-        })
-        .await;
+        soon("it is ready", || (get(gateway.metrics, "/ready").0 == 200).then_some(())).await;
         gateway
     }
 
@@ -162,25 +145,19 @@ impl Gateway {
     }
 
     async fn shows(&self, series: &str, value: &str) {
-        soon(&format!("{series} {value}"), || {
-            (self.metric(series)? == value).then_some(())
-        })
-        .await;
+        soon(&format!("{series} {value}"), || (self.metric(series)? == value).then_some(())).await;
     }
 
     fn send(&self, signal: &str) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args([format!("-{signal}"), id])
-            .status();
+        let sent = Command::new("kill").args([format!("-{signal}"), id]).status();
         assert!(sent.unwrap().success());
     }
 
     /// Everything that writes a log line, and what must go on afterwards.
     async fn lives(&mut self) {
         let agents = [self.agent.address, self.other.address];
-        let health =
-            |state| format!("attache_health_endpoints{{cluster=\"all\",state=\"{state}\"}}");
+        let health = |state| format!("attache_health_endpoints{{cluster=\"all\",state=\"{state}\"}}");
         let (healthy, unhealthy) = (health("healthy"), health("unhealthy"));
         for _ in 0..2 {
             self.shows(&healthy, "2").await;
@@ -191,13 +168,9 @@ impl Gateway {
         self.shows(&healthy, "2").await;
 
         self.write(&text(agents, 403).replace("respond", "respnd"));
-        self.shows("attache_config_last_reload_successful", "0")
-            .await;
+        self.shows("attache_config_last_reload_successful", "0").await;
         self.write(&text(agents, 410));
-        soon("the mended file is in force", || {
-            (get(self.web, "/fixed").0 == 410).then_some(())
-        })
-        .await;
+        soon("the mended file is in force", || (get(self.web, "/fixed").0 == 410).then_some(())).await;
         let reloads = "attache_config_reloads_total{result=\"ok\"}";
         self.shows(reloads, "1").await;
         self.send("HUP");
@@ -217,10 +190,7 @@ impl Gateway {
     }
 
     fn lost(&self) -> u64 {
-        self.metric("attache_log_lines_lost_total")
-            .unwrap()
-            .parse()
-            .unwrap()
+        self.metric("attache_log_lines_lost_total").unwrap().parse().unwrap()
     }
 
     /// Ends it by a signal, and says how it ended.
@@ -320,11 +290,7 @@ async fn a_pipe_that_nobody_reads_costs_lines_only() {
     let (reader, writer) = full_pipe();
     let mut gateway = Gateway::start(std::os::fd::OwnedFd::from(writer).into()).await;
     gateway.lives().await;
-    assert_eq!(
-        gateway.ends().await,
-        Some(0),
-        "it does not wait for who reads"
-    );
+    assert_eq!(gateway.ends().await, Some(0), "it does not wait for who reads");
     drop(reader);
 }
 
@@ -349,18 +315,8 @@ async fn a_start_that_is_refused_does_not_wait_for_who_reads() {
 #[test]
 fn a_verb_that_cannot_print_does_not_panic() {
     let directory = TempDir::new().unwrap();
-    let (good, bad) = (
-        directory.path().join("good.yaml"),
-        directory.path().join("bad.yaml"),
-    );
-    fs::write(
-        &good,
-        text(
-            [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()],
-            403,
-        ),
-    )
-    .unwrap();
+    let (good, bad) = (directory.path().join("good.yaml"), directory.path().join("bad.yaml"));
+    fs::write(&good, text([([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()], 403)).unwrap();
     fs::write(&bad, "listners: {}\n").unwrap();
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -383,21 +339,12 @@ fn a_verb_that_cannot_print_does_not_panic() {
         (&["config", "schema"], 1, true),
         (&["explain", "GET", "http://a/fixed", "-c", good], 1, true),
         (&["run", "-c", bad], 1, false),
-        (
-            &["healthcheck", "--url", "http://127.0.0.1:1/ready"],
-            1,
-            false,
-        ),
+        (&["healthcheck", "--url", "http://127.0.0.1:1/ready"], 1, false),
         // What it made is there, whether or not it could say so; the second time it has nothing to do.
         (&certs, 0, true),
         (&[&certs[..], &["--if-missing"]].concat(), 0, true),
     ] {
-        let ended = Command::new(cargo_bin!("attache"))
-            .args(arguments)
-            .stdout(full())
-            .stderr(full())
-            .status()
-            .unwrap();
+        let ended = Command::new(cargo_bin!("attache")).args(arguments).stdout(full()).stderr(full()).status().unwrap();
         let heard = Command::new(cargo_bin!("attache"))
             .args(arguments)
             .args((arguments == certs).then_some("--force"))
@@ -433,11 +380,7 @@ fn a_reader_that_is_gone_is_no_failure() {
     for arguments in [&["config", "schema"][..], &["man"], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let ended = Command::new(cargo_bin!("attache"))
-            .args(arguments)
-            .stdout(writer)
-            .output()
-            .unwrap();
+        let ended = Command::new(cargo_bin!("attache")).args(arguments).stdout(writer).output().unwrap();
         assert_eq!(ended.status.code(), Some(0), "{arguments:?}");
         assert!(ended.stderr.is_empty(), "{arguments:?}: nothing to tell");
     }
@@ -465,8 +408,7 @@ async fn a_log_in_json_is_json_to_the_last_line() {
         .unwrap();
     let mut lines = BufReader::new(reader).lines().map(|line| {
         let line = line.unwrap();
-        serde_json::from_str::<serde_json::Value>(&line)
-            .unwrap_or_else(|error| panic!("{error}: {line}"))
+        serde_json::from_str::<serde_json::Value>(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     });
     let mut until = |text: &str| {
         lines
@@ -485,11 +427,7 @@ async fn a_log_in_json_is_json_to_the_last_line() {
     signal("HUP");
     let told = until("respnd");
     assert_eq!(told["level"], "ERROR");
-    let told = if told["code"].is_null() {
-        until("respnd")
-    } else {
-        told
-    };
+    let told = if told["code"].is_null() { until("respnd") } else { told };
     assert_eq!(told["code"], "unknown-field");
     assert!(told["line"].is_u64() && told["file"].is_string(), "{told}");
     assert!(told["hint"].as_str().unwrap().contains("respond"), "{told}");
@@ -498,17 +436,11 @@ async fn a_log_in_json_is_json_to_the_last_line() {
     assert_eq!(lines.count(), 0, "that was the last line");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     // So is what a start says that a mistake elsewhere in the file prevents.
-    let refused = Command::new(cargo_bin!("attache"))
-        .args(["run", "-c"])
-        .arg(&file)
-        .output()
-        .unwrap();
+    let refused = Command::new(cargo_bin!("attache")).args(["run", "-c"]).arg(&file).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let text = String::from_utf8(refused.stderr).unwrap();
-    let objects: Vec<serde_json::Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect();
+    let objects: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
     let mut codes = objects.iter().map(|line| &line["code"]);
     assert!(codes.any(|code| code == "unknown-field"), "{text}");
 }

@@ -1,5 +1,5 @@
-//! The rules of the house that neither the compiler nor clippy knows. Every checker is a function from text to complaints, and
-//! each has a test that shows it complaining.
+//! The rules of the house that neither the compiler nor clippy knows. Every checker is a function from text to
+//! complaints, and each has a test that shows it complaining.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,9 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms on a request's path, in order. A room may import those after it.
-const PATH: &[&str] = &[
-    "listener", "edge", "route", "policy", "upstream", "cluster", "pool",
-];
+const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
 const BASE: &[&str] = &["error", "context", "body", "config", "observe"];
@@ -34,11 +32,7 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Arrows that need a reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[(
-    "edge",
-    "snapshot",
-    "the conductor reads the state it serves",
-)];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[("edge", "snapshot", "the conductor reads the state it serves")];
 
 const MAX_FILE: usize = 500;
 const MAX_FUNCTION: usize = 70;
@@ -49,28 +43,17 @@ const MAX_FUNCTION: usize = 70;
 fn no_source_file_is_too_long() {
     check_sources(|file| {
         let lines = file.code.lines().count();
-        let complaint = format!(
-            "{lines} lines without tests, at most {MAX_FILE}: give one of its ideas a file"
-        );
-        if lines > MAX_FILE {
-            vec![complaint]
-        } else {
-            Vec::new()
-        }
+        let complaint = format!("{lines} lines without tests, at most {MAX_FILE}: give one of its ideas a file");
+        if lines > MAX_FILE { vec![complaint] } else { Vec::new() }
     });
 }
 
 #[test]
 fn no_function_is_too_long() {
     check_sources(|file| {
-        let long = functions(&file.code)
-            .into_iter()
-            .filter(|function| function.lines > MAX_FUNCTION);
+        let long = functions(&file.code).into_iter().filter(|function| function.lines > MAX_FUNCTION);
         long.map(|long| {
-            format!(
-                "line {}: fn {} has {} lines, at most {MAX_FUNCTION}",
-                long.line, long.name, long.lines
-            )
+            format!("line {}: fn {} has {} lines, at most {MAX_FUNCTION}", long.line, long.name, long.lines)
         })
         .collect()
     });
@@ -83,10 +66,7 @@ fn imports_point_along_the_path() {
             return Vec::new();
         };
         let imported = imported_rooms(&file.code, depth_of(&file.path));
-        imported
-            .iter()
-            .filter_map(|target| complaint_about_arrow(&room, target))
-            .collect()
+        imported.iter().filter_map(|target| complaint_about_arrow(&room, target)).collect()
     });
 }
 
@@ -94,11 +74,7 @@ fn imports_point_along_the_path() {
 fn every_file_says_what_it_is_for() {
     check_sources(|file| {
         let is_silent = !file.text.starts_with("//!");
-        if is_silent {
-            vec!["begins without a `//!` paragraph".to_owned()]
-        } else {
-            Vec::new()
-        }
+        if is_silent { vec!["begins without a `//!` paragraph".to_owned()] } else { Vec::new() }
     });
 }
 
@@ -116,16 +92,10 @@ fn nothing_unwraps_outside_tests() {
 fn sources_name_only_documents_that_exist() {
     check_sources(|file| {
         let absent = documents_named(&file.text).into_iter().filter(|name| {
-            let places = [
-                root().join(name),
-                root().join("docs").join(name),
-                root().join("certs").join(name),
-            ];
+            let places = [root().join(name), root().join("docs").join(name), root().join("certs").join(name)];
             !places.iter().any(|place| place.exists())
         });
-        absent
-            .map(|name| format!("names {name}, which is not in the repository"))
-            .collect()
+        absent.map(|name| format!("names {name}, which is not in the repository")).collect()
     });
 }
 
@@ -134,11 +104,7 @@ fn documents_are_about_the_program() {
     let mut complaints = Vec::new();
     for name in ["README.md", "CONTRIBUTING.md"] {
         let found = words_about_work(&document(name));
-        complaints.extend(
-            found
-                .into_iter()
-                .map(|word| format!("{name}: the word `{word}`")),
-        );
+        complaints.extend(found.into_iter().map(|word| format!("{name}: the word `{word}`")));
     }
     report(&complaints);
 }
@@ -146,16 +112,8 @@ fn documents_are_about_the_program() {
 #[test]
 fn documents_link_to_what_exists() {
     let mut complaints = Vec::new();
-    for name in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "CHANGELOG.md",
-    ] {
-        let absent = links(&document(name))
-            .into_iter()
-            .filter(|link| !root().join(link).exists());
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        let absent = links(&document(name)).into_iter().filter(|link| !root().join(link).exists());
         complaints.extend(absent.map(|link| format!("{name} links to {link}, which is not there")));
     }
     report(&complaints);
@@ -177,10 +135,7 @@ fn every_metric_is_documented() {
     if catalogue.is_empty() {
         return;
     }
-    assert!(
-        !families.is_empty(),
-        "the catalogue has families this test cannot read"
-    );
+    assert!(!families.is_empty(), "the catalogue has families this test cannot read");
     let manual = fs::read_to_string(root().join("docs/metrics.md")).unwrap_or_default();
     report(&undocumented(&families, &manual, "docs/metrics.md"));
 }
@@ -190,17 +145,11 @@ fn every_configuration_key_is_documented() {
     let Ok(manual) = fs::read_to_string(root().join("docs/configuration.md")) else {
         return;
     };
-    let schema = schema_files()
-        .into_iter()
-        .find_map(|file| fs::read_to_string(file).ok());
-    let schema =
-        schema.expect("docs/configuration.md needs a schema in config/ to be checked against");
+    let schema = schema_files().into_iter().find_map(|file| fs::read_to_string(file).ok());
+    let schema = schema.expect("docs/configuration.md needs a schema in config/ to be checked against");
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("the schema is JSON");
     let keys = schema_keys(&schema);
-    assert!(
-        keys.contains("listeners"),
-        "the schema has keys this test cannot read"
-    );
+    assert!(keys.contains("listeners"), "the schema has keys this test cannot read");
     report(&undocumented(&keys, &manual, "docs/configuration.md"));
 }
 
@@ -209,49 +158,31 @@ fn every_configuration_key_is_documented() {
 /// What is wrong with `room` importing `target`, if anything.
 fn complaint_about_arrow(room: &str, target: &str) -> Option<String> {
     let position = |name: &str| PATH.iter().position(|room| *room == name);
-    let is_known =
-        |name: &str| position(name).is_some() || BASE.contains(&name) || FREE.contains(&name);
+    let is_known = |name: &str| position(name).is_some() || BASE.contains(&name) || FREE.contains(&name);
     if !is_known(room) {
-        return Some(format!(
-            "the room `{room}` is not in the tables of tests/tidy.rs"
-        ));
+        return Some(format!("the room `{room}` is not in the tables of tests/tidy.rs"));
     }
-    let is_exception = EXCEPTIONS
-        .iter()
-        .any(|(from, to, _)| *from == room && *to == target);
+    let is_exception = EXCEPTIONS.iter().any(|(from, to, _)| *from == room && *to == target);
     if room == target || FREE.contains(&room) || is_exception {
         return None;
     }
     let is_allowed = match (position(room), position(target)) {
         (Some(from), Some(to)) => to > from,
         (Some(_), None) => BASE.contains(&target),
-        (None, _) => BASE_ARROWS
-            .iter()
-            .any(|(from, allowed)| *from == room && allowed.contains(&target)),
+        (None, _) => BASE_ARROWS.iter().any(|(from, allowed)| *from == room && allowed.contains(&target)),
     };
-    (!is_allowed).then(|| {
-        format!("`{room}` imports `{target}`: imports point along the path or to the base")
-    })
+    (!is_allowed).then(|| format!("`{room}` imports `{target}`: imports point along the path or to the base"))
 }
 
 /// Rooms named by `crate::room`, `crate::{room, ...}` or enough `super::` in code that is `depth` modules deep.
 fn imported_rooms(code: &str, depth: usize) -> BTreeSet<String> {
-    let code: String = masked(code)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace(":: ", "::");
+    let code: String = masked(code).split_whitespace().collect::<Vec<_>>().join(" ").replace(":: ", "::");
     let up = "super::".repeat(depth);
     let mut rooms = BTreeSet::new();
-    for root in ["crate::", up.as_str()]
-        .iter()
-        .filter(|root| !root.is_empty())
-    {
+    for root in ["crate::", up.as_str()].iter().filter(|root| !root.is_empty()) {
         for (at, _) in code.match_indices(root) {
             let before = code.get(..at).unwrap_or_default();
-            if before.ends_with("super::")
-                || before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$')
-            {
+            if before.ends_with("super::") || before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
                 continue;
             }
             let after = code.get(at + root.len()..).unwrap_or_default();
@@ -287,10 +218,7 @@ fn group_heads(group: &str) -> Vec<String> {
 }
 
 fn head(path: &str) -> Option<String> {
-    let name: String = path
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
+    let name: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -305,33 +233,20 @@ fn functions(code: &str) -> Vec<Function> {
     let code = masked(code);
     let mut found = Vec::new();
     for (at, _) in code.match_indices("fn ") {
-        let is_word = code[..at]
-            .chars()
-            .next_back()
-            .is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        let is_word = code[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_');
         let Some(name) = head(&code[at + 3..]).filter(|_| is_word) else {
             continue;
         };
         let rest = &code[at..];
-        let Some(open) = rest
-            .find(['{', ';'])
-            .filter(|open| rest[*open..].starts_with('{'))
-        else {
+        let Some(open) = rest.find(['{', ';']).filter(|open| rest[*open..].starts_with('{')) else {
             continue;
         };
         let Some(close) = closing_brace(&rest[open..]) else {
             continue;
         };
         // As clippy counts: what is between the braces, without comments and empty lines.
-        let lines = rest[open + 1..open + close]
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .count();
-        found.push(Function {
-            name,
-            line: code[..at].matches('\n').count() + 1,
-            lines,
-        });
+        let lines = rest[open + 1..open + close].lines().filter(|line| !line.trim().is_empty()).count();
+        found.push(Function { name, line: code[..at].matches('\n').count() + 1, lines });
     }
     found
 }
@@ -372,15 +287,9 @@ fn masked(code: &str) -> String {
 /// Length of the comment or literal that starts at `at`; 0 when none does.
 fn literal_length(chars: &[char], at: usize) -> usize {
     let rest = &chars[at..];
-    let starts = |text: &str| {
-        text.chars()
-            .enumerate()
-            .all(|(index, c)| rest.get(index) == Some(&c))
-    };
+    let starts = |text: &str| text.chars().enumerate().all(|(index, c)| rest.get(index) == Some(&c));
     let until = |from: usize, end: &[char]| {
-        let found = rest[from.min(rest.len())..]
-            .windows(end.len())
-            .position(|window| window == end);
+        let found = rest[from.min(rest.len())..].windows(end.len()).position(|window| window == end);
         found.map_or(rest.len(), |found| from + found + end.len())
     };
     let is_after_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
@@ -393,17 +302,13 @@ fn literal_length(chars: &[char], at: usize) -> usize {
     if !is_after_word && (starts("r\"") || starts("r#")) {
         let hashes = rest[1..].iter().take_while(|c| **c == '#').count();
         if rest.get(1 + hashes) == Some(&'"') {
-            let end: Vec<char> = std::iter::once('"')
-                .chain(std::iter::repeat_n('#', hashes))
-                .collect();
+            let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
             return until(2 + hashes, &end);
         }
     }
     match rest[0] {
         '"' => quoted_length(rest, '"'),
-        '\'' if rest.get(1) == Some(&'\\') || rest.get(2) == Some(&'\'') => {
-            quoted_length(rest, '\'')
-        }
+        '\'' if rest.get(1) == Some(&'\\') || rest.get(2) == Some(&'\'') => quoted_length(rest, '\''),
         _ => 0,
     }
 }
@@ -419,13 +324,10 @@ fn quoted_length(rest: &[char], quote: char) -> usize {
 /// The file without its tests: everything before a `#[cfg(test)]` module at the left margin.
 fn without_tests(text: &str) -> &str {
     let starts = text.match_indices("\n#[cfg(test)]\n");
-    let tail = starts
-        .map(|(at, mark)| (at, &text[at + mark.len()..]))
-        .find(|(_, rest)| {
-            let declaration = rest.lines().find(|line| !line.starts_with("#["));
-            declaration
-                .is_some_and(|line| line.trim_start_matches("pub(crate) ").starts_with("mod "))
-        });
+    let tail = starts.map(|(at, mark)| (at, &text[at + mark.len()..])).find(|(_, rest)| {
+        let declaration = rest.lines().find(|line| !line.starts_with("#["));
+        declaration.is_some_and(|line| line.trim_start_matches("pub(crate) ").starts_with("mod "))
+    });
     tail.map_or(text, |(at, _)| &text[..=at])
 }
 
@@ -441,61 +343,31 @@ fn lines_with(text: &str, words: &[&str]) -> Vec<String> {
 /// Names like `ARCHITECTURE.md` in a text.
 fn documents_named(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let words = text
-        .split(|c: char| !is_part(c))
-        .map(|word| word.trim_end_matches('.'));
-    words
-        .filter(|word| word.ends_with(".md") && word.len() > 3)
-        .map(str::to_owned)
-        .collect()
+    let words = text.split(|c: char| !is_part(c)).map(|word| word.trim_end_matches('.'));
+    words.filter(|word| word.ends_with(".md") && word.len() > 3).map(str::to_owned).collect()
 }
 
 /// Targets of Markdown links that are files of the repository.
 fn links(text: &str) -> BTreeSet<String> {
-    let targets = text
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let files = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
-    files
-        .filter_map(|target| target.split('#').next())
-        .map(str::to_owned)
-        .collect()
+    files.filter_map(|target| target.split('#').next()).map(str::to_owned).collect()
 }
 
 /// Words that speak about how work is organised instead of about the program.
 fn words_about_work(text: &str) -> BTreeSet<String> {
-    let words = text
-        .split(|c: char| !c.is_alphanumeric())
-        .map(str::to_lowercase);
+    let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
     words.filter(|word| WORK.contains(&word.as_str())).collect()
 }
 
-const WORK: &[&str] = &[
-    "session",
-    "sessions",
-    "issue",
-    "issues",
-    "ticket",
-    "worktree",
-    "worktrees",
-    "subagent",
-    "milestone",
-    "todo",
-];
+const WORK: &[&str] =
+    &["session", "sessions", "issue", "issues", "ticket", "worktree", "worktrees", "subagent", "milestone", "todo"];
 
 /// Names declared in the table of metric families: `field: Kind "name" [labels] "help";`.
 fn metric_families(catalogue: &str) -> BTreeSet<String> {
     let kinds = ["Counter \"", "Gauge \"", "Histogram \""];
-    let starts = kinds.iter().flat_map(|kind| {
-        catalogue
-            .match_indices(kind)
-            .map(|(at, mark)| at + mark.len())
-    });
-    starts
-        .filter_map(|at| catalogue[at..].split('"').next())
-        .map(str::to_owned)
-        .collect()
+    let starts = kinds.iter().flat_map(|kind| catalogue.match_indices(kind).map(|(at, mark)| at + mark.len()));
+    starts.filter_map(|at| catalogue[at..].split('"').next()).map(str::to_owned).collect()
 }
 
 /// Names of all properties anywhere in a JSON Schema.
@@ -521,9 +393,7 @@ fn undocumented(names: &BTreeSet<String>, manual: &str, place: &str) -> Vec<Stri
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let shown: BTreeSet<&str> = manual.split(|c: char| !is_name(c)).collect();
     let absent = names.iter().filter(|name| !shown.contains(name.as_str()));
-    absent
-        .map(|name| format!("{place} does not describe `{name}`"))
-        .collect()
+    absent.map(|name| format!("{place} does not describe `{name}`")).collect()
 }
 
 // ------------------------------------------------------------------------------------------------ walking
@@ -538,29 +408,16 @@ struct Source {
 fn check_sources(check: impl Fn(&Source) -> Vec<String>) {
     let mut complaints = Vec::new();
     let sources = sources();
-    assert!(
-        !sources.is_empty(),
-        "no sources found below {}",
-        root().display()
-    );
+    assert!(!sources.is_empty(), "no sources found below {}", root().display());
     for file in &sources {
         let found = check(file);
-        complaints.extend(
-            found
-                .into_iter()
-                .map(|complaint| format!("{}: {complaint}", file.path.display())),
-        );
+        complaints.extend(found.into_iter().map(|complaint| format!("{}: {complaint}", file.path.display())));
     }
     report(&complaints);
 }
 
 fn report(complaints: &[String]) {
-    assert!(
-        complaints.is_empty(),
-        "{} complaints\n{}",
-        complaints.len(),
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "{} complaints\n{}", complaints.len(), complaints.join("\n"));
 }
 
 fn sources() -> Vec<Source> {
@@ -572,17 +429,10 @@ fn sources() -> Vec<Source> {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source can be read");
-                let path = path
-                    .strip_prefix(root())
-                    .expect("below the root")
-                    .to_owned();
+                let path = path.strip_prefix(root()).expect("below the root").to_owned();
                 // A file of tests belongs to the module that declares it under `cfg(test)`.
                 let is_test = is_test_file(&path);
-                let code = if is_test {
-                    String::new()
-                } else {
-                    without_tests(&text).to_owned()
-                };
+                let code = if is_test { String::new() } else { without_tests(&text).to_owned() };
                 found.push(Source { path, text, code });
             }
         }
@@ -599,22 +449,14 @@ fn document(name: &str) -> String {
 }
 
 fn schema_files() -> Vec<PathBuf> {
-    let files = fs::read_dir(root().join("config"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    files
-        .filter(|file| file.to_string_lossy().ends_with("schema.json"))
-        .collect()
+    let files = fs::read_dir(root().join("config")).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|file| file.to_string_lossy().ends_with("schema.json")).collect()
 }
 
 /// Whether a file holds nothing but tests: its name, or that of a folder it is in, is `tests` or ends in `_tests`.
 fn is_test_file(path: &Path) -> bool {
     let path = path.with_extension("");
-    let mut names = path
-        .components()
-        .filter_map(|part| part.as_os_str().to_str());
+    let mut names = path.components().filter_map(|part| part.as_os_str().to_str());
     names.any(|name| name == "tests" || name.ends_with("_tests"))
 }
 
@@ -628,23 +470,16 @@ fn room_of(path: &Path) -> Option<String> {
 
 /// How many `super::` lead from a file's module to the root of the crate.
 fn depth_of(path: &Path) -> usize {
-    let components = path
-        .strip_prefix("src")
-        .unwrap_or(path)
-        .components()
-        .count();
-    if path.file_stem().is_some_and(|stem| stem == "mod") {
-        components - 1
-    } else {
-        components
-    }
+    let components = path.strip_prefix("src").unwrap_or(path).components().count();
+    if path.file_stem().is_some_and(|stem| stem == "mod") { components - 1 } else { components }
 }
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-// ------------------------------------------------------------------------------------------------ checks of the checkers
+// ------------------------------------------------------------------------------------------------ checks of the
+// checkers
 
 mod checkers {
     use super::*;
@@ -668,137 +503,69 @@ mod checkers {
             ("attic", "error"),
             ("route", "snapshot"),
         ] {
-            assert!(
-                complaint_about_arrow(from, to).is_some(),
-                "{from} -> {to} must be refused"
-            );
+            assert!(complaint_about_arrow(from, to).is_some(), "{from} -> {to} must be refused");
         }
-        for (from, to) in [
-            ("edge", "pool"),
-            ("pool", "observe"),
-            ("gateway", "listener"),
-            ("route", "route"),
-            ("cli", "demo"),
-        ] {
-            assert_eq!(
-                complaint_about_arrow(from, to),
-                None,
-                "{from} -> {to} is fine"
-            );
+        for (from, to) in
+            [("edge", "pool"), ("pool", "observe"), ("gateway", "listener"), ("route", "route"), ("cli", "demo")]
+        {
+            assert_eq!(complaint_about_arrow(from, to), None, "{from} -> {to} is fine");
         }
     }
 
     #[test]
     fn imports_are_found_in_every_spelling() {
         let code = "use crate::route::Table;\nuse crate::{\n    edge::{self, Edge},\n    pool,\n};\nfn f() { crate::cluster::g() }";
-        assert_eq!(
-            names(&imported_rooms(code, 1)),
-            ["cluster", "edge", "pool", "route"]
-        );
-        assert_eq!(
-            names(&imported_rooms(
-                "use super::super::edge::X; use super::near;",
-                2
-            )),
-            ["edge"]
-        );
+        assert_eq!(names(&imported_rooms(code, 1)), ["cluster", "edge", "pool", "route"]);
+        assert_eq!(names(&imported_rooms("use super::super::edge::X; use super::near;", 2)), ["edge"]);
         assert_eq!(names(&imported_rooms("use super::edge::X;", 1)), ["edge"]);
-        assert!(
-            imported_rooms(
-                "// crate::edge\nlet text = \"crate::pool\"; crate::Error",
-                1
-            )
-            .is_empty()
-        );
-        assert!(
-            imported_rooms("use mycrate::edge; use super::super::super::x;", 2).is_empty(),
-            "not ours"
-        );
+        assert!(imported_rooms("// crate::edge\nlet text = \"crate::pool\"; crate::Error", 1).is_empty());
+        assert!(imported_rooms("use mycrate::edge; use super::super::super::x;", 2).is_empty(), "not ours");
     }
 
     #[test]
     fn long_functions_are_measured() {
         let body = "    let brace = '{'; // }\n".repeat(71);
-        let code =
-            format!("trait T {{ fn short(&self); }}\nfn long<'a>() {{\n{body}}}\nfn next() {{}}\n");
-        let measured: Vec<_> = functions(&code)
-            .into_iter()
-            .map(|f| (f.name, f.line, f.lines))
-            .collect();
-        assert_eq!(
-            measured,
-            [("long".to_owned(), 2, 71), ("next".to_owned(), 75, 0)]
-        );
+        let code = format!("trait T {{ fn short(&self); }}\nfn long<'a>() {{\n{body}}}\nfn next() {{}}\n");
+        let measured: Vec<_> = functions(&code).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
+        assert_eq!(measured, [("long".to_owned(), 2, 71), ("next".to_owned(), 75, 0)]);
     }
 
     #[test]
     fn literals_and_comments_are_blanked_out() {
         let code = r##"a("} \" {", '{', r#"{"{"#, 'x', b"{") /* { */ // {"##;
         assert!(!masked(code).contains(['{', '}', '"']), "{}", masked(code));
-        assert_eq!(
-            masked("fn f<'a>(x: &'a str) {}"),
-            "fn f<'a>(x: &'a str) {}",
-            "lifetimes are code"
-        );
+        assert_eq!(masked("fn f<'a>(x: &'a str) {}"), "fn f<'a>(x: &'a str) {}", "lifetimes are code");
     }
 
     #[test]
     fn only_a_test_module_counts_as_tests() {
         let text = "code\n\n#[cfg(test)]\nfn helper() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
-        assert_eq!(
-            without_tests(text),
-            "code\n\n#[cfg(test)]\nfn helper() {}\n\n"
-        );
+        assert_eq!(without_tests(text), "code\n\n#[cfg(test)]\nfn helper() {}\n\n");
         assert_eq!(without_tests("code\n"), "code\n");
     }
 
     #[test]
     fn forbidden_words_are_seen() {
-        assert_eq!(
-            lines_with("a\nb.unwrap()\n", &[".unwrap()"]),
-            ["line 2: `.unwrap()`"]
-        );
-        assert_eq!(
-            words_about_work("This Session closes issue 4."),
-            ["issue", "session"].map(str::to_owned).into()
-        );
-        assert!(
-            words_about_work("issued, reissue").is_empty(),
-            "whole words only"
-        );
-        assert_eq!(
-            documents_named("see RULINGS.md."),
-            ["RULINGS.md".to_owned()].into()
-        );
+        assert_eq!(lines_with("a\nb.unwrap()\n", &[".unwrap()"]), ["line 2: `.unwrap()`"]);
+        assert_eq!(words_about_work("This Session closes issue 4."), ["issue", "session"].map(str::to_owned).into());
+        assert!(words_about_work("issued, reissue").is_empty(), "whole words only");
+        assert_eq!(documents_named("see RULINGS.md."), ["RULINGS.md".to_owned()].into());
     }
 
     #[test]
     fn undocumented_names_are_seen() {
-        let families = metric_families(
-            "up: Gauge \"attache_up\" [] \"Help.\";\nn: FloatGauge \"attache_n\" [] \"N.\";",
-        );
-        assert_eq!(
-            families,
-            ["attache_n", "attache_up"].map(str::to_owned).into()
-        );
-        assert_eq!(
-            undocumented(&families, "| `attache_up` |", "m.md"),
-            ["m.md does not describe `attache_n`"]
-        );
-        let schema = serde_json::json!({ "$defs": { "A": { "properties": { "rate": {} } } }, "properties": { "a": {} } });
-        assert_eq!(
-            schema_keys(&schema),
-            ["a", "rate"].map(str::to_owned).into()
-        );
+        let families =
+            metric_families("up: Gauge \"attache_up\" [] \"Help.\";\nn: FloatGauge \"attache_n\" [] \"N.\";");
+        assert_eq!(families, ["attache_n", "attache_up"].map(str::to_owned).into());
+        assert_eq!(undocumented(&families, "| `attache_up` |", "m.md"), ["m.md does not describe `attache_n`"]);
+        let schema =
+            serde_json::json!({ "$defs": { "A": { "properties": { "rate": {} } } }, "properties": { "a": {} } });
+        assert_eq!(schema_keys(&schema), ["a", "rate"].map(str::to_owned).into());
     }
 
     #[test]
     fn files_know_their_room_and_depth() {
-        for path in [
-            "src/demo/tests.rs",
-            "src/route/tests/model.rs",
-            "src/listener/socket_tests.rs",
-        ] {
+        for path in ["src/demo/tests.rs", "src/route/tests/model.rs", "src/listener/socket_tests.rs"] {
             assert!(is_test_file(Path::new(path)), "{path} is a test");
         }
         let cases = [
@@ -808,14 +575,7 @@ mod checkers {
             ("src/lib.rs", None, 1),
         ];
         for (path, room, depth) in cases {
-            assert_eq!(
-                (
-                    room_of(Path::new(path)).as_deref(),
-                    depth_of(Path::new(path))
-                ),
-                (room, depth),
-                "{path}"
-            );
+            assert_eq!((room_of(Path::new(path)).as_deref(), depth_of(Path::new(path))), (room, depth), "{path}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Tutorials are carried out as they are written: their shell commands, one after the other, and what they say is printed. Only
-//! addresses differ, because a test has no port of its own.
+//! Tutorials are carried out as they are written: their shell commands, one after the other, and what they say is
+//! printed. Only addresses differ, because a test has no port of its own.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,10 +31,7 @@ fn blocks(document: &str) -> Vec<Block> {
     for line in document.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                open = Some(Block {
-                    language: language.to_owned(),
-                    text: String::new(),
-                });
+                open = Some(Block { language: language.to_owned(), text: String::new() });
             }
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (Some(block), None) => {
@@ -81,12 +78,10 @@ impl Drop for Agents {
     }
 }
 
-/// Whether there is a curl as the tutorial needs it. A machine with nothing but a Rust toolchain may have none; the traffic comes
-/// from the test then.
+/// Whether there is a curl as the tutorial needs it. A machine with nothing but a Rust toolchain may have none; the
+/// traffic comes from the test then.
 fn has_curl() -> bool {
-    let output = Command::new("curl")
-        .args(["--rate", "50/s", "--version"])
-        .output();
+    let output = Command::new("curl").args(["--rate", "50/s", "--version"]).output();
     output.is_ok_and(|output| output.status.success())
 }
 
@@ -157,11 +152,8 @@ fn a_bad_canary_is_rolled_back_while_the_reader_watches() {
         script = script.replace(from, to);
     }
     let directory = TempDir::new().expect("a directory");
-    let path = format!(
-        "{}:{}",
-        binary.parent().expect("a directory").display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
+    let path =
+        format!("{}:{}", binary.parent().expect("a directory").display(), std::env::var("PATH").unwrap_or_default());
     let output = Command::new("timeout")
         .args(["120", "bash", "-c", &script])
         .current_dir(&directory)
@@ -183,9 +175,6 @@ fn a_bad_canary_is_rolled_back_while_the_reader_watches() {
         };
         rest = rest.split_at(at + line.len()).1;
     }
-    assert!(
-        said.contains("exit code 1"),
-        "the watch ends with 1:\n{said}"
-    );
+    assert!(said.contains("exit code 1"), "the watch ends with 1:\n{said}");
     assert!(log.contains("rolled_back"), "the log says so:\n{log}");
 }

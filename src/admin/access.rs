@@ -1,5 +1,6 @@
-//! Who may ask the admin API for what. A token opens it; without one it is open only to this machine, and then a browser on this
-//! machine must not be made to speak for a foreign page: neither by a form, nor by a name that points at 127.0.0.1.
+//! Who may ask the admin API for what. A token opens it; without one it is open only to this machine, and then a
+//! browser on this machine must not be made to speak for a foreign page: neither by a form, nor by a name that points
+//! at 127.0.0.1.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Method, StatusCode, Uri};
@@ -42,31 +43,22 @@ pub(super) fn check(
     match (caller, token) {
         (Caller::Owner, _) => {}
         (_, Some(_)) if !has_token => {
-            return Err((
-                StatusCode::UNAUTHORIZED,
-                "this needs the token: Authorization: Bearer ..\n",
-            ));
+            return Err((StatusCode::UNAUTHORIZED, "this needs the token: Authorization: Bearer ..\n"));
         }
         (Caller::Other, None) => {
-            return Err((
-                StatusCode::FORBIDDEN,
-                "only the owner of the socket may use it\n",
-            ));
+            return Err((StatusCode::FORBIDDEN, "only the owner of the socket may use it\n"));
         }
         (Caller::Network, None) => own_host(uri, headers)?,
         (Caller::Network | Caller::Other, Some(_)) => {}
     }
     match act {
-        Act::Write(needed) if writes < needed => Err((
-            StatusCode::FORBIDDEN,
-            "`admin.writes` does not allow this\n",
-        )),
+        Act::Write(needed) if writes < needed => Err((StatusCode::FORBIDDEN, "`admin.writes` does not allow this\n")),
         Act::Read | Act::Write(_) => Ok(()),
     }
 }
 
-/// Refuses what a browser sends for a page that is not ours. A cross-origin POST with this content type needs a preflight,
-/// which is never answered with permission. A field that comes twice is judged by none of its values.
+/// Refuses what a browser sends for a page that is not ours. A cross-origin POST with this content type needs a
+/// preflight, which is never answered with permission. A field that comes twice is judged by none of its values.
 fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     let host = only(headers, HOST)?.unwrap_or_default();
     // The admin API itself speaks no TLS, but what is in front of it may: the same host is the same site.
@@ -76,8 +68,7 @@ fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
         bare.is_some_and(|bare| bare.eq_ignore_ascii_case(host))
     };
     let foreign = only(headers, ORIGIN)?.is_some_and(|origin| !is_own(origin));
-    let cross =
-        only(headers, FETCH_SITE)?.is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let cross = only(headers, FETCH_SITE)?.is_some_and(|site| !matches!(site, "same-origin" | "none"));
     if foreign || cross {
         return Err((StatusCode::FORBIDDEN, "not for other sites\n"));
     }
@@ -86,10 +77,7 @@ fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
         kind.trim().eq_ignore_ascii_case("application/json")
     });
     if *method == Method::POST && !json {
-        return Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "a POST needs `content-type: application/json`\n",
-        ));
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "a POST needs `content-type: application/json`\n"));
     }
     Ok(())
 }
@@ -117,16 +105,11 @@ fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
     };
-    let target = uri
-        .authority()
-        .is_none_or(|authority| is_ours(authority.as_str()));
+    let target = uri.authority().is_none_or(|authority| is_ours(authority.as_str()));
     if target && only(headers, HOST)?.is_some_and(is_ours) {
         Ok(())
     } else {
-        Err((
-            StatusCode::FORBIDDEN,
-            "the host must be an address or localhost\n",
-        ))
+        Err((StatusCode::FORBIDDEN, "the host must be an address or localhost\n"))
     }
 }
 
@@ -163,24 +146,14 @@ mod tests {
 
     const TOKEN: &[u8] = b"0123456789abcdef";
 
-    fn verdict(
-        method: &str,
-        fields: &[(&str, &str)],
-        caller: Caller,
-        token: Option<&[u8]>,
-        writes: Writes,
-    ) -> u16 {
+    fn verdict(method: &str, fields: &[(&str, &str)], caller: Caller, token: Option<&[u8]>, writes: Writes) -> u16 {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, value.parse().unwrap());
         }
         let method: Method = method.parse().unwrap();
-        let act = if method == Method::POST {
-            Act::Write(Writes::Rollouts)
-        } else {
-            Act::Read
-        };
+        let act = if method == Method::POST { Act::Write(Writes::Rollouts) } else { Act::Read };
         let uri = Uri::from_static("/reload");
         match check((&method, &uri, &headers), caller, token, act, writes) {
             Ok(()) => 200,
@@ -189,10 +162,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::too_many_lines,
-        reason = "a table of cases is as long as it has to be"
-    )]
+    #[expect(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
     fn who_may_do_what() {
         let host = ("host", "127.0.0.1:9901");
         let json = ("content-type", "application/json; charset=utf-8");
@@ -205,87 +175,15 @@ mod tests {
         use Caller::{Network, Other, Owner};
         use Writes::{All, None as Nothing, Rollouts};
         for (method, fields, caller, token, writes, expected, why) in [
-            (
-                "GET",
-                vec![host],
-                Network,
-                None,
-                Nothing,
-                200,
-                "local reading",
-            ),
-            (
-                "POST",
-                vec![host, json],
-                Network,
-                None,
-                Rollouts,
-                200,
-                "local command",
-            ),
-            (
-                "POST",
-                vec![host, json],
-                Network,
-                None,
-                All,
-                200,
-                "more than needed",
-            ),
-            (
-                "POST",
-                vec![host, json],
-                Network,
-                None,
-                Nothing,
-                403,
-                "not allowed",
-            ),
-            (
-                "POST",
-                vec![host],
-                Network,
-                None,
-                All,
-                415,
-                "a form could send it",
-            ),
-            (
-                "POST",
-                vec![host, ("content-type", "text/plain")],
-                Network,
-                None,
-                All,
-                415,
-                "so could this",
-            ),
-            (
-                "POST",
-                vec![host, json, page],
-                Network,
-                None,
-                All,
-                403,
-                "another site",
-            ),
-            (
-                "POST",
-                vec![host, json, own],
-                Network,
-                None,
-                All,
-                200,
-                "our own page",
-            ),
-            (
-                "POST",
-                vec![host, json, own, page],
-                Network,
-                None,
-                All,
-                403,
-                "a second origin",
-            ),
+            ("GET", vec![host], Network, None, Nothing, 200, "local reading"),
+            ("POST", vec![host, json], Network, None, Rollouts, 200, "local command"),
+            ("POST", vec![host, json], Network, None, All, 200, "more than needed"),
+            ("POST", vec![host, json], Network, None, Nothing, 403, "not allowed"),
+            ("POST", vec![host], Network, None, All, 415, "a form could send it"),
+            ("POST", vec![host, ("content-type", "text/plain")], Network, None, All, 415, "so could this"),
+            ("POST", vec![host, json, page], Network, None, All, 403, "another site"),
+            ("POST", vec![host, json, own], Network, None, All, 200, "our own page"),
+            ("POST", vec![host, json, own, page], Network, None, All, 403, "a second origin"),
             (
                 "POST",
                 vec![host, json, ("origin", "https://127.0.0.1:9901")],
@@ -295,15 +193,7 @@ mod tests {
                 200,
                 "our own page behind TLS",
             ),
-            (
-                "POST",
-                vec![host, json, ("origin", "null")],
-                Network,
-                None,
-                All,
-                403,
-                "a page without an origin",
-            ),
+            ("POST", vec![host, json, ("origin", "null")], Network, None, All, 403, "a page without an origin"),
             (
                 "POST",
                 vec![host, json, ("content-type", "text/plain")],
@@ -315,205 +205,37 @@ mod tests {
             ),
             (
                 "GET",
-                vec![
-                    host,
-                    ("sec-fetch-site", "none"),
-                    ("sec-fetch-site", "cross-site"),
-                ],
+                vec![host, ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")],
                 Network,
                 None,
                 All,
                 403,
                 "a second site",
             ),
-            (
-                "GET",
-                vec![("host", "evil:80@127.0.0.1")],
-                Network,
-                None,
-                All,
-                403,
-                "a user in the host",
-            ),
-            (
-                "GET",
-                vec![("host", "evil@localhost:9901")],
-                Network,
-                None,
-                All,
-                403,
-                "a user in the host",
-            ),
-            (
-                "GET",
-                vec![host, wrong, bearer],
-                Network,
-                Some(TOKEN),
-                All,
-                401,
-                "two tokens",
-            ),
-            (
-                "GET",
-                vec![host, ("sec-fetch-site", "cross-site")],
-                Network,
-                None,
-                All,
-                403,
-                "another site",
-            ),
-            (
-                "GET",
-                vec![host, ("sec-fetch-site", "none")],
-                Network,
-                None,
-                All,
-                200,
-                "typed in",
-            ),
-            (
-                "GET",
-                vec![("host", "evil.example:9901")],
-                Network,
-                None,
-                All,
-                403,
-                "a name that leads here",
-            ),
-            (
-                "GET",
-                vec![("host", "localhost.evil.example")],
-                Network,
-                None,
-                All,
-                403,
-                "nearly",
-            ),
-            (
-                "GET",
-                vec![("host", "localhost:9901")],
-                Network,
-                None,
-                All,
-                200,
-                "a name of ours",
-            ),
-            (
-                "GET",
-                vec![("host", "[::1]:9901")],
-                Network,
-                None,
-                All,
-                200,
-                "an address",
-            ),
+            ("GET", vec![("host", "evil:80@127.0.0.1")], Network, None, All, 403, "a user in the host"),
+            ("GET", vec![("host", "evil@localhost:9901")], Network, None, All, 403, "a user in the host"),
+            ("GET", vec![host, wrong, bearer], Network, Some(TOKEN), All, 401, "two tokens"),
+            ("GET", vec![host, ("sec-fetch-site", "cross-site")], Network, None, All, 403, "another site"),
+            ("GET", vec![host, ("sec-fetch-site", "none")], Network, None, All, 200, "typed in"),
+            ("GET", vec![("host", "evil.example:9901")], Network, None, All, 403, "a name that leads here"),
+            ("GET", vec![("host", "localhost.evil.example")], Network, None, All, 403, "nearly"),
+            ("GET", vec![("host", "localhost:9901")], Network, None, All, 200, "a name of ours"),
+            ("GET", vec![("host", "[::1]:9901")], Network, None, All, 200, "an address"),
             ("GET", vec![], Network, None, All, 403, "no host"),
-            (
-                "GET",
-                vec![host, ("host", "localhost")],
-                Network,
-                None,
-                All,
-                403,
-                "two hosts",
-            ),
-            (
-                "GET",
-                vec![host],
-                Network,
-                Some(TOKEN),
-                All,
-                401,
-                "no token",
-            ),
-            (
-                "GET",
-                vec![host, wrong],
-                Network,
-                Some(TOKEN),
-                All,
-                401,
-                "another token",
-            ),
-            (
-                "GET",
-                vec![host, twice],
-                Network,
-                Some(TOKEN),
-                All,
-                401,
-                "the token twice",
-            ),
-            (
-                "GET",
-                vec![host, none],
-                Network,
-                Some(TOKEN),
-                All,
-                401,
-                "nothing",
-            ),
-            (
-                "GET",
-                vec![host, none],
-                Network,
-                Some(&[]),
-                All,
-                401,
-                "nothing is no token",
-            ),
-            (
-                "GET",
-                vec![("host", "attache.ops.svc"), bearer],
-                Network,
-                Some(TOKEN),
-                All,
-                200,
-                "a page has no token",
-            ),
-            (
-                "GET",
-                vec![],
-                Owner,
-                Some(TOKEN),
-                All,
-                200,
-                "the owner needs none",
-            ),
-            (
-                "POST",
-                vec![json],
-                Owner,
-                None,
-                Nothing,
-                403,
-                "and is bound by `writes`",
-            ),
+            ("GET", vec![host, ("host", "localhost")], Network, None, All, 403, "two hosts"),
+            ("GET", vec![host], Network, Some(TOKEN), All, 401, "no token"),
+            ("GET", vec![host, wrong], Network, Some(TOKEN), All, 401, "another token"),
+            ("GET", vec![host, twice], Network, Some(TOKEN), All, 401, "the token twice"),
+            ("GET", vec![host, none], Network, Some(TOKEN), All, 401, "nothing"),
+            ("GET", vec![host, none], Network, Some(&[]), All, 401, "nothing is no token"),
+            ("GET", vec![("host", "attache.ops.svc"), bearer], Network, Some(TOKEN), All, 200, "a page has no token"),
+            ("GET", vec![], Owner, Some(TOKEN), All, 200, "the owner needs none"),
+            ("POST", vec![json], Owner, None, Nothing, 403, "and is bound by `writes`"),
             ("GET", vec![], Other, None, All, 403, "not the owner"),
-            (
-                "GET",
-                vec![bearer],
-                Other,
-                Some(TOKEN),
-                All,
-                200,
-                "not the owner, with the token",
-            ),
-            (
-                "GET",
-                vec![],
-                Other,
-                Some(TOKEN),
-                All,
-                401,
-                "not the owner, without",
-            ),
+            ("GET", vec![bearer], Other, Some(TOKEN), All, 200, "not the owner, with the token"),
+            ("GET", vec![], Other, Some(TOKEN), All, 401, "not the owner, without"),
         ] {
-            assert_eq!(
-                verdict(method, &fields, caller, token, writes),
-                expected,
-                "{why}"
-            );
+            assert_eq!(verdict(method, &fields, caller, token, writes), expected, "{why}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The admin API: what operators may look at and ask for. A row of `ENDPOINTS` says what an endpoint is and what it takes; `carry_out`
-//! says what it does.
+//! The admin API: what operators may look at and ask for. A row of `ENDPOINTS` says what an endpoint is and what it
+//! takes; `carry_out` says what it does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 use super::access::{self, Act, Caller};
-use super::control::{Control, NotDone};
-use super::journal::{Trigger, Verdict};
+use super::control::{AdminControl, NotDone};
+use super::journal::{ReloadResult, Trigger};
 use super::rollouts;
-use super::serve::{self, Answer, Bounds, HEAD, JSON, TEXT, reply};
+use super::serve::{self, AdminResponse, Bounds, HEAD, JSON, TEXT, reply};
 use super::socket::Socket;
 use crate::config::model::{Admin, Writes};
 use crate::config::read_regular;
@@ -85,13 +85,13 @@ const ENDPOINTS: &[Endpoint] = &[
 ];
 
 /// Serves until `shutdown`. Spawns nothing: dropping the future closes everything.
-pub async fn serve(socket: &Socket, control: Control, shutdown: CancellationToken) {
+pub async fn serve(socket: &Socket, control: AdminControl, shutdown: CancellationToken) {
     serve::serve(socket, stack(control), BOUNDS, shutdown).await;
 }
 
 fn stack<B: Send + 'static>(
-    control: Control,
-) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
+    control: AdminControl,
+) -> impl Service<Request<B>, Response = AdminResponse, Error = BoxError, Future: Send> + Clone {
     serve::stack(BOUNDS, move |request: Request<B>| {
         let control = control.clone();
         let (head, _) = request.into_parts();
@@ -99,12 +99,10 @@ fn stack<B: Send + 'static>(
     })
 }
 
-async fn answer(head: &http::request::Parts, control: &Control) -> Answer {
+async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminResponse {
     let path = head.uri.path();
     let found = ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
-    let endpoint = found
-        .clone()
-        .find(|endpoint| endpoint.method == head.method);
+    let endpoint = found.clone().find(|endpoint| endpoint.method == head.method);
     // Who may not look does not learn what there is either.
     let act = endpoint.map_or(Act::Read, |endpoint| endpoint.act);
     let Some(settings) = control.hub.current().config.admin.clone() else {
@@ -116,22 +114,14 @@ async fn answer(head: &http::request::Parts, control: &Control) -> Answer {
             if control.refusals.tells(Instant::now()).is_some() {
                 tracing::error!(%error, "admin.tokenFile cannot be read, so nobody is let in");
             }
-            return reply(
-                StatusCode::SERVICE_UNAVAILABLE,
-                TEXT,
-                "the token cannot be read\n",
-            );
+            return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the token cannot be read\n");
         }
     };
     let caller = head.extensions.get().copied().unwrap_or(Caller::Other);
     let request = (&head.method, &head.uri, &head.headers);
-    if let Err((status, why)) =
-        access::check(request, caller, token.as_deref(), act, settings.writes)
-    {
+    if let Err((status, why)) = access::check(request, caller, token.as_deref(), act, settings.writes) {
         let what = (&head.method, path);
-        control
-            .refusals
-            .refused(&control.metrics, what, status, Instant::now());
+        control.refusals.refused(&control.metrics, what, status, Instant::now());
         let mut refused = reply(status, TEXT, why);
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
@@ -150,15 +140,11 @@ async fn answer(head: &http::request::Parts, control: &Control) -> Answer {
             refused
         }
         None if path == "/" => reply(StatusCode::OK, TEXT, directory()),
-        None => reply(
-            StatusCode::NOT_FOUND,
-            TEXT,
-            format!("not found; here are:\n{}", directory()),
-        ),
+        None => reply(StatusCode::NOT_FOUND, TEXT, format!("not found; here are:\n{}", directory())),
     }
 }
 
-async fn carry_out(ask: Ask, head: &http::request::Parts, control: &Control) -> Answer {
+async fn carry_out(ask: Ask, head: &http::request::Parts, control: &AdminControl) -> AdminResponse {
     match ask {
         Ask::Config => {
             let effective = Arc::clone(&control.hub.current().config.effective);
@@ -166,15 +152,11 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, control: &Control) -> 
             reply(StatusCode::OK, YAML, yaml.unwrap_or_default())
         }
         Ask::Status => status(control),
-        Ask::Reloads => json(
-            StatusCode::OK,
-            &json!({ "reloads": control.journal.entries() }),
-        ),
+        Ask::Reloads => json(StatusCode::OK, &json!({ "reloads": control.journal.entries() })),
         Ask::Rollouts => json(StatusCode::OK, &rollouts::list(&control.hub.current())),
         Ask::MoveRollout => {
             let query = head.uri.query().unwrap_or_default();
-            let (status, answer) =
-                rollouts::operate(&control.hub.current(), &control.metrics, query);
+            let (status, answer) = rollouts::operate(&control.hub.current(), &control.metrics, query);
             json(status, &answer)
         }
         Ask::Reload => {
@@ -184,13 +166,9 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, control: &Control) -> 
     }
 }
 
-fn status(control: &Control) -> Answer {
+fn status(control: &AdminControl) -> AdminResponse {
     let snapshot = control.hub.current();
-    let clusters: Vec<_> = snapshot
-        .clusters
-        .iter()
-        .map(|cluster| cluster.status())
-        .collect();
+    let clusters: Vec<_> = snapshot.clusters.iter().map(|cluster| cluster.status()).collect();
     let health = control.health.report();
     json(
         StatusCode::OK,
@@ -205,7 +183,7 @@ fn status(control: &Control) -> Answer {
     )
 }
 
-async fn reload(control: &Control, colored: bool) -> Answer {
+async fn reload(control: &AdminControl, colored: bool) -> AdminResponse {
     let done = match control.reload(Trigger::Api).await {
         Ok(done) => done,
         Err(error @ (NotDone::Busy | NotDone::Stopping)) => {
@@ -213,8 +191,8 @@ async fn reload(control: &Control, colored: bool) -> Answer {
         }
     };
     let status = match done.entry.verdict {
-        Verdict::Applied | Verdict::Unchanged => StatusCode::OK,
-        Verdict::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        ReloadResult::Applied | ReloadResult::Unchanged => StatusCode::OK,
+        ReloadResult::Refused => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let mut entry = done.entry;
     if let Some(report) = done.report.filter(|_| colored) {
@@ -238,20 +216,13 @@ async fn token(settings: &Admin) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(read.await??.trim_ascii().to_vec()))
 }
 
-fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
+fn json(status: StatusCode, value: &serde_json::Value) -> AdminResponse {
     reply(status, JSON, format!("{value}\n"))
 }
 
 fn directory() -> String {
     let lines = ENDPOINTS.iter();
-    lines
-        .map(|endpoint| {
-            format!(
-                "{} {}: {}\n",
-                endpoint.method, endpoint.path, endpoint.about
-            )
-        })
-        .collect()
+    lines.map(|endpoint| format!("{} {}: {}\n", endpoint.method, endpoint.path, endpoint.about)).collect()
 }
 
 const YAML: &str = "application/yaml";

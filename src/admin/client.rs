@@ -56,26 +56,17 @@ impl Client {
             value.set_sensitive(true);
             Ok(value)
         };
-        Ok(Self {
-            address,
-            token: token_file.map(read).transpose()?,
-        })
+        Ok(Self { address, token: token_file.map(read).transpose()? })
     }
 
-    /// Asks and waits at most `limit`. Dropping the future ends the connection; what was asked for may happen all the same.
+    /// Asks and waits at most `limit`. Dropping the future ends the connection; what was asked for may happen all the
+    /// same.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        limit: Duration,
-    ) -> Result<(StatusCode, Bytes), Error> {
+    pub async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<(StatusCode, Bytes), Error> {
         let asked = self.exchange(method, path);
-        tokio::time::timeout(limit, asked)
-            .await
-            .unwrap_or(Err(Error::Timeout(limit)))
+        tokio::time::timeout(limit, asked).await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
@@ -99,20 +90,13 @@ impl Client {
         method: Method,
         path: &str,
     ) -> Result<(StatusCode, Bytes), Error> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, host)
-            .header(CONTENT_TYPE, "application/json");
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, host).header(CONTENT_TYPE, "application/json");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
-        let request = request
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| Error::Body(error.into()))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(io))
-            .await
-            .map_err(Error::Http)?;
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| Error::Body(error.into()))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(Error::Http)?;
         let answer = async {
             let answer = sender.send_request(request).await.map_err(Error::Http)?;
             let status = answer.status();

@@ -1,5 +1,5 @@
-//! What the admin API needs of a gateway: its state to read, and a queue for what it is asked to do. The gateway works the
-//! queue off one by one, so nothing here can interleave with a reload.
+//! What the admin API needs of a gateway: its state to read, and a queue for what it is asked to do. The gateway works
+//! the queue off one by one, so nothing here can interleave with a reload.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const QUEUE: usize = 16;
 
 /// Something the gateway is asked to do.
 #[derive(Debug)]
-pub enum Order {
+pub enum Command {
     /// Read the configuration again and put it in force.
     Reload {
         /// What asks for it.
@@ -49,7 +49,7 @@ pub enum NotDone {
 
 /// A gateway as its admin API sees it.
 #[derive(Clone, Debug)]
-pub struct Control {
+pub struct AdminControl {
     /// The configuration in force and what is built from it.
     pub hub: Arc<Hub>,
     /// Whether it is started, ready, draining.
@@ -59,26 +59,15 @@ pub struct Control {
     /// Where what operators do is counted.
     pub metrics: Arc<Metrics>,
     pub(super) refusals: Arc<Refusals>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Command>,
 }
 
-impl Control {
+impl AdminControl {
     /// A control and the queue its orders arrive in.
     #[must_use]
-    pub fn new(
-        hub: Arc<Hub>,
-        health: Arc<Health>,
-        metrics: Arc<Metrics>,
-    ) -> (Self, mpsc::Receiver<Order>) {
+    pub fn new(hub: Arc<Hub>, health: Arc<Health>, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Command>) {
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let control = Self {
-            hub,
-            health,
-            journal: Arc::default(),
-            metrics,
-            refusals: Arc::default(),
-            orders,
-        };
+        let control = Self { hub, health, journal: Arc::default(), metrics, refusals: Arc::default(), orders };
         (control, inbox)
     }
 
@@ -88,7 +77,7 @@ impl Control {
     /// When the order was not taken. Dropping the future does not take it back.
     pub async fn reload(&self, trigger: Trigger) -> Result<Done, NotDone> {
         let (done, outcome) = oneshot::channel();
-        let sent = self.orders.try_send(Order::Reload { trigger, done });
+        let sent = self.orders.try_send(Command::Reload { trigger, done });
         sent.map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotDone::Busy,
             mpsc::error::TrySendError::Closed(_) => NotDone::Stopping,

@@ -87,16 +87,9 @@ impl Health {
     /// How things are now.
     #[must_use]
     pub fn report(&self) -> Report {
-        let (started, draining) = (
-            self.started.load(Ordering::Relaxed),
-            self.draining.load(Ordering::Relaxed),
-        );
+        let (started, draining) = (self.started.load(Ordering::Relaxed), self.draining.load(Ordering::Relaxed));
         let checks = (self.checks)();
-        let worst = checks
-            .iter()
-            .map(|check| check.status)
-            .max()
-            .unwrap_or(Status::Ok);
+        let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
         let status = match worst {
             _ if draining => "draining",
             _ if !started => "starting",
@@ -117,11 +110,7 @@ impl Health {
 
 impl fmt::Debug for Health {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Health")
-            .field("started", &self.started)
-            .field("draining", &self.draining)
-            .finish()
+        formatter.debug_struct("Health").field("started", &self.started).field("draining", &self.draining).finish()
     }
 }
 
@@ -132,11 +121,7 @@ mod tests {
     fn health(statuses: &[Status]) -> Health {
         let checks: Vec<Check> = statuses
             .iter()
-            .map(|status| Check {
-                name: "cluster a".to_owned(),
-                status: *status,
-                detail: "2 endpoints".to_owned(),
-            })
+            .map(|status| Check { name: "cluster a".to_owned(), status: *status, detail: "2 endpoints".to_owned() })
             .collect();
         Health::new(move || checks.clone())
     }
@@ -160,20 +145,12 @@ mod tests {
         for (statuses, status, ready) in [
             (&[Status::Ok, Status::Ok][..], "ok", true),
             (&[Status::Ok, Status::Degraded], "degraded", true),
-            (
-                &[Status::Failing, Status::Ok, Status::Degraded],
-                "failing",
-                false,
-            ),
+            (&[Status::Failing, Status::Ok, Status::Degraded], "failing", false),
         ] {
             let health = health(statuses);
             health.set_started();
             let report = health.report();
-            assert_eq!(
-                (report.status, report.ready),
-                (status, ready),
-                "{statuses:?}"
-            );
+            assert_eq!((report.status, report.ready), (status, ready), "{statuses:?}");
         }
     }
 

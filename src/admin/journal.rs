@@ -44,7 +44,7 @@ impl Trigger {
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum ReloadResult {
     /// What was read is in force.
     Applied,
     /// The files hold what is in force already.
@@ -61,7 +61,7 @@ pub struct Entry {
     /// What asked for it.
     pub trigger: Trigger,
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: ReloadResult,
     /// The configuration in force after it.
     pub hash: String,
     /// The configuration in force before it.
@@ -71,7 +71,8 @@ pub struct Entry {
     /// What it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// The last change before, where this attempt changed nothing: often the watch of the files was faster than who asked.
+    /// The last change before, where this attempt changed nothing: often the watch of the files was faster than who
+    /// asked.
     #[serde(rename = "lastChange", skip_serializing_if = "Option::is_none")]
     pub last_change: Option<LastChange>,
     /// Errors and warnings, or why else it failed; empty when there is nothing to say.
@@ -95,7 +96,7 @@ pub struct LastChange {
 impl Entry {
     /// An attempt that ends now and changed nothing yet.
     #[must_use]
-    pub fn new(trigger: Trigger, verdict: Verdict, hash: &str, was: &str, took: Duration) -> Self {
+    pub fn new(trigger: Trigger, verdict: ReloadResult, hash: &str, was: &str, took: Duration) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let stamp = *Clock::default().stamp(now.unwrap_or_default());
         Self {
@@ -117,27 +118,25 @@ impl Entry {
         let short = |hash: &str| hash.chars().take(8).collect::<String>();
         let (hash, was) = (short(&self.hash), short(&self.was));
         match self.verdict {
-            Verdict::Applied if self.trigger == Trigger::Start => {
+            ReloadResult::Applied if self.trigger == Trigger::Start => {
                 format!("started with config {hash}")
             }
-            Verdict::Applied if self.difference.as_ref().is_some_and(Difference::is_empty) => {
+            ReloadResult::Applied if self.difference.as_ref().is_some_and(Difference::is_empty) => {
                 self.nothing_new(&hash)
             }
-            Verdict::Applied => {
+            ReloadResult::Applied => {
                 let took = self.milliseconds;
                 let first = format!("reloaded config {hash} (was {was}) in {took} ms");
                 let lines = self.difference.iter().flat_map(Difference::lines);
-                std::iter::once(first)
-                    .chain(lines)
-                    .collect::<Vec<_>>()
-                    .join("\n")
+                std::iter::once(first).chain(lines).collect::<Vec<_>>().join("\n")
             }
-            Verdict::Unchanged => self.nothing_new(&hash),
-            Verdict::Refused => "The running configuration was not changed.".to_owned(),
+            ReloadResult::Unchanged => self.nothing_new(&hash),
+            ReloadResult::Refused => "The running configuration was not changed.".to_owned(),
         }
     }
 
-    /// That the files hold what is in force, and what was changed last, which is what people who ask mostly want to see.
+    /// That the files hold what is in force, and what was changed last, which is what people who ask mostly want to
+    /// see.
     fn nothing_new(&self, hash: &str) -> String {
         let first = format!("config {hash} is in force already");
         let Some(last) = &self.last_change else {
@@ -173,12 +172,8 @@ impl Journal {
             entry.diagnostics.truncate(end);
         }
         if let Some(difference) = entry.difference.clone().filter(|found| !found.is_empty()) {
-            *self.last() = Some(LastChange {
-                at: entry.at.clone(),
-                trigger: entry.trigger,
-                was: entry.was.clone(),
-                difference,
-            });
+            *self.last() =
+                Some(LastChange { at: entry.at.clone(), trigger: entry.trigger, was: entry.was.clone(), difference });
         }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.push_front(entry);

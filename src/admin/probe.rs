@@ -31,62 +31,40 @@ pub enum Error {
 
 /// Status that `url` answers a GET with, within `timeout`. Dropping the future ends the connection.
 pub async fn probe(url: &str, timeout: Duration) -> Result<u16, Error> {
-    let target = Target::parse(url)?;
-    time::timeout(timeout, target.get())
-        .await
-        .unwrap_or(Err(Error::Timeout(timeout)))
+    let target = ProbeAddress::parse(url)?;
+    time::timeout(timeout, target.get()).await.unwrap_or(Err(Error::Timeout(timeout)))
 }
 
 #[derive(Debug)]
-struct Target {
+struct ProbeAddress {
     /// Name or address, without the brackets of an IPv6 literal.
     host: String,
     port: u16,
     request: Request<Empty<Bytes>>,
 }
 
-impl Target {
+impl ProbeAddress {
     fn parse(url: &str) -> Result<Self, Error> {
         let refused = || Error::Url(url.to_owned());
         let uri: Uri = url.parse().ok().ok_or_else(refused)?;
-        let authority = uri
-            .authority()
-            .filter(|authority| !authority.as_str().contains('@'))
-            .ok_or_else(refused)?;
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refused)?;
         if uri.scheme_str() != Some("http") {
             return Err(refused());
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::get(path)
-            .header(HOST, authority.as_str())
-            .body(Empty::new())
-            .ok()
-            .ok_or_else(refused)?;
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        Ok(Self {
-            host,
-            port: authority.port_u16().unwrap_or(80),
-            request,
-        })
+        let request =
+            Request::get(path).header(HOST, authority.as_str()).body(Empty::new()).ok().ok_or_else(refused)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port: authority.port_u16().unwrap_or(80), request })
     }
 
     async fn get(self) -> Result<u16, Error> {
-        let Self {
-            host,
-            port,
-            request,
-        } = self;
+        let Self { host, port, request } = self;
         let stream = match TcpStream::connect((host.as_str(), port)).await {
             Ok(stream) => stream,
             Err(error) => return Err(Error::Connect(error, format!("{host}:{port}"))),
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(Error::Http)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::Http)?;
         let mut answer = std::pin::pin!(sender.send_request(request));
         // The connection is driven here, beside the request, instead of in a task of its own.
         let answer = tokio::select! {
@@ -122,11 +100,7 @@ mod tests {
             }
             stream.write_all(answer).await.unwrap();
             if open {
-                assert_eq!(
-                    stream.read(&mut [0]).await.unwrap_or(0),
-                    0,
-                    "the client closes"
-                );
+                assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "the client closes");
             }
             String::from_utf8(head).unwrap()
         };
@@ -137,10 +111,7 @@ mod tests {
     async fn reads_the_status() {
         for (answer, expected) in [
             (&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"[..], 200),
-            (
-                b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 1000\r\n\r\n",
-                503,
-            ),
+            (b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 1000\r\n\r\n", 503),
         ] {
             for open in [true, false] {
                 let (url, serve) = backend(answer, open).await;
@@ -176,18 +147,11 @@ mod tests {
             ("http://localhost", "localhost", 80),
             ("http://[::1]:9090/", "::1", 9090),
         ] {
-            let target = Target::parse(url).unwrap();
+            let target = ProbeAddress::parse(url).unwrap();
             assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
         }
-        for url in [
-            "https://localhost/",
-            "localhost:9090",
-            "/ready",
-            "http://user@localhost/",
-            "http://",
-            "",
-        ] {
-            assert!(matches!(Target::parse(url), Err(Error::Url(_))), "{url}");
+        for url in ["https://localhost/", "localhost:9090", "/ready", "http://user@localhost/", "http://", ""] {
+            assert!(matches!(ProbeAddress::parse(url), Err(Error::Url(_))), "{url}");
         }
     }
 }

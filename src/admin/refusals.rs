@@ -1,5 +1,5 @@
-//! Admin requests that are refused, by whoever sends them and however many: each is counted, and the log gets a line of bounded
-//! length at most once a second.
+//! Admin requests that are refused, by whoever sends them and however many: each is counted, and the log gets a line of
+//! bounded length at most once a second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,13 +23,7 @@ struct Told {
 
 impl Refusals {
     /// Counts a refusal, and tells of it when the last line is long enough ago.
-    pub(super) fn refused(
-        &self,
-        metrics: &Metrics,
-        (method, path): (&Method, &str),
-        status: StatusCode,
-        now: Instant,
-    ) {
+    pub(super) fn refused(&self, metrics: &Metrics, (method, path): (&Method, &str), status: StatusCode, now: Instant) {
         metrics.admin_refused(status.as_str());
         if let Some(untold) = self.tells(now) {
             let (method, path) = (cut(method.as_str()), cut(path));
@@ -53,8 +47,7 @@ impl Refusals {
 
 /// The beginning of what a caller sent.
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_SHOWN))
-        .unwrap_or(text)
+    text.get(..text.floor_char_boundary(MAX_SHOWN)).unwrap_or(text)
 }
 
 /// Time between two lines.
@@ -70,10 +63,8 @@ mod tests {
     async fn a_flood_is_told_once_a_second_and_none_is_forgotten() {
         let (refusals, start) = (Refusals::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        let told: Vec<_> = [0, 1, 500, 999, 1000, 1001, 5000]
-            .into_iter()
-            .map(|millis| refusals.tells(at(millis)))
-            .collect();
+        let told: Vec<_> =
+            [0, 1, 500, 999, 1000, 1001, 5000].into_iter().map(|millis| refusals.tells(at(millis))).collect();
         assert_eq!(
             told,
             [Some(0), None, None, None, Some(3), None, Some(1)],

@@ -7,20 +7,19 @@ use serde_json::{Value, json};
 
 use crate::config::visible::is_hidden;
 use crate::observe::metrics::Metrics;
-use crate::route::rollout::{Control, Event, Now, OperateError, Verb};
+use crate::route::rollout::{Event, Now, OperateError, RolloutControl, Verb};
 use crate::snapshot::{Snapshot, now};
 
 /// Every split with its rollout, by route.
 pub(super) fn list(snapshot: &Snapshot) -> Value {
-    let routes: serde_json::Map<String, Value> = splits(snapshot)
-        .map(|(route, control)| (route.to_owned(), json!(control.status())))
-        .collect();
+    let routes: serde_json::Map<String, Value> =
+        splits(snapshot).map(|(route, control)| (route.to_owned(), json!(control.status()))).collect();
     json!({ "now": now().wall, "routes": routes })
 }
 
 /// What an operator wants, from the query of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wish {
+struct OperatorRequest {
     route: String,
     verb: String,
     weight: Option<u32>,
@@ -33,7 +32,7 @@ struct Wish {
 /// Carries out a wish and says what became of it.
 pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
-    let wish = match Wish::parse(query) {
+    let wish = match OperatorRequest::parse(query) {
         Ok(wish) => wish,
         Err(why) => return refused(StatusCode::BAD_REQUEST, why),
     };
@@ -70,15 +69,11 @@ impl From<OperateError> for Refused {
     }
 }
 
-impl Wish {
+impl OperatorRequest {
     fn parse(query: &str) -> Result<Self, String> {
         let mut wish = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let number = || {
-                value
-                    .parse::<u64>()
-                    .map_err(|_not_a_number| format!("`{key}={value}` is not a number"))
-            };
+            let number = || value.parse::<u64>().map_err(|_not_a_number| format!("`{key}={value}` is not a number"));
             match &*key {
                 "route" => wish.route = value.into_owned(),
                 "verb" => wish.verb = value.into_owned(),
@@ -86,11 +81,7 @@ impl Wish {
                 "weight" => wish.weight = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
                 "for" => wish.lasts = Some(number()?),
                 "by" => {
-                    wish.by = value
-                        .chars()
-                        .filter(|c| !is_hidden(*c))
-                        .take(MAX_NAME)
-                        .collect();
+                    wish.by = value.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
                 }
                 _ => return Err(format!("`{key}` is not known here")),
             }
@@ -101,7 +92,7 @@ impl Wish {
         Ok(wish)
     }
 
-    fn carry_out(&self, control: &Control, now: Now) -> Result<Vec<Event>, Refused> {
+    fn carry_out(&self, control: &RolloutControl, now: Now) -> Result<Vec<Event>, Refused> {
         let (cluster, by) = (self.cluster.as_deref(), self.by.as_str());
         let verb = match self.verb.as_str() {
             "pause" => Verb::Pause,
@@ -124,7 +115,7 @@ impl Wish {
     }
 }
 
-fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<Control>)> {
+fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<RolloutControl>)> {
     let routes = snapshot.config.routes.iter().zip(&snapshot.splits);
     routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
 }
@@ -138,10 +129,9 @@ mod tests {
 
     #[test]
     fn wishes_are_read() {
-        let wish = Wish::parse(
-            "route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A%E2%80%AE",
-        );
-        let expected = Wish {
+        let wish =
+            OperatorRequest::parse("route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A%E2%80%AE");
+        let expected = OperatorRequest {
             route: "a b".to_owned(),
             verb: "set-weight".to_owned(),
             weight: Some(30),
@@ -150,9 +140,9 @@ mod tests {
             by: "ann".to_owned(),
         };
         assert_eq!(wish, Ok(expected));
-        assert_eq!(Wish::parse("").unwrap().by, "an operator");
+        assert_eq!(OperatorRequest::parse("").unwrap().by, "an operator");
         for query in ["weight=x", "for=-1", "speed=1"] {
-            assert!(Wish::parse(query).is_err(), "{query}");
+            assert!(OperatorRequest::parse(query).is_err(), "{query}");
         }
     }
 }

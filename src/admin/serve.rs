@@ -1,5 +1,6 @@
-//! What the listeners beside the traffic share: a small tower stack over one function from request to answer. One request per
-//! connection and one deadline over all of it, so that neither a slow reader nor an idle client needs a limit of its own.
+//! What the listeners beside the traffic share: a small tower stack over one function from request to answer. One
+//! request per connection and one deadline over all of it, so that neither a slow reader nor an idle client needs a
+//! limit of its own.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceBuilder};
 use tracing::{debug, warn};
 
-use super::places::{Place, Places};
+use super::slots::{Slot, Slots};
 use super::socket::{Socket, Stream};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type AdminResponse = Response<Full<Bytes>>;
 
 /// Marks a request that came when too many of its kind were there.
 #[derive(Clone, Copy, Debug)]
-struct NoPlace;
+struct NoSlot;
 
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -46,17 +47,13 @@ pub(super) struct Bounds {
     pub(super) connection: Duration,
 }
 
-/// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything. Each
-/// request carries its [`Caller`](super::access::Caller).
-pub(super) async fn serve<S>(
-    socket: &Socket,
-    service: S,
-    bounds: Bounds,
-    shutdown: CancellationToken,
-) where
-    S: Service<Request<Incoming>, Response = Answer, Error = BoxError, Future: Send> + Clone,
+/// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes
+/// everything. Each request carries its [`Caller`](super::access::Caller).
+pub(super) async fn serve<S>(socket: &Socket, service: S, bounds: Bounds, shutdown: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = AdminResponse, Error = BoxError, Future: Send> + Clone,
 {
-    let places = Places::default();
+    let places = Slots::default();
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -70,7 +67,7 @@ pub(super) async fn serve<S>(
                         let is_probe = bounds.probes.contains(&request.uri().path());
                         request.extensions_mut().insert(caller);
                         if !marking.asks(is_probe) {
-                            request.extensions_mut().insert(NoPlace);
+                            request.extensions_mut().insert(NoSlot);
                         }
                         request
                     };
@@ -86,21 +83,14 @@ pub(super) async fn serve<S>(
             },
         }
     }
-    if timeout(GRACE, async { while connections.next().await.is_some() {} })
-        .await
-        .is_err()
-    {
-        debug!(
-            listener = bounds.name,
-            open = connections.len(),
-            "connections cut by shutdown"
-        );
+    if timeout(GRACE, async { while connections.next().await.is_some() {} }).await.is_err() {
+        debug!(listener = bounds.name, open = connections.len(), "connections cut by shutdown");
     }
 }
 
-async fn connection<S>(stream: Stream, place: Arc<Place>, service: S, bounds: Bounds)
+async fn connection<S>(stream: Stream, place: Arc<Slot>, service: S, bounds: Bounds)
 where
-    S: Service<Request<Incoming>, Response = Answer, Error = BoxError> + Clone,
+    S: Service<Request<Incoming>, Response = AdminResponse, Error = BoxError> + Clone,
 {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -125,7 +115,7 @@ where
     }
 }
 
-fn busy() -> Answer {
+fn busy() -> AdminResponse {
     reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "busy, try again\n")
 }
 
@@ -133,13 +123,13 @@ fn busy() -> Answer {
 pub(super) fn stack<B, F>(
     bounds: Bounds,
     answer: impl Fn(Request<B>) -> F + Clone,
-) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone
+) -> impl Service<Request<B>, Response = AdminResponse, Error = BoxError, Future: Send> + Clone
 where
     B: Send + 'static,
-    F: Future<Output = Answer> + Send,
+    F: Future<Output = AdminResponse> + Send,
 {
     ServiceBuilder::new()
-        .map_result(move |outcome: Result<Answer, BoxError>| {
+        .map_result(move |outcome: Result<AdminResponse, BoxError>| {
             Ok::<_, BoxError>(outcome.unwrap_or_else(|error| {
                 debug!(%error, listener = bounds.name, "request refused");
                 busy()
@@ -149,7 +139,7 @@ where
         .concurrency_limit(bounds.requests)
         .timeout(bounds.answer)
         .service_fn(move |request: Request<B>| {
-            let has_place = request.extensions().get::<NoPlace>().is_none();
+            let has_place = request.extensions().get::<NoSlot>().is_none();
             let answer = has_place.then(|| answer(request));
             async move {
                 Ok::<_, BoxError>(match answer {
@@ -161,22 +151,13 @@ where
 }
 
 /// An answer of this kind.
-pub(super) fn reply(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Answer {
+pub(super) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> AdminResponse {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    let fixed: [(HeaderName, &'static str); 3] = [
-        (CONTENT_TYPE, content_type),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let fixed: [(HeaderName, &'static str); 3] =
+        [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     for (name, value) in fixed {
-        answer
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
 }

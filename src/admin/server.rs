@@ -11,25 +11,21 @@ use tower::{BoxError, Service, ServiceExt, service_fn};
 use tracing::warn;
 
 use super::health::{Health, Report};
-use super::places::MOST;
-use super::serve::{self, Answer, Bounds, HEAD, JSON, TEXT, reply};
+use super::serve::{self, AdminResponse, Bounds, HEAD, JSON, TEXT, reply};
+use super::slots::MOST;
 use super::socket::Socket;
 use crate::observe::metrics::Metrics;
 
-/// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes everything.
-pub async fn serve(
-    socket: &Socket,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    shutdown: CancellationToken,
-) {
+/// Serves until `shutdown`; then open answers get a moment to finish. Spawns nothing: dropping the future closes
+/// everything.
+pub async fn serve(socket: &Socket, metrics: Arc<Metrics>, health: Arc<Health>, shutdown: CancellationToken) {
     serve::serve(socket, stack(metrics, health), BOUNDS, shutdown).await;
 }
 
 fn stack<B: Send + 'static>(
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-) -> impl Service<Request<B>, Response = Answer, Error = BoxError, Future: Send> + Clone {
+) -> impl Service<Request<B>, Response = AdminResponse, Error = BoxError, Future: Send> + Clone {
     let stack = move |bounds| {
         let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
         serve::stack(bounds, move |req: Request<B>| {
@@ -39,25 +35,15 @@ fn stack<B: Send + 'static>(
     };
     let (probes, others) = (stack(PROBE_BOUNDS), stack(BOUNDS));
     service_fn(move |request: Request<B>| {
-        let service = if PROBES.contains(&request.uri().path()) {
-            probes.clone()
-        } else {
-            others.clone()
-        };
+        let service = if PROBES.contains(&request.uri().path()) { probes.clone() } else { others.clone() };
         service.oneshot(request)
     })
 }
 
-async fn answer(method: &Method, path: &str, metrics: Arc<Metrics>, health: &Health) -> Answer {
+async fn answer(method: &Method, path: &str, metrics: Arc<Metrics>, health: &Health) -> AdminResponse {
     if method != Method::GET && method != Method::HEAD {
-        let mut answer = reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "only GET and HEAD are served here\n",
-        );
-        answer
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut answer = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are served here\n");
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
     match path {
@@ -76,34 +62,22 @@ async fn answer(method: &Method, path: &str, metrics: Arc<Metrics>, health: &Hea
 }
 
 /// Off this thread: with thousands of routes the text takes long enough to keep a probe waiting.
-async fn scrape(metrics: Arc<Metrics>) -> Answer {
+async fn scrape(metrics: Arc<Metrics>) -> AdminResponse {
     match spawn_blocking(move || metrics.render()).await {
         Ok(Ok(text)) => reply(StatusCode::OK, PROMETHEUS, text),
         Ok(Err(error)) => {
             warn!(%error, "metrics could not be rendered");
-            reply(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                TEXT,
-                "metrics could not be rendered\n",
-            )
+            reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "metrics could not be rendered\n")
         }
         Err(error) => {
             warn!(%error, "rendering metrics ended early");
-            reply(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                TEXT,
-                "metrics could not be rendered\n",
-            )
+            reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "metrics could not be rendered\n")
         }
     }
 }
 
-fn status(good: bool, report: &Report) -> Answer {
-    let status = if good {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+fn status(good: bool, report: &Report) -> AdminResponse {
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     match serde_json::to_vec(report) {
         Ok(mut body) => {
             body.push(b'\n');
@@ -117,14 +91,10 @@ fn status(good: bool, report: &Report) -> Answer {
 }
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-const PATHS: &str =
-    "not found; here are:\n/metrics (/stats/prometheus)\n/health (/live)\n/ready\n/startup\n";
+const PATHS: &str = "not found; here are:\n/metrics (/stats/prometheus)\n/health (/live)\n/ready\n/startup\n";
 const PROBES: &[&str] = &["/health", "/live", "/ready", "/startup"];
 /// As many as there are places; an answer is short.
-const PROBE_BOUNDS: Bounds = Bounds {
-    requests: MOST,
-    ..BOUNDS
-};
+const PROBE_BOUNDS: Bounds = Bounds { requests: MOST, ..BOUNDS };
 const BOUNDS: Bounds = Bounds {
     name: "metrics",
     // A scrape costs memory.
@@ -152,34 +122,19 @@ mod tests {
     use crate::observe::exposition::Exposition;
 
     fn parts() -> (Arc<Metrics>, Arc<Health>) {
-        let check = Check {
-            name: "cluster a".to_owned(),
-            status: Status::Degraded,
-            detail: "no endpoints".to_owned(),
-        };
-        (
-            Arc::new(Metrics::new(&[1.0]).unwrap()),
-            Arc::new(Health::new(move || vec![check.clone()])),
-        )
+        let check = Check { name: "cluster a".to_owned(), status: Status::Degraded, detail: "no endpoints".to_owned() };
+        (Arc::new(Metrics::new(&[1.0]).unwrap()), Arc::new(Health::new(move || vec![check.clone()])))
     }
 
     async fn ask(
-        service: impl Service<Request<()>, Response = Answer, Error = BoxError>,
+        service: impl Service<Request<()>, Response = AdminResponse, Error = BoxError>,
         method: &str,
         path: &str,
     ) -> (StatusCode, http::HeaderMap, String) {
-        let req = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(())
-            .unwrap();
+        let req = Request::builder().method(method).uri(path).body(()).unwrap();
         let (head, body) = service.oneshot(req).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (
-            head.status,
-            head.headers,
-            String::from_utf8(body.to_vec()).unwrap(),
-        )
+        (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[tokio::test]
@@ -195,11 +150,7 @@ mod tests {
         };
         assert_eq!(probes().await, [200, 200, 503, 503], "starting");
         health.set_started();
-        assert_eq!(
-            probes().await,
-            [200, 200, 200, 200],
-            "started, one cluster without endpoints"
-        );
+        assert_eq!(probes().await, [200, 200, 200, 200], "started, one cluster without endpoints");
         health.set_draining();
         assert_eq!(probes().await, [200, 200, 503, 200], "draining");
     }
@@ -222,22 +173,9 @@ mod tests {
     async fn metrics_are_served_under_both_paths() {
         let (metrics, health) = parts();
         for path in ["/metrics", "/stats/prometheus", "/metrics?name=x"] {
-            let (status, headers, body) = ask(
-                stack(Arc::clone(&metrics), Arc::clone(&health)),
-                "GET",
-                path,
-            )
-            .await;
-            assert_eq!(
-                (status, headers[CONTENT_TYPE].as_bytes()),
-                (StatusCode::OK, PROMETHEUS.as_bytes()),
-                "{path}"
-            );
-            assert_eq!(
-                Exposition::parse(&body).value("attache_draining", &[]),
-                Some(0.0),
-                "{path}"
-            );
+            let (status, headers, body) = ask(stack(Arc::clone(&metrics), Arc::clone(&health)), "GET", path).await;
+            assert_eq!((status, headers[CONTENT_TYPE].as_bytes()), (StatusCode::OK, PROMETHEUS.as_bytes()), "{path}");
+            assert_eq!(Exposition::parse(&body).value("attache_draining", &[]), Some(0.0), "{path}");
         }
     }
 
@@ -260,10 +198,7 @@ mod tests {
     #[tokio::test]
     async fn too_much_at_once_is_refused_not_queued() {
         let open = Arc::new(tokio::sync::Semaphore::new(0));
-        let bounds = Bounds {
-            requests: 2,
-            ..BOUNDS
-        };
+        let bounds = Bounds { requests: 2, ..BOUNDS };
         let service = serve::stack(bounds, |_: Request<()>| {
             let open = Arc::clone(&open);
             async move {
@@ -284,10 +219,7 @@ mod tests {
     }
 
     /// Runs `client` against a real server and stops that.
-    async fn with_server<F: Future>(
-        bounds: Bounds,
-        client: impl FnOnce(std::net::SocketAddr) -> F,
-    ) -> F::Output {
+    async fn with_server<F: Future>(bounds: Bounds, client: impl FnOnce(std::net::SocketAddr) -> F) -> F::Output {
         let (metrics, health) = parts();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -318,10 +250,7 @@ mod tests {
         })
         .await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(
-            answer.contains("connection: close\r\n"),
-            "one request per connection: {answer}"
-        );
+        assert!(answer.contains("connection: close\r\n"), "one request per connection: {answer}");
         assert!(!answer.contains("content-length: 0"), "{answer}");
         assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     }
@@ -342,11 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn silent_connections_do_not_shut_a_probe_out() {
-        let patient = Bounds {
-            head: Duration::from_secs(3600),
-            connection: Duration::from_secs(3600),
-            ..BOUNDS
-        };
+        let patient = Bounds { head: Duration::from_secs(3600), connection: Duration::from_secs(3600), ..BOUNDS };
         with_server(patient, |address| async move {
             let mut silent = Vec::new();
             for _ in 0..MOST + 6 {
@@ -369,9 +294,7 @@ mod tests {
     async fn shutdown_does_not_wait_for_a_silent_client() {
         let (metrics, health) = parts();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _silent = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let shutdown = CancellationToken::new();
         let started = tokio::time::Instant::now();
         let stop = async {

@@ -1,5 +1,5 @@
-//! Sockets the admin API and the metrics listener accept on, and whose file a unix socket's is. A file is replaced, opened to others
-//! or removed only when it was identified: as a socket nobody answers at, or as this gateway's own.
+//! Sockets the admin API and the metrics listener accept on, and whose file a unix socket's is. A file is replaced,
+//! opened to others or removed only when it was identified: as a socket nobody answers at, or as this gateway's own.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 use super::access::Caller;
-use super::places::Peer;
+use super::slots::Peer;
 
 /// An accepted connection.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
@@ -41,8 +41,8 @@ pub struct OwnFile {
 }
 
 impl UnixSocket {
-    /// Binds. The socket of a process that is gone is replaced. The socket of one that lives is not, nor is any other file. Others
-    /// than the owner can connect only `for_others`.
+    /// Binds. The socket of a process that is gone is replaced. The socket of one that lives is not, nor is any other
+    /// file. Others than the owner can connect only `for_others`.
     ///
     /// # Errors
     /// When it cannot be bound.
@@ -55,15 +55,8 @@ impl UnixSocket {
             other => other?,
         };
         let metadata = fs::symlink_metadata(path)?;
-        let file = OwnFile {
-            path: path.to_owned(),
-            identity: identity(&metadata),
-        };
-        let socket = Self {
-            listener,
-            file,
-            owner: metadata.uid(),
-        };
+        let file = OwnFile { path: path.to_owned(), identity: identity(&metadata) };
+        let socket = Self { listener, file, owner: metadata.uid() };
         socket.file.open_to_others(for_others)?;
         Ok(socket)
     }
@@ -104,8 +97,7 @@ impl OwnFile {
     }
 
     fn is_there(&self) -> bool {
-        fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| is_socket(&found) && identity(&found) == self.identity)
+        fs::symlink_metadata(&self.path).is_ok_and(|found| is_socket(&found) && identity(&found) == self.identity)
     }
 }
 
@@ -120,7 +112,8 @@ fn clear(path: &Path) -> io::Result<()> {
         let why = "another process answers there, or may";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
     }
-    // Another gateway may be doing the same and have bound its own by now. So what has the name is put aside first, and asked there.
+    // Another gateway may be doing the same and have bound its own by now. So what has the name is put aside first, and
+    // asked there.
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:016x}.old", fastrand::u64(..)));
     let aside = path.with_file_name(name);
@@ -164,11 +157,7 @@ impl Socket {
             Self::Unix(socket) => {
                 let (stream, _) = socket.listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                let caller = if user == socket.owner || user == 0 {
-                    Caller::Owner
-                } else {
-                    Caller::Other
-                };
+                let caller = if user == socket.owner || user == 0 { Caller::Owner } else { Caller::Other };
                 Ok((Either::Right(stream), Peer::User(user), caller))
             }
         }
@@ -183,10 +172,8 @@ mod tests {
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

@@ -1,5 +1,5 @@
-//! Where the events of a stream end: lines of `text/event-stream`, messages of gRPC. Sees bytes as they come, cut anywhere, and
-//! keeps nothing of them.
+//! Where the events of a stream end: lines of `text/event-stream`, messages of gRPC. Sees bytes as they come, cut
+//! anywhere, and keeps nothing of them.
 
 /// How a stream is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl Scanner {
         }
     }
 
-    /// How many of these bytes there are to the end of an event; `None` when it does not end in them. What comes after the end is
-    /// for the next call.
+    /// How many of these bytes there are to the end of an event; `None` when it does not end in them. What comes after
+    /// the end is for the next call.
     pub(super) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::Lines(lines) => lines.end(bytes),

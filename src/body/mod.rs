@@ -1,5 +1,5 @@
-//! Every `http_body` adapter of the gateway, and with the connection driver in `pool` its only hand-written polls. Bodies pass
-//! frame by frame; nothing here collects one.
+//! Every `http_body` adapter of the gateway, and with the connection driver in `pool` its only hand-written polls.
+//! Bodies pass frame by frame; nothing here collects one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,17 +8,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-mod disturbed;
 mod events;
+mod fault_body;
 mod replay;
 mod request;
 mod tee;
 mod timer;
 
-pub use disturbed::MaybeDisturbed;
 pub use events::{Events, Several};
+pub use fault_body::FaultBody;
 pub use replay::Replay;
-pub use request::{Flow, RequestBody};
+pub use request::{RequestBody, UploadState};
 pub use tee::{Copied, TooLarge};
 pub use timer::IdleTimer;
 
@@ -39,11 +39,7 @@ impl<S> Body<S> {
     /// A body of `bytes`.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        if bytes.is_empty() {
-            Self::Empty
-        } else {
-            Self::Full(bytes)
-        }
+        if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
     }
 }
 
@@ -54,10 +50,7 @@ where
     type Data = Bytes;
     type Error = S::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, S::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, S::Error>>> {
         let this = &mut *self;
         if let Self::Stream(stream) = this {
             return Pin::new(stream).poll_frame(cx);
@@ -91,19 +84,15 @@ where
 /// (RFC 9110 section 6.5.1).
 #[must_use]
 pub fn clean_trailers(mut fields: HeaderMap) -> HeaderMap {
-    let names: Vec<_> = fields
-        .keys()
-        .filter(|name| is_forbidden_in_trailers(name.as_str()))
-        .cloned()
-        .collect();
+    let names: Vec<_> = fields.keys().filter(|name| is_forbidden_in_trailers(name.as_str())).cloned().collect();
     for name in names {
         fields.remove(name);
     }
     fields
 }
 
-/// Also in the spelling with underscores, which many servers take for the same name. A quotation mark, which HTTP/2 lets pass,
-/// would break a message in HTTP/1.
+/// Also in the spelling with underscores, which many servers take for the same name. A quotation mark, which HTTP/2
+/// lets pass, would break a message in HTTP/1.
 fn is_forbidden_in_trailers(name: &str) -> bool {
     let spelled;
     let name = if name.contains('_') {

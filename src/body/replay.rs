@@ -1,5 +1,5 @@
-//! A request body that may have to be sent again. It is kept while it streams to the first try and never delays it; one that is
-//! too long to be kept passes through all the same, and cannot be sent again.
+//! A request body that may have to be sent again. It is kept while it streams to the first try and never delays it; one
+//! that is too long to be kept passes through all the same, and cannot be sent again.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,8 +17,8 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Replay {
     tape: Rc<RefCell<Tape>>,
-    /// Which of the views this is. Only the latest may read on: a connection that has not noticed yet that its try was given up
-    /// would otherwise take pieces out of the next one's hands.
+    /// Which of the views this is. Only the latest may read on: a connection that has not noticed yet that its try was
+    /// given up would otherwise take pieces out of the next one's hands.
     turn: u32,
     next: usize,
 }
@@ -45,28 +45,13 @@ enum Piece {
 impl Replay {
     /// Keeps at most `limit` bytes of what `source` yields.
     pub(super) fn new(source: Box<Streaming>, limit: usize) -> Self {
-        let tape = Tape {
-            source,
-            kept: Vec::new(),
-            room: limit,
-            torn: false,
-            ended: false,
-            turn: 0,
-        };
-        Self {
-            tape: Rc::new(RefCell::new(tape)),
-            turn: 0,
-            next: 0,
-        }
+        let tape = Tape { source, kept: Vec::new(), room: limit, torn: false, ended: false, turn: 0 };
+        Self { tape: Rc::new(RefCell::new(tape)), turn: 0, next: 0 }
     }
 
     /// A view for another try, which reads nothing before [`Self::rewind`]. While there is none, nothing is kept.
     pub(super) fn again(&self) -> Self {
-        Self {
-            tape: Rc::clone(&self.tape),
-            turn: u32::MAX,
-            next: 0,
-        }
+        Self { tape: Rc::clone(&self.tape), turn: u32::MAX, next: 0 }
     }
 
     /// Makes this view the one that reads, from the start. False when the start is not there any more.
@@ -81,10 +66,7 @@ impl Replay {
         true
     }
 
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let alone = Rc::strong_count(&self.tape) == 1;
         let mut tape = self.tape.borrow_mut();
         if self.turn != tape.turn {
@@ -125,11 +107,7 @@ impl Replay {
 
     pub(super) fn patience(&self) -> Option<Duration> {
         let tape = self.tape.borrow();
-        if tape.ended {
-            None
-        } else {
-            tape.source.patience()
-        }
+        if tape.ended { None } else { tape.source.patience() }
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -143,8 +121,7 @@ impl Replay {
         let kept = tape.kept.get(self.next..).unwrap_or_default();
         let kept: u64 = kept.iter().map(Piece::len).sum();
         let rest = tape.source.size_hint().exact();
-        rest.map(|rest| SizeHint::with_exact(rest + kept))
-            .unwrap_or_default()
+        rest.map(|rest| SizeHint::with_exact(rest + kept)).unwrap_or_default()
     }
 }
 
@@ -176,13 +153,7 @@ impl Tape {
 impl Piece {
     fn of(frame: &Frame<Bytes>) -> Option<Self> {
         let data = frame.data_ref().cloned().map(Self::Data);
-        let trailers = || {
-            frame
-                .trailers_ref()
-                .cloned()
-                .map(Box::new)
-                .map(Self::Trailers)
-        };
+        let trailers = || frame.trailers_ref().cloned().map(Box::new).map(Self::Trailers);
         data.or_else(trailers)
     }
 

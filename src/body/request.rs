@@ -18,7 +18,7 @@ use crate::error::Error;
 
 /// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
 #[derive(Debug, Default)]
-pub struct Flow {
+pub struct UploadState {
     received: Cell<u64>,
     /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
     owed: Cell<bool>,
@@ -31,7 +31,7 @@ pub struct Flow {
     /// How often that began.
     handed: Cell<u64>,
     /// How far the answer is.
-    answer: Cell<Answer>,
+    answer: Cell<AnswerProgress>,
     /// When a piece of the answer passed last while the endpoint waited for the client.
     passed: Cell<Option<Instant>>,
     /// When a piece of the body came last beside an answer.
@@ -41,7 +41,7 @@ pub struct Flow {
 
 /// How far an answer is while its request is still sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Answer {
+enum AnswerProgress {
     #[default]
     Awaited,
     Begun,
@@ -57,21 +57,17 @@ enum Failure {
     ClientGone,
 }
 
-impl Flow {
+impl UploadState {
     /// Bytes received from the client so far.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.get()
     }
 
-    /// The answer has begun. From the head of a stream on the client's silence has no limit of its own: that of the stream holds,
-    /// for both directions together.
+    /// The answer has begun. From the head of a stream on the client's silence has no limit of its own: that of the
+    /// stream holds, for both directions together.
     pub fn answered(&self, streams: bool) {
-        self.answer.set(if streams {
-            Answer::Streams
-        } else {
-            Answer::Begun
-        });
+        self.answer.set(if streams { AnswerProgress::Streams } else { AnswerProgress::Begun });
     }
 
     /// A piece of the answer has passed.
@@ -92,8 +88,8 @@ impl Flow {
         self.received.set(self.received.get() + bytes);
     }
 
-    /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there is more
-    /// of it.
+    /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there
+    /// is more of it.
     pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
         self.owed.set(false);
         async move {
@@ -180,7 +176,7 @@ pub struct Streaming {
     /// A piece fetched before it was asked for.
     ahead: Option<Frame<Bytes>>,
     left: u64,
-    flow: Rc<Flow>,
+    flow: Rc<UploadState>,
     timer: IdleTimer,
     /// Whoever wants a copy.
     tee: Option<Box<Tee>>,
@@ -189,7 +185,7 @@ pub struct Streaming {
 impl RequestBody {
     /// Forwards `incoming`: at most `limit` bytes, at most `idle` between two pieces.
     #[must_use]
-    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Duration, flow: Rc<Flow>) -> Self {
+    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Duration, flow: Rc<UploadState>) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
@@ -223,8 +219,9 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    /// Fetches the first piece if it has arrived together with the head, as that of a small request has. Head and piece then leave
-    /// in one write. Waits for nothing: the task is polled once more, because hyper hands out a piece only after it was asked.
+    /// Fetches the first piece if it has arrived together with the head, as that of a small request has. Head and piece
+    /// then leave in one write. Waits for nothing: the task is polled once more, because hyper hands out a piece only
+    /// after it was asked.
     pub async fn prime(&mut self) {
         let Self::Streaming(streaming) = self else {
             return;
@@ -249,7 +246,8 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    /// Waits for the first piece or the end, at most for `limit`, and says whether it came. A failure is noted in the flow.
+    /// Waits for the first piece or the end, at most for `limit`, and says whether it came. A failure is noted in the
+    /// flow.
     pub async fn arrives(&mut self, limit: Duration) -> bool {
         let Self::Streaming(streaming) = self else {
             return true;
@@ -308,7 +306,7 @@ impl RequestBody {
 }
 
 impl Streaming {
-    pub(super) fn flow(&self) -> &Flow {
+    pub(super) fn flow(&self) -> &UploadState {
         &self.flow
     }
 
@@ -322,11 +320,7 @@ impl Streaming {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let rest = self.incoming.size_hint();
-        let ahead = self
-            .ahead
-            .as_ref()
-            .and_then(Frame::data_ref)
-            .map_or(0, Bytes::len) as u64;
+        let ahead = self.ahead.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
         let exact = rest.exact().map(|rest| SizeHint::with_exact(rest + ahead));
         exact.unwrap_or_default()
     }
@@ -336,10 +330,7 @@ impl Streaming {
         Poll::Ready(self.flow.failure().map(Err))
     }
 
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(frame) = self.ahead.take() {
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -350,10 +341,10 @@ impl Streaming {
         polled
     }
 
-    /// Whether the client has owed a piece for too long. It owes none while an answer streams, and any other answer that goes on
-    /// gives it more time: its limit is one of an upload, not of an exchange.
+    /// Whether the client has owed a piece for too long. It owes none while an answer streams, and any other answer
+    /// that goes on gives it more time: its limit is one of an upload, not of an exchange.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.flow.answer.get() == Answer::Streams {
+        if self.flow.answer.get() == AnswerProgress::Streams {
             return false;
         }
         while self.timer.poll_expired(cx) {
@@ -376,7 +367,7 @@ impl Streaming {
             Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer.touch();
-                if self.flow.answer.get() != Answer::Awaited {
+                if self.flow.answer.get() != AnswerProgress::Awaited {
                     self.flow.came.set(Some(Instant::now()));
                 }
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -394,9 +385,7 @@ impl Streaming {
                     }
                 }
                 match frame.into_trailers() {
-                    Ok(fields) => {
-                        Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields)))))
-                    }
+                    Ok(fields) => Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields))))),
                     Err(frame) => Poll::Ready(Some(Ok(frame))),
                 }
             }
@@ -408,10 +397,7 @@ impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => {
@@ -475,7 +461,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_stops_asking_is_noticed() {
-        let flow = Flow::default();
+        let flow = UploadState::default();
         let stalled = flow.stalled(LIMIT);
         flow.handed();
         let start = Instant::now();
@@ -486,7 +472,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_goes_on_asking_is_not_stalled() {
-        let flow = Flow::default();
+        let flow = UploadState::default();
         flow.handed();
         let stalled = flow.stalled(LIMIT);
         let asking = async {
@@ -505,7 +491,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_the_client_is_waited_for_is_the_clients() {
-        let flow = Flow::default();
+        let flow = UploadState::default();
         assert_eq!(flow.client_time(), Duration::ZERO);
         flow.asked(true);
         sleep(LIMIT).await;
@@ -524,7 +510,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_was_taken_whole_does_not_stall() {
-        let flow = Flow::default();
+        let flow = UploadState::default();
         let stalled = flow.stalled(LIMIT);
         flow.handed();
         flow.owed.set(false);

@@ -1,5 +1,5 @@
-//! A copy of a request body, made while it passes. It delays nothing: what is too large or breaks off is given up, the body goes
-//! on.
+//! A copy of a request body, made while it passes. It delays nothing: what is too large or breaks off is given up, the
+//! body goes on.
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -77,8 +77,7 @@ mod tests {
                 tee.end();
             }
             drop(tee);
-            let expected =
-                expected.map(|copy| copy.map(|text| Bytes::from_static(text.as_bytes())));
+            let expected = expected.map(|copy| copy.map(|text| Bytes::from_static(text.as_bytes())));
             assert_eq!(copied.try_recv().ok(), expected, "{pieces:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! A silence timer that costs nothing while a body flows: it is armed when the body first has to wait, and activity only notes
-//! the time. When it fires too early because there was activity since, it is armed again for what is left.
+//! A silence timer that costs nothing while a body flows: it is armed when the body first has to wait, and activity
+//! only notes the time. When it fires too early because there was activity since, it is armed again for what is left.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,11 +20,7 @@ impl IdleTimer {
     /// A timer that is not armed yet.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            waiting_since: None,
-            sleep: None,
-        }
+        Self { limit, waiting_since: None, sleep: None }
     }
 
     /// How long a silence may last.
@@ -48,9 +44,7 @@ impl IdleTimer {
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let deadline = since + self.limit;
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             match sleep.as_mut().poll(cx) {
                 Poll::Pending => return false,
@@ -66,14 +60,7 @@ mod tests {
     use super::*;
 
     async fn expired(timer: &mut IdleTimer) {
-        std::future::poll_fn(|cx| {
-            if timer.poll_expired(cx) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        std::future::poll_fn(|cx| if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,10 +92,6 @@ mod tests {
         assert!(early.is_err(), "not expired after three seconds");
         timer.touch();
         expired(&mut timer).await;
-        assert_eq!(
-            start.elapsed().as_secs(),
-            8,
-            "five seconds after the activity"
-        );
+        assert_eq!(start.elapsed().as_secs(), 8, "five seconds after the activity");
     }
 }

@@ -1,5 +1,6 @@
 //! Development certificates: an authority of our own and one server certificate signed by it, ECDSA on P-256. Made for
-//! `attache certs dev` and the demo; the authority's key is thrown away at once, so nobody can sign anything else with it.
+//! `attache certs dev` and the demo; the authority's key is thrown away at once, so nobody can sign anything else with
+//! it.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -8,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
 };
 
 /// PEM texts of a development set-up.
@@ -44,24 +45,16 @@ impl Files {
     /// Those that are there already.
     pub(super) fn existing(&self) -> Vec<&Path> {
         let all = [&self.authority, &self.chain, &self.key];
-        all.into_iter()
-            .map(PathBuf::as_path)
-            .filter(|file| file.exists())
-            .collect()
+        all.into_iter().map(PathBuf::as_path).filter(|file| file.exists()).collect()
     }
 }
 
 impl Development {
-    /// Makes a fresh authority and a certificate for `hosts` (names, wildcards or addresses), `localhost`, `127.0.0.1` and
-    /// `::1`.
+    /// Makes a fresh authority and a certificate for `hosts` (names, wildcards or addresses), `localhost`, `127.0.0.1`
+    /// and `::1`.
     pub(super) fn make(hosts: &[String]) -> Result<Self, rcgen::Error> {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-        names.extend(
-            hosts
-                .iter()
-                .filter(|host| !ALWAYS.contains(&host.as_str()))
-                .cloned(),
-        );
+        names.extend(hosts.iter().filter(|host| !ALWAYS.contains(&host.as_str())).cloned());
 
         let authority_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let authority_params = authority_params();
@@ -71,11 +64,7 @@ impl Development {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let leaf = leaf_params(names)?.signed_by(&key, &issuer)?;
         let authority = authority.pem();
-        Ok(Self {
-            chain: format!("{}{authority}", leaf.pem()),
-            authority,
-            key: key.serialize_pem(),
-        })
+        Ok(Self { chain: format!("{}{authority}", leaf.pem()), authority, key: key.serialize_pem() })
     }
 
     /// Writes the files, the key readable by its owner only. Files that are there are replaced.
@@ -88,9 +77,7 @@ impl Development {
 
 fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "attache development authority");
+    params.distinguished_name.push(DnType::CommonName, "attache development authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_lifetime(&mut params);
@@ -99,9 +86,7 @@ fn authority_params() -> CertificateParams {
 
 fn leaf_params(names: Vec<String>) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "attache development gateway");
+    params.distinguished_name.push(DnType::CommonName, "attache development gateway");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
@@ -122,14 +107,8 @@ fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| std::fs::rename(&temporary, path));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         std::fs::remove_file(&temporary).ok();
     }
@@ -151,31 +130,14 @@ mod tests {
 
     #[test]
     fn the_certificate_names_hosts_and_is_signed_by_the_authority() {
-        let made =
-            Development::make(&["agents.test".into(), "localhost".into(), "10.1.2.3".into()])
-                .unwrap();
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(made.chain.as_bytes())
-            .map(Result::unwrap)
-            .collect();
+        let made = Development::make(&["agents.test".into(), "localhost".into(), "10.1.2.3".into()]).unwrap();
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(made.chain.as_bytes()).map(Result::unwrap).collect();
         let (_, leaf) = X509Certificate::from_der(&chain[0]).unwrap();
         let (_, authority) = X509Certificate::from_der(&chain[1]).unwrap();
-        assert_eq!(
-            leaf.issuer(),
-            authority.subject(),
-            "signed by our authority"
-        );
-        assert!(
-            authority.is_ca() && !leaf.is_ca(),
-            "only the authority may sign"
-        );
+        assert_eq!(leaf.issuer(), authority.subject(), "signed by our authority");
+        assert!(authority.is_ca() && !leaf.is_ca(), "only the authority may sign");
         assert!(leaf.validity().is_valid(), "valid now");
-        let names = leaf
-            .subject_alternative_name()
-            .unwrap()
-            .unwrap()
-            .value
-            .general_names
-            .len();
+        let names = leaf.subject_alternative_name().unwrap().unwrap().value.general_names.len();
         assert_eq!(names, 5, "localhost is named once");
     }
 

@@ -9,10 +9,7 @@ use super::{Ending, Failure, terminal};
 
 /// Arguments of `attache certs`.
 #[derive(Debug, Args)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "Example:\n  attache certs dev --out certs"
-)]
+#[command(arg_required_else_help = true, after_help = "Example:\n  attache certs dev --out certs")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     kind: Kind,
@@ -52,10 +49,7 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
     let files = Files::within(&dev.out);
     let existing = files.existing();
     if dev.if_missing && existing.len() == 3 {
-        terminal::mention(format_args!(
-            "{} holds all three files, nothing to do",
-            dev.out.display()
-        ));
+        terminal::mention(format_args!("{} holds all three files, nothing to do", dev.out.display()));
         return Ok(Ending::Done);
     }
     if let Some(first) = existing.first().filter(|_| !dev.force) {

@@ -18,13 +18,7 @@ pub(super) struct Source {
 #[derive(Debug, Args)]
 struct Named {
     /// Configuration: a YAML file, or a directory whose *.yaml files are read in name order.
-    #[arg(
-        short,
-        long = "config",
-        value_name = "FILE|DIR",
-        env = "ATTACHE_CONFIG",
-        required_unless_present = "file"
-    )]
+    #[arg(short, long = "config", value_name = "FILE|DIR", env = "ATTACHE_CONFIG", required_unless_present = "file")]
     config: Option<PathBuf>,
     /// The same without -c.
     #[arg(value_name = "FILE|DIR")]
@@ -63,8 +57,7 @@ impl Args for Source {
 impl Source {
     /// Reads it in an environment of the verb's own, shows its warnings and returns it.
     pub(super) fn load_in(&self, environment: &Environment) -> Result<Loaded, Failure> {
-        let loaded =
-            load(&self.config, environment).map_err(|report| invalid(&self.config, &report))?;
+        let loaded = load(&self.config, environment).map_err(|report| invalid(&self.config, &report))?;
         if !loaded.warnings.is_empty() {
             terminal::note(loaded.warnings.human(terminal::has_color()).trim_end());
         }
@@ -81,13 +74,7 @@ pub(super) struct Sources {
 #[derive(Debug, Args)]
 struct SeveralNamed {
     /// Configuration: a YAML file or a directory of them; may be repeated, each is checked on its own.
-    #[arg(
-        short,
-        long = "config",
-        value_name = "FILE|DIR",
-        env = "ATTACHE_CONFIG",
-        required_unless_present = "files"
-    )]
+    #[arg(short, long = "config", value_name = "FILE|DIR", env = "ATTACHE_CONFIG", required_unless_present = "files")]
     config: Vec<PathBuf>,
     /// The same without -c.
     #[arg(value_name = "FILE|DIR")]
@@ -136,9 +123,6 @@ pub(super) fn invalid(path: &Path, report: &Report) -> Failure {
 pub(super) fn unusable(path: &Path) -> Failure {
     Failure::new(
         format_args!("{} cannot be used", path.display()),
-        format_args!(
-            "correct what is marked above, then `attache validate {}`",
-            path.display()
-        ),
+        format_args!("correct what is marked above, then `attache validate {}`", path.display()),
     )
 }

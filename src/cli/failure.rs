@@ -14,10 +14,7 @@ pub(super) struct Failure {
 impl Failure {
     /// `what` went wrong, and `next` is what to do about it.
     pub(super) fn new(what: impl fmt::Display, next: impl fmt::Display) -> Self {
-        Self {
-            what: visible_but(&what.to_string(), &['\n', '\t']).into_owned(),
-            next: next.to_string(),
-        }
+        Self { what: visible_but(&what.to_string(), &['\n', '\t']).into_owned(), next: next.to_string() }
     }
 }
 

@@ -14,14 +14,9 @@ use crate::config::{Environment, metrics_address};
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
-    /// Configuration of the running gateway, whose metrics listener is asked. It may be broken otherwise. Not taken from
-    /// ATTACHE_CONFIG: an edit that the gateway refused must not fail its probe.
-    #[arg(
-        short,
-        long = "config",
-        value_name = "FILE|DIR",
-        conflicts_with = "url"
-    )]
+    /// Configuration of the running gateway, whose metrics listener is asked. It may be broken otherwise. Not taken
+    /// from ATTACHE_CONFIG: an edit that the gateway refused must not fail its probe.
+    #[arg(short, long = "config", value_name = "FILE|DIR", conflicts_with = "url")]
     config: Option<PathBuf>,
     /// What to ask: /ready, /health or /startup of the metrics listener.
     #[arg(long, default_value = "http://127.0.0.1:9090/ready")]
@@ -44,10 +39,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             format_args!("{url} answered {status}"),
             "read the answer's checks (curl the same URL) and the gateway's log",
         )),
-        Err(error) => Err(Failure::new(
-            format_args!("{url}: {error}"),
-            "is the gateway running, and is `metrics.address` there?",
-        )),
+        Err(error) => {
+            Err(Failure::new(format_args!("{url}: {error}"), "is the gateway running, and is `metrics.address` there?"))
+        }
     }
 }
 

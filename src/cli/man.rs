@@ -19,8 +19,9 @@ pub(super) struct Arguments {
 /// Performs the verb for the command line `command`.
 pub(super) fn perform(arguments: &Arguments, command: Command) -> Result<Ending, Failure> {
     let written = match &arguments.out {
-        Some(directory) => std::fs::create_dir_all(directory)
-            .and_then(|()| clap_mangen::generate_to(command, directory)),
+        Some(directory) => {
+            std::fs::create_dir_all(directory).and_then(|()| clap_mangen::generate_to(command, directory))
+        }
         None => {
             let mut page = Vec::new();
             let rendered = Man::new(command).render(&mut page);

@@ -1,5 +1,5 @@
-//! The command line: one file per verb. A verb parses its arguments, calls the rooms that do the work and says in one line
-//! what to do when it fails. Nothing here decides what happens to traffic.
+//! The command line: one file per verb. A verb parses its arguments, calls the rooms that do the work and says in one
+//! line what to do when it fails. Nothing here decides what happens to traffic.
 
 mod certificates;
 mod certs;
@@ -132,14 +132,9 @@ impl Verb {
 
 /// The runtime of verbs that wait for something: one thread, because the gateway brings its own.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| {
-        Failure::new(
-            format_args!("the runtime does not start: {error}"),
-            "raise the limits of files and threads",
-        )
+        Failure::new(format_args!("the runtime does not start: {error}"), "raise the limits of files and threads")
     })
 }
 
@@ -155,11 +150,7 @@ Exit codes: 0 done, 1 failed or invalid, 2 wrong usage, 3 stopped with work cut 
 mod tests {
     use super::*;
 
-    fn every_verb(
-        command: &clap::Command,
-        path: &str,
-        check: &mut impl FnMut(&str, &clap::Command),
-    ) {
+    fn every_verb(command: &clap::Command, path: &str, check: &mut impl FnMut(&str, &clap::Command)) {
         for verb in command.get_subcommands() {
             let path = format!("{path} {}", verb.get_name());
             check(&path, verb);
@@ -175,22 +166,10 @@ mod tests {
     #[test]
     fn every_verb_has_an_example_and_one_line_about_it() {
         every_verb(&Cli::command(), "attache", &mut |path, verb| {
-            let examples = verb
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(
-                examples.contains("Example"),
-                "`{path} --help` has no example"
-            );
-            assert!(
-                examples.contains(path),
-                "the example of `{path}` does not show it"
-            );
-            assert!(
-                verb.get_about().is_some(),
-                "`{path}` says nothing about itself"
-            );
+            let examples = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Example"), "`{path} --help` has no example");
+            assert!(examples.contains(path), "the example of `{path}` does not show it");
+            assert!(verb.get_about().is_some(), "`{path}` says nothing about itself");
         });
     }
 }

@@ -25,13 +25,7 @@ pub(super) struct Operator {
 #[derive(Debug, Args)]
 struct Named {
     /// Configuration of the running gateway, which says where its admin API is. It may be broken otherwise.
-    #[arg(
-        short,
-        long = "config",
-        value_name = "FILE|DIR",
-        env = "ATTACHE_CONFIG",
-        required_unless_present = "admin"
-    )]
+    #[arg(short, long = "config", value_name = "FILE|DIR", env = "ATTACHE_CONFIG", required_unless_present = "admin")]
     config: Option<PathBuf>,
     /// Where the admin API is, whatever the configuration says: 127.0.0.1:9901 or unix:/path.
     #[arg(long, value_name = "ADDRESS", env = "ATTACHE_ADMIN", value_parser = parse)]
@@ -98,9 +92,7 @@ impl Args for ByFile {
             .value_name("FILE|DIR")
             .value_parser(clap::value_parser!(PathBuf))
             .help("The same without -c");
-        Named::augment_args(command)
-            .mut_arg("config", |config| config.required_unless_present(FILE))
-            .arg(file)
+        Named::augment_args(command).mut_arg("config", |config| config.required_unless_present(FILE)).arg(file)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -141,7 +133,8 @@ impl Operator {
         Ok((client.map_err(|error| unreachable(&error, &name))?, name))
     }
 
-    /// What the configuration says. When the API was named by hand, one that only the environment names need not say anything.
+    /// What the configuration says. When the API was named by hand, one that only the environment names need not say
+    /// anything.
     fn configured(&self) -> Result<Option<Admin>, Failure> {
         let Some(path) = &self.named.config else {
             return Ok(None);
@@ -164,10 +157,7 @@ pub(super) fn silent(path: &Path, report: &Report, what: &str, flag: &str) -> Fa
         return Failure::new(&only.message, next);
     }
     terminal::note(report.human(terminal::has_color()).trim_end());
-    Failure::new(
-        format_args!("{} does not say where the {what} is", path.display()),
-        next,
-    )
+    Failure::new(format_args!("{} does not say where the {what} is", path.display()), next)
 }
 
 /// What to do when there is no answer.
@@ -180,10 +170,7 @@ pub(super) fn unreachable(error: &Error, name: &str) -> Failure {
             "is the gateway running, and is its admin API where --admin or the configuration says?"
         }
     };
-    Failure::new(
-        format_args!("{name}: {error}{}", cause.unwrap_or_default()),
-        next,
-    )
+    Failure::new(format_args!("{name}: {error}{}", cause.unwrap_or_default()), next)
 }
 
 fn connectable(place: AdminAddress) -> AdminAddress {

@@ -25,11 +25,7 @@ pub(super) struct Arguments {
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let (client, name) = arguments.operator.find()?;
-    let path = if terminal::has_color() && !arguments.json {
-        "/reload?color=true"
-    } else {
-        "/reload"
-    };
+    let path = if terminal::has_color() && !arguments.json { "/reload?color=true" } else { "/reload" };
     let limit = Duration::from_secs(arguments.timeout);
     let asked = runtime()?.block_on(client.ask(Method::POST, path, limit));
     let (status, body) = asked.map_err(|error| unreachable(&error, &name))?;
@@ -40,21 +36,13 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         other => return Err(refused(other, text.trim(), &name)),
     };
     let answer: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
-        Failure::new(
-            format_args!("{name}: the answer is not understood: {error}"),
-            "is that the admin API of attache?",
-        )
+        Failure::new(format_args!("{name}: the answer is not understood: {error}"), "is that the admin API of attache?")
     })?;
     if arguments.json {
         terminal::print(text.trim_end())?;
         return Ok(ending);
     }
-    let said = |key: &str| {
-        answer
-            .get(key)
-            .and_then(|value| value.as_str())
-            .map(str::trim_end)
-    };
+    let said = |key: &str| answer.get(key).and_then(|value| value.as_str()).map(str::trim_end);
     if let Some(diagnostics) = said("diagnostics") {
         terminal::note(diagnostics);
     }
@@ -67,9 +55,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 
 fn refused(status: StatusCode, why: &str, name: &str) -> Failure {
     let next = match status {
-        StatusCode::UNAUTHORIZED => {
-            "name the token's file with --token-file or ATTACHE_ADMIN_TOKEN_FILE"
-        }
+        StatusCode::UNAUTHORIZED => "name the token's file with --token-file or ATTACHE_ADMIN_TOKEN_FILE",
         StatusCode::FORBIDDEN => "`admin.writes: rollouts` in the running configuration allows it",
         StatusCode::SERVICE_UNAVAILABLE => "try again",
         _ => "is that the admin API of attache?",

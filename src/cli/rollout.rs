@@ -77,9 +77,7 @@ struct Status {
 
 /// Arguments of `attache rollout set-weight`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  attache rollout set-weight research 30 --for 10m -c gateway.yaml"
-)]
+#[command(after_help = "Example:\n  attache rollout set-weight research 30 --for 10m -c gateway.yaml")]
 struct SetWeight {
     /// The route.
     route: String,
@@ -123,23 +121,14 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         Verb::SetWeight(set) => {
             let percent = set.percent.to_string();
             let lasts = set.lasts.map(|lasts| lasts.as_millis().to_string());
-            let mut query = vec![
-                ("route", set.route.as_str()),
-                ("verb", "set-weight"),
-                ("weight", &percent),
-            ];
+            let mut query = vec![("route", set.route.as_str()), ("verb", "set-weight"), ("weight", &percent)];
             query.extend(set.cluster.as_deref().map(|cluster| ("cluster", cluster)));
             query.extend(lasts.as_deref().map(|lasts| ("for", lasts)));
             order(&set.operator, &query)
         }
         Verb::Switch(switch) => {
             let mut query = vec![("route", switch.route.as_str()), ("verb", "switch")];
-            query.extend(
-                switch
-                    .cluster
-                    .as_deref()
-                    .map(|cluster| ("cluster", cluster)),
-            );
+            query.extend(switch.cluster.as_deref().map(|cluster| ("cluster", cluster)));
             order(&switch.operator, &query)
         }
     }
@@ -148,10 +137,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 fn order(operator: &Operator, query: &[(&str, &str)]) -> Result<Ending, Failure> {
     let (client, name) = operator.find()?;
     let by = std::env::var("USER").unwrap_or_else(|_unset| "attache rollout".to_owned());
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(query)
-        .append_pair("by", &by)
-        .finish();
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).append_pair("by", &by).finish();
     let path = format!("/rollouts?{query}");
     let answer = runtime()?.block_on(ask(&client, Method::POST, &path, &name))?;
     for done in strings(answer.get("done")) {
@@ -184,7 +170,8 @@ fn show(status: &Status) -> Result<Ending, Failure> {
     })
 }
 
-/// Prints what changes, until the rollout is over. Once it answered, a gateway may be away for as long as a restart takes.
+/// Prints what changes, until the rollout is over. Once it answered, a gateway may be away for as long as a restart
+/// takes.
 fn watch(status: &Status) -> Result<Ending, Failure> {
     let (client, name) = status.operator.find()?;
     let route = status.route.as_deref().unwrap_or_default();
@@ -222,17 +209,11 @@ fn watch(status: &Status) -> Result<Ending, Failure> {
 }
 
 fn unmoved(route: &str) -> Failure {
-    Failure::new(
-        format_args!("the split of `{route}` has no rollout that could end"),
-        "leave --watch out",
-    )
+    Failure::new(format_args!("the split of `{route}` has no rollout that could end"), "leave --watch out")
 }
 
 fn unknown(route: &str) -> Failure {
-    Failure::new(
-        format_args!("no route `{route}` has a split"),
-        "`attache rollout status` lists those that have one",
-    )
+    Failure::new(format_args!("no route `{route}` has a split"), "`attache rollout status` lists those that have one")
 }
 
 async fn ask(client: &Client, method: Method, path: &str, name: &str) -> Result<Value, Failure> {
@@ -245,13 +226,9 @@ async fn ask(client: &Client, method: Method, path: &str, name: &str) -> Result<
     {
         return Ok(answer);
     }
-    let error = answer
-        .as_ref()
-        .and_then(|answer| answer.get("error")?.as_str());
+    let error = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
     let next = match status {
-        StatusCode::UNAUTHORIZED => {
-            "name the token's file with --token-file or ATTACHE_ADMIN_TOKEN_FILE"
-        }
+        StatusCode::UNAUTHORIZED => "name the token's file with --token-file or ATTACHE_ADMIN_TOKEN_FILE",
         StatusCode::FORBIDDEN => "`admin.writes: rollouts` in the running configuration allows it",
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => "see `attache rollout status`",
         _ => "is that the admin API of attache?",
@@ -270,8 +247,7 @@ fn phase(split: &Value) -> &str {
 fn headline(route: &str, split: &Value) -> String {
     let mut line = format!("{route}  {}", phase(split));
     let number = |key: &str| split.get("progress")?.get(key)?.as_u64();
-    if let (Some(step), Some(steps)) = (number("step"), split.get("steps").and_then(Value::as_u64))
-    {
+    if let (Some(step), Some(steps)) = (number("step"), split.get("steps").and_then(Value::as_u64)) {
         // Programs count from zero, people from one.
         let step = (step + 1).min(steps);
         line.push_str(&format!(", step {step} of {steps}"));
@@ -283,9 +259,7 @@ fn headline(route: &str, split: &Value) -> String {
         let by = held.get("by").and_then(Value::as_str).unwrap_or("-");
         line.push_str(&format!("  (set by {})", visible(by)));
     }
-    let reason = split
-        .get("progress")
-        .and_then(|progress| progress.get("reason")?.as_str());
+    let reason = split.get("progress").and_then(|progress| progress.get("reason")?.as_str());
     if let Some(reason) = reason {
         line.push_str(&format!("  {}", visible(reason)));
     }
@@ -296,20 +270,12 @@ fn headline(route: &str, split: &Value) -> String {
 fn describe(route: &str, split: &Value) -> String {
     let mut text = headline(route, split);
     for (cluster, percent, requests) in shares(split) {
-        text.push_str(&format!(
-            "\n  {cluster:<32} {percent:>5.1} %  {requests:>10} requests judged"
-        ));
+        text.push_str(&format!("\n  {cluster:<32} {percent:>5.1} %  {requests:>10} requests judged"));
     }
-    let readings = split
-        .get("progress")
-        .and_then(|progress| progress.get("readings")?.as_array());
+    let readings = split.get("progress").and_then(|progress| progress.get("readings")?.as_array());
     for reading in readings.into_iter().flatten() {
         let field = |key: &str| reading.get(key).cloned().unwrap_or_default();
-        let passed = if field("passed") == true {
-            "ok"
-        } else {
-            "FAILED"
-        };
+        let passed = if field("passed") == true { "ok" } else { "FAILED" };
         text.push_str(&format!(
             "\n  {:<32} {:.4} {} {:.4}  {passed}",
             field("metric").as_str().unwrap_or_default(),
@@ -327,11 +293,7 @@ fn shares(split: &Value) -> impl Iterator<Item = (&str, f64, u64)> {
         let cluster = share.get("cluster").and_then(Value::as_str);
         let percent = share.get("percent").and_then(Value::as_f64);
         let requests = share.get("requests").and_then(Value::as_u64);
-        (
-            cluster.unwrap_or("-"),
-            percent.unwrap_or_default(),
-            requests.unwrap_or_default(),
-        )
+        (cluster.unwrap_or("-"), percent.unwrap_or_default(), requests.unwrap_or_default())
     })
 }
 

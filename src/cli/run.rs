@@ -1,5 +1,6 @@
-//! `attache run`: starts the gateway, then listens to signals until it ends. SIGTERM and SIGINT drain, a second one ends at
-//! once; SIGHUP reads the configuration again, as a change of its files does; SIGUSR1 opens the access log's file again.
+//! `attache run`: starts the gateway, then listens to signals until it ends. SIGTERM and SIGINT drain, a second one
+//! ends at once; SIGHUP reads the configuration again, as a change of its files does; SIGUSR1 opens the access log's
+//! file again.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tracing::{error, info, warn};
 use super::configuration::{Source, unusable};
 use super::summary::{Bound, summary};
 use super::{Ending, Failure, runtime, said};
-use crate::admin::control::{Done, Order};
+use crate::admin::control::{Command, Done};
 use crate::admin::journal::Trigger;
 use crate::config::model::LogFormat;
 use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, log_format, read};
@@ -49,26 +50,17 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 /// The way to standard error that nothing waits for.
 pub(super) fn stderr() -> Result<Stderr, Failure> {
     Stderr::start().map_err(|error| {
-        Failure::new(
-            format_args!("logging cannot be set up: {error}"),
-            "raise the limits of files and threads",
-        )
+        Failure::new(format_args!("logging cannot be set up: {error}"), "raise the limits of files and threads")
     })
 }
 
 fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Ending, Failure> {
-    let Beginning {
-        loaded,
-        seen,
-        stands_in,
-    } = arguments.read(voice)?;
+    let Beginning { loaded, seen, stands_in } = arguments.read(voice)?;
     let voice = &*voice;
     let kept = loaded.config.reload.last_good_file.clone();
     let places = loaded.places();
     let cannot_start = |error: &gateway::Error| not_open(error, places, voice);
-    let kept = kept
-        .filter(|_| !stands_in)
-        .map(|file| (file, loaded.standalone()));
+    let kept = kept.filter(|_| !stands_in).map(|file| (file, loaded.standalone()));
     // What the text was parsed into is not needed any more, and the gateway has the only copy of the configuration.
     let (config, _, tree) = loaded.into_parts();
     drop(tree);
@@ -82,9 +74,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
     let ending = runtime.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let mut gateway = Gateway::start(config)
-            .await
-            .map_err(|error| cannot_start(&error))?;
+        let mut gateway = Gateway::start(config).await.map_err(|error| cannot_start(&error))?;
         gateway.count_lost_lines(stderr);
         let bound = Bound {
             listeners: gateway.addresses(),
@@ -105,7 +95,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
 }
 
 /// Shows where the address stands that cannot be opened, and who has it.
-fn not_open(error: &gateway::Error, places: crate::config::Places, voice: &Voice) -> Failure {
+fn not_open(error: &gateway::Error, places: crate::config::OpenedAt, voice: &Voice) -> Failure {
     let Some(key) = error.key() else {
         return cannot_start(error);
     };
@@ -145,8 +135,8 @@ struct Beginning {
 }
 
 impl Arguments {
-    /// Reads the configuration, or its last good state when it is broken. How that is said is known once `logging` can be read,
-    /// whatever else is wrong.
+    /// Reads the configuration, or its last good state when it is broken. How that is said is known once `logging` can
+    /// be read, whatever else is wrong.
     fn read(&self, voice: &mut Voice) -> Result<Beginning, Failure> {
         let (path, env) = (&self.source.config, Environment::process());
         let Reading { outcome, seen } = read(path, &env);
@@ -190,25 +180,16 @@ impl Arguments {
         if !loaded.warnings.is_empty() {
             said::report(voice, &loaded.warnings);
         }
-        Ok(Beginning {
-            loaded,
-            seen,
-            stands_in,
-        })
+        Ok(Beginning { loaded, seen, stands_in })
     }
 }
 
-async fn serve(
-    mut gateway: Gateway,
-    mut signals: Signals,
-    events: &mut Events,
-    voice: &Voice,
-) -> Ending {
+async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, voice: &Voice) -> Ending {
     let lost = gateway.lost();
     loop {
         let event = tokio::select! {
             event = signals.next() => event,
-            order = gateway.wanted() => Event::Order(order),
+            order = gateway.wanted() => Event::Command(order),
             () = lost.cancelled() => break error!("a worker is gone: only a new start brings it back"),
         };
         // Names that nobody resolves or a file system that does not answer hold a reload up, but not the end.
@@ -217,7 +198,7 @@ async fn serve(
                 done = gateway.reload_files(Trigger::Signal) => done,
                 () = signals.end() => break,
             },
-            Event::Order(order) => tokio::select! {
+            Event::Command(order) => tokio::select! {
                 done = gateway.obey(order) => done,
                 () = signals.end() => break,
             },
@@ -264,7 +245,7 @@ fn show(done: &Done, voice: &Voice) {
 enum Event {
     Stop,
     Reload,
-    Order(Order),
+    Command(Command),
     Reopen,
 }
 
@@ -278,12 +259,8 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(
-                    format_args!("signals cannot be received: {error}"),
-                    "start it again",
-                )
-            })
+            signal(kind)
+                .map_err(|error| Failure::new(format_args!("signals cannot be received: {error}"), "start it again"))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

@@ -1,5 +1,5 @@
-//! What `attache run` says beside the events of the log: text for people, and with `logging.format: json` an object for each line
-//! with the same facts.
+//! What `attache run` says beside the events of the log: text for people, and with `logging.format: json` an object for
+//! each line with the same facts.
 
 use std::fmt::Display;
 
@@ -16,11 +16,7 @@ pub(super) fn summary(voice: &Voice, lines: &[String]) {
     }
     for line in lines {
         let line = line.trim();
-        let level = if line.starts_with("not protected") {
-            Level::Warn
-        } else {
-            Level::Info
-        };
+        let level = if line.starts_with("not protected") { Level::Warn } else { Level::Info };
         voice.object(level, line, Map::new());
     }
 }

@@ -1,13 +1,13 @@
-//! What `attache run` says once it runs: where it listens, what it serves and, above all, what is not protected. Never more
-//! than twelve lines, whatever the size of the configuration.
+//! What `attache run` says once it runs: where it listens, what it serves and, above all, what is not protected. Never
+//! more than twelve lines, whatever the size of the configuration.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::terminal::count;
 use crate::config::model::{
-    Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener,
-    ListenerId, MemberAddress, RateLimitId, Route, TlsVersion,
+    Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId, MemberAddress,
+    RateLimitId, Route, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.
@@ -23,55 +23,21 @@ pub(super) struct Bound {
 
 /// The summary's lines.
 pub(super) fn summary(config: &Config, bound: &Bound) -> Vec<String> {
-    let mut lines = vec![format!(
-        "attache {} is running, configuration {}",
-        env!("CARGO_PKG_VERSION"),
-        config.hash
-    )];
-    lines.extend(shorten(
-        config
-            .listeners
-            .iter()
-            .map(|listener| about(listener, bound))
-            .collect(),
-        4,
-        "listener",
-    ));
-    let routes: Vec<_> = config
-        .routes
-        .iter()
-        .map(|route| route.name.clone())
-        .collect();
+    let mut lines = vec![format!("attache {} is running, configuration {}", env!("CARGO_PKG_VERSION"), config.hash)];
+    lines.extend(shorten(config.listeners.iter().map(|listener| about(listener, bound)).collect(), 4, "listener"));
+    let routes: Vec<_> = config.routes.iter().map(|route| route.name.clone()).collect();
     lines.push(format!("  routes    {}", names(routes)));
     let clusters = config.clusters.iter();
-    let clusters = clusters.map(|cluster| {
-        format!(
-            "{} ({})",
-            cluster.name,
-            count(cluster.members.len(), "endpoint")
-        )
-    });
+    let clusters = clusters.map(|cluster| format!("{} ({})", cluster.name, count(cluster.members.len(), "endpoint")));
     lines.push(format!("  clusters  {}", names(clusters.collect())));
     lines.push(match bound.metrics {
         Some(address) => format!("  metrics   http://{address}/metrics"),
         None => "  metrics   off".to_owned(),
     });
-    lines.extend(
-        bound
-            .admin
-            .iter()
-            .map(|address| format!("  admin     {address}")),
-    );
+    lines.extend(bound.admin.iter().map(|address| format!("  admin     {address}")));
     let unprotected = unprotected(config, bound);
-    let marked = unprotected
-        .into_iter()
-        .map(|what| format!("  not protected: {what}"))
-        .collect();
-    lines.extend(shorten(
-        marked,
-        MAX_LINES.saturating_sub(lines.len()),
-        "unprotected thing",
-    ));
+    let marked = unprotected.into_iter().map(|what| format!("  not protected: {what}")).collect();
+    lines.extend(shorten(marked, MAX_LINES.saturating_sub(lines.len()), "unprotected thing"));
     lines
 }
 
@@ -83,10 +49,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     let cleartext: Vec<_> = cleartext.map(|listener| listener.name.clone()).collect();
     let mut found = Vec::new();
     if !cleartext.is_empty() {
-        found.push(format!(
-            "no TLS on {}, reachable from outside",
-            names(cleartext)
-        ));
+        found.push(format!("no TLS on {}, reachable from outside", names(cleartext)));
     }
     let trusts = !config.client_ip.trusted_proxies.is_empty();
     // One that leads to itself serves those who are on HTTPS by the word of a trusted proxy.
@@ -100,10 +63,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
         .map(|(_, listener)| listener.name.clone());
     let anonymous: Vec<_> = anonymous.collect();
     if !anonymous.is_empty() {
-        found.push(format!(
-            "callers of {} are not authenticated",
-            names(anonymous)
-        ));
+        found.push(format!("callers of {} are not authenticated", names(anonymous)));
     }
     let forwards = |route: &&Route| matches!(route.action, Action::Forward(_) | Action::Split(_));
     let enforced = |id: &RateLimitId| {
@@ -119,12 +79,8 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     if let Some(address) = bound.metrics.filter(|address| !address.ip().is_loopback()) {
         found.push(format!("anybody who reaches {address} reads the metrics"));
     }
-    let plain: Vec<_> = config
-        .clusters
-        .iter()
-        .filter(|cluster| leaves_in_clear(cluster))
-        .map(|cluster| cluster.name.clone())
-        .collect();
+    let plain: Vec<_> =
+        config.clusters.iter().filter(|cluster| leaves_in_clear(cluster)).map(|cluster| cluster.name.clone()).collect();
     if !plain.is_empty() {
         found.push(format!("no TLS towards {}", names(plain)));
     }
@@ -140,10 +96,7 @@ fn about(listener: &Listener, bound: &Bound) -> String {
     let what = match (&listener.https_redirect, &listener.tls) {
         (Some(redirect), _) => match &listener.public_url {
             Some(url) => {
-                return format!(
-                    "  listener  {} on {address}, redirects to {url}",
-                    listener.name
-                );
+                return format!("  listener  {} on {address}, redirects to {url}", listener.name);
             }
             None => format!("redirects to https, port {}", redirect.port),
         },
@@ -161,8 +114,8 @@ fn about(listener: &Listener, bound: &Bound) -> String {
     format!("  listener  {} on {address}, {what}{public}", listener.name)
 }
 
-/// HTTP versions of a listener, in its order. How clients come to HTTP/2 where no TLS tells them, and what does without it, is not
-/// known to everybody.
+/// HTTP versions of a listener, in its order. How clients come to HTTP/2 where no TLS tells them, and what does without
+/// it, is not known to everybody.
 pub(super) fn spoken(listener: &Listener) -> String {
     if listener.protocols == [HttpVersion::Http1] {
         return "http/1.1 only, so no gRPC".to_owned();
@@ -176,19 +129,12 @@ pub(super) fn spoken(listener: &Listener) -> String {
 }
 
 fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
-    bound
-        .listeners
-        .get(&listener.name)
-        .copied()
-        .unwrap_or(listener.address)
+    bound.listeners.get(&listener.name).copied().unwrap_or(listener.address)
 }
 
 fn has_client_auth(listener: &Listener) -> bool {
     let required = |auth: &ClientAuth| matches!(auth, ClientAuth::Require { .. });
-    listener
-        .tls
-        .as_ref()
-        .is_some_and(|tls| required(&tls.client_auth))
+    listener.tls.as_ref().is_some_and(|tls| required(&tls.client_auth))
 }
 
 fn leaves_in_clear(cluster: &Cluster) -> bool {
@@ -196,11 +142,7 @@ fn leaves_in_clear(cluster: &Cluster) -> bool {
         MemberAddress::Socket(address) => address.ip().is_loopback(),
         MemberAddress::Name { host, .. } => host == "localhost",
     };
-    cluster.tls.is_none()
-        && cluster
-            .members
-            .iter()
-            .any(|member| !is_local(&member.address))
+    cluster.tls.is_none() && cluster.members.iter().any(|member| !is_local(&member.address))
 }
 
 /// At most `limit` lines; the last says how many are left out.
@@ -239,14 +181,7 @@ mod tests {
         let loaded = config::parse(text, "test.yaml", &Environment::empty(UNIX_EPOCH));
         let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
         let metrics = metrics.map(|address| address.parse().unwrap());
-        summary(
-            &config,
-            &Bound {
-                listeners: BTreeMap::new(),
-                metrics,
-                admin: None,
-            },
-        )
+        summary(&config, &Bound { listeners: BTreeMap::new(), metrics, admin: None })
     }
 
     #[test]
@@ -265,28 +200,13 @@ accessLog: { output: off }
             "no TLS towards far\n",
             "the access log is off",
         ] {
-            assert!(
-                format!("{all}\n").contains(part),
-                "`{part}` is missing in\n{all}"
-            );
+            assert!(format!("{all}\n").contains(part), "`{part}` is missing in\n{all}");
         }
-        let limited = text.replace(
-            "near: {",
-            "near: { rateLimit: { key: clientIp, rate: 10/s, burst: 20 },",
-        );
+        let limited = text.replace("near: {", "near: { rateLimit: { key: clientIp, rate: 10/s, burst: 20 },");
         let limited = said(&limited, None).join("\n");
         assert!(limited.contains("no rate limit on far\n"), "{limited}");
-        let local = said(
-            &text
-                .replace("0.0.0.0", "127.0.0.1")
-                .replace("10.0.0.1", "127.0.0.1"),
-            None,
-        )
-        .join("\n");
-        assert!(
-            !local.contains("TLS on") && !local.contains("TLS towards"),
-            "loopback needs none\n{local}"
-        );
+        let local = said(&text.replace("0.0.0.0", "127.0.0.1").replace("10.0.0.1", "127.0.0.1"), None).join("\n");
+        assert!(!local.contains("TLS on") && !local.contains("TLS towards"), "loopback needs none\n{local}");
         assert!(local.contains("metrics   off"), "{local}");
     }
 
@@ -312,25 +232,16 @@ clientIp: { trustedProxies: [10.0.0.1] }
 routes: { all: { respond: {} } }
 ";
         let all = said(lone, None).join("\n");
-        assert!(
-            all.contains("callers of http are not authenticated"),
-            "it serves who is on HTTPS already\n{all}"
-        );
+        assert!(all.contains("callers of http are not authenticated"), "it serves who is on HTTPS already\n{all}");
     }
 
     #[test]
     fn what_a_listener_speaks_is_said() {
         for (more, expected) in [
             ("", "cleartext, h2 (prior knowledge) http/1.1"),
-            (
-                ", protocols: [http/1.1, h2]",
-                "cleartext, http/1.1 h2 (prior knowledge)",
-            ),
+            (", protocols: [http/1.1, h2]", "cleartext, http/1.1 h2 (prior knowledge)"),
             (", protocols: [h2]", "cleartext, h2 (prior knowledge)"),
-            (
-                ", protocols: [http/1.1]",
-                "cleartext, http/1.1 only, so no gRPC",
-            ),
+            (", protocols: [http/1.1]", "cleartext, http/1.1 only, so no gRPC"),
         ] {
             let text = format!(
                 "listeners: {{ web: {{ address: \"127.0.0.1:8080\"{more} }} }}\nroutes: {{ all: {{ respond: {{}} }} }}\n"
@@ -351,28 +262,13 @@ routes: { all: { respond: {} } }
         });
         text.push_str("routes:\n");
         (0..30).for_each(|at| {
-            writeln!(
-                text,
-                "  r{at}: {{ hosts: [h{at}.test], endpoints: [\"10.0.0.1:80\"] }}"
-            )
-            .unwrap();
+            writeln!(text, "  r{at}: {{ hosts: [h{at}.test], endpoints: [\"10.0.0.1:80\"] }}").unwrap();
         });
         let lines = said(&text, Some("0.0.0.0:9090"));
         assert!(lines.len() <= MAX_LINES, "{}", lines.join("\n"));
-        assert!(
-            lines.iter().any(|line| line.contains("27 more listeners")),
-            "{}",
-            lines.join("\n")
-        );
-        assert!(
-            lines.iter().all(|line| line.len() < 160),
-            "{}",
-            lines.join("\n")
-        );
+        assert!(lines.iter().any(|line| line.contains("27 more listeners")), "{}", lines.join("\n"));
+        assert!(lines.iter().all(|line| line.len() < 160), "{}", lines.join("\n"));
         let last = lines.last().unwrap();
-        assert!(
-            last.contains("unprotected things"),
-            "nothing is left out silently: {last}"
-        );
+        assert!(last.contains("unprotected things"), "nothing is left out silently: {last}");
     }
 }

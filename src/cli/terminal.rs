@@ -1,5 +1,5 @@
-//! Writing to the terminal. A reader that leaves early (`attache man | head`) is not an error, and nothing here panics as
-//! the print macros would. A result that could not be written for another reason is a failure of the verb.
+//! Writing to the terminal. A reader that leaves early (`attache man | head`) is not an error, and nothing here panics
+//! as the print macros would. A result that could not be written for another reason is a failure of the verb.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -13,8 +13,8 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     print_bytes(format!("{}\n", visible_but(&text, &['\n', '\t'])).as_bytes())
 }
 
-/// As [`print`], for a verb whose result is what it did and its exit code: a line that cannot be written is a note and does
-/// not change the code.
+/// As [`print`], for a verb whose result is what it did and its exit code: a line that cannot be written is a note and
+/// does not change the code.
 pub(super) fn mention(text: impl Display) {
     if let Err(failure) = print(text) {
         note(failure);

@@ -27,17 +27,11 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         });
         terminal::print(facts)?;
     } else {
-        terminal::print(format_args!(
-            "attache {version} ({platform}, {allocator} allocator)"
-        ))?;
+        terminal::print(format_args!("attache {version} ({platform}, {allocator} allocator)"))?;
     }
     Ok(Ending::Done)
 }
 
 fn allocator() -> &'static str {
-    if cfg!(feature = "mimalloc") {
-        "mimalloc"
-    } else {
-        "system"
-    }
+    if cfg!(feature = "mimalloc") { "mimalloc" } else { "system" }
 }

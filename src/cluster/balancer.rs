@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 
 use tokio::time::Instant;
 
+use super::availability::{Availability, Eligible};
 use super::ceilings::Kind;
 use super::endpoint::{Endpoint, EndpointId, FULL};
 use super::hash::score;
 use super::members::Members;
-use super::stance::{Reach, Stance};
 use crate::config::model::LoadBalancer;
 
 /// What a choice depends on besides the endpoints.
@@ -22,7 +22,7 @@ pub struct PickRequest<'a> {
     /// What it is counted as.
     pub kind: Kind,
     /// Where the cluster stands.
-    pub stance: Stance,
+    pub availability: Availability,
     /// The moment of the choice.
     pub now: Instant,
 }
@@ -31,18 +31,12 @@ impl PickRequest<'_> {
     /// A request that nothing is known of.
     #[must_use]
     pub fn at(now: Instant) -> Self {
-        Self {
-            hash: None,
-            tried: &[],
-            kind: Kind::default(),
-            stance: Stance::default(),
-            now,
-        }
+        Self { hash: None, tried: &[], kind: Kind::default(), availability: Availability::default(), now }
     }
 }
 
-/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which the
-/// arithmetic below relies.
+/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
+/// the arithmetic below relies.
 #[inline]
 pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
     endpoint.weight > 0 // draining
@@ -50,8 +44,8 @@ pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
         && !endpoint.is_unhealthy() // taken out by its checks
 }
 
-/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in it does not
-/// ask the others' questions of each endpoint.
+/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in
+/// it does not ask the others' questions of each endpoint.
 trait Candidates: Copy {
     fn admit(&self, endpoint: &Endpoint) -> bool;
 
@@ -111,21 +105,19 @@ impl Candidates for Plain {
 struct Particular<'a> {
     tried: &'a [EndpointId],
     kind: Kind,
-    stance: Stance,
+    availability: Availability,
     now: Instant,
 }
 
 impl Candidates for Particular<'_> {
     fn admit(&self, endpoint: &Endpoint) -> bool {
-        let reached = match self.stance.reach {
-            Reach::Usable => is_usable(endpoint, self.now),
-            Reach::Some { priority, local } => {
-                is_usable(endpoint, self.now)
-                    && endpoint.priority <= priority
-                    && (endpoint.local || !local)
+        let reached = match self.availability.eligible {
+            Eligible::Usable => is_usable(endpoint, self.now),
+            Eligible::Some { priority, local } => {
+                is_usable(endpoint, self.now) && endpoint.priority <= priority && (endpoint.local || !local)
             }
-            Reach::All => endpoint.weight > 0,
-            Reach::Nobody => false,
+            Eligible::All => endpoint.weight > 0,
+            Eligible::Nobody => false,
         };
         reached && endpoint.full(self.kind).is_none() && !self.tried.contains(&endpoint.id)
     }
@@ -136,11 +128,11 @@ impl Candidates for Particular<'_> {
 
     fn warmth(&self, endpoint: &Endpoint) -> u64 {
         let warmth = |window| endpoint.warmth(window, self.now);
-        self.stance.warming.map_or(FULL, warmth)
+        self.availability.warming.map_or(FULL, warmth)
     }
 
     fn are_warm(&self) -> bool {
-        self.stance.warming.is_none()
+        self.availability.warming.is_none()
     }
 
     fn now(&self) -> Instant {
@@ -149,8 +141,8 @@ impl Candidates for Particular<'_> {
 }
 
 impl Members {
-    /// Index of the endpoint the request should go to, or `None` when no endpoint may be used. `turn` is the caller's place in
-    /// the round robin; start it at a random number so that workers and replicas do not march in step.
+    /// Index of the endpoint the request should go to, or `None` when no endpoint may be used. `turn` is the caller's
+    /// place in the round robin; start it at a random number so that workers and replicas do not march in step.
     ///
     /// Nothing is counted here: make an [`super::InFlight`] at once.
     #[must_use]
@@ -161,11 +153,8 @@ impl Members {
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
     ) -> Option<usize> {
-        if request.tried.is_empty() && request.stance == Stance::default() {
-            let plain = Plain {
-                kind: request.kind,
-                now: request.now,
-            };
+        if request.tried.is_empty() && request.availability == Availability::default() {
+            let plain = Plain { kind: request.kind, now: request.now };
             return self.choose(policy, request.hash, rng, turn, plain);
         }
         self.pick_particular(policy, request, rng, turn)
@@ -181,18 +170,13 @@ impl Members {
         turn: &Cell<usize>,
     ) -> Option<usize> {
         let tries = [
-            (request.tried, Some(request.stance)),
-            (request.tried, request.stance.widened()),
-            (&[], Some(request.stance)),
-            (&[], request.stance.widened()),
+            (request.tried, Some(request.availability)),
+            (request.tried, request.availability.widened()),
+            (&[], Some(request.availability)),
+            (&[], request.availability.widened()),
         ];
-        tries.into_iter().find_map(|(tried, stance)| {
-            let candidates = Particular {
-                tried,
-                kind: request.kind,
-                stance: stance?,
-                now: request.now,
-            };
+        tries.into_iter().find_map(|(tried, availability)| {
+            let candidates = Particular { tried, kind: request.kind, availability: availability?, now: request.now };
             self.choose(policy, request.hash, rng, turn, candidates)
         })
     }
@@ -289,12 +273,7 @@ impl Members {
         Some(if second_is_less { second } else { first })
     }
 
-    fn next_in_turn(
-        &self,
-        rng: &mut fastrand::Rng,
-        turn: &Cell<usize>,
-        candidates: impl Candidates,
-    ) -> Option<usize> {
+    fn next_in_turn(&self, rng: &mut fastrand::Rng, turn: &Cell<usize>, candidates: impl Candidates) -> Option<usize> {
         let mut passed_over = None;
         for _ in 0..self.sequence.len() {
             let place = turn.get() % self.sequence.len();
@@ -319,9 +298,7 @@ impl Members {
         let admitted = all.filter(|(_, (endpoint, _))| candidates.admit(endpoint));
         if self.is_uniform && candidates.are_warm() {
             // With equal weights the order of the scores is that of the hashes: spare the logarithms.
-            return admitted
-                .max_by_key(|(_, (_, seed))| score::hash(key, **seed))
-                .map(|(index, _)| index);
+            return admitted.max_by_key(|(_, (_, seed))| score::hash(key, **seed)).map(|(index, _)| index);
         }
         let mut best: Option<(usize, f64)> = None;
         for (index, (endpoint, seed)) in admitted {
@@ -347,8 +324,7 @@ impl Members {
         except: Option<EndpointId>,
     ) -> Option<usize> {
         let total = self.cumulative.last().copied().filter(|&total| total > 0)?;
-        let allowed =
-            |endpoint: &Endpoint| Some(endpoint.id) != except && candidates.admit(endpoint);
+        let allowed = |endpoint: &Endpoint| Some(endpoint.id) != except && candidates.admit(endpoint);
         for _ in 0..DRAWS {
             let point = rng.u64(..total);
             let index = self.cumulative.partition_point(|&sum| sum <= point);
@@ -383,10 +359,7 @@ struct Load {
 impl Load {
     #[inline]
     fn of(endpoint: &Endpoint, candidates: impl Candidates) -> Self {
-        Self {
-            in_flight: endpoint.in_flight().into(),
-            weight: candidates.weight(endpoint),
-        }
+        Self { in_flight: endpoint.in_flight().into(), weight: candidates.weight(endpoint) }
     }
 
     #[inline]
@@ -397,8 +370,8 @@ impl Load {
     }
 }
 
-/// How long a request would wait: the expected time of each before it and its own, per weight. One that was never measured is
-/// tried with a single request first.
+/// How long a request would wait: the expected time of each before it and its own, per weight. One that was never
+/// measured is tried with a single request first.
 fn cost(endpoint: &Endpoint, candidates: impl Candidates) -> f64 {
     let in_flight = f64::from(endpoint.in_flight());
     let weight = candidates.weight(endpoint) as f64;
@@ -427,31 +400,21 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::availability::AvailabilitySettings;
     use super::super::endpoint::InFlight;
-    use super::super::stance::Terms;
     use super::*;
     use crate::config::model::{HashKey, Panic, PanicAction};
 
     const LEAST: LoadBalancer = LoadBalancer::LeastConnection;
     const HASH: LoadBalancer = LoadBalancer::Hash(HashKey::ClientIp);
-    const POLICIES: [LoadBalancer; 5] = [
-        LEAST,
-        LoadBalancer::RoundRobin,
-        LoadBalancer::Random,
-        LoadBalancer::PeakEwma,
-        HASH,
-    ];
+    const POLICIES: [LoadBalancer; 5] =
+        [LEAST, LoadBalancer::RoundRobin, LoadBalancer::Random, LoadBalancer::PeakEwma, HASH];
 
     fn members(weights: &[u32]) -> Members {
         let endpoint = |(index, &weight): (usize, &u32)| {
             let [.., third, fourth] = u32::try_from(index).unwrap().to_be_bytes();
             let address = SocketAddr::from(([10, 0, third, fourth], 80));
-            Arc::new(Endpoint::new(
-                address,
-                address.to_string(),
-                weight,
-                BTreeMap::new(),
-            ))
+            Arc::new(Endpoint::new(address, address.to_string(), weight, BTreeMap::new()))
         };
         Members::new(weights.iter().enumerate().map(endpoint).collect())
     }
@@ -459,22 +422,11 @@ mod tests {
     /// Guards that put the given load on each endpoint.
     fn load(members: &Members, loads: &[u32]) -> Vec<InFlight<Arc<Endpoint>>> {
         let busy = members.endpoints.iter().zip(loads);
-        busy.flat_map(|(endpoint, &load)| (0..load).map(|_| InFlight::new(Arc::clone(endpoint))))
-            .collect()
+        busy.flat_map(|(endpoint, &load)| (0..load).map(|_| InFlight::new(Arc::clone(endpoint)))).collect()
     }
 
-    fn pick_with(
-        members: &Members,
-        policy: &LoadBalancer,
-        request: PickRequest<'_>,
-        seed: u64,
-    ) -> Option<usize> {
-        members.pick(
-            policy,
-            &request,
-            &mut fastrand::Rng::with_seed(seed),
-            &Cell::new(0),
-        )
+    fn pick_with(members: &Members, policy: &LoadBalancer, request: PickRequest<'_>, seed: u64) -> Option<usize> {
+        members.pick(policy, &request, &mut fastrand::Rng::with_seed(seed), &Cell::new(0))
     }
 
     /// How often each endpoint is chosen in `rounds` picks that do not add load.
@@ -483,11 +435,7 @@ mod tests {
         let turn = Cell::new(0);
         let mut counts = vec![0; members.endpoints.len()];
         for _ in 0..rounds {
-            let request = PickRequest {
-                hash: Some(rng.u64(..)),
-                tried: &[],
-                ..PickRequest::at(Instant::now())
-            };
+            let request = PickRequest { hash: Some(rng.u64(..)), tried: &[], ..PickRequest::at(Instant::now()) };
             counts[members.pick(policy, &request, &mut rng, &turn).unwrap()] += 1;
         }
         counts
@@ -505,21 +453,10 @@ mod tests {
             let mut rng = fastrand::Rng::with_seed(1);
             let mut open = Vec::new();
             for _ in 0..streams {
-                let chosen = members
-                    .pick(
-                        &LEAST,
-                        &PickRequest::at(Instant::now()),
-                        &mut rng,
-                        &Cell::new(0),
-                    )
-                    .unwrap();
+                let chosen = members.pick(&LEAST, &PickRequest::at(Instant::now()), &mut rng, &Cell::new(0)).unwrap();
                 open.push(InFlight::new(Arc::clone(&members.endpoints[chosen])));
             }
-            let counts: Vec<u32> = members
-                .endpoints
-                .iter()
-                .map(|endpoint| endpoint.in_flight())
-                .collect();
+            let counts: Vec<u32> = members.endpoints.iter().map(|endpoint| endpoint.in_flight()).collect();
             assert_eq!(counts, expected, "weights {weights:?}");
         }
     }
@@ -545,9 +482,7 @@ mod tests {
 
     #[test]
     fn two_choices_split_by_weight_and_even_out() {
-        let weights: Vec<u32> = (0..40)
-            .map(|index| if index % 2 == 0 { 1 } else { 3 })
-            .collect();
+        let weights: Vec<u32> = (0..40).map(|index| if index % 2 == 0 { 1 } else { 3 }).collect();
         let counts = shares(&members(&weights), &LEAST, 80_000);
         for (count, weight) in counts.iter().zip(&weights) {
             assert!(count.abs_diff(weight * 1_000) < 250, "{counts:?}");
@@ -557,22 +492,10 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(5);
         let mut open = Vec::new();
         for _ in 0..10_000 {
-            let chosen = members
-                .pick(
-                    &LEAST,
-                    &PickRequest::at(Instant::now()),
-                    &mut rng,
-                    &Cell::new(0),
-                )
-                .unwrap();
+            let chosen = members.pick(&LEAST, &PickRequest::at(Instant::now()), &mut rng, &Cell::new(0)).unwrap();
             open.push(InFlight::new(Arc::clone(&members.endpoints[chosen])));
         }
-        let most = members
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.in_flight())
-            .max()
-            .unwrap();
+        let most = members.endpoints.iter().map(|endpoint| endpoint.in_flight()).max().unwrap();
         // The maximum of two choices is the mean plus about log2(ln n): far from the +35 of a blind draw.
         assert!(most <= 105, "busiest has {most}, mean is 100");
     }
@@ -583,19 +506,12 @@ mod tests {
         let (window, start) = (Duration::from_secs(30), Instant::now());
         members.endpoints[1].warm_up(start);
         let now = start + Duration::from_secs(1) * seconds;
-        let terms = Terms {
-            panic: Panic::DEFAULT,
-            slow_start: Some(window),
-        };
-        let stance = members.stance(&terms, now);
+        let terms = AvailabilitySettings { panic: Panic::DEFAULT, slow_start: Some(window) };
+        let availability = members.availability(&terms, now);
         let (mut rng, turn) = (fastrand::Rng::with_seed(11), Cell::new(0));
         let mut counts = vec![0; 3];
         for _ in 0..30_000 {
-            let request = PickRequest {
-                hash: Some(rng.u64(..)),
-                stance,
-                ..PickRequest::at(now)
-            };
+            let request = PickRequest { hash: Some(rng.u64(..)), availability, ..PickRequest::at(now) };
             counts[members.pick(policy, &request, &mut rng, &turn).unwrap()] += 1;
         }
         counts
@@ -608,10 +524,7 @@ mod tests {
                 let counts = shares_while_warming(&policy, seconds);
                 let expected = 30_000.0 * weight / (2.0 + weight);
                 let off = (f64::from(counts[1]) - expected).abs();
-                assert!(
-                    off < 400.0,
-                    "{policy:?} after {seconds} s: {counts:?}, not {expected}"
-                );
+                assert!(off < 400.0, "{policy:?} after {seconds} s: {counts:?}, not {expected}");
             }
         }
     }
@@ -621,16 +534,13 @@ mod tests {
         let members = members(&[1, 1, 1]);
         let (window, start) = (Duration::from_secs(30), Instant::now());
         members.endpoints[2].warm_up(start);
-        let terms = Terms {
-            panic: Panic::DEFAULT,
-            slow_start: Some(window),
-        };
+        let terms = AvailabilitySettings { panic: Panic::DEFAULT, slow_start: Some(window) };
         for key in 0..500 {
             let homes = (0..=30).map(|seconds| {
                 let now = start + Duration::from_secs(seconds);
                 let request = PickRequest {
                     hash: Some(key),
-                    stance: members.stance(&terms, now),
+                    availability: members.availability(&terms, now),
                     ..PickRequest::at(now)
                 };
                 pick_with(&members, &HASH, request, key).unwrap()
@@ -655,10 +565,7 @@ mod tests {
             eject(&members.endpoints[0], now);
             let back = now + Duration::from_secs(30);
             let picks = |now| {
-                let request = move |seed| PickRequest {
-                    hash: Some(seed),
-                    ..PickRequest::at(now)
-                };
+                let request = move |seed| PickRequest { hash: Some(seed), ..PickRequest::at(now) };
                 let pick = |seed| pick_with(&members, &policy, request(seed), seed).unwrap();
                 (0..50).map(pick).collect::<std::collections::BTreeSet<_>>()
             };
@@ -673,18 +580,13 @@ mod tests {
     fn preferences_hold_until_they_leave_only_what_was_tried() {
         for policy in POLICIES {
             let mut endpoints = members(&[1, 1, 1]).endpoints;
-            for (index, (priority, local)) in
-                [(0, true), (0, false), (1, false)].into_iter().enumerate()
-            {
+            for (index, (priority, local)) in [(0, true), (0, false), (1, false)].into_iter().enumerate() {
                 let endpoint = Arc::get_mut(&mut endpoints[index]).unwrap();
                 (endpoint.priority, endpoint.local) = (priority, local);
             }
             let members = Members::new(endpoints);
             let now = Instant::now();
-            let terms = Terms {
-                panic: Panic::DEFAULT,
-                slow_start: None,
-            };
+            let terms = AvailabilitySettings { panic: Panic::DEFAULT, slow_start: None };
             let ids: Vec<EndpointId> = members.endpoints.iter().map(|one| one.id).collect();
             for seed in 0..50 {
                 let pick = |tried| {
@@ -692,17 +594,13 @@ mod tests {
                         kind: Kind::default(),
                         hash: Some(seed),
                         tried,
-                        stance: members.stance(&terms, now),
+                        availability: members.availability(&terms, now),
                         now,
                     };
                     pick_with(&members, &policy, request, seed)
                 };
                 assert_eq!(pick(&[]), Some(0), "{policy:?}: its own zone");
-                assert_ne!(
-                    pick(&ids[..1]),
-                    Some(0),
-                    "{policy:?}: anywhere but there again"
-                );
+                assert_ne!(pick(&ids[..1]), Some(0), "{policy:?}: anywhere but there again");
                 assert_eq!(pick(&ids[..2]), Some(2), "{policy:?}: the backup");
                 assert_eq!(pick(&ids), Some(0), "{policy:?}: again");
             }
@@ -717,36 +615,20 @@ mod tests {
             eject(&members.endpoints[0], now);
             eject(&members.endpoints[1], now);
             let picks = |action| {
-                let terms = Terms {
-                    panic: Panic {
-                        threshold: 50,
-                        action,
-                    },
-                    slow_start: None,
-                };
-                let stance = members.stance(&terms, now);
-                assert!(stance.is_panic());
+                let terms = AvailabilitySettings { panic: Panic { threshold: 50, action }, slow_start: None };
+                let availability = members.availability(&terms, now);
+                assert!(availability.is_panic());
                 let (mut rng, turn) = (fastrand::Rng::with_seed(3), Cell::new(0));
                 let mut found = std::collections::BTreeSet::new();
                 for key in 0..100 {
-                    let request = PickRequest {
-                        hash: Some(key),
-                        stance,
-                        ..PickRequest::at(now)
-                    };
+                    let request = PickRequest { hash: Some(key), availability, ..PickRequest::at(now) };
                     found.insert(members.pick(&policy, &request, &mut rng, &turn));
                 }
                 found
             };
             let everybody = [Some(0), Some(1), Some(2)];
-            assert!(
-                picks(PanicAction::Balance).into_iter().eq(everybody),
-                "{policy:?}"
-            );
-            assert!(
-                picks(PanicAction::Fail).into_iter().eq([None]),
-                "{policy:?}"
-            );
+            assert!(picks(PanicAction::Balance).into_iter().eq(everybody), "{policy:?}");
+            assert!(picks(PanicAction::Fail).into_iter().eq([None]), "{policy:?}");
         }
     }
 
@@ -757,8 +639,7 @@ mod tests {
         let now = Instant::now();
         let measure = |index: usize, millis| {
             let live = &members.endpoints[index].live;
-            live.latency
-                .observe(Duration::from_millis(millis), live.born, now);
+            live.latency.observe(Duration::from_millis(millis), live.born, now);
         };
         measure(0, 10);
         measure(1, 100);
@@ -767,11 +648,7 @@ mod tests {
         let probing = load(&members, &[0, 0, 1]);
         assert_eq!(pick(1), Some(0), "with one request");
         let _busy = load(&members, &[8, 0, 0]);
-        assert_eq!(
-            pick(1),
-            Some(0),
-            "nine at 10 ms are less than one at 100 ms"
-        );
+        assert_eq!(pick(1), Some(0), "nine at 10 ms are less than one at 100 ms");
         let _busier = load(&members, &[2, 0, 0]);
         assert_eq!(pick(1), Some(1));
         drop(probing);
@@ -784,14 +661,7 @@ mod tests {
         let members = members(&[5, 1, 1]);
         let turn = Cell::new(0);
         let mut rng = fastrand::Rng::with_seed(0);
-        let mut next = || {
-            members.pick(
-                &LoadBalancer::RoundRobin,
-                &PickRequest::at(Instant::now()),
-                &mut rng,
-                &turn,
-            )
-        };
+        let mut next = || members.pick(&LoadBalancer::RoundRobin, &PickRequest::at(Instant::now()), &mut rng, &turn);
         let picks: Vec<usize> = (0..14).filter_map(|_| next()).collect();
         assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
     }
@@ -803,14 +673,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(0);
         for _ in 0..5 {
             assert!(
-                members
-                    .pick(
-                        &LoadBalancer::RoundRobin,
-                        &PickRequest::at(Instant::now()),
-                        &mut rng,
-                        &turn
-                    )
-                    .is_some()
+                members.pick(&LoadBalancer::RoundRobin, &PickRequest::at(Instant::now()), &mut rng, &turn).is_some()
             );
         }
     }
@@ -819,31 +682,12 @@ mod tests {
     fn tried_endpoints_are_avoided_while_there_is_another() {
         for policy in POLICIES {
             let members = members(&[1, 1, 0]);
-            let ids: Vec<EndpointId> = members
-                .endpoints
-                .iter()
-                .map(|endpoint| endpoint.id)
-                .collect();
+            let ids: Vec<EndpointId> = members.endpoints.iter().map(|endpoint| endpoint.id).collect();
             for seed in 0..50 {
-                let request = PickRequest {
-                    hash: Some(seed),
-                    tried: &ids[..1],
-                    ..PickRequest::at(Instant::now())
-                };
-                assert_eq!(
-                    pick_with(&members, &policy, request, seed),
-                    Some(1),
-                    "{policy:?}"
-                );
-                let all = PickRequest {
-                    hash: Some(seed),
-                    tried: &ids,
-                    ..PickRequest::at(Instant::now())
-                };
-                assert!(
-                    matches!(pick_with(&members, &policy, all, seed), Some(0 | 1)),
-                    "{policy:?}"
-                );
+                let request = PickRequest { hash: Some(seed), tried: &ids[..1], ..PickRequest::at(Instant::now()) };
+                assert_eq!(pick_with(&members, &policy, request, seed), Some(1), "{policy:?}");
+                let all = PickRequest { hash: Some(seed), tried: &ids, ..PickRequest::at(Instant::now()) };
+                assert!(matches!(pick_with(&members, &policy, all, seed), Some(0 | 1)), "{policy:?}");
             }
         }
     }
@@ -852,16 +696,8 @@ mod tests {
     fn nothing_usable_is_none() {
         for policy in POLICIES {
             for weights in [vec![], vec![0], vec![0; 40]] {
-                let request = PickRequest {
-                    hash: Some(1),
-                    tried: &[],
-                    ..PickRequest::at(Instant::now())
-                };
-                assert_eq!(
-                    pick_with(&members(&weights), &policy, request, 1),
-                    None,
-                    "{policy:?} {weights:?}"
-                );
+                let request = PickRequest { hash: Some(1), tried: &[], ..PickRequest::at(Instant::now()) };
+                assert_eq!(pick_with(&members(&weights), &policy, request, 1), None, "{policy:?} {weights:?}");
             }
         }
     }
@@ -869,29 +705,21 @@ mod tests {
     #[test]
     fn a_hash_policy_without_a_key_is_random() {
         let members = members(&[1; 10]);
-        let picks: Vec<_> = (0..100)
-            .map(|seed| pick_with(&members, &HASH, PickRequest::at(Instant::now()), seed))
-            .collect();
+        let picks: Vec<_> =
+            (0..100).map(|seed| pick_with(&members, &HASH, PickRequest::at(Instant::now()), seed)).collect();
         assert!(picks.iter().any(|pick| *pick != picks[0]));
     }
 
     /// A changed choice here means that after an upgrade every client lands on another endpoint.
     #[test]
     fn hash_choices_are_pinned() {
-        for (weights, expected) in [
-            (vec![1; 5], PINNED_UNIFORM),
-            (vec![1, 2, 3, 4, 5], PINNED_WEIGHTED),
-        ] {
+        for (weights, expected) in [(vec![1; 5], PINNED_UNIFORM), (vec![1, 2, 3, 4, 5], PINNED_WEIGHTED)] {
             let members = members(&weights);
             let pick = |key| {
                 pick_with(
                     &members,
                     &HASH,
-                    PickRequest {
-                        hash: Some(key),
-                        tried: &[],
-                        ..PickRequest::at(Instant::now())
-                    },
+                    PickRequest { hash: Some(key), tried: &[], ..PickRequest::at(Instant::now()) },
                     key,
                 )
                 .unwrap()
@@ -906,10 +734,7 @@ mod tests {
 
     fn weights() -> impl Strategy<Value = Vec<u32>> {
         let weight = prop_oneof![Just(0), Just(1), 1..10_u32, any::<u32>()];
-        prop_oneof![
-            prop::collection::vec(weight.clone(), 0..=32),
-            prop::collection::vec(weight, 33..60)
-        ]
+        prop_oneof![prop::collection::vec(weight.clone(), 0..=32), prop::collection::vec(weight, 33..60)]
     }
 
     proptest! {

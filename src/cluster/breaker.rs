@@ -1,6 +1,6 @@
-//! The half-open breaker of a cluster: after failures in a row nothing is sent for a while, then one request as a probe, then a
-//! growing share. A state machine of its own below, to which time and random numbers are arguments; what is around it lets
-//! workers share it without a lock while all is well.
+//! The half-open breaker of a cluster: after failures in a row nothing is sent for a while, then one request as a
+//! probe, then a growing share. A state machine of its own below, to which time and random numbers are arguments; what
+//! is around it lets workers share it without a lock while all is well.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::judge::Outcome;
+use super::outlier_detector::Outcome;
 use crate::config::model::HalfOpen;
 
 /// How a breaker stands.
@@ -68,11 +68,7 @@ pub struct Breaker {
 impl Breaker {
     /// The breaker of `cluster`: the one of `previous` when its settings are the same, `None` where none is configured.
     #[must_use]
-    pub fn build(
-        cluster: &Arc<str>,
-        settings: Option<&HalfOpen>,
-        previous: Option<&Arc<Self>>,
-    ) -> Option<Arc<Self>> {
+    pub fn build(cluster: &Arc<str>, settings: Option<&HalfOpen>, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let settings = settings?;
         if let Some(same) = previous.filter(|previous| previous.settings == *settings) {
             return Some(Arc::clone(same));
@@ -93,25 +89,21 @@ impl Breaker {
     }
 
     /// Whether a request may be sent: yes, as the probe, or not before some time has passed.
-    pub fn admit(
-        self: &Arc<Self>,
-        now: Instant,
-        rng: &mut fastrand::Rng,
-    ) -> Result<Option<Probe>, Duration> {
+    pub fn admit(self: &Arc<Self>, now: Instant, rng: &mut fastrand::Rng) -> Result<Option<Probe>, Duration> {
         if self.state() == BreakerState::Closed {
             return Ok(None);
         }
         let roll = rng.f64();
         match self.change(|machine| machine.admit(&self.settings, now, roll)) {
-            Verdict::Pass => Ok(None),
-            Verdict::Probe(number) => Ok(Some(Probe(Some((Arc::clone(self), number))))),
-            Verdict::Refuse(wait) => Err(wait),
+            BreakerDecision::Pass => Ok(None),
+            BreakerDecision::Probe(number) => Ok(Some(Probe(Some((Arc::clone(self), number))))),
+            BreakerDecision::Refuse(wait) => Err(wait),
         }
     }
 
     /// Takes in what became of an attempt at an endpoint of the cluster.
     pub fn report(&self, outcome: Outcome, now: Instant) {
-        let Some(sign) = Sign::of(outcome) else {
+        let Some(sign) = BreakerClass::of(outcome) else {
             return;
         };
         let is_news = self.state() != BreakerState::Closed || !self.is_clean.load(Relaxed);
@@ -145,8 +137,8 @@ impl Breaker {
     }
 }
 
-/// The one request that finds out whether the cluster is back. Dropped without a word it lets the next request find out. One that took
-/// so long that another request became the probe has nothing to say any more.
+/// The one request that finds out whether the cluster is back. Dropped without a word it lets the next request find
+/// out. One that took so long that another request became the probe has nothing to say any more.
 #[derive(Debug)]
 pub struct Probe(Option<(Arc<Breaker>, u64)>);
 
@@ -181,18 +173,16 @@ pub fn is_failure(status: StatusCode) -> bool {
 
 /// What an outcome means here. Heads and bodies are judged apart: every stream that broke off began with a good head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sign {
+struct BreakerClass {
     is_body: bool,
     is_bad: bool,
 }
 
-impl Sign {
+impl BreakerClass {
     fn of(outcome: Outcome) -> Option<Self> {
         let (is_body, is_bad) = match outcome {
             Outcome::Answered(status) => (false, is_failure(status)),
-            Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => {
-                (false, true)
-            }
+            Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => (false, true),
             // Its head was bad already.
             Outcome::Finished(status) if is_failure(status) => return None,
             Outcome::Finished(_) => (true, false),
@@ -231,7 +221,7 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Verdict {
+enum BreakerDecision {
     Pass,
     /// As the probe with this number.
     Probe(u64),
@@ -252,47 +242,35 @@ impl Machine {
     }
 
     /// `roll` is from 0 up to 1.
-    fn admit(&mut self, settings: &HalfOpen, now: Instant, roll: f64) -> Verdict {
+    fn admit(&mut self, settings: &HalfOpen, now: Instant, roll: f64) -> BreakerDecision {
         match self.phase {
-            Phase::Closed => Verdict::Pass,
-            Phase::Open { until } if now < until => Verdict::Refuse(until - now),
-            Phase::Probing { until } if now < until => Verdict::Refuse(MOMENT),
+            Phase::Closed => BreakerDecision::Pass,
+            Phase::Open { until } if now < until => BreakerDecision::Refuse(until - now),
+            Phase::Probing { until } if now < until => BreakerDecision::Refuse(MOMENT),
             Phase::Open { .. } | Phase::Probing { .. } => {
                 // A probe that takes this long (a task may) must not keep everybody else out.
                 let until = now + settings.recovery_timeout;
                 self.phase = Phase::Probing { until };
                 self.probes += 1;
-                Verdict::Probe(self.probes)
+                BreakerDecision::Probe(self.probes)
             }
             Phase::Ramping { since } => {
                 let share = share(now.saturating_duration_since(since), settings.ramp_up);
                 if share >= 1.0 {
                     self.phase = Phase::Closed;
                 }
-                if roll < share {
-                    Verdict::Pass
-                } else {
-                    Verdict::Refuse(MOMENT)
-                }
+                if roll < share { BreakerDecision::Pass } else { BreakerDecision::Refuse(MOMENT) }
             }
         }
     }
 
-    fn hear(&mut self, settings: &HalfOpen, sign: Sign, now: Instant) {
+    fn hear(&mut self, settings: &HalfOpen, sign: BreakerClass, now: Instant) {
         if matches!(self.phase, Phase::Open { .. } | Phase::Probing { .. }) {
             // From before it opened. What the probe found is told apart.
             return;
         }
-        let run = if sign.is_body {
-            &mut self.bodies
-        } else {
-            &mut self.heads
-        };
-        *run = if sign.is_bad {
-            run.saturating_add(1)
-        } else {
-            0
-        };
+        let run = if sign.is_body { &mut self.bodies } else { &mut self.heads };
+        *run = if sign.is_bad { run.saturating_add(1) } else { 0 };
         if *run >= settings.failure_threshold {
             self.open(settings, now);
         }
@@ -310,11 +288,7 @@ impl Machine {
         if !is_good {
             return self.open(settings, now);
         }
-        self.phase = if settings.ramp_up.is_zero() {
-            Phase::Closed
-        } else {
-            Phase::Ramping { since: now }
-        };
+        self.phase = if settings.ramp_up.is_zero() { Phase::Closed } else { Phase::Ramping { since: now } };
     }
 
     /// The probe's client left, or it could not be sent: nothing is known.
@@ -326,11 +300,7 @@ impl Machine {
 
     fn open(&mut self, settings: &HalfOpen, now: Instant) {
         let until = now + settings.recovery_timeout;
-        *self = Self {
-            phase: Phase::Open { until },
-            probes: self.probes,
-            ..Self::default()
-        };
+        *self = Self { phase: Phase::Open { until }, probes: self.probes, ..Self::default() };
     }
 }
 
@@ -359,15 +329,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn settings() -> HalfOpen {
-        HalfOpen {
-            failure_threshold: 3,
-            recovery_timeout: 30 * SECOND,
-            ramp_up: 10 * SECOND,
-        }
+        HalfOpen { failure_threshold: 3, recovery_timeout: 30 * SECOND, ramp_up: 10 * SECOND }
     }
 
     fn hear(machine: &mut Machine, outcome: Outcome, now: Instant) {
-        if let Some(sign) = Sign::of(outcome) {
+        if let Some(sign) = BreakerClass::of(outcome) {
             machine.hear(&settings(), sign, now);
         }
     }
@@ -392,27 +358,11 @@ mod tests {
             (&[BAD, BAD, BAD], true, "three in a row"),
             (&[BAD, BAD, GOOD, BAD, BAD], false, "one good between"),
             (&[BAD, BAD, missing, BAD, BAD], false, "a 404 is an answer"),
-            (
-                &[Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut],
-                true,
-                "of any kind",
-            ),
+            (&[Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut], true, "of any kind"),
             (&[Outcome::Invalid, failed, BAD], true, "of any kind"),
-            (
-                &[failed, failed_end, failed],
-                false,
-                "head and end of one answer count once",
-            ),
-            (
-                &[GOOD, aborted, GOOD, aborted, GOOD, aborted],
-                true,
-                "streams that break off begin well",
-            ),
-            (
-                &[GOOD, aborted, GOOD, aborted, GOOD, finished, aborted],
-                false,
-                "one that ends well between",
-            ),
+            (&[failed, failed_end, failed], false, "head and end of one answer count once"),
+            (&[GOOD, aborted, GOOD, aborted, GOOD, aborted], true, "streams that break off begin well"),
+            (&[GOOD, aborted, GOOD, aborted, GOOD, finished, aborted], false, "one that ends well between"),
             (&[BAD, BAD, finished, BAD], true, "an old stream that ends"),
         ];
         for (outcomes, opens, why) in cases {
@@ -429,25 +379,24 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let at = |seconds: u32| start + seconds * SECOND;
-        let admit =
-            |machine: &mut Machine, seconds, roll| machine.admit(&settings(), at(seconds), roll);
-        assert_eq!(admit(&mut machine, 0, 0.0), Verdict::Refuse(30 * SECOND));
-        assert_eq!(admit(&mut machine, 29, 0.0), Verdict::Refuse(SECOND));
-        assert_eq!(admit(&mut machine, 30, 0.99), Verdict::Probe(1));
+        let admit = |machine: &mut Machine, seconds, roll| machine.admit(&settings(), at(seconds), roll);
+        assert_eq!(admit(&mut machine, 0, 0.0), BreakerDecision::Refuse(30 * SECOND));
+        assert_eq!(admit(&mut machine, 29, 0.0), BreakerDecision::Refuse(SECOND));
+        assert_eq!(admit(&mut machine, 30, 0.99), BreakerDecision::Probe(1));
         assert_eq!(machine.state(), BreakerState::HalfOpen);
-        assert_eq!(admit(&mut machine, 31, 0.0), Verdict::Refuse(MOMENT), "one");
+        assert_eq!(admit(&mut machine, 31, 0.0), BreakerDecision::Refuse(MOMENT), "one");
         machine.probed(&settings(), 1, true, at(32));
         for (seconds, roll, verdict) in [
-            (32, 0.09, Verdict::Pass),
-            (32, 0.11, Verdict::Refuse(MOMENT)),
-            (37, 0.49, Verdict::Pass),
-            (37, 0.51, Verdict::Refuse(MOMENT)),
-            (41, 0.89, Verdict::Pass),
+            (32, 0.09, BreakerDecision::Pass),
+            (32, 0.11, BreakerDecision::Refuse(MOMENT)),
+            (37, 0.49, BreakerDecision::Pass),
+            (37, 0.51, BreakerDecision::Refuse(MOMENT)),
+            (41, 0.89, BreakerDecision::Pass),
         ] {
             assert_eq!(admit(&mut machine, seconds, roll), verdict, "at {seconds}");
             assert_eq!(machine.state(), BreakerState::HalfOpen);
         }
-        assert_eq!(admit(&mut machine, 42, 0.999), Verdict::Pass);
+        assert_eq!(admit(&mut machine, 42, 0.999), BreakerDecision::Pass);
         assert_eq!(machine.state(), BreakerState::Closed);
     }
 
@@ -456,10 +405,10 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let later = start + 30 * SECOND;
-        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe(1));
+        assert_eq!(machine.admit(&settings(), later, 0.0), BreakerDecision::Probe(1));
         machine.probed(&settings(), 1, false, later + SECOND);
         let verdict = machine.admit(&settings(), later + SECOND, 0.0);
-        assert_eq!(verdict, Verdict::Refuse(30 * SECOND));
+        assert_eq!(verdict, BreakerDecision::Refuse(30 * SECOND));
     }
 
     #[test]
@@ -467,7 +416,7 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let later = start + 30 * SECOND;
-        assert_eq!(machine.admit(&settings(), later, 0.0), Verdict::Probe(1));
+        assert_eq!(machine.admit(&settings(), later, 0.0), BreakerDecision::Probe(1));
         machine.probed(&settings(), 1, true, later);
         hear(&mut machine, BAD, later);
         hear(&mut machine, BAD, later);
@@ -484,11 +433,8 @@ mod tests {
             hear(&mut machine, outcome, start + SECOND);
         }
         let verdict = machine.admit(&settings(), start + SECOND, 0.0);
-        assert_eq!(verdict, Verdict::Refuse(29 * SECOND));
-        assert_eq!(
-            machine.admit(&settings(), start + 30 * SECOND, 0.0),
-            Verdict::Probe(1)
-        );
+        assert_eq!(verdict, BreakerDecision::Refuse(29 * SECOND));
+        assert_eq!(machine.admit(&settings(), start + 30 * SECOND, 0.0), BreakerDecision::Probe(1));
         hear(&mut machine, BAD, start + 31 * SECOND);
         machine.probed(&settings(), 1, true, start + 31 * SECOND);
         assert_eq!(machine.state(), BreakerState::HalfOpen);
@@ -501,21 +447,21 @@ mod tests {
         let start = Instant::now();
         let mut machine = opened(start);
         let first = start + 30 * SECOND;
-        assert_eq!(machine.admit(&settings(), first, 0.0), Verdict::Probe(1));
+        assert_eq!(machine.admit(&settings(), first, 0.0), BreakerDecision::Probe(1));
         let verdict = machine.admit(&settings(), first + 29 * SECOND, 0.0);
-        assert_eq!(verdict, Verdict::Refuse(MOMENT));
+        assert_eq!(verdict, BreakerDecision::Refuse(MOMENT));
         let second = first + 30 * SECOND;
         let admit = |machine: &mut Machine| machine.admit(&settings(), second, 0.0);
-        assert_eq!(admit(&mut machine), Verdict::Probe(2));
+        assert_eq!(admit(&mut machine), BreakerDecision::Probe(2));
         // Whatever the first one comes to now, the second is the only one under way.
         machine.abandoned(1, second);
-        assert_eq!(admit(&mut machine), Verdict::Refuse(MOMENT));
+        assert_eq!(admit(&mut machine), BreakerDecision::Refuse(MOMENT));
         machine.probed(&settings(), 1, true, second);
-        assert_eq!(admit(&mut machine), Verdict::Refuse(MOMENT));
+        assert_eq!(admit(&mut machine), BreakerDecision::Refuse(MOMENT));
         machine.probed(&settings(), 1, false, second);
-        assert_eq!(admit(&mut machine), Verdict::Refuse(MOMENT));
+        assert_eq!(admit(&mut machine), BreakerDecision::Refuse(MOMENT));
         machine.abandoned(2, second);
-        assert_eq!(admit(&mut machine), Verdict::Probe(3));
+        assert_eq!(admit(&mut machine), BreakerDecision::Probe(3));
     }
 
     fn breaker(previous: Option<&Arc<Breaker>>, settings: &HalfOpen) -> Arc<Breaker> {

@@ -1,5 +1,6 @@
-//! Ceilings on what a cluster, and each of its endpoints, carries at once. A permit is counted from the moment it is taken until it
-//! is dropped, over all workers; what is not configured is not counted. Knows nothing of requests but whether one is a stream.
+//! Ceilings on what a cluster, and each of its endpoints, carries at once. A permit is counted from the moment it is
+//! taken until it is dropped, over all workers; what is not configured is not counted. Knows nothing of requests but
+//! whether one is a stream.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tokio::time::Instant;
 
 use crate::config::model::{self, EndpointCeilings, UpstreamProtocol};
-use crate::error::Tripped;
+use crate::error::LimitHit;
 use crate::pool::{Line, Queue, Quota};
 
 /// What a request is counted as.
@@ -24,10 +25,10 @@ pub enum Kind {
 impl Kind {
     /// The ceiling it counts against.
     #[must_use]
-    pub fn tripped(self) -> Tripped {
+    pub fn limit_hit(self) -> LimitHit {
         match self {
-            Self::Request => Tripped::Requests,
-            Self::Stream => Tripped::Streams,
+            Self::Request => LimitHit::Requests,
+            Self::Stream => LimitHit::Streams,
         }
     }
 }
@@ -136,21 +137,14 @@ impl Ceilings {
         Self::of(&cluster.circuit_breaker.ceilings, multiplexed, previous)
     }
 
-    fn of(
-        settings: &model::Ceilings,
-        multiplexed: bool,
-        previous: Option<&Arc<Self>>,
-    ) -> Option<Arc<Self>> {
+    fn of(settings: &model::Ceilings, multiplexed: bool, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         if let Some(same) = previous.filter(|previous| previous.settings == *settings) {
             return Some(Arc::clone(same));
         }
         if settings.is_off() {
             return None;
         }
-        let queue = Arc::new(Queue::new(
-            settings.max_pending_requests,
-            settings.pending_timeout,
-        ));
+        let queue = Arc::new(Queue::new(settings.max_pending_requests, settings.pending_timeout));
         Some(Arc::new(Self {
             carried: ByKind {
                 requests: Ceiling::new(settings.max_requests, &queue),
@@ -174,11 +168,7 @@ impl Ceilings {
     }
 
     /// As [`Self::enter`], after waiting in the queue. `None` when that is full or `deadline` has come.
-    pub fn enter_late(
-        &self,
-        kind: Kind,
-        deadline: Instant,
-    ) -> impl Future<Output = Option<Allowed>> {
+    pub fn enter_late(&self, kind: Kind, deadline: Instant) -> impl Future<Output = Option<Allowed>> {
         let line = self.entering.of(kind);
         let attempt = move || self.carried.take(kind);
         self.queue.wait(line, deadline, attempt)
@@ -209,14 +199,11 @@ impl Ceilings {
         }
     }
 
-    /// Turns what a request holds into what a stream holds. False when there are as many streams as may be; the request's permit
-    /// stays then.
+    /// Turns what a request holds into what a stream holds. False when there are as many streams as may be; the
+    /// request's permit stays then.
     #[must_use]
     pub fn becomes_stream(&self, held: &mut Allowed) -> bool {
-        self.carried
-            .take(Kind::Stream)
-            .map(|permit| *held = permit)
-            .is_some()
+        self.carried.take(Kind::Stream).map(|permit| *held = permit).is_some()
     }
 
     /// The queue everybody waits in.
@@ -273,14 +260,14 @@ impl Room {
     }
 
     /// The ceiling that keeps one more out. Where requests share connections, one that is in use may do.
-    pub(super) fn full(&self, kind: Kind) -> Option<Tripped> {
+    pub(super) fn full(&self, kind: Kind) -> Option<LimitHit> {
         let carried = self.carried.of(kind);
         if carried.is_some_and(|ceiling| !ceiling.has_room()) {
-            return Some(kind.tripped());
+            return Some(kind.limit_hit());
         }
         let connections = self.connections.as_ref().filter(|_| !self.multiplexed);
         let exhausted = connections.is_some_and(|quota| quota.is_exhausted());
-        exhausted.then_some(Tripped::Connections)
+        exhausted.then_some(LimitHit::Connections)
     }
 
     /// A permit for one more; `None` at the ceiling.
@@ -321,10 +308,7 @@ mod tests {
     #[test]
     fn nothing_configured_is_nothing() {
         assert!(Ceilings::of(&model::Ceilings::default(), false, None).is_none());
-        let ceilings = build(&model::Ceilings {
-            max_streams: Some(1),
-            ..model::Ceilings::default()
-        });
+        let ceilings = build(&model::Ceilings { max_streams: Some(1), ..model::Ceilings::default() });
         assert!(matches!(ceilings.enter(Kind::Request), Some(None)));
         assert!(matches!(ceilings.retry(), Some(None)));
         assert!(ceilings.room(None).is_none());
@@ -356,10 +340,7 @@ mod tests {
         let mut waiting = Box::pin(ceilings.enter_late(Kind::Request, deadline));
         assert!(poll!(streams.as_mut()).is_pending() && poll!(waiting.as_mut()).is_pending());
         drop(requests);
-        assert!(
-            ceilings.enter(Kind::Request).is_none(),
-            "not ahead of who waits"
-        );
+        assert!(ceilings.enter(Kind::Request).is_none(), "not ahead of who waits");
         let entered = waiting.await.expect("it has room");
         assert!(entered.is_some() && ceilings.enter(Kind::Request).is_some());
         assert!(streams.await.is_none(), "until the deadline");
@@ -393,11 +374,11 @@ mod tests {
         let ceilings = build(&settings);
         let (one, other) = (ceilings.room(None).unwrap(), ceilings.room(None).unwrap());
         let held = one.take(Kind::Request).unwrap();
-        assert_eq!(one.full(Kind::Request), Some(Tripped::Requests));
+        assert_eq!(one.full(Kind::Request), Some(LimitHit::Requests));
         assert_eq!(other.full(Kind::Request), None);
         assert_eq!(one.full(Kind::Stream), None, "streams have no ceiling");
         let connection = one.connections().unwrap().take();
-        assert_eq!(one.full(Kind::Stream), Some(Tripped::Connections));
+        assert_eq!(one.full(Kind::Stream), Some(LimitHit::Connections));
         assert!(Arc::ptr_eq(&ceilings.room(Some(&one)).unwrap(), &one));
         let changed = build(&settings);
         assert!(!Arc::ptr_eq(&changed.room(Some(&one)).unwrap(), &one));
@@ -457,13 +438,7 @@ mod tests {
                         let Some(permit) = ceilings.enter(Kind::Request) else {
                             continue;
                         };
-                        let used = ceilings
-                            .carried
-                            .requests
-                            .as_ref()
-                            .unwrap()
-                            .used
-                            .load(SeqCst);
+                        let used = ceilings.carried.requests.as_ref().unwrap().used.load(SeqCst);
                         most.fetch_max(used, SeqCst);
                         drop(permit);
                     }

@@ -1,5 +1,5 @@
-//! Names to addresses: one round at start, then one loop per cluster that keeps up with the answers' time to live. A name that
-//! cannot be resolved keeps its last good answer.
+//! Names to addresses: one round at start, then one loop per cluster that keeps up with the answers' time to live. A
+//! name that cannot be resolved keeps its last good answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,18 +24,14 @@ use crate::observe::metrics::Metrics;
 
 /// Asks for the addresses of a name.
 pub trait Resolve: Send + Sync {
-    /// One question for both address families; once there are addresses of one, the other has `patience` left. Dropping the
-    /// future gives the question up.
-    fn resolve(
-        &self,
-        host: &str,
-        patience: Duration,
-    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+    /// One question for both address families; once there are addresses of one, the other has `patience` left. Dropping
+    /// the future gives the question up.
+    fn resolve(&self, host: &str, patience: Duration) -> impl Future<Output = Result<ResolvedName, Error>> + Send;
 }
 
 /// The addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ResolvedName {
     /// At least one, in any order.
     pub addresses: Vec<IpAddr>,
     /// How long they hold.
@@ -97,10 +93,11 @@ pub enum Error {
 }
 
 /// The outcome of a round of questions, by name.
-pub type Resolutions = BTreeMap<String, Result<Answer, Error>>;
+pub type Resolutions = BTreeMap<String, Result<ResolvedName, Error>>;
 
-/// Asks once for every name in the configuration, all at the same time. Takes no longer than `limit`: names without an answer by
-/// then are [`Error::TimedOut`], and the gateway starts without their endpoints. Dropping the future gives all questions up.
+/// Asks once for every name in the configuration, all at the same time. Takes no longer than `limit`: names without an
+/// answer by then are [`Error::TimedOut`], and the gateway starts without their endpoints. Dropping the future gives
+/// all questions up.
 pub async fn resolve_all(config: &Config, resolver: &impl Resolve, limit: Duration) -> Resolutions {
     let names: BTreeSet<&str> = config.clusters.iter().flat_map(hosts).collect();
     let asking = names.into_iter().map(async |host| {
@@ -111,9 +108,9 @@ pub async fn resolve_all(config: &Config, resolver: &impl Resolve, limit: Durati
     join_all(asking).await.into_iter().collect()
 }
 
-/// Keeps the members of a cluster up to date, and counts the answers. Each name is on its own: one that waits for its answer holds
-/// up no other. Ends at once when the cluster has no names to resolve, otherwise never: the caller owns the task and aborts it. May
-/// be dropped at any point.
+/// Keeps the members of a cluster up to date, and counts the answers. Each name is on its own: one that waits for its
+/// answer holds up no other. Ends at once when the cluster has no names to resolve, otherwise never: the caller owns
+/// the task and aborts it. May be dropped at any point.
 pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc<Metrics>) {
     let mut asking = FuturesUnordered::new();
     let mut asked = BTreeSet::new();
@@ -149,7 +146,7 @@ pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc
     }
 }
 
-fn take(cluster: &Cluster, host: String, outcome: Result<Answer, Error>, metrics: &Metrics) {
+fn take(cluster: &Cluster, host: String, outcome: Result<ResolvedName, Error>, metrics: &Metrics) {
     report(cluster, &host, &outcome);
     metrics.dns_refreshed(&cluster.name, result(&outcome));
     if let Some(endpoints) = cluster.record(&Resolutions::from([(host, outcome)])) {
@@ -157,9 +154,9 @@ fn take(cluster: &Cluster, host: String, outcome: Result<Answer, Error>, metrics
     }
 }
 
-/// One line when a name or one of its families goes stale and one when it is back: a server that is down for an hour must not fill
-/// the log.
-fn report(cluster: &Cluster, host: &str, outcome: &Result<Answer, Error>) {
+/// One line when a name or one of its families goes stale and one when it is back: a server that is down for an hour
+/// must not fill the log.
+fn report(cluster: &Cluster, host: &str, outcome: &Result<ResolvedName, Error>) {
     let before = cluster.stale(host);
     match outcome {
         Err(error) if before == Some(Stale::Whole) => {
@@ -183,20 +180,17 @@ fn report(cluster: &Cluster, host: &str, outcome: &Result<Answer, Error>) {
     }
 }
 
-fn report_first((host, outcome): &(String, Result<Answer, Error>)) {
+fn report_first((host, outcome): &(String, Result<ResolvedName, Error>)) {
     match outcome {
         Err(error) => warn!(%host, %error, "name not resolved"),
-        Ok(Answer {
-            missing: Some(Missing { family, reason }),
-            ..
-        }) => {
+        Ok(ResolvedName { missing: Some(Missing { family, reason }), .. }) => {
             info!(%host, %family, %reason, "addresses of one family not known, starting with the other");
         }
         Ok(_) => {}
     }
 }
 
-fn result(outcome: &Result<Answer, Error>) -> &'static str {
+fn result(outcome: &Result<ResolvedName, Error>) -> &'static str {
     match outcome {
         Ok(answer) if answer.missing.is_some() => "partial",
         Ok(_) => "ok",
@@ -211,7 +205,7 @@ async fn ask(
     resolver: &impl Resolve,
     limit: Duration,
     patience: Duration,
-) -> (String, Result<Answer, Error>) {
+) -> (String, Result<ResolvedName, Error>) {
     let outcome = timeout(limit, resolver.resolve(&host, patience)).await;
     // The deadline's own error says nothing more.
     let outcome = outcome.unwrap_or(Err(Error::TimedOut));
@@ -240,29 +234,19 @@ mod tests {
     /// Gives its answers in order and then never again.
     #[derive(Default)]
     struct Scripted {
-        answers: Mutex<BTreeMap<&'static str, VecDeque<Result<Answer, Error>>>>,
+        answers: Mutex<BTreeMap<&'static str, VecDeque<Result<ResolvedName, Error>>>>,
     }
 
     impl Scripted {
-        fn then(self, host: &'static str, answer: Result<Answer, Error>) -> Self {
-            self.answers
-                .lock()
-                .unwrap()
-                .entry(host)
-                .or_default()
-                .push_back(answer);
+        fn then(self, host: &'static str, answer: Result<ResolvedName, Error>) -> Self {
+            self.answers.lock().unwrap().entry(host).or_default().push_back(answer);
             self
         }
     }
 
     impl Resolve for Scripted {
-        async fn resolve(&self, host: &str, _patience: Duration) -> Result<Answer, Error> {
-            let answer = self
-                .answers
-                .lock()
-                .unwrap()
-                .get_mut(host)
-                .and_then(VecDeque::pop_front);
+        async fn resolve(&self, host: &str, _patience: Duration) -> Result<ResolvedName, Error> {
+            let answer = self.answers.lock().unwrap().get_mut(host).and_then(VecDeque::pop_front);
             match answer {
                 Some(answer) => answer,
                 None => pending().await,
@@ -270,21 +254,14 @@ mod tests {
         }
     }
 
-    fn answer(ips: &[[u8; 4]], ttl: u64) -> Result<Answer, Error> {
+    fn answer(ips: &[[u8; 4]], ttl: u64) -> Result<ResolvedName, Error> {
         let addresses = ips.iter().map(|ip| IpAddr::from(*ip)).collect();
-        Ok(Answer {
-            addresses,
-            ttl: Duration::from_secs(ttl),
-            missing: None,
-        })
+        Ok(ResolvedName { addresses, ttl: Duration::from_secs(ttl), missing: None })
     }
 
     fn cluster(hosts: &[&str]) -> Arc<Cluster> {
         let member = |host: &&str| Member {
-            address: MemberAddress::Name {
-                host: (*host).to_owned(),
-                port: 80,
-            },
+            address: MemberAddress::Name { host: (*host).to_owned(), port: 80 },
             weight: 1,
             labels: BTreeMap::new(),
             priority: 0,
@@ -309,11 +286,7 @@ mod tests {
             outlier_detection: None,
             zone: None,
         };
-        Arc::new(Cluster::build(
-            Arc::new(settings),
-            None,
-            &Resolutions::new(),
-        ))
+        Arc::new(Cluster::build(Arc::new(settings), None, &Resolutions::new()))
     }
 
     fn metrics() -> Arc<Metrics> {
@@ -321,12 +294,7 @@ mod tests {
     }
 
     fn ips(cluster: &Cluster) -> Vec<String> {
-        cluster
-            .members()
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.address.ip().to_string())
-            .collect()
+        cluster.members().endpoints.iter().map(|endpoint| endpoint.address.ip().to_string()).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -357,9 +325,7 @@ mod tests {
         assert_eq!(generations.len(), 4, "only changes make a generation");
         let text = metrics.render().unwrap();
         for (result, count) in [("ok", 4), ("timeout", 1)] {
-            let series = format!(
-                "attache_dns_refreshes_total{{cluster=\"agents\",result=\"{result}\"}} {count}\n"
-            );
+            let series = format!("attache_dns_refreshes_total{{cluster=\"agents\",result=\"{result}\"}} {count}\n");
             assert!(text.contains(&series), "{series} in {text}");
         }
         task.abort();
@@ -367,9 +333,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_name_without_answer_does_not_stop_the_others() {
-        let script = Scripted::default()
-            .then("good", answer(&[[10, 0, 0, 1]], 5))
-            .then("good", answer(&[[10, 0, 0, 2]], 300));
+        let script =
+            Scripted::default().then("good", answer(&[[10, 0, 0, 1]], 5)).then("good", answer(&[[10, 0, 0, 2]], 300));
         let cluster = cluster(&["good", "silent"]);
         let task = tokio::spawn(refresh(Arc::clone(&cluster), script, metrics()));
         // The question for the other name is given up after 10 s.

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::atomic_instant::AtomicInstant;
 use super::latency::Latency;
-use super::moment::Moment;
-use super::outlier::Record;
+use super::outlier::EndpointRecord;
 
 use super::ceilings::{Allowed, Kind, Room};
 use super::health::{Health, HealthStatus};
-use crate::error::Tripped;
+use crate::error::LimitHit;
 use crate::pool::Quota;
 
-/// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that pools can
-/// be keyed by it; it never comes back for another address, name or transport.
+/// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that
+/// pools can be keyed by it; it never comes back for another address, name or transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointId(u64);
 
@@ -55,7 +55,8 @@ pub struct Endpoint {
     /// Whether it is in the gateway's zone, or there is no zone to prefer.
     pub local: bool,
     pub(super) live: Arc<Live>,
-    /// What its checks say, where there are checks. Shared over reloads, but not with an endpoint that is checked otherwise.
+    /// What its checks say, where there are checks. Shared over reloads, but not with an endpoint that is checked
+    /// otherwise.
     pub(super) health: Option<Arc<Health>>,
     /// Its own ceilings, where it has some.
     pub(super) room: Option<Arc<Room>>,
@@ -64,12 +65,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// A new endpoint of the first group, with nothing in flight and an identity of its own.
     #[must_use]
-    pub fn new(
-        address: SocketAddr,
-        name: impl Into<Arc<str>>,
-        weight: u32,
-        labels: BTreeMap<String, String>,
-    ) -> Self {
+    pub fn new(address: SocketAddr, name: impl Into<Arc<str>>, weight: u32, labels: BTreeMap<String, String>) -> Self {
         Self {
             id: EndpointId::next(),
             address,
@@ -87,9 +83,7 @@ impl Endpoint {
     /// Whether its checks say that it must get no requests.
     #[must_use]
     pub fn is_unhealthy(&self) -> bool {
-        self.health
-            .as_ref()
-            .is_some_and(|health| health.is_unhealthy())
+        self.health.as_ref().is_some_and(|health| health.is_unhealthy())
     }
 
     /// What its checks say, where there are checks.
@@ -112,7 +106,7 @@ impl Endpoint {
 
     /// The ceiling of its own that keeps one more out.
     #[must_use]
-    pub fn full(&self, kind: Kind) -> Option<Tripped> {
+    pub fn full(&self, kind: Kind) -> Option<LimitHit> {
         self.room.as_ref()?.full(kind)
     }
 
@@ -146,8 +140,8 @@ impl Endpoint {
         self.live.record.ejected_until(self.live.born)
     }
 
-    /// Ends its ejection, if it is out, and forgets the failures behind it: another judgement, such as that of a health check,
-    /// counts for more. How often it was out is remembered, so that the next time is longer.
+    /// Ends its ejection, if it is out, and forgets the failures behind it: another judgement, such as that of a health
+    /// check, counts for more. How often it was out is remembered, so that the next time is longer.
     pub fn pardon(&self, now: Instant) {
         if self.is_ejected(now) {
             self.live.record.pardon();
@@ -188,13 +182,8 @@ impl Endpoint {
     /// Host part of the configured name, brackets of an IPv6 address removed: what SNI and certificate checks want.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self
-            .name
-            .rsplit_once(':')
-            .map_or(&*self.name, |(host, _)| host);
-        host.strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(host)
+        let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host);
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
     }
 }
 
@@ -212,9 +201,9 @@ pub(super) struct Live {
     in_flight: AtomicU32,
     /// What the moments below count from.
     pub(super) born: Instant,
-    pub(super) record: Record,
+    pub(super) record: EndpointRecord,
     /// When it joined or returned, or will return.
-    warm: Moment,
+    warm: AtomicInstant,
     pub(super) latency: Latency,
 }
 
@@ -223,8 +212,8 @@ impl Live {
         Self {
             in_flight: AtomicU32::new(0),
             born,
-            record: Record::default(),
-            warm: Moment::default(),
+            record: EndpointRecord::default(),
+            warm: AtomicInstant::default(),
             latency: Latency::default(),
         }
     }
@@ -233,9 +222,9 @@ impl Live {
 /// What [`Endpoint::warmth`] is a share of.
 pub(super) const FULL: u64 = 1024;
 
-/// Counts one exchange against an endpoint, from selection to the end of the response body. Travels inside that body and ends
-/// when dropped. `H` is whatever handle the holder has: `Arc<Endpoint>`, or an `Rc` of a worker's own record of the endpoint, so
-/// that no shared reference count is touched per request.
+/// Counts one exchange against an endpoint, from selection to the end of the response body. Travels inside that body
+/// and ends when dropped. `H` is whatever handle the holder has: `Arc<Endpoint>`, or an `Rc` of a worker's own record
+/// of the endpoint, so that no shared reference count is touched per request.
 #[derive(Debug)]
 pub struct InFlight<H>
 where
@@ -315,12 +304,7 @@ mod tests {
     use super::*;
 
     fn endpoint(name: &str) -> Endpoint {
-        Endpoint::new(
-            SocketAddr::from(([10, 0, 0, 1], 80)),
-            name,
-            1,
-            BTreeMap::new(),
-        )
+        Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 80)), name, 1, BTreeMap::new())
     }
 
     #[test]
@@ -380,11 +364,7 @@ mod tests {
 
     #[test]
     fn host_is_the_name_without_port_and_brackets() {
-        for (name, host) in [
-            ("agent.local:8080", "agent.local"),
-            ("10.0.0.1:80", "10.0.0.1"),
-            ("[::1]:80", "::1"),
-        ] {
+        for (name, host) in [("agent.local:8080", "agent.local"), ("10.0.0.1:80", "10.0.0.1"), ("[::1]:80", "::1")] {
             assert_eq!(endpoint(name).host(), host);
         }
     }

@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::HashKey;
 
-/// Hash of what the policy keys on, or `None` when the request does not have it. An empty value counts as absent: it would
-/// send everyone without an identity to the same endpoint.
+/// Hash of what the policy keys on, or `None` when the request does not have it. An empty value counts as absent: it
+/// would send everyone without an identity to the same endpoint.
 #[must_use]
 pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u64> {
     match key {
@@ -18,10 +18,7 @@ pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u6
             IpAddr::V4(ip) => xxh3_64(&ip.octets()),
             IpAddr::V6(ip) => xxh3_64(&ip.octets()),
         }),
-        HashKey::Header(name) => headers
-            .get(name)
-            .map(|value| value.as_bytes())
-            .and_then(hash_value),
+        HashKey::Header(name) => headers.get(name).map(|value| value.as_bytes()).and_then(hash_value),
         HashKey::Cookie(name) => cookie(headers, name.as_bytes()).and_then(hash_value),
     }
 }
@@ -30,14 +27,15 @@ fn hash_value(value: &[u8]) -> Option<u64> {
     (!value.is_empty()).then(|| xxh3_64(value))
 }
 
-/// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC 9113
-/// section 8.2.3).
+/// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC
+/// 9113 section 8.2.3).
 #[must_use]
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
     values(headers, name).next()
 }
 
-/// Value of the cookie of that name, or `None` where there are several: whoever sends two could choose which one counts.
+/// Value of the cookie of that name, or `None` where there are several: whoever sends two could choose which one
+/// counts.
 #[must_use]
 pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
     let mut values = values(headers, name);
@@ -46,13 +44,8 @@ pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> 
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = headers
-        .get_all(COOKIE)
-        .into_iter()
-        .flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
-    pairs
-        .map(<[u8]>::trim_ascii)
-        .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Scores of one endpoint for one key.
@@ -73,8 +66,8 @@ pub(super) mod score {
         (upper as f64 + 0.5) / (1_u64 << 52) as f64
     }
 
-    /// `-ln(u) / weight`: an endpoint has the lowest of these with probability `weight / total` (Schindelhauer and Schomaker,
-    /// "Weighted distributed hash tables").
+    /// `-ln(u) / weight`: an endpoint has the lowest of these with probability `weight / total` (Schindelhauer and
+    /// Schomaker, "Weighted distributed hash tables").
     pub(in crate::cluster) fn cost(uniform: f64, weight: f64) -> f64 {
         -uniform.ln() / weight
     }
@@ -90,28 +83,14 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields
-            .iter()
-            .map(|&(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
-            .collect()
+        fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
     #[test]
     fn key_is_stable_over_processes() {
         let key = HashKey::Header(HeaderName::from_static("x-user"));
-        assert_eq!(
-            hash_key(&key, &headers(&[("x-user", "alice")]), CLIENT),
-            Some(xxh3_64(b"alice"))
-        );
-        assert_eq!(
-            hash_key(&HashKey::ClientIp, &headers(&[]), CLIENT),
-            Some(xxh3_64(&[192, 0, 2, 1]))
-        );
+        assert_eq!(hash_key(&key, &headers(&[("x-user", "alice")]), CLIENT), Some(xxh3_64(b"alice")));
+        assert_eq!(hash_key(&HashKey::ClientIp, &headers(&[]), CLIENT), Some(xxh3_64(&[192, 0, 2, 1])));
     }
 
     #[test]
@@ -138,16 +117,8 @@ mod tests {
             (&[("cookie", "")], None),
             (&[], None),
         ] {
-            let found = hash_key(
-                &HashKey::Cookie("session".to_owned()),
-                &headers(fields),
-                CLIENT,
-            );
-            assert_eq!(
-                found,
-                expected.map(|value| xxh3_64(value.as_bytes())),
-                "{fields:?}"
-            );
+            let found = hash_key(&HashKey::Cookie("session".to_owned()), &headers(fields), CLIENT);
+            assert_eq!(found, expected.map(|value| xxh3_64(value.as_bytes())), "{fields:?}");
         }
     }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::moment::Moment;
+use super::atomic_instant::AtomicInstant;
 
 /// The average of one endpoint. Two workers that measure at the same moment may lose one of the two: it is an average.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
     nanos: AtomicU64,
-    measured: Moment,
+    measured: AtomicInstant,
 }
 
 impl Latency {
@@ -27,11 +27,10 @@ impl Latency {
         self.measured.set(base, now);
     }
 
-    /// Expected nanoseconds now; `None` when nothing was measured yet. Fades while nothing is measured, so that an endpoint
-    /// that was slow once is tried again.
+    /// Expected nanoseconds now; `None` when nothing was measured yet. Fades while nothing is measured, so that an
+    /// endpoint that was slow once is tried again.
     pub(super) fn expected(&self, base: Instant, now: Instant) -> Option<f64> {
-        self.now(base, now)
-            .map(|(average, weight)| (average * weight).max(1.0))
+        self.now(base, now).map(|(average, weight)| (average * weight).max(1.0))
     }
 
     /// The average when it was taken, and what it still weighs.

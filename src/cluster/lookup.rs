@@ -1,5 +1,5 @@
-//! A and AAAA of a name as two questions that do not wait for each other for long (RFC 8305 section 3): servers and boxes
-//! between exist that never answer one of them.
+//! A and AAAA of a name as two questions that do not wait for each other for long (RFC 8305 section 3): servers and
+//! boxes between exist that never answer one of them.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
-use super::dns::{Answer, Error, Family, Missing};
+use super::dns::{Error, Family, Missing, ResolvedName};
 
 /// Addresses of one family.
 #[derive(Debug)]
@@ -34,13 +34,13 @@ pub(super) enum Lack {
 /// What was said about one family.
 pub(super) type Reply = Result<Found, Lack>;
 
-/// Asks for both families of one name. Once one of them brings addresses that can be reached, the other has `patience` left.
-/// `Ok(None)` when the name has no addresses.
+/// Asks for both families of one name. Once one of them brings addresses that can be reached, the other has `patience`
+/// left. `Ok(None)` when the name has no addresses.
 pub(super) async fn families<A: Future<Output = Reply>>(
     ask: impl Fn(Family) -> A,
     patience: Duration,
     has_route: impl Fn(IpAddr) -> bool,
-) -> Result<Option<Answer>, Error> {
+) -> Result<Option<ResolvedName>, Error> {
     let (v4, v6) = (pin!(ask(Family::V4)), pin!(ask(Family::V6)));
     let (v4, v6) = match select(v4, v6).await {
         Either::Left((v4, rest)) => {
@@ -67,38 +67,24 @@ async fn second(
     has_route: impl Fn(IpAddr) -> bool,
 ) -> Reply {
     match first {
-        Ok(found) if found.addresses.iter().any(|ip| has_route(*ip)) => timeout(patience, rest)
-            .await
-            .unwrap_or(Err(Lack::Failed(Error::TimedOut))),
+        Ok(found) if found.addresses.iter().any(|ip| has_route(*ip)) => {
+            timeout(patience, rest).await.unwrap_or(Err(Lack::Failed(Error::TimedOut)))
+        }
         _ => rest.await,
     }
 }
 
-fn together(
-    v4: Reply,
-    v6: Reply,
-    has_route: impl Fn(IpAddr) -> bool,
-) -> Result<Option<Answer>, Error> {
-    let whole = |found: Found| Answer {
-        addresses: found.addresses,
-        ttl: found.ttl,
-        missing: None,
-    };
+fn together(v4: Reply, v6: Reply, has_route: impl Fn(IpAddr) -> bool) -> Result<Option<ResolvedName>, Error> {
+    let whole = |found: Found| ResolvedName { addresses: found.addresses, ttl: found.ttl, missing: None };
     let half = |found, family, error: &Error| {
         let reason = error.to_string();
-        Answer {
-            missing: Some(Missing { family, reason }),
-            ..whole(found)
-        }
+        ResolvedName { missing: Some(Missing { family, reason }), ..whole(found) }
     };
     Ok(Some(match (v4, v6) {
         (Ok(v4), Ok(v6)) => {
             let ttl = v4.ttl.min(v6.ttl);
             let addresses = [v4.addresses, v6.addresses].concat();
-            whole(Found {
-                addresses: usable(addresses, has_route),
-                ttl,
-            })
+            whole(Found { addresses: usable(addresses, has_route), ttl })
         }
         (Ok(v4), Err(Lack::Failed(error))) => half(v4, Family::V6, &error),
         (Err(Lack::Failed(error)), Ok(v6)) => half(v6, Family::V4, &error),
@@ -110,16 +96,11 @@ fn together(
     }))
 }
 
-/// Leaves out the addresses of a family this machine has no route to, unless that would leave none (RFC 6724 section 6, rule 1).
-/// A machine without IPv6 would otherwise see half of the endpoints of a dual-stack name fail.
+/// Leaves out the addresses of a family this machine has no route to, unless that would leave none (RFC 6724 section 6,
+/// rule 1). A machine without IPv6 would otherwise see half of the endpoints of a dual-stack name fail.
 fn usable(addresses: Vec<IpAddr>, has_route: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
-    let (reachable, unreachable): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|ip| has_route(*ip));
-    if reachable.is_empty() {
-        unreachable
-    } else {
-        reachable
-    }
+    let (reachable, unreachable): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|ip| has_route(*ip));
+    if reachable.is_empty() { unreachable } else { reachable }
 }
 
 #[cfg(test)]
@@ -146,10 +127,7 @@ mod tests {
     async fn reply(says: Says, after: u64, ip: &str, ttl: u64) -> Reply {
         sleep(Duration::from_millis(after)).await;
         match says {
-            Is => Ok(Found {
-                addresses: vec![ip.parse().unwrap()],
-                ttl: Duration::from_secs(ttl),
-            }),
+            Is => Ok(Found { addresses: vec![ip.parse().unwrap()], ttl: Duration::from_secs(ttl) }),
             Nothing => Err(Lack::NoData),
             NoName => Err(Lack::NoName),
             Fails => Err(Lack::Failed(Error::TimedOut)),

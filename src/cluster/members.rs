@@ -62,7 +62,8 @@ fn is_uniform(weights: &[u32]) -> bool {
     above_zero.all(|weight| Some(weight) == first)
 }
 
-/// From the name and the address, not from the identity: every replica of the gateway must send a key to the same endpoint.
+/// From the name and the address, not from the identity: every replica of the gateway must send a key to the same
+/// endpoint.
 fn seed(endpoint: &Endpoint) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(endpoint.name.as_bytes());
@@ -74,7 +75,8 @@ fn seed(endpoint: &Endpoint) -> u64 {
     hasher.digest()
 }
 
-/// nginx's smooth weighted round robin, one whole cycle of it: weights 5, 1, 1 give a a b a c a a rather than a a a a a b c.
+/// nginx's smooth weighted round robin, one whole cycle of it: weights 5, 1, 1 give a a b a c a a rather than a a a a a
+/// b c.
 fn smooth_sequence(weights: &[u32]) -> Box<[usize]> {
     let shares = shares(weights);
     let total: i64 = shares.iter().sum();
@@ -101,36 +103,21 @@ fn smooth_sequence(weights: &[u32]) -> Box<[usize]> {
 /// enough, scaled and rounded, but never down to nothing.
 fn shares(weights: &[u32]) -> Vec<i64> {
     let limit = MIN_SEQUENCE.max(weights.len().saturating_mul(SEQUENCE_PER_ENDPOINT)) as u64;
-    let divisor = weights
-        .iter()
-        .copied()
-        .fold(0, greatest_common_divisor)
-        .max(1);
-    let total: u64 = weights
-        .iter()
-        .map(|&weight| u64::from(weight / divisor))
-        .sum();
+    let divisor = weights.iter().copied().fold(0, greatest_common_divisor).max(1);
+    let total: u64 = weights.iter().map(|&weight| u64::from(weight / divisor)).sum();
     let share = |weight: u32| {
         let reduced = u64::from(weight / divisor);
         if total <= limit || reduced == 0 {
             return reduced;
         }
-        let scaled =
-            (u128::from(reduced) * u128::from(limit) + u128::from(total / 2)) / u128::from(total);
+        let scaled = (u128::from(reduced) * u128::from(limit) + u128::from(total / 2)) / u128::from(total);
         u64::try_from(scaled).unwrap_or(limit).max(1)
     };
-    weights
-        .iter()
-        .map(|&weight| i64::try_from(share(weight)).unwrap_or(i64::MAX))
-        .collect()
+    weights.iter().map(|&weight| i64::try_from(share(weight)).unwrap_or(i64::MAX)).collect()
 }
 
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 {
-        a
-    } else {
-        greatest_common_divisor(b, a % b)
-    }
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// Cycles up to this long are exact whatever the number of endpoints.

@@ -1,6 +1,9 @@
-//! Upstream clusters: which endpoints there are, how busy each one is and which one the next request goes to. Knows nothing of
-//! routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the talking.
+//! Upstream clusters: which endpoints there are, how busy each one is and which one the next request goes to. Knows
+//! nothing of routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the
+//! talking.
 
+mod atomic_instant;
+mod availability;
 mod balancer;
 mod breaker;
 mod ceilings;
@@ -8,17 +11,15 @@ pub mod dns;
 mod endpoint;
 mod hash;
 pub mod health;
-mod judge;
 mod latency;
 mod lookup;
 mod members;
-mod moment;
 mod outlier;
+mod outlier_detector;
 mod resolution;
 mod resolver;
 mod retrying;
 mod roster;
-mod stance;
 mod status;
 mod system;
 pub mod watch;
@@ -32,19 +33,19 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::PickRequest;
 pub use self::breaker::{Breaker, BreakerState, Probe, is_failure};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::dns::Resolutions;
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::{cookie, hash_key, only_cookie};
-pub use self::judge::{Judge, Outcome};
 pub use self::members::Members;
 pub use self::outlier::Cause;
+pub use self::outlier_detector::{Outcome, OutlierDetector};
 use self::resolution::{Resolution, Stale};
 pub use self::retrying::{Retrying, RetryingGuard, WaitingGuard};
 use self::roster::{Roster, hosts};
-pub use self::stance::{Stance, Terms};
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
 use crate::config::model;
 
@@ -56,7 +57,7 @@ pub struct Cluster {
     /// How it is configured.
     pub settings: Arc<model::Cluster>,
     /// What its traffic teaches.
-    pub judge: Arc<Judge>,
+    pub judge: Arc<OutlierDetector>,
     /// How many of its requests are being tried again.
     pub retrying: Arc<Retrying>,
     /// What it carries at once, where that is limited.
@@ -71,23 +72,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that name
-    /// before the reload) go on when neither their address nor the transport changed, and names that could not be resolved now
-    /// keep the addresses they had there. What checks said about an endpoint holds while the check is the same.
+    /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that
+    /// name before the reload) go on when neither their address nor the transport changed, and names that could not be
+    /// resolved now keep the addresses they had there. What checks said about an endpoint holds while the check is the
+    /// same.
     #[must_use]
-    pub fn build(
-        settings: Arc<model::Cluster>,
-        previous: Option<&Self>,
-        resolutions: &Resolutions,
-    ) -> Self {
+    pub fn build(settings: Arc<model::Cluster>, previous: Option<&Self>, resolutions: &Resolutions) -> Self {
         let previous = previous.filter(|previous| previous.settings.name == settings.name);
         let same_transport = previous.filter(|previous| {
             previous.settings.protocol == settings.protocol && previous.settings.tls == settings.tls
         });
         let mut roster = Roster {
             // A verdict of another check says nothing.
-            verdicts_hold: previous
-                .is_some_and(|previous| previous.settings.health_check == settings.health_check),
+            verdicts_hold: previous.is_some_and(|previous| previous.settings.health_check == settings.health_check),
             ..Roster::default()
         };
         if let Some(previous) = same_transport {
@@ -97,32 +94,20 @@ impl Cluster {
             let known = previous.and_then(|previous| previous.roster().names.get(host).cloned());
             let mut resolution = known.unwrap_or_else(|| Resolution::unknown(Instant::now()));
             if let Some(outcome) = resolutions.get(host) {
-                resolution.record(
-                    outcome,
-                    settings.dns_refresh,
-                    Instant::now(),
-                    SystemTime::now(),
-                );
+                resolution.record(outcome, settings.dns_refresh, Instant::now(), SystemTime::now());
             }
             roster.names.insert(host.to_owned(), resolution);
         }
         let current = same_transport.map(Self::members);
-        let current = current
-            .as_ref()
-            .map_or(&[][..], |members| &members.endpoints);
-        let ceilings = Ceilings::build(
-            &settings,
-            same_transport.and_then(|previous| previous.ceilings.as_ref()),
-        );
+        let current = current.as_ref().map_or(&[][..], |members| &members.endpoints);
+        let ceilings = Ceilings::build(&settings, same_transport.and_then(|previous| previous.ceilings.as_ref()));
         let joining = previous.map(|_| Instant::now());
-        let members =
-            Members::new(roster.endpoints(&settings, ceilings.as_deref(), current, joining));
+        let members = Members::new(roster.endpoints(&settings, ceilings.as_deref(), current, joining));
         roster.verdicts_hold = true;
         let generation = members.generation;
         let members = Arc::new(ArcSwap::from_pointee(members));
-        let rules_changed = same_transport.is_some_and(|previous| {
-            previous.settings.outlier_detection != settings.outlier_detection
-        });
+        let rules_changed =
+            same_transport.is_some_and(|previous| previous.settings.outlier_detection != settings.outlier_detection);
         let retrying = previous.map(|previous| Arc::clone(&previous.retrying));
         let name: Arc<str> = settings.name.as_str().into();
         let breaker = Breaker::build(
@@ -131,7 +116,7 @@ impl Cluster {
             previous.and_then(|previous| previous.judge.breaker()),
         );
         Self {
-            judge: Arc::new(Judge::new(&settings, breaker, &members)),
+            judge: Arc::new(OutlierDetector::new(&settings, breaker, &members)),
             retrying: retrying.unwrap_or_default(),
             ceilings,
             name,
@@ -159,7 +144,8 @@ impl Cluster {
         self.members.load_full()
     }
 
-    /// Generation of the members of the moment: a copy of [`Self::members`] is up to date while its own generation equals this.
+    /// Generation of the members of the moment: a copy of [`Self::members`] is up to date while its own generation
+    /// equals this.
     #[must_use]
     pub fn generation(&self) -> u64 {
         // Acquire: who sees the number finds at least those members.
@@ -170,10 +156,7 @@ impl Cluster {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         let members = self.members.load();
-        let each = members
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.in_flight());
+        let each = members.endpoints.iter().map(|endpoint| endpoint.in_flight());
         each.fold(0, u32::saturating_add)
     }
 
@@ -181,18 +164,8 @@ impl Cluster {
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
         let now = Instant::now();
-        let endpoints = self
-            .members()
-            .endpoints
-            .iter()
-            .map(|endpoint| EndpointStatus::of(endpoint, now))
-            .collect();
-        let names = self
-            .roster()
-            .names
-            .iter()
-            .map(|(host, resolution)| resolution.status(host))
-            .collect();
+        let endpoints = self.members().endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint, now)).collect();
+        let names = self.roster().names.iter().map(|(host, resolution)| resolution.status(host)).collect();
         ClusterStatus {
             name: self.settings.name.clone(),
             breaker: self.judge.breaker().map(|breaker| breaker.state()),
@@ -204,18 +177,13 @@ impl Cluster {
     /// How many of its endpoints can be used.
     #[must_use]
     pub fn survey(&self, now: Instant) -> Survey {
-        Survey::of(&self.members(), &Terms::from(&*self.settings), now)
+        Survey::of(&self.members(), &AvailabilitySettings::from(&*self.settings), now)
     }
 
     /// What the names ask for next, other than those that were asked for; `None` when there are no others.
     fn due(&self, now: Instant, asked: &BTreeSet<String>) -> Option<Due> {
         let roster = self.roster();
-        let others = || {
-            roster
-                .names
-                .iter()
-                .filter(|(host, _)| !asked.contains(*host))
-        };
+        let others = || roster.names.iter().filter(|(host, _)| !asked.contains(*host));
         let next = others().map(|(_, resolution)| resolution.due()).min()?;
         if next > now {
             return Some(Due::At(next));
@@ -229,19 +197,14 @@ impl Cluster {
         self.roster().names.get(host).and_then(Resolution::stale)
     }
 
-    /// Takes in the outcomes of one round of resolution. Returns how many endpoints there are now when they changed; otherwise
-    /// members and generation stay as they are.
+    /// Takes in the outcomes of one round of resolution. Returns how many endpoints there are now when they changed;
+    /// otherwise members and generation stay as they are.
     fn record(&self, outcomes: &Resolutions) -> Option<usize> {
         let mut roster = self.roster();
         let mut changed = false;
         for (host, outcome) in outcomes {
             if let Some(resolution) = roster.names.get_mut(host) {
-                changed |= resolution.record(
-                    outcome,
-                    self.settings.dns_refresh,
-                    Instant::now(),
-                    SystemTime::now(),
-                );
+                changed |= resolution.record(outcome, self.settings.dns_refresh, Instant::now(), SystemTime::now());
             }
         }
         if !changed {
@@ -282,11 +245,9 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
-    use super::dns::{Answer, Error};
+    use super::dns::{Error, ResolvedName};
     use super::*;
-    use crate::config::model::{
-        LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
-    };
+    use crate::config::model::{LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 
     pub(super) fn settings(members: Vec<Member>) -> model::Cluster {
         model::Cluster {
@@ -312,12 +273,7 @@ mod tests {
     }
 
     fn member(address: MemberAddress, weight: u32) -> Member {
-        Member {
-            address,
-            weight,
-            labels: BTreeMap::new(),
-            priority: 0,
-        }
+        Member { address, weight, labels: BTreeMap::new(), priority: 0 }
     }
 
     fn socket(address: &str, weight: u32) -> Member {
@@ -325,111 +281,55 @@ mod tests {
     }
 
     fn name(host: &str, weight: u32) -> Member {
-        member(
-            MemberAddress::Name {
-                host: host.to_owned(),
-                port: 80,
-            },
-            weight,
-        )
+        member(MemberAddress::Name { host: host.to_owned(), port: 80 }, weight)
     }
 
-    fn answer(ips: &[&str]) -> Result<Answer, Error> {
+    fn answer(ips: &[&str]) -> Result<ResolvedName, Error> {
         let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-        Ok(Answer {
-            addresses,
-            ttl: Duration::from_secs(30),
-            missing: None,
-        })
+        Ok(ResolvedName { addresses, ttl: Duration::from_secs(30), missing: None })
     }
 
-    fn resolutions<const N: usize>(outcomes: [(&str, Result<Answer, Error>); N]) -> Resolutions {
-        outcomes
-            .into_iter()
-            .map(|(host, outcome)| (host.to_owned(), outcome))
-            .collect()
+    fn resolutions<const N: usize>(outcomes: [(&str, Result<ResolvedName, Error>); N]) -> Resolutions {
+        outcomes.into_iter().map(|(host, outcome)| (host.to_owned(), outcome)).collect()
     }
 
-    fn build(
-        settings: model::Cluster,
-        previous: Option<&Cluster>,
-        resolutions: &Resolutions,
-    ) -> Cluster {
+    fn build(settings: model::Cluster, previous: Option<&Cluster>, resolutions: &Resolutions) -> Cluster {
         Cluster::build(Arc::new(settings), previous, resolutions)
     }
 
     fn addresses(cluster: &Cluster) -> Vec<String> {
-        cluster
-            .members()
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.address.to_string())
-            .collect()
+        cluster.members().endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
     }
 
     #[test]
     fn each_address_of_a_name_is_an_endpoint_with_the_name_as_configured() {
         let settings = settings(vec![socket("[::1]:90", 1), name("agent.local.", 3)]);
-        let answers = resolutions([(
-            "agent.local.",
-            answer(&["10.0.0.2", "10.0.0.1", "10.0.0.2", "fd00::1"]),
-        )]);
+        let answers = resolutions([("agent.local.", answer(&["10.0.0.2", "10.0.0.1", "10.0.0.2", "fd00::1"]))]);
         let cluster = build(settings, None, &answers);
-        assert_eq!(
-            addresses(&cluster),
-            ["[::1]:90", "10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
-        );
+        assert_eq!(addresses(&cluster), ["[::1]:90", "10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]);
         let members = cluster.members();
-        assert_eq!(
-            (&*members.endpoints[0].name, members.endpoints[0].weight),
-            ("[::1]:90", 1)
-        );
-        assert_eq!(
-            (&*members.endpoints[3].name, members.endpoints[3].weight),
-            ("agent.local:80", 3)
-        );
+        assert_eq!((&*members.endpoints[0].name, members.endpoints[0].weight), ("[::1]:90", 1));
+        assert_eq!((&*members.endpoints[3].name, members.endpoints[3].weight), ("agent.local:80", 3));
     }
 
     #[test]
     fn the_same_place_twice_is_one_endpoint_but_two_names_are_two() {
         let answers = resolutions([("a", answer(&["10.0.0.1"])), ("b", answer(&["10.0.0.1"]))]);
-        let members = vec![
-            socket("10.0.0.9:80", 1),
-            socket("10.0.0.9:80", 5),
-            name("a", 1),
-            name("b", 1),
-        ];
+        let members = vec![socket("10.0.0.9:80", 1), socket("10.0.0.9:80", 5), name("a", 1), name("b", 1)];
         let cluster = build(settings(members), None, &answers);
-        assert_eq!(
-            addresses(&cluster),
-            ["10.0.0.9:80", "10.0.0.1:80", "10.0.0.1:80"]
-        );
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.1:80", "10.0.0.1:80"]);
     }
 
     #[test]
     fn in_flight_counts_survive_a_reload_and_a_change_of_weight() {
         let none = Resolutions::new();
-        let before = build(
-            settings(vec![socket("10.0.0.1:80", 1), socket("10.0.0.2:80", 1)]),
-            None,
-            &none,
-        );
+        let before = build(settings(vec![socket("10.0.0.1:80", 1), socket("10.0.0.2:80", 1)]), None, &none);
         let stream = InFlight::new(Arc::clone(&before.members().endpoints[0]));
-        let after = build(
-            settings(vec![socket("10.0.0.1:80", 0), socket("10.0.0.2:80", 1)]),
-            Some(&before),
-            &none,
-        );
+        let after = build(settings(vec![socket("10.0.0.1:80", 0), socket("10.0.0.2:80", 1)]), Some(&before), &none);
         let (old, new) = (before.members(), after.members());
-        assert_eq!(
-            (new.endpoints[0].id, new.endpoints[0].weight),
-            (old.endpoints[0].id, 0)
-        );
+        assert_eq!((new.endpoints[0].id, new.endpoints[0].weight), (old.endpoints[0].id, 0));
         assert_eq!(new.endpoints[0].in_flight(), 1);
-        assert!(
-            Arc::ptr_eq(&new.endpoints[1], &old.endpoints[1]),
-            "an unchanged endpoint is the same one"
-        );
+        assert!(Arc::ptr_eq(&new.endpoints[1], &old.endpoints[1]), "an unchanged endpoint is the same one");
         drop(stream);
         assert_eq!(new.endpoints[0].in_flight(), 0);
         assert_ne!(new.generation, old.generation);
@@ -442,59 +342,33 @@ mod tests {
         let mut h2c = settings(vec![socket("10.0.0.1:80", 1)]);
         h2c.protocol = UpstreamProtocol::H2c;
         let mut tls = settings(vec![socket("10.0.0.1:80", 1)]);
-        tls.tls = Some(UpstreamTls {
-            ca_file: None,
-            server_name: None,
-            client_cert: None,
-        });
+        tls.tls = Some(UpstreamTls { ca_file: None, server_name: None, client_cert: None });
         let mut renamed = settings(vec![socket("10.0.0.1:80", 1)]);
         renamed.name = "others".to_owned();
         for changed in [h2c, tls, renamed] {
             let after = build(changed, Some(&before), &none);
-            assert_ne!(
-                after.members().endpoints[0].id,
-                before.members().endpoints[0].id
-            );
+            assert_ne!(after.members().endpoints[0].id, before.members().endpoints[0].id);
         }
     }
 
     #[test]
     fn a_reload_without_dns_keeps_the_addresses() {
-        let before = build(
-            settings(vec![name("a", 1)]),
-            None,
-            &resolutions([("a", answer(&["10.0.0.1"]))]),
-        );
-        for outcomes in [
-            Resolutions::new(),
-            resolutions([("a", Err(Error::TimedOut))]),
-        ] {
+        let before = build(settings(vec![name("a", 1)]), None, &resolutions([("a", answer(&["10.0.0.1"]))]));
+        for outcomes in [Resolutions::new(), resolutions([("a", Err(Error::TimedOut))])] {
             let after = build(settings(vec![name("a", 1)]), Some(&before), &outcomes);
             assert_eq!(addresses(&after), ["10.0.0.1:80"]);
-            assert_eq!(
-                after.members().endpoints[0].id,
-                before.members().endpoints[0].id
-            );
+            assert_eq!(after.members().endpoints[0].id, before.members().endpoints[0].id);
         }
     }
 
     #[test]
     fn a_changed_answer_swaps_members_and_an_unchanged_one_does_not() {
-        let cluster = build(
-            settings(vec![name("a", 1)]),
-            None,
-            &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]),
-        );
+        let cluster =
+            build(settings(vec![name("a", 1)]), None, &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
         let before = cluster.members();
-        assert_eq!(
-            cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.1"]))])),
-            None
-        );
+        assert_eq!(cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.1"]))])), None);
         assert_eq!(cluster.generation(), before.generation);
-        assert_eq!(
-            cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.3"]))])),
-            Some(2)
-        );
+        assert_eq!(cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.3"]))])), Some(2));
         let after = cluster.members();
         assert_eq!(addresses(&cluster), ["10.0.0.2:80", "10.0.0.3:80"]);
         assert_eq!(cluster.generation(), after.generation);
@@ -504,49 +378,30 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_comes_back_still_counts_its_streams() {
-        let cluster = build(
-            settings(vec![name("a", 1)]),
-            None,
-            &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]),
-        );
+        let cluster =
+            build(settings(vec![name("a", 1)]), None, &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
         let stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
         cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
         assert_eq!(addresses(&cluster), ["10.0.0.2:80"]);
         cluster.record(&resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
         let members = cluster.members();
-        assert_eq!(
-            (members.endpoints[0].id, members.endpoints[0].in_flight()),
-            (stream.endpoint().id, 1)
-        );
+        assert_eq!((members.endpoints[0].id, members.endpoints[0].in_flight()), (stream.endpoint().id, 1));
         cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
         drop((stream, members));
         cluster.record(&resolutions([("a", answer(&["10.0.0.1"]))]));
         assert_eq!(cluster.members().endpoints[0].in_flight(), 0);
-        assert!(
-            cluster.roster().known.len() <= 2,
-            "endpoints that left for good are forgotten"
-        );
+        assert!(cluster.roster().known.len() <= 2, "endpoints that left for good are forgotten");
     }
 
     #[test]
     fn status_tells_endpoints_and_names() {
-        let cluster = build(
-            settings(vec![name("a", 2)]),
-            None,
-            &resolutions([("a", answer(&["10.0.0.1"]))]),
-        );
+        let cluster = build(settings(vec![name("a", 2)]), None, &resolutions([("a", answer(&["10.0.0.1"]))]));
         let _stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
         cluster.record(&resolutions([("a", Err(Error::TimedOut))]));
         let status = cluster.status();
         assert_eq!(status.name, "agents");
-        assert_eq!(
-            (status.endpoints[0].weight, status.endpoints[0].in_flight),
-            (2, 1)
-        );
-        assert_eq!(
-            status.names[0].addresses,
-            ["10.0.0.1".parse::<IpAddr>().unwrap()]
-        );
+        assert_eq!((status.endpoints[0].weight, status.endpoints[0].in_flight), (2, 1));
+        assert_eq!(status.names[0].addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(status.names[0].error.as_deref(), Some("no answer in time"));
         assert!(status.names[0].resolved_at.is_some() && status.names[0].stale_since.is_some());
     }

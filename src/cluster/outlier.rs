@@ -1,5 +1,5 @@
-//! What is remembered of one endpoint's behaviour, and the arithmetic of ejection. Pure but for the atomics: which endpoint
-//! may go is the judge's business.
+//! What is remembered of one endpoint's behaviour, and the arithmetic of ejection. Pure but for the atomics: which
+//! endpoint may go is the judge's business.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::judge::Outcome;
-use super::moment::Moment;
+use super::atomic_instant::AtomicInstant;
+use super::outlier_detector::Outcome;
 use crate::config::model::{MaxFails, OutlierDetection};
 
 /// Why an endpoint was ejected.
@@ -47,7 +47,7 @@ impl Cause {
 
 /// What an outcome says about the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum EjectionClass {
     /// An exchange went well to its end. A head alone proves nothing: what breaks off every stream has fine heads.
     Good,
     /// It failed, `down` if in a way that shows it down or broken.
@@ -58,30 +58,29 @@ pub(super) enum Mark {
     Nothing,
 }
 
-impl Mark {
+impl EjectionClass {
     pub(super) fn of(outcome: Outcome, count_500: bool) -> Self {
         match outcome {
             Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !count_500 => Self::Alive,
-            Outcome::Answered(status) if status.is_server_error() => Self::Failed {
-                down: matches!(status.as_u16(), 502..=504),
-            },
+            Outcome::Answered(status) if status.is_server_error() => {
+                Self::Failed { down: matches!(status.as_u16(), 502..=504) }
+            }
             // Failed answers were marked with their head, good ones are with their end.
             Outcome::Finished(status) if !status.is_server_error() => Self::Good,
             Outcome::Answered(_) | Outcome::Finished(_) => Self::Nothing,
-            Outcome::ConnectFailed
-            | Outcome::Reset
-            | Outcome::Invalid
-            | Outcome::TimedOut
-            | Outcome::Aborted => Self::Failed { down: true },
+            Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut | Outcome::Aborted => {
+                Self::Failed { down: true }
+            }
         }
     }
 }
 
 /// One endpoint's record, shared by all workers. All relaxed: nothing else is ordered by it.
 #[derive(Debug, Default)]
-pub(super) struct Record {
-    until: Moment,
-    /// When the last failures were, since the base: as many as `maxFails`. A lock of one endpoint that only failures take.
+pub(super) struct EndpointRecord {
+    until: AtomicInstant,
+    /// When the last failures were, since the base: as many as `maxFails`. A lock of one endpoint that only failures
+    /// take.
     recent: Mutex<VecDeque<Duration>>,
     in_row_5xx: AtomicU32,
     in_row_down: AtomicU32,
@@ -90,10 +89,10 @@ pub(super) struct Record {
     times: AtomicU32,
     /// Attempts in a row that showed it absent, whatever the policy says of them.
     absences: AtomicU32,
-    failing_until: Moment,
+    failing_until: AtomicInstant,
 }
 
-impl Record {
+impl EndpointRecord {
     /// Whether it is out.
     #[inline]
     pub(super) fn is_ejected(&self, base: Instant, now: Instant) -> bool {
@@ -134,16 +133,11 @@ impl Record {
     }
 
     /// Takes in a mark; the cause, when that was one failure too many.
-    pub(super) fn note(
-        &self,
-        mark: Mark,
-        policy: &OutlierDetection,
-        since_base: Duration,
-    ) -> Option<Cause> {
+    pub(super) fn note(&self, mark: EjectionClass, policy: &OutlierDetection, since_base: Duration) -> Option<Cause> {
         let down = match mark {
-            Mark::Nothing => return None,
-            Mark::Good | Mark::Alive => {
-                if mark == Mark::Good {
+            EjectionClass::Nothing => return None,
+            EjectionClass::Good | EjectionClass::Alive => {
+                if mark == EjectionClass::Good {
                     reset(&self.in_row_5xx);
                 }
                 reset(&self.in_row_down);
@@ -152,7 +146,7 @@ impl Record {
                 }
                 return None;
             }
-            Mark::Failed { down } => down,
+            EjectionClass::Failed { down } => down,
         };
         if policy.compares_rates() {
             self.requests.fetch_add(1, Relaxed);
@@ -163,9 +157,7 @@ impl Record {
         }
         let in_row_5xx = one_more(&self.in_row_5xx, policy.consecutive_5xx);
         let in_row_down = down && one_more(&self.in_row_down, policy.consecutive_gateway);
-        let in_window = policy
-            .max_fails
-            .is_some_and(|limit| self.one_more_within(limit, since_base));
+        let in_window = policy.max_fails.is_some_and(|limit| self.one_more_within(limit, since_base));
         if in_row_5xx {
             Some(Cause::Consecutive5xx)
         } else if in_row_down {
@@ -183,8 +175,7 @@ impl Record {
             recent.pop_front();
         }
         let first = recent.front().copied().unwrap_or(since_base);
-        let reached = recent.len() == limit.fails as usize
-            && since_base.saturating_sub(first) <= limit.timeout;
+        let reached = recent.len() == limit.fails as usize && since_base.saturating_sub(first) <= limit.timeout;
         if reached {
             recent.clear();
         }
@@ -230,17 +221,12 @@ impl Record {
         // Failures first: one that comes in between is in neither, and a rate stays below one.
         let failures = self.failures.swap(0, Relaxed);
         let requests = self.requests.swap(0, Relaxed);
-        Sample {
-            requests: requests.max(failures),
-            failures,
-        }
+        Sample { requests: requests.max(failures), failures }
     }
 
     /// An interval that began then is over: one in which the endpoint was never out makes the next ejection shorter.
     pub(super) fn decay(&self, base: Instant, interval_began: Instant) {
-        let healthy = self
-            .ejected_until(base)
-            .is_none_or(|until| until <= interval_began);
+        let healthy = self.ejected_until(base).is_none_or(|until| until <= interval_began);
         if healthy {
             let less = |times: u32| times.checked_sub(1);
             self.times.fetch_update(Relaxed, Relaxed, less).ok();
@@ -252,9 +238,7 @@ impl Record {
 fn is_present(outcome: Outcome) -> Option<bool> {
     match outcome {
         Outcome::Answered(status) => Some(!matches!(status.as_u16(), 502..=504)),
-        Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => {
-            Some(false)
-        }
+        Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => Some(false),
         Outcome::Finished(_) | Outcome::Aborted => None,
     }
 }
@@ -272,7 +256,8 @@ fn reset(count: &AtomicU32) {
     }
 }
 
-/// Counts one; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only now and then.
+/// Counts one; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only now
+/// and then.
 fn one_more(count: &AtomicU32, limit: Option<u32>) -> bool {
     let Some(limit) = limit else { return false };
     let reached = count.fetch_add(1, Relaxed).saturating_add(1) >= limit;
@@ -300,10 +285,7 @@ pub(super) fn allowance(endpoints: usize, percent: u32) -> usize {
 
 /// How long the ejection lasts that is this one in number.
 pub(super) fn ejection_time(policy: &OutlierDetection, number: u32) -> Duration {
-    policy
-        .base_ejection_time
-        .saturating_mul(number.max(1))
-        .min(policy.max_ejection_time)
+    policy.base_ejection_time.saturating_mul(number.max(1)).min(policy.max_ejection_time)
 }
 
 /// Which endpoints stand out in an interval, and why.
@@ -351,45 +333,44 @@ mod tests {
     fn what_counts() {
         let answered = |code| Outcome::Answered(StatusCode::from_u16(code).unwrap());
         let finished = |code| Outcome::Finished(StatusCode::from_u16(code).unwrap());
-        let (down, failed) = (Mark::Failed { down: true }, Mark::Failed { down: false });
+        let (down, failed) = (EjectionClass::Failed { down: true }, EjectionClass::Failed { down: false });
         for (outcome, with_500, without) in [
-            (answered(200), Mark::Nothing, Mark::Nothing),
-            (answered(404), Mark::Nothing, Mark::Nothing),
-            (answered(429), Mark::Nothing, Mark::Nothing),
-            (answered(500), failed, Mark::Alive),
+            (answered(200), EjectionClass::Nothing, EjectionClass::Nothing),
+            (answered(404), EjectionClass::Nothing, EjectionClass::Nothing),
+            (answered(429), EjectionClass::Nothing, EjectionClass::Nothing),
+            (answered(500), failed, EjectionClass::Alive),
             (answered(501), failed, failed),
             (answered(502), down, down),
             (answered(503), down, down),
             (answered(504), down, down),
             (answered(505), failed, failed),
-            (finished(200), Mark::Good, Mark::Good),
-            (finished(404), Mark::Good, Mark::Good),
-            (finished(500), Mark::Nothing, Mark::Nothing),
-            (finished(503), Mark::Nothing, Mark::Nothing),
+            (finished(200), EjectionClass::Good, EjectionClass::Good),
+            (finished(404), EjectionClass::Good, EjectionClass::Good),
+            (finished(500), EjectionClass::Nothing, EjectionClass::Nothing),
+            (finished(503), EjectionClass::Nothing, EjectionClass::Nothing),
             (Outcome::ConnectFailed, down, down),
             (Outcome::Reset, down, down),
             (Outcome::Invalid, down, down),
             (Outcome::TimedOut, down, down),
             (Outcome::Aborted, down, down),
         ] {
-            assert_eq!(Mark::of(outcome, true), with_500, "{outcome:?}");
-            assert_eq!(Mark::of(outcome, false), without, "{outcome:?}");
+            assert_eq!(EjectionClass::of(outcome, true), with_500, "{outcome:?}");
+            assert_eq!(EjectionClass::of(outcome, false), without, "{outcome:?}");
         }
     }
 
     /// Marks as letters: g good, f failed, d down, a alive, n nothing.
     fn play(policy: &OutlierDetection, marks: &str) -> Vec<(usize, Cause)> {
-        let record = Record::default();
+        let record = EndpointRecord::default();
         let mark = |letter| match letter {
-            'g' => Mark::Good,
-            'f' => Mark::Failed { down: false },
-            'd' => Mark::Failed { down: true },
-            'a' => Mark::Alive,
-            _ => Mark::Nothing,
+            'g' => EjectionClass::Good,
+            'f' => EjectionClass::Failed { down: false },
+            'd' => EjectionClass::Failed { down: true },
+            'a' => EjectionClass::Alive,
+            _ => EjectionClass::Nothing,
         };
         let caused = |(index, letter)| {
-            let cause =
-                record.note(mark(letter), policy, SECOND * u32::try_from(index).unwrap())?;
+            let cause = record.note(mark(letter), policy, SECOND * u32::try_from(index).unwrap())?;
             Some((index, cause))
         };
         marks.chars().enumerate().filter_map(caused).collect()
@@ -399,11 +380,8 @@ mod tests {
     fn failures_in_a_row() {
         let five = OutlierDetection::BLOCK;
         let down_only = OutlierDetection::UNASKED;
-        let both = OutlierDetection {
-            consecutive_5xx: Some(3),
-            consecutive_gateway: Some(2),
-            ..OutlierDetection::BLOCK
-        };
+        let both =
+            OutlierDetection { consecutive_5xx: Some(3), consecutive_gateway: Some(2), ..OutlierDetection::BLOCK };
         let (any, down) = (Cause::Consecutive5xx, Cause::ConsecutiveGateway);
         for (policy, marks, expected) in [
             (&five, "ffff", vec![]),
@@ -429,10 +407,7 @@ mod tests {
     fn failures_in_a_window() {
         let policy = OutlierDetection {
             consecutive_5xx: None,
-            max_fails: Some(MaxFails {
-                fails: 3,
-                timeout: SECOND * 10,
-            }),
+            max_fails: Some(MaxFails { fails: 3, timeout: SECOND * 10 }),
             ..OutlierDetection::BLOCK
         };
         let out = Cause::MaxFails;
@@ -455,7 +430,7 @@ mod tests {
     fn ejections_grow_to_a_limit_and_decay() {
         let policy = OutlierDetection::BLOCK;
         let base = Instant::now();
-        let record = Record::default();
+        let record = EndpointRecord::default();
         let mut now = base;
         let mut lengths = Vec::new();
         for _ in 0..12 {
@@ -466,10 +441,7 @@ mod tests {
             assert!(!record.is_ejected(base, now));
             lengths.push(length.as_secs());
         }
-        assert_eq!(
-            lengths,
-            [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300]
-        );
+        assert_eq!(lengths, [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300]);
         record.decay(base, now - SECOND);
         assert_eq!(record.times(), 12, "it was out for a part of the interval");
         for left in (0..12).rev() {
@@ -491,29 +463,20 @@ mod tests {
             }
             assert_eq!(allowance(endpoints, 0), 0);
         }
-        for (endpoints, percent, allowed) in
-            [(3, 10, 1), (3, 50, 1), (4, 50, 2), (20, 10, 2), (2, 100, 1)]
-        {
+        for (endpoints, percent, allowed) in [(3, 10, 1), (3, 50, 1), (4, 50, 2), (20, 10, 2), (2, 100, 1)] {
             assert_eq!(allowance(endpoints, percent), allowed);
         }
     }
 
     fn samples(pairs: &[(u32, u32)]) -> Vec<Sample> {
-        let sample = |(requests, failures): &(u32, u32)| Sample {
-            requests: *requests,
-            failures: *failures,
-        };
+        let sample = |(requests, failures): &(u32, u32)| Sample { requests: *requests, failures: *failures };
         pairs.iter().map(sample).collect()
     }
 
     #[test]
     fn rates_are_compared_when_there_is_enough_to_compare() {
         let rate = OutlierDetection {
-            success_rate: Some(SuccessRate {
-                min_hosts: 5,
-                min_requests: 100,
-                stdev_thousandths: 1900,
-            }),
+            success_rate: Some(SuccessRate { min_hosts: 5, min_requests: 100, stdev_thousandths: 1900 }),
             ..OutlierDetection::BLOCK
         };
         let good = (1000, 10);
@@ -527,10 +490,7 @@ mod tests {
             (vec![good; 5], vec![]),
             (vec![(100, 100); 5], vec![]),
             (vec![(0, 0); 5], vec![]),
-            (
-                vec![(1000, 0), (1000, 20), (1000, 5), (1000, 10), (1000, 15)],
-                vec![],
-            ),
+            (vec![(1000, 0), (1000, 20), (1000, 5), (1000, 10), (1000, 15)], vec![]),
         ] {
             let found = outliers(&samples(&pairs), &rate);
             let found: Vec<_> = found.iter().map(|(index, _)| *index).collect();
@@ -541,11 +501,7 @@ mod tests {
     #[test]
     fn a_share_of_failures_is_too_many() {
         let percentage = OutlierDetection {
-            failure_percentage: Some(FailurePercentage {
-                threshold: 85,
-                min_hosts: 3,
-                min_requests: 50,
-            }),
+            failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 3, min_requests: 50 }),
             ..OutlierDetection::BLOCK
         };
         for (pairs, expected) in [
@@ -562,26 +518,16 @@ mod tests {
     #[test]
     fn a_sample_is_taken_once() {
         let policy = OutlierDetection {
-            failure_percentage: Some(FailurePercentage {
-                threshold: 85,
-                min_hosts: 1,
-                min_requests: 1,
-            }),
+            failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 1, min_requests: 1 }),
             ..OutlierDetection::BLOCK
         };
-        let record = Record::default();
-        for mark in [
-            Mark::Good,
-            Mark::Alive,
-            Mark::Nothing,
-            Mark::Failed { down: true },
-        ] {
+        let record = EndpointRecord::default();
+        for mark in
+            [EjectionClass::Good, EjectionClass::Alive, EjectionClass::Nothing, EjectionClass::Failed { down: true }]
+        {
             record.note(mark, &policy, Duration::ZERO);
         }
-        let sample = Sample {
-            requests: 3,
-            failures: 1,
-        };
+        let sample = Sample { requests: 3, failures: 1 };
         assert_eq!(record.take_sample(), sample);
         assert_eq!(record.take_sample(), Sample::default());
     }

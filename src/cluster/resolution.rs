@@ -1,11 +1,12 @@
-//! What is known about one DNS name: the last good answer of each address family, how long it has been stale and when to ask again.
+//! What is known about one DNS name: the last good answer of each address family, how long it has been stale and when
+//! to ask again.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::dns::{Answer, Error, Family, Missing};
+use super::dns::{Error, Family, Missing, ResolvedName};
 use super::status::NameStatus;
 
 /// The state of one name. It only changes in [`Self::record`].
@@ -40,12 +41,7 @@ struct Failing {
 impl Resolution {
     /// A name never asked for: due at once.
     pub(super) fn unknown(now: Instant) -> Self {
-        Self {
-            addresses: Vec::new(),
-            resolved_at: None,
-            failing: None,
-            due: now,
-        }
+        Self { addresses: Vec::new(), resolved_at: None, failing: None, due: now }
     }
 
     /// Addresses in use, sorted.
@@ -63,10 +59,11 @@ impl Resolution {
         self.failing.as_ref().map(|failing| failing.what)
     }
 
-    /// Takes in the outcome of a question. Returns whether the addresses changed. `refresh` replaces the answer's time to live.
+    /// Takes in the outcome of a question. Returns whether the addresses changed. `refresh` replaces the answer's time
+    /// to live.
     pub(super) fn record(
         &mut self,
-        outcome: &Result<Answer, Error>,
+        outcome: &Result<ResolvedName, Error>,
         refresh: Option<Duration>,
         now: Instant,
         wall: SystemTime,
@@ -76,10 +73,7 @@ impl Resolution {
                 let mut addresses = answer.addresses.clone();
                 self.resolved_at = Some(wall);
                 self.due = now
-                    + refresh.map_or_else(
-                        || answer.ttl.clamp(MIN_TTL, MAX_TTL),
-                        |refresh| refresh.max(MIN_REFRESH),
-                    );
+                    + refresh.map_or_else(|| answer.ttl.clamp(MIN_TTL, MAX_TTL), |refresh| refresh.max(MIN_REFRESH));
                 match &answer.missing {
                     None => self.failing = None,
                     Some(Missing { family, reason }) => {
@@ -104,13 +98,7 @@ impl Resolution {
 
     /// The row of failures this one belongs to, perhaps its first.
     fn failing(&mut self, what: Stale, wall: SystemTime) -> &mut Failing {
-        let started = Failing {
-            what,
-            since: wall,
-            absent_since: None,
-            retry_delay: FIRST_RETRY,
-            error: String::new(),
-        };
+        let started = Failing { what, since: wall, absent_since: None, retry_delay: FIRST_RETRY, error: String::new() };
         let failing = self.failing.get_or_insert_with(|| started.clone());
         if failing.what != what {
             *failing = started;
@@ -127,9 +115,7 @@ impl Resolution {
             failing.absent_since = Some(now);
         }
         failing.error = error.to_string();
-        let is_gone = failing
-            .absent_since
-            .is_some_and(|since| now.duration_since(since) >= HOLD_ABSENT);
+        let is_gone = failing.absent_since.is_some_and(|since| now.duration_since(since) >= HOLD_ABSENT);
         self.due = now + failing.next_delay();
         if is_gone && !self.addresses.is_empty() {
             self.addresses.clear();
@@ -173,8 +159,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait after a failure.
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
-/// "No such name" and "no addresses" are believed after being repeated this long (HAProxy's `hold nx`): a zone being reloaded
-/// must not empty a cluster, but a service scaled to nothing must end up empty.
+/// "No such name" and "no addresses" are believed after being repeated this long (HAProxy's `hold nx`): a zone being
+/// reloaded must not empty a cluster, but a service scaled to nothing must end up empty.
 const HOLD_ABSENT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -183,12 +169,8 @@ mod tests {
 
     const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 
-    fn answer(ip: &str, ttl: u64) -> Result<Answer, Error> {
-        Ok(Answer {
-            addresses: vec![ip.parse().unwrap()],
-            ttl: Duration::from_secs(ttl),
-            missing: None,
-        })
+    fn answer(ip: &str, ttl: u64) -> Result<ResolvedName, Error> {
+        Ok(ResolvedName { addresses: vec![ip.parse().unwrap()], ttl: Duration::from_secs(ttl), missing: None })
     }
 
     #[test]
@@ -198,20 +180,12 @@ mod tests {
             (0, None, Duration::from_secs(1)),
             (30, None, Duration::from_secs(30)),
             (86_400, None, Duration::from_secs(300)),
-            (
-                86_400,
-                Some(Duration::from_millis(500)),
-                Duration::from_millis(500),
-            ),
+            (86_400, Some(Duration::from_millis(500)), Duration::from_millis(500)),
             (30, Some(Duration::ZERO), Duration::from_millis(100)),
         ] {
             let mut resolution = Resolution::unknown(now);
             assert!(resolution.record(&answer("10.0.0.1", ttl), refresh, now, WALL));
-            assert_eq!(
-                resolution.due() - now,
-                wait,
-                "ttl {ttl}, refresh {refresh:?}"
-            );
+            assert_eq!(resolution.due() - now, wait, "ttl {ttl}, refresh {refresh:?}");
         }
     }
 
@@ -228,21 +202,11 @@ mod tests {
             now = resolution.due();
         }
         let status = resolution.status("a");
-        assert_eq!(
-            (status.addresses.len(), status.stale_since),
-            (1, Some(first_failure))
-        );
-        assert!(
-            !resolution.record(&answer("10.0.0.1", 30), None, now, WALL),
-            "same address, nothing changed"
-        );
+        assert_eq!((status.addresses.len(), status.stale_since), (1, Some(first_failure)));
+        assert!(!resolution.record(&answer("10.0.0.1", 30), None, now, WALL), "same address, nothing changed");
         assert_eq!(resolution.status("a").stale_since, None);
         resolution.record(&Err(Error::TimedOut), None, now, WALL);
-        assert_eq!(
-            resolution.due() - now,
-            Duration::from_secs(1),
-            "back-off starts over"
-        );
+        assert_eq!(resolution.due() - now, Duration::from_secs(1), "back-off starts over");
     }
 
     #[test]
@@ -260,17 +224,10 @@ mod tests {
             (72, Error::NoAddresses, true),
             (73, Error::NoAddresses, false),
         ] {
-            assert_eq!(
-                resolution.record(&Err(error), None, at(seconds), WALL),
-                changed,
-                "at {seconds} s"
-            );
+            assert_eq!(resolution.record(&Err(error), None, at(seconds), WALL), changed, "at {seconds} s");
         }
         assert!(resolution.addresses().is_empty());
-        assert!(
-            resolution.record(&answer("10.0.0.1", 30), None, at(80), WALL),
-            "the name is back"
-        );
+        assert!(resolution.record(&answer("10.0.0.1", 30), None, at(80), WALL), "the name is back");
     }
 
     #[test]
@@ -279,10 +236,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let half = |ip: &str, family| {
             let reason = "no answer in time".to_owned();
-            answer(ip, 30).map(|answer| Answer {
-                missing: Some(Missing { family, reason }),
-                ..answer
-            })
+            answer(ip, 30).map(|answer| ResolvedName { missing: Some(Missing { family, reason }), ..answer })
         };
         let mut resolution = Resolution::unknown(start);
         let addresses = |resolution: &Resolution| {
@@ -290,41 +244,11 @@ mod tests {
             ips.map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
         };
         for (seconds, outcome, expected, stale, wait) in [
-            (
-                0,
-                half("10.0.0.1", Family::V6),
-                "10.0.0.1",
-                Some(Stale::Family(Family::V6)),
-                1,
-            ),
-            (
-                1,
-                half("10.0.0.2", Family::V6),
-                "10.0.0.2",
-                Some(Stale::Family(Family::V6)),
-                2,
-            ),
-            (
-                3,
-                half("fd00::1", Family::V4),
-                "10.0.0.2 fd00::1",
-                Some(Stale::Family(Family::V4)),
-                1,
-            ),
-            (
-                4,
-                half("10.0.0.3", Family::V6),
-                "10.0.0.3 fd00::1",
-                Some(Stale::Family(Family::V6)),
-                1,
-            ),
-            (
-                5,
-                Err(Error::TimedOut),
-                "10.0.0.3 fd00::1",
-                Some(Stale::Whole),
-                1,
-            ),
+            (0, half("10.0.0.1", Family::V6), "10.0.0.1", Some(Stale::Family(Family::V6)), 1),
+            (1, half("10.0.0.2", Family::V6), "10.0.0.2", Some(Stale::Family(Family::V6)), 2),
+            (3, half("fd00::1", Family::V4), "10.0.0.2 fd00::1", Some(Stale::Family(Family::V4)), 1),
+            (4, half("10.0.0.3", Family::V6), "10.0.0.3 fd00::1", Some(Stale::Family(Family::V6)), 1),
+            (5, Err(Error::TimedOut), "10.0.0.3 fd00::1", Some(Stale::Whole), 1),
             (6, answer("10.0.0.4", 30), "10.0.0.4", None, 30),
         ] {
             resolution.record(&outcome, None, at(seconds), WALL);
@@ -341,11 +265,8 @@ mod tests {
     fn a_family_that_never_answers_does_not_speed_questions_up_for_ever() {
         let start = Instant::now();
         let mut resolution = Resolution::unknown(start);
-        let half = answer("10.0.0.1", 300).map(|answer| Answer {
-            missing: Some(Missing {
-                family: Family::V6,
-                reason: String::new(),
-            }),
+        let half = answer("10.0.0.1", 300).map(|answer| ResolvedName {
+            missing: Some(Missing { family: Family::V6, reason: String::new() }),
             ..answer
         });
         let mut waits = Vec::new();

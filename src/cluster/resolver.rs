@@ -11,7 +11,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::Instant;
 
-use super::dns::{Answer, Error, Family, Resolve};
+use super::dns::{Error, Family, Resolve, ResolvedName};
 use super::lookup::{Found, Lack, Reply, families};
 use super::system::{self, HostsFile};
 use crate::config::model::Dns;
@@ -39,32 +39,22 @@ impl Resolver {
     pub fn new(settings: &Dns) -> Result<Self, NetError> {
         let (mut config, mut options) = system::resolv_conf();
         if !settings.servers.is_empty() {
-            config.name_servers = settings
-                .servers
-                .iter()
-                .map(|server| name_server(*server))
-                .collect();
+            config.name_servers = settings.servers.iter().map(|server| name_server(*server)).collect();
         }
         // Refresh intervals are kept by the clusters; a cache below them would only add its own delay.
         options.cache_size = 0;
         // Hickory asks DNS for the family a hosts entry lacks; the lookup below does not.
         options.use_hosts_file = ResolveHosts::Never;
         let (search, ndots) = (config.search.clone().into(), options.ndots);
-        let mut builder =
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
-        Ok(Self {
-            dns: builder.build()?,
-            hosts: Arc::new(HostsFile::of_system()),
-            search,
-            ndots,
-        })
+        Ok(Self { dns: builder.build()?, hosts: Arc::new(HostsFile::of_system()), search, ndots })
     }
 }
 
 impl Resolver {
-    /// The names to ask for, best first: those of the search list unless the name ends in a dot, and the name itself before them
-    /// when it has dots enough (resolv.conf(5)).
+    /// The names to ask for, best first: those of the search list unless the name ends in a dot, and the name itself
+    /// before them when it has dots enough (resolv.conf(5)).
     fn candidates(&self, name: Name) -> Vec<Name> {
         if name.is_fqdn() {
             return vec![name];
@@ -104,7 +94,7 @@ impl Resolver {
 }
 
 impl Resolve for Resolver {
-    async fn resolve(&self, host: &str, patience: Duration) -> Result<Answer, Error> {
+    async fn resolve(&self, host: &str, patience: Duration) -> Result<ResolvedName, Error> {
         if is_localhost(host) {
             return Ok(written(vec![Ipv4Addr::LOCALHOST.into()]));
         }
@@ -128,16 +118,12 @@ impl Resolve for Resolver {
 }
 
 /// An answer that is written down somewhere.
-fn written(addresses: Vec<IpAddr>) -> Answer {
-    Answer {
-        addresses,
-        ttl: STATIC_TTL,
-        missing: None,
-    }
+fn written(addresses: Vec<IpAddr>) -> ResolvedName {
+    ResolvedName { addresses, ttl: STATIC_TTL, missing: None }
 }
 
-/// RFC 6761 section 6.3. One address, not two: what listens on "localhost" nearly always does so on IPv4, and as an endpoint of
-/// its own `::1` would only fail.
+/// RFC 6761 section 6.3. One address, not two: what listens on "localhost" nearly always does so on IPv4, and as an
+/// endpoint of its own `::1` would only fail.
 fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost")
@@ -149,9 +135,7 @@ fn has_route(ip: IpAddr) -> bool {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    UdpSocket::bind((any, 0))
-        .and_then(|socket| socket.connect((ip, 9)))
-        .is_ok()
+    UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((ip, 9))).is_ok()
 }
 
 fn name_server(server: SocketAddr) -> NameServerConfig {
@@ -192,10 +176,7 @@ mod tests {
                     RData::A(Ipv4Addr::new(10, 0, 0, 7).into()),
                 ));
             }
-            socket
-                .send_to(&reply.to_vec().unwrap(), peer)
-                .await
-                .unwrap();
+            socket.send_to(&reply.to_vec().unwrap(), peer).await.unwrap();
         }
     }
 
@@ -204,18 +185,11 @@ mod tests {
         let socket = Socket::bind("127.0.0.1:0").await.unwrap();
         let server = socket.local_addr().unwrap();
         let task = tokio::spawn(name_server_task(socket));
-        let resolver = Resolver::new(&Dns {
-            servers: vec![server],
-        })
-        .unwrap();
+        let resolver = Resolver::new(&Dns { servers: vec![server] }).unwrap();
         for _ in 0..2 {
             let answer = resolver.resolve("agent.test.", PATIENCE).await.unwrap();
             assert_eq!(answer.addresses, [IpAddr::from([10, 0, 0, 7])]);
-            assert!(
-                (40..=42).contains(&answer.ttl.as_secs()),
-                "ttl is {:?}",
-                answer.ttl
-            );
+            assert!((40..=42).contains(&answer.ttl.as_secs()), "ttl is {:?}", answer.ttl);
         }
         let missing = resolver.resolve("nobody.test.", PATIENCE).await;
         assert!(matches!(missing, Err(Error::NoAddresses)), "{missing:?}");
@@ -224,10 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_and_the_hosts_file_need_no_server() {
-        let mut resolver = Resolver::new(&Dns {
-            servers: vec!["127.0.0.1:1".parse().unwrap()],
-        })
-        .unwrap();
+        let mut resolver = Resolver::new(&Dns { servers: vec!["127.0.0.1:1".parse().unwrap()] }).unwrap();
         let hosts = b"10.1.1.1 agent other my_agent\nfd00::1 agent\n";
         resolver.hosts = HostsFile::parse(hosts).into();
         for (host, expected) in [
@@ -246,16 +217,10 @@ mod tests {
     #[test]
     fn the_search_list_is_tried_in_its_order() {
         let mut resolver = Resolver::new(&Dns::default()).unwrap();
-        resolver.search = ["a.test", "b.test."]
-            .map(|name| Name::from_ascii(name).unwrap())
-            .into();
+        resolver.search = ["a.test", "b.test."].map(|name| Name::from_ascii(name).unwrap()).into();
         for (ndots, host, expected) in [
             (1, "agent", "agent.a.test. agent.b.test. agent."),
-            (
-                1,
-                "my_agent.x",
-                "my_agent.x. my_agent.x.a.test. my_agent.x.b.test.",
-            ),
+            (1, "my_agent.x", "my_agent.x. my_agent.x.a.test. my_agent.x.b.test."),
             (2, "agent.x", "agent.x.a.test. agent.x.b.test. agent.x."),
             (5, "agent.x.", "agent.x."),
         ] {

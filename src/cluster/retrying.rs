@@ -1,4 +1,5 @@
-//! How many requests of a cluster are being tried again at the moment: one count for all workers, which outlives a reload.
+//! How many requests of a cluster are being tried again at the moment: one count for all workers, which outlives a
+//! reload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -29,9 +30,7 @@ impl Retrying {
     #[must_use]
     pub fn wait(self: &Arc<Self>) -> WaitingGuard {
         let _ = self.waiting.fetch_add(1, Relaxed);
-        WaitingGuard {
-            retrying: Arc::clone(self),
-        }
+        WaitingGuard { retrying: Arc::clone(self) }
     }
 
     /// Counts one more until the guard is dropped; `None` when there are `limit` already.
@@ -40,9 +39,7 @@ impl Retrying {
         let below = |requests: u32| (requests < limit).then(|| requests + 1);
         // Relaxed: the count guards nothing but itself.
         self.requests.fetch_update(Relaxed, Relaxed, below).ok()?;
-        Some(RetryingGuard {
-            retrying: Arc::clone(self),
-        })
+        Some(RetryingGuard { retrying: Arc::clone(self) })
     }
 }
 

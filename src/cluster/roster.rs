@@ -16,17 +16,17 @@ use crate::config::model::{Cluster, Member, MemberAddress};
 pub(super) struct Roster {
     /// State of every name of the cluster.
     pub(super) names: BTreeMap<String, Resolution>,
-    /// Identity and counters by address and configured name. Weak, so that an endpoint which left and comes back while its
-    /// last streams still run goes on counting them, and one that is gone for good is forgotten.
+    /// Identity and counters by address and configured name. Weak, so that an endpoint which left and comes back while
+    /// its last streams still run goes on counting them, and one that is gone for good is forgotten.
     pub(super) known: HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>,
     /// Whether what checks said about the current endpoints still holds.
     pub(super) verdicts_hold: bool,
 }
 
 impl Roster {
-    /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters where only
-    /// the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there from the start, warms
-    /// up from then on; so does who drained until now.
+    /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters
+    /// where only the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there
+    /// from the start, warms up from then on; so does who drained until now.
     pub(super) fn endpoints(
         &mut self,
         settings: &Cluster,
@@ -35,10 +35,8 @@ impl Roster {
         joining: Option<Instant>,
     ) -> Vec<Arc<Endpoint>> {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
-        let by_id: HashMap<EndpointId, &Arc<Endpoint>> = current
-            .iter()
-            .map(|endpoint| (endpoint.id, endpoint))
-            .collect();
+        let by_id: HashMap<EndpointId, &Arc<Endpoint>> =
+            current.iter().map(|endpoint| (endpoint.id, endpoint)).collect();
         let mut seen = HashSet::new();
         let mut endpoints = Vec::new();
         for (member, name, address) in places(settings, &self.names) {
@@ -47,10 +45,7 @@ impl Roster {
                 continue;
             }
             let place = (address, Arc::clone(&name));
-            let known = self
-                .known
-                .get(&place)
-                .and_then(|(id, live)| Some((*id, live.upgrade()?)));
+            let known = self.known.get(&place).and_then(|(id, live)| Some((*id, live.upgrade()?)));
             let same = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
             let room_before = same.and_then(|same| same.room.as_ref());
             let room = ceilings.and_then(|ceilings| ceilings.room(room_before));
@@ -71,8 +66,7 @@ impl Roster {
             if let Some(now) = joining.filter(|_| !worked && member.weight > 0) {
                 endpoint.warm_up(now);
             }
-            self.known
-                .insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
+            self.known.insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
             endpoints.push(endpoint);
         }
         endpoints
@@ -124,10 +118,7 @@ pub(super) fn hosts(settings: &Cluster) -> BTreeSet<&str> {
 }
 
 /// Every member with its configured name and each of its addresses.
-fn places<'a>(
-    settings: &'a Cluster,
-    names: &BTreeMap<String, Resolution>,
-) -> Vec<(&'a Member, Arc<str>, SocketAddr)> {
+fn places<'a>(settings: &'a Cluster, names: &BTreeMap<String, Resolution>) -> Vec<(&'a Member, Arc<str>, SocketAddr)> {
     let mut places = Vec::new();
     for member in &settings.members {
         match &member.address {
@@ -138,11 +129,7 @@ fn places<'a>(
                 // A final dot means "no search list" to DNS; in SNI and Host it is wrong.
                 let name: Arc<str> = format!("{}:{port}", host.trim_end_matches('.')).into();
                 let addresses = names.get(host).map_or(&[][..], Resolution::addresses);
-                places.extend(
-                    addresses
-                        .iter()
-                        .map(|ip| (member, Arc::clone(&name), SocketAddr::new(*ip, *port))),
-                );
+                places.extend(addresses.iter().map(|ip| (member, Arc::clone(&name), SocketAddr::new(*ip, *port))));
             }
         }
     }

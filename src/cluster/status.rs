@@ -9,12 +9,12 @@ use serde::{Serialize, Serializer};
 
 use tokio::time::Instant;
 
+use super::availability::AvailabilitySettings;
 use super::balancer::is_usable;
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::health::HealthStatus;
 use super::members::Members;
-use super::stance::Terms;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,12 +109,9 @@ impl fmt::Display for Survey {
 }
 
 impl Survey {
-    pub(super) fn of(members: &Members, terms: &Terms, now: Instant) -> Self {
+    pub(super) fn of(members: &Members, terms: &AvailabilitySettings, now: Instant) -> Self {
         let count = |wanted: fn(&Endpoint, Instant) -> bool| {
-            let found = members
-                .endpoints
-                .iter()
-                .filter(|endpoint| wanted(endpoint, now));
+            let found = members.endpoints.iter().filter(|endpoint| wanted(endpoint, now));
             found.count()
         };
         Self {
@@ -122,7 +119,7 @@ impl Survey {
             usable: count(|one, now| is_usable(one, now) && !one.is_failing(now)),
             failing: count(|one, now| is_usable(one, now) && one.is_failing(now)),
             ejected: count(Endpoint::is_ejected),
-            panic: members.stance(terms, now).is_panic(),
+            panic: members.availability(terms, now).is_panic(),
         }
     }
 }
@@ -146,10 +143,7 @@ pub struct NameStatus {
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]
-pub(super) fn unix_seconds<S: Serializer>(
-    time: &Option<SystemTime>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub(super) fn unix_seconds<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map(|since| since.as_secs()).serialize(serializer)
 }

@@ -1,4 +1,5 @@
-//! What the machine says about names: `/etc/hosts` and `/etc/resolv.conf`. A line that cannot be used costs nothing but itself.
+//! What the machine says about names: `/etc/hosts` and `/etc/resolv.conf`. A line that cannot be used costs nothing but
+//! itself.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,9 +16,7 @@ pub(super) struct HostsFile(HashMap<String, Vec<IpAddr>>);
 impl HostsFile {
     /// Reads the system's; an empty one where there is none.
     pub(super) fn of_system() -> Self {
-        std::fs::read("/etc/hosts")
-            .map(|bytes| Self::parse(&bytes))
-            .unwrap_or_default()
+        std::fs::read("/etc/hosts").map(|bytes| Self::parse(&bytes)).unwrap_or_default()
     }
 
     /// Reads lines of an address and its names.
@@ -63,8 +62,8 @@ pub(super) fn resolv_conf() -> (ResolverConfig, ResolverOpts) {
     settings(&String::from_utf8_lossy(&bytes), &host)
 }
 
-/// Reads what resolv.conf(5) describes and can be used. The library's reader refuses the file for one search domain it does not
-/// like.
+/// Reads what resolv.conf(5) describes and can be used. The library's reader refuses the file for one search domain it
+/// does not like.
 fn settings(text: &str, host: &str) -> (ResolverConfig, ResolverOpts) {
     let mut servers = Vec::new();
     let mut search: Option<Vec<Name>> = None;
@@ -152,11 +151,7 @@ mod tests {
             ("-odd-", &["10.0.0.3"]),
             ("both.example", &["10.0.0.3", "fd00::1"]),
         ] {
-            let found: Vec<String> = hosts
-                .addresses(host)
-                .iter()
-                .map(ToString::to_string)
-                .collect();
+            let found: Vec<String> = hosts.addresses(host).iter().map(ToString::to_string).collect();
             assert_eq!(found, expected, "{host}");
         }
     }
@@ -191,11 +186,7 @@ mod tests {
             ),
         ] {
             let (config, options) = settings(text, "machine.home.test");
-            let found: Vec<String> = config
-                .name_servers
-                .iter()
-                .map(|server| server.ip.to_string())
-                .collect();
+            let found: Vec<String> = config.name_servers.iter().map(|server| server.ip.to_string()).collect();
             assert_eq!(found, servers, "{text}");
             let found: Vec<String> = config.search.iter().map(ToString::to_string).collect();
             assert_eq!(found, search, "{text}");

@@ -1,5 +1,5 @@
-//! Looks at the clusters now and then: ends the intervals of outlier detection, shows in metrics how many endpoints are usable, and
-//! says when one is back or a cluster panics. Requests wait for nothing of this.
+//! Looks at the clusters now and then: ends the intervals of outlier detection, shows in metrics how many endpoints are
+//! usable, and says when one is back or a cluster panics. Requests wait for nothing of this.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,13 +16,8 @@ use crate::observe::metrics::Metrics;
 /// Watches `clusters` for ever: the caller owns the task and aborts it. May be dropped at any point.
 pub async fn watch(clusters: Vec<Arc<Cluster>>, metrics: Arc<Metrics>) {
     let mut now = Instant::now();
-    let mut watched: Vec<Watched> = clusters
-        .into_iter()
-        .map(|cluster| Watched::new(cluster, now))
-        .collect();
-    let intervals = watched
-        .iter()
-        .filter_map(|one| one.cluster.judge.interval());
+    let mut watched: Vec<Watched> = clusters.into_iter().map(|cluster| Watched::new(cluster, now)).collect();
+    let intervals = watched.iter().filter_map(|one| one.cluster.judge.interval());
     let pause = intervals.min().map_or(LONGEST, |least| least.min(LONGEST));
     loop {
         for one in &mut watched {
@@ -43,12 +38,7 @@ struct Watched {
 
 impl Watched {
     fn new(cluster: Arc<Cluster>, now: Instant) -> Self {
-        Self {
-            cluster,
-            interval_began: now,
-            last: None,
-            out: HashMap::new(),
-        }
+        Self { cluster, interval_began: now, last: None, out: HashMap::new() }
     }
 
     fn look(&mut self, metrics: &Metrics, now: Instant) {
@@ -65,12 +55,7 @@ impl Watched {
             self.greet_returned(now);
         }
         if self.last != Some(survey) {
-            metrics.surveyed(
-                &self.cluster.name,
-                survey.usable,
-                survey.ejected,
-                survey.panic,
-            );
+            metrics.surveyed(&self.cluster.name, survey.usable, survey.ejected, survey.panic);
             self.say_panic(survey);
             self.say_usable(survey);
             self.last = Some(survey);
@@ -102,9 +87,7 @@ impl Watched {
 
     fn say_panic(&self, survey: Survey) {
         let (cluster, was) = (&self.cluster.name, self.last.is_some_and(|last| last.panic));
-        let Survey {
-            endpoints, usable, ..
-        } = survey;
+        let Survey { endpoints, usable, .. } = survey;
         if survey.panic && !was {
             warn!(%cluster, endpoints, usable, "too few usable endpoints: panic");
         } else if was && !survey.panic {
@@ -138,13 +121,7 @@ mod tests {
 
     #[test]
     fn a_cluster_goes_down_once_and_comes_back_once() {
-        let survey = |usable| Survey {
-            endpoints: 2,
-            usable,
-            failing: 2 - usable,
-            ejected: 0,
-            panic: false,
-        };
+        let survey = |usable| Survey { endpoints: 2, usable, failing: 2 - usable, ejected: 0, panic: false };
         let mut last = None;
         let mut turns = Vec::new();
         for usable in [0, 0, 1, 2, 1, 0, 0, 2] {

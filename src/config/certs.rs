@@ -47,15 +47,8 @@ pub(super) struct Problem {
 }
 
 /// Loads a chain and its key and checks that they belong together.
-pub(super) fn pair(
-    cert_file: &Path,
-    key_file: &Path,
-    env: &Environment,
-) -> Result<Facts, Vec<Problem>> {
-    let chain = authorities(cert_file, env).map_err(|problem| Problem {
-        part: Part::Certificate,
-        ..problem
-    });
+pub(super) fn pair(cert_file: &Path, key_file: &Path, env: &Environment) -> Result<Facts, Vec<Problem>> {
+    let chain = authorities(cert_file, env).map_err(|problem| Problem { part: Part::Certificate, ..problem });
     let key = key(key_file, env);
     let (chain, key) = match (chain, key) {
         (Ok(chain), Ok(key)) => (chain, key),
@@ -67,19 +60,12 @@ pub(super) fn pair(
         Ok(_) => Ok(facts),
         Err(rustls::Error::InconsistentKeys(_)) => Err(vec![Problem {
             code: "key-mismatch",
-            ..bad(
-                Part::Key,
-                format!("`{key_place}` is not the key of `{cert}`"),
-            )
+            ..bad(Part::Key, format!("`{key_place}` is not the key of `{cert}`"))
         }]),
-        Err(rustls::Error::InvalidCertificate(error)) => Err(vec![bad(
-            Part::Certificate,
-            format!("`{cert}` cannot be used: {error}"),
-        )]),
-        Err(error) => Err(vec![bad(
-            Part::Key,
-            format!("`{key_place}` cannot be used: {error}"),
-        )]),
+        Err(rustls::Error::InvalidCertificate(error)) => {
+            Err(vec![bad(Part::Certificate, format!("`{cert}` cannot be used: {error}"))])
+        }
+        Err(error) => Err(vec![bad(Part::Key, format!("`{key_place}` cannot be used: {error}"))]),
     }
 }
 
@@ -87,17 +73,13 @@ pub(super) fn pair(
 fn leaf(first: Option<&CertificateDer<'_>>, path: &Path) -> Result<Facts, Problem> {
     let path = path.display();
     let Some((version, facts)) = first.and_then(facts) else {
-        return Err(bad(
-            Part::Certificate,
-            format!("the first certificate of `{path}` is not X.509"),
-        ));
+        return Err(bad(Part::Certificate, format!("the first certificate of `{path}` is not X.509")));
     };
     if version == X509Version::V3 {
         return Ok(facts);
     }
     let version = version.0.saturating_add(1);
-    let message =
-        format!("`{path}` is an X.509 certificate of version {version}; TLS needs version 3");
+    let message = format!("`{path}` is an X.509 certificate of version {version}; TLS needs version 3");
     Err(Problem {
         hint: Some(
             "issue it again with the names it is for: `openssl ... -addext subjectAltName=DNS:agents.example.com`",
@@ -107,10 +89,7 @@ fn leaf(first: Option<&CertificateDer<'_>>, path: &Path) -> Result<Facts, Proble
 }
 
 /// Loads the certificates of a PEM file, at least one.
-pub(super) fn authorities(
-    path: &Path,
-    env: &Environment,
-) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub(super) fn authorities(path: &Path, env: &Environment) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let bytes = read(path, env, Part::Certificate)?;
     pem::certificates(&bytes).map_err(|error| unusable(Part::Certificate, path, &error))
 }
@@ -121,13 +100,7 @@ pub(super) fn bundle(path: &Path, env: &Environment) -> Result<(), Problem> {
     for certificate in authorities(path, env)? {
         let added = roots.add(certificate);
         added.map_err(|error| {
-            bad(
-                Part::Certificate,
-                format!(
-                    "`{}` holds an authority that cannot be used: {error}",
-                    path.display()
-                ),
-            )
+            bad(Part::Certificate, format!("`{}` holds an authority that cannot be used: {error}", path.display()))
         })?;
     }
     Ok(())
@@ -139,21 +112,13 @@ fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem
 }
 
 fn unusable(part: Part, path: &Path, error: &PemError) -> Problem {
-    Problem {
-        hint: error.hint(),
-        ..bad(part, format!("`{}` {error}", path.display()))
-    }
+    Problem { hint: error.hint(), ..bad(part, format!("`{}` {error}", path.display())) }
 }
 
 fn read(path: &Path, env: &Environment, part: Part) -> Result<Vec<u8>, Problem> {
     env.read(path, MAX_FILE).map_err(|error| {
         let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
-        Problem {
-            part,
-            code: MISSING,
-            message,
-            hint: None,
-        }
+        Problem { part, code: MISSING, message, hint: None }
     })
 }
 
@@ -178,31 +143,16 @@ impl Problem {
 }
 
 fn bad(part: Part, message: String) -> Problem {
-    Problem {
-        part,
-        code: "bad-certificate",
-        message,
-        hint: None,
-    }
+    Problem { part, code: "bad-certificate", message, hint: None }
 }
 
 fn facts(certificate: &CertificateDer<'_>) -> Option<(X509Version, Facts)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let time = |seconds: i64| {
-        u64::try_from(seconds)
-            .ok()
-            .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-    };
+    let time =
+        |seconds: i64| u64::try_from(seconds).ok().map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     let validity = parsed.validity();
     let extension = parsed.subject_alternative_name().ok().flatten();
-    let names = extension.map(|extension| {
-        extension
-            .value
-            .general_names
-            .iter()
-            .filter_map(name)
-            .collect()
-    });
+    let names = extension.map(|extension| extension.value.general_names.iter().filter_map(name).collect());
     let facts = Facts {
         names: names.unwrap_or_default(),
         not_before: time(validity.not_before.timestamp()),
@@ -225,10 +175,7 @@ fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
                 return Some(HostPattern::Exact(std::net::Ipv4Addr::from(v4).to_string()));
             }
             let v6 = <[u8; 16]>::try_from(*bytes).ok()?;
-            Some(HostPattern::Exact(format!(
-                "[{}]",
-                std::net::Ipv6Addr::from(v6)
-            )))
+            Some(HostPattern::Exact(format!("[{}]", std::net::Ipv6Addr::from(v6))))
         }
         _ => None,
     }
@@ -252,11 +199,7 @@ mod tests {
     fn a_wildcard_covers_one_label() {
         let wildcard = HostPattern::Wildcard("a.b".into());
         for (host, expected) in [("x.a.b", true), ("a.b", false), ("x.y.a.b", false)] {
-            assert_eq!(
-                covers(&wildcard, &HostPattern::Exact(host.into())),
-                expected,
-                "{host}"
-            );
+            assert_eq!(covers(&wildcard, &HostPattern::Exact(host.into())), expected, "{host}");
         }
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, Visitor,
+    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -52,10 +51,7 @@ pub(super) fn with_hint(message: impl fmt::Display, hint: impl fmt::Display) -> 
 
 impl Error {
     fn of(kind: ErrorKind) -> Self {
-        Self {
-            steps: Vec::new(),
-            kind,
-        }
+        Self { steps: Vec::new(), kind }
     }
 
     fn under(mut self, step: impl Into<Step>) -> Self {
@@ -76,21 +72,14 @@ impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let text = message.to_string();
         let (message, hint) = match text.split_once(HINT) {
-            Some((message, hint)) => (
-                message.to_owned(),
-                (!hint.is_empty()).then(|| hint.to_owned()),
-            ),
+            Some((message, hint)) => (message.to_owned(), (!hint.is_empty()).then(|| hint.to_owned())),
             None => (text, None),
         };
         Self::of(ErrorKind::Value { message, hint })
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let message = format!(
-            "expected {}, found {}",
-            expectation(expected),
-            found_name(found)
-        );
+        let message = format!("expected {}, found {}", expectation(expected), found_name(found));
         Self::of(ErrorKind::Type { message })
     }
 
@@ -99,10 +88,7 @@ impl de::Error for Error {
     }
 
     fn unknown_field(_field: &str, expected: &'static [&'static str]) -> Self {
-        Self::of(ErrorKind::Unknown {
-            expected,
-            within: "",
-        })
+        Self::of(ErrorKind::Unknown { expected, within: "" })
     }
 }
 
@@ -157,9 +143,7 @@ impl Scalar {
             return visitor.visit_i64(number);
         }
         // `inf`, `nan` and the like are words in YAML.
-        let numeric = self
-            .text
-            .starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
+        let numeric = self.text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
         match self.text.parse::<f64>() {
             Ok(number) if numeric => visitor.visit_f64(number),
             _ => visitor.visit_str(&self.text),
@@ -173,10 +157,7 @@ impl<'de> Deserializer<'de> for &Node {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
             Value::Scalar(scalar) => scalar.visit(visitor),
-            Value::List(items) => visitor.visit_seq(Items {
-                items: items.iter(),
-                index: 0,
-            }),
+            Value::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0 }),
             Value::Map(entries) => visitor.visit_map(Entries::of(entries, "")),
             Value::Blank => visitor.visit_unit(),
         }
@@ -195,27 +176,16 @@ impl<'de> Deserializer<'de> for &Node {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.is_null() || self.is_blank() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.is_null() || self.is_blank() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.is_null() || self.is_blank() {
-            return visitor.visit_seq(Items {
-                items: [].iter(),
-                index: 0,
-            });
+            return visitor.visit_seq(Items { items: [].iter(), index: 0 });
         }
         self.deserialize_any(visitor)
     }
@@ -251,18 +221,13 @@ struct Items<'a> {
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Error;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let Some(item) = self.items.find(|item| !item.is_blank()) else {
             return Ok(None);
         };
         let index = self.index;
         self.index += 1;
-        seed.deserialize(item)
-            .map(Some)
-            .map_err(|error| error.under(index))
+        seed.deserialize(item).map(Some).map_err(|error| error.under(index))
     }
 }
 
@@ -274,21 +239,14 @@ struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     fn of(entries: &'a [Entry], within: &'static str) -> Self {
-        Self {
-            entries: entries.iter(),
-            current: None,
-            within,
-        }
+        Self { entries: entries.iter(), current: None, within }
     }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let Some(entry) = self.entries.find(|entry| !entry.value.is_blank()) else {
             return Ok(None);
         };
@@ -306,7 +264,6 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let Some(entry) = self.current else {
             return Err(de::Error::custom("a value without a key"));
         };
-        seed.deserialize(&entry.value)
-            .map_err(|error| error.under(entry.key.as_str()))
+        seed.deserialize(&entry.value).map_err(|error| error.under(entry.key.as_str()))
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::de::{Error, ErrorKind};
-use super::node::{Node, Place, Step};
+use super::node::{Node, NodePath, Step};
 use super::raw::Root;
 use super::report::{Diagnostic, Report};
 use super::secrets::{REDACTED, mask_quoted};
@@ -33,20 +33,18 @@ pub(super) fn decode(root: &mut Node, report: &mut Report) -> Option<Root> {
     None
 }
 
-fn diagnostic(error: &Error, place: Place, root: &Node) -> Diagnostic {
+fn diagnostic(error: &Error, place: NodePath, root: &Node) -> Diagnostic {
     let mut diagnostic = match &error.kind {
         ErrorKind::Unknown { expected, within } => {
             return unknown(&error.steps, expected, within, place, root);
         }
         ErrorKind::Type { message } => Diagnostic::error("wrong-type", message.clone()),
-        ErrorKind::Value { message, hint } => Diagnostic {
-            hint: hint.clone(),
-            ..Diagnostic::error("invalid-value", message.clone())
-        },
+        ErrorKind::Value { message, hint } => {
+            Diagnostic { hint: hint.clone(), ..Diagnostic::error("invalid-value", message.clone()) }
+        }
     };
     if let ErrorKind::Type { .. } = &error.kind {
-        diagnostic.hint = type_hint(&diagnostic.message)
-            .or_else(|| shape_hint(&error.steps, &diagnostic.message));
+        diagnostic.hint = type_hint(&diagnostic.message).or_else(|| shape_hint(&error.steps, &diagnostic.message));
     }
     if !place.path.is_empty() {
         diagnostic.message = format!("`{}`: {}", place.path, diagnostic.message);
@@ -63,7 +61,7 @@ fn replace(diagnostic: &mut Diagnostic, text: &str, by: &str) {
 }
 
 /// Takes the secrets of a place out of what is said about it.
-pub(super) fn redact(diagnostic: &mut Diagnostic, place: &Place) {
+pub(super) fn redact(diagnostic: &mut Diagnostic, place: &NodePath) {
     diagnostic.message = mask_quoted(&diagnostic.message);
     diagnostic.hint = diagnostic.hint.as_deref().map(mask_quoted);
     for secret in &place.secrets {
@@ -92,12 +90,8 @@ fn type_hint(message: &str) -> Option<String> {
     if !message.contains("true or false") {
         return None;
     }
-    let yes = ["`yes`", "`on`", "`y`"]
-        .iter()
-        .any(|word| message.ends_with(word));
-    let no = ["`no`", "`off`", "`n`"]
-        .iter()
-        .any(|word| message.ends_with(word));
+    let yes = ["`yes`", "`on`", "`y`"].iter().any(|word| message.ends_with(word));
+    let no = ["`no`", "`off`", "`n`"].iter().any(|word| message.ends_with(word));
     (yes || no).then(|| format!("write `{yes}`"))
 }
 
@@ -105,9 +99,7 @@ fn type_hint(message: &str) -> Option<String> {
 fn shape_hint(steps: &[Step], message: &str) -> Option<String> {
     let (wanted, found) = message.rsplit_once(", found ")?;
     let found = found.strip_prefix("the ").unwrap_or(found);
-    let found = found
-        .strip_prefix("text ")
-        .or_else(|| found.strip_prefix("number "));
+    let found = found.strip_prefix("text ").or_else(|| found.strip_prefix("number "));
     let found = found.unwrap_or_default().trim_matches('`');
     let found = match message.rsplit_once(", found `") {
         // `true` and `false` stand there by themselves.
@@ -121,25 +113,14 @@ fn shape_hint(steps: &[Step], message: &str) -> Option<String> {
     is_form.then(|| suggest::long_form(section, key, found))?
 }
 
-fn unknown(
-    steps: &[Step],
-    expected: &[&str],
-    within: &str,
-    place: Place,
-    root: &Node,
-) -> Diagnostic {
+fn unknown(steps: &[Step], expected: &[&str], within: &str, place: NodePath, root: &Node) -> Diagnostic {
     let Some((Step::Key(field), parent)) = steps.split_last() else {
         return Diagnostic::error("unknown-field", "unknown field").at(place.span);
     };
     let parent = root.locate(parent).path;
-    let owner = if parent.is_empty() {
-        "the configuration".to_owned()
-    } else {
-        format!("`{parent}`")
-    };
+    let owner = if parent.is_empty() { "the configuration".to_owned() } else { format!("`{parent}`") };
     let shown: String = field.chars().take(60).collect();
-    let mut diagnostic =
-        Diagnostic::error("unknown-field", format!("{owner} has no field `{shown}`"));
+    let mut diagnostic = Diagnostic::error("unknown-field", format!("{owner} has no field `{shown}`"));
     match suggest::unknown_field(field, within, expected) {
         Advice::None => {}
         Advice::Hint(hint) => diagnostic.hint = Some(hint),

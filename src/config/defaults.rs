@@ -1,5 +1,6 @@
-//! The defaults of policies that are written: what `show` puts into a block that is there. Not here is what has no word of its own
-//! (no ceiling, every host) or depends on something else (the machine, the method, another key); a test knows the list.
+//! The defaults of policies that are written: what `show` puts into a block that is there. Not here is what has no word
+//! of its own (no ceiling, every host) or depends on something else (the machine, the method, another key); a test
+//! knows the list.
 
 use super::node::{Node, Value};
 use super::raw::values::Time;
@@ -10,10 +11,7 @@ use std::time::Duration;
 const RETRIES: Defaults = &[
     ("attempts", "2"),
     ("perTryTimeout", "off"),
-    (
-        "retryOn",
-        "\"connect-failure,refused-stream,reset,invalid-response\"",
-    ),
+    ("retryOn", "\"connect-failure,refused-stream,reset,invalid-response\""),
     ("retriableHeaders", "[]"),
     ("backoff.base", "25ms"),
     ("backoff.max", "250ms"),
@@ -25,13 +23,8 @@ const RETRY_BUDGET: Defaults = &[("budget.percent", "20%"), ("budget.minConcurre
 
 const ROLLOUT: Defaults = &[("losing", "finish"), ("onFailure", "rollback")];
 
-const ANALYSIS: Defaults = &[
-    ("startingStep", "0"),
-    ("interval", "30s"),
-    ("count", "1"),
-    ("failureLimit", "0"),
-    ("minRequests", "50"),
-];
+const ANALYSIS: Defaults =
+    &[("startingStep", "0"), ("interval", "30s"), ("count", "1"), ("failureLimit", "0"), ("minRequests", "50")];
 
 const HTTP2_KEEPALIVE: Defaults = &[("interval", "5m"), ("timeout", "20s")];
 
@@ -41,25 +34,13 @@ const BREAKER: Defaults = &[("maxPendingRequests", "0")];
 
 const QUEUE: Defaults = &[("pendingTimeout", "1s")];
 
-const HALF_OPEN: Defaults = &[
-    ("failureThreshold", "5"),
-    ("recoveryTimeout", "30s"),
-    ("rampUp", "10s"),
-];
+const HALF_OPEN: Defaults = &[("failureThreshold", "5"), ("recoveryTimeout", "30s"), ("rampUp", "10s")];
 
 const MAX_FAILS: Defaults = &[("failTimeout", "10s")];
 
-const SUCCESS_RATE: Defaults = &[
-    ("minHosts", "5"),
-    ("minRequests", "100"),
-    ("stdevFactor", "1.9"),
-];
+const SUCCESS_RATE: Defaults = &[("minHosts", "5"), ("minRequests", "100"), ("stdevFactor", "1.9")];
 
-const FAILURE_PERCENTAGE: Defaults = &[
-    ("threshold", "85%"),
-    ("minHosts", "5"),
-    ("minRequests", "50"),
-];
+const FAILURE_PERCENTAGE: Defaults = &[("threshold", "85%"), ("minHosts", "5"), ("minRequests", "50")];
 
 const CHECK: Defaults = &[("endsEjection", "false")];
 
@@ -99,9 +80,7 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
     each(root, "clusters", |cluster| {
         put_all(cluster, &[("healthCheck", "off")]);
         inside(cluster, "circuitBreaker", |breaker| {
-            let waits = breaker
-                .get("maxPendingRequests")
-                .is_some_and(|most| !is_word(most, "0"));
+            let waits = breaker.get("maxPendingRequests").is_some_and(|most| !is_word(most, "0"));
             if waits {
                 put_all(breaker, QUEUE);
             }
@@ -111,9 +90,7 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             });
         });
         inside(cluster, "outlierDetection", |detection| {
-            let counts = detection
-                .get("maxFails")
-                .is_some_and(|fails| !is_word(fails, "off"));
+            let counts = detection.get("maxFails").is_some_and(|fails| !is_word(fails, "off"));
             if counts {
                 put_all(detection, MAX_FAILS);
                 if !has(detection, "consecutiveErrors") {

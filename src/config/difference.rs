@@ -1,5 +1,5 @@
-//! From what to what: the words for one changed, added or removed thing. Works on the JSON that [`super::effective`] keeps and
-//! knows the language's shapes only as far as they make a line shorter.
+//! From what to what: the words for one changed, added or removed thing. Works on the JSON that [`super::effective`]
+//! keeps and knows the language's shapes only as far as they make a line shorter.
 
 use std::collections::BTreeSet;
 
@@ -26,12 +26,7 @@ pub(super) fn details(before: &Json, after: &Json) -> Vec<(String, String)> {
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     keys.into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| {
-            (
-                key.clone(),
-                cut(change(old.get(key), new.get(key)), MAX_DETAIL),
-            )
-        })
+        .map(|key| (key.clone(), cut(change(old.get(key), new.get(key)), MAX_DETAIL)))
         .collect()
 }
 
@@ -58,10 +53,7 @@ fn change(before: Option<&Json>, after: Option<&Json>) -> String {
                 return String::new();
             };
             let parts = details(before, after).into_iter();
-            parts
-                .map(|(key, detail)| format!("{key} {detail}"))
-                .collect::<Vec<_>>()
-                .join(", ")
+            parts.map(|(key, detail)| format!("{key} {detail}")).collect::<Vec<_>>().join(", ")
         }
         (Some(Json::Array(old)), Some(Json::Array(new))) => list(old, new),
         _ => {
@@ -85,8 +77,7 @@ fn list(old: &[Json], new: &[Json]) -> String {
         let all = |items: &[Json]| items.iter().map(short).collect::<Vec<_>>().join(" ");
         return format!("[{}] -> [{}]", all(old), all(new));
     }
-    let find =
-        |items: &[Json], name: &str| items.iter().find(|item| identity(item) == name).cloned();
+    let find = |items: &[Json], name: &str| items.iter().find(|item| identity(item) == name).cloned();
     let mut parts = Vec::new();
     for name in before.union(&after) {
         match (find(old, name), find(new, name)) {
@@ -114,9 +105,7 @@ fn member(name: &str, from: &Json, to: &Json) -> String {
     };
     let changes = details(&whole(from), &whole(to))
         .into_iter()
-        .filter(|(key, _)| {
-            !IDENTITIES.contains(&key.as_str()) || (from.is_object() && to.is_object())
-        });
+        .filter(|(key, _)| !IDENTITIES.contains(&key.as_str()) || (from.is_object() && to.is_object()));
     let changes = changes.map(|(key, detail)| {
         if key == "weight" {
             let weight = |value: &Json| short(value.get("weight").unwrap_or(&one));
@@ -155,10 +144,7 @@ fn route(value: &Json) -> String {
         "-> answer".to_owned()
     };
     let parts = [hosts, paths.join(" "), target].into_iter();
-    parts
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn cluster(value: &Json) -> String {

@@ -1,5 +1,6 @@
-//! What is configured, reduced to what a later configuration can be compared with: one line of text for each named thing, without
-//! secrets. Small enough to be kept with every configuration, and quick enough to make with every reload.
+//! What is configured, reduced to what a later configuration can be compared with: one line of text for each named
+//! thing, without secrets. Small enough to be kept with every configuration, and quick enough to make with every
+//! reload.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +14,7 @@ use super::node::{Node, Scalar, Value};
 use super::secrets::{REDACTED, mask_parts};
 
 /// Sections whose entries have names of their own.
-const NAMED: [&str; 5] = [
-    "listeners",
-    "routes",
-    "clusters",
-    "rateLimits",
-    "authProviders",
-];
+const NAMED: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
 
 /// A configuration after includes, substitution and defaults, without its secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,16 +82,11 @@ impl Effective {
             let mut thing = |name: &str, node: &Node| {
                 text.clear();
                 write(node, &mut text);
-                Thing {
-                    name: name.into(),
-                    text: text.as_str().into(),
-                }
+                Thing { name: name.into(), text: text.as_str().into() }
             };
             let mut things: Vec<Thing> = if NAMED.contains(&key) {
                 let entries = section.value.entries().iter();
-                entries
-                    .map(|entry| thing(&entry.key, &entry.value))
-                    .collect()
+                entries.map(|entry| thing(&entry.key, &entry.value)).collect()
             } else {
                 vec![thing("", &section.value)]
             };
@@ -107,7 +97,7 @@ impl Effective {
     }
 
     /// Section, name and text of each thing, in order.
-    fn things(&self) -> impl Iterator<Item = (Place<'_>, &str)> {
+    fn things(&self) -> impl Iterator<Item = (ObjectName<'_>, &str)> {
         self.sections.iter().flat_map(|(section, things)| {
             let section = section.as_str();
             let things = things.iter();
@@ -154,9 +144,8 @@ impl Effective {
             let value = redacted(serde_json::from_str(text).unwrap_or_default());
             if name.is_empty() {
                 root.insert(section.to_owned(), value);
-            } else if let Json::Object(entries) = root
-                .entry(section)
-                .or_insert_with(|| Json::Object(serde_json::Map::new()))
+            } else if let Json::Object(entries) =
+                root.entry(section).or_insert_with(|| Json::Object(serde_json::Map::new()))
             {
                 entries.insert(name.to_owned(), value);
             }
@@ -174,11 +163,7 @@ impl Difference {
     }
 
     fn files(&mut self, before: &BTreeMap<PathBuf, u64>, after: &BTreeMap<PathBuf, u64>) {
-        let changed = |path: &Path| {
-            before
-                .get(path)
-                .is_some_and(|hash| after.get(path) != Some(hash))
-        };
+        let changed = |path: &Path| before.get(path).is_some_and(|hash| after.get(path) != Some(hash));
         let both: BTreeSet<&PathBuf> = after.keys().filter(|path| changed(path)).collect();
         for path in both {
             if self.changes.len() >= MAX_CHANGES {
@@ -196,10 +181,7 @@ impl Difference {
     /// The lines people read, each with its sign.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let width = self
-            .changes
-            .iter()
-            .map(|change| change.path.chars().count());
+        let width = self.changes.iter().map(|change| change.path.chars().count());
         let width = width.max().unwrap_or(0).min(PATH_WIDTH);
         let mut lines: Vec<String> = self
             .changes
@@ -210,9 +192,7 @@ impl Difference {
                     ChangeKind::Added => '+',
                     ChangeKind::Removed => '-',
                 };
-                format!("  {sign} {path:<width$}  {detail}")
-                    .trim_end()
-                    .to_owned()
+                format!("  {sign} {path:<width$}  {detail}").trim_end().to_owned()
             })
             .collect();
         if self.more > 0 {
@@ -221,20 +201,17 @@ impl Difference {
         let counts = self.unchanged.iter();
         let counts: Vec<String> = counts.map(|(what, count)| words(what, *count)).collect();
         if !counts.is_empty() {
-            lines.push(format!(
-                "  = unchanged, with their live state: {}",
-                counts.join(", ")
-            ));
+            lines.push(format!("  = unchanged, with their live state: {}", counts.join(", ")));
         }
         lines
     }
 }
 
 /// Section and name of a thing.
-type Place<'a> = (&'a str, &'a str);
+type ObjectName<'a> = (&'a str, &'a str);
 
 /// As what a thing is counted that did not change.
-fn counted_as((section, name): Place<'_>) -> &'static str {
+fn counted_as((section, name): ObjectName<'_>) -> &'static str {
     let known = NAMED.into_iter().find(|known| *known == section);
     known.filter(|_| !name.is_empty()).unwrap_or("sections")
 }
@@ -251,23 +228,15 @@ fn words(what: &str, count: usize) -> String {
     format!("{count} {}", one.unwrap_or(plural))
 }
 
-fn describe((section, name): Place<'_>, before: Option<&str>, after: Option<&str>) -> Vec<Change> {
-    let path = if name.is_empty() {
-        section.to_owned()
-    } else {
-        format!("{section}.{name}")
-    };
+fn describe((section, name): ObjectName<'_>, before: Option<&str>, after: Option<&str>) -> Vec<Change> {
+    let path = if name.is_empty() { section.to_owned() } else { format!("{section}.{name}") };
     let read = |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Json>(text).ok());
     let change = |kind, path: String, detail| Change { kind, path, detail };
     match (read(before), read(after)) {
         (Some(before), Some(after)) => details(&before, &after)
             .into_iter()
             .map(|(key, detail)| {
-                let path = if key.is_empty() {
-                    path.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path = if key.is_empty() { path.clone() } else { format!("{path}.{key}") };
                 change(ChangeKind::Changed, path, detail)
             })
             .collect(),
@@ -318,8 +287,7 @@ fn write_scalar(scalar: &Scalar, out: &mut String) {
     let number = || {
         is_short_whole(text)
             || text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-                && serde_json::from_str::<serde_json::Number>(text)
-                    .is_ok_and(|number| number.to_string() == text)
+                && serde_json::from_str::<serde_json::Number>(text).is_ok_and(|number| number.to_string() == text)
     };
     if bare && (matches!(text, "true" | "false") || number()) {
         out.push_str(text);
@@ -349,10 +317,7 @@ fn is_short_whole(text: &str) -> bool {
 
 fn quote(text: &str, out: &mut String) {
     // Most text needs no escape, and there is much of it.
-    if text
-        .bytes()
-        .all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'))
-    {
+    if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
         out.push('"');
         out.push_str(text);
         out.push('"');
@@ -403,31 +368,17 @@ mod tests {
 
     #[test]
     fn what_changes_is_said_in_a_few_words() {
-        let route = |rest: &str| {
-            format!("  a: {{ cluster: c{rest} }}\nclusters: {{ c: {{ endpoints: ['b:80'] }} }}\n")
-        };
+        let route = |rest: &str| format!("  a: {{ cluster: c{rest} }}\nclusters: {{ c: {{ endpoints: ['b:80'] }} }}\n");
         for (before, after, expected) in [
             (", timeout: 3s", "", "  ~ routes.a.timeout  3s -> (default)"),
-            (
-                "",
-                ", timeout: off",
-                "  ~ routes.a.timeout  (default) -> off",
-            ),
-            (
-                ", timeout: null",
-                ", timeout: 1s",
-                "  ~ routes.a.timeout  (default) -> 1s",
-            ),
+            ("", ", timeout: off", "  ~ routes.a.timeout  (default) -> off"),
+            (", timeout: null", ", timeout: 1s", "  ~ routes.a.timeout  (default) -> 1s"),
             (
                 ", hosts: [a.test, b.test]",
                 ", hosts: [b.test, c.test]",
                 "  ~ routes.a.hosts  a.test removed, c.test added",
             ),
-            (
-                ", hosts: [a.test, b.test]",
-                ", hosts: [b.test, a.test]",
-                "  ~ routes.a.hosts  another order",
-            ),
+            (", hosts: [a.test, b.test]", ", hosts: [b.test, a.test]", "  ~ routes.a.hosts  another order"),
             (
                 ", requestHeaders: { set: { x-a: one } }",
                 ", requestHeaders: { set: { x-a: two } }",
@@ -463,7 +414,9 @@ mod tests {
     fn however_much_changes_the_lines_are_few_and_short() {
         let routes = |answer: &str| {
             (0..500).fold(String::new(), |text, index| {
-                text + &format!("  r{index}: {{ match: {{ path: {{ exact: /{index} }} }}, respond: {{ body: {answer} }} }}\n")
+                text + &format!(
+                    "  r{index}: {{ match: {{ path: {{ exact: /{index} }} }}, respond: {{ body: {answer} }} }}\n"
+                )
             })
         };
         let (before, after) = (routes("one"), routes(&"long".repeat(1000)));
@@ -481,10 +434,7 @@ mod tests {
     fn secrets_leave_only_the_mark_that_they_are_there() {
         let route = "  a: { respond: { body: x }, responseHeaders: { set: { x-api-key: hidden, x-link: 'https://hidden:hidden@host/' } } }\n";
         let effective = effective(route);
-        assert!(
-            !format!("{effective:?}").contains("hidden"),
-            "not even in memory"
-        );
+        assert!(!format!("{effective:?}").contains("hidden"), "not even in memory");
         let yaml = effective.yaml();
         assert!(yaml.contains("x-api-key: (redacted)\n"), "{yaml}");
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::seen::Seen;
+use super::inputs::Seen;
 
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -53,13 +53,7 @@ impl Environment {
     #[must_use]
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         let (name, value, others) = (name.to_owned(), value.to_owned(), self.variables);
-        self.variables = Arc::new(move |asked| {
-            if asked == name {
-                Some(value.clone())
-            } else {
-                others(asked)
-            }
-        });
+        self.variables = Arc::new(move |asked| if asked == name { Some(value.clone()) } else { others(asked) });
         self
     }
 
@@ -92,10 +86,7 @@ impl Environment {
     /// The same with an empty memory of what was read.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        Self {
-            seen: Arc::default(),
-            ..self.clone()
-        }
+        Self { seen: Arc::default(), ..self.clone() }
     }
 
     /// Every file and directory read so far through this environment and its clones.
@@ -150,39 +141,28 @@ impl Environment {
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Variables may hold secrets.
-        f.debug_struct("Environment")
-            .field("root", &self.root)
-            .field("now", &self.now)
-            .finish_non_exhaustive()
+        f.debug_struct("Environment").field("root", &self.root).field("now", &self.now).finish_non_exhaustive()
     }
 }
 
-/// Reads at most `limit` bytes of a regular file; more is an error, and so is anything that is no file: a pipe or a device could
-/// block for ever or never end.
+/// Reads at most `limit` bytes of a regular file; more is an error, and so is anything that is no file: a pipe or a
+/// device could block for ever or never end.
 ///
 /// # Errors
 /// When it cannot be read, is larger or is something else.
 pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
-        return Err(io::Error::new(
-            io::ErrorKind::IsADirectory,
-            "it is a directory",
-        ));
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    std::fs::File::open(path)?
-        .take(most)
-        .read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {} KiB", limit / 1024),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} KiB", limit / 1024)));
     }
     Ok(bytes)
 }

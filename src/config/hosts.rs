@@ -1,5 +1,6 @@
-//! Which host names are legal: the one judge for endpoints, served hosts, public URLs and `Host` fields. What it accepts,
-//! everyone who gets the name later must accept: the resolver, TLS and HTTP. The tests below hold it against them.
+//! Which host names are legal: the one judge for endpoints, served hosts, public URLs and `Host` fields. What it
+//! accepts, everyone who gets the name later must accept: the resolver, TLS and HTTP. The tests below hold it against
+//! them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,10 +10,7 @@ use http::uri::Authority;
 pub(super) fn is_name(host: &str) -> bool {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(legal)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        (1..=63).contains(&label.len()) && label.chars().all(legal) && !label.starts_with('-') && !label.ends_with('-')
     };
     let last = host.rsplit('.').next().unwrap_or("");
     // A name that ends in a number is an IP address to everyone else (WHATWG URL).
@@ -29,14 +27,10 @@ pub(super) fn is_authority(text: &str) -> bool {
     // The library accepts user information, an empty port and one that is no number.
     let legal_port = match after.map(|after| (after, after.strip_prefix(':'))) {
         Some(("", _)) => true,
-        Some((_, Some(port))) => {
-            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
-        }
+        Some((_, Some(port))) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
         _ => false,
     };
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let legal_host = match bracketed {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => host.parse::<Ipv4Addr>().is_ok() || is_name(&host.to_ascii_lowercase()),
@@ -80,9 +74,7 @@ mod tests {
         }
         assert!(is_name(&"a".repeat(63)) && !is_name(&"a".repeat(64)));
         let label = "a".repeat(63);
-        let longest = [&"a".repeat(61), &label, &label, &label]
-            .map(String::as_str)
-            .join(".");
+        let longest = [&"a".repeat(61), &label, &label, &label].map(String::as_str).join(".");
         assert!(is_name(&longest) && !is_name(&format!("a{longest}")));
     }
 

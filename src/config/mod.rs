@@ -11,8 +11,9 @@ mod defaults;
 mod difference;
 mod effective;
 mod environment;
-mod fixed;
 mod hosts;
+mod inputs;
+mod merge_defaults;
 pub mod model;
 mod node;
 pub mod pem;
@@ -20,13 +21,12 @@ mod raw;
 mod render;
 mod report;
 mod resolve;
+mod restart_required;
 mod schema;
 mod secrets;
 mod section;
-mod seen;
 mod show;
 mod source;
-mod spread;
 mod substitute;
 mod suggest;
 pub mod visible;
@@ -39,12 +39,12 @@ use std::sync::Arc;
 
 pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::{Environment, read_regular};
-pub use fixed::{Places, needs_restart};
+pub use inputs::Seen;
 pub use report::{Diagnostic, Report, Severity};
 pub use resolve::lock_of;
+pub use restart_required::{OpenedAt, needs_restart};
 pub use schema::schema;
 pub use section::{admin, last_good_file, log_format, metrics_address};
-pub use seen::Seen;
 
 use node::{Node, Value};
 use source::{Reader, Tree};
@@ -91,10 +91,7 @@ pub struct Reading {
 #[must_use]
 pub fn read(path: &Path, env: &Environment) -> Reading {
     let env = env.afresh();
-    Reading {
-        outcome: build(Reader::new(&env).read(path), &env),
-        seen: env.seen(),
-    }
+    Reading { outcome: build(Reader::new(&env).read(path), &env), seen: env.seen() }
 }
 
 /// Loads one text under the given name. Relative paths in it are relative to the name's directory.
@@ -124,12 +121,7 @@ pub fn show(path: &Path, env: &Environment, defaults: bool) -> Result<String, Re
 ///
 /// # Errors
 /// As [`load`].
-pub fn show_text(
-    text: &str,
-    name: &str,
-    env: &Environment,
-    defaults: bool,
-) -> Result<String, Report> {
+pub fn show_text(text: &str, name: &str, env: &Environment, defaults: bool) -> Result<String, Report> {
     build(Reader::new(env).take(text, name), env).map(|loaded| show::show(&loaded.root, defaults))
 }
 
@@ -146,8 +138,8 @@ impl Loaded {
         (self.config, self.warnings, Remains { _root: self.root })
     }
 
-    /// The configuration as one file that can be loaded by itself. What was substituted is a reference again, so it holds no secret
-    /// that its files do not.
+    /// The configuration as one file that can be loaded by itself. What was substituted is a reference again, so it
+    /// holds no secret that its files do not.
     #[must_use]
     pub fn standalone(&self) -> String {
         show::standalone(&self.root)
@@ -155,16 +147,13 @@ impl Loaded {
 }
 
 fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Result<Loaded, Report> {
-    let Some(Tree {
-        mut root, files, ..
-    }) = tree
-    else {
+    let Some(Tree { mut root, files, .. }) = tree else {
         report.sort();
         return Err(report);
     };
     let content = debug_span!("hash").in_scope(|| hash(&root));
     let config = decoded(&mut root, &mut report).and_then(|mut raw| {
-        if debug_span!("spread").in_scope(|| spread::spread(&mut root, &mut report)) {
+        if debug_span!("defaults").in_scope(|| merge_defaults::merge_defaults(&mut root, &mut report)) {
             raw = decoded(&mut root, &mut report)?;
         }
         let resolving = debug_span!("resolve");
@@ -178,12 +167,7 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
             let effective = debug_span!("effective");
             let effective = effective.in_scope(|| Effective::new(&root, beside));
             config.effective = Arc::new(effective);
-            Ok(Loaded {
-                config,
-                warnings: report,
-                files,
-                root,
-            })
+            Ok(Loaded { config, warnings: report, files, root })
         }
         _ => Err(report),
     }

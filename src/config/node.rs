@@ -16,12 +16,7 @@ impl Span {
     /// In the file with this index in the list of files read. Lines and columns count from 1, columns in characters.
     pub(super) fn new(file: usize, line: usize, column: usize, len: usize) -> Self {
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Self {
-            file: small(file),
-            line: small(line),
-            column: small(column),
-            len: small(len),
-        }
+        Self { file: small(file), line: small(line), column: small(column), len: small(len) }
     }
 
     pub(super) fn file(self) -> usize {
@@ -66,7 +61,8 @@ pub(super) struct Scalar {
     pub(super) plain: bool,
     /// Came out of a substitution, so quotes do not make it a string.
     pub(super) substituted: bool,
-    /// Stands where secrets stand, looks like one, or came from a file or a variable that is not declared plain; never printed.
+    /// Stands where secrets stand, looks like one, or came from a file or a variable that is not declared plain; never
+    /// printed.
     pub(super) secret: bool,
     /// What stood there before substitution, with paths that mean the same from anywhere.
     pub(super) written: Option<Box<str>>,
@@ -101,7 +97,7 @@ impl From<usize> for Step {
 
 /// What a path led to.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct NodePath {
     /// The value's token, or its key's when the value spans lines.
     pub(super) span: Span,
     /// The key's token where there is one.
@@ -137,10 +133,7 @@ impl Scalar {
 
 impl Node {
     pub(super) fn map(span: Span) -> Self {
-        Self {
-            span,
-            value: Value::Map(Vec::new()),
-        }
+        Self { span, value: Value::Map(Vec::new()) }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -151,18 +144,12 @@ impl Node {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        self.entries()
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| &entry.value)
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.value {
-            Value::Map(entries) => entries
-                .iter_mut()
-                .find(|entry| entry.key == key)
-                .map(|entry| &mut entry.value),
+            Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
             _ => None,
         }
     }
@@ -179,24 +166,17 @@ impl Node {
     pub(super) fn size(&self) -> usize {
         1 + match &self.value {
             Value::List(items) => items.iter().map(Self::size).sum(),
-            Value::Map(entries) => entries
-                .iter()
-                .map(|entry| entry.value.size())
-                .sum::<usize>(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum::<usize>(),
             Value::Scalar(_) | Value::Blank => 0,
         }
     }
 
     /// Follows `path` as far as it exists and says where that is.
-    pub(super) fn locate(&self, path: &[Step]) -> Place {
+    pub(super) fn locate(&self, path: &[Step]) -> NodePath {
         let mut node = self;
         let mut key_span = self.span;
         let mut text = String::new();
-        let mut blank = if self.is_blank() {
-            Blank::Itself
-        } else {
-            Blank::No
-        };
+        let mut blank = if self.is_blank() { Blank::Itself } else { Blank::No };
         for step in path {
             let Some((child, span, label)) = node.child(step) else {
                 // The value is absent, or comes from a short form: the nearest thing written stands for it.
@@ -218,7 +198,7 @@ impl Node {
         };
         let mut secrets = Vec::new();
         node.collect_secrets(&mut secrets);
-        Place {
+        NodePath {
             span,
             key_span,
             path: text,
@@ -237,13 +217,10 @@ impl Node {
             return !was;
         };
         let child = match (&mut self.value, first) {
-            (Value::Map(entries), Step::Key(key)) => entries
-                .iter_mut()
-                .find(|entry| entry.key == *key)
-                .map(|entry| &mut entry.value),
-            (Value::List(items), Step::Index(index)) => {
-                items.iter_mut().filter(|item| !item.is_blank()).nth(*index)
+            (Value::Map(entries), Step::Key(key)) => {
+                entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.value)
             }
+            (Value::List(items), Step::Index(index)) => items.iter_mut().filter(|item| !item.is_blank()).nth(*index),
             _ => None,
         };
         child.is_some_and(|child| child.blank(rest))
@@ -265,9 +242,7 @@ impl Node {
                 found.push(scalar.text.clone());
             }
             Value::List(items) => items.iter().for_each(|item| item.collect_secrets(found)),
-            Value::Map(entries) => entries
-                .iter()
-                .for_each(|entry| entry.value.collect_secrets(found)),
+            Value::Map(entries) => entries.iter().for_each(|entry| entry.value.collect_secrets(found)),
             Value::Scalar(_) | Value::Blank => {}
         }
     }
@@ -287,11 +262,7 @@ impl Node {
                 Some((&entry.value, Some(entry.key_span), label_of(step)))
             }
             (Value::List(items), Step::Index(index)) => {
-                let (at, item) = items
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, item)| !item.is_blank())
-                    .nth(*index)?;
+                let (at, item) = items.iter().enumerate().filter(|(_, item)| !item.is_blank()).nth(*index)?;
                 Some((item, None, label_of(&Step::Index(at))))
             }
             _ => None,

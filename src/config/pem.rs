@@ -1,5 +1,5 @@
-//! PEM files as editors, other systems and copying hands leave them: with a byte order mark, line ends of any kind, indented, with
-//! text around. What cannot be used is called what it is. Every room that reads PEM reads it here.
+//! PEM files as editors, other systems and copying hands leave them: with a byte order mark, line ends of any kind,
+//! indented, with text around. What cannot be used is called what it is. Every room that reads PEM reads it here.
 
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,9 +32,7 @@ impl PemError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Encrypted => {
-                Some("decrypt it with `openssl pkey -in encrypted.key -out plain.key`")
-            }
+            Self::Encrypted => Some("decrypt it with `openssl pkey -in encrypted.key -out plain.key`"),
             Self::Utf16 => Some("save it as UTF-8"),
             Self::Binary => Some(
                 "convert it with `openssl x509 -inform der`, `openssl pkey -inform der` or `openssl pkcs12 -nodes`",
@@ -121,16 +119,11 @@ mod tests {
             ("both", format!("\u{feff}{}", both.replace('\n', "\r\n"))),
             ("CR", both.replace('\n', "\r")),
             ("indented", both.replace('\n', " \t\n  ")),
-            (
-                "text around",
-                format!("subject=a\n\n{key}\nnotes: none\n{chain}\nend\n"),
-            ),
+            ("text around", format!("subject=a\n\n{key}\nnotes: none\n{chain}\nend\n")),
             ("no line end", both.trim_end().to_owned()),
             (
                 "parameters first",
-                format!(
-                    "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{both}"
-                ),
+                format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{both}"),
             ),
         ] {
             let found = certificates(changed.as_bytes()).map_err(|error| error.to_string());
@@ -146,10 +139,7 @@ mod tests {
         let (chain, key) = (chain(), key());
         let encrypted = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
         let older = "-----BEGIN RSA PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\r\nDEK-Info: AES-256-CBC,00\r\n\r\nAAAA\r\n-----END RSA PRIVATE KEY-----\r\n";
-        let utf16: Vec<u8> = [0xff, 0xfe]
-            .into_iter()
-            .chain(key.bytes().flat_map(|byte| [byte, 0]))
-            .collect();
+        let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(key.bytes().flat_map(|byte| [byte, 0])).collect();
         for (bytes, of_chain, of_key) in [
             (&b""[..], "no certificate", "no private key"),
             (chain.as_bytes(), "", "no private key"),
@@ -158,16 +148,8 @@ mod tests {
             (older.as_bytes(), "is not PEM", "encrypted"),
             (&utf16, "UTF-16", "UTF-16"),
             (b"\x30\x82\x01\x00", "binary", "binary"),
-            (
-                b"-----BEGIN CERTIFICATE-----\nAA",
-                "is not PEM",
-                "is not PEM",
-            ),
-            (
-                b"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----",
-                "is not PEM",
-                "is not PEM",
-            ),
+            (b"-----BEGIN CERTIFICATE-----\nAA", "is not PEM", "is not PEM"),
+            (b"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----", "is not PEM", "is not PEM"),
         ] {
             let said = [
                 certificates(bytes).err().map(|error| error.to_string()),
@@ -175,16 +157,8 @@ mod tests {
             ];
             for (said, expected) in said.iter().zip([of_chain, of_key]) {
                 let said = said.as_deref().unwrap_or_default();
-                let same = if expected.is_empty() {
-                    said.is_empty()
-                } else {
-                    said.contains(expected)
-                };
-                assert!(
-                    same,
-                    "{said:?} is not {expected:?} of {:?}",
-                    String::from_utf8_lossy(bytes)
-                );
+                let same = if expected.is_empty() { said.is_empty() } else { said.contains(expected) };
+                assert!(same, "{said:?} is not {expected:?} of {:?}", String::from_utf8_lossy(bytes));
             }
         }
     }

@@ -27,11 +27,7 @@ impl Report {
     #[must_use]
     pub fn summary(&self) -> String {
         let errors = plural(self.errors(), "error");
-        let more = if self.dropped() > 0 {
-            format!(" and {} more not shown", self.dropped())
-        } else {
-            String::new()
-        };
+        let more = if self.dropped() > 0 { format!(" and {} more not shown", self.dropped()) } else { String::new() };
         match self.warnings() {
             0 => format!("{errors}{more}"),
             warnings => format!("{errors}, {}{more}", plural(warnings, "warning")),
@@ -97,10 +93,7 @@ impl Report {
         for diagnostic in self.diagnostics() {
             let place = self.place(diagnostic).map(|(file, line, column, length)| {
                 let file = github_property(&file.display().to_string());
-                format!(
-                    "file={file},line={line},col={column},endColumn={},",
-                    column + length.max(1)
-                )
+                format!("file={file},line={line},col={column},endColumn={},", column + length.max(1))
             });
             let hint = diagnostic.hint.as_deref().map(|hint| format!(": {hint}"));
             let _infallible = writeln!(
@@ -109,11 +102,7 @@ impl Report {
                 diagnostic.severity,
                 place.unwrap_or_default(),
                 diagnostic.code,
-                github_message(&format!(
-                    "{}{}",
-                    diagnostic.message,
-                    hint.unwrap_or_default()
-                ))
+                github_message(&format!("{}{}", diagnostic.message, hint.unwrap_or_default()))
             );
         }
         out
@@ -134,53 +123,28 @@ impl Report {
         let last = related.map_or_else(|| span.line(), |(other, _)| span.line().max(other.line()));
         let width = last.to_string().len();
         let label = diagnostic.hint.as_deref().unwrap_or("");
-        let snippet = Snippet {
-            span,
-            arrow: "-->",
-            label,
-            color: severity_color(diagnostic.severity),
-        };
+        let snippet = Snippet { span, arrow: "-->", label, color: severity_color(diagnostic.severity) };
         self.write_snippet(out, &snippet, width, paint);
         if let Some((span, label)) = related {
-            let snippet = Snippet {
-                span: *span,
-                arrow: ":::",
-                label,
-                color: "1;34",
-            };
+            let snippet = Snippet { span: *span, arrow: ":::", label, color: "1;34" };
             self.write_snippet(out, &snippet, width, paint);
         }
         out.push('\n');
     }
 
     fn write_snippet(&self, out: &mut String, snippet: &Snippet<'_>, width: usize, paint: &Paint) {
-        let Snippet {
-            span,
-            arrow,
-            label,
-            color,
-        } = *snippet;
+        let Snippet { span, arrow, label, color } = *snippet;
         let Some(source) = self.sources.get(span.file()) else {
             return;
         };
         let blank = " ".repeat(width);
-        let _infallible = writeln!(
-            out,
-            "{blank}{arrow} {}:{}:{}",
-            source.path.display(),
-            span.line(),
-            span.column()
-        );
+        let _infallible = writeln!(out, "{blank}{arrow} {}:{}:{}", source.path.display(), span.line(), span.column());
         let Some(line) = source.text.lines().nth(span.line().saturating_sub(1)) else {
             return;
         };
         let line = secrets::mask(line, span.line(), source.concealed.as_deref());
         let (line, column) = window(&line, span.column());
-        let room = line
-            .chars()
-            .count()
-            .saturating_sub(column.saturating_sub(1))
-            .max(1);
+        let room = line.chars().count().saturating_sub(column.saturating_sub(1)).max(1);
         let carets = paint.paint(color, &"^".repeat(span.len().clamp(1, room)));
         let indent = " ".repeat(column.saturating_sub(1));
         let _infallible = writeln!(out, "{blank} |\n{:>width$} | {line}", span.line());
@@ -206,24 +170,15 @@ fn window(line: &str, column: usize) -> (String, usize) {
         return (line.chars().map(clean).collect(), column);
     }
     let start = column.saturating_sub(WIDTH / 2).min(length - WIDTH);
-    (
-        line.chars().skip(start).take(WIDTH).map(clean).collect(),
-        column.saturating_sub(start),
-    )
+    (line.chars().skip(start).take(WIDTH).map(clean).collect(), column.saturating_sub(start))
 }
 
 fn plural(count: usize, word: &str) -> String {
-    if count == 1 {
-        format!("1 {word}")
-    } else {
-        format!("{count} {word}s")
-    }
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 fn github_message(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn github_property(text: &str) -> String {
@@ -243,10 +198,6 @@ struct Paint {
 
 impl Paint {
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }

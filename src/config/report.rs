@@ -89,10 +89,7 @@ impl Report {
 
     /// File, line, column (both from 1) and length of a diagnostic of this report; `None` when it has no place.
     #[must_use]
-    pub fn place(
-        &self,
-        diagnostic: &Diagnostic,
-    ) -> Option<(&std::path::Path, usize, usize, usize)> {
+    pub fn place(&self, diagnostic: &Diagnostic) -> Option<(&std::path::Path, usize, usize, usize)> {
         let span = diagnostic.span?;
         let source = self.sources.get(span.file())?;
         Some((&source.path, span.line(), span.column(), span.len()))
@@ -104,19 +101,10 @@ impl Report {
         let error = |diagnostic: &&Diagnostic| diagnostic.severity == Severity::Error;
         let diagnostic = self.diagnostics.iter().find(error)?;
         let place = self.place(diagnostic);
-        let place =
-            place.map(|(file, line, column, _)| format!("{}:{line}:{column}: ", file.display()));
+        let place = place.map(|(file, line, column, _)| format!("{}:{line}:{column}: ", file.display()));
         let more = self.errors() + self.dropped - 1;
-        let more = if more > 0 {
-            format!(", and {more} more")
-        } else {
-            String::new()
-        };
-        Some(format!(
-            "{}{}{more}",
-            place.unwrap_or_default(),
-            diagnostic.message
-        ))
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        Some(format!("{}{}{more}", place.unwrap_or_default(), diagnostic.message))
     }
 
     pub(super) fn add(&mut self, mut diagnostic: Diagnostic) {
@@ -150,15 +138,11 @@ impl Report {
     }
 
     pub(super) fn sort(&mut self) {
-        self.diagnostics
-            .sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.severity == severity)
-            .count()
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
 }
 
@@ -176,10 +160,7 @@ impl Diagnostic {
     }
 
     pub(super) fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     pub(super) fn at(mut self, span: Span) -> Self {
@@ -236,14 +217,8 @@ mod tests {
         for index in 0..MAX_DIAGNOSTICS + 10 {
             report.add(Diagnostic::warning("unused", index.to_string()));
         }
-        assert_eq!(
-            (report.errors(), report.warnings(), report.dropped()),
-            (0, 200, 10)
-        );
+        assert_eq!((report.errors(), report.warnings(), report.dropped()), (0, 200, 10));
         report.add(Diagnostic::error("wrong", "at last"));
-        assert_eq!(
-            (report.errors(), report.warnings(), report.dropped()),
-            (1, 199, 11)
-        );
+        assert_eq!((report.errors(), report.warnings(), report.dropped()), (1, 199, 11));
     }
 }

@@ -1,5 +1,6 @@
-//! The JSON Schema of a configuration file. It accepts whatever the program accepts, and as little else as a schema can say: what holds
-//! for every value (`${..}` stands for it, a number is text where text is wanted) is put in here, other spellings where they are read.
+//! The JSON Schema of a configuration file. It accepts whatever the program accepts, and as little else as a schema can
+//! say: what holds for every value (`${..}` stands for it, a number is text where text is wanted) is put in here, other
+//! spellings where they are read.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -10,9 +11,7 @@ use super::raw;
 #[must_use]
 pub fn schema() -> String {
     let settings = SchemaSettings::draft07();
-    let schema = settings
-        .into_generator()
-        .into_root_schema_for::<raw::Root>();
+    let schema = settings.into_generator().into_root_schema_for::<raw::Root>();
     let mut schema = schema.to_value();
     loosen(&mut schema);
     // As a schema again, which is printed in the order people read.
@@ -120,13 +119,7 @@ mod tests {
     fn words_match_as_they_are_read() {
         let pattern = format!("^{}$", spellings(["round-robin", "1.2"]));
         let pattern = regex::Regex::new(&pattern).unwrap();
-        for word in [
-            "round-robin",
-            "ROUND_ROBIN",
-            "RoundRobin",
-            "-round--robin_",
-            "1.2",
-        ] {
+        for word in ["round-robin", "ROUND_ROBIN", "RoundRobin", "-round--robin_", "1.2"] {
             assert!(pattern.is_match(word), "{word}");
         }
         for word in ["round robin", "rond-robin", "roundrobin2", "1x2", ""] {

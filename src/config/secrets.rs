@@ -1,5 +1,6 @@
-//! What must never be printed, and where it stands: everything under a name that says so, what a request must carry to match, text
-//! that looks like a credential, user names and queries in URLs. Decided once, on the tree; whatever prints asks the tree.
+//! What must never be printed, and where it stands: everything under a name that says so, what a request must carry to
+//! match, text that looks like a credential, user names and queries in URLs. Decided once, on the tree; whatever prints
+//! asks the tree.
 
 use std::borrow::Cow;
 
@@ -11,13 +12,11 @@ const LONGEST_KEY: usize = 80;
 /// Shown instead of a secret.
 pub(super) const REDACTED: &str = "(redacted)";
 
-/// Whether a field, header, parameter or variable of this name holds a secret. Names of files and of other things are not secrets.
+/// Whether a field, header, parameter or variable of this name holds a secret. Names of files and of other things are
+/// not secrets.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    let name: Cow<'_, str> = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        name.to_ascii_lowercase().into()
-    } else {
-        name.into()
-    };
+    let name: Cow<'_, str> =
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() };
     // The last is nginx's word for a place.
     if name.ends_with("file") || name.ends_with("name") || name == "proxy_pass" {
         return false;
@@ -31,35 +30,12 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 }
 
 /// Secret anywhere in a name.
-const PARTS: [&str; 10] = [
-    "authorization",
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "api-key",
-    "apikey",
-    "api_key",
-    "cookie",
-    "credential",
-];
+const PARTS: [&str; 10] =
+    ["authorization", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key", "cookie", "credential"];
 
 /// Secret as a whole word of a name.
-const WORDS: [&str; 13] = [
-    "auth",
-    "bearer",
-    "creds",
-    "jwt",
-    "otp",
-    "pass",
-    "passphrase",
-    "pin",
-    "psk",
-    "pwd",
-    "session",
-    "sig",
-    "signature",
-];
+const WORDS: [&str; 13] =
+    ["auth", "bearer", "creds", "jwt", "otp", "pass", "passphrase", "pin", "psk", "pwd", "session", "sig", "signature"];
 
 /// Whether this is `key: clientIp`, which says whom a rate limit counts and holds no secret.
 fn names_clients(name: &str, value: &str) -> bool {
@@ -82,16 +58,11 @@ pub(super) struct Stretch {
     to: (usize, usize),
 }
 
-/// Marks every secret of a file's tree, after substitution. Returns where in its text they stand; a reference such as `${TOKEN}` is
-/// none.
+/// Marks every secret of a file's tree, after substitution. Returns where in its text they stand; a reference such as
+/// `${TOKEN}` is none.
 pub(super) fn conceal(root: &mut Node) -> Vec<Stretch> {
     let mut found = Found::default();
-    let top = Around {
-        key: "",
-        names: false,
-        is_match: false,
-        is_secret: false,
-    };
+    let top = Around { key: "", names: false, is_match: false, is_secret: false };
     found.walk(root, top);
     found.stretches()
 }
@@ -139,24 +110,16 @@ impl Found {
                 }
             }
             Value::List(items) => {
-                let is_secret =
-                    around.is_secret || around.is_match && CARRIED.contains(&around.key);
+                let is_secret = around.is_secret || around.is_match && CARRIED.contains(&around.key);
                 for item in items {
-                    self.walk(
-                        item,
-                        Around {
-                            is_secret,
-                            ..around
-                        },
-                    );
+                    self.walk(item, Around { is_secret, ..around });
                 }
             }
             Value::Scalar(scalar) => {
                 self.starts.push(start(node.span));
                 let is_word = scalar.plain && matches!(scalar.text.as_str(), "true" | "false");
                 let written = scalar.written.as_deref().unwrap_or(&scalar.text);
-                let is_secret = (around.is_secret || looks_secret(written))
-                    && !names_clients(around.key, written);
+                let is_secret = (around.is_secret || looks_secret(written)) && !names_clients(around.key, written);
                 let is_empty = scalar.is_null() || scalar.text.is_empty() || is_word;
                 if is_secret && !is_empty {
                     scalar.secret = true;
@@ -217,10 +180,7 @@ fn looks_secret(text: &str) -> bool {
     };
     let has_bearer = || {
         text.len() < LONGEST_VALUE
-            && text
-                .to_ascii_lowercase()
-                .split_once("bearer ")
-                .is_some_and(|(_, rest)| !rest.is_empty())
+            && text.to_ascii_lowercase().split_once("bearer ").is_some_and(|(_, rest)| !rest.is_empty())
     };
     // `x-api-key:value` where the space was forgotten, `session=value`; `auth:8080` is a port.
     let is_pair = || {
@@ -240,14 +200,7 @@ fn looks_secret(text: &str) -> bool {
 }
 
 /// How credentials in a header begin.
-const SCHEMES: [&str; 6] = [
-    "basic ",
-    "digest ",
-    "negotiate ",
-    "ntlm ",
-    "apikey ",
-    "aws4-hmac-sha256 ",
-];
+const SCHEMES: [&str; 6] = ["basic ", "digest ", "negotiate ", "ntlm ", "apikey ", "aws4-hmac-sha256 "];
 
 /// Longer text is an answer's body, not a header.
 const LONGEST_VALUE: usize = 16 << 10;
@@ -259,16 +212,8 @@ pub(super) fn mask_parts(text: &str) -> Cow<'_, str> {
     if !is_url && !has_query {
         return Cow::Borrowed(text);
     }
-    let masked = mask_queries(&if is_url {
-        mask_urls(text)
-    } else {
-        text.to_owned()
-    });
-    if masked == text {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(masked)
-    }
+    let masked = mask_queries(&if is_url { mask_urls(text) } else { text.to_owned() });
+    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
 }
 
 /// The same for what stands between back-ticks in a message: values are quoted there.
@@ -285,9 +230,7 @@ pub(super) fn mask_quoted(text: &str) -> String {
 fn mask_user(text: &str) -> Cow<'_, str> {
     match text.rsplit_once('@') {
         Some((user, host)) if user.contains(':') && !text.contains("://") => {
-            let before = user
-                .rfind(['"', '\'', ' ', '[', '/'])
-                .map_or("", |end| user.get(..=end).unwrap_or_default());
+            let before = user.rfind(['"', '\'', ' ', '[', '/']).map_or("", |end| user.get(..=end).unwrap_or_default());
             Cow::Owned(format!("{before}{REDACTED}@{host}"))
         }
         _ => Cow::Borrowed(text),
@@ -314,44 +257,33 @@ fn mask_urls(text: &str) -> String {
     let Some((before, after)) = text.split_once("://") else {
         return text.to_owned();
     };
-    let end = after
-        .find(['/', '?', '#', ' ', '"', '\''])
-        .unwrap_or(after.len());
+    let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
-    let authority = authority.rsplit_once('@').map_or_else(
-        || authority.to_owned(),
-        |(_, host)| format!("{REDACTED}@{host}"),
-    );
+    let authority =
+        authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("{REDACTED}@{host}"));
     format!("{before}://{authority}{}", mask_urls(rest))
 }
 
-/// A line of a file without its secrets, each character replaced by one `*` so that carets still fit. Where the secrets stand is not
-/// known in a file that is no YAML: then everything but keys and signs is blotted out.
+/// A line of a file without its secrets, each character replaced by one `*` so that carets still fit. Where the secrets
+/// stand is not known in a file that is no YAML: then everything but keys and signs is blotted out.
 pub(super) fn mask(line: &str, number: usize, concealed: Option<&[Stretch]>) -> String {
     let Some(concealed) = concealed else {
         return mask_values(line);
     };
     let covers = |column: usize| {
         let here = (number, column);
-        concealed
-            .iter()
-            .any(|stretch| stretch.from <= here && here < stretch.to)
+        concealed.iter().any(|stretch| stretch.from <= here && here < stretch.to)
     };
     let masked: String = line
         .chars()
         .enumerate()
-        .map(|(index, c)| {
-            if !matches!(c, ' ' | '"' | '\'') && covers(index + 1) {
-                '*'
-            } else {
-                c
-            }
-        })
+        .map(|(index, c)| if !matches!(c, ' ' | '"' | '\'') && covers(index + 1) { '*' } else { c })
         .collect();
     mask_by_names(&masked)
 }
 
-/// Blots out everything behind the first key of a line, or all of it where there is none, but the signs YAML is made of.
+/// Blots out everything behind the first key of a line, or all of it where there is none, but the signs YAML is made
+/// of.
 fn mask_values(line: &str) -> String {
     let after_key = line
         .char_indices()
@@ -374,12 +306,7 @@ const SIGNS: &str = "{}[],:\"'#&*|>-";
 fn mask_by_names(line: &str) -> String {
     let mut out: Vec<char> = mask_userinfo(line).chars().collect();
     let mut start = 0;
-    while let Some(colon) = out
-        .iter()
-        .skip(start)
-        .position(|c| *c == ':')
-        .map(|at| at + start)
-    {
+    while let Some(colon) = out.iter().skip(start).position(|c| *c == ':').map(|at| at + start) {
         let key: String = out
             .iter()
             .take(colon)
@@ -432,14 +359,11 @@ fn mask_userinfo(line: &str) -> String {
     let Some((before, after)) = line.split_once("://") else {
         return line.to_owned();
     };
-    let end = after
-        .find(['/', '?', '#', ' ', '"', '\''])
-        .unwrap_or(after.len());
+    let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
-    let authority = authority.rsplit_once('@').map_or_else(
-        || authority.to_owned(),
-        |(user, host)| format!("{}@{host}", "*".repeat(user.chars().count())),
-    );
+    let authority = authority
+        .rsplit_once('@')
+        .map_or_else(|| authority.to_owned(), |(user, host)| format!("{}@{host}", "*".repeat(user.chars().count())));
     format!("{before}://{authority}{}", mask_userinfo(rest))
 }
 
@@ -450,22 +374,10 @@ mod tests {
     #[test]
     fn values_that_messages_quote_are_masked() {
         for (message, expected) in [
-            (
-                "`/a?token=S` is more than a path",
-                "`/a?token=<redacted>` is more than a path",
-            ),
-            (
-                "write `healthCheck: { path: /h?token=S }`",
-                "write `healthCheck: { path: /h?token=<redacted> }`",
-            ),
-            (
-                "write `user:S@127.0.0.1:1`",
-                "write `<redacted>@127.0.0.1:1`",
-            ),
-            (
-                "`https://u:S@a/` is no host",
-                "`https://<redacted>@a/` is no host",
-            ),
+            ("`/a?token=S` is more than a path", "`/a?token=<redacted>` is more than a path"),
+            ("write `healthCheck: { path: /h?token=S }`", "write `healthCheck: { path: /h?token=<redacted> }`"),
+            ("write `user:S@127.0.0.1:1`", "write `<redacted>@127.0.0.1:1`"),
+            ("`https://u:S@a/` is no host", "`https://<redacted>@a/` is no host"),
             ("what? `a@b` and `x:80`", "what? `a@b` and `x:80`"),
         ] {
             let expected = expected.replace("<redacted>", REDACTED);
@@ -507,24 +419,12 @@ mod tests {
     #[test]
     fn lines_keep_their_length() {
         for (line, masked) in [
-            (
-                "  authorization: Bearer abc # x",
-                "  authorization: ****** *** # x",
-            ),
-            (
-                "{ set: { x-api-key: \"a b\", other: y } }",
-                "{ set: { x-api-key: \"* *\", other: y } }",
-            ),
+            ("  authorization: Bearer abc # x", "  authorization: ****** *** # x"),
+            ("{ set: { x-api-key: \"a b\", other: y } }", "{ set: { x-api-key: \"* *\", other: y } }"),
             ("  url: https://me:pw@host/x", "  url: https://*****@host/x"),
-            (
-                "loadBalancer: { hash: { cookie: session } }",
-                "loadBalancer: { hash: { cookie: session } }",
-            ),
+            ("loadBalancer: { hash: { cookie: session } }", "loadBalancer: { hash: { cookie: session } }"),
             ("  keyFile: certs/a.key", "  keyFile: certs/a.key"),
-            (
-                "a: { key: clientIp, rate: 1/s }",
-                "a: { key: clientIp, rate: 1/s }",
-            ),
+            ("a: { key: clientIp, rate: 1/s }", "a: { key: clientIp, rate: 1/s }"),
             ("  key: header:x-api-key", "  key: header:x-api-key"),
             ("  key: clinetIp # slip", "  key: clinetIp # slip"),
             ("  key: c2VjcmV0 # x", "  key: ******** # x"),
@@ -604,19 +504,11 @@ clusters:
         let mut report = crate::config::Report::default();
         let mut tree = crate::config::yaml::parse(text, 0, &mut report).unwrap();
         let concealed = conceal(&mut tree);
-        let masked: Vec<String> = text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| mask(line, index + 1, Some(&concealed)))
-            .collect();
+        let masked: Vec<String> =
+            text.lines().enumerate().map(|(index, line)| mask(line, index + 1, Some(&concealed))).collect();
         let masked = masked.join("\n");
         assert!(!masked.contains('S'), "{masked}");
-        for open in [
-            "exact: /open",
-            "last: open",
-            "open-too",
-            "x-any: { exact: '**', regex: \"**\"",
-        ] {
+        for open in ["exact: /open", "last: open", "open-too", "x-any: { exact: '**', regex: \"**\""] {
             assert!(masked.contains(open), "{open} in {masked}");
         }
         for (line, shown) in text.lines().zip(masked.lines()) {

@@ -1,5 +1,5 @@
-//! One section of a configuration that may be broken elsewhere, for verbs that only have to find a running gateway. What the
-//! section does not say for sure is an error: a guess could find another gateway.
+//! One section of a configuration that may be broken elsewhere, for verbs that only have to find a running gateway.
+//! What the section does not say for sure is an error: a guess could find another gateway.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,10 +45,7 @@ pub fn log_format(path: &Path, env: &Environment) -> Option<LogFormat> {
 
 fn clear(path: &Path, env: &Environment, section: &str) -> Result<Config, Report> {
     let (tree, mut report) = Reader::new(env).read(path);
-    let Some(Tree {
-        mut root, is_whole, ..
-    }) = tree
-    else {
+    let Some(Tree { mut root, is_whole, .. }) = tree else {
         return Err(report);
     };
     let places = root.entries().iter().find(|entry| entry.key == section);
@@ -117,17 +114,11 @@ mod tests {
         let env = Environment::empty(SystemTime::UNIX_EPOCH).with_root(root.path());
         for (text, expected) in [
             (ELSEWHERE, Some(Some("http://127.0.0.1:9"))),
-            (
-                "admin: {}\nlisteners: []\n",
-                Some(Some("http://127.0.0.1:9901")),
-            ),
+            ("admin: {}\nlisteners: []\n", Some(Some("http://127.0.0.1:9901"))),
             ("admin:\n", Some(None)),
             ("admin: { address: off }\n", Some(None)),
             ("routes: { a: '${NONE}' }\n", Some(None)),
-            (
-                "include: [nowhere.yaml]\nadmin: { address: '127.0.0.1:9' }\n",
-                Some(Some("http://127.0.0.1:9")),
-            ),
+            ("include: [nowhere.yaml]\nadmin: { address: '127.0.0.1:9' }\n", Some(Some("http://127.0.0.1:9"))),
             ("include: [nowhere.yaml]\n", None),
             ("", None),
             ("admin: {", None),
@@ -135,18 +126,9 @@ mod tests {
             ("admin: { address: '127.0.0.1:99999' }\n", None),
             ("admin: { adress: '127.0.0.1:9' }\n", None),
             ("admin: { address: '${NONE}' }\n", None),
-            (
-                "admin: { address: '127.0.0.1:8' }\nadmin: { address: '127.0.0.1:9' }\n",
-                None,
-            ),
-            (
-                "admin: { address: '127.0.0.1:8', address: '127.0.0.1:9' }\n",
-                None,
-            ),
-            (
-                "include: [other.yaml]\nadmin: { address: '127.0.0.1:8' }\n",
-                None,
-            ),
+            ("admin: { address: '127.0.0.1:8' }\nadmin: { address: '127.0.0.1:9' }\n", None),
+            ("admin: { address: '127.0.0.1:8', address: '127.0.0.1:9' }\n", None),
+            ("include: [other.yaml]\nadmin: { address: '127.0.0.1:8' }\n", None),
         ] {
             fs::write(root.path().join("a.yaml"), text).unwrap();
             fs::write(root.path().join("other.yaml"), ELSEWHERE).unwrap();
@@ -167,14 +149,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let env = Environment::empty(SystemTime::UNIX_EPOCH).with_root(root.path());
         for (text, expected) in [
-            (
-                "routes: { a: { timout: 1 } }\n",
-                Some(Some("127.0.0.1:9090")),
-            ),
-            (
-                "metrics: { address: '0.0.0.0:7' }\n",
-                Some(Some("0.0.0.0:7")),
-            ),
+            ("routes: { a: { timout: 1 } }\n", Some(Some("127.0.0.1:9090"))),
+            ("metrics: { address: '0.0.0.0:7' }\n", Some(Some("0.0.0.0:7"))),
             ("metrics: { address: off }\n", Some(None)),
             ("metrics: { address: 7x }\n", None),
             ("metrics: [", None),

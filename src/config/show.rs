@@ -31,8 +31,8 @@ pub(super) fn show(root: &Node, defaults: bool) -> String {
     mark(&text, &root)
 }
 
-/// Prints a tree so that it can be loaded by itself and from anywhere: what was substituted is written as it was, and paths
-/// start at the root.
+/// Prints a tree so that it can be loaded by itself and from anywhere: what was substituted is written as it was, and
+/// paths start at the root.
 pub(super) fn standalone(root: &Node) -> String {
     let mut root = root.clone();
     if let Value::Map(entries) = &mut root.value {
@@ -48,17 +48,11 @@ pub(super) fn standalone(root: &Node) -> String {
 fn portable(node: &Node, key: &str) -> Yaml {
     match &node.value {
         Value::Map(entries) => {
-            let pairs = entries.iter().map(|entry| {
-                (
-                    Yaml::from(entry.key.as_str()),
-                    portable(&entry.value, &entry.key),
-                )
-            });
+            let pairs =
+                entries.iter().map(|entry| (Yaml::from(entry.key.as_str()), portable(&entry.value, &entry.key)));
             Yaml::Mapping(pairs.collect())
         }
-        Value::List(items) => {
-            Yaml::Sequence(items.iter().map(|item| portable(item, key)).collect())
-        }
+        Value::List(items) => Yaml::Sequence(items.iter().map(|item| portable(item, key)).collect()),
         Value::Scalar(scalar) if FILE_KEYS.contains(&key) => {
             let path = substitute::absolute(Path::new(&scalar.text));
             Yaml::from(path.display().to_string().replace("${", "$${"))
@@ -84,10 +78,7 @@ const ROOT: Defaults = &[
     ("accessLog.format", "json"),
     ("accessLog.exclude", "[]"),
     ("metrics.address", "127.0.0.1:9090"),
-    (
-        "metrics.latencyBuckets",
-        "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]",
-    ),
+    ("metrics.latencyBuckets", "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]"),
     ("shutdown.drainDelay", "0s"),
     ("shutdown.drainTimeout", "30s"),
     ("logging.level", "info"),
@@ -99,10 +90,7 @@ const ROOT: Defaults = &[
     ("readiness.requires", "[]"),
 ];
 
-const ADMIN: Defaults = &[
-    ("admin.address", "127.0.0.1:9901"),
-    ("admin.writes", "rollouts"),
-];
+const ADMIN: Defaults = &[("admin.address", "127.0.0.1:9901"), ("admin.writes", "rollouts")];
 
 const LISTENER: Defaults = &[
     ("protocols", "[h2, http/1.1]"),
@@ -126,11 +114,8 @@ const LISTENER: Defaults = &[
     ("paths.allowEncodedSlash", "false"),
 ];
 
-const LISTENER_TLS: Defaults = &[
-    ("tls.minVersion", "\"1.2\""),
-    ("tls.unknownSni", "default"),
-    ("tls.clientAuth.mode", "none"),
-];
+const LISTENER_TLS: Defaults =
+    &[("tls.minVersion", "\"1.2\""), ("tls.unknownSni", "default"), ("tls.clientAuth.mode", "none")];
 
 const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true")];
 
@@ -157,12 +142,7 @@ const MIRROR: Defaults = &[
 
 const MIRROR_SAFE: Defaults = &[("methods", "[GET, HEAD, OPTIONS]")];
 
-const RATE_LIMIT: Defaults = &[
-    ("key", "clientIp"),
-    ("mode", "enforce"),
-    ("maxKeys", "100000"),
-    ("headers", "true"),
-];
+const RATE_LIMIT: Defaults = &[("key", "clientIp"), ("mode", "enforce"), ("maxKeys", "100000"), ("headers", "true")];
 
 const CLUSTER: Defaults = &[
     ("loadBalancer", "least-connection"),
@@ -180,10 +160,8 @@ const CLUSTER: Defaults = &[
 const CLUSTER_PANIC: Defaults = &[("panic.threshold", "50%"), ("panic.action", "balance")];
 
 /// What a cluster that says nothing about it does.
-const CLUSTER_UNASKED: Defaults = &[
-    ("outlierDetection.consecutive5xxErrors", "off"),
-    ("outlierDetection.consecutiveGatewayErrors", "5"),
-];
+const CLUSTER_UNASKED: Defaults =
+    &[("outlierDetection.consecutive5xxErrors", "off"), ("outlierDetection.consecutiveGatewayErrors", "5")];
 
 const CLUSTER_EJECTS: Defaults = &[
     ("outlierDetection.consecutiveGatewayErrors", "off"),
@@ -210,26 +188,14 @@ const HEALTH_CHECK: Defaults = &[
 
 /// The time limit of a check: 2 s, or the interval where that is shorter.
 fn check_timeout(cluster: &Node) -> Node {
-    let interval = cluster
-        .get("healthCheck")
-        .and_then(|check| check.get("interval"));
-    let short = interval.filter(|text| {
-        Time::deserialize(*text).is_ok_and(|interval| interval.0 < Duration::from_secs(2))
-    });
+    let interval = cluster.get("healthCheck").and_then(|check| check.get("interval"));
+    let short =
+        interval.filter(|text| Time::deserialize(*text).is_ok_and(|interval| interval.0 < Duration::from_secs(2)));
     let value = short.map_or_else(
-        || {
-            Value::Scalar(Scalar {
-                text: "2s".to_owned(),
-                plain: true,
-                ..Scalar::default()
-            })
-        },
+        || Value::Scalar(Scalar { text: "2s".to_owned(), plain: true, ..Scalar::default() }),
         |interval| interval.value.clone(),
     );
-    Node {
-        span: default_span(),
-        value,
-    }
+    Node { span: default_span(), value }
 }
 
 fn fill(root: &mut Node) {
@@ -237,10 +203,7 @@ fn fill(root: &mut Node) {
     if has(root, "admin") {
         put_all(root, ADMIN);
     }
-    let grace = root
-        .get("shutdown")
-        .and_then(|shutdown| shutdown.get("drainTimeout"))
-        .cloned();
+    let grace = root.get("shutdown").and_then(|shutdown| shutdown.get("drainTimeout")).cloned();
     if let Some(grace) = grace {
         put(root, "shutdown.streamGrace", &grace.as_default());
     }
@@ -259,14 +222,7 @@ fn fill(root: &mut Node) {
     });
     each(root, "rateLimits", |limit| put_all(limit, RATE_LIMIT));
     each(root, "clusters", |cluster| {
-        put_all(
-            cluster,
-            if has(cluster, "tls") {
-                CLUSTER_TLS
-            } else {
-                CLUSTER_CLEAR
-            },
-        );
+        put_all(cluster, if has(cluster, "tls") { CLUSTER_TLS } else { CLUSTER_CLEAR });
         put_all(cluster, CLUSTER);
         fill_detection(cluster);
         if let Some(Value::Map(_)) = cluster.get("healthCheck").map(|check| &check.value) {
@@ -285,10 +241,7 @@ fn fill_faults(route: &mut Node) {
     {
         put_all(fault, FAULT);
         if has(fault, "byHeader") {
-            fault
-                .get_mut("byHeader")
-                .into_iter()
-                .for_each(|by| put_all(by, FAULT_BY_HEADER));
+            fault.get_mut("byHeader").into_iter().for_each(|by| put_all(by, FAULT_BY_HEADER));
         }
     }
     if has(route, "mirror")
@@ -327,9 +280,7 @@ pub(super) fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
     let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
         return;
     };
-    entries
-        .iter_mut()
-        .for_each(|entry| change(&mut entry.value));
+    entries.iter_mut().for_each(|entry| change(&mut entry.value));
 }
 
 pub(super) fn put_all(node: &mut Node, defaults: Defaults) {
@@ -342,9 +293,7 @@ pub(super) fn put_all(node: &mut Node, defaults: Defaults) {
 
 /// Puts a value where nothing is.
 pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
-    let (key, rest) = path
-        .split_once('.')
-        .map_or((path, None), |(key, rest)| (key, Some(rest)));
+    let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
     if node.is_null() {
         *node = Node::map(default_span());
     }
@@ -352,23 +301,10 @@ pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
         return;
     };
     let position = entries.iter().position(|entry| entry.key == key);
-    if position.is_none()
-        || (rest.is_none()
-            && entries
-                .iter()
-                .any(|entry| entry.key == key && entry.value.is_null()))
-    {
+    if position.is_none() || (rest.is_none() && entries.iter().any(|entry| entry.key == key && entry.value.is_null())) {
         entries.retain(|entry| entry.key != key);
-        let empty = if rest.is_some() {
-            Node::map(default_span())
-        } else {
-            value.clone()
-        };
-        entries.push(Entry {
-            key: key.to_owned(),
-            key_span: default_span(),
-            value: empty,
-        });
+        let empty = if rest.is_some() { Node::map(default_span()) } else { value.clone() };
+        entries.push(Entry { key: key.to_owned(), key_span: default_span(), value: empty });
     }
     if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
         put(child, rest, value);
@@ -378,10 +314,7 @@ pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
 impl Node {
     /// The same as a value that nobody wrote.
     pub(super) fn as_default(&self) -> Self {
-        Self {
-            span: default_span(),
-            value: self.value.clone(),
-        }
+        Self { span: default_span(), value: self.value.clone() }
     }
 }
 
@@ -433,9 +366,7 @@ fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
     match serde_yaml::from_str(&text) {
         Ok(value @ Yaml::Bool(_)) => value,
         // The same number in other digits would be another text, where a text is wanted.
-        Ok(Yaml::Number(number)) if number.to_string() == text || key == FRACTIONS => {
-            Yaml::Number(number)
-        }
+        Ok(Yaml::Number(number)) if number.to_string() == text || key == FRACTIONS => Yaml::Number(number),
         _ => Yaml::from(text),
     }
 }
@@ -443,8 +374,8 @@ fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
 /// The one field of numbers that are not whole, so that `0.50` may be printed as `0.5`.
 const FRACTIONS: &str = "latencyBuckets";
 
-/// Says behind each value that nobody wrote that it is a default. The lines come from reading the text again: what was printed
-/// and where is then known for sure.
+/// Says behind each value that nobody wrote that it is a default. The lines come from reading the text again: what was
+/// printed and where is then known for sure.
 fn mark(text: &str, root: &Node) -> String {
     let mut lines = BTreeSet::new();
     if let Some(printed) = yaml::parse(text, 0, &mut Report::default()) {
@@ -452,11 +383,7 @@ fn mark(text: &str, root: &Node) -> String {
     }
     let numbered = text.lines().enumerate();
     numbered.fold(String::new(), |mut out, (index, line)| {
-        let mark = if lines.contains(&(index + 1)) {
-            " # default"
-        } else {
-            ""
-        };
+        let mark = if lines.contains(&(index + 1)) { " # default" } else { "" };
         let is_section = line.starts_with(|c: char| c.is_ascii_alphabetic());
         let gap = if index > 0 && is_section { "\n" } else { "" };
         let _infallible = writeln!(out, "{gap}{line}{mark}");
@@ -511,15 +438,10 @@ reload: { debounce: off }
 metrics: { latencyBuckets: [0.50, 1, 1e1] }
 ";
         let env = Environment::empty(SystemTime::UNIX_EPOCH);
-        let before = parse(text, "a.yaml", &env)
-            .map_err(|report| report.human(false))
-            .expect("legal")
-            .config;
+        let before = parse(text, "a.yaml", &env).map_err(|report| report.human(false)).expect("legal").config;
         for defaults in [false, true] {
             let shown = show_text(text, "a.yaml", &env, defaults).expect("legal");
-            let mut after = parse(&shown, "b.yaml", &env)
-                .unwrap_or_else(|report| panic!("{shown}\n{report}"))
-                .config;
+            let mut after = parse(&shown, "b.yaml", &env).unwrap_or_else(|report| panic!("{shown}\n{report}")).config;
             after.hash.clone_from(&before.hash);
             after.effective.clone_from(&before.effective);
             assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{shown}");
@@ -544,8 +466,7 @@ clusters:
         let env = Environment::empty(SystemTime::UNIX_EPOCH)
             .with_variable("TOKEN", "hidden-3")
             .with_variable("PLAIN", "declared");
-        let shown =
-            show_text(text, "a.yaml", &env, true).unwrap_or_else(|report| panic!("{report}"));
+        let shown = show_text(text, "a.yaml", &env, true).unwrap_or_else(|report| panic!("{report}"));
         let effective = parse(text, "a.yaml", &env).expect("legal").config.effective;
         for shown in [shown, effective.yaml()] {
             assert!(!shown.contains("hidden"), "{shown}");

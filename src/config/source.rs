@@ -58,8 +58,7 @@ impl<'a> Reader<'a> {
             if names.is_empty() {
                 let message = format!("`{}` holds no configuration", path.display());
                 self.report.add(
-                    Diagnostic::error("missing-file", message)
-                        .hint("a directory needs `*.yaml` or `*.yml` files"),
+                    Diagnostic::error("missing-file", message).hint("a directory needs `*.yaml` or `*.yml` files"),
                 );
             }
             for name in names {
@@ -68,14 +67,9 @@ impl<'a> Reader<'a> {
         } else {
             self.file(path, None);
             if self.env.is_mounted_alone(path) {
-                let message = format!(
-                    "`{}` is mounted alone, so a file renamed over it outside does not arrive",
-                    path.display()
-                );
-                self.report.add(
-                    Diagnostic::warning("mounted-alone", message)
-                        .hint("mount its directory instead"),
-                );
+                let message =
+                    format!("`{}` is mounted alone, so a file renamed over it outside does not arrive", path.display());
+                self.report.add(Diagnostic::warning("mounted-alone", message).hint("mount its directory instead"));
             }
         }
         self.finish()
@@ -88,11 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> (Option<Tree>, Report) {
-        let tree = self.root.map(|root| Tree {
-            root,
-            files: self.files,
-            is_whole: !self.lacks,
-        });
+        let tree = self.root.map(|root| Tree { root, files: self.files, is_whole: !self.lacks });
         (tree, self.report)
     }
 
@@ -117,11 +107,7 @@ impl<'a> Reader<'a> {
             Ok(bytes) => bytes,
             Err(error) => {
                 let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
-                let code = if error.kind() == std::io::ErrorKind::FileTooLarge {
-                    "too-large"
-                } else {
-                    "missing-file"
-                };
+                let code = if error.kind() == std::io::ErrorKind::FileTooLarge { "too-large" } else { "missing-file" };
                 return self.unread(at(Diagnostic::error(code, message)));
             }
         };
@@ -160,11 +146,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self, text: &str, path: &Path) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let index = self.report.sources.len();
-        self.report.sources.push(Source {
-            path: path.to_owned(),
-            text: text.into(),
-            concealed: None,
-        });
+        self.report.sources.push(Source { path: path.to_owned(), text: text.into(), concealed: None });
         if text.len() > MAX_FILE {
             let message = format!("`{}` is larger than 4096 KiB", path.display());
             return self.unread(Diagnostic::error("too-large", message));
@@ -175,25 +157,19 @@ impl<'a> Reader<'a> {
             self.lacks = true;
             if self.report.errors() == errors {
                 let message = format!("`{}` is empty", path.display());
-                self.report.add(
-                    Diagnostic::error("empty", message)
-                        .hint("start with `listeners:` and `routes:`"),
-                );
+                self.report.add(Diagnostic::error("empty", message).hint("start with `listeners:` and `routes:`"));
             }
             return;
         };
         set_aside(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
-        debug_span!("substitute")
-            .in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
+        debug_span!("substitute").in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
         let concealed = secrets::conceal(&mut node);
         if let Some(source) = self.report.sources.get_mut(index) {
             source.concealed = Some(concealed);
         }
         if !matches!(node.value, Value::Map(_)) {
-            let diagnostic =
-                Diagnostic::error("wrong-type", "a configuration is a mapping at its top")
-                    .at(node.span);
+            let diagnostic = Diagnostic::error("wrong-type", "a configuration is a mapping at its top").at(node.span);
             return self.unread(diagnostic.hint("start with `listeners:` and `routes:`"));
         }
         relative_to(&mut node, &base);
@@ -215,12 +191,9 @@ impl<'a> Reader<'a> {
         }
         let found = self.glob(base, pattern);
         if found.is_empty() {
-            let diagnostic =
-                Diagnostic::warning("no-match", format!("`{pattern}` matches no file")).at(span);
-            self.report.add(diagnostic.hint(format!(
-                "looked in `{}`",
-                base.join(pattern).parent().unwrap_or(base).display()
-            )));
+            let diagnostic = Diagnostic::warning("no-match", format!("`{pattern}` matches no file")).at(span);
+            self.report
+                .add(diagnostic.hint(format!("looked in `{}`", base.join(pattern).parent().unwrap_or(base).display())));
         }
         for path in found {
             self.file(&path, Some(span));
@@ -229,11 +202,7 @@ impl<'a> Reader<'a> {
 
     /// Files that match a path whose parts may hold `*`, in name order. Hidden files only match by a leading dot.
     fn glob(&mut self, base: &Path, pattern: &str) -> Vec<PathBuf> {
-        let mut found = vec![if pattern.starts_with('/') {
-            PathBuf::from("/")
-        } else {
-            base.to_owned()
-        }];
+        let mut found = vec![if pattern.starts_with('/') { PathBuf::from("/") } else { base.to_owned() }];
         for part in pattern.split('/').filter(|part| !part.is_empty()) {
             let mut next = Vec::new();
             for path in found {
@@ -265,9 +234,7 @@ impl<'a> Reader<'a> {
     /// Names in a directory that match a pattern, sorted.
     fn list(&mut self, directory: &Path, pattern: &str) -> Vec<String> {
         let directory = self.env.resolve(directory);
-        let mut names = self
-            .env
-            .with_seen(|seen| seen.directory(&directory, pattern));
+        let mut names = self.env.with_seen(|seen| seen.directory(&directory, pattern));
         names.truncate(MAX_FILES + 1);
         names
     }
@@ -306,43 +273,28 @@ fn merge_section(first: &mut Entry, entry: Entry, report: &mut Report) {
         *first = entry;
         return;
     }
-    let named = matches!(
-        entry.key.as_str(),
-        "listeners" | "routes" | "clusters" | "rateLimits"
-    );
+    let named = matches!(entry.key.as_str(), "listeners" | "routes" | "clusters" | "rateLimits");
     match (&mut first.value.value, entry.value.value) {
         (Value::List(first), Value::List(more)) if entry.key == "include" => first.extend(more),
         (Value::Map(first), Value::Map(more)) if named => {
             merge_names(&entry.key, first, more, report);
         }
         _ => {
-            let diagnostic = Diagnostic::error(
-                "duplicate-key",
-                format!("`{}` is given in two files", entry.key),
-            )
-            .at(entry.key_span);
+            let diagnostic =
+                Diagnostic::error("duplicate-key", format!("`{}` is given in two files", entry.key)).at(entry.key_span);
             report.add(diagnostic.related(first.key_span, "first given here"));
         }
     }
 }
 
 fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: &mut Report) {
-    let mut known: HashMap<String, Span> = first
-        .iter()
-        .map(|entry| (entry.key.clone(), entry.key_span))
-        .collect();
+    let mut known: HashMap<String, Span> = first.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect();
     for item in more {
         match known.get(&item.key) {
             Some(before) => {
-                let diagnostic = Diagnostic::error(
-                    "duplicate-name",
-                    format!("`{section}.{}` is defined twice", item.key),
-                );
-                report.add(
-                    diagnostic
-                        .at(item.key_span)
-                        .related(*before, "first defined here"),
-                );
+                let diagnostic =
+                    Diagnostic::error("duplicate-name", format!("`{section}.{}` is defined twice", item.key));
+                report.add(diagnostic.at(item.key_span).related(*before, "first defined here"));
             }
             None => {
                 known.insert(item.key.clone(), item.key_span);
@@ -371,8 +323,7 @@ fn includes(node: &Node) -> Vec<(String, Span)> {
 }
 
 /// Keys whose value is a path, relative to the file it is written in.
-pub(super) const FILE_KEYS: [&str; 5] =
-    ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
+pub(super) const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
 
 /// Makes the values of [`FILE_KEYS`] relative to nothing but the working directory.
 fn relative_to(node: &mut Node, base: &Path) {

@@ -15,15 +15,7 @@ const MAX_TOTAL: usize = 16 << 20;
 /// Substitutes in every scalar of a tree. `base` is the directory of the file the tree came from.
 pub(super) fn substitute(node: &mut Node, env: &Environment, base: &Path, report: &mut Report) {
     let mut room = MAX_TOTAL;
-    walk(
-        node,
-        &mut Scope {
-            env,
-            base,
-            report,
-            room: &mut room,
-        },
-    );
+    walk(node, &mut Scope { env, base, report, room: &mut room });
 }
 
 struct Scope<'a> {
@@ -36,9 +28,7 @@ struct Scope<'a> {
 fn walk(node: &mut Node, scope: &mut Scope<'_>) {
     match &mut node.value {
         Value::List(items) => items.iter_mut().for_each(|item| walk(item, scope)),
-        Value::Map(entries) => entries
-            .iter_mut()
-            .for_each(|entry| walk(&mut entry.value, scope)),
+        Value::Map(entries) => entries.iter_mut().for_each(|entry| walk(&mut entry.value, scope)),
         Value::Scalar(scalar) if scalar.text.contains('$') => match expand(scalar, scope) {
             Ok(expanded) => *scalar = expanded,
             Err(problem) => {
@@ -58,25 +48,16 @@ struct Problem {
 
 impl Problem {
     fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            hint: hint.into(),
-        }
+        Self { code, message: message.into(), hint: hint.into() }
     }
 
     fn diagnostic(self, span: Span) -> Diagnostic {
-        Diagnostic::error(self.code, self.message)
-            .at(span)
-            .hint(self.hint)
+        Diagnostic::error(self.code, self.message).at(span).hint(self.hint)
     }
 }
 
 fn expand(scalar: &Scalar, scope: &mut Scope<'_>) -> Result<Scalar, Problem> {
-    let mut out = Scalar {
-        text: String::new(),
-        ..scalar.clone()
-    };
+    let mut out = Scalar { text: String::new(), ..scalar.clone() };
     let mut rest = scalar.text.as_str();
     let mut written = String::new();
     while let Some((before, after)) = rest.split_once('$') {
@@ -88,11 +69,7 @@ fn expand(scalar: &Scalar, scope: &mut Scope<'_>) -> Result<Scalar, Problem> {
             after
         } else if let Some(after) = after.strip_prefix('{') {
             let (expression, after) = after.split_once('}').ok_or_else(|| {
-                Problem::new(
-                    "substitution",
-                    "`${` without `}`",
-                    "write `$${` for the characters themselves",
-                )
+                Problem::new("substitution", "`${` without `}`", "write `$${` for the characters themselves")
             })?;
             let (value, secret) = evaluate(expression, scope)?;
             written.push_str(&portable(expression, scope.base));
@@ -150,9 +127,7 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
     if let Some(path) = expression.strip_prefix("file:") {
         return read(path, scope).map(|text| (text, secret));
     }
-    let end = expression
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(expression.len());
+    let end = expression.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(expression.len());
     let (name, operator) = expression.split_at(end);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         let message = format!("`${{{expression}}}` does not name a variable");
@@ -180,13 +155,9 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
     }
     if let Some(why) = operator.strip_prefix(":?") {
         let why = if why.is_empty() { "set it" } else { why };
-        return value.map(|value| (value, secret)).ok_or_else(|| {
-            Problem::new(
-                "unset-variable",
-                format!("the variable `{name}` is not set"),
-                why,
-            )
-        });
+        return value
+            .map(|value| (value, secret))
+            .ok_or_else(|| Problem::new("unset-variable", format!("the variable `{name}` is not set"), why));
     }
     Err(Problem::new(
         "substitution",
@@ -204,18 +175,10 @@ fn read(path: &str, scope: &Scope<'_>) -> Result<String, Problem> {
             "a path is relative to this file",
         )
     };
-    let bytes = scope
-        .env
-        .read(&full, MAX_FILE)
-        .map_err(|error| problem(reason(&error)))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_not_text| problem("it is not UTF-8 text".to_owned()))?;
+    let bytes = scope.env.read(&full, MAX_FILE).map_err(|error| problem(reason(&error)))?;
+    let text = String::from_utf8(bytes).map_err(|_not_text| problem("it is not UTF-8 text".to_owned()))?;
     // Editors and `echo` end a file with a line break that is not part of the secret.
-    Ok(text
-        .strip_suffix('\n')
-        .map(|text| text.strip_suffix('\r').unwrap_or(text))
-        .unwrap_or(&text)
-        .to_owned())
+    Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
 }
 
 #[cfg(test)]
@@ -225,18 +188,10 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str) -> Result<String, &'static str> {
-        let env = Environment::empty(SystemTime::UNIX_EPOCH)
-            .with_variable("A", "one")
-            .with_variable("EMPTY", "");
+        let env = Environment::empty(SystemTime::UNIX_EPOCH).with_variable("A", "one").with_variable("EMPTY", "");
         let mut report = Report::default();
-        let scalar = Scalar {
-            text: text.to_owned(),
-            ..Scalar::default()
-        };
-        let mut node = Node {
-            span: Span::default(),
-            value: Value::Scalar(scalar),
-        };
+        let scalar = Scalar { text: text.to_owned(), ..Scalar::default() };
+        let mut node = Node { span: Span::default(), value: Value::Scalar(scalar) };
         substitute(&mut node, &env, Path::new(""), &mut report);
         match node.value {
             Value::Scalar(scalar) => Ok(scalar.text),
@@ -268,25 +223,15 @@ mod tests {
             ("${A!x}", Err("substitution")),
             ("${file:/does/not/exist}", Err("missing-file")),
         ] {
-            assert_eq!(
-                expanded(text).as_deref(),
-                expected.as_ref().copied(),
-                "{text}"
-            );
+            assert_eq!(expanded(text).as_deref(), expected.as_ref().copied(), "{text}");
         }
     }
 
     #[test]
     fn what_was_put_in_is_not_expanded_again() {
         let env = Environment::empty(SystemTime::UNIX_EPOCH).with_variable("A", "${A}");
-        let scalar = Scalar {
-            text: "${A}".to_owned(),
-            ..Scalar::default()
-        };
-        let mut node = Node {
-            span: Span::default(),
-            value: Value::Scalar(scalar),
-        };
+        let scalar = Scalar { text: "${A}".to_owned(), ..Scalar::default() };
+        let mut node = Node { span: Span::default(), value: Value::Scalar(scalar) };
         substitute(&mut node, &env, Path::new(""), &mut Report::default());
         assert!(matches!(node.value, Value::Scalar(scalar) if scalar.text == "${A}"));
     }

@@ -16,24 +16,15 @@ use neighbours::NEIGHBOURS;
 pub(super) use shape::long_form;
 
 /// The candidate nearest to `name`, when it is near enough to be a slip.
-pub(super) fn closest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(name);
     if folded.is_empty() || folded.len() > 80 {
         return None;
     }
     let allowed = (folded.chars().count() / 3).clamp(1, 3);
     // `h3` is not a slip for `h1`, nor `1.1` for `1.2`.
-    let letters = |text: &str| {
-        text.chars()
-            .filter(|c| !c.is_ascii_digit())
-            .collect::<String>()
-    };
-    let slip = |candidate: &&str| {
-        fold(candidate) == folded || letters(&fold(candidate)) != letters(&folded)
-    };
+    let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let slip = |candidate: &&str| fold(candidate) == folded || letters(&fold(candidate)) != letters(&folded);
     let nearest = candidates
         .into_iter()
         .filter(slip)
@@ -44,16 +35,12 @@ pub(super) fn closest<'a>(
 
 /// Advice for an unknown field, in a mapping of kind `within` that knows `expected`.
 pub(super) fn unknown_field(field: &str, within: &str, expected: &[&str]) -> Advice {
-    if LATER
-        .iter()
-        .any(|(kind, keys)| *kind == within && keys.contains(&field))
-    {
+    if LATER.iter().any(|(kind, keys)| *kind == within && keys.contains(&field)) {
         return Advice::Later;
     }
     let folded = fold(field);
     let foreign = |(words, ours, _): &&(&[&str], &str, &str)| {
-        words.iter().any(|word| fold(word) == folded)
-            && (ours.is_empty() || expected.contains(ours))
+        words.iter().any(|word| fold(word) == folded) && (ours.is_empty() || expected.contains(ours))
     };
     let mut every = mesh::FOREIGN
         .iter()
@@ -98,10 +85,7 @@ pub(super) enum Advice {
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
     ("Root", &["authProviders", "tracing"]),
-    (
-        "Route",
-        &["auth", "cors", "a2a", "compression", "authorization"],
-    ),
+    ("Route", &["auth", "cors", "a2a", "compression", "authorization"]),
     ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
@@ -110,30 +94,10 @@ const LATER: &[(&str, &[&str])] = &[
 pub(super) type Foreign = (&'static [&'static str], &'static str, &'static str);
 
 const FOREIGN: &[Foreign] = &[
+    (&["upstreams", "upstream", "backends", "destinationRules", "services"], "clusters", "that is `clusters` here"),
+    (&["servers", "frontends", "entryPoints", "gateways"], "listeners", "that is `listeners` here"),
     (
-        &[
-            "upstreams",
-            "upstream",
-            "backends",
-            "destinationRules",
-            "services",
-        ],
-        "clusters",
-        "that is `clusters` here",
-    ),
-    (
-        &["servers", "frontends", "entryPoints", "gateways"],
-        "listeners",
-        "that is `listeners` here",
-    ),
-    (
-        &[
-            "virtualHosts",
-            "virtualServices",
-            "locations",
-            "httpRoutes",
-            "rules",
-        ],
+        &["virtualHosts", "virtualServices", "locations", "httpRoutes", "rules"],
         "routes",
         "that is `routes` here, with `hosts` in each",
     ),
@@ -161,89 +125,39 @@ const FOREIGN: &[Foreign] = &[
         "cluster",
         "that is `cluster: name` here",
     ),
-    (
-        &["host", "domains", "server_name", "hostnames", "serverNames"],
-        "hosts",
-        "that is `hosts: [..]` here",
-    ),
+    (&["host", "domains", "server_name", "hostnames", "serverNames"], "hosts", "that is `hosts: [..]` here"),
     (
         &["location", "path", "uri", "prefix", "matches", "pathPrefix"],
         "match",
         "that is `match: { path: { prefix: /x } }` here",
     ),
-    (
-        &["return", "directResponse", "direct_response"],
-        "respond",
-        "that is `respond: { status: 200, body: ok }` here",
-    ),
-    (
-        &["gateways", "entryPoints", "parentRefs"],
-        "listeners",
-        "that is `listeners: [..]` here",
-    ),
+    (&["return", "directResponse", "direct_response"], "respond", "that is `respond: { status: 200, body: ok }` here"),
+    (&["gateways", "entryPoints", "parentRefs"], "listeners", "that is `listeners: [..]` here"),
     (
         &["headers", "setHeaders", "add_header", "proxy_set_header"],
         "requestHeaders",
         "that is `requestHeaders` or `responseHeaders` here, with `set`, `add`, `remove`",
     ),
-    (
-        &["proxy_read_timeout", "timeoutServer"],
-        "responseHeadTimeout",
-        "that is `responseHeadTimeout` here",
-    ),
+    (&["proxy_read_timeout", "timeoutServer"], "responseHeadTimeout", "that is `responseHeadTimeout` here"),
     (
         &["proxy_connect_timeout", "timeoutConnect"],
         "responseHeadTimeout",
         "that is `connectTimeout` of the cluster here",
     ),
+    (&["client_max_body_size", "maxRequestBytes"], "maxBodyBytes", "that is `maxBodyBytes` here"),
     (
-        &["client_max_body_size", "maxRequestBytes"],
-        "maxBodyBytes",
-        "that is `maxBodyBytes` here",
-    ),
-    (
-        &[
-            "lb_policy",
-            "lbPolicy",
-            "balance",
-            "policy",
-            "least_conn",
-            "leastConn",
-            "ip_hash",
-            "consistentHash",
-        ],
+        &["lb_policy", "lbPolicy", "balance", "policy", "least_conn", "leastConn", "ip_hash", "consistentHash"],
         "loadBalancer",
         "that is `loadBalancer: least-connection` here",
     ),
     (
-        &[
-            "hosts",
-            "servers",
-            "server",
-            "addresses",
-            "targets",
-            "loadAssignment",
-            "load_assignment",
-            "members",
-        ],
+        &["hosts", "servers", "server", "addresses", "targets", "loadAssignment", "load_assignment", "members"],
         "endpoints",
         "that is `endpoints: [\"10.0.0.1:8080\"]` here",
     ),
+    (&["proxy_connect_timeout", "timeoutConnect"], "connectTimeout", "that is `connectTimeout` here"),
     (
-        &["proxy_connect_timeout", "timeoutConnect"],
-        "connectTimeout",
-        "that is `connectTimeout` here",
-    ),
-    (
-        &[
-            "so_keepalive",
-            "proxy_socket_keepalive",
-            "tcpka",
-            "clitcpka",
-            "srvtcpka",
-            "tcpUserTimeout",
-            "tcp_ut",
-        ],
+        &["so_keepalive", "proxy_socket_keepalive", "tcpka", "clitcpka", "srvtcpka", "tcpUserTimeout", "tcp_ut"],
         "tcpKeepalive",
         "that is `tcpKeepalive: { time: 15s, interval: 15s, probes: 3 }` here",
     ),
@@ -258,129 +172,39 @@ const FOREIGN: &[Foreign] = &[
         "that is `keepalive: { idleTimeout: 60s }` here",
     ),
     (
-        &[
-            "credentialName",
-            "ssl_certificate",
-            "certificate",
-            "cert",
-            "crt",
-            "serverCertificate",
-            "tlsCertificates",
-        ],
+        &["credentialName", "ssl_certificate", "certificate", "cert", "crt", "serverCertificate", "tlsCertificates"],
         "certificates",
         "that is `certificates: [{ certFile: .., keyFile: .. }]` here",
     ),
     (
-        &[
-            "cert",
-            "certificate",
-            "crt",
-            "ssl_certificate",
-            "certificateChain",
-            "clientCertificate",
-        ],
+        &["cert", "certificate", "crt", "ssl_certificate", "certificateChain", "clientCertificate"],
         "certFile",
         "that is `certFile` here",
     ),
-    (
-        &["key", "privateKey", "ssl_certificate_key", "private_key"],
-        "keyFile",
-        "that is `keyFile` here",
-    ),
-    (
-        &[
-            "ca",
-            "caCertificates",
-            "ca_file",
-            "trustedCa",
-            "ssl_client_certificate",
-        ],
-        "caFile",
-        "that is `caFile` here",
-    ),
+    (&["key", "privateKey", "ssl_certificate_key", "private_key"], "keyFile", "that is `keyFile` here"),
+    (&["ca", "caCertificates", "ca_file", "trustedCa", "ssl_client_certificate"], "caFile", "that is `caFile` here"),
     (&["sni"], "serverName", "that is `serverName` here"),
-    (
-        &["listen", "bind", "port"],
-        "address",
-        "that is `address: \"0.0.0.0:8080\"` here",
-    ),
+    (&["listen", "bind", "port"], "address", "that is `address: \"0.0.0.0:8080\"` here"),
     (&["ssl", "https"], "tls", "that is `tls` here"),
-    (
-        &["alpn", "http2"],
-        "protocols",
-        "that is `protocols: [h2, http/1.1]` here",
-    ),
-    (
-        &["body_idle", "client_body_timeout"],
-        "bodyIdleTimeout",
-        "that is `bodyIdleTimeout` here",
-    ),
-    (
-        &[
-            "code",
-            "httpStatus",
-            "status_code",
-            "redirectCode",
-            "responseCode",
-        ],
-        "status",
-        "that is `status` here",
-    ),
+    (&["alpn", "http2"], "protocols", "that is `protocols: [h2, http/1.1]` here"),
+    (&["body_idle", "client_body_timeout"], "bodyIdleTimeout", "that is `bodyIdleTimeout` here"),
+    (&["code", "httpStatus", "status_code", "redirectCode", "responseCode"], "status", "that is `status` here"),
     (&["authority"], "host", "that is `host` here"),
     (&["uri"], "path", "that is `path` or `prefix` here"),
-    (
-        &["startsWith", "pathPrefix"],
-        "prefix",
-        "that is `prefix` here",
-    ),
-    (
-        &["safeRegex", "safe_regex", "pattern"],
-        "regex",
-        "that is `regex` here",
-    ),
-    (
-        &["queryParams", "queryParameters"],
-        "query",
-        "that is `query` here",
-    ),
-    (
-        &["ip", "url", "socketAddress"],
-        "address",
-        "that is `address: \"10.0.0.1:8080\"` here",
-    ),
-    (
-        &["file", "path", "access_log"],
-        "output",
-        "that is `output` here: `stdout`, `stderr`, `off` or a path",
-    ),
-    (
-        &["httpHeaderName", "headerName"],
-        "header",
-        "that is `header` here",
-    ),
+    (&["startsWith", "pathPrefix"], "prefix", "that is `prefix` here"),
+    (&["safeRegex", "safe_regex", "pattern"], "regex", "that is `regex` here"),
+    (&["queryParams", "queryParameters"], "query", "that is `query` here"),
+    (&["ip", "url", "socketAddress"], "address", "that is `address: \"10.0.0.1:8080\"` here"),
+    (&["file", "path", "access_log"], "output", "that is `output` here: `stdout`, `stderr`, `off` or a path"),
+    (&["httpHeaderName", "headerName"], "header", "that is `header` here"),
     (&["httpCookie"], "cookie", "that is `cookie: name` here"),
-    (
-        &["useSourceIp", "sourceIp"],
-        "clientIp",
-        "that is `hash: clientIp` here",
-    ),
-    (
-        &["buckets"],
-        "latencyBuckets",
-        "that is `latencyBuckets` here",
-    ),
-    (
-        &["terminationDrainDuration", "gracePeriod", "timeout"],
-        "drainTimeout",
-        "that is `drainTimeout` here",
-    ),
+    (&["useSourceIp", "sourceIp"], "clientIp", "that is `hash: clientIp` here"),
+    (&["buckets"], "latencyBuckets", "that is `latencyBuckets` here"),
+    (&["terminationDrainDuration", "gracePeriod", "timeout"], "drainTimeout", "that is `drainTimeout` here"),
 ];
 
 fn fold(text: &str) -> String {
-    text.chars()
-        .filter(|c| !matches!(c, '-' | '_'))
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+    text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Edit distance with neighbours swapped counting once (optimal string alignment).
@@ -391,11 +215,8 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, from) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, to) in b.iter().enumerate() {
-            let at =
-                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&last, j) + usize::from(from != to))
-                .min(at(&last, j + 1) + 1)
-                .min(at(&row, j) + 1);
+            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (at(&last, j) + usize::from(from != to)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
             if swapped {
                 best = best.min(at(&before, j - 1) + 1);
@@ -413,13 +234,7 @@ mod tests {
 
     #[test]
     fn slips_are_found_and_strangers_are_not() {
-        let names = [
-            "loadBalancer",
-            "endpoints",
-            "protocol",
-            "tls",
-            "connectTimeout",
-        ];
+        let names = ["loadBalancer", "endpoints", "protocol", "tls", "connectTimeout"];
         for (slip, meant) in [
             ("lodBalancer", Some("loadBalancer")),
             ("load_balancer", Some("loadBalancer")),
@@ -437,16 +252,11 @@ mod tests {
 
     #[test]
     fn other_words_get_ours() {
-        let Advice::Hint(hint) =
-            unknown_field("lb_policy", "Cluster", &["loadBalancer", "endpoints"])
-        else {
+        let Advice::Hint(hint) = unknown_field("lb_policy", "Cluster", &["loadBalancer", "endpoints"]) else {
             panic!("a hint")
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
         assert_eq!(unknown_field("cors", "Route", &["timeout"]), Advice::Later);
-        assert_eq!(
-            unknown_field("mirror", "Cluster", &["timeout"]),
-            Advice::Hint("one of `timeout`".into())
-        );
+        assert_eq!(unknown_field("mirror", "Cluster", &["timeout"]), Advice::Hint("one of `timeout`".into()));
     }
 }

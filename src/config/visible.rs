@@ -1,22 +1,17 @@
-//! Foreign text for people: what would steer a terminal, end a line or turn the order of what is shown is written out instead, as
-//! `\u202e`. The spelling is JSON's, so that a string of JSON stays the same string.
+//! Foreign text for people: what would steer a terminal, end a line or turn the order of what is shown is written out
+//! instead, as `\u202e`. The spelling is JSON's, so that a string of JSON stays the same string.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether `character` does something instead of showing: controls, and the format characters of Unicode (general category Cf,
-/// with the separators of lines and paragraphs), which turn, join, hide or tag what stands around them.
+/// Whether `character` does something instead of showing: controls, and the format characters of Unicode (general
+/// category Cf, with the separators of lines and paragraphs), which turn, join, hide or tag what stands around them.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     match character {
         ' '..='~' => false,
         '\u{a0}'..='\u{5ff}' => character == '\u{ad}',
-        _ => {
-            character.is_control()
-                || FORMATS
-                    .iter()
-                    .any(|(first, last)| (*first..=*last).contains(&character))
-        }
+        _ => character.is_control() || FORMATS.iter().any(|(first, last)| (*first..=*last).contains(&character)),
     }
 }
 
@@ -103,10 +98,7 @@ mod tests {
     #[test]
     fn several_lines_keep_their_ends_and_colours() {
         assert_eq!(
-            visible_but(
-                "\u{1b}[1ma\u{1b}[0m\n\tb\r\u{2028}c\n",
-                &['\n', '\t', '\u{1b}']
-            ),
+            visible_but("\u{1b}[1ma\u{1b}[0m\n\tb\r\u{2028}c\n", &['\n', '\t', '\u{1b}']),
             "\u{1b}[1ma\u{1b}[0m\n\tb\\u000d\\u2028c\n"
         );
     }
@@ -120,8 +112,7 @@ mod tests {
     #[test]
     fn a_string_of_json_stays_the_same_string() {
         for character in ['\u{202e}', '\u{e0041}', '\u{200b}'] {
-            let text: String =
-                serde_json::from_str(&format!("\"{}\"", visible(&character.to_string()))).unwrap();
+            let text: String = serde_json::from_str(&format!("\"{}\"", visible(&character.to_string()))).unwrap();
             assert_eq!(text, character.to_string());
         }
     }

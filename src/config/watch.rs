@@ -1,6 +1,6 @@
-//! Waits until the files of a configuration have another content. The directories are watched and not the files, because a
-//! ConfigMap is swapped by renaming a link and many editors rename too; a watch on the file would go silent. What is reported
-//! only wakes the comparison of contents, so neither a missed nor a needless report does harm.
+//! Waits until the files of a configuration have another content. The directories are watched and not the files,
+//! because a ConfigMap is swapped by renaming a link and many editors rename too; a watch on the file would go silent.
+//! What is reported only wakes the comparison of contents, so neither a missed nor a needless report does harm.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::inputs::Seen;
 use super::model::Reload;
-use super::seen::Seen;
 
 /// A busy directory delays the look at most this many times the debounce.
 const LONGEST_DELAY: u32 = 8;
 
-/// Resolves when anything of `seen` is different, and not before it has been quiet for the debounce. Dropping the future ends
-/// the watch.
+/// Resolves when anything of `seen` is different, and not before it has been quiet for the debounce. Dropping the
+/// future ends the watch.
 pub async fn changed(settings: &Reload, seen: &Arc<Seen>) {
     let mut is_told = false;
     loop {
@@ -55,9 +55,7 @@ pub async fn changed(settings: &Reload, seen: &Arc<Seen>) {
 async fn differs(seen: &Arc<Seen>) -> bool {
     let seen = Arc::clone(seen);
     // A look that panics is as good as a change: the load that follows will tell.
-    tokio::task::spawn_blocking(move || seen.has_changed())
-        .await
-        .unwrap_or(true)
+    tokio::task::spawn_blocking(move || seen.has_changed()).await.unwrap_or(true)
 }
 
 struct Watch {
@@ -87,9 +85,7 @@ impl Watch {
                 poke.notify_one();
             }
         };
-        let mut watcher = notify::recommended_watcher(report)
-            .inspect_err(&mut complain)
-            .ok();
+        let mut watcher = notify::recommended_watcher(report).inspect_err(&mut complain).ok();
         let directories = seen.watched().into_iter();
         let watched = directories.map(|path| {
             let identity = identity(&path);
@@ -100,11 +96,7 @@ impl Watch {
             }
             (path, identity)
         });
-        Self {
-            watched: watched.collect(),
-            poked,
-            _watcher: watcher,
-        }
+        Self { watched: watched.collect(), poked, _watcher: watcher }
     }
 
     /// Waits until nothing was reported for as long as `debounce`.
@@ -117,10 +109,7 @@ impl Watch {
     fn is_incomplete(&self, seen: &Seen) -> bool {
         let now = seen.watched();
         now.len() != self.watched.len()
-            || self
-                .watched
-                .iter()
-                .any(|(path, before)| !now.contains(path) || identity(path) != *before)
+            || self.watched.iter().any(|(path, before)| !now.contains(path) || identity(path) != *before)
     }
 }
 

@@ -17,22 +17,12 @@ pub(super) const MAX_NODES: usize = 1_000_000;
 /// Parses one file. `None` when the text has no usable tree; then the report says why.
 pub(super) fn parse(text: &str, file: usize, report: &mut Report) -> Option<Node> {
     if let Some(span) = first_illegal(text, file) {
-        report.add(
-            Diagnostic::error("yaml", "the file holds a control character")
-                .at(span)
-                .hint("is this a text file?"),
-        );
+        report
+            .add(Diagnostic::error("yaml", "the file holds a control character").at(span).hint("is this a text file?"));
         return None;
     }
-    let mut builder = Builder {
-        file,
-        report,
-        stack: Vec::new(),
-        anchors: HashMap::new(),
-        nodes: 0,
-        root: None,
-        documents: 0,
-    };
+    let mut builder =
+        Builder { file, report, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
     let mut parser = Parser::new_from_str(text);
     match builder.run(&mut parser) {
         Ok(()) => builder.root,
@@ -64,12 +54,7 @@ struct Open {
 
 enum Kind {
     List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        seen: Keys,
-        key: Option<Key>,
-        merges: Vec<Node>,
-    },
+    Map { entries: Vec<Entry>, seen: Keys, key: Option<Key>, merges: Vec<Node> },
 }
 
 /// The keys of a mapping, to know one that comes again. Most mappings are small and keep no second copy of them.
@@ -111,37 +96,17 @@ impl Builder<'_> {
                 Event::Alias(anchor) => self.alias(anchor, span)?,
                 Event::Scalar(text, style, anchor, tag) => {
                     self.charge(1, span)?;
-                    let plain =
-                        style == ScalarStyle::Plain && !self.tagged(tag.as_deref(), span)?;
-                    let scalar = Scalar {
-                        text: text.into_owned(),
-                        plain,
-                        ..Scalar::default()
-                    };
-                    self.finish(
-                        Node {
-                            span,
-                            value: Value::Scalar(scalar),
-                        },
-                        anchor,
-                    )?;
+                    let plain = style == ScalarStyle::Plain && !self.tagged(tag.as_deref(), span)?;
+                    let scalar = Scalar { text: text.into_owned(), plain, ..Scalar::default() };
+                    self.finish(Node { span, value: Value::Scalar(scalar) }, anchor)?;
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.tagged(tag.as_deref(), span)?;
-                    self.open(Open {
-                        span,
-                        anchor,
-                        kind: Kind::List(Vec::new()),
-                    })?;
+                    self.open(Open { span, anchor, kind: Kind::List(Vec::new()) })?;
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.tagged(tag.as_deref(), span)?;
-                    let kind = Kind::Map {
-                        entries: Vec::new(),
-                        seen: Keys::default(),
-                        key: None,
-                        merges: Vec::new(),
-                    };
+                    let kind = Kind::Map { entries: Vec::new(), seen: Keys::default(), key: None, merges: Vec::new() };
                     self.open(Open { span, anchor, kind })?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close()?,
@@ -153,11 +118,7 @@ impl Builder<'_> {
 
     fn span(&self, at: saphyr_parser::Span) -> Span {
         let one_line = at.end.line() == at.start.line();
-        let len = if one_line {
-            at.end.index().saturating_sub(at.start.index())
-        } else {
-            1
-        };
+        let len = if one_line { at.end.index().saturating_sub(at.start.index()) } else { 1 };
         Span::new(self.file, at.start.line(), at.start.col() + 1, len)
     }
 
@@ -185,22 +146,14 @@ impl Builder<'_> {
             return Ok(());
         }
         let diagnostic = Diagnostic::error("yaml", "a file holds one document").at(span);
-        Err(Box::new(diagnostic.hint(
-            "put what follows `---` into a file of its own and `include` it",
-        )))
+        Err(Box::new(diagnostic.hint("put what follows `---` into a file of its own and `include` it")))
     }
 
     /// Whether a tag says "string"; any other tag ends the parse.
-    fn tagged(
-        &self,
-        tag: Option<&saphyr_parser::Tag>,
-        span: Span,
-    ) -> Result<bool, Box<Diagnostic>> {
+    fn tagged(&self, tag: Option<&saphyr_parser::Tag>, span: Span) -> Result<bool, Box<Diagnostic>> {
         match tag {
             None => Ok(false),
-            Some(tag) if (tag.handle.is_empty() || tag.handle == "!") && tag.suffix.is_empty() => {
-                Ok(true)
-            }
+            Some(tag) if (tag.handle.is_empty() || tag.handle == "!") && tag.suffix.is_empty() => Ok(true),
             Some(tag) if tag.is_yaml_core_schema() => Ok(tag.suffix == "str"),
             Some(tag) => {
                 let name: String = tag.to_string().chars().take(60).collect();
@@ -218,11 +171,8 @@ impl Builder<'_> {
         if self.nodes <= MAX_NODES {
             return Ok(());
         }
-        let diagnostic =
-            Diagnostic::error("too-large", format!("more than {MAX_NODES} values")).at(span);
-        Err(Box::new(
-            diagnostic.hint("aliases count with everything they repeat"),
-        ))
+        let diagnostic = Diagnostic::error("too-large", format!("more than {MAX_NODES} values")).at(span);
+        Err(Box::new(diagnostic.hint("aliases count with everything they repeat")))
     }
 
     fn open(&mut self, open: Open) -> Stop {
@@ -236,9 +186,7 @@ impl Builder<'_> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Stop {
         let Some(size) = self.anchors.get(&anchor).map(Node::size) else {
-            return Err(Box::new(
-                Diagnostic::error("yaml", "an alias inside what it names").at(span),
-            ));
+            return Err(Box::new(Diagnostic::error("yaml", "an alias inside what it names").at(span)));
         };
         self.charge(size, span)?;
         let depth = self.anchors.get(&anchor).map_or(0, depth);
@@ -260,12 +208,7 @@ impl Builder<'_> {
                 items.shrink_to_fit();
                 Value::List(items)
             }
-            Kind::Map {
-                mut entries,
-                mut seen,
-                merges,
-                ..
-            } => {
+            Kind::Map { mut entries, mut seen, merges, .. } => {
                 for merge in merges {
                     let Value::Map(more) = merge.value else {
                         continue;
@@ -293,21 +236,12 @@ impl Builder<'_> {
         match self.stack.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
             Some(Kind::List(items)) => items.push(node),
-            Some(Kind::Map {
-                entries,
-                seen,
-                key,
-                merges,
-            }) => match key.take() {
+            Some(Kind::Map { entries, seen, key, merges }) => match key.take() {
                 None => *key = Some(key_of(node, entries, seen, self.report)),
                 Some(Key::Refused) => {}
                 Some(Key::Merge(span)) => collect_merges(node, merges, self.report, span),
                 Some(Key::Named(name, key_span)) => {
-                    entries.push(Entry {
-                        key: name,
-                        key_span,
-                        value: node,
-                    });
+                    entries.push(Entry { key: name, key_span, value: node });
                 }
             },
         }
@@ -328,11 +262,8 @@ fn key_of(node: Node, entries: &[Entry], seen: &mut Keys, report: &mut Report) -
     if seen.insert(&scalar.text, entries) {
         return Key::Named(scalar.text, span);
     }
-    let diagnostic = Diagnostic::error(
-        "duplicate-key",
-        format!("`{}` is already given in this mapping", scalar.text),
-    )
-    .at(span);
+    let diagnostic =
+        Diagnostic::error("duplicate-key", format!("`{}` is already given in this mapping", scalar.text)).at(span);
     let first = entries.iter().find(|entry| entry.key == scalar.text);
     report.add(match first {
         Some(first) => diagnostic.related(first.key_span, "first given here"),
@@ -347,8 +278,7 @@ fn collect_merges(node: Node, merges: &mut Vec<Node>, report: &mut Report, span:
         Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
             merges.extend(items);
         }
-        _ => report
-            .add(Diagnostic::error("yaml", "`<<` takes a mapping or a list of mappings").at(span)),
+        _ => report.add(Diagnostic::error("yaml", "`<<` takes a mapping or a list of mappings").at(span)),
     }
 }
 
@@ -359,13 +289,7 @@ fn too_deep(span: Span) -> Diagnostic {
 fn depth(node: &Node) -> usize {
     match &node.value {
         Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Map(entries) => {
-            1 + entries
-                .iter()
-                .map(|entry| depth(&entry.value))
-                .max()
-                .unwrap_or(0)
-        }
+        Value::Map(entries) => 1 + entries.iter().map(|entry| depth(&entry.value)).max().unwrap_or(0),
         Value::Scalar(_) | Value::Blank => 0,
     }
 }
@@ -382,11 +306,7 @@ fn first_illegal(text: &str, file: usize) -> Option<Span> {
     let at = (suspects > 0).then(|| text.find(illegal))??;
     let before = text.get(..at)?;
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |last| last.chars().count())
-        + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
     Some(Span::new(file, line, column, 1))
 }
 
@@ -397,11 +317,7 @@ mod tests {
     fn codes(text: &str) -> Vec<&'static str> {
         let mut report = Report::default();
         parse(text, 0, &mut report);
-        report
-            .diagnostics()
-            .iter()
-            .map(|diagnostic| diagnostic.code)
-            .collect()
+        report.diagnostics().iter().map(|diagnostic| diagnostic.code).collect()
     }
 
     #[test]
@@ -409,25 +325,15 @@ mod tests {
         let mut report = Report::default();
         let root = parse("a:\n  bé: [1, \"x y\"]\n", 0, &mut report).unwrap();
         let list = root.get("a").unwrap().get("bé").unwrap();
-        let Value::List(items) = &list.value else {
-            panic!("a list")
-        };
+        let Value::List(items) = &list.value else { panic!("a list") };
         assert_eq!(items[1].span, Span::new(0, 2, 11, 5));
-        assert_eq!(
-            root.get("a").unwrap().entries()[0].key_span,
-            Span::new(0, 2, 3, 2)
-        );
+        assert_eq!(root.get("a").unwrap().entries()[0].key_span, Span::new(0, 2, 3, 2));
     }
 
     #[test]
     fn aliases_and_merges() {
         let mut report = Report::default();
-        let root = parse(
-            "a: &x { p: 1, q: 2 }\nb: { <<: *x, q: 3 }\nc: *x\n",
-            0,
-            &mut report,
-        )
-        .unwrap();
+        let root = parse("a: &x { p: 1, q: 2 }\nb: { <<: *x, q: 3 }\nc: *x\n", 0, &mut report).unwrap();
         assert!(report.is_empty(), "{report}");
         let b = root.get("b").unwrap();
         assert_eq!(b.entries().len(), 2);
@@ -448,11 +354,7 @@ mod tests {
             ("? [a]\n: b\n", "yaml"),
             ("a: \u{0}\n", "yaml"),
         ] {
-            assert_eq!(
-                codes(text).first().copied().unwrap_or(""),
-                expected,
-                "{text:?}"
-            );
+            assert_eq!(codes(text).first().copied().unwrap_or(""), expected, "{text:?}");
         }
     }
 
@@ -461,21 +363,14 @@ mod tests {
         for open in ["[", "{a: ", "- ", "? "] {
             let mut report = Report::default();
             parse(&open.repeat(20_000), 0, &mut report);
-            assert_eq!(
-                codes(&open.repeat(20_000)),
-                ["too-deep"],
-                "{open:?} {report}"
-            );
+            assert_eq!(codes(&open.repeat(20_000)), ["too-deep"], "{open:?} {report}");
         }
     }
 
     #[test]
     fn a_bomb_is_refused() {
         let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
-        for (name, of) in ["b", "c", "d", "e", "f", "g", "h"]
-            .iter()
-            .zip(["a", "b", "c", "d", "e", "f", "g"])
-        {
+        for (name, of) in ["b", "c", "d", "e", "f", "g", "h"].iter().zip(["a", "b", "c", "d", "e", "f", "g"]) {
             let items = vec![format!("*{of}"); 10].join(", ");
             text.push_str(&format!("{name}: &{name} [{items}]\n"));
         }

@@ -19,16 +19,10 @@ use super::wire::{self, Fault};
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A JSON document. It ends with a line end, for people who look at it in a terminal.
-pub(super) fn document(
-    status: StatusCode,
-    media_type: &'static str,
-    value: &Value,
-) -> Response<Body> {
+pub(super) fn document(status: StatusCode, media_type: &'static str, value: &Value) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(format!("{value}\n"))).boxed_unsync());
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 
@@ -56,14 +50,7 @@ pub(super) fn fault(style: &Style, fault: Fault) -> Response<Body> {
 
 /// An event stream: the task as it is now, then everything that still happens to it.
 pub(super) fn stream(style: Style, task: Arc<Task>) -> Response<Body> {
-    let events = futures_util::stream::unfold(
-        Cursor {
-            style,
-            task,
-            next: Next::Snapshot,
-        },
-        Cursor::advance,
-    );
+    let events = futures_util::stream::unfold(Cursor { style, task, next: Next::Snapshot }, Cursor::advance);
     let mut response = Response::new(StreamBody::new(events).boxed_unsync());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -99,10 +86,7 @@ impl Cursor {
             }
         };
         let data = envelope(&self.style, value);
-        Some((
-            Ok(Frame::data(Bytes::from(format!("data: {data}\n\n")))),
-            self,
-        ))
+        Some((Ok(Frame::data(Bytes::from(format!("data: {data}\n\n")))), self))
     }
 }
 

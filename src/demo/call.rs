@@ -60,15 +60,9 @@ pub(super) fn read(
     if method == Method::POST && !path.contains("/message:") && !path.contains("/tasks/") {
         return read_rpc(version, body);
     }
-    let style = Style {
-        generation: Generation::V10,
-        binding: Binding::Rest,
-    };
+    let style = Style { generation: Generation::V10, binding: Binding::Rest };
     if matches!(spoken(version), Err(()) | Ok(Some(Generation::V03))) {
-        return Err(Refusal {
-            style,
-            fault: Fault::VersionNotSupported,
-        });
+        return Err(Refusal { style, fault: Fault::VersionNotSupported });
     }
     match read_rest(method, path, body) {
         Ok(operation) => Ok((style, operation)),
@@ -79,43 +73,24 @@ pub(super) fn read(
 fn read_rpc(version: Option<&str>, body: &[u8]) -> Result<(Style, Operation), Refusal> {
     let spoken = spoken(version);
     let fallback = spoken.ok().flatten().unwrap_or(Generation::V03);
-    let refuse = |id: Value, generation, fault| Refusal {
-        style: Style {
-            generation,
-            binding: Binding::Rpc(id),
-        },
-        fault,
-    };
+    let refuse =
+        |id: Value, generation, fault| Refusal { style: Style { generation, binding: Binding::Rpc(id) }, fault };
 
-    let request: Value = serde_json::from_slice(body)
-        .map_err(|_not_json| refuse(Value::Null, fallback, Fault::Parse))?;
+    let request: Value =
+        serde_json::from_slice(body).map_err(|_not_json| refuse(Value::Null, fallback, Fault::Parse))?;
     let id = request.get("id").cloned().unwrap_or(Value::Null);
     if spoken.is_err() {
         return Err(refuse(id, fallback, Fault::VersionNotSupported));
     }
     let is_rpc = request.get("jsonrpc").and_then(Value::as_str) == Some("2.0");
-    let Some(method) = request
-        .get("method")
-        .and_then(Value::as_str)
-        .filter(|_| is_rpc)
-    else {
+    let Some(method) = request.get("method").and_then(Value::as_str).filter(|_| is_rpc) else {
         return Err(refuse(id, fallback, Fault::InvalidRequest));
     };
     // The spelling tells the generations apart more reliably than the header, which people forget in a first `curl`.
-    let generation = if method.contains('/') {
-        Generation::V03
-    } else {
-        Generation::V10
-    };
+    let generation = if method.contains('/') { Generation::V03 } else { Generation::V10 };
     let params = request.get("params").unwrap_or(&Value::Null);
     match rpc_operation(method, params) {
-        Ok(operation) => Ok((
-            Style {
-                generation,
-                binding: Binding::Rpc(id),
-            },
-            operation,
-        )),
+        Ok(operation) => Ok((Style { generation, binding: Binding::Rpc(id) }, operation)),
         Err(fault) => Err(refuse(id, generation, fault)),
     }
 }
@@ -125,12 +100,7 @@ fn rpc_operation(method: &str, params: &Value) -> Result<Operation, Fault> {
         "SendMessage" | "message/send" => message(params).map(Operation::Send),
         "SendStreamingMessage" | "message/stream" => message(params).map(Operation::Stream),
         "GetTask" | "tasks/get" => task_id(params).map(Operation::Get),
-        "ListTasks" => Ok(Operation::List(
-            params
-                .get("contextId")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-        )),
+        "ListTasks" => Ok(Operation::List(params.get("contextId").and_then(Value::as_str).map(str::to_owned))),
         "CancelTask" | "tasks/cancel" => task_id(params).map(Operation::Cancel),
         "SubscribeToTask" | "tasks/resubscribe" => task_id(params).map(Operation::Subscribe),
         "GetExtendedAgentCard" | "agent/getAuthenticatedExtendedCard" => Err(Fault::NoExtendedCard),
@@ -140,17 +110,11 @@ fn rpc_operation(method: &str, params: &Value) -> Result<Operation, Fault> {
 }
 
 fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Fault> {
-    if method == Method::POST
-        && (path.ends_with("/message:send") || path.ends_with("/message:stream"))
-    {
+    if method == Method::POST && (path.ends_with("/message:send") || path.ends_with("/message:stream")) {
         let params: Value = serde_json::from_slice(body).map_err(|_not_json| Fault::Parse)?;
         let message = message(&params)?;
         let is_stream = path.ends_with(":stream");
-        return Ok(if is_stream {
-            Operation::Stream(message)
-        } else {
-            Operation::Send(message)
-        });
+        return Ok(if is_stream { Operation::Stream(message) } else { Operation::Send(message) });
     }
     if method == Method::GET && path.ends_with("/extendedAgentCard") {
         return Err(Fault::NoExtendedCard);
@@ -166,9 +130,7 @@ fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Faul
     }
     match (method, rest.rsplit_once(':')) {
         (&Method::POST, Some((id, "cancel"))) => Ok(Operation::Cancel(id.to_owned())),
-        (&Method::GET | &Method::POST, Some((id, "subscribe"))) => {
-            Ok(Operation::Subscribe(id.to_owned()))
-        }
+        (&Method::GET | &Method::POST, Some((id, "subscribe"))) => Ok(Operation::Subscribe(id.to_owned())),
         (&Method::GET, _) => Ok(Operation::Get(rest.to_owned())),
         _ => Err(Fault::MethodNotFound),
     }
@@ -177,19 +139,11 @@ fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Faul
 fn message(params: &Value) -> Result<Value, Fault> {
     let message = params.get("message").ok_or(Fault::InvalidParams)?;
     let has_parts = message.get("parts").is_some_and(Value::is_array);
-    if has_parts {
-        Ok(message.clone())
-    } else {
-        Err(Fault::InvalidParams)
-    }
+    if has_parts { Ok(message.clone()) } else { Err(Fault::InvalidParams) }
 }
 
 fn task_id(params: &Value) -> Result<String, Fault> {
-    params
-        .get("id")
-        .and_then(Value::as_str)
-        .map(str::to_owned)
-        .ok_or(Fault::InvalidParams)
+    params.get("id").and_then(Value::as_str).map(str::to_owned).ok_or(Fault::InvalidParams)
 }
 
 /// The generation `A2A-Version` names, by major and minor number; nothing when it is not there.
@@ -220,19 +174,9 @@ mod tests {
     #[test]
     fn the_spelling_decides_the_generation() {
         let params = json!({ "message": { "parts": [{ "text": "hi" }] } });
-        for (method, generation) in [
-            ("SendMessage", Generation::V10),
-            ("message/send", Generation::V03),
-        ] {
+        for (method, generation) in [("SendMessage", Generation::V10), ("message/send", Generation::V03)] {
             let (style, operation) = rpc(method, &params).unwrap();
-            assert_eq!(
-                style,
-                Style {
-                    generation,
-                    binding: Binding::Rpc(json!(7))
-                },
-                "{method}"
-            );
+            assert_eq!(style, Style { generation, binding: Binding::Rpc(json!(7)) }, "{method}");
             assert!(matches!(operation, Operation::Send(_)), "{method}");
         }
     }
@@ -241,30 +185,14 @@ mod tests {
     fn rest_paths_are_read_with_their_verbs() {
         let cases = [
             (Method::GET, "/tasks/a%20b", Operation::Get("a%20b".into())),
-            (
-                Method::POST,
-                "/tasks/x:cancel",
-                Operation::Cancel("x".into()),
-            ),
-            (
-                Method::POST,
-                "/tasks/x:subscribe",
-                Operation::Subscribe("x".into()),
-            ),
-            (
-                Method::GET,
-                "/tasks/x:subscribe",
-                Operation::Subscribe("x".into()),
-            ),
+            (Method::POST, "/tasks/x:cancel", Operation::Cancel("x".into())),
+            (Method::POST, "/tasks/x:subscribe", Operation::Subscribe("x".into())),
+            (Method::GET, "/tasks/x:subscribe", Operation::Subscribe("x".into())),
             (Method::GET, "/tasks", Operation::List(None)),
         ];
         for (method, path, wanted) in cases {
             let (style, operation) = read(&method, path, Some("1.0"), b"").unwrap();
-            assert_eq!(
-                (style.binding, operation),
-                (Binding::Rest, wanted),
-                "{method} {path}"
-            );
+            assert_eq!((style.binding, operation), (Binding::Rest, wanted), "{method} {path}");
         }
     }
 
@@ -274,32 +202,16 @@ mod tests {
             ("Nonsense", json!({}), Fault::MethodNotFound),
             ("SendMessage", json!({}), Fault::InvalidParams),
             ("GetTask", json!({ "id": 5 }), Fault::InvalidParams),
-            (
-                "CreateTaskPushNotificationConfig",
-                json!({}),
-                Fault::PushNotSupported,
-            ),
-            (
-                "tasks/pushNotificationConfig/set",
-                json!({}),
-                Fault::PushNotSupported,
-            ),
+            ("CreateTaskPushNotificationConfig", json!({}), Fault::PushNotSupported),
+            ("tasks/pushNotificationConfig/set", json!({}), Fault::PushNotSupported),
             ("GetExtendedAgentCard", json!({}), Fault::NoExtendedCard),
         ];
         for (method, params, fault) in cases {
             assert_eq!(rpc(method, &params).unwrap_err().fault, fault, "{method}");
         }
         let broken = read(&Method::POST, "/", None, b"{").unwrap_err();
-        assert_eq!(
-            (broken.fault, broken.style.binding),
-            (Fault::Parse, Binding::Rpc(Value::Null))
-        );
-        let version = read(
-            &Method::POST,
-            "/",
-            Some("9.1"),
-            br#"{"jsonrpc":"2.0","id":1,"method":"GetTask"}"#,
-        );
+        assert_eq!((broken.fault, broken.style.binding), (Fault::Parse, Binding::Rpc(Value::Null)));
+        let version = read(&Method::POST, "/", Some("9.1"), br#"{"jsonrpc":"2.0","id":1,"method":"GetTask"}"#);
         assert_eq!(version.unwrap_err().fault, Fault::VersionNotSupported);
     }
 

@@ -1,5 +1,5 @@
-//! The agent card of a demo agent: one document that holds the fields of both generations, because clients of either ask
-//! for the same URL.
+//! The agent card of a demo agent: one document that holds the fields of both generations, because clients of either
+//! ask for the same URL.
 
 use serde_json::{Value, json};
 
@@ -41,10 +41,7 @@ mod tests {
     fn the_card_names_the_public_url_in_both_generations() {
         let card = card(Personality::Second, "https://localhost:8443/second/");
         assert_eq!(card["url"], "https://localhost:8443/second/");
-        assert_eq!(
-            card["supportedInterfaces"][1]["url"],
-            "https://localhost:8443/second"
-        );
+        assert_eq!(card["supportedInterfaces"][1]["url"], "https://localhost:8443/second");
         assert_eq!(card["version"], "2.0.0");
     }
 }

@@ -40,12 +40,7 @@ impl Handler {
     /// An agent without tasks, whose card names `url`.
     pub(super) fn new(personality: Personality, url: &str) -> Self {
         let card = card::card(personality, url);
-        Self {
-            personality,
-            card,
-            tasks: Store::new(MAX_TASKS),
-            calls: AtomicU64::new(0),
-        }
+        Self { personality, card, tasks: Store::new(MAX_TASKS), calls: AtomicU64::new(0) }
     }
 
     /// Answers one request. Dropping the future gives up the answer, not the task it started.
@@ -64,17 +59,15 @@ impl Handler {
             (method, path) => match self.mishap() {
                 Some(Mishap::HangUp) => return Err(HangUp),
                 Some(Mishap::Unavailable) => {
-                    let error = json!({ "error": { "code": 503, "status": "UNAVAILABLE", "message": "flaky by design" } });
+                    let error =
+                        json!({ "error": { "code": 503, "status": "UNAVAILABLE", "message": "flaky by design" } });
                     answer::document(StatusCode::SERVICE_UNAVAILABLE, answer::JSON, &error)
                 }
                 None => {
                     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
                         return Err(HangUp);
                     };
-                    let version = head
-                        .headers
-                        .get("a2a-version")
-                        .and_then(|value| value.to_str().ok());
+                    let version = head.headers.get("a2a-version").and_then(|value| value.to_str().ok());
                     match call::read(method, path, version, &body.to_bytes()) {
                         Ok((style, operation)) => self.perform(style, operation).await,
                         Err(refusal) => answer::fault(&refusal.style, refusal.fault),
@@ -82,18 +75,13 @@ impl Handler {
                 }
             },
         };
-        response.headers_mut().insert(
-            "x-demo-agent",
-            HeaderValue::from_static(self.personality.name()),
-        );
+        response.headers_mut().insert("x-demo-agent", HeaderValue::from_static(self.personality.name()));
         Ok(response)
     }
 
     fn card_answer(&self) -> Response<Body> {
         let mut response = answer::document(StatusCode::OK, answer::JSON, &self.card);
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
         response
     }
 
@@ -103,11 +91,7 @@ impl Handler {
         if self.personality != Personality::Flaky || !call.is_multiple_of(3) {
             return None;
         }
-        Some(if call.is_multiple_of(2) {
-            Mishap::HangUp
-        } else {
-            Mishap::Unavailable
-        })
+        Some(if call.is_multiple_of(2) { Mishap::HangUp } else { Mishap::Unavailable })
     }
 
     async fn perform(&self, style: Style, operation: Operation) -> Response<Body> {
@@ -119,18 +103,13 @@ impl Handler {
             }
             Operation::Stream(message) => answer::stream(style, self.begin(message)),
             Operation::Get(id) => match self.tasks.find(&id) {
-                Some(task) => answer::result(
-                    &style,
-                    wire::task(&task, &task.snapshot(), style.generation),
-                ),
+                Some(task) => answer::result(&style, wire::task(&task, &task.snapshot(), style.generation)),
                 None => answer::fault(&style, Fault::TaskNotFound),
             },
             Operation::List(context) => self.list(&style, context.as_deref()),
             Operation::Cancel(id) => self.cancel(&style, &id),
             Operation::Subscribe(id) => match self.tasks.find(&id) {
-                Some(task) if task.snapshot().state.is_terminal() => {
-                    answer::fault(&style, Fault::Unsupported)
-                }
+                Some(task) if task.snapshot().state.is_terminal() => answer::fault(&style, Fault::Unsupported),
                 Some(task) => answer::stream(style, task),
                 None => answer::fault(&style, Fault::TaskNotFound),
             },
@@ -139,13 +118,9 @@ impl Handler {
 
     fn list(&self, style: &Style, context: Option<&str>) -> Response<Body> {
         let tasks = self.tasks.newest(context, PAGE);
-        let tasks: Vec<Value> = tasks
-            .iter()
-            .map(|task| wire::task(task, &task.snapshot(), style.generation))
-            .collect();
+        let tasks: Vec<Value> = tasks.iter().map(|task| wire::task(task, &task.snapshot(), style.generation)).collect();
         let size = tasks.len();
-        let page =
-            json!({ "tasks": tasks, "nextPageToken": "", "pageSize": PAGE, "totalSize": size });
+        let page = json!({ "tasks": tasks, "nextPageToken": "", "pageSize": PAGE, "totalSize": size });
         answer::result(style, page)
     }
 
@@ -161,10 +136,7 @@ impl Handler {
 
     /// Starts a task. It goes on when the caller leaves, as the protocol wants it.
     fn begin(&self, message: Value) -> Arc<Task> {
-        let context = message
-            .get("contextId")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        let context = message.get("contextId").and_then(Value::as_str).map(str::to_owned);
         let context = context.unwrap_or_else(new_id);
         let task = Arc::new(Task::new(new_id(), context, message));
         self.tasks.insert(Arc::clone(&task));
@@ -180,11 +152,7 @@ async fn work(personality: Personality, task: Arc<Task>) {
     let count = pieces.len();
     for (index, text) in pieces.into_iter().enumerate() {
         tokio::time::sleep(personality.pace()).await;
-        if !task.push(Event::Piece {
-            text,
-            append: index > 0,
-            last: index + 1 == count,
-        }) {
+        if !task.push(Event::Piece { text, append: index > 0, last: index + 1 == count }) {
             return;
         }
     }
@@ -194,11 +162,7 @@ async fn work(personality: Personality, task: Arc<Task>) {
 /// The pieces of an answer; together they say who heard what.
 fn reply(personality: Personality, heard: &str) -> Vec<String> {
     let heard: String = heard.chars().take(MAX_ECHO).collect();
-    let mut pieces = vec![format!(
-        "{} {} heard: ",
-        personality.name(),
-        personality.version()
-    )];
+    let mut pieces = vec![format!("{} {} heard: ", personality.name(), personality.version())];
     let between = personality.pieces().saturating_sub(2);
     pieces.extend((1..=between).map(|number| format!("[{number}] ")));
     pieces.push(heard);

@@ -100,29 +100,17 @@ impl Agent {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(
-        personality: Personality,
-        address: SocketAddr,
-        public_url: Option<String>,
-    ) -> io::Result<Self> {
+    pub async fn start(personality: Personality, address: SocketAddr, public_url: Option<String>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         Self::serve(personality, listener, public_url)
     }
 
-    fn serve(
-        personality: Personality,
-        listener: TcpListener,
-        public_url: Option<String>,
-    ) -> io::Result<Self> {
+    fn serve(personality: Personality, listener: TcpListener, public_url: Option<String>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let url = public_url.unwrap_or_else(|| format!("http://{address}/"));
         let handler = Arc::new(Handler::new(personality, &url));
         let serving = tokio::spawn(server::serve(listener, handler));
-        Ok(Self {
-            personality,
-            address,
-            serving,
-        })
+        Ok(Self { personality, address, serving })
     }
 
     /// Which one it is.
@@ -144,15 +132,12 @@ impl Drop for Agent {
     }
 }
 
-/// Starts all four on consecutive ports from `base`; with port 0 each takes any free port. `public_url` says which URL an
-/// agent's card shall name.
+/// Starts all four on consecutive ports from `base`; with port 0 each takes any free port. `public_url` says which URL
+/// an agent's card shall name.
 ///
 /// # Errors
 /// When one of the addresses cannot be bound; the error names it.
-pub async fn start_all(
-    base: SocketAddr,
-    public_url: impl Fn(Personality) -> Option<String>,
-) -> io::Result<Vec<Agent>> {
+pub async fn start_all(base: SocketAddr, public_url: impl Fn(Personality) -> Option<String>) -> io::Result<Vec<Agent>> {
     let mut agents = Vec::with_capacity(Personality::ALL.len());
     for (offset, personality) in (0_u16..).zip(Personality::ALL) {
         let address = at_offset(base, offset)?;
@@ -170,12 +155,8 @@ fn at_offset(base: SocketAddr, offset: u16) -> io::Result<SocketAddr> {
         return Ok(base);
     }
     let port = base.port().checked_add(offset);
-    let port = port.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the agents need four ports in a row",
-        )
-    })?;
+    let port =
+        port.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the agents need four ports in a row"))?;
     Ok(SocketAddr::new(ip, port))
 }
 

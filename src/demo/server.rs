@@ -42,15 +42,9 @@ async fn connection(stream: TcpStream, handler: Arc<Handler>) {
     let io = TokioIo::new(stream);
     // Errors are the peer's leaving or the hang-ups this agent plays; nobody waits for them.
     let ended = if is_http2 {
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .serve_connection(io, service)
-            .await
+        http2::Builder::new(TokioExecutor::new()).timer(TokioTimer::new()).serve_connection(io, service).await
     } else {
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(io, service)
-            .await
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service).await
     };
     if let Err(error) = ended {
         tracing::trace!(%error, "demo connection ended");
@@ -62,10 +56,7 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0; PREFACE.len()];
     loop {
         let seen = stream.peek(&mut first).await?;
-        let (head, preface) = (
-            first.get(..seen).unwrap_or_default(),
-            PREFACE.get(..seen).unwrap_or_default(),
-        );
+        let (head, preface) = (first.get(..seen).unwrap_or_default(), PREFACE.get(..seen).unwrap_or_default());
         if seen == 0 || head != preface || seen == PREFACE.len() {
             return Ok(seen == PREFACE.len() && head == preface);
         }

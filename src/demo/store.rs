@@ -21,10 +21,7 @@ struct Inner {
 impl Store {
     /// A store of at most `limit` tasks.
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            inner: Mutex::default(),
-        }
+        Self { limit, inner: Mutex::default() }
     }
 
     /// Keeps a task and forgets the oldest when there are too many.
@@ -49,11 +46,7 @@ impl Store {
     /// The newest tasks first, at most `limit`, of one context when given.
     pub(super) fn newest(&self, context: Option<&str>, limit: usize) -> Vec<Arc<Task>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = inner
-            .order
-            .iter()
-            .rev()
-            .filter_map(|id| inner.by_id.get(id));
+        let newest = inner.order.iter().rev().filter_map(|id| inner.by_id.get(id));
         let wanted = newest.filter(|task| context.is_none_or(|context| task.context == context));
         wanted.take(limit).map(Arc::clone).collect()
     }
@@ -72,15 +65,8 @@ mod tests {
             store.insert(Arc::new(Task::new(id.into(), "ctx".into(), Value::Null)));
         }
         assert!(store.find("a").is_none(), "a made place for c");
-        let ids: Vec<_> = store
-            .newest(Some("ctx"), 10)
-            .iter()
-            .map(|task| task.id.clone())
-            .collect();
+        let ids: Vec<_> = store.newest(Some("ctx"), 10).iter().map(|task| task.id.clone()).collect();
         assert_eq!(ids, ["c", "b"]);
-        assert!(
-            store.newest(Some("other"), 10).is_empty(),
-            "contexts are kept apart"
-        );
+        assert!(store.newest(Some("other"), 10).is_empty(), "contexts are kept apart");
     }
 }

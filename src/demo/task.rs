@@ -1,5 +1,5 @@
-//! One task of a demo agent: its log of events only grows, and every stream, subscriber and waiting caller is a cursor into
-//! that log. Knows no wire format.
+//! One task of a demo agent: its log of events only grows, and every stream, subscriber and waiting caller is a cursor
+//! into that log. Knows no wire format.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -71,13 +71,7 @@ pub(super) struct Task {
 impl Task {
     /// A submitted task with an empty log.
     pub(super) fn new(id: String, context: String, message: Value) -> Self {
-        Self {
-            id,
-            context,
-            message,
-            log: Mutex::new(Vec::new()),
-            length: watch::Sender::new(0),
-        }
+        Self { id, context, message, log: Mutex::new(Vec::new()), length: watch::Sender::new(0) }
     }
 
     /// Adds an event, unless the task is over. Says whether it was added.
@@ -101,11 +95,7 @@ impl Task {
             Event::Piece { text, .. } => Some(text.as_str()),
             Event::Status(_) => None,
         });
-        Snapshot {
-            state: state_of(&log),
-            text: text.collect(),
-            seen: log.len(),
-        }
+        Snapshot { state: state_of(&log), text: text.collect(), seen: log.len() }
     }
 
     /// The event at `index`, waiting for it; `None` when the task ended before it. Dropping the future loses nothing.
@@ -154,14 +144,8 @@ mod tests {
     #[test]
     fn nothing_follows_a_terminal_state() {
         let task = task();
-        assert!(
-            task.push(Event::Status(State::Canceled)),
-            "first end counts"
-        );
-        assert!(
-            !task.push(Event::Status(State::Completed)),
-            "second end does not"
-        );
+        assert!(task.push(Event::Status(State::Canceled)), "first end counts");
+        assert!(!task.push(Event::Status(State::Completed)), "second end does not");
         assert_eq!(task.snapshot().state, State::Canceled);
     }
 

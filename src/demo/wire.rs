@@ -173,10 +173,7 @@ pub(super) fn event(task: &Task, event: &Event, generation: Generation) -> Value
 /// The text a message carries: all its text parts, of either generation.
 pub(super) fn text_of(message: &Value) -> String {
     let parts = message.get("parts").and_then(Value::as_array);
-    let texts = parts
-        .into_iter()
-        .flatten()
-        .filter_map(|part| part.get("text")?.as_str());
+    let texts = parts.into_iter().flatten().filter_map(|part| part.get("text")?.as_str());
     texts.collect::<Vec<_>>().join(" ")
 }
 
@@ -206,11 +203,7 @@ fn part(text: &str, generation: Generation) -> Value {
 
 fn message(task: &Task, generation: Generation) -> Value {
     let text = text_of(&task.message);
-    let id = task
-        .message
-        .get("messageId")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let id = task.message.get("messageId").and_then(Value::as_str).unwrap_or_default();
     match generation {
         Generation::V10 => json!({
             "messageId": id, "role": "ROLE_USER", "taskId": task.id, "contextId": task.context,
@@ -228,11 +221,7 @@ mod tests {
     use super::*;
 
     fn example() -> Task {
-        Task::new(
-            "t-1".into(),
-            "c-1".into(),
-            json!({ "messageId": "m-1", "parts": [{ "text": "hello" }] }),
-        )
+        Task::new("t-1".into(), "c-1".into(), json!({ "messageId": "m-1", "parts": [{ "text": "hello" }] }))
     }
 
     #[test]
@@ -240,19 +229,10 @@ mod tests {
         let subject = example();
         let end = Event::Status(State::Completed);
         let old = event(&subject, &end, Generation::V03);
-        assert_eq!(
-            (&old["kind"], &old["final"]),
-            (&json!("status-update"), &json!(true))
-        );
+        assert_eq!((&old["kind"], &old["final"]), (&json!("status-update"), &json!(true)));
         let new = event(&subject, &end, Generation::V10);
-        assert_eq!(
-            new["statusUpdate"]["status"]["state"],
-            "TASK_STATE_COMPLETED"
-        );
-        assert!(
-            new["statusUpdate"].get("final").is_none(),
-            "1.0 has no end marker"
-        );
+        assert_eq!(new["statusUpdate"]["status"]["state"], "TASK_STATE_COMPLETED");
+        assert!(new["statusUpdate"].get("final").is_none(), "1.0 has no end marker");
     }
 
     #[test]
@@ -262,33 +242,19 @@ mod tests {
         assert_eq!(sent(&subject, &now, Generation::V10)["task"]["id"], "t-1");
         let old = sent(&subject, &now, Generation::V03);
         assert_eq!((&old["kind"], &old["id"]), (&json!("task"), &json!("t-1")));
-        assert_eq!(
-            task(&subject, &now, Generation::V10)["id"],
-            "t-1",
-            "get answers the bare task"
-        );
+        assert_eq!(task(&subject, &now, Generation::V10)["id"], "t-1", "get answers the bare task");
     }
 
     #[test]
     fn error_details_come_with_the_newer_generation_only() {
-        assert_eq!(
-            Fault::TaskNotFound.rpc(Generation::V10)["data"][0]["reason"],
-            "TASK_NOT_FOUND"
-        );
-        assert!(
-            Fault::TaskNotFound
-                .rpc(Generation::V03)
-                .get("data")
-                .is_none(),
-            "0.3 has no ErrorInfo"
-        );
+        assert_eq!(Fault::TaskNotFound.rpc(Generation::V10)["data"][0]["reason"], "TASK_NOT_FOUND");
+        assert!(Fault::TaskNotFound.rpc(Generation::V03).get("data").is_none(), "0.3 has no ErrorInfo");
         assert_eq!(Fault::TaskNotFound.rest()["error"]["status"], "NOT_FOUND");
     }
 
     #[test]
     fn text_comes_from_text_parts_only() {
-        let message =
-            json!({ "parts": [{ "kind": "text", "text": "a" }, { "data": {} }, { "text": "b" }] });
+        let message = json!({ "parts": [{ "kind": "text", "text": "a" }, { "data": {} }, { "text": "b" }] });
         assert_eq!(text_of(&message), "a b");
         assert_eq!(text_of(&json!({ "parts": "odd" })), "");
     }

@@ -1,4 +1,5 @@
-//! The one exit: what every answer is given before it leaves, whoever made it: an agent, a route, or the gateway when it refuses.
+//! The one exit: what every answer is given before it leaves, whoever made it: an agent, a route, or the gateway when
+//! it refuses.
 
 use http::HeaderMap;
 
@@ -14,13 +15,10 @@ pub(super) fn changes<'v>(exchange: &Exchange, view: &'v View) -> Option<&'v Hea
     Some(&route.response_headers)
 }
 
-/// Completes the fields of an answer: the name of the request, how its client stands with its limits, what its route says, and what
-/// was done to it on purpose. The route speaks after everybody but the fault, whose mark must not be hidden.
-pub(super) fn depart(
-    exchange: &mut Exchange,
-    changes: Option<&HeaderChanges>,
-    fields: &mut HeaderMap,
-) {
+/// Completes the fields of an answer: the name of the request, how its client stands with its limits, what its route
+/// says, and what was done to it on purpose. The route speaks after everybody but the fault, whose mark must not be
+/// hidden.
+pub(super) fn depart(exchange: &mut Exchange, changes: Option<&HeaderChanges>, fields: &mut HeaderMap) {
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());
     }

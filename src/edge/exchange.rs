@@ -1,5 +1,5 @@
-//! One request and its answer, from the head to the last byte. Whatever the end is, dropping the exchange writes the one access
-//! record, counts it once and lets go of the endpoint.
+//! One request and its answer, from the head to the last byte. Whatever the end is, dropping the exchange writes the
+//! one access record, counts it once and lets go of the endpoint.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -13,17 +13,17 @@ use super::fault::Injected;
 use super::public::Claimed;
 use super::seen::Found;
 use super::worker::Worker;
-use crate::body::Flow;
-use crate::cluster::{InFlight, Outcome as Verdict};
+use crate::body::UploadState;
+use crate::cluster::{InFlight, Outcome as ScannerRefusal};
 use crate::config::model::RouteId;
 use crate::context::{Connection, Underway};
 use crate::error::{Blame, Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
-use crate::observe::record::Record;
+use crate::observe::record::AccessRecord;
 use crate::observe::trace::TraceId;
-use crate::policy::{Open, Standing};
-use crate::route::rollout::Trial;
-use crate::upstream::{Admission, Attempts, Lane};
+use crate::policy::{Open, RateLimitHeaders};
+use crate::route::rollout::RolloutSample;
+use crate::upstream::{Admission, Attempts, WorkerEndpoint};
 
 /// Facts of one request and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
@@ -49,20 +49,20 @@ pub(super) struct Exchange {
     pub(super) grpc: bool,
     pub(super) handles: Option<RouteHandles>,
     /// What the answer says about rate limits.
-    pub(super) standing: Option<Box<Standing>>,
+    pub(super) standing: Option<Box<RateLimitHeaders>>,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
     pub(super) logged: bool,
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
     pub(super) attempts: Attempts,
-    pub(super) in_flight: Option<InFlight<Rc<Lane>>>,
+    pub(super) in_flight: Option<InFlight<Rc<WorkerEndpoint>>>,
     pub(super) admission: Admission,
-    pub(super) flow: Rc<Flow>,
+    pub(super) flow: Rc<UploadState>,
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
-    /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and how long
-    /// the client has waited for more of the answer since.
+    /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
+    /// how long the client has waited for more of the answer since.
     endpoint_time: Duration,
     gaps: Duration,
     /// Since when the client waits for more of the answer, put back by its own part of the time before.
@@ -73,7 +73,7 @@ pub(super) struct Exchange {
     /// What is done to it on purpose.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
-    pub(super) trial: Option<Trial>,
+    pub(super) sample: Option<RolloutSample>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     stream: Option<GaugeGuard>,
@@ -81,7 +81,7 @@ pub(super) struct Exchange {
     pub(super) single: bool,
     outcome: Outcome,
     /// What a failure after the head says about the endpoint.
-    verdict: Option<Verdict>,
+    verdict: Option<ScannerRefusal>,
     /// Whose doing a failure was.
     blame: Option<Blame>,
     _requests: Option<GaugeGuard>,
@@ -95,26 +95,16 @@ enum Outcome {
     /// To the last byte.
     Complete,
     /// Ended by an error of this flag and reason.
-    Failed {
-        flag: &'static str,
-        reason: &'static str,
-    },
+    Failed { flag: &'static str, reason: &'static str },
 }
 
 impl Exchange {
-    pub(super) fn begin(
-        worker: Rc<Worker>,
-        connection: Rc<Connection>,
-        head: &Parts,
-        found: &Found<'_>,
-    ) -> Box<Self> {
+    pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, head: &Parts, found: &Found<'_>) -> Box<Self> {
         worker.enter();
         let underway = connection.begin();
         Box::new(Self {
             started: Instant::now(),
-            time: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
+            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             client: connection.peer_ip(),
             trusted: false,
             claimed: Claimed::default(),
@@ -145,7 +135,7 @@ impl Exchange {
             left_waiting: false,
             sent: 0,
             fault: None,
-            trial: None,
+            sample: None,
             set_cookie: None,
             stream: None,
             single: false,
@@ -183,9 +173,7 @@ impl Exchange {
         self.stream = self.handles.as_ref().map(RouteHandles::stream);
         self.detach();
         if self.stream.is_some() {
-            self.connection
-                .streams
-                .set(self.connection.streams.get() + 1);
+            self.connection.streams.set(self.connection.streams.get() + 1);
         }
     }
 
@@ -194,8 +182,8 @@ impl Exchange {
         self.stream.is_some() && !self.single
     }
 
-    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them, so that the
-    /// buffer is given back.
+    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them,
+    /// so that the buffer is given back.
     fn detach(&mut self) {
         let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
         self.host = self.host.as_ref().and_then(copy);
@@ -215,9 +203,10 @@ impl Exchange {
         self.endpoint_time = took.saturating_sub(self.flow.client_time());
     }
 
-    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is judged by it.
+    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
+    /// judged by it.
     pub(super) fn waits_for_more(&mut self, waits: bool) {
-        if self.trial.is_none() {
+        if self.sample.is_none() {
             return;
         }
         if !waits {
@@ -246,10 +235,7 @@ impl Exchange {
     /// It ended early.
     pub(super) fn failed(&mut self, error: &Error) {
         let error = blamed(error, self.is_delayed());
-        self.outcome = Outcome::Failed {
-            flag: error.flag(),
-            reason: error.reason(),
-        };
+        self.outcome = Outcome::Failed { flag: error.flag(), reason: error.reason() };
         self.verdict = verdict(error);
         self.blame = Some(error.blame());
         self.attempts.note(error);
@@ -275,15 +261,15 @@ impl Exchange {
             // The endpoint gave up waiting for the client's body: it may be well.
             return;
         }
-        let verdict = self.verdict.unwrap_or(Verdict::Finished(status));
+        let verdict = self.verdict.unwrap_or(ScannerRefusal::Finished(status));
         in_flight.handle().report(verdict, now);
     }
 
-    /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a ceiling or limit
-    /// of ours say nothing about it, nor does whatever ended before the client had sent its whole request: a client could decide
-    /// then. That nobody is left to be asked does.
+    /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a
+    /// ceiling or limit of ours say nothing about it, nor does whatever ended before the client had sent its whole
+    /// request: a client could decide then. That nobody is left to be asked does.
     fn count_for_trial(&self, duration: Duration) {
-        let Some(trial) = &self.trial else { return };
+        let Some(sample) = &self.sample else { return };
         if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
             // What was done on purpose says nothing about a version.
             return;
@@ -294,14 +280,12 @@ impl Exchange {
         if self.left_waiting {
             let since = self.paused.map_or(duration, |since| since.elapsed());
             let waited = since.saturating_sub(self.flow.client_time());
-            return trial.abandoned(self.client, waited);
+            return sample.abandoned(self.client, waited);
         }
         let tells = match self.blame {
             Some(Blame::Client | Blame::Gateway) => false,
             Some(Blame::Cluster) => true,
-            Some(Blame::Endpoint) | None => {
-                self.upstream_status.is_some() || self.attempts.count > 0
-            }
+            Some(Blame::Endpoint) | None => self.upstream_status.is_some() || self.attempts.count > 0,
         };
         if !tells {
             return;
@@ -313,7 +297,7 @@ impl Exchange {
             (Some(_), false) => self.endpoint_time + self.gaps,
             (None, _) => duration.saturating_sub(self.flow.client_time()),
         };
-        trial.finished(succeeded, took);
+        sample.finished(succeeded, took);
     }
 
     /// Whether the next move is the endpoint's, and the client may expect one: a stream may be silent.
@@ -353,9 +337,7 @@ impl Exchange {
         if let Some(handles) = &self.handles {
             handles.finished(&self.method, self.status, duration);
         }
-        self.worker
-            .metrics
-            .count_bytes(self.flow.received(), self.sent);
+        self.worker.metrics.count_bytes(self.flow.received(), self.sent);
         if self.logged
             && let Some(sink) = &self.worker.sink
         {
@@ -363,43 +345,23 @@ impl Exchange {
         }
     }
 
-    fn record(
-        &self,
-        flags: &'static str,
-        reason: Option<&'static str>,
-        duration: Duration,
-    ) -> Record<'_> {
+    fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> AccessRecord<'_> {
         let authority = without_userinfo(self.asked());
-        Record {
+        AccessRecord {
             time: self.time,
-            request_id: self
-                .request_id
-                .as_ref()
-                .and_then(|id| id.to_str().ok())
-                .unwrap_or("-"),
+            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
             trace_id: self.trace_id,
             client_ip: self.client,
             method: self.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
-            path: self
-                .uri
-                .path_and_query()
-                .map_or("/", http::uri::PathAndQuery::as_str),
+            path: self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
             proto: self.version,
             status: self.status,
             flags,
             reason,
-            route: self
-                .handles
-                .as_ref()
-                .map(RouteHandles::route)
-                .filter(|name| *name != "-"),
-            cluster: self
-                .handles
-                .as_ref()
-                .map(RouteHandles::cluster)
-                .filter(|name| *name != "-"),
-            endpoint: self.attempts.last.as_ref().map(|lane| lane.label()),
+            route: self.handles.as_ref().map(RouteHandles::route).filter(|name| *name != "-"),
+            cluster: self.handles.as_ref().map(RouteHandles::cluster).filter(|name| *name != "-"),
+            endpoint: self.attempts.last.as_ref().map(|worker_endpoint| worker_endpoint.label()),
             attempts: self.attempts.count,
             bytes_received: self.flow.received(),
             bytes_sent: self.sent,
@@ -418,19 +380,16 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.finish();
         if self.stream.is_some() {
-            self.connection
-                .streams
-                .set(self.connection.streams.get() - 1);
+            self.connection.streams.set(self.connection.streams.get() - 1);
         }
         self.worker.leave();
     }
 }
 
-/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section 4.2.4).
+/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
+/// 4.2.4).
 pub(super) fn without_userinfo(authority: &str) -> &str {
-    authority
-        .rsplit_once('@')
-        .map_or(authority, |(_secret, host)| host)
+    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
 }
 
 /// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
@@ -441,13 +400,13 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
     }
 }
 
-/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those apart.
-fn verdict(error: &Error) -> Option<Verdict> {
+/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those
+/// apart.
+fn verdict(error: &Error) -> Option<ScannerRefusal> {
     match error {
-        Error::UpstreamAborted(_)
-        | Error::StreamIdle
-        | Error::UpstreamInvalid(..)
-        | Error::Timeout => Some(Verdict::Aborted),
+        Error::UpstreamAborted(_) | Error::StreamIdle | Error::UpstreamInvalid(..) | Error::Timeout => {
+            Some(ScannerRefusal::Aborted)
+        }
         _ => None,
     }
 }
@@ -463,10 +422,7 @@ pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
 /// Whether a message is an event stream by its content type.
 pub(super) fn is_event_stream(content_type: Option<&HeaderValue>) -> bool {
     let essence = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .get(..EVENT_STREAM.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+        value.as_bytes().get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
     };
     content_type.is_some_and(essence)
 }
@@ -482,12 +438,12 @@ mod tests {
     fn faults_are_never_held_against_an_endpoint() {
         let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
         for (error, delayed, expected) in [
-            (Error::Timeout, false, Some(Verdict::Aborted)),
+            (Error::Timeout, false, Some(ScannerRefusal::Aborted)),
             (Error::Timeout, true, None),
             (Error::FaultDelay, true, None),
             (Error::FaultCut, false, None),
             (abort, false, None),
-            (Error::StreamIdle, true, Some(Verdict::Aborted)),
+            (Error::StreamIdle, true, Some(ScannerRefusal::Aborted)),
         ] {
             assert_eq!(verdict(blamed(&error, delayed)), expected, "{error}");
         }

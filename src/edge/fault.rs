@@ -8,12 +8,12 @@ use tokio::time::sleep_until;
 
 use super::exchange::Exchange;
 use super::worker::View;
-use crate::body::{Events, MaybeDisturbed};
+use crate::body::{Events, FaultBody};
 use crate::config::model::{Fault, RouteId};
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::policy::fault::{ABORT, DELAY, Draw, Ignored, Request, draw as drawn};
-use crate::policy::{Ceiling, Place};
+use crate::policy::{Ceiling, CeilingPermit};
 use crate::pool;
 
 /// The faults of one exchange.
@@ -33,23 +33,14 @@ pub(super) struct Injected {
 /// A fault counts as active until this is dropped.
 #[derive(Debug)]
 struct Active {
-    _place: Place,
+    _place: CeilingPermit,
     _gauge: GaugeGuard,
 }
 
-/// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of `headers`.
-pub(super) fn draw(
-    exchange: &mut Exchange,
-    view: &View,
-    route: RouteId,
-    fault: &Fault,
-    headers: &mut HeaderMap,
-) {
-    let request = Request {
-        headers,
-        client: exchange.client,
-        time: exchange.time,
-    };
+/// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of
+/// `headers`.
+pub(super) fn draw(exchange: &mut Exchange, view: &View, route: RouteId, fault: &Fault, headers: &mut HeaderMap) {
+    let request = Request { headers, client: exchange.client, time: exchange.time };
     let draw = drawn(fault, &request, &mut exchange.worker.fork_rng());
     headers.remove(DELAY);
     headers.remove(ABORT);
@@ -107,10 +98,8 @@ impl Injected {
     /// Takes a place among the active faults; false when there is none.
     fn begin(&mut self) -> bool {
         let handles = self.handles.faults();
-        self.active = self.ceiling.enter(self.max_active).map(|place| Active {
-            _place: place,
-            _gauge: handles.active(),
-        });
+        self.active =
+            self.ceiling.enter(self.max_active).map(|place| Active { _place: place, _gauge: handles.active() });
         if self.active.is_none() {
             handles.ignored(Ignored::MaxActive.word());
         }
@@ -151,13 +140,10 @@ impl Injected {
     }
 
     /// The body of the answer as the client shall see it.
-    pub(super) fn disturb(
-        &mut self,
-        body: pool::ResponseBody,
-    ) -> MaybeDisturbed<pool::ResponseBody> {
+    pub(super) fn disturb(&mut self, body: pool::ResponseBody) -> FaultBody<pool::ResponseBody> {
         match (self.draw.stream, self.events) {
-            (Some(disturbance), Some(events)) => MaybeDisturbed::new(body, disturbance, events),
-            _ => MaybeDisturbed::Untouched(body),
+            (Some(disturbance), Some(events)) => FaultBody::new(body, disturbance, events),
+            _ => FaultBody::Untouched(body),
         }
     }
 }

@@ -12,28 +12,26 @@ use tokio::time::{Instant, timeout_at};
 
 use super::depart::depart;
 use super::exchange::{Exchange, is_event_stream, is_grpc};
-use super::guarded::BodyLimits;
 use super::headers::{self, Forwarded};
 use super::hygiene;
-use super::locations::{self, Place};
+use super::locations::{self, LocationContext};
 use super::public;
 use super::seen::{Found, Seen};
+use super::tracked_body::BodyLimits;
 use super::worker::View;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
 use crate::cluster::Kind;
-use crate::config::model::{
-    ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId, UpstreamHost,
-};
+use crate::config::model::{ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId, UpstreamHost};
 use crate::error::Error;
 use crate::observe::trace::propagate;
 use crate::pool;
 use crate::route::PathMapping;
-use crate::upstream::{self, Target};
+use crate::upstream::{self, WorkerCluster};
 
 /// What was decided about a request that is to be forwarded.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct ForwardPlan {
     pub(super) route: RouteId,
     /// Which of the route's alternatives matched.
     pub(super) matched: usize,
@@ -57,7 +55,7 @@ pub(super) struct Plan {
     clippy::large_enum_variant,
     reason = "nearly every answer is the large one, and a box would cost each of them an allocation"
 )]
-pub(super) enum Answer {
+pub(super) enum Answered {
     /// To be passed on.
     Streamed(Response<pool::ResponseBody>, BodyLimits),
     /// 101.
@@ -73,19 +71,13 @@ pub(super) struct Switched {
     pub(super) end: Option<Instant>,
 }
 
-/// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored, as
-/// RFC 9110 section 7.8 allows. HTTP/2 knows no switch, so a cluster that speaks nothing else is not asked.
-pub(super) fn wanted_upgrade(
-    head: &Parts,
-    route: &Route,
-    target: Option<&Target>,
-) -> Result<bool, Error> {
-    let websocket = head
-        .headers
-        .get(header::UPGRADE)
-        .is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"websocket"));
+/// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored,
+/// as RFC 9110 section 7.8 allows. HTTP/2 knows no switch, so a cluster that speaks nothing else is not asked.
+pub(super) fn wanted_upgrade(head: &Parts, route: &Route, target: Option<&WorkerCluster>) -> Result<bool, Error> {
+    let websocket =
+        head.headers.get(header::UPGRADE).is_some_and(|hints| hints.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let asked = head.version == Version::HTTP_11 && websocket && head.method == Method::GET;
-    let passed = route.websocket && target.is_none_or(Target::may_switch);
+    let passed = route.websocket && target.is_none_or(WorkerCluster::may_switch);
     if asked && !passed {
         return Err(Error::UpgradeRefused);
     }
@@ -118,10 +110,7 @@ impl Outgoing {
 }
 
 /// Sends the request to an endpoint and prepares its answer for the client.
-pub(super) async fn forward(
-    exchange: &mut Exchange,
-    outgoing: &mut Outgoing,
-) -> Result<Answer, Error> {
+pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) -> Result<Answered, Error> {
     if exchange.fault.is_some() {
         let timeout = outgoing.settings()?.timeout;
         Box::pin(fault::hold(exchange, timeout)).await?;
@@ -152,7 +141,7 @@ pub(super) async fn forward(
     }
     let upgrade = outgoing.upgrade.is_some();
     let delayed = exchange.is_delayed();
-    let plan = upstream::Plan {
+    let plan = upstream::AttemptPlan {
         target,
         hash: outgoing.hash,
         kind,
@@ -183,7 +172,7 @@ pub(super) async fn forward(
     let upgrade = outgoing.upgrade.take();
     let limits = (deadline, outgoing.body_idle);
     let response = (answer.response, answer.at);
-    let place = Place {
+    let place = LocationContext {
         route,
         target,
         listener: view.public_url(outgoing.listener),
@@ -192,9 +181,9 @@ pub(super) async fn forward(
     receive(exchange, &place, response, upgrade, limits)
 }
 
-/// Waits for a body whose client would like to be asked for it. Over HTTP/2 hyper cannot say 100. Most clients send theirs after
-/// a while all the same (RFC 9110 section 10.1.1); one that does not learns that its expectation is not met, and no endpoint
-/// hears of it.
+/// Waits for a body whose client would like to be asked for it. Over HTTP/2 hyper cannot say 100. Most clients send
+/// theirs after a while all the same (RFC 9110 section 10.1.1); one that does not learns that its expectation is not
+/// met, and no endpoint hears of it.
 async fn unasked(exchange: &Exchange, outgoing: &mut Outgoing) -> Result<(), Error> {
     let patience = outgoing.body_idle.min(UNASKED);
     let body = outgoing.request.as_mut().map(Request::body_mut);
@@ -210,7 +199,7 @@ async fn unasked(exchange: &Exchange, outgoing: &mut Outgoing) -> Result<(), Err
 }
 
 /// What the request counts as, so far as it says itself and it matters.
-fn kind(exchange: &Exchange, outgoing: &Outgoing, target: &Target) -> Kind {
+fn kind(exchange: &Exchange, outgoing: &Outgoing, target: &WorkerCluster) -> Kind {
     if !target.is_guarded() {
         return Kind::Request;
     }
@@ -218,29 +207,21 @@ fn kind(exchange: &Exchange, outgoing: &Outgoing, target: &Target) -> Kind {
     let accepted = fields.and_then(|fields| fields.get(header::ACCEPT));
     // Who takes a stream among other things gets one only sometimes.
     let only = accepted.filter(|accepted| !accepted.as_bytes().contains(&b','));
-    if exchange.grpc || outgoing.upgrade.is_some() || is_event_stream(only) {
-        Kind::Stream
-    } else {
-        Kind::Request
-    }
+    if exchange.grpc || outgoing.upgrade.is_some() || is_event_stream(only) { Kind::Stream } else { Kind::Request }
 }
 
 /// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
 pub(super) fn outgoing(
     exchange: &mut Exchange,
     view: Rc<View>,
-    plan: Plan,
+    plan: ForwardPlan,
     mut head: Parts,
     body: Incoming,
 ) -> Result<Outgoing, Error> {
     let route = view.route(plan.route).ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;
     let hash = target.hash(&head.headers, exchange.client);
-    let upgrade = if plan.upgrade {
-        head.extensions.remove::<OnUpgrade>()
-    } else {
-        None
-    };
+    let upgrade = if plan.upgrade { head.extensions.remove::<OnUpgrade>() } else { None };
     if let Some(faults) = &route.fault {
         fault::draw(exchange, &view, plan.route, faults, &mut head.headers);
     }
@@ -278,13 +259,13 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
     let safe = matches!(*method, Method::GET | Method::HEAD);
     let per_try = match &route.retries {
         RetryPolicy::By(retries) => retries.per_try_timeout,
-        RetryPolicy::Usual | RetryPolicy::Off => None,
+        RetryPolicy::Default | RetryPolicy::Off => None,
     };
     match (route.response_head_timeout, per_try) {
         (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
         (HeadLimit::After(limit), None) => Some(limit),
-        (HeadLimit::Usual | HeadLimit::Off, Some(per_try)) => Some(per_try),
-        (HeadLimit::Usual, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
+        (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
+        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
         (HeadLimit::Off, None) => None,
     }
 }
@@ -292,12 +273,12 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
 /// The endpoint's answer as the client shall see it.
 fn receive(
     exchange: &mut Exchange,
-    place: &Place<'_>,
+    place: &LocationContext<'_>,
     (mut response, at): (Response<pool::ResponseBody>, Instant),
     upgrade: Option<OnUpgrade>,
     (deadline, body_idle): (Option<Instant>, Duration),
-) -> Result<Answer, Error> {
-    let Place { route, target, .. } = *place;
+) -> Result<Answered, Error> {
+    let LocationContext { route, target, .. } = *place;
     // The version is that of the connection, not the endpoint's (RFC 9112 section 2.3).
     *response.version_mut() = Version::HTTP_11;
     let found = Found::of(response.headers());
@@ -314,11 +295,7 @@ fn receive(
     };
     exchange.answered(response.status().as_u16(), at);
     let fields = response.headers_mut();
-    let accepted = if seen.upgrade {
-        fields.get(header::UPGRADE).cloned()
-    } else {
-        None
-    };
+    let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
     headers::strip_hop_by_hop(fields, seen);
     if seen.location {
         locations::map(exchange, place, fields);
@@ -334,11 +311,8 @@ fn receive(
     }
     if let Some(client) = client {
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(
-            header::UPGRADE,
-            accepted.unwrap_or(HeaderValue::from_static("websocket")),
-        );
-        return Ok(Answer::Switched(Box::new(Switched {
+        fields.insert(header::UPGRADE, accepted.unwrap_or(HeaderValue::from_static("websocket")));
+        return Ok(Answered::Switched(Box::new(Switched {
             response,
             client,
             idle: route.streaming.idle_timeout,
@@ -354,15 +328,9 @@ fn receive(
     }
     exchange.flow.answered(stream);
     let end = if stream { stream_end } else { deadline };
-    Ok(Answer::Streamed(
+    Ok(Answered::Streamed(
         response,
-        BodyLimits {
-            idle: route.streaming.idle_timeout,
-            end,
-            stream,
-            grpc,
-            taken: body_idle,
-        },
+        BodyLimits { idle: route.streaming.idle_timeout, end, stream, grpc, taken: body_idle },
     ))
 }
 
@@ -412,13 +380,7 @@ struct Known<'a> {
 }
 
 /// Header fields as the endpoint shall see them.
-fn prepare(
-    exchange: &mut Exchange,
-    head: &mut Parts,
-    route: &Route,
-    known: Known<'_>,
-    rng: &mut fastrand::Rng,
-) {
+fn prepare(exchange: &mut Exchange, head: &mut Parts, route: &Route, known: Known<'_>, rng: &mut fastrand::Rng) {
     // HTTP/2 and absolute targets name the host in the target.
     let named = |authority: &Authority| HeaderValue::from_str(authority.as_str()).ok();
     let host = match head.uri.authority().and_then(named) {
@@ -480,9 +442,7 @@ fn origin_form(uri: Uri) -> Uri {
     if uri.authority().is_none() {
         return uri;
     }
-    uri.into_parts()
-        .path_and_query
-        .map_or_else(Uri::default, Uri::from)
+    uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from)
 }
 
 /// How long a client of HTTP/2 may wait for a 100 that does not come; those we know wait 5 s at the most.

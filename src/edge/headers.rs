@@ -1,4 +1,5 @@
-//! Header fields on their way through: hop-by-hop fields go (RFC 9110 section 7.6.1), forwarding fields are ours to set.
+//! Header fields on their way through: hop-by-hop fields go (RFC 9110 section 7.6.1), forwarding fields are ours to
+//! set.
 
 use std::net::IpAddr;
 
@@ -34,8 +35,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, seen: Seen) -> bool {
     trailers
 }
 
-/// Fields that go whether or not `Connection` names them. `Expect` is answered here: the client is asked for its body when an
-/// endpoint is ready to take it.
+/// Fields that go whether or not `Connection` names them. `Expect` is answered here: the client is asked for its body
+/// when an endpoint is ready to take it.
 const RARE: [HeaderName; 8] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
@@ -48,29 +49,19 @@ const RARE: [HeaderName; 8] = [
 ];
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::TE)
-        .iter()
-        .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
+    headers.get_all(header::TE).iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
 }
 
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    value
-        .to_str()
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
+    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
 }
 
-/// Fields `Connection` names, but for those that frame, route or authorise a message: a client must not be able to make the
-/// gateway drop them.
+/// Fields `Connection` names, but for those that frame, route or authorise a message: a client must not be able to make
+/// the gateway drop them.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let named = headers.get_all(header::CONNECTION).iter().flat_map(tokens);
     let names = named.filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok());
-    names
-        .filter(|name| !PROTECTED.contains(&name.as_str()))
-        .collect()
+    names.filter(|name| !PROTECTED.contains(&name.as_str())).collect()
 }
 
 const PROTECTED: [&str; 21] = [
@@ -110,7 +101,8 @@ pub struct Forwarded<'a> {
     pub shown: Shown,
 }
 
-/// How a client sees the gateway, as the forwarding fields say it. They agree with each other: the port is that of the host.
+/// How a client sees the gateway, as the forwarding fields say it. They agree with each other: the port is that of the
+/// host.
 #[derive(Clone, Debug)]
 pub struct Shown {
     /// `X-Forwarded-Proto`.
@@ -123,8 +115,8 @@ pub struct Shown {
     pub prefix: Option<HeaderValue>,
 }
 
-/// Sets the forwarding fields. What an untrusted peer sends in such fields is dropped, underscore spellings included; a trusted
-/// proxy's `X-Forwarded-For` is kept, and its address is added.
+/// Sets the forwarding fields. What an untrusted peer sends in such fields is dropped, underscore spellings included; a
+/// trusted proxy's `X-Forwarded-For` is kept, and its address is added.
 pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
     if seen.underscore {
         drop_disguised(headers);
@@ -152,11 +144,8 @@ pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) 
         None => {}
     }
     let text = facts.connection.text();
-    let client = if facts.client == facts.connection.peer_ip() {
-        text.peer.clone()
-    } else {
-        address_value(facts.client)
-    };
+    let client =
+        if facts.client == facts.connection.peer_ip() { text.peer.clone() } else { address_value(facts.client) };
     headers.insert(X_REAL_IP, client);
     if facts.trusted
         && let Entry::Occupied(mut entry) = headers.entry(X_FORWARDED_FOR)
@@ -169,11 +158,7 @@ pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) 
 
 /// `x-forwarded-prefix`, `-ssl`, `-server` and whatever else frameworks believe.
 fn drop_other_forwarded(headers: &mut HeaderMap) {
-    let names: Vec<_> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-forwarded-"))
-        .cloned()
-        .collect();
+    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -198,11 +183,7 @@ fn drop_disguised(headers: &mut HeaderMap) {
         memchr::memchr(b'_', name.as_bytes()).is_some() && is_guarded(&name.replace('_', "-"))
     };
     if headers.keys().any(disguised) {
-        let names: Vec<_> = headers
-            .keys()
-            .filter(|name| disguised(name))
-            .cloned()
-            .collect();
+        let names: Vec<_> = headers.keys().filter(|name| disguised(name)).cloned().collect();
         for name in names {
             headers.remove(name);
         }
@@ -213,16 +194,10 @@ fn is_guarded(name: &str) -> bool {
     name.starts_with("x-forwarded-") || GUARDED.contains(&name)
 }
 
-const GUARDED: [&str; 5] = [
-    "content-length",
-    "proxy-authorization",
-    "x-real-ip",
-    "x-request-id",
-    "transfer-encoding",
-];
+const GUARDED: [&str; 5] = ["content-length", "proxy-authorization", "x-real-ip", "x-request-id", "transfer-encoding"];
 
-/// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of `X-Forwarded-For`,
-/// walking from the right and stopping at the first entry that is not an address.
+/// The client's address: the peer's, unless that is a trusted proxy; then the last untrusted address of
+/// `X-Forwarded-For`, walking from the right and stopping at the first entry that is not an address.
 pub fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     walk(headers, peer, trusted).0
 }
@@ -256,25 +231,15 @@ fn walk(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> 
 
 /// An address, also with a port and in brackets.
 fn parse_entry(entry: &str) -> Option<IpAddr> {
-    let parsed = entry.parse::<IpAddr>().ok().or_else(|| {
-        entry
-            .parse::<std::net::SocketAddr>()
-            .ok()
-            .map(|addr| addr.ip())
-    });
+    let parsed =
+        entry.parse::<IpAddr>().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip()));
     let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    parsed
-        .or_else(bare)
-        .map(|address: IpAddr| address.to_canonical())
+    parsed.or_else(bare).map(|address: IpAddr| address.to_canonical())
 }
 
 /// Puts the crumbs of an HTTP/2 cookie together: HTTP/1 has one line for them (RFC 9113 section 8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<_> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if crumbs.len() > 1
         && let Ok(mut joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
     {
@@ -316,7 +281,8 @@ fn forwards_left(headers: &HeaderMap) -> Option<u32> {
     Some(number.parse().unwrap_or(u32::MAX)).filter(|_| !value.is_empty())
 }
 
-/// Applies a route's changes. HSTS goes out to clients that use HTTPS only (RFC 6797 section 7.2), whoever ends their TLS.
+/// Applies a route's changes. HSTS goes out to clients that use HTTPS only (RFC 6797 section 7.2), whoever ends their
+/// TLS.
 pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, https: bool) {
     for name in &changes.remove {
         headers.remove(name);
@@ -347,9 +313,7 @@ mod tests {
     use crate::context::TlsFacts;
 
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        let pairs = fields
-            .iter()
-            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
+        let pairs = fields.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(name, value);
@@ -394,20 +358,14 @@ mod tests {
 
     #[test]
     fn cookie_crumbs_become_one_line() {
-        for (crumbs, expected) in [
-            (&[][..], None),
-            (&["a=1"], Some("a=1")),
-            (&["a=1", "b=2", "c=3; d=4"], Some("a=1; b=2; c=3; d=4")),
-        ] {
+        for (crumbs, expected) in
+            [(&[][..], None), (&["a=1"], Some("a=1")), (&["a=1", "b=2", "c=3; d=4"], Some("a=1; b=2; c=3; d=4"))]
+        {
             let fields: Vec<_> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
             let mut headers = map(&fields);
             join_cookies(&mut headers);
             let found: Vec<_> = headers.get_all("cookie").iter().collect();
-            assert_eq!(
-                found,
-                expected.into_iter().collect::<Vec<_>>(),
-                "{crumbs:?}"
-            );
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{crumbs:?}");
         }
     }
 
@@ -419,16 +377,8 @@ mod tests {
     }
 
     fn forward(headers: &mut HeaderMap, trusted: bool) {
-        let tls = TlsFacts {
-            server_name: None,
-            version: TlsVersion::V13,
-            resumed: false,
-            client_verified: false,
-        };
-        let (peer, local) = (
-            "192.0.2.7:4711".parse().unwrap(),
-            "192.0.2.1:443".parse().unwrap(),
-        );
+        let tls = TlsFacts { server_name: None, version: TlsVersion::V13, resumed: false, client_verified: false };
+        let (peer, local) = ("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
         let connection = Connection::new(ListenerId(0), peer, local, Some(tls));
         let shown = Shown {
             scheme: Scheme::Https,
@@ -436,12 +386,7 @@ mod tests {
             port: HeaderValue::from_static("443"),
             prefix: None,
         };
-        let facts = Forwarded {
-            connection: &connection,
-            client: peer.ip(),
-            trusted,
-            shown,
-        };
+        let facts = Forwarded { connection: &connection, client: peer.ip(), trusted, shown };
         let seen = Seen::of(headers);
         set_forwarded(headers, seen, facts);
     }
@@ -464,13 +409,7 @@ mod tests {
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(
             names(&headers),
-            [
-                "x-forwarded-for",
-                "x-forwarded-host",
-                "x-forwarded-port",
-                "x-forwarded-proto",
-                "x-real-ip"
-            ]
+            ["x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"]
         );
     }
 
@@ -484,36 +423,23 @@ mod tests {
             ("x-forwarded-ssl", "on"),
         ]);
         forward(&mut headers, true);
-        assert_eq!(
-            headers["x-forwarded-for"],
-            "203.0.113.9, 198.51.100.2, 192.0.2.7"
-        );
-        assert_eq!(
-            headers["x-forwarded-proto"], "https",
-            "what it said went into the face, which is told here"
-        );
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "https", "what it said went into the face, which is told here");
         assert_eq!(headers["x-forwarded-ssl"], "on");
         assert!(!headers.contains_key("x-forwarded-prefix"));
     }
 
     #[test]
     fn changes_apply_in_order_and_hsts_over_tls_only() {
-        let pair = |name: &'static str, value: &'static str| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        };
+        let pair =
+            |name: &'static str, value: &'static str| (HeaderName::from_static(name), HeaderValue::from_static(value));
         let changes = HeaderChanges {
             remove: vec![HeaderName::from_static("server")],
             set: vec![pair("x-a", "new")],
             add: vec![pair("x-b", "two")],
             hsts: true,
         };
-        for (tls, hsts) in [
-            (true, Some("max-age=31536000; includeSubDomains")),
-            (false, None),
-        ] {
+        for (tls, hsts) in [(true, Some("max-age=31536000; includeSubDomains")), (false, None)] {
             let mut headers = map(&[("server", "s"), ("x-a", "old"), ("x-b", "one")]);
             apply(&mut headers, &changes, tls);
             assert!(!headers.contains_key("server"));
@@ -531,16 +457,8 @@ mod tests {
             ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
-            (
-                "10.0.0.1",
-                &["1.1.1.1, 203.0.113.9, 10.0.0.2"],
-                "203.0.113.9",
-            ),
-            (
-                "10.0.0.1",
-                &["1.1.1.1", "203.0.113.9, 10.0.0.2"],
-                "203.0.113.9",
-            ),
+            ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            ("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"], "203.0.113.9"),
             ("10.0.0.1", &["203.0.113.9, nonsense, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
@@ -548,10 +466,7 @@ mod tests {
             ("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         ] {
-            let fields: Vec<_> = lines
-                .iter()
-                .map(|line| ("x-forwarded-for", *line))
-                .collect();
+            let fields: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
             let found = client_ip(&map(&fields), peer.parse().unwrap(), trusted);
             assert_eq!(found.to_string(), expected, "{lines:?}");
         }

@@ -6,9 +6,7 @@ use http::{Method, StatusCode};
 
 use super::exchange::Exchange;
 use super::public::sources;
-use crate::config::model::{
-    Authority, HostPattern, HttpsRedirect, Listener, ListenerId, PublicUrl, Scheme,
-};
+use crate::config::model::{Authority, HostPattern, HttpsRedirect, Listener, ListenerId, PublicUrl, Scheme};
 use crate::error::Error;
 use crate::route::host_of;
 
@@ -22,12 +20,7 @@ pub(super) enum Step {
 }
 
 /// Whether the client of `exchange`, which came in through `listener`, has to come by HTTPS.
-pub(super) fn step(
-    exchange: &Exchange,
-    listener: &Listener,
-    id: ListenerId,
-    head: &Parts,
-) -> Result<Step, Error> {
+pub(super) fn step(exchange: &Exchange, listener: &Listener, id: ListenerId, head: &Parts) -> Result<Step, Error> {
     let Some(to) = &listener.https_redirect else {
         return Ok(Step::Serve(id));
     };
@@ -55,14 +48,15 @@ struct Asked<'a> {
     host: &'a str,
     /// What a proxy in front took off the path.
     prefix: &'a str,
-    /// Whether a trusted proxy says that its client speaks plain HTTP: then HTTPS is there too, and not at a port of ours.
+    /// Whether a trusted proxy says that its client speaks plain HTTP: then HTTPS is there too, and not at a port of
+    /// ours.
     is_proxied: bool,
     /// Path and query, byte for byte as they came.
     path: &'a str,
 }
 
-/// The `Location`. `None` when the host is not one that may be redirected to. A path that begins with `//` is harmless here, because
-/// the location always has scheme and host before it.
+/// The `Location`. `None` when the host is not one that may be redirected to. A path that begins with `//` is harmless
+/// here, because the location always has scheme and host before it.
 fn location(to: &HttpsRedirect, url: Option<&PublicUrl>, asked: &Asked<'_>) -> Option<String> {
     let is_known = || to.hosts.iter().any(|pattern| matches(pattern, asked.host));
     let host = match url {
@@ -86,30 +80,25 @@ fn location(to: &HttpsRedirect, url: Option<&PublicUrl>, asked: &Asked<'_>) -> O
     Some(format!("{scheme}://{authority}{prefix}{path}"))
 }
 
-/// The configured status, else 301 for those methods that redirect well and 308, which keeps method and body, for the rest.
+/// The configured status, else 301 for those methods that redirect well and 308, which keeps method and body, for the
+/// rest.
 fn status(redirect: &HttpsRedirect, method: &Method) -> StatusCode {
-    redirect
-        .status
-        .unwrap_or(if matches!(*method, Method::GET | Method::HEAD) {
-            StatusCode::MOVED_PERMANENTLY
-        } else {
-            StatusCode::PERMANENT_REDIRECT
-        })
+    redirect.status.unwrap_or(if matches!(*method, Method::GET | Method::HEAD) {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::PERMANENT_REDIRECT
+    })
 }
 
 /// No byte that could end the line or the location.
 fn is_clean(path_and_query: &str) -> bool {
     (path_and_query == "*" || path_and_query.starts_with('/'))
-        && path_and_query
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        && path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 fn matches(pattern: &HostPattern, host: &str) -> bool {
     match pattern {
-        HostPattern::Exact(exact) => {
-            host == exact || host.trim_start_matches('[').trim_end_matches(']') == exact
-        }
+        HostPattern::Exact(exact) => host == exact || host.trim_start_matches('[').trim_end_matches(']') == exact,
         HostPattern::Wildcard(parent) => host
             .strip_suffix(parent.as_str())
             .and_then(|rest| rest.strip_suffix('.'))
@@ -122,40 +111,20 @@ mod tests {
     use super::*;
 
     fn redirect(port: u16, hosts: &[HostPattern]) -> HttpsRedirect {
-        HttpsRedirect {
-            port,
-            serves: ListenerId(0),
-            status: None,
-            hosts: hosts.to_vec(),
-        }
+        HttpsRedirect { port, serves: ListenerId(0), status: None, hosts: hosts.to_vec() }
     }
 
     fn asked<'a>(host: &'a str, path: &'a str) -> Asked<'a> {
-        Asked {
-            host,
-            prefix: "",
-            is_proxied: false,
-            path,
-        }
+        Asked { host, prefix: "", is_proxied: false, path }
     }
 
     #[test]
     fn the_location_keeps_path_and_query_byte_for_byte() {
         let cases = [
             (443, "a.example", "/", "https://a.example/"),
-            (
-                443,
-                "a.example",
-                "/a/../b%2f?x=%0d%0a&y=\"",
-                "https://a.example/a/../b%2f?x=%0d%0a&y=\"",
-            ),
+            (443, "a.example", "/a/../b%2f?x=%0d%0a&y=\"", "https://a.example/a/../b%2f?x=%0d%0a&y=\""),
             (443, "a.example", "/?", "https://a.example/?"),
-            (
-                443,
-                "a.example",
-                "//evil.example/",
-                "https://a.example//evil.example/",
-            ),
+            (443, "a.example", "//evil.example/", "https://a.example//evil.example/"),
             (443, "[::1]", "/x", "https://[::1]/x"),
             (443, "a.example", "*", "https://a.example/"),
             (8443, "a.example", "/x", "https://a.example:8443/x"),
@@ -170,21 +139,8 @@ mod tests {
     #[test]
     fn nothing_but_a_path_gets_into_a_location() {
         let any = redirect(443, &[]);
-        assert_eq!(
-            location(&any, None, &asked("", "/")),
-            None,
-            "no host to lead to"
-        );
-        for path in [
-            "",
-            "x",
-            "/\r\nset-cookie: a",
-            "/ b",
-            "/\u{e9}",
-            "/#a",
-            "http://evil/",
-            "**",
-        ] {
+        assert_eq!(location(&any, None, &asked("", "/")), None, "no host to lead to");
+        for path in ["", "x", "/\r\nset-cookie: a", "/ b", "/\u{e9}", "/#a", "http://evil/", "**"] {
             assert_eq!(location(&any, None, &asked("a", path)), None, "{path:?}");
         }
     }
@@ -211,27 +167,14 @@ mod tests {
     fn the_public_url_says_where_https_is() {
         let url = PublicUrl::new(Scheme::Https, "a.com", None, "").unwrap();
         let elsewhere = PublicUrl::new(Scheme::Https, "a.com", Some(9443), "/team").unwrap();
-        let known = &[
-            HostPattern::Exact("a.com".into()),
-            HostPattern::Exact("b.com".into()),
-        ];
+        let known = &[HostPattern::Exact("a.com".into()), HostPattern::Exact("b.com".into())];
         for (hosts, url, host, expected) in [
             (&known[..], Some(&url), "a.com", Some("https://a.com/x")),
             (known, Some(&url), "b.com", Some("https://b.com/x")),
-            (
-                known,
-                Some(&url),
-                "gateway.internal",
-                Some("https://a.com/x"),
-            ),
+            (known, Some(&url), "gateway.internal", Some("https://a.com/x")),
             (known, Some(&url), "", Some("https://a.com/x")),
             (&[], Some(&url), "evil.com", Some("https://a.com/x")),
-            (
-                known,
-                Some(&elsewhere),
-                "b.com",
-                Some("https://b.com:9443/team/x"),
-            ),
+            (known, Some(&elsewhere), "b.com", Some("https://b.com:9443/team/x")),
             (known, None, "b.com", Some("https://b.com:8443/x")),
             (known, None, "evil.com", None),
         ] {
@@ -242,11 +185,7 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_https_is_not_at_a_port_of_ours() {
-        let asked = Asked {
-            prefix: "/team",
-            is_proxied: true,
-            ..asked("a.com", "/x?y")
-        };
+        let asked = Asked { prefix: "/team", is_proxied: true, ..asked("a.com", "/x?y") };
         let found = location(&redirect(8443, &[]), None, &asked);
         assert_eq!(found.as_deref(), Some("https://a.com/team/x?y"));
     }
@@ -261,10 +200,7 @@ mod tests {
         ] {
             assert_eq!(status(&plain, &method), expected, "{method}");
         }
-        let fixed = HttpsRedirect {
-            status: Some(StatusCode::FOUND),
-            ..plain
-        };
+        let fixed = HttpsRedirect { status: Some(StatusCode::FOUND), ..plain };
         assert_eq!(status(&fixed, &Method::POST), StatusCode::FOUND);
     }
 }

@@ -1,5 +1,5 @@
-//! What must hold of a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and the one spelling of host
-//! and path under which it is matched and forwarded.
+//! What must hold of a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and the one spelling of
+//! host and path under which it is matched and forwarded.
 
 use std::borrow::Cow;
 
@@ -30,12 +30,7 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// Why the request is refused.
-pub fn check<'a>(
-    head: &'a Parts,
-    found: &Found<'a>,
-    limits: &Limits,
-    paths: PathPolicy,
-) -> Result<Target<'a>, Error> {
+pub fn check<'a>(head: &'a Parts, found: &Found<'a>, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Error::MethodRefused);
     }
@@ -45,11 +40,7 @@ pub fn check<'a>(
     if head.version == Version::HTTP_2 {
         check_http2(head)?;
     }
-    if head
-        .uri
-        .scheme()
-        .is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS)
-    {
+    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
         return Err(Error::BadRequest("target_scheme"));
     }
     let raw_path = head.uri.path();
@@ -62,22 +53,14 @@ pub fn check<'a>(
         check_expectation(&head.headers)?;
     }
     let authority = authority(head, found)?;
-    let host = if authority.is_empty() {
-        Cow::Borrowed("")
-    } else {
-        route::host_of(authority).map_err(Error::BadRequest)?
-    };
+    let host =
+        if authority.is_empty() { Cow::Borrowed("") } else { route::host_of(authority).map_err(Error::BadRequest)? };
     let path = if raw_path == "*" && head.method == Method::OPTIONS {
         Cow::Borrowed("*")
     } else {
         route::normalise(raw_path, paths).map_err(Error::BadRequest)?
     };
-    Ok(Target {
-        host,
-        authority,
-        path,
-        length,
-    })
+    Ok(Target { host, authority, path, length })
 }
 
 /// The refusal the listener found in the raw head of this very request, if any.
@@ -92,8 +75,8 @@ pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// The announced length of the body, which comes from exactly one source (RFC 9112 section 6.3). hyper has already refused what it
-/// could not frame; this is what it accepts and we do not.
+/// The announced length of the body, which comes from exactly one source (RFC 9112 section 6.3). hyper has already
+/// refused what it could not frame; this is what it accepts and we do not.
 fn framing(head: &Parts, found: &Found<'_>) -> Result<Option<u64>, Error> {
     if found.seen.transfer_encoding {
         let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -125,8 +108,8 @@ pub(super) fn lengths_agree(headers: &HeaderMap) -> bool {
     lengths.all(|other| Some(other) == first)
 }
 
-/// What RFC 9113 sections 8.2.1 and 8.3.1 forbid and h2 lets pass: values with white space at an end, names with a quotation
-/// mark, and a path that is only a query.
+/// What RFC 9113 sections 8.2.1 and 8.3.1 forbid and h2 lets pass: values with white space at an end, names with a
+/// quotation mark, and a path that is only a query.
 fn check_http2(head: &Parts) -> Result<(), Error> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     for (name, value) in &head.headers {
@@ -138,37 +121,26 @@ fn check_http2(head: &Parts) -> Result<(), Error> {
         }
     }
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    if path.starts_with('?') {
-        Err(Error::BadRequest("path_not_absolute"))
-    } else {
-        Ok(())
-    }
+    if path.starts_with('?') { Err(Error::BadRequest("path_not_absolute")) } else { Ok(()) }
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {
     match headers.get(header::EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(Error::UnknownExpectation)
-        }
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Error::UnknownExpectation),
         _ => Ok(()),
     }
 }
 
-/// The authority of the target wins over Host (RFC 9112 section 3.2.2); in HTTP/2 the two must agree (RFC 9113 section 8.3.1).
+/// The authority of the target wins over Host (RFC 9112 section 3.2.2); in HTTP/2 the two must agree (RFC 9113 section
+/// 8.3.1).
 fn authority<'a>(head: &'a Parts, found: &Found<'a>) -> Result<&'a str, Error> {
     if found.seen.several_hosts {
         return Err(Error::BadRequest("several_hosts"));
     }
-    let host = found
-        .host
-        .map(HeaderValue::to_str)
-        .transpose()
-        .map_err(|_opaque| Error::BadRequest("host"))?;
+    let host = found.host.map(HeaderValue::to_str).transpose().map_err(|_opaque| Error::BadRequest("host"))?;
     let target = head.uri.authority().map(http::uri::Authority::as_str);
     match (target, host) {
-        (Some(target), Some(host))
-            if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(host) =>
-        {
+        (Some(target), Some(host)) if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(host) => {
             Err(Error::BadRequest("host_and_authority"))
         }
         (Some(target), _) => Ok(target),
@@ -195,36 +167,16 @@ mod tests {
         for (fields, expected) in [
             (&[("transfer-encoding", "chunked")][..], None),
             (&[("transfer-encoding", "ChunkeD")], None),
-            (
-                &[("transfer-encoding", "gzip, chunked")],
-                Some("transfer_encoding"),
-            ),
-            (
-                &[
-                    ("transfer-encoding", "chunked"),
-                    ("transfer-encoding", "chunked"),
-                ],
-                Some("transfer_encoding"),
-            ),
-            (
-                &[("transfer-encoding", "chunked"), ("content-length", "3")],
-                Some("length_and_encoding"),
-            ),
+            (&[("transfer-encoding", "gzip, chunked")], Some("transfer_encoding")),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Some("transfer_encoding")),
+            (&[("transfer-encoding", "chunked"), ("content-length", "3")], Some("length_and_encoding")),
             (&[("content-length", "3")], None),
             (&[("content-length", "+3")], Some("content_length")),
-            (
-                &[("content-length", "3"), ("content-length", "4")],
-                Some("content_length"),
-            ),
+            (&[("content-length", "3"), ("content-length", "4")], Some("content_length")),
             (&[("content-length", "3"), ("content-length", "3")], None),
-            (
-                &[("content-length", "99999999999999999999")],
-                Some("content_length"),
-            ),
+            (&[("content-length", "99999999999999999999")], Some("content_length")),
         ] {
-            let found = framed(&head(Version::HTTP_11, "/", fields))
-                .err()
-                .map(|error| error.reason());
+            let found = framed(&head(Version::HTTP_11, "/", fields)).err().map(|error| error.reason());
             assert_eq!(found, expected, "{fields:?}");
         }
     }
@@ -243,25 +195,10 @@ mod tests {
     fn authority_of_the_target_wins() {
         for (version, uri, host, expected) in [
             (Version::HTTP_11, "/", Some("a.example"), Ok("a.example")),
-            (
-                Version::HTTP_11,
-                "http://b.example/",
-                Some("a.example"),
-                Ok("b.example"),
-            ),
+            (Version::HTTP_11, "http://b.example/", Some("a.example"), Ok("b.example")),
             (Version::HTTP_2, "https://a.example/", None, Ok("a.example")),
-            (
-                Version::HTTP_2,
-                "https://a.example/",
-                Some("A.example"),
-                Ok("a.example"),
-            ),
-            (
-                Version::HTTP_2,
-                "https://a.example/",
-                Some("b.example"),
-                Err("host_and_authority"),
-            ),
+            (Version::HTTP_2, "https://a.example/", Some("A.example"), Ok("a.example")),
+            (Version::HTTP_2, "https://a.example/", Some("b.example"), Err("host_and_authority")),
             (Version::HTTP_11, "/", None, Err("no_host")),
             (Version::HTTP_11, "/", Some(""), Err("no_host")),
             (Version::HTTP_10, "/", None, Ok("")),
@@ -276,11 +213,6 @@ mod tests {
     #[test]
     fn two_hosts_are_refused() {
         let head = head(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]);
-        assert_eq!(
-            authority(&head, &Found::of(&head.headers))
-                .unwrap_err()
-                .reason(),
-            "several_hosts"
-        );
+        assert_eq!(authority(&head, &Found::of(&head.headers)).unwrap_err().reason(), "several_hosts");
     }
 }

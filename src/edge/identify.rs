@@ -29,8 +29,5 @@ pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts, 
 }
 
 fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
-    trust
-        .trusted_proxies
-        .iter()
-        .any(|network: &IpNet| network.contains(&address))
+    trust.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
 }

@@ -9,20 +9,11 @@ use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 
 /// Counts the request, or refuses it. What it takes is held by the exchange, to the end of the answer's body.
-pub(super) fn admit(
-    exchange: &mut Exchange,
-    view: &View,
-    route: RouteId,
-    head: &Parts,
-) -> Result<(), Error> {
+pub(super) fn admit(exchange: &mut Exchange, view: &View, route: RouteId, head: &Parts) -> Result<(), Error> {
     let Some(limits) = view.limits(route) else {
         return Ok(());
     };
-    let caller = Caller {
-        client: exchange.client,
-        method: &head.method,
-        headers: &head.headers,
-    };
+    let caller = Caller { client: exchange.client, method: &head.method, headers: &head.headers };
     match limits.admit(&caller) {
         Ok(Admitted { open, standing }) => {
             exchange.open = open;

@@ -6,13 +6,13 @@ use super::exchange::Exchange;
 use super::public::sources;
 use crate::config::model::{PublicUrl, Route, Scheme, UpstreamHost};
 use crate::route::{LocationMap, PathMapping};
-use crate::upstream::Target;
+use crate::upstream::WorkerCluster;
 
 /// Where an answer comes from, and under which settings.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct LocationContext<'a> {
     pub(super) route: &'a Route,
-    pub(super) target: &'a Target,
+    pub(super) target: &'a WorkerCluster,
     /// Public URL of the listener.
     pub(super) listener: Option<&'a PublicUrl>,
     /// How the client's paths relate to the agent's.
@@ -20,7 +20,7 @@ pub(super) struct Place<'a> {
 }
 
 /// Maps `Location`, `Content-Location` and `Refresh` where they lead back to the agent.
-pub(super) fn map(exchange: &Exchange, place: &Place<'_>, fields: &mut HeaderMap) {
+pub(super) fn map(exchange: &Exchange, place: &LocationContext<'_>, fields: &mut HeaderMap) {
     if !place.route.map_location {
         return;
     }
@@ -56,8 +56,7 @@ fn change(fields: &mut HeaderMap, name: &HeaderName, map: impl Fn(&str) -> Optio
     };
     for value in entry.iter_mut() {
         let mapped = std::str::from_utf8(value.as_bytes()).ok().and_then(&map);
-        if let Some(mapped) = mapped.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok())
-        {
+        if let Some(mapped) = mapped.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
             *value = mapped;
         }
     }

@@ -1,4 +1,5 @@
-//! Copies of requests on their way to another cluster. They start with the request and owe it nothing: it does not wait for them.
+//! Copies of requests on their way to another cluster. They start with the request and owe it nothing: it does not wait
+//! for them.
 
 use std::rc::Rc;
 
@@ -17,8 +18,7 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
     let (view, route) = (Rc::clone(&outgoing.view), outgoing.route);
     let mirror = view.route(route).and_then(|route| route.mirror.as_deref());
     let ceiling = view.live(route).and_then(|live| live.mirrors.as_ref());
-    let (Some(mirror), Some(ceiling), Some(request)) = (mirror, ceiling, &mut outgoing.request)
-    else {
+    let (Some(mirror), Some(ceiling), Some(request)) = (mirror, ceiling, &mut outgoing.request) else {
         return;
     };
     let mut rng = exchange.worker.fork_rng();
@@ -36,11 +36,10 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
         return;
     };
     let copy = head_of(request);
-    let hash = view
-        .target(mirror.cluster)
-        .and_then(|target| target.hash(request.headers(), exchange.client));
+    let hash = view.target(mirror.cluster).and_then(|target| target.hash(request.headers(), exchange.client));
     let active = handles.mirrors().active();
-    // It keeps the view no longer than the request it copies would: until the body is whole, and then for the mirror's time.
+    // It keeps the view no longer than the request it copies would: until the body is whole, and then for the mirror's
+    // time.
     let task = async move {
         let result = send(&view, route, copy, copied, hash, &mut rng).await;
         handles.mirrors().ended(result.word());
@@ -65,19 +64,13 @@ async fn send(
     let Some(target) = view.target(mirror.cluster) else {
         return Mirrored::Failed;
     };
-    let plan = upstream::MirrorPlan {
-        target,
-        hash,
-        host: &settings.upstream_host,
-        timeout: mirror.timeout,
-    };
+    let plan = upstream::MirrorPlan { target, hash, host: &settings.upstream_host, timeout: mirror.timeout };
     upstream::mirror(&plan, copy, copied, rng).await
 }
 
 /// The same request without its body, with a word that says that it is a copy.
 fn head_of(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = upstream::with_head_of(request, RequestBody::Empty);
-    copy.headers_mut()
-        .insert(COPY, HeaderValue::from_static("1"));
+    copy.headers_mut().insert(COPY, HeaderValue::from_static("1"));
     copy
 }

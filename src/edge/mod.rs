@@ -4,7 +4,6 @@ mod depart;
 mod exchange;
 mod fault;
 mod forward;
-mod guarded;
 pub mod headers;
 mod https_redirect;
 pub mod hygiene;
@@ -12,11 +11,12 @@ mod identify;
 mod limits;
 mod locations;
 mod mirror;
-mod pace;
 mod public;
 mod reply;
 pub mod seen;
 mod split;
+mod stall_detector;
+mod tracked_body;
 mod tunnel;
 mod unparsed;
 mod worker;
@@ -31,8 +31,7 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::config::model::{
-    Action, ClientAuth, ClusterId, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route,
-    RouteId,
+    Action, ClientAuth, ClusterId, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route, RouteId,
 };
 use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
@@ -43,15 +42,15 @@ use hygiene::Target;
 use seen::Found;
 use worker::View;
 
-pub use guarded::Guarded;
+pub use tracked_body::TrackedBody;
 pub use unparsed::unparsed;
 pub use worker::Worker;
 
 /// Body of an answer.
-pub type ResponseBody = Body<Guarded>;
+pub type ResponseBody = Body<TrackedBody>;
 
-/// Answers one request. `listener` is the name of the listener its connection came in through. Dropping the future cancels what is
-/// under way upstream; the exchange is then recorded as left by the client.
+/// Answers one request. `listener` is the name of the listener its connection came in through. Dropping the future
+/// cancels what is under way upstream; the exchange is then recorded as left by the client.
 ///
 /// # Errors
 /// None: every failure is an answer.
@@ -70,10 +69,10 @@ pub fn handle(
         };
         let answer = forward::forward(&mut exchange, &mut outgoing).await;
         Ok(match answer {
-            Ok(forward::Answer::Streamed(response, limits)) => {
-                response.map(|body| Body::Stream(Guarded::new(body, exchange, limits)))
+            Ok(forward::Answered::Streamed(response, limits)) => {
+                response.map(|body| Body::Stream(TrackedBody::new(body, exchange, limits)))
             }
-            Ok(forward::Answer::Switched(switched)) => tunnel::start(exchange, *switched),
+            Ok(forward::Answered::Switched(switched)) => tunnel::start(exchange, *switched),
             Err(error) => reply::refusal(exchange, &outgoing.view, outgoing.version, &error),
         })
     }
@@ -89,12 +88,7 @@ enum Begun {
     Forward(Box<Exchange>, forward::Outgoing),
 }
 
-fn begin(
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
-    listener: &str,
-    request: Request<Incoming>,
-) -> Begun {
+fn begin(worker: Rc<Worker>, connection: Rc<Connection>, listener: &str, request: Request<Incoming>) -> Begun {
     let (head, body) = request.into_parts();
     let version = head.version;
     let found = Found::of(&head.headers);
@@ -102,10 +96,8 @@ fn begin(
     let (view, id) = exchange.worker.view_for(listener);
     let step = check(&mut exchange, &view, id, &head, &found);
     let outgoing = match step {
-        Ok(Step::Forward(plan)) => {
-            forward::outgoing(&mut exchange, Rc::clone(&view), plan, head, body)
-        }
-        Ok(Step::Answer(response)) => {
+        Ok(Step::Forward(plan)) => forward::outgoing(&mut exchange, Rc::clone(&view), plan, head, body),
+        Ok(Step::Answered(response)) => {
             return Begun::Answered(Box::new(reply::own(exchange, &view, response)));
         }
         Err(error) => Err(error),
@@ -127,14 +119,7 @@ pub fn service(
     Error = Infallible,
     Future = impl Future<Output = Result<Response<ResponseBody>, Infallible>>,
 > + Clone {
-    tower::service_fn(move |request| {
-        handle(
-            Rc::clone(&worker),
-            Rc::clone(&connection),
-            &listener,
-            request,
-        )
-    })
+    tower::service_fn(move |request| handle(Rc::clone(&worker), Rc::clone(&connection), &listener, request))
 }
 
 /// What is to be done with a request that passed.
@@ -143,8 +128,8 @@ pub fn service(
     reason = "it is taken apart at once, and a box would cost each request an allocation"
 )]
 enum Step {
-    Forward(forward::Plan),
-    Answer(Response<ResponseBody>),
+    Forward(forward::ForwardPlan),
+    Answered(Response<ResponseBody>),
 }
 
 /// Everything that can be decided from the head alone.
@@ -164,13 +149,13 @@ fn check(
     let target = hygiene::check(head, found, &settings.limits, settings.paths)?;
     let served = match https_redirect::step(exchange, settings, id, head)? {
         https_redirect::Step::Redirect(status, location) => {
-            return redirect_to(status, &location).map(Step::Answer);
+            return redirect_to(status, &location).map(Step::Answered);
         }
         https_redirect::Step::Serve(served) => served,
     };
     check_certificate(exchange, view, (id, served), &target)?;
     if target.path == "*" || headers::ends_here(head) {
-        return Ok(Step::Answer(reply::about_us()));
+        return Ok(Step::Answered(reply::about_us()));
     }
     let facts = Facts {
         host: &target.host,
@@ -179,32 +164,25 @@ fn check(
         method: &head.method,
         headers: &head.headers,
     };
-    let chosen = view
-        .snapshot
-        .table
-        .find(served, &facts)
-        .ok_or(Error::NoRoute)?;
+    let chosen = view.snapshot.table.find(served, &facts).ok_or(Error::NoRoute)?;
     let route = config.routes.get(chosen.route.0).ok_or(Error::Internal)?;
     exchange.route = Some(chosen.route);
     let listener = settings.public_url.as_deref();
     exchange.https = public::is_https(exchange, listener, route);
     let placed = enter(exchange, view, chosen.route, (route, &target.path), head)?;
-    let matched = route
-        .matches
-        .get(chosen.matched)
-        .map_or(&ANY_PATH, |matched| &matched.path);
+    let matched = route.matches.get(chosen.matched).map_or(&ANY_PATH, |matched| &matched.path);
     let cluster = match &route.action {
-        Action::Respond(respond) => return Ok(Step::Answer(respond_with(respond, head))),
+        Action::Respond(respond) => return Ok(Step::Answered(respond_with(respond, head))),
         Action::Redirect(to) => {
             let face = public::sources(exchange, listener, Some(route)).face();
-            return route_redirect(to, matched, &face, head, &target).map(Step::Answer);
+            return route_redirect(to, matched, &face, head, &target).map(Step::Answered);
         }
         Action::Forward(cluster) => *cluster,
         Action::Split(_) => placed.ok_or(Error::Internal)?,
     };
     let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
     check_length(target.length, limit)?;
-    Ok(Step::Forward(forward::Plan {
+    Ok(Step::Forward(forward::ForwardPlan {
         route: chosen.route,
         matched: chosen.matched,
         listener: id,
@@ -217,8 +195,8 @@ fn check(
     }))
 }
 
-/// The request is on a route now, and counted there, if the route's limits allow it. On a split, it is known for which of its
-/// clusters.
+/// The request is on a route now, and counted there, if the route's limits allow it. On a split, it is known for which
+/// of its clusters.
 fn enter(
     exchange: &mut Exchange,
     view: &View,
@@ -240,9 +218,10 @@ fn enter(
     placed.map(|placed| placed.map(|(cluster, _)| cluster))
 }
 
-/// A host that this connection's certificate policy was not checked for must come on a connection of its own
-/// (RFC 9110 section 15.5.20). And a connection that was let in before a reload is held to what is asked for now. Where a listener
-/// serves the routes of another, because a proxy in front ended TLS, nobody has shown a certificate that the other asks for.
+/// A host that this connection's certificate policy was not checked for must come on a connection of its own (RFC 9110
+/// section 15.5.20). And a connection that was let in before a reload is held to what is asked for now. Where a
+/// listener serves the routes of another, because a proxy in front ended TLS, nobody has shown a certificate that the
+/// other asks for.
 fn check_certificate(
     exchange: &Exchange,
     view: &View,
@@ -258,16 +237,13 @@ fn check_certificate(
     let Some(settings) = tls(id) else {
         return Ok(());
     };
-    let proven = |tls: &&TlsFacts| {
-        tls.client_verified || !matches!(settings.client_auth, ClientAuth::Require { .. })
-    };
+    let proven = |tls: &&TlsFacts| tls.client_verified || !matches!(settings.client_auth, ClientAuth::Require { .. });
     let Some(tls) = exchange.connection.tls.as_ref().filter(proven) else {
         exchange.connection.spent.set(true);
         return Err(Error::Misdirected);
     };
     let asked = tls.server_name.as_deref();
-    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host)
-    {
+    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != &*target.host) {
         return Err(Error::Misdirected);
     }
     Ok(())
@@ -282,20 +258,12 @@ fn route_redirect(
 ) -> Result<Response<ResponseBody>, Error> {
     let location = route::redirect(to, matched, face, &target.path, head.uri.query());
     let safe = matches!(head.method, Method::GET | Method::HEAD);
-    let usual = if safe {
-        StatusCode::FOUND
-    } else {
-        StatusCode::TEMPORARY_REDIRECT
-    };
-    redirect_to(
-        to.status.unwrap_or(usual),
-        &location.ok_or(Error::BadRequest("redirect_target"))?,
-    )
+    let usual = if safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT };
+    redirect_to(to.status.unwrap_or(usual), &location.ok_or(Error::BadRequest("redirect_target"))?)
 }
 
 fn redirect_to(status: StatusCode, location: &str) -> Result<Response<ResponseBody>, Error> {
-    let location =
-        HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
+    let location = HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response.headers_mut().insert(header::LOCATION, location);
@@ -306,15 +274,10 @@ fn respond_with(respond: &Respond, head: &Parts) -> Response<ResponseBody> {
     let mut response = Response::new(Body::full(respond.body.clone()));
     *response.status_mut() = respond.status;
     if !respond.body.is_empty() {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, respond.content_type.clone());
+        response.headers_mut().insert(header::CONTENT_TYPE, respond.content_type.clone());
     }
     if head.method == Method::HEAD {
-        response.headers_mut().insert(
-            header::CONTENT_LENGTH,
-            HeaderValue::from(respond.body.len()),
-        );
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(respond.body.len()));
         *response.body_mut() = Body::Empty;
     }
     response
@@ -337,9 +300,7 @@ fn rewritten(
 ) -> Result<Option<PathAndQuery>, Error> {
     let query = head.uri.query();
     if let Some(rewrite) = &route.rewrite {
-        return route::rewrite(rewrite, matched, &target.path, query)
-            .map(Some)
-            .map_err(Error::BadRequest);
+        return route::rewrite(rewrite, matched, &target.path, query).map(Some).map_err(Error::BadRequest);
     }
     if matches!(target.path, std::borrow::Cow::Borrowed(_)) {
         return Ok(None);
@@ -348,9 +309,7 @@ fn rewritten(
         Some(query) => format!("{}?{query}", target.path),
         None => target.path.to_string(),
     };
-    PathAndQuery::try_from(text)
-        .map(Some)
-        .map_err(|_invalid| Error::BadRequest("path"))
+    PathAndQuery::try_from(text).map(Some).map_err(|_invalid| Error::BadRequest("path"))
 }
 
 static ANY_PATH: PathMatch = PathMatch::Prefix(String::new());

@@ -1,5 +1,5 @@
-//! The public face of one request: what trusted proxies say about it, read and checked once, and its parts as the forwarding fields
-//! show them to the agent.
+//! The public face of one request: what trusted proxies say about it, read and checked once, and its parts as the
+//! forwarding fields show them to the agent.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,8 @@ use crate::context::Connection;
 use crate::route::public::{self, Origin, Sources};
 use crate::route::{self, PathMapping};
 
-/// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good as not said.
+/// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good
+/// as not said.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
     scheme: Option<Scheme>,
@@ -23,8 +24,8 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
-    /// Reads what a trusted peer sends. Where a field is a list because each proxy added to it, the entry of the proxy that the
-    /// client spoke to counts; `hops` says how many other trusted proxies stand between that one and us.
+    /// Reads what a trusted peer sends. Where a field is a list because each proxy added to it, the entry of the proxy
+    /// that the client spoke to counts; `hops` says how many other trusted proxies stand between that one and us.
     pub(super) fn read(headers: &HeaderMap, hops: impl Fn() -> usize) -> Self {
         let entry = |name: &HeaderName| entry(headers, name, &hops);
         Self {
@@ -63,10 +64,7 @@ pub(super) fn sources<'a>(
     listener: Option<&'a PublicUrl>,
     route: Option<&'a Route>,
 ) -> Sources<'a> {
-    Sources {
-        asked: exchange.asked(),
-        ..without_host(exchange, listener, route)
-    }
+    Sources { asked: exchange.asked(), ..without_host(exchange, listener, route) }
 }
 
 /// Whether the client of `exchange` uses HTTPS.
@@ -74,11 +72,7 @@ pub(super) fn is_https(exchange: &Exchange, listener: Option<&PublicUrl>, route:
     without_host(exchange, listener, Some(route)).scheme() == Scheme::Https
 }
 
-fn without_host<'a>(
-    exchange: &'a Exchange,
-    listener: Option<&'a PublicUrl>,
-    route: Option<&'a Route>,
-) -> Sources<'a> {
+fn without_host<'a>(exchange: &'a Exchange, listener: Option<&'a PublicUrl>, route: Option<&'a Route>) -> Sources<'a> {
     Sources {
         route: route.and_then(|route| route.public_url.as_deref()),
         listener,
@@ -104,11 +98,7 @@ pub(super) fn shown(
         Origin::Asked => host.filter(|_| !face.host().is_empty()),
     };
     let in_full = |value: HeaderValue| {
-        if face.is_in_full() {
-            Some(value)
-        } else {
-            HeaderValue::try_from(face.authority()).ok()
-        }
+        if face.is_in_full() { Some(value) } else { HeaderValue::try_from(face.authority()).ok() }
     };
     Shown {
         scheme: face.scheme(),
@@ -141,9 +131,7 @@ fn entry(headers: &HeaderMap, name: &HeaderName, hops: &impl Fn() -> usize) -> O
     let commas = |line: &'_ HeaderValue| line.as_bytes().split(|byte| *byte == b',').count();
     let count: usize = lines.iter().map(commas).sum();
     let at = count.saturating_sub(1 + hops().min(count.saturating_sub(1)));
-    let mut entries = lines
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut entries = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     HeaderValue::from_bytes(entries.nth(at)?.trim_ascii()).ok()
 }
 
@@ -160,9 +148,7 @@ fn scheme(value: &[u8]) -> Option<Scheme> {
 }
 
 fn is_host(value: &HeaderValue) -> bool {
-    value
-        .to_str()
-        .is_ok_and(|text| route::host_of(text).is_ok())
+    value.to_str().is_ok_and(|text| route::host_of(text).is_ok())
 }
 
 fn port(value: &HeaderValue) -> Option<u16> {
@@ -171,13 +157,10 @@ fn port(value: &HeaderValue) -> Option<u16> {
     text.parse().ok().filter(|port| digits && *port != 0)
 }
 
-/// A path in its one spelling, without a slash at its end: it comes to stand before the paths of locations, and must not make
-/// another host of them.
+/// A path in its one spelling, without a slash at its end: it comes to stand before the paths of locations, and must
+/// not make another host of them.
 fn prefix(value: HeaderValue) -> Option<HeaderValue> {
-    let policy = PathPolicy {
-        merge_slashes: true,
-        allow_encoded_slash: false,
-    };
+    let policy = PathPolicy { merge_slashes: true, allow_encoded_slash: false };
     let text = value.to_str().ok()?;
     let path = route::normalise(text, policy).ok()?;
     match (path.strip_suffix('/').unwrap_or(&path), &path) {
@@ -226,11 +209,7 @@ mod tests {
             ("x-forwarded-prefix", "/team", "- - - /team"),
             ("x-forwarded-prefix", "/team/blue/", "- - - /team/blue"),
             ("x-forwarded-prefix", "/%74eam", "- - - /team"),
-            (
-                "x-forwarded-prefix",
-                "//evil.example",
-                "- - - /evil.example",
-            ),
+            ("x-forwarded-prefix", "//evil.example", "- - - /evil.example"),
             ("x-forwarded-prefix", "/a/../b", "- - - /b"),
             ("x-forwarded-prefix", "/", "- - - -"),
             ("x-forwarded-prefix", "team", "- - - -"),
@@ -238,11 +217,7 @@ mod tests {
             ("x-forwarded-prefix", "/\\evil.example", "- - - -"),
             ("x-forwarded-prefix", "/a%2fb", "- - - -"),
         ] {
-            assert_eq!(
-                said(&read(&[(name, value)], 0)),
-                expected,
-                "{name}: {value}"
-            );
+            assert_eq!(said(&read(&[(name, value)], 0)), expected, "{name}: {value}");
         }
     }
 
@@ -266,11 +241,7 @@ mod tests {
             (&["evil.example, a.example"][..], 0, "a.example"),
             (&["evil.example", "a.example"], 0, "a.example"),
             (&["evil.example, a.example, inner.example"], 1, "a.example"),
-            (
-                &["evil.example", "a.example , inner.example"],
-                1,
-                "a.example",
-            ),
+            (&["evil.example", "a.example , inner.example"], 1, "a.example"),
             (&["a.example, inner.example"], 5, "a.example"),
             (&["a.example"], 5, "a.example"),
             (&["a.example,"], 0, "-"),

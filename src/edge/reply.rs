@@ -21,16 +21,8 @@ pub(super) fn refusal(
 ) -> Response<ResponseBody> {
     exchange.answered(error.status().as_u16(), Instant::now());
     exchange.failed(error);
-    tracing::debug!(
-        reason = error.reason(),
-        error = error as &dyn std::error::Error,
-        "refused"
-    );
-    let mut response = if exchange.grpc {
-        grpc(error)
-    } else {
-        json(error)
-    };
+    tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
+    let mut response = if exchange.grpc { grpc(error) } else { json(error) };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
     if let Some(seconds) = error.retry_after() {
@@ -64,8 +56,8 @@ pub(super) fn own(
     response
 }
 
-/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section 9.3.7), and to
-/// `OPTIONS` that may go no further.
+/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section
+/// 9.3.7), and to `OPTIONS` that may go no further.
 pub(super) fn about_us() -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -88,10 +80,7 @@ fn json(error: &Error) -> Response<ResponseBody> {
     );
     let mut response = Response::new(Body::full(text + "\n"));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, METHODS);
     }
@@ -102,10 +91,7 @@ fn json(error: &Error) -> Response<ResponseBody> {
 fn grpc(error: &Error) -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from(grpc_code(error).0));
     headers.insert(GRPC_MESSAGE, HeaderValue::from_static(public(error)));
     response
@@ -130,12 +116,8 @@ fn public(error: &Error) -> &'static str {
         Error::TooManyOpen => "too many requests at a time",
         Error::NoEndpoint => "no agent is available",
         Error::CircuitOpen { .. } => "the agent has as much to do as it may",
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
-            "the agent cannot be reached"
-        }
-        Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => {
-            "the agent ended the exchange"
-        }
+        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => "the agent cannot be reached",
+        Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
         Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
         Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {
             "the agent did not answer in time"
@@ -143,9 +125,7 @@ fn public(error: &Error) -> &'static str {
         Error::Withdrawn => "this version was withdrawn",
         Error::ClientGone | Error::ClientStalled => "the client left",
         Error::Draining => "the gateway is stopping",
-        Error::FaultAbort(_) | Error::FaultDelay | Error::FaultCut => {
-            "a fault was injected on purpose"
-        }
+        Error::FaultAbort(_) | Error::FaultDelay | Error::FaultCut => "a fault was injected on purpose",
         Error::Internal => "internal error",
     }
 }
@@ -187,8 +167,7 @@ fn ends_connection(error: &Error) -> bool {
 }
 
 /// What agents are asked by; others pass too.
-const METHODS: HeaderValue =
-    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

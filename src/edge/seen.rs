@@ -1,5 +1,5 @@
-//! Which of the fields that need attention a head carries, found in one pass, so that nothing is looked up that is not there or was
-//! found already.
+//! Which of the fields that need attention a head carries, found in one pass, so that nothing is looked up that is not
+//! there or was found already.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -115,11 +115,6 @@ impl Seen {
 
     /// Whether anything in it belongs to one connection only.
     pub(super) fn any_hop_by_hop(self) -> bool {
-        self.connection
-            || self.te
-            || self.transfer_encoding
-            || self.expect
-            || self.upgrade
-            || self.hop_by_hop
+        self.connection || self.te || self.transfer_encoding || self.expect || self.upgrade || self.hop_by_hop
     }
 }

@@ -9,7 +9,7 @@ use crate::cluster::{cookie, hash_key};
 use crate::config::model::{ClusterId, HashKey, RouteId, Split};
 use crate::error::Error;
 use crate::observe::handles::RouteHandles;
-use crate::route::split::Wish;
+use crate::route::split::RoutingHints;
 
 /// Chooses the cluster, and notes what its outcome will be counted for and which cookie keeps the caller there.
 pub(super) fn place(
@@ -19,22 +19,19 @@ pub(super) fn place(
     head: &Parts,
 ) -> Result<(ClusterId, RouteHandles), Error> {
     let served = view.split(route).ok_or(Error::Internal)?;
-    let mut wish = Wish {
-        named: split
-            .chosen_by
-            .as_ref()
-            .and_then(|key| text(key, &head.headers)),
-        ..Wish::default()
+    let mut hints = RoutingHints {
+        named: split.chosen_by.as_ref().and_then(|key| text(key, &head.headers)),
+        ..RoutingHints::default()
     };
     match &split.sticky {
-        Some(HashKey::Cookie(name)) => wish.held = cookie(&head.headers, name.as_bytes()),
-        Some(key) => wish.key = hash_key(key, &head.headers, exchange.client),
+        Some(HashKey::Cookie(name)) => hints.held = cookie(&head.headers, name.as_bytes()),
+        Some(key) => hints.key = hash_key(key, &head.headers, exchange.client),
         None => {}
     }
-    let choice = served.chooser.choose(wish).ok_or(Error::NoEndpoint)?;
+    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint)?;
     let part = split.parts.get(choice.part).ok_or(Error::Internal)?;
     if served.control.has_rollout() {
-        exchange.trial = Some(served.trial(choice));
+        exchange.sample = Some(served.sample(choice));
     }
     if choice.drawn
         && let Some(HashKey::Cookie(name)) = &split.sticky
@@ -56,8 +53,5 @@ fn text<'a>(key: &HashKey, headers: &'a HeaderMap) -> Option<&'a [u8]> {
 /// A cookie for the session (RFC 6265 section 4.1), out of reach for scripts.
 fn set_cookie(name: &str, token: &str, https: bool) -> Option<HeaderValue> {
     let secure = if https { "; Secure" } else { "" };
-    HeaderValue::try_from(format!(
-        "{name}={token}; Path=/; HttpOnly; SameSite=Lax{secure}"
-    ))
-    .ok()
+    HeaderValue::try_from(format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax{secure}")).ok()
 }

@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ResponseBody;
 use super::exchange::Exchange;
 use super::forward::Switched;
-use super::guarded::WITHDRAWAL_LOOK;
+use super::tracked_body::WITHDRAWAL_LOOK;
 use crate::body::Body;
 use crate::error::Error;
-use crate::route::rollout::Trial;
+use crate::route::rollout::RolloutSample;
 
 /// Answers 101 and passes bytes on in a task of its own, which the worker owns.
 pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response<ResponseBody> {
@@ -27,25 +27,19 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let worker = Rc::clone(&exchange.worker);
     let connection = Rc::clone(&exchange.connection);
     let (client, idle, end) = (switched.client, switched.idle, switched.end);
-    let trial = exchange.trial.clone().filter(Trial::may_be_cut);
+    let sample = exchange.sample.clone().filter(RolloutSample::may_be_cut);
     let task = tokio::task::spawn_local(async move {
-        let mut tunnel = Tunnel {
-            exchange,
-            traffic: Rc::default(),
-        };
+        let mut tunnel = Tunnel { exchange, traffic: Rc::default() };
         let Some(mut upstream) = body.detach() else {
             return tunnel.exchange.failed(&Error::Internal);
         };
         let Ok(client) = client.await else { return };
-        let mut client = Noted {
-            io: TokioIo::new(client),
-            traffic: Rc::clone(&tunnel.traffic),
-        };
+        let mut client = Noted { io: TokioIo::new(client), traffic: Rc::clone(&tunnel.traffic) };
         let ended = tokio::select! {
             copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(|_sizes| ()),
             () = silence(&tunnel.traffic, idle) => return tunnel.exchange.failed(&Error::StreamIdle),
             () = moment(end) => return tunnel.exchange.failed(&Error::StreamTooLong),
-            () = withdrawn(trial.as_ref()) => return tunnel.exchange.failed(&Error::Withdrawn),
+            () = withdrawn(sample.as_ref()) => return tunnel.exchange.failed(&Error::Withdrawn),
         };
         // A side that just closes its socket is how many tunnels end.
         if let Err(error) = ended {
@@ -79,11 +73,7 @@ struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self {
-            last: Cell::new(Instant::now()),
-            from_client: Cell::default(),
-            to_client: Cell::default(),
-        }
+        Self { last: Cell::new(Instant::now()), from_client: Cell::default(), to_client: Cell::default() }
     }
 }
 
@@ -117,11 +107,11 @@ async fn moment(end: Option<Instant>) {
 }
 
 /// Ends once the version the tunnel leads to is to be cut.
-async fn withdrawn(trial: Option<&Trial>) {
-    let Some(trial) = trial else {
+async fn withdrawn(sample: Option<&RolloutSample>) {
+    let Some(sample) = sample else {
         return std::future::pending().await;
     };
-    while !trial.is_cut() {
+    while !sample.is_cut() {
         sleep(WITHDRAWAL_LOOK).await;
     }
 }
@@ -133,27 +123,18 @@ struct Noted<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         if polled.is_ready() {
-            self.traffic
-                .note(&self.traffic.from_client, buf.filled().len() - before);
+            self.traffic.note(&self.traffic.from_client, buf.filled().len() - before);
         }
         polled
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         if let Poll::Ready(Ok(size)) = &polled {
             self.traffic.note(&self.traffic.to_client, *size);

@@ -1,5 +1,5 @@
-//! Requests whose head the parser refused: hyper has answered by itself, so that there was no exchange. One record tells of them all
-//! the same, with as much as can be read of the first line.
+//! Requests whose head the parser refused: hyper has answered by itself, so that there was no exchange. One record
+//! tells of them all the same, with as much as can be read of the first line.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Version};
 use super::Worker;
 use super::exchange::without_userinfo;
 use crate::context::Connection;
-use crate::observe::record::Record;
+use crate::observe::record::AccessRecord;
 
 /// What was refused, and the word for why.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
     let known = Unparsed::of(&line, status);
     if let Some(sink) = &worker.sink {
         let time = SystemTime::now().duration_since(UNIX_EPOCH);
-        sink.record(&Record {
+        sink.record(&AccessRecord {
             time: time.unwrap_or_default(),
             request_id: "-",
             trace_id: None,
@@ -115,23 +115,11 @@ mod tests {
     #[test]
     fn what_can_be_read_of_a_refused_head() {
         for (line, status, expected) in [
-            (
-                "GET /a<b?t=1 HTTP/1.1",
-                400,
-                ("GET", "-", "/a<b?t=1", "target_invalid"),
-            ),
+            ("GET /a<b?t=1 HTTP/1.1", 400, ("GET", "-", "/a<b?t=1", "target_invalid")),
             ("GET /a HTTP/1.0", 400, ("GET", "-", "/a", "not_http")),
             ("GET /aaa", 431, ("GET", "-", "/aaa", "head_too_large")),
-            (
-                "GET http://ann:secret@a.test:8080/x<y#f HTTP/1.1",
-                400,
-                ("GET", "a.test:8080", "/x<y", "target_invalid"),
-            ),
-            (
-                "GET http://a:b@c@d<",
-                400,
-                ("GET", "d<", "", "target_invalid"),
-            ),
+            ("GET http://ann:secret@a.test:8080/x<y#f HTTP/1.1", 400, ("GET", "a.test:8080", "/x<y", "target_invalid")),
+            ("GET http://a:b@c@d<", 400, ("GET", "d<", "", "target_invalid")),
             ("not http at all", 400, ("-", "-", "-", "not_http")),
             ("password: hunter2 secret", 400, ("-", "-", "-", "not_http")),
             ("G\u{fffd}T / HTTP/1.1", 400, ("-", "-", "-", "not_http")),

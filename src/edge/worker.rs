@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::debug_span;
 
-use super::pace::Paces;
+use super::stall_detector::StallDetectors;
 use crate::config::model::{Action, ClusterId, ListenerId, Part, PublicUrl, Route, RouteId};
 use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
@@ -18,10 +18,10 @@ use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::policy;
 use crate::policy::RouteLimits;
-use crate::route::rollout::{Control, Trial};
+use crate::route::rollout::{RolloutControl, RolloutSample};
 use crate::route::split::{Choice, Chooser};
 use crate::snapshot::{Hub, Snapshot};
-use crate::upstream::{Lanes, Mirrors, Target};
+use crate::upstream::{Mirrors, WorkerCluster, WorkerEndpoints};
 
 /// State of one worker. Never leaves its thread.
 #[derive(Debug)]
@@ -30,14 +30,14 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     /// The last view of listeners that are gone, by their name, for the requests still on their connections.
     retired: RefCell<HashMap<String, (Rc<View>, Instant)>>,
-    lanes: Rc<Lanes>,
+    worker_endpoints: Rc<WorkerEndpoints>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) errors: ErrorHandles,
     pub(super) sink: Option<Sink>,
     rng: RefCell<fastrand::Rng>,
     active: Cell<usize>,
     tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
-    pub(super) paces: Paces,
+    pub(super) stall_detectors: StallDetectors,
     pub(super) mirrors: Mirrors,
 }
 
@@ -48,11 +48,11 @@ pub(super) struct View {
     generation: u64,
     unrouted: RouteHandles,
     routes: Vec<OnceCell<RouteHandles>>,
-    targets: Vec<OnceCell<Target>>,
+    targets: Vec<OnceCell<WorkerCluster>>,
     /// Boxed, as the next: thousands of empty places are made anew with each configuration.
     limits: Vec<OnceCell<Option<Box<RouteLimits>>>>,
     splits: Vec<OnceCell<Box<Served>>>,
-    lanes: Rc<Lanes>,
+    worker_endpoints: Rc<WorkerEndpoints>,
     turn: usize,
     metrics: Arc<Metrics>,
 }
@@ -61,15 +61,15 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) chooser: Chooser,
-    pub(super) control: Arc<Control>,
+    pub(super) control: Arc<RolloutControl>,
     /// Handles by part, as they are needed.
     handles: RefCell<Vec<(usize, RouteHandles)>>,
 }
 
 impl Served {
     /// A request's place in it.
-    pub(super) fn trial(&self, choice: Choice) -> Trial {
-        Trial::new(Arc::clone(&self.control), choice)
+    pub(super) fn sample(&self, choice: Choice) -> RolloutSample {
+        RolloutSample::new(Arc::clone(&self.control), choice)
     }
 }
 
@@ -77,21 +77,21 @@ impl Worker {
     /// A worker on the hub's current snapshot.
     #[must_use]
     pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, sink: Option<Sink>, seed: u64) -> Rc<Self> {
-        let lanes = Rc::new(Lanes::default());
+        let worker_endpoints = Rc::new(WorkerEndpoints::default());
         let mut rng = fastrand::Rng::with_seed(seed);
-        let view = View::new(&hub, &lanes, &metrics, &mut rng);
+        let view = View::new(&hub, &worker_endpoints, &metrics, &mut rng);
         Rc::new(Self {
             hub,
             view: RefCell::new(Rc::new(view)),
             retired: RefCell::default(),
-            lanes,
+            worker_endpoints,
             errors: ErrorHandles::new(&metrics),
             metrics,
             sink,
             rng: RefCell::new(rng),
             active: Cell::new(0),
             tunnels: RefCell::default(),
-            paces: Paces::default(),
+            stall_detectors: StallDetectors::default(),
             mirrors: Mirrors::default(),
         })
     }
@@ -101,12 +101,7 @@ impl Worker {
         let generation = self.hub.generation();
         if self.view.borrow().generation != generation {
             let _timed = debug_span!("view").entered();
-            let view = View::new(
-                &self.hub,
-                &self.lanes,
-                &self.metrics,
-                &mut self.rng.borrow_mut(),
-            );
+            let view = View::new(&self.hub, &self.worker_endpoints, &self.metrics, &mut self.rng.borrow_mut());
             let before = self.view.replace(Rc::new(view));
             self.retire(&before);
         }
@@ -136,8 +131,8 @@ impl Worker {
         }
     }
 
-    /// Forgets the listeners that are gone for good, and those gone so long that only streams can be left on their connections:
-    /// an hour-long stream must not keep an old configuration.
+    /// Forgets the listeners that are gone for good, and those gone so long that only streams can be left on their
+    /// connections: an hour-long stream must not keep an old configuration.
     pub fn keep_retired(&self, keep: impl Fn(&str) -> bool) {
         let mut retired = self.retired.borrow_mut();
         if !retired.is_empty() {
@@ -162,23 +157,21 @@ impl Worker {
         if sweep {
             let now = Instant::now();
             let clusters = &view.snapshot.clusters;
-            self.lanes.sweep(now, view.generation, clusters);
-            self.paces.look(now);
+            self.worker_endpoints.sweep(now, view.generation, clusters);
+            self.stall_detectors.look(now);
             self.mirrors.tidy();
-            self.tunnels
-                .borrow_mut()
-                .retain(|(tunnel, _)| !tunnel.is_finished());
+            self.tunnels.borrow_mut().retain(|(tunnel, _)| !tunnel.is_finished());
         }
     }
 
     /// Ends when another worker needs the place of an idle connection; then [`Self::evict`].
     pub async fn knocked(&self) {
-        self.lanes.knocked().await;
+        self.worker_endpoints.knocked().await;
     }
 
     /// Closes idle connections whose places other workers need.
     pub fn evict(&self) {
-        self.lanes.evict();
+        self.worker_endpoints.evict();
     }
 
     /// Exchanges that are not over.
@@ -212,21 +205,16 @@ impl Worker {
 }
 
 impl View {
-    fn new(hub: &Hub, lanes: &Rc<Lanes>, metrics: &Arc<Metrics>, rng: &mut fastrand::Rng) -> Self {
+    fn new(hub: &Hub, worker_endpoints: &Rc<WorkerEndpoints>, metrics: &Arc<Metrics>, rng: &mut fastrand::Rng) -> Self {
         let generation = hub.generation();
         let snapshot = hub.current();
         let targets = snapshot.clusters.iter().map(|_| OnceCell::new()).collect();
-        let routes = snapshot
-            .config
-            .routes
-            .iter()
-            .map(|_| OnceCell::new())
-            .collect();
+        let routes = snapshot.config.routes.iter().map(|_| OnceCell::new()).collect();
         let limits = snapshot.config.routes.iter().map(|_| OnceCell::new());
         let limits = limits.collect();
         let splits = snapshot.splits.iter().map(|_| OnceCell::new()).collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
-        let (lanes, turn) = (Rc::clone(lanes), rng.usize(..));
+        let (worker_endpoints, turn) = (Rc::clone(worker_endpoints), rng.usize(..));
         Self {
             generation,
             unrouted,
@@ -234,7 +222,7 @@ impl View {
             targets,
             limits,
             splits,
-            lanes,
+            worker_endpoints,
             turn,
             metrics: Arc::clone(metrics),
             snapshot,
@@ -274,11 +262,7 @@ impl View {
                 Action::Split(_) | Action::Redirect(_) | Action::Respond(_) => None,
             });
             let name = settings.map_or("-", |route| &route.name);
-            RouteHandles::new(
-                Arc::clone(&self.metrics),
-                name,
-                cluster.map_or("-", |cluster| &cluster.name),
-            )
+            RouteHandles::new(Arc::clone(&self.metrics), name, cluster.map_or("-", |cluster| &cluster.name))
         })
     }
 
@@ -286,8 +270,7 @@ impl View {
     pub(super) fn limits(&self, route: RouteId) -> Option<&RouteLimits> {
         let slot = self.limits.get(route.0)?;
         let (config, limits) = (&self.snapshot.config, &self.snapshot.limits);
-        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics).map(Box::new))
-            .as_deref()
+        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics).map(Box::new)).as_deref()
     }
 
     /// This worker's hand in a route's split, if it has one.
@@ -320,21 +303,12 @@ impl View {
     }
 
     /// This worker's view of a cluster, made when the first request needs it.
-    pub(super) fn target(&self, cluster: ClusterId) -> Option<&Target> {
-        let (slot, cluster, tls) = (
-            self.targets.get(cluster.0)?,
-            self.snapshot.clusters.get(cluster.0)?,
-            self.snapshot.tls.get(cluster.0)?,
-        );
+    pub(super) fn target(&self, cluster: ClusterId) -> Option<&WorkerCluster> {
+        let (slot, cluster, tls) =
+            (self.targets.get(cluster.0)?, self.snapshot.clusters.get(cluster.0)?, self.snapshot.tls.get(cluster.0)?);
         Some(slot.get_or_init(|| {
             let handles = ClusterHandles::new(&self.metrics, &cluster.name);
-            Target::new(
-                Arc::clone(cluster),
-                tls.clone(),
-                Rc::clone(&self.lanes),
-                handles,
-                self.turn,
-            )
+            WorkerCluster::new(Arc::clone(cluster), tls.clone(), Rc::clone(&self.worker_endpoints), handles, self.turn)
         }))
     }
 }
@@ -351,9 +325,7 @@ mod tests {
     use crate::config::{self, Environment};
 
     fn snapshot(listeners: &str) -> Snapshot {
-        let text = format!(
-            "listeners: {{ {listeners} }}\nroutes: {{ all: {{ respond: {{ status: 204 }} }} }}"
-        );
+        let text = format!("listeners: {{ {listeners} }}\nroutes: {{ all: {{ respond: {{ status: 204 }} }} }}");
         let loaded = config::parse(&text, "test.yaml", &Environment::process()).unwrap();
         Snapshot::build(Arc::new(loaded.config), None, &Resolutions::new()).unwrap()
     }

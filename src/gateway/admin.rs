@@ -9,16 +9,11 @@ use crate::admin::socket::{OwnFile, Socket, UnixSocket};
 use crate::config::model::{Admin, AdminAddress};
 
 /// The socket and where it is, which says more than the setting when that leaves the port to the kernel.
-pub(super) async fn bind(
-    settings: Option<&Admin>,
-) -> Result<(Option<Socket>, Option<AdminAddress>), Error> {
+pub(super) async fn bind(settings: Option<&Admin>) -> Result<(Option<Socket>, Option<AdminAddress>), Error> {
     let Some(settings) = settings else {
         return Ok((None, None));
     };
-    let failed = |source: io::Error| Error::Admin {
-        address: settings.address.clone(),
-        source,
-    };
+    let failed = |source: io::Error| Error::Admin { address: settings.address.clone(), source };
     match &settings.address {
         AdminAddress::Tcp(address) => {
             let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -41,7 +36,8 @@ pub(super) fn file(socket: Option<&Socket>) -> Option<OwnFile> {
     }
 }
 
-/// Lets those connect to a unix socket that may by the configuration now in force. The token decides who gets an answer.
+/// Lets those connect to a unix socket that may by the configuration now in force. The token decides who gets an
+/// answer.
 pub(super) fn follow(file: Option<&OwnFile>, settings: Option<&Admin>) {
     let (Some(file), Some(settings)) = (file, settings) else {
         return;

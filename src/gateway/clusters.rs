@@ -5,17 +5,13 @@ use tokio::time::Instant;
 use crate::admin::health::{Check, Status};
 use crate::cluster::{BreakerState, Cluster, Endpoint};
 
-/// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway, unless it is
-/// required and nobody in it answers.
+/// The line about one cluster. A cluster in trouble is no reason to take traffic away from the whole gateway, unless it
+/// is required and nobody in it answers.
 pub(super) fn check(cluster: &Cluster, required: bool) -> Check {
     let survey = cluster.survey(Instant::now());
     let members = cluster.members();
     let unhealthy = members.endpoints.iter().filter(|one| one.is_unhealthy());
-    let named: Vec<String> = unhealthy
-        .clone()
-        .take(MAX_NAMED)
-        .map(|endpoint| complaint(endpoint))
-        .collect();
+    let named: Vec<String> = unhealthy.clone().take(MAX_NAMED).map(|endpoint| complaint(endpoint)).collect();
     let unhealthy = unhealthy.count();
     let breaker = cluster.judge.breaker().map(|breaker| breaker.state());
     let breaker = breaker.filter(|state| *state != BreakerState::Closed);
@@ -43,12 +39,7 @@ fn complaint(endpoint: &Endpoint) -> String {
     format!("{} ({reason})", endpoint.address)
 }
 
-fn detail(
-    mut detail: String,
-    unhealthy: usize,
-    named: &[String],
-    breaker: Option<BreakerState>,
-) -> String {
+fn detail(mut detail: String, unhealthy: usize, named: &[String], breaker: Option<BreakerState>) -> String {
     if let Some(state) = breaker {
         detail = format!("{detail}, circuit breaker {}", state.word());
     }
@@ -70,30 +61,17 @@ mod tests {
 
     #[test]
     fn details() {
-        let named = [
-            "10.0.0.1:80 (status 503)".to_owned(),
-            "10.0.0.2:80 (returning)".to_owned(),
-        ];
+        let named = ["10.0.0.1:80 (status 503)".to_owned(), "10.0.0.2:80 (returning)".to_owned()];
         for (unhealthy, listed, breaker, expected) in [
             (0, 0, None, "9 endpoints"),
-            (
-                0,
-                0,
-                Some(BreakerState::HalfOpen),
-                "9 endpoints, circuit breaker half-open",
-            ),
+            (0, 0, Some(BreakerState::HalfOpen), "9 endpoints, circuit breaker half-open"),
             (
                 1,
                 1,
                 Some(BreakerState::Open),
                 "9 endpoints, circuit breaker open, 1 unhealthy: 10.0.0.1:80 (status 503)",
             ),
-            (
-                3,
-                2,
-                None,
-                "9 endpoints, 3 unhealthy: 10.0.0.1:80 (status 503), 10.0.0.2:80 (returning), ..",
-            ),
+            (3, 2, None, "9 endpoints, 3 unhealthy: 10.0.0.1:80 (status 503), 10.0.0.2:80 (returning), .."),
         ] {
             let survey = "9 endpoints".to_owned();
             let told = detail(survey, unhealthy, &named[..listed], breaker);

@@ -1,4 +1,5 @@
-//! The files a gateway follows: read again when they change, and the last good state of them kept for a start when they are broken.
+//! The files a gateway follows: read again when they change, and the last good state of them kept for a start when they
+//! are broken.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,7 +13,7 @@ use tokio::sync::watch::{self, Receiver, Sender};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::admin::control::{Control, NotDone};
+use crate::admin::control::{AdminControl, NotDone};
 use crate::admin::journal::Trigger;
 use crate::config::model::Reload;
 use crate::config::{Seen, lock_of, watch::changed};
@@ -40,7 +41,7 @@ impl Following {
         path: PathBuf,
         settings: Reload,
         seen: Seen,
-        control: Control,
+        control: AdminControl,
     ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
         let seen = Arc::new(seen);
         let (looking_at, told) = watch::channel(Look { settings, seen });
@@ -50,15 +51,12 @@ impl Following {
 
     /// Watches what was read last, with the settings in force.
     pub(super) fn look_at(&self, settings: &Reload, seen: Seen) {
-        self.looking_at.send_replace(Look {
-            settings: settings.clone(),
-            seen: Arc::new(seen),
-        });
+        self.looking_at.send_replace(Look { settings: settings.clone(), seen: Arc::new(seen) });
     }
 }
 
 /// Asks for a reload whenever what was read last has another content, whatever became of it.
-async fn watch(mut told: Receiver<Look>, control: Control) {
+async fn watch(mut told: Receiver<Look>, control: AdminControl) {
     loop {
         let look = told.borrow_and_update().clone();
         let change = async {
@@ -85,8 +83,9 @@ async fn watch(mut told: Receiver<Look>, control: Control) {
     }
 }
 
-/// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two that write at
-/// once. Readable by its owner only: a configuration may hold what others should not read. What is no file is not replaced.
+/// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two
+/// that write at once. Readable by its owner only: a configuration may hold what others should not read. What is no
+/// file is not replaced.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
@@ -94,15 +93,9 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:016x}.tmp", fastrand::u64(..)));
     let temporary = path.with_file_name(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, path));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         fs::remove_file(&temporary).ok();
     }
@@ -117,9 +110,10 @@ impl Owned {
     /// Puts `text` in the place of the file at `path`.
     pub(super) fn keep(&mut self, path: &Path, text: &str) -> io::Result<()> {
         let lock = lock_of(path);
-        let has_it = self.0.as_ref().is_some_and(|(known, file)| {
-            known == path && fs::metadata(&lock).is_ok_and(|there| is_same(&there, file))
-        });
+        let has_it = self
+            .0
+            .as_ref()
+            .is_some_and(|(known, file)| known == path && fs::metadata(&lock).is_ok_and(|there| is_same(&there, file)));
         if !has_it {
             self.0 = None;
             self.0 = Some((path.to_owned(), claim(&lock)?));
@@ -129,8 +123,7 @@ impl Owned {
 }
 
 fn is_same(there: &Metadata, file: &File) -> bool {
-    file.metadata()
-        .is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+    file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
 }
 
 /// Takes a lock and writes down whose it is. The file stays: another may wait for it already.
@@ -138,13 +131,7 @@ fn claim(lock: &Path) -> io::Result<File> {
     if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is no file", lock.display())));
     }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(lock)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -218,11 +205,7 @@ impl Keeper {
         let (keeper, kept) = (self.clone(), Arc::clone(kept));
         let write = move || {
             let mut owned = keeper.owned.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_it = |waits: &Option<Arc<Kept>>| {
-                waits
-                    .as_ref()
-                    .is_some_and(|waits| Arc::ptr_eq(waits, &kept))
-            };
+            let is_it = |waits: &Option<Arc<Kept>>| waits.as_ref().is_some_and(|waits| Arc::ptr_eq(waits, &kept));
             if !is_it(&keeper.waiting.borrow()) {
                 return Ok(());
             }
@@ -278,10 +261,7 @@ mod tests {
         let (mut first, mut second) = (Owned::default(), Owned::default());
         first.keep(&path, "first").unwrap();
         let error = second.keep(&path, "second").unwrap_err().to_string();
-        let own = format!(
-            "another gateway writes it (process {} on ",
-            std::process::id()
-        );
+        let own = format!("another gateway writes it (process {} on ", std::process::id());
         assert!(error.starts_with(&own), "{error}");
         first.keep(&path, "first again").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "first again");

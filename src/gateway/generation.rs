@@ -30,33 +30,21 @@ impl Gateway {
                 let (cluster, tls) = (Arc::clone(cluster), tls.clone());
                 let metrics = Arc::clone(&self.metrics);
                 generation.start(Task::Health, move || {
-                    let dialer = Dialer {
-                        version: cluster.settings.protocol.into(),
-                        tls: tls.clone(),
-                    };
+                    let dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone() };
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
                     health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
                 });
             }
         }
         let (clusters, metrics) = (snapshot.clusters.clone(), Arc::clone(&self.metrics));
-        generation.start(Task::Clusters, move || {
-            watch(clusters.clone(), Arc::clone(&metrics))
-        });
+        generation.start(Task::Clusters, move || watch(clusters.clone(), Arc::clone(&metrics)));
         let metrics = Arc::clone(&self.metrics);
-        generation.start(Task::RateLimits, move || {
-            limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics))
-        });
+        generation.start(Task::RateLimits, move || limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics)));
         let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
-        generation.start(Task::Certificates, move || {
-            certificates::watch(listeners.clone(), Arc::clone(&metrics))
-        });
+        generation.start(Task::Certificates, move || certificates::watch(listeners.clone(), Arc::clone(&metrics)));
         self.generation = generation;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        self.metrics
-            .config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
         self.health.set_config_hash(&config.hash);
     }
 }

@@ -1,5 +1,5 @@
-//! Which process listens on an address: for people whose gateway cannot. Reads what Linux tells in `/proc`; silent elsewhere, and
-//! about processes of other users.
+//! Which process listens on an address: for people whose gateway cannot. Reads what Linux tells in `/proc`; silent
+//! elsewhere, and about processes of other users.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,9 +15,7 @@ pub(super) fn of(address: SocketAddr) -> Option<String> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
     for process in processes.take(MAX_PROCESSES) {
         let (name, path) = (process.file_name(), process.path());
-        let is_process = name
-            .to_str()
-            .is_some_and(|name| name.parse::<u32>().is_ok());
+        let is_process = name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
         if is_process && has_one(&path, &sockets) {
             let command = fs::read_to_string(path.join("comm")).unwrap_or_default();
             let (command, number) = (command.trim(), name.to_string_lossy());
@@ -46,9 +44,7 @@ fn has_one(process: &Path, sockets: &[String]) -> bool {
     files.flatten().any(|file| {
         let target = fs::read_link(file.path()).unwrap_or_default();
         let target = target.to_string_lossy();
-        let inode = target
-            .strip_prefix("socket:[")
-            .and_then(|rest| rest.strip_suffix(']'));
+        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
         inode.is_some_and(|inode| sockets.iter().any(|socket| socket == inode))
     })
 }

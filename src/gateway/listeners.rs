@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Error;
-use super::worker::Crew;
+use super::worker::Workers;
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::context::Connection;
 use crate::edge::{self, Worker};
@@ -22,7 +22,8 @@ use crate::observe::handles::ListenerHandles;
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     open: BTreeMap<String, Open>,
-    /// Ports this process has listened on. Old sockets may still be draining there, so whether they are free cannot be asked.
+    /// Ports this process has listened on. Old sockets may still be draining there, so whether they are free cannot be
+    /// asked.
     held: BTreeSet<u16>,
     opened: u64,
 }
@@ -55,17 +56,11 @@ pub(super) struct Change {
 
 impl Listeners {
     pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        self.open
-            .iter()
-            .map(|(name, open)| (name.clone(), open.address))
-            .collect()
+        self.open.iter().map(|(name, open)| (name.clone(), open.address)).collect()
     }
 
     pub(super) fn shared(&self) -> Vec<(String, Arc<Shared>)> {
-        self.open
-            .iter()
-            .map(|(name, open)| (name.clone(), Arc::clone(&open.shared)))
-            .collect()
+        self.open.iter().map(|(name, open)| (name.clone(), Arc::clone(&open.shared))).collect()
     }
 
     /// Loads and binds what `config` needs beyond what is open. Nobody can connect to it yet.
@@ -95,11 +90,7 @@ impl Listeners {
         (config, workers): (&Config, usize),
     ) -> Result<Bound, Error> {
         let configured = listener.address;
-        let failed = |source| Error::Bind {
-            listener: listener.name.clone(),
-            address: configured,
-            source,
-        };
+        let failed = |source| Error::Bind { listener: listener.name.clone(), address: configured, source };
         let sockets = match self.leaving(config, configured) {
             // A connection that is being made belongs to a socket, and would be reset with it.
             Some(open) => duplicates(&open.sockets),
@@ -112,20 +103,11 @@ impl Listeners {
         };
         let sockets = sockets.map_err(failed)?;
         let kept = duplicates(&sockets).map_err(failed)?;
-        let address = sockets
-            .first()
-            .map_or(Ok(configured), TcpListener::local_addr)
-            .map_err(failed)?;
+        let address = sockets.first().map_or(Ok(configured), TcpListener::local_addr).map_err(failed)?;
         self.opened += 1;
         Ok(Bound {
             name: listener.name.clone(),
-            open: Open {
-                key: self.opened,
-                configured,
-                address,
-                shared: Shared::held(settings),
-                sockets: kept,
-            },
+            open: Open { key: self.opened, configured, address, shared: Shared::held(settings), sockets: kept },
             sockets,
         })
     }
@@ -137,8 +119,7 @@ impl Listeners {
             known.any(|known| known.name == name && known.address == open.configured)
         };
         let mut here = self.open.iter();
-        here.find(|(name, open)| open.address == address && !stays(name, open))
-            .map(|(_, open)| open)
+        here.find(|(name, open)| open.address == address && !stays(name, open)).map(|(_, open)| open)
     }
 
     /// Keeps no socket: when the workers have closed theirs, nobody listens any more.
@@ -149,14 +130,14 @@ impl Listeners {
     }
 
     /// Opens what is new on every worker. Clients can connect, but are not let in before [`Listeners::apply`].
-    pub(super) async fn open(&self, change: &mut Change, crew: &Crew) -> io::Result<()> {
+    pub(super) async fn open(&self, change: &mut Change, workers: &Workers) -> io::Result<()> {
         for bound in &mut change.bound {
             let sockets = std::mem::take(&mut bound.sockets);
             let open = &bound.open;
-            let opened = crew.open(open.key, &bound.name, sockets, &open.shared);
+            let opened = workers.open(open.key, &bound.name, sockets, &open.shared);
             if let Err(error) = opened.await {
                 for bound in &change.bound {
-                    crew.close(bound.open.key).await;
+                    workers.close(bound.open.key).await;
                 }
                 return Err(error);
             }
@@ -165,7 +146,7 @@ impl Listeners {
     }
 
     /// Carries out a change whose listeners are open: lets clients in, and closes what `config` no longer has.
-    pub(super) async fn apply(&mut self, change: Change, config: &Config, crew: &Crew) {
+    pub(super) async fn apply(&mut self, change: Change, config: &Config, workers: &Workers) {
         for (name, settings) in change.settings {
             if let Some(open) = self.open.get(&name) {
                 open.shared.replace(settings);
@@ -177,9 +158,7 @@ impl Listeners {
             let place = bound.open.address;
             let before = gone.iter().map(|(_, open)| open);
             let before = before.chain(self.open.get(&bound.name));
-            before
-                .filter(|open| open.address == place)
-                .for_each(|open| open.shared.hold());
+            before.filter(|open| open.address == place).for_each(|open| open.shared.hold());
             bound.open.shared.admit();
             self.held.insert(bound.open.address.port());
             let moved = self.open.insert(bound.name.clone(), bound.open);
@@ -187,7 +166,7 @@ impl Listeners {
         }
         for (_, mut open) in gone {
             open.sockets.clear();
-            crew.close(open.key).await;
+            workers.close(open.key).await;
         }
     }
 }
@@ -197,23 +176,13 @@ fn duplicates(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
     sockets.iter().map(TcpListener::try_clone).collect()
 }
 
-fn load(
-    id: ListenerId,
-    listener: &Listener,
-    previous: Option<&Settings>,
-) -> Result<Settings, Error> {
-    Settings::load(id, listener, previous).map_err(|source| Error::Tls {
-        listener: listener.name.clone(),
-        source: Box::new(source),
-    })
+fn load(id: ListenerId, listener: &Listener, previous: Option<&Settings>) -> Result<Settings, Error> {
+    Settings::load(id, listener, previous)
+        .map_err(|source| Error::Tls { listener: listener.name.clone(), source: Box::new(source) })
 }
 
 /// Counts what happens to a listener's connections on one worker.
-pub(super) fn report(
-    name: String,
-    handles: Rc<ListenerHandles>,
-    worker: Rc<Worker>,
-) -> impl Fn(&Report<'_>) {
+pub(super) fn report(name: String, handles: Rc<ListenerHandles>, worker: Rc<Worker>) -> impl Fn(&Report<'_>) {
     let told = Cell::new(None);
     move |event| match event {
         Report::Accepted => handles.accepted(),
@@ -252,10 +221,7 @@ fn ended(worker: &Worker, handles: &ListenerHandles, connection: &Connection, en
             };
             handles.malformed(reason);
         }
-        ConnectionEnd::Closed
-        | ConnectionEnd::Upgraded
-        | ConnectionEnd::Broken
-        | ConnectionEnd::Aborted => {}
+        ConnectionEnd::Closed | ConnectionEnd::Upgraded | ConnectionEnd::Broken | ConnectionEnd::Aborted => {}
     }
 }
 

@@ -1,10 +1,10 @@
-//! The composition root: starts the workers and the tasks around them, swaps snapshots, drains. Workers are threads with a
-//! runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
+//! The composition root: starts the workers and the tasks around them, swaps snapshots, drains. Workers are threads
+//! with a runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
 mod admin;
-mod aside;
 mod certificates;
 mod clusters;
+mod config_thread;
 mod files;
 mod generation;
 mod holder;
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::control::{self, Order};
+use crate::admin::control::{self, Command};
 use crate::admin::health::{Check, Health, Status};
 use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
@@ -37,15 +37,15 @@ use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
 use crate::observe::stderr::Stderr;
-use crate::route::rollout::Control;
+use crate::route::rollout::RolloutControl;
 use crate::snapshot::{Hub, Snapshot};
-use crate::upstream::TargetError;
-use aside::Aside;
+use crate::upstream::WorkerClusterError;
+use config_thread::ConfigThread;
 use files::{Following, Keeper};
 use listeners::Listeners;
 use reload::Retired;
 use supervise::{Task, Tasks};
-use worker::Crew;
+use worker::Workers;
 
 /// Why a gateway did not start, or a configuration was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// A cluster's TLS files cannot be used.
     #[error(transparent)]
-    Cluster(#[from] TargetError),
+    Cluster(#[from] WorkerClusterError),
     /// The metrics listener cannot bind.
     #[error("metrics cannot bind {address}")]
     Metrics {
@@ -116,9 +116,7 @@ impl Error {
     #[must_use]
     pub fn key(&self) -> Option<String> {
         match self {
-            Self::Bind { listener, .. } | Self::Tls { listener, .. } => {
-                Some(format!("listeners.{listener}.address"))
-            }
+            Self::Bind { listener, .. } | Self::Tls { listener, .. } => Some(format!("listeners.{listener}.address")),
             Self::Metrics { .. } => Some("metrics.address".to_owned()),
             Self::Admin { .. } => Some("admin.address".to_owned()),
             _ => None,
@@ -129,14 +127,9 @@ impl Error {
     #[must_use]
     pub fn holder(&self) -> Option<String> {
         let (address, source) = match self {
-            Self::Bind {
-                address, source, ..
-            }
+            Self::Bind { address, source, .. }
             | Self::Metrics { address, source }
-            | Self::Admin {
-                address: AdminAddress::Tcp(address),
-                source,
-            } => (*address, source),
+            | Self::Admin { address: AdminAddress::Tcp(address), source } => (*address, source),
             _ => return None,
         };
         let is_taken = source.kind() == io::ErrorKind::AddrInUse;
@@ -146,8 +139,7 @@ impl Error {
     /// The error and what caused it.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        let causes =
-            std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
         let causes: Vec<String> = causes.map(ToString::to_string).collect();
         causes.join(": ")
     }
@@ -162,20 +154,20 @@ pub struct Gateway {
     metrics_address: Option<SocketAddr>,
     log: Option<Writer>,
     listeners: Listeners,
-    crew: Crew,
+    workers: Workers,
     resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: Tasks,
     /// What moves the splits, and has something to write at the end.
     rollouts: Tasks,
-    control: control::Control,
-    inbox: mpsc::Receiver<Order>,
+    control: control::AdminControl,
+    inbox: mpsc::Receiver<Command>,
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
     following: Option<Following>,
     keeper: Keeper,
     retired: Retired,
-    aside: Aside,
+    config_thread: ConfigThread,
     /// Whether the last reload took names away.
     names_gone: bool,
     /// Tasks that belong to the present configuration.
@@ -191,8 +183,8 @@ pub struct Drained {
 }
 
 impl Gateway {
-    /// Starts with `config` and returns when every listener accepts. Must be called on a tokio runtime, which then serves metrics and
-    /// resolves names.
+    /// Starts with `config` and returns when every listener accepts. Must be called on a tokio runtime, which then
+    /// serves metrics and resolves names.
     ///
     /// # Errors
     /// When anything cannot be set up; nothing is left running then.
@@ -201,32 +193,19 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
-        let hub = Arc::new(Hub::new(Snapshot::build(
-            Arc::clone(&config),
-            None,
-            &names,
-        )?));
+        let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
         rollouts::restore(&hub.current(), config.state_file.as_deref());
-        let count = config
-            .workers
-            .or_else(|| std::thread::available_parallelism().ok())
-            .map_or(1, NonZeroUsize::get);
+        let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
         let (admin_socket, admin_address) = admin::bind(config.admin.as_ref()).await?;
         let admin_file = admin::file(admin_socket.as_ref());
-        let log =
-            Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
-        let crew = Crew::start(count, &hub, &metrics, log.as_ref())
-            .await
-            .map_err(Error::Worker)?;
-        let metrics_address = metrics_socket
-            .as_ref()
-            .and_then(|socket| socket.local_addr().ok());
-        let health = Arc::new(probes(&hub, crew.lost()));
-        let (control, inbox) =
-            control::Control::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics));
+        let log = Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
+        let workers = Workers::start(count, &hub, &metrics, log.as_ref()).await.map_err(Error::Worker)?;
+        let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let health = Arc::new(probes(&hub, workers.lost()));
+        let (control, inbox) = control::AdminControl::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics));
         let mut gateway = Self {
             health,
             hub,
@@ -237,7 +216,7 @@ impl Gateway {
             following: None,
             keeper: Keeper::default(),
             retired: Retired::default(),
-            aside: Aside::new().map_err(Error::Worker)?,
+            config_thread: ConfigThread::new().map_err(Error::Worker)?,
             names_gone: false,
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),
@@ -246,16 +225,13 @@ impl Gateway {
             metrics_address,
             log,
             listeners,
-            crew,
+            workers,
             resolver,
             stop: CancellationToken::new(),
         };
         let listeners = &mut gateway.listeners;
-        listeners
-            .open(&mut change, &gateway.crew)
-            .await
-            .map_err(Error::Worker)?;
-        listeners.apply(change, &config, &gateway.crew).await;
+        listeners.open(&mut change, &gateway.workers).await.map_err(Error::Worker)?;
+        listeners.apply(change, &config, &gateway.workers).await;
         gateway.spawn_beside(metrics_socket, admin_socket);
         gateway.in_force(&config);
         gateway.began(&config);
@@ -286,17 +262,14 @@ impl Gateway {
         }
         let (hub, metrics) = (Arc::clone(&self.hub), Arc::clone(&self.metrics));
         let stop = self.stop.clone();
-        self.rollouts.start(Task::Rollouts, move || {
-            rollouts::run(Arc::clone(&hub), Arc::clone(&metrics), stop.clone())
-        });
+        self.rollouts
+            .start(Task::Rollouts, move || rollouts::run(Arc::clone(&hub), Arc::clone(&metrics), stop.clone()));
         let keeper = self.keeper.clone();
-        self.tasks
-            .start(Task::LastGood, move || keeper.clone().again());
+        self.tasks.start(Task::LastGood, move || keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));
-        let aside = self.aside.handle();
-        self.tasks.start(Task::OldConfigurations, move || {
-            retired.clone().sweep(Arc::clone(&metrics), aside.clone())
-        });
+        let config_thread = self.config_thread.handle();
+        self.tasks
+            .start(Task::OldConfigurations, move || retired.clone().sweep(Arc::clone(&metrics), config_thread.clone()));
     }
 
     /// Where each listener accepts, by name.
@@ -319,20 +292,17 @@ impl Gateway {
 
     /// The live side of a route's split.
     #[must_use]
-    pub fn split(&self, route: &str) -> Option<Arc<Control>> {
+    pub fn split(&self, route: &str) -> Option<Arc<RolloutControl>> {
         let snapshot = self.hub.current();
-        let index = snapshot
-            .config
-            .routes
-            .iter()
-            .position(|known| known.name == route)?;
+        let index = snapshot.config.routes.iter().position(|known| known.name == route)?;
         snapshot.splits.get(index)?.clone()
     }
 
-    /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start again.
+    /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start
+    /// again.
     #[must_use]
     pub fn lost(&self) -> CancellationToken {
-        self.crew.lost()
+        self.workers.lost()
     }
 
     /// The configuration in force.
@@ -358,24 +328,17 @@ impl Gateway {
         }
     }
 
-    /// Fails readiness, waits for `drainDelay`, stops accepting, waits for exchanges to end within their time limits and cuts the rest.
-    /// `hurry` ends the waiting at once.
+    /// Fails readiness, waits for `drainDelay`, stops accepting, waits for exchanges to end within their time limits
+    /// and cuts the rest. `hurry` ends the waiting at once.
     pub async fn shutdown(mut self, hurry: CancellationToken) -> Drained {
         self.inbox.close();
-        let Shutdown {
-            drain_delay,
-            drain_timeout,
-            stream_grace,
-        } = self.config().shutdown;
+        let Shutdown { drain_delay, drain_timeout, stream_grace } = self.config().shutdown;
         self.health.set_draining();
         self.metrics.set_draining(true);
         wait(drain_delay, &hurry).await;
         self.listeners.let_go();
-        let mut drained = self.crew.drain().await;
-        let (first, second) = (
-            drain_timeout.min(stream_grace),
-            drain_timeout.max(stream_grace),
-        );
+        let mut drained = self.workers.drain().await;
+        let (first, second) = (drain_timeout.min(stream_grace), drain_timeout.max(stream_grace));
         let mut cut = 0;
         if !finished(&mut drained, first, &hurry).await {
             let what = match (hurry.is_cancelled(), drain_timeout.cmp(&stream_grace)) {
@@ -383,15 +346,13 @@ impl Gateway {
                 (_, std::cmp::Ordering::Less) => worker::Cut::Ordinary,
                 (_, std::cmp::Ordering::Greater) => worker::Cut::Streams,
             };
-            cut += self.crew.cut(what).await;
-            if what != worker::Cut::Everything
-                && !finished(&mut drained, second - first, &hurry).await
-            {
-                cut += self.crew.cut(worker::Cut::Everything).await;
+            cut += self.workers.cut(what).await;
+            if what != worker::Cut::Everything && !finished(&mut drained, second - first, &hurry).await {
+                cut += self.workers.cut(worker::Cut::Everything).await;
             }
         }
         self.stop.cancel();
-        self.crew.stop().await;
+        self.workers.stop().await;
         if timeout(STATE_WRITE, self.rollouts.ended()).await.is_err() {
             tracing::warn!("the state file could not be written in time");
         }
@@ -409,10 +370,7 @@ async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>
     let Some(address) = address else {
         return Ok(None);
     };
-    TcpListener::bind(address)
-        .await
-        .map(Some)
-        .map_err(|source| Error::Metrics { address, source })
+    TcpListener::bind(address).await.map(Some).map_err(|source| Error::Metrics { address, source })
 }
 
 fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
@@ -425,10 +383,7 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             detail: "a worker thread has ended".to_owned(),
         });
         let required = snapshot.config.readiness.requires_clusters;
-        let clusters = snapshot
-            .clusters
-            .iter()
-            .map(|cluster| clusters::check(cluster, required));
+        let clusters = snapshot.clusters.iter().map(|cluster| clusters::check(cluster, required));
         lost.into_iter().chain(clusters).collect()
     })
 }
@@ -461,9 +416,7 @@ mod tests {
     use crate::config::{self, Environment};
 
     fn config(rest: &str) -> Config {
-        let text = format!(
-            "workers: 1\nmetrics: {{ address: '127.0.0.1:0' }}\naccessLog: {{ output: off }}\n{rest}"
-        );
+        let text = format!("workers: 1\nmetrics: {{ address: '127.0.0.1:0' }}\naccessLog: {{ output: off }}\n{rest}");
         let loaded = config::parse(&text, "test.yaml", &Environment::process());
         loaded.unwrap().config
     }
@@ -481,7 +434,7 @@ routes: { other: { respond: { status: 204 } } }
         let mut gateway = Gateway::start(config(before)).await.unwrap();
         let addresses = gateway.addresses();
         let generation = gateway.hub.generation();
-        gateway.crew.add_dead();
+        gateway.workers.add_dead();
         let error = gateway.reload(config(after)).await.unwrap_err();
         assert!(matches!(error, Error::Worker(_)), "{error:?}");
         assert_eq!(gateway.addresses(), addresses);

@@ -14,20 +14,20 @@ use tracing::debug_span;
 use super::files::Following;
 use super::supervise::{Task, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
-use crate::admin::control::{Done, Order};
-use crate::admin::journal::{Entry, Trigger, Verdict};
+use crate::admin::control::{Command, Done};
+use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
 use crate::config::{
-    self, ChangeKind, Difference, Environment, Places, Reading, Remains, Report, Seen,
-    needs_restart,
+    self, ChangeKind, Difference, Environment, OpenedAt, Reading, Remains, Report, Seen, needs_restart,
 };
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
-    /// Reads the configuration from `path` from now on: when asked to, and when what was `seen` changes. What it holds is expected to
-    /// be in force, unless `stands_in`: then the gateway runs on an older state because this one is broken.
+    /// Reads the configuration from `path` from now on: when asked to, and when what was `seen` changes. What it holds
+    /// is expected to be in force, unless `stands_in`: then the gateway runs on an older state because this one is
+    /// broken.
     pub fn follow(&mut self, path: PathBuf, seen: Seen, stands_in: bool) {
         let settings = self.config().reload.clone();
         let (following, watch) = Following::new(path, settings, seen, self.control.clone());
@@ -39,8 +39,9 @@ impl Gateway {
         }
     }
 
-    /// The next order. To be carried out with [`Gateway::obey`], which is not given up half-way but to shut down. Cancel safe.
-    pub async fn wanted(&mut self) -> Order {
+    /// The next order. To be carried out with [`Gateway::obey`], which is not given up half-way but to shut down.
+    /// Cancel safe.
+    pub async fn wanted(&mut self) -> Command {
         match self.inbox.recv().await {
             Some(order) => order,
             // The gateway itself holds a sender.
@@ -49,9 +50,9 @@ impl Gateway {
     }
 
     /// Carries out an order, answers who gave it, and says what became of it.
-    pub async fn obey(&mut self, order: Order) -> Done {
+    pub async fn obey(&mut self, order: Command) -> Done {
         match order {
-            Order::Reload { trigger, done } => {
+            Command::Reload { trigger, done } => {
                 let outcome = self.reload_files(trigger).await;
                 // Who asked may have left.
                 done.send(outcome.clone()).ok();
@@ -60,8 +61,8 @@ impl Gateway {
         }
     }
 
-    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may have left it
-    /// half done: then the gateway is [`lost`](Self::lost).
+    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may
+    /// have left it half done: then the gateway is [`lost`](Self::lost).
     pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
         let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
@@ -69,17 +70,13 @@ impl Gateway {
             return done;
         }
         broke(Task::Reload, &self.metrics);
-        self.crew.lost().cancel();
+        self.workers.lost().cancel();
         let why = "the reload broke half-way, the gateway drains".to_owned();
         self.refused(trigger, began, None, why)
     }
 
     async fn read_and_take(&mut self, trigger: Trigger, began: Instant) -> Done {
-        let Some(path) = self
-            .following
-            .as_ref()
-            .map(|following| following.path.clone())
-        else {
+        let Some(path) = self.following.as_ref().map(|following| following.path.clone()) else {
             let why = "this gateway was not started from a file".to_owned();
             return self.refused(trigger, began, None, why);
         };
@@ -88,7 +85,7 @@ impl Gateway {
             self.refresh_certificates().await;
         }
         let running = self.config();
-        let read = match self.aside.run(move || read(&path, &running)).await {
+        let read = match self.config_thread.run(move || read(&path, &running)).await {
             Ok(read) => read,
             Err(broken) => {
                 let why = Error::Build(broken).in_one_line();
@@ -114,12 +111,11 @@ impl Gateway {
         if let Some(following) = &self.following {
             following.look_at(&self.config().reload, read.seen);
         }
-        if done.entry.verdict != Verdict::Refused {
+        if done.entry.verdict != ReloadResult::Refused {
             self.metrics.config_from_last_good(false);
             self.keep_good(read.kept).await;
         }
-        self.aside
-            .run(move || debug_span!("free tree").in_scope(|| drop(read.tree)));
+        self.config_thread.run(move || debug_span!("free tree").in_scope(|| drop(read.tree)));
         done
     }
 
@@ -132,11 +128,7 @@ impl Gateway {
     }
 
     async fn take(&mut self, trigger: Trigger, began: Instant, sound: Sound) -> Done {
-        let Sound {
-            config,
-            warnings,
-            places,
-        } = sound;
+        let Sound { config, warnings, places } = sound;
         let (hash, was) = (config.hash.clone(), self.config().hash.clone());
         match self.reload(config).await {
             Err(error) => {
@@ -154,7 +146,7 @@ impl Gateway {
             Ok(difference) => {
                 let took = began.elapsed();
                 self.metrics.config_reload_took(took);
-                let mut entry = Entry::new(trigger, Verdict::Applied, &hash, &was, took);
+                let mut entry = Entry::new(trigger, ReloadResult::Applied, &hash, &was, took);
                 tracing::info!(
                     config = hash,
                     was,
@@ -173,10 +165,7 @@ impl Gateway {
                     entry.diagnostics = warnings.human(false);
                 }
                 self.control.journal.add(entry.clone());
-                Done {
-                    entry,
-                    report: warnings,
-                }
+                Done { entry, report: warnings }
             }
         }
     }
@@ -184,41 +173,28 @@ impl Gateway {
     fn unchanged(&self, trigger: Trigger, began: Instant) -> Done {
         self.metrics.config_unchanged();
         let hash = &self.config().hash;
-        let mut entry = Entry::new(trigger, Verdict::Unchanged, hash, hash, began.elapsed());
+        let mut entry = Entry::new(trigger, ReloadResult::Unchanged, hash, hash, began.elapsed());
         entry.last_change = self.control.journal.last_change();
         tracing::debug!(config = hash, "files changed, the configuration did not");
-        Done {
-            entry,
-            report: None,
-        }
+        Done { entry, report: None }
     }
 
-    fn refused(
-        &self,
-        trigger: Trigger,
-        began: Instant,
-        report: Option<Arc<Report>>,
-        text: String,
-    ) -> Done {
+    fn refused(&self, trigger: Trigger, began: Instant, report: Option<Arc<Report>>, text: String) -> Done {
         let took = began.elapsed();
         self.metrics.config_reload_took(took);
         let hash = &self.config().hash;
-        let mut entry = Entry::new(trigger, Verdict::Refused, hash, hash, took);
+        let mut entry = Entry::new(trigger, ReloadResult::Refused, hash, hash, took);
         let first = report.as_deref().and_then(Report::first_error);
         let plain = || text.trim_end().trim_start_matches("error: ").to_owned();
         let error = first.unwrap_or_else(plain);
-        tracing::error!(
-            error,
-            trigger = trigger.word(),
-            "not reloaded, the running configuration was not changed"
-        );
+        tracing::error!(error, trigger = trigger.word(), "not reloaded, the running configuration was not changed");
         entry.diagnostics = text;
         self.control.journal.add(entry.clone());
         Done { entry, report }
     }
 
-    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and counters of
-    /// endpoints that stay go on.
+    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and
+    /// counters of endpoints that stay go on.
     ///
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
@@ -238,30 +214,25 @@ impl Gateway {
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         // Thousands of routes take long enough to keep a probe waiting.
-        let built = self.aside.run({
+        let built = self.config_thread.run({
             let (config, before) = (Arc::clone(&config), Arc::clone(&before));
             move || {
                 let building = debug_span!("snapshot");
-                let snapshot = building
-                    .in_scope(|| Snapshot::build(Arc::clone(&config), Some(&before), &names))?;
+                let snapshot = building.in_scope(|| Snapshot::build(Arc::clone(&config), Some(&before), &names))?;
                 let comparing = debug_span!("difference");
-                let difference =
-                    comparing.in_scope(|| before.config.effective.difference(&config.effective));
+                let difference = comparing.in_scope(|| before.config.effective.difference(&config.effective));
                 let gone = Names::of(&before.config).has_more_than(&Names::of(&config));
                 Ok::<_, Error>((snapshot, difference, gone))
             }
         });
         let (snapshot, mut difference, gone) = built.await.map_err(Error::Build)??;
-        let mut change = self.listeners.prepare(&config, self.crew.len())?;
-        self.listeners
-            .open(&mut change, &self.crew)
-            .await
-            .map_err(Error::Worker)?;
+        let mut change = self.listeners.prepare(&config, self.workers.len())?;
+        self.listeners.open(&mut change, &self.workers).await.map_err(Error::Worker)?;
         // Nothing fails from here on.
         rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
         self.hub.replace(snapshot);
-        self.listeners.apply(change, &config, &self.crew).await;
+        self.listeners.apply(change, &config, &self.workers).await;
         self.in_force(&config);
         admin::follow(self.admin_file.as_ref(), config.admin.as_ref());
         self.forget_gone(gone, &config);
@@ -274,18 +245,12 @@ impl Gateway {
     /// Notes the first configuration.
     pub(super) fn began(&self, config: &Config) {
         self.metrics.config_from_last_good(false);
-        self.control.journal.add(Entry::new(
-            Trigger::Start,
-            Verdict::Applied,
-            &config.hash,
-            "",
-            Duration::ZERO,
-        ));
+        self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
     }
 
-    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with thousands of routes, so
-    /// it is done beside everything else, and only when names are gone. The reload after does it once more: a request under way may
-    /// have brought a name back.
+    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with
+    /// thousands of routes, so it is done beside everything else, and only when names are gone. The reload after does
+    /// it once more: a request under way may have brought a name back.
     fn forget_gone(&mut self, gone: bool, after: &Arc<Config>) {
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
@@ -299,8 +264,8 @@ impl Gateway {
                 metrics.retain_listeners(|name| names.listeners.contains(name));
                 metrics.retain_rate_limits(|name| names.limits.contains(name));
             };
-            let aside = self.aside.handle();
-            self.generation.start_job(Task::OldSeries, &aside, forget);
+            let config_thread = self.config_thread.handle();
+            self.generation.start_job(Task::OldSeries, &config_thread, forget);
         }
     }
 }
@@ -358,7 +323,7 @@ struct Sound {
     config: Config,
     warnings: Option<Arc<Report>>,
     /// For what may still be wrong with its listeners.
-    places: Places,
+    places: OpenedAt,
 }
 
 /// What the files hold.
@@ -367,8 +332,8 @@ struct Read {
     seen: Seen,
     /// Where and what to write down when it is taken.
     kept: Option<(PathBuf, String)>,
-    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes from it: that is
-    /// left for when nobody waits for the reload any more.
+    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes
+    /// from it: that is left for when nobody waits for the reload any more.
     tree: Option<Remains>,
 }
 
@@ -384,30 +349,17 @@ fn read(path: &Path, running: &Config) -> Read {
             let places = loaded.places();
             let (config, warnings, tree) = loaded.into_parts();
             let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
-            let sound = Sound {
-                config,
-                warnings,
-                places,
-            };
+            let sound = Sound { config, warnings, places };
             (Ok(sound), Some(tree))
         }
         Err(report) => (Err(Arc::new(report)), None),
     };
-    Read {
-        outcome,
-        seen,
-        kept,
-        tree,
-    }
+    Read { outcome, seen, kept, tree }
 }
 
 /// Says of clusters that go what still runs on them.
 fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
-    let clusters: BTreeMap<&str, _> = before
-        .clusters
-        .iter()
-        .map(|cluster| (&*cluster.name, cluster))
-        .collect();
+    let clusters: BTreeMap<&str, _> = before.clusters.iter().map(|cluster| (&*cluster.name, cluster)).collect();
     let removed = difference.changes.iter_mut();
     for change in removed.filter(|change| change.kind == ChangeKind::Removed) {
         let name = change.path.strip_prefix("clusters.");
@@ -416,35 +368,25 @@ fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
         };
         let members = cluster.members();
         let count = members.endpoints.len();
-        let open: u32 = members
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.in_flight())
-            .sum();
+        let open: u32 = members.endpoints.iter().map(|endpoint| endpoint.in_flight()).sum();
         let plural = |count: usize| if count == 1 { "" } else { "s" };
-        change.detail = format!(
-            "{count} endpoint{} draining, {open} request{} open",
-            plural(count),
-            plural(open as usize)
-        );
+        change.detail =
+            format!("{count} endpoint{} draining, {open} request{} open", plural(count), plural(open as usize));
     }
 }
 
-/// Configurations that are no longer in force. They are let go here and not by the last worker that used them: freeing thousands of
-/// routes takes milliseconds that requests should not wait for.
+/// Configurations that are no longer in force. They are let go here and not by the last worker that used them: freeing
+/// thousands of routes takes milliseconds that requests should not wait for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retired(Arc<Mutex<Vec<Arc<Snapshot>>>>);
 
 impl Retired {
     fn add(&self, snapshot: Arc<Snapshot>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(snapshot);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
     }
 
     /// Frees what nobody uses any more, and counts the rest, for ever.
-    pub(super) async fn sweep(self, metrics: Arc<Metrics>, aside: Handle) {
+    pub(super) async fn sweep(self, metrics: Arc<Metrics>, config_thread: Handle) {
         loop {
             let unused: Vec<_> = {
                 let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -456,7 +398,7 @@ impl Retired {
                     debug_span!("free snapshot").in_scope(|| drop(unused));
                     memory::give_back();
                 };
-                aside.spawn_blocking(free).await.ok();
+                config_thread.spawn_blocking(free).await.ok();
             }
             let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
             metrics.config_snapshots(waiting + 1);

@@ -1,4 +1,5 @@
-//! Moves the weights of splits as time passes, and keeps a record of how far each rollout is so that a restart goes on there.
+//! Moves the weights of splits as time passes, and keeps a record of how far each rollout is so that a restart goes on
+//! there.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -16,12 +17,12 @@ use super::files::Owned;
 use crate::config::model::Action;
 use crate::config::read_regular;
 use crate::observe::metrics::Metrics;
-use crate::route::rollout::{Control, Event, Millis, Now, Saved};
+use crate::route::rollout::{Event, Millis, Now, RolloutControl, Saved};
 use crate::snapshot::{Hub, Snapshot, now};
 
 /// What the state file holds.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Record<S = Saved> {
+struct StateFile<S = Saved> {
     version: u32,
     /// When it was written, in milliseconds since 1970.
     at: Millis,
@@ -62,26 +63,19 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
         if control.restore(&saved, record.at, now) {
             tracing::info!(route, "rollout goes on where it was");
         } else {
-            tracing::warn!(
-                route,
-                "rollout begins anew: the configuration changed it, or the state is not plausible"
-            );
+            tracing::warn!(route, "rollout begins anew: the configuration changed it, or the state is not plausible");
         }
     }
 }
 
-/// Keeps a copy of a file that is about to be written over: it may be somebody else's, or a newer gateway's. Where that has been done
-/// before, the first copy stays.
+/// Keeps a copy of a file that is about to be written over: it may be somebody else's, or a newer gateway's. Where that
+/// has been done before, the first copy stays.
 fn put_aside(file: &Path) {
     let mut name = file.as_os_str().to_owned();
     name.push(".unusable");
     let copied = read_regular(file, MAX_STATE).and_then(|text| {
         let mut options = std::fs::OpenOptions::new();
-        let mut copy = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&name)?;
+        let mut copy = options.write(true).create_new(true).mode(0o600).open(&name)?;
         copy.write_all(&text)
     });
     match copied {
@@ -93,7 +87,7 @@ fn put_aside(file: &Path) {
 }
 
 /// The rollouts as they stand there: one that is not understood costs no other its place.
-fn read(file: &Path, now: Millis) -> io::Result<Option<Record<serde_json::Value>>> {
+fn read(file: &Path, now: Millis) -> io::Result<Option<StateFile<serde_json::Value>>> {
     let text = match read_regular(file, MAX_STATE) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -104,8 +98,7 @@ fn read(file: &Path, now: Millis) -> io::Result<Option<Record<serde_json::Value>
         let why = format!("it has version {version}, and this gateway knows {VERSION}");
         return Err(io::Error::other(why));
     }
-    let record: Record<serde_json::Value> =
-        serde_json::from_slice(&text).map_err(io::Error::other)?;
+    let record: StateFile<serde_json::Value> = serde_json::from_slice(&text).map_err(io::Error::other)?;
     if record.at > now.saturating_add(MAX_AHEAD) {
         let why = "it was written more than a year from now, by this machine's clock";
         return Err(io::Error::other(why));
@@ -120,9 +113,9 @@ pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
             control.go_on(split, after.cookie_key());
         }
     }
-    let stays: BTreeMap<&str, &Arc<Control>> = splits(after).collect();
-    let known: BTreeMap<&str, &Arc<Control>> = splits(before).collect();
-    let same = |one: Option<&&Arc<Control>>, other: &Arc<Control>| {
+    let stays: BTreeMap<&str, &Arc<RolloutControl>> = splits(after).collect();
+    let known: BTreeMap<&str, &Arc<RolloutControl>> = splits(before).collect();
+    let same = |one: Option<&&Arc<RolloutControl>>, other: &Arc<RolloutControl>| {
         one.is_some_and(|one| Arc::ptr_eq(one, other))
     };
     for (route, control) in &known {
@@ -177,22 +170,17 @@ pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: Cancellation
 /// What was last written to the state file, or was to be.
 #[derive(Debug, Default)]
 struct Book {
-    last: Option<(PathBuf, Record)>,
+    last: Option<(PathBuf, StateFile)>,
     failed: bool,
     owned: Arc<Mutex<Owned>>,
 }
 
 impl Book {
-    /// Writes what is new. What `ages`, and what could not be written, is written again after a while, or when it is the `end`.
-    async fn keep(&mut self, file: PathBuf, record: Record, ages: bool, end: bool) {
-        let new = self
-            .last
-            .as_ref()
-            .is_none_or(|(known, last)| *known != file || last.rollouts != record.rollouts);
-        let old = self
-            .last
-            .as_ref()
-            .is_some_and(|(_, last)| last.at.abs_diff(record.at) >= AGAIN);
+    /// Writes what is new. What `ages`, and what could not be written, is written again after a while, or when it is
+    /// the `end`.
+    async fn keep(&mut self, file: PathBuf, record: StateFile, ages: bool, end: bool) {
+        let new = self.last.as_ref().is_none_or(|(known, last)| *known != file || last.rollouts != record.rollouts);
+        let old = self.last.as_ref().is_some_and(|(_, last)| last.at.abs_diff(record.at) >= AGAIN);
         if !(new || (ages || self.failed) && (old || end)) {
             return;
         }
@@ -207,7 +195,7 @@ impl Book {
     }
 
     /// Replaces the file in one step, if no other gateway writes it.
-    async fn write(&self, file: &Path, record: &Record) -> io::Result<()> {
+    async fn write(&self, file: &Path, record: &StateFile) -> io::Result<()> {
         let text = serde_json::to_string_pretty(record).map_err(io::Error::other)?;
         let (file, owned) = (file.to_owned(), Arc::clone(&self.owned));
         let write = move || {
@@ -231,24 +219,22 @@ fn report(route: &str, events: &[Event], metrics: &Metrics) {
     }
 }
 
-fn show(route: &str, control: &Control, metrics: &Metrics) {
+fn show(route: &str, control: &RolloutControl, metrics: &Metrics) {
     if let Some((phase, step, percent)) = control.position() {
         metrics.rollout(route, phase.name(), step, percent);
     }
 }
 
-fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<Control>)> {
+fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<RolloutControl>)> {
     let routes = snapshot.config.routes.iter().zip(&snapshot.splits);
     routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
 }
 
-fn record(snapshot: &Snapshot, now: Now) -> Record {
-    Record {
+fn record(snapshot: &Snapshot, now: Now) -> StateFile {
+    StateFile {
         version: VERSION,
         at: now.wall,
-        rollouts: splits(snapshot)
-            .map(|(route, control)| (route.to_owned(), control.saved()))
-            .collect(),
+        rollouts: splits(snapshot).map(|(route, control)| (route.to_owned(), control.saved())).collect(),
     }
 }
 
@@ -267,19 +253,12 @@ const AGAIN: Millis = 10_000;
 mod tests {
     use super::*;
 
-    fn record(second: u64, changed: bool) -> Record {
-        let saved = Saved {
-            fingerprint: "1".to_owned(),
-            progress: None,
-            held: None,
-        };
-        Record {
+    fn record(second: u64, changed: bool) -> StateFile {
+        let saved = Saved { fingerprint: "1".to_owned(), progress: None, held: None };
+        StateFile {
             version: 1,
             at: second * 1000,
-            rollouts: changed
-                .then(|| ("r".to_owned(), saved))
-                .into_iter()
-                .collect(),
+            rollouts: changed.then(|| ("r".to_owned(), saved)).into_iter().collect(),
         }
     }
 
@@ -290,14 +269,8 @@ mod tests {
         for (text, expected) in [
             ("{\"version\":1,\"at\":5,\"rollouts\":{}}", None),
             ("{\"version\":99,\"at\":5,\"other\":{}}", Some("version 99")),
-            (
-                "{\"version\":1,\"at\":99999999999999,\"rollouts\":{}}",
-                Some("more than a year"),
-            ),
-            (
-                "{\"version\":1,\"at\":-5,\"rollouts\":{}}",
-                Some("invalid value"),
-            ),
+            ("{\"version\":1,\"at\":99999999999999,\"rollouts\":{}}", Some("more than a year")),
+            ("{\"version\":1,\"at\":-5,\"rollouts\":{}}", Some("invalid value")),
             ("{", Some("EOF")),
         ] {
             std::fs::write(&file, text).unwrap();
@@ -309,10 +282,7 @@ mod tests {
             };
             assert!(fits, "{text}: {error:?}");
         }
-        assert!(
-            read(Path::new("/dev/zero"), 0).is_err(),
-            "a device never ends"
-        );
+        assert!(read(Path::new("/dev/zero"), 0).is_err(), "a device never ends");
         assert!(read(&directory.path().join("absent"), 0).unwrap().is_none());
     }
 
@@ -339,8 +309,7 @@ mod tests {
         book.keep(place(), record(50, false), false, false).await;
         std::fs::remove_dir(place()).unwrap();
         for (second, expected) in [(51, None), (60, Some(60))] {
-            book.keep(place(), record(second, false), false, false)
-                .await;
+            book.keep(place(), record(second, false), false, false).await;
             assert_eq!(written(), expected, "tried again after a while");
         }
     }

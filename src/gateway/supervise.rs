@@ -1,5 +1,5 @@
-//! Tasks beside the traffic. None ends without being noticed: one that breaks is told of, counted, and started again after a
-//! while, or the gateway drains because part of it is gone. Which of the two, `Task::upon_end` says.
+//! Tasks beside the traffic. None ends without being noticed: one that breaks is told of, counted, and started again
+//! after a while, or the gateway drains because part of it is gone. Which of the two, `Task::upon_end` says.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -97,10 +97,7 @@ impl Task {
 
     /// Whether it may end by itself: because there is nothing to do, or because the gateway stops.
     fn may_end(self) -> bool {
-        !matches!(
-            self,
-            Self::OldConfigurations | Self::Clusters | Self::Certificates
-        )
+        !matches!(self, Self::OldConfigurations | Self::Clusters | Self::Certificates)
     }
 }
 
@@ -113,10 +110,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
-        Self {
-            set: JoinSet::new(),
-            metrics: Arc::clone(metrics),
-        }
+        Self { set: JoinSet::new(), metrics: Arc::clone(metrics) }
     }
 
     /// Starts a task that `begin` makes, and makes again when it broke.
@@ -126,17 +120,11 @@ impl Tasks {
         R: Future<Output = ()> + Send + 'static,
     {
         self.metrics.task_known(task.word());
-        self.set
-            .spawn(supervise(task, Arc::clone(&self.metrics), begin));
+        self.set.spawn(supervise(task, Arc::clone(&self.metrics), begin));
     }
 
     /// Does a job on the blocking threads of `runtime`.
-    pub(super) fn start_job(
-        &mut self,
-        task: Task,
-        runtime: &Handle,
-        job: impl FnOnce() + Send + 'static,
-    ) {
+    pub(super) fn start_job(&mut self, task: Task, runtime: &Handle, job: impl FnOnce() + Send + 'static) {
         let metrics = Arc::clone(&self.metrics);
         let job = move || {
             if std::panic::catch_unwind(AssertUnwindSafe(job)).is_err() {

@@ -27,7 +27,7 @@ use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
 
 /// Something for a worker to do.
-enum Order {
+enum WorkerCommand {
     /// Serve a listener.
     Open {
         key: u64,
@@ -57,8 +57,8 @@ pub(super) enum Cut {
 
 /// The worker threads.
 #[derive(Debug)]
-pub(super) struct Crew {
-    workers: Vec<mpsc::Sender<Order>>,
+pub(super) struct Workers {
+    workers: Vec<mpsc::Sender<WorkerCommand>>,
     threads: Vec<JoinHandle<()>>,
     /// Cancelled when a thread has ended by a panic.
     lost: CancellationToken,
@@ -80,33 +80,29 @@ impl Drain {
     }
 }
 
-impl Crew {
+impl Workers {
     pub(super) async fn start(
         count: usize,
         hub: &Arc<Hub>,
         metrics: &Arc<Metrics>,
         log: Option<&Writer>,
     ) -> io::Result<Self> {
-        let mut crew = Self {
-            workers: Vec::new(),
-            threads: Vec::new(),
-            lost: CancellationToken::new(),
-        };
+        let mut workers = Self { workers: Vec::new(), threads: Vec::new(), lost: CancellationToken::new() };
         for index in 0..count {
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (started, ready) = oneshot::channel();
-            let lost = crew.lost.clone();
+            let lost = workers.lost.clone();
             let (hub, served) = (Arc::clone(hub), Arc::clone(metrics));
             let log = log.map(Writer::sink);
             let thread = thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || run(hub, served, log, inbox, started, lost))?;
-            crew.workers.push(orders);
+            workers.workers.push(orders);
             let metrics = Arc::clone(metrics);
-            crew.threads.push(watch(thread, metrics, crew.lost.clone()));
+            workers.threads.push(watch(thread, metrics, workers.lost.clone()));
             ready.await.map_err(io::Error::other)??;
         }
-        Ok(crew)
+        Ok(workers)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -128,13 +124,7 @@ impl Crew {
     ) -> io::Result<()> {
         for (worker, socket) in self.workers.iter().zip(sockets) {
             let (done, opened) = oneshot::channel();
-            let order = Order::Open {
-                key,
-                name: name.to_owned(),
-                socket,
-                shared: Arc::clone(shared),
-                done,
-            };
+            let order = WorkerCommand::Open { key, name: name.to_owned(), socket, shared: Arc::clone(shared), done };
             worker.send(order).await.map_err(io::Error::other)?;
             opened.await.map_err(io::Error::other)??;
         }
@@ -143,7 +133,7 @@ impl Crew {
 
     pub(super) async fn close(&self, key: u64) {
         for worker in &self.workers {
-            drop(worker.send(Order::Close(key)).await);
+            drop(worker.send(WorkerCommand::Close(key)).await);
         }
     }
 
@@ -151,7 +141,7 @@ impl Crew {
         let mut waiting = Vec::new();
         for worker in &self.workers {
             let (done, finished) = oneshot::channel();
-            drop(worker.send(Order::Drain(done)).await);
+            drop(worker.send(WorkerCommand::Drain(done)).await);
             waiting.push(finished);
         }
         Drain { waiting }
@@ -161,7 +151,7 @@ impl Crew {
         let mut cut = 0;
         for worker in &self.workers {
             let (done, counted) = oneshot::channel();
-            drop(worker.send(Order::Cut(what, done)).await);
+            drop(worker.send(WorkerCommand::Cut(what, done)).await);
             cut += counted.await.unwrap_or(0);
         }
         cut
@@ -182,11 +172,7 @@ impl Crew {
     }
 }
 
-fn watch(
-    thread: thread::JoinHandle<()>,
-    metrics: Arc<Metrics>,
-    lost: CancellationToken,
-) -> JoinHandle<()> {
+fn watch(thread: thread::JoinHandle<()>, metrics: Arc<Metrics>, lost: CancellationToken) -> JoinHandle<()> {
     metrics.task_known(Task::Worker.word());
     tokio::task::spawn_blocking(move || {
         if thread.join().is_err() {
@@ -201,7 +187,7 @@ fn run(
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     log: Option<Sink>,
-    inbox: mpsc::Receiver<Order>,
+    inbox: mpsc::Receiver<WorkerCommand>,
     started: oneshot::Sender<io::Result<()>>,
     lost: CancellationToken,
 ) {
@@ -254,7 +240,7 @@ struct Open {
 }
 
 impl State {
-    async fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
+    async fn serve(&mut self, mut inbox: mpsc::Receiver<WorkerCommand>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count = 0_u32;
@@ -273,60 +259,37 @@ impl State {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: WorkerCommand) {
         match order {
-            Order::Open {
-                key,
-                name,
-                socket,
-                shared,
-                done,
-            } => {
+            WorkerCommand::Open { key, name, socket, shared, done } => {
                 done.send(self.open(key, name, socket, shared)).ok();
             }
-            Order::Close(key) => {
+            WorkerCommand::Close(key) => {
                 if let Some(open) = self.open.remove(&key) {
                     open.running.drain();
                     self.closing.push(open);
                 }
             }
-            Order::Drain(done) => {
+            WorkerCommand::Drain(done) => {
                 for open in self.open.values() {
                     open.running.drain();
                 }
                 self.drained = Some(done);
                 self.tick(false);
             }
-            Order::Cut(what, done) => {
+            WorkerCommand::Cut(what, done) => {
                 done.send(self.cut(what)).ok();
             }
         }
     }
 
-    fn open(
-        &mut self,
-        key: u64,
-        name: String,
-        socket: net::TcpListener,
-        shared: Arc<Shared>,
-    ) -> io::Result<()> {
+    fn open(&mut self, key: u64, name: String, socket: net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
         let worker = Rc::clone(&self.worker);
         let listener: Rc<str> = name.as_str().into();
         // Not through the tower service: hyper's own adapter spares the path a layer of moves per request.
         let service = move |connection: &Rc<Connection>| {
-            let (worker, connection, listener) = (
-                Rc::clone(&worker),
-                Rc::clone(connection),
-                Rc::clone(&listener),
-            );
-            service_fn(move |request| {
-                edge::handle(
-                    Rc::clone(&worker),
-                    Rc::clone(&connection),
-                    &listener,
-                    request,
-                )
-            })
+            let (worker, connection, listener) = (Rc::clone(&worker), Rc::clone(connection), Rc::clone(&listener));
+            service_fn(move |request| edge::handle(Rc::clone(&worker), Rc::clone(&connection), &listener, request))
         };
         let handles = Rc::new(ListenerHandles::new(&self.metrics, &name));
         let running = listener::start(
@@ -336,19 +299,13 @@ impl State {
             service,
             report(name.clone(), Rc::clone(&handles), Rc::clone(&self.worker)),
         )?;
-        let open = Open {
-            name,
-            running,
-            shared,
-            handles,
-        };
+        let open = Open { name, running, shared, handles };
         self.open.insert(key, open);
         Ok(())
     }
 
     fn tick(&mut self, sweep: bool) {
-        let is_broken =
-            self.watchdog.is_broken() || self.open.values().any(|open| open.running.is_broken());
+        let is_broken = self.watchdog.is_broken() || self.open.values().any(|open| open.running.is_broken());
         if is_broken && !self.lost.is_cancelled() {
             broke(Task::Worker, &self.metrics);
             self.lost.cancel();
@@ -386,8 +343,7 @@ impl State {
             }
             Cut::Ordinary => self.cut_those(|connection| connection.streams.get() == 0),
             Cut::Streams => {
-                let only_streams =
-                    |connection: &Connection| connection.active.get() == connection.streams.get();
+                let only_streams = |connection: &Connection| connection.active.get() == connection.streams.get();
                 self.cut_those(only_streams) + self.worker.cut_tunnels()
             }
         }
@@ -398,14 +354,7 @@ impl State {
         for open in self.open.values().chain(&self.closing) {
             open.running.abort_those(|connection| {
                 let chosen = which(connection);
-                cut.set(
-                    cut.get()
-                        + if chosen {
-                            connection.active.get() as usize
-                        } else {
-                            0
-                        },
-                );
+                cut.set(cut.get() + if chosen { connection.active.get() as usize } else { 0 });
                 chosen
             });
         }
@@ -442,11 +391,7 @@ routes: { all: { respond: { body: here } } }
 ";
 
     fn state() -> State {
-        let config = Arc::new(
-            config::parse(TEXT, "test.yaml", &Environment::process())
-                .unwrap()
-                .config,
-        );
+        let config = Arc::new(config::parse(TEXT, "test.yaml", &Environment::process()).unwrap().config);
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets).unwrap());
         let snapshot = Snapshot::build(config, None, &Resolutions::new()).unwrap();
         let hub = Arc::new(Hub::new(snapshot));
@@ -469,9 +414,7 @@ routes: { all: { respond: { body: here } } }
         fine.await.unwrap();
         assert!(!lost.is_cancelled());
         let broken = thread::spawn(|| std::panic::resume_unwind(Box::new(())));
-        watch(broken, Arc::clone(&metrics), lost.clone())
-            .await
-            .unwrap();
+        watch(broken, Arc::clone(&metrics), lost.clone()).await.unwrap();
         assert!(lost.is_cancelled());
     }
 
@@ -481,10 +424,7 @@ routes: { all: { respond: { body: here } } }
         open(&mut state);
         state.tick(false);
         assert!(!state.lost.is_cancelled());
-        state
-            .open
-            .values()
-            .for_each(|open| open.running.end_early());
+        state.open.values().for_each(|open| open.running.end_early());
         yield_now().await;
         state.tick(false);
         assert!(state.lost.is_cancelled());
@@ -505,12 +445,8 @@ routes: { all: { respond: { body: here } } }
     /// A client in the kernel's queue, with its request.
     fn queued(address: net::SocketAddr) -> TcpStream {
         let mut client = TcpStream::connect(address).unwrap();
-        client
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
-        client
-            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            .unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
         client
     }
 
@@ -520,7 +456,7 @@ routes: { all: { respond: { body: here } } }
         let address = open(&mut state);
         let mut client = queued(address);
         let (done, mut finished) = oneshot::channel();
-        state.obey(Order::Drain(done));
+        state.obey(WorkerCommand::Drain(done));
         assert!(finished.try_recv().is_err(), "a client is in the queue");
         while finished.try_recv().is_err() {
             yield_now().await;
@@ -536,7 +472,7 @@ routes: { all: { respond: { body: here } } }
         let mut state = state();
         let address = open(&mut state);
         let mut client = queued(address);
-        state.obey(Order::Close(1));
+        state.obey(WorkerCommand::Close(1));
         state.tick(false);
         while !state.closing.is_empty() {
             yield_now().await;

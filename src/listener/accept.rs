@@ -1,5 +1,5 @@
-//! Accepting: one loop per worker and listener. It stops at the ceiling, backs off when the system is out of something, and turns
-//! each connection into a task of its worker.
+//! Accepting: one loop per worker and listener. It stops at the ceiling, backs off when the system is out of something,
+//! and turns each connection into a task of its worker.
 
 use std::io;
 use std::pin::pin;
@@ -40,7 +40,8 @@ pub enum Report<'a> {
     Ended(&'a Connection, ConnectionEnd),
 }
 
-/// Starts a listener on this worker, on a bound socket. `service` makes the service of one connection, `report` hears what happens.
+/// Starts a listener on this worker, on a bound socket. `service` makes the service of one connection, `report` hears
+/// what happens.
 ///
 /// # Errors
 /// When the socket cannot listen or cannot be registered with the runtime.
@@ -60,12 +61,7 @@ where
     let socket = TcpListener::from_std(socket)?;
     let group = Group::new(Rc::clone(watchdog));
     let accepting = group.accepting();
-    let door = Rc::new(Door {
-        shared,
-        group: Rc::clone(&group),
-        service,
-        report,
-    });
+    let door = Rc::new(Door { shared, group: Rc::clone(&group), service, report });
     let task = tokio::task::spawn_local(run(door, socket, accepting));
     Ok(Running::new(group, task.abort_handle()))
 }
@@ -105,8 +101,8 @@ where
     drop(accepting);
 }
 
-/// Takes who is in the kernel's queue already: they have a connection and would see it reset. Asks the kernel itself, because the
-/// runtime may not have heard of the latest.
+/// Takes who is in the kernel's queue already: they have a connection and would see it reset. Asks the kernel itself,
+/// because the runtime may not have heard of the latest.
 async fn empty_queue<F, S, R>(door: &Rc<Door<F, R>>, socket: &std::net::TcpListener)
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
@@ -129,8 +125,8 @@ impl<F, R> Door<F, R>
 where
     R: Fn(&Report<'_>),
 {
-    /// Waits until there is room under the ceiling, then for a connection. Takes no place meanwhile: a worker to which nobody
-    /// connects must not hold one. Nothing is lost when the future is dropped.
+    /// Waits until there is room under the ceiling, then for a connection. Takes no place meanwhile: a worker to which
+    /// nobody connects must not hold one. Nothing is lost when the future is dropped.
     async fn accept(&self, socket: &TcpListener) -> io::Result<TcpStream> {
         self.admitted().await;
         self.until(|| self.has_room().then_some(())).await;
@@ -149,8 +145,8 @@ where
         }
     }
 
-    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits, for as long as a handshake may take, and
-    /// not for the end of those that drain.
+    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits, for as long as a handshake
+    /// may take, and not for the end of those that drain.
     async fn place(&self, limits: &Limits) -> Option<Permit> {
         let acquire = || self.shared.ceiling.try_acquire(limits.max_connections);
         if let Some(permit) = acquire() {
@@ -212,12 +208,10 @@ where
     }
     let permit = match settings.limits.max_connections_per_ip {
         // Behind a balancer all peers are one; the header tells them apart, and counts are made then.
-        Some(maximum) if !settings.believes(peer.ip()) => {
-            match permit.for_client(peer.ip(), maximum) {
-                Ok(permit) => permit,
-                Err(_) => return (door.report)(&Report::OverClientCeiling),
-            }
-        }
+        Some(maximum) if !settings.believes(peer.ip()) => match permit.for_client(peer.ip(), maximum) {
+            Ok(permit) => permit,
+            Err(_) => return (door.report)(&Report::OverClientCeiling),
+        },
         _ => permit,
     };
     tcp::watch(&stream, settings.tcp_keepalive.as_ref());
@@ -225,19 +219,13 @@ where
     let member = door.group.join(&settings.limits);
     let door = Rc::clone(door);
     tokio::task::spawn_local(async move {
-        let leash = Rc::clone(member.leash());
+        let handle = Rc::clone(member.handle());
         let connection = std::cell::OnceCell::new();
-        let talk = pin!(converse(
-            stream,
-            &settings,
-            permit,
-            Rc::clone(&leash),
-            |facts| {
-                let facts = connection.get_or_init(|| facts);
-                (Rc::clone(facts), (door.service)(facts))
-            }
-        ));
-        let end = match leash.hold(talk).await {
+        let talk = pin!(converse(stream, &settings, permit, Rc::clone(&handle), |facts| {
+            let facts = connection.get_or_init(|| facts);
+            (Rc::clone(facts), (door.service)(facts))
+        }));
+        let end = match handle.hold(talk).await {
             Ok(end) => end,
             Err(order) => Ok(cut(order)),
         };
@@ -268,9 +256,7 @@ impl Pause {
     }
 
     fn may_log(&mut self, now: Instant) -> bool {
-        let due = self
-            .logged
-            .is_none_or(|logged| now.duration_since(logged) >= Duration::from_secs(1));
+        let due = self.logged.is_none_or(|logged| now.duration_since(logged) >= Duration::from_secs(1));
         if due {
             self.logged = Some(now);
         }
@@ -314,12 +300,7 @@ mod tests {
 
     #[test]
     fn only_shortage_makes_the_loop_wait() {
-        assert!(is_about_one_connection(
-            &io::ErrorKind::ConnectionAborted.into()
-        ));
-        assert!(
-            !is_about_one_connection(&io::Error::from_raw_os_error(24)),
-            "EMFILE"
-        );
+        assert!(is_about_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+        assert!(!is_about_one_connection(&io::Error::from_raw_os_error(24)), "EMFILE");
     }
 }

@@ -1,13 +1,14 @@
-//! Binding: one socket per worker on the same address, so that the kernel spreads new connections over the workers. A bound socket
-//! does not listen yet: no client can be in the queue of one that is given up again.
+//! Binding: one socket per worker on the same address, so that the kernel spreads new connections over the workers. A
+//! bound socket does not listen yet: no client can be in the queue of one that is given up again.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// Whether `address` is free. Sockets that share their port would bind even where another process listens that shares it too, and
-/// the kernel would give it half of our clients. Ask before the first [`bind`], unless we listen there ourselves.
+/// Whether `address` is free. Sockets that share their port would bind even where another process listens that shares
+/// it too, and the kernel would give it half of our clients. Ask before the first [`bind`], unless we listen there
+/// ourselves.
 ///
 /// # Errors
 /// When the address is taken or cannot be bound.
@@ -45,11 +46,7 @@ pub(crate) fn listen(socket: &TcpListener) -> io::Result<()> {
 }
 
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     // What a process before us left in TIME_WAIT does not matter.
     socket.set_reuse_address(true)?;
     if let SocketAddr::V6(v6) = address
@@ -71,15 +68,9 @@ mod tests {
     #[test]
     fn the_first_socket_decides_the_port_of_the_rest() {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
-        let ports: Vec<_> = sockets
-            .iter()
-            .map(|socket| socket.local_addr().unwrap().port())
-            .collect();
+        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         assert_eq!(ports.len(), 3);
-        assert!(
-            ports[0] != 0 && ports.iter().all(|port| *port == ports[0]),
-            "{ports:?}"
-        );
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! How many connections a listener holds, in total and per client address. A [`Permit`] counts one connection and travels inside
-//! its IO, so a connection that became a tunnel still counts. Shared by all workers; touched once per connection, never per request.
+//! How many connections a listener holds, in total and per client address. A [`Permit`] counts one connection and
+//! travels inside its IO, so a connection that became a tunnel still counts. Shared by all workers; touched once per
+//! connection, never per request.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -37,18 +38,13 @@ impl Ceiling {
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>, maximum: usize) -> Option<Permit> {
         self.open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-                (open < maximum).then(|| open + 1)
-            })
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < maximum).then(|| open + 1))
             .ok()
-            .map(|_| Permit {
-                ceiling: Arc::clone(self),
-                client: None,
-            })
+            .map(|_| Permit { ceiling: Arc::clone(self), client: None })
     }
 
-    /// Ends once a place has been given back, or the maximum may have changed, since `future` was made. Make the future, then try
-    /// again, then await it: so no wake-up is lost.
+    /// Ends once a place has been given back, or the maximum may have changed, since `future` was made. Make the
+    /// future, then try again, then await it: so no wake-up is lost.
     pub fn freed(&self) -> tokio::sync::futures::Notified<'_> {
         self.freed.notified()
     }
@@ -135,12 +131,8 @@ mod tests {
     #[test]
     fn clients_are_counted_apart_and_forgotten() {
         let ceiling = Arc::new(Ceiling::default());
-        let connect = |client: &str, maximum| {
-            ceiling
-                .try_acquire(100)
-                .unwrap()
-                .for_client(client.parse().unwrap(), maximum)
-        };
+        let connect =
+            |client: &str, maximum| ceiling.try_acquire(100).unwrap().for_client(client.parse().unwrap(), maximum);
         let one = connect("192.0.2.1", 2).unwrap();
         let two = connect("::ffff:192.0.2.1", 2).unwrap();
         assert_eq!(connect("192.0.2.1", 2).unwrap_err(), OverClientCeiling);
@@ -153,10 +145,7 @@ mod tests {
         connect("192.0.2.1", 2).expect("there is room again");
         drop((two, six));
         assert!(
-            ceiling
-                .shards
-                .iter()
-                .all(|shard| shard.lock().unwrap().is_empty()),
+            ceiling.shards.iter().all(|shard| shard.lock().unwrap().is_empty()),
             "no entry outlives its connections"
         );
     }

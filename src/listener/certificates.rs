@@ -1,5 +1,5 @@
-//! Certificates of a listener: reading them, and choosing one by the name a client asks for. An exact name wins over a wildcard, a
-//! longer wildcard over a shorter one.
+//! Certificates of a listener: reading them, and choosing one by the name a client asks for. An exact name wins over a
+//! wildcard, a longer wildcard over a shorter one.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -48,10 +48,7 @@ pub(crate) struct Resolver(pub(crate) ArcSwap<Table>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0
-            .load()
-            .find(hello.server_name())
-            .map(|pair| Arc::clone(&pair.key))
+        self.0.load().find(hello.server_name()).map(|pair| Arc::clone(&pair.key))
     }
 }
 
@@ -59,26 +56,15 @@ impl Table {
     /// `pairs` in the order of the configuration: the first is the default, and the first to name a host serves it.
     pub(crate) fn new(pairs: &[Arc<Pair>], unknown: UnknownSni) -> Option<Self> {
         let default = Arc::clone(pairs.first()?);
-        let mut table = Self {
-            exact: HashMap::new(),
-            wildcard: HashMap::new(),
-            default,
-            unknown,
-        };
+        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default, unknown };
         for pair in pairs {
             for name in &pair.names {
                 match &name.pattern {
                     HostPattern::Exact(host) => {
-                        table
-                            .exact
-                            .entry(host.clone())
-                            .or_insert_with(|| Arc::clone(pair));
+                        table.exact.entry(host.clone()).or_insert_with(|| Arc::clone(pair));
                     }
                     HostPattern::Wildcard(parent) => {
-                        table
-                            .wildcard
-                            .entry(parent.clone())
-                            .or_insert_with(|| (Arc::clone(pair), name.one_label));
+                        table.wildcard.entry(parent.clone()).or_insert_with(|| (Arc::clone(pair), name.one_label));
                     }
                 }
             }
@@ -95,10 +81,7 @@ impl Table {
         if let Some(pair) = self.exact.get(&name) {
             return Some(pair);
         }
-        let parents = name
-            .match_indices('.')
-            .filter_map(|(dot, _)| name.get(dot + 1..))
-            .enumerate();
+        let parents = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..)).enumerate();
         for (labels, parent) in parents {
             if let Some((pair, one_label)) = self.wildcard.get(parent)
                 && (labels == 0 || !one_label)
@@ -115,43 +98,23 @@ impl Table {
 
 impl Pair {
     /// Builds a pair from the content of its files.
-    pub(crate) fn parse(
-        spec: &Certificate,
-        files: &Files,
-        provider: &CryptoProvider,
-    ) -> Result<Self, TlsError> {
-        let chain = pem::certificates(&files.chain)
-            .map_err(|source| TlsError::pem(&spec.cert_file, source))?;
-        let leaf = chain.first().cloned().ok_or_else(|| TlsError::Empty {
-            path: spec.cert_file.clone(),
+    pub(crate) fn parse(spec: &Certificate, files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let chain = pem::certificates(&files.chain).map_err(|source| TlsError::pem(&spec.cert_file, source))?;
+        let leaf = chain.first().cloned().ok_or_else(|| TlsError::Empty { path: spec.cert_file.clone() })?;
+        let key = pem::private_key(&files.key).map_err(|source| TlsError::pem(&spec.key_file, source))?;
+        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
+            cert: spec.cert_file.clone(),
+            key: spec.key_file.clone(),
+            source,
         })?;
-        let key =
-            pem::private_key(&files.key).map_err(|source| TlsError::pem(&spec.key_file, source))?;
-        let key =
-            CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
-                cert: spec.cert_file.clone(),
-                key: spec.key_file.clone(),
-                source,
-            })?;
-        let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_detail| TlsError::Leaf {
-            path: spec.cert_file.clone(),
-        })?;
+        let (_, parsed) =
+            X509Certificate::from_der(&leaf).map_err(|_detail| TlsError::Leaf { path: spec.cert_file.clone() })?;
         let names = if spec.hosts.is_empty() {
             subject_names(&parsed)
         } else {
-            spec.hosts
-                .iter()
-                .map(|pattern| Name {
-                    pattern: pattern.clone(),
-                    one_label: false,
-                })
-                .collect()
+            spec.hosts.iter().map(|pattern| Name { pattern: pattern.clone(), one_label: false }).collect()
         };
-        Ok(Self {
-            key: Arc::new(key),
-            names,
-            not_after: parsed.validity().not_after.timestamp(),
-        })
+        Ok(Self { key: Arc::new(key), names, not_after: parsed.validity().not_after.timestamp() })
     }
 }
 
@@ -163,13 +126,11 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn read(spec: &Certificate) -> Result<Self, TlsError> {
-        Ok(Self {
-            chain: read(&spec.cert_file)?,
-            key: read(&spec.key_file)?,
-        })
+        Ok(Self { chain: read(&spec.cert_file)?, key: read(&spec.key_file)? })
     }
 
-    /// Tells one content from another; that it is not cryptographic does not matter, who can write the files needs no collision.
+    /// Tells one content from another; that it is not cryptographic does not matter, who can write the files needs no
+    /// collision.
     pub(crate) fn hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
         hasher.update(&self.chain);
@@ -181,10 +142,7 @@ impl Files {
 
 /// Reads a file whole. What was put in its place since the configuration was read must not hold up whoever looks.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    read_regular(path, MAX_FILE).map_err(|source| TlsError::Read {
-        path: path.to_owned(),
-        source,
-    })
+    read_regular(path, MAX_FILE).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 /// The DNS names and addresses of the SAN extension; the common name has not counted for years (RFC 6125).
@@ -192,12 +150,7 @@ fn subject_names(leaf: &X509Certificate<'_>) -> Vec<Name> {
     let Ok(Some(extension)) = leaf.subject_alternative_name() else {
         return Vec::new();
     };
-    extension
-        .value
-        .general_names
-        .iter()
-        .filter_map(subject_name)
-        .collect()
+    extension.value.general_names.iter().filter_map(subject_name).collect()
 }
 
 fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
@@ -215,10 +168,7 @@ fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
         }),
         _ => return None,
     };
-    Some(Name {
-        pattern,
-        one_label: true,
-    })
+    Some(Name { pattern, one_label: true })
 }
 
 /// Size of one file.
@@ -251,10 +201,7 @@ pub(crate) mod tests {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             let key = KeyPair::generate().unwrap();
             let certificate = params.self_signed(&key).unwrap();
-            Self {
-                certificate,
-                issuer: Issuer::new(params, key),
-            }
+            Self { certificate, issuer: Issuer::new(params, key) }
         }
 
         pub(crate) fn pem(&self) -> String {
@@ -262,13 +209,8 @@ pub(crate) mod tests {
         }
 
         pub(crate) fn issue(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
-            let params = CertificateParams::new(
-                names
-                    .iter()
-                    .map(|name| (*name).to_owned())
-                    .collect::<Vec<_>>(),
-            )
-            .unwrap();
+            let params =
+                CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
             let key = KeyPair::generate().unwrap();
             (params.signed_by(&key, &self.issuer).unwrap(), key)
         }
@@ -281,13 +223,11 @@ pub(crate) mod tests {
 
         /// A client that trusts this authority and offers these protocols.
         pub(crate) fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
-            let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(
-                aws_lc_rs::default_provider(),
-            ))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots())
-            .with_no_client_auth();
+            let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(self.roots())
+                .with_no_client_auth();
             config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
             TlsConnector::from(Arc::new(config))
         }
@@ -296,14 +236,12 @@ pub(crate) mod tests {
         pub(crate) fn connector_with(&self, issuer: &Self) -> TlsConnector {
             let (certificate, key) = issuer.issue(&["client"]);
             let key = pem::private_key(key.serialize_pem().as_bytes()).unwrap();
-            let config = rustls::ClientConfig::builder_with_provider(Arc::new(
-                aws_lc_rs::default_provider(),
-            ))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots())
-            .with_client_auth_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+            let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(self.roots())
+                .with_client_auth_cert(vec![certificate.der().clone()], key)
+                .unwrap();
             TlsConnector::from(Arc::new(config))
         }
     }
@@ -320,12 +258,7 @@ pub(crate) mod tests {
         }
 
         /// Writes a fresh pair for these names, over an older one of that name.
-        pub(crate) fn issue(
-            &self,
-            authority: &Authority,
-            name: &str,
-            hosts: &[&str],
-        ) -> Certificate {
+        pub(crate) fn issue(&self, authority: &Authority, name: &str, hosts: &[&str]) -> Certificate {
             let (certificate, key) = authority.issue(hosts);
             Certificate {
                 hosts: Vec::new(),
@@ -376,10 +309,7 @@ pub(crate) mod tests {
             );
         }
         let lenient = Table::new(&pairs, UnknownSni::Default).unwrap();
-        assert!(Arc::ptr_eq(
-            lenient.find(Some("unknown.test")).unwrap(),
-            &first
-        ));
+        assert!(Arc::ptr_eq(lenient.find(Some("unknown.test")).unwrap(), &first));
         assert!(Table::new(&[], UnknownSni::Default).is_none());
     }
 

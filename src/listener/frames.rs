@@ -1,6 +1,6 @@
-//! A look at the frames of an HTTP/2 connection, for floods that h2 answers without end: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-//! resets, frames of unknown kinds. Only the nine bytes before each payload are read, and the clock only when a budget is spent.
-//! It is pure but for the clock: bytes in, a verdict out.
+//! A look at the frames of an HTTP/2 connection, for floods that h2 answers without end: PING, SETTINGS, PRIORITY,
+//! WINDOW_UPDATE, resets, frames of unknown kinds. Only the nine bytes before each payload are read, and the clock only
+//! when a budget is spent. It is pure but for the clock: bytes in, a verdict out.
 
 use tokio::time::Instant;
 
@@ -32,8 +32,8 @@ pub enum Traffic {
     Broken,
 }
 
-/// After these frames h2 says GOAWAY with ENHANCE_YOUR_CALM: the header block that never ends is the one flood it knows how to
-/// stop at once. Streams that are open end with their connection.
+/// After these frames h2 says GOAWAY with ENHANCE_YOUR_CALM: the header block that never ends is the one flood it knows
+/// how to stop at once. Streams that are open end with their connection.
 pub static CALM_DOWN: &[u8] = BLOCK.as_flattened();
 
 static BLOCK: [[u8; HEAD]; ENDLESS] = {
@@ -57,13 +57,7 @@ struct Budget {
 impl Default for Frames {
     fn default() -> Self {
         let now = Instant::now();
-        let budget = |limit, per| Budget {
-            spent: 0,
-            limit,
-            per,
-            since: now,
-            written: 0,
-        };
+        let budget = |limit, per| Budget { spent: 0, limit, per, since: now, written: 0 };
         Self {
             skip: PREFACE,
             head: [0; HEAD],
@@ -148,10 +142,7 @@ impl Budget {
         let now = Instant::now();
         let millis = u64::try_from(now.duration_since(self.since).as_millis()).unwrap_or(u64::MAX);
         let by_time = millis.saturating_mul(PER_SECOND) / 1000;
-        let by_work = written
-            .saturating_sub(self.written)
-            .checked_div(self.per)
-            .unwrap_or(0);
+        let by_work = written.saturating_sub(self.written).checked_div(self.per).unwrap_or(0);
         if by_time > 0 {
             self.since = now;
         }
@@ -163,7 +154,8 @@ impl Budget {
     }
 }
 
-/// More frames than h2 takes for one head, however large `maxHeaderBytes` is: at the most 16 MiB, for which it takes 1,280.
+/// More frames than h2 takes for one head, however large `maxHeaderBytes` is: at the most 16 MiB, for which it takes
+/// 1,280.
 const ENDLESS: usize = 1536;
 const PREFACE: usize = 24;
 const HEAD: usize = 9;
@@ -226,10 +218,7 @@ mod tests {
             (WINDOW_UPDATE, 0, 4, 5, None),
         ] {
             let found = taken(kind, flags, payload, written);
-            assert_eq!(
-                found, limit,
-                "kind {kind}, {payload} bytes, {written} written"
-            );
+            assert_eq!(found, limit, "kind {kind}, {payload} bytes, {written} written");
         }
     }
 
@@ -265,11 +254,7 @@ mod tests {
                 Traffic::Broken => panic!("sound"),
             });
             assert!(flood, "in steps of {step}");
-            assert_eq!(
-                (kept - 309) % 17,
-                0,
-                "stopped between two frames, in steps of {step}"
-            );
+            assert_eq!((kept - 309) % 17, 0, "stopped between two frames, in steps of {step}");
         }
     }
 
@@ -277,11 +262,7 @@ mod tests {
     async fn settings_come_first() {
         for (kind, flags) in [(HEADERS, 4), (PING, 0), (SETTINGS, ACK), (DATA, 0)] {
             let bytes = [vec![b'P'; PREFACE], frame(kind, flags, 0)].concat();
-            assert_eq!(
-                Frames::default().look(&bytes, 0),
-                Traffic::Broken,
-                "kind {kind}"
-            );
+            assert_eq!(Frames::default().look(&bytes, 0), Traffic::Broken, "kind {kind}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a `Host` field or an authority may look like: a name or an address and perhaps a port, nothing else. Stricter than RFC
-//! 3986, whose user information, lists and percent-encoding serve nobody but an attacker here.
+//! What a `Host` field or an authority may look like: a name or an address and perhaps a port, nothing else. Stricter
+//! than RFC 3986, whose user information, lists and percent-encoding serve nobody but an attacker here.
 
 use std::net::Ipv6Addr;
 
@@ -9,10 +9,7 @@ pub fn is_valid_host(host: &[u8]) -> bool {
     if let Some(rest) = host.strip_prefix(b"[") {
         return is_valid_v6(rest);
     }
-    let end = host
-        .iter()
-        .position(|&byte| !is_name_byte(byte))
-        .unwrap_or(host.len());
+    let end = host.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(host.len());
     let (name, port) = host.split_at(end);
     !name.is_empty() && name.len() <= MAX_NAME && is_valid_port(port)
 }
@@ -27,8 +24,7 @@ fn is_valid_v6(rest: &[u8]) -> bool {
         return false;
     };
     let (address, port) = rest.split_at(end);
-    let is_address =
-        std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    let is_address = std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
     is_address && is_valid_port(port.get(1..).unwrap_or_default())
 }
 
@@ -39,10 +35,7 @@ fn is_valid_port(port: &[u8]) -> bool {
         Some((b':', digits)) => {
             digits.len() <= 5
                 && digits.iter().all(u8::is_ascii_digit)
-                && digits
-                    .iter()
-                    .fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'))
-                    <= u32::from(u16::MAX)
+                && digits.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
         }
         Some(_) => false,
     }
@@ -53,8 +46,7 @@ const NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128_u8 {
-        table[byte as usize] =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
         byte += 1;
     }
     table

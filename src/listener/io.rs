@@ -1,6 +1,6 @@
-//! The IO of one downstream connection: the socket, perhaps TLS around it, and the scanner between them and the parser. It must be
-//! `Send`, because an upgraded connection may leave the worker in principle; what it shares with its worker is a [`Link`] of relaxed
-//! atomics that no other core touches in practice.
+//! The IO of one downstream connection: the socket, perhaps TLS around it, and the scanner between them and the parser.
+//! It must be `Send`, because an upgraded connection may leave the worker in principle; what it shares with its worker
+//! is a [`IoProgress`] of relaxed atomics that no other core touches in practice.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -16,14 +16,14 @@ use tokio_rustls::server::TlsStream;
 
 use crate::listener::ceiling::Permit;
 use crate::listener::frames::{CALM_DOWN, Frames, Traffic};
-use crate::listener::link::{Link, Stage};
+use crate::listener::io_progress::{IoProgress, Stage};
 use crate::listener::scan::{Next, POISON, Phase, ScanLimits, Scanner};
 
 /// A socket that counts its bytes and notes when it waits.
 #[derive(Debug)]
 pub struct Socket {
     tcp: TcpStream,
-    link: Arc<Link>,
+    progress: Arc<IoProgress>,
 }
 
 /// A socket with or without TLS.
@@ -39,7 +39,7 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Io {
     stream: Stream,
-    link: Arc<Link>,
+    progress: Arc<IoProgress>,
     reader: Reader,
     /// Bytes taken from the stream to see which protocol it speaks.
     preface: Vec<u8>,
@@ -68,8 +68,8 @@ enum Reader {
 }
 
 impl Socket {
-    pub(crate) fn new(tcp: TcpStream, link: Arc<Link>) -> Self {
-        Self { tcp, link }
+    pub(crate) fn new(tcp: TcpStream, progress: Arc<IoProgress>) -> Self {
+        Self { tcp, progress }
     }
 
     /// Whether the client has closed, or at least its direction, even if bytes from before that are unread.
@@ -82,10 +82,10 @@ impl Socket {
 }
 
 impl Io {
-    pub(crate) fn new(stream: Stream, link: Arc<Link>, permit: Permit) -> Self {
+    pub(crate) fn new(stream: Stream, progress: Arc<IoProgress>, permit: Permit) -> Self {
         Self {
             stream,
-            link,
+            progress,
             reader: Reader::Raw,
             preface: Vec::new(),
             patience: Duration::ZERO,
@@ -94,8 +94,8 @@ impl Io {
         }
     }
 
-    /// Waits for the first byte, without taking it: a silent connection should cost no HTTP machinery. `false` when the client
-    /// closed instead. Nothing is lost when the future is dropped.
+    /// Waits for the first byte, without taking it: a silent connection should cost no HTTP machinery. `false` when the
+    /// client closed instead. Nothing is lost when the future is dropped.
     pub(crate) async fn begun(&mut self) -> io::Result<bool> {
         match &mut self.stream {
             Stream::Plain(socket) => {
@@ -106,10 +106,10 @@ impl Io {
         }
     }
 
-    /// Reads as far as it takes to see whether HTTP/2 is spoken with prior knowledge (RFC 9113 section 3.3). What was read is
-    /// read again by the parser.
+    /// Reads as far as it takes to see whether HTTP/2 is spoken with prior knowledge (RFC 9113 section 3.3). What was
+    /// read is read again by the parser.
     pub(crate) async fn speaks_h2(&mut self) -> io::Result<bool> {
-        self.link.enter(Stage::Head);
+        self.progress.enter(Stage::Head);
         let mut buffer = [0; H2_PREFACE.len()];
         while self.preface.len() < H2_PREFACE.len() {
             let room = buffer.get_mut(self.preface.len()..).unwrap_or_default();
@@ -117,8 +117,7 @@ impl Io {
                 Stream::Plain(socket) => socket.read(room).await?,
                 Stream::Tls(stream) => stream.read(room).await?,
             };
-            self.preface
-                .extend_from_slice(room.get(..count).unwrap_or_default());
+            self.preface.extend_from_slice(room.get(..count).unwrap_or_default());
             if count == 0 || !H2_PREFACE.starts_with(&self.preface) {
                 return Ok(false);
             }
@@ -126,8 +125,8 @@ impl Io {
         Ok(true)
     }
 
-    /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on. A client that closes its direction is taken as
-    /// gone after `patience`.
+    /// From here on the bytes are HTTP/1. Where they were already, the scanner goes on. A client that closes its
+    /// direction is taken as gone after `patience`.
     pub(crate) fn scan(&mut self, limits: ScanLimits, patience: Duration) {
         self.patience = patience;
         if let Reader::Raw = self.reader {
@@ -174,11 +173,7 @@ impl Io {
     }
 
     /// Reads and scans; `false` when something was read of which the parser sees nothing.
-    fn poll_scanned(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<bool>> {
+    fn poll_scanned(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
         ready!(self.poll_stream(cx, buf))?;
         let Reader::Scanned(scanner) = &mut self.reader else {
@@ -186,15 +181,15 @@ impl Io {
         };
         let read = buf.filled().get(before..).unwrap_or_default();
         if read.is_empty() {
-            let waits = scanner.phase() == Phase::Start && self.link.owes_answer();
+            let waits = scanner.phase() == Phase::Start && self.progress.owes_answer();
             if waits {
-                self.link.half_close();
+                self.progress.half_close();
                 ready!(self.poll_gone(cx));
             }
             return Poll::Ready(Ok(true));
         }
         let scanned = scanner.scan(read);
-        self.link.note(scanner);
+        self.progress.note(scanner);
         let next = match scanned.next {
             Next::More => return Poll::Ready(Ok(true)),
             Next::Silence => Reader::Closing(b""),
@@ -206,35 +201,29 @@ impl Io {
         Poll::Ready(Ok(scanned.keep > 0))
     }
 
-    /// Ends when a client that has closed its direction is to be taken as gone. Whether it waits for its answer or has left cannot be
-    /// told apart, so it gets a little time.
+    /// Ends when a client that has closed its direction is to be taken as gone. Whether it waits for its answer or has
+    /// left cannot be told apart, so it gets a little time.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.patience.is_zero() {
             return Poll::Ready(());
         }
         let patience = self.patience;
-        let leaving = self
-            .leaving
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        let leaving = self.leaving.get_or_insert_with(|| Box::pin(sleep(patience)));
         leaving.as_mut().poll(cx)
     }
 
     /// As [`Self::poll_scanned`] for HTTP/2.
-    fn poll_framed(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<bool>> {
+    fn poll_framed(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
         ready!(self.poll_stream(cx, buf))?;
         let Reader::Framed(frames) = &mut self.reader else {
             return Poll::Ready(Ok(true));
         };
         let read = buf.filled().get(before..).unwrap_or_default();
-        let keep = match frames.look(read, self.link.bytes_written()) {
+        let keep = match frames.look(read, self.progress.bytes_written()) {
             Traffic::Fine => {
                 if frames.is_open() {
-                    self.link.enter(Stage::Streams);
+                    self.progress.enter(Stage::Streams);
                 }
                 return Poll::Ready(Ok(true));
             }
@@ -256,7 +245,7 @@ impl Io {
     fn poll_parser(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             match &mut self.reader {
-                Reader::Scanned(_) if self.link.is_tunnel() => {
+                Reader::Scanned(_) if self.progress.is_tunnel() => {
                     self.reader = Reader::Raw;
                 }
                 Reader::Raw => return self.poll_stream(cx, buf),
@@ -271,7 +260,7 @@ impl Io {
                     }
                 }
                 // Nobody wakes this up, and nobody needs to: the service or the parser is about to answer and close.
-                Reader::Closing([]) if !self.link.is_tunnel() => return Poll::Pending,
+                Reader::Closing([]) if !self.progress.is_tunnel() => return Poll::Pending,
                 Reader::Closing(rest) if !rest.is_empty() => {
                     let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
                     buf.put_slice(now);
@@ -279,10 +268,7 @@ impl Io {
                     return Poll::Ready(Ok(()));
                 }
                 Reader::Closing(_) | Reader::Failed | Reader::Lingering(_) => {
-                    return Poll::Ready(Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "invalid framing",
-                    )));
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "invalid framing")));
                 }
             }
         }
@@ -291,7 +277,7 @@ impl Io {
     fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
         let mut seen = seen;
         let mut scratch = [0; 4096];
-        while seen < MAX_LINGER && !self.link.lingers_no_more() {
+        while seen < MAX_LINGER && !self.progress.lingers_no_more() {
             let mut buf = ReadBuf::new(&mut scratch);
             let read = self.poll_stream(cx, &mut buf);
             let count = buf.filled().len();
@@ -308,24 +294,16 @@ impl Io {
 }
 
 impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         let read = me.poll_parser(cx, buf);
-        me.link.parser_read(read.is_pending());
+        me.progress.parser_read(read.is_pending());
         read
     }
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().stream {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
@@ -347,16 +325,15 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Is called by hyper whenever its connection is polled, also when nothing is read or written. That is where a client is noticed
-    /// that leaves meanwhile.
+    /// Is called by hyper whenever its connection is polled, also when nothing is read or written. That is where a
+    /// client is noticed that leaves meanwhile.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        let closed = me.link.takes_question() && me.socket().is_client_gone();
+        let closed = me.progress.takes_question() && me.socket().is_client_gone();
         // Half an upload is nothing to wait for an answer with.
-        let whole =
-            matches!(&me.reader, Reader::Scanned(scanner) if scanner.phase() == Phase::Start);
+        let whole = matches!(&me.reader, Reader::Scanned(scanner) if scanner.phase() == Phase::Start);
         let gone = if whole {
-            let waits = (closed || me.leaving.is_some()) && me.link.owes_answer();
+            let waits = (closed || me.leaving.is_some()) && me.progress.owes_answer();
             waits && me.poll_gone(cx).is_ready()
         } else {
             closed
@@ -370,8 +347,9 @@ impl AsyncWrite for Io {
         }
     }
 
-    /// Closes for writing. Where the client may still be sending a message nobody reads, also waits, a bounded time and for a
-    /// bounded number of bytes, until it stops: a socket closed with unread input is reset, and the reset overtakes the answer.
+    /// Closes for writing. Where the client may still be sending a message nobody reads, also waits, a bounded time and
+    /// for a bounded number of bytes, until it stops: a socket closed with unread input is reset, and the reset
+    /// overtakes the answer.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         if let Reader::Lingering(seen) = me.reader {
@@ -383,49 +361,37 @@ impl AsyncWrite for Io {
         })?;
         let unread = match &me.reader {
             Reader::Raw | Reader::Framed(_) | Reader::Lingering(_) => false,
-            Reader::Scanned(scanner) => scanner.phase() != Phase::Start && !me.link.is_tunnel(),
+            Reader::Scanned(scanner) => scanner.phase() != Phase::Start && !me.progress.is_tunnel(),
             Reader::Closing(_) | Reader::Failed => true,
         };
         if !unread {
             return Poll::Ready(Ok(()));
         }
-        me.link.enter(Stage::Linger);
+        me.progress.enter(Stage::Linger);
         me.poll_linger(cx, 0)
     }
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut me.tcp).poll_read(cx, buf);
-        me.link.read(buf.filled().len() - before);
+        me.progress.read(buf.filled().len() - before);
         read
     }
 }
 
 impl Socket {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let count = if let Poll::Ready(Ok(count)) = &written {
-            *count
-        } else {
-            0
-        };
-        self.link.wrote(written.is_pending(), count);
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        self.progress.wrote(written.is_pending(), count);
         written
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let written = Pin::new(&mut me.tcp).poll_write(cx, bytes);
         me.wrote(written)

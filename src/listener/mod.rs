@@ -1,18 +1,17 @@
-//! The listener room: binds, accepts, speaks TLS and the PROXY protocol, and hands every HTTP request of a connection to a service
-//! it is given. It never knows what the service does; what it learns about a connection travels in
+//! The listener room: binds, accepts, speaks TLS and the PROXY protocol, and hands every HTTP request of a connection
+//! to a service it is given. It never knows what the service does; what it learns about a connection travels in
 //! [`Connection`](crate::context::Connection).
 
 pub mod accept;
-mod answer;
 pub mod bind;
 pub mod ceiling;
 pub mod certificates;
+pub mod connection_handle;
 mod fault;
 pub mod frames;
 pub mod host;
 pub mod io;
-pub mod leash;
-pub mod link;
+pub mod io_progress;
 mod odd;
 pub mod open;
 pub mod proxy_protocol;
@@ -22,6 +21,7 @@ pub mod serve;
 pub mod settings;
 #[cfg(test)]
 mod socket_tests;
+mod strict_service;
 pub mod tls;
 pub mod watchdog;
 

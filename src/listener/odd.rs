@@ -1,5 +1,5 @@
-//! Request lines worth keeping: the parser is strict about targets by itself, takes what it refuses out of its buffer, and says
-//! nothing about it. Only lines that it may refuse are kept, so that the others cost no copy.
+//! Request lines worth keeping: the parser is strict about targets by itself, takes what it refuses out of its buffer,
+//! and says nothing about it. Only lines that it may refuse are kept, so that the others cost no copy.
 
 use memchr::{memchr, memrchr};
 
@@ -9,9 +9,7 @@ pub(super) fn kept(line: &[u8]) -> Option<Box<[u8]>> {
     let end = memrchr(b' ', line).unwrap_or(line.len());
     let target = line.get(start..end).unwrap_or_default();
     // Without an early exit the compiler looks at many bytes at once.
-    let plain = target
-        .iter()
-        .fold(true, |plain, byte| plain & is_plain(*byte));
+    let plain = target.iter().fold(true, |plain, byte| plain & is_plain(*byte));
     let odd = !plain || target.first() != Some(&b'/');
     odd.then(|| shown(line).into())
 }
@@ -23,11 +21,7 @@ pub(super) fn shown(line: &[u8]) -> &[u8] {
 
 /// What every parser takes in a target.
 fn is_plain(byte: u8) -> bool {
-    (b'!'..=b'~').contains(&byte)
-        & !matches!(
-            byte,
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
-        )
+    (b'!'..=b'~').contains(&byte) & !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 const SHOWN: usize = 512;
@@ -60,10 +54,7 @@ mod tests {
             let target = [b'/', byte];
             if is_plain(byte) {
                 assert!(Uri::try_from(&target[..]).is_ok(), "{byte}");
-                assert!(
-                    Uri::try_from([b"/?", &[byte][..]].concat()).is_ok(),
-                    "{byte}"
-                );
+                assert!(Uri::try_from([b"/?", &[byte][..]].concat()).is_ok(), "{byte}");
             }
         }
     }

@@ -16,8 +16,8 @@ use tokio_rustls::server::TlsStream;
 use crate::config::model::{HttpVersion, TlsVersion};
 use crate::context::{Connection, TlsFacts};
 use crate::listener::ceiling::Permit;
+use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io::{Io, Socket, Stream};
-use crate::listener::leash::Leash;
 use crate::listener::proxy_protocol;
 use crate::listener::scan::ScanLimits;
 use crate::listener::serve::{ConnectionEnd, Serves, Speaks, serve};
@@ -45,13 +45,13 @@ pub enum HandshakeEnd {
     Stopped,
 }
 
-/// Takes a connection from its first byte to its end. `make` is told the connection's facts and gives its service. When the
-/// future is dropped the socket is closed.
+/// Takes a connection from its first byte to its end. `make` is told the connection's facts and gives its service. When
+/// the future is dropped the socket is closed.
 pub(crate) async fn converse<S>(
     stream: TcpStream,
     settings: &Settings,
     permit: Permit,
-    leash: Rc<Leash>,
+    handle: Rc<ConnectionHandle>,
     make: impl FnOnce(Rc<Connection>) -> (Rc<Connection>, S),
 ) -> Result<ConnectionEnd, HandshakeEnd>
 where
@@ -68,20 +68,15 @@ where
             (facts.peer, facts.local) = (proxied.source, proxied.destination);
         }
         if let Some(maximum) = settings.limits.max_connections_per_ip {
-            permit = permit
-                .for_client(facts.peer.ip(), maximum)
-                .map_err(|_over| HandshakeEnd::OverClientCeiling)?;
+            permit = permit.for_client(facts.peer.ip(), maximum).map_err(|_over| HandshakeEnd::OverClientCeiling)?;
         }
     }
     if settings.tls.is_some() && Box::pin(is_plain_http(&stream, deadline)).await? {
-        return Box::pin(turn_away(stream, facts, settings, permit, leash, make)).await;
+        return Box::pin(turn_away(stream, facts, settings, permit, handle, make)).await;
     }
-    let socket = Socket::new(stream, Arc::clone(leash.link()));
+    let socket = Socket::new(stream, Arc::clone(handle.progress()));
     let (stream, speaks) = match &settings.tls {
-        None => (
-            Stream::Plain(socket),
-            speaks_without_tls(&settings.protocols),
-        ),
+        None => (Stream::Plain(socket), speaks_without_tls(&settings.protocols)),
         Some(tls) => {
             let stream = Box::pin(handshake(tls, socket, deadline)).await?;
             let session = stream.get_ref().1;
@@ -90,10 +85,10 @@ where
             (Stream::Tls(stream), speaks)
         }
     };
-    let io = Io::new(stream, Arc::clone(leash.link()), permit);
+    let io = Io::new(stream, Arc::clone(handle.progress()), permit);
     let (connection, service) = make(Rc::new(facts));
     let terms = (&settings.limits, settings.http2_keepalive);
-    Ok(serve(io, speaks, connection, service, leash, terms).await)
+    Ok(serve(io, speaks, connection, service, handle, terms).await)
 }
 
 /// Whether a peer that should begin a handshake begins a request: with a letter, as no TLS record does. Takes nothing.
@@ -109,36 +104,27 @@ async fn turn_away<S>(
     facts: Connection,
     settings: &Settings,
     permit: Permit,
-    leash: Rc<Leash>,
+    handle: Rc<ConnectionHandle>,
     make: impl FnOnce(Rc<Connection>) -> (Rc<Connection>, S),
 ) -> Result<ConnectionEnd, HandshakeEnd>
 where
     S: Serves,
 {
-    let socket = Socket::new(stream, Arc::clone(leash.link()));
-    let mut io = Io::new(Stream::Plain(socket), Arc::clone(leash.link()), permit);
+    let socket = Socket::new(stream, Arc::clone(handle.progress()));
+    let mut io = Io::new(Stream::Plain(socket), Arc::clone(handle.progress()), permit);
     io.refuse_plain(ScanLimits::of(&settings.limits));
     let (connection, service) = make(Rc::new(facts));
     let speaks = Speaks::Agreed(HttpVersion::Http1);
     connection.plain_on_tls.set(true);
     let terms = (&settings.limits, None);
-    Ok(serve(io, speaks, connection, service, leash, terms).await)
+    Ok(serve(io, speaks, connection, service, handle, terms).await)
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {
-    Ok(Connection::new(
-        settings.id,
-        stream.peer_addr()?,
-        stream.local_addr()?,
-        None,
-    ))
+    Ok(Connection::new(settings.id, stream.peer_addr()?, stream.local_addr()?, None))
 }
 
-async fn handshake(
-    tls: &Tls,
-    socket: Socket,
-    deadline: Instant,
-) -> Result<Box<TlsStream<Socket>>, HandshakeEnd> {
+async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<TlsStream<Socket>>, HandshakeEnd> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
     let mut start = within(deadline, HandshakeEnd::Tls, hello).await?;
     if !tls.serves(start.client_hello().server_name()) {
@@ -147,13 +133,7 @@ async fn handshake(
         within(deadline, HandshakeEnd::UnknownName, alert).await?;
         return Err(HandshakeEnd::UnknownName);
     }
-    within(
-        deadline,
-        HandshakeEnd::Tls,
-        start.into_stream(tls.server_config()),
-    )
-    .await
-    .map(Box::new)
+    within(deadline, HandshakeEnd::Tls, start.into_stream(tls.server_config())).await.map(Box::new)
 }
 
 async fn within<T>(
@@ -173,9 +153,7 @@ async fn within<T>(
 
 fn tls_facts(session: &ServerConnection) -> TlsFacts {
     TlsFacts {
-        server_name: session
-            .server_name()
-            .map(|name| name.to_ascii_lowercase().into_boxed_str()),
+        server_name: session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str()),
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => TlsVersion::V12,
             _ => TlsVersion::V13,
@@ -196,10 +174,7 @@ fn speaks_with_tls(agreed: Option<&[u8]>, protocols: &[HttpVersion]) -> Speaks {
 }
 
 fn speaks_without_tls(protocols: &[HttpVersion]) -> Speaks {
-    match (
-        protocols.contains(&HttpVersion::Http1),
-        protocols.contains(&HttpVersion::H2),
-    ) {
+    match (protocols.contains(&HttpVersion::Http1), protocols.contains(&HttpVersion::H2)) {
         (true, true) => Speaks::Unknown,
         (false, true) => Speaks::Agreed(HttpVersion::H2),
         (_, false) => Speaks::Agreed(HttpVersion::Http1),
@@ -218,15 +193,8 @@ mod tests {
         use HttpVersion::{H2, Http1};
         let both = [H2, Http1];
         assert_eq!(speaks_with_tls(Some(b"h2"), &both), Speaks::Agreed(H2));
-        assert_eq!(
-            speaks_with_tls(Some(b"http/1.1"), &both),
-            Speaks::Agreed(Http1)
-        );
-        assert_eq!(
-            speaks_with_tls(None, &both),
-            Speaks::Agreed(Http1),
-            "no ALPN"
-        );
+        assert_eq!(speaks_with_tls(Some(b"http/1.1"), &both), Speaks::Agreed(Http1));
+        assert_eq!(speaks_with_tls(None, &both), Speaks::Agreed(Http1), "no ALPN");
         assert_eq!(speaks_with_tls(None, &[H2]), Speaks::Agreed(H2));
         assert_eq!(speaks_without_tls(&both), Speaks::Unknown);
         assert_eq!(speaks_without_tls(&[Http1]), Speaks::Agreed(Http1));

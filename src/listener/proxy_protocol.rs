@@ -1,6 +1,6 @@
-//! The PROXY protocol, versions 1 and 2, as spoken by load balancers in front. Only peers on the listener's list are believed, and
-//! from those the header is required: a list that were optional would let any of them pass as somebody else's client. A peer that is
-//! not on the list and sends a header fails, because a header is neither HTTP nor TLS.
+//! The PROXY protocol, versions 1 and 2, as spoken by load balancers in front. Only peers on the listener's list are
+//! believed, and from those the header is required: a list that were optional would let any of them pass as somebody
+//! else's client. A peer that is not on the list and sends a header fails, because a header is neither HTTP nor TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ pub struct Proxied {
     pub destination: SocketAddr,
 }
 
-/// Reads exactly the header and nothing after it. `None` means the peer speaks for itself (`LOCAL`, `UNKNOWN`), for example in
-/// a health check. The caller limits the time.
+/// Reads exactly the header and nothing after it. `None` means the peer speaks for itself (`LOCAL`, `UNKNOWN`), for
+/// example in a health check. The caller limits the time.
 ///
 /// # Errors
 /// When the bytes are no header, or the peer closed.
@@ -46,9 +46,7 @@ pub async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> {
         };
         let start = header.len();
         header.resize(end, 0);
-        stream
-            .read_exact(header.get_mut(start..).unwrap_or_default())
-            .await?;
+        stream.read_exact(header.get_mut(start..).unwrap_or_default()).await?;
     }
 }
 
@@ -65,11 +63,7 @@ enum Frame {
 /// Finds the end of the header that `bytes` begins with.
 fn frame(bytes: &[u8]) -> io::Result<Frame> {
     let end = if starts_alike(bytes, SIGNATURE_V2) {
-        bytes.get(14..16).map(|length| {
-            16 + length
-                .iter()
-                .fold(0, |sum, &byte| sum * 256 + usize::from(byte))
-        })
+        bytes.get(14..16).map(|length| 16 + length.iter().fold(0, |sum, &byte| sum * 256 + usize::from(byte)))
     } else if starts_alike(bytes, b"PROXY ") {
         memchr::memchr(b'\n', bytes).map(|feed| feed + 1)
     } else {
@@ -90,10 +84,7 @@ fn parse(header: &[u8]) -> io::Result<Option<Proxied>> {
     if length != header.len() {
         return Err(invalid("PROXY header of two lengths"));
     }
-    Ok(parsed.proxied_address().map(|address| Proxied {
-        source: address.source,
-        destination: address.destination,
-    }))
+    Ok(parsed.proxied_address().map(|address| Proxied { source: address.source, destination: address.destination }))
 }
 
 fn starts_alike(bytes: &[u8], other: &[u8]) -> bool {
@@ -119,8 +110,7 @@ mod tests {
     use super::*;
 
     const V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
-    const V2_TCP4: &[u8] =
-        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\x0a\x00\x00\x01\x12\x67\x01\xbb";
+    const V2_TCP4: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\x0a\x00\x00\x01\x12\x67\x01\xbb";
 
     /// What is read from these pieces, and what is left on the stream.
     async fn read_from(pieces: &[&[u8]]) -> (io::Result<Option<Proxied>>, Vec<u8>) {
@@ -148,17 +138,11 @@ mod tests {
 
     #[tokio::test]
     async fn headers_are_read_exactly() {
-        let client = Some(Proxied {
-            source: "192.0.2.1:4711".parse().unwrap(),
-            destination: "10.0.0.1:443".parse().unwrap(),
-        });
+        let client =
+            Some(Proxied { source: "192.0.2.1:4711".parse().unwrap(), destination: "10.0.0.1:443".parse().unwrap() });
         let v1 = b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n";
-        let cases: [(&[u8], Option<Proxied>); 4] = [
-            (v1, client),
-            (V2_TCP4, client),
-            (V2_LOCAL, None),
-            (b"PROXY UNKNOWN\r\n", None),
-        ];
+        let cases: [(&[u8], Option<Proxied>); 4] =
+            [(v1, client), (V2_TCP4, client), (V2_LOCAL, None), (b"PROXY UNKNOWN\r\n", None)];
         for (header, expected) in cases {
             let bytes = [header, b"GET / HTTP/1.1\r\n"].concat();
             let (read, rest) = read_from(&[&bytes]).await;
@@ -185,11 +169,7 @@ mod tests {
             long.as_bytes(),
         ];
         for bytes in cases {
-            assert!(
-                read_from(&[bytes]).await.0.is_err(),
-                "{:?}",
-                String::from_utf8_lossy(bytes)
-            );
+            assert!(read_from(&[bytes]).await.0.is_err(), "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 

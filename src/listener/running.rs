@@ -8,8 +8,8 @@ use tokio::task::AbortHandle;
 
 use crate::config::model::Limits;
 use crate::context::Connection;
-use crate::listener::leash::{Leash, Order};
-use crate::listener::link::Link;
+use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
+use crate::listener::io_progress::IoProgress;
 use crate::listener::watchdog::{Registered, Watchdog};
 
 /// One listener running on one worker. Dropping it aborts it and its connections.
@@ -47,11 +47,12 @@ impl Running {
         Self { group, task }
     }
 
-    /// Stops accepting, after what the kernel has already queued, and asks every connection to end after its present requests.
+    /// Stops accepting, after what the kernel has already queued, and asks every connection to end after its present
+    /// requests.
     pub fn drain(&self) {
         self.group.draining.set(true);
         self.group.changed.notify_waiters();
-        self.group.watchdog.order(self.group.number, Order::Drain);
+        self.group.watchdog.order(self.group.number, ConnectionCommand::Drain);
     }
 
     /// Cuts every connection that is left and says how many those were.
@@ -59,14 +60,12 @@ impl Running {
     pub fn abort(&self) -> usize {
         self.task.abort();
         self.group.draining.set(true);
-        self.group.watchdog.order(self.group.number, Order::Abort)
+        self.group.watchdog.order(self.group.number, ConnectionCommand::Abort)
     }
 
     /// Cuts the connections `which` names; the rest goes on.
     pub fn abort_those(&self, which: impl Fn(&Connection) -> bool) {
-        self.group
-            .watchdog
-            .order_those(self.group.number, Order::Abort, which);
+        self.group.watchdog.order_those(self.group.number, ConnectionCommand::Abort, which);
     }
 
     /// Connections of this listener on this worker. Tunnels are counted by [`Shared::open`](super::Shared::open) only.
@@ -81,7 +80,8 @@ impl Running {
         self.task.abort();
     }
 
-    /// Whether the accept loop has ended though nobody asked it to: clients still connect to its socket, or will be refused.
+    /// Whether the accept loop has ended though nobody asked it to: clients still connect to its socket, or will be
+    /// refused.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.task.is_finished() && !self.group.draining.get()
@@ -97,7 +97,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
-        self.group.watchdog.order(self.group.number, Order::Abort);
+        self.group.watchdog.order(self.group.number, ConnectionCommand::Abort);
     }
 }
 
@@ -126,14 +126,11 @@ impl Group {
     pub(crate) fn join(self: &Rc<Self>, limits: &Limits) -> Member {
         self.members.set(self.members.get() + 1);
         self.connections.set(self.connections.get() + 1);
-        let registered = self.watchdog.register(Link::new(), self.number, limits);
+        let registered = self.watchdog.register(IoProgress::new(), self.number, limits);
         if self.draining.get() {
-            registered.leash().order(Order::Drain);
+            registered.handle().order(ConnectionCommand::Drain);
         }
-        Member {
-            registered,
-            group: Rc::clone(self),
-        }
+        Member { registered, group: Rc::clone(self) }
     }
 
     /// Ends when the group is to drain.
@@ -149,16 +146,14 @@ impl Group {
 }
 
 impl Member {
-    pub(crate) fn leash(&self) -> &Rc<Leash> {
-        self.registered.leash()
+    pub(crate) fn handle(&self) -> &Rc<ConnectionHandle> {
+        self.registered.handle()
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.group
-            .connections
-            .set(self.group.connections.get().saturating_sub(1));
+        self.group.connections.set(self.group.connections.get().saturating_sub(1));
         self.group.leave();
     }
 }

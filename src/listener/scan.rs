@@ -1,13 +1,13 @@
-//! A second pair of eyes on the raw bytes of an HTTP/1 connection. hyper is lenient where a gateway must not be: it drops a
-//! Content-Length that comes with a Transfer-Encoding, ends lines at a bare LF and does not look at Host. This scanner follows the
-//! framing of the messages, strictly, and says how much of what was read the parser may see. It is pure: bytes in, verdicts out,
-//! the same for any splitting of the bytes. What httparse refuses by itself (bare CR, NUL, folding, spaces before the colon) is
-//! not looked for again; such a head never reaches the service.
+//! A second pair of eyes on the raw bytes of an HTTP/1 connection. hyper is lenient where a gateway must not be: it
+//! drops a Content-Length that comes with a Transfer-Encoding, ends lines at a bare LF and does not look at Host. This
+//! scanner follows the framing of the messages, strictly, and says how much of what was read the parser may see. It is
+//! pure: bytes in, verdicts out, the same for any splitting of the bytes. What httparse refuses by itself (bare CR,
+//! NUL, folding, spaces before the colon) is not looked for again; such a head never reaches the service.
 
 use memchr::{memchr, memchr_iter};
 
 use crate::config::model::Limits;
-use crate::context::Verdict;
+use crate::context::ScannerRefusal;
 use crate::listener::fault::Fault;
 use crate::listener::host::is_valid_host;
 use crate::listener::odd;
@@ -21,7 +21,7 @@ pub struct Scanner {
     partial: Vec<u8>,
     requests: u64,
     limits: ScanLimits,
-    verdict: Option<Verdict>,
+    verdict: Option<ScannerRefusal>,
     odd: Option<Box<[u8]>>,
 }
 
@@ -38,10 +38,7 @@ impl ScanLimits {
     /// Those of a listener.
     #[must_use]
     pub fn of(limits: &Limits) -> Self {
-        Self {
-            head: limits.max_header_bytes,
-            target: limits.max_target_bytes,
-        }
+        Self { head: limits.max_header_bytes, target: limits.max_target_bytes }
     }
 }
 
@@ -140,19 +137,14 @@ impl Scanner {
                 State::ChunkData(left) => self.skip(rest, left, State::ChunkEnd, State::ChunkData),
                 State::Stopped(_) => return self.stopped(0),
                 State::Head if self.head.begun && self.partial.is_empty() => self.fields(rest),
-                State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers(_) => {
-                    self.line(rest)
-                }
+                State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers(_) => self.line(rest),
             };
             rest = rest.get(step..).unwrap_or_default();
             if let State::Stopped(_) = self.state {
                 return self.stopped(bytes.len() - rest.len());
             }
         }
-        Scanned {
-            keep: bytes.len(),
-            next: Next::More,
-        }
+        Scanned { keep: bytes.len(), next: Next::More }
     }
 
     /// Where in a message the connection is.
@@ -162,11 +154,9 @@ impl Scanner {
             State::Head if self.head.bytes == 0 && self.partial.is_empty() => Phase::Start,
             State::Head => Phase::Head,
             State::Stopped(_) => Phase::Stopped,
-            State::Body(_)
-            | State::ChunkSize
-            | State::ChunkData(_)
-            | State::ChunkEnd
-            | State::Trailers(_) => Phase::Body,
+            State::Body(_) | State::ChunkSize | State::ChunkData(_) | State::ChunkEnd | State::Trailers(_) => {
+                Phase::Body
+            }
         }
     }
 
@@ -178,7 +168,7 @@ impl Scanner {
 
     /// The refusal of the last head, which is also the last that is read.
     #[must_use]
-    pub fn verdict(&self) -> Option<Verdict> {
+    pub fn verdict(&self) -> Option<ScannerRefusal> {
         self.verdict
     }
 
@@ -189,11 +179,7 @@ impl Scanner {
     }
 
     fn stopped(&self, keep: usize) -> Scanned {
-        let next = if let State::Stopped(next) = self.state {
-            next
-        } else {
-            Next::More
-        };
+        let next = if let State::Stopped(next) = self.state { next } else { Next::More };
         Scanned { keep, next }
     }
 
@@ -207,8 +193,8 @@ impl Scanner {
         usize::try_from(left).unwrap_or(rest.len())
     }
 
-    /// As [`Self::line`] for the fields of a head that have arrived whole, which is nearly always all of them: one search through
-    /// all lines, and no more than a look at the first byte of most.
+    /// As [`Self::line`] for the fields of a head that have arrived whole, which is nearly always all of them: one
+    /// search through all lines, and no more than a look at the first byte of most.
     fn fields(&mut self, rest: &[u8]) -> usize {
         let window = rest.get(..self.room()).unwrap_or(rest);
         let mut start = 0;
@@ -236,13 +222,14 @@ impl Scanner {
         if start > 0 { start } else { self.line(rest) }
     }
 
-    /// Takes one line, or the part of it that has arrived, and says how many bytes the parser may see of it: all, or all but
-    /// the line feed that would complete a line that is refused.
+    /// Takes one line, or the part of it that has arrived, and says how many bytes the parser may see of it: all, or
+    /// all but the line feed that would complete a line that is refused.
     fn line(&mut self, rest: &[u8]) -> usize {
         let room = self.room();
         let Some(feed) = memchr(b'\n', rest.get(..room).unwrap_or(rest)) else {
             if rest.len() > room {
-                // In a head the parser has all it may hold and answers 431; the poison is for the case that it does not.
+                // In a head the parser has all it may hold and answers 431; the poison is for the case that it does
+                // not.
                 self.stop(self.fatal());
                 return room;
             }
@@ -275,11 +262,7 @@ impl Scanner {
     }
 
     fn fatal(&self) -> Next {
-        if matches!(self.state, State::Head) {
-            Next::Poison
-        } else {
-            Next::Error
-        }
+        if matches!(self.state, State::Head) { Next::Poison } else { Next::Error }
     }
 
     fn stop(&mut self, next: Next) {
@@ -331,11 +314,8 @@ impl Scanner {
     fn end_head(&mut self) {
         let head = std::mem::take(&mut self.head);
         if let Some(fault) = head.judge() {
-            self.verdict = Some(Verdict {
-                request: self.requests,
-                reason: fault.reason(),
-                refusal: fault.refusal(),
-            });
+            self.verdict =
+                Some(ScannerRefusal { request: self.requests, reason: fault.reason(), refusal: fault.refusal() });
             self.stop(Next::Silence);
         } else if head.encodings > 0 {
             self.state = State::ChunkSize;
@@ -438,16 +418,11 @@ fn content_length(value: &[u8]) -> Option<u64> {
 
 /// RFC 9112 section 7.1, without the white space it tolerates: hexadecimal digits, then perhaps `;` and an extension.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line
-        .iter()
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count();
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extension) = line.split_at_checked(digits)?;
     let clean = match extension.split_first() {
         None => true,
-        Some((b';', text)) => !text
-            .iter()
-            .any(|&byte| byte != b'\t' && byte.is_ascii_control()),
+        Some((b';', text)) => !text.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control()),
         Some(_) => false,
     };
     if !clean || size.is_empty() || size.len() > 16 {
@@ -470,22 +445,19 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: ScanLimits = ScanLimits {
-        head: 1000,
-        target: 100,
-    };
+    const LIMITS: ScanLimits = ScanLimits { head: 1000, target: 100 };
 
     /// What a scanner makes of bytes that arrive in these pieces.
     #[derive(Debug, PartialEq, Eq)]
-    struct Outcome {
+    struct ScanResult {
         kept: Vec<u8>,
         next: Next,
         requests: u64,
-        verdict: Option<Verdict>,
+        verdict: Option<ScannerRefusal>,
         phase: Phase,
     }
 
-    fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ScanResult {
         let mut scanner = Scanner::new(LIMITS);
         let (mut kept, mut next) = (Vec::new(), Next::More);
         for piece in pieces {
@@ -496,16 +468,10 @@ mod tests {
                 break;
             }
         }
-        Outcome {
-            kept,
-            next,
-            requests: scanner.requests(),
-            verdict: scanner.verdict(),
-            phase: scanner.phase(),
-        }
+        ScanResult { kept, next, requests: scanner.requests(), verdict: scanner.verdict(), phase: scanner.phase() }
     }
 
-    fn whole(bytes: &str) -> Outcome {
+    fn whole(bytes: &str) -> ScanResult {
         scan([bytes.as_bytes()])
     }
 
@@ -516,18 +482,9 @@ mod tests {
             ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 1),
             ("GET / HTTP/1.0\r\n\r\n", 1),
             ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", 1),
-            (
-                "GET http://b:80/x?y HTTP/1.1\r\nhost:a:80 \r\nx:\r\n\r\n",
-                1,
-            ),
-            (
-                "POST / HTTP/1.1\r\nhost: a\r\ncontent-length:\t3 \r\n\r\nabcGET / HTTP/1.1\r\nhost: a\r\n\r\n",
-                2,
-            ),
-            (
-                "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
-                2,
-            ),
+            ("GET http://b:80/x?y HTTP/1.1\r\nhost:a:80 \r\nx:\r\n\r\n", 1),
+            ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length:\t3 \r\n\r\nabcGET / HTTP/1.1\r\nhost: a\r\n\r\n", 2),
+            ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", 2),
             (
                 "POST / HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
                 2,
@@ -539,16 +496,8 @@ mod tests {
         ];
         for (bytes, requests) in cases {
             let outcome = whole(bytes);
-            assert_eq!(
-                (outcome.next, outcome.requests),
-                (Next::More, requests),
-                "{bytes:?}"
-            );
-            assert_eq!(
-                (outcome.kept.as_slice(), outcome.phase),
-                (bytes.as_bytes(), Phase::Start),
-                "{bytes:?}"
-            );
+            assert_eq!((outcome.next, outcome.requests), (Next::More, requests), "{bytes:?}");
+            assert_eq!((outcome.kept.as_slice(), outcome.phase), (bytes.as_bytes(), Phase::Start), "{bytes:?}");
         }
     }
 
@@ -564,79 +513,28 @@ mod tests {
             "length_and_encoding",
         ),
         // Content-Length: digits, once.
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x1\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length:\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1 1\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1, 1\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9223372036854775808\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999999\r\n\r\n",
-            "content_length_invalid",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
-            "content_length_repeated",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\nContent-Length: 2\r\n\r\n",
-            "content_length_repeated",
-        ),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x1\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length:\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1 1\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1, 1\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9223372036854775808\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999999\r\n\r\n", "content_length_invalid"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n", "content_length_repeated"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\nContent-Length: 2\r\n\r\n", "content_length_repeated"),
         // Transfer-Encoding: one chunked, on HTTP/1.1.
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
-            "transfer_encoding_unsupported",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n\r\n",
-            "transfer_encoding_unsupported",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked;q=1\r\n\r\n",
-            "transfer_encoding_unsupported",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \"chunked\"\r\n\r\n",
-            "transfer_encoding_unsupported",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\n\r\n",
-            "transfer_encoding_unsupported",
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding:\r\n\r\n",
-            "transfer_encoding_unsupported",
-        ),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n", "transfer_encoding_unsupported"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n\r\n", "transfer_encoding_unsupported"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked;q=1\r\n\r\n", "transfer_encoding_unsupported"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \"chunked\"\r\n\r\n", "transfer_encoding_unsupported"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\n\r\n", "transfer_encoding_unsupported"),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding:\r\n\r\n", "transfer_encoding_unsupported"),
         (
             "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
             "transfer_encoding_unsupported",
         ),
-        (
-            "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
-            "transfer_encoding_on_http10",
-        ),
+        ("POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", "transfer_encoding_on_http10"),
         // The request line.
         ("GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n", "target_invalid"),
         ("GET /\u{e9} HTTP/1.1\r\nhost: a\r\n\r\n", "target_invalid"),
@@ -651,14 +549,8 @@ mod tests {
         ("GET / HTTP/1.1\r\nhost: a, b\r\n\r\n", "host_invalid"),
         ("GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", "host_invalid"),
         ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "host_invalid"),
-        (
-            "GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n",
-            "host_repeated",
-        ),
-        (
-            "GET / HTTP/1.0\r\nhost: a\r\nHost: a\r\n\r\n",
-            "host_repeated",
-        ),
+        ("GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n", "host_repeated"),
+        ("GET / HTTP/1.0\r\nhost: a\r\nHost: a\r\n\r\n", "host_repeated"),
     ];
 
     #[test]
@@ -667,28 +559,12 @@ mod tests {
         let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100));
         let too_long = (long.as_str(), "target_too_long");
         for &(head, reason) in REFUSED.iter().chain([&too_long]) {
-            let refusal = if reason == "target_too_long" {
-                TargetTooLong
-            } else {
-                BadRequest
-            };
+            let refusal = if reason == "target_too_long" { TargetTooLong } else { BadRequest };
             let good = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
             let outcome = whole(&format!("{good}{head}{good}"));
-            assert_eq!(
-                outcome.verdict,
-                Some(Verdict {
-                    request: 1,
-                    reason,
-                    refusal
-                }),
-                "{head:?}"
-            );
+            assert_eq!(outcome.verdict, Some(ScannerRefusal { request: 1, reason, refusal }), "{head:?}");
             assert_eq!(outcome.next, Next::Silence, "{head:?}");
-            assert_eq!(
-                outcome.kept,
-                format!("{good}{head}").into_bytes(),
-                "{head:?}"
-            );
+            assert_eq!(outcome.kept, format!("{good}{head}").into_bytes(), "{head:?}");
             assert_eq!(outcome.phase, Phase::Stopped);
         }
     }
@@ -706,16 +582,8 @@ mod tests {
         ];
         for (until, after) in cases {
             let outcome = whole(&format!("{until}{after}"));
-            assert_eq!(
-                (outcome.next, outcome.requests),
-                (Next::Poison, 0),
-                "{until:?}"
-            );
-            assert_eq!(
-                outcome.kept,
-                &until.as_bytes()[..until.len() - 1],
-                "all but the line feed: {until:?}"
-            );
+            assert_eq!((outcome.next, outcome.requests), (Next::Poison, 0), "{until:?}");
+            assert_eq!(outcome.kept, &until.as_bytes()[..until.len() - 1], "all but the line feed: {until:?}");
         }
     }
 
@@ -748,11 +616,7 @@ mod tests {
         ];
         for chunks in cases {
             let outcome = whole(&format!("{head}{chunks}"));
-            assert_eq!(
-                (outcome.next, outcome.requests, outcome.verdict),
-                (Next::Error, 1, None),
-                "{chunks:?}"
-            );
+            assert_eq!((outcome.next, outcome.requests, outcome.verdict), (Next::Error, 1, None), "{chunks:?}");
         }
     }
 
@@ -760,22 +624,12 @@ mod tests {
     fn a_head_has_a_bound() {
         let head = |length: usize| {
             let fixed = "GET / HTTP/1.1\r\nhost: a\r\nx: \r\n\r\n".len();
-            format!(
-                "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
-                "y".repeat(length - fixed)
-            )
+            format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(length - fixed))
         };
         assert_eq!(whole(&head(1000)).requests, 1);
-        for head in [
-            head(1001),
-            "GET / HTTP/1.1\r\n".to_owned() + &"x: y\r\n".repeat(1000),
-            "x".repeat(2000),
-        ] {
+        for head in [head(1001), "GET / HTTP/1.1\r\n".to_owned() + &"x: y\r\n".repeat(1000), "x".repeat(2000)] {
             let outcome = whole(&head);
-            assert_eq!(
-                (outcome.next, outcome.requests, outcome.kept.len()),
-                (Next::Poison, 0, 1000)
-            );
+            assert_eq!((outcome.next, outcome.requests, outcome.kept.len()), (Next::Poison, 0, 1000));
         }
     }
 
@@ -786,16 +640,10 @@ mod tests {
             ("", Phase::Start),
             ("\r", Phase::Head),
             ("\nPOST / HT", Phase::Head),
-            (
-                "TP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n",
-                Phase::Body,
-            ),
+            ("TP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n", Phase::Body),
             ("x", Phase::Body),
             ("y", Phase::Start),
-            (
-                "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
-                Phase::Body,
-            ),
+            ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", Phase::Body),
             ("1\r\nx", Phase::Body),
             ("\r\n0\r\nt", Phase::Body),
             (": x\r\n\r\n", Phase::Start),
@@ -827,8 +675,7 @@ mod tests {
         ]
         .prop_map(<[u8]>::to_vec);
         let noise = prop::collection::vec(any::<u8>(), 0..20);
-        prop::collection::vec(prop_oneof![9 => piece, 1 => noise], 0..30)
-            .prop_map(|pieces| pieces.concat())
+        prop::collection::vec(prop_oneof![9 => piece, 1 => noise], 0..30).prop_map(|pieces| pieces.concat())
     }
 
     proptest! {

@@ -1,5 +1,5 @@
-//! Serves HTTP on one connection: waits for the first byte, picks the version, and drives hyper until the connection is over, is told
-//! to drain, or is cut. hyper's own timers stay off; the watchdog has them.
+//! Serves HTTP on one connection: waits for the first byte, picks the version, and drives hyper until the connection is
+//! over, is told to drain, or is cut. hyper's own timers stay off; the watchdog has them.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -21,12 +21,12 @@ use tokio::time::timeout;
 
 use crate::config::model::{Http2Keepalive, HttpVersion, Limits};
 use crate::context::Connection;
-use crate::listener::answer::Judged;
+use crate::listener::connection_handle::{ConnectionHandle, Cut};
 use crate::listener::io::Io;
-use crate::listener::leash::{Cut, Leash};
-use crate::listener::link::Stage;
+use crate::listener::io_progress::Stage;
 use crate::listener::odd;
 use crate::listener::scan::ScanLimits;
+use crate::listener::strict_service::StrictService;
 use crate::listener::watchdog::Expiry;
 
 /// What a connection serves: the edge, or what a test puts in its place.
@@ -79,25 +79,25 @@ pub enum Speaks {
     Unknown,
 }
 
-/// Serves `service` on a connection, on `terms`: time limits and PING frames. Everything but the IO stays on this worker. When the future is dropped, the connection is
-/// closed and with it the futures of its requests.
+/// Serves `service` on a connection, on `terms`: time limits and PING frames. Everything but the IO stays on this
+/// worker. When the future is dropped, the connection is closed and with it the futures of its requests.
 pub async fn serve<S>(
     io: Io,
     speaks: Speaks,
     connection: Rc<Connection>,
     service: S,
-    leash: Rc<Leash>,
+    handle: Rc<ConnectionHandle>,
     terms: (&Limits, Option<Http2Keepalive>),
 ) -> ConnectionEnd
 where
     S: Serves,
 {
-    leash.hand_over(Rc::clone(&connection));
-    let service = Judged::new(service, connection, Rc::clone(&leash));
-    let end = serve_opened(io, speaks, service, &leash, terms).await;
+    handle.hand_over(Rc::clone(&connection));
+    let service = StrictService::new(service, connection, Rc::clone(&handle));
+    let end = serve_opened(io, speaks, service, &handle, terms).await;
     match end {
-        ConnectionEnd::Closed if leash.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
-        ConnectionEnd::Closed | ConnectionEnd::Broken if leash.link().lingers_no_more() => {
+        ConnectionEnd::Closed if handle.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
+        ConnectionEnd::Closed | ConnectionEnd::Broken if handle.progress().lingers_no_more() => {
             ConnectionEnd::Expired(Expiry::Linger)
         }
         end => end,
@@ -107,8 +107,8 @@ where
 async fn serve_opened<S>(
     mut io: Io,
     mut speaks: Speaks,
-    mut service: Judged<S>,
-    leash: &Leash,
+    mut service: StrictService<S>,
+    handle: &ConnectionHandle,
     (limits, pings): (&Limits, Option<Http2Keepalive>),
 ) -> ConnectionEnd
 where
@@ -116,16 +116,14 @@ where
 {
     // What follows is boxed on its own, so that a connection without a request is small.
     loop {
-        match opened(&mut io, speaks, leash).await {
+        match opened(&mut io, speaks, handle).await {
             Ok(Some(HttpVersion::H2)) => {
-                return Box::pin(serve_h2(io, service, leash, limits, pings)).await;
+                return Box::pin(serve_h2(io, service, handle, limits, pings)).await;
             }
-            Ok(Some(HttpVersion::Http1)) => {
-                match Box::pin(serve_http1(io, service, leash, limits)).await {
-                    Http1::Ended(end) => return end,
-                    Http1::Resting(again) => (io, service) = *again,
-                }
-            }
+            Ok(Some(HttpVersion::Http1)) => match Box::pin(serve_http1(io, service, handle, limits)).await {
+                Http1::Ended(end) => return end,
+                Http1::Resting(again) => (io, service) = *again,
+            },
             Ok(None) => return ConnectionEnd::Closed,
             Err(_) => return ConnectionEnd::Broken,
         }
@@ -137,7 +135,7 @@ where
 enum Http1<S> {
     Ended(ConnectionEnd),
     /// It is between two requests; everything but this was given back.
-    Resting(Box<(Io, Judged<S>)>),
+    Resting(Box<(Io, StrictService<S>)>),
 }
 
 /// What a connection that was cut ended with.
@@ -150,16 +148,16 @@ pub fn cut(cut: Cut) -> ConnectionEnd {
 }
 
 /// Waits for the first bytes; `None` when there will be none.
-async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option<HttpVersion>> {
+async fn opened(io: &mut Io, speaks: Speaks, handle: &ConnectionHandle) -> io::Result<Option<HttpVersion>> {
     if speaks == Speaks::Agreed(HttpVersion::H2) {
         // The client speaks first and at once (RFC 9113 section 3.4), so its silence is not idleness.
-        leash.link().enter(Stage::Head);
+        handle.progress().enter(Stage::Head);
         return Ok(Some(HttpVersion::H2));
     }
     let begun = tokio::select! {
         begun = io.begun() => begun?,
         // A request may be on its way, above all on a connection that was in the kernel's queue.
-        () = leash.drained() => matches!(Box::pin(timeout(DRAIN_GRACE, io.begun())).await, Ok(Ok(true))),
+        () = handle.drained() => matches!(Box::pin(timeout(DRAIN_GRACE, io.begun())).await, Ok(Ok(true))),
     };
     if !begun {
         return Ok(None);
@@ -171,7 +169,7 @@ async fn opened(io: &mut Io, speaks: Speaks, leash: &Leash) -> io::Result<Option
     }
 }
 
-async fn serve_http1<S>(mut io: Io, service: Judged<S>, leash: &Leash, limits: &Limits) -> Http1<S>
+async fn serve_http1<S>(mut io: Io, service: StrictService<S>, handle: &ConnectionHandle, limits: &Limits) -> Http1<S>
 where
     S: Serves,
 {
@@ -184,24 +182,17 @@ where
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
         .header_read_timeout(None)
         // Told to go and still served: for the one request that was on its way, whose answer says so.
-        .keep_alive(!leash.is_draining());
+        .keep_alive(!handle.is_draining());
     if limits.max_headers != HYPER_MAX_HEADERS {
         // Any explicit number costs an initialised array per request.
         builder.max_headers(limits.max_headers);
     }
     let facts = service.connection();
-    let connection = builder
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
+    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = Box::pin(connection);
-    leash.set_serving(true);
-    let driven = drive(
-        &mut connection,
-        http1::UpgradeableConnection::graceful_shutdown,
-        leash,
-    )
-    .await;
-    leash.set_serving(false);
+    handle.set_serving(true);
+    let driven = drive(&mut connection, http1::UpgradeableConnection::graceful_shutdown, handle).await;
+    handle.set_serving(false);
     Http1::Ended(match driven {
         Driven::Resting => match Pin::into_inner(connection).into_parts() {
             Some(parts) if parts.read_buf.is_empty() => {
@@ -209,13 +200,11 @@ where
             }
             _ => ConnectionEnd::Broken,
         },
-        Driven::Ended(Ok(())) if leash.link().is_tunnel() => ConnectionEnd::Upgraded,
+        Driven::Ended(Ok(())) if handle.progress().is_tunnel() => ConnectionEnd::Upgraded,
         Driven::Ended(Ok(())) => ConnectionEnd::Closed,
         Driven::Ended(Err(error)) => {
             let end = refused(&error);
-            if let (ConnectionEnd::Refused(_), Some(parts)) =
-                (end, Pin::into_inner(connection).into_parts())
-            {
+            if let (ConnectionEnd::Refused(_), Some(parts)) = (end, Pin::into_inner(connection).into_parts()) {
                 // A head that is refused as a whole is still in the buffer, one with a bad target is not.
                 let io = parts.io.into_inner();
                 let line = io.odd_line().unwrap_or(&parts.read_buf);
@@ -235,8 +224,8 @@ fn first_line(head: &[u8]) -> &[u8] {
 
 async fn serve_h2<S>(
     mut io: Io,
-    service: Judged<S>,
-    leash: &Leash,
+    service: StrictService<S>,
+    handle: &ConnectionHandle,
     limits: &Limits,
     pings: Option<Http2Keepalive>,
 ) -> ConnectionEnd
@@ -253,19 +242,17 @@ where
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
-        // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at once.
-        // Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
+        // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at
+        // once. Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
         .max_pending_accept_reset_streams(
             usize::try_from(limits.max_concurrent_streams.max(H2_DROPPED)).unwrap_or(usize::MAX),
         )
         .max_local_error_reset_streams(100);
     if let Some(pings) = pings {
-        builder
-            .keep_alive_interval(pings.interval)
-            .keep_alive_timeout(pings.timeout);
+        builder.keep_alive_interval(pings.interval).keep_alive_timeout(pings.timeout);
     }
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
-    match drive(&mut connection, http2::Connection::graceful_shutdown, leash).await {
+    match drive(&mut connection, http2::Connection::graceful_shutdown, handle).await {
         Driven::Ended(Ok(())) | Driven::Resting => ConnectionEnd::Closed,
         Driven::Ended(Err(error)) => refused(&error),
     }
@@ -274,36 +261,36 @@ where
 /// Why driving a connection stopped.
 enum Driven {
     Ended(hyper::Result<()>),
-    /// It is between two requests, with nothing left to write, and was told to rest or to go. Who is told to go rests too, because
-    /// a request may be on its way.
+    /// It is between two requests, with nothing left to write, and was told to rest or to go. Who is told to go rests
+    /// too, because a request may be on its way.
     Resting,
 }
 
-/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each time, and not
-/// told while a head is half read: a request that has arrived is then answered, where hyper would close a connection that it
-/// believes idle. And a request refused just now says so by draining its own connection.
-async fn drive<C>(connection: &mut Pin<Box<C>>, end: fn(Pin<&mut C>), leash: &Leash) -> Driven
+/// Polls a connection to its end, and once tells it to end gracefully when the leash says so. It is polled first each
+/// time, and not told while a head is half read: a request that has arrived is then answered, where hyper would close a
+/// connection that it believes idle. And a request refused just now says so by draining its own connection.
+async fn drive<C>(connection: &mut Pin<Box<C>>, end: fn(Pin<&mut C>), handle: &ConnectionHandle) -> Driven
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let last = leash.is_draining();
+    let last = handle.is_draining();
     let mut ending = false;
     std::future::poll_fn(|cx| {
-        let before = leash.has_answered_all();
+        let before = handle.has_answered_all();
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Driven::Ended(ended));
         }
-        if leash.has_answered_all()
+        if handle.has_answered_all()
             && !before
             && let Poll::Ready(ended) = connection.as_mut().poll(cx)
         {
             return Poll::Ready(Driven::Ended(ended));
         }
-        let may_rest = leash.takes_rest() || (leash.is_draining() && !ending);
-        if may_rest && !last && leash.is_between_requests() {
+        let may_rest = handle.takes_rest() || (handle.is_draining() && !ending);
+        if may_rest && !last && handle.is_between_requests() {
             return Poll::Ready(Driven::Resting);
         }
-        if ending || !leash.is_draining() || leash.is_about_to_begin() {
+        if ending || !handle.is_draining() || handle.is_about_to_begin() {
             return Poll::Pending;
         }
         ending = true;
@@ -344,8 +331,8 @@ const HYPER_MAX_HEADERS: usize = 100;
 /// Read ahead of, and written behind, one HTTP/1 connection at most, each.
 const HTTP1_BUFFER: usize = 256 * 1024;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
-/// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of 256 bytes,
-/// that is 8,192.
+/// h2 ends a whole connection when too many small unread DATA frames pile up on it: half of this window, in frames of
+/// 256 bytes, that is 8,192.
 const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Calls that a client may begin and drop in one breath where it may have fewer open.
 const H2_DROPPED: u32 = 100;

@@ -1,5 +1,5 @@
-//! What one listener is set to, and what its workers share: the settings of the current configuration, which a reload replaces
-//! without rebinding, and the ceilings, which outlive reloads.
+//! What one listener is set to, and what its workers share: the settings of the current configuration, which a reload
+//! replaces without rebinding, and the ceilings, which outlive reloads.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use crate::config::model::{
-    Http2Keepalive, HttpVersion, Limits, Listener, ListenerId, TcpKeepalive,
-};
+use crate::config::model::{Http2Keepalive, HttpVersion, Limits, Listener, ListenerId, TcpKeepalive};
 use crate::listener::ceiling::Ceiling;
 use crate::listener::tls::{Tls, TlsError};
 
@@ -34,16 +32,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Loads what `listener` asks for. The session tickets of `previous`, the same listener's settings before a reload, stay valid
-    /// when its client certificate policy is unchanged.
+    /// Loads what `listener` asks for. The session tickets of `previous`, the same listener's settings before a reload,
+    /// stay valid when its client certificate policy is unchanged.
     ///
     /// # Errors
     /// When a certificate, a key or a certificate authority cannot be used.
-    pub fn load(
-        id: ListenerId,
-        listener: &Listener,
-        previous: Option<&Self>,
-    ) -> Result<Self, TlsError> {
+    pub fn load(id: ListenerId, listener: &Listener, previous: Option<&Self>) -> Result<Self, TlsError> {
         let before = previous.and_then(|settings| settings.tls.as_deref());
         let tls = match &listener.tls {
             Some(tls) => Some(Arc::new(Tls::load(tls, &listener.protocols, before)?)),

@@ -1,5 +1,5 @@
-//! TLS of a listener: one server configuration, made of certificates, a client certificate policy and a ticket key. Certificates and
-//! authorities are re-read while it runs; what cannot be used leaves the old in place.
+//! TLS of a listener: one server configuration, made of certificates, a client certificate policy and a ticket key.
+//! Certificates and authorities are re-read while it runs; what cannot be used leaves the old in place.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{
-    NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier,
-};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -37,12 +35,12 @@ struct Loaded {
     clients: Clients,
     tickets: Arc<dyn ProducesTickets>,
     /// Content that could not be used and was reported, by its file's place; see [`Loaded::is_news`].
-    refused: HashMap<Place, u64>,
+    refused: HashMap<PemRole, u64>,
 }
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
+enum PemRole {
     /// The certificate of this number.
     Pair(usize),
     Authorities,
@@ -124,36 +122,22 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads the files. The tickets of `previous`, the same listener's TLS before a reload, stay valid unless the client
-    /// certificate policy differs: a ticket also vouches for the client.
+    /// Reads the files. The tickets of `previous`, the same listener's TLS before a reload, stay valid unless the
+    /// client certificate policy differs: a ticket also vouches for the client.
     ///
     /// # Errors
     /// When a file cannot be read or used.
-    pub fn load(
-        tls: &ListenerTls,
-        protocols: &[HttpVersion],
-        previous: Option<&Self>,
-    ) -> Result<Self, TlsError> {
+    pub fn load(tls: &ListenerTls, protocols: &[HttpVersion], previous: Option<&Self>) -> Result<Self, TlsError> {
         let provider = provider();
-        let pairs = tls
-            .certificates
-            .iter()
-            .map(|spec| load_pair(spec, &provider))
-            .collect::<Result<Vec<_>, _>>()?;
+        let pairs = tls.certificates.iter().map(|spec| load_pair(spec, &provider)).collect::<Result<Vec<_>, _>>()?;
         let clients = Clients::load(&tls.client_auth, &provider)?;
         let table = table(&pairs, tls)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(table)));
-        let tickets =
-            match previous.and_then(|before| before.tickets_for(&tls.client_auth, clients.hash)) {
-                Some(tickets) => tickets,
-                None => new_tickets()?,
-            };
-        let loaded = Loaded {
-            pairs,
-            clients,
-            tickets,
-            refused: HashMap::new(),
+        let tickets = match previous.and_then(|before| before.tickets_for(&tls.client_auth, clients.hash)) {
+            Some(tickets) => tickets,
+            None => new_tickets()?,
         };
+        let loaded = Loaded { pairs, clients, tickets, refused: HashMap::new() };
         let config = server_config(tls, protocols, &resolver, &loaded)?;
         Ok(Self {
             settings: tls.clone(),
@@ -164,8 +148,9 @@ impl Tls {
         })
     }
 
-    /// Reads the files again and uses those whose content changed. What cannot be used keeps its old content and is reported, once
-    /// for each new content. Blocks on the file system: call it from the control thread. The first part says whether anything changed.
+    /// Reads the files again and uses those whose content changed. What cannot be used keeps its old content and is
+    /// reported, once for each new content. Blocks on the file system: call it from the control thread. The first part
+    /// says whether anything changed.
     #[must_use]
     pub fn refresh(&self) -> (bool, Vec<TlsError>) {
         let provider = provider();
@@ -173,7 +158,7 @@ impl Tls {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
         for (index, spec) in self.settings.certificates.iter().enumerate() {
-            let place = Place::Pair(index);
+            let place = PemRole::Pair(index);
             let current = files.pairs.get(index).map_or(0, |pair| pair.0);
             let (hash, outcome) = reload_pair(spec, current, &provider);
             match outcome {
@@ -197,19 +182,15 @@ impl Tls {
         match outcome {
             Ok(new) => {
                 changed |= new;
-                files.refused.remove(&Place::Authorities);
+                files.refused.remove(&PemRole::Authorities);
             }
-            Err(error) if files.is_news(Place::Authorities, hash) => errors.push(error),
+            Err(error) if files.is_news(PemRole::Authorities, hash) => errors.push(error),
             Err(_) => {}
         }
         (changed, errors)
     }
 
-    fn refresh_clients(
-        &self,
-        files: &mut Loaded,
-        provider: &Arc<CryptoProvider>,
-    ) -> (u64, Result<bool, TlsError>) {
+    fn refresh_clients(&self, files: &mut Loaded, provider: &Arc<CryptoProvider>) -> (u64, Result<bool, TlsError>) {
         let policy = &self.settings.client_auth;
         let content = match ca_file(policy).map(read).transpose() {
             Ok(content) => content,
@@ -225,18 +206,9 @@ impl Tls {
     }
 
     fn take_clients(&self, files: &mut Loaded, clients: Clients) -> Result<(), TlsError> {
-        let fresh = Loaded {
-            pairs: files.pairs.clone(),
-            clients,
-            tickets: new_tickets()?,
-            refused: files.refused.clone(),
-        };
-        self.config.store(server_config(
-            &self.settings,
-            &self.protocols,
-            &self.resolver,
-            &fresh,
-        )?);
+        let fresh =
+            Loaded { pairs: files.pairs.clone(), clients, tickets: new_tickets()?, refused: files.refused.clone() };
+        self.config.store(server_config(&self.settings, &self.protocols, &self.resolver, &fresh)?);
         *files = fresh;
         Ok(())
     }
@@ -245,14 +217,8 @@ impl Tls {
     #[must_use]
     pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let paths = self
-            .settings
-            .certificates
-            .iter()
-            .map(|spec| spec.cert_file.clone());
-        paths
-            .zip(files.pairs.iter().map(|(_, pair)| pair.not_after))
-            .collect()
+        let paths = self.settings.certificates.iter().map(|spec| spec.cert_file.clone());
+        paths.zip(files.pairs.iter().map(|(_, pair)| pair.not_after)).collect()
     }
 
     /// Whether a handshake for this name is taken.
@@ -272,8 +238,9 @@ impl Tls {
 }
 
 impl Loaded {
-    /// Whether this content was not reported yet. It is read every few seconds; the log should say once what is wrong with it.
-    fn is_news(&mut self, place: Place, hash: u64) -> bool {
+    /// Whether this content was not reported yet. It is read every few seconds; the log should say once what is wrong
+    /// with it.
+    fn is_news(&mut self, place: PemRole, hash: u64) -> bool {
         self.refused.insert(place, hash) != Some(hash)
     }
 }
@@ -292,35 +259,21 @@ impl TlsError {
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let Some(path) = ca_file(policy) else {
-            return Ok(Self {
-                verifier: WebPkiClientVerifier::no_client_auth(),
-                hash: 0,
-            });
+            return Ok(Self { verifier: WebPkiClientVerifier::no_client_auth(), hash: 0 });
         };
         let content = read(path)?;
         let mut roots = RootCertStore::empty();
-        let authorities =
-            pem::certificates(&content).map_err(|source| TlsError::pem(path, source))?;
+        let authorities = pem::certificates(&content).map_err(|source| TlsError::pem(path, source))?;
         for authority in authorities {
-            roots.add(authority).map_err(|source| TlsError::Authority {
-                path: path.to_owned(),
-                source,
-            })?;
+            roots.add(authority).map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
         }
-        let builder =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         let builder = match policy {
             ClientAuth::Optional { .. } => builder.allow_unauthenticated(),
             ClientAuth::None | ClientAuth::Require { .. } => builder,
         };
-        let verifier = builder.build().map_err(|source| TlsError::Verifier {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            verifier,
-            hash: xxh3_64(&content),
-        })
+        let verifier = builder.build().map_err(|source| TlsError::Verifier { path: path.to_owned(), source })?;
+        Ok(Self { verifier, hash: xxh3_64(&content) })
     }
 }
 
@@ -355,16 +308,15 @@ fn reload_pair(
 
 fn table(pairs: &[(u64, Arc<Pair>)], tls: &ListenerTls) -> Result<Table, TlsError> {
     let pairs: Vec<_> = pairs.iter().map(|(_, pair)| Arc::clone(pair)).collect();
-    Table::new(&pairs, tls.unknown_sni)
-        .ok_or_else(|| TlsError::Setup(rustls::Error::NoCertificatesPresented))
+    Table::new(&pairs, tls.unknown_sni).ok_or_else(|| TlsError::Setup(rustls::Error::NoCertificatesPresented))
 }
 
 fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
     aws_lc_rs::Ticketer::new().map_err(TlsError::Setup)
 }
 
-/// TLS 1.3, and for 1.2 only what has forward secrecy and authenticated encryption. Passed explicitly everywhere: with two
-/// providers compiled in, rustls would panic over which is the default.
+/// TLS 1.3, and for 1.2 only what has forward secrecy and authenticated encryption. Passed explicitly everywhere: with
+/// two providers compiled in, rustls would panic over which is the default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
@@ -384,10 +336,7 @@ fn server_config(
         .map_err(TlsError::Setup)?
         .with_client_cert_verifier(Arc::clone(&loaded.clients.verifier))
         .with_cert_resolver(Arc::clone(resolver) as _);
-    config.alpn_protocols = protocols
-        .iter()
-        .map(|version| alpn(*version).to_vec())
-        .collect();
+    config.alpn_protocols = protocols.iter().map(|version| alpn(*version).to_vec()).collect();
     config.ticketer = Arc::clone(&loaded.tickets);
     // Tickets hold everything, so nothing is kept here; and a client that comes back uses one of them, not four.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -421,9 +370,7 @@ mod tests {
         /// Whether a client that asks for `server_name` is shown the certificate issued for `name`.
         fn shows(&self, server_name: Option<&str>, name: &str) -> bool {
             let table = self.resolver.0.load();
-            table
-                .find(server_name)
-                .is_some_and(|pair| is_issued_for(pair, name))
+            table.find(server_name).is_some_and(|pair| is_issued_for(pair, name))
         }
     }
 
@@ -436,12 +383,9 @@ mod tests {
         }
     }
 
-    /// Connects twice, and says what was agreed on the second time: resumed when a ticket was taken. The error is either side's.
-    async fn handshake_twice(
-        connector: &TlsConnector,
-        first: &Tls,
-        second: &Tls,
-    ) -> io::Result<HandshakeKind> {
+    /// Connects twice, and says what was agreed on the second time: resumed when a ticket was taken. The error is
+    /// either side's.
+    async fn handshake_twice(connector: &TlsConnector, first: &Tls, second: &Tls) -> io::Result<HandshakeKind> {
         let mut kind = None;
         for tls in [first, second] {
             let (near, far) = tokio::io::duplex(64 * 1024);
@@ -471,82 +415,41 @@ mod tests {
         let same = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
         let stranger = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
         let connector = authority.connector(&[]);
-        assert_eq!(
-            handshake_twice(&connector, &first, &same).await.unwrap(),
-            HandshakeKind::Resumed
-        );
+        assert_eq!(handshake_twice(&connector, &first, &same).await.unwrap(), HandshakeKind::Resumed);
         let connector = authority.connector(&[]);
-        assert_ne!(
-            handshake_twice(&connector, &first, &stranger)
-                .await
-                .unwrap(),
-            HandshakeKind::Resumed
-        );
+        assert_ne!(handshake_twice(&connector, &first, &stranger).await.unwrap(), HandshakeKind::Resumed);
 
-        settings.client_auth = ClientAuth::Optional {
-            ca_file: folder.write("ca.pem", &authority.pem()),
-        };
+        settings.client_auth = ClientAuth::Optional { ca_file: folder.write("ca.pem", &authority.pem()) };
         let asking = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
         let connector = authority.connector(&[]);
-        assert_ne!(
-            handshake_twice(&connector, &first, &asking).await.unwrap(),
-            HandshakeKind::Resumed
-        );
+        assert_ne!(handshake_twice(&connector, &first, &asking).await.unwrap(), HandshakeKind::Resumed);
     }
 
     #[tokio::test]
     async fn client_certificates_are_required_and_their_authority_is_reloaded() {
         let (authority, other, folder) = (Authority::new(), Authority::new(), Folder::new());
         let mut settings = settings(vec![folder.issue(&authority, "one", &["one.test"])]);
-        settings.client_auth = ClientAuth::Require {
-            ca_file: folder.write("ca.pem", &authority.pem()),
-        };
+        settings.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", &authority.pem()) };
         let tls = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
-        assert!(
-            handshake_twice(&authority.connector(&[]), &tls, &tls)
-                .await
-                .is_err(),
-            "no certificate"
-        );
-        assert!(
-            handshake_twice(&authority.connector_with(&other), &tls, &tls)
-                .await
-                .is_err(),
-            "another authority"
-        );
-        handshake_twice(&authority.connector_with(&authority), &tls, &tls)
-            .await
-            .expect("the right authority");
+        assert!(handshake_twice(&authority.connector(&[]), &tls, &tls).await.is_err(), "no certificate");
+        assert!(handshake_twice(&authority.connector_with(&other), &tls, &tls).await.is_err(), "another authority");
+        handshake_twice(&authority.connector_with(&authority), &tls, &tls).await.expect("the right authority");
         folder.write("ca.pem", &other.pem());
         let (changed, errors) = tls.refresh();
         assert!(changed && errors.is_empty(), "{errors:?}");
-        handshake_twice(&authority.connector_with(&other), &tls, &tls)
-            .await
-            .expect("the new authority");
-        assert!(
-            handshake_twice(&authority.connector_with(&authority), &tls, &tls)
-                .await
-                .is_err(),
-            "the old authority"
-        );
+        handshake_twice(&authority.connector_with(&other), &tls, &tls).await.expect("the new authority");
+        assert!(handshake_twice(&authority.connector_with(&authority), &tls, &tls).await.is_err(), "the old authority");
         folder.write("ca.pem", "nothing");
         let (changed, errors) = tls.refresh();
-        assert!(
-            !changed && errors.len() == 1,
-            "an empty bundle is refused: {errors:?}"
-        );
-        handshake_twice(&authority.connector_with(&other), &tls, &tls)
-            .await
-            .expect("still the new authority");
+        assert!(!changed && errors.len() == 1, "an empty bundle is refused: {errors:?}");
+        handshake_twice(&authority.connector_with(&other), &tls, &tls).await.expect("still the new authority");
     }
 
     #[test]
     fn a_bad_pair_keeps_the_old_one_and_is_reported() {
         let (authority, folder) = (Authority::new(), Folder::new());
-        let certificates = vec![
-            folder.issue(&authority, "one", &["one.test"]),
-            folder.issue(&authority, "two", &["two.test"]),
-        ];
+        let certificates =
+            vec![folder.issue(&authority, "one", &["one.test"]), folder.issue(&authority, "two", &["two.test"])];
         let tls = Tls::load(&settings(certificates), &[HttpVersion::Http1], None).unwrap();
         assert!(tls.shows(Some("two.test"), "two.test"));
         assert!(tls.expiries().iter().all(|(_, end)| *end > 0));
@@ -557,23 +460,14 @@ mod tests {
         folder.write("two.key", &key.serialize_pem());
         folder.issue(&authority, "one", &["new.test"]);
         let (changed, errors) = tls.refresh();
-        assert!(
-            matches!(errors.as_slice(), [TlsError::Pair { .. }]),
-            "{errors:?}"
-        );
+        assert!(matches!(errors.as_slice(), [TlsError::Pair { .. }]), "{errors:?}");
         assert!(changed, "the good pair is taken all the same");
         assert!(tls.shows(Some("new.test"), "new.test"));
-        assert!(
-            tls.shows(Some("two.test"), "two.test"),
-            "the old pair is served"
-        );
+        assert!(tls.shows(Some("two.test"), "two.test"), "the old pair is served");
         for half in ["", "-----BEGIN CERTIFICATE-----\nMII"] {
             folder.write("one.pem", half);
             let (changed, errors) = tls.refresh();
-            assert!(
-                !changed && errors.len() == 1,
-                "half-written {half:?}: {errors:?}"
-            );
+            assert!(!changed && errors.len() == 1, "half-written {half:?}: {errors:?}");
             let (changed, errors) = tls.refresh();
             assert!(!changed && errors.is_empty(), "said once: {errors:?}");
         }
@@ -582,52 +476,23 @@ mod tests {
         let (changed, errors) = tls.refresh();
         assert!(changed && errors.is_empty(), "{errors:?}");
         assert!(tls.shows(Some("three.test"), "three.test"));
-        assert!(
-            tls.shows(Some("two.test"), "one.test"),
-            "unknown names get the default"
-        );
+        assert!(tls.shows(Some("two.test"), "one.test"), "unknown names get the default");
     }
 
     #[test]
     fn what_cannot_be_used_is_refused_at_the_start() {
         let (authority, folder) = (Authority::new(), Folder::new());
         let good = folder.issue(&authority, "good", &["a.test"]);
-        let missing = Certificate {
-            cert_file: PathBuf::from("/does/not/exist"),
-            ..good.clone()
-        };
-        let empty = Certificate {
-            cert_file: folder.write("empty", ""),
-            ..good.clone()
-        };
-        let no_key = Certificate {
-            key_file: good.cert_file.clone(),
-            ..good.clone()
-        };
+        let missing = Certificate { cert_file: PathBuf::from("/does/not/exist"), ..good.clone() };
+        let empty = Certificate { cert_file: folder.write("empty", ""), ..good.clone() };
+        let no_key = Certificate { key_file: good.cert_file.clone(), ..good.clone() };
         let load = |settings: &ListenerTls| Tls::load(settings, &[HttpVersion::Http1], None);
-        assert!(matches!(
-            load(&settings(vec![missing])),
-            Err(TlsError::Read { .. })
-        ));
-        assert!(matches!(
-            load(&settings(vec![empty])),
-            Err(TlsError::Empty { .. })
-        ));
-        assert!(matches!(
-            load(&settings(vec![no_key])),
-            Err(TlsError::Pem { .. })
-        ));
-        assert!(matches!(
-            load(&settings(Vec::new())),
-            Err(TlsError::Setup(_))
-        ));
+        assert!(matches!(load(&settings(vec![missing])), Err(TlsError::Read { .. })));
+        assert!(matches!(load(&settings(vec![empty])), Err(TlsError::Empty { .. })));
+        assert!(matches!(load(&settings(vec![no_key])), Err(TlsError::Pem { .. })));
+        assert!(matches!(load(&settings(Vec::new())), Err(TlsError::Setup(_))));
         let mut open = settings(vec![good]);
-        open.client_auth = ClientAuth::Require {
-            ca_file: folder.write("ca.pem", ""),
-        };
-        assert!(
-            matches!(load(&open), Err(TlsError::Empty { .. })),
-            "an empty bundle never fails open"
-        );
+        open.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", "") };
+        assert!(matches!(load(&open), Err(TlsError::Empty { .. })), "an empty bundle never fails open");
     }
 }

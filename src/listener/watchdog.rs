@@ -1,6 +1,7 @@
-//! Time limits of connections without a timer per request. Every connection of a worker is registered here; ten times a second
-//! those that are due are looked at, and whoever has been in one state for too long is told to end. Limits are so met a little
-//! late (by at most a tenth, or 200 ms), never early. The data path only stores flags; see [`Link`].
+//! Time limits of connections without a timer per request. Every connection of a worker is registered here; ten times a
+//! second those that are due are looked at, and whoever has been in one state for too long is told to end. Limits are
+//! so met a little late (by at most a tenth, or 200 ms), never early. The data path only stores flags; see
+//! [`IoProgress`].
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -12,8 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::model::Limits;
 use crate::context::Connection;
-use crate::listener::leash::{Leash, Order};
-use crate::listener::link::{Link, Stage};
+use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
+use crate::listener::io_progress::{IoProgress, Stage};
 
 /// The watchdog of one worker, and its coarse clock.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ struct Entries {
 
 #[derive(Debug)]
 struct Entry {
-    leash: Rc<Leash>,
+    handle: Rc<ConnectionHandle>,
     group: u64,
     limits: WatchLimits,
     due: Instant,
@@ -89,12 +90,12 @@ struct Entry {
 pub struct Registered {
     watchdog: Rc<Watchdog>,
     slot: usize,
-    leash: Rc<Leash>,
+    handle: Rc<ConnectionHandle>,
 }
 
 impl Watchdog {
-    /// Starts the watchdog of this worker; its task ends when the last handle is dropped. Must be called inside the worker's
-    /// runtime, where tasks need not be `Send`.
+    /// Starts the watchdog of this worker; its task ends when the last handle is dropped. Must be called inside the
+    /// worker's runtime, where tasks need not be `Send`.
     #[must_use]
     pub fn start() -> Rc<Self> {
         let watchdog = Rc::new(Self {
@@ -127,16 +128,11 @@ impl Watchdog {
     }
 
     /// Watches a connection from now on. Connections of one `group` are told things together.
-    pub(crate) fn register(
-        self: &Rc<Self>,
-        link: Arc<Link>,
-        group: u64,
-        limits: &Limits,
-    ) -> Registered {
-        let leash = Rc::new(Leash::new(link));
+    pub(crate) fn register(self: &Rc<Self>, progress: Arc<IoProgress>, group: u64, limits: &Limits) -> Registered {
+        let handle = Rc::new(ConnectionHandle::new(progress));
         let limits = WatchLimits::new(limits);
         let entry = Entry {
-            leash: Rc::clone(&leash),
+            handle: Rc::clone(&handle),
             group,
             limits,
             due: self.now() + limits.every,
@@ -150,41 +146,27 @@ impl Watchdog {
             Some(free) => *free = Some(entry),
             None => entries.slots.push(Some(entry)),
         }
-        Registered {
-            watchdog: Rc::clone(self),
-            slot,
-            leash,
-        }
+        Registered { watchdog: Rc::clone(self), slot, handle }
     }
 
     /// Gives an order to every connection of a group and says how many there are.
-    pub(crate) fn order(&self, group: u64, order: Order) -> usize {
+    pub(crate) fn order(&self, group: u64, order: ConnectionCommand) -> usize {
         let entries = self.entries.borrow();
         entries
             .slots
             .iter()
             .flatten()
             .filter(|entry| entry.group == group)
-            .map(|entry| entry.leash.order(order))
+            .map(|entry| entry.handle.order(order))
             .count()
     }
 
     /// Gives an order to those connections of a group that carry HTTP and that `which` names.
-    pub(crate) fn order_those(
-        &self,
-        group: u64,
-        order: Order,
-        which: impl Fn(&Connection) -> bool,
-    ) {
+    pub(crate) fn order_those(&self, group: u64, order: ConnectionCommand, which: impl Fn(&Connection) -> bool) {
         let entries = self.entries.borrow();
-        for entry in entries
-            .slots
-            .iter()
-            .flatten()
-            .filter(|entry| entry.group == group)
-        {
-            if entry.leash.connection().is_some_and(&which) {
-                entry.leash.order(order);
+        for entry in entries.slots.iter().flatten().filter(|entry| entry.group == group) {
+            if entry.handle.connection().is_some_and(&which) {
+                entry.handle.order(order);
             }
         }
     }
@@ -210,8 +192,8 @@ impl Drop for Watchdog {
 }
 
 impl Registered {
-    pub(crate) fn leash(&self) -> &Rc<Leash> {
-        &self.leash
+    pub(crate) fn handle(&self) -> &Rc<ConnectionHandle> {
+        &self.handle
     }
 }
 
@@ -227,70 +209,54 @@ impl Drop for Registered {
 
 impl Entry {
     fn look(&mut self, now: Instant) {
-        if self.leash.is_deaf() {
-            self.leash.order(Order::Look);
+        if self.handle.is_deaf() {
+            self.handle.order(ConnectionCommand::Look);
         }
-        let link = self.leash.link();
+        let progress = self.handle.progress();
         let watched = classify(
-            link.stage(),
-            self.leash.active(),
-            link.read_waits() && !self.leash.listens(),
-            link.write_waits(),
+            progress.stage(),
+            self.handle.active(),
+            progress.read_waits() && !self.handle.listens(),
+            progress.write_waits(),
         );
         let progress = match watched {
             Watched::Busy | Watched::Linger => 0,
-            Watched::Idle | Watched::Head => link.heads().wrapping_add(self.leash.calls()),
+            Watched::Idle | Watched::Head => progress.heads().wrapping_add(self.handle.calls()),
             // An answer that goes on while the client uploads is progress too.
-            Watched::Body => link.bytes_read().wrapping_add(link.bytes_written()),
-            Watched::Write => link.bytes_written(),
+            Watched::Body => progress.bytes_read().wrapping_add(progress.bytes_written()),
+            Watched::Write => progress.bytes_written(),
         };
         if watched != self.watched || progress != self.progress {
             (self.watched, self.progress, self.since) = (watched, progress, now);
             return;
         }
-        let limits = if self.leash.is_draining() {
-            self.limits.draining()
-        } else {
-            self.limits
-        };
+        let limits = if self.handle.is_draining() { self.limits.draining() } else { self.limits };
         let elapsed = now.duration_since(self.since);
         let Some(expiry) = judge(watched, elapsed, limits) else {
-            if watched == Watched::Idle && elapsed >= REST_AFTER && self.leash.is_serving() {
-                self.leash.order(Order::Rest);
+            if watched == Watched::Idle && elapsed >= REST_AFTER && self.handle.is_serving() {
+                self.handle.order(ConnectionCommand::Rest);
             }
             return;
         };
-        if expiry == Expiry::Idle && !self.leash.is_draining() {
-            self.leash.order(Order::Retire);
+        if expiry == Expiry::Idle && !self.handle.is_draining() {
+            self.handle.order(ConnectionCommand::Retire);
             self.since = now;
         } else {
-            self.leash.order(Order::Expire(expiry));
+            self.handle.order(ConnectionCommand::Expire(expiry));
         }
     }
 }
 
 impl WatchLimits {
     fn new(limits: &Limits) -> Self {
-        let (idle, head, body) = (
-            limits.idle_timeout,
-            limits.header_timeout,
-            limits.body_idle_timeout,
-        );
+        let (idle, head, body) = (limits.idle_timeout, limits.header_timeout, limits.body_idle_timeout);
         let every = (idle.min(head).min(body) / 20).clamp(TICK, SLOWEST);
-        Self {
-            idle,
-            head,
-            body,
-            every,
-        }
+        Self { idle, head, body, every }
     }
 
     /// Who has been told to go gets no more time to think than for a head.
     fn draining(self) -> Self {
-        Self {
-            idle: self.idle.min(self.head),
-            ..self
-        }
+        Self { idle: self.idle.min(self.head), ..self }
     }
 }
 
@@ -337,8 +303,8 @@ pub fn judge(watched: Watched, elapsed: Duration, limits: WatchLimits) -> Option
 
 const TICK: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(1);
-/// An idle HTTP/1 connection that keeps its buffers and its request's future costs tens of kilobytes; making them anew costs a
-/// microsecond.
+/// An idle HTTP/1 connection that keeps its buffers and its request's future costs tens of kilobytes; making them anew
+/// costs a microsecond.
 const REST_AFTER: Duration = Duration::from_secs(2);
 const LONGEST_LINGER: Duration = Duration::from_secs(2);
 
@@ -382,11 +348,7 @@ mod tests {
             (Stage::Linger, Some(0), true, true, Watched::Linger),
         ];
         for (stage, active, read, write, watched) in cases {
-            assert_eq!(
-                classify(stage, active, read, write),
-                watched,
-                "{stage:?} {active:?} {read} {write}"
-            );
+            assert_eq!(classify(stage, active, read, write), watched, "{stage:?} {active:?} {read} {write}");
         }
     }
 
@@ -403,89 +365,57 @@ mod tests {
         for (watched, seconds, expiry) in cases {
             let limit = Duration::from_secs(seconds);
             assert_eq!(judge(watched, limit, limits), Some(expiry));
-            assert_eq!(
-                judge(watched, limit - Duration::from_nanos(1), limits),
-                None,
-                "{watched:?}"
-            );
+            assert_eq!(judge(watched, limit - Duration::from_nanos(1), limits), None, "{watched:?}");
         }
         assert_eq!(judge(Watched::Busy, Duration::MAX, limits), None);
-        assert_eq!(
-            judge(Watched::Idle, Duration::from_secs(10), limits.draining()),
-            Some(Expiry::Idle)
-        );
+        assert_eq!(judge(Watched::Idle, Duration::from_secs(10), limits.draining()), Some(Expiry::Idle));
     }
 
     #[tokio::test(flavor = "local", start_paused = true)]
     async fn progress_restarts_a_clock_and_the_end_comes_late_by_a_tenth_at_most() {
         let watchdog = Watchdog::start();
-        let link = Link::new();
-        let registered = watchdog.register(Arc::clone(&link), 0, &limits());
-        registered
-            .leash()
-            .hand_over(crate::listener::leash::tests::connection());
+        let progress = IoProgress::new();
+        let registered = watchdog.register(Arc::clone(&progress), 0, &limits());
+        registered.handle().hand_over(crate::listener::connection_handle::tests::connection());
         let start = Instant::now();
         let pause = Duration::from_secs(5);
         let progress = async {
-            link.enter(Stage::Body);
+            progress.enter(Stage::Body);
             for _ in 0..20 {
-                link.parser_read(true);
-                link.read(1);
+                progress.parser_read(true);
+                progress.read(1);
                 tokio::time::sleep(pause).await;
             }
             std::future::pending::<()>().await;
         };
-        let held = registered.leash().hold(std::pin::pin!(progress)).await;
-        assert_eq!(
-            held,
-            Err(crate::listener::leash::Cut::Expired(Expiry::Body))
-        );
+        let held = registered.handle().hold(std::pin::pin!(progress)).await;
+        assert_eq!(held, Err(crate::listener::connection_handle::Cut::Expired(Expiry::Body)));
         let silent = start.elapsed() - pause * 19;
-        assert!(
-            silent >= Duration::from_secs(30) && silent < Duration::from_secs(33),
-            "{silent:?}"
-        );
+        assert!(silent >= Duration::from_secs(30) && silent < Duration::from_secs(33), "{silent:?}");
     }
 
     #[tokio::test(flavor = "local", start_paused = true)]
     async fn an_exchange_is_not_idle_and_groups_are_apart() {
         let watchdog = Watchdog::start();
         let (one, other) = (watchdog.group_number(), watchdog.group_number());
-        let registered = watchdog.register(Link::new(), one, &limits());
-        let connection = crate::listener::leash::tests::connection();
-        registered.leash().hand_over(Rc::clone(&connection));
+        let registered = watchdog.register(IoProgress::new(), one, &limits());
+        let connection = crate::listener::connection_handle::tests::connection();
+        registered.handle().hand_over(Rc::clone(&connection));
         let exchange = connection.begin();
         let hour = tokio::time::sleep(Duration::from_secs(3600));
-        assert_eq!(
-            registered.leash().hold(std::pin::pin!(hour)).await,
-            Ok(()),
-            "an hour of streaming"
-        );
+        assert_eq!(registered.handle().hold(std::pin::pin!(hour)).await, Ok(()), "an hour of streaming");
         drop(exchange);
         assert_eq!(connection.requests.get(), 1);
-        assert_eq!(watchdog.order(other, Order::Abort), 0);
+        assert_eq!(watchdog.order(other, ConnectionCommand::Abort), 0);
         let start = Instant::now();
-        let drained = registered.leash().drained();
-        assert_eq!(
-            registered.leash().hold(std::pin::pin!(drained)).await,
-            Ok(())
-        );
-        assert!(registered.leash().is_retired(), "asked to end");
+        let drained = registered.handle().drained();
+        assert_eq!(registered.handle().hold(std::pin::pin!(drained)).await, Ok(()));
+        assert!(registered.handle().is_retired(), "asked to end");
         assert!(start.elapsed() >= Duration::from_secs(75));
-        let ended = registered
-            .leash()
-            .hold(std::pin::pin!(std::future::pending::<()>()))
-            .await;
+        let ended = registered.handle().hold(std::pin::pin!(std::future::pending::<()>())).await;
         assert!(start.elapsed() < Duration::from_secs(90), "told to end");
-        assert_eq!(
-            ended,
-            Err(crate::listener::leash::Cut::Expired(Expiry::Idle))
-        );
+        assert_eq!(ended, Err(crate::listener::connection_handle::Cut::Expired(Expiry::Idle)));
         drop(registered);
-        assert_eq!(
-            watchdog.order(one, Order::Abort),
-            0,
-            "gone with its registration"
-        );
+        assert_eq!(watchdog.order(one, ConnectionCommand::Abort), 0, "gone with its registration");
     }
 }

@@ -1,10 +1,8 @@
-//! Every metric family the gateway has, in one table: the struct of live families and `docs/metrics.md` both come from it, so a
-//! metric that is not documented cannot exist. Label values come from the configuration or from fixed words, never from traffic,
-//! so the number of series is bounded.
+//! Every metric family the gateway has, in one table: the struct of live families and `docs/metrics.md` both come from
+//! it, so a metric that is not documented cannot exist. Label values come from the configuration or from fixed words,
+//! never from traffic, so the number of series is bounded.
 
-use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// One metric family as declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +71,9 @@ macro_rules! families {
     };
 }
 
-// The crate hashes label values one after the other without a separator, so ("ab", "c") and ("a", "bc") would share a series.
-// Two names from the configuration therefore never stand side by side: an upper-case method word separates route and cluster.
+// The crate hashes label values one after the other without a separator, so ("ab", "c") and ("a", "bc") would share a
+// series. Two names from the configuration therefore never stand side by side: an upper-case method word separates
+// route and cluster.
 families! {
     requests: Counter "http_requests_total" ["route", "method", "cluster", "code", "status_code"]
         "Finished requests. code and status_code carry the same value.";
@@ -200,11 +199,7 @@ families! {
 
 /// A family type that can be made and registered from its declaration.
 trait Declare: Sized {
-    fn declare(
-        family: &Family,
-        registry: &Registry,
-        buckets: &[f64],
-    ) -> Result<Self, prometheus::Error>;
+    fn declare(family: &Family, registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error>;
 }
 
 macro_rules! declare {
@@ -222,11 +217,7 @@ macro_rules! declare {
 declare!(IntCounterVec, IntGaugeVec, GaugeVec);
 
 impl Declare for HistogramVec {
-    fn declare(
-        family: &Family,
-        registry: &Registry,
-        buckets: &[f64],
-    ) -> Result<Self, prometheus::Error> {
+    fn declare(family: &Family, registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error> {
         let opts = HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec());
         // The family itself looks at its buckets only when the first series is made, which is too late to refuse them.
         drop(Histogram::with_opts(opts.clone())?);
@@ -251,55 +242,24 @@ mod tests {
     fn names_follow_the_conventions_of_prometheus() {
         let mut names = BTreeSet::new();
         for family in FAMILIES {
-            let Family {
-                name,
-                kind,
-                labels,
-                help,
-            } = family;
+            let Family { name, kind, labels, help } = family;
             assert!(names.insert(name), "{name} twice");
             assert!(
-                name.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{name}: snake case"
             );
-            assert_eq!(
-                name.ends_with("_total"),
-                *kind == Kind::Counter,
-                "{name}: counters end in _total"
-            );
-            assert!(
-                *kind != Kind::Histogram || name.ends_with("_seconds"),
-                "{name}: a unit"
-            );
-            assert!(
-                help.ends_with('.') && !help.contains('|'),
-                "{name}: a sentence that fits a table"
-            );
-            assert!(
-                !labels.windows(2).any(|pair| pair == ["route", "cluster"]),
-                "{name}: see the note on the table"
-            );
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}: counters end in _total");
+            assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}: a unit");
+            assert!(help.ends_with('.') && !help.contains('|'), "{name}: a sentence that fits a table");
+            assert!(!labels.windows(2).any(|pair| pair == ["route", "cluster"]), "{name}: see the note on the table");
         }
     }
 
     fn document() -> String {
         let mut text = HEAD.to_owned();
-        for Family {
-            name,
-            kind,
-            labels,
-            help,
-        } in FAMILIES
-        {
+        for Family { name, kind, labels, help } in FAMILIES {
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-            writeln!(
-                text,
-                "| `{name}` | {} | {} | {help} |",
-                kind.word(),
-                labels.join(", ")
-            )
-            .unwrap();
+            writeln!(text, "| `{name}` | {} | {} | {help} |", kind.word(), labels.join(", ")).unwrap();
         }
         text.push_str(PROCESS_HEAD);
         for desc in ProcessCollector::for_self().desc() {
@@ -329,5 +289,6 @@ mod tests {
         cluster `-`. Series of routes, clusters and listeners that a reload removes disappear. A family without series is\n\
         not shown.\n\n\
         | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
-    const PROCESS_HEAD: &str = "\n## The process\n\nThe usual figures of a process, on Linux.\n\n| Name | Meaning |\n|---|---|\n";
+    const PROCESS_HEAD: &str =
+        "\n## The process\n\nThe usual figures of a process, on Linux.\n\n| Name | Meaning |\n|---|---|\n";
 }

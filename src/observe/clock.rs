@@ -1,5 +1,5 @@
-//! Time stamps for log lines: RFC 3339, UTC, milliseconds. Rendering a date costs more than the rest of a line's numbers, so the
-//! part before the milliseconds is kept until the second changes.
+//! Time stamps for log lines: RFC 3339, UTC, milliseconds. Rendering a date costs more than the rest of a line's
+//! numbers, so the part before the milliseconds is kept until the second changes.
 
 use std::time::Duration;
 
@@ -15,10 +15,7 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self {
-            second: 0,
-            stamp: *b"1970-01-01T00:00:00.000Z",
-        }
+        Self { second: 0, stamp: *b"1970-01-01T00:00:00.000Z" }
     }
 }
 
@@ -63,18 +60,10 @@ fn civil(day: u64) -> (u32, u32, u32) {
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * of_year + 2) / 153;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-    (
-        small(year),
-        small(month),
-        small(of_year - (153 * from_march + 2) / 5 + 1),
-    )
+    (small(year), small(month), small(of_year - (153 * from_march + 2) / 5 + 1))
 }
 
 /// The last second of the year 9999.
@@ -85,12 +74,7 @@ mod tests {
     use super::*;
 
     fn stamp(clock: &mut Clock, secs: u64, millis: u32) -> String {
-        String::from_utf8(
-            clock
-                .stamp(Duration::new(secs, millis * 1_000_000))
-                .to_vec(),
-        )
-        .unwrap()
+        String::from_utf8(clock.stamp(Duration::new(secs, millis * 1_000_000)).to_vec()).unwrap()
     }
 
     #[test]
@@ -123,11 +107,7 @@ mod tests {
             let theirs: Vec<&str> = theirs.split(' ').collect();
             let ours = stamp(&mut clock, secs, 0);
             let ours: Vec<&str> = ours.split(['-', 'T', '.']).collect();
-            assert_eq!(
-                (ours[2], ours[0], ours[3]),
-                (theirs[1], theirs[3], theirs[4]),
-                "{theirs:?}"
-            );
+            assert_eq!((ours[2], ours[0], ours[3]), (theirs[1], theirs[3], theirs[4]), "{theirs:?}");
         }
     }
 }

@@ -18,20 +18,11 @@ impl Exposition {
         for line in text.lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 let (name, words) = help.split_once(' ').expect("a help text");
-                assert!(
-                    !words.is_empty() && helped.insert(name.to_owned()),
-                    "help of {name} once"
-                );
+                assert!(!words.is_empty() && helped.insert(name.to_owned()), "help of {name} once");
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').expect("a type");
                 assert!(helped.contains(name), "help comes before type: {name}");
-                assert!(
-                    scrape
-                        .types
-                        .insert(name.to_owned(), kind.to_owned())
-                        .is_none(),
-                    "type of {name} once"
-                );
+                assert!(scrape.types.insert(name.to_owned(), kind.to_owned()).is_none(), "type of {name} once");
             } else {
                 scrape.sample(line);
             }
@@ -42,10 +33,7 @@ impl Exposition {
 
     /// Value of the series with exactly these labels.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let labels = labels
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.samples.get(&(name.to_owned(), labels)).copied()
     }
 
@@ -57,10 +45,7 @@ impl Exposition {
     fn sample(&mut self, line: &str) {
         let (name, rest) = line.split_at(line.find(['{', ' ']).expect("a value"));
         assert!(
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':'),
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':'),
             "{line}"
         );
         let (labels, value) = match rest.strip_prefix('{') {
@@ -68,23 +53,11 @@ impl Exposition {
             None => (BTreeMap::new(), rest),
         };
         let value = value.strip_prefix(' ').expect("a space before the value");
-        let value: f64 = value
-            .parse()
-            .unwrap_or_else(|error| panic!("{error}: {line}"));
-        let family = ["_bucket", "_sum", "_count"]
-            .iter()
-            .find_map(|end| name.strip_suffix(end));
+        let value: f64 = value.parse().unwrap_or_else(|error| panic!("{error}: {line}"));
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
         let histogram = family.is_some_and(|family| self.kind(family) == Some("histogram"));
-        assert!(
-            histogram || self.types.contains_key(name),
-            "type comes before samples: {line}"
-        );
-        assert!(
-            self.samples
-                .insert((name.to_owned(), labels), value)
-                .is_none(),
-            "twice: {line}"
-        );
+        assert!(histogram || self.types.contains_key(name), "type comes before samples: {line}");
+        assert!(self.samples.insert((name.to_owned(), labels), value).is_none(), "twice: {line}");
     }
 
     fn check_histograms(&self) {
@@ -109,15 +82,8 @@ impl Exposition {
             }
         }
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        assert!(
-            buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1),
-            "cumulative: {buckets:?}"
-        );
-        assert_eq!(
-            buckets.last(),
-            Some(&(f64::INFINITY, count)),
-            "{family} {labels:?}"
-        );
+        assert!(buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "cumulative: {buckets:?}");
+        assert_eq!(buckets.last(), Some(&(f64::INFINITY, count)), "{family} {labels:?}");
     }
 }
 
@@ -139,10 +105,7 @@ fn labels(mut rest: &str) -> (BTreeMap<String, String>, &str) {
                 (_, plain) => value.push(plain),
             }
         };
-        assert!(
-            labels.insert(name.to_owned(), value).is_none(),
-            "label {name} once"
-        );
+        assert!(labels.insert(name.to_owned(), value).is_none(), "label {name} once");
         rest = after.split_at(end + 1).1;
         if let Some(after) = rest.strip_prefix('}') {
             return (labels, after);

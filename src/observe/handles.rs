@@ -1,7 +1,7 @@
-//! Handles to the series of one route, cluster or listener, taken when a worker builds its snapshot. A series is looked up by its
-//! label strings the first time it is needed and from then on reached through a short sorted list: a finished request costs
-//! a few compares and relaxed adds. Nothing is allocated for a route that no request has hit, so 10,000 routes times
-//! the workers stay cheap. What is counted up and down is a guard.
+//! Handles to the series of one route, cluster or listener, taken when a worker builds its snapshot. A series is looked
+//! up by its label strings the first time it is needed and from then on reached through a short sorted list: a finished
+//! request costs a few compares and relaxed adds. Nothing is allocated for a route that no request has hit, so 10,000
+//! routes times the workers stay cheap. What is counted up and down is a guard.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::injected::{FaultHandles, MirrorHandles};
 use super::metrics::Metrics;
-use crate::error::Tripped;
+use crate::error::LimitHit;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
 #[derive(Clone, Debug)]
@@ -44,11 +44,7 @@ struct Finished {
 impl RouteHandles {
     /// Handles for `route`; `cluster` is `-` where the route answers by itself.
     #[must_use]
-    pub fn new(
-        metrics: Arc<Metrics>,
-        route: impl Into<Arc<str>>,
-        cluster: impl Into<Arc<str>>,
-    ) -> Self {
+    pub fn new(metrics: Arc<Metrics>, route: impl Into<Arc<str>>, cluster: impl Into<Arc<str>>) -> Self {
         let shared = RouteShared {
             metrics,
             route: route.into(),
@@ -59,9 +55,7 @@ impl RouteHandles {
             faults: OnceCell::new(),
             mirrors: OnceCell::new(),
         };
-        Self {
-            shared: Rc::new(shared),
-        }
+        Self { shared: Rc::new(shared) }
     }
 
     /// Name of the route.
@@ -97,26 +91,14 @@ impl RouteHandles {
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn in_flight(&self) -> GaugeGuard {
-        let resolve = || {
-            self.shared
-                .metrics
-                .families
-                .in_flight
-                .with_label_values(&[&*self.shared.route])
-        };
+        let resolve = || self.shared.metrics.families.in_flight.with_label_values(&[&*self.shared.route]);
         GaugeGuard::new(self.shared.in_flight.get_or_init(resolve).clone())
     }
 
     /// Counts a stream as open until the guard is dropped.
     #[must_use]
     pub fn stream(&self) -> GaugeGuard {
-        let resolve = || {
-            self.shared
-                .metrics
-                .families
-                .streams
-                .with_label_values(&[&*self.shared.route])
-        };
+        let resolve = || self.shared.metrics.families.streams.with_label_values(&[&*self.shared.route]);
         GaugeGuard::new(self.shared.streams.get_or_init(resolve).clone())
     }
 
@@ -137,20 +119,12 @@ impl RouteHandles {
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {
-        let (families, route, cluster) = (
-            &self.shared.metrics.families,
-            &*self.shared.route,
-            &*self.shared.cluster,
-        );
+        let (families, route, cluster) = (&self.shared.metrics.families, &*self.shared.route, &*self.shared.cluster);
         let mut digits = itoa::Buffer::new();
         let code = digits.format(status);
         Finished {
-            requests: families
-                .requests
-                .with_label_values(&[route, method, cluster, code, code]),
-            duration: families
-                .duration
-                .with_label_values(&[route, method, cluster]),
+            requests: families.requests.with_label_values(&[route, method, cluster, code, code]),
+            duration: families.duration.with_label_values(&[route, method, cluster]),
         }
     }
 }
@@ -167,10 +141,7 @@ impl ErrorHandles {
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
         let families = &metrics.families;
-        Self {
-            errors: ByWord::new(&families.errors, None),
-            alias: ByWord::new(&families.errors_alias, None),
-        }
+        Self { errors: ByWord::new(&families.errors, None), alias: ByWord::new(&families.errors_alias, None) }
     }
 
     /// Counts one error.
@@ -222,12 +193,12 @@ impl ClusterHandles {
     }
 
     /// Counts that a ceiling was met.
-    pub fn ceiling_reached(&self, ceiling: Tripped) {
+    pub fn ceiling_reached(&self, ceiling: LimitHit) {
         self.reached.count(ceiling.word());
     }
 
     /// Counts a request refused because of a ceiling or the breaker.
-    pub fn circuit_rejected(&self, by: Tripped) {
+    pub fn circuit_rejected(&self, by: LimitHit) {
         self.rejected.count(by.word());
     }
 
@@ -241,7 +212,8 @@ impl ClusterHandles {
     pub fn breaker(&self, state: u8) {
         let resolve = || self.breakers.with_label_values(&[&*self.cluster]);
         let shown = self.breaker.get_or_init(resolve);
-        // Asked for with every attempt by every worker, and nearly always the same: reading is cheap where writing is not.
+        // Asked for with every attempt by every worker, and nearly always the same: reading is cheap where writing is
+        // not.
         if shown.get() != i64::from(state) {
             shown.set(state.into());
         }
@@ -296,8 +268,8 @@ pub struct HealthHandles {
 }
 
 impl HealthHandles {
-    /// Handles for `cluster`, whose checks have these results. All series are made now: a check that ends after a reload took
-    /// them away must not bring them back.
+    /// Handles for `cluster`, whose checks have these results. All series are made now: a check that ends after a
+    /// reload took them away must not bring them back.
     #[must_use]
     pub fn new(metrics: &Metrics, cluster: &str, results: &[&'static str]) -> Self {
         let families = &metrics.families;
@@ -305,11 +277,7 @@ impl HealthHandles {
             let counter = families.health_checks.with_label_values(&[cluster, word]);
             (*word, counter)
         };
-        let state = |word| {
-            families
-                .health_endpoints
-                .with_label_values(&[cluster, word])
-        };
+        let state = |word| families.health_endpoints.with_label_values(&[cluster, word]);
         Self {
             checks: results.iter().map(checks).collect(),
             healthy: state("healthy"),
@@ -352,9 +320,7 @@ impl ListenerHandles {
     pub fn new(metrics: &Metrics, listener: &str) -> Self {
         let families = &metrics.families;
         Self {
-            open: families
-                .downstream_connections
-                .with_label_values(&[listener]),
+            open: families.downstream_connections.with_label_values(&[listener]),
             accepted: families.connections.with_label_values(&[listener]),
             handshake_failures: families.handshake_failures.with_label_values(&[listener]),
             refused: ByWord::new(&families.connections_refused, Some(listener)),
@@ -369,8 +335,7 @@ impl ListenerHandles {
 
     /// Notes how many connections are open, over all workers. The listener counts them anyway, for its ceiling.
     pub fn note_open(&self, connections: usize) {
-        self.open
-            .set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.open.set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 
     /// Counts a connection closed before a request was read.
@@ -418,11 +383,7 @@ pub(super) struct ByWord {
 
 impl ByWord {
     pub(super) fn new(family: &IntCounterVec, first: Option<&str>) -> Self {
-        Self {
-            family: family.clone(),
-            first: first.map(Box::from),
-            known: RefCell::default(),
-        }
+        Self { family: family.clone(), first: first.map(Box::from), known: RefCell::default() }
     }
 
     pub(super) fn count(&self, word: &'static str) {
@@ -440,7 +401,8 @@ impl ByWord {
     }
 }
 
-/// A small number and the label word of a method. Unknown ones share one, because a client may invent any number of them.
+/// A small number and the label word of a method. Unknown ones share one, because a client may invent any number of
+/// them.
 fn method_word(method: &Method) -> (u8, &'static str) {
     match *method {
         Method::GET => (0, "GET"),
@@ -467,20 +429,9 @@ mod tests {
         Exposition::parse(&metrics.render().unwrap())
     }
 
-    fn requests(
-        metrics: &Metrics,
-        route: &str,
-        method: &str,
-        cluster: &str,
-        code: &str,
-    ) -> Option<f64> {
-        let labels = [
-            ("route", route),
-            ("method", method),
-            ("cluster", cluster),
-            ("code", code),
-            ("status_code", code),
-        ];
+    fn requests(metrics: &Metrics, route: &str, method: &str, cluster: &str, code: &str) -> Option<f64> {
+        let labels =
+            [("route", route), ("method", method), ("cluster", cluster), ("code", code), ("status_code", code)];
         scrape(metrics).value("http_requests_total", &labels)
     }
 
@@ -489,57 +440,28 @@ mod tests {
         let metrics = metrics();
         let handles = RouteHandles::new(Arc::clone(&metrics), "agents", "v1");
         let (get, made_up) = (Method::GET, Method::from_bytes(b"BREW").unwrap());
-        let finished = [
-            (&get, 200),
-            (&get, 404),
-            (&get, 200),
-            (&made_up, 200),
-            (&Method::POST, 999),
-            (&get, 499),
-        ];
+        let finished = [(&get, 200), (&get, 404), (&get, 200), (&made_up, 200), (&Method::POST, 999), (&get, 499)];
         for (method, status) in finished {
             handles.finished(method, status, Duration::from_millis(50));
         }
-        for (method, code, expected) in [
-            ("GET", "200", 2.0),
-            ("GET", "404", 1.0),
-            ("OTHER", "200", 1.0),
-            ("POST", "999", 1.0),
-            ("GET", "499", 1.0),
-        ] {
-            assert_eq!(
-                requests(&metrics, "agents", method, "v1", code),
-                Some(expected),
-                "{method} {code}"
-            );
+        for (method, code, expected) in
+            [("GET", "200", 2.0), ("GET", "404", 1.0), ("OTHER", "200", 1.0), ("POST", "999", 1.0), ("GET", "499", 1.0)]
+        {
+            assert_eq!(requests(&metrics, "agents", method, "v1", code), Some(expected), "{method} {code}");
         }
         let labels = [("route", "agents"), ("method", "GET"), ("cluster", "v1")];
         let scrape = scrape(&metrics);
-        assert_eq!(
-            scrape.value("http_request_duration_seconds_count", &labels),
-            Some(4.0),
-            "one series per method"
-        );
+        assert_eq!(scrape.value("http_request_duration_seconds_count", &labels), Some(4.0), "one series per method");
         let of_bucket = |le| [labels.as_slice(), &[("le", le)]].concat();
-        assert_eq!(
-            scrape.value("http_request_duration_seconds_bucket", &of_bucket("0.01")),
-            Some(0.0)
-        );
-        assert_eq!(
-            scrape.value("http_request_duration_seconds_bucket", &of_bucket("0.1")),
-            Some(4.0)
-        );
+        assert_eq!(scrape.value("http_request_duration_seconds_bucket", &of_bucket("0.01")), Some(0.0));
+        assert_eq!(scrape.value("http_request_duration_seconds_bucket", &of_bucket("0.1")), Some(4.0));
     }
 
     #[test]
     fn workers_add_to_the_same_series() {
         let metrics = metrics();
         for _ in 0..2 {
-            RouteHandles::new(Arc::clone(&metrics), "a", "b").finished(
-                &Method::GET,
-                200,
-                Duration::ZERO,
-            );
+            RouteHandles::new(Arc::clone(&metrics), "a", "b").finished(&Method::GET, 200, Duration::ZERO);
         }
         assert_eq!(requests(&metrics, "a", "GET", "b", "200"), Some(2.0));
     }
@@ -548,11 +470,7 @@ mod tests {
     fn names_that_read_alike_when_joined_stay_apart() {
         let metrics = metrics();
         for (route, cluster) in [("a", "bc"), ("ab", "c")] {
-            RouteHandles::new(Arc::clone(&metrics), route, cluster).finished(
-                &Method::GET,
-                200,
-                Duration::ZERO,
-            );
+            RouteHandles::new(Arc::clone(&metrics), route, cluster).finished(&Method::GET, 200, Duration::ZERO);
         }
         assert_eq!(requests(&metrics, "a", "GET", "bc", "200"), Some(1.0));
         assert_eq!(requests(&metrics, "ab", "GET", "c", "200"), Some(1.0));
@@ -563,11 +481,7 @@ mod tests {
         let metrics = metrics();
         let handles = RouteHandles::new(Arc::clone(&metrics), "idle", "v1");
         assert_eq!(handles.shared.finished.borrow().capacity(), 0);
-        assert!(
-            size_of::<RouteShared>() <= 128,
-            "{} bytes times routes times workers",
-            size_of::<RouteShared>()
-        );
+        assert!(size_of::<RouteShared>() <= 128, "{} bytes times routes times workers", size_of::<RouteShared>());
         assert!(!metrics.render().unwrap().contains("idle"));
     }
 
@@ -595,11 +509,7 @@ mod tests {
         assert_eq!(value("attache_requests_in_flight"), Some(1.0));
         assert_eq!(value("attache_streams_open"), Some(0.0));
         std::thread::spawn(move || drop(second)).join().unwrap();
-        assert_eq!(
-            value("attache_requests_in_flight"),
-            Some(0.0),
-            "a guard may end on another thread"
-        );
+        assert_eq!(value("attache_requests_in_flight"), Some(0.0), "a guard may end on another thread");
     }
 
     #[test]
@@ -611,55 +521,31 @@ mod tests {
         errors.count("no_route");
         let scrape = scrape(&metrics);
         for name in ["attache_errors_total", "errors_total"] {
-            assert_eq!(
-                scrape.value(name, &[("reason", "no_route")]),
-                Some(2.0),
-                "{name}"
-            );
-            assert_eq!(
-                scrape.value(name, &[("reason", "timeout")]),
-                Some(1.0),
-                "{name}"
-            );
+            assert_eq!(scrape.value(name, &[("reason", "no_route")]), Some(2.0), "{name}");
+            assert_eq!(scrape.value(name, &[("reason", "timeout")]), Some(1.0), "{name}");
         }
     }
 
     #[test]
     fn clusters_and_listeners_count_their_connections() {
         let metrics = metrics();
-        let (cluster, listener) = (
-            ClusterHandles::new(&metrics, "v1"),
-            ListenerHandles::new(&metrics, "web"),
-        );
+        let (cluster, listener) = (ClusterHandles::new(&metrics, "v1"), ListenerHandles::new(&metrics, "web"));
         let upstream = cluster.connected();
         listener.accepted();
         listener.note_open(1);
         cluster.connect_failed("connect_timeout");
         let open = |scrape: &Exposition| {
             let upstream = scrape.value("attache_upstream_connections", &[("cluster", "v1")]);
-            (
-                upstream,
-                scrape.value("attache_downstream_connections", &[("listener", "web")]),
-            )
+            (upstream, scrape.value("attache_downstream_connections", &[("listener", "web")]))
         };
         assert_eq!(open(&scrape(&metrics)), (Some(1.0), Some(1.0)));
         drop(upstream);
         listener.note_open(0);
         let scrape = scrape(&metrics);
         assert_eq!(open(&scrape), (Some(0.0), Some(0.0)));
-        let connects = |result| {
-            scrape.value(
-                "attache_upstream_connects_total",
-                &[("cluster", "v1"), ("result", result)],
-            )
-        };
-        assert_eq!(
-            (connects("ok"), connects("connect_timeout")),
-            (Some(1.0), Some(1.0))
-        );
-        assert_eq!(
-            scrape.value("attache_connections_total", &[("listener", "web")]),
-            Some(1.0)
-        );
+        let connects =
+            |result| scrape.value("attache_upstream_connects_total", &[("cluster", "v1"), ("result", result)]);
+        assert_eq!((connects("ok"), connects("connect_timeout")), (Some(1.0), Some(1.0)));
+        assert_eq!(scrape.value("attache_connections_total", &[("listener", "web")]), Some(1.0));
     }
 }

@@ -1,5 +1,5 @@
-//! Lines of the log on their way out: what a stranger wrote in them must not end a line, turn it around or hide in it, whichever
-//! field it came in.
+//! Lines of the log on their way out: what a stranger wrote in them must not end a line, turn it around or hide in it,
+//! whichever field it came in.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -9,8 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::visible::visible_but;
 
-/// Writes what it gets with everything hidden written out. Ends of lines stay, and the colours that a terminal gets; the layer that
-/// formats takes those of strangers out itself.
+/// Writes what it gets with everything hidden written out. Ends of lines stay, and the colours that a terminal gets;
+/// the layer that formats takes those of strangers out itself.
 #[derive(Clone, Debug)]
 pub struct Harmless<T>(pub T);
 
@@ -51,9 +51,7 @@ mod tests {
             let out = Arc::clone(&out);
             move || Shared(Arc::clone(&out))
         };
-        let events = tracing_subscriber::fmt()
-            .with_writer(Harmless(writer))
-            .with_ansi(false);
+        let events = tracing_subscriber::fmt().with_writer(Harmless(writer)).with_ansi(false);
         if json {
             tracing::subscriber::with_default(events.json().flatten_event(true).finish(), || {
                 tracing::info!(name, "{name}");
@@ -82,13 +80,7 @@ mod tests {
         for json in [true, false] {
             let line = said(json, name);
             assert!(line.contains("\\u202eevil\\u2028\\u2066\\u200b"), "{line}");
-            assert!(
-                !line
-                    .trim_end()
-                    .chars()
-                    .any(crate::config::visible::is_hidden),
-                "{line:?}"
-            );
+            assert!(!line.trim_end().chars().any(crate::config::visible::is_hidden), "{line:?}");
             if json {
                 let event: serde_json::Value = serde_json::from_str(&line).unwrap();
                 assert_eq!(event["name"], name, "the same string for programs");

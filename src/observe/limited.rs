@@ -20,9 +20,7 @@ impl RateLimitHandles {
             LimitMode::Shadow => "shadow",
         };
         let family = &metrics.families.rate_limited;
-        Self {
-            limited: family.with_label_values(&[limit, mode]),
-        }
+        Self { limited: family.with_label_values(&[limit, mode]) }
     }
 
     /// Counts a request that is too many.
@@ -42,9 +40,7 @@ impl ConcurrencyHandles {
     #[must_use]
     pub fn new(metrics: &Metrics, route: &str) -> Self {
         let family = &metrics.families.concurrency_limited;
-        Self {
-            limited: family.with_label_values(&[route]),
-        }
+        Self { limited: family.with_label_values(&[route]) }
     }
 
     /// Counts a request that is too many.

@@ -1,5 +1,5 @@
-//! The access log's way out: workers collect lines in buffers of their own and hand them to one writer thread through a bounded
-//! channel. A worker never waits for a disk or a pipe; what does not fit is dropped and counted.
+//! The access log's way out: workers collect lines in buffers of their own and hand them to one writer thread through a
+//! bounded channel. A worker never waits for a disk or a pipe; what does not fit is dropped and counted.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::clock::Clock;
 use super::metrics::Metrics;
-use super::record::{Record, write_json, write_text};
+use super::record::{AccessRecord, write_json, write_text};
 use super::tracing_setup::{color_wanted, is_text};
 use crate::config::model::{AccessLog, LogOutput};
 
@@ -68,43 +68,27 @@ impl Writer {
         let output = Output::open(output)?;
         let terminal = output.file.is_terminal();
         let text = is_text(config.format, terminal);
-        let format = if text {
-            Format::Text {
-                color: color_wanted(terminal),
-            }
-        } else {
-            Format::Json
-        };
+        let format = if text { Format::Text { color: color_wanted(terminal) } } else { Format::Json };
 
         let (sender, receiver) = sync_channel(QUEUED_BATCHES);
         let (alive, ended) = sync_channel(0);
         let shared = Arc::new(Shared::new(metrics));
         let writing = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || {
-                let mut output = output;
-                writing.metrics.task_known(TASK);
-                // What it was writing is lost; the next batch is not.
-                while catch_unwind(AssertUnwindSafe(|| {
-                    write_batches(&mut output, &receiver, &writing);
-                }))
-                .is_err()
-                {
-                    writing.metrics.task_ended(TASK);
-                    tracing::error!(
-                        task = TASK,
-                        "a task of the gateway broke, it is started again"
-                    );
-                }
-                drop(alive);
-            })?;
-        Ok(Some(Self {
-            sender,
-            shared,
-            format,
-            ended: Mutex::new(ended),
-        }))
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            let mut output = output;
+            writing.metrics.task_known(TASK);
+            // What it was writing is lost; the next batch is not.
+            while catch_unwind(AssertUnwindSafe(|| {
+                write_batches(&mut output, &receiver, &writing);
+            }))
+            .is_err()
+            {
+                writing.metrics.task_ended(TASK);
+                tracing::error!(task = TASK, "a task of the gateway broke, it is started again");
+            }
+            drop(alive);
+        })?;
+        Ok(Some(Self { sender, shared, format, ended: Mutex::new(ended) }))
     }
 
     /// A place for one worker to write to.
@@ -119,8 +103,8 @@ impl Writer {
         self.wake();
     }
 
-    /// Writes what was handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks for at
-    /// most `bound`; false when that was not enough.
+    /// Writes what was handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks
+    /// for at most `bound`; false when that was not enough.
     #[must_use]
     pub fn close(self, bound: Duration) -> bool {
         self.shared.closing.store(true, Ordering::Release);
@@ -138,20 +122,11 @@ impl Writer {
 
 impl Shared {
     fn new(metrics: Arc<Metrics>) -> Self {
-        Self {
-            metrics,
-            reopen: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            spare: Mutex::default(),
-        }
+        Self { metrics, reopen: AtomicBool::new(false), closing: AtomicBool::new(false), spare: Mutex::default() }
     }
 
     fn spare(&self) -> Vec<u8> {
-        let spare = self
-            .spare
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         spare.unwrap_or_else(|| Vec::with_capacity(BUFFER))
     }
 
@@ -182,16 +157,11 @@ struct Pending {
 
 impl Sink {
     fn new(sender: SyncSender<Message>, shared: Arc<Shared>, format: Format) -> Self {
-        Self {
-            pending: RefCell::default(),
-            sender,
-            shared,
-            format,
-        }
+        Self { pending: RefCell::default(), sender, shared, format }
     }
 
     /// Writes one record in the configured format.
-    pub fn record(&self, record: &Record<'_>) {
+    pub fn record(&self, record: &AccessRecord<'_>) {
         self.append(|clock, out| match self.format {
             Format::Json => write_json(record, clock, out),
             Format::Text { color } => write_text(record, clock, color, out),
@@ -211,11 +181,7 @@ impl Sink {
             self.shared.metrics.access_log_dropped(1);
             return;
         };
-        let Pending {
-            bytes,
-            lines,
-            clock,
-        } = &mut *pending;
+        let Pending { bytes, lines, clock } = &mut *pending;
         if bytes.capacity() == 0 {
             *bytes = self.shared.spare();
         }
@@ -231,11 +197,7 @@ impl Sink {
             return;
         }
         let (bytes, lines) = (mem::take(&mut pending.bytes), mem::take(&mut pending.lines));
-        if self
-            .sender
-            .try_send(Message::Batch { bytes, lines })
-            .is_err()
-        {
+        if self.sender.try_send(Message::Batch { bytes, lines }).is_err() {
             self.shared.metrics.access_log_dropped(lines);
         }
     }
@@ -258,17 +220,14 @@ struct Output {
 
 impl Output {
     fn open(output: &LogOutput) -> io::Result<Self> {
-        // Standard streams are duplicated: std's own handles buffer and lock, and one writer of whole lines needs neither.
+        // Standard streams are duplicated: std's own handles buffer and lock, and one writer of whole lines needs
+        // neither.
         let (file, path) = match output {
             LogOutput::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
             LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
             LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
         };
-        Ok(Self {
-            file,
-            path,
-            failing: false,
-        })
+        Ok(Self { file, path, failing: false })
     }
 
     fn reopen(&mut self) {
@@ -389,14 +348,8 @@ mod tests {
 
     fn to_file(path: &Path, metrics: &Arc<Metrics>) -> Writer {
         let output = Some(LogOutput::File(path.to_owned()));
-        let config = AccessLog {
-            output,
-            format: LogFormat::Auto,
-            exclude: Vec::new(),
-        };
-        Writer::start(&config, Arc::clone(metrics))
-            .unwrap()
-            .unwrap()
+        let config = AccessLog { output, format: LogFormat::Auto, exclude: Vec::new() };
+        Writer::start(&config, Arc::clone(metrics)).unwrap().unwrap()
     }
 
     fn say(sink: &Sink, text: &str) {
@@ -422,11 +375,7 @@ mod tests {
 
     #[test]
     fn off_means_no_thread() {
-        let config = AccessLog {
-            output: None,
-            format: LogFormat::Json,
-            exclude: Vec::new(),
-        };
+        let config = AccessLog { output: None, format: LogFormat::Json, exclude: Vec::new() };
         assert!(Writer::start(&config, metrics()).unwrap().is_none());
     }
 
@@ -451,20 +400,14 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("before\n"), "appended");
         assert_eq!(text.lines().count(), 4001);
-        assert!(
-            text.lines().skip(1).all(|line| line.len() > 100),
-            "whole lines"
-        );
+        assert!(text.lines().skip(1).all(|line| line.len() > 100), "whole lines");
         assert_eq!(dropped(&metrics), 0);
     }
 
     #[test]
     fn a_moved_file_is_left_alone_after_reopen() {
         let (folder, metrics) = (tempfile::tempdir().unwrap(), metrics());
-        let (path, moved) = (
-            folder.path().join("access.log"),
-            folder.path().join("access.log.1"),
-        );
+        let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
         let writer = to_file(&path, &metrics);
         let sink = writer.sink();
         fs::rename(&path, &moved).unwrap();
@@ -492,31 +435,21 @@ mod tests {
     fn a_reader_that_went_away_is_an_error_and_nothing_worse() {
         let (mut here, there) = UnixStream::pair().unwrap();
         drop(there);
-        assert_eq!(
-            write_patiently(&mut here, b"line\n").unwrap_err().kind(),
-            ErrorKind::BrokenPipe
-        );
+        assert_eq!(write_patiently(&mut here, b"line\n").unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
 
     #[test]
     fn a_worker_never_waits_for_the_writer() {
         let metrics = metrics();
         let (sender, receiver) = sync_channel(1);
-        let sink = Sink::new(
-            sender,
-            Arc::new(Shared::new(Arc::clone(&metrics))),
-            Format::Json,
-        );
+        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics))), Format::Json);
         for _ in 0..3 {
             say(&sink, "a");
             say(&sink, "b");
             sink.flush();
         }
         assert_eq!(dropped(&metrics), 4, "one batch waits, two are lost");
-        assert!(matches!(
-            receiver.try_recv(),
-            Ok(Message::Batch { lines: 2, .. })
-        ));
+        assert!(matches!(receiver.try_recv(), Ok(Message::Batch { lines: 2, .. })));
         drop(receiver);
         say(&sink, "nobody is left");
         drop(sink);
@@ -530,10 +463,7 @@ mod tests {
         say(&sink, &"x".repeat(BATCH / 2));
         assert!(receiver.try_recv().is_err(), "still collecting");
         say(&sink, &"x".repeat(BATCH / 2));
-        assert!(matches!(
-            receiver.try_recv(),
-            Ok(Message::Batch { lines: 2, .. })
-        ));
+        assert!(matches!(receiver.try_recv(), Ok(Message::Batch { lines: 2, .. })));
         sink.flush();
         assert!(receiver.try_recv().is_err(), "nothing is left to hand over");
     }
@@ -542,11 +472,7 @@ mod tests {
     fn a_line_written_while_writing_one_is_lost_not_fatal() {
         let metrics = metrics();
         let (sender, _receiver) = sync_channel(4);
-        let sink = Sink::new(
-            sender,
-            Arc::new(Shared::new(Arc::clone(&metrics))),
-            Format::Json,
-        );
+        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics))), Format::Json);
         sink.append(|_, _| say(&sink, "inner"));
         assert_eq!(dropped(&metrics), 1);
     }
@@ -555,12 +481,8 @@ mod tests {
     fn close_gives_up_on_a_writer_that_hangs() {
         let (_alive, ended) = sync_channel::<()>(0);
         let (sender, _receiver) = sync_channel(1);
-        let writer = Writer {
-            sender,
-            shared: Arc::new(Shared::new(metrics())),
-            format: Format::Json,
-            ended: Mutex::new(ended),
-        };
+        let writer =
+            Writer { sender, shared: Arc::new(Shared::new(metrics())), format: Format::Json, ended: Mutex::new(ended) };
         assert!(!writer.close(Duration::from_millis(1)));
     }
 
@@ -575,9 +497,6 @@ mod tests {
         assert!(again.is_empty());
         assert_eq!(again.as_ptr(), address);
         shared.recycle(Vec::with_capacity(10 * BUFFER));
-        assert!(
-            shared.spare().capacity() < 10 * BUFFER,
-            "an overgrown one is let go"
-        );
+        assert!(shared.spare().capacity() < 10 * BUFFER, "an overgrown one is let go");
     }
 }

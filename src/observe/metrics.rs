@@ -1,5 +1,5 @@
-//! The metrics of one gateway: its own registry (tests run many gateways in one process), the rare events that are counted by
-//! name, and the text Prometheus scrapes. The request path uses `handles` instead.
+//! The metrics of one gateway: its own registry (tests run many gateways in one process), the rare events that are
+//! counted by name, and the text Prometheus scrapes. The request path uses `handles` instead.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,10 +29,7 @@ impl Metrics {
         let registry = Registry::new();
         let families = Families::register(&registry, latency_buckets)?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        families
-            .build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         families.draining.with_label_values::<&str>(&[]).set(0);
         let bytes = |direction| families.bytes.with_label_values(&[direction]);
         Ok(Self {
@@ -50,14 +47,8 @@ impl Metrics {
     pub fn render(&self) -> Result<String, prometheus::Error> {
         if let Some(sample) = self.usage.sample() {
             let families = &self.families;
-            families
-                .memory_usage
-                .with_label_values::<&str>(&[])
-                .set(sample.resident_bytes);
-            families
-                .cpu_usage
-                .with_label_values::<&str>(&[])
-                .set(sample.cpu_percent);
+            families.memory_usage.with_label_values::<&str>(&[]).set(sample.resident_bytes);
+            families.cpu_usage.with_label_values::<&str>(&[]).set(sample.cpu_percent);
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
@@ -94,144 +85,88 @@ impl Metrics {
         let families = &self.families;
         families.config_hash.reset();
         families.config_hash.with_label_values(&[hash]).set(1);
-        families
-            .config_reload_ok
-            .with_label_values::<&str>(&[])
-            .set(1);
-        families
-            .config_reload_time
-            .with_label_values::<&str>(&[])
-            .set(unix_seconds);
+        families.config_reload_ok.with_label_values::<&str>(&[]).set(1);
+        families.config_reload_time.with_label_values::<&str>(&[]).set(unix_seconds);
     }
 
     /// Where a rollout stands: the canary's share in percent, and one of the phases at 1.
     pub fn rollout(&self, route: &str, phase: &str, step: usize, percent: f64) {
         let families = &self.families;
         let step = i64::try_from(step).unwrap_or(i64::MAX);
-        families
-            .rollout_weight
-            .with_label_values(&[route])
-            .set(percent);
+        families.rollout_weight.with_label_values(&[route]).set(percent);
         families.rollout_step.with_label_values(&[route]).set(step);
         for word in ["progressing", "paused", "promoted", "rolled_back"] {
-            families
-                .rollout_phase
-                .with_label_values(&[route, word])
-                .set(i64::from(word == phase));
+            families.rollout_phase.with_label_values(&[route, word]).set(i64::from(word == phase));
         }
     }
 
     /// Counts something that happened to a rollout.
     pub fn rollout_event(&self, route: &str, event: &str) {
-        self.families
-            .rollout_events
-            .with_label_values(&[route, event])
-            .inc();
+        self.families.rollout_events.with_label_values(&[route, event]).inc();
     }
 
     /// Counts a reload that took effect; [`Self::config_accepted`] says to what.
     pub fn config_reloaded(&self) {
-        self.families
-            .config_reloads
-            .with_label_values(&["ok"])
-            .inc();
+        self.families.config_reloads.with_label_values(&["ok"]).inc();
     }
 
     /// Counts a reload that was refused; the old configuration stays.
     pub fn config_refused(&self) {
-        self.families
-            .config_reloads
-            .with_label_values(&["failed"])
-            .inc();
-        self.families
-            .config_reload_ok
-            .with_label_values::<&str>(&[])
-            .set(0);
+        self.families.config_reloads.with_label_values(&["failed"]).inc();
+        self.families.config_reload_ok.with_label_values::<&str>(&[]).set(0);
     }
 
     /// Says that the files hold the configuration in force again, after they did not.
     pub fn config_unchanged(&self) {
-        self.families
-            .config_reload_ok
-            .with_label_values::<&str>(&[])
-            .set(1);
+        self.families.config_reload_ok.with_label_values::<&str>(&[]).set(1);
     }
 
     /// Says how long a reload took.
     pub fn config_reload_took(&self, time: Duration) {
-        self.families
-            .config_reload_duration
-            .with_label_values::<&str>(&[])
-            .set(time.as_secs_f64());
+        self.families.config_reload_duration.with_label_values::<&str>(&[]).set(time.as_secs_f64());
     }
 
     /// Says how many configurations are in memory.
     pub fn config_snapshots(&self, count: usize) {
-        self.families
-            .config_snapshots
-            .with_label_values::<&str>(&[])
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.families.config_snapshots.with_label_values::<&str>(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Says whether the configuration in force stands in for a broken one.
     pub fn config_from_last_good(&self, stands_in: bool) {
-        self.families
-            .config_last_good
-            .with_label_values::<&str>(&[])
-            .set(stands_in.into());
+        self.families.config_last_good.with_label_values::<&str>(&[]).set(stands_in.into());
     }
 
     /// Says when a served certificate expires.
     pub fn certificate(&self, listener: &str, file: &str, not_after_unix_seconds: i64) {
-        self.families
-            .certificate_not_after
-            .with_label_values(&[listener, file])
-            .set(not_after_unix_seconds);
+        self.families.certificate_not_after.with_label_values(&[listener, file]).set(not_after_unix_seconds);
     }
 
     /// Drops what was said about the certificates of `listener`, before they are said anew.
     pub fn forget_certificates(&self, listener: &str) {
-        retain_series(&self.families.certificate_not_after, "listener", &|name| {
-            name != listener
-        });
+        retain_series(&self.families.certificate_not_after, "listener", &|name| name != listener);
     }
 
     /// Counts a certificate file read again.
     pub fn certificate_reloaded(&self, listener: &str, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
-        self.families
-            .certificate_reloads
-            .with_label_values(&[listener, result])
-            .inc();
+        self.families.certificate_reloads.with_label_values(&[listener, result]).inc();
     }
 
     /// Counts a request to the admin API that was not let in.
     pub fn admin_refused(&self, status: &str) {
-        self.families
-            .admin_refused
-            .with_label_values(&[status])
-            .inc();
+        self.families.admin_refused.with_label_values(&[status]).inc();
     }
 
     /// Counts a name resolution; `result` is `ok` or a word for what failed.
     pub fn dns_refreshed(&self, cluster: &str, result: &'static str) {
-        self.families
-            .dns_refreshes
-            .with_label_values(&[cluster, result])
-            .inc();
+        self.families.dns_refreshes.with_label_values(&[cluster, result]).inc();
     }
 
     /// Says how many clients a rate limit knows, and counts requests for whose clients it had no room.
     pub fn rate_limit_clients(&self, limit: &str, clients: usize, overflowed: u64) {
         let families = &self.families;
-        families
-            .rate_limit_clients
-            .with_label_values(&[limit])
-            .set(i64::try_from(clients).unwrap_or(i64::MAX));
-        families
-            .rate_limit_overflow
-            .with_label_values(&[limit])
-            .inc_by(overflowed);
+        families.rate_limit_clients.with_label_values(&[limit]).set(i64::try_from(clients).unwrap_or(i64::MAX));
+        families.rate_limit_overflow.with_label_values(&[limit]).inc_by(overflowed);
     }
 
     /// Counts an ejection that no single request led to.
@@ -255,10 +190,7 @@ impl Metrics {
 
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
-        self.families
-            .draining
-            .with_label_values::<&str>(&[])
-            .set(draining.into());
+        self.families.draining.with_label_values::<&str>(&[]).set(draining.into());
     }
 
     /// Drops the series of routes `keep` does not know. Called once a new configuration is in use: a request that
@@ -342,18 +274,11 @@ impl Metrics {
 }
 
 /// Removes the series whose `label` has a value that `keep` does not know.
-fn retain_series<T: MetricVecBuilder>(
-    family: &MetricVec<T>,
-    label: &str,
-    keep: &dyn Fn(&str) -> bool,
-) {
+fn retain_series<T: MetricVecBuilder>(family: &MetricVec<T>, label: &str, keep: &dyn Fn(&str) -> bool) {
     for collected in family.collect() {
         for series in collected.get_metric() {
-            let labels: HashMap<&str, &str> = series
-                .get_label()
-                .iter()
-                .map(|pair| (pair.name(), pair.value()))
-                .collect();
+            let labels: HashMap<&str, &str> =
+                series.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
             if labels.get(label).is_some_and(|value| !keep(value)) {
                 // The only failure is that another thread removed it first.
                 drop(family.remove(&labels));
@@ -370,12 +295,10 @@ mod tests {
 
     use super::*;
     use crate::config::model::LimitMode;
-    use crate::error::Tripped;
+    use crate::error::LimitHit;
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::exposition::Exposition;
-    use crate::observe::handles::{
-        ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles,
-    };
+    use crate::observe::handles::{ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles};
     use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
 
     fn metrics() -> Arc<Metrics> {
@@ -403,8 +326,8 @@ mod tests {
         cluster.hedge("sent");
         cluster.connect_failed("connect_timeout");
         drop(cluster.connected());
-        cluster.ceiling_reached(Tripped::Requests);
-        cluster.circuit_rejected(Tripped::Breaker);
+        cluster.ceiling_reached(LimitHit::Requests);
+        cluster.circuit_rejected(LimitHit::Breaker);
         cluster.breaker(2);
         drop(cluster.pending());
         let listener = ListenerHandles::new(metrics, "web");
@@ -444,26 +367,15 @@ mod tests {
         everything(&metrics);
         let scrape = scrape(&metrics);
         for family in FAMILIES {
-            assert_eq!(
-                scrape.kind(family.name),
-                Some(family.kind.word()),
-                "{}",
-                family.name
-            );
+            assert_eq!(scrape.kind(family.name), Some(family.kind.word()), "{}", family.name);
         }
         assert_eq!(scrape.kind("process_resident_memory_bytes"), Some("gauge"));
         let ours = [("version", env!("CARGO_PKG_VERSION"))];
         assert_eq!(scrape.value("attache_build_info", &ours), Some(1.0));
         assert!(scrape.value("memory_usage_bytes", &[]) > Some(100_000.0));
         let file = [("listener", "web"), ("file", "a \"quoted\" \\ name")];
-        assert_eq!(
-            scrape.value("attache_certificate_not_after_seconds", &file),
-            Some(1_800_000_000.0)
-        );
-        assert_eq!(
-            scrape.value("attache_bytes_total", &[("direction", "sent_to_client")]),
-            Some(20.0)
-        );
+        assert_eq!(scrape.value("attache_certificate_not_after_seconds", &file), Some(1_800_000_000.0));
+        assert_eq!(scrape.value("attache_bytes_total", &[("direction", "sent_to_client")]), Some(20.0));
         assert_eq!(scrape.value("attache_draining", &[]), Some(1.0));
     }
 
@@ -471,10 +383,7 @@ mod tests {
     fn a_fresh_gateway_shows_zeros_where_alerts_look() {
         let scrape = scrape(&metrics());
         assert_eq!(scrape.value("attache_draining", &[]), Some(0.0));
-        assert_eq!(
-            scrape.value("attache_access_log_dropped_total", &[]),
-            Some(0.0)
-        );
+        assert_eq!(scrape.value("attache_access_log_dropped_total", &[]), Some(0.0));
         assert_eq!(scrape.value("attache_log_lines_lost_total", &[]), Some(0.0));
     }
 
@@ -483,14 +392,8 @@ mod tests {
         let (one, other) = (metrics(), metrics());
         one.count_bytes(5, 0);
         let received = [("direction", "received_from_client")];
-        assert_eq!(
-            scrape(&one).value("attache_bytes_total", &received),
-            Some(5.0)
-        );
-        assert_eq!(
-            scrape(&other).value("attache_bytes_total", &received),
-            Some(0.0)
-        );
+        assert_eq!(scrape(&one).value("attache_bytes_total", &received), Some(5.0));
+        assert_eq!(scrape(&other).value("attache_bytes_total", &received), Some(0.0));
     }
 
     #[test]
@@ -500,26 +403,11 @@ mod tests {
         metrics.config_accepted("two", 20);
         metrics.config_refused();
         let scrape = scrape(&metrics);
-        assert_eq!(
-            scrape.value("attache_config_hash_info", &[("hash", "one")]),
-            None
-        );
-        assert_eq!(
-            scrape.value("attache_config_hash_info", &[("hash", "two")]),
-            Some(1.0)
-        );
-        assert_eq!(
-            scrape.value("attache_config_last_reload_successful", &[]),
-            Some(0.0)
-        );
-        assert_eq!(
-            scrape.value("attache_config_last_reload_success_timestamp_seconds", &[]),
-            Some(20.0)
-        );
-        assert_eq!(
-            scrape.value("attache_config_reloads_total", &[("result", "failed")]),
-            Some(1.0)
-        );
+        assert_eq!(scrape.value("attache_config_hash_info", &[("hash", "one")]), None);
+        assert_eq!(scrape.value("attache_config_hash_info", &[("hash", "two")]), Some(1.0));
+        assert_eq!(scrape.value("attache_config_last_reload_successful", &[]), Some(0.0));
+        assert_eq!(scrape.value("attache_config_last_reload_success_timestamp_seconds", &[]), Some(20.0));
+        assert_eq!(scrape.value("attache_config_reloads_total", &[("result", "failed")]), Some(1.0));
     }
 
     #[test]
@@ -537,20 +425,11 @@ mod tests {
         metrics.retain_breakers(|_| false);
         metrics.retain_listeners(|_| false);
         let text = metrics.render().unwrap();
-        assert!(
-            !text.contains("\"agents\"") && !text.contains("\"edge\"") && !text.contains("\"web\""),
-            "{text}"
-        );
-        assert_eq!(
-            scrape(&metrics).value("attache_requests_in_flight", &[("route", "kept")]),
-            Some(1.0)
-        );
+        assert!(!text.contains("\"agents\"") && !text.contains("\"edge\"") && !text.contains("\"web\""), "{text}");
+        assert_eq!(scrape(&metrics).value("attache_requests_in_flight", &[("route", "kept")]), Some(1.0));
         assert!(!text.contains("attache_attempts_total"), "{text}");
         assert!(!text.contains("_health"), "{text}");
-        assert!(
-            !text.contains("\"v1\""),
-            "a cluster is in no series: {text}"
-        );
+        assert!(!text.contains("\"v1\""), "a cluster is in no series: {text}");
         assert!(!text.contains("attache_rollout_phase"), "{text}");
     }
 
@@ -562,10 +441,7 @@ mod tests {
         metrics.forget_certificates("web");
         let scrape = scrape(&metrics);
         let not_after = |listener| {
-            scrape.value(
-                "attache_certificate_not_after_seconds",
-                &[("listener", listener), ("file", "old")],
-            )
+            scrape.value("attache_certificate_not_after_seconds", &[("listener", listener), ("file", "old")])
         };
         assert_eq!((not_after("web"), not_after("api")), (None, Some(2.0)));
     }

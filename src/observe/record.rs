@@ -1,5 +1,5 @@
-//! One line of the access log: what is known about an exchange when it is over, and how it is written. Written by hand because it
-//! happens for every request: one pass over each value, no allocation, no formatting machinery.
+//! One line of the access log: what is known about an exchange when it is over, and how it is written. Written by hand
+//! because it happens for every request: one pass over each value, no allocation, no formatting machinery.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::config::visible::{is_hidden, write_out};
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
+pub struct AccessRecord<'a> {
     /// When its head had arrived, since the Unix epoch.
     pub time: Duration,
     /// Its `x-request-id`.
@@ -35,7 +35,8 @@ pub struct Record<'a> {
     pub status: u16,
     /// Envoy's response flag, `-` if none.
     pub flags: &'static str,
-    /// Reason word of the gateway's own answer, or why an answer was passed on that should have been tried again (`URX`).
+    /// Reason word of the gateway's own answer, or why an answer was passed on that should have been tried again
+    /// (`URX`).
     pub reason: Option<&'static str>,
     /// Name of the route.
     pub route: Option<&'a str>,
@@ -66,7 +67,7 @@ pub struct Record<'a> {
 }
 
 /// Appends `record` to `out` as one JSON object and a newline.
-pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
+pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"timestamp\":\"");
     out.extend_from_slice(clock.stamp(record.time));
     out.push(b'"');
@@ -115,23 +116,10 @@ pub fn write_json(record: &Record<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
 }
 
 /// Appends `record` to `out` as one line for people, with colour if asked.
-pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut Vec<u8>) {
-    let (paint, dim, plain) = if color {
-        (status_color(record.status), "\x1b[2m", "\x1b[0m")
-    } else {
-        ("", "", "")
-    };
+pub fn write_text(record: &AccessRecord<'_>, clock: &mut Clock, color: bool, out: &mut Vec<u8>) {
+    let (paint, dim, plain) = if color { (status_color(record.status), "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
     let time_of_day = clock.stamp(record.time).get(11..23).unwrap_or_default();
-    words(
-        out,
-        &[
-            dim.as_bytes(),
-            time_of_day,
-            plain.as_bytes(),
-            b" ",
-            paint.as_bytes(),
-        ],
-    );
+    words(out, &[dim.as_bytes(), time_of_day, plain.as_bytes(), b" ", paint.as_bytes()]);
     out.extend_from_slice(itoa::Buffer::new().format(record.status).as_bytes());
     words(out, &[plain.as_bytes(), b" "]);
     escape(out, record.method.as_bytes());
@@ -156,10 +144,7 @@ pub fn write_text(record: &Record<'_>, clock: &mut Clock, color: bool, out: &mut
         number(out, " attempts=", record.attempts);
     }
     if let Some(reason) = record.reason {
-        words(
-            out,
-            &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()],
-        );
+        words(out, &[b" ", paint.as_bytes(), reason.as_bytes(), plain.as_bytes()]);
     }
     if let Some(error) = record.upstream_error {
         string(out, " upstream_error=", error.as_bytes());
@@ -231,7 +216,8 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// The path with every query value replaced by `*`: queries carry tokens. A piece without `=` may be a token as a whole.
+/// The path with every query value replaced by `*`: queries carry tokens. A piece without `=` may be a token as a
+/// whole.
 fn masked_path(out: &mut Vec<u8>, path: &str) {
     let Some((path, query)) = path.split_once('?') else {
         escape(out, path.as_bytes());
@@ -258,13 +244,11 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
 }
 
-/// Appends `text` as the inside of a JSON string. Nothing that ends a line, steers a terminal or turns what is read stays raw;
-/// bytes that are not UTF-8 become U+FFFD.
+/// Appends `text` as the inside of a JSON string. Nothing that ends a line, steers a terminal or turns what is read
+/// stays raw; bytes that are not UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
-    let clean = text
-        .iter()
-        .fold(true, |clean, byte| clean & is_plain(*byte));
+    let clean = text.iter().fold(true, |clean, byte| clean & is_plain(*byte));
     if clean {
         out.extend_from_slice(text);
         return;
@@ -335,8 +319,8 @@ mod tests {
     use super::*;
     use crate::observe::trace::TraceContext;
 
-    fn record() -> Record<'static> {
-        Record {
+    fn record() -> AccessRecord<'static> {
+        AccessRecord {
             time: Duration::from_millis(1_795_199_401_123),
             request_id: "id-1",
             trace_id: None,
@@ -364,7 +348,7 @@ mod tests {
         }
     }
 
-    fn json_of(record: &Record<'_>) -> (String, Value) {
+    fn json_of(record: &AccessRecord<'_>) -> (String, Value) {
         let mut out = Vec::new();
         write_json(record, &mut Clock::default(), &mut out);
         let line = String::from_utf8(out).unwrap();
@@ -372,7 +356,7 @@ mod tests {
         (line, value)
     }
 
-    fn text_of(record: &Record<'_>, color: bool) -> String {
+    fn text_of(record: &AccessRecord<'_>, color: bool) -> String {
         let mut out = Vec::new();
         write_text(record, &mut Clock::default(), color, &mut out);
         String::from_utf8(out).unwrap()
@@ -390,9 +374,8 @@ mod tests {
 
     #[test]
     fn the_most_a_line_says() {
-        let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-            .unwrap();
-        let full = Record {
+        let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let full = AccessRecord {
             trace_id: Some(trace.trace_id()),
             client_ip: "2001:db8::7".parse().unwrap(),
             reason: Some("connect_failed"),
@@ -442,12 +425,8 @@ mod tests {
     #[test]
     fn colour_only_when_asked() {
         assert!(!text_of(&record(), false).contains('\x1b'));
-        for (status, color) in [
-            (200, "\x1b[32m200\x1b[0m"),
-            (404, "\x1b[33m404"),
-            (503, "\x1b[31m503"),
-        ] {
-            let line = text_of(&Record { status, ..record() }, true);
+        for (status, color) in [(200, "\x1b[32m200\x1b[0m"), (404, "\x1b[33m404"), (503, "\x1b[31m503")] {
+            let line = text_of(&AccessRecord { status, ..record() }, true);
             assert!(line.contains(color), "{line:?}");
         }
     }
@@ -463,11 +442,7 @@ mod tests {
             ("/a?a=1&&b=2&", "/a?a=*&&b=*&"),
             ("/a?b=?c=d", "/a?b=*"),
         ] {
-            assert_eq!(
-                json_of(&Record { path, ..record() }).1["path"],
-                expected,
-                "{path}"
-            );
+            assert_eq!(json_of(&AccessRecord { path, ..record() }).1["path"], expected, "{path}");
         }
     }
 
@@ -476,27 +451,16 @@ mod tests {
         let long = "é".repeat(200);
         let odd = format!("x{long}");
         for agent in [&long, &odd] {
-            let (_, value) = json_of(&Record {
-                user_agent: Some(agent.as_bytes()),
-                ..record()
-            });
+            let (_, value) = json_of(&AccessRecord { user_agent: Some(agent.as_bytes()), ..record() });
             let kept = value["user_agent"].as_str().unwrap();
-            assert!(
-                kept.trim_end_matches('\u{fffd}').len() <= USER_AGENT_BYTES,
-                "{kept}"
-            );
-            assert!(
-                agent.starts_with(kept.trim_end_matches('\u{fffd}')),
-                "{kept}"
-            );
+            assert!(kept.trim_end_matches('\u{fffd}').len() <= USER_AGENT_BYTES, "{kept}");
+            assert!(agent.starts_with(kept.trim_end_matches('\u{fffd}')), "{kept}");
         }
     }
 
     fn assert_one_clean_line(line: &str) -> Result<(), TestCaseError> {
         let inside = line.strip_suffix('\n').unwrap_or_default();
-        let dirty = inside
-            .chars()
-            .find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+        let dirty = inside.chars().find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
         prop_assert_eq!(dirty, None, "{:?}", line);
         Ok(())
     }
@@ -507,7 +471,7 @@ mod tests {
             id in any::<String>(), authority in any::<String>(), method in any::<String>(), path in "[^?]*",
             route in any::<String>(), agent in proptest::collection::vec(any::<u8>(), 0..USER_AGENT_BYTES),
         ) {
-            let record = Record {
+            let record = AccessRecord {
                 request_id: &id, authority: &authority, method: &method, path: &path, route: Some(&route),
                 cluster: Some(&authority), endpoint: Some(&id), user_agent: Some(&agent), ..record()
             };
@@ -524,7 +488,7 @@ mod tests {
 
         #[test]
         fn a_duration_is_written_to_the_microsecond(micros in 0..u64::from(u32::MAX)) {
-            let (line, _) = json_of(&Record { duration: Duration::from_micros(micros), ..record() });
+            let (line, _) = json_of(&AccessRecord { duration: Duration::from_micros(micros), ..record() });
             let expected = format!("\"duration_ms\":{}.{:03}}}", micros / 1000, micros % 1000);
             prop_assert!(line.contains(&expected), "{}", line);
         }

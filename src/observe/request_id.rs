@@ -10,15 +10,10 @@ use uuid::fmt::Hyphenated;
 /// The header.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id for a request: that of `headers` if `trusted` and sane (1 to 128 visible ASCII characters, given once), else a new one
-/// made from `since_epoch` and `rng`. Ids are for finding log lines; they are not secrets.
+/// The id for a request: that of `headers` if `trusted` and sane (1 to 128 visible ASCII characters, given once), else
+/// a new one made from `since_epoch` and `rng`. Ids are for finding log lines; they are not secrets.
 #[must_use]
-pub fn request_id(
-    headers: &HeaderMap,
-    trusted: bool,
-    since_epoch: Duration,
-    rng: &mut Rng,
-) -> HeaderValue {
+pub fn request_id(headers: &HeaderMap, trusted: bool, since_epoch: Duration, rng: &mut Rng) -> HeaderValue {
     let believed = if trusted { sane(headers) } else { None };
     believed.cloned().unwrap_or_else(|| fresh(since_epoch, rng))
 }
@@ -26,8 +21,7 @@ pub fn request_id(
 fn sane(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut values = headers.get_all(&REQUEST_ID).iter();
     let value = values.next()?;
-    let fits =
-        (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+    let fits = (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
     (fits && values.next().is_none()).then_some(value)
 }
 
@@ -68,10 +62,7 @@ mod tests {
         let fresh = id_of(&[], true);
         let parsed: uuid::Uuid = fresh.parse().unwrap();
         assert_eq!(parsed.get_version_num(), 7, "{fresh}");
-        assert!(
-            fresh.starts_with("01a1fa38-fca3-7"),
-            "time comes first: {fresh}"
-        );
+        assert!(fresh.starts_with("01a1fa38-fca3-7"), "time comes first: {fresh}");
         for (sent, trusted, why) in [
             (&["abc"][..], false, "not trusted"),
             (&[""], true, "empty"),
@@ -83,11 +74,7 @@ mod tests {
         }
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(b"caf\xc3\xa9").unwrap());
-        assert_eq!(
-            request_id(&headers, true, NOW, &mut Rng::with_seed(7)),
-            *fresh,
-            "not ASCII"
-        );
+        assert_eq!(request_id(&headers, true, NOW, &mut Rng::with_seed(7)), *fresh, "not ASCII");
     }
 
     #[test]

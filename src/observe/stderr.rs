@@ -1,5 +1,5 @@
-//! The way to standard error for a process that must not wait for it: lines go through a bounded queue to one thread. Who reads
-//! slowly, not at all or is gone costs lines, which are counted, and nothing else.
+//! The way to standard error for a process that must not wait for it: lines go through a bounded queue to one thread.
+//! Who reads slowly, not at all or is gone costs lines, which are counted, and nothing else.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -49,9 +49,7 @@ impl Stderr {
         let (sender, receiver) = sync_channel(QUEUED_LINES);
         let shared = Arc::new(Shared::default());
         let writing = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_lines(output, &receiver, &writing))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(output, &receiver, &writing))?;
         Ok(Self { sender, shared })
     }
 
@@ -72,7 +70,8 @@ impl Stderr {
         self.shared.count();
     }
 
-    /// Waits until everything handed over is written or lost. Blocks for at most `bound`; false when that was not enough.
+    /// Waits until everything handed over is written or lost. Blocks for at most `bound`; false when that was not
+    /// enough.
     #[must_use]
     pub fn flush(&self, bound: Duration) -> bool {
         let began = Instant::now();
@@ -101,7 +100,8 @@ impl Shared {
         }
     }
 
-    /// Whoever adds to `uncounted` looks for the counter afterwards, whoever sets the counter looks at `uncounted` afterwards.
+    /// Whoever adds to `uncounted` looks for the counter afterwards, whoever sets the counter looks at `uncounted`
+    /// afterwards.
     fn count(&self) {
         if let Some(counter) = self.counter.get() {
             counter.inc_by(self.uncounted.swap(0, Ordering::SeqCst));
@@ -134,10 +134,7 @@ impl Write for Line<'_> {
 
 /// The thread.
 fn write_lines(output: impl Write, receiver: &Receiver<Vec<u8>>, shared: &Shared) {
-    let mut output = Tracked {
-        output,
-        last: b'\n',
-    };
+    let mut output = Tracked { output, last: b'\n' };
     let mut failed = false;
     while let Ok(mut text) = receiver.recv() {
         let length = text.len();
@@ -238,11 +235,7 @@ mod tests {
         assert_eq!(counter.get(), before + 1);
         drop(stderr);
         let written = read(reader).lines().count() as u64;
-        assert_eq!(
-            written + before,
-            handed_over as u64,
-            "each is written or counted"
-        );
+        assert_eq!(written + before, handed_over as u64, "each is written or counted");
     }
 
     #[test]
@@ -271,10 +264,7 @@ mod tests {
             }
             let taken = bytes.len().min(self.room);
             self.room -= taken;
-            self.written
-                .lock()
-                .unwrap()
-                .extend_from_slice(&bytes[..taken]);
+            self.written.lock().unwrap().extend_from_slice(&bytes[..taken]);
             Ok(taken)
         }
 
@@ -286,10 +276,7 @@ mod tests {
     #[test]
     fn a_line_that_broke_off_does_not_spoil_the_next() {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let full = Full {
-            room: 3,
-            written: Arc::clone(&written),
-        };
+        let full = Full { room: 3, written: Arc::clone(&written) };
         let stderr = Stderr::onto(full).unwrap();
         for line in ["first\n", "second\n", "third\n"] {
             stderr.write(line);

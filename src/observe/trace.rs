@@ -1,5 +1,6 @@
-//! W3C trace context (<https://www.w3.org/TR/trace-context/>): every hop keeps the trace id and the flags and puts its own span id
-//! into `traceparent`. `tracestate` passes untouched. A context that cannot be read is restarted, as section 4.3 demands.
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>): every hop keeps the trace id and the flags and puts its
+//! own span id into `traceparent`. `tracestate` passes untouched. A context that cannot be read is restarted, as
+//! section 4.3 demands.
 
 use std::fmt;
 
@@ -52,31 +53,20 @@ impl TraceContext {
         let trace_id = hex(fields.get(3..35)?)?;
         let span_id = u64::try_from(hex(fields.get(36..52)?)?).ok()?;
         let flags = u8::try_from(hex(fields.get(53..55)?)?).ok()? & KNOWN_FLAGS;
-        (trace_id != 0 && span_id != 0).then_some(Self {
-            trace_id: TraceId(trace_id),
-            span_id,
-            flags,
-        })
+        (trace_id != 0 && span_id != 0).then_some(Self { trace_id: TraceId(trace_id), span_id, flags })
     }
 
-    /// Begins a trace. It says it is sampled: not to be would switch off, in every agent behind us, the tracing of callers that
-    /// have none themselves, because samplers follow their parent by default.
+    /// Begins a trace. It says it is sampled: not to be would switch off, in every agent behind us, the tracing of
+    /// callers that have none themselves, because samplers follow their parent by default.
     #[must_use]
     pub fn generate(rng: &mut Rng) -> Self {
-        Self {
-            trace_id: TraceId(rng.u128(1..)),
-            span_id: rng.u64(1..),
-            flags: SAMPLED,
-        }
+        Self { trace_id: TraceId(rng.u128(1..)), span_id: rng.u64(1..), flags: SAMPLED }
     }
 
     /// The next hop of this trace.
     #[must_use]
     pub fn child(self, rng: &mut Rng) -> Self {
-        Self {
-            span_id: rng.u64(1..),
-            ..self
-        }
+        Self { span_id: rng.u64(1..), ..self }
     }
 
     /// Id of the trace.
@@ -95,11 +85,7 @@ impl TraceContext {
     #[must_use]
     pub fn to_bytes(self) -> [u8; LENGTH] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        for (field, number) in [
-            (3..35, self.trace_id.0),
-            (36..52, self.span_id.into()),
-            (53..55, self.flags.into()),
-        ] {
+        for (field, number) in [(3..35, self.trace_id.0), (36..52, self.span_id.into()), (53..55, self.flags.into())] {
             if let Some(digits) = value.get_mut(field) {
                 write_hex(number, digits);
             }
@@ -161,10 +147,7 @@ static HEX: [[u8; 2]; 256] = {
     let digits = *b"0123456789abcdef";
     let mut table = [[0; 2]; 256];
     let mut byte = 0;
-    #[allow(
-        clippy::indexing_slicing,
-        reason = "a constant: out of bounds would not compile"
-    )]
+    #[allow(clippy::indexing_slicing, reason = "a constant: out of bounds would not compile")]
     while byte < 256 {
         table[byte] = [digits[byte >> 4], digits[byte & 15]];
         byte += 1;
@@ -194,14 +177,8 @@ mod tests {
     #[test]
     fn reads_and_writes_the_specifications_example() {
         let context = TraceContext::parse(EXAMPLE.as_bytes()).unwrap();
-        assert_eq!(
-            context.trace_id().to_string(),
-            "4bf92f3577b34da6a3ce929d0e0e4736"
-        );
-        assert_eq!(
-            &context.trace_id().hex(),
-            b"4bf92f3577b34da6a3ce929d0e0e4736"
-        );
+        assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(&context.trace_id().hex(), b"4bf92f3577b34da6a3ce929d0e0e4736");
         assert!(context.sampled());
         assert_eq!(context.to_bytes(), EXAMPLE.as_bytes());
     }
@@ -210,52 +187,18 @@ mod tests {
     fn refuses_what_is_not_a_context() {
         for (value, why) in [
             ("", "empty"),
-            (
-                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
-                "short",
-            ),
-            (
-                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-",
-                "version 00 has no tail",
-            ),
-            (
-                "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-                "capitals",
-            ),
-            (
-                "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-                "zero trace",
-            ),
-            (
-                "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-                "zero span",
-            ),
-            (
-                "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-                "version ff",
-            ),
-            (
-                "0x-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-                "version not hex",
-            ),
-            (
-                "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-                "no dash",
-            ),
-            (
-                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-+1",
-                "sign",
-            ),
-            (
-                "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01x",
-                "tail without dash",
-            ),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0", "short"),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-", "version 00 has no tail"),
+            ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "capitals"),
+            ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", "zero trace"),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", "zero span"),
+            ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "version ff"),
+            ("0x-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "version not hex"),
+            ("00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "no dash"),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-+1", "sign"),
+            ("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01x", "tail without dash"),
         ] {
-            assert_eq!(
-                TraceContext::parse(value.as_bytes()),
-                None,
-                "{why}: {value}"
-            );
+            assert_eq!(TraceContext::parse(value.as_bytes()), None, "{why}: {value}");
         }
     }
 
@@ -279,11 +222,7 @@ mod tests {
         assert_eq!(&sent[..36], &EXAMPLE.as_bytes()[..36], "version and trace");
         assert_ne!(&sent[36..52], &EXAMPLE.as_bytes()[36..52], "span");
         assert_eq!(&sent[52..], b"-01", "sampled stays");
-        assert_eq!(
-            headers.get_all(TRACESTATE).iter().count(),
-            2,
-            "tracestate passes"
-        );
+        assert_eq!(headers.get_all(TRACESTATE).iter().count(), 2, "tracestate passes");
     }
 
     #[test]
@@ -303,19 +242,9 @@ mod tests {
             headers.insert(TRACESTATE, HeaderValue::from_static("a=1"));
             let context = propagate(&mut headers, true, &mut Rng::with_seed(2));
             assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1, "{values:?}");
-            assert_eq!(
-                headers.get(TRACEPARENT).unwrap(),
-                str::from_utf8(&context.to_bytes()).unwrap()
-            );
-            assert_eq!(
-                headers.get(TRACESTATE),
-                None,
-                "belongs to the trace that was lost: {values:?}"
-            );
-            assert!(
-                !EXAMPLE.contains(&context.trace_id().to_string()),
-                "{values:?}"
-            );
+            assert_eq!(headers.get(TRACEPARENT).unwrap(), str::from_utf8(&context.to_bytes()).unwrap());
+            assert_eq!(headers.get(TRACESTATE), None, "belongs to the trace that was lost: {values:?}");
+            assert!(!EXAMPLE.contains(&context.trace_id().to_string()), "{values:?}");
         }
     }
 

@@ -16,9 +16,7 @@ use crate::config::model::{LogFormat, Logging};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The level is not a filter.
-    #[error(
-        "invalid log filter `{filter}`; write a level such as info, or parts such as attache=debug,info"
-    )]
+    #[error("invalid log filter `{filter}`; write a level such as info, or parts such as attache=debug,info")]
     Filter {
         /// What was given.
         filter: String,
@@ -31,7 +29,8 @@ pub enum Error {
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends events to standard error from now on. `RUST_LOG` wins over the configured level; `NO_COLOR` switches colour off.
+/// Sends events to standard error from now on. `RUST_LOG` wins over the configured level; `NO_COLOR` switches colour
+/// off.
 pub fn init(logging: &Logging, stderr: &Stderr) -> Result<Events, Error> {
     let terminal = io::stderr().is_terminal();
     let events = fmt()
@@ -46,21 +45,14 @@ pub fn init(logging: &Logging, stderr: &Stderr) -> Result<Events, Error> {
         let replace = move |filter| handle.reload(filter);
         (events.finish().try_init(), Box::new(replace))
     } else {
-        let events = events
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_filter_reloading();
+        let events =
+            events.json().flatten_event(true).with_current_span(false).with_span_list(false).with_filter_reloading();
         let handle = events.reload_handle();
         let replace = move |filter| handle.reload(filter);
         (events.finish().try_init(), Box::new(replace))
     };
     started.map_err(Error::AlreadySet)?;
-    Ok(Events {
-        replace,
-        level: level(logging),
-    })
+    Ok(Events { replace, level: level(logging) })
 }
 
 /// Events as they are set up, to change their level.
@@ -73,9 +65,7 @@ type Replace = dyn Fn(EnvFilter) -> Result<(), reload::Error>;
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events")
-            .field("level", &self.level)
-            .finish_non_exhaustive()
+        f.debug_struct("Events").field("level", &self.level).finish_non_exhaustive()
     }
 }
 
@@ -86,7 +76,8 @@ impl Events {
         if level == self.level {
             return;
         }
-        // The configuration holds nothing but levels that are understood, and what is replaced lives as long as the process.
+        // The configuration holds nothing but levels that are understood, and what is replaced lives as long as the
+        // process.
         if let Ok(filter) = filter(level.clone()) {
             (self.replace)(filter).ok();
         }
@@ -102,10 +93,7 @@ fn level(logging: &Logging) -> String {
 
 fn filter(level: String) -> Result<EnvFilter, Error> {
     // The watch of files complains of each directory that goes, as one does whenever a ConfigMap changes.
-    EnvFilter::try_new(format!("notify=off,{level}")).map_err(|source| Error::Filter {
-        filter: level,
-        source,
-    })
+    EnvFilter::try_new(format!("notify=off,{level}")).map_err(|source| Error::Filter { filter: level, source })
 }
 
 /// Whether a log may use colour (<https://no-color.org>).

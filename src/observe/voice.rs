@@ -1,5 +1,5 @@
-//! Lines on standard error that are said whatever the level of the log: what a start says, diagnostics, panics. Text as it is for
-//! people, and for machines an object for each line that looks like an event of the log.
+//! Lines on standard error that are said whatever the level of the log: what a start says, diagnostics, panics. Text as
+//! it is for people, and for machines an object for each line that looks like an event of the log.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -61,24 +61,18 @@ impl Voice {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let mut clock = Clock::default();
         let stamp = clock.stamp(now.unwrap_or_default());
-        let line = line(
-            &String::from_utf8_lossy(stamp),
-            level,
-            message.into(),
-            facts,
-        );
+        let line = line(&String::from_utf8_lossy(stamp), level, message.into(), facts);
         self.harmless(format_args!("{line}\n"));
     }
 
     /// Writes what a stranger may have had a part in.
     fn harmless(&self, text: fmt::Arguments<'_>) {
         // The queue takes everything.
-        Harmless(self.stderr.make_writer())
-            .write_all(text.to_string().as_bytes())
-            .ok();
+        Harmless(self.stderr.make_writer()).write_all(text.to_string().as_bytes()).ok();
     }
 
-    /// Has panics told here, from now on and of every thread. The default prints them by itself, and waits for who reads.
+    /// Has panics told here, from now on and of every thread. The default prints them by itself, and waits for who
+    /// reads.
     pub fn tell_panics(&self) {
         let voice = self.clone();
         panic::set_hook(Box::new(move |panic| voice.panic(panic)));
@@ -102,12 +96,8 @@ impl Voice {
         }
         if self.text {
             let facts = facts.iter();
-            let facts = facts
-                .map(|(name, value)| format!(" {name}={}", value.as_str().unwrap_or_default()));
-            self.harmless(format_args!(
-                "ERROR attache: panic{}\n",
-                facts.collect::<String>()
-            ));
+            let facts = facts.map(|(name, value)| format!(" {name}={}", value.as_str().unwrap_or_default()));
+            self.harmless(format_args!("ERROR attache: panic{}\n", facts.collect::<String>()));
         } else {
             self.object(Level::Error, "panic", facts);
         }
@@ -150,12 +140,7 @@ mod tests {
     fn a_line_is_one_object_with_its_facts() {
         let facts = json!({ "next": "a\nb", "level": "not this" });
         let facts = facts.as_object().unwrap().clone();
-        let said = line(
-            "1970-01-01T00:00:00.000Z",
-            Level::Warn,
-            "so \"it\" is".to_owned(),
-            facts,
-        );
+        let said = line("1970-01-01T00:00:00.000Z", Level::Warn, "so \"it\" is".to_owned(), facts);
         assert!(!said.contains('\n'), "{said}");
         let read: Value = serde_json::from_str(&said).unwrap();
         let expected = json!({

@@ -11,21 +11,19 @@ pub struct Ceiling {
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Ceiling>);
+pub struct CeilingPermit(Arc<Ceiling>);
 
 impl Ceiling {
     /// Takes a place while fewer than `max` are taken.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, max: usize) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>, max: usize) -> Option<CeilingPermit> {
         // Relaxed: the count guards itself and orders nothing else.
-        let taken = self.active.fetch_update(Relaxed, Relaxed, |active| {
-            (active < max).then_some(active + 1)
-        });
-        taken.is_ok().then(|| Place(Arc::clone(self)))
+        let taken = self.active.fetch_update(Relaxed, Relaxed, |active| (active < max).then_some(active + 1));
+        taken.is_ok().then(|| CeilingPermit(Arc::clone(self)))
     }
 }
 
-impl Drop for Place {
+impl Drop for CeilingPermit {
     fn drop(&mut self) {
         let _before = self.0.active.fetch_sub(1, Relaxed);
     }

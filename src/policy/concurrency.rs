@@ -1,5 +1,5 @@
-//! How many exchanges each client has open on one route. A client is in the table only while it has one, so the table is never
-//! larger than what is open.
+//! How many exchanges each client has open on one route. A client is in the table only while it has one, so the table
+//! is never larger than what is open.
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;
@@ -25,11 +25,7 @@ impl Concurrency {
     /// Counts one more open exchange of this client until the guard is dropped; `None` when it has `max` already.
     #[must_use]
     pub fn enter(self: &Arc<Self>, key: Key, max: NonZeroU32) -> Option<Open> {
-        let guard = |counted| Open {
-            of: Arc::clone(self),
-            key,
-            counted,
-        };
+        let guard = |counted| Open { of: Arc::clone(self), key, counted };
         match self.table().entry(key) {
             Entry::Occupied(mut open) => {
                 let more = open.get() + 1;
@@ -46,9 +42,7 @@ impl Concurrency {
                 }
                 self.clients.fetch_sub(1, Ordering::Relaxed);
                 let room = |open: u32| (open < max.get()).then_some(open + 1);
-                let counted =
-                    self.overflow
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+                let counted = self.overflow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
                 counted.is_ok().then(|| guard(Counted::Together))
             }
         }
@@ -132,9 +126,7 @@ mod tests {
         let open = Arc::new(Concurrency::default());
         open.clients.store(MAX_CLIENTS, Ordering::Relaxed);
         let max = NonZeroU32::new(2).unwrap();
-        let guards: Vec<_> = (0..9)
-            .filter_map(|last| open.enter(key(last), max))
-            .collect();
+        let guards: Vec<_> = (0..9).filter_map(|last| open.enter(key(last), max)).collect();
         assert_eq!(guards.len(), 2);
         assert_eq!(open.clients(), MAX_CLIENTS);
         drop(guards);
@@ -155,9 +147,7 @@ mod tests {
             })
         });
         let workers: Vec<_> = workers.collect();
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
         assert_eq!(open.clients(), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! Which faults a request gets. Each kind is drawn by itself; what a client may ask for takes the place of what would be drawn.
+//! Which faults a request gets. Each kind is drawn by itself; what a client may ask for takes the place of what would
+//! be drawn.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,9 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::falls_on;
-use crate::config::model::{
-    AbortAnswer, Disturbance, Fault, FaultByHeader, GrpcStatus, HeaderMatch, Percentage,
-};
+use crate::config::model::{AbortAnswer, Disturbance, Fault, FaultByHeader, GrpcStatus, HeaderMatch, Percentage};
 
 /// Asks for a delay.
 pub const DELAY: HeaderName = HeaderName::from_static("x-attache-fault-delay");
@@ -82,34 +81,18 @@ pub fn draw(fault: &Fault, request: &Request<'_>, rng: &mut fastrand::Rng) -> Dr
     let (delay, abort) = (request.headers.get(DELAY), request.headers.get(ABORT));
     if fault.until.is_some_and(|until| request.time >= until) {
         let over = |wish: Option<&HeaderValue>| wish.map(|_| Ignored::Ended);
-        return Draw {
-            ignored: [over(delay), over(abort)],
-            ..Draw::default()
-        };
+        return Draw { ignored: [over(delay), over(abort)], ..Draw::default() };
     }
     let by = fault.by_header.as_ref();
-    let delay = wish(by, request, delay, rng, |by, text| {
-        duration(text).map(|wished| wished.min(by.max_delay))
-    });
+    let delay = wish(by, request, delay, rng, |by, text| duration(text).map(|wished| wished.min(by.max_delay)));
     let abort = wish(by, request, abort, rng, |_, text| answer(text));
     let chosen = |share: Percentage, when: &[HeaderMatch], rng: &mut fastrand::Rng| {
         when.iter().all(|field| field.holds(request.headers)) && falls_on(share, rng)
     };
-    let own_delay = fault
-        .delay
-        .as_ref()
-        .filter(|own| chosen(own.percentage, &own.when, rng))
-        .map(|own| own.fixed_delay);
-    let own_abort = fault
-        .abort
-        .as_ref()
-        .filter(|own| chosen(own.percentage, &own.when, rng))
-        .map(|own| own.answer);
-    let stream = fault
-        .stream
-        .as_ref()
-        .filter(|own| chosen(own.percentage, &own.when, rng))
-        .map(|own| own.disturbance);
+    let own_delay =
+        fault.delay.as_ref().filter(|own| chosen(own.percentage, &own.when, rng)).map(|own| own.fixed_delay);
+    let own_abort = fault.abort.as_ref().filter(|own| chosen(own.percentage, &own.when, rng)).map(|own| own.answer);
+    let stream = fault.stream.as_ref().filter(|own| chosen(own.percentage, &own.when, rng)).map(|own| own.disturbance);
     Draw {
         delay: delay.ok().flatten().or(own_delay),
         abort: abort.ok().flatten().or(own_abort),
@@ -127,24 +110,14 @@ fn wish<T>(
     read: impl FnOnce(&FaultByHeader, &str) -> Option<T>,
 ) -> Result<Option<T>, Ignored> {
     let Some(text) = text else { return Ok(None) };
-    let by = by
-        .filter(|by| may_ask(by, request))
-        .ok_or(Ignored::NotAllowed)?;
+    let by = by.filter(|by| may_ask(by, request)).ok_or(Ignored::NotAllowed)?;
     let text = text.to_str().map_err(|_not_text| Ignored::Invalid)?;
     let wished = read(by, text.trim()).ok_or(Ignored::Invalid)?;
-    if falls_on(by.percentage, rng) {
-        Ok(Some(wished))
-    } else {
-        Err(Ignored::Share)
-    }
+    if falls_on(by.percentage, rng) { Ok(Some(wished)) } else { Err(Ignored::Share) }
 }
 
 fn may_ask(by: &FaultByHeader, request: &Request<'_>) -> bool {
-    let is_client = by.clients.is_empty()
-        || by
-            .clients
-            .iter()
-            .any(|network| network.contains(&request.client));
+    let is_client = by.clients.is_empty() || by.clients.iter().any(|network| network.contains(&request.client));
     is_client && by.when.iter().all(|field| field.holds(request.headers))
 }
 
@@ -163,10 +136,7 @@ fn duration(text: &str) -> Option<Duration> {
 /// `503`, or the name of a gRPC status.
 fn answer(text: &str) -> Option<AbortAnswer> {
     if let Ok(code) = text.parse::<u16>() {
-        return StatusCode::from_u16(code)
-            .ok()
-            .filter(|_| (400..=599).contains(&code))
-            .map(AbortAnswer::Http);
+        return StatusCode::from_u16(code).ok().filter(|_| (400..=599).contains(&code)).map(AbortAnswer::Http);
     }
     GrpcStatus::from_name(text).map(AbortAnswer::Grpc)
 }
@@ -182,72 +152,38 @@ mod tests {
     const BUSY: AbortAnswer = AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE);
 
     fn has(name: &'static str, value: &str) -> HeaderMatch {
-        HeaderMatch {
-            name: HeaderName::from_static(name),
-            value: ValueMatch::Exact(value.to_owned()),
-        }
+        HeaderMatch { name: HeaderName::from_static(name), value: ValueMatch::Exact(value.to_owned()) }
     }
 
     fn none() -> Fault {
-        Fault {
-            delay: None,
-            abort: None,
-            stream: None,
-            by_header: None,
-            max_active: 10,
-            until: None,
-        }
+        Fault { delay: None, abort: None, stream: None, by_header: None, max_active: 10, until: None }
     }
 
     fn delay(percentage: Percentage, when: Vec<HeaderMatch>) -> Option<DelayFault> {
-        Some(DelayFault {
-            percentage,
-            fixed_delay: SECOND,
-            when,
-        })
+        Some(DelayFault { percentage, fixed_delay: SECOND, when })
     }
 
     fn abort(percentage: Percentage, when: Vec<HeaderMatch>) -> Option<AbortFault> {
-        Some(AbortFault {
-            percentage,
-            answer: BUSY,
-            when,
-        })
+        Some(AbortFault { percentage, answer: BUSY, when })
     }
 
     fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &str)| {
-            (HeaderName::from_static(name), value.parse().unwrap())
-        };
+        let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
         list.iter().map(field).collect()
     }
 
     fn draw_at(fault: &Fault, headers: &HeaderMap, client: &str, seconds: u64, seed: u64) -> Draw {
-        let request = Request {
-            headers,
-            client: client.parse().unwrap(),
-            time: Duration::from_secs(seconds),
-        };
+        let request = Request { headers, client: client.parse().unwrap(), time: Duration::from_secs(seconds) };
         draw(fault, &request, &mut fastrand::Rng::with_seed(seed))
     }
 
     #[test]
     fn each_kind_has_conditions_of_its_own() {
-        let cut = Disturbance {
-            cut_after: Some(2),
-            delay: None,
-        };
+        let cut = Disturbance { cut_after: Some(2), delay: None };
         let fault = Fault {
             delay: delay(Percentage::ALL, vec![has("x-slow", "on")]),
-            abort: abort(
-                Percentage::ALL,
-                vec![has("x-chaos", "on"), has("x-two", "2")],
-            ),
-            stream: Some(StreamFault {
-                percentage: Percentage::ALL,
-                disturbance: cut,
-                when: vec![has("x-cut", "on")],
-            }),
+            abort: abort(Percentage::ALL, vec![has("x-chaos", "on"), has("x-two", "2")]),
+            stream: Some(StreamFault { percentage: Percentage::ALL, disturbance: cut, when: vec![has("x-cut", "on")] }),
             ..none()
         };
         for (list, expected) in [
@@ -255,38 +191,23 @@ mod tests {
             (&[("x-slow", "on")], (Some(SECOND), None, None)),
             (&[("x-slow", "off")], (None, None, None)),
             (&[("x-chaos", "on")], (None, None, None)),
-            (
-                &[("x-chaos", "on"), ("x-two", "2")],
-                (None, Some(BUSY), None),
-            ),
+            (&[("x-chaos", "on"), ("x-two", "2")], (None, Some(BUSY), None)),
             (&[("x-cut", "on")], (None, None, Some(cut))),
             (
-                &[
-                    ("x-slow", "on"),
-                    ("x-chaos", "on"),
-                    ("x-two", "2"),
-                    ("x-cut", "on"),
-                ],
+                &[("x-slow", "on"), ("x-chaos", "on"), ("x-two", "2"), ("x-cut", "on")],
                 (Some(SECOND), Some(BUSY), Some(cut)),
             ),
         ] {
             let drawn = draw_at(&fault, &fields(list), "10.0.0.1", 0, 1);
-            assert_eq!(
-                (drawn.delay, drawn.abort, drawn.stream),
-                expected,
-                "{list:?}"
-            );
+            assert_eq!((drawn.delay, drawn.abort, drawn.stream), expected, "{list:?}");
             assert_eq!(drawn.ignored, [None, None]);
         }
     }
 
     #[test]
     fn they_end_when_they_are_said_to() {
-        let fault = Fault {
-            delay: delay(Percentage::ALL, Vec::new()),
-            until: Some(Duration::from_secs(100)),
-            ..none()
-        };
+        let fault =
+            Fault { delay: delay(Percentage::ALL, Vec::new()), until: Some(Duration::from_secs(100)), ..none() };
         for (second, expected) in [(99, Some(SECOND)), (100, None), (101, None)] {
             let drawn = draw_at(&fault, &HeaderMap::new(), "10.0.0.1", second, 1);
             assert_eq!(drawn.delay, expected, "at {second}");
@@ -296,7 +217,8 @@ mod tests {
         assert_eq!(drawn.ignored, [Some(Ignored::Ended), None]);
     }
 
-    /// What became of a request of `client` that asks for this, in words. Clients of 10.0.0.0/8 with the right key may ask.
+    /// What became of a request of `client` that asks for this, in words. Clients of 10.0.0.0/8 with the right key may
+    /// ask.
     fn wished(share: Percentage, client: &str, key: &str, delay: &str, abort: &str) -> String {
         let by_header = FaultByHeader {
             percentage: share,
@@ -304,19 +226,9 @@ mod tests {
             clients: vec!["10.0.0.0/8".parse().unwrap()],
             when: vec![has("x-key", "k")],
         };
-        let fault = Fault {
-            by_header: Some(by_header),
-            ..none()
-        };
-        let all = [
-            ("x-key", key),
-            ("x-attache-fault-delay", delay),
-            ("x-attache-fault-abort", abort),
-        ];
-        let given: Vec<_> = all
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
+        let fault = Fault { by_header: Some(by_header), ..none() };
+        let all = [("x-key", key), ("x-attache-fault-delay", delay), ("x-attache-fault-abort", abort)];
+        let given: Vec<_> = all.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let drawn = draw_at(&fault, &fields(&given), client, 0, 1);
         let delay = drawn.delay.map(|delay| format!("{}ms", delay.as_millis()));
         let abort = drawn.abort.map(|answer| match answer {
@@ -339,14 +251,7 @@ mod tests {
             (all, "10.1.1.1", "k", "", "unavailable", "UNAVAILABLE"),
             (all, "10.1.1.1", "k", "2", "200", "invalid invalid"),
             (all, "10.1.1.1", "k", "0s", "OK", "invalid invalid"),
-            (
-                all,
-                "10.1.1.1",
-                "k",
-                "99999999999999999999s",
-                "600",
-                "invalid invalid",
-            ),
+            (all, "10.1.1.1", "k", "99999999999999999999s", "600", "invalid invalid"),
             (all, "10.1.1.1", "k", "+1s", "503", "503 invalid"),
             (all, "11.1.1.1", "k", "1s", "503", "not_allowed not_allowed"),
             (all, "10.1.1.1", "", "1s", "", "not_allowed"),
@@ -380,10 +285,7 @@ mod tests {
             ..none()
         };
         let wish = fields(&[("x-attache-fault-delay", "3s")]);
-        assert_eq!(
-            draw_at(&fault, &wish, "10.0.0.1", 0, 1).delay,
-            Some(SECOND * 3)
-        );
+        assert_eq!(draw_at(&fault, &wish, "10.0.0.1", 0, 1).delay, Some(SECOND * 3));
         let refused = draw_at(&fault, &wish, "11.0.0.1", 0, 1);
         assert_eq!(refused.delay, Some(SECOND), "what everybody gets");
         assert_eq!(refused.ignored[0], Some(Ignored::NotAllowed));

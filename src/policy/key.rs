@@ -1,4 +1,5 @@
-//! Who a limit counts: the client's address, a header, a cookie or a method packed into 16 bytes, whatever its length was.
+//! Who a limit counts: the client's address, a header, a cookie or a method packed into 16 bytes, whatever its length
+//! was.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,8 +20,8 @@ pub struct Caller<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// One client of one limit. Addresses are kept as they are; everything else is 128 bits of a hash whose seed nobody outside
-/// knows, so that nobody can choose a value that falls into another one's place.
+/// One client of one limit. Addresses are kept as they are; everything else is 128 bits of a hash whose seed nobody
+/// outside knows, so that nobody can choose a value that falls into another one's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key([u64; 2]);
 
@@ -31,16 +32,14 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// The key of `caller`. A header or cookie that is absent, empty or given twice is replaced by the client's address: leaving
-    /// it out must neither be a way around the limit nor throw everyone without it together.
+    /// The key of `caller`. A header or cookie that is absent, empty or given twice is replaced by the client's
+    /// address: leaving it out must neither be a way around the limit nor throw everyone without it together.
     pub(super) fn key(&self, parts: &[LimitKey], ipv6_prefix: u8, caller: &Caller<'_>) -> Key {
         let address = || Key::address(caller.client, ipv6_prefix);
         match parts {
             [] | [LimitKey::Global] => Key([0, 0]),
             [LimitKey::ClientIp] => address(),
-            [LimitKey::Header(_) | LimitKey::Cookie(_)] if value(parts, 0, caller).is_none() => {
-                address()
-            }
+            [LimitKey::Header(_) | LimitKey::Cookie(_)] if value(parts, 0, caller).is_none() => address(),
             _ => Key([0, 1].map(|half| {
                 let mut hasher = self.seed.build_hasher();
                 hasher.write_u8(half);
@@ -62,7 +61,8 @@ impl Keyring {
 }
 
 impl Key {
-    /// The network of a client: an IPv4 address whole, an IPv6 address to its prefix, since whoever has one has them all.
+    /// The network of a client: an IPv4 address whole, an IPv6 address to its prefix, since whoever has one has them
+    /// all.
     #[must_use]
     pub fn address(client: IpAddr, ipv6_prefix: u8) -> Self {
         let bits = match client.to_canonical() {
@@ -94,9 +94,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
                 _ => None,
             }
         }
-        LimitKey::Cookie(name) => {
-            only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty())
-        }
+        LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
     }
 }
 
@@ -154,10 +152,7 @@ mod tests {
         };
         let mut headers = HeaderMap::new();
         headers.extend(fields.iter().map(field));
-        let twice = fields
-            .iter()
-            .map(field)
-            .filter(|(name, _)| name == "x-twice");
+        let twice = fields.iter().map(field).filter(|(name, _)| name == "x-twice");
         for (name, value) in twice {
             headers.append(name, value);
         }
@@ -173,11 +168,7 @@ mod tests {
         let key = |parts: &[LimitKey], client: &str, method: &Method, fields: &[_]| {
             let headers = headers(fields);
             let client = client.parse().unwrap();
-            let caller = Caller {
-                client,
-                method,
-                headers: &headers,
-            };
+            let caller = Caller { client, method, headers: &headers };
             ring.key(parts, 64, &caller)
         };
         let (get, post) = (&Method::GET, &Method::POST);
@@ -202,11 +193,7 @@ mod tests {
         assert_eq!(crumb, key(parts, b, get, &[("cookie", "session=s")]));
         assert_ne!(crumb, key(parts, a, get, &[("cookie", "session=t")]));
         for (first, second) in [("session=s; session=t", ""), ("session=s", "session=t")] {
-            let fields = [
-                ("cookie", first),
-                ("x-twice", "no cookie"),
-                ("cookie", second),
-            ];
+            let fields = [("cookie", first), ("x-twice", "no cookie"), ("cookie", second)];
             let fields = fields.map(|(name, value)| (name, value));
             let several = key(parts, a, get, fields.as_slice());
             assert_eq!(several, address(a, 64), "{first} {second}");
@@ -231,13 +218,8 @@ mod tests {
     #[test]
     fn the_same_value_has_another_key_in_another_limit() {
         let parts = [LimitKey::Header(header::AUTHORIZATION)];
-        let headers =
-            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("x"))]);
-        let caller = Caller {
-            client: [192, 0, 2, 1].into(),
-            method: &Method::GET,
-            headers: &headers,
-        };
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("x"))]);
+        let caller = Caller { client: [192, 0, 2, 1].into(), method: &Method::GET, headers: &headers };
         let [one, other] = [Keyring::default(), Keyring::default()];
         assert_ne!(one.key(&parts, 64, &caller), other.key(&parts, 64, &caller));
     }

@@ -1,5 +1,5 @@
-//! One rate limit with its buckets: the generic cell rate algorithm, a leaky bucket in one number per client. Shared by all
-//! workers; a known client costs a look into the table and one atomic.
+//! One rate limit with its buckets: the generic cell rate algorithm, a leaky bucket in one number per client. Shared by
+//! all workers; a known client costs a look into the table and one atomic.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Limiter {
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LimitDecision {
     /// It was counted.
     Passed {
         /// Requests the client could send at once after it.
@@ -51,13 +51,7 @@ impl Limiter {
             .unwrap_or(governor::Quota::per_second(NonZeroU32::MIN))
             .allow_burst(buckets.quota.capacity);
         let rate = RateLimiter::new(quota, table.clone(), clock);
-        Self {
-            scope,
-            buckets,
-            ring: Keyring::default(),
-            table,
-            rate,
-        }
+        Self { scope, buckets, ring: Keyring::default(), table, rate }
     }
 
     /// Whether its counts mean the same under these settings.
@@ -81,26 +75,18 @@ impl Limiter {
     /// Whose bucket a request belongs to.
     #[must_use]
     pub fn key(&self, caller: &Caller<'_>) -> Key {
-        let Buckets {
-            key, ipv6_prefix, ..
-        } = &self.buckets;
+        let Buckets { key, ipv6_prefix, .. } = &self.buckets;
         self.ring.key(key, *ipv6_prefix, caller)
     }
 
     /// Counts a request of this cost, if there is room for it.
     #[must_use]
-    pub fn take(&self, key: &Key, cost: NonZeroU32) -> Outcome {
+    pub fn take(&self, key: &Key, cost: NonZeroU32) -> LimitDecision {
         match self.rate.check_key_n(key, cost) {
-            Ok(Ok(state)) => Outcome::Passed {
-                remaining: state.remaining_burst_capacity(),
-            },
-            Ok(Err(until)) => Outcome::Refused {
-                wait: until.wait_time_from(self.rate.clock().now()),
-            },
+            Ok(Ok(state)) => LimitDecision::Passed { remaining: state.remaining_burst_capacity() },
+            Ok(Err(until)) => LimitDecision::Refused { wait: until.wait_time_from(self.rate.clock().now()) },
             // The configuration has no cost above the capacity.
-            Err(_too_large) => Outcome::Refused {
-                wait: self.buckets.quota.per,
-            },
+            Err(_too_large) => LimitDecision::Refused { wait: self.buckets.quota.per },
         }
     }
 
@@ -153,17 +139,9 @@ mod tests {
     use crate::config::model::{LimitKey, Quota};
 
     fn buckets(requests: u32, per: Duration, capacity: u32) -> Buckets {
-        let quota = Quota {
-            requests: NonZeroU32::new(requests).unwrap(),
-            per,
-            capacity: NonZeroU32::new(capacity).unwrap(),
-        };
-        Buckets {
-            key: vec![LimitKey::ClientIp],
-            ipv6_prefix: 64,
-            quota,
-            max_keys: 4,
-        }
+        let quota =
+            Quota { requests: NonZeroU32::new(requests).unwrap(), per, capacity: NonZeroU32::new(capacity).unwrap() };
+        Buckets { key: vec![LimitKey::ClientIp], ipv6_prefix: 64, quota, max_keys: 4 }
     }
 
     fn limiter(requests: u32, per: Duration, capacity: u32) -> Limiter {
@@ -173,25 +151,16 @@ mod tests {
 
     fn client(limiter: &Limiter, last: u8) -> Key {
         let headers = HeaderMap::new();
-        limiter.key(&Caller {
-            client: [192, 0, 2, last].into(),
-            method: &Method::GET,
-            headers: &headers,
-        })
+        limiter.key(&Caller { client: [192, 0, 2, last].into(), method: &Method::GET, headers: &headers })
     }
 
     fn passes(limiter: &Limiter, key: &Key, cost: u32) -> bool {
         let outcome = limiter.take(key, NonZeroU32::new(cost).unwrap());
-        matches!(outcome, Outcome::Passed { .. })
+        matches!(outcome, LimitDecision::Passed { .. })
     }
 
     fn paused<T>(test: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-            .block_on(test)
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -202,23 +171,14 @@ mod tests {
         let (one, other) = (client(&limiter, 1), client(&limiter, 2));
         for left in (0..21).rev() {
             let outcome = limiter.take(&one, NonZeroU32::MIN);
-            assert_eq!(outcome, Outcome::Passed { remaining: left });
+            assert_eq!(outcome, LimitDecision::Passed { remaining: left });
         }
         let wait = Duration::from_millis(100);
-        assert_eq!(
-            limiter.take(&one, NonZeroU32::MIN),
-            Outcome::Refused { wait }
-        );
-        assert!(
-            passes(&limiter, &other, 1),
-            "another client is not affected"
-        );
+        assert_eq!(limiter.take(&one, NonZeroU32::MIN), LimitDecision::Refused { wait });
+        assert!(passes(&limiter, &other, 1), "another client is not affected");
         advance(Duration::from_millis(99)).await;
         let wait = Duration::from_millis(1);
-        assert_eq!(
-            limiter.take(&one, NonZeroU32::MIN),
-            Outcome::Refused { wait }
-        );
+        assert_eq!(limiter.take(&one, NonZeroU32::MIN), LimitDecision::Refused { wait });
         advance(wait).await;
         assert!(passes(&limiter, &one, 1));
         assert!(!passes(&limiter, &one, 1));
@@ -233,7 +193,7 @@ mod tests {
         assert!(passes(&limiter, &key, 8));
         let cost = NonZeroU32::new(5).unwrap();
         let wait = Duration::from_millis(300);
-        assert_eq!(limiter.take(&key, cost), Outcome::Refused { wait });
+        assert_eq!(limiter.take(&key, cost), LimitDecision::Refused { wait });
         assert!(passes(&limiter, &key, 2), "what is left is still there");
     }
 
@@ -322,9 +282,7 @@ mod tests {
             })
         });
         let workers: Vec<_> = workers.collect();
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
         assert_eq!(limiter.clients(), 4);
     }
 
@@ -356,9 +314,8 @@ mod tests {
         }
 
         fn passes(&mut self, now: u64) -> bool {
-            let excess = self.state.map_or(0, |(excess, last)| {
-                (excess + 1000).saturating_sub(self.rate * (now - last) / 1000)
-            });
+            let excess =
+                self.state.map_or(0, |(excess, last)| (excess + 1000).saturating_sub(self.rate * (now - last) / 1000));
             let passes = excess <= self.burst;
             if passes {
                 self.state = Some((excess, now));
@@ -464,7 +421,7 @@ mod tests {
                 let key = client(&limiter, 1);
                 for gap in gaps {
                     advance(Duration::from_millis(gap)).await;
-                    if let Outcome::Refused { wait } = limiter.take(&key, cost) {
+                    if let LimitDecision::Refused { wait } = limiter.take(&key, cost) {
                         prop_assert!(!wait.is_zero());
                         advance(wait.checked_sub(Duration::from_nanos(1)).unwrap()).await;
                         prop_assert!(!passes(&limiter, &key, cost.get()), "not before");

@@ -1,4 +1,5 @@
-//! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by none.
+//! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by
+//! none.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -9,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::concurrency::{Concurrency, Open};
 use super::key::{Caller, Key};
-use super::limiter::{Limiter, Outcome};
+use super::limiter::{LimitDecision, Limiter};
 use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RouteId};
 use crate::error::Error;
 use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
@@ -24,8 +25,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Builds the limits of `config`. Counts of `previous` go on where they mean the same: those of a rate limit with the same
-    /// place, key and quota, and what is open on a route of the same name.
+    /// Builds the limits of `config`. Counts of `previous` go on where they mean the same: those of a rate limit with
+    /// the same place, key and quota, and what is open on a route of the same name.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         // By place, so that thousands of routes with a limit each are not compared with one another.
@@ -43,10 +44,7 @@ impl Limits {
             let known = previous.and_then(|previous| previous.open.get(&route.name));
             (route.name.clone(), known.cloned().unwrap_or_default())
         });
-        Self {
-            open: open.collect(),
-            limiters: limiters.collect(),
-        }
+        Self { open: open.collect(), limiters: limiters.collect() }
     }
 
     /// Forgets clients that nothing is held against, and says in `metrics` how many are left.
@@ -69,7 +67,7 @@ impl Limits {
 #[derive(Debug)]
 pub struct RouteLimits {
     rates: Vec<Rate>,
-    concurrency: Option<Crowd>,
+    concurrency: Option<RouteConcurrency>,
 }
 
 #[derive(Debug)]
@@ -86,7 +84,7 @@ struct Rate {
 }
 
 #[derive(Debug)]
-struct Crowd {
+struct RouteConcurrency {
     open: Arc<Concurrency>,
     limit: ConcurrencyLimit,
     handles: ConcurrencyHandles,
@@ -98,7 +96,7 @@ pub struct Admitted {
     /// Counts it as open until it is dropped.
     pub open: Option<Open>,
     /// What its answer says about the limits.
-    pub standing: Option<Standing>,
+    pub standing: Option<RateLimitHeaders>,
 }
 
 /// A request that may not.
@@ -107,18 +105,18 @@ pub struct Refused {
     /// Why.
     pub error: Error,
     /// What its answer says about the limits.
-    pub standing: Option<Standing>,
+    pub standing: Option<RateLimitHeaders>,
 }
 
 /// How a client stands with the limit that leaves it the least: fields for its answer
 /// (draft-ietf-httpapi-ratelimit-headers-10).
 #[derive(Debug)]
-pub struct Standing {
+pub struct RateLimitHeaders {
     policy: HeaderValue,
     state: HeaderValue,
 }
 
-impl Standing {
+impl RateLimitHeaders {
     /// Puts its fields into an answer. What an endpoint says about limits of its own stays.
     pub fn tell(self, headers: &mut HeaderMap) {
         if !headers.contains_key(POLICY) && !headers.contains_key(STATE) {
@@ -140,12 +138,7 @@ struct Tally<'a> {
 impl RouteLimits {
     /// The limits of `route`, or `None` where it has none.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        route: RouteId,
-        limits: &Limits,
-        metrics: &Metrics,
-    ) -> Option<Self> {
+    pub fn new(config: &Config, route: RouteId, limits: &Limits, metrics: &Metrics) -> Option<Self> {
         let route = config.routes.get(route.0)?;
         let rates = route.rate_limits.iter().filter_map(|id| {
             let limiter = Arc::clone(limits.limiters.get(id.0)?);
@@ -153,7 +146,7 @@ impl RouteLimits {
         });
         let rates: Vec<_> = rates.collect();
         let concurrency = route.concurrency.and_then(|limit| {
-            Some(Crowd {
+            Some(RouteConcurrency {
                 open: Arc::clone(limits.open.get(&route.name)?),
                 limit,
                 handles: ConcurrencyHandles::new(metrics, &route.name),
@@ -169,18 +162,14 @@ impl RouteLimits {
     pub fn admit(&self, caller: &Caller<'_>) -> Result<Admitted, Refused> {
         let open = match &self.concurrency {
             None => None,
-            Some(crowd) => Some(crowd.enter(caller).ok_or(Refused {
-                error: Error::TooManyOpen,
-                standing: None,
-            })?),
+            Some(concurrency) => {
+                Some(concurrency.enter(caller).ok_or(Refused { error: Error::TooManyOpen, standing: None })?)
+            }
         };
         let mut tally = Tally::default();
         take(&self.rates, caller, &mut tally);
         if let Some((wait, rate)) = tally.refused {
-            return Err(Refused {
-                error: Error::RateLimited(wait),
-                standing: rate.standing(0, wait),
-            });
+            return Err(Refused { error: Error::RateLimited(wait), standing: rate.standing(0, wait) });
         }
         let standing = tally.tightest.and_then(|(remaining, rate)| {
             let quota = rate.limiter.buckets().quota;
@@ -193,8 +182,8 @@ impl RouteLimits {
     }
 }
 
-/// Counts the request with each limit in turn, and takes it back again where it was counted when one of them refuses it.
-/// Not deeper than a route has limits, of which there are at most sixteen.
+/// Counts the request with each limit in turn, and takes it back again where it was counted when one of them refuses
+/// it. Not deeper than a route has limits, of which there are at most sixteen.
 fn take<'a>(rates: &'a [Rate], caller: &Caller<'_>, tally: &mut Tally<'a>) {
     let [rate, others @ ..] = rates else { return };
     let taken = rate.take(caller, tally);
@@ -227,7 +216,7 @@ impl Rate {
         let cost = NonZeroU32::new(self.cost_of(caller.method))?;
         let key = self.limiter.key(caller);
         match self.limiter.take(&key, cost) {
-            Outcome::Passed { remaining } => {
+            LimitDecision::Passed { remaining } => {
                 let interval = |rate: &Self| rate.limiter.buckets().quota.interval();
                 let fewer = |(least, by): (u32, &Self)| {
                     remaining < least || (remaining == least && interval(self) > interval(by))
@@ -237,7 +226,7 @@ impl Rate {
                 }
                 Some((key, cost))
             }
-            Outcome::Refused { wait } => {
+            LimitDecision::Refused { wait } => {
                 self.handles.limited();
                 let longer = |(longest, _)| wait > longest;
                 if self.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
@@ -253,7 +242,7 @@ impl Rate {
         priced.map_or(1, |(_, cost)| *cost)
     }
 
-    fn standing(&self, remaining: u32, reset: Duration) -> Option<Standing> {
+    fn standing(&self, remaining: u32, reset: Duration) -> Option<RateLimitHeaders> {
         if !self.headers {
             return None;
         }
@@ -262,14 +251,11 @@ impl Rate {
         state.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
         state.extend_from_slice(b";t=");
         state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
-        Some(Standing {
-            policy: self.policy.clone(),
-            state: HeaderValue::try_from(state).ok()?,
-        })
+        Some(RateLimitHeaders { policy: self.policy.clone(), state: HeaderValue::try_from(state).ok()? })
     }
 }
 
-impl Crowd {
+impl RouteConcurrency {
     fn enter(&self, caller: &Caller<'_>) -> Option<Open> {
         let key = Key::address(caller.client, self.limit.ipv6_prefix);
         let open = self.open.enter(key, self.limit.max);
@@ -283,8 +269,7 @@ impl Crowd {
 /// Seconds that are surely enough.
 #[must_use]
 pub fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs()
-        .saturating_add(u64::from(time.subsec_nanos() > 0))
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// A name as a string of a structured field (RFC 9651 section 3.3.3), which is printable ASCII.
@@ -338,19 +323,13 @@ mod tests {
         fn metric(&self, name: &str) -> f64 {
             let text = self.metrics.render().unwrap();
             let series = text.lines().filter(|line| line.starts_with(name));
-            series
-                .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-                .sum()
+            series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
         }
     }
 
     fn ask(route: &RouteLimits, method: &Method, last: u8) -> Result<Admitted, Refused> {
         let headers = HeaderMap::new();
-        route.admit(&Caller {
-            client: [192, 0, 2, last].into(),
-            method,
-            headers: &headers,
-        })
+        route.admit(&Caller { client: [192, 0, 2, last].into(), method, headers: &headers })
     }
 
     fn passed(route: &RouteLimits, times: u32) -> u32 {
@@ -358,16 +337,12 @@ mod tests {
         asked.map(u32::from).sum()
     }
 
-    fn fields(standing: Option<Standing>) -> (String, String) {
+    fn fields(standing: Option<RateLimitHeaders>) -> (String, String) {
         let mut headers = HeaderMap::new();
         if let Some(standing) = standing {
             standing.tell(&mut headers);
         }
-        let field = |name| {
-            headers
-                .get(name)
-                .map_or("", |value| value.to_str().unwrap())
-        };
+        let field = |name| headers.get(name).map_or("", |value| value.to_str().unwrap());
         (field(POLICY).to_owned(), field(STATE).to_owned())
     }
 
@@ -391,12 +366,9 @@ mod tests {
         let bench = Bench::new(shared, "rateLimit: [short, long]", None);
         let route = bench.route();
         let policies = ["\"short\";q=2;w=1", "\"long\";q=4;w=80"];
-        for (at, state) in [
-            (0, "\"short\";r=1;t=1"),
-            (0, "\"short\";r=0;t=1"),
-            (1, "\"long\";r=1;t=60"),
-            (1, "\"long\";r=0;t=20"),
-        ] {
+        for (at, state) in
+            [(0, "\"short\";r=1;t=1"), (0, "\"short\";r=0;t=1"), (1, "\"long\";r=1;t=60"), (1, "\"long\";r=0;t=20")]
+        {
             let admitted = ask(&route, &Method::GET, 1).unwrap();
             let expected = (policies[at].to_owned(), state.to_owned());
             assert_eq!(fields(admitted.standing), expected);
@@ -405,17 +377,14 @@ mod tests {
             }
         }
         let refused = ask(&route, &Method::GET, 1).unwrap_err();
-        assert!(
-            matches!(refused.error, Error::RateLimited(wait) if wait == Duration::from_secs(18))
-        );
+        assert!(matches!(refused.error, Error::RateLimited(wait) if wait == Duration::from_secs(18)));
         let expected = (policies[1].to_owned(), "\"long\";r=0;t=18".to_owned());
         assert_eq!(fields(refused.standing), expected);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shadow_counts_and_lets_pass() {
-        let shared =
-            "{ dark: { rate: 2/60s, mode: shadow }, real: { rate: 8/60s, headers: false } }";
+        let shared = "{ dark: { rate: 2/60s, mode: shadow }, real: { rate: 8/60s, headers: false } }";
         let bench = Bench::new(shared, "rateLimit: [dark, real]", None);
         let route = bench.route();
         let admitted = ask(&route, &Method::GET, 1).unwrap();
@@ -450,34 +419,14 @@ mod tests {
         let held = ask(&before.route(), &Method::GET, 2).unwrap();
         for (shared, route, expected) in [
             ("{ edge: { rate: 2/60s } }", "rateLimit: edge", 0),
-            (
-                "{ edge: { rate: 2/60s, headers: false } }",
-                "rateLimit: edge",
-                0,
-            ),
-            (
-                "{ edge: { rate: 2/60s, mode: shadow } }",
-                "rateLimit: edge",
-                5,
-            ),
+            ("{ edge: { rate: 2/60s, headers: false } }", "rateLimit: edge", 0),
+            ("{ edge: { rate: 2/60s, mode: shadow } }", "rateLimit: edge", 5),
             ("{ edge: { rate: 3/60s } }", "rateLimit: edge", 3),
-            (
-                "{ edge: { rate: 2/60s, key: method } }",
-                "rateLimit: edge",
-                2,
-            ),
-            (
-                "{ edge: { rate: 2/60s, maxKeys: 9 } }",
-                "rateLimit: edge",
-                2,
-            ),
+            ("{ edge: { rate: 2/60s, key: method } }", "rateLimit: edge", 2),
+            ("{ edge: { rate: 2/60s, maxKeys: 9 } }", "rateLimit: edge", 2),
             ("{ other: { rate: 2/60s } }", "rateLimit: other", 2),
             ("{}", "rateLimit: { rate: 2/60s }", 2),
-            (
-                "{ edge: { rate: 2/60s } }",
-                "rateLimit: [edge, { key: global, rate: 9/60s }]",
-                0,
-            ),
+            ("{ edge: { rate: 2/60s } }", "rateLimit: [edge, { key: global, rate: 9/60s }]", 0),
         ] {
             let after = Bench::new(shared, route, Some(&before));
             assert_eq!(passed(&after.route(), 5), expected, "{shared} {route}");
@@ -492,11 +441,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_has_too_much_open_is_not_counted() {
-        let bench = Bench::new(
-            "{}",
-            "rateLimit: { rate: 5/60s }, maxConcurrentPerClient: 1",
-            None,
-        );
+        let bench = Bench::new("{}", "rateLimit: { rate: 5/60s }, maxConcurrentPerClient: 1", None);
         let route = bench.route();
         let held = ask(&route, &Method::GET, 1).unwrap();
         for _ in 0..9 {
@@ -525,25 +470,15 @@ mod tests {
     #[test]
     fn what_an_endpoint_says_of_its_own_limits_stays() {
         let value = HeaderValue::from_static;
-        let standing = Standing {
-            policy: value("\"edge\";q=1;w=1"),
-            state: value("\"edge\";r=0;t=1"),
-        };
+        let standing = RateLimitHeaders { policy: value("\"edge\";q=1;w=1"), state: value("\"edge\";r=0;t=1") };
         let mut headers = HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]);
         standing.tell(&mut headers);
-        assert_eq!(
-            headers,
-            HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))])
-        );
+        assert_eq!(headers, HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]));
     }
 
     #[test]
     fn names_become_strings_of_a_field() {
-        for (name, expected) in [
-            ("edge", "\"edge\""),
-            ("a \"b\" \\ c", "\"a 'b' ' c\""),
-            ("größe", "\"gr??e\""),
-        ] {
+        for (name, expected) in [("edge", "\"edge\""), ("a \"b\" \\ c", "\"a 'b' ' c\""), ("größe", "\"gr??e\"")] {
             assert_eq!(quoted(name), expected);
         }
     }

@@ -8,14 +8,10 @@ use crate::config::model::Mirror;
 /// The field that says of a request that it is a copy.
 pub const COPY: HeaderName = HeaderName::from_static("x-attache-mirror");
 
-/// Whether a request is to be copied. A copy is not copied once more, so that two gateways cannot send each other copies for ever.
+/// Whether a request is to be copied. A copy is not copied once more, so that two gateways cannot send each other
+/// copies for ever.
 #[must_use]
-pub fn is_chosen(
-    mirror: &Mirror,
-    method: &Method,
-    headers: &HeaderMap,
-    rng: &mut fastrand::Rng,
-) -> bool {
+pub fn is_chosen(mirror: &Mirror, method: &Method, headers: &HeaderMap, rng: &mut fastrand::Rng) -> bool {
     let is_meant = mirror.methods.is_empty() || mirror.methods.contains(method);
     is_meant && !headers.contains_key(COPY) && falls_on(mirror.percentage, rng)
 }
@@ -42,11 +38,9 @@ mod tests {
         };
         let (none, mut copy) = (HeaderMap::new(), HeaderMap::new());
         copy.insert(COPY, HeaderValue::from_static("1"));
-        for (method, headers, expected) in [
-            (Method::GET, &none, true),
-            (Method::POST, &none, false),
-            (Method::GET, &copy, false),
-        ] {
+        for (method, headers, expected) in
+            [(Method::GET, &none, true), (Method::POST, &none, false), (Method::GET, &copy, false)]
+        {
             assert_eq!(is_chosen(&mirror, &method, headers, &mut rng), expected);
         }
         mirror.methods.clear();

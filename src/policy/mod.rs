@@ -1,5 +1,6 @@
-//! What a route does to its traffic besides passing it on: whether a client may send it now, faults, copies. Decisions as pure functions of settings, request, time and chance, and
-//! the counts that workers share. The edge asks and acts; this room waits for nothing.
+//! What a route does to its traffic besides passing it on: whether a client may send it now, faults, copies. Decisions
+//! as pure functions of settings, request, time and chance, and the counts that workers share. The edge asks and acts;
+//! this room waits for nothing.
 
 mod ceiling;
 mod concurrency;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 
 use crate::config::model::{Percentage, Route};
 
-pub use ceiling::{Ceiling, Place};
+pub use ceiling::{Ceiling, CeilingPermit};
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
-pub use limiter::{Limiter, Outcome};
-pub use limits::{Admitted, Limits, Refused, RouteLimits, Standing, whole_seconds};
+pub use limiter::{LimitDecision, Limiter};
+pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, whole_seconds};
 
-/// What is counted about one route while it lives, over all workers and reloads. Absent where nothing of it is configured.
+/// What is counted about one route while it lives, over all workers and reloads. Absent where nothing of it is
+/// configured.
 #[derive(Debug, Default)]
 pub struct Live {
     /// Faults active.
@@ -33,18 +35,11 @@ impl Live {
     /// The counts of `route`; those of `previous` go on, whatever its settings were.
     #[must_use]
     pub fn of(route: &Route, previous: Option<&Self>) -> Self {
-        let go_on = |wanted: bool, before: Option<&Arc<Ceiling>>| {
-            wanted.then(|| before.map(Arc::clone).unwrap_or_default())
-        };
+        let go_on =
+            |wanted: bool, before: Option<&Arc<Ceiling>>| wanted.then(|| before.map(Arc::clone).unwrap_or_default());
         Self {
-            faults: go_on(
-                route.fault.is_some(),
-                previous.and_then(|live| live.faults.as_ref()),
-            ),
-            mirrors: go_on(
-                route.mirror.is_some(),
-                previous.and_then(|live| live.mirrors.as_ref()),
-            ),
+            faults: go_on(route.fault.is_some(), previous.and_then(|live| live.faults.as_ref())),
+            mirrors: go_on(route.mirror.is_some(), previous.and_then(|live| live.mirrors.as_ref())),
         }
     }
 }
@@ -53,8 +48,7 @@ impl Live {
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {
     // No draw where chance decides nothing.
     share != Percentage::NONE
-        && (share == Percentage::ALL
-            || rng.u32(..Percentage::ALL.of_million()) < share.of_million())
+        && (share == Percentage::ALL || rng.u32(..Percentage::ALL.of_million()) < share.of_million())
 }
 
 #[cfg(test)]

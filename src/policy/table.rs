@@ -1,6 +1,7 @@
-//! The buckets of one limit: a bounded table, and one bucket more that is shared by the clients it has no room for. A client
-//! that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes. The table is made
-//! when the first client comes: a limit that nobody has used yet costs nothing, however many routes have one.
+//! The buckets of one limit: a bounded table, and one bucket more that is shared by the clients it has no room for. A
+//! client that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes. The
+//! table is made when the first client comes: a limit that nobody has used yet costs nothing, however many routes have
+//! one.
 
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -40,9 +41,7 @@ impl Table {
             overflow: InMemoryState::default(),
             overflowed: AtomicU64::new(0),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Requests counted in the overflow bucket since this was asked last.
@@ -71,8 +70,7 @@ impl Table {
         let room = |len| (len < self.shared.capacity).then_some(len + 1);
         let len = &self.shared.len;
         // Relaxed: the number guards no other memory.
-        len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
-            .is_ok()
+        len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
     }
 
     fn release(&self) {
@@ -116,9 +114,8 @@ impl ShrinkableKeyedStateStore<Key> for Table {
             return;
         };
         buckets.retain(|_, bucket| {
-            let spent = bucket.measure_and_replace(&NotKeyed::NonKey, |spent| {
-                Err::<((), Nanos), _>(spent.unwrap_or_default())
-            });
+            let spent =
+                bucket.measure_and_replace(&NotKeyed::NonKey, |spent| Err::<((), Nanos), _>(spent.unwrap_or_default()));
             let keep = spent.is_err_and(|spent| spent > drop_below);
             if !keep {
                 self.release();
@@ -147,7 +144,8 @@ impl ShrinkableKeyedStateStore<Key> for Table {
     }
 }
 
-/// Parts of a table with a lock each. A part that grows is copied under its lock, so there are more than there are cores.
+/// Parts of a table with a lock each. A part that grows is copied under its lock, so there are more than there are
+/// cores.
 const SHARDS: usize = 64;
 /// A table with room for so many keeps it.
 const SMALL: usize = 16_384;

@@ -1,22 +1,22 @@
-//! A new connection needs a place under the ceilings. Where there is none, idle connections of other workers are closed for it, and
-//! when all are in use it waits in the queue, as far as that has room.
+//! A new connection needs a place under the ceilings. Where there is none, idle connections of other workers are closed
+//! for it, and when all are in use it waits in the queue, as far as that has room.
 
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::quota::{self, Places, Quota, Quotas};
+use super::quota::{self, ConnectionPermits, Quota, Quotas};
 use super::{Arc, Pool, connect, h2};
-use crate::error::{Error, Tripped};
+use crate::error::{Error, LimitHit};
 
 /// What a request can be sent over.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum Acquired {
     /// A connection there is.
     Kept(connect::Opened),
     /// One that may be opened.
-    New(Places),
+    New(ConnectionPermits),
 }
 
 impl Pool {
@@ -50,50 +50,42 @@ impl Pool {
     }
 
     /// A place for a connection, unless there is none or others wait for it.
-    pub(super) fn places(&self) -> Option<Places> {
+    pub(super) fn places(&self) -> Option<ConnectionPermits> {
         let quotas = self.quotas();
         self.line.is_empty().then(|| quota::take(&quotas)).flatten()
     }
 
     /// A place for a connection or, after a wait, a connection that became free; with `http1` one that is not shared.
-    pub(super) async fn way(
-        &self,
-        http1: bool,
-        now: Instant,
-        end: Option<Instant>,
-    ) -> Result<Way, Error> {
+    pub(super) async fn way(&self, http1: bool, now: Instant, end: Option<Instant>) -> Result<Acquired, Error> {
         match self.places() {
-            Some(places) => Ok(Way::New(places)),
+            Some(places) => Ok(Acquired::New(places)),
             None => self.wait(http1, now, end).await,
         }
     }
 
     /// Whether a connection that is free now is better closed, because a worker without one waits for its place.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        let own = self.hungry.get();
-        let wanted = |quota: &Arc<Quota>| quota.hungry() > own;
-        self.quota.borrow().as_ref().is_some_and(wanted)
-            || self.transport.borrow().quota.as_ref().is_some_and(wanted)
+        let own = self.waiting.get();
+        let wanted = |quota: &Arc<Quota>| quota.waiting() > own;
+        self.quota.borrow().as_ref().is_some_and(wanted) || self.transport.borrow().quota.as_ref().is_some_and(wanted)
     }
 
-    async fn wait(&self, http1: bool, now: Instant, end: Option<Instant>) -> Result<Way, Error> {
+    async fn wait(&self, http1: bool, now: Instant, end: Option<Instant>) -> Result<Acquired, Error> {
         let by_end = |at: Instant| end.map_or(at, |end| end.min(at));
         let quotas = self.quotas();
         let transport = self.transport();
         let Some(queue) = quotas.iter().flatten().next().map(|quota| quota.queue()) else {
             return Err(Error::Internal);
         };
-        transport.handles.ceiling_reached(Tripped::Connections);
-        let _hunger = quotas
-            .each_ref()
-            .map(|quota| Some(quota.as_ref()?.hunger()));
+        transport.handles.ceiling_reached(LimitHit::Connections);
+        let _hunger = quotas.each_ref().map(|quota| Some(quota.as_ref()?.hunger()));
         let _own = Hungry::new(self);
         if self.line.is_empty() {
             let closing = queue.listen(|| match self.find(http1, now) {
                 Some(way) => Some(Some(way)),
                 None if quotas.iter().flatten().any(|quota| quota.is_exhausted()) => Some(None),
                 None => {
-                    knock(&quotas);
+                    wake_waiting(&quotas);
                     None
                 }
             });
@@ -107,7 +99,7 @@ impl Pool {
             let found = queue.wait(&self.line, deadline, || {
                 let way = self.find(http1, now);
                 if way.is_none() {
-                    knock(&quotas);
+                    wake_waiting(&quotas);
                 }
                 way
             });
@@ -115,18 +107,18 @@ impl Pool {
                 return Ok(way);
             }
         }
-        transport.handles.circuit_rejected(Tripped::Connections);
-        Err(Error::at_ceiling(Tripped::Connections))
+        transport.handles.circuit_rejected(LimitHit::Connections);
+        Err(Error::at_ceiling(LimitHit::Connections))
     }
 
-    fn find(&self, http1: bool, now: Instant) -> Option<Way> {
+    fn find(&self, http1: bool, now: Instant) -> Option<Acquired> {
         if let Some(kept) = self.take_idle(now) {
-            return Some(Way::Kept(connect::Opened::H1(kept)));
+            return Some(Acquired::Kept(connect::Opened::H1(kept)));
         }
         if !http1 && let Some(shared) = self.take_shared() {
-            return Some(Way::Kept(connect::Opened::H2(shared)));
+            return Some(Acquired::Kept(connect::Opened::H2(shared)));
         }
-        quota::take(&self.quotas()).map(Way::New)
+        quota::take(&self.quotas()).map(Acquired::New)
     }
 
     fn close_idle(&self) -> bool {
@@ -141,9 +133,9 @@ impl Pool {
     }
 }
 
-fn knock(quotas: &Quotas) {
+fn wake_waiting(quotas: &Quotas) {
     for quota in quotas.iter().flatten() {
-        quota.knock();
+        quota.wake_waiting();
     }
 }
 
@@ -152,14 +144,14 @@ struct Hungry<'a>(&'a Pool);
 
 impl<'a> Hungry<'a> {
     fn new(pool: &'a Pool) -> Self {
-        pool.hungry.set(pool.hungry.get() + 1);
+        pool.waiting.set(pool.waiting.get() + 1);
         Self(pool)
     }
 }
 
 impl Drop for Hungry<'_> {
     fn drop(&mut self) {
-        self.0.hungry.set(self.0.hungry.get() - 1);
+        self.0.waiting.set(self.0.waiting.get() - 1);
     }
 }
 

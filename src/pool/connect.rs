@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::io::UpstreamIo;
-use super::quota::{Places, Quotas};
+use super::quota::{ConnectionPermits, Quotas};
 use super::{ClientTls, Transport, Version, h1, h2, tcp as socket};
 use crate::error::Error;
 
@@ -23,9 +23,9 @@ pub(super) enum Opened {
 
 /// What a new connection may take up.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct NewConnectionPermit {
     /// Its places.
-    pub(super) places: Places,
+    pub(super) places: ConnectionPermits,
     /// The ceilings they are under.
     pub(super) quotas: Quotas,
 }
@@ -65,19 +65,19 @@ pub(super) async fn open(
     host: &str,
     transport: &Transport,
     http1: bool,
-    seat: Seat,
+    permit: NewConnectionPermit,
 ) -> Result<Opened, Error> {
     let connected = connect(address, host, transport, http1).await;
     if let Err(error) = &connected {
         transport.handles.connect_failed(error.reason());
     }
     let (io, http2) = connected?;
-    let io = io.holding(seat.places);
+    let io = io.holding(permit.places);
     if http2 {
-        let terms = h2::Terms {
+        let terms = h2::ConnectionSettings {
             https: transport.tls.is_some(),
             max_requests: transport.max_requests,
-            quotas: seat.quotas,
+            quotas: permit.quotas,
             pings: transport.http2_keepalive,
         };
         h2::Shared::handshake(io, terms).await.map(Opened::H2)
@@ -100,25 +100,15 @@ async fn connect(
     tcp.set_nodelay(true).map_err(Error::ConnectFailed)?;
     socket::watch(&tcp, transport.tcp_keepalive.as_ref());
     match &transport.tls {
-        None => Ok((
-            UpstreamIo::plain(tcp, transport.handles.connected()),
-            transport.version == Version::Http2,
-        )),
+        None => Ok((UpstreamIo::plain(tcp, transport.handles.connected()), transport.version == Version::Http2)),
         Some(tls) => {
-            let version = if http1 {
-                Version::Http1
-            } else {
-                transport.version
-            };
+            let version = if http1 { Version::Http1 } else { transport.version };
             let handshake = secure(tcp, host, tls, version);
             let (stream, http2) = timeout(transport.handshake_timeout, handshake)
                 .await
                 .map_err(|_elapsed| Error::ConnectTimeout)?
                 .map_err(Error::UpstreamTls)?;
-            Ok((
-                UpstreamIo::tls(stream, transport.handles.connected()),
-                http2,
-            ))
+            Ok((UpstreamIo::tls(stream, transport.handles.connected()), http2))
         }
     }
 }
@@ -134,9 +124,7 @@ pub(super) async fn secure(
     let stream = tls.handshake(tcp, host, http1).await?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     if version == Version::Http2 && !http2 {
-        return Err(io::Error::other(
-            "the endpoint does not speak HTTP/2 over TLS",
-        ));
+        return Err(io::Error::other("the endpoint does not speak HTTP/2 over TLS"));
     }
     Ok((stream, http2))
 }

@@ -1,5 +1,5 @@
-//! A connection for one question, outside of every pool: opened, used and closed. It may be used on any thread, and what asks
-//! this way is not traffic: nothing is counted.
+//! A connection for one question, outside of every pool: opened, used and closed. It may be used on any thread, and
+//! what asks this way is not traffic: nothing is counted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub struct Dialer {
 
 /// A connection that nothing was asked on yet. Dropped, it closes.
 #[derive(Debug)]
-pub struct Link {
+pub struct UnusedConnection {
     socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     http2: bool,
 }
@@ -52,7 +52,7 @@ pub struct Question {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct DialedResponse {
     /// Status.
     pub status: StatusCode,
     /// Fields.
@@ -90,34 +90,24 @@ impl Dialer {
     ///
     /// # Errors
     /// No connection, or no TLS on it.
-    pub async fn connect(&self, address: SocketAddr, host: &str) -> Result<Link, DialError> {
-        let tcp = TcpStream::connect(address)
-            .await
-            .map_err(DialError::Connect)?;
+    pub async fn connect(&self, address: SocketAddr, host: &str) -> Result<UnusedConnection, DialError> {
+        let tcp = TcpStream::connect(address).await.map_err(DialError::Connect)?;
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         let Some(tls) = &self.tls else {
-            return Ok(Link {
-                socket: Either::Left(tcp),
-                http2: self.version == Version::Http2,
-            });
+            return Ok(UnusedConnection { socket: Either::Left(tcp), http2: self.version == Version::Http2 });
         };
-        let (stream, http2) = secure(tcp, host, tls, self.version)
-            .await
-            .map_err(DialError::Tls)?;
-        Ok(Link {
-            socket: Either::Right(Box::new(stream)),
-            http2,
-        })
+        let (stream, http2) = secure(tcp, host, tls, self.version).await.map_err(DialError::Tls)?;
+        Ok(UnusedConnection { socket: Either::Right(Box::new(stream)), http2 })
     }
 }
 
-impl Link {
+impl UnusedConnection {
     /// Asks and reads the answer, at most `limit` bytes of its body. Has no deadline of its own; dropped, it closes the
     /// connection.
     ///
     /// # Errors
     /// When no whole answer comes, or what comes is not HTTP.
-    pub async fn ask(self, question: Question, limit: usize) -> Result<Answer, DialError> {
+    pub async fn ask(self, question: Question, limit: usize) -> Result<DialedResponse, DialError> {
         if self.http2 {
             Box::pin(self.ask_http2(question, limit)).await
         } else {
@@ -125,16 +115,14 @@ impl Link {
         }
     }
 
-    async fn ask_http1(self, question: Question, limit: usize) -> Result<Answer, DialError> {
+    async fn ask_http1(self, question: Question, limit: usize) -> Result<DialedResponse, DialError> {
         let mut request = Request::new(Full::new(question.body));
         *request.method_mut() = question.method;
         *request.uri_mut() = Uri::from(question.target);
         request.headers_mut().insert(header::HOST, question.host);
         request.headers_mut().extend(question.headers);
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HEAD)
-            .handshake(TokioIo::new(self.socket))
-            .await?;
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(self.socket)).await?;
         let mut answer = pin!(async {
             let response = sender.send_request(request).await?;
             read_http1(response, limit).await
@@ -150,12 +138,11 @@ impl Link {
         }
     }
 
-    async fn ask_http2(self, question: Question, limit: usize) -> Result<Answer, DialError> {
+    async fn ask_http2(self, question: Question, limit: usize) -> Result<DialedResponse, DialError> {
         let https = matches!(self.socket, Either::Right(_));
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(if https { Scheme::HTTPS } else { Scheme::HTTP });
-        parts.authority =
-            Some(Authority::from_maybe_shared(question.host).map_err(|_illegal| DialError::Host)?);
+        parts.authority = Some(Authority::from_maybe_shared(question.host).map_err(|_illegal| DialError::Host)?);
         parts.path_and_query = Some(question.target);
         let mut request = Request::new(());
         *request.method_mut() = question.method;
@@ -187,10 +174,7 @@ impl Link {
     }
 }
 
-async fn read_http1(
-    response: http::Response<Incoming>,
-    limit: usize,
-) -> Result<Answer, hyper::Error> {
+async fn read_http1(response: http::Response<Incoming>, limit: usize) -> Result<DialedResponse, hyper::Error> {
     let (mut answer, mut body) = begin(response);
     let mut collected = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -206,10 +190,7 @@ async fn read_http1(
     Ok(answer)
 }
 
-async fn read_http2(
-    response: http::Response<h2::RecvStream>,
-    limit: usize,
-) -> Result<Answer, h2::Error> {
+async fn read_http2(response: http::Response<h2::RecvStream>, limit: usize) -> Result<DialedResponse, h2::Error> {
     let (mut answer, mut body) = begin(response);
     let mut collected = BytesMut::new();
     while let Some(data) = body.data().await {
@@ -226,9 +207,9 @@ async fn read_http2(
     Ok(answer)
 }
 
-fn begin<B>(response: http::Response<B>) -> (Answer, B) {
+fn begin<B>(response: http::Response<B>) -> (DialedResponse, B) {
     let (head, body) = response.into_parts();
-    let answer = Answer {
+    let answer = DialedResponse {
         status: head.status,
         headers: head.headers,
         body: Bytes::new(),

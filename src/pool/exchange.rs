@@ -11,12 +11,12 @@ use hyper::body::Incoming;
 use super::io::Detached;
 use super::{Pool, h1, h2};
 
-/// A response body as it comes from an endpoint. Dropped before its end it closes the connection (HTTP/1.1) or resets the
-/// stream (HTTP/2), so the endpoint learns that nobody listens any more.
+/// A response body as it comes from an endpoint. Dropped before its end it closes the connection (HTTP/1.1) or resets
+/// the stream (HTTP/2), so the endpoint learns that nobody listens any more.
 ///
-/// What is left of the request's body travels while this one is polled: over HTTP/1.1 a client that takes nothing of an early
-/// answer also stops its own upload. That is the client's own back-pressure, bounded by how long it may take over a piece, and
-/// spares every exchange a task of its own.
+/// What is left of the request's body travels while this one is polled: over HTTP/1.1 a client that takes nothing of an
+/// early answer also stops its own upload. That is the client's own back-pressure, bounded by how long it may take over
+/// a piece, and spares every exchange a task of its own.
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,
@@ -26,20 +26,14 @@ pub struct ResponseBody {
 #[derive(Debug)]
 enum Source {
     /// Driven here; gone once it went back to the pool or ended.
-    H1 {
-        conn: Option<h1::Connection>,
-        pool: Rc<Pool>,
-    },
+    H1 { conn: Option<h1::Connection>, pool: Rc<Pool> },
     /// Driven by its own task.
     H2 { _lease: h2::Lease },
 }
 
 impl ResponseBody {
     pub(super) fn h1(incoming: Incoming, conn: Option<h1::Connection>, pool: Rc<Pool>) -> Self {
-        let mut body = Self {
-            incoming,
-            source: Source::H1 { conn, pool },
-        };
+        let mut body = Self { incoming, source: Source::H1 { conn, pool } };
         if body.incoming.is_end_stream() {
             body.release();
         }
@@ -47,22 +41,12 @@ impl ResponseBody {
     }
 
     /// The answer is 101: the connection is no longer HTTP and never goes back to the pool.
-    pub(super) fn switched(
-        incoming: Incoming,
-        conn: Option<h1::Connection>,
-        pool: Rc<Pool>,
-    ) -> Self {
-        Self {
-            incoming,
-            source: Source::H1 { conn, pool },
-        }
+    pub(super) fn switched(incoming: Incoming, conn: Option<h1::Connection>, pool: Rc<Pool>) -> Self {
+        Self { incoming, source: Source::H1 { conn, pool } }
     }
 
     pub(super) fn h2(incoming: Incoming, lease: h2::Lease) -> Self {
-        Self {
-            incoming,
-            source: Source::H2 { _lease: lease },
-        }
+        Self { incoming, source: Source::H2 { _lease: lease } }
     }
 
     /// The connection of a 101 answer, taken out of HTTP. `None` when it has none (HTTP/2).
@@ -74,8 +58,8 @@ impl ResponseBody {
         }
     }
 
-    /// Gives a connection whose exchange is over back to the pool. One that still has something to say stays, to be dropped
-    /// with the body.
+    /// Gives a connection whose exchange is over back to the pool. One that still has something to say stays, to be
+    /// dropped with the body.
     fn release(&mut self) {
         let Source::H1 { conn: slot, pool } = &mut self.source else {
             return;
@@ -92,10 +76,7 @@ impl ResponseBody {
         }
     }
 
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Source::H1 { conn: slot, .. } = &mut self.source else {
             return Pin::new(&mut self.incoming).poll_frame(cx);
         };
@@ -124,10 +105,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = self.poll_incoming(cx);
         if let Poll::Ready(frame) = &polled
             && (frame.is_none() || self.incoming.is_end_stream())

@@ -1,5 +1,5 @@
-//! One HTTP/1.1 connection, driven by the exchange that uses it: the request's own task polls it, so no second task has to be
-//! woken per request. While it is idle nobody polls it; it is looked at before it is used again.
+//! One HTTP/1.1 connection, driven by the exchange that uses it: the request's own task polls it, so no second task has
+//! to be woken per request. While it is idle nobody polls it; it is looked at before it is used again.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -17,11 +17,11 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::Pool;
+use super::deferred_waker::DeferredWaker;
 use super::exchange::ResponseBody;
-use super::gate::Gate;
 use super::io::{Detached, UpstreamIo};
 use super::promise;
-use super::quota::Rests;
+use super::quota::IdlePermits;
 use super::scan::HeadScan;
 use crate::body::RequestBody;
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub(super) struct Idle {
     /// Dropped first: its place is given back before it stops lying idle.
     pub(super) conn: Connection,
     pub(super) since: Instant,
-    pub(super) rests: Rests,
+    pub(super) idle_permits: IdlePermits,
 }
 
 impl Idle {
@@ -50,7 +50,7 @@ pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
     driver: Box<Driver>,
     scan: Rc<HeadScan>,
-    gate: Gate,
+    gate: DeferredWaker,
     /// Requests sent so far.
     served: u32,
     /// When the endpoint may close it, by its own word.
@@ -67,14 +67,7 @@ impl Connection {
             .handshake(TokioIo::new(io))
             .await
             .map_err(Error::UpstreamReset)?;
-        Ok(Self {
-            sender,
-            driver: Box::new(driver),
-            scan,
-            gate: Gate::new(),
-            served: 0,
-            until: None,
-        })
+        Ok(Self { sender, driver: Box::new(driver), scan, gate: DeferredWaker::new(), served: 0, until: None })
     }
 
     /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
@@ -119,8 +112,8 @@ impl Connection {
         self.sender.is_ready()
     }
 
-    /// Whether the endpoint still keeps it open, as far as it has said. That is asked of the clock itself: a request that waited has an
-    /// old `now`.
+    /// Whether the endpoint still keeps it open, as far as it has said. That is asked of the clock itself: a request
+    /// that waited has an old `now`.
     pub(super) fn is_kept(&self) -> bool {
         self.until.is_none_or(|until| Instant::now() < until)
     }
@@ -150,14 +143,7 @@ impl Connection {
         // In its slot: what is borrowed here would lie in this future until the answer comes.
         slot.iter_mut().for_each(frame);
         let request = slot.take().ok_or(Error::Internal)?;
-        let Self {
-            mut sender,
-            driver,
-            scan,
-            gate,
-            served,
-            until: _,
-        } = self;
+        let Self { mut sender, driver, scan, gate, served, until: _ } = self;
         let (mut driver, mut ended) = (Some(driver), false);
         scan.expect();
         // Unconstrained: a task at the end of its budget would be told to come again, by a waker that is not there.
@@ -197,8 +183,7 @@ impl Connection {
             gate,
             served: served.saturating_add(1),
             // Counted from the head: the endpoint may have been through with the body long before we read its end.
-            until: promise::reusable_for(response.headers())
-                .and_then(|promised| Instant::now().checked_add(promised)),
+            until: promise::reusable_for(response.headers()).and_then(|promised| Instant::now().checked_add(promised)),
         });
         let pool = Rc::clone(pool);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -209,25 +194,19 @@ impl Connection {
     }
 }
 
-/// Says how long the body is, for whatever method (RFC 9112 section 6): what hyper is not told it decides by the method, and lets a body
-/// of unknown length go where it expects none. An empty body is only told of where the method gives it a meaning (RFC 9110
-/// section 8.6).
+/// Says how long the body is, for whatever method (RFC 9112 section 6): what hyper is not told it decides by the
+/// method, and lets a body of unknown length go where it expects none. An empty body is only told of where the method
+/// gives it a meaning (RFC 9110 section 8.6).
 fn frame(request: &mut Request<RequestBody>) {
     let body = request.body();
     let (name, value) = if body.is_end_stream() {
-        let means = matches!(
-            *request.method(),
-            Method::POST | Method::PUT | Method::PATCH
-        );
+        let means = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         if !means {
             return;
         }
         (header::CONTENT_LENGTH, HeaderValue::from_static("0"))
     } else if body.size_hint().exact().is_none() {
-        (
-            header::TRANSFER_ENCODING,
-            HeaderValue::from_static("chunked"),
-        )
+        (header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
     } else {
         return;
     };
@@ -258,15 +237,13 @@ fn classify(error: hyper::Error) -> Error {
 }
 
 fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
-    std::error::Error::source(error)?
-        .downcast_ref::<std::io::Error>()
-        .map(std::io::Error::kind)
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }
 
 /// A response head may be this large.
 const MAX_HEAD: usize = 64 * 1024;
-/// Fields it may have. hyper keeps places for 100 on the stack; more are allocated for each response, which costs 3,150 instructions
-/// and 0.3 µs (hyper alone, 1.12, with and without). Agents that send many cookies or links need them.
+/// Fields it may have. hyper keeps places for 100 on the stack; more are allocated for each response, which costs 3,150
+/// instructions and 0.3 µs (hyper alone, 1.12, with and without). Agents that send many cookies or links need them.
 const MAX_FIELDS: usize = 256;
 /// Unread response bytes per connection.
 const MAX_BUFFER: usize = 256 * 1024;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
 use super::io::UpstreamIo;
-use super::quota::{self, Quotas, Rests};
+use super::quota::{self, IdlePermits, Quotas};
 use crate::body::RequestBody;
 use crate::config::model::Http2Keepalive;
 use crate::error::Error;
@@ -33,18 +33,18 @@ struct State {
     driver: Driven,
     /// Something was read.
     heard: Rc<Notify>,
-    terms: Terms,
+    terms: ConnectionSettings,
     /// Streams carried so far.
     served: Cell<u32>,
     /// Set while no stream is open.
-    rests: Rc<RefCell<Rests>>,
+    idle_permits: Rc<RefCell<IdlePermits>>,
     idle_since: Cell<Instant>,
     task: AbortHandle,
 }
 
 /// What holds for a connection from its start.
 #[derive(Debug)]
-pub(super) struct Terms {
+pub(super) struct ConnectionSettings {
     /// The scheme of its requests.
     pub(super) https: bool,
     /// Streams it may carry in all.
@@ -67,9 +67,9 @@ impl Drop for State {
 
 impl Shared {
     /// Starts HTTP/2 on `io` and takes the place of a first stream.
-    pub(super) async fn handshake(io: UpstreamIo, terms: Terms) -> Result<Lease, Error> {
+    pub(super) async fn handshake(io: UpstreamIo, terms: ConnectionSettings) -> Result<Lease, Error> {
         let (io, heard) = io.heard();
-        let (io, rests) = io.resting();
+        let (io, idle_permits) = io.resting();
         let mut builder = http2::Builder::new(LocalSpawn);
         builder
             .timer(TokioTimer::new())
@@ -80,14 +80,9 @@ impl Shared {
             .initial_max_send_streams(UNKNOWN)
             .keep_alive_while_idle(false);
         if let Some(pings) = terms.pings {
-            builder
-                .keep_alive_interval(pings.interval)
-                .keep_alive_timeout(pings.timeout);
+            builder.keep_alive_interval(pings.interval).keep_alive_timeout(pings.timeout);
         }
-        let (sender, driver) = builder
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(Error::UpstreamReset)?;
+        let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(Error::UpstreamReset)?;
         let driver = Rc::new(RefCell::new(Some(driver)));
         let task = tokio::task::spawn_local(drive(Rc::clone(&driver), Rc::clone(&heard)));
         let idle_since = Cell::new(Instant::now());
@@ -98,13 +93,10 @@ impl Shared {
             idle_since,
             terms,
             served: Cell::new(0),
-            rests,
+            idle_permits,
             task: task.abort_handle(),
         };
-        let shared = Self {
-            sender,
-            state: Rc::new(state),
-        };
+        let shared = Self { sender, state: Rc::new(state) };
         Ok(shared.enter())
     }
 
@@ -115,12 +107,11 @@ impl Shared {
     /// False when it is closed, or has carried no stream for `limit`.
     pub(super) fn is_worth_keeping(&self, now: Instant, limit: std::time::Duration) -> bool {
         let busy = !self.is_idle();
-        self.is_open()
-            && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
+        self.is_open() && (busy || now.saturating_duration_since(self.state.idle_since.get()) < limit)
     }
 
-    /// A place for one more stream, if there is room. More streams than the endpoint takes would wait inside h2 until others
-    /// end, which event streams may never do; so until its settings are known there is room for one.
+    /// A place for one more stream, if there is room. More streams than the endpoint takes would wait inside h2 until
+    /// others end, which event streams may never do; so until its settings are known there is room for one.
     pub(super) fn lease(&self) -> Option<Lease> {
         let room = self.room().unwrap_or(1);
         (self.state.streams.get() < room && !self.is_spent()).then(|| self.enter())
@@ -164,10 +155,8 @@ impl Shared {
         let state = &self.state;
         state.streams.set(state.streams.get() + 1);
         state.served.set(state.served.get().saturating_add(1));
-        drop(state.rests.take());
-        Lease {
-            shared: self.clone(),
-        }
+        drop(state.idle_permits.take());
+        Lease { shared: self.clone() }
     }
 }
 
@@ -226,11 +215,7 @@ fn to_http2(request: &mut Request<RequestBody>, https: bool) {
     request.headers_mut().remove(http::header::CONNECTION);
     let host = request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if https {
-        http::uri::Scheme::HTTPS
-    } else {
-        http::uri::Scheme::HTTP
-    });
+    parts.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
     parts.authority = host
         .and_then(|host| http::uri::Authority::from_maybe_shared(host).ok())
         .or(parts.authority)
@@ -251,9 +236,7 @@ fn to_origin_form(request: &mut Request<RequestBody>) {
     }
     if request.headers().contains_key(http::header::TE) {
         let option = http::HeaderValue::from_static("te");
-        request
-            .headers_mut()
-            .insert(http::header::CONNECTION, option);
+        request.headers_mut().insert(http::header::CONNECTION, option);
     }
     if let Some(target) = parts.path_and_query {
         *request.uri_mut() = http::Uri::from(target);
@@ -269,7 +252,7 @@ impl Drop for Lease {
             quota::ring(&state.terms.quotas);
         } else {
             state.idle_since.set(Instant::now());
-            state.rests.replace(quota::rest(&state.terms.quotas));
+            state.idle_permits.replace(quota::rest(&state.terms.quotas));
         }
     }
 }
@@ -279,14 +262,13 @@ impl Drop for Lease {
 fn classify(error: hyper::Error) -> Error {
     let refused = h2_error(&error).is_some_and(|cause| {
         // Only streams above the one a GOAWAY names end with it, whatever its code; the others end with the connection.
-        cause.reason() == Some(h2::Reason::REFUSED_STREAM)
-            || (cause.is_go_away() && cause.is_remote())
+        cause.reason() == Some(h2::Reason::REFUSED_STREAM) || (cause.is_go_away() && cause.is_remote())
     });
     if refused {
         Error::StreamRefused(error)
-    } else if h2_error(&error).is_some_and(|cause| {
-        cause.reason() == Some(h2::Reason::PROTOCOL_ERROR) && !cause.is_remote()
-    }) {
+    } else if h2_error(&error)
+        .is_some_and(|cause| cause.reason() == Some(h2::Reason::PROTOCOL_ERROR) && !cause.is_remote())
+    {
         Error::UpstreamInvalid("not a valid HTTP/2 response", Some(error))
     } else {
         Error::UpstreamReset(error)
@@ -327,9 +309,9 @@ where
 
 /// Unread bytes an endpoint may have under way on one stream.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// h2 ends a whole connection when too many small unread DATA frames pile up on it, and derives that budget from half of
-/// this window. With 64 streams of 64 KiB a reader that stalls on small events must not cut the other streams, so the
-/// window is far larger than what the streams can fill.
+/// h2 ends a whole connection when too many small unread DATA frames pile up on it, and derives that budget from half
+/// of this window. With 64 streams of 64 KiB a reader that stalls on small events must not cut the other streams, so
+/// the window is far larger than what the streams can fill.
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// Stands for a stream limit the endpoint has not told yet. No endpoint can mean it: limits have 32 bits.
 const UNKNOWN: usize = usize::MAX - 1;
@@ -352,10 +334,7 @@ mod tests {
     async fn silent(mut socket: TcpStream, pings: Rc<Cell<u32>>) {
         let mut preface = [0; 24];
         socket.read_exact(&mut preface).await.unwrap();
-        socket
-            .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
-            .await
-            .unwrap();
+        socket.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
         loop {
             let mut head = [0; 9];
             if socket.read_exact(&mut head).await.is_err() {
@@ -378,8 +357,8 @@ mod tests {
         }
     }
 
-    /// Lets seconds of a paused clock pass, with time between two for what comes over sockets: a runtime that sleeps would not wait for
-    /// that.
+    /// Lets seconds of a paused clock pass, with time between two for what comes over sockets: a runtime that sleeps
+    /// would not wait for that.
     async fn pass(seconds: u32) {
         for _ in 0..seconds {
             tokio::time::advance(Duration::from_secs(1)).await;
@@ -389,7 +368,8 @@ mod tests {
         }
     }
 
-    /// That PINGs are sent where they are asked for is tested through the front door: hyper reckons by a clock that is not paused.
+    /// That PINGs are sent where they are asked for is tested through the front door: hyper reckons by a clock that is
+    /// not paused.
     #[tokio::test(start_paused = true)]
     async fn a_call_that_is_silent_for_long_meets_no_ping() {
         let count = Rc::new(Cell::new(0));
@@ -401,12 +381,7 @@ mod tests {
             let (server, _) = listener.accept().await.unwrap();
             tokio::task::spawn_local(silent(server, counted));
             let io = UpstreamIo::plain(tcp, transport().handles.connected());
-            let terms = Terms {
-                https: false,
-                max_requests: None,
-                quotas: Quotas::default(),
-                pings: None,
-            };
+            let terms = ConnectionSettings { https: false, max_requests: None, quotas: Quotas::default(), pings: None };
             let lease = Shared::handshake(io, terms).await.unwrap();
             let mut slot = Some(Request::new(RequestBody::Empty));
             tokio::select! {

@@ -12,19 +12,19 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
-use super::quota::{Places, Rests};
+use super::quota::{ConnectionPermits, IdlePermits};
 use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
 
-/// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes are
-/// looked at, because hyper takes lines that end in a bare LF, and interim heads without end.
+/// A connected socket, with or without TLS. Counted as open while it lives. While a response head is awaited its bytes
+/// are looked at, because hyper takes lines that end in a bare LF, and interim heads without end.
 #[derive(Debug)]
 pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
     heard: Option<Rc<Notify>>,
-    /// Why nothing more can be written. What the endpoint said before that is read first: an answer to an upload it does not read,
-    /// after which it closes (RFC 9112 section 9.5).
+    /// Why nothing more can be written. What the endpoint said before that is read first: an answer to an upload it
+    /// does not read, after which it closes (RFC 9112 section 9.5).
     broken: Option<io::Error>,
     /// The endpoint does not take what was to be written last.
     blocked: bool,
@@ -32,8 +32,8 @@ pub struct UpstreamIo {
     unanswered: bool,
     _open: GaugeGuard,
     /// Before what says that it lies idle: an idle connection never seems to be in use while it is closed.
-    _places: Places,
-    rests: Option<Rc<RefCell<Rests>>>,
+    _places: ConnectionPermits,
+    idle_permits: Option<Rc<RefCell<IdlePermits>>>,
 }
 
 #[derive(Debug)]
@@ -52,8 +52,8 @@ impl UpstreamIo {
             blocked: false,
             unanswered: false,
             _open: open,
-            _places: Places::default(),
-            rests: None,
+            _places: ConnectionPermits::default(),
+            idle_permits: None,
         }
     }
 
@@ -66,22 +66,22 @@ impl UpstreamIo {
             blocked: false,
             unanswered: false,
             _open: open,
-            _places: Places::default(),
-            rests: None,
+            _places: ConnectionPermits::default(),
+            idle_permits: None,
         }
     }
 
     /// Holds its places under the ceilings until it is closed.
-    pub(super) fn holding(mut self, places: Places) -> Self {
+    pub(super) fn holding(mut self, places: ConnectionPermits) -> Self {
         self._places = places;
         self
     }
 
     /// What is put there says that it lies idle, at the longest until it is closed.
-    pub(super) fn resting(mut self) -> (Self, Rc<RefCell<Rests>>) {
-        let rests = Rc::<RefCell<Rests>>::default();
-        self.rests = Some(Rc::clone(&rests));
-        (self, rests)
+    pub(super) fn resting(mut self) -> (Self, Rc<RefCell<IdlePermits>>) {
+        let idle_permits = Rc::<RefCell<IdlePermits>>::default();
+        self.idle_permits = Some(Rc::clone(&idle_permits));
+        (self, idle_permits)
     }
 
     /// Tells of everything that is read from now on.
@@ -98,7 +98,8 @@ impl UpstreamIo {
         (self, scan)
     }
 
-    /// Takes note of an attempt to write. One that failed waits: the reader is told of the same end, and knows what it means.
+    /// Takes note of an attempt to write. One that failed waits: the reader is told of the same end, and knows what it
+    /// means.
     fn wrote<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let written = match written {
             Poll::Ready(Err(error)) if self.scan.is_some() && is_end(&error) => {
@@ -121,10 +122,7 @@ impl UpstreamIo {
 /// Whether a failure to write is one the reader is told of too: the endpoint has closed.
 fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset
-    )
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 macro_rules! on_stream {
@@ -137,11 +135,7 @@ macro_rules! on_stream {
 }
 
 impl AsyncRead for UpstreamIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = match &mut this.stream {
@@ -164,21 +158,14 @@ impl AsyncRead for UpstreamIo {
             && scan.is_awaiting()
             && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
         {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "not a response head",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "not a response head")));
         }
         polled
     }
 }
 
 impl AsyncWrite for UpstreamIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.broken.is_some() {
             return Poll::Pending;
@@ -233,8 +220,8 @@ impl AsyncWrite for UpstreamIo {
 }
 
 impl Drop for UpstreamIo {
-    /// An endpoint that is given up before it answered may not read either, and would not hear of an orderly close: that waits behind
-    /// what the kernel still holds, and the kernel would hold it for as long as the endpoint likes.
+    /// An endpoint that is given up before it answered may not read either, and would not hear of an orderly close:
+    /// that waits behind what the kernel still holds, and the kernel would hold it for as long as the endpoint likes.
     fn drop(&mut self) {
         if !self.blocked && !self.unanswered {
             return;
@@ -266,11 +253,7 @@ impl Detached {
 }
 
 impl AsyncRead for Detached {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
@@ -281,11 +264,7 @@ impl AsyncRead for Detached {
 }
 
 impl AsyncWrite for Detached {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
@@ -308,7 +287,8 @@ mod tests {
     use super::*;
     use crate::pool::tests::{LONG, transport};
 
-    /// A connection whose endpoint said `answer` and closed with what we had written unread, so that the kernel reset it.
+    /// A connection whose endpoint said `answer` and closed with what we had written unread, so that the kernel reset
+    /// it.
     async fn reset(answer: &[u8]) -> UpstreamIo {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -318,12 +298,7 @@ mod tests {
         server.readable().await.unwrap();
         server.write_all(answer).await.unwrap();
         drop(server);
-        while !tcp
-            .ready(Interest::READABLE)
-            .await
-            .unwrap()
-            .is_read_closed()
-        {
+        while !tcp.ready(Interest::READABLE).await.unwrap().is_read_closed() {
             tokio::task::yield_now().await;
         }
         UpstreamIo::plain(tcp, transport().handles.connected())

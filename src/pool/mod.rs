@@ -1,11 +1,11 @@
-//! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one exchange at a
-//! time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
+//! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one
+//! exchange at a time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
 
 mod claim;
 mod connect;
+mod deferred_waker;
 mod dial;
 mod exchange;
-mod gate;
 mod h1;
 mod h2;
 mod io;
@@ -33,13 +33,13 @@ use crate::body::RequestBody;
 use crate::config::model::{Http2Keepalive, TcpKeepalive, UpstreamProtocol};
 use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
-use claim::Way;
+use claim::Acquired;
 
-pub use dial::{Answer, DialError, Dialer, Link, Question};
+pub use dial::{DialError, DialedResponse, Dialer, Question, UnusedConnection};
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
 pub use queue::{Line, Queue};
-pub use quota::{Place, Quota};
+pub use quota::{ConnectionPermit, Quota};
 pub use tls::{ClientTls, TlsError};
 
 /// How connections of a cluster are made; shared by this worker's pools of its endpoints.
@@ -100,19 +100,19 @@ pub struct Pool {
     quota: RefCell<Option<Arc<Quota>>>,
     /// Those who wait for a connection to this endpoint.
     line: Line,
-    hungry: Cell<usize>,
+    waiting: Cell<usize>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Vec<h2::Shared>>,
     /// No cluster has the endpoint any more.
     retired: Cell<bool>,
     opening: tokio::sync::Mutex<()>,
     /// What came of opening connections in turn, for those who waited.
-    outcome: RefCell<Outcome>,
+    outcome: RefCell<DialHistory>,
 }
 
 /// What is known from opening connections whose version is not known beforehand.
 #[derive(Debug, Default)]
-struct Outcome {
+struct DialHistory {
     /// ALPN came to HTTP/1.1, so that nobody waits for a connection to share.
     http1: bool,
     /// Failures so far, and the last of them.
@@ -121,22 +121,17 @@ struct Outcome {
 }
 
 impl Pool {
-    /// A pool for the endpoint at `address`, called `host` (for TLS; without a port), with its own ceiling on connections if it has
-    /// one.
+    /// A pool for the endpoint at `address`, called `host` (for TLS; without a port), with its own ceiling on
+    /// connections if it has one.
     #[must_use]
-    pub fn new(
-        address: SocketAddr,
-        host: &str,
-        transport: Rc<Transport>,
-        quota: Option<Arc<Quota>>,
-    ) -> Self {
+    pub fn new(address: SocketAddr, host: &str, transport: Rc<Transport>, quota: Option<Arc<Quota>>) -> Self {
         Self {
             address,
             host: host.into(),
             transport: RefCell::new(transport),
             quota: RefCell::new(quota),
             line: Line::default(),
-            hungry: Cell::new(0),
+            waiting: Cell::new(0),
             idle: RefCell::default(),
             shared: RefCell::default(),
             retired: Cell::new(false),
@@ -156,10 +151,11 @@ impl Pool {
         Rc::clone(&self.transport.borrow())
     }
 
-    /// Sends the request in `slot` over a kept or a new connection and waits for the response head. `now` is the worker's clock; after
-    /// `end` it waits no longer for a place of a connection, so that what runs out then is not the endpoint's time. A request
-    /// that asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would come to HTTP/2 (RFC 9110 section 7.8).
-    /// Dropping the future cancels the exchange: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
+    /// Sends the request in `slot` over a kept or a new connection and waits for the response head. `now` is the
+    /// worker's clock; after `end` it waits no longer for a place of a connection, so that what runs out then is not
+    /// the endpoint's time. A request that asks to switch protocols (`upgrade`) needs HTTP/1.1, also where ALPN would
+    /// come to HTTP/2 (RFC 9110 section 7.8). Dropping the future cancels the exchange: an HTTP/1.1 connection is
+    /// closed, an HTTP/2 stream reset.
     ///
     /// # Errors
     /// The request is in `slot` again when nothing of it can have been sent.
@@ -170,11 +166,7 @@ impl Pool {
         upgrade: bool,
         end: Option<Instant>,
     ) -> Result<Response<ResponseBody>, Error> {
-        let kept = if self.line.is_empty() {
-            self.take_idle(now)
-        } else {
-            None
-        };
+        let kept = if self.line.is_empty() { self.take_idle(now) } else { None };
         match kept {
             Some(kept) => kept.send(slot, self).await,
             // The rest is large and rare, or shares a connection: a box costs it little.
@@ -209,9 +201,7 @@ impl Pool {
         unbudgeted(|| {
             idle.retain_mut(|idle| idle.is_fresh(now, limit) && idle.conn.is_alive());
         });
-        self.shared
-            .borrow_mut()
-            .retain(|shared| shared.is_worth_keeping(now, limit));
+        self.shared.borrow_mut().retain(|shared| shared.is_worth_keeping(now, limit));
     }
 
     /// Keeps no connection from now on: nobody will ask the endpoint again. What runs goes on to its end.
@@ -233,12 +223,12 @@ impl Pool {
         loop {
             let idle = self.idle.borrow_mut().pop()?;
             let fresh = idle.is_fresh(now, limit);
-            let (mut conn, rests) = (idle.conn, idle.rests);
+            let (mut conn, idle_permits) = (idle.conn, idle.idle_permits);
             if fresh && conn.is_alive() {
                 return Some(conn);
             }
             drop(conn);
-            drop(rests);
+            drop(idle_permits);
         }
     }
 
@@ -265,32 +255,21 @@ impl Pool {
     fn keep(&self, conn: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         let transport = self.transport.borrow();
-        let spent = transport
-            .max_requests
-            .is_some_and(|limit| conn.served() >= limit);
+        let spent = transport.max_requests.is_some_and(|limit| conn.served() >= limit);
         let has_room = !self.retired.get() && idle.len() < transport.max_idle;
         if has_room && !spent && conn.is_kept() && !self.is_wanted_elsewhere() {
             conn.rest();
-            idle.push(h1::Idle {
-                conn,
-                since: Instant::now(),
-                rests: quota::rest(&self.quotas()),
-            });
+            idle.push(h1::Idle { conn, since: Instant::now(), idle_permits: quota::rest(&self.quotas()) });
         }
     }
 
-    async fn open(
-        &self,
-        http1: bool,
-        now: Instant,
-        end: Option<Instant>,
-    ) -> Result<connect::Opened, Error> {
+    async fn open(&self, http1: bool, now: Instant, end: Option<Instant>) -> Result<connect::Opened, Error> {
         let transport = self.transport();
         let waits = transport.may_share() && !self.outcome.borrow().http1;
         if http1 || !waits {
             return match self.way(http1, now, end).await? {
-                Way::Kept(kept) => Ok(kept),
-                Way::New(places) => self.connect(&transport, http1, places).await,
+                Acquired::Kept(kept) => Ok(kept),
+                Acquired::New(places) => self.connect(&transport, http1, places).await,
             };
         }
         // One at a time: the next caller most likely finds room on the connection opened by this one.
@@ -309,8 +288,8 @@ impl Pool {
                 // Whoever waits for a place must not keep others from one.
                 drop(turn.take());
                 match self.way(http1, now, end).await? {
-                    Way::Kept(kept) => return Ok(kept),
-                    Way::New(places) => places,
+                    Acquired::Kept(kept) => return Ok(kept),
+                    Acquired::New(places) => places,
                 }
             }
         };
@@ -329,11 +308,11 @@ impl Pool {
         &self,
         transport: &Transport,
         http1: bool,
-        places: quota::Places,
+        places: quota::ConnectionPermits,
     ) -> Result<connect::Opened, Error> {
         let quotas = self.quotas();
-        let seat = connect::Seat { places, quotas };
-        let opened = connect::open(self.address, &self.host, transport, http1, seat).await?;
+        let permit = connect::NewConnectionPermit { places, quotas };
+        let opened = connect::open(self.address, &self.host, transport, http1, permit).await?;
         if http1 {
             return Ok(opened);
         }
@@ -358,7 +337,7 @@ impl Transport {
     }
 }
 
-impl Outcome {
+impl DialHistory {
     fn failed(&mut self, error: &Error) {
         self.failures += 1;
         self.last = connect::Failure::of(error);

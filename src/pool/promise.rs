@@ -1,5 +1,6 @@
-//! How long an endpoint says it keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 section 19.7.1.1, still sent by Node and
-//! Apache). A request sent when that is over may meet a close on its way, and nobody knows then whether it was worked on.
+//! How long an endpoint says it keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 section 19.7.1.1, still
+//! sent by Node and Apache). A request sent when that is over may meet a close on its way, and nobody knows then
+//! whether it was worked on.
 
 use std::time::Duration;
 
@@ -49,11 +50,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("keep-alive", HeaderValue::from_static(value));
-            assert_eq!(
-                reusable_for(&headers),
-                millis.map(Duration::from_millis),
-                "{value:?}"
-            );
+            assert_eq!(reusable_for(&headers), millis.map(Duration::from_millis), "{value:?}");
         }
         assert_eq!(reusable_for(&HeaderMap::new()), None);
     }

@@ -1,5 +1,5 @@
-//! Waiting for something that is counted and all given out: how many may wait, for how long, and in which order. Knows nothing of
-//! what is waited for: whoever waits tries again whenever something has been given back.
+//! Waiting for something that is counted and all given out: how many may wait, for how long, and in which order. Knows
+//! nothing of what is waited for: whoever waits tries again whenever something has been given back.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -30,13 +30,7 @@ impl Queue {
     /// Room for `limit` to wait, each for `patience`.
     #[must_use]
     pub fn new(limit: usize, patience: Duration) -> Self {
-        Self {
-            limit,
-            patience,
-            waiting: AtomicUsize::new(0),
-            listening: AtomicUsize::new(0),
-            changed: Notify::new(),
-        }
+        Self { limit, patience, waiting: AtomicUsize::new(0), listening: AtomicUsize::new(0), changed: Notify::new() }
     }
 
     /// Until when a request that began at `begun` waits.
@@ -59,21 +53,16 @@ impl Queue {
 
     /// Something was given back. Costs a load when nobody waits.
     pub fn ring(&self) {
-        // Sequentially consistent, as everything counted here: who listens looks after having said so, and who gives back looks
-        // after having done so. One of the two sees the other.
+        // Sequentially consistent, as everything counted here: who listens looks after having said so, and who gives
+        // back looks after having done so. One of the two sees the other.
         if self.listening.load(SeqCst) > 0 {
             self.changed.notify_waiters();
         }
     }
 
-    /// Waits in `line` until `attempt` comes to something. `None` when there is no room to wait, or `deadline` has come. Dropped, it
-    /// leaves the line.
-    pub async fn wait<T>(
-        &self,
-        line: &Line,
-        deadline: Instant,
-        attempt: impl FnMut() -> Option<T>,
-    ) -> Option<T> {
+    /// Waits in `line` until `attempt` comes to something. `None` when there is no room to wait, or `deadline` has
+    /// come. Dropped, it leaves the line.
+    pub async fn wait<T>(&self, line: &Line, deadline: Instant, attempt: impl FnMut() -> Option<T>) -> Option<T> {
         let _place = Counted::up_to(&self.waiting, self.limit)?;
         let _in_line = Counted::new(&line.length);
         let found = async {
@@ -83,8 +72,8 @@ impl Queue {
         timeout_at(deadline, found).await.ok()
     }
 
-    /// Tries until `attempt` comes to something, now and whenever something was given back. Out of any line and any bound: the
-    /// caller has both.
+    /// Tries until `attempt` comes to something, now and whenever something was given back. Out of any line and any
+    /// bound: the caller has both.
     pub async fn listen<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
         let _listening = Counted::new(&self.listening);
         loop {
@@ -130,9 +119,7 @@ impl Drop for Counted<'_> {
 
 /// Counts one more, unless there are `limit`.
 pub(super) fn add_below(count: &AtomicUsize, limit: usize) -> bool {
-    count
-        .fetch_update(SeqCst, SeqCst, |count| (count < limit).then_some(count + 1))
-        .is_ok()
+    count.fetch_update(SeqCst, SeqCst, |count| (count < limit).then_some(count + 1)).is_ok()
 }
 
 #[cfg(test)]
@@ -158,11 +145,7 @@ mod tests {
         assert!(poll!(one.as_mut()).is_pending());
         assert!(poll!(two.as_mut()).is_pending());
         assert_eq!((queue.waiting(), queue.has_room()), (2, false));
-        assert_eq!(
-            poll!(Box::pin(wait())),
-            Poll::Ready(None),
-            "no room: at once"
-        );
+        assert_eq!(poll!(Box::pin(wait())), Poll::Ready(None), "no room: at once");
         assert_eq!((one.await, two.await), (None, None));
         assert_eq!(begun.elapsed(), Duration::from_millis(100));
         assert!(line.is_empty() && queue.waiting() == 0);

@@ -1,5 +1,6 @@
-//! A ceiling on open connections, counted over the pools of all workers. What lies idle in one worker's pool must not keep another
-//! worker from connecting: at the ceiling whoever needs a connection knocks, and the workers close idle ones of theirs.
+//! A ceiling on open connections, counted over the pools of all workers. What lies idle in one worker's pool must not
+//! keep another worker from connecting: at the ceiling whoever needs a connection knocks, and the workers close idle
+//! ones of theirs.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,7 +15,7 @@ pub struct Quota {
     limit: usize,
     open: AtomicUsize,
     idle: AtomicUsize,
-    hungry: AtomicUsize,
+    waiting: AtomicUsize,
     queue: Arc<Queue>,
     workers: Mutex<Vec<Weak<Notify>>>,
 }
@@ -27,7 +28,7 @@ impl Quota {
             limit,
             open: AtomicUsize::new(0),
             idle: AtomicUsize::new(0),
-            hungry: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             queue,
             workers: Mutex::default(),
         })
@@ -35,8 +36,8 @@ impl Quota {
 
     /// The place of one connection, unless all are taken.
     #[must_use]
-    pub fn take(self: &Arc<Self>) -> Option<Place> {
-        add_below(&self.open, self.limit).then(|| Place(Arc::clone(self)))
+    pub fn take(self: &Arc<Self>) -> Option<ConnectionPermit> {
+        add_below(&self.open, self.limit).then(|| ConnectionPermit(Arc::clone(self)))
     }
 
     /// Whether all places are taken and none of them by an idle connection.
@@ -51,27 +52,27 @@ impl Quota {
     }
 
     /// Notes that a connection lies idle.
-    pub(super) fn rest(self: &Arc<Self>) -> Rest {
+    pub(super) fn rest(self: &Arc<Self>) -> IdlePermit {
         self.idle.fetch_add(1, SeqCst);
         // Whoever waits may take it, or have it closed.
         self.queue.ring();
-        Rest(Arc::clone(self))
+        IdlePermit(Arc::clone(self))
     }
 
     /// One more needs a place.
     pub(super) fn hunger(&self) -> Counted<'_> {
-        Counted::new(&self.hungry)
+        Counted::new(&self.waiting)
     }
 
     /// How many need a place.
-    pub(super) fn hungry(&self) -> usize {
-        self.hungry.load(SeqCst)
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(SeqCst)
     }
 
     /// How many places more are needed than are free.
     pub(super) fn shortage(&self) -> usize {
         let free = self.limit.saturating_sub(self.open.load(SeqCst));
-        self.hungry().saturating_sub(free)
+        self.waiting().saturating_sub(free)
     }
 
     /// Tells `worker` from now on when idle connections should be closed.
@@ -85,7 +86,7 @@ impl Quota {
     }
 
     /// Asks every worker for its idle connections, at the ceiling.
-    pub(super) fn knock(&self) {
+    pub(super) fn wake_waiting(&self) {
         if !self.is_full() {
             return;
         }
@@ -102,9 +103,9 @@ impl Quota {
 
 /// The place of one open connection; given back when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Quota>);
+pub struct ConnectionPermit(Arc<Quota>);
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, SeqCst);
         self.0.queue.ring();
@@ -113,9 +114,9 @@ impl Drop for Place {
 
 /// Lasts while a connection lies idle.
 #[derive(Debug)]
-pub(super) struct Rest(Arc<Quota>);
+pub(super) struct IdlePermit(Arc<Quota>);
 
-impl Drop for Rest {
+impl Drop for IdlePermit {
     fn drop(&mut self) {
         self.0.idle.fetch_sub(1, SeqCst);
         // Who waited for it to be closed learns that it is in use.
@@ -127,13 +128,13 @@ impl Drop for Rest {
 pub(super) type Quotas = [Option<Arc<Quota>>; 2];
 
 /// A place under each of them.
-pub(super) type Places = [Option<Place>; 2];
+pub(super) type ConnectionPermits = [Option<ConnectionPermit>; 2];
 
 /// Idle under each of them.
-pub(super) type Rests = [Option<Rest>; 2];
+pub(super) type IdlePermits = [Option<IdlePermit>; 2];
 
 /// A place under each of `quotas`; `None` when one has none.
-pub(super) fn take(quotas: &Quotas) -> Option<Places> {
+pub(super) fn take(quotas: &Quotas) -> Option<ConnectionPermits> {
     let [endpoint, cluster] = quotas;
     let place = |quota: &Option<Arc<Quota>>| match quota {
         Some(quota) => quota.take().map(Some),
@@ -150,10 +151,8 @@ pub(super) fn ring(quotas: &Quotas) {
 }
 
 /// Idle from now on under each of `quotas`.
-pub(super) fn rest(quotas: &Quotas) -> Rests {
-    quotas
-        .each_ref()
-        .map(|quota| quota.as_ref().map(Quota::rest))
+pub(super) fn rest(quotas: &Quotas) -> IdlePermits {
+    quotas.each_ref().map(|quota| quota.as_ref().map(Quota::rest))
 }
 
 #[cfg(test)]
@@ -176,11 +175,11 @@ mod tests {
         quota.enlist(&worker);
         let first = quota.take().unwrap();
         let idle = quota.rest();
-        quota.knock();
+        quota.wake_waiting();
         assert_eq!(worker.notified().now_or_never(), None, "a place is free");
         let second = quota.take().unwrap();
         assert!(quota.take().is_none() && !quota.is_exhausted());
-        quota.knock();
+        quota.wake_waiting();
         assert_eq!(worker.notified().now_or_never(), Some(()));
         drop(idle);
         assert!(quota.is_exhausted(), "all are in use");

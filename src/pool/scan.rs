@@ -1,5 +1,5 @@
-//! A look at the raw head of an HTTP/1.1 response: every line must end in CRLF (RFC 9112 section 2.2), which hyper's parser does
-//! not insist on. Interim responses are heads of their own, of which hyper would take any number.
+//! A look at the raw head of an HTTP/1.1 response: every line must end in CRLF (RFC 9112 section 2.2), which hyper's
+//! parser does not insist on. Interim responses are heads of their own, of which hyper would take any number.
 
 use std::cell::Cell;
 
@@ -58,12 +58,7 @@ impl HeadScan {
                 }
                 at = Position::default();
             } else {
-                at = Position {
-                    line: 0,
-                    lines: at.lines + 1,
-                    last: b'\n',
-                    status: at.status,
-                };
+                at = Position { line: 0, lines: at.lines + 1, last: b'\n', status: at.status };
             }
         }
         at.take(rest);
@@ -103,9 +98,7 @@ mod tests {
     fn scan(bytes: &[u8], step: usize) -> (bool, bool) {
         let scan = HeadScan::default();
         scan.expect();
-        let sound = bytes
-            .chunks(step)
-            .all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
+        let sound = bytes.chunks(step).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
         (sound, scan.is_awaiting())
     }
 
@@ -129,24 +122,12 @@ mod tests {
             ("HTTP/1.1 200 OK\na: b\r\n\r\n", false, true),
             ("HTTP/1.1 200 OK\r\na: b\n\r\n", false, true),
             ("HTTP/1.1 200 OK\r\na: b\r\n\n", false, true),
-            (
-                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n",
-                true,
-                false,
-            ),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\n", true, false),
             ("HTTP/1.1 101 Switched\r\n\r\nhello\n", true, false),
-            (
-                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n",
-                false,
-                true,
-            ),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\r\n", false, true),
         ] {
             for step in 1..text.len() + 1 {
-                assert_eq!(
-                    scan(text.as_bytes(), step),
-                    (sound, awaiting),
-                    "{text:?} in steps of {step}"
-                );
+                assert_eq!(scan(text.as_bytes(), step), (sound, awaiting), "{text:?} in steps of {step}");
             }
         }
     }

@@ -1,6 +1,6 @@
-//! What the kernel is told about a connected socket, on either side of the gateway. It asks a silent peer whether it is still
-//! there, which costs the peer's program nothing: a PING of HTTP/2 would be counted by gRPC servers, and has to be read by a program that may
-//! be busy.
+//! What the kernel is told about a connected socket, on either side of the gateway. It asks a silent peer whether it is
+//! still there, which costs the peer's program nothing: a PING of HTTP/2 would be counted by gRPC servers, and has to
+//! be read by a program that may be busy.
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -36,12 +36,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_kernel_is_told_all_of_it() {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = SockRef::from(&stream);
         watch(&stream, None);
         assert!(!socket.keepalive().unwrap());
@@ -56,15 +52,9 @@ mod tests {
         );
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(7));
-        assert_eq!(
-            socket.tcp_keepalive_interval().unwrap(),
-            Duration::from_secs(3)
-        );
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(3));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
         #[cfg(target_os = "linux")]
-        assert_eq!(
-            socket.tcp_user_timeout().unwrap(),
-            Some(Duration::from_secs(19))
-        );
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(19)));
     }
 }

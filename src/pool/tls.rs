@@ -45,9 +45,7 @@ pub enum TlsError {
 
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientTls")
-            .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
 
@@ -59,16 +57,13 @@ impl ClientTls {
     pub fn build(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = Arc::new(roots(settings.ca_file.as_deref())?);
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_webpki_verifier(verifier);
         let mut config = match &settings.client_cert {
             None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?
-            }
+            Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
         };
         config.alpn_protocols = match protocol {
             UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
@@ -76,24 +71,14 @@ impl ClientTls {
             UpstreamProtocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
         let server_name = settings.server_name.as_deref().map(name).transpose()?;
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            server_name,
-        })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
     }
 
     /// Runs a handshake with the endpoint called `host`; with `http1` that is the only protocol offered.
-    pub(super) async fn handshake(
-        &self,
-        tcp: TcpStream,
-        host: &str,
-        http1: bool,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn handshake(&self, tcp: TcpStream, host: &str, http1: bool) -> io::Result<TlsStream<TcpStream>> {
         let expected = match &self.server_name {
             Some(name) => name.clone(),
-            None => {
-                name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
-            }
+            None => name(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
         };
         if http1 {
             let connector = self.connector.with_alpn(vec![b"http/1.1".to_vec()]);
@@ -137,8 +122,5 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 fn unusable(path: &Path, error: &dyn std::error::Error) -> TlsError {
-    TlsError::File {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    }
+    TlsError::File { path: path.to_owned(), reason: error.to_string() }
 }

@@ -77,14 +77,8 @@ impl Conditions {
     /// Whether all of them hold.
     pub(super) fn hold(&self, facts: &Facts<'_>) -> bool {
         self.method_holds(facts)
-            && self
-                .headers
-                .iter()
-                .all(|wanted| wanted.holds(facts.headers))
-            && self
-                .query
-                .iter()
-                .all(|wanted| query_holds(wanted, facts.query))
+            && self.headers.iter().all(|wanted| wanted.holds(facts.headers))
+            && self.query.iter().all(|wanted| query_holds(wanted, facts.query))
     }
 
     /// The first that does not hold.
@@ -92,17 +86,10 @@ impl Conditions {
         if !self.method_holds(facts) {
             return Some(Miss::Method);
         }
-        if let Some(wanted) = self
-            .headers
-            .iter()
-            .find(|wanted| !wanted.holds(facts.headers))
-        {
+        if let Some(wanted) = self.headers.iter().find(|wanted| !wanted.holds(facts.headers)) {
             return Some(Miss::Header(wanted.name.clone()));
         }
-        let wanted = self
-            .query
-            .iter()
-            .find(|wanted| !query_holds(wanted, facts.query))?;
+        let wanted = self.query.iter().find(|wanted| !query_holds(wanted, facts.query))?;
         Some(Miss::Query(wanted.name.clone()))
     }
 
@@ -110,11 +97,7 @@ impl Conditions {
     /// parameters (Gateway API).
     pub(super) fn rank(&self) -> impl Ord + use<> {
         use std::cmp::Reverse;
-        (
-            Reverse(!self.methods.is_empty()),
-            Reverse(self.headers.len()),
-            Reverse(self.query.len()),
-        )
+        (Reverse(!self.methods.is_empty()), Reverse(self.headers.len()), Reverse(self.query.len()))
     }
 
     fn method_holds(&self, facts: &Facts<'_>) -> bool {
@@ -169,9 +152,7 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }
-    String::from_utf8(decoded(text).collect())
-        .ok()
-        .map(Cow::Owned)
+    String::from_utf8(decoded(text).collect()).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -218,15 +199,8 @@ mod tests {
             (Some("v=a=b"), exact("a=b"), true),
         ];
         for (query, value, expected) in cases {
-            let wanted = QueryMatch {
-                name: "v".to_owned(),
-                value,
-            };
-            assert_eq!(
-                query_holds(&wanted, query),
-                expected,
-                "{query:?} against {wanted:?}"
-            );
+            let wanted = QueryMatch { name: "v".to_owned(), value };
+            assert_eq!(query_holds(&wanted, query), expected, "{query:?} against {wanted:?}");
         }
     }
 
@@ -251,10 +225,7 @@ mod tests {
             ("x-bytes", ValueMatch::Present, true),
         ];
         for (name, value, expected) in cases {
-            let wanted = HeaderMatch {
-                name: HeaderName::from_static(name),
-                value,
-            };
+            let wanted = HeaderMatch { name: HeaderName::from_static(name), value };
             assert_eq!(wanted.holds(&headers), expected, "{wanted:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! Hosts in one spelling. What comes in a `Host` field or an `:authority` is either a host that routes can name, or refused.
+//! Hosts in one spelling. What comes in a `Host` field or an `:authority` is either a host that routes can name, or
+//! refused.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -84,10 +85,7 @@ fn check_port(port: Option<&str>, whole: &str) -> Result<(), &'static str> {
 fn address(text: &str) -> Result<Cow<'_, str>, &'static str> {
     let end = text.find(']').ok_or("host_address")?;
     let (literal, rest) = text.split_at_checked(end + 1).ok_or("host_address")?;
-    let inner = literal
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .ok_or("host_address")?;
+    let inner = literal.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).ok_or("host_address")?;
     let parsed: Ipv6Addr = inner.parse().map_err(|_not_an_address| "host_address")?;
     match rest.strip_prefix(':') {
         Some(port) => check_port(Some(port), text)?,
@@ -95,11 +93,7 @@ fn address(text: &str) -> Result<Cow<'_, str>, &'static str> {
         None => return Err("host_character"),
     }
     let canonical = format!("[{parsed}]");
-    Ok(if canonical == literal {
-        Cow::Borrowed(literal)
-    } else {
-        Cow::Owned(canonical)
-    })
+    Ok(if canonical == literal { Cow::Borrowed(literal) } else { Cow::Owned(canonical) })
 }
 
 /// RFC 1035 section 2.3.4.
@@ -158,24 +152,14 @@ mod tests {
             ("[::1]:x", Err("host_port")),
         ];
         for (input, expected) in cases {
-            assert_eq!(
-                host_of(input).as_deref(),
-                expected.as_ref().map(|host| *host),
-                "{input:?}"
-            );
+            assert_eq!(host_of(input).as_deref(), expected.as_ref().map(|host| *host), "{input:?}");
         }
     }
 
     #[test]
     fn hosts_have_a_bounded_length() {
         assert_eq!(host_of(&"a".repeat(64)), Err("host_label"));
-        let long = [
-            "a".repeat(63),
-            "b".repeat(63),
-            "c".repeat(63),
-            "d".repeat(61),
-        ]
-        .join(".");
+        let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
         assert!(host_of(&long).is_ok());
         assert_eq!(host_of(&format!("{long}x")), Err("host_too_long"));
     }

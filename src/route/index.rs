@@ -44,28 +44,14 @@ impl Hosts {
         each.chain(Some(&mut self.any)).for_each(Paths::seal);
     }
 
-    /// The first alternative that holds: by exact host, then by wildcards from the longest, then by those of every host.
-    pub(super) fn find(
-        &self,
-        host: &str,
-        path: &str,
-        holds: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
-        let exact = self
-            .exact
-            .get(host)
-            .and_then(|paths| paths.find(path, &holds));
-        exact
-            .or_else(|| self.find_wildcard(host, path, &holds))
-            .or_else(|| self.any.find(path, &holds))
+    /// The first alternative that holds: by exact host, then by wildcards from the longest, then by those of every
+    /// host.
+    pub(super) fn find(&self, host: &str, path: &str, holds: impl Fn(usize) -> bool) -> Option<usize> {
+        let exact = self.exact.get(host).and_then(|paths| paths.find(path, &holds));
+        exact.or_else(|| self.find_wildcard(host, path, &holds)).or_else(|| self.any.find(path, &holds))
     }
 
-    fn find_wildcard(
-        &self,
-        host: &str,
-        path: &str,
-        holds: &impl Fn(usize) -> bool,
-    ) -> Option<usize> {
+    fn find_wildcard(&self, host: &str, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
         if self.wildcards.is_empty() {
             return None;
         }
@@ -78,9 +64,7 @@ impl Hosts {
 
 /// What follows each dot that has something before it, longest first.
 pub(super) fn suffixes(host: &str) -> impl Iterator<Item = &str> {
-    host.match_indices('.')
-        .filter(|(at, _)| *at > 0)
-        .filter_map(|(at, _)| host.get(at + 1..))
+    host.match_indices('.').filter(|(at, _)| *at > 0).filter_map(|(at, _)| host.get(at + 1..))
 }
 
 /// The paths of one host.
@@ -94,11 +78,7 @@ struct Paths {
 impl Paths {
     fn add(&mut self, path: &PathMatch, alternative: usize) {
         match path {
-            PathMatch::Exact(path) => self
-                .exact
-                .entry(path.as_str().into())
-                .or_default()
-                .push(alternative),
+            PathMatch::Exact(path) => self.exact.entry(path.as_str().into()).or_default().push(alternative),
             PathMatch::Prefix(prefix) => self.prefixes.add(prefix, alternative),
             PathMatch::Regex(regex) => self.regexes.each.push((regex.clone(), alternative)),
         }
@@ -131,10 +111,7 @@ impl Prefixes {
     fn add(&mut self, prefix: &str, alternative: usize) {
         self.lengths |= length_bit(segments_of(prefix));
         self.longest = self.longest.max(prefix.len());
-        self.buckets
-            .entry(prefix.into())
-            .or_default()
-            .push(alternative);
+        self.buckets.entry(prefix.into()).or_default().push(alternative);
     }
 
     fn find(&self, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
@@ -142,10 +119,7 @@ impl Prefixes {
         let mut segments = segments_of(prefix);
         loop {
             if self.lengths & length_bit(segments) != 0
-                && let Some(found) = self
-                    .buckets
-                    .get(prefix)
-                    .and_then(|bucket| first(bucket, holds))
+                && let Some(found) = self.buckets.get(prefix).and_then(|bucket| first(bucket, holds))
             {
                 return Some(found);
             }
@@ -163,9 +137,7 @@ impl Prefixes {
             return Some(path);
         }
         // One byte more than the longest prefix, because that may be the slash that ends it.
-        path.get(..=self.longest)?
-            .rsplit_once('/')
-            .map(|(prefix, _)| prefix)
+        path.get(..=self.longest)?.rsplit_once('/').map(|(prefix, _)| prefix)
     }
 }
 
@@ -189,38 +161,26 @@ impl Regexes {
     fn seal(&mut self) {
         if self.each.len() >= SET_FROM {
             let patterns = self.each.iter().map(|(regex, _)| regex.as_str());
-            self.set = RegexSetBuilder::new(patterns)
-                .size_limit(SET_BYTES)
-                .build()
-                .ok();
+            self.set = RegexSetBuilder::new(patterns).size_limit(SET_BYTES).build().ok();
         }
     }
 
     fn find(&self, path: &str, holds: &impl Fn(usize) -> bool) -> Option<usize> {
         let Some(set) = &self.set else {
             let mut candidates = self.each.iter();
-            return candidates.find_map(|(regex, found)| {
-                (regex.is_match(path) && holds(*found)).then_some(*found)
-            });
+            return candidates.find_map(|(regex, found)| (regex.is_match(path) && holds(*found)).then_some(*found));
         };
         // Most paths match none, and that is answered without allocating.
         if !set.is_match(path) {
             return None;
         }
         let matches = set.matches(path);
-        matches
-            .iter()
-            .filter_map(|at| self.each.get(at))
-            .map(|(_, found)| *found)
-            .find(|found| holds(*found))
+        matches.iter().filter_map(|at| self.each.get(at)).map(|(_, found)| *found).find(|found| holds(*found))
     }
 }
 
 fn first(bucket: &Bucket, holds: &impl Fn(usize) -> bool) -> Option<usize> {
-    bucket
-        .iter()
-        .copied()
-        .find(|alternative| holds(*alternative))
+    bucket.iter().copied().find(|alternative| holds(*alternative))
 }
 
 /// Fewer regular expressions than this are tried one by one.

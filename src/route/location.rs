@@ -1,5 +1,5 @@
-//! Locations that agents send (`Location`, `Content-Location`, `Refresh`) in the form clients can use: what leads back to the agent
-//! gets the public scheme, host, port and path. Everything else is left alone. Pure.
+//! Locations that agents send (`Location`, `Content-Location`, `Refresh`) in the form clients can use: what leads back
+//! to the agent gets the public scheme, host, port and path. Everything else is left alone. Pure.
 
 use super::host::{host_of, split_port};
 use super::path_mapping::{PathMapping, PublicPath};
@@ -29,9 +29,7 @@ impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
         if let Some(rest) = after_scheme.strip_prefix("//") {
             let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
             let (authority, target) = rest.split_at_checked(end)?;
-            return self
-                .absolute(scheme, authority, target)
-                .filter(|mapped| mapped != location);
+            return self.absolute(scheme, authority, target).filter(|mapped| mapped != location);
         }
         // A relative path leads to the same place on either side.
         if scheme.is_some() || !location.starts_with('/') {
@@ -39,9 +37,7 @@ impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
         }
         let (path, rest) = split_path(location)?;
         match self.public(path) {
-            PublicPath::To(path) if is_ambiguous(&path) => {
-                Some(format!("{}{path}{rest}", self.face.origin()))
-            }
+            PublicPath::To(path) if is_ambiguous(&path) => Some(format!("{}{path}{rest}", self.face.origin())),
             PublicPath::To(path) => Some(format!("{path}{rest}")),
             PublicPath::Same | PublicPath::Unknown => None,
         }
@@ -51,10 +47,7 @@ impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
     #[must_use]
     pub fn refresh(&self, value: &str) -> Option<String> {
         let (start, url) = split_refresh(value)?;
-        let quote = url
-            .chars()
-            .next()
-            .filter(|first| matches!(first, '"' | '\''));
+        let quote = url.chars().next().filter(|first| matches!(first, '"' | '\''));
         let Some(quote) = quote else {
             return Some(format!("{start}{}", self.location(url.trim_end())?));
         };
@@ -90,9 +83,7 @@ impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
         };
         let said = port.filter(|port| *port != scheme.default_port());
         match split_port(self.host_sent).1 {
-            Some(sent_port) => {
-                *sent == *host && port.unwrap_or_else(|| scheme.default_port()) == sent_port
-            }
+            Some(sent_port) => *sent == *host && port.unwrap_or_else(|| scheme.default_port()) == sent_port,
             None => *sent == *host && said.is_none(),
         }
     }
@@ -130,15 +121,14 @@ fn split_refresh(value: &str) -> Option<(&str, &str)> {
     let at = value.find([';', ','])?;
     let after = value.get(at + 1..)?;
     let word = after.trim_start();
-    let name = word
-        .get(..3)
-        .filter(|name| name.eq_ignore_ascii_case("url"))?;
+    let name = word.get(..3).filter(|name| name.eq_ignore_ascii_case("url"))?;
     let equals = word.get(name.len()..)?.trim_start().strip_prefix('=')?;
     let url = equals.trim_start();
     value.split_at_checked(value.len() - url.len())
 }
 
-/// Whether a path has dot segments, in any spelling that clients resolve, so that its beginning says nothing about where it leads.
+/// Whether a path has dot segments, in any spelling that clients resolve, so that its beginning says nothing about
+/// where it leads.
 fn climbs(path: &str) -> bool {
     let is_dots = |segment: &str| {
         let decoded = segment.replace("%2e", ".").replace("%2E", ".");
@@ -149,8 +139,7 @@ fn climbs(path: &str) -> bool {
 
 /// Whether browsers would take what follows the first slash for a host.
 fn is_ambiguous(path: &str) -> bool {
-    path.get(1..)
-        .is_some_and(|rest| rest.starts_with(['/', '\\']))
+    path.get(1..).is_some_and(|rest| rest.starts_with(['/', '\\']))
 }
 
 #[cfg(test)]
@@ -159,25 +148,10 @@ mod tests {
     use crate::route::public::Sources;
 
     /// An agent at `10.0.0.5:8080` behind `https://agents.example`, where `/planner` is taken away.
-    fn mapped(
-        sources: &Sources<'_>,
-        host_sent: &str,
-        location: &str,
-        paths: &PathMapping,
-    ) -> Option<String> {
-        let is_agent = |host: &str, port: u16| {
-            matches!(
-                (host, port),
-                ("10.0.0.5" | "agent.internal", 8080) | ("[fd00::5]", 80)
-            )
-        };
-        let map = LocationMap {
-            face: sources.face(),
-            paths,
-            scheme: Scheme::Http,
-            host_sent,
-            is_agent,
-        };
+    fn mapped(sources: &Sources<'_>, host_sent: &str, location: &str, paths: &PathMapping) -> Option<String> {
+        let is_agent =
+            |host: &str, port: u16| matches!((host, port), ("10.0.0.5" | "agent.internal", 8080) | ("[fd00::5]", 80));
+        let map = LocationMap { face: sources.face(), paths, scheme: Scheme::Http, host_sent, is_agent };
         map.location(location)
     }
 
@@ -199,12 +173,7 @@ mod tests {
         route: None,
         listener: None,
         names_hosts: false,
-        claimed: crate::route::public::Claimed {
-            scheme: None,
-            host: None,
-            port: None,
-            prefix: None,
-        },
+        claimed: crate::route::public::Claimed { scheme: None, host: None, port: None, prefix: None },
         tls: true,
         asked: "agents.example",
         local_port: 8443,
@@ -232,12 +201,7 @@ mod tests {
             ("/a/...", Some("/planner/a/...")),
             ("/caf\u{e9}", Some("/planner/caf\u{e9}")),
         ] {
-            let found = mapped(
-                &PUBLIC,
-                "agents.example",
-                location,
-                mappings.get(PLANNER, 0),
-            );
+            let found = mapped(&PUBLIC, "agents.example", location, mappings.get(PLANNER, 0));
             assert_eq!(found.as_deref(), expected, "{location}");
         }
     }
@@ -247,42 +211,15 @@ mod tests {
         let mappings = mappings();
         for (location, expected) in [
             // The agent's own addresses, and the host it was asked for.
-            (
-                "http://10.0.0.5:8080/tasks",
-                Some("https://agents.example/planner/tasks"),
-            ),
-            (
-                "http://agent.internal:8080",
-                Some("https://agents.example/planner/"),
-            ),
-            (
-                "http://agent.internal:8080?x",
-                Some("https://agents.example/planner/?x"),
-            ),
-            (
-                "HTTP://Agent.Internal.:8080/a#b",
-                Some("https://agents.example/planner/a#b"),
-            ),
-            (
-                "http://[FD00::5]/a",
-                Some("https://agents.example/planner/a"),
-            ),
-            (
-                "//10.0.0.5:8080/a",
-                Some("https://agents.example/planner/a"),
-            ),
-            (
-                "http://agents.example/a",
-                Some("https://agents.example/planner/a"),
-            ),
-            (
-                "https://agents.example/a",
-                Some("https://agents.example/planner/a"),
-            ),
-            (
-                "http://10.0.0.5:8080/planner/a",
-                Some("https://agents.example/planner/a"),
-            ),
+            ("http://10.0.0.5:8080/tasks", Some("https://agents.example/planner/tasks")),
+            ("http://agent.internal:8080", Some("https://agents.example/planner/")),
+            ("http://agent.internal:8080?x", Some("https://agents.example/planner/?x")),
+            ("HTTP://Agent.Internal.:8080/a#b", Some("https://agents.example/planner/a#b")),
+            ("http://[FD00::5]/a", Some("https://agents.example/planner/a")),
+            ("//10.0.0.5:8080/a", Some("https://agents.example/planner/a")),
+            ("http://agents.example/a", Some("https://agents.example/planner/a")),
+            ("https://agents.example/a", Some("https://agents.example/planner/a")),
+            ("http://10.0.0.5:8080/planner/a", Some("https://agents.example/planner/a")),
             ("https://agents.example/planner/a", None),
             // Anybody else's.
             ("http://10.0.0.5/a", None),
@@ -298,12 +235,7 @@ mod tests {
             ("mailto:a@10.0.0.5", None),
             ("http:/a", None),
         ] {
-            let found = mapped(
-                &PUBLIC,
-                "agents.example",
-                location,
-                mappings.get(PLANNER, 0),
-            );
+            let found = mapped(&PUBLIC, "agents.example", location, mappings.get(PLANNER, 0));
             assert_eq!(found.as_deref(), expected, "{location}");
         }
     }
@@ -313,28 +245,12 @@ mod tests {
         let mappings = mappings();
         for (host_sent, location, expected) in [
             ("", "/tasks/7", None),
-            (
-                "",
-                "http://10.0.0.5:8080/tasks",
-                Some("https://agents.example/tasks"),
-            ),
-            (
-                "agents.example",
-                "http://agents.example/a",
-                Some("https://agents.example/a"),
-            ),
+            ("", "http://10.0.0.5:8080/tasks", Some("https://agents.example/tasks")),
+            ("agents.example", "http://agents.example/a", Some("https://agents.example/a")),
             ("agents.example", "https://agents.example/a", None),
-            (
-                "a.example:81",
-                "http://a.example:81/a",
-                Some("https://agents.example/a"),
-            ),
+            ("a.example:81", "http://a.example:81/a", Some("https://agents.example/a")),
             ("a.example:81", "http://a.example/a", None),
-            (
-                "a.example:80",
-                "http://a.example/a",
-                Some("https://agents.example/a"),
-            ),
+            ("a.example:80", "http://a.example/a", Some("https://agents.example/a")),
             ("", "https://agents.example/a", None),
         ] {
             let found = mapped(&PUBLIC, host_sent, location, mappings.get(STRAIGHT, 0));
@@ -357,14 +273,8 @@ mod tests {
             " a: { match: { path: { prefix: / } }, rewrite: { prefix: /in }, respond: {} }",
         );
         for (location, expected) in [
-            (
-                "/in//evil.example/",
-                "https://agents.example//evil.example/",
-            ),
-            (
-                "/in/\\evil.example/",
-                "https://agents.example/\\evil.example/",
-            ),
+            ("/in//evil.example/", "https://agents.example//evil.example/"),
+            ("/in/\\evil.example/", "https://agents.example/\\evil.example/"),
             ("/in/a", "/a"),
         ] {
             let found = mapped(&PUBLIC, "", location, mappings.get(PLANNER, 0));

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use crate::config::model::PathPolicy;
 
-/// The one spelling of a path: unreserved characters decoded, hexadecimal digits in upper case, dot segments removed and,
-/// if the policy says so, runs of slashes merged. A trailing slash and every other character stay as they are. Borrowed
-/// when nothing changes. Normalising the result again changes nothing.
+/// The one spelling of a path: unreserved characters decoded, hexadecimal digits in upper case, dot segments removed
+/// and, if the policy says so, runs of slashes merged. A trailing slash and every other character stay as they are.
+/// Borrowed when nothing changes. Normalising the result again changes nothing.
 ///
 /// # Errors
 /// The reason word when the path cannot be passed on safely.
@@ -28,16 +28,8 @@ pub(super) struct Findings {
 
 impl Findings {
     fn apply(self, path: &str, policy: PathPolicy) -> Cow<'_, str> {
-        let path = if self.triplets {
-            Cow::Owned(decode(path))
-        } else {
-            Cow::Borrowed(path)
-        };
-        if self.dots || self.slashes {
-            Cow::Owned(resolve(&path, policy.merge_slashes))
-        } else {
-            path
-        }
+        let path = if self.triplets { Cow::Owned(decode(path)) } else { Cow::Borrowed(path) };
+        if self.dots || self.slashes { Cow::Owned(resolve(&path, policy.merge_slashes)) } else { path }
     }
 }
 
@@ -62,8 +54,7 @@ pub(super) fn inspect(path: &str, policy: PathPolicy) -> Result<Findings, &'stat
                 let (high, low) = (bytes.next(), bytes.next());
                 let value = triplet(high, low).ok_or("path_broken_percent")?;
                 has_encoded_slash |= encoded_slash(value, policy)?;
-                let is_lower =
-                    |digit: Option<u8>| digit.is_some_and(|digit| digit.is_ascii_lowercase());
+                let is_lower = |digit: Option<u8>| digit.is_some_and(|digit| digit.is_ascii_lowercase());
                 findings.triplets |= is_unreserved(value) || is_lower(high) || is_lower(low);
                 segment = segment.then(value);
             }
@@ -123,12 +114,7 @@ fn climbs_when_decoded(path: &str) -> bool {
     decode(path)
         .split('/')
         .filter(|segment| segment.contains("%2F") || segment.contains("%5C"))
-        .any(|segment| {
-            segment
-                .split("%2F")
-                .flat_map(|part| part.split("%5C"))
-                .any(|part| part == "." || part == "..")
-        })
+        .any(|segment| segment.split("%2F").flat_map(|part| part.split("%5C")).any(|part| part == "." || part == ".."))
 }
 
 /// Decodes unreserved characters and writes the remaining triplets in upper case. The path has been inspected.
@@ -145,12 +131,7 @@ fn decode(path: &str) -> String {
             Some(value) if is_unreserved(value) => decoded.push(char::from(value)),
             _ => {
                 decoded.push('%');
-                decoded.extend(
-                    [high, low]
-                        .into_iter()
-                        .flatten()
-                        .map(|digit| char::from(digit.to_ascii_uppercase())),
-                );
+                decoded.extend([high, low].into_iter().flatten().map(|digit| char::from(digit.to_ascii_uppercase())));
             }
         }
     }
@@ -208,18 +189,9 @@ mod tests {
 
     use super::*;
 
-    const DEFAULT: PathPolicy = PathPolicy {
-        merge_slashes: true,
-        allow_encoded_slash: false,
-    };
-    const KEEP_SLASHES: PathPolicy = PathPolicy {
-        merge_slashes: false,
-        allow_encoded_slash: false,
-    };
-    const LENIENT: PathPolicy = PathPolicy {
-        merge_slashes: true,
-        allow_encoded_slash: true,
-    };
+    const DEFAULT: PathPolicy = PathPolicy { merge_slashes: true, allow_encoded_slash: false };
+    const KEEP_SLASHES: PathPolicy = PathPolicy { merge_slashes: false, allow_encoded_slash: false };
+    const LENIENT: PathPolicy = PathPolicy { merge_slashes: true, allow_encoded_slash: true };
 
     #[test]
     fn one_spelling() {
@@ -245,10 +217,7 @@ mod tests {
             ("/a/...", "/a/..."),
             ("/a/.b", "/a/.b"),
             ("/a/b.", "/a/b."),
-            (
-                "/.well-known/agent-card.json",
-                "/.well-known/agent-card.json",
-            ),
+            ("/.well-known/agent-card.json", "/.well-known/agent-card.json"),
             ("/a/..b/c", "/a/..b/c"),
             // Slashes.
             ("//", "/"),
@@ -327,44 +296,28 @@ mod tests {
             ("/../b%2Fc", LENIENT, Ok("/b%2Fc")),
         ];
         for (path, policy, expected) in cases {
-            assert_eq!(
-                normalise(path, policy).as_deref(),
-                expected.as_ref().map(|path| *path),
-                "{path}"
-            );
+            assert_eq!(normalise(path, policy).as_deref(), expected.as_ref().map(|path| *path), "{path}");
         }
     }
 
     #[test]
     fn nothing_to_change_is_borrowed() {
-        for path in [
-            "/",
-            "/a/b.c/",
-            "/tasks/x:cancel",
-            "/a%20b",
-            "/.well-known/agent-card.json",
-        ] {
-            assert!(
-                matches!(normalise(path, DEFAULT), Ok(Cow::Borrowed(_))),
-                "{path}"
-            );
+        for path in ["/", "/a/b.c/", "/tasks/x:cancel", "/a%20b", "/.well-known/agent-card.json"] {
+            assert!(matches!(normalise(path, DEFAULT), Ok(Cow::Borrowed(_))), "{path}");
         }
     }
 
     /// Paths made of the pieces that matter.
     fn paths() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
-            "/", "/", "/", ".", "..", "a", "b", ":", "%2e", "%2E", "%61", "%2F", "%5c", "%25",
-            "%3a", "%", "2e", "~",
+            "/", "/", "/", ".", "..", "a", "b", ":", "%2e", "%2E", "%61", "%2F", "%5c", "%25", "%3a", "%", "2e", "~",
         ]);
         prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
     }
 
     fn policies_any() -> impl Strategy<Value = PathPolicy> {
-        (any::<bool>(), any::<bool>()).prop_map(|(merge_slashes, allow_encoded_slash)| PathPolicy {
-            merge_slashes,
-            allow_encoded_slash,
-        })
+        (any::<bool>(), any::<bool>())
+            .prop_map(|(merge_slashes, allow_encoded_slash)| PathPolicy { merge_slashes, allow_encoded_slash })
     }
 
     /// Writes every unreserved character of a path as `%xx`, adds dot segments, doubles slashes.

@@ -1,13 +1,11 @@
-//! How the paths clients use relate to those an agent sees, where a route replaces a prefix. Made once for each configuration:
-//! forwarding fields need it for every request, mapped locations for some answers.
+//! How the paths clients use relate to those an agent sees, where a route replaces a prefix. Made once for each
+//! configuration: forwarding fields need it for every request, mapped locations for some answers.
 
 use http::HeaderValue;
 
 use super::rewrite::after_prefix;
 use super::table::canonical_path;
-use crate::config::model::{
-    Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route, RouteId,
-};
+use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route, RouteId};
 
 /// The mappings of every route of a configuration.
 #[derive(Debug, Default)]
@@ -24,24 +22,16 @@ impl PathMappings {
             let rewrite = route.rewrite.as_ref()?;
             let outer = outer_prefixes(config, route);
             let alternatives = route.matches.iter();
-            Some(
-                alternatives
-                    .map(|alternative| PathMapping::of(rewrite, &alternative.path, &outer))
-                    .collect(),
-            )
+            Some(alternatives.map(|alternative| PathMapping::of(rewrite, &alternative.path, &outer)).collect())
         };
-        Self {
-            routes: config.routes.iter().map(mappings).collect(),
-        }
+        Self { routes: config.routes.iter().map(mappings).collect() }
     }
 
     /// The mapping of a route's alternative; where the route does not rewrite, both see the same paths.
     #[must_use]
     pub fn get(&self, route: RouteId, matched: usize) -> &PathMapping {
         let mappings = self.routes.get(route.0).and_then(Option::as_deref);
-        mappings
-            .and_then(|mappings| mappings.get(matched))
-            .unwrap_or(&SAME_PATHS)
+        mappings.and_then(|mappings| mappings.get(matched)).unwrap_or(&SAME_PATHS)
     }
 }
 
@@ -55,9 +45,7 @@ fn outer_prefixes<'c>(config: &'c Config, route: &'c Route) -> Vec<&'c str> {
     let listeners = config.listeners.iter().enumerate().filter(leads_here);
     let urls: Vec<&PublicUrl> = match &route.public_url {
         Some(url) => vec![url],
-        None => listeners
-            .filter_map(|(_, listener)| listener.public_url.as_deref())
-            .collect(),
+        None => listeners.filter_map(|(_, listener)| listener.public_url.as_deref()).collect(),
     };
     let mut prefixes: Vec<_> = urls.into_iter().map(PublicUrl::prefix).collect();
     prefixes.push("");
@@ -89,10 +77,7 @@ enum Kind {
     OneWay,
 }
 
-static SAME_PATHS: PathMapping = PathMapping {
-    kind: Kind::Same,
-    forwarded: Vec::new(),
-};
+static SAME_PATHS: PathMapping = PathMapping { kind: Kind::Same, forwarded: Vec::new() };
 
 impl PathMapping {
     fn of(rewrite: &Rewrite, matched: &PathMatch, outer: &[&str]) -> Self {
@@ -100,25 +85,19 @@ impl PathMapping {
             (Rewrite::Prefix(replacement), PathMatch::Prefix(public)) => {
                 let inner = replacement.strip_suffix('/').unwrap_or(replacement);
                 let stripped = public.strip_suffix(inner).map(Box::from);
-                Kind::Prefix {
-                    public: public.into(),
-                    inner: inner.into(),
-                    stripped,
-                }
+                Kind::Prefix { public: public.into(), inner: inner.into(), stripped }
             }
             _ => Kind::OneWay,
         };
-        let mut mapping = Self {
-            kind,
-            forwarded: Vec::new(),
-        };
+        let mut mapping = Self { kind, forwarded: Vec::new() };
         let value = |outer: &&str| Some((Box::from(*outer), mapping.make(outer)?));
         mapping.forwarded = outer.iter().filter_map(value).collect();
         mapping
     }
 
-    /// What stands before the paths the agent sees, as the client sees them: the value of `X-Forwarded-Prefix` where `outer` stands
-    /// before the gateway's own paths. `None` when it is empty, or when no one prefix makes the client's paths out of the agent's.
+    /// What stands before the paths the agent sees, as the client sees them: the value of `X-Forwarded-Prefix` where
+    /// `outer` stands before the gateway's own paths. `None` when it is empty, or when no one prefix makes the client's
+    /// paths out of the agent's.
     #[must_use]
     pub fn forwarded(&self, outer: &str) -> Option<HeaderValue> {
         let known = self.forwarded.iter().find(|(known, _)| **known == *outer);
@@ -230,11 +209,7 @@ mod tests {
         }
         assert_eq!(forwarded(&SAME_PATHS, "/team"), "/team");
         assert_eq!(forwarded(&SAME_PATHS, ""), "");
-        let whole = PathMapping::of(
-            &Rewrite::Path("/only".to_owned()),
-            &PathMatch::Prefix("/a".to_owned()),
-            &[""],
-        );
+        let whole = PathMapping::of(&Rewrite::Path("/only".to_owned()), &PathMatch::Prefix("/a".to_owned()), &[""]);
         assert_eq!(forwarded(&whole, ""), "");
         assert_eq!(forwarded(&whole, "/team"), "/team");
     }
@@ -242,11 +217,7 @@ mod tests {
     #[test]
     fn what_is_known_by_configuration_is_made_once() {
         let mapping = mapping("/planner", "/");
-        let kept: Vec<_> = mapping
-            .forwarded
-            .iter()
-            .map(|(outer, _)| &**outer)
-            .collect();
+        let kept: Vec<_> = mapping.forwarded.iter().map(|(outer, _)| &**outer).collect();
         assert_eq!(kept, ["", "/team"]);
     }
 
@@ -260,20 +231,8 @@ mod tests {
             ("/planner", "/", "", "/planner/tasks", PublicPath::Same),
             ("/planner", "/", "", "/planners", to("/planner/planners")),
             ("/planner", "/", "/team", "/x", to("/team/planner/x")),
-            (
-                "/planner",
-                "/",
-                "/team",
-                "/team/planner/x",
-                PublicPath::Same,
-            ),
-            (
-                "/planner",
-                "/",
-                "/team",
-                "/planner/x",
-                to("/team/planner/planner/x"),
-            ),
+            ("/planner", "/", "/team", "/team/planner/x", PublicPath::Same),
+            ("/planner", "/", "/team", "/planner/x", to("/team/planner/planner/x")),
             ("/foo", "/xyz", "", "/xyz", to("/foo")),
             ("/foo", "/xyz/", "", "/xyz/a", to("/foo/a")),
             ("/foo", "/xyz", "", "/xyza", PublicPath::Unknown),

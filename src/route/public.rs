@@ -1,6 +1,6 @@
-//! The public face of the gateway: scheme, host, port and path prefix as the client of one request sees them, which need not be
-//! those of any socket. The one place that decides it; redirects, forwarding fields, cookies, HSTS and mapped locations ask here.
-//! Pure.
+//! The public face of the gateway: scheme, host, port and path prefix as the client of one request sees them, which
+//! need not be those of any socket. The one place that decides it; redirects, forwarding fields, cookies, HSTS and
+//! mapped locations ask here. Pure.
 
 use super::host::split_port;
 use crate::config::model::{Authority, PublicUrl, Scheme};
@@ -47,10 +47,7 @@ impl<'a> Sources<'a> {
     /// The scheme clients use.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        self.url()
-            .map(PublicUrl::scheme)
-            .or(self.claimed.scheme)
-            .unwrap_or_else(|| Scheme::of_tls(self.tls))
+        self.url().map(PublicUrl::scheme).or(self.claimed.scheme).unwrap_or_else(|| Scheme::of_tls(self.tls))
     }
 
     /// The whole face.
@@ -76,29 +73,11 @@ impl<'a> Sources<'a> {
             // A port belongs to its host. Proxies that leave it out of the host give it apart.
             let (host, spelled) = split_port(claimed);
             let port = spelled.or(self.claimed.port).unwrap_or(usual);
-            return Face {
-                scheme,
-                host,
-                port,
-                prefix,
-                origin: Origin::Claimed,
-                in_full: in_full(spelled, port),
-            };
+            return Face { scheme, host, port, prefix, origin: Origin::Claimed, in_full: in_full(spelled, port) };
         }
-        let unnamed = if asked.is_empty() {
-            self.local_port
-        } else {
-            usual
-        };
+        let unnamed = if asked.is_empty() { self.local_port } else { usual };
         let port = self.claimed.port.or(asked_port).unwrap_or(unnamed);
-        Face {
-            scheme,
-            host: asked,
-            port,
-            prefix,
-            origin: Origin::Asked,
-            in_full: in_full(asked_port, port),
-        }
+        Face { scheme, host: asked, port, prefix, origin: Origin::Asked, in_full: in_full(asked_port, port) }
     }
 }
 
@@ -131,8 +110,8 @@ impl<'a> Face<'a> {
         self.scheme
     }
 
-    /// The host, as configured or as the client wrote it; IPv6 in brackets. Empty when an HTTP/1.0 request names none and none
-    /// is configured.
+    /// The host, as configured or as the client wrote it; IPv6 in brackets. Empty when an HTTP/1.0 request names none
+    /// and none is configured.
     #[must_use]
     pub fn host(&self) -> &'a str {
         self.host
@@ -165,12 +144,7 @@ impl<'a> Face<'a> {
     /// Host, and port where it is not the scheme's own.
     #[must_use]
     pub fn authority(&self) -> String {
-        Authority {
-            scheme: self.scheme,
-            host: self.host,
-            port: self.port,
-        }
-        .to_string()
+        Authority { scheme: self.scheme, host: self.host, port: self.port }.to_string()
     }
 
     /// Scheme and authority: `https://agents.example.com`.
@@ -212,22 +186,14 @@ mod tests {
             (true, "[::1]", "https://[::1]/x"),
             (false, "a.example:", "http://a.example/x"),
         ] {
-            let sources = Sources {
-                tls,
-                asked,
-                local_port: 8443,
-                ..Sources::default()
-            };
+            let sources = Sources { tls, asked, local_port: 8443, ..Sources::default() };
             assert_eq!(joined(&sources), expected, "{tls} {asked}");
         }
     }
 
     #[test]
     fn only_a_request_without_a_host_has_the_port_of_the_socket() {
-        let sources = Sources {
-            local_port: 8080,
-            ..Sources::default()
-        };
+        let sources = Sources { local_port: 8080, ..Sources::default() };
         let face = sources.face();
         assert_eq!((face.host(), face.port()), ("", 8080));
     }
@@ -255,22 +221,13 @@ mod tests {
             ("https a.example - -", "gw:8080", "https://a.example/x"),
             ("https a.example 8443 -", "gw", "https://a.example:8443/x"),
             // A node port: the proxy gives the port of its own socket, the client's is in the host.
-            (
-                "https a.example:30443 443 -",
-                "gw",
-                "https://a.example:30443/x",
-            ),
+            ("https a.example:30443 443 -", "gw", "https://a.example:30443/x"),
             ("- a.example - -", "gw:8080", "http://a.example/x"),
             ("https [::1]:1 - /team", "gw", "https://[::1]:1/team/x"),
             ("- - - /team", "gw:81", "http://gw:81/team/x"),
             ("http - - -", "a.example", "http://a.example/x"),
         ] {
-            let sources = Sources {
-                claimed: claimed(said),
-                asked,
-                local_port: 8080,
-                ..Sources::default()
-            };
+            let sources = Sources { claimed: claimed(said), asked, local_port: 8080, ..Sources::default() };
             assert_eq!(joined(&sources), expected, "{said} {asked}");
         }
     }
@@ -290,21 +247,10 @@ mod tests {
             local_port: 8443,
         };
         assert_eq!(joined(&whole), "http://planner.example:8080/x");
-        let by_listener = Sources {
-            route: None,
-            names_hosts: false,
-            ..whole
-        };
+        let by_listener = Sources { route: None, names_hosts: false, ..whole };
         assert_eq!(joined(&by_listener), "https://agents.example/team/x");
-        let named = Sources {
-            names_hosts: true,
-            ..by_listener
-        };
-        assert_eq!(
-            joined(&named),
-            "https://asked.example/team/x",
-            "a route that names hosts is reached under these"
-        );
+        let named = Sources { names_hosts: true, ..by_listener };
+        assert_eq!(joined(&named), "https://asked.example/team/x", "a route that names hosts is reached under these");
         let unnamed = Sources { asked: "", ..named };
         assert_eq!(joined(&unnamed), "https://agents.example/team/x");
     }

@@ -7,9 +7,10 @@ use super::public::Face;
 use super::rewrite::{replace_path, replace_prefix};
 use crate::config::model::{Authority, PathMatch, Redirect};
 
-/// The `Location` of a redirect. Parts the route does not give are the client's, as `face` knows them, except that a new scheme
-/// without a port means that scheme's own port (Gateway API). Always with scheme and host, so that a path of `//elsewhere` cannot
-/// lead to another host. None when no safe location can be made: no valid host, or a path or query that cannot be sent.
+/// The `Location` of a redirect. Parts the route does not give are the client's, as `face` knows them, except that a
+/// new scheme without a port means that scheme's own port (Gateway API). Always with scheme and host, so that a path of
+/// `//elsewhere` cannot lead to another host. None when no safe location can be made: no valid host, or a path or query
+/// that cannot be sent.
 #[must_use]
 pub fn redirect(
     redirect: &Redirect,
@@ -37,18 +38,11 @@ pub fn redirect(
         location.push('?');
         location.push_str(query);
     }
-    location
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-        .then_some(location)
+    location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#').then_some(location)
 }
 
 /// The path, owned where the route gives another.
-fn changed_path<'p>(
-    redirect: &Redirect,
-    matched: &PathMatch,
-    path: &'p str,
-) -> Option<Cow<'p, str>> {
+fn changed_path<'p>(redirect: &Redirect, matched: &PathMatch, path: &'p str) -> Option<Cow<'p, str>> {
     match (&redirect.path, &redirect.prefix) {
         (Some(path), _) => replace_path(path).ok().map(Cow::Owned),
         (None, Some(prefix)) => replace_prefix(matched, path, prefix).ok().map(Cow::Owned),
@@ -65,14 +59,7 @@ mod tests {
     use crate::route::public::Sources;
 
     fn unchanged() -> Redirect {
-        Redirect {
-            status: None,
-            scheme: None,
-            host: None,
-            port: None,
-            path: None,
-            prefix: None,
-        }
+        Redirect { status: None, scheme: None, host: None, port: None, path: None, prefix: None }
     }
 
     #[test]
@@ -81,48 +68,12 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let cases = [
             (unchanged(), "http://a.example:8080/old/x?q=1"),
-            (
-                Redirect {
-                    scheme: Some(Scheme::Https),
-                    ..unchanged()
-                },
-                "https://a.example/old/x?q=1",
-            ),
-            (
-                Redirect {
-                    port: NonZeroU16::new(80),
-                    ..unchanged()
-                },
-                "http://a.example/old/x?q=1",
-            ),
-            (
-                Redirect {
-                    host: text("b.example"),
-                    ..unchanged()
-                },
-                "http://b.example:8080/old/x?q=1",
-            ),
-            (
-                Redirect {
-                    path: text("/new"),
-                    ..unchanged()
-                },
-                "http://a.example:8080/new?q=1",
-            ),
-            (
-                Redirect {
-                    prefix: text("/new"),
-                    ..unchanged()
-                },
-                "http://a.example:8080/new/x?q=1",
-            ),
-            (
-                Redirect {
-                    prefix: text("/"),
-                    ..unchanged()
-                },
-                "http://a.example:8080/x?q=1",
-            ),
+            (Redirect { scheme: Some(Scheme::Https), ..unchanged() }, "https://a.example/old/x?q=1"),
+            (Redirect { port: NonZeroU16::new(80), ..unchanged() }, "http://a.example/old/x?q=1"),
+            (Redirect { host: text("b.example"), ..unchanged() }, "http://b.example:8080/old/x?q=1"),
+            (Redirect { path: text("/new"), ..unchanged() }, "http://a.example:8080/new?q=1"),
+            (Redirect { prefix: text("/new"), ..unchanged() }, "http://a.example:8080/new/x?q=1"),
+            (Redirect { prefix: text("/"), ..unchanged() }, "http://a.example:8080/x?q=1"),
             (
                 Redirect {
                     scheme: Some(Scheme::Https),
@@ -134,10 +85,7 @@ mod tests {
             ),
         ];
         for (change, expected) in cases {
-            let sources = Sources {
-                asked: "a.example:8080",
-                ..Sources::default()
-            };
+            let sources = Sources { asked: "a.example:8080", ..Sources::default() };
             let face = sources.face();
             let actual = redirect(&change, &matched, &face, "/old/x", Some("q=1"));
             assert_eq!(actual.as_deref(), Some(expected), "{change:?}");
@@ -148,40 +96,16 @@ mod tests {
     fn a_path_of_the_client_has_the_public_prefix() {
         let matched = PathMatch::Prefix("/old".to_owned());
         let url = PublicUrl::new(Scheme::Https, "a.example", None, "/team").unwrap();
-        let sources = Sources {
-            listener: Some(&url),
-            asked: "gateway.internal:8080",
-            ..Sources::default()
-        };
+        let sources = Sources { listener: Some(&url), asked: "gateway.internal:8080", ..Sources::default() };
         let text = |text: &str| Some(text.to_owned());
         for (host, path, prefix, expected) in [
             (None, None, text("/new"), "https://a.example/team/new/x"),
             (None, text("/new"), None, "https://a.example/team/new"),
-            (
-                text("b.example"),
-                None,
-                None,
-                "https://b.example/team/old/x",
-            ),
-            (
-                text("b.example"),
-                text("/new"),
-                None,
-                "https://b.example/new",
-            ),
-            (
-                text("b.example"),
-                None,
-                text("/new"),
-                "https://b.example/new/x",
-            ),
+            (text("b.example"), None, None, "https://b.example/team/old/x"),
+            (text("b.example"), text("/new"), None, "https://b.example/new"),
+            (text("b.example"), None, text("/new"), "https://b.example/new/x"),
         ] {
-            let change = Redirect {
-                host,
-                path,
-                prefix,
-                ..unchanged()
-            };
+            let change = Redirect { host, path, prefix, ..unchanged() };
             let actual = redirect(&change, &matched, &sources.face(), "/old/x", None);
             assert_eq!(actual.as_deref(), Some(expected), "{change:?}");
         }
@@ -191,12 +115,7 @@ mod tests {
     fn nothing_unsafe_is_sent() {
         let matched = PathMatch::Prefix(String::new());
         let cases = [
-            (
-                "a.example",
-                "//evil.example/x",
-                None,
-                Some("http://a.example//evil.example/x"),
-            ),
+            ("a.example", "//evil.example/x", None, Some("http://a.example//evil.example/x")),
             ("a.example", "/x", Some("a\r\nset-cookie: b"), None),
             ("a.example", "/x", Some("a b"), None),
             ("a.example", "/x", Some("a#b"), None),
@@ -205,10 +124,7 @@ mod tests {
             ("", "/x", None, None),
         ];
         for (host, path, query, expected) in cases {
-            let sources = Sources {
-                asked: host,
-                ..Sources::default()
-            };
+            let sources = Sources { asked: host, ..Sources::default() };
             let actual = redirect(&unchanged(), &matched, &sources.face(), path, query);
             assert_eq!(actual.as_deref(), expected, "{host} {path} {query:?}");
         }

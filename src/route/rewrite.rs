@@ -22,10 +22,7 @@ pub fn rewrite(
     let mut target = match rewrite {
         Rewrite::Prefix(replacement) => replace_prefix(matched, path, replacement)?,
         Rewrite::Path(replacement) => replace_path(replacement)?,
-        Rewrite::Regex {
-            pattern,
-            replacement,
-        } => {
+        Rewrite::Regex { pattern, replacement } => {
             let replaced = pattern.replace_all(path, replacement.as_str());
             checked(replaced.into_owned(), path, replacement)?
         }
@@ -35,22 +32,13 @@ pub fn rewrite(
         target.push_str(query);
     }
     let length = target.len();
-    let target =
-        PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_invalid| REFUSED)?;
+    let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_invalid| REFUSED)?;
     // The parser drops what it takes for a fragment instead of refusing it.
-    if target.as_str().len() == length {
-        Ok(target)
-    } else {
-        Err(REFUSED)
-    }
+    if target.as_str().len() == length { Ok(target) } else { Err(REFUSED) }
 }
 
 /// `path` with the prefix that matched replaced. What matched otherwise than by a prefix is replaced as a whole.
-pub(super) fn replace_prefix(
-    matched: &PathMatch,
-    path: &str,
-    replacement: &str,
-) -> Result<String, &'static str> {
+pub(super) fn replace_prefix(matched: &PathMatch, path: &str, replacement: &str) -> Result<String, &'static str> {
     let rest = match matched {
         PathMatch::Exact(_) | PathMatch::Regex(_) => "",
         PathMatch::Prefix(prefix) => match after_prefix(path, prefix) {
@@ -59,11 +47,7 @@ pub(super) fn replace_prefix(
         },
     };
     // Where the rest begins with a slash, the replacement must not end with one.
-    let start = if rest.is_empty() {
-        replacement
-    } else {
-        replacement.strip_suffix('/').unwrap_or(replacement)
-    };
+    let start = if rest.is_empty() { replacement } else { replacement.strip_suffix('/').unwrap_or(replacement) };
     let mut replaced = String::with_capacity(start.len() + rest.len() + 1);
     replaced.push_str(start);
     replaced.push_str(rest);
@@ -93,31 +77,15 @@ fn after_other_spelling<'p>(matched: &PathMatch, path: &'p str) -> Option<&'p st
 /// A rewritten path that may be used. Pieces that were harmless one by one can make a dot segment or an encoded slash
 /// once joined; an encoded slash is only let through when it was in the path or in the configuration before.
 fn checked(path: String, before: &str, replacement: &str) -> Result<String, &'static str> {
-    let path = if path.is_empty() {
-        "/".to_owned()
-    } else {
-        path
-    };
+    let path = if path.is_empty() { "/".to_owned() } else { path };
     let allow_encoded_slash = [before, replacement].into_iter().any(has_encoded_slash);
-    let findings = inspect(
-        &path,
-        PathPolicy {
-            merge_slashes: false,
-            allow_encoded_slash,
-        },
-    );
+    let findings = inspect(&path, PathPolicy { merge_slashes: false, allow_encoded_slash });
     let findings = findings.map_err(|_reason_of_a_client_path| REFUSED)?;
-    if findings.dots {
-        Err(REFUSED)
-    } else {
-        Ok(path)
-    }
+    if findings.dots { Err(REFUSED) } else { Ok(path) }
 }
 
 fn has_encoded_slash(path: &str) -> bool {
-    let mut triplets = path
-        .match_indices('%')
-        .filter_map(|(at, _)| path.get(at + 1..at + 3));
+    let mut triplets = path.match_indices('%').filter_map(|(at, _)| path.get(at + 1..at + 3));
     triplets.any(|digits| digits.eq_ignore_ascii_case("2F") || digits.eq_ignore_ascii_case("5C"))
 }
 
@@ -188,18 +156,8 @@ mod tests {
             (whole("/a?b"), "/x", None, Err(REFUSED)),
             (whole("/a b"), "/x", None, Err(REFUSED)),
             (whole("/a%2Fb"), "/x", None, Ok("/a%2Fb")),
-            (
-                Rewrite::Prefix("/y".to_owned()),
-                "/x",
-                Some("q"),
-                Ok("/y?q"),
-            ),
-            (
-                regex("^/users/([^/]+)/(.*)$", "/$2/$1"),
-                "/users/7/tasks",
-                Some("q"),
-                Ok("/tasks/7?q"),
-            ),
+            (Rewrite::Prefix("/y".to_owned()), "/x", Some("q"), Ok("/y?q")),
+            (regex("^/users/([^/]+)/(.*)$", "/$2/$1"), "/users/7/tasks", Some("q"), Ok("/tasks/7?q")),
             (regex("nothing", "/x"), "/same", None, Ok("/same")),
             (regex("^.*$", ""), "/x", None, Ok("/")),
             (regex("^/", ""), "/x", None, Err(REFUSED)),
@@ -215,11 +173,7 @@ mod tests {
         let exact = PathMatch::Exact("/x".to_owned());
         for (change, path, query, expected) in cases {
             let actual = rewritten(&change, &exact, path, query);
-            assert_eq!(
-                actual.as_deref(),
-                expected.as_ref().map(|target| *target),
-                "{path} {change:?}"
-            );
+            assert_eq!(actual.as_deref(), expected.as_ref().map(|target| *target), "{path} {change:?}");
         }
     }
 

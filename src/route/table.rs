@@ -55,11 +55,8 @@ impl Table {
     /// Indexes `routes`, whose positions are their [`RouteId`]s.
     #[must_use]
     pub fn build(routes: &[Route]) -> Self {
-        let mut alternatives: Vec<(Conditions, Origin)> = routes
-            .iter()
-            .enumerate()
-            .flat_map(|(at, route)| alternatives_of(RouteId(at), route))
-            .collect();
+        let mut alternatives: Vec<(Conditions, Origin)> =
+            routes.iter().enumerate().flat_map(|(at, route)| alternatives_of(RouteId(at), route)).collect();
         alternatives.sort_by(|(left, left_origin), (right, right_origin)| {
             path_rank(&left_origin.path)
                 .cmp(&path_rank(&right_origin.path))
@@ -68,31 +65,17 @@ impl Table {
                 .then_with(|| left.matched.cmp(&right.matched))
         });
         let (conditions, origins): (Vec<_>, Vec<_>) = alternatives.into_iter().unzip();
-        Self {
-            listeners: index(&origins),
-            conditions,
-            origins,
-        }
+        Self { listeners: index(&origins), conditions, origins }
     }
 
     /// The route of a request that came in through `listener`. A request that fails the conditions of the most specific
     /// candidate falls through to the next, also to a less specific host.
     #[must_use]
     pub fn find(&self, listener: ListenerId, facts: &Facts<'_>) -> Option<Found> {
-        let holds = |at: usize| {
-            self.conditions
-                .get(at)
-                .is_some_and(|conditions| conditions.hold(facts))
-        };
-        let found = self
-            .listeners
-            .get(listener.0)?
-            .find(facts.host, facts.path, holds)?;
+        let holds = |at: usize| self.conditions.get(at).is_some_and(|conditions| conditions.hold(facts));
+        let found = self.listeners.get(listener.0)?.find(facts.host, facts.path, holds)?;
         let conditions = self.conditions.get(found)?;
-        Some(Found {
-            route: conditions.route,
-            matched: conditions.matched,
-        })
+        Some(Found { route: conditions.route, matched: conditions.matched })
     }
 
     /// Every alternative behind `listener` in order of precedence, those of other hosts last. Its cost grows with the
@@ -110,23 +93,12 @@ impl Table {
                     Some(_) => conditions.miss(facts),
                 };
                 let (route, matched) = (conditions.route, conditions.matched);
-                (
-                    host,
-                    Considered {
-                        route,
-                        name: origin.name.clone(),
-                        matched,
-                        miss,
-                    },
-                )
+                (host, Considered { route, name: origin.name.clone(), matched, miss })
             })
             .collect();
         // Stable: on the same host the order of the table stays.
         considered.sort_by_key(|(host, _)| Reverse(*host));
-        considered
-            .into_iter()
-            .map(|(_, considered)| considered)
-            .collect()
+        considered.into_iter().map(|(_, considered)| considered).collect()
     }
 }
 
@@ -138,9 +110,7 @@ impl Origin {
         }
         let rank = |pattern: &HostPattern| match pattern {
             HostPattern::Exact(name) => (name == host).then_some(usize::MAX),
-            HostPattern::Wildcard(suffix) => suffixes(host)
-                .any(|end| end == suffix)
-                .then(|| suffix.len() + 1),
+            HostPattern::Wildcard(suffix) => suffixes(host).any(|end| end == suffix).then(|| suffix.len() + 1),
         };
         self.hosts.iter().filter_map(rank).max()
     }
@@ -148,19 +118,15 @@ impl Origin {
 
 fn alternatives_of(id: RouteId, route: &Route) -> impl Iterator<Item = (Conditions, Origin)> {
     let hosts: Vec<_> = route.hosts.iter().map(canonical_host).collect();
-    route
-        .matches
-        .iter()
-        .enumerate()
-        .map(move |(at, alternative)| {
-            let origin = Origin {
-                name: route.name.clone(),
-                listeners: route.listeners.clone(),
-                hosts: hosts.clone(),
-                path: canonical_path(&alternative.path),
-            };
-            (Conditions::new(id, at, alternative), origin)
-        })
+    route.matches.iter().enumerate().map(move |(at, alternative)| {
+        let origin = Origin {
+            name: route.name.clone(),
+            listeners: route.listeners.clone(),
+            hosts: hosts.clone(),
+            path: canonical_path(&alternative.path),
+        };
+        (Conditions::new(id, at, alternative), origin)
+    })
 }
 
 fn index(origins: &[Origin]) -> Vec<Hosts> {
@@ -205,23 +171,13 @@ fn path_holds(path: &PathMatch, actual: &str) -> bool {
 /// Requests are matched in one spelling, so a route written in another (`/%7Euser`) has to be brought into it.
 pub(super) fn canonical_path(path: &PathMatch) -> PathMatch {
     // Slashes are kept: a listener that does not merge them may have routes with several.
-    let policy = PathPolicy {
-        merge_slashes: false,
-        allow_encoded_slash: true,
-    };
-    let canonical = |path: &str| {
-        super::normalise(path, policy).map_or_else(|_| path.to_owned(), Cow::into_owned)
-    };
+    let policy = PathPolicy { merge_slashes: false, allow_encoded_slash: true };
+    let canonical = |path: &str| super::normalise(path, policy).map_or_else(|_| path.to_owned(), Cow::into_owned);
     match path {
         PathMatch::Exact(path) => PathMatch::Exact(canonical(path)),
         PathMatch::Prefix(path) => {
             let prefix = canonical(path);
-            PathMatch::Prefix(
-                prefix
-                    .strip_suffix('/')
-                    .map(str::to_owned)
-                    .unwrap_or(prefix),
-            )
+            PathMatch::Prefix(prefix.strip_suffix('/').map(str::to_owned).unwrap_or(prefix))
         }
         PathMatch::Regex(regex) => PathMatch::Regex(regex.clone()),
     }
@@ -232,11 +188,7 @@ fn canonical_host(host: &HostPattern) -> HostPattern {
     match host {
         HostPattern::Exact(name) if name.parse::<Ipv6Addr>().is_ok() => {
             let bracketed = format!("[{name}]");
-            HostPattern::Exact(
-                super::host_of(&bracketed)
-                    .map(Cow::into_owned)
-                    .unwrap_or(bracketed),
-            )
+            HostPattern::Exact(super::host_of(&bracketed).map(Cow::into_owned).unwrap_or(bracketed))
         }
         HostPattern::Exact(name) => {
             HostPattern::Exact(super::host_of(name).map_or_else(|_| name.clone(), Cow::into_owned))

@@ -1,5 +1,5 @@
-//! Letting requests in: past the cluster's breaker and below its ceilings, waiting in its queue where that has room. A cluster
-//! without them costs a look at two options.
+//! Letting requests in: past the cluster's breaker and below its ceilings, waiting in its queue where that has room. A
+//! cluster without them costs a look at two options.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Lane, Target, outcome};
+use super::{WorkerCluster, WorkerEndpoint, outcome};
 use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
-use crate::error::{Error, Tripped};
+use crate::error::{Error, LimitHit};
 
 /// What a request holds while it is under way, to the end of its response body.
 #[derive(Debug, Default)]
@@ -21,14 +21,14 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Whether it is to wait with [`Target::wait`] first.
+    /// Whether it is to wait with [`WorkerCluster::wait`] first.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.waits
     }
 }
 
-impl Target {
+impl WorkerCluster {
     /// Whether anything has to be asked before a request is sent.
     #[must_use]
     pub fn is_guarded(&self) -> bool {
@@ -39,16 +39,8 @@ impl Target {
     ///
     /// # Errors
     /// When the breaker is open, or a ceiling is reached and the queue has no room.
-    pub fn admit(
-        &self,
-        kind: Kind,
-        now: Instant,
-        rng: &mut fastrand::Rng,
-    ) -> Result<Admission, Error> {
-        let mut admission = Admission {
-            kind,
-            ..Admission::default()
-        };
+    pub fn admit(&self, kind: Kind, now: Instant, rng: &mut fastrand::Rng) -> Result<Admission, Error> {
+        let mut admission = Admission { kind, ..Admission::default() };
         admission.probe = self.pass_breaker(now, rng)?;
         let Some(ceilings) = &self.cluster().ceilings else {
             return Ok(admission);
@@ -56,9 +48,9 @@ impl Target {
         match ceilings.enter(kind) {
             Some(permit) => admission.permit = permit,
             None => {
-                self.handles().ceiling_reached(kind.tripped());
+                self.handles().ceiling_reached(kind.limit_hit());
                 if !ceilings.queue().has_room() {
-                    return Err(self.refuse(kind.tripped(), MOMENT));
+                    return Err(self.refuse(kind.limit_hit(), MOMENT));
                 }
                 admission.waits = true;
             }
@@ -72,7 +64,7 @@ impl Target {
         };
         let admitted = breaker.admit(now, rng);
         self.handles().breaker(breaker.state().number());
-        admitted.map_err(|wait| self.refuse(Tripped::Breaker, wait))
+        admitted.map_err(|wait| self.refuse(LimitHit::Breaker, wait))
     }
 
     /// Waits for what [`Self::admit`] could not give, until `end` at the latest. Dropped, the request leaves the queue.
@@ -92,7 +84,7 @@ impl Target {
         let _pending = self.handles().pending();
         let deadline = earlier(ceilings.queue().deadline(begun), end);
         let entered = ceilings.enter_late(admission.kind, deadline).await;
-        let full = || self.refuse(admission.kind.tripped(), MOMENT);
+        let full = || self.refuse(admission.kind.limit_hit(), MOMENT);
         admission.permit = entered.ok_or_else(full)?;
         admission.waits = false;
         // The breaker may have opened meanwhile, which those in the queue are to feel like those who come now.
@@ -124,11 +116,12 @@ impl Target {
     /// The answer is a stream: from now on it counts as one.
     ///
     /// # Errors
-    /// When there are as many streams as may be. A request that said beforehand that it wants one has been counted as one.
+    /// When there are as many streams as may be. A request that said beforehand that it wants one has been counted as
+    /// one.
     pub fn becomes_stream(
         &self,
         admission: &mut Admission,
-        in_flight: &mut InFlight<Rc<Lane>>,
+        in_flight: &mut InFlight<Rc<WorkerEndpoint>>,
     ) -> Result<(), Error> {
         let Some(ceilings) = &self.cluster().ceilings else {
             return Ok(());
@@ -140,8 +133,8 @@ impl Target {
             admission.kind = Kind::Stream;
             return Ok(());
         }
-        self.handles().ceiling_reached(Tripped::Streams);
-        Err(self.refuse(Tripped::Streams, MOMENT))
+        self.handles().ceiling_reached(LimitHit::Streams);
+        Err(self.refuse(LimitHit::Streams, MOMENT))
     }
 
     /// A permit for one retry; `None` when there are as many as may be.
@@ -151,8 +144,8 @@ impl Target {
         };
         let permit = ceilings.retry();
         if permit.is_none() {
-            self.handles().ceiling_reached(Tripped::Retries);
-            self.handles().circuit_rejected(Tripped::Retries);
+            self.handles().ceiling_reached(LimitHit::Retries);
+            self.handles().circuit_rejected(LimitHit::Retries);
         }
         permit
     }
@@ -161,34 +154,28 @@ impl Target {
     pub(super) async fn choose_late(
         &self,
         request: &PickRequest<'_>,
-        tripped: Tripped,
+        limit_hit: LimitHit,
         (begun, end): (Instant, Option<Instant>),
         rng: &mut fastrand::Rng,
-    ) -> Result<InFlight<Rc<Lane>>, Error> {
-        self.handles().ceiling_reached(tripped);
+    ) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
+        self.handles().ceiling_reached(limit_hit);
         let ceilings = self.cluster().ceilings.as_ref().ok_or(Error::Internal)?;
         if !ceilings.queue().has_room() {
-            return Err(self.refuse(tripped, MOMENT));
+            return Err(self.refuse(limit_hit, MOMENT));
         }
         let _pending = self.handles().pending();
         let deadline = earlier(ceilings.queue().deadline(begun), end);
         let choose = || {
-            let request = PickRequest {
-                now: Instant::now(),
-                ..*request
-            };
+            let request = PickRequest { now: Instant::now(), ..*request };
             self.find(&request, rng).ok()
         };
         let found = ceilings.choose_late(request.kind, deadline, choose).await;
-        found.ok_or_else(|| self.refuse(tripped, MOMENT))
+        found.ok_or_else(|| self.refuse(limit_hit, MOMENT))
     }
 
-    fn refuse(&self, tripped: Tripped, retry_after: Duration) -> Error {
-        self.handles().circuit_rejected(tripped);
-        Error::CircuitOpen {
-            tripped,
-            retry_after,
-        }
+    fn refuse(&self, limit_hit: LimitHit, retry_after: Duration) -> Error {
+        self.handles().circuit_rejected(limit_hit);
+        Error::CircuitOpen { limit_hit, retry_after }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The permit a request needs before it is tried again. Retries that everybody makes at once are what turns a slow cluster into a
-//! dead one; so only a share of its requests may be on another try at a time. Whatever else bounds how many retry belongs here.
+//! The permit a request needs before it is tried again. Retries that everybody makes at once are what turns a slow
+//! cluster into a dead one; so only a share of its requests may be on another try at a time. Whatever else bounds how
+//! many retry belongs here.
 
 use crate::cluster::{Cluster, RetryingGuard};
 use crate::config::model::{RetryBudget, RetryPolicy};
@@ -9,7 +10,7 @@ pub(super) fn permit(cluster: &Cluster, policy: &RetryPolicy) -> Option<Retrying
     let limit = match policy {
         RetryPolicy::Off => 0,
         // One more try each, and only of what was not done: the share of requests that fail bounds them.
-        RetryPolicy::Usual => u32::MAX,
+        RetryPolicy::Default => u32::MAX,
         RetryPolicy::By(retries) => retries.budget.as_ref().map_or(u32::MAX, |budget| {
             let again = cluster.retrying.under_way();
             limit(budget, cluster.in_flight().saturating_sub(again))
@@ -18,13 +19,11 @@ pub(super) fn permit(cluster: &Cluster, policy: &RetryPolicy) -> Option<Retrying
     cluster.retrying.begin(limit)
 }
 
-/// How many may retry at a time while `first` requests are on their first try. Those that retry are not part of what they are a
-/// share of, otherwise 20 % of all would be 25 % more tries.
+/// How many may retry at a time while `first` requests are on their first try. Those that retry are not part of what
+/// they are a share of, otherwise 20 % of all would be 25 % more tries.
 fn limit(budget: &RetryBudget, first: u32) -> u32 {
     let share = u64::from(first) * u64::from(budget.millionths) / 1_000_000;
-    u32::try_from(share)
-        .unwrap_or(u32::MAX)
-        .max(budget.min_concurrent)
+    u32::try_from(share).unwrap_or(u32::MAX).max(budget.min_concurrent)
 }
 
 #[cfg(test)]
@@ -48,17 +47,14 @@ mod tests {
             (100, 0, 7, 7),
             (100, 0, u32::MAX, u32::MAX),
         ] {
-            let budget = RetryBudget {
-                millionths: percent * 10_000,
-                min_concurrent: min,
-            };
+            let budget = RetryBudget { millionths: percent * 10_000, min_concurrent: min };
             assert_eq!(limit(&budget, first), expected, "{percent} % of {first}");
         }
     }
 
     proptest! {
-        /// Requests come, fail, retry and end in any order: those that retry are never more than allowed when the last one began,
-        /// and every permit comes back.
+        /// Requests come, fail, retry and end in any order: those that retry are never more than allowed when the last
+        /// one began, and every permit comes back.
         #[test]
         fn retries_stay_within_the_budget(
             millionths in 0_u32..=1_000_000,

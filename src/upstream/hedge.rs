@@ -1,5 +1,5 @@
-//! Tries side by side: a safe request that takes too long is sent to another endpoint besides, and the first answer counts. The
-//! others are cancelled.
+//! Tries side by side: a safe request that takes too long is sent to another endpoint besides, and the first answer
+//! counts. The others are cancelled.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep_until};
 
 use super::retry::{Tries, with_head_of};
-use super::{Lane, Plan, attempt, outcome, policy};
+use super::{AttemptPlan, WorkerEndpoint, attempt, outcome, policy};
 use crate::body::RequestBody;
 use crate::cluster::{InFlight, Outcome};
 use crate::config::model::RetryPolicy;
@@ -19,27 +19,24 @@ use crate::pool::ResponseBody;
 type Sent = Result<Response<ResponseBody>, Error>;
 
 /// Whether this request is to be hedged.
-pub(super) fn is_wanted(plan: &Plan<'_>, request: &Request<RequestBody>) -> bool {
-    patience(plan).is_some()
-        && plan.method.is_safe()
-        && !plan.upgrade
-        && matches!(request.body(), RequestBody::Empty)
+pub(super) fn is_wanted(plan: &AttemptPlan<'_>, request: &Request<RequestBody>) -> bool {
+    patience(plan).is_some() && plan.method.is_safe() && !plan.upgrade && matches!(request.body(), RequestBody::Empty)
 }
 
-fn patience(plan: &Plan<'_>) -> Option<Duration> {
+fn patience(plan: &AttemptPlan<'_>) -> Option<Duration> {
     match plan.retries {
         RetryPolicy::By(retries) if retries.hedging => plan.head_timeout,
-        RetryPolicy::By(_) | RetryPolicy::Usual | RetryPolicy::Off => None,
+        RetryPolicy::By(_) | RetryPolicy::Default | RetryPolicy::Off => None,
     }
 }
 
-/// Sends the request in `slot`, begun as `first`, and as long as it takes too long again beside. Ends with the first answer that
-/// is wanted, or with the last failure. Dropping the future cancels every try.
+/// Sends the request in `slot`, begun as `first`, and as long as it takes too long again beside. Ends with the first
+/// answer that is wanted, or with the last failure. Dropping the future cancels every try.
 pub(super) async fn round(
     tries: &mut Tries<'_>,
-    first: InFlight<Rc<Lane>>,
+    first: InFlight<Rc<WorkerEndpoint>>,
     slot: &mut Option<Request<RequestBody>>,
-) -> (InFlight<Rc<Lane>>, Sent) {
+) -> (InFlight<Rc<WorkerEndpoint>>, Sent) {
     let (Some(mut original), Some(patience)) = (slot.take(), patience(tries.plan)) else {
         return (first, Err(Error::Internal));
     };
@@ -80,17 +77,17 @@ pub(super) async fn round(
 
 /// One of the tries. It has no time limit of its own but the exchange's: the round has.
 async fn one(
-    plan: &Plan<'_>,
-    in_flight: InFlight<Rc<Lane>>,
+    plan: &AttemptPlan<'_>,
+    in_flight: InFlight<Rc<WorkerEndpoint>>,
     request: Request<RequestBody>,
     beside: bool,
-) -> (InFlight<Rc<Lane>>, Sent, bool) {
+) -> (InFlight<Rc<WorkerEndpoint>>, Sent, bool) {
     let sent = attempt(plan, None, &in_flight, &mut Some(request)).await;
     (in_flight, sent, beside)
 }
 
 /// Another endpoint to ask besides, if there is one and the request may be tried once more.
-fn beside(tries: &mut Tries<'_>, newest: &Lane) -> Option<InFlight<Rc<Lane>>> {
+fn beside(tries: &mut Tries<'_>, newest: &WorkerEndpoint) -> Option<InFlight<Rc<WorkerEndpoint>>> {
     if tries.attempts.count > policy::max_retries(tries.plan.retries) {
         return None;
     }
@@ -101,17 +98,17 @@ fn beside(tries: &mut Tries<'_>, newest: &Lane) -> Option<InFlight<Rc<Lane>>> {
 }
 
 /// A try failed while another is under way.
-fn lose(tries: &mut Tries<'_>, in_flight: &InFlight<Rc<Lane>>, sent: &Sent) {
-    let lane = in_flight.handle();
+fn lose(tries: &mut Tries<'_>, in_flight: &InFlight<Rc<WorkerEndpoint>>, sent: &Sent) {
+    let worker_endpoint = in_flight.handle();
     let now = Instant::now();
     match sent {
         Ok(response) => {
-            lane.report(Outcome::Answered(response.status()), now);
-            lane.report(Outcome::Finished(response.status()), now);
+            worker_endpoint.report(Outcome::Answered(response.status()), now);
+            worker_endpoint.report(Outcome::Finished(response.status()), now);
         }
         Err(error) => {
             if let Some(outcome) = outcome(error) {
-                lane.report(outcome, now);
+                worker_endpoint.report(outcome, now);
             }
             tries.attempts.note(error);
         }

@@ -1,5 +1,5 @@
-//! Mirrored requests: one try each, whose answer is read and dropped. Nobody waits for them; the worker owns them and ends them
-//! with itself.
+//! Mirrored requests: one try each, whose answer is read and dropped. Nobody waits for them; the worker owns them and
+//! ends them with itself.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Lane, Target, address, outcome};
+use super::{WorkerCluster, WorkerEndpoint, address, outcome};
 use crate::body::{Copied, RequestBody};
 use crate::cluster::{InFlight, Kind, Outcome, PickRequest};
 use crate::config::model::UpstreamHost;
@@ -43,7 +43,7 @@ impl Mirrors {
 #[derive(Debug)]
 pub struct MirrorPlan<'a> {
     /// The cluster, as this worker sees it.
-    pub target: &'a Target,
+    pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
     /// The Host header towards endpoints.
@@ -100,10 +100,7 @@ pub async fn mirror(
     let Some(mut admission) = admitted.ok().filter(|admission| !admission.waits()) else {
         return Mirrored::Failed;
     };
-    let request = PickRequest {
-        hash: plan.hash,
-        ..PickRequest::at(Instant::now())
-    };
+    let request = PickRequest { hash: plan.hash, ..PickRequest::at(Instant::now()) };
     let Ok(in_flight) = plan.target.choose(&request, rng) else {
         return Mirrored::Failed;
     };
@@ -116,10 +113,7 @@ pub async fn mirror(
     let sent = timeout_at(deadline, sending).await;
     let sent = sent.unwrap_or(Err(Error::Timeout));
     let status = sent.as_ref().map(Response::status);
-    report(
-        &in_flight,
-        status.map_or_else(outcome, |status| Some(Outcome::Answered(status))),
-    );
+    report(&in_flight, status.map_or_else(outcome, |status| Some(Outcome::Answered(status))));
     plan.target.settle(&mut admission, status);
     let response = match sent {
         Ok(response) => response,
@@ -135,7 +129,7 @@ pub async fn mirror(
     Mirrored::Answered
 }
 
-fn report(in_flight: &InFlight<Rc<Lane>>, outcome: Option<Outcome>) {
+fn report(in_flight: &InFlight<Rc<WorkerEndpoint>>, outcome: Option<Outcome>) {
     if let Some(outcome) = outcome {
         in_flight.handle().report(outcome, Instant::now());
     }

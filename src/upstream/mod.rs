@@ -4,11 +4,11 @@ mod admission;
 mod backoff;
 mod budget;
 mod hedge;
-mod lane;
 mod mirror;
 mod policy;
 mod retry;
-mod target;
+mod worker_cluster;
+mod worker_endpoint;
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,24 +17,24 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Request, Response, header};
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{Flow, RequestBody};
+use crate::body::{RequestBody, UploadState};
 use crate::cluster::{EndpointId, InFlight, Kind, Outcome};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
-pub use lane::{Lane, Lanes};
 pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
 pub use retry::{ATTEMPTS, with_head_of};
 use retry::{Round, Tries};
-pub use target::{Target, TargetError};
+pub use worker_cluster::{WorkerCluster, WorkerClusterError};
+pub use worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
 
 /// What the attempts of one request need to know.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct AttemptPlan<'a> {
     /// The cluster, as this worker sees it.
-    pub target: &'a Target,
+    pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
     /// What it counts as on an endpoint.
@@ -46,7 +46,7 @@ pub struct Plan<'a> {
     /// The worker's clock.
     pub now: Instant,
     /// What became of the request body.
-    pub flow: &'a Flow,
+    pub flow: &'a UploadState,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
     /// Whether the request asks to switch protocols.
@@ -59,13 +59,13 @@ pub struct Plan<'a> {
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
 #[derive(Debug)]
-pub struct Answer {
+pub struct UpstreamResponse {
     /// The response; its body owns the connection.
     pub response: Response<ResponseBody>,
     /// When its head came.
     pub at: Instant,
     /// To be dropped at the end of the body.
-    pub in_flight: InFlight<Rc<Lane>>,
+    pub in_flight: InFlight<Rc<WorkerEndpoint>>,
 }
 
 /// What is known about the attempts, also after they failed.
@@ -74,7 +74,7 @@ pub struct Attempts {
     /// Times an endpoint was tried.
     pub count: u32,
     /// The endpoint tried last.
-    pub last: Option<Rc<Lane>>,
+    pub last: Option<Rc<WorkerEndpoint>>,
     /// Why there was no further try although one was wanted.
     pub stopped: Option<&'static str>,
     /// What the endpoint did whose try failed last; another may have answered after it.
@@ -82,33 +82,28 @@ pub struct Attempts {
     tried: Vec<EndpointId>,
 }
 
-/// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the route's policy and
-/// the cluster's budget allow. Dropping the future cancels what is under way.
+/// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the
+/// route's policy and the cluster's budget allow. Dropping the future cancels what is under way.
 ///
-/// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from hand to
-/// hand it would add its size to every future on the way.
+/// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from
+/// hand to hand it would add its size to every future on the way.
 ///
 /// # Errors
 /// The last try's error.
 pub async fn send(
-    plan: &Plan<'_>,
+    plan: &AttemptPlan<'_>,
     slot: &mut Option<Request<RequestBody>>,
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
-) -> Result<Answer, Error> {
-    let mut tries = Tries {
-        plan,
-        attempts,
-        rng,
-        permit: None,
-    };
+) -> Result<UpstreamResponse, Error> {
+    let mut tries = Tries { plan, attempts, rng, permit: None };
     loop {
         let in_flight = match tries.choose() {
-            Err(Error::CircuitOpen { tripped, .. }) => Box::pin(tries.choose_late(tripped)).await?,
+            Err(Error::CircuitOpen { limit_hit, .. }) => Box::pin(tries.choose_late(limit_hit)).await?,
             chosen => chosen?,
         };
         let request = slot.as_mut().ok_or(Error::Internal)?;
-        let spare = tries.spare(request);
+        let replay = tries.replay(request);
         let patience = request.body().patience();
         tries.begin(in_flight.handle(), request);
         let (in_flight, sent) = if hedge::is_wanted(plan, request) {
@@ -128,15 +123,11 @@ pub async fn send(
                 if !(status.is_server_error() && plan.flow.awaits_client()) {
                     in_flight.handle().answered(status, fields, at);
                 }
-                let answer = Answer {
-                    response,
-                    at,
-                    in_flight,
-                };
+                let answer = UpstreamResponse { response, at, in_flight };
                 match tries.asks(&answer.response) {
                     None => {
-                        if let Some(spare) = spare {
-                            spare.drop_into(plan.target);
+                        if let Some(replay) = replay {
+                            replay.drop_into(plan.target);
                         }
                         return Ok(answer);
                     }
@@ -145,17 +136,17 @@ pub async fn send(
             }
             Err(error) => Round::Failed(blamed(error, plan.flow), in_flight),
         };
-        if let Some(end) = Box::pin(tries.again(round, spare, slot)).await {
+        if let Some(end) = Box::pin(tries.again(round, replay, slot)).await {
             return end;
         }
     }
 }
 
-/// Names the host towards `lane`, where it is not the client's. HTTP/1.0 clients need not name one; HTTP/1.1 towards the endpoint
-/// must.
-fn address(request: &mut Request<RequestBody>, host: &UpstreamHost, lane: &Lane) {
+/// Names the host towards `worker_endpoint`, where it is not the client's. HTTP/1.0 clients need not name one; HTTP/1.1
+/// towards the endpoint must.
+fn address(request: &mut Request<RequestBody>, host: &UpstreamHost, worker_endpoint: &WorkerEndpoint) {
     if (*host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
-        && let Ok(host) = HeaderValue::from_str(&lane.endpoint().name)
+        && let Ok(host) = HeaderValue::from_str(&worker_endpoint.endpoint().name)
     {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -163,8 +154,8 @@ fn address(request: &mut Request<RequestBody>, host: &UpstreamHost, lane: &Lane)
 
 /// One try with a body that is not all here yet, given up also when the endpoint stops reading it.
 async fn upload(
-    plan: &Plan<'_>,
-    in_flight: &InFlight<Rc<Lane>>,
+    plan: &AttemptPlan<'_>,
+    in_flight: &InFlight<Rc<WorkerEndpoint>>,
     slot: &mut Option<Request<RequestBody>>,
     patience: Duration,
 ) -> Result<Response<ResponseBody>, Error> {
@@ -178,9 +169,9 @@ async fn upload(
 
 /// One try, which may take `per_try` to its response head.
 async fn attempt(
-    plan: &Plan<'_>,
+    plan: &AttemptPlan<'_>,
     per_try: Option<Duration>,
-    in_flight: &InFlight<Rc<Lane>>,
+    in_flight: &InFlight<Rc<WorkerEndpoint>>,
     slot: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<ResponseBody>, Error> {
     let pool = in_flight.handle().pool();
@@ -196,9 +187,9 @@ async fn attempt(
     let begun = in_flight.handle().stopwatch(plan.flow);
     let sent = match limit {
         None => sending.await,
-        Some((deadline, limit)) => timeout_at(deadline, sending.as_mut())
-            .await
-            .unwrap_or_else(|_elapsed| Err(limit.error())),
+        Some((deadline, limit)) => {
+            timeout_at(deadline, sending.as_mut()).await.unwrap_or_else(|_elapsed| Err(limit.error()))
+        }
     };
     in_flight.handle().measured(begun, plan.flow, sent.is_ok());
     sent
@@ -220,9 +211,9 @@ impl Limit {
     }
 }
 
-/// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the rest of the
-/// request is not silent.
-fn blamed(error: Error, flow: &Flow) -> Error {
+/// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the
+/// rest of the request is not silent.
+fn blamed(error: Error, flow: &UploadState) -> Error {
     match error {
         Error::HeadTimeout | Error::Timeout if flow.awaits_client() => Error::BodyTimeout,
         error => flow.failure().unwrap_or(error),
@@ -232,9 +223,7 @@ fn blamed(error: Error, flow: &Flow) -> Error {
 /// What a failed try says about its endpoint; `None` where it says nothing.
 fn outcome(error: &Error) -> Option<Outcome> {
     match error {
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => {
-            Some(Outcome::ConnectFailed)
-        }
+        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
         Error::UpstreamReset(_) => Some(Outcome::Reset),
         Error::StreamRefused(cause) if crate::pool::is_failure(cause) => Some(Outcome::Reset),
         Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
@@ -244,9 +233,9 @@ fn outcome(error: &Error) -> Option<Outcome> {
 }
 
 impl Attempts {
-    fn begin(&mut self, lane: &Rc<Lane>) {
+    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>) {
         self.count += 1;
-        self.last = Some(Rc::clone(lane));
+        self.last = Some(Rc::clone(worker_endpoint));
     }
 
     /// Keeps what an endpoint did wrong.

@@ -1,5 +1,6 @@
-//! May this be tried again? Pure: a method, what became of a try, and the route's policy. The method's class decides first: what
-//! is not safe to do twice is tried again only for failures that say that nothing was done, unless the route names others.
+//! May this be tried again? Pure: a method, what became of a try, and the route's policy. The method's class decides
+//! first: what is not safe to do twice is tried again only for failures that say that nothing was done, unless the
+//! route names others.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
@@ -12,11 +13,11 @@ pub(super) enum Came<'a> {
     /// No answer.
     Failure(Failure),
     /// The head of an answer.
-    Answer(StatusCode, &'a HeaderMap),
+    UpstreamResponse(StatusCode, &'a HeaderMap),
 }
 
-/// The kind of a failure that can be repeated at all; `None` for what is the client's doing, the end of all time, or a refusal of
-/// ours. `unsent` says that the request is still here as it was.
+/// The kind of a failure that can be repeated at all; `None` for what is the client's doing, the end of all time, or a
+/// refusal of ours. `unsent` says that the request is still here as it was.
 pub(super) fn failure(error: &Error, unsent: bool) -> Option<Failure> {
     match error {
         Error::ConnectTimeout => Some(Failure::ConnectTimeout),
@@ -34,7 +35,7 @@ pub(super) fn failure(error: &Error, unsent: bool) -> Option<Failure> {
 /// Tries beyond the first.
 pub(super) fn max_retries(policy: &RetryPolicy) -> u32 {
     match policy {
-        RetryPolicy::Usual => 1,
+        RetryPolicy::Default => 1,
         RetryPolicy::Off => 0,
         RetryPolicy::By(retries) => retries.attempts,
     }
@@ -44,16 +45,13 @@ pub(super) fn max_retries(policy: &RetryPolicy) -> u32 {
 pub(super) fn reason(policy: &RetryPolicy, method: &Method, came: Came<'_>) -> Option<Reason> {
     let causes = match policy {
         RetryPolicy::Off => return None,
-        RetryPolicy::Usual => return usual(method, came).then_some(Reason::Failure),
+        RetryPolicy::Default => return usual(method, came).then_some(Reason::Failure),
         RetryPolicy::By(retries) if method.is_idempotent() => &retries.retry_on,
         RetryPolicy::By(retries) => &retries.non_idempotent,
     };
     match came {
-        Came::Failure(failure) => causes
-            .failures
-            .contains(&failure)
-            .then_some(Reason::Failure),
-        Came::Answer(status, headers) => answer(causes, status, headers),
+        Came::Failure(failure) => causes.failures.contains(&failure).then_some(Reason::Failure),
+        Came::UpstreamResponse(status, headers) => answer(causes, status, headers),
     }
 }
 
@@ -83,12 +81,12 @@ impl Reason {
     }
 }
 
-/// Without a word in the configuration: a request without effect (RFC 9110 section 9.2.1) after every failure but silence, others
-/// when nothing was done.
+/// Without a word in the configuration: a request without effect (RFC 9110 section 9.2.1) after every failure but
+/// silence, others when nothing was done.
 fn usual(method: &Method, came: Came<'_>) -> bool {
     match came {
         Came::Failure(Failure::Reset | Failure::Invalid) => method.is_safe(),
-        Came::Failure(Failure::Timeout) | Came::Answer(..) => false,
+        Came::Failure(Failure::Timeout) | Came::UpstreamResponse(..) => false,
         Came::Failure(Failure::Connect | Failure::ConnectTimeout | Failure::Refused) => true,
     }
 }
@@ -108,18 +106,14 @@ fn answer(causes: &RetryOn, status: StatusCode, headers: &HeaderMap) -> Option<R
     causes.headers.iter().any(named).then_some(Reason::Header)
 }
 
-/// Whether it can ever help to have kept a request of this method that was handed to a connection. One that was not comes back by
-/// itself; only HTTP/2 (`streams`) can say of one it was given that nothing was done about it.
+/// Whether it can ever help to have kept a request of this method that was handed to a connection. One that was not
+/// comes back by itself; only HTTP/2 (`streams`) can say of one it was given that nothing was done about it.
 pub(super) fn is_worth_keeping(policy: &RetryPolicy, method: &Method, streams: bool) -> bool {
     match policy {
         RetryPolicy::Off => false,
-        RetryPolicy::Usual => streams || method.is_safe(),
+        RetryPolicy::Default => streams || method.is_safe(),
         RetryPolicy::By(retries) => {
-            let causes = if method.is_idempotent() {
-                &retries.retry_on
-            } else {
-                &retries.non_idempotent
-            };
+            let causes = if method.is_idempotent() { &retries.retry_on } else { &retries.non_idempotent };
             causes.is_risky() || (streams && causes.failures.contains(&Failure::Refused))
         }
     }
@@ -143,10 +137,7 @@ mod tests {
             per_try_timeout: None,
             retry_on,
             non_idempotent,
-            backoff: Backoff {
-                base: Duration::ZERO,
-                max: Duration::ZERO,
-            },
+            backoff: Backoff { base: Duration::ZERO, max: Duration::ZERO },
             budget: None,
             max_replay_bytes: 0,
             hedging: false,
@@ -175,10 +166,7 @@ mod tests {
 
     fn causes() -> Vec<Case> {
         use Failure::{Connect, ConnectTimeout, Invalid, Refused, Reset, Timeout};
-        let failures = |failures: &[Failure]| RetryOn {
-            failures: failures.to_vec(),
-            ..RetryOn::default()
-        };
+        let failures = |failures: &[Failure]| RetryOn { failures: failures.to_vec(), ..RetryOn::default() };
         let mut all: Vec<_> = [
             vec![Connect, ConnectTimeout],
             vec![Refused],
@@ -189,14 +177,8 @@ mod tests {
         .into_iter()
         .map(|list| (failures(&list), list, vec![], vec![]))
         .collect();
-        for (range, statuses) in [
-            (500..=599, vec![500, 501, 502, 503, 504, 599]),
-            (502..=504, vec![502, 503, 504]),
-        ] {
-            let cause = RetryOn {
-                statuses: vec![range],
-                ..failures(&Failure::ALL)
-            };
+        for (range, statuses) in [(500..=599, vec![500, 501, 502, 503, 504, 599]), (502..=504, vec![502, 503, 504])] {
+            let cause = RetryOn { statuses: vec![range], ..failures(&Failure::ALL) };
             all.push((cause, Failure::ALL.to_vec(), statuses, vec![]));
         }
         for (status, grpc) in [
@@ -213,12 +195,7 @@ mod tests {
                 grpc: grpc.into_iter().collect(),
                 ..RetryOn::default()
             };
-            all.push((
-                cause,
-                vec![],
-                status.into_iter().collect(),
-                grpc.into_iter().collect(),
-            ));
+            all.push((cause, vec![], status.into_iter().collect(), grpc.into_iter().collect()));
         }
         all
     }
@@ -226,10 +203,7 @@ mod tests {
     #[test]
     fn every_cause_with_every_method_and_every_end_of_a_try() {
         for (cause, failures, statuses, grpc) in causes() {
-            let (usual, widened) = (
-                by(cause.clone(), cause.harmless()),
-                by(cause.clone(), cause.clone()),
-            );
+            let (usual, widened) = (by(cause.clone(), cause.harmless()), by(cause.clone(), cause.clone()));
             for (method, repeatable) in METHODS {
                 for failure in Failure::ALL {
                     let named = failures.contains(&failure);
@@ -238,29 +212,19 @@ mod tests {
                     assert_eq!(asks(&usual, method, came), expected, "{method} {failure:?}");
                     assert_eq!(asks(&widened, method, came), named, "{method} {failure:?}");
                 }
-                for status in [
-                    200, 204, 301, 400, 404, 409, 429, 500, 501, 502, 503, 504, 599,
-                ] {
+                for status in [200, 204, 301, 400, 404, 409, 429, 500, 501, 502, 503, 504, 599] {
                     let named = statuses.contains(&status);
                     let (status, none) = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
-                    let came = Came::Answer(status, &none);
-                    assert_eq!(
-                        asks(&usual, method, came),
-                        named && repeatable,
-                        "{method} {status}"
-                    );
+                    let came = Came::UpstreamResponse(status, &none);
+                    assert_eq!(asks(&usual, method, came), named && repeatable, "{method} {status}");
                     assert_eq!(asks(&widened, method, came), named, "{method} {status}");
                 }
                 for code in 0..=16_u16 {
                     let named = grpc.contains(&code);
                     let mut headers = HeaderMap::new();
                     headers.insert(GRPC_STATUS, HeaderValue::from(code));
-                    let came = Came::Answer(StatusCode::OK, &headers);
-                    assert_eq!(
-                        asks(&usual, method, came),
-                        named && repeatable,
-                        "{method} {code}"
-                    );
+                    let came = Came::UpstreamResponse(StatusCode::OK, &headers);
+                    assert_eq!(asks(&usual, method, came), named && repeatable, "{method} {code}");
                     assert_eq!(asks(&widened, method, came), named, "{method} {code}");
                 }
             }
@@ -270,16 +234,13 @@ mod tests {
     #[test]
     fn a_field_of_the_answer_can_ask() {
         let name = HeaderName::from_static("x-try-again");
-        let cause = RetryOn {
-            headers: vec![name.clone()],
-            ..RetryOn::default()
-        };
+        let cause = RetryOn { headers: vec![name.clone()], ..RetryOn::default() };
         let policy = by(cause.clone(), cause.harmless());
         let mut headers = HeaderMap::new();
         let none = HeaderMap::new();
-        assert!(!asks(&policy, "GET", Came::Answer(StatusCode::OK, &none)));
+        assert!(!asks(&policy, "GET", Came::UpstreamResponse(StatusCode::OK, &none)));
         headers.insert(name, HeaderValue::from_static(""));
-        let came = Came::Answer(StatusCode::OK, &headers);
+        let came = Came::UpstreamResponse(StatusCode::OK, &headers);
         assert!(asks(&policy, "GET", came));
         assert!(!asks(&policy, "POST", came));
     }
@@ -297,39 +258,23 @@ mod tests {
                     _ => true,
                 };
                 let came = Came::Failure(failure);
-                assert_eq!(
-                    asks(&RetryPolicy::Usual, method, came),
-                    expected,
-                    "{method} {failure:?}"
-                );
+                assert_eq!(asks(&RetryPolicy::Default, method, came), expected, "{method} {failure:?}");
                 assert!(!asks(&RetryPolicy::Off, method, came));
             }
-            let came = Came::Answer(StatusCode::SERVICE_UNAVAILABLE, &none);
-            assert!(!asks(&RetryPolicy::Usual, method, came));
+            let came = Came::UpstreamResponse(StatusCode::SERVICE_UNAVAILABLE, &none);
+            assert!(!asks(&RetryPolicy::Default, method, came));
         }
     }
 
     #[test]
     fn errors_that_are_nobodys_to_repeat() {
         for (error, unsent, expected) in [
-            (
-                Error::ConnectFailed(io::Error::other("x")),
-                true,
-                Some(Failure::Connect),
-            ),
-            (
-                Error::UpstreamTls(io::Error::other("x")),
-                true,
-                Some(Failure::Connect),
-            ),
+            (Error::ConnectFailed(io::Error::other("x")), true, Some(Failure::Connect)),
+            (Error::UpstreamTls(io::Error::other("x")), true, Some(Failure::Connect)),
             (Error::ConnectTimeout, true, Some(Failure::ConnectTimeout)),
             (Error::HeadTimeout, true, Some(Failure::ConnectTimeout)),
             (Error::HeadTimeout, false, Some(Failure::Timeout)),
-            (
-                Error::UpstreamInvalid("x", None),
-                false,
-                Some(Failure::Invalid),
-            ),
+            (Error::UpstreamInvalid("x", None), false, Some(Failure::Invalid)),
             (Error::Timeout, true, None),
             (Error::ClientGone, false, None),
             (Error::BodyTooLarge, false, None),
@@ -343,10 +288,8 @@ mod tests {
 
     #[test]
     fn only_what_could_be_sent_again_is_kept() {
-        let reset = RetryOn {
-            failures: vec![Failure::Connect, Failure::Refused, Failure::Reset],
-            ..RetryOn::default()
-        };
+        let reset =
+            RetryOn { failures: vec![Failure::Connect, Failure::Refused, Failure::Reset], ..RetryOn::default() };
         let policy = by(reset.clone(), reset.harmless());
         for (policy, method, streams, expected) in [
             (&policy, Method::GET, false, true),
@@ -354,9 +297,9 @@ mod tests {
             (&policy, Method::POST, false, false),
             (&policy, Method::POST, true, true),
             (&by(reset.clone(), reset), Method::POST, false, true),
-            (&RetryPolicy::Usual, Method::GET, false, true),
-            (&RetryPolicy::Usual, Method::PUT, false, false),
-            (&RetryPolicy::Usual, Method::POST, true, true),
+            (&RetryPolicy::Default, Method::GET, false, true),
+            (&RetryPolicy::Default, Method::PUT, false, false),
+            (&RetryPolicy::Default, Method::POST, true, true),
             (&RetryPolicy::Off, Method::GET, true, false),
         ] {
             let keeps = is_worth_keeping(policy, &method, streams);

@@ -1,5 +1,5 @@
-//! What the tries of one request share, and the step from one that went wrong to the next. Nothing here runs for a request whose
-//! first answer is passed on, but for the copy that is kept of what may be repeated.
+//! What the tries of one request share, and the step from one that went wrong to the next. Nothing here runs for a
+//! request whose first answer is passed on, but for the copy that is kept of what may be repeated.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,16 +12,18 @@ use http_body::Body;
 use tokio::time::{Instant, sleep};
 
 use super::policy::{self, Came, Reason};
-use super::{Answer, Attempts, Lane, Plan, Target, address, backoff, budget, outcome};
+use super::{
+    AttemptPlan, Attempts, UpstreamResponse, WorkerCluster, WorkerEndpoint, address, backoff, budget, outcome,
+};
 use crate::body::RequestBody;
 use crate::cluster::{Allowed, BreakerState, InFlight, Outcome, PickRequest, RetryingGuard};
 use crate::config::model::RetryPolicy;
-use crate::error::{Error, Tripped};
+use crate::error::{Error, LimitHit};
 use crate::pool::ResponseBody;
 
 /// The tries of one request.
 pub(super) struct Tries<'a> {
-    pub(super) plan: &'a Plan<'a>,
+    pub(super) plan: &'a AttemptPlan<'a>,
     pub(super) attempts: &'a mut Attempts,
     pub(super) rng: &'a mut fastrand::Rng,
     /// Held from the first retry to the response head.
@@ -31,15 +33,15 @@ pub(super) struct Tries<'a> {
 /// A try that did not come to an answer for the client.
 pub(super) enum Round {
     /// No answer.
-    Failed(Error, InFlight<Rc<Lane>>),
+    Failed(Error, InFlight<Rc<WorkerEndpoint>>),
     /// An answer that the route would rather have from another try.
-    Unwanted(Box<Answer>, Reason),
+    Unwanted(Box<UpstreamResponse>, Reason),
 }
 
-/// What a request is made of again. Most are never needed, so the fields lie in a list that is used again: a map would be large
-/// and new for each.
+/// What a request is made of again. Most are never needed, so the fields lie in a list that is used again: a map would
+/// be large and new for each.
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(super) struct ReplayRequest {
     method: Method,
     uri: Uri,
     fields: Fields,
@@ -49,8 +51,8 @@ pub(super) struct Spare {
 /// Fields in a row.
 pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
 
-impl Spare {
-    fn request(mut self, target: &Target) -> Request<RequestBody> {
+impl ReplayRequest {
+    fn request(mut self, target: &WorkerCluster) -> Request<RequestBody> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
@@ -64,33 +66,30 @@ impl Spare {
     }
 
     /// It was not needed.
-    pub(super) fn drop_into(self, target: &Target) {
+    pub(super) fn drop_into(self, target: &WorkerCluster) {
         target.take_back(self.fields);
     }
 }
 
 impl Tries<'_> {
     /// An endpoint, with the request counted on it.
-    pub(super) fn choose(&mut self) -> Result<InFlight<Rc<Lane>>, Error> {
+    pub(super) fn choose(&mut self) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         let request = wanted(self.plan, self.attempts);
         self.plan.target.choose(&request, self.rng)
     }
 
     /// The same after a wait in the queue, when all are full.
-    pub(super) async fn choose_late(
-        &mut self,
-        tripped: Tripped,
-    ) -> Result<InFlight<Rc<Lane>>, Error> {
+    pub(super) async fn choose_late(&mut self, limit_hit: LimitHit) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         let request = wanted(self.plan, self.attempts);
         let until = (self.plan.now, self.plan.deadline);
         let target = self.plan.target;
-        target.choose_late(&request, tripped, until, self.rng).await
+        target.choose_late(&request, limit_hit, until, self.rng).await
     }
 
-    /// Makes `request` ready for `lane` and counts the try.
-    pub(super) fn begin(&mut self, lane: &Rc<Lane>, request: &mut Request<RequestBody>) {
-        address(request, self.plan.host, lane);
-        self.attempts.begin(lane);
+    /// Makes `request` ready for `worker_endpoint` and counts the try.
+    pub(super) fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, request: &mut Request<RequestBody>) {
+        address(request, self.plan.host, worker_endpoint);
+        self.attempts.begin(worker_endpoint);
         let count = self.attempts.count;
         if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
             let value = match count {
@@ -103,7 +102,7 @@ impl Tries<'_> {
     }
 
     /// A copy of `request` for the next try, where there may be one that needs it.
-    pub(super) fn spare(&self, request: &mut Request<RequestBody>) -> Option<Box<Spare>> {
+    pub(super) fn replay(&self, request: &mut Request<RequestBody>) -> Option<Box<ReplayRequest>> {
         let plan = self.plan;
         let left = self.attempts.count < policy::max_retries(plan.retries);
         let streams = left && plan.target.may_stream();
@@ -112,18 +111,13 @@ impl Tries<'_> {
         }
         let limit = match plan.retries {
             RetryPolicy::By(retries) => retries.max_replay_bytes,
-            RetryPolicy::Usual | RetryPolicy::Off => USUAL_REPLAY,
+            RetryPolicy::Default | RetryPolicy::Off => DEFAULT_REPLAY,
         };
         let body = request.body_mut().again(limit);
         let mut fields = plan.target.buffer();
         let copies = request.headers().iter();
         fields.extend(copies.map(|(name, value)| (name.clone(), value.clone())));
-        Some(Box::new(Spare {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            fields,
-            body,
-        }))
+        Some(Box::new(ReplayRequest { method: request.method().clone(), uri: request.uri().clone(), fields, body }))
     }
 
     /// Why another try would be made instead of taking this answer.
@@ -131,7 +125,7 @@ impl Tries<'_> {
         let RetryPolicy::By(_) = self.plan.retries else {
             return None;
         };
-        let came = Came::Answer(response.status(), response.headers());
+        let came = Came::UpstreamResponse(response.status(), response.headers());
         policy::reason(self.plan.retries, self.plan.method, came)
     }
 
@@ -139,9 +133,9 @@ impl Tries<'_> {
     pub(super) async fn again(
         &mut self,
         round: Round,
-        spare: Option<Box<Spare>>,
+        replay: Option<Box<ReplayRequest>>,
         slot: &mut Option<Request<RequestBody>>,
-    ) -> Option<Result<Answer, Error>> {
+    ) -> Option<Result<UpstreamResponse, Error>> {
         let (word, hint) = match &round {
             Round::Failed(error, in_flight) => {
                 // An endpoint that gave up waiting for the client's body may be well.
@@ -162,7 +156,7 @@ impl Tries<'_> {
                 (reason.word(), hint)
             }
         };
-        let wait = match self.prepare(hint, spare, slot) {
+        let wait = match self.prepare(hint, replay, slot) {
             Ok(wait) => wait,
             Err(stop) => {
                 self.attempts.stopped = Some(stop);
@@ -185,11 +179,12 @@ impl Tries<'_> {
         None
     }
 
-    /// Whether there can be another try: then it has its permit, its request lies in `slot`, and it waits for the time returned.
+    /// Whether there can be another try: then it has its permit, its request lies in `slot`, and it waits for the time
+    /// returned.
     fn prepare(
         &mut self,
         hint: Option<Duration>,
-        spare: Option<Box<Spare>>,
+        replay: Option<Box<ReplayRequest>>,
         slot: &mut Option<Request<RequestBody>>,
     ) -> Result<Duration, &'static str> {
         let policy = self.plan.retries;
@@ -205,10 +200,8 @@ impl Tries<'_> {
             return Err("retry_after");
         }
         let pause = match policy {
-            RetryPolicy::By(retries) => {
-                backoff::jittered(&retries.backoff, self.attempts.count - 1, self.rng)
-            }
-            RetryPolicy::Usual | RetryPolicy::Off => Duration::ZERO,
+            RetryPolicy::By(retries) => backoff::jittered(&retries.backoff, self.attempts.count - 1, self.rng),
+            RetryPolicy::Default | RetryPolicy::Off => Duration::ZERO,
         };
         let wait = pause.max(hint.unwrap_or_default());
         let resumed = Instant::now() + wait;
@@ -217,11 +210,11 @@ impl Tries<'_> {
         }
         self.permit()?;
         if slot.is_none() {
-            let mut spare = spare.ok_or("body_not_kept")?;
-            if !spare.body.rewind() {
+            let mut replay = replay.ok_or("body_not_kept")?;
+            if !replay.body.rewind() {
                 return Err("body_not_kept");
             }
-            *slot = Some(spare.request(self.plan.target));
+            *slot = Some(replay.request(self.plan.target));
         }
         Ok(wait)
     }
@@ -232,8 +225,7 @@ impl Tries<'_> {
             return Ok(());
         }
         let target = self.plan.target;
-        let budget =
-            budget::permit(target.cluster(), self.plan.retries).ok_or("budget_exhausted")?;
+        let budget = budget::permit(target.cluster(), self.plan.retries).ok_or("budget_exhausted")?;
         let ceiling = target.retry().ok_or("max_retries")?;
         self.permit = Some((budget, ceiling));
         Ok(())
@@ -241,14 +233,14 @@ impl Tries<'_> {
 }
 
 impl Round {
-    fn endpoint(&self) -> &InFlight<Rc<Lane>> {
+    fn endpoint(&self) -> &InFlight<Rc<WorkerEndpoint>> {
         match self {
             Self::Failed(_, in_flight) => in_flight,
             Self::Unwanted(answer, _) => &answer.in_flight,
         }
     }
 
-    fn end(self) -> Result<Answer, Error> {
+    fn end(self) -> Result<UpstreamResponse, Error> {
         match self {
             Self::Failed(error, _) => Err(error),
             Self::Unwanted(answer, _) => Ok(*answer),
@@ -278,15 +270,10 @@ impl Round {
 }
 
 /// What the choice of an endpoint depends on.
-fn wanted<'a>(plan: &Plan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
+fn wanted<'a>(plan: &AttemptPlan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
     let first = attempts.count == 0;
     let now = if first { plan.now } else { Instant::now() };
-    PickRequest {
-        hash: plan.hash,
-        tried: &attempts.tried,
-        kind: plan.kind,
-        ..PickRequest::at(now)
-    }
+    PickRequest { hash: plan.hash, tried: &attempts.tried, kind: plan.kind, ..PickRequest::at(now) }
 }
 
 /// A request with the same head.
@@ -302,8 +289,9 @@ pub fn with_head_of(request: &Request<RequestBody>, body: RequestBody) -> Reques
 /// Tells the endpoint which try this is, counted from one.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-attache-attempts");
 /// Bytes of a body kept where the route says nothing about retries.
-const USUAL_REPLAY: usize = 1 << 20;
-/// An endpoint that asks for more patience than this is not waited for: its answer goes to the client, who can wait better.
+const DEFAULT_REPLAY: usize = 1 << 20;
+/// An endpoint that asks for more patience than this is not waited for: its answer goes to the client, who can wait
+/// better.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Pieces of an unwanted answer that are read.
 const MAX_DRAINED: usize = 16;

@@ -19,18 +19,10 @@ async fn a_record_says_why_the_endpoint_failed() {
         (&dead as &dyn Place, json!("connect_failed"), "os error 111"),
         (&reset, json!("upstream_reset"), "os error 104"),
         (&garbage, json!("upstream_invalid"), "HTTP"),
-        (
-            &status,
-            json!("upstream_invalid"),
-            "status code out of range",
-        ),
+        (&status, json!("upstream_invalid"), "status code out of range"),
         (&good, Value::Null, ""),
     ] {
-        let gw = Gw::with(
-            "routes: { all: { endpoints: ['{0}'], retries: off } }",
-            &[place],
-        )
-        .await;
+        let gw = Gw::with("routes: { all: { endpoints: ['{0}'], retries: off } }", &[place]).await;
         gw.get("/").await;
         let record = gw.record().await;
         assert_eq!(record["reason"], reason, "{record}");
@@ -42,8 +34,7 @@ async fn a_record_says_why_the_endpoint_failed() {
 
 #[tokio::test]
 async fn a_record_says_why_an_answer_broke_off() {
-    let backend =
-        RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;
+    let backend = RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;
     let template = "
         routes:
           all: { endpoints: ['{0}'], streaming: { idleTimeout: 1s } }
@@ -53,10 +44,7 @@ async fn a_record_says_why_an_answer_broke_off() {
     assert!(crate::support::Reply::read(answer).await.is_err());
     let record = gw.record().await;
     let told = record["upstream_error"].as_str().unwrap_or_default();
-    assert!(
-        told.starts_with("the stream was silent") || told.starts_with("the endpoint broke off"),
-        "{record}"
-    );
+    assert!(told.starts_with("the stream was silent") || told.starts_with("the endpoint broke off"), "{record}");
 }
 
 #[tokio::test]
@@ -117,10 +105,7 @@ async fn what_turns_or_hides_text_is_written_out_in_a_record() {
     );
     let (_, ended) = gw.shutdown().await;
     let line = ended.text();
-    assert!(
-        line.contains(r"\u202eevil\u2028\u2066\u200b\u009b31m"),
-        "and a harmless one for people: {line}"
-    );
+    assert!(line.contains(r"\u202eevil\u2028\u2066\u200b\u009b31m"), "and a harmless one for people: {line}");
 }
 
 #[tokio::test]
@@ -131,46 +116,15 @@ async fn what_the_parser_refuses_leaves_one_record_with_its_reason() {
           http: { address: '127.0.0.1:0', limits: { maxHeaderBytes: 8KiB } }
         routes: { all: { endpoints: ['{0}'] } }
     ";
-    let long = format!(
-        "GET /long HTTP/1.1\r\nhost: a.test\r\nx: {}\r\n\r\n",
-        "x".repeat(20_000)
-    );
+    let long = format!("GET /long HTTP/1.1\r\nhost: a.test\r\nx: {}\r\n\r\n", "x".repeat(20_000));
     for (head, path, reason) in [
-        (
-            "GET /a<b?token=1 HTTP/1.1\r\nhost: a.test\r\n\r\n",
-            "/a<b?token=*",
-            "target_invalid",
-        ),
-        (
-            "GET /a`b HTTP/1.1\r\nhost: a.test\r\n\r\n",
-            "/a`b",
-            "target_invalid",
-        ),
-        (
-            "GET /a#b HTTP/1.1\r\nhost: a.test\r\n\r\n",
-            "/a",
-            "target_invalid",
-        ),
-        (
-            "GET /a b HTTP/1.1\r\nhost: a.test\r\n\r\n",
-            "/a b",
-            "target_invalid",
-        ),
-        (
-            "GET http://ann:pw@a.test/<x HTTP/1.1\r\nhost: a.test\r\n\r\n",
-            "/<x",
-            "target_invalid",
-        ),
-        (
-            "GET /field HTTP/1.1\r\nhost: a.test\r\nb d: 1\r\n\r\n",
-            "/field",
-            "not_http",
-        ),
-        (
-            "GET /folded HTTP/1.1\r\nhost: a.test\r\nx: 1\r\n y\r\n\r\n",
-            "/folded",
-            "not_http",
-        ),
+        ("GET /a<b?token=1 HTTP/1.1\r\nhost: a.test\r\n\r\n", "/a<b?token=*", "target_invalid"),
+        ("GET /a`b HTTP/1.1\r\nhost: a.test\r\n\r\n", "/a`b", "target_invalid"),
+        ("GET /a#b HTTP/1.1\r\nhost: a.test\r\n\r\n", "/a", "target_invalid"),
+        ("GET /a b HTTP/1.1\r\nhost: a.test\r\n\r\n", "/a b", "target_invalid"),
+        ("GET http://ann:pw@a.test/<x HTTP/1.1\r\nhost: a.test\r\n\r\n", "/<x", "target_invalid"),
+        ("GET /field HTTP/1.1\r\nhost: a.test\r\nb d: 1\r\n\r\n", "/field", "not_http"),
+        ("GET /folded HTTP/1.1\r\nhost: a.test\r\nx: 1\r\n y\r\n\r\n", "/folded", "not_http"),
         ("GET /bare HTTP/1.1\nhost: a.test\n\n", "/bare", "not_http"),
         (&long, "/long", "head_too_large"),
         ("\x16\x03\x01\x02 hello", "-", "not_http"),
@@ -178,27 +132,19 @@ async fn what_the_parser_refuses_leaves_one_record_with_its_reason() {
         let gw = Gw::with(template, &[&backend]).await;
         // One that is served first, on the same connection.
         let mut raw = gw.raw().await;
-        raw.write("GET /first HTTP/1.1\r\nhost: a.test\r\n\r\n")
-            .await;
+        raw.write("GET /first HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
         raw.read_message().await;
         raw.write(head).await;
         raw.rest().await;
         let records = gw.records(2).await;
-        let record = records
-            .iter()
-            .find(|record| record["path"] != "/first")
-            .expect("one that was refused");
+        let record = records.iter().find(|record| record["path"] != "/first").expect("one that was refused");
         assert_eq!(
             (&record["path"], &record["reason"], &record["flags"]),
             (&json!(path), &json!(reason), &json!("DPE")),
             "{head:?}: {record}"
         );
         assert!(!record.to_string().contains("pw"), "{record}");
-        assert!(
-            record["status"]
-                .as_u64()
-                .is_some_and(|status| (400..500).contains(&status))
-        );
+        assert!(record["status"].as_u64().is_some_and(|status| (400..500).contains(&status)));
         assert_eq!(record["client_ip"], "127.0.0.1");
     }
 }

@@ -33,41 +33,23 @@ clusters: {{ pool: {{ endpoints: ['{}'] }} }}\n",
     let (status, body) = gw.ask(Method::GET, "/status").await;
     assert_eq!(status, 200);
     let told: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(
-        (&told["status"], &told["ready"]),
-        (&json!("ok"), &json!(true)),
-        "{told}"
-    );
+    assert_eq!((&told["status"], &told["ready"]), (&json!("ok"), &json!(true)), "{told}");
     let endpoint = &told["clusters"][0]["endpoints"][0];
     assert_eq!(endpoint["address"], json!(backend.place()), "{told}");
     let (status, body) = gw.ask(Method::GET, "/config").await;
     assert_eq!(status, 200);
-    assert!(
-        body.contains("x-api-key: (redacted)") && !body.contains("hidden"),
-        "{body}"
-    );
+    assert!(body.contains("x-api-key: (redacted)") && !body.contains("hidden"), "{body}");
     let again = config::parse(&body, "told.yaml", &Environment::process());
-    let again = again
-        .unwrap_or_else(|report| panic!("{report}\n{body}"))
-        .config;
+    let again = again.unwrap_or_else(|report| panic!("{report}\n{body}")).config;
     assert_eq!(again.routes.len(), 1, "it is a configuration:\n{body}");
-    for (method, path, expected) in [
-        ("GET", "/", 200),
-        ("GET", "/nothing", 404),
-        ("GET", "/reload", 405),
-    ] {
-        let reply = Client::h1(tcp(&gw))
-            .await
-            .reply(at_loopback(request(method, path, crate::support::empty())))
-            .await;
+    for (method, path, expected) in [("GET", "/", 200), ("GET", "/nothing", 404), ("GET", "/reload", 405)] {
+        let reply = Client::h1(tcp(&gw)).await.reply(at_loopback(request(method, path, crate::support::empty()))).await;
         assert_eq!(reply.status, expected, "{method} {path}");
     }
     gw.stop().await;
 }
 
-fn at_loopback(
-    request: http::Request<crate::support::Body>,
-) -> http::Request<crate::support::Body> {
+fn at_loopback(request: http::Request<crate::support::Body>) -> http::Request<crate::support::Body> {
     crate::support::at_host("127.0.0.1", request)
 }
 
@@ -93,20 +75,13 @@ async fn a_page_in_a_browser_can_neither_ask_nor_command() {
         let mut client = Raw::connect(tcp(&gw)).await;
         client.write(text).await;
         let head = client.read_head().await;
-        assert!(
-            head.starts_with(&format!("HTTP/1.1 {expected} ")),
-            "{text}{head}"
-        );
+        assert!(head.starts_with(&format!("HTTP/1.1 {expected} ")), "{text}{head}");
         assert!(!head.contains("access-control-allow"), "{head}");
     }
     let refused = "attache_admin_requests_refused_total{code=\"403\"}";
     assert_eq!(gw.metric(refused).await, Some(6.0));
     let reloads = gw.ask(Method::GET, "/reloads").await.1;
-    assert_eq!(
-        reloads.matches("\"trigger\"").count(),
-        1,
-        "only the start: {reloads}"
-    );
+    assert_eq!(reloads.matches("\"trigger\"").count(), 1, "only the start: {reloads}");
     gw.stop().await;
 }
 
@@ -128,18 +103,10 @@ async fn a_token_opens_it_and_a_new_one_counts_at_once() {
         operator.ask(method, path, GUARD).await.unwrap().0.as_u16()
     };
     assert_eq!(ask(None, Method::GET, "/status").await, 401);
-    assert_eq!(
-        ask(None, Method::GET, "/nothing").await,
-        401,
-        "nor does it say what there is"
-    );
+    assert_eq!(ask(None, Method::GET, "/nothing").await, 401, "nor does it say what there is");
     assert_eq!(ask(Some("other"), Method::GET, "/status").await, 401);
     assert_eq!(ask(Some("token"), Method::GET, "/status").await, 200);
-    assert_eq!(
-        ask(Some("token"), Method::POST, "/reload").await,
-        403,
-        "`writes: none`"
-    );
+    assert_eq!(ask(Some("token"), Method::POST, "/reload").await, 403, "`writes: none`");
     fs::copy(gw.path("other"), gw.path("token")).unwrap();
     assert_eq!(ask(Some("other"), Method::GET, "/status").await, 200);
     gw.stop().await;
@@ -151,10 +118,7 @@ async fn a_unix_socket_is_its_owners() {
     let socket = directory.path().join("admin.sock");
     // What a process that was killed leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-    let usual = USUAL.replace(
-        "'127.0.0.1:0' }\naccessLog",
-        &format!("'unix:{}' }}\naccessLog", socket.display()),
-    );
+    let usual = USUAL.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", socket.display()));
     let path = directory.path().join("gateway.yaml");
     fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
     let gw = Live::following(directory, &path).await;
@@ -164,25 +128,12 @@ async fn a_unix_socket_is_its_owners() {
     assert_eq!(gw.ask(Method::GET, "/status").await.0, 200);
     assert_eq!(gw.ask_reload().await.0, 200);
     let loaded = config::load(&path, &Environment::process()).unwrap();
-    let second = attache::gateway::Gateway::start(loaded.config)
-        .await
-        .unwrap_err();
-    assert!(
-        second.in_one_line().contains("admin cannot bind unix:"),
-        "{}",
-        second.in_one_line()
-    );
-    assert_eq!(
-        gw.ask(Method::GET, "/status").await.0,
-        200,
-        "the first still has it"
-    );
+    let second = attache::gateway::Gateway::start(loaded.config).await.unwrap_err();
+    assert!(second.in_one_line().contains("admin cannot bind unix:"), "{}", second.in_one_line());
+    assert_eq!(gw.ask(Method::GET, "/status").await.0, 200, "the first still has it");
     // With a token others may come, and without one no more.
     gw.write("token", "0123456789abcdef");
-    gw.write(
-        "gateway.yaml",
-        &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"),
-    );
+    gw.write("gateway.yaml", &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"));
     gw.reloaded().await;
     assert_eq!(mode(), 0o666);
     gw.write("gateway.yaml", &format!("{usual}{ANSWER}"));
@@ -195,21 +146,12 @@ async fn a_unix_socket_is_its_owners() {
 async fn a_file_that_is_no_socket_is_not_deleted_for_one() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("gateway.yaml");
-    let usual = USUAL.replace(
-        "'127.0.0.1:0' }\naccessLog",
-        &format!("'unix:{}' }}\naccessLog", path.display()),
-    );
+    let usual = USUAL.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", path.display()));
     let text = format!("{usual}{ANSWER}");
     fs::write(&path, &text).unwrap();
     let loaded = config::parse(&text, "elsewhere.yaml", &Environment::process()).unwrap();
-    let error = attache::gateway::Gateway::start(loaded.config)
-        .await
-        .unwrap_err();
-    assert!(
-        error.in_one_line().contains("a file that is no socket"),
-        "{}",
-        error.in_one_line()
-    );
+    let error = attache::gateway::Gateway::start(loaded.config).await.unwrap_err();
+    assert!(error.in_one_line().contains("a file that is no socket"), "{}", error.in_one_line());
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -217,10 +159,7 @@ async fn a_file_that_is_no_socket_is_not_deleted_for_one() {
 async fn what_took_the_place_of_the_socket_is_neither_opened_nor_deleted() {
     let directory = tempfile::TempDir::new().unwrap();
     let socket = directory.path().join("admin.sock");
-    let usual = USUAL.replace(
-        "'127.0.0.1:0' }\naccessLog",
-        &format!("'unix:{}' }}\naccessLog", socket.display()),
-    );
+    let usual = USUAL.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", socket.display()));
     let path = directory.path().join("gateway.yaml");
     fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
     let gw = Live::following(directory, &path).await;
@@ -228,10 +167,7 @@ async fn what_took_the_place_of_the_socket_is_neither_opened_nor_deleted() {
     fs::write(&socket, "somebody else's").unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o640)).unwrap();
     gw.write("token", "0123456789abcdef");
-    gw.write(
-        "gateway.yaml",
-        &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"),
-    );
+    gw.write("gateway.yaml", &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"));
     gw.reloaded().await;
     let mode = fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o640);
@@ -265,11 +201,7 @@ async fn silent_connections_shut_out_neither_probes_nor_operators() {
 async fn an_idle_gateway_without_the_section_has_no_admin_api() {
     let gw = crate::support::Gw::with("routes: { all: { respond: { status: 204 } } }", &[]).await;
     assert_eq!(gw.get("/").await.status, 204);
-    assert_eq!(
-        gw.admin("/status").await.status,
-        404,
-        "nor on the metrics listener"
-    );
+    assert_eq!(gw.admin("/status").await.status, 404, "nor on the metrics listener");
 }
 
 #[tokio::test]
@@ -303,8 +235,5 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
     let weight = "attache_rollout_weight_percent{route=\"all\"}";
     soon("the gauge is there", || async { gw.metric(weight).await }).await;
     gw.rewrite(&format!("{rest} }} }}\n"));
-    soon("a rollout that is gone is not shown", || async {
-        gw.metric(weight).await.is_none().then_some(())
-    })
-    .await;
+    soon("a rollout that is gone is not shown", || async { gw.metric(weight).await.is_none().then_some(()) }).await;
 }

@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::{
-    Backend, Gw, RawBackend, Reply, channel, empty, eventually, get, pass, post, refusing, request,
-};
+use crate::support::{Backend, Gw, RawBackend, Reply, channel, empty, eventually, get, pass, post, refusing, request};
 
 const TWO: &str = "
     workers: 1
@@ -37,24 +35,10 @@ async fn a_refused_connection_is_tried_elsewhere() {
         assert_eq!(seen[turn].body, body, "and whole");
     }
     let records = gw.records(6).await;
-    let attempts: Vec<_> = records
-        .iter()
-        .map(|record| record["attempts"].as_u64().unwrap())
-        .collect();
-    assert!(
-        attempts.contains(&2),
-        "some tried the dead one first: {attempts:?}"
-    );
-    let retries = gw
-        .metric(
-            "attache_retries_total",
-            &[("cluster", "all"), ("reason", "connect_failed")],
-        )
-        .await;
-    assert_eq!(
-        retries,
-        attempts.iter().filter(|count| **count == 2).count() as f64
-    );
+    let attempts: Vec<_> = records.iter().map(|record| record["attempts"].as_u64().unwrap()).collect();
+    assert!(attempts.contains(&2), "some tried the dead one first: {attempts:?}");
+    let retries = gw.metric("attache_retries_total", &[("cluster", "all"), ("reason", "connect_failed")]).await;
+    assert_eq!(retries, attempts.iter().filter(|count| **count == 2).count() as f64);
 }
 
 #[tokio::test]
@@ -85,10 +69,7 @@ async fn when_nobody_listens_the_answer_is_502() {
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (502, "connect_failed"));
     let record = gw.record().await;
-    assert_eq!(
-        (&record["attempts"], &record["flags"]),
-        (&json!(2), &json!("UF"))
-    );
+    assert_eq!((&record["attempts"], &record["flags"]), (&json!(2), &json!("UF")));
 }
 
 #[tokio::test]
@@ -103,26 +84,14 @@ async fn a_single_dead_endpoint_is_a_502_as_well() {
 async fn rfc9110_9_2_2_a_post_that_may_have_been_done_is_not_repeated() {
     let (one, other) = (resetting().await, resetting().await);
     let gw = Gw::with(TWO, &[&one, &other]).await;
-    for request in [
-        post("/", "do it"),
-        post("/", ""),
-        request("DELETE", "/", empty()),
-        request("PUT", "/", empty()),
-    ] {
+    for request in [post("/", "do it"), post("/", ""), request("DELETE", "/", empty()), request("PUT", "/", empty())] {
         let before = one.connections() + other.connections();
         let reply = gw.send(request).await;
         assert_eq!((reply.status, reply.reason()), (502, "upstream_reset"));
-        assert_eq!(
-            one.connections() + other.connections() - before,
-            1,
-            "one try"
-        );
+        assert_eq!(one.connections() + other.connections() - before, 1, "one try");
     }
     for record in gw.records(4).await {
-        assert_eq!(
-            (&record["attempts"], &record["flags"]),
-            (&json!(1), &json!("UC"))
-        );
+        assert_eq!((&record["attempts"], &record["flags"]), (&json!(1), &json!("UC")));
     }
 }
 
@@ -132,11 +101,7 @@ async fn rfc9110_9_2_2_a_safe_request_is_repeated_once() {
     let gw = Gw::with(TWO, &[&one, &other]).await;
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (502, "upstream_reset"));
-    assert_eq!(
-        (one.connections(), other.connections()),
-        (1, 1),
-        "once, and elsewhere"
-    );
+    assert_eq!((one.connections(), other.connections()), (1, 1), "once, and elsewhere");
     assert_eq!(gw.record().await["attempts"], 2);
 }
 
@@ -157,11 +122,7 @@ async fn an_error_status_is_an_answer() {
     let gw = Gw::with(TWO, &[&one, &other]).await;
     assert_eq!(gw.get("/").await.status, 503);
     assert_eq!(one.hits() + other.hits(), 1);
-    assert_eq!(
-        gw.record().await["reason"],
-        json!(null),
-        "not the gateway's error"
-    );
+    assert_eq!(gw.record().await["reason"], json!(null), "not the gateway's error");
 }
 
 /// Answers its first request on each connection, then does `then` when told to.
@@ -198,31 +159,17 @@ async fn a_kept_connection_that_died_is_not_used() {
         vec!["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"],
         vec!["HTTP/1.1 204 No Content\r\n\r\n"],
         vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
-        vec![
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "2\r\nok\r\n",
-            "0\r\n\r\n",
-        ],
-        vec![
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n",
-            "\r\n",
-        ],
+        vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "2\r\nok\r\n", "0\r\n\r\n"],
+        vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n", "\r\n"],
     ] {
         for reset in [false, true] {
             let told = Arc::new(Notify::new());
             let backend = closing_later(answer.clone(), Arc::clone(&told), reset).await;
-            let gw = Gw::with(
-                "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-                &[&backend],
-            )
-            .await;
+            let gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
             let mut client = if reset { gw.h2().await } else { gw.h1().await };
             assert!(client.reply(post("/", "one")).await.status < 300);
             told.notify_one();
-            eventually("the gateway's kernel knows", || async {
-                connections_to(&backend) == 0
-            })
-            .await;
+            eventually("the gateway's kernel knows", || async { connections_to(&backend) == 0 }).await;
             let reply = client.reply(post("/", "two")).await;
             assert!(reply.status < 300, "not even a POST notices: {answer:?}");
             assert_eq!(backend.connections(), 2, "{answer:?}");
@@ -235,20 +182,12 @@ async fn a_kept_connection_that_died_is_not_used() {
 
 /// Established connections to a backend, by the kernel's table.
 fn connections_to(backend: &RawBackend) -> usize {
-    let port = crate::support::Place::place(backend)
-        .rsplit_once(':')
-        .unwrap()
-        .1
-        .parse::<u16>()
-        .unwrap();
+    let port = crate::support::Place::place(backend).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let remote = format!("0100007F:{port:04X}");
     table
         .lines()
-        .filter(|line| {
-            line.split_whitespace().nth(2) == Some(&remote)
-                && line.split_whitespace().nth(3) == Some("01")
-        })
+        .filter(|line| line.split_whitespace().nth(2) == Some(&remote) && line.split_whitespace().nth(3) == Some("01"))
         .count()
 }
 
@@ -256,14 +195,10 @@ fn connections_to(backend: &RawBackend) -> usize {
 async fn closing_on_reuse() -> RawBackend {
     RawBackend::script(|mut connection| async move {
         connection.read_message().await;
-        connection
-            .write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            .await;
+        connection.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
         connection.read_message().await;
         if connection.index > 0 {
-            connection
-                .write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                .await;
+            connection.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
         }
     })
     .await
@@ -272,28 +207,17 @@ async fn closing_on_reuse() -> RawBackend {
 #[tokio::test]
 async fn rfc9112_9_5_a_connection_closed_on_reuse_costs_a_safe_request_nothing() {
     let backend = closing_on_reuse().await;
-    let gw = Gw::with(
-        "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
     assert_eq!(gw.get("/").await.status, 200);
     assert_eq!(gw.get("/").await.status, 200);
     let records = gw.records(2).await;
-    assert_eq!(
-        (&records[0]["attempts"], &records[1]["attempts"]),
-        (&json!(1), &json!(2))
-    );
+    assert_eq!((&records[0]["attempts"], &records[1]["attempts"]), (&json!(1), &json!(2)));
 }
 
 #[tokio::test]
 async fn rfc9112_9_5_a_connection_closed_on_reuse_fails_a_post() {
     let backend = closing_on_reuse().await;
-    let gw = Gw::with(
-        "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
     assert_eq!(gw.send(post("/", "one")).await.status, 200);
     let reply: Reply = gw.send(post("/", "two")).await;
     assert_eq!((reply.status, reply.reason()), (502, "upstream_reset"));
@@ -315,29 +239,20 @@ async fn answers_that_are_not_http_are_502() {
         let backend = RawBackend::answering(answer).await;
         let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
         let reply = gw.send(post("/", "x")).await;
-        assert_eq!(
-            (reply.status, reply.reason()),
-            (502, "upstream_invalid"),
-            "{answer:?}"
-        );
+        assert_eq!((reply.status, reply.reason()), (502, "upstream_invalid"), "{answer:?}");
         assert_eq!(backend.connections(), 1, "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn bytes_after_an_answer_end_its_connection() {
-    let backend = RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil").await;
-    let gw = Gw::with(
-        "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&backend],
+    let backend = RawBackend::answering(
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
     )
     .await;
+    let gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
     for turn in 1..=3 {
-        assert_eq!(
-            gw.get("/").await.text(),
-            "ok",
-            "nobody gets what nobody asked for"
-        );
+        assert_eq!(gw.get("/").await.text(), "ok", "nobody gets what nobody asked for");
         assert_eq!(backend.connections(), turn);
     }
 }
@@ -346,14 +261,7 @@ async fn bytes_after_an_answer_end_its_connection() {
 async fn rfc9113_8_7_a_refused_stream_is_tried_again() {
     let (refusing, good) = (
         refusing_streams().await,
-        Backend::replying_as(
-            crate::support::Speak {
-                http2: true,
-                ..Default::default()
-            },
-            200,
-        )
-        .await,
+        Backend::replying_as(crate::support::Speak { http2: true, ..Default::default() }, 200).await,
     );
     let template = "
         workers: 1
@@ -362,11 +270,7 @@ async fn rfc9113_8_7_a_refused_stream_is_tried_again() {
     ";
     let gw = Gw::with(template, &[&refusing, &good]).await;
     for _ in 0..4 {
-        assert_eq!(
-            gw.send(request("POST", "/", empty())).await.status,
-            200,
-            "even a POST: nothing was done"
-        );
+        assert_eq!(gw.send(request("POST", "/", empty())).await.status, 200, "even a POST: nothing was done");
     }
     assert_eq!(good.hits(), 4);
 }
@@ -395,9 +299,5 @@ async fn a_get_over_keep_alive_after_a_502_still_works() {
     let gw = Gw::with(template, &[&bad, &good]).await;
     let mut client = gw.h1().await;
     assert_eq!(client.reply(get("/bad")).await.status, 502);
-    assert_eq!(
-        client.reply(get("/good")).await.status,
-        200,
-        "the client's connection goes on"
-    );
+    assert_eq!(client.reply(get("/good")).await.status, 200, "the client's connection goes on");
 }

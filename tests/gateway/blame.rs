@@ -1,5 +1,5 @@
-//! Whose failure it was. What a client or a setting of ours made go wrong says nothing about an endpoint, a breaker or a canary; what
-//! an endpoint did wrong says so wherever in the exchange it happened.
+//! Whose failure it was. What a client or a setting of ours made go wrong says nothing about an endpoint, a breaker or
+//! a canary; what an endpoint did wrong says so wherever in the exchange it happened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,8 +10,8 @@ use http::Response;
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Backend, Gw, Moody, Raw, RawBackend, Reply, Sse, channel, eventually, full, get, pass, post,
-    request, within,
+    Backend, Gw, Raw, RawBackend, Reply, Sse, SwitchableBackend, channel, eventually, full, get, pass, post, request,
+    within,
 };
 
 const CLUSTER: [(&str, &str); 1] = [("cluster", "all")];
@@ -29,10 +29,7 @@ async fn held(status: u16) -> (Backend, Arc<Semaphore>, Arc<AtomicUsize>) {
         count.fetch_add(1, SeqCst);
         async move {
             may.acquire().await.unwrap().forget();
-            Response::builder()
-                .status(status)
-                .body(full("held"))
-                .unwrap()
+            Response::builder().status(status).body(full("held")).unwrap()
         }
     })
     .await;
@@ -62,10 +59,7 @@ async fn waiting_for_a_place_of_ours_is_not_the_endpoints_silence() {
     .await;
     let mut first = gw.h1().await;
     let first = tokio::spawn(async move { first.reply(get("/held")).await });
-    eventually("the only connection is taken", || async {
-        came.load(SeqCst) == 1
-    })
-    .await;
+    eventually("the only connection is taken", || async { came.load(SeqCst) == 1 }).await;
     for path in ["/", "/total"] {
         let reply = gw.get(path).await;
         assert_eq!(state(&gw).await, 0.0, "{path}: the endpoint was not asked");
@@ -95,11 +89,7 @@ async fn a_slow_upload_is_not_the_endpoints_silence() {
         let sent = tokio::spawn(async move { client.reply(request("POST", path, body)).await });
         assert!(sender.send("a beginning").await);
         let reply = within("the time is over", sent).await.unwrap();
-        assert_eq!(
-            state(&gw).await,
-            0.0,
-            "{path}: the endpoint has nothing to answer"
-        );
+        assert_eq!(state(&gw).await, 0.0, "{path}: the endpoint has nothing to answer");
         assert_eq!((reply.status, reply.reason()), (408, "body_timeout"));
     }
 }
@@ -122,8 +112,7 @@ async fn a_hung_endpoint_is_blamed_also_for_an_upload() {
 
 #[tokio::test]
 async fn answers_that_hang_after_a_good_head_open_the_breaker() {
-    let backend =
-        RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;
+    let backend = RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbeginning").await;
     let gw = Gw::with(
         "
         routes: { all: { cluster: all, timeout: 1s } }
@@ -163,9 +152,7 @@ async fn answers_with_two_lengths_open_the_breaker() {
 
 #[tokio::test]
 async fn a_slow_reader_is_not_the_endpoints_silence() {
-    let backend =
-        Backend::handling(|_| async { Response::new(full(Bytes::from(vec![b'x'; 32 << 20]))) })
-            .await;
+    let backend = Backend::handling(|_| async { Response::new(full(Bytes::from(vec![b'x'; 32 << 20]))) }).await;
     let gw = Gw::with(
         "
         routes: { all: { cluster: all, timeout: 1s } }
@@ -180,10 +167,7 @@ async fn a_slow_reader_is_not_the_endpoints_silence() {
     pass(Duration::from_millis(1200)).await;
     // Reading on lets the gateway look at the clock.
     client.read_to_end().await;
-    eventually("it is cut", || async {
-        gw.metric("attache_requests_in_flight", &[]).await == 0.0
-    })
-    .await;
+    eventually("it is cut", || async { gw.metric("attache_requests_in_flight", &[]).await == 0.0 }).await;
     assert_eq!(gw.record().await["reason"], "timeout");
     assert_eq!(state(&gw).await, 0.0);
 }
@@ -206,10 +190,7 @@ async fn who_waited_while_the_breaker_opened_is_refused() {
         &[&backend],
     )
     .await;
-    #[allow(
-        clippy::async_yields_async,
-        reason = "the test goes on while the answer is waited for"
-    )]
+    #[allow(clippy::async_yields_async, reason = "the test goes on while the answer is waited for")]
     let ask = || async {
         let mut client = gw.h1().await;
         tokio::spawn(async move { client.reply(get("/")).await })
@@ -217,10 +198,7 @@ async fn who_waited_while_the_breaker_opened_is_refused() {
     let first = ask().await;
     eventually("it arrives", || async { came.load(SeqCst) == 1 }).await;
     let waiting = [ask().await, ask().await];
-    eventually("two wait", || async {
-        gw.metric("attache_pending_requests", &CLUSTER).await == 2.0
-    })
-    .await;
+    eventually("two wait", || async { gw.metric("attache_pending_requests", &CLUSTER).await == 2.0 }).await;
     free.add_permits(100);
     assert_eq!(first.await.unwrap().status, 500);
     for waiting in waiting {
@@ -232,7 +210,7 @@ async fn who_waited_while_the_breaker_opened_is_refused() {
 
 #[tokio::test]
 async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
-    let shadow = Moody::new(500).await;
+    let shadow = SwitchableBackend::new(500).await;
     let main = Backend::replying(200).await;
     let gw = Gw::with(
         "
@@ -287,36 +265,24 @@ async fn a_canary_that_cannot_be_asked_any_more_still_counts_as_failing() {
     let (stable, canary) = (Backend::replying(200).await, Backend::replying(500).await);
     let breaker = "circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 1h } }";
     let gw = Gw::with(&TRIAL.replace("BREAKER", breaker), &[&stable, &canary]).await;
-    eventually("the canary gets all", || async {
-        gw.split("all").status().shares[1].percent > 99.0
-    })
-    .await;
+    eventually("the canary gets all", || async { gw.split("all").status().shares[1].percent > 99.0 }).await;
     let before = gw.split("all").status().shares[1].requests;
     for _ in 0..10 {
         assert!(gw.get("/").await.status >= 500);
     }
     assert!(canary.hits() <= 2, "the breaker is open");
-    eventually("all are counted", || async {
-        gw.split("all").status().shares[1].requests == before + 10
-    })
-    .await;
+    eventually("all are counted", || async { gw.split("all").status().shares[1].requests == before + 10 }).await;
 }
 
 #[tokio::test]
 async fn a_stream_cut_at_our_own_limit_is_no_failure_of_the_canary() {
     let (stable, canary) = (Backend::replying(200).await, Sse::new().await);
     let gw = Gw::with(&TRIAL.replace(", BREAKER", ""), &[&stable, &canary]).await;
-    eventually("the canary gets all", || async {
-        gw.split("all").status().shares[1].percent > 99.0
-    })
-    .await;
+    eventually("the canary gets all", || async { gw.split("all").status().shares[1].percent > 99.0 }).await;
     let mut client = gw.h1().await;
     let (answer, stream) = tokio::join!(client.send(get("/")), canary.stream());
     stream.event("one").await;
     assert!(Reply::read(answer.unwrap()).await.is_err(), "it is cut");
-    eventually("it is over", || async {
-        gw.metric("attache_requests_in_flight", &[]).await == 0.0
-    })
-    .await;
+    eventually("it is over", || async { gw.metric("attache_requests_in_flight", &[]).await == 0.0 }).await;
     assert_eq!(gw.split("all").status().shares[1].requests, 0);
 }

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Gw, Moody, Place, Reply, Speak, Sse, eventually, full, get, pass, post, refusing,
-    websocket, with_field, within,
+    Backend, Gw, Place, Reply, Speak, Sse, SwitchableBackend, eventually, full, get, pass, post, refusing, websocket,
+    with_field, within,
 };
 
 /// An agent that answers a request when the test says so.
@@ -39,11 +39,7 @@ impl Slow {
             }
         })
         .await;
-        Self {
-            backend,
-            answers,
-            arrived: Mutex::new(arrived),
-        }
+        Self { backend, answers, arrived: Mutex::new(arrived) }
     }
 
     /// Path of the next request that arrives.
@@ -87,18 +83,15 @@ fn assert_refused(reply: &Reply) {
 
 async fn rejections(gw: &Gw, ceiling: &str) -> f64 {
     let name = "attache_circuit_breaker_rejections_total";
-    gw.metric(name, &[("cluster", "all"), ("ceiling", ceiling)])
-        .await
+    gw.metric(name, &[("cluster", "all"), ("ceiling", ceiling)]).await
 }
 
 async fn pending(gw: &Gw) -> f64 {
-    gw.metric("attache_pending_requests", &[("cluster", "all")])
-        .await
+    gw.metric("attache_pending_requests", &[("cluster", "all")]).await
 }
 
 async fn state(gw: &Gw) -> f64 {
-    gw.metric("attache_circuit_breaker_state", &[("cluster", "all")])
-        .await
+    gw.metric("attache_circuit_breaker_state", &[("cluster", "all")]).await
 }
 
 // ------------------------------------------------------------------------------------------------ ceilings
@@ -123,10 +116,7 @@ async fn a_request_beyond_the_ceiling_is_refused_at_once() {
     let records = gw.records(4).await;
     let refused = records.iter().find(|record| record["path"] == "/three");
     let refused = refused.unwrap();
-    assert_eq!(
-        (&refused["flags"], &refused["reason"]),
-        (&"UO".into(), &"circuit_open".into())
-    );
+    assert_eq!((&refused["flags"], &refused["reason"]), (&"UO".into(), &"circuit_open".into()));
 }
 
 #[tokio::test]
@@ -202,10 +192,7 @@ async fn streams_have_a_ceiling_of_their_own() {
     let sse = Sse::new().await;
     let gw = Gw::with(STREAMS, &[&sse]).await;
     let (mut one, mut two) = (gw.h1().await, gw.h1().await);
-    let open = [
-        one.send(get("/stream/1")).await.unwrap(),
-        two.send(get("/stream/2")).await.unwrap(),
-    ];
+    let open = [one.send(get("/stream/1")).await.unwrap(), two.send(get("/stream/2")).await.unwrap()];
     let streams = [sse.stream().await, sse.stream().await];
     assert_eq!(open[0].status(), 200, "more streams than requests may be");
     assert_eq!(open[1].status(), 200);
@@ -246,10 +233,7 @@ async fn grpc_and_upgrades_count_as_streams() {
     let call = post("/agents.Agent/Call", "");
     let call = with_field("content-type", "application/grpc", call);
     let refused = gw.h2().await.reply(call).await;
-    assert_eq!(
-        (refused.header("grpc-status"), refused.reason()),
-        ("14", "circuit_open")
-    );
+    assert_eq!((refused.header("grpc-status"), refused.reason()), ("14", "circuit_open"));
     slow.answer(2);
     assert_eq!(gw.get("/").await.status, 200, "a request is none");
     assert_eq!(held.await.unwrap().status, 200);
@@ -284,12 +268,7 @@ async fn retries_have_a_ceiling() {
 #[tokio::test]
 async fn a_full_endpoint_is_passed_over() {
     let (one, other) = (Slow::new().await, Slow::new().await);
-    for policy in [
-        "least-connection",
-        "round-robin",
-        "random",
-        "{ hash: clientIp }",
-    ] {
+    for policy in ["least-connection", "round-robin", "random", "{ hash: clientIp }"] {
         let template = format!(
             "
             routes: {{ all: {{ cluster: all }} }}
@@ -353,10 +332,7 @@ async fn a_reload_keeps_counting_what_is_under_way() {
     let sse = Sse::new().await;
     let mut gw = Gw::with(STREAMS, &[&sse]).await;
     let (mut one, mut two) = (gw.h1().await, gw.h1().await);
-    let open = [
-        one.send(get("/stream")).await.unwrap(),
-        two.send(get("/stream")).await.unwrap(),
-    ];
+    let open = [one.send(get("/stream")).await.unwrap(), two.send(get("/stream")).await.unwrap()];
     let changed = STREAMS.replace("prefix: /stream", "prefix: /");
     gw.reload(&changed, &[&sse]).await.unwrap();
     assert_refused(&gw.get("/").await);
@@ -373,10 +349,7 @@ async fn a_reload_keeps_counting_what_is_under_way() {
 #[tokio::test]
 async fn a_connection_carries_so_many_requests() {
     for (protocol, http2) in [("http/1.1", false), ("h2c", true)] {
-        let speak = Speak {
-            http2,
-            ..Speak::default()
-        };
+        let speak = Speak { http2, ..Speak::default() };
         let backend = Backend::replying_as(speak, 200).await;
         let template = format!(
             "
@@ -419,11 +392,7 @@ async fn connections_have_a_ceiling() {
 #[tokio::test]
 async fn who_waits_for_a_connection_gets_the_next_one_that_is_free() {
     for http2 in [false, true] {
-        let speak = Speak {
-            http2,
-            max_streams: http2.then_some(1),
-            ..Speak::default()
-        };
+        let speak = Speak { http2, max_streams: http2.then_some(1), ..Speak::default() };
         let slow = Slow::speaking(speak).await;
         let protocol = if http2 { "h2c" } else { "http/1.1" };
         let template = format!(
@@ -459,10 +428,7 @@ async fn who_waits_for_a_connection_gets_the_next_one_that_is_free() {
 
 #[tokio::test]
 async fn streams_share_a_connection_below_the_ceiling() {
-    let speak = Speak {
-        http2: true,
-        ..Speak::default()
-    };
+    let speak = Speak { http2: true, ..Speak::default() };
     let slow = Slow::speaking(speak).await;
     let gw = Gw::with(
         "
@@ -491,10 +457,7 @@ async fn streams_share_a_connection_below_the_ceiling() {
 async fn idle_connections_of_another_worker_are_no_obstacle() {
     for protocol in ["http/1.1", "h2c"] {
         for ceiling in ["maxConnections: 1", "perEndpoint: { maxConnections: 1 }"] {
-            let speak = Speak {
-                http2: protocol == "h2c",
-                ..Speak::default()
-            };
+            let speak = Speak { http2: protocol == "h2c", ..Speak::default() };
             let backend = Backend::replying_as(speak, 200).await;
             let template = format!(
                 "
@@ -511,16 +474,8 @@ async fn idle_connections_of_another_worker_are_no_obstacle() {
             // The kernel spreads them over both workers; each time the other one holds the only connection, idle.
             for turn in 0..40 {
                 let reply = gw.get("/").await;
-                assert_eq!(
-                    reply.status,
-                    200,
-                    "{protocol} {ceiling} {turn}: {}",
-                    reply.reason()
-                );
-                assert!(
-                    backend.open() <= 2,
-                    "the one that closes, and its successor"
-                );
+                assert_eq!(reply.status, 200, "{protocol} {ceiling} {turn}: {}", reply.reason());
+                assert!(backend.open() <= 2, "the one that closes, and its successor");
             }
             assert!(backend.connections() > 1, "both workers had one");
             eventually("one is left", || async { backend.open() == 1 }).await;
@@ -567,7 +522,7 @@ fn breaking(half_open: &str) -> String {
 
 #[tokio::test]
 async fn an_open_breaker_ends_retries_too() {
-    let agent = Moody::new(503).await;
+    let agent = SwitchableBackend::new(503).await;
     let template = breaking("failureThreshold: 2, recoveryTimeout: 1h").replace(
         "cluster: all }",
         "cluster: all, retries: { attempts: 5, retryOn: 5xx, backoff: { base: 1ms, max: 1ms } } }",
@@ -577,15 +532,12 @@ async fn an_open_breaker_ends_retries_too() {
     assert_eq!((reply.status, agent.hits()), (503, 2));
     assert_eq!(gw.record().await["reason"], "circuit_open");
     let stopped = [("cluster", "all"), ("reason", "circuit_open")];
-    assert_eq!(
-        gw.metric("attache_retries_stopped_total", &stopped).await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_retries_stopped_total", &stopped).await, 1.0);
 }
 
 #[tokio::test]
 async fn it_opens_and_that_is_said() {
-    let agent = Moody::new(503).await;
+    let agent = SwitchableBackend::new(503).await;
     let template = breaking("failureThreshold: 3, recoveryTimeout: 1h");
     let gw = Gw::with(&template, &[&agent]).await;
     for _ in 0..3 {
@@ -599,22 +551,20 @@ async fn it_opens_and_that_is_said() {
     let health = gw.admin("/health").await;
     let health: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
     assert_eq!(health["status"], "degraded");
-    assert_eq!(
-        health["checks"][0]["detail"],
-        "1 endpoint, circuit breaker open"
-    );
+    assert_eq!(health["checks"][0]["detail"], "1 endpoint, circuit breaker open");
 }
 
 #[tokio::test]
 async fn it_tries_one_after_its_time_and_closes_when_that_is_good() {
     const RECOVERY: Duration = Duration::from_millis(400);
-    let agent = Moody::new(503).await;
+    let agent = SwitchableBackend::new(503).await;
     let template = breaking("failureThreshold: 3, recoveryTimeout: 400ms, rampUp: 0s");
     let gw = Gw::with(&template, &[&agent]).await;
     for _ in 0..2 {
         assert_eq!(gw.get("/").await.reason(), "");
     }
-    // Not before it was asked for the last time, after which it is open; and each probe that fails opens it for as long again.
+    // Not before it was asked for the last time, after which it is open; and each probe that fails opens it for as long
+    // again.
     let asked = Instant::now();
     assert_eq!(gw.get("/").await.reason(), "");
     for (probes, least) in [(1, RECOVERY), (2, 2 * RECOVERY)] {
@@ -636,11 +586,7 @@ async fn it_tries_one_after_its_time_and_closes_when_that_is_good() {
 #[tokio::test]
 async fn connections_that_fail_open_it_and_retry_after_says_for_how_long() {
     let dead = refusing();
-    let gw = Gw::with(
-        &breaking("failureThreshold: 4, recoveryTimeout: 1h"),
-        &[&dead],
-    )
-    .await;
+    let gw = Gw::with(&breaking("failureThreshold: 4, recoveryTimeout: 1h"), &[&dead]).await;
     // Each is tried twice.
     assert_eq!(gw.get("/").await.status, 502);
     assert_eq!(gw.get("/").await.status, 502);
@@ -691,27 +637,17 @@ async fn only_one_probe_is_sent_at_a_time() {
 
 #[tokio::test]
 async fn after_the_probe_only_a_share_is_sent() {
-    let agent = Moody::new(503).await;
-    let gw = Gw::with(
-        &breaking("failureThreshold: 1, recoveryTimeout: 100ms, rampUp: 24h"),
-        &[&agent],
-    )
-    .await;
+    let agent = SwitchableBackend::new(503).await;
+    let gw = Gw::with(&breaking("failureThreshold: 1, recoveryTimeout: 100ms, rampUp: 24h"), &[&agent]).await;
     assert_eq!(gw.get("/").await.reason(), "");
     agent.becomes(200);
-    eventually("the probe is good", || async {
-        gw.get("/").await.status == 200
-    })
-    .await;
+    eventually("the probe is good", || async { gw.get("/").await.status == 200 }).await;
     let mut client = gw.h1().await;
     let mut sent = 0;
     for _ in 0..300 {
         sent += u32::from(client.reply(get("/")).await.status == 200);
     }
-    assert!(
-        (1..150).contains(&sent),
-        "a tenth at first, and it was {sent} of 300"
-    );
+    assert!((1..150).contains(&sent), "a tenth at first, and it was {sent} of 300");
     agent.becomes(500);
     eventually("it opens again", || async {
         gw.get("/").await;
@@ -749,17 +685,14 @@ async fn streams_that_break_off_open_it() {
         let stream = sse.stream().await;
         stream.event("one").await;
         stream.abort().await;
-        assert!(
-            Reply::read(answer).await.is_err(),
-            "it is cut for the client, too"
-        );
+        assert!(Reply::read(answer).await.is_err(), "it is cut for the client, too");
     }
     assert_refused(&gw.get("/").await);
 }
 
 #[tokio::test]
 async fn a_reload_keeps_an_open_breaker_open() {
-    let agent = Moody::new(503).await;
+    let agent = SwitchableBackend::new(503).await;
     let template = breaking("failureThreshold: 2, recoveryTimeout: 1h");
     let mut gw = Gw::with(&template, &[&agent]).await;
     for _ in 0..2 {
@@ -774,16 +707,10 @@ async fn a_reload_keeps_an_open_breaker_open() {
     assert_eq!((agent.hits(), state(&gw).await), (2, 2.0));
     let changed = breaking("failureThreshold: 3, recoveryTimeout: 1h");
     gw.reload(&changed, &[&agent]).await.unwrap();
-    assert_eq!(
-        gw.get("/").await.status,
-        200,
-        "other settings, another breaker"
-    );
+    assert_eq!(gw.get("/").await.status, 200, "other settings, another breaker");
     assert_eq!(state(&gw).await, 0.0);
     let without = "routes: { all: { endpoints: ['{0}'] } }";
     gw.reload(without, &[&agent]).await.unwrap();
-    eventually("no series of it is left", || async {
-        !gw.metrics().await.contains("attache_circuit_breaker_state")
-    })
-    .await;
+    eventually("no series of it is left", || async { !gw.metrics().await.contains("attache_circuit_breaker_state") })
+        .await;
 }

@@ -8,16 +8,11 @@ use hyper::body::Incoming;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{
-    Backend, Body, Client, Gw, Speak, Sse, channel, eventually, full, get, post, request, within,
-};
+use crate::support::{Backend, Body, Client, Gw, Speak, Sse, channel, eventually, full, get, post, request, within};
 
 /// An agent that streams, thinks or answers, by the path.
 async fn agent(http2: bool) -> Backend {
-    let speak = Speak {
-        http2,
-        ..Speak::default()
-    };
+    let speak = Speak { http2, ..Speak::default() };
     Backend::handling_as(speak, |request: Request<Incoming>| async move {
         match request.uri().path() {
             "/stream" => {
@@ -27,10 +22,7 @@ async fn agent(http2: bool) -> Backend {
                         sleep(Duration::from_millis(3)).await;
                     }
                 });
-                Response::builder()
-                    .header("content-type", "text/event-stream")
-                    .body(body)
-                    .unwrap()
+                Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
             }
             "/think" => {
                 sleep(Duration::from_secs(600)).await;
@@ -47,19 +39,15 @@ async fn agent(http2: bool) -> Backend {
 
 /// One client's life. It leaves after a while, whatever it is doing.
 async fn live(gateway: std::net::SocketAddr, seed: usize) {
-    let mut client = if seed.is_multiple_of(2) {
-        Client::h1(gateway).await
-    } else {
-        Client::h2c(gateway).await
-    };
+    let mut client = if seed.is_multiple_of(2) { Client::h1(gateway).await } else { Client::h2c(gateway).await };
     let patience = Duration::from_millis((seed * 7 % 60) as u64);
     let request: Request<Body> = match seed % 5 {
         0 | 1 => get("/stream"),
         2 => get("/think"),
         3 => post("/answer", vec![b'x'; seed * 100]),
         _ => {
-            // Less than the endpoint takes without reading: of a client that cannot get rid of its bytes the kernel keeps the end
-            // of the connection back with them.
+            // Less than the endpoint takes without reading: of a client that cannot get rid of its bytes the kernel
+            // keeps the end of the connection back with them.
             let (sender, body) = channel();
             tokio::spawn(async move {
                 for _ in 0..30 {
@@ -98,20 +86,12 @@ clusters: {{ two: {{ endpoints: ['{{0}}', '{{1}}'], protocol: {} }} }}",
         while let Some(end) = within("a client ends", clients.join_next()).await {
             end.unwrap();
         }
-        for gauge in [
-            "attache_requests_in_flight",
-            "attache_streams_open",
-            "attache_downstream_connections",
-        ] {
+        for gauge in ["attache_requests_in_flight", "attache_streams_open", "attache_downstream_connections"] {
             eventually(gauge, || async { gw.metric(gauge, &[]).await == 0.0 }).await;
         }
         let metrics = gw.metrics().await;
-        let failures = metrics
-            .lines()
-            .filter(|line| line.starts_with("attache_errors_total{"));
-        let others: Vec<_> = failures
-            .filter(|line| !line.contains("client_gone"))
-            .collect();
+        let failures = metrics.lines().filter(|line| line.starts_with("attache_errors_total{"));
+        let others: Vec<_> = failures.filter(|line| !line.contains("client_gone")).collect();
         assert!(others.is_empty(), "{others:?}");
         let (drained, _) = gw.shutdown().await;
         assert_eq!(drained.cut, 0);
@@ -129,11 +109,7 @@ async fn endpoints_are_let_go_by_clients_that_have_gone() {
     for round in 0..5 {
         let mut held = Vec::new();
         for _ in 0..8 {
-            let mut client = if round % 2 == 0 {
-                gw.h1().await
-            } else {
-                gw.h2().await
-            };
+            let mut client = if round % 2 == 0 { gw.h1().await } else { gw.h2().await };
             held.push((client.send(get("/")).await.unwrap(), client));
         }
         let mut streams = Vec::new();
@@ -149,9 +125,7 @@ async fn endpoints_are_let_go_by_clients_that_have_gone() {
         for stream in streams {
             stream.closed().await;
         }
-        eventually("nothing is in flight", || async {
-            gw.metric("attache_requests_in_flight", &[]).await == 0.0
-        })
-        .await;
+        eventually("nothing is in flight", || async { gw.metric("attache_requests_in_flight", &[]).await == 0.0 })
+            .await;
     }
 }

@@ -1,5 +1,5 @@
-//! What people write for Istio, nginx and HAProxy, as `config/examples` has it: the files themselves, with scripted agents for
-//! theirs and shorter times where a time is the subject.
+//! What people write for Istio, nginx and HAProxy, as `config/examples` has it: the files themselves, with scripted
+//! agents for theirs and shorter times where a time is the subject.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Body, Ca, Client, Gw, Identity, Moody, Place, RawBackend, Reply, Sse, Tls, at_host,
-    empty, eventually, get, pass, post, refusing, request, within,
+    Backend, Body, Ca, Client, Gw, Identity, Place, RawBackend, Reply, Sse, SwitchableBackend, Tls, at_host, empty,
+    eventually, get, pass, post, refusing, request, within,
 };
 
 const HOST: &str = "agents.example.com";
@@ -26,10 +26,7 @@ impl Example {
 
     /// Another text for one that stands in the file.
     fn with(self, written: &str, instead: &str) -> Self {
-        assert!(
-            self.0.contains(written),
-            "`{written}` is not in the example"
-        );
+        assert!(self.0.contains(written), "`{written}` is not in the example");
         Self(self.0.replace(written, instead))
     }
 
@@ -54,10 +51,7 @@ impl Example {
     fn haproxy() -> Self {
         Self::of("haproxy.yaml")
             .with(FLOW, "{ {3} }")
-            .with(
-                "{ output: stdout, format: text }",
-                "{ output: \"{log}\", format: json }",
-            )
+            .with("{ output: stdout, format: text }", "{ output: \"{log}\", format: json }")
             .servers()
     }
 
@@ -76,11 +70,7 @@ impl Example {
         let text = format!("workers: 1\n{}", self.0);
         let [first, second, third] = agents;
         let gw = Gw::with(&text, &[first, second, third, &identity]).await;
-        Site {
-            tls: Tls::new(&ca, &["http/1.1"]),
-            gw,
-            _identity: identity,
-        }
+        Site { tls: Tls::new(&ca, &["http/1.1"]), gw, _identity: identity }
     }
 }
 
@@ -120,11 +110,7 @@ async fn breaking_off() -> RawBackend {
 }
 
 async fn three(status: u16) -> [Backend; 3] {
-    [
-        Backend::replying(status).await,
-        Backend::replying(status).await,
-        Backend::replying(status).await,
-    ]
+    [Backend::replying(status).await, Backend::replying(status).await, Backend::replying(status).await]
 }
 
 fn hits(backends: &[Backend; 3]) -> usize {
@@ -153,9 +139,9 @@ fn as_written(name: &str) -> (Config, Vec<String>) {
     (loaded.config, warnings)
 }
 
-/// Sends GETs until the agent has failed so often that it is left out, and then until it is asked again; how long that took. Every
-/// GET succeeds, because it is tried again elsewhere.
-async fn time_out(site: &Site, bad: &Moody, path: &str, failures: usize) -> Duration {
+/// Sends GETs until the agent has failed so often that it is left out, and then until it is asked again; how long that
+/// took. Every GET succeeds, because it is tried again elsewhere.
+async fn time_out(site: &Site, bad: &SwitchableBackend, path: &str, failures: usize) -> Duration {
     let mut client = site.client().await;
     let mut ejected = None;
     let start = Instant::now();
@@ -168,10 +154,7 @@ async fn time_out(site: &Site, bad: &Moody, path: &str, failures: usize) -> Dura
             hits if hits == failures => ejected = ejected.or(Some(asked)),
             _ => return ejected.expect("it was asked once too often").elapsed(),
         }
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "never asked again"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "never asked again");
         tokio::task::yield_now().await;
     }
 }
@@ -233,17 +216,12 @@ fn istio_figures_are_those_of_the_objects() {
 #[tokio::test]
 async fn istio_http_is_redirected_and_each_listener_has_its_routes() {
     let agents = three(200).await;
-    let site = Example::istio()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::istio().start([&agents[0], &agents[1], &agents[2]]).await;
     for (asked, status) in [(get("/api/v1/x?y"), 301), (post("/api/v1/x?y", "a"), 308)] {
         let reply = site.plain(asked).await;
         assert_eq!(reply.status, status);
         let location = reply.header("location");
-        assert!(
-            location.starts_with("https://agents.example.com"),
-            "{location}"
-        );
+        assert!(location.starts_with("https://agents.example.com"), "{location}");
         assert!(location.ends_with("/api/v1/x?y"), "{location}");
     }
     assert_eq!(hits(&agents), 0);
@@ -259,7 +237,7 @@ async fn istio_http_is_redirected_and_each_listener_has_its_routes() {
 
 #[tokio::test]
 async fn istio_five_errors_in_a_row_eject_for_the_base_time() {
-    let bad = Moody::new(500).await;
+    let bad = SwitchableBackend::new(500).await;
     let good = three(200).await;
     let time = Duration::from_millis(700);
     let site = Example::istio()
@@ -280,9 +258,7 @@ async fn istio_five_errors_in_a_row_eject_for_the_base_time() {
 #[tokio::test]
 async fn istio_a_get_is_tried_four_times_and_a_post_once() {
     let agents = three(503).await;
-    let site = Example::istio()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::istio().start([&agents[0], &agents[1], &agents[2]]).await;
     assert_eq!(site.send(post("/api/v1/", "work")).await.status, 503);
     assert_eq!(hits(&agents), 1, "a POST that was answered is not repeated");
     assert_eq!(site.send(get("/api/v1/")).await.status, 503);
@@ -294,14 +270,8 @@ async fn istio_a_get_is_tried_four_times_and_a_post_once() {
 
 #[tokio::test]
 async fn istio_resets_repeat_a_get_and_never_a_post() {
-    let agents = [
-        breaking_off().await,
-        breaking_off().await,
-        breaking_off().await,
-    ];
-    let site = Example::istio()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let agents = [breaking_off().await, breaking_off().await, breaking_off().await];
+    let site = Example::istio().start([&agents[0], &agents[1], &agents[2]]).await;
     let tries = || agents.iter().map(RawBackend::connections).sum::<usize>();
     assert_eq!(site.send(post("/api/v1/", "work")).await.status, 502);
     assert_eq!(tries(), 1, "nobody knows what the agent did with it");
@@ -330,16 +300,9 @@ async fn istio_fault_retries_and_timeout_hold_together() {
     let start = Instant::now();
     let reply = site.send(get("/api/v1/")).await;
     assert!(start.elapsed() >= Duration::from_millis(300));
-    assert_eq!(
-        (reply.status, reply.header("x-attache-fault")),
-        (503, "delay")
-    );
+    assert_eq!((reply.status, reply.header("x-attache-fault")), (503, "delay"));
     assert_eq!(hits(&agents), 4, "and tried again");
-    let slow = [
-        RawBackend::silent().await,
-        RawBackend::silent().await,
-        RawBackend::silent().await,
-    ];
+    let slow = [RawBackend::silent().await, RawBackend::silent().await, RawBackend::silent().await];
     let site = Example::istio()
         .with("percentage: { value: 0.1 }", "percentage: { value: 100 }")
         .with("fixedDelay: 2s", "fixedDelay: 100ms")
@@ -348,10 +311,7 @@ async fn istio_fault_retries_and_timeout_hold_together() {
         .start([&slow[0], &slow[1], &slow[2]])
         .await;
     let reply = site.send(get("/api/v1/")).await;
-    assert_eq!(
-        (reply.status, reply.header("x-attache-fault")),
-        (504, "delay")
-    );
+    assert_eq!((reply.status, reply.header("x-attache-fault")), (504, "delay"));
 }
 
 #[tokio::test]
@@ -382,24 +342,17 @@ async fn istio_a_timeout_does_not_cut_a_stream() {
 #[tokio::test]
 async fn istio_least_conn_counts_open_streams() {
     let agents = [Sse::new().await, Sse::new().await, Sse::new().await];
-    let site = Example::istio()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::istio().start([&agents[0], &agents[1], &agents[2]]).await;
     least_connections(&site, "/api/v1/events", &agents).await;
 }
 
 #[tokio::test]
 async fn istio_a_connection_carries_ten_requests() {
     let agents = three(200).await;
-    let site = Example::istio()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::istio().start([&agents[0], &agents[1], &agents[2]]).await;
     let mut client = site.client().await;
     for _ in 0..60 {
-        assert_eq!(
-            client.reply(at_host(HOST, get("/health"))).await.status,
-            200
-        );
+        assert_eq!(client.reply(at_host(HOST, get("/health"))).await.status, 200);
     }
     for agent in &agents {
         assert_eq!(agent.connections(), agent.hits().div_ceil(10));
@@ -425,20 +378,13 @@ fn nginx_figures_are_those_of_the_directives() {
     assert_eq!(config.rate_limits[0].buckets.quota.capacity.get(), 21);
     let interval = config.rate_limits[0].buckets.quota.interval();
     assert_eq!(interval, Duration::from_millis(100));
-    assert!(
-        config
-            .routes
-            .iter()
-            .all(|route| route.rate_limits.len() == 1)
-    );
+    assert!(config.routes.iter().all(|route| route.rate_limits.len() == 1));
 }
 
 #[tokio::test]
 async fn nginx_21_pass_at_once_then_10_a_second() {
     let agents = three(200).await;
-    let site = Example::nginx()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::nginx().start([&agents[0], &agents[1], &agents[2]]).await;
     let mut client = site.client().await;
     let start = Instant::now();
     let mut statuses = Vec::new();
@@ -461,24 +407,17 @@ async fn nginx_21_pass_at_once_then_10_a_second() {
 
 #[tokio::test]
 async fn nginx_three_failures_take_a_server_out_for_fail_timeout() {
-    let bad = Moody::new(502).await;
+    let bad = SwitchableBackend::new(502).await;
     let good = three(200).await;
     let time = Duration::from_millis(1500);
-    let site = unlimited()
-        .with("failTimeout: 30s", "failTimeout: 1500ms")
-        .start([&bad, &good[0], &good[1]])
-        .await;
+    let site = unlimited().with("failTimeout: 30s", "failTimeout: 1500ms").start([&bad, &good[0], &good[1]]).await;
     let waited = time_out(&site, &bad, "/a2a", 3).await;
     assert!(waited >= time, "{waited:?}");
 }
 
 #[tokio::test]
 async fn nginx_next_upstream_hides_one_bad_server_from_gets() {
-    let statuses = [
-        Backend::replying(500).await,
-        Backend::replying(502).await,
-        Backend::replying(503).await,
-    ];
+    let statuses = [Backend::replying(500).await, Backend::replying(502).await, Backend::replying(503).await];
     let (closed, broken, silent) = (refusing(), breaking_off().await, RawBackend::silent().await);
     let garbage = RawBackend::answering("no answer at all\r\n\r\n").await;
     let bad: [(&str, &dyn Place); 7] = [
@@ -508,18 +447,14 @@ async fn nginx_next_upstream_hides_one_bad_server_from_gets() {
 #[tokio::test]
 async fn nginx_every_server_is_asked_once_and_a_post_only_one() {
     let agents = three(503).await;
-    let site = unlimited()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = unlimited().start([&agents[0], &agents[1], &agents[2]]).await;
     assert_eq!(site.send(post("/a2a", "work")).await.status, 503);
     assert_eq!(hits(&agents), 1, "not without `non_idempotent`");
     assert_eq!(site.send(get("/a2a")).await.status, 503);
     assert_eq!(hits(&agents), 4);
     for status in [404, 504] {
         let agents = three(status).await;
-        let site = unlimited()
-            .start([&agents[0], &agents[1], &agents[2]])
-            .await;
+        let site = unlimited().start([&agents[0], &agents[1], &agents[2]]).await;
         assert_eq!(site.send(get("/a2a")).await.status, status);
         assert_eq!(hits(&agents), 1, "{status} is not listed");
     }
@@ -528,36 +463,26 @@ async fn nginx_every_server_is_asked_once_and_a_post_only_one() {
 #[tokio::test]
 async fn nginx_fields_say_who_asked_and_how() {
     let agents = three(200).await;
-    let site = Example::nginx()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::nginx().start([&agents[0], &agents[1], &agents[2]]).await;
     let asked = || request("GET", "/a2a/x", empty());
     assert_eq!(site.send(asked()).await.status, 200);
     assert_eq!(site.plain(asked()).await.status, 200, "listen 80");
     let seen: Vec<_> = agents.iter().flat_map(Backend::requests).collect();
-    let mut schemes: Vec<_> = seen
-        .iter()
-        .map(|seen| seen.header("x-forwarded-proto"))
-        .collect();
+    let mut schemes: Vec<_> = seen.iter().map(|seen| seen.header("x-forwarded-proto")).collect();
     schemes.sort_unstable();
     assert_eq!(schemes, ["http", "https"]);
     for seen in &seen {
         assert_eq!(seen.header("host"), HOST);
         assert_eq!(seen.header("x-real-ip"), "127.0.0.1");
         assert_eq!(seen.header("x-forwarded-for"), "127.0.0.1");
-        assert_eq!(
-            (seen.header("upgrade"), seen.header("connection")),
-            ("", "")
-        );
+        assert_eq!((seen.header("upgrade"), seen.header("connection")), ("", ""));
     }
 }
 
 #[tokio::test]
 async fn nginx_health_is_another_path_and_not_logged() {
     let agents = three(200).await;
-    let site = Example::nginx()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::nginx().start([&agents[0], &agents[1], &agents[2]]).await;
     assert_eq!(site.send(get("/health")).await.status, 200);
     assert_eq!(site.send(get("/a2a")).await.status, 200);
     let seen: Vec<_> = agents.iter().flat_map(Backend::requests).collect();
@@ -570,9 +495,7 @@ async fn nginx_health_is_another_path_and_not_logged() {
 #[tokio::test]
 async fn nginx_least_conn_counts_open_streams() {
     let agents = [Sse::new().await, Sse::new().await, Sse::new().await];
-    let site = Example::nginx()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::nginx().start([&agents[0], &agents[1], &agents[2]]).await;
     least_connections(&site, "/a2a/events", &agents).await;
 }
 
@@ -598,17 +521,11 @@ fn haproxy_figures_are_those_of_the_directives() {
 #[tokio::test]
 async fn haproxy_http_is_redirected_and_turns_are_taken() {
     let agents = three(200).await;
-    let site = Example::haproxy()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::haproxy().start([&agents[0], &agents[1], &agents[2]]).await;
     for (asked, status) in [(get("/a?b"), 301), (post("/a?b", "work"), 308)] {
         let reply = site.plain(asked).await;
         assert_eq!(reply.status, status);
-        assert!(
-            reply
-                .header("location")
-                .starts_with("https://agents.example.com")
-        );
+        assert!(reply.header("location").starts_with("https://agents.example.com"));
     }
     for _ in 0..12 {
         assert_eq!(site.send(get("/work")).await.status, 200);
@@ -623,9 +540,7 @@ async fn haproxy_http_is_redirected_and_turns_are_taken() {
 #[tokio::test]
 async fn haproxy_20_in_10_seconds_then_429_with_retry_after() {
     let agents = three(200).await;
-    let site = Example::haproxy()
-        .start([&agents[0], &agents[1], &agents[2]])
-        .await;
+    let site = Example::haproxy().start([&agents[0], &agents[1], &agents[2]]).await;
     let mut client = site.client().await;
     let start = Instant::now();
     let mut statuses = Vec::new();
@@ -649,7 +564,7 @@ async fn haproxy_20_in_10_seconds_then_429_with_retry_after() {
 
 #[tokio::test]
 async fn haproxy_servers_that_fail_their_check_get_nothing_until_they_pass() {
-    let sick = Moody::at("/a2a/health", 200).await;
+    let sick = SwitchableBackend::at("/a2a/health", 200).await;
     let good = three(200).await;
     let site = Example::haproxy()
         .with("interval: 5s", "interval: 300ms")
@@ -663,16 +578,10 @@ async fn haproxy_servers_that_fail_their_check_get_nothing_until_they_pass() {
     };
     for (status, expected) in [(200, 3.0), (503, 2.0), (302, 3.0)] {
         sick.becomes(status);
-        eventually("the checks find it", || async {
-            usable().await == expected
-        })
-        .await;
+        eventually("the checks find it", || async { usable().await == expected }).await;
     }
     let check = good[0].requests().remove(0);
-    assert_eq!(
-        (check.method.as_str(), check.uri.path()),
-        ("GET", "/a2a/health")
-    );
+    assert_eq!((check.method.as_str(), check.uri.path()), ("GET", "/a2a/health"));
     sick.becomes(404);
     eventually("it is out", || async { usable().await == 2.0 }).await;
     let served = || {

@@ -7,9 +7,7 @@ use http::Response;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::{
-    Backend, Gw, Place, RawBackend, eventually, full, get, pass, post, request, with_field,
-};
+use crate::support::{Backend, Gw, Place, RawBackend, eventually, full, get, pass, post, request, with_field};
 
 struct Named(u16);
 
@@ -22,11 +20,7 @@ impl Place for Named {
 #[tokio::test]
 async fn an_endpoint_may_have_a_name() {
     let backend = Backend::replying(200).await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'] } }",
-        &[&Named(backend.address().port())],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&Named(backend.address().port())]).await;
     let reply = gw.get("/").await;
     assert_eq!(reply.status, 200, "{}", reply.reason());
 }
@@ -35,10 +29,7 @@ const TO_ONE: &str = "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }";
 
 #[tokio::test]
 async fn rfc9112_9_6_a_connection_the_endpoint_closes_is_not_kept() {
-    let backend = RawBackend::answering(
-        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
-    )
-    .await;
+    let backend = RawBackend::answering("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     for turn in 1..=3 {
         assert_eq!(gw.send(post("/", "x")).await.text(), "ok");
@@ -50,9 +41,7 @@ async fn rfc9112_9_6_a_connection_the_endpoint_closes_is_not_kept() {
 async fn rfc9112_9_3_a_1_0_endpoint_is_served_by_one_connection_each() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        connection
-            .write("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nold but good")
-            .await;
+        connection.write("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nold but good").await;
     })
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
@@ -66,12 +55,7 @@ async fn rfc9112_9_3_a_1_0_endpoint_is_served_by_one_connection_each() {
 async fn a_head_that_is_too_large_is_502() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        connection
-            .try_write(format!(
-                "HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n",
-                "x".repeat(100_000)
-            ))
-            .await;
+        connection.try_write(format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "x".repeat(100_000))).await;
         connection.closed().await;
     })
     .await;
@@ -82,9 +66,7 @@ async fn a_head_that_is_too_large_is_502() {
 
 #[tokio::test]
 async fn large_heads_below_the_limit_pass() {
-    let backend = Backend::replying(200)
-        .await
-        .header("x-large", &"x".repeat(20_000));
+    let backend = Backend::replying(200).await.header("x-large", &"x".repeat(20_000));
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let asking = with_field("x-mine", &"y".repeat(20_000), get("/"));
     let reply = gw.send(asking).await;
@@ -96,18 +78,12 @@ async fn large_heads_below_the_limit_pass() {
 async fn an_endpoint_that_answers_and_closes_without_reading_is_heard() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        connection
-            .write("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
-            .await;
+        connection.write("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno").await;
         connection.finish().await;
         connection.closed().await;
     })
     .await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }", &[&backend]).await;
     for mut client in [gw.h1().await, gw.h2().await] {
         let reply = client.reply(post("/", vec![b'x'; 4 << 20])).await;
         assert_eq!((reply.status, reply.text()), (413, "no"));
@@ -117,27 +93,16 @@ async fn an_endpoint_that_answers_and_closes_without_reading_is_heard() {
 /// An agent that closes idle connections says when: nothing is sent in the last part of that.
 #[tokio::test]
 async fn a_connection_is_not_used_when_the_agent_is_about_to_close_it() {
-    for (said, wait, connections) in [
-        ("timeout=0", 0, 2),
-        ("timeout=1", 600, 2),
-        ("timeout=60", 600, 1),
-        ("max=100", 600, 1),
-    ] {
+    for (said, wait, connections) in
+        [("timeout=0", 0, 2), ("timeout=1", 600, 2), ("timeout=60", 600, 1), ("max=100", 600, 1)]
+    {
         let backend = RawBackend::script(move |mut connection| async move {
             while connection.try_read_until("once").await.is_some() {
-                connection
-                    .write(format!(
-                        "HTTP/1.1 200 OK\r\nkeep-alive: {said}\r\ncontent-length: 2\r\n\r\nok"
-                    ))
-                    .await;
+                connection.write(format!("HTTP/1.1 200 OK\r\nkeep-alive: {said}\r\ncontent-length: 2\r\n\r\nok")).await;
             }
         })
         .await;
-        let gw = Gw::with(
-            "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-            &[&backend],
-        )
-        .await;
+        let gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
         let mut client = gw.h1().await;
         assert_eq!(client.reply(post("/", "once")).await.status, 200);
         pass(Duration::from_millis(wait)).await;
@@ -151,25 +116,14 @@ async fn a_connection_is_not_used_when_the_agent_is_about_to_close_it() {
 async fn rfc9112_9_5_an_answer_before_a_reset_is_heard() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        connection
-            .write("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
-            .await;
+        connection.write("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno").await;
     })
     .await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }", &[&backend]).await;
     for turn in 1..=20 {
         let mut client = gw.h2().await;
         let reply = client.reply(post("/", vec![b'x'; 1 << 20])).await;
-        assert_eq!(
-            (reply.status, reply.text()),
-            (413, "no"),
-            "turn {turn}: {}",
-            reply.reason()
-        );
+        assert_eq!((reply.status, reply.text()), (413, "no"), "turn {turn}: {}", reply.reason());
         assert_eq!(backend.connections(), turn, "nothing was sent twice");
     }
 }
@@ -177,9 +131,7 @@ async fn rfc9112_9_5_an_answer_before_a_reset_is_heard() {
 #[tokio::test]
 async fn rfc9113_6_8_an_endpoint_that_goes_away_finishes_what_it_began() {
     let backend = RawBackend::script(|connection| async move {
-        let mut server = h2::server::handshake(connection.into_stream())
-            .await
-            .unwrap();
+        let mut server = h2::server::handshake(connection.into_stream()).await.unwrap();
         let (_, mut first) = server.accept().await.unwrap().unwrap();
         server.graceful_shutdown();
         let finish = tokio::spawn(async move {
@@ -191,16 +143,12 @@ async fn rfc9113_6_8_an_endpoint_that_goes_away_finishes_what_it_began() {
         finish.await.unwrap();
     })
     .await;
-    let template = "workers: 1\nroutes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
+    let template =
+        "workers: 1\nroutes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
     let gw = Gw::with(template, &[&backend]).await;
     for turn in 1..=3 {
         let reply = gw.send(post("/", "x")).await;
-        assert_eq!(
-            (reply.status, reply.text()),
-            (200, "whole"),
-            "{}",
-            reply.reason()
-        );
+        assert_eq!((reply.status, reply.text()), (200, "whole"), "{}", reply.reason());
         assert_eq!(backend.connections(), turn, "a new connection each time");
     }
 }
@@ -208,14 +156,9 @@ async fn rfc9113_6_8_an_endpoint_that_goes_away_finishes_what_it_began() {
 #[tokio::test]
 async fn rfc9113_8_1_1_a_length_that_lies_is_an_abort() {
     let backend = RawBackend::script(|connection| async move {
-        let mut server = h2::server::handshake(connection.into_stream())
-            .await
-            .unwrap();
+        let mut server = h2::server::handshake(connection.into_stream()).await.unwrap();
         while let Some(Ok((_, mut respond))) = server.accept().await {
-            let answer = Response::builder()
-                .header("content-length", "10")
-                .body(())
-                .unwrap();
+            let answer = Response::builder().header("content-length", "10").body(()).unwrap();
             let mut body = respond.send_response(answer, false).unwrap();
             body.send_data("short".into(), true).unwrap();
         }
@@ -227,15 +170,8 @@ async fn rfc9113_8_1_1_a_length_that_lies_is_an_abort() {
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     // hyper may drop the head with the broken body; either way nobody takes it for whole.
     let answer = client.rest().await;
-    assert!(
-        answer.is_empty() || answer.ends_with("\r\n\r\nshort"),
-        "{answer}"
-    );
-    assert_ne!(
-        gw.record().await["reason"],
-        json!(null),
-        "not whole, and known not to be"
-    );
+    assert!(answer.is_empty() || answer.ends_with("\r\n\r\nshort"), "{answer}");
+    assert_ne!(gw.record().await["reason"], json!(null), "not whole, and known not to be");
 }
 
 #[tokio::test]
@@ -245,9 +181,7 @@ async fn an_h2_connection_that_dies_is_replaced() {
     let dying = RawBackend::script(move |connection| {
         let killed = Arc::clone(&killed);
         async move {
-            let mut server = h2::server::handshake(connection.into_stream())
-                .await
-                .unwrap();
+            let mut server = h2::server::handshake(connection.into_stream()).await.unwrap();
             let (_, mut respond) = server.accept().await.unwrap().unwrap();
             respond.send_response(Response::new(()), true).unwrap();
             tokio::select! {
@@ -276,23 +210,11 @@ async fn an_h2_connection_that_dies_is_replaced() {
 
 #[tokio::test]
 async fn requests_with_every_method_arrive_as_they_are() {
-    let backend =
-        Backend::handling(
-            |request| async move { Response::new(full(request.method().to_string())) },
-        )
-        .await;
+    let backend = Backend::handling(|request| async move { Response::new(full(request.method().to_string())) }).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    for method in [
-        "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND",
-    ] {
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND"] {
         for mut client in [gw.h1().await, gw.h2().await] {
-            assert_eq!(
-                client
-                    .reply(request(method, "/", full("body")))
-                    .await
-                    .text(),
-                method
-            );
+            assert_eq!(client.reply(request(method, "/", full("body"))).await.text(), method);
         }
     }
 }
@@ -313,20 +235,11 @@ async fn rfc9110_9_3_7_options_for_the_whole_server_are_answered_by_it() {
 #[tokio::test]
 async fn rfc9112_3_2_2_an_absolute_target_names_the_host() {
     let backend = Backend::replying(200).await;
-    let gw = Gw::with(
-        "routes: { all: { hosts: [b.example], endpoints: ['{0}'] } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { hosts: [b.example], endpoints: ['{0}'] } }", &[&backend]).await;
     let mut client = gw.raw().await;
-    client
-        .write("GET http://b.example/x?y HTTP/1.1\r\nhost: a.example\r\n\r\n")
-        .await;
+    client.write("GET http://b.example/x?y HTTP/1.1\r\nhost: a.example\r\n\r\n").await;
     let (head, _) = client.read_message().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let seen = backend.request();
-    assert_eq!(
-        (seen.uri.to_string().as_str(), seen.header("host")),
-        ("/x?y", "b.example")
-    );
+    assert_eq!((seen.uri.to_string().as_str(), seen.header("host")), ("/x?y", "b.example"));
 }

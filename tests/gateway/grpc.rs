@@ -1,4 +1,5 @@
-//! gRPC, as HTTP sees it: HTTP/2 end to end, trailers that carry the outcome, and the gateway's own failures in that form.
+//! gRPC, as HTTP sees it: HTTP/2 end to end, trailers that carry the outcome, and the gateway's own failures in that
+//! form.
 
 use std::time::Duration;
 
@@ -6,18 +7,11 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 
 use crate::support::{
-    Backend, Body, Gw, Speak, channel, chunk, empty, eventually, pass, refusing, request,
-    with_field, with_trailers,
+    Backend, Body, Gw, Speak, channel, chunk, empty, eventually, pass, refusing, request, with_field, with_trailers,
 };
 
-const TO_ONE: &str =
-    "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
-const SPEAK: Speak = Speak {
-    http2: true,
-    tls: None,
-    narrow: None,
-    max_streams: None,
-};
+const TO_ONE: &str = "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
+const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
 /// One message with its prefix.
 const MESSAGE: &[u8] = b"\0\0\0\0\x07message";
@@ -44,18 +38,11 @@ async fn a_call_and_its_trailers_pass() {
     })
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    let reply = gw
-        .h2()
-        .await
-        .reply(call("/a2a.v1.Agent/Send", crate::support::full(MESSAGE)))
-        .await;
+    let reply = gw.h2().await.reply(call("/a2a.v1.Agent/Send", crate::support::full(MESSAGE))).await;
     assert_eq!((reply.status, &*reply.body), (200, MESSAGE));
     let trailers = reply.trailers.expect("there are trailers");
     assert_eq!(
-        (
-            trailers["grpc-status"].to_str().unwrap(),
-            &trailers["grpc-message"]
-        ),
+        (trailers["grpc-status"].to_str().unwrap(), &trailers["grpc-message"]),
         ("0", &outcome("0")["grpc-message"])
     );
     let record = gw.record().await;
@@ -146,22 +133,13 @@ async fn a_trailers_only_answer_passes() {
     let backend = Backend::handling_as(SPEAK, |_| async {
         let mut answer = Response::new(empty());
         *answer.headers_mut() = outcome("5");
-        answer
-            .headers_mut()
-            .insert("content-type", "application/grpc".parse().unwrap());
+        answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
         answer
     })
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    let reply = gw
-        .h2()
-        .await
-        .reply(call("/x", crate::support::full("m")))
-        .await;
-    assert_eq!(
-        (reply.header("grpc-status"), reply.header("grpc-message")),
-        ("5", "as%20it%20is")
-    );
+    let reply = gw.h2().await.reply(call("/x", crate::support::full("m"))).await;
+    assert_eq!((reply.header("grpc-status"), reply.header("grpc-message")), ("5", "as%20it%20is"));
     assert!(reply.body.is_empty() && reply.trailers.is_none());
 }
 
@@ -176,10 +154,7 @@ async fn messages_pass_both_ways_at_the_same_time() {
             }
             sender.trailers(outcome("0")).await;
         });
-        Response::builder()
-            .header("content-type", "application/grpc")
-            .body(body)
-            .unwrap()
+        Response::builder().header("content-type", "application/grpc").body(body).unwrap()
     })
     .await;
     let gw = Gw::with(
@@ -191,31 +166,16 @@ async fn messages_pass_both_ways_at_the_same_time() {
     )
     .await;
     let (sender, body) = channel();
-    let mut answer = gw
-        .h2()
-        .await
-        .send(call("/x", body))
-        .await
-        .unwrap()
-        .into_body();
+    let mut answer = gw.h2().await.send(call("/x", body)).await.unwrap().into_body();
     pass(Duration::from_millis(1500)).await;
     for message in ["one", "two", "three"] {
         sender.send(message).await;
-        assert_eq!(
-            chunk(&mut answer).await.expect("the call goes on").unwrap(),
-            message
-        );
+        assert_eq!(chunk(&mut answer).await.expect("the call goes on").unwrap(), message);
     }
     drop(sender);
     let rest = answer.collect().await.unwrap();
-    assert_eq!(
-        rest.trailers().expect("there are trailers")["grpc-status"],
-        "0"
-    );
-    eventually("no stream is open", || async {
-        gw.metric("attache_streams_open", &[]).await == 0.0
-    })
-    .await;
+    assert_eq!(rest.trailers().expect("there are trailers")["grpc-status"], "0");
+    eventually("no stream is open", || async { gw.metric("attache_streams_open", &[]).await == 0.0 }).await;
 }
 
 #[tokio::test]
@@ -226,31 +186,14 @@ async fn failures_of_the_gateway_are_grpc_outcomes() {
         clusters: { one: { endpoints: ['{0}'], protocol: h2c } }
     ";
     let gw = Gw::with(template, &[&dead]).await;
-    for (path, code, reason) in [
-        ("/dead", "14", "connect_failed"),
-        ("/none", "12", "no_route"),
-    ] {
-        let reply = gw
-            .h2()
-            .await
-            .reply(call(path, crate::support::full("m")))
-            .await;
-        assert_eq!(
-            (reply.status, reply.header("grpc-status"), reply.reason()),
-            (200, code, reason)
-        );
+    for (path, code, reason) in [("/dead", "14", "connect_failed"), ("/none", "12", "no_route")] {
+        let reply = gw.h2().await.reply(call(path, crate::support::full("m"))).await;
+        assert_eq!((reply.status, reply.header("grpc-status"), reply.reason()), (200, code, reason));
         assert_eq!(reply.header("content-type"), "application/grpc");
         assert!(reply.body.is_empty());
     }
     let records = gw.records(2).await;
-    let mut statuses: Vec<_> = records
-        .iter()
-        .map(|record| record["status"].as_u64().unwrap())
-        .collect();
+    let mut statuses: Vec<_> = records.iter().map(|record| record["status"].as_u64().unwrap()).collect();
     statuses.sort_unstable();
-    assert_eq!(
-        statuses,
-        [404, 502],
-        "the log says what HTTP would have said"
-    );
+    assert_eq!(statuses, [404, 502], "the log says what HTTP would have said");
 }

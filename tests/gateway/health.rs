@@ -12,8 +12,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::support::{
-    Backend, Body, Ca, Client, Gw, Place, Raw, RawBackend, Speak, empty, eventually, full, get,
-    pass, post, refusing, soon, with_trailers, within,
+    Backend, Body, Ca, Client, Gw, Place, Raw, RawBackend, Speak, empty, eventually, full, get, pass, post, refusing,
+    soon, with_trailers, within,
 };
 
 /// An agent whose `/health` answers what the test says, and everything else with 200.
@@ -37,11 +37,7 @@ impl Agent {
             async move { response }
         })
         .await;
-        Self {
-            backend,
-            health,
-            checks,
-        }
+        Self { backend, health, checks }
     }
 
     /// What its checks find from now on.
@@ -74,36 +70,21 @@ fn checked(endpoints: &str, check: &str) -> String {
 
 /// Endpoints in this state.
 async fn count(gw: &Gw, state: &str) -> f64 {
-    gw.metric(
-        "attache_health_endpoints",
-        &[("cluster", "agents"), ("state", state)],
-    )
-    .await
+    gw.metric("attache_health_endpoints", &[("cluster", "agents"), ("state", state)]).await
 }
 
 async fn checks(gw: &Gw, result: &str) -> f64 {
-    gw.metric(
-        "attache_health_checks_total",
-        &[("cluster", "agents"), ("result", result)],
-    )
-    .await
+    gw.metric("attache_health_checks_total", &[("cluster", "agents"), ("result", result)]).await
 }
 
 async fn until(gw: &Gw, state: &str, number: f64) {
-    eventually(&format!("{number} {state}"), || async {
-        (count(gw, state).await - number).abs() < 0.5
-    })
-    .await;
+    eventually(&format!("{number} {state}"), || async { (count(gw, state).await - number).abs() < 0.5 }).await;
 }
 
 #[tokio::test]
 async fn an_endpoint_leaves_and_returns() {
     let (sick, well) = (Agent::with(200).await, Agent::with(200).await);
-    let gw = Gw::with(
-        &checked("'{0}', '{1}'", "path: /health, interval: 100ms"),
-        &[&sick, &well],
-    )
-    .await;
+    let gw = Gw::with(&checked("'{0}', '{1}'", "path: /health, interval: 100ms"), &[&sick, &well]).await;
     until(&gw, "healthy", 2.0).await;
     for _ in 0..2 {
         sick.says(503);
@@ -116,10 +97,7 @@ async fn an_endpoint_leaves_and_returns() {
         let health: Value = serde_json::from_str(gw.admin("/health").await.text()).unwrap();
         assert_eq!(health["status"], "degraded", "{health}");
         let detail = health["checks"][0]["detail"].as_str().unwrap();
-        let expected = format!(
-            "2 endpoints, 1 usable, 1 unhealthy: {} (status 503 Service Unavailable)",
-            sick.place()
-        );
+        let expected = format!("2 endpoints, 1 usable, 1 unhealthy: {} (status 503 Service Unavailable)", sick.place());
         assert_eq!(detail, expected);
         assert_eq!(gw.admin("/ready").await.status, 200, "the gateway is ready");
         sick.says(200);
@@ -136,10 +114,7 @@ async fn an_endpoint_leaves_and_returns() {
 /// Each check waits for the test, which sees what the ones before it led to.
 #[tokio::test]
 async fn thresholds_count_failures_and_successes_in_a_row() {
-    for (thresholds, failures, successes) in [
-        ("unhealthyThreshold: 4, healthyThreshold: 3", 4, 3),
-        ("", 3, 2),
-    ] {
+    for (thresholds, failures, successes) in [("unhealthyThreshold: 4, healthyThreshold: 3", 4, 3), ("", 3, 2)] {
         let (asked, mut checks) = mpsc::channel(1);
         let agent = Backend::handling(move |_| {
             let asked = asked.clone();
@@ -166,10 +141,7 @@ async fn thresholds_count_failures_and_successes_in_a_row() {
             for turn in 1..=times {
                 let answer = within("it is checked", checks.recv()).await.unwrap();
                 let seen = count(&gw, state).await;
-                assert_eq!(
-                    seen, 1.0,
-                    "{state} until {status} number {turn}: {thresholds}"
-                );
+                assert_eq!(seen, 1.0, "{state} until {status} number {turn}: {thresholds}");
                 answer.send(status).unwrap();
             }
         }
@@ -177,12 +149,8 @@ async fn thresholds_count_failures_and_successes_in_a_row() {
 }
 
 fn sample(text: &str, label: &str) -> f64 {
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("attache_health_") && line.contains(label));
-    line.map_or(0.0, |line| {
-        line.rsplit_once(' ').unwrap().1.parse().unwrap()
-    })
+    let line = text.lines().find(|line| line.starts_with("attache_health_") && line.contains(label));
+    line.map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
 }
 
 #[tokio::test]
@@ -228,11 +196,7 @@ async fn without_a_healthy_endpoint_the_answer_is_503_at_once() {
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (503, "no_endpoint"));
     assert_eq!(reply.header("retry-after"), "1");
-    assert_eq!(
-        gw.metric("a2a_agent_health", &[("agent_id", "agents")])
-            .await,
-        0.0
-    );
+    assert_eq!(gw.metric("a2a_agent_health", &[("agent_id", "agents")]).await, 0.0);
     assert_eq!(agent.served(), 0);
     // Unless that is asked for, a check that is wrong about everybody is no outage.
     let gw = Gw::with(&balancing, &[&agent]).await;
@@ -240,22 +204,13 @@ async fn without_a_healthy_endpoint_the_answer_is_503_at_once() {
     assert_eq!(gw.get("/").await.status, 200);
     assert_eq!(agent.served(), 1);
     let health = gw.admin("/health").await;
-    assert!(
-        health
-            .text()
-            .contains("1 endpoint, 0 usable, panic, 1 unhealthy"),
-        "{}",
-        health.text()
-    );
+    assert!(health.text().contains("1 endpoint, 0 usable, panic, 1 unhealthy"), "{}", health.text());
 }
 
 #[tokio::test]
 async fn a_check_that_passes_ends_an_ejection_where_it_may() {
     for (ends, ejection_ends) in [("true", true), ("false", false)] {
-        let (bad, good) = (
-            Backend::handling(fails_but_is_well).await,
-            Agent::with(200).await,
-        );
+        let (bad, good) = (Backend::handling(fails_but_is_well).await, Agent::with(200).await);
         let check = format!("path: /health, interval: 100ms, endsEjection: {ends}");
         let template = checked("'{0}', '{1}'", &check).replace(
             "healthCheck",
@@ -291,10 +246,8 @@ async fn a_check_that_passes_ends_an_ejection_where_it_may() {
 async fn an_endpoint_that_is_well_again_starts_slowly() {
     let (sick, well) = (Agent::with(200).await, Agent::with(200).await);
     let check = "path: /health, interval: 100ms, unhealthyThreshold: 1";
-    let template = checked("'{0}', '{1}'", check).replace(
-        "healthCheck",
-        "loadBalancer: round-robin, slowStart: 10m, healthCheck",
-    );
+    let template =
+        checked("'{0}', '{1}'", check).replace("healthCheck", "loadBalancer: round-robin, slowStart: 10m, healthCheck");
     let gw = Gw::with(&template, &[&sick, &well]).await;
     until(&gw, "healthy", 2.0).await;
     let mut client = gw.h1().await;
@@ -318,36 +271,21 @@ async fn an_endpoint_that_is_well_again_starts_slowly() {
 
 /// Answers its checks well and everything else badly.
 async fn fails_but_is_well(request: http::Request<hyper::body::Incoming>) -> Response<Body> {
-    let status = if request.uri().path() == "/health" {
-        200
-    } else {
-        500
-    };
-    Response::builder()
-        .status(status)
-        .body(full("moody"))
-        .unwrap()
+    let status = if request.uri().path() == "/health" { 200 } else { 500 };
+    Response::builder().status(status).body(full("moody")).unwrap()
 }
 
 #[tokio::test]
 async fn checks_say_who_they_are_and_are_not_traffic() {
     let agent = Backend::replying(200).await;
-    let check = "path: '/health?deep=1', method: OPTIONS, host: agent.internal, headers: { x-probe: gateway }, interval: 1h";
+    let check =
+        "path: '/health?deep=1', method: OPTIONS, host: agent.internal, headers: { x-probe: gateway }, interval: 1h";
     let gw = Gw::with(&checked("'{0}'", check), &[&agent]).await;
     until(&gw, "healthy", 1.0).await;
     let seen = agent.request();
-    assert_eq!(
-        (seen.method.as_str(), seen.uri.to_string().as_str()),
-        ("OPTIONS", "/health?deep=1")
-    );
-    assert_eq!(
-        (seen.header("host"), seen.header("x-probe")),
-        ("agent.internal", "gateway")
-    );
-    assert_eq!(
-        seen.header("user-agent"),
-        concat!("attache-health/", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!((seen.method.as_str(), seen.uri.to_string().as_str()), ("OPTIONS", "/health?deep=1"));
+    assert_eq!((seen.header("host"), seen.header("x-probe")), ("agent.internal", "gateway"));
+    assert_eq!(seen.header("user-agent"), concat!("attache-health/", env!("CARGO_PKG_VERSION")));
     for family in [
         "attache_attempts_total",
         "attache_upstream_connects_total",
@@ -404,24 +342,18 @@ async fn broken() -> Vec<(&'static str, RawBackend, &'static str)> {
     }
     async fn stuck(mut connection: Raw) {
         connection.read_head().await;
-        connection
-            .write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
-            .await;
+        connection.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
         connection.closed().await;
     }
     async fn cut(mut connection: Raw) {
         connection.read_head().await;
-        connection
-            .write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
-            .await;
+        connection.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
     }
     async fn close(mut connection: Raw) {
         connection.read_head().await;
     }
     async fn garbage(mut connection: Raw) {
-        connection
-            .try_write("SSH-2.0-OpenSSH_9.9\r\n".repeat(100))
-            .await;
+        connection.try_write("SSH-2.0-OpenSSH_9.9\r\n".repeat(100)).await;
         connection.closed().await;
     }
     async fn head_without_end(mut connection: Raw) {
@@ -431,28 +363,12 @@ async fn broken() -> Vec<(&'static str, RawBackend, &'static str)> {
     vec![
         ("never answers", RawBackend::script(hold).await, "timeout"),
         ("answers slowly", RawBackend::script(slow).await, "timeout"),
-        (
-            "stops in the body",
-            RawBackend::script(stuck).await,
-            "timeout",
-        ),
+        ("stops in the body", RawBackend::script(stuck).await, "timeout"),
         ("cuts the body", RawBackend::script(cut).await, "no_answer"),
         ("closes", RawBackend::script(close).await, "no_answer"),
-        (
-            "resets",
-            RawBackend::script(|connection| async { connection.reset() }).await,
-            "no_answer",
-        ),
-        (
-            "talks garbage",
-            RawBackend::script(garbage).await,
-            "no_answer",
-        ),
-        (
-            "never ends its head",
-            RawBackend::script(head_without_end).await,
-            "no_answer",
-        ),
+        ("resets", RawBackend::script(|connection| async { connection.reset() }).await, "no_answer"),
+        ("talks garbage", RawBackend::script(garbage).await, "no_answer"),
+        ("never ends its head", RawBackend::script(head_without_end).await, "no_answer"),
     ]
 }
 
@@ -463,12 +379,7 @@ async fn whatever_is_no_answer_is_a_failure() {
         let check = "path: /health, interval: 1h, timeout: 1s";
         let gw = Gw::with(&checked("'{0}', '{1}'", check), &[&backend, &well]).await;
         until(&gw, "unhealthy", 1.0).await;
-        assert_eq!(
-            (checks(&gw, word).await, checks(&gw, "ok").await),
-            (1.0, 1.0),
-            "{what}: {}",
-            gw.metrics().await
-        );
+        assert_eq!((checks(&gw, word).await, checks(&gw, "ok").await), (1.0, 1.0), "{what}: {}", gw.metrics().await);
         for _ in 0..5 {
             assert_eq!(gw.send(post("/", "x")).await.status, 200, "{what}");
         }
@@ -483,11 +394,7 @@ async fn a_large_page_is_a_success_and_is_not_read_to_its_end() {
         while connection.try_write("x".repeat(64 * 1024)).await {}
     })
     .await;
-    let gw = Gw::with(
-        &checked("'{0}'", "path: /health, interval: 1h"),
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with(&checked("'{0}'", "path: /health, interval: 1h"), &[&backend]).await;
     until(&gw, "healthy", 1.0).await;
 }
 
@@ -506,10 +413,7 @@ async fn a_tcp_check_only_connects() {
 #[tokio::test]
 async fn a_tcp_check_of_a_tls_endpoint_shakes_hands() {
     let (ca, plain) = (Ca::new(), Backend::replying(200).await);
-    let speak = Speak {
-        tls: Some(ca.issue(&["127.0.0.1"]).server(&["http/1.1"], None)),
-        ..Speak::default()
-    };
+    let speak = Speak { tls: Some(ca.issue(&["127.0.0.1"]).server(&["http/1.1"], None)), ..Speak::default() };
     let secure = Backend::replying_as(speak, 200).await;
     let template = "
         routes: { all: { cluster: agents } }
@@ -529,30 +433,17 @@ async fn a_check_uses_tls_and_http2_where_the_cluster_does() {
         (&["h2", "http/1.1"][..], "protocol: h2, ", Version::HTTP_2),
         (&["h2", "http/1.1"], "", Version::HTTP_2),
         (&["http/1.1"], "", Version::HTTP_11),
-        (
-            &["h2", "http/1.1"],
-            "protocol: http/1.1, ",
-            Version::HTTP_11,
-        ),
+        (&["h2", "http/1.1"], "protocol: http/1.1, ", Version::HTTP_11),
     ] {
-        let speak = Speak {
-            tls: Some(identity.server(alpn, None)),
-            ..Speak::default()
-        };
-        let agent = Backend::replying_as(speak, 200)
-            .await
-            .body(vec![b'x'; 200_000]);
+        let speak = Speak { tls: Some(identity.server(alpn, None)), ..Speak::default() };
+        let agent = Backend::replying_as(speak, 200).await.body(vec![b'x'; 200_000]);
         let template = format!(
             "routes: {{ all: {{ cluster: agents }} }}\nclusters: {{ agents: {{ endpoints: ['{{0}}'], {rest}tls: {{ caFile: '{{1}}' }}, healthCheck: {{ path: /health, interval: 1h }} }} }}"
         );
         let gw = Gw::with(&template, &[&agent, &ca]).await;
         until(&gw, "healthy", 1.0).await;
         let seen = agent.request();
-        assert_eq!(
-            (seen.version, seen.uri.path()),
-            (version, "/health"),
-            "{rest}"
-        );
+        assert_eq!((seen.version, seen.uri.path()), (version, "/health"), "{rest}");
         if version == Version::HTTP_2 {
             assert_eq!(seen.uri.authority().unwrap().as_str(), agent.place());
         }
@@ -567,7 +458,8 @@ async fn an_http2_endpoint_that_talks_something_else_is_unhealthy() {
             routes: { all: { cluster: agents } }
             clusters: { agents: { endpoints: ['{0}'], protocol: h2c, healthCheck: { path: /, interval: 1h, timeout: 300ms } } }
         ";
-        // Those that wait for the end of an HTTP/1.1 head find it in HTTP/2's first line, and answer in the wrong language.
+        // Those that wait for the end of an HTTP/1.1 head find it in HTTP/2's first line, and answer in the wrong
+        // language.
         let gw = Gw::with(template, &[&backend]).await;
         until(&gw, "unhealthy", 1.0).await;
         assert_eq!(checks(&gw, "ok").await, 0.0, "{what}");
@@ -588,19 +480,13 @@ async fn grpc(
     outcome: &'static str,
     asked: Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>,
 ) -> Backend {
-    let speak = Speak {
-        http2: true,
-        ..Speak::default()
-    };
+    let speak = Speak { http2: true, ..Speak::default() };
     Backend::handling_as(speak, move |request| {
         let asked = Arc::clone(&asked);
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            asked
-                .lock()
-                .unwrap()
-                .push((head.uri.path().to_owned(), head.headers, body));
+            asked.lock().unwrap().push((head.uri.path().to_owned(), head.headers, body));
             let mut fields = HeaderMap::new();
             fields.insert("grpc-status", outcome.parse().unwrap());
             let response = Response::builder().header("content-type", "application/grpc");
@@ -633,10 +519,7 @@ async fn a_grpc_check_asks_the_health_service() {
         assert_eq!(asked.0, "/grpc.health.v1.Health/Check");
         assert_eq!(
             (&asked.1["content-type"], &asked.1["te"]),
-            (
-                &"application/grpc".parse().unwrap(),
-                &"trailers".parse().unwrap()
-            )
+            (&"application/grpc".parse().unwrap(), &"trailers".parse().unwrap())
         );
         assert_eq!(&asked.2[..], b"\0\0\0\0\x0b\x0a\x09a2a.Agent");
     }
@@ -647,49 +530,26 @@ fn card(rest: &Value) -> Value {
         "name": "agent", "description": "helps", "version": "1.0.0", "capabilities": {},
         "defaultInputModes": ["text/plain"], "defaultOutputModes": ["text/plain"], "skills": [],
     });
-    card.as_object_mut()
-        .unwrap()
-        .extend(rest.as_object().unwrap().clone());
+    card.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
     card
 }
 
 #[tokio::test]
 async fn an_agent_card_must_be_one() {
-    let interfaces =
-        json!([{ "url": "http://a/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0" }]);
+    let interfaces = json!([{ "url": "http://a/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0" }]);
     for (status, body, state) in [
-        (
-            200,
-            card(&json!({ "url": "http://a/", "protocolVersion": "0.3.0" })).to_string(),
-            "healthy",
-        ),
-        (
-            200,
-            card(&json!({ "supportedInterfaces": interfaces })).to_string(),
-            "healthy",
-        ),
+        (200, card(&json!({ "url": "http://a/", "protocolVersion": "0.3.0" })).to_string(), "healthy"),
+        (200, card(&json!({ "supportedInterfaces": interfaces })).to_string(), "healthy"),
         (200, card(&json!({})).to_string(), "unhealthy"),
         (200, "<html>It works!</html>".to_owned(), "unhealthy"),
         (200, "x".repeat(600_000), "unhealthy"),
-        (
-            404,
-            card(&json!({ "url": "http://a/" })).to_string(),
-            "unhealthy",
-        ),
+        (404, card(&json!({ "url": "http://a/" })).to_string(), "unhealthy"),
     ] {
         let agent = Backend::replying(status).await.body(body.clone());
-        let gw = Gw::with(
-            &checked("'{0}'", "type: agent-card, interval: 1h"),
-            &[&agent],
-        )
-        .await;
+        let gw = Gw::with(&checked("'{0}'", "type: agent-card, interval: 1h"), &[&agent]).await;
         until(&gw, state, 1.0).await;
         let shown: String = body.chars().take(100).collect();
-        assert_eq!(
-            agent.request().uri.path(),
-            "/.well-known/agent-card.json",
-            "{shown}"
-        );
+        assert_eq!(agent.request().uri.path(), "/.well-known/agent-card.json", "{shown}");
     }
 }
 
@@ -717,24 +577,14 @@ async fn a_reload_keeps_the_verdict_of_the_same_check_only() {
         assert_eq!((sick.checks(), sick.served()), (1, before), "{text}");
     }
     // Another check: what the one before said is forgotten, and the first success admits.
-    gw.reload(
-        &template("path: /health, interval: 2h, healthyThreshold: 9"),
-        places,
-    )
-    .await
-    .unwrap();
+    gw.reload(&template("path: /health, interval: 2h, healthyThreshold: 9"), places).await.unwrap();
     until(&gw, "healthy", 2.0).await;
     assert_eq!((sick.checks(), well.checks()), (2, 2));
     // No check: everybody gets requests, and nothing is shown.
     sick.says(500);
-    gw.reload(&template("path: /health, interval: 3h"), places)
-        .await
-        .unwrap();
+    gw.reload(&template("path: /health, interval: 3h"), places).await.unwrap();
     until(&gw, "unhealthy", 1.0).await;
-    let without = same.replace(
-        "healthCheck: { path: /health, interval: 1h, healthyThreshold: 9 }",
-        "healthCheck: off",
-    );
+    let without = same.replace("healthCheck: { path: /health, interval: 1h, healthyThreshold: 9 }", "healthCheck: off");
     gw.reload(&without, places).await.unwrap();
     let before = sick.served();
     eventually("it gets requests", || async {
@@ -742,10 +592,7 @@ async fn a_reload_keeps_the_verdict_of_the_same_check_only() {
         sick.served() > before
     })
     .await;
-    eventually("no series is left", || async {
-        !gw.metrics().await.contains("_health")
-    })
-    .await;
+    eventually("no series is left", || async { !gw.metrics().await.contains("_health") }).await;
 }
 
 #[tokio::test]
@@ -776,24 +623,9 @@ async fn name_server(addresses: Arc<Mutex<Vec<[u8; 4]>>>) -> (String, tokio::tas
         while let Ok((size, client)) = socket.recv_from(&mut packet).await {
             let end = 12 + packet[12..size].iter().position(|byte| *byte == 0).unwrap() + 5;
             let is_v4 = packet[end - 4..end - 2] == [0, 1];
-            let found = if is_v4 {
-                addresses.lock().unwrap().clone()
-            } else {
-                Vec::new()
-            };
+            let found = if is_v4 { addresses.lock().unwrap().clone() } else { Vec::new() };
             let mut answer = packet[..2].to_vec();
-            answer.extend([
-                0x81,
-                0x80,
-                0,
-                1,
-                0,
-                u8::try_from(found.len()).unwrap(),
-                0,
-                0,
-                0,
-                0,
-            ]);
+            answer.extend([0x81, 0x80, 0, 1, 0, u8::try_from(found.len()).unwrap(), 0, 0, 0, 0]);
             answer.extend(&packet[12..end]);
             for address in found {
                 answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
@@ -812,21 +644,14 @@ async fn endpoints_that_dns_brings_later_are_checked_too() {
     let (server, _task) = name_server(Arc::clone(&addresses)).await;
     let template = format!(
         "dns: {{ servers: ['{server}'] }}\n{}",
-        checked(
-            &format!("'agent.example:{}'", agent.backend.address().port()),
-            "path: /health, interval: 1h"
-        )
+        checked(&format!("'agent.example:{}'", agent.backend.address().port()), "path: /health, interval: 1h")
     );
     let gw = Gw::with(&template, &[]).await;
     until(&gw, "healthy", 1.0).await;
     // Nobody listens at the other address.
     *addresses.lock().unwrap() = vec![[127, 0, 0, 1], [127, 0, 0, 2]];
     until(&gw, "unhealthy", 1.0).await;
-    assert_eq!(
-        agent.checks(),
-        1,
-        "the one that was there is not asked again"
-    );
+    assert_eq!(agent.checks(), 1, "the one that was there is not asked again");
     for _ in 0..10 {
         assert_eq!(gw.send(post("/", "x")).await.status, 200);
     }
@@ -841,14 +666,7 @@ async fn hanging_endpoints_do_not_hold_up_the_checks_of_others() {
     let well = Agent::with(200).await;
     let check = "path: /health, interval: 200ms, timeout: 10s";
     let gw = Gw::with(&checked("'{0}', '{1}'", check), &[&hanging, &well]).await;
-    eventually("the other is checked again and again", || async {
-        well.checks() >= 4
-    })
-    .await;
-    assert_eq!(
-        hanging.connections(),
-        1,
-        "checks of one endpoint do not overlap"
-    );
+    eventually("the other is checked again and again", || async { well.checks() >= 4 }).await;
+    assert_eq!(hanging.connections(), 1, "checks of one endpoint do not overlap");
     assert_eq!(checks(&gw, "timeout").await, 0.0);
 }

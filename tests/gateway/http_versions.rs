@@ -1,4 +1,5 @@
-//! What HTTP/1.1 and HTTP/2 say differently, in all four combinations of versions; docs/http-versions.md is the table of it.
+//! What HTTP/1.1 and HTTP/2 say differently, in all four combinations of versions; docs/http-versions.md is the table
+//! of it.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use http::Method;
 use http::{HeaderMap, Response, Version};
 
 use crate::support::{
-    Backend, Body, Client, Gw, RawBackend, Reply, Seen, Speak, channel, empty, full, get, post,
-    request, websocket, with_field, with_trailers, within,
+    Backend, Body, Client, Gw, RawBackend, Reply, Seen, Speak, channel, empty, full, get, post, request, websocket,
+    with_field, with_trailers, within,
 };
 
 /// The versions towards the client and towards the agent.
@@ -19,22 +20,10 @@ struct Pair {
 }
 
 const PAIRS: [Pair; 4] = [
-    Pair {
-        client: 1,
-        agent: 1,
-    },
-    Pair {
-        client: 1,
-        agent: 2,
-    },
-    Pair {
-        client: 2,
-        agent: 1,
-    },
-    Pair {
-        client: 2,
-        agent: 2,
-    },
+    Pair { client: 1, agent: 1 },
+    Pair { client: 1, agent: 2 },
+    Pair { client: 2, agent: 1 },
+    Pair { client: 2, agent: 2 },
 ];
 
 impl fmt::Display for Pair {
@@ -46,10 +35,7 @@ impl fmt::Display for Pair {
 impl Pair {
     /// An agent that answers 200 and nothing else.
     async fn agent(self) -> Backend {
-        let speak = Speak {
-            http2: self.agent == 2,
-            ..Speak::default()
-        };
+        let speak = Speak { http2: self.agent == 2, ..Speak::default() };
         Backend::replying_as(speak, 200).await.body("")
     }
 
@@ -66,10 +52,7 @@ clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}"
     where
         F: Fn() -> Response<Body> + Send + Sync + 'static,
     {
-        let speak = Speak {
-            http2: self.agent == 2,
-            ..Speak::default()
-        };
+        let speak = Speak { http2: self.agent == 2, ..Speak::default() };
         Backend::handling_as(speak, move |_| std::future::ready(handler())).await
     }
 
@@ -86,9 +69,7 @@ clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}"
 }
 
 /// HTTP methods whose bodies libraries have opinions about.
-const METHODS: [&str; 8] = [
-    "GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH", "QUERY",
-];
+const METHODS: [&str; 8] = ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH", "QUERY"];
 
 /// Its body arrives piece by piece, and nobody says how long it will be.
 async fn unannounced(client: &mut Client, method: &str) -> Reply {
@@ -125,10 +106,7 @@ async fn rfc9110_8_6_a_body_of_unknown_length_arrives_whatever_the_method() {
 
 /// The two fields that frame a body.
 fn length(seen: &Seen) -> (&str, &str) {
-    (
-        seen.header("content-length"),
-        seen.header("transfer-encoding"),
-    )
+    (seen.header("content-length"), seen.header("transfer-encoding"))
 }
 
 /// What they say of a body whose length is not known.
@@ -145,21 +123,13 @@ async fn rfc9110_15_5_14_too_long_a_body_of_unknown_length_is_refused_whatever_t
         for method in METHODS {
             let (sender, body) = channel();
             let asking = with_field("transfer-encoding", "chunked", request(method, "/", body));
-            let feeding = tokio::spawn(async move {
-                while sender.send("x".repeat(1024)).await && !sender.is_closed() {}
-            });
+            let feeding =
+                tokio::spawn(async move { while sender.send("x".repeat(1024)).await && !sender.is_closed() {} });
             let reply = pair.client(&gw).await.reply(asking).await;
             assert_eq!(reply.status, 413, "{pair}, {method}: {reply:?}");
             feeding.abort();
         }
-        assert_eq!(
-            agent
-                .requests()
-                .iter()
-                .filter(|seen| seen.body.len() == 4096)
-                .count(),
-            0
-        );
+        assert_eq!(agent.requests().iter().filter(|seen| seen.body.len() == 4096).count(), 0);
     }
 }
 
@@ -190,9 +160,7 @@ async fn rfc9110_8_6_no_body_is_said_where_the_method_gives_it_a_meaning() {
             let status = match pair.client {
                 1 => {
                     let mut client = gw.raw().await;
-                    client
-                        .write(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n"))
-                        .await;
+                    client.write(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n")).await;
                     client.read_head().await[9..12].parse().unwrap()
                 }
                 _ => bare(&gw, method).await,
@@ -214,18 +182,15 @@ async fn bare(gw: &Gw, method: &str) -> u16 {
     let stream = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
     let driving = tokio::spawn(connection);
-    let asking = http::Request::builder()
-        .method(method)
-        .uri("http://a/")
-        .body(())
-        .unwrap();
+    let asking = http::Request::builder().method(method).uri("http://a/").body(()).unwrap();
     let (answer, _) = sender.send_request(asking, true).unwrap();
     let answer = within("an answer", answer).await.unwrap();
     driving.abort();
     answer.status().as_u16()
 }
 
-/// Fields of the connection alone are named in `Connection` over HTTP/1.1 (RFC 9110 section 10.1.4) and are no fields in HTTP/2.
+/// Fields of the connection alone are named in `Connection` over HTTP/1.1 (RFC 9110 section 10.1.4) and are no fields
+/// in HTTP/2.
 #[tokio::test]
 async fn rfc9110_10_1_4_te_says_that_it_is_for_this_connection() {
     for pair in PAIRS {
@@ -239,11 +204,7 @@ async fn rfc9110_10_1_4_te_says_that_it_is_for_this_connection() {
             assert_eq!(pair.client(&gw).await.reply(asking).await.status, 200);
             let seen = agent.requests().remove(turn);
             assert_eq!(seen.header("te"), expected, "{pair}");
-            let named = if pair.agent == 1 && !te.is_empty() {
-                "te"
-            } else {
-                ""
-            };
+            let named = if pair.agent == 1 && !te.is_empty() { "te" } else { "" };
             assert_eq!(seen.header("connection"), named, "{pair}, {te:?}");
         }
     }
@@ -252,10 +213,7 @@ async fn rfc9110_10_1_4_te_says_that_it_is_for_this_connection() {
 #[tokio::test]
 async fn rfc9110_7_6_3_via_says_which_version_came() {
     for agent_version in [1, 2] {
-        let pair = Pair {
-            client: 1,
-            agent: agent_version,
-        };
+        let pair = Pair { client: 1, agent: agent_version };
         let agent = pair.agent().await;
         let gw = pair.gateway(&agent).await;
         let mut client = gw.raw().await;
@@ -263,11 +221,7 @@ async fn rfc9110_7_6_3_via_says_which_version_came() {
         client.rest().await;
         gw.h1().await.reply(get("/")).await;
         gw.h2().await.reply(get("/")).await;
-        let said: Vec<_> = agent
-            .requests()
-            .iter()
-            .map(|seen| seen.header("via").to_owned())
-            .collect();
+        let said: Vec<_> = agent.requests().iter().map(|seen| seen.header("via").to_owned()).collect();
         assert_eq!(said, ["1.0 attache", "1.1 attache", "2 attache"], "{pair}");
     }
 }
@@ -304,28 +258,16 @@ async fn rfc9113_8_3_1_the_host_arrives_in_the_agents_way() {
         let agent = pair.agent().await;
         let gw = pair.gateway(&agent).await;
         let asking = with_field("host", "agent.example:8080", get("/a/b?c=d"));
-        assert_eq!(
-            pair.client(&gw).await.reply(asking).await.status,
-            200,
-            "{pair}"
-        );
+        assert_eq!(pair.client(&gw).await.reply(asking).await.status, 200, "{pair}");
         let seen = agent.request();
         assert_eq!(seen.uri.path_and_query().unwrap(), "/a/b?c=d", "{pair}");
         let (authority, field) = match pair.agent {
             1 => (None, "agent.example:8080"),
             _ => (Some("agent.example:8080"), ""),
         };
-        assert_eq!(
-            seen.uri.authority().map(|found| found.as_str()),
-            authority,
-            "{pair}"
-        );
+        assert_eq!(seen.uri.authority().map(|found| found.as_str()), authority, "{pair}");
         assert_eq!(seen.header("host"), field, "{pair}");
-        assert_eq!(
-            seen.header("x-forwarded-host"),
-            "agent.example:8080",
-            "{pair}"
-        );
+        assert_eq!(seen.header("x-forwarded-host"), "agent.example:8080", "{pair}");
     }
 }
 
@@ -336,9 +278,7 @@ async fn rfc9113_8_2_3_crumbs_of_cookies_are_one_line_in_every_combination() {
         let gw = pair.gateway(&agent).await;
         let mut asking = get("/");
         for crumb in ["a=1", "b=2"] {
-            asking
-                .headers_mut()
-                .append("cookie", crumb.parse().unwrap());
+            asking.headers_mut().append("cookie", crumb.parse().unwrap());
         }
         pair.client(&gw).await.reply(asking).await;
         let seen = agent.request();
@@ -365,10 +305,7 @@ fn heavy(size: usize) -> http::Request<Body> {
 #[tokio::test]
 async fn the_documented_size_of_a_head_holds_in_every_combination() {
     for pair in PAIRS {
-        let speak = Speak {
-            http2: pair.agent == 2,
-            ..Speak::default()
-        };
+        let speak = Speak { http2: pair.agent == 2, ..Speak::default() };
         let agent = Backend::replying_as(speak, 200).await;
         let gw = pair.gateway(&agent).await;
         for (kibibytes, status) in [(40, 200), (60, 200), (63, 200), (66, 431)] {
@@ -418,10 +355,7 @@ async fn answers_with_many_fields_arrive() {
 }
 
 fn fields_of(headers: &HeaderMap) -> usize {
-    headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-") && name.as_str() != "x-request-id")
-        .count()
+    headers.keys().filter(|name| name.as_str().starts_with("x-") && name.as_str() != "x-request-id").count()
 }
 
 async fn count_fields(gw: &Gw) -> usize {
@@ -429,9 +363,7 @@ async fn count_fields(gw: &Gw) -> usize {
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let (head, body) = client.read_message().await;
     assert_eq!(body, "ok", "{head}");
-    head.lines()
-        .filter(|line| line.starts_with("x-") && !line.starts_with("x-request-id"))
-        .count()
+    head.lines().filter(|line| line.starts_with("x-") && !line.starts_with("x-request-id")).count()
 }
 
 #[tokio::test]
@@ -451,36 +383,21 @@ async fn rfc9110_10_1_1_a_client_that_waits_for_100_is_not_left_waiting() {
             drop((sender, client, asking));
             let mut client = gw.raw().await;
             client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n").await;
-            assert_eq!(
-                client.read_head().await,
-                "HTTP/1.1 100 Continue\r\n\r\n",
-                "{pair}"
-            );
+            assert_eq!(client.read_head().await, "HTTP/1.1 100 Continue\r\n\r\n", "{pair}");
             client.write("12345").await;
-            assert!(
-                client.read_head().await.starts_with("HTTP/1.1 200"),
-                "{pair}"
-            );
+            assert!(client.read_head().await.starts_with("HTTP/1.1 200"), "{pair}");
             assert_eq!(agent.request().body, "12345", "{pair}");
             continue;
         }
         let reply = client.reply(asking).await;
-        assert_eq!(
-            (reply.status, reply.reason()),
-            (417, "unmet_expectation"),
-            "{pair}"
-        );
+        assert_eq!((reply.status, reply.reason()), (417, "unmet_expectation"), "{pair}");
         drop(sender);
         assert_eq!(agent.hits(), 0, "{pair}: no agent heard of it");
         // Who does not wait is served as ever.
         let asking = with_field("expect", "100-continue", post("/", "12345"));
         assert_eq!(client.reply(asking).await.status, 200, "{pair}");
         let seen = agent.request();
-        assert_eq!(
-            (&seen.body[..], seen.header("expect")),
-            (&b"12345"[..], ""),
-            "{pair}"
-        );
+        assert_eq!((&seen.body[..], seen.header("expect")), (&b"12345"[..], ""), "{pair}");
     }
 }
 
@@ -506,29 +423,12 @@ async fn rfc9110_10_1_1_a_late_body_over_http2_arrives_whole() {
 
 #[tokio::test]
 async fn rfc9113_8_6_websocket_is_refused_where_the_agent_knows_no_switch() {
-    let agent = Pair {
-        client: 1,
-        agent: 2,
-    }
-    .agent()
-    .await;
-    let gw = Gw::with(
-        &Pair {
-            client: 1,
-            agent: 2,
-        }
-        .template("websocket: true"),
-        &[&agent],
-    )
-    .await;
+    let agent = Pair { client: 1, agent: 2 }.agent().await;
+    let gw = Gw::with(&Pair { client: 1, agent: 2 }.template("websocket: true"), &[&agent]).await;
     let reply = gw.send(websocket("/")).await;
     assert_eq!((reply.status, reply.reason()), (403, "upgrade_refused"));
     assert_eq!(agent.hits(), 0);
-    assert_eq!(
-        gw.get("/").await.status,
-        200,
-        "the route serves everything else"
-    );
+    assert_eq!(gw.get("/").await.status, 200, "the route serves everything else");
 }
 
 /// Statuses that have no body, with the length that a body would have had.
@@ -541,9 +441,7 @@ async fn rfc9110_6_4_1_answers_without_a_body_end_with_their_head() {
                     let mut response = Response::new(empty());
                     *response.status_mut() = status.try_into().unwrap();
                     if let Some(length) = length {
-                        response
-                            .headers_mut()
-                            .insert("content-length", length.parse().unwrap());
+                        response.headers_mut().insert("content-length", length.parse().unwrap());
                     }
                     response
                 })
@@ -552,11 +450,7 @@ async fn rfc9110_6_4_1_answers_without_a_body_end_with_their_head() {
             let mut client = pair.client(&gw).await;
             for _ in 0..2 {
                 let reply = client.reply(get("/")).await;
-                assert_eq!(
-                    (reply.status, reply.text()),
-                    (status, ""),
-                    "{pair}, {length:?}"
-                );
+                assert_eq!((reply.status, reply.text()), (status, ""), "{pair}, {length:?}");
                 assert_eq!(reply.header("transfer-encoding"), "", "{pair}, {status}");
             }
         }
@@ -571,9 +465,7 @@ async fn rfc9110_9_3_2_head_tells_what_get_would() {
                 .answering(move || {
                     let mut response = Response::new(empty());
                     if let Some(length) = length {
-                        response
-                            .headers_mut()
-                            .insert("content-length", length.parse().unwrap());
+                        response.headers_mut().insert("content-length", length.parse().unwrap());
                     }
                     response
                 })
@@ -582,16 +474,8 @@ async fn rfc9110_9_3_2_head_tells_what_get_would() {
             let mut client = pair.client(&gw).await;
             for _ in 0..2 {
                 let reply = client.reply(request("HEAD", "/", empty())).await;
-                assert_eq!(
-                    (reply.status, reply.text()),
-                    (200, ""),
-                    "{pair}, {length:?}"
-                );
-                assert_eq!(
-                    reply.header("content-length"),
-                    length.unwrap_or(""),
-                    "{pair}"
-                );
+                assert_eq!((reply.status, reply.text()), (200, ""), "{pair}, {length:?}");
+                assert_eq!(reply.header("content-length"), length.unwrap_or(""), "{pair}");
             }
         }
     }
@@ -600,9 +484,7 @@ async fn rfc9110_9_3_2_head_tells_what_get_would() {
 /// A piece that is not announced cannot travel in HTTP/1.1: hyper writes what `Trailer` names.
 #[tokio::test]
 async fn rfc9110_6_5_trailers_travel_where_they_can() {
-    let trailers: HeaderMap = [("x-sum".parse().unwrap(), "7".parse().unwrap())]
-        .into_iter()
-        .collect();
+    let trailers: HeaderMap = [("x-sum".parse().unwrap(), "7".parse().unwrap())].into_iter().collect();
     for pair in PAIRS {
         for announced in [true, false] {
             let answered = trailers.clone();
@@ -610,33 +492,21 @@ async fn rfc9110_6_5_trailers_travel_where_they_can() {
                 .answering(move || {
                     let mut response = Response::new(with_trailers("abc", answered.clone()));
                     if announced {
-                        response
-                            .headers_mut()
-                            .insert("trailer", "x-sum".parse().unwrap());
+                        response.headers_mut().insert("trailer", "x-sum".parse().unwrap());
                     }
                     response
                 })
                 .await;
             let gw = pair.gateway(&agent).await;
-            let reply = pair
-                .client(&gw)
-                .await
-                .reply(with_field("te", "trailers", get("/")))
-                .await;
+            let reply = pair.client(&gw).await.reply(with_field("te", "trailers", get("/"))).await;
             assert_eq!(reply.text(), "abc", "{pair}");
             let came = reply.trailers.is_some();
-            assert_eq!(
-                came,
-                announced || (pair.client, pair.agent) == (2, 2),
-                "answer, {pair}, {announced}"
-            );
+            assert_eq!(came, announced || (pair.client, pair.agent) == (2, 2), "answer, {pair}, {announced}");
             let agent = pair.agent().await;
             let gw = pair.gateway(&agent).await;
             let mut asking = request("POST", "/", with_trailers("abc", trailers.clone()));
             if announced {
-                asking
-                    .headers_mut()
-                    .insert("trailer", "x-sum".parse().unwrap());
+                asking.headers_mut().insert("trailer", "x-sum".parse().unwrap());
             }
             pair.client(&gw).await.reply(asking).await;
             let seen = agent.request();
@@ -653,11 +523,7 @@ async fn rfc9110_6_5_trailers_travel_where_they_can() {
 /// What an endpoint of HTTP/1.0 or 1.1 says about its own connection stays there.
 #[tokio::test]
 async fn rfc9110_7_6_1_what_is_said_of_the_agents_connection_ends_here() {
-    for (version, framing) in [
-        ("1.1", "content-length: 2\r\n"),
-        ("1.0", ""),
-        ("1.0", "content-length: 2\r\n"),
-    ] {
+    for (version, framing) in [("1.1", "content-length: 2\r\n"), ("1.0", ""), ("1.0", "content-length: 2\r\n")] {
         let agent = RawBackend::script(move |mut connection| async move {
             connection.read_head().await;
             connection
@@ -672,19 +538,9 @@ async fn rfc9110_7_6_1_what_is_said_of_the_agents_connection_ends_here() {
         for mut client in [gw.h1().await, gw.h2().await] {
             for turn in 0..2 {
                 let reply = client.reply(get("/")).await;
-                assert_eq!(
-                    (reply.status, reply.text()),
-                    (200, "ok"),
-                    "{version} {framing}"
-                );
+                assert_eq!((reply.status, reply.text()), (200, "ok"), "{version} {framing}");
                 assert_ne!(reply.version, Version::HTTP_10, "our own version, {turn}");
-                for name in [
-                    "connection",
-                    "x-own",
-                    "keep-alive",
-                    "proxy-connection",
-                    "upgrade",
-                ] {
+                for name in ["connection", "x-own", "keep-alive", "proxy-connection", "upgrade"] {
                     assert_eq!(reply.header(name), "", "{version} {framing}: {name}");
                 }
             }
@@ -698,11 +554,6 @@ async fn rfc9112_4_a_reason_phrase_travels_between_connections_that_have_one() {
     let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&agent]).await;
     let mut client = gw.raw().await;
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert!(
-        client
-            .read_head()
-            .await
-            .starts_with("HTTP/1.1 200 Fine By Me\r\n")
-    );
+    assert!(client.read_head().await.starts_with("HTTP/1.1 200 Fine By Me\r\n"));
     assert_eq!(gw.h2().await.reply(get("/")).await.status, 200);
 }

@@ -1,5 +1,5 @@
-//! Clients that leave while nobody reads from them: the endpoint has stopped taking their upload, or they sent more than one request.
-//! A client that is merely slow is none of them.
+//! Clients that leave while nobody reads from them: the endpoint has stopped taking their upload, or they sent more
+//! than one request. A client that is merely slow is none of them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,9 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{
-    Backend, Ca, Gw, RawBackend, Tls, channel, full, pass, post, promised, request, soon, within,
-};
+use crate::support::{Backend, Ca, Gw, RawBackend, Tls, channel, full, pass, post, promised, request, soon, within};
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
 const TLS_TO_ONE: &str = "
@@ -70,14 +68,12 @@ impl Uploader {
     }
 
     async fn write(&mut self, bytes: &[u8]) {
-        within("the gateway takes bytes", self.talk.write_all(bytes))
-            .await
-            .unwrap();
+        within("the gateway takes bytes", self.talk.write_all(bytes)).await.unwrap();
         self.talk.flush().await.unwrap();
     }
 
-    /// Uploads until the gateway leaves bytes unread. All of them have arrived at it then: what is still in our own kernel would
-    /// hold a FIN back.
+    /// Uploads until the gateway leaves bytes unread. All of them have arrived at it then: what is still in our own
+    /// kernel would hold a FIN back.
     async fn upload_until_blocked(&mut self) {
         self.write(HEAD.as_bytes()).await;
         while self.settled().await == 0 {
@@ -102,10 +98,7 @@ impl Uploader {
     /// The receive queue of the gateway's side, as Linux tells it.
     fn unread(&self) -> u64 {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let (theirs, ours) = (
-            format!(":{:04X}", self.ports.0),
-            format!(":{:04X}", self.ports.1),
-        );
+        let (theirs, ours) = (format!(":{:04X}", self.ports.0), format!(":{:04X}", self.ports.1));
         let queue = table.lines().find_map(|line| {
             let columns: Vec<_> = line.split_whitespace().collect();
             let ends = columns.get(1)?.ends_with(&theirs) && columns.get(2)?.ends_with(&ours);
@@ -122,14 +115,9 @@ async fn assert_left(gw: &Gw) {
     assert_eq!(record["reason"], "client_gone", "{record}");
     assert_eq!(record["flags"], "DC", "{record}");
     let metrics = gw.metrics().await;
-    let errors: Vec<_> = metrics
-        .lines()
-        .filter(|line| line.starts_with("attache_errors_total{") && !line.ends_with(" 0"))
-        .collect();
-    assert!(
-        matches!(errors.as_slice(), [one] if one.contains("client_gone")),
-        "{errors:?}"
-    );
+    let errors: Vec<_> =
+        metrics.lines().filter(|line| line.starts_with("attache_errors_total{") && !line.ends_with(" 0")).collect();
+    assert!(matches!(errors.as_slice(), [one] if one.contains("client_gone")), "{errors:?}");
 }
 
 #[tokio::test]
@@ -175,11 +163,7 @@ async fn a_client_that_leaves_before_its_body_was_asked_for_is_noticed() {
     let head = HEAD.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n");
     client.write(head.as_bytes()).await;
     soon("the agent has the head", || async {
-        agent
-            .received()
-            .iter()
-            .any(|bytes| bytes.contains("\r\n\r\n"))
-            .then_some(())
+        agent.received().iter().any(|bytes| bytes.contains("\r\n\r\n")).then_some(())
     })
     .await;
     drop(client);
@@ -194,10 +178,7 @@ async fn a_client_that_sent_two_requests_and_leaves_is_noticed() {
     let mut client = Uploader::connect(gw.address(), None, Leave::Fin).await;
     let one = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
     client.write([one, one].concat().as_bytes()).await;
-    soon("the agent has the head", || async {
-        (!agent.received().is_empty()).then_some(())
-    })
-    .await;
+    soon("the agent has the head", || async { (!agent.received().is_empty()).then_some(()) }).await;
     drop(client);
     within("the agent is let go", leavings.recv()).await;
     assert_left(&gw).await;
@@ -209,15 +190,10 @@ async fn a_client_that_leaves_a_blocked_upload_over_http2_is_noticed() {
     let gw = Gw::with(TO_ONE, &[&agent]).await;
     let client = gw.h2().await;
     let (sender, body) = channel();
-    let pouring =
-        tokio::spawn(async move { while sender.send_patiently(vec![b'x'; 16 * 1024]).await {} });
+    let pouring = tokio::spawn(async move { while sender.send_patiently(vec![b'x'; 16 * 1024]).await {} });
     let mut handle = client.fork();
-    let upload =
-        tokio::spawn(async move { handle.send_patiently(request("POST", "/", body)).await });
-    soon("the agent has the head", || async {
-        (!agent.received().is_empty()).then_some(())
-    })
-    .await;
+    let upload = tokio::spawn(async move { handle.send_patiently(request("POST", "/", body)).await });
+    soon("the agent has the head", || async { (!agent.received().is_empty()).then_some(()) }).await;
     // Long enough for every window to fill.
     pass(Duration::from_millis(500)).await;
     upload.abort();
@@ -246,20 +222,13 @@ async fn a_client_whose_upload_is_slow_is_not_cut() {
         let identity = ca.issue(&["localhost"]);
         let template = if over_tls { TLS_TO_ONE } else { TO_ONE };
         let gw = Gw::with(template, &[&agent, &identity]).await;
-        let mut client = if over_tls {
-            gw.tls(&tls, "localhost").await.unwrap()
-        } else {
-            gw.h1().await
-        };
+        let mut client = if over_tls { gw.tls(&tls, "localhost").await.unwrap() } else { gw.h1().await };
         let size = 16 << 20;
         let (answer, ()) = tokio::join!(client.reply(post("/", vec![b'x'; size])), async {
             pass(Duration::from_secs(1)).await;
             go.send(true).unwrap();
         });
-        assert_eq!(
-            (answer.status, answer.text()),
-            (200, size.to_string().as_str())
-        );
+        assert_eq!((answer.status, answer.text()), (200, size.to_string().as_str()));
     }
 }
 
@@ -289,9 +258,7 @@ async fn a_client_that_closes_its_direction_gets_its_answer() {
             client.write(requests.as_bytes()).await;
             client.talk.shutdown().await.unwrap();
             let mut answer = String::new();
-            within("the answer", client.talk.read_to_string(&mut answer))
-                .await
-                .unwrap();
+            within("the answer", client.talk.read_to_string(&mut answer)).await.unwrap();
             assert_eq!(answer.matches("HTTP/1.1 200").count(), count, "{answer:?}");
         }
         for record in gw.records(5).await {
@@ -310,9 +277,7 @@ async fn a_client_that_closes_its_direction_and_is_not_answered_has_left() {
         let gw = Gw::with(&template, &[&agent]).await;
         let mut client = gw.raw().await;
         let begun = Instant::now();
-        client
-            .write("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            .await;
+        client.write("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         soon("the agent has the head", || async {
             let received = agent.received();
             let whole = received.iter().any(|bytes| bytes.contains("\r\n\r\n"));

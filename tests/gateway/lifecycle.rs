@@ -21,10 +21,7 @@ async fn an_idle_gateway_ends_at_once() {
     assert_eq!(drained, Drained { cut: 0 });
     idle.closed().await;
     idle_h2.closed().await;
-    assert!(
-        tokio::net::TcpStream::connect(address).await.is_err(),
-        "nobody listens any more"
-    );
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
     assert_eq!(ended.records().len(), 2, "the log is written to its end");
 }
 
@@ -37,16 +34,10 @@ async fn rfc9112_9_6_a_request_under_way_is_finished_and_its_connection_closed()
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     eventually("the endpoint works", || async { backend.hits() == 1 }).await;
     let ending = tokio::spawn(gw.shutdown());
-    eventually("nobody listens any more", || async {
-        tokio::net::TcpStream::connect(address).await.is_err()
-    })
-    .await;
+    eventually("nobody listens any more", || async { tokio::net::TcpStream::connect(address).await.is_err() }).await;
     release.send(()).unwrap();
     let (head, body) = client.read_message().await;
-    assert!(
-        head.to_lowercase().contains("connection: close\r\n"),
-        "{head}"
-    );
+    assert!(head.to_lowercase().contains("connection: close\r\n"), "{head}");
     assert_eq!(body, "done");
     client.closed().await;
     let (drained, ended) = ending.await.unwrap();
@@ -69,10 +60,7 @@ async fn rfc9113_6_8_a_draining_connection_says_goaway() {
     })
     .await;
     let refused = late.send(get("/")).await.unwrap_err();
-    assert!(
-        refused.is_closed() || std::error::Error::source(&refused).is_some(),
-        "{refused:?}"
-    );
+    assert!(refused.is_closed() || std::error::Error::source(&refused).is_some(), "{refused:?}");
     release.send(()).unwrap();
     assert_eq!(within("the answer", asking).await.unwrap().text(), "done");
     assert_eq!(ending.await.unwrap().0.cut, 0);
@@ -90,39 +78,24 @@ async fn a_stream_may_finish_while_draining() {
         streams.push((answer.unwrap().into_body(), stream));
     }
     let ending = tokio::spawn(gw.shutdown());
-    eventually("nobody listens any more", || async {
-        tokio::net::TcpStream::connect(address).await.is_err()
-    })
-    .await;
+    eventually("nobody listens any more", || async { tokio::net::TcpStream::connect(address).await.is_err() }).await;
     for (mut body, stream) in streams {
         for turn in 0..5 {
             stream.event(&turn.to_string()).await;
-            assert_eq!(
-                chunk(&mut body).await.expect("the stream goes on").unwrap(),
-                format!("data: {turn}\n\n")
-            );
+            assert_eq!(chunk(&mut body).await.expect("the stream goes on").unwrap(), format!("data: {turn}\n\n"));
         }
         stream.end();
         assert!(chunk(&mut body).await.is_none(), "and ends as it should");
     }
     let (drained, ended) = ending.await.unwrap();
     assert_eq!(drained.cut, 0);
-    assert!(
-        ended
-            .records()
-            .iter()
-            .all(|record| record["reason"].is_null())
-    );
+    assert!(ended.records().iter().all(|record| record["reason"].is_null()));
 }
 
 #[tokio::test]
 async fn what_is_not_over_in_time_is_cut_and_counted() {
     let sse = Sse::new().await;
-    let gw = Gw::with(
-        "shutdown: { drainTimeout: 300ms }\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&sse],
-    )
-    .await;
+    let gw = Gw::with("shutdown: { drainTimeout: 300ms }\nroutes: { all: { endpoints: ['{0}'] } }", &[&sse]).await;
     let (mut h1, mut h2) = (gw.h1().await, gw.h2().await);
     let mut streams = Vec::new();
     for client in [&mut h1, &mut h2] {
@@ -133,20 +106,13 @@ async fn what_is_not_over_in_time_is_cut_and_counted() {
     assert_eq!(drained, Drained { cut: 2 });
     for (mut body, stream) in streams {
         let end = chunk(&mut body).await;
-        assert!(
-            matches!(end, Some(Err(_))),
-            "the client sees that it was cut, not {end:?}"
-        );
+        assert!(matches!(end, Some(Err(_))), "the client sees that it was cut, not {end:?}");
         stream.closed().await;
     }
     let records = ended.records();
     assert_eq!(records.len(), 2, "{records:?}");
     for record in records {
-        assert_eq!(
-            (&record["reason"], &record["status"]),
-            (&json!("draining"), &json!(200)),
-            "{record}"
-        );
+        assert_eq!((&record["reason"], &record["status"]), (&json!("draining"), &json!(200)), "{record}");
     }
 }
 
@@ -165,16 +131,12 @@ async fn requests_and_streams_have_limits_of_their_own() {
     let (answer, stream) = tokio::join!(streaming.send(get("/")), sse.stream());
     let mut body = answer.unwrap().into_body();
     let mut slow = gw.h1().await;
-    let asking =
-        tokio::spawn(async move { slow.send(get("/slow")).await.map(|answer| answer.status()) });
+    let asking = tokio::spawn(async move { slow.send(get("/slow")).await.map(|answer| answer.status()) });
     eventually("the endpoint works", || async { held.hits() == 1 }).await;
     let ending = tokio::spawn(gw.shutdown());
     assert!(within("the request is cut", asking).await.unwrap().is_err());
     stream.event("still here").await;
-    assert_eq!(
-        chunk(&mut body).await.expect("the stream goes on").unwrap(),
-        "data: still here\n\n"
-    );
+    assert_eq!(chunk(&mut body).await.expect("the stream goes on").unwrap(), "data: still here\n\n");
     stream.end();
     assert!(chunk(&mut body).await.is_none());
     assert_eq!(ending.await.unwrap().0.cut, 1);
@@ -183,11 +145,7 @@ async fn requests_and_streams_have_limits_of_their_own() {
 #[tokio::test]
 async fn a_second_signal_ends_the_waiting() {
     let sse = Sse::new().await;
-    let gw = Gw::with(
-        "shutdown: { drainTimeout: 10m }\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&sse],
-    )
-    .await;
+    let gw = Gw::with("shutdown: { drainTimeout: 10m }\nroutes: { all: { endpoints: ['{0}'] } }", &[&sse]).await;
     let mut client = gw.h1().await;
     let (answer, _stream) = tokio::join!(client.send(get("/")), sse.stream());
     let mut body = answer.unwrap().into_body();
@@ -201,11 +159,7 @@ async fn a_second_signal_ends_the_waiting() {
 #[tokio::test]
 async fn readiness_fails_while_traffic_is_still_taken() {
     let backend = Backend::replying(200).await;
-    let gw = Gw::with(
-        "shutdown: { drainDelay: 10m }\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("shutdown: { drainDelay: 10m }\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
     for path in ["/ready", "/health", "/startup"] {
         assert_eq!(gw.admin(path).await.status, 200, "{path}");
     }
@@ -218,16 +172,8 @@ async fn readiness_fails_while_traffic_is_still_taken() {
     })
     .await;
     assert_eq!(reply.status, 503);
-    assert_eq!(
-        Client::h1(admin).await.reply(get("/health")).await.status,
-        200,
-        "alive all the same"
-    );
-    assert_eq!(
-        Client::h1(address).await.reply(get("/")).await.status,
-        200,
-        "requests are still answered"
-    );
+    assert_eq!(Client::h1(admin).await.reply(get("/health")).await.status, 200, "alive all the same");
+    assert_eq!(Client::h1(address).await.reply(get("/")).await.status, 200, "requests are still answered");
     let metrics = Client::h1(admin).await.reply(get("/metrics")).await;
     assert!(metrics.text().contains("\nattache_draining 1\n"));
     hurry.cancel();
@@ -242,11 +188,13 @@ async fn a_tunnel_is_cut_at_the_end_of_a_drain() {
         connection.closed().await;
     })
     .await;
-    let gw = Gw::with("shutdown: { drainTimeout: 300ms }\nroutes: { all: { endpoints: ['{0}'], websocket: true } }", &[&backend]).await;
+    let gw = Gw::with(
+        "shutdown: { drainTimeout: 300ms }\nroutes: { all: { endpoints: ['{0}'], websocket: true } }",
+        &[&backend],
+    )
+    .await;
     let mut client = gw.raw().await;
-    client
-        .write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        .await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
     client.read_head().await;
     let (drained, ended) = gw.shutdown().await;
     assert_eq!(drained.cut, 1);
@@ -277,36 +225,21 @@ async fn a_reload_changes_routes_and_leaves_streams_alone() {
     assert_eq!(gw.address(), address, "the listener stays open");
     assert_eq!(gw.get("/").await.status, 404, "the old route is gone");
     assert_eq!(gw.get("/new").await.status, 200, "the new one is there");
-    assert_eq!(
-        h2.reply(get("/new")).await.status,
-        200,
-        "on old connections as well"
-    );
+    assert_eq!(h2.reply(get("/new")).await.status, 200, "on old connections as well");
     for (mut body, stream) in streams {
         stream.event("still").await;
-        assert_eq!(
-            chunk(&mut body).await.expect("the stream goes on").unwrap(),
-            "data: still\n\n"
-        );
+        assert_eq!(chunk(&mut body).await.expect("the stream goes on").unwrap(), "data: still\n\n");
         stream.end();
         assert!(chunk(&mut body).await.is_none());
     }
-    assert_eq!(
-        gw.metric("attache_config_reloads_total", &[("result", "ok")])
-            .await,
-        1.0
-    );
-    eventually("series of the old route are gone", || async {
-        !gw.metrics().await.contains("route=\"old\"")
-    })
-    .await;
+    assert_eq!(gw.metric("attache_config_reloads_total", &[("result", "ok")]).await, 1.0);
+    eventually("series of the old route are gone", || async { !gw.metrics().await.contains("route=\"old\"") }).await;
 }
 
 #[tokio::test]
 async fn a_reload_keeps_what_is_known_about_endpoints() {
     let agents = [Sse::new().await, Sse::new().await];
-    let before =
-        "routes: { all: { cluster: two } }\nclusters: { two: { endpoints: ['{0}', '{1}'] } }";
+    let before = "routes: { all: { cluster: two } }\nclusters: { two: { endpoints: ['{0}', '{1}'] } }";
     let mut gw = Gw::with(before, &[&agents[0], &agents[1]]).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -324,11 +257,7 @@ async fn a_reload_keeps_what_is_known_about_endpoints() {
         let mut client = gw.h1().await;
         let body = client.send(get("/after")).await.unwrap().into_body();
         clients.push((client, body));
-        assert_eq!(
-            agents[1].stream().await.path,
-            "/after",
-            "the busy one is known to be busy"
-        );
+        assert_eq!(agents[1].stream().await.path, "/after", "the busy one is known to be busy");
     }
     drop(kept);
 }
@@ -336,18 +265,9 @@ async fn a_reload_keeps_what_is_known_about_endpoints() {
 #[tokio::test]
 async fn a_reload_keeps_kept_connections() {
     let backend = Backend::replying(200).await;
-    let mut gw = Gw::with(
-        "workers: 1\nroutes: { all: { endpoints: ['{0}'] } }",
-        &[&backend],
-    )
-    .await;
+    let mut gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}'] } }", &[&backend]).await;
     gw.get("/").await;
-    gw.reload(
-        "workers: 1\nroutes: { all: { endpoints: ['{0}'], timeout: 5s } }",
-        &[&backend],
-    )
-    .await
-    .unwrap();
+    gw.reload("workers: 1\nroutes: { all: { endpoints: ['{0}'], timeout: 5s } }", &[&backend]).await.unwrap();
     gw.get("/").await;
     assert_eq!(backend.connections(), 1);
 }
@@ -369,16 +289,10 @@ async fn a_reload_opens_and_closes_listeners() {
     ";
     gw.reload(after, &[&backend]).await.unwrap();
     assert!(!gw.has("old"));
-    assert_eq!(
-        Client::h1(gw.at("new")).await.reply(get("/")).await.status,
-        200
-    );
+    assert_eq!(Client::h1(gw.at("new")).await.reply(get("/")).await.status, 200);
     assert_eq!(gw.get("/").await.status, 200);
     kept.closed().await;
-    eventually("the old one is closed", || async {
-        tokio::net::TcpStream::connect(old).await.is_err()
-    })
-    .await;
+    eventually("the old one is closed", || async { tokio::net::TcpStream::connect(old).await.is_err() }).await;
 }
 
 #[tokio::test]
@@ -386,9 +300,7 @@ async fn a_listener_may_move() {
     let backend = Backend::replying(200).await;
     let (before, after) = ("127.0.0.1:0", "127.0.0.2:0");
     let template = |address| {
-        format!(
-            "listeners: {{ http: {{ address: '{address}' }} }}\nroutes: {{ all: {{ endpoints: ['{{0}}'] }} }}"
-        )
+        format!("listeners: {{ http: {{ address: '{address}' }} }}\nroutes: {{ all: {{ endpoints: ['{{0}}'] }} }}")
     };
     let mut gw = Gw::with(&template(before), &[&backend]).await;
     let old = gw.address();
@@ -398,10 +310,7 @@ async fn a_listener_may_move() {
     assert_eq!(gw.address().ip().to_string(), "127.0.0.2");
     assert_eq!(gw.get("/").await.status, 200);
     kept.closed().await;
-    eventually("the old address is closed", || async {
-        tokio::net::TcpStream::connect(old).await.is_err()
-    })
-    .await;
+    eventually("the old address is closed", || async { tokio::net::TcpStream::connect(old).await.is_err() }).await;
 }
 
 #[tokio::test]
@@ -417,33 +326,13 @@ routes: {{ other: {{ respond: {{ status: 204 }} }} }}"
     let error = gw.reload(&bad, &[&backend]).await.unwrap_err();
     assert!(error.to_string().contains("extra"), "{error}");
     let restart = "workers: 3\nroutes: { other: { respond: { status: 204 } } }";
-    assert!(
-        gw.reload(restart, &[&backend]).await.is_err(),
-        "this needs a restart"
-    );
+    assert!(gw.reload(restart, &[&backend]).await.is_err(), "this needs a restart");
     assert_eq!(gw.get("/").await.status, 200, "the old routes answer");
     assert!(!gw.has("extra"));
-    assert_eq!(
-        gw.metric("attache_config_reloads_total", &[("result", "failed")])
-            .await,
-        2.0
-    );
-    assert_eq!(
-        gw.metric("attache_config_last_reload_successful", &[])
-            .await,
-        0.0
-    );
-    gw.reload(
-        "routes: { all: { endpoints: ['{0}'], timeout: 5s } }",
-        &[&backend],
-    )
-    .await
-    .unwrap();
-    assert_eq!(
-        gw.metric("attache_config_last_reload_successful", &[])
-            .await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_config_reloads_total", &[("result", "failed")]).await, 2.0);
+    assert_eq!(gw.metric("attache_config_last_reload_successful", &[]).await, 0.0);
+    gw.reload("routes: { all: { endpoints: ['{0}'], timeout: 5s } }", &[&backend]).await.unwrap();
+    assert_eq!(gw.metric("attache_config_last_reload_successful", &[]).await, 1.0);
 }
 
 #[tokio::test]
@@ -466,10 +355,7 @@ async fn reloading_under_load_fails_nothing() {
         });
     }
     for turn in 0..20 {
-        let template = format!(
-            "routes: {{ all: {{ endpoints: ['{{0}}'], timeout: {}s }} }}",
-            turn + 5
-        );
+        let template = format!("routes: {{ all: {{ endpoints: ['{{0}}'], timeout: {}s }} }}", turn + 5);
         gw.reload(&template, &[&backend]).await.unwrap();
     }
     stop.cancel();
@@ -487,13 +373,7 @@ async fn a_gateway_that_cannot_bind_does_not_start() {
         "listeners: {{ http: {{ address: '{}' }} }}\nroutes: {{ all: {{ respond: {{ status: 204 }} }} }}\nmetrics: {{ address: off }}",
         taken.local_addr().unwrap()
     );
-    let loaded =
-        attache::config::parse(&text, "x.yaml", &attache::config::Environment::process()).unwrap();
-    let error = attache::gateway::Gateway::start(loaded.config)
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("listener `http` cannot bind"),
-        "{error}"
-    );
+    let loaded = attache::config::parse(&text, "x.yaml", &attache::config::Environment::process()).unwrap();
+    let error = attache::gateway::Gateway::start(loaded.config).await.unwrap_err();
+    assert!(error.to_string().contains("listener `http` cannot bind"), "{error}");
 }

@@ -9,9 +9,7 @@ use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
-use crate::support::{
-    Backend, Ca, Client, Gw, Place, RawBackend, Sse, Tls, at_host, eventually, get, within,
-};
+use crate::support::{Backend, Ca, Client, Gw, Place, RawBackend, Sse, Tls, at_host, eventually, get, within};
 
 /// A name server that says that every name has this address, or that there is no such name. Stops with its task.
 async fn name_server(address: Option<[u8; 4]>) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -20,8 +18,7 @@ async fn name_server(address: Option<[u8; 4]>) -> (SocketAddr, tokio::task::Join
     let task = tokio::spawn(async move {
         let mut packet = [0; 512];
         while let Ok((size, client)) = socket.recv_from(&mut packet).await {
-            let question_end =
-                12 + packet[12..size].iter().position(|byte| *byte == 0).unwrap() + 5;
+            let question_end = 12 + packet[12..size].iter().position(|byte| *byte == 0).unwrap() + 5;
             let is_v4 = packet[question_end - 4..question_end - 2] == [0, 1];
             let mut answer = packet[..2].to_vec();
             let found = address.filter(|_| is_v4);
@@ -60,10 +57,7 @@ async fn other_latency_buckets_need_a_restart() {
     let routes = "routes: { all: { respond: { status: 204 } } }";
     let metrics = |rest: &str| format!("metrics: {{ address: '127.0.0.1:0'{rest} }}\n{routes}");
     let mut gw = Gw::with(&metrics(""), &[]).await;
-    let error = gw
-        .reload(&metrics(", latencyBuckets: [1, 2]"), &[])
-        .await
-        .unwrap_err();
+    let error = gw.reload(&metrics(", latencyBuckets: [1, 2]"), &[]).await.unwrap_err();
     assert!(error.to_string().contains("latencyBuckets"), "{error}");
 }
 
@@ -78,9 +72,7 @@ async fn rfc9110_15_5_20_what_a_reload_asks_of_clients_is_asked_of_open_connecti
         )
     };
     let asking = |mode: &str| {
-        template(&format!(
-            ", tls: {{ certificates: [{{ {{0}} }}], clientAuth: {{ mode: {mode}, caFile: '{{1}}' }} }}"
-        ))
+        template(&format!(", tls: {{ certificates: [{{ {{0}} }}], clientAuth: {{ mode: {mode}, caFile: '{{1}}' }} }}"))
     };
     let ask = || at_host("a.example", get("/"));
     let places: &[&dyn Place] = &[&certificate, &clients];
@@ -89,10 +81,7 @@ async fn rfc9110_15_5_20_what_a_reload_asks_of_clients_is_asked_of_open_connecti
         gw.reload(&asking("optional"), places).await.unwrap();
         let known = Tls::with_identity(&ca, &[protocol], &clients.issue(&["me"]));
         let mut known = gw.tls(&known, "a.example").await.unwrap();
-        let mut unknown = gw
-            .tls(&Tls::new(&ca, &[protocol]), "a.example")
-            .await
-            .unwrap();
+        let mut unknown = gw.tls(&Tls::new(&ca, &[protocol]), "a.example").await.unwrap();
         assert_eq!(known.reply(ask()).await.status, 200);
         assert_eq!(unknown.reply(ask()).await.status, 200);
         gw.reload(&asking("require"), places).await.unwrap();
@@ -105,9 +94,7 @@ async fn rfc9110_15_5_20_what_a_reload_asks_of_clients_is_asked_of_open_connecti
     for mut clear in [gw.h1().await, gw.h2().await] {
         gw.reload(&template(""), &[]).await.unwrap();
         assert_eq!(clear.reply(ask()).await.status, 200);
-        gw.reload(&template(", tls: { certificates: [{ {0} }] }"), places)
-            .await
-            .unwrap();
+        gw.reload(&template(", tls: { certificates: [{ {0} }] }"), places).await.unwrap();
         let reply = clear.reply(ask()).await;
         assert_eq!((reply.status, reply.reason()), (421, "misdirected"));
         clear.closed().await;
@@ -141,9 +128,7 @@ async fn a_tunnel_ends_with_the_grace_of_streams() {
     ";
     let gw = Gw::with(template, &[&tunnel, &slow]).await;
     let mut upgraded = gw.raw().await;
-    upgraded
-        .write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        .await;
+    upgraded.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
     upgraded.read_head().await;
     let mut client = gw.h1().await;
     let asking = tokio::spawn(async move { client.reply(get("/slow")).await.status });
@@ -187,11 +172,7 @@ async fn a_client_that_leaves_after_the_first_cut_left_by_itself() {
     let (drained, ended) = ending.await.unwrap();
     assert_eq!(drained.cut, 1);
     for record in ended.records() {
-        let reason = if record["path"] == "/" {
-            "client_gone"
-        } else {
-            "draining"
-        };
+        let reason = if record["path"] == "/" { "client_gone" } else { "draining" };
         assert_eq!(record["reason"], json!(reason), "{record}");
     }
 }
@@ -210,9 +191,7 @@ async fn a_request_on_a_connection_of_a_listener_that_is_gone_is_answered() {
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(client.read_message().await.0.starts_with("HTTP/1.1 200"));
     client.write("GET / HTTP/1.1\r\nho").await;
-    gw.reload(&template("new", "after"), &[&backend])
-        .await
-        .unwrap();
+    gw.reload(&template("new", "after"), &[&backend]).await.unwrap();
     gw.get("/").await;
     client.write("st: a\r\n\r\n").await;
     let text = client.rest().await;

@@ -1,4 +1,5 @@
-//! Behaviour of the gateway, seen from outside: a real gateway in this process, backends that do as they are told, plain clients.
+//! Behaviour of the gateway, seen from outside: a real gateway in this process, backends that do as they are told,
+//! plain clients.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,20 +9,13 @@
     clippy::string_slice,
     reason = "tests may fail loudly"
 )]
-#![allow(
-    clippy::large_futures,
-    reason = "a test's future is polled in place and lives on a stack of its own"
-)]
+#![allow(clippy::large_futures, reason = "a test's future is polled in place and lives on a stack of its own")]
 #![allow(
     clippy::too_many_lines,
     clippy::type_complexity,
     reason = "a table of cases is as long and as wide as it has to be"
 )]
-#![allow(
-    missing_docs,
-    missing_debug_implementations,
-    reason = "nothing here is public"
-)]
+#![allow(missing_docs, missing_debug_implementations, reason = "nothing here is public")]
 mod support;
 
 mod access_log;

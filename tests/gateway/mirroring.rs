@@ -5,8 +5,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::support::{
-    Backend, Gw, RawBackend, Sse, channel, chunk, empty, eventually, get, post, refusing, request,
-    with_field, within,
+    Backend, Gw, RawBackend, Sse, channel, chunk, empty, eventually, get, post, refusing, request, with_field, within,
 };
 
 fn mirrored(more: &str) -> String {
@@ -24,16 +23,12 @@ async fn mirrors(gw: &Gw, result: &str) -> f64 {
 }
 
 async fn active(gw: &Gw) -> f64 {
-    gw.metric("attache_mirrors_active", &[("route", "all")])
-        .await
+    gw.metric("attache_mirrors_active", &[("route", "all")]).await
 }
 
 /// Waits until a copy ended so, `count` times.
 async fn ended(gw: &Gw, result: &str, count: f64) {
-    eventually(&format!("{count} copies are {result}"), || async {
-        mirrors(gw, result).await == count
-    })
-    .await;
+    eventually(&format!("{count} copies are {result}"), || async { mirrors(gw, result).await == count }).await;
 }
 
 #[tokio::test]
@@ -45,23 +40,14 @@ async fn the_mirror_gets_a_copy_and_the_client_its_answer() {
     assert!(reply.text().ends_with(&main.address().to_string()));
     ended(&gw, "answered", 1.0).await;
     let (one, copy) = (main.request(), shadow.request());
-    assert_eq!(
-        (copy.method, copy.uri),
-        (one.method.clone(), one.uri.clone())
-    );
+    assert_eq!((copy.method, copy.uri), (one.method.clone(), one.uri.clone()));
     assert_eq!(copy.headers.get("x-attache-mirror").unwrap(), "1");
     assert!(one.headers.get("x-attache-mirror").is_none());
     let mut same = copy.headers.clone();
     same.remove("x-attache-mirror");
-    assert_eq!(
-        same, one.headers,
-        "host, forwarding fields and trace are the same"
-    );
+    assert_eq!(same, one.headers, "host, forwarding fields and trace are the same");
     let record = gw.record().await;
-    assert_eq!(
-        (&record["cluster"], &record["attempts"], &record["status"]),
-        (&json!("main"), &json!(1), &json!(200))
-    );
+    assert_eq!((&record["cluster"], &record["attempts"], &record["status"]), (&json!("main"), &json!(1), &json!(200)));
     let attempts = gw.metric("attache_attempts_total", &[("cluster", "shadow")]);
     assert_eq!(attempts.await, 1.0);
     let requests = gw.metric("http_requests_total", &[]);
@@ -117,10 +103,7 @@ async fn a_dead_mirror_does_not_hurt() {
         ended(&gw, "failed", f64::from(count)).await;
     }
     for record in gw.records(3).await {
-        assert_eq!(
-            (&record["flags"], &record["cluster"]),
-            (&json!("-"), &json!("main"))
-        );
+        assert_eq!((&record["flags"], &record["cluster"]), (&json!("-"), &json!("main")));
     }
 }
 
@@ -140,20 +123,13 @@ async fn only_safe_requests_are_copied() {
     let gw = Gw::with(&mirrored("timeout: 20s"), &[&main, &shadow]).await;
     let mut client = gw.h1().await;
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
-        assert_eq!(
-            client.reply(request(method, "/", empty())).await.status,
-            200
-        );
+        assert_eq!(client.reply(request(method, "/", empty())).await.status, 200);
     }
     for method in ["HEAD", "OPTIONS", "GET"] {
         client.reply(request(method, "/", empty())).await;
     }
     ended(&gw, "answered", 3.0).await;
-    let mut methods: Vec<_> = shadow
-        .requests()
-        .into_iter()
-        .map(|seen| seen.method)
-        .collect();
+    let mut methods: Vec<_> = shadow.requests().into_iter().map(|seen| seen.method).collect();
     methods.sort_by_key(ToString::to_string);
     assert_eq!(methods, ["GET", "HEAD", "OPTIONS"]);
 }
@@ -183,11 +159,7 @@ async fn a_body_is_copied_while_it_passes() {
         }
     })
     .await;
-    let gw = Gw::with(
-        &mirrored("unsafe: true, methods: POST, timeout: 20s"),
-        &[&main, &shadow],
-    )
-    .await;
+    let gw = Gw::with(&mirrored("unsafe: true, methods: POST, timeout: 20s"), &[&main, &shadow]).await;
     for (count, mut client) in [(1.0, gw.h1().await), (2.0, gw.h2().await)] {
         let (sender, body) = channel();
         let sent = tokio::spawn(async move { client.reply(request("POST", "/", body)).await });
@@ -202,11 +174,7 @@ async fn a_body_is_copied_while_it_passes() {
         ended(&gw, "answered", count).await;
         let copy = shadow.requests().pop().unwrap();
         assert_eq!(copy.body, "one two three");
-        assert_eq!(
-            copy.header("content-length"),
-            "13",
-            "its length is known by now"
-        );
+        assert_eq!(copy.header("content-length"), "13", "its length is known by now");
     }
     gw.send(post("/", "whole")).await;
     ended(&gw, "answered", 3.0).await;
@@ -216,11 +184,7 @@ async fn a_body_is_copied_while_it_passes() {
 #[tokio::test]
 async fn a_body_that_is_too_large_goes_to_its_endpoint_only() {
     let (main, shadow) = (Backend::replying(200).await, Backend::replying(200).await);
-    let gw = Gw::with(
-        &mirrored("unsafe: true, maxBodyBytes: 1000B, timeout: 20s"),
-        &[&main, &shadow],
-    )
-    .await;
+    let gw = Gw::with(&mirrored("unsafe: true, maxBodyBytes: 1000B, timeout: 20s"), &[&main, &shadow]).await;
     assert_eq!(gw.send(post("/", vec![b'x'; 1001])).await.status, 200);
     ended(&gw, "body_too_large", 1.0).await;
     let (sender, body) = channel();
@@ -244,13 +208,9 @@ async fn a_request_that_breaks_off_is_not_mirrored() {
     let gw = Gw::with(&mirrored("unsafe: true, timeout: 20s"), &[&main, &shadow]).await;
     let (sender, body) = channel();
     let mut client = gw.h1().await;
-    let upload =
-        tokio::spawn(async move { client.send_patiently(request("POST", "/", body)).await });
+    let upload = tokio::spawn(async move { client.send_patiently(request("POST", "/", body)).await });
     sender.send("part").await;
-    eventually("a copy is in the making", || async {
-        active(&gw).await == 1.0
-    })
-    .await;
+    eventually("a copy is in the making", || async { active(&gw).await == 1.0 }).await;
     upload.abort();
     sender.abort().await;
     ended(&gw, "incomplete", 1.0).await;
@@ -289,10 +249,7 @@ async fn an_aborted_request_is_not_mirrored() {
         &[&main, &shadow],
     )
     .await;
-    assert_eq!(
-        gw.send(with_field("x-chaos", "on", get("/"))).await.status,
-        503
-    );
+    assert_eq!(gw.send(with_field("x-chaos", "on", get("/"))).await.status, 503);
     assert_eq!(gw.get("/").await.status, 200);
     ended(&gw, "answered", 1.0).await;
     assert_eq!(shadow.hits(), 1);
@@ -301,13 +258,9 @@ async fn an_aborted_request_is_not_mirrored() {
 #[tokio::test]
 async fn the_mirror_has_a_host_of_its_own_where_endpoints_do() {
     let (main, shadow) = (Backend::replying(200).await, Backend::replying(200).await);
-    let config = mirrored("timeout: 20s")
-        .replace("cluster: main,", "cluster: main, upstreamHost: endpoint,");
+    let config = mirrored("timeout: 20s").replace("cluster: main,", "cluster: main, upstreamHost: endpoint,");
     let gw = Gw::with(&config, &[&main, &shadow]).await;
     gw.get("/").await;
     ended(&gw, "answered", 1.0).await;
-    assert_eq!(
-        shadow.request().header("host"),
-        shadow.address().to_string()
-    );
+    assert_eq!(shadow.request().header("host"), shadow.address().to_string());
 }

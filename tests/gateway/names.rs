@@ -48,20 +48,11 @@ async fn a_name_with_an_underscore_is_spoken_to_over_tls_and_http2() {
     server.say("my_agent", here(), Says::Nothing);
     let ca = Ca::new();
     let identity = ca.issue(&["my_agent"]);
-    let speak = Speak {
-        http2: true,
-        ..Speak::default()
-    };
+    let speak = Speak { http2: true, ..Speak::default() };
     let backend = Backend::replying_as(speak, 200).await;
-    let speak = Speak {
-        tls: Some(identity.server(&["h2"], None)),
-        ..Speak::default()
-    };
+    let speak = Speak { tls: Some(identity.server(&["h2"], None)), ..Speak::default() };
     let secure = Backend::replying_as(speak, 200).await;
-    for (backend, more) in [
-        (&backend, "protocol: h2c"),
-        (&secure, "tls: { caFile: '{2}' }"),
-    ] {
+    for (backend, more) in [(&backend, "protocol: h2c"), (&secure, "tls: { caFile: '{2}' }")] {
         let template = format!(
             "
             dns: {{ servers: ['{{0}}'] }}
@@ -85,10 +76,7 @@ async fn a_final_dot_keeps_the_name_from_the_search_list() {
     let gw = Gw::with(NAMED, &[&server, &at]).await;
     assert_eq!(gw.get("/").await.status, 200);
     let names = server.names();
-    assert!(
-        names.iter().all(|name| name == "agent.team.test"),
-        "{names:?}"
-    );
+    assert!(names.iter().all(|name| name == "agent.team.test"), "{names:?}");
 }
 
 #[tokio::test]
@@ -101,9 +89,7 @@ async fn rfc8305_3_a_family_that_is_never_answered_does_not_take_the_other_with_
     let reply = gw.get("/").await;
     assert_eq!(reply.status, 200, "at once: {}", reply.reason());
     eventually("it is asked again, and still there", || async {
-        gw.metric("attache_dns_refreshes_total", &[("result", "partial")])
-            .await
-            >= 1.0
+        gw.metric("attache_dns_refreshes_total", &[("result", "partial")]).await >= 1.0
     })
     .await;
     assert_eq!(gw.get("/").await.status, 200);
@@ -124,8 +110,5 @@ async fn a_silent_name_does_not_hold_up_another() {
     let gw = Gw::with(template, &[&server, &names[0], &names[1]]).await;
     assert_eq!(gw.get("/").await.status, 503);
     server.say("second.test", here(), Says::Nothing);
-    eventually("the other one is there", || async {
-        gw.get("/").await.status == 200
-    })
-    .await;
+    eventually("the other one is there", || async { gw.get("/").await.status == 200 }).await;
 }

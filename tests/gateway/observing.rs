@@ -9,14 +9,9 @@ const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
 #[tokio::test]
 async fn a_record_says_who_asked_what_and_what_became_of_it() {
     let backend = Backend::replying(201).await.body("12345");
-    let template =
-        "routes: { agents: { cluster: pool } }\nclusters: { pool: { endpoints: ['{0}'] } }";
+    let template = "routes: { agents: { cluster: pool } }\nclusters: { pool: { endpoints: ['{0}'] } }";
     let gw = Gw::with(template, &[&backend]).await;
-    let asking = with_field(
-        "user-agent",
-        "test/1",
-        post("/tasks?token=secret&page=2", "123"),
-    );
+    let asking = with_field("user-agent", "test/1", post("/tasks?token=secret&page=2", "123"));
     let reply = gw.send(asking).await;
     let record = gw.record().await;
     for (key, expected) in [
@@ -42,22 +37,15 @@ async fn a_record_says_who_asked_what_and_what_became_of_it() {
     ] {
         assert_eq!(record[key], expected, "{key} of {record}");
     }
-    let (duration, to_head) = (
-        record["duration_ms"].as_f64().unwrap(),
-        record["ttfb_ms"].as_f64().unwrap(),
-    );
+    let (duration, to_head) = (record["duration_ms"].as_f64().unwrap(), record["ttfb_ms"].as_f64().unwrap());
     assert!(0.0 < to_head && to_head <= duration, "{record}");
-    assert!(
-        record["timestamp"].as_str().unwrap().ends_with('Z'),
-        "{record}"
-    );
+    assert!(record["timestamp"].as_str().unwrap().ends_with('Z'), "{record}");
 }
 
 #[tokio::test]
 async fn finished_requests_are_counted_under_their_names() {
     let backend = Backend::replying(200).await.then(404);
-    let template =
-        "routes: { agents: { cluster: pool } }\nclusters: { pool: { endpoints: ['{0}'] } }";
+    let template = "routes: { agents: { cluster: pool } }\nclusters: { pool: { endpoints: ['{0}'] } }";
     let gw = Gw::with(template, &[&backend]).await;
     gw.get("/").await;
     gw.get("/").await;
@@ -65,91 +53,36 @@ async fn finished_requests_are_counted_under_their_names() {
     gw.send(request("BREW", "/", empty())).await;
     gw.records(4).await;
     let names = [("route", "agents"), ("cluster", "pool")];
-    for (method, code, count) in [
-        ("GET", "200", 1.0),
-        ("GET", "404", 1.0),
-        ("POST", "404", 1.0),
-        ("OTHER", "404", 1.0),
-    ] {
-        let labels = [
-            names.as_slice(),
-            &[("method", method), ("code", code), ("status_code", code)],
-        ]
-        .concat();
-        assert_eq!(
-            gw.metric("http_requests_total", &labels).await,
-            count,
-            "{method} {code}"
-        );
+    for (method, code, count) in [("GET", "200", 1.0), ("GET", "404", 1.0), ("POST", "404", 1.0), ("OTHER", "404", 1.0)]
+    {
+        let labels = [names.as_slice(), &[("method", method), ("code", code), ("status_code", code)]].concat();
+        assert_eq!(gw.metric("http_requests_total", &labels).await, count, "{method} {code}");
     }
-    assert_eq!(
-        gw.metric("http_request_duration_seconds_count", &names)
-            .await,
-        4.0
-    );
-    assert_eq!(
-        gw.metric("attache_attempts_total", &[("cluster", "pool")])
-            .await,
-        4.0
-    );
-    assert_eq!(
-        gw.metric(
-            "attache_bytes_total",
-            &[("direction", "received_from_client")]
-        )
-        .await,
-        5.0
-    );
-    let connects = gw
-        .metric(
-            "attache_upstream_connects_total",
-            &[("cluster", "pool"), ("result", "ok")],
-        )
-        .await;
+    assert_eq!(gw.metric("http_request_duration_seconds_count", &names).await, 4.0);
+    assert_eq!(gw.metric("attache_attempts_total", &[("cluster", "pool")]).await, 4.0);
+    assert_eq!(gw.metric("attache_bytes_total", &[("direction", "received_from_client")]).await, 5.0);
+    let connects = gw.metric("attache_upstream_connects_total", &[("cluster", "pool"), ("result", "ok")]).await;
     assert!((1.0..=4.0).contains(&connects), "{connects}");
-    assert_eq!(
-        gw.metric("attache_connections_total", &[("listener", "http")])
-            .await,
-        4.0
-    );
-    eventually("clients have left", || async {
-        gw.metric("attache_downstream_connections", &[]).await == 0.0
-    })
-    .await;
+    assert_eq!(gw.metric("attache_connections_total", &[("listener", "http")]).await, 4.0);
+    eventually("clients have left", || async { gw.metric("attache_downstream_connections", &[]).await == 0.0 }).await;
 }
 
 #[tokio::test]
 async fn failures_are_counted_by_their_word_and_say_nothing_of_what_is_behind() {
     let dead = refusing();
     let place = crate::support::Place::place(&dead);
-    let gw = Gw::with(
-        "routes: { secret-route: { endpoints: ['{0}'], match: { path: { prefix: /a } } } }",
-        &[&dead],
-    )
-    .await;
+    let gw =
+        Gw::with("routes: { secret-route: { endpoints: ['{0}'], match: { path: { prefix: /a } } } }", &[&dead]).await;
     for (path, reason) in [("/a", "connect_failed"), ("/b", "no_route")] {
         let reply = gw.get(path).await;
         assert_eq!(reply.reason(), reason);
         let shown = format!("{:?} {}", reply.headers, reply.text());
-        for secret in [
-            "secret-route",
-            "attache/",
-            "hyper",
-            place.rsplit_once(':').unwrap().1,
-        ] {
+        for secret in ["secret-route", "attache/", "hyper", place.rsplit_once(':').unwrap().1] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
         assert!(!reply.header("x-request-id").is_empty());
-        assert_eq!(
-            gw.metric("attache_errors_total", &[("reason", reason)])
-                .await,
-            1.0
-        );
-        assert_eq!(
-            gw.metric("errors_total", &[("reason", reason)]).await,
-            1.0,
-            "the name of existing dashboards"
-        );
+        assert_eq!(gw.metric("attache_errors_total", &[("reason", reason)]).await, 1.0);
+        assert_eq!(gw.metric("errors_total", &[("reason", reason)]).await, 1.0, "the name of existing dashboards");
     }
 }
 
@@ -161,9 +94,7 @@ async fn heads_that_are_not_http_are_counted_and_recorded() {
     raw.write("not http at all\r\n\r\n").await;
     assert!(raw.rest().await.starts_with("HTTP/1.1 400"));
     eventually("it is counted", || async {
-        gw.metric("attache_malformed_requests_total", &[("listener", "http")])
-            .await
-            == 1.0
+        gw.metric("attache_malformed_requests_total", &[("listener", "http")]).await == 1.0
     })
     .await;
     let record = gw.record().await;
@@ -188,17 +119,10 @@ async fn paths_and_routes_can_be_left_out_of_the_log() {
         gw.get(path).await;
     }
     let records = gw.records(2).await;
-    let mut paths: Vec<_> = records
-        .iter()
-        .map(|record| record["path"].as_str().unwrap())
-        .collect();
+    let mut paths: Vec<_> = records.iter().map(|record| record["path"].as_str().unwrap()).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["/health/x", "/loud"]);
-    assert_eq!(
-        gw.metric("http_requests_total", &[]).await,
-        4.0,
-        "they are counted all the same"
-    );
+    assert_eq!(gw.metric("http_requests_total", &[]).await, 4.0, "they are counted all the same");
 }
 
 #[tokio::test]
@@ -211,10 +135,7 @@ async fn a_rotated_log_goes_on_in_a_new_file() {
     gw.get("/after").await;
     assert_eq!(gw.record().await["path"], "/after");
     let text = std::fs::read_to_string(moved).unwrap();
-    assert!(
-        text.contains("/before") && !text.contains("/after"),
-        "{text}"
-    );
+    assert!(text.contains("/before") && !text.contains("/after"), "{text}");
 }
 
 #[tokio::test]
@@ -222,14 +143,12 @@ async fn a_client_cannot_forge_a_line_of_the_log() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut raw: Raw = gw.raw().await;
-    raw.write("GET /%22%0a{\"x\":1} HTTP/1.1\r\nhost: a\r\nuser-agent: a\"b\\c\x7f\u{e9}\r\nconnection: close\r\n\r\n").await;
+    raw.write("GET /%22%0a{\"x\":1} HTTP/1.1\r\nhost: a\r\nuser-agent: a\"b\\c\x7f\u{e9}\r\nconnection: close\r\n\r\n")
+        .await;
     raw.closed().await;
     // Whatever became of it, the log is one object per line.
     gw.get("/").await;
-    eventually("a whole line", || async {
-        gw.metric("attache_connections_total", &[]).await == 2.0
-    })
-    .await;
+    eventually("a whole line", || async { gw.metric("attache_connections_total", &[]).await == 2.0 }).await;
     let (_, ended) = gw.shutdown().await;
     assert!(!ended.records().is_empty());
 }

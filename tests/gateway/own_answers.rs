@@ -1,9 +1,9 @@
-//! What a route says about the fields of answers holds for those that the gateway makes itself: refusals, failures, redirects,
-//! answers of routes, in both versions of HTTP.
+//! What a route says about the fields of answers holds for those that the gateway makes itself: refusals, failures,
+//! redirects, answers of routes, in both versions of HTTP.
 
 use crate::support::{
-    Backend, Body, Client, Gw, RawBackend, Reply, at_host, eventually, get, post, refusing,
-    request, websocket, with_field,
+    Backend, Body, Client, Gw, RawBackend, Reply, at_host, eventually, get, post, refusing, request, websocket,
+    with_field,
 };
 
 const HEADERS: &str = "responseHeaders: { preset: secure, set: { x-route: here, x-request-id: hidden }, add: { vary: origin }, remove: [x-attache-reason] }";
@@ -23,11 +23,7 @@ type Case = (&'static str, fn() -> http::Request<Body>, u16);
 
 #[tokio::test]
 async fn a_routes_response_headers_reach_every_answer_of_the_gateway() {
-    let (silent, dead, fine) = (
-        RawBackend::silent().await,
-        refusing(),
-        Backend::replying(200).await,
-    );
+    let (silent, dead, fine) = (RawBackend::silent().await, refusing(), Backend::replying(200).await);
     let garbage = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         connection.write("nonsense\r\n\r\n").await;
@@ -35,45 +31,17 @@ async fn a_routes_response_headers_reach_every_answer_of_the_gateway() {
     .await;
     let cases: [Case; 13] = [
         ("endpoints: ['{0}']", || get("/"), 502),
-        (
-            "endpoints: ['{2}'], maxBodyBytes: 1B",
-            || post("/", "too long"),
-            413,
-        ),
-        (
-            "endpoints: ['{1}'], responseHeadTimeout: 100ms",
-            || get("/"),
-            504,
-        ),
+        ("endpoints: ['{2}'], maxBodyBytes: 1B", || post("/", "too long"), 413),
+        ("endpoints: ['{1}'], responseHeadTimeout: 100ms", || get("/"), 504),
         ("endpoints: ['{1}'], timeout: 100ms", || post("/", "x"), 504),
         ("endpoints: ['{3}']", || post("/", "x"), 502),
-        (
-            "endpoints: ['{2}'], rewrite: { regex: { pattern: '^/', replacement: '' } }",
-            || get("/x"),
-            400,
-        ),
-        (
-            "endpoints: ['{2}'], fault: { abort: { percentage: 100%, httpStatus: 418 } }",
-            || get("/"),
-            418,
-        ),
-        (
-            "endpoints: ['{2}'], timeout: 50ms, fault: { delay: { percentage: 100%, fixedDelay: 1s } }",
-            || get("/"),
-            504,
-        ),
+        ("endpoints: ['{2}'], rewrite: { regex: { pattern: '^/', replacement: '' } }", || get("/x"), 400),
+        ("endpoints: ['{2}'], fault: { abort: { percentage: 100%, httpStatus: 418 } }", || get("/"), 418),
+        ("endpoints: ['{2}'], timeout: 50ms, fault: { delay: { percentage: 100%, fixedDelay: 1s } }", || get("/"), 504),
         ("redirect: { path: /new }", || get("/"), 302),
         ("respond: { status: 200, body: ok }", || get("/"), 200),
-        (
-            "respond: { status: 404 }",
-            || request("HEAD", "/", crate::support::empty()),
-            404,
-        ),
-        (
-            "endpoints: [{ address: '{2}', weight: 0 }]",
-            || get("/"),
-            503,
-        ),
+        ("respond: { status: 404 }", || request("HEAD", "/", crate::support::empty()), 404),
+        ("endpoints: [{ address: '{2}', weight: 0 }]", || get("/"), 503),
         ("split: [{ cluster: none, weight: 1 }]", || get("/"), 502),
     ];
     for (route, asked, status) in cases {
@@ -139,8 +107,7 @@ async fn a_routes_response_headers_reach_refusals_of_its_limits() {
 async fn a_routes_response_headers_reach_refused_upgrades_and_accepted_ones() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        let head =
-            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         connection.write(head).await;
     })
     .await;
@@ -169,10 +136,7 @@ async fn an_answer_without_a_route_has_no_routes_headers() {
     for mut client in [gw.h1().await, gw.h2().await] {
         let reply = client.reply(at_host("b.example", get("/"))).await;
         assert_eq!((reply.status, reply.reason()), (404, "no_route"));
-        assert_eq!(
-            (reply.header("x-route"), reply.header("x-frame-options")),
-            ("", "")
-        );
+        assert_eq!((reply.header("x-route"), reply.header("x-frame-options")), ("", ""));
         let reply = client.reply(at_host("a.example", get("/%00"))).await;
         assert_eq!(reply.status, 400);
         assert_eq!(reply.header("x-route"), "");

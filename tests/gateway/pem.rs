@@ -17,10 +17,7 @@ async fn files_with_a_byte_order_mark_are_served_and_believed() {
     let tls = Tls::new(&ca, &["http/1.1"]);
     let outer = ca.issue(&["gateway.example"]);
     let inner = ca.issue(&["127.0.0.1"]);
-    let speak = Speak {
-        tls: Some(inner.server(&["http/1.1"], Some(&ca))),
-        ..Speak::default()
-    };
+    let speak = Speak { tls: Some(inner.server(&["http/1.1"], Some(&ca))), ..Speak::default() };
     let backend = Backend::replying_as(speak, 200).await;
     let client = ca.issue(&["client"]);
     for identity in [&outer, &client] {

@@ -16,12 +16,7 @@ async fn ask(gw: &Gw, count: usize) {
 
 #[tokio::test]
 async fn a_backup_takes_over_and_gives_back() {
-    let primary = Backend::replying(200)
-        .await
-        .then(200)
-        .then(500)
-        .then(500)
-        .then(200);
+    let primary = Backend::replying(200).await.then(200).then(500).then(500).then(200);
     let backup = Backend::replying(200).await;
     let template = "
         workers: 1
@@ -118,16 +113,11 @@ async fn an_endpoint_that_joins_starts_slowly() {
         };
         let mut gw = Gw::with(&template("'{0}'"), &[&first, &second]).await;
         ask(&gw, 5).await;
-        gw.reload(&template("'{0}', '{1}'"), &[&first, &second])
-            .await
-            .unwrap();
+        gw.reload(&template("'{0}', '{1}'"), &[&first, &second]).await.unwrap();
         ask(&gw, 400).await;
         // A tenth against one: 36 of 400.
         let share = second.hits();
-        assert!(
-            (fewest..most).contains(&share),
-            "slowStart: {slow_start}: {share} of 400"
-        );
+        assert!((fewest..most).contains(&share), "slowStart: {slow_start}: {share} of 400");
     }
 }
 
@@ -146,9 +136,5 @@ async fn peak_ewma_prefers_the_fast_endpoint() {
     ";
     let gw = Gw::with(template, &[&slow, &fast]).await;
     ask(&gw, 100).await;
-    assert!(
-        slow.hits() <= 5,
-        "{} of 100 went to the slow one",
-        slow.hits()
-    );
+    assert!(slow.hits() <= 5, "{} of 100 went to the slow one", slow.hits());
 }

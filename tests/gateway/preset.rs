@@ -20,25 +20,15 @@ async fn rfc6797_7_2_hsts_goes_out_over_tls_only() {
         &[&backend, &identity],
     )
     .await;
-    let mut tls = Tls::new(&ca, &["h2"])
-        .connect(gw.at("tls"), "localhost")
-        .await
-        .unwrap();
+    let mut tls = Tls::new(&ca, &["h2"]).connect(gw.at("tls"), "localhost").await.unwrap();
     let mut clear = Client::h1(gw.at("clear")).await;
     for path in ["/", "/own", "/moved"] {
         let reply = tls.reply(get(path)).await;
         let hsts = reply.headers.get("strict-transport-security");
         let expected = "max-age=31536000; includeSubDomains";
-        assert_eq!(
-            hsts.map(|value| value.to_str().unwrap()),
-            Some(expected),
-            "{path}"
-        );
+        assert_eq!(hsts.map(|value| value.to_str().unwrap()), Some(expected), "{path}");
         let reply = clear.reply(get(path)).await;
-        assert!(
-            !reply.headers.contains_key("strict-transport-security"),
-            "{path}"
-        );
+        assert!(!reply.headers.contains_key("strict-transport-security"), "{path}");
         assert_eq!(reply.headers["x-content-type-options"], "nosniff", "{path}");
     }
 }

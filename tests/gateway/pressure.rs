@@ -9,9 +9,7 @@ use http::Response;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{
-    Backend, BodySender, Gw, Raw, RawBackend, Speak, channel, chunk, full, get, request,
-};
+use crate::support::{Backend, BodySender, Gw, Raw, RawBackend, Speak, channel, chunk, full, get, request};
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }";
 
@@ -51,11 +49,7 @@ async fn check(mut body: hyper::body::Incoming) -> usize {
     while let Some(data) = chunk(&mut body).await {
         for piece in data.expect("the body goes on").chunks(PERIOD) {
             let at = seen % PERIOD;
-            assert_eq!(
-                piece,
-                &pattern[at..at + piece.len()],
-                "bytes from {seen} on"
-            );
+            assert_eq!(piece, &pattern[at..at + piece.len()], "bytes from {seen} on");
             seen += piece.len();
         }
     }
@@ -63,10 +57,7 @@ async fn check(mut body: hyper::body::Incoming) -> usize {
 }
 
 async fn counting() -> Backend {
-    Backend::handling(|request| async move {
-        Response::new(full(check(request.into_body()).await.to_string()))
-    })
-    .await
+    Backend::handling(|request| async move { Response::new(full(check(request.into_body()).await.to_string())) }).await
 }
 
 #[tokio::test]
@@ -75,16 +66,8 @@ async fn a_large_upload_passes_unchanged() {
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let (sender, body) = channel();
     tokio::spawn(feed(sender, LARGE));
-    let answer = gw
-        .h1()
-        .await
-        .send_patiently(request("POST", "/", body))
-        .await
-        .unwrap();
-    assert_eq!(
-        answer.into_body().collect().await.unwrap().to_bytes(),
-        LARGE.to_string()
-    );
+    let answer = gw.h1().await.send_patiently(request("POST", "/", body)).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), LARGE.to_string());
     assert_eq!(gw.record().await["bytes_received"], LARGE);
 }
 
@@ -94,16 +77,8 @@ async fn a_large_upload_passes_unchanged_over_h2() {
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let (sender, body) = channel();
     tokio::spawn(feed(sender, LARGE / 4));
-    let answer = gw
-        .h2()
-        .await
-        .send_patiently(request("POST", "/", body))
-        .await
-        .unwrap();
-    assert_eq!(
-        answer.into_body().collect().await.unwrap().to_bytes(),
-        (LARGE / 4).to_string()
-    );
+    let answer = gw.h2().await.send_patiently(request("POST", "/", body)).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), (LARGE / 4).to_string());
 }
 
 async fn pouring(size: usize) -> Backend {
@@ -182,16 +157,10 @@ async fn a_client_that_does_not_read_stops_the_endpoint() {
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     client.read_head().await;
     let sent = settled(&count).await;
-    assert!(
-        sent <= allowance(),
-        "{sent} bytes went on their way to nobody"
-    );
+    assert!(sent <= allowance(), "{sent} bytes went on their way to nobody");
     let before = count.load(Ordering::SeqCst);
     client.read_exact(16 << 20).await;
-    assert!(
-        count.load(Ordering::SeqCst) > before,
-        "it goes on when the client reads again"
-    );
+    assert!(count.load(Ordering::SeqCst) > before, "it goes on when the client reads again");
 }
 
 #[tokio::test]
@@ -202,10 +171,7 @@ async fn an_h2_client_that_does_not_read_stops_the_endpoint() {
     let _unread = client.send(get("/")).await.unwrap();
     let sent = settled(&count).await;
     // The client's own window is 2 MiB.
-    assert!(
-        sent <= allowance() + (2 << 20),
-        "{sent} bytes went on their way to nobody"
-    );
+    assert!(sent <= allowance() + (2 << 20), "{sent} bytes went on their way to nobody");
 }
 
 #[tokio::test]
@@ -219,24 +185,17 @@ async fn an_endpoint_that_does_not_read_stops_the_client() {
     let count = Arc::new(AtomicU64::new(0));
     let (sender, body) = channel();
     let mut client = gw.h1().await;
-    let upload =
-        tokio::spawn(async move { client.send_patiently(request("POST", "/", body)).await });
+    let upload = tokio::spawn(async move { client.send_patiently(request("POST", "/", body)).await });
     let pouring = tokio::spawn(pour(sender, Arc::clone(&count)));
     let sent = settled(&count).await;
-    assert!(
-        sent <= allowance(),
-        "{sent} bytes went on their way to nobody"
-    );
+    assert!(sent <= allowance(), "{sent} bytes went on their way to nobody");
     upload.abort();
     pouring.abort();
 }
 
 #[tokio::test]
 async fn a_narrow_endpoint_slows_an_upload_and_loses_nothing() {
-    let speak = Speak {
-        narrow: Some(4096),
-        ..Speak::default()
-    };
+    let speak = Speak { narrow: Some(4096), ..Speak::default() };
     let backend = Backend::handling_as(speak, |request| async move {
         Response::new(full(check(request.into_body()).await.to_string()))
     })
@@ -244,14 +203,6 @@ async fn a_narrow_endpoint_slows_an_upload_and_loses_nothing() {
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let (sender, body) = channel();
     tokio::spawn(feed(sender, 4 << 20));
-    let answer = gw
-        .h1()
-        .await
-        .send_patiently(request("POST", "/", body))
-        .await
-        .unwrap();
-    assert_eq!(
-        answer.into_body().collect().await.unwrap().to_bytes(),
-        (4 << 20).to_string()
-    );
+    let answer = gw.h1().await.send_patiently(request("POST", "/", body)).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), (4 << 20).to_string());
 }

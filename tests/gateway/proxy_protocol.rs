@@ -26,14 +26,8 @@ async fn the_client_is_who_the_header_says() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(BEHIND, &[&backend]).await;
     for (turn, (header, client)) in [
-        (
-            b"PROXY TCP4 203.0.113.9 10.0.0.1 1234 443\r\n".to_vec(),
-            "203.0.113.9",
-        ),
-        (
-            b"PROXY TCP6 2001:db8::9 2001:db8::1 1234 443\r\n".to_vec(),
-            "2001:db8::9",
-        ),
+        (b"PROXY TCP4 203.0.113.9 10.0.0.1 1234 443\r\n".to_vec(), "203.0.113.9"),
+        (b"PROXY TCP6 2001:db8::9 2001:db8::1 1234 443\r\n".to_vec(), "2001:db8::9"),
         (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
         (version_2(), "203.0.113.9"),
         (local(), "127.0.0.1"),
@@ -56,17 +50,11 @@ async fn the_client_is_who_the_header_says() {
             let answer = raw.rest().await;
             assert!(answer.starts_with("HTTP/1.1 200"), "{turn}: {answer}");
             let seen = backend.requests().pop().unwrap();
-            assert_eq!(
-                (seen.header("x-forwarded-for"), seen.header("x-real-ip")),
-                (client, client),
-                "{turn}"
-            );
+            assert_eq!((seen.header("x-forwarded-for"), seen.header("x-real-ip")), (client, client), "{turn}");
         }
     }
     let records = gw.records(10).await;
-    let clients = records
-        .iter()
-        .filter(|record| record["client_ip"] == "203.0.113.9");
+    let clients = records.iter().filter(|record| record["client_ip"] == "203.0.113.9");
     assert_eq!(clients.count(), 4, "{records:?}");
 }
 
@@ -74,19 +62,13 @@ async fn the_client_is_who_the_header_says() {
 async fn without_the_header_nobody_comes_in() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(BEHIND, &[&backend]).await;
-    for bytes in [
-        "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
-        "PROXY nonsense\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
-    ] {
+    for bytes in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "PROXY nonsense\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
         let mut raw = gw.raw().await;
         raw.write(bytes).await;
         assert_eq!(raw.rest().await, "", "{bytes:?}");
     }
     assert_eq!(backend.hits(), 0);
-    eventually("both are counted", || async {
-        gw.metric("attache_handshake_failures_total", &[]).await == 2.0
-    })
-    .await;
+    eventually("both are counted", || async { gw.metric("attache_handshake_failures_total", &[]).await == 2.0 }).await;
 }
 
 #[tokio::test]
@@ -99,8 +81,7 @@ async fn peers_that_are_not_listed_are_not_believed() {
     let gw = Gw::with(template, &[&backend]).await;
     assert_eq!(gw.get("/").await.status, 200, "they speak HTTP at once");
     let mut raw = gw.raw().await;
-    raw.write("PROXY TCP4 203.0.113.9 10.0.0.1 1234 443\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await;
+    raw.write("PROXY TCP4 203.0.113.9 10.0.0.1 1234 443\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let answer = raw.rest().await;
     assert!(!answer.contains(" 200 "), "{answer}");
     assert_eq!(backend.hits(), 1);
@@ -116,23 +97,11 @@ async fn the_header_comes_before_tls() {
         routes: { all: { endpoints: ['{0}'] } }
     ";
     let gw = Gw::with(template, &[&backend, &certificate]).await;
-    for header in [
-        b"PROXY TCP4 203.0.113.9 10.0.0.1 1234 443\r\n".to_vec(),
-        version_2(),
-    ] {
+    for header in [b"PROXY TCP4 203.0.113.9 10.0.0.1 1234 443\r\n".to_vec(), version_2()] {
         let mut raw = Raw::connect(gw.address()).await;
         raw.write(&header).await;
-        let mut client: Client = Tls::new(&ca, &["h2"])
-            .over(raw.into_stream(), "a.example")
-            .await
-            .unwrap();
-        assert_eq!(
-            client.reply(at_host("a.example", get("/"))).await.status,
-            200
-        );
-        assert_eq!(
-            backend.requests().pop().unwrap().header("x-forwarded-for"),
-            "203.0.113.9"
-        );
+        let mut client: Client = Tls::new(&ca, &["h2"]).over(raw.into_stream(), "a.example").await.unwrap();
+        assert_eq!(client.reply(at_host("a.example", get("/"))).await.status, 200);
+        assert_eq!(backend.requests().pop().unwrap().header("x-forwarded-for"), "203.0.113.9");
     }
 }

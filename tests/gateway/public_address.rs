@@ -1,11 +1,10 @@
-//! Where clients see the gateway: behind a balancer that ends TLS, in a container that publishes another port, under a path that a
-//! proxy in front takes away. Every redirect, forwarding field, cookie and location agrees with it.
+//! Where clients see the gateway: behind a balancer that ends TLS, in a container that publishes another port, under a
+//! path that a proxy in front takes away. Every redirect, forwarding field, cookie and location agrees with it.
 
 use http::Request;
 
 use crate::support::{
-    Backend, Body, Ca, Client, Gw, Identity, Reply, Seen, Speak, Tls, at_host, get, post, refusing,
-    with_field,
+    Backend, Body, Ca, Client, Gw, Identity, Reply, Seen, Speak, Tls, at_host, get, post, refusing, with_field,
 };
 
 const HSTS: &str = "strict-transport-security";
@@ -58,9 +57,7 @@ async fn behind_two_listeners(more: &str) -> (Backend, Gw) {
 async fn a_client_on_https_by_the_word_of_a_trusted_proxy_is_not_redirected() {
     let (backend, gw) = behind_two_listeners(TRUST).await;
     for mut client in clients(&gw).await {
-        let reply = client
-            .reply(on_https(at_host("a.example", get("/x"))))
-            .await;
+        let reply = client.reply(on_https(at_host("a.example", get("/x")))).await;
         assert_eq!(reply.status, 200, "{:?}", reply.headers);
         assert_ne!(reply.header(HSTS), "", "its client uses HTTPS");
         let seen = backend.requests().pop().unwrap();
@@ -91,10 +88,7 @@ async fn a_client_on_http_by_the_word_of_a_trusted_proxy_is_sent_to_the_proxys_h
         assert_eq!(answer(&reply), (301, "https://a.example/team/x?y=%2f"));
         assert_eq!(reply.header(HSTS), "");
         let elsewhere = proxied(
-            &[
-                ("x-forwarded-proto", "http"),
-                ("x-forwarded-host", "evil.example"),
-            ],
+            &[("x-forwarded-proto", "http"), ("x-forwarded-host", "evil.example")],
             at_host("a.example", get("/")),
         );
         assert_eq!(client.reply(elsewhere).await.status, 421);
@@ -107,11 +101,7 @@ async fn what_a_client_says_by_itself_gets_it_past_no_redirect() {
     let (backend, gw) = behind_two_listeners("").await;
     for mut client in clients(&gw).await {
         let asked = proxied(
-            &[
-                ("x-forwarded-proto", "https"),
-                ("x-forwarded-host", "evil.example"),
-                ("x-forwarded-prefix", "/evil"),
-            ],
+            &[("x-forwarded-proto", "https"), ("x-forwarded-host", "evil.example"), ("x-forwarded-prefix", "/evil")],
             at_host("a.example", get("/x")),
         );
         let reply = client.reply(asked).await;
@@ -134,17 +124,9 @@ async fn one_listener_behind_a_balancer_that_ends_tls_redirects_and_serves() {
     for mut client in clients(&gw).await {
         let plain = client.reply(at_host("a.example:80", post("/x", "y"))).await;
         assert_eq!(answer(&plain), (308, "https://a.example/x"));
-        let said = proxied(
-            &[("x-forwarded-proto", "http")],
-            at_host("a.example", get("/")),
-        );
-        assert_eq!(
-            answer(&client.reply(said).await),
-            (301, "https://a.example/")
-        );
-        let reply = client
-            .reply(on_https(at_host("a.example", get("/x"))))
-            .await;
+        let said = proxied(&[("x-forwarded-proto", "http")], at_host("a.example", get("/")));
+        assert_eq!(answer(&client.reply(said).await), (301, "https://a.example/"));
+        let reply = client.reply(on_https(at_host("a.example", get("/x")))).await;
         assert_eq!(reply.status, 200);
         assert_ne!(reply.header(HSTS), "");
     }
@@ -156,17 +138,11 @@ async fn a_listener_that_asks_for_certificates_is_not_reached_around_them() {
     let (ca, backend) = (Ca::new(), Backend::replying(200).await);
     let identity = ca.issue(&["a.example"]);
     for mode in ["require", "optional"] {
-        let template = two_listeners(TRUST).replace(
-            "certificates:",
-            &format!("clientAuth: {{ mode: {mode}, caFile: '{{2}}' }}, certificates:"),
-        );
+        let template = two_listeners(TRUST)
+            .replace("certificates:", &format!("clientAuth: {{ mode: {mode}, caFile: '{{2}}' }}, certificates:"));
         let gw = Gw::with(&template, &[&backend, &identity, &ca]).await;
         let reply = gw.send(on_https(at_host("a.example", get("/")))).await;
-        assert_eq!(
-            (reply.status, reply.reason()),
-            (421, "misdirected"),
-            "{mode}"
-        );
+        assert_eq!((reply.status, reply.reason()), (421, "misdirected"), "{mode}");
     }
     assert_eq!(backend.hits(), 0);
 }
@@ -228,11 +204,8 @@ async fn redirects_of_routes_lead_to_what_clients_see() {
           own: { match: { path: { prefix: /own } }, publicUrl: 'https://own.example:1/o', redirect: { path: /x } }
           named: { hosts: [named.example], redirect: { path: /x } }
     ";
-    let listener = |more: &str| {
-        format!(
-            "listeners: {{ http: {{ address: '127.0.0.1:0', protocols: [http/1.1, h2]{more} }} }}"
-        )
-    };
+    let listener =
+        |more: &str| format!("listeners: {{ http: {{ address: '127.0.0.1:0', protocols: [http/1.1, h2]{more} }} }}");
     let public = listener(", publicUrl: 'https://a.example/team'");
     let plain = listener("");
     let said: &[(&str, &str)] = &[
@@ -242,43 +215,13 @@ async fn redirects_of_routes_lead_to_what_clients_see() {
         ("x-forwarded-prefix", "/p"),
     ];
     for (trust, listener, fields, path, expected) in [
-        (
-            "",
-            &plain,
-            &[][..],
-            "/old/1",
-            "http://gw.internal:8080/new/1",
-        ),
+        ("", &plain, &[][..], "/old/1", "http://gw.internal:8080/new/1"),
         ("", &plain, said, "/old/1", "http://gw.internal:8080/new/1"),
-        (
-            TRUST,
-            &plain,
-            said,
-            "/old/1?q",
-            "https://said.example:8443/p/new/1?q",
-        ),
-        (
-            TRUST,
-            &plain,
-            &said[..1],
-            "/old/1",
-            "https://gw.internal:8080/new/1",
-        ),
+        (TRUST, &plain, said, "/old/1?q", "https://said.example:8443/p/new/1?q"),
+        (TRUST, &plain, &said[..1], "/old/1", "https://gw.internal:8080/new/1"),
         ("", &public, &[], "/old/1", "https://a.example/team/new/1"),
-        (
-            TRUST,
-            &public,
-            said,
-            "/old/1",
-            "https://a.example/team/new/1",
-        ),
-        (
-            TRUST,
-            &public,
-            said,
-            "/there/1",
-            "https://b.example/team/there/1",
-        ),
+        (TRUST, &public, said, "/old/1", "https://a.example/team/new/1"),
+        (TRUST, &public, said, "/there/1", "https://b.example/team/there/1"),
         (TRUST, &public, said, "/own", "https://own.example:1/o/x"),
         ("", &plain, &[], "/own", "https://own.example:1/o/x"),
     ] {
@@ -305,12 +248,8 @@ fn outdented(text: &str) -> String {
 
 /// What an agent is told of the client's address: scheme, host, port, prefix.
 fn told(seen: &Seen) -> [&str; 4] {
-    ["proto", "host", "port", "prefix"].map(|name| {
-        seen.all(&format!("x-forwarded-{name}"))
-            .first()
-            .copied()
-            .unwrap_or("-")
-    })
+    ["proto", "host", "port", "prefix"]
+        .map(|name| seen.all(&format!("x-forwarded-{name}")).first().copied().unwrap_or("-"))
 }
 
 #[tokio::test]
@@ -319,20 +258,8 @@ async fn the_forwarding_fields_agree_with_each_other() {
     const PUBLIC: &str = "https://a.example";
     const TEAM: &str = "http://a.example:8080/team";
     for (trust, url, host, fields, expected) in [
-        (
-            "",
-            "",
-            "b.example",
-            &[][..],
-            ["http", "b.example", "80", "-"],
-        ),
-        (
-            "",
-            "",
-            "b.example:81",
-            &[],
-            ["http", "b.example:81", "81", "-"],
-        ),
+        ("", "", "b.example", &[][..], ["http", "b.example", "80", "-"]),
+        ("", "", "b.example:81", &[], ["http", "b.example:81", "81", "-"]),
         ("", "", "[::1]:81", &[], ["http", "[::1]:81", "81", "-"]),
         (
             "",
@@ -346,13 +273,7 @@ async fn the_forwarding_fields_agree_with_each_other() {
             ],
             ["http", "b.example", "80", "-"],
         ),
-        (
-            TRUST,
-            "",
-            "b.example",
-            &[("x-forwarded-proto", "https")],
-            ["https", "b.example", "443", "-"],
-        ),
+        (TRUST, "", "b.example", &[("x-forwarded-proto", "https")], ["https", "b.example", "443", "-"]),
         (
             TRUST,
             "",
@@ -364,11 +285,7 @@ async fn the_forwarding_fields_agree_with_each_other() {
             TRUST,
             "",
             "gw:8080",
-            &[
-                ("x-forwarded-proto", "https"),
-                ("x-forwarded-host", "a.example"),
-                ("x-forwarded-port", "8443"),
-            ],
+            &[("x-forwarded-proto", "https"), ("x-forwarded-host", "a.example"), ("x-forwarded-port", "8443")],
             ["https", "a.example:8443", "8443", "-"],
         ),
         (
@@ -387,11 +304,7 @@ async fn the_forwarding_fields_agree_with_each_other() {
             TRUST,
             "",
             "gw",
-            &[
-                ("x-forwarded-proto", "gopher"),
-                ("x-forwarded-host", "a b"),
-                ("x-forwarded-port", "x"),
-            ],
+            &[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b"), ("x-forwarded-port", "x")],
             ["http", "gw", "80", "-"],
         ),
         (
@@ -416,44 +329,18 @@ async fn the_forwarding_fields_agree_with_each_other() {
             ],
             ["https", "a.example", "443", "-"],
         ),
-        (
-            "",
-            PUBLIC,
-            "gw:8080",
-            &[],
-            ["https", "a.example", "443", "-"],
-        ),
+        ("", PUBLIC, "gw:8080", &[], ["https", "a.example", "443", "-"]),
         (
             TRUST,
             PUBLIC,
             "gw:8080",
-            &[
-                ("x-forwarded-proto", "http"),
-                ("x-forwarded-port", "1"),
-                ("x-forwarded-prefix", "/p"),
-            ],
+            &[("x-forwarded-proto", "http"), ("x-forwarded-port", "1"), ("x-forwarded-prefix", "/p")],
             ["https", "a.example", "443", "-"],
         ),
-        (
-            "",
-            TEAM,
-            "gw",
-            &[],
-            ["http", "a.example:8080", "8080", "/team"],
-        ),
-        (
-            TRUST,
-            TEAM,
-            "gw",
-            &[("x-forwarded-prefix", "/p")],
-            ["http", "a.example:8080", "8080", "/team"],
-        ),
+        ("", TEAM, "gw", &[], ["http", "a.example:8080", "8080", "/team"]),
+        (TRUST, TEAM, "gw", &[("x-forwarded-prefix", "/p")], ["http", "a.example:8080", "8080", "/team"]),
     ] {
-        let url = if url.is_empty() {
-            String::new()
-        } else {
-            format!(", publicUrl: '{url}'")
-        };
+        let url = if url.is_empty() { String::new() } else { format!(", publicUrl: '{url}'") };
         let template = format!(
             "{trust}\nlisteners: {{ http: {{ address: '127.0.0.1:0', protocols: [http/1.1, h2]{url} }} }}\n\
              routes: {{ all: {{ endpoints: ['{{0}}'] }} }}"
@@ -466,11 +353,7 @@ async fn the_forwarding_fields_agree_with_each_other() {
                 assert_eq!(client.reply(asked).await.status, 200);
                 let seen = backend.requests().pop().unwrap();
                 assert_eq!(told(&seen), expected, "{trust} {url} {host} {fields:?}");
-                assert_eq!(
-                    seen.header("host"),
-                    host,
-                    "the agent's Host is another matter"
-                );
+                assert_eq!(seen.header("host"), host, "the agent's Host is another matter");
             }
         }
     }
@@ -503,11 +386,7 @@ async fn tls_of_the_connection_is_what_agents_hear_of_where_nobody_stands_before
         client.reply(get("/")).await;
         let seen = backend.requests().pop().unwrap();
         // A container that publishes it as 443: clients leave the port out, so it is 443.
-        assert_eq!(
-            told(&seen),
-            ["https", "localhost", "443", "-"],
-            "{protocol}"
-        );
+        assert_eq!(told(&seen), ["https", "localhost", "443", "-"], "{protocol}");
     }
 }
 
@@ -515,27 +394,9 @@ async fn tls_of_the_connection_is_what_agents_hear_of_where_nobody_stands_before
 async fn agents_are_told_the_prefix_that_they_do_not_see() {
     let backend = Backend::replying(200).await;
     for (url, route, path, sent, expected) in [
-        (
-            "",
-            "match: { path: { prefix: /planner } }, rewrite: { prefix: / }",
-            "/planner/x",
-            "/x",
-            "/planner",
-        ),
-        (
-            "",
-            "match: { path: { prefix: /a/v1 } }, rewrite: { prefix: /v1 }",
-            "/a/v1/x",
-            "/v1/x",
-            "/a",
-        ),
-        (
-            "",
-            "match: { path: { prefix: /foo } }, rewrite: { prefix: /xyz }",
-            "/foo/x",
-            "/xyz/x",
-            "-",
-        ),
+        ("", "match: { path: { prefix: /planner } }, rewrite: { prefix: / }", "/planner/x", "/x", "/planner"),
+        ("", "match: { path: { prefix: /a/v1 } }, rewrite: { prefix: /v1 }", "/a/v1/x", "/v1/x", "/a"),
+        ("", "match: { path: { prefix: /foo } }, rewrite: { prefix: /xyz }", "/foo/x", "/xyz/x", "-"),
         ("", "rewrite: { path: /only }", "/x", "/only", "-"),
         (
             "https://a.example/team",
@@ -544,13 +405,7 @@ async fn agents_are_told_the_prefix_that_they_do_not_see() {
             "/x",
             "/team/planner",
         ),
-        (
-            "https://a.example/team",
-            "timeout: off",
-            "/x",
-            "/x",
-            "/team",
-        ),
+        ("https://a.example/team", "timeout: off", "/x", "/x", "/team"),
         (
             "https://a.example/team",
             "publicUrl: 'https://b.example/o', match: { path: { prefix: /planner } }, rewrite: { prefix: / }",
@@ -559,11 +414,7 @@ async fn agents_are_told_the_prefix_that_they_do_not_see() {
             "/o/planner",
         ),
     ] {
-        let url = if url.is_empty() {
-            String::new()
-        } else {
-            format!(", publicUrl: '{url}'")
-        };
+        let url = if url.is_empty() { String::new() } else { format!(", publicUrl: '{url}'") };
         let template = format!(
             "listeners: {{ http: {{ address: '127.0.0.1:0'{url} }} }}\n\
              routes: {{ all: {{ endpoints: ['{{0}}'], {route} }} }}"
@@ -571,18 +422,13 @@ async fn agents_are_told_the_prefix_that_they_do_not_see() {
         let gw = Gw::with(&template, &[&backend]).await;
         assert_eq!(gw.get(path).await.status, 200);
         let seen = backend.requests().pop().unwrap();
-        assert_eq!(
-            (seen.uri.path(), told(&seen)[3]),
-            (sent, expected),
-            "{url} {route}"
-        );
+        assert_eq!((seen.uri.path(), told(&seen)[3]), (sent, expected), "{url} {route}");
     }
     let template = format!(
         "{TRUST}\nroutes: {{ all: {{ endpoints: ['{{0}}'], match: {{ path: {{ prefix: /planner }} }}, rewrite: {{ prefix: / }} }} }}"
     );
     let gw = Gw::with(&template, &[&backend]).await;
-    gw.send(proxied(&[("x-forwarded-prefix", "/p")], get("/planner/x")))
-        .await;
+    gw.send(proxied(&[("x-forwarded-prefix", "/p")], get("/planner/x"))).await;
     let seen = backend.requests().pop().unwrap();
     assert_eq!(seen.all("x-forwarded-prefix"), ["/p/planner"]);
 }
@@ -617,19 +463,11 @@ async fn rfc6797_7_2_hsts_and_secure_cookies_go_to_clients_that_use_https() {
         for mut client in clients(&gw).await {
             let reply = client.reply(proxied(fields, get(path))).await;
             assert_eq!(reply.status, 200);
-            assert_eq!(
-                !reply.header(HSTS).is_empty(),
-                secure,
-                "{trust} {url} {path}"
-            );
+            assert_eq!(!reply.header(HSTS).is_empty(), secure, "{trust} {url} {path}");
             let cookie = reply.header("set-cookie");
             if path == "/" {
                 assert!(cookie.starts_with("side="), "{cookie}");
-                assert_eq!(
-                    cookie.ends_with("; Secure"),
-                    secure,
-                    "{trust} {url}: {cookie}"
-                );
+                assert_eq!(cookie.ends_with("; Secure"), secure, "{trust} {url}: {cookie}");
             }
         }
     }
@@ -654,68 +492,23 @@ async fn locations_that_lead_back_to_the_agent_lead_through_the_gateway() {
     const PUBLIC: &str = "publicUrl: 'https://agents.example'";
     const TEAM: &str = "publicUrl: 'https://agents.example/team'";
     for (route, name, location, expected) in [
-        (
-            format!("{STRIP}, {PUBLIC}"),
-            "location",
-            "/tasks/7?x",
-            "/planner/tasks/7?x",
-        ),
+        (format!("{STRIP}, {PUBLIC}"), "location", "/tasks/7?x", "/planner/tasks/7?x"),
         (STRIP.to_owned(), "location", "/tasks/7", "/planner/tasks/7"),
-        (
-            STRIP.to_owned(),
-            "location",
-            "/planner/tasks/7",
-            "/planner/tasks/7",
-        ),
+        (STRIP.to_owned(), "location", "/planner/tasks/7", "/planner/tasks/7"),
         (STRIP.to_owned(), "location", "tasks/7", "tasks/7"),
-        (
-            format!("{STRIP}, {PUBLIC}"),
-            "location",
-            "http://{agent}/x",
-            "https://agents.example/planner/x",
-        ),
-        (
-            format!("{STRIP}, {PUBLIC}"),
-            "location",
-            "http://a.example:8080/x",
-            "https://agents.example/planner/x",
-        ),
-        (
-            STRIP.to_owned(),
-            "location",
-            "http://a.example:8080/x",
-            "http://a.example:8080/planner/x",
-        ),
+        (format!("{STRIP}, {PUBLIC}"), "location", "http://{agent}/x", "https://agents.example/planner/x"),
+        (format!("{STRIP}, {PUBLIC}"), "location", "http://a.example:8080/x", "https://agents.example/planner/x"),
+        (STRIP.to_owned(), "location", "http://a.example:8080/x", "http://a.example:8080/planner/x"),
         (
             format!("{STRIP}, {PUBLIC}"),
             "location",
             "https://agents.example/planner/x",
             "https://agents.example/planner/x",
         ),
-        (
-            format!("{STRIP}, {PUBLIC}"),
-            "location",
-            "https://elsewhere.example/x",
-            "https://elsewhere.example/x",
-        ),
-        (
-            format!("{STRIP}, {PUBLIC}"),
-            "location",
-            "http://127.0.0.1:1/x",
-            "http://127.0.0.1:1/x",
-        ),
-        (
-            format!("{STRIP}, {PUBLIC}"),
-            "content-location",
-            "http://{agent}/x",
-            "https://agents.example/planner/x",
-        ),
-        (
-            STRIP.to_owned(),
-            "refresh",
-            "5; url=/x",
-            "5; url=/planner/x",
-        ),
+        (format!("{STRIP}, {PUBLIC}"), "location", "https://elsewhere.example/x", "https://elsewhere.example/x"),
+        (format!("{STRIP}, {PUBLIC}"), "location", "http://127.0.0.1:1/x", "http://127.0.0.1:1/x"),
+        (format!("{STRIP}, {PUBLIC}"), "content-location", "http://{agent}/x", "https://agents.example/planner/x"),
+        (STRIP.to_owned(), "refresh", "5; url=/x", "5; url=/planner/x"),
         (
             format!("{STRIP}, upstreamHost: inner.example, {PUBLIC}"),
             "location",
@@ -728,69 +521,21 @@ async fn locations_that_lead_back_to_the_agent_lead_through_the_gateway() {
             "http://a.example:8080/x",
             "http://a.example:8080/x",
         ),
-        (
-            format!("{SWAP}, {PUBLIC}"),
-            "location",
-            "/in/x",
-            "/planner/x",
-        ),
-        (
-            format!("{SWAP}, {PUBLIC}"),
-            "location",
-            "/inner/x",
-            "/inner/x",
-        ),
-        (
-            format!("{SWAP}, {PUBLIC}"),
-            "location",
-            "http://{agent}/elsewhere",
-            "http://{agent}/elsewhere",
-        ),
-        (
-            PUBLIC.to_owned(),
-            "location",
-            "http://{agent}/x",
-            "https://agents.example/x",
-        ),
+        (format!("{SWAP}, {PUBLIC}"), "location", "/in/x", "/planner/x"),
+        (format!("{SWAP}, {PUBLIC}"), "location", "/inner/x", "/inner/x"),
+        (format!("{SWAP}, {PUBLIC}"), "location", "http://{agent}/elsewhere", "http://{agent}/elsewhere"),
+        (PUBLIC.to_owned(), "location", "http://{agent}/x", "https://agents.example/x"),
         (PUBLIC.to_owned(), "location", "/x", "/x"),
         (TEAM.to_owned(), "location", "/x", "/team/x"),
         (TEAM.to_owned(), "location", "/team/x", "/team/x"),
-        (
-            format!("{STRIP}, {TEAM}"),
-            "location",
-            "/x",
-            "/team/planner/x",
-        ),
-        (
-            format!("{STRIP}, mapLocation: false"),
-            "location",
-            "http://{agent}/x",
-            "http://{agent}/x",
-        ),
-        (
-            format!("{STRIP}, mapLocation: false"),
-            "location",
-            "/x",
-            "/x",
-        ),
-        (
-            format!("{STRIP}, responseHeaders: {{ set: {{ location: /said }} }}"),
-            "location",
-            "/x",
-            "/said",
-        ),
-        (
-            "rewrite: { path: /only }".to_owned(),
-            "location",
-            "http://{agent}/x",
-            "http://{agent}/x",
-        ),
+        (format!("{STRIP}, {TEAM}"), "location", "/x", "/team/planner/x"),
+        (format!("{STRIP}, mapLocation: false"), "location", "http://{agent}/x", "http://{agent}/x"),
+        (format!("{STRIP}, mapLocation: false"), "location", "/x", "/x"),
+        (format!("{STRIP}, responseHeaders: {{ set: {{ location: /said }} }}"), "location", "/x", "/said"),
+        ("rewrite: { path: /only }".to_owned(), "location", "http://{agent}/x", "http://{agent}/x"),
     ] {
         for http2 in [false, true] {
-            let speak = Speak {
-                http2,
-                ..Speak::default()
-            };
+            let speak = Speak { http2, ..Speak::default() };
             let backend = Backend::replying_as(speak, 201).await;
             let agent = backend.address().to_string();
             let name: &'static str = name;
@@ -803,66 +548,45 @@ async fn locations_that_lead_back_to_the_agent_lead_through_the_gateway() {
             let gw = Gw::with(&template, &[&backend]).await;
             let expected = expected.replace("{agent}", &agent);
             let found = mapped(&gw, name, "/planner/start").await;
-            assert_eq!(
-                found,
-                [expected.as_str(), &expected],
-                "{route}: {name}: {location}"
-            );
+            assert_eq!(found, [expected.as_str(), &expected], "{route}: {name}: {location}");
         }
     }
 }
 
 #[tokio::test]
 async fn the_name_of_a_cluster_that_another_endpoint_has_is_the_agents_too() {
-    let backend = Backend::replying(302)
-        .await
-        .header("location", "http://localhost:1/x");
+    let backend = Backend::replying(302).await.header("location", "http://localhost:1/x");
     let template = "
         routes: { all: { cluster: one, publicUrl: 'https://agents.example' } }
         clusters: { one: { endpoints: ['{0}', { address: 'localhost:1', weight: 0 }] } }
     ";
     let gw = Gw::with(template, &[&backend]).await;
-    assert_eq!(
-        gw.get("/").await.header("location"),
-        "https://agents.example/x"
-    );
+    assert_eq!(gw.get("/").await.header("location"), "https://agents.example/x");
 }
 
 #[tokio::test]
 async fn a_trusted_proxys_word_counts_for_locations_too() {
-    let backend = Backend::replying(302)
-        .await
-        .header("location", "http://gw.internal/x");
+    let backend = Backend::replying(302).await.header("location", "http://gw.internal/x");
     let template = format!(
         "{TRUST}\nroutes: {{ all: {{ endpoints: ['{{0}}'], match: {{ path: {{ prefix: /planner }} }}, rewrite: {{ prefix: / }} }} }}"
     );
     let gw = Gw::with(&template, &[&backend]).await;
     for mut client in clients(&gw).await {
-        let fields = [
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-host", "agents.example"),
-            ("x-forwarded-prefix", "/team"),
-        ];
+        let fields =
+            [("x-forwarded-proto", "https"), ("x-forwarded-host", "agents.example"), ("x-forwarded-prefix", "/team")];
         let asked = proxied(&fields, at_host("gw.internal", get("/planner/start")));
         let reply = client.reply(asked).await;
-        assert_eq!(
-            reply.header("location"),
-            "https://agents.example/team/planner/x"
-        );
+        assert_eq!(reply.header("location"), "https://agents.example/team/planner/x");
     }
 }
 
 #[tokio::test]
 async fn paths_of_an_agents_cookies_stay_as_they_are() {
-    let backend = Backend::replying(200)
-        .await
-        .header("set-cookie", "a=1; Path=/app");
-    let template = "routes: { all: { endpoints: ['{0}'], match: { path: { prefix: /planner } }, rewrite: { prefix: / } } }";
+    let backend = Backend::replying(200).await.header("set-cookie", "a=1; Path=/app");
+    let template =
+        "routes: { all: { endpoints: ['{0}'], match: { path: { prefix: /planner } }, rewrite: { prefix: / } } }";
     let gw = Gw::with(template, &[&backend]).await;
-    assert_eq!(
-        gw.get("/planner/x").await.header("set-cookie"),
-        "a=1; Path=/app"
-    );
+    assert_eq!(gw.get("/planner/x").await.header("set-cookie"), "a=1; Path=/app");
 }
 
 // --------------------------------------------------------------------------------------------- reloading
@@ -880,9 +604,7 @@ async fn a_reload_takes_another_public_url_without_a_new_connection() {
     let mut client = gw.h1().await;
     let reply = client.reply(get("/old")).await;
     assert_eq!(reply.header("location"), "https://a.example/new");
-    gw.reload(&template("https://b.example:8443"), &[&dead])
-        .await
-        .unwrap();
+    gw.reload(&template("https://b.example:8443"), &[&dead]).await.unwrap();
     let reply = client.reply(get("/old")).await;
     assert_eq!(reply.header("location"), "https://b.example:8443/new");
 }

@@ -3,9 +3,7 @@
 use http::{Request, header};
 use serde_json::json;
 
-use crate::support::{
-    Backend, Body, Client, Gw, Reply, Sse, channel, eventually, get, request, within,
-};
+use crate::support::{Backend, Body, Client, Gw, Reply, Sse, channel, eventually, get, request, within};
 
 /// A limit that lets 21 through and gives nothing back while a test runs.
 const BURST: &str = "
@@ -35,20 +33,14 @@ fn assert_refused(reply: &Reply) {
     let wait: u64 = reply.header("retry-after").parse().unwrap();
     assert!((3590..=3600).contains(&wait), "whole seconds: {wait}");
     assert_eq!(reply.header("ratelimit-policy"), "\"edge\";q=21;w=75600");
-    assert_eq!(
-        reply.header("ratelimit"),
-        format!("\"edge\";r=0;t={wait}"),
-        "the same time"
-    );
+    assert_eq!(reply.header("ratelimit"), format!("\"edge\";r=0;t={wait}"), "the same time");
 }
 
 #[tokio::test]
 async fn a_burst_of_20_lets_21_through_and_the_next_is_refused() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(BURST, &[&backend]).await;
-    for (turn, (mut client, ip)) in [(gw.h1().await, "192.0.2.1"), (gw.h2().await, "192.0.2.2")]
-        .into_iter()
-        .enumerate()
+    for (turn, (mut client, ip)) in [(gw.h1().await, "192.0.2.1"), (gw.h2().await, "192.0.2.2")].into_iter().enumerate()
     {
         for left in (0..21).rev() {
             let reply = client.reply(from(ip, "/")).await;
@@ -65,10 +57,7 @@ async fn a_burst_of_20_lets_21_through_and_the_next_is_refused() {
     let reply = gw.send(from("192.0.2.3", "/")).await;
     assert_eq!(reply.status, 200, "another client is not affected");
     let records = gw.records(45).await;
-    let refused: Vec<_> = records
-        .iter()
-        .filter(|record| record["status"] == 429)
-        .collect();
+    let refused: Vec<_> = records.iter().filter(|record| record["status"] == 429).collect();
     assert_eq!(refused.len(), 2);
     for record in refused {
         assert_eq!(
@@ -93,10 +82,7 @@ async fn only_a_trusted_proxy_speaks_for_its_clients() {
         rateLimits: { edge: { rate: 1/hour, burst: 1 } }
         routes: { all: { endpoints: ['{0}'], rateLimit: edge } }
     ";
-    for (trusted, expected) in [
-        ("127.0.0.0/8", [200, 200, 200]),
-        ("10.0.0.0/8", [200, 200, 429]),
-    ] {
+    for (trusted, expected) in [("127.0.0.0/8", [200, 200, 200]), ("10.0.0.0/8", [200, 200, 429])] {
         let trust = format!("{limits}    clientIp: {{ trustedProxies: {trusted} }}\n");
         let gw = Gw::with(&trust, &[&backend]).await;
         let mut statuses = Vec::new();
@@ -139,16 +125,9 @@ async fn a_reload_keeps_what_was_counted() {
     let mut gw = Gw::with(BURST, &[&backend]).await;
     let mut client = gw.h1().await;
     assert_eq!(statuses(&mut client, "192.0.2.1", 20).await, [200; 20]);
-    gw.reload(
-        &BURST.replace("rateLimit: edge", "rateLimit: edge, timeout: 5s"),
-        &[&backend],
-    )
-    .await
-    .unwrap();
+    gw.reload(&BURST.replace("rateLimit: edge", "rateLimit: edge, timeout: 5s"), &[&backend]).await.unwrap();
     assert_eq!(statuses(&mut client, "192.0.2.1", 2).await, [200, 429]);
-    gw.reload(&BURST.replace("burst: 20", "burst: 2"), &[&backend])
-        .await
-        .unwrap();
+    gw.reload(&BURST.replace("burst: 20", "burst: 2"), &[&backend]).await.unwrap();
     let again = statuses(&mut client, "192.0.2.1", 4).await;
     assert_eq!(again, [200, 200, 200, 429], "another quota begins anew");
 }
@@ -169,23 +148,13 @@ async fn routes_that_name_a_limit_share_it_and_answers_of_the_gateway_count() {
     )
     .await;
     let mut client = gw.h1().await;
-    for (path, expected) in [
-        ("/", 200),
-        ("/told", 200),
-        ("/sent", 302),
-        ("/", 429),
-        ("/told", 429),
-        ("/sent", 429),
-        ("/free", 200),
-    ] {
+    for (path, expected) in
+        [("/", 200), ("/told", 200), ("/sent", 302), ("/", 429), ("/told", 429), ("/sent", 429), ("/free", 200)]
+    {
         let reply = client.reply(get(path)).await;
         assert_eq!(reply.status, expected, "{path}");
         let told = reply.header("ratelimit-policy");
-        let expected = if path == "/free" {
-            ""
-        } else {
-            "\"edge\";q=3;w=3600"
-        };
+        let expected = if path == "/free" { "" } else { "\"edge\";q=3;w=3600" };
         assert_eq!(told, expected, "{path}");
     }
     let labels = [("limit", "dark"), ("mode", "shadow")];
@@ -195,11 +164,7 @@ async fn routes_that_name_a_limit_share_it_and_answers_of_the_gateway_count() {
 
 #[tokio::test]
 async fn a_refusal_does_not_wait_for_the_body() {
-    let gw = Gw::with(
-        "routes: { all: { respond: {}, rateLimit: { rate: 1/hour, headers: false } } }",
-        &[],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { respond: {}, rateLimit: { rate: 1/hour, headers: false } } }", &[]).await;
     assert_eq!(gw.get("/").await.status, 200);
     for mut client in [gw.h1().await, gw.h2().await] {
         let (sender, body) = channel();
@@ -213,11 +178,7 @@ async fn a_refusal_does_not_wait_for_the_body() {
 
 #[tokio::test]
 async fn a_call_that_is_too_many_has_a_grpc_status() {
-    let gw = Gw::with(
-        "routes: { all: { respond: {}, rateLimit: { rate: 1/hour } } }",
-        &[],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { respond: {}, rateLimit: { rate: 1/hour } } }", &[]).await;
     let mut client = gw.h2().await;
     let call = || {
         let mut request = request("POST", "/a.B/C", crate::support::empty());
@@ -254,18 +215,12 @@ async fn a_client_has_so_many_streams_open_and_no_more() {
     let other = gw.h1().await.send(from("192.0.2.2", "/")).await.unwrap();
     assert_eq!(other.status(), 200, "another client");
     let labels = [("route", "all")];
-    let refused = gw
-        .metric("attache_concurrency_limited_total", &labels)
-        .await;
+    let refused = gw.metric("attache_concurrency_limited_total", &labels).await;
     assert_eq!(refused, 1.0);
     // One stream ends as it should, one by a client that leaves.
     second_stream.end();
-    within("the end of a stream", Reply::read(two))
-        .await
-        .unwrap();
-    let room = within("a place", third.send(from("192.0.2.1", "/")))
-        .await
-        .unwrap();
+    within("the end of a stream", Reply::read(two)).await.unwrap();
+    let room = within("a place", third.send(from("192.0.2.1", "/"))).await.unwrap();
     assert_eq!(room.status(), 200);
     assert_eq!(second.reply(from("192.0.2.1", "/")).await.status, 429);
     drop(one);
@@ -285,9 +240,7 @@ async fn a_reload_keeps_what_is_open() {
     let mut client = gw.h1().await;
     let open = client.send(get("/")).await.unwrap();
     let stream = backend.stream().await;
-    gw.reload(&template.replace('2', "1"), &[&backend])
-        .await
-        .unwrap();
+    gw.reload(&template.replace('2', "1"), &[&backend]).await.unwrap();
     assert_eq!(gw.get("/").await.status, 429);
     stream.end();
     Reply::read(open).await.unwrap();

@@ -8,9 +8,7 @@ async fn check(gw: &Gw, name: &str) -> Value {
     let report: Value = serde_json::from_str(gw.admin("/health").await.text()).unwrap();
     let checks = report["checks"].as_array().unwrap();
     let found = checks.iter().find(|check| check["name"] == name);
-    found
-        .cloned()
-        .unwrap_or_else(|| panic!("no {name} in {report}"))
+    found.cloned().unwrap_or_else(|| panic!("no {name} in {report}"))
 }
 
 /// Three agents at whose place nobody listens.
@@ -35,9 +33,7 @@ async fn a_cluster_of_which_nobody_answers_is_not_called_usable() {
         let detail = check["detail"].as_str().unwrap();
         assert!(detail.starts_with("3 endpoints, 0 usable"), "{detail}");
         eventually("the metric says so too", || async {
-            gw.metric("attache_endpoints_usable", &[("cluster", "agents")])
-                .await
-                == 0.0
+            gw.metric("attache_endpoints_usable", &[("cluster", "agents")]).await == 0.0
         })
         .await;
     }
@@ -46,27 +42,14 @@ async fn a_cluster_of_which_nobody_answers_is_not_called_usable() {
 #[tokio::test]
 async fn one_answer_is_enough_to_be_ready_again() {
     // Down as long as it says so, up with the first other answer.
-    let backend = Backend::replying(503)
-        .await
-        .then(503)
-        .then(503)
-        .then(503)
-        .then(503)
-        .then(200);
+    let backend = Backend::replying(503).await.then(503).then(503).then(503).then(503).then(200);
     let template = "
         workers: 1
         readiness: { requires: clusters }
         routes: { all: { endpoints: ['{0}'] } }
     ";
     let gw = Gw::with(template, &[&backend]).await;
-    for (status, ready) in [
-        (503, 200),
-        (503, 200),
-        (503, 200),
-        (503, 200),
-        (503, 503),
-        (200, 200),
-    ] {
+    for (status, ready) in [(503, 200), (503, 200), (503, 200), (503, 200), (503, 503), (200, 200)] {
         assert_eq!(gw.send(post("/", "x")).await.status, status);
         assert_eq!(gw.admin("/ready").await.status, ready);
     }

@@ -4,13 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use attache::admin::journal::Verdict;
+use attache::admin::journal::ReloadResult;
 use http::Method;
 use serde_json::json;
 
-use crate::support::{
-    Backend, Ca, Client, Gw, Live, Place, Reply, Sse, Tls, USUAL, chunk, eventually, get, soon,
-};
+use crate::support::{Backend, Ca, Client, Gw, Live, Place, Reply, Sse, Tls, USUAL, chunk, eventually, get, soon};
 
 /// A configuration that answers with `body`.
 fn answering(body: &str) -> String {
@@ -62,11 +60,7 @@ async fn a_config_map_that_is_swapped_is_taken() {
     .await;
     for (version, body) in [("2", "two"), ("3", "three"), ("4", "four")] {
         let before = fs::read_link(gw.path("..data")).unwrap();
-        publish(
-            gw.directory.path(),
-            version,
-            &format!("{USUAL}{}", answering(body)),
-        );
+        publish(gw.directory.path(), version, &format!("{USUAL}{}", answering(body)));
         fs::remove_dir_all(gw.path(before.to_str().unwrap())).unwrap();
         gw.serves(body).await;
     }
@@ -75,8 +69,7 @@ async fn a_config_map_that_is_swapped_is_taken() {
 
 #[tokio::test]
 async fn connections_to_an_endpoint_that_is_gone_are_closed_once_idle() {
-    let (gone, kept, quiet) =
-        tokio::join!(Sse::new(), Backend::replying(200), Backend::replying(200));
+    let (gone, kept, quiet) = tokio::join!(Sse::new(), Backend::replying(200), Backend::replying(200));
     let template = |endpoint: &str| {
         format!(
             "
@@ -103,36 +96,22 @@ async fn connections_to_an_endpoint_that_is_gone_are_closed_once_idle() {
     assert_eq!(gone.backend().open(), 2, "a stream and a kept connection");
 
     gw.reload(&template("{1}"), &places).await.unwrap();
-    eventually("the kept one is closed", || async {
-        gone.backend().open() == 1
-    })
-    .await;
+    eventually("the kept one is closed", || async { gone.backend().open() == 1 }).await;
     assert!(streams[0].event("still here").await);
     chunk(running.body_mut()).await.unwrap().unwrap();
     drop(streams);
     assert!(chunk(running.body_mut()).await.is_none(), "ended in order");
-    eventually("nor is the other one kept", || async {
-        gone.backend().open() == 0
-    })
-    .await;
+    eventually("nor is the other one kept", || async { gone.backend().open() == 0 }).await;
 
     gw.get("/one").await;
     gw.get("/quiet").await;
-    assert_eq!(
-        quiet.connections(),
-        1,
-        "kept through the reload, though nobody asked for it"
-    );
+    assert_eq!(quiet.connections(), 1, "kept through the reload, though nobody asked for it");
 
     gw.reload(&template("{0}"), &places).await.unwrap();
     let answer = clients[1].send(get("/one")).await.unwrap();
     drop(gone.stream().await);
     Reply::read(answer).await.unwrap();
-    assert_eq!(
-        gone.backend().open(),
-        1,
-        "back in force, its connections are kept again"
-    );
+    assert_eq!(gone.backend().open(), 1, "back in force, its connections are kept again");
 }
 
 #[tokio::test]
@@ -152,23 +131,16 @@ async fn what_no_watch_reports_is_found_by_polling() {
     symlink("b", gw.path("next")).unwrap();
     fs::rename(gw.path("next"), gw.path("current")).unwrap();
     gw.serves("two").await;
-    gw.write(
-        "b/gateway.yaml",
-        &format!("{USUAL}{polling}{}", answering("three")),
-    );
+    gw.write("b/gateway.yaml", &format!("{USUAL}{polling}{}", answering("three")));
     gw.serves("three").await;
     gw.stop().await;
 }
 
 #[tokio::test]
 async fn included_files_old_and_new_are_taken() {
-    let head = format!(
-        "{USUAL}include: [parts/*.yaml]\nlisteners: {{ http: {{ address: '127.0.0.1:0' }} }}\n"
-    );
+    let head = format!("{USUAL}include: [parts/*.yaml]\nlisteners: {{ http: {{ address: '127.0.0.1:0' }} }}\n");
     let part = |name: &str, path: &str, body: &str| {
-        format!(
-            "routes: {{ {name}: {{ match: {{ path: {{ prefix: {path} }} }}, respond: {{ body: {body} }} }} }}\n"
-        )
+        format!("routes: {{ {name}: {{ match: {{ path: {{ prefix: {path} }} }}, respond: {{ body: {body} }} }} }}\n")
     };
     let gw = Live::prepared(|directory| {
         fs::write(directory.join("gateway.yaml"), head).unwrap();
@@ -180,15 +152,9 @@ async fn included_files_old_and_new_are_taken() {
     gw.write("parts/a.yaml", &part("a", "/", "two"));
     gw.serves("two").await;
     gw.write("parts/b.yaml", &part("b", "/b", "more"));
-    eventually("the new file is read", || async {
-        gw.get("/b").await.text() == "more"
-    })
-    .await;
+    eventually("the new file is read", || async { gw.get("/b").await.text() == "more" }).await;
     fs::remove_file(gw.path("parts/b.yaml")).unwrap();
-    eventually("and forgotten", || async {
-        gw.get("/b").await.text() == "two"
-    })
-    .await;
+    eventually("and forgotten", || async { gw.get("/b").await.text() == "two" }).await;
     gw.stop().await;
 }
 
@@ -222,27 +188,16 @@ routes: {{ all: {{ respond: {{ body: '${{file:secret}}' }} }} }}\n",
         (client.reply(get("/")).await.text() == "second").then_some(())
     })
     .await;
-    assert_eq!(
-        client.reply(get("/")).await.text(),
-        "second",
-        "on the old connection too"
-    );
+    assert_eq!(client.reply(get("/")).await.text(), "second", "on the old connection too");
     gw.stop().await;
 }
 
 #[tokio::test]
 async fn without_a_watch_a_change_waits_for_a_signal() {
     let gw = Live::with(&format!("{BY_HAND}{}", answering("one"))).await;
-    gw.rewrite(&format!(
-        "reload: {{ watch: true, debounce: off }}\n{}",
-        answering("two")
-    ));
+    gw.rewrite(&format!("reload: {{ watch: true, debounce: off }}\n{}", answering("two")));
     gw.serves("one").await;
-    assert_eq!(
-        gw.metric("attache_config_reloads_total{result=\"ok\"}")
-            .await,
-        None
-    );
+    assert_eq!(gw.metric("attache_config_reloads_total{result=\"ok\"}").await, None);
     gw.reloaded().await;
     gw.serves("two").await;
     gw.rewrite(&answering("three"));
@@ -260,31 +215,15 @@ fn break_part(gw: &Live, text: impl AsRef<[u8]>) {
 }
 
 const BREAKAGES: &[Breakage] = &[
-    (
-        "syntax",
-        |gw| break_part(gw, "routes:\n  all: [\n"),
-        &["parts/a.yaml:"],
-    ),
+    ("syntax", |gw| break_part(gw, "routes:\n  all: [\n"), &["parts/a.yaml:"]),
     (
         "an unknown key",
         |gw| break_part(gw, "routes:\n  all: { respnd: { body: x } }\n"),
         &["parts/a.yaml:2:10", "did you mean `respond`?"],
     ),
-    (
-        "an empty file",
-        |gw| break_part(gw, ""),
-        &["parts/a.yaml` is empty"],
-    ),
-    (
-        "not text",
-        |gw| break_part(gw, b"routes: {}\n# \xff\n"),
-        &["parts/a.yaml` is not UTF-8 text: see line 2"],
-    ),
-    (
-        "a huge file",
-        |gw| break_part(gw, vec![b'#'; (4 << 20) + 1]),
-        &["gateway.yaml:5:11", "larger than 4096 KiB"],
-    ),
+    ("an empty file", |gw| break_part(gw, ""), &["parts/a.yaml` is empty"]),
+    ("not text", |gw| break_part(gw, b"routes: {}\n# \xff\n"), &["parts/a.yaml` is not UTF-8 text: see line 2"]),
+    ("a huge file", |gw| break_part(gw, vec![b'#'; (4 << 20) + 1]), &["gateway.yaml:5:11", "larger than 4096 KiB"]),
     (
         "a missing include",
         |gw| fs::remove_file(gw.path("parts/a.yaml")).unwrap(),
@@ -344,10 +283,7 @@ const BREAKAGES: &[Breakage] = &[
                 "listeners: { far: { address: '192.0.2.1:1' } }\nroutes: { all: { respond: { body: x } } }\n",
             );
         },
-        &[
-            "parts/a.yaml:1:30",
-            "listener `far` cannot bind 192.0.2.1:1",
-        ],
+        &["parts/a.yaml:1:30", "listener `far` cannot bind 192.0.2.1:1"],
     ),
     (
         "metrics elsewhere",
@@ -355,17 +291,11 @@ const BREAKAGES: &[Breakage] = &[
             let text = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
             gw.write(
                 "gateway.yaml",
-                &text.replace(
-                    "metrics: { address: '127.0.0.1:0'",
-                    "metrics: { address: '127.0.0.2:0'",
-                ),
+                &text.replace("metrics: { address: '127.0.0.1:0'", "metrics: { address: '127.0.0.2:0'"),
             );
             break_part(gw, "routes: { all: { respond: { body: two } } }\n");
         },
-        &[
-            "gateway.yaml:2:21",
-            "`metrics.address` cannot change while running",
-        ],
+        &["gateway.yaml:2:21", "`metrics.address` cannot change while running"],
     ),
     (
         "the admin API elsewhere",
@@ -373,17 +303,11 @@ const BREAKAGES: &[Breakage] = &[
             let text = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
             gw.write(
                 "gateway.yaml",
-                &text.replace(
-                    "admin: { address: '127.0.0.1:0'",
-                    "admin: { address: '127.0.0.2:0'",
-                ),
+                &text.replace("admin: { address: '127.0.0.1:0'", "admin: { address: '127.0.0.2:0'"),
             );
             break_part(gw, "routes: { all: { respond: { body: two } } }\n");
         },
-        &[
-            "gateway.yaml:3:19",
-            "`admin.address` cannot change while running",
-        ],
+        &["gateway.yaml:3:19", "`admin.address` cannot change while running"],
     ),
     (
         "several things that need a restart",
@@ -391,10 +315,7 @@ const BREAKAGES: &[Breakage] = &[
             let text = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
             gw.write(
                 "gateway.yaml",
-                &format!(
-                    "{}logging: {{ format: text }}\n",
-                    text.replace("workers: 2", "workers: 3")
-                ),
+                &format!("{}logging: {{ format: text }}\n", text.replace("workers: 2", "workers: 3")),
             );
         },
         &[
@@ -422,25 +343,16 @@ async fn nothing_broken_is_taken_and_all_of_it_is_reported_with_its_place() {
     for (index, (what, breakage, expected)) in BREAKAGES.iter().enumerate() {
         breakage(&gw);
         let (status, answer) = gw.ask_reload().await;
-        assert_eq!(
-            (status, &answer["verdict"]),
-            (422, &json!("refused")),
-            "{what}: {answer}"
-        );
+        assert_eq!((status, &answer["verdict"]), (422, &json!("refused")), "{what}: {answer}");
         let said = answer["diagnostics"].as_str().unwrap();
         for part in *expected {
             assert!(said.contains(part), "{what}: `{part}` is not in\n{said}");
         }
-        assert_eq!(
-            answer["summary"], "The running configuration was not changed.",
-            "{what}"
-        );
+        assert_eq!(answer["summary"], "The running configuration was not changed.", "{what}");
         assert_eq!(gw.get("/").await.text(), "one", "{what}");
         assert_eq!(gw.ask(Method::GET, "/config").await.1, before, "{what}");
         assert_eq!(gw.metric(LOAD_OK).await, Some(0.0), "{what}");
-        let failed = gw
-            .metric("attache_config_reloads_total{result=\"failed\"}")
-            .await;
+        let failed = gw.metric("attache_config_reloads_total{result=\"failed\"}").await;
         assert_eq!(failed, Some((index + 1) as f64), "{what}");
         lay_out(gw.directory.path());
         let (status, answer) = gw.ask_reload().await;
@@ -454,23 +366,13 @@ async fn nothing_broken_is_taken_and_all_of_it_is_reported_with_its_place() {
 async fn a_broken_file_that_is_watched_is_reported_once_and_its_repair_is_noticed() {
     let gw = Live::with(&answering("one")).await;
     gw.rewrite("listeners: {");
-    eventually("it is refused", || async {
-        gw.metric(LOAD_OK).await == Some(0.0)
-    })
-    .await;
+    eventually("it is refused", || async { gw.metric(LOAD_OK).await == Some(0.0) }).await;
     gw.serves("one").await;
     gw.rewrite(&answering("one"));
-    eventually("the old state is fine again", || async {
-        gw.metric(LOAD_OK).await == Some(1.0)
-    })
-    .await;
-    let count = gw
-        .metric("attache_config_reloads_total{result=\"failed\"}")
-        .await;
+    eventually("the old state is fine again", || async { gw.metric(LOAD_OK).await == Some(1.0) }).await;
+    let count = gw.metric("attache_config_reloads_total{result=\"failed\"}").await;
     assert_eq!(count, Some(1.0), "reported once");
-    let count = gw
-        .metric("attache_config_reloads_total{result=\"ok\"}")
-        .await;
+    let count = gw.metric("attache_config_reloads_total{result=\"ok\"}").await;
     assert_eq!(count, None, "what is in force is not taken again");
     gw.rewrite(&answering("two"));
     gw.serves("two").await;
@@ -479,11 +381,7 @@ async fn a_broken_file_that_is_watched_is_reported_once_and_its_repair_is_notice
 
 #[tokio::test]
 async fn the_difference_is_answered_and_remembered() {
-    let (one, two, sse) = (
-        Backend::replying(200).await,
-        Backend::replying(200).await,
-        Sse::new().await,
-    );
+    let (one, two, sse) = (Backend::replying(200).await, Backend::replying(200).await, Sse::new().await);
     let head = "reload: { watch: false }\nlisteners: { http: { address: '127.0.0.1:0' } }\n";
     let before = format!(
         "{head}routes:
@@ -517,10 +415,7 @@ clusters:
     assert_eq!(status, 200, "{answer}");
     let said = answer["summary"].as_str().unwrap().to_owned();
     let (first, rest) = said.split_once('\n').unwrap();
-    assert!(
-        first.starts_with("reloaded config ") && first.ends_with(" ms"),
-        "{said}"
-    );
+    assert!(first.starts_with("reloaded config ") && first.ends_with(" ms"), "{said}");
     let mut expected = vec![
         format!(
             "  ~ clusters.pool.endpoints    {0} 1 -> 2, {1} removed, {2} added",
@@ -543,9 +438,7 @@ clusters:
         words.join(" ")
     };
     let found: Vec<String> = rest.lines().map(sort_first(sort)).collect();
-    expected
-        .iter_mut()
-        .for_each(|line| *line = sort_first(sort)(line));
+    expected.iter_mut().for_each(|line| *line = sort_first(sort)(line));
     assert_eq!(found, expected, "{said}");
     assert!(!said.contains("hidden"), "{said}");
     // What was removed finishes what it has.
@@ -553,9 +446,7 @@ clusters:
     assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "data: late\n\n");
     let (_, reloads) = gw.ask(Method::GET, "/reloads").await;
     let reloads: serde_json::Value = serde_json::from_str(&reloads).unwrap();
-    let changes = reloads["reloads"][0]["difference"]["changes"]
-        .as_array()
-        .unwrap();
+    let changes = reloads["reloads"][0]["difference"]["changes"].as_array().unwrap();
     assert_eq!(changes.len(), 7, "{reloads}");
     assert_eq!(reloads["reloads"][1]["trigger"], "start");
     drop((body, stream));
@@ -577,17 +468,11 @@ async fn who_asks_after_the_watch_is_told_what_the_last_change_was() {
         let said = answer["summary"].as_str().unwrap();
         let lines: Vec<&str> = said.lines().collect();
         assert!(lines[0].ends_with(" is in force already"), "{said}");
-        assert!(
-            lines[1].contains(" by the watch of its files (was "),
-            "{said}"
-        );
+        assert!(lines[1].contains(" by the watch of its files (was "), "{said}");
         assert!(lines[2].contains("one -> two"), "{said}");
         assert!(lines.last().unwrap().contains("1 listener"), "{said}");
         assert_eq!(answer["lastChange"]["trigger"], "watch", "{answer}");
-        assert_eq!(
-            answer["lastChange"]["difference"]["changes"][0]["kind"],
-            "changed"
-        );
+        assert_eq!(answer["lastChange"]["difference"]["changes"][0]["kind"], "changed");
     }
     gw.stop().await;
 }
@@ -658,17 +543,11 @@ async fn a_request_that_waits_keeps_its_configuration_and_no_longer() {
     eventually("the agent works", || async { agent.hits() == 1 }).await;
     gw.rewrite(&text("after"));
     let done = gw.reloaded().await;
-    assert_eq!(done.entry.verdict, Verdict::Applied);
-    eventually("both are in memory", || async {
-        gw.metric("attache_config_snapshots").await == Some(2.0)
-    })
-    .await;
+    assert_eq!(done.entry.verdict, ReloadResult::Applied);
+    eventually("both are in memory", || async { gw.metric("attache_config_snapshots").await == Some(2.0) }).await;
     release.send(()).unwrap();
     assert_eq!(asking.await.unwrap().text(), "done");
-    eventually("the old one is freed", || async {
-        gw.metric("attache_config_snapshots").await == Some(1.0)
-    })
-    .await;
+    eventually("the old one is freed", || async { gw.metric("attache_config_snapshots").await == Some(1.0) }).await;
     gw.stop().await;
 }
 
@@ -690,37 +569,19 @@ async fn listeners_come_go_and_change_tls_without_touching_others() {
         identity.place()
     )));
     let done = gw.reloaded().await;
-    assert!(
-        done.entry.summary().contains("+ listeners.more"),
-        "{}",
-        done.entry.summary()
-    );
+    assert!(done.entry.summary().contains("+ listeners.more"), "{}", done.entry.summary());
     let more = gw.address("more").await;
-    let mut secure = Tls::new(&ca, &["http/1.1"])
-        .connect(more, "a.test")
-        .await
-        .unwrap();
+    let mut secure = Tls::new(&ca, &["http/1.1"]).connect(more, "a.test").await.unwrap();
     assert_eq!(secure.reply(get("/")).await.text(), "here");
     gw.rewrite(&text(", more: { address: '127.0.0.1:0' }"));
     gw.reloaded().await;
-    assert_eq!(
-        gw.address("more").await,
-        more,
-        "TLS changed, the socket did not"
-    );
+    assert_eq!(gw.address("more").await, more, "TLS changed, the socket did not");
     assert_eq!(Client::h1(more).await.reply(get("/")).await.text(), "here");
     gw.rewrite(&text(""));
     gw.reloaded().await;
     assert_eq!(gw.try_address("more").await, None);
-    eventually("nobody accepts there", || async {
-        tokio::net::TcpStream::connect(more).await.is_err()
-    })
-    .await;
+    eventually("nobody accepts there", || async { tokio::net::TcpStream::connect(more).await.is_err() }).await;
     assert_eq!(gw.address("http").await, address);
-    assert_eq!(
-        staying.reply(get("/")).await.text(),
-        "here",
-        "on its first connection"
-    );
+    assert_eq!(staying.reply(get("/")).await.text(), "here", "on its first connection");
     gw.stop().await;
 }

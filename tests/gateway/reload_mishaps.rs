@@ -1,5 +1,5 @@
-//! What happens to the files of a configuration beside honest changes: something else in their place, editors at work, directories that
-//! go and come.
+//! What happens to the files of a configuration beside honest changes: something else in their place, editors at work,
+//! directories that go and come.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use attache::admin::client::Client as Operator;
-use attache::admin::journal::Verdict;
+use attache::admin::journal::ReloadResult;
 use http::Method;
 
 use crate::support::{Ca, GUARD, Live, Place, USUAL, eventually};
@@ -39,10 +39,7 @@ async fn a_pipe_in_place_of_a_certificate_is_refused_and_holds_nobody_up() {
     let content = fs::read(identity.cert_path()).unwrap();
     pipe(identity.cert_path());
     // The watch looks at certificates first, whatever else the files hold.
-    eventually("the watch is done with it", || async {
-        gw.metric(LOAD_OK).await == Some(0.0)
-    })
-    .await;
+    eventually("the watch is done with it", || async { gw.metric(LOAD_OK).await == Some(0.0) }).await;
     let done = gw.hangup().await;
     let said = done.entry.diagnostics;
     assert!(said.contains("it is not a regular file"), "{said}");
@@ -54,16 +51,10 @@ async fn a_pipe_in_place_of_a_certificate_is_refused_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_pipe_in_place_of_the_token_lets_nobody_in_and_nobody_wait() {
-    let usual = USUAL.replace(
-        "'127.0.0.1:0' }\naccess",
-        "'127.0.0.1:0', tokenFile: token }\naccess",
-    );
+    let usual = USUAL.replace("'127.0.0.1:0' }\naccess", "'127.0.0.1:0', tokenFile: token }\naccess");
     let gw = Live::prepared(|directory| {
         fs::write(directory.join("token"), "0123456789abcdef").unwrap();
-        let text = format!(
-            "{usual}reload: {{ watch: false }}\n{HTTP}{}",
-            answering("one")
-        );
+        let text = format!("{usual}reload: {{ watch: false }}\n{HTTP}{}", answering("one"));
         fs::write(directory.join("gateway.yaml"), text).unwrap();
     })
     .await;
@@ -77,8 +68,7 @@ async fn a_pipe_in_place_of_the_token_lets_nobody_in_and_nobody_wait() {
 #[tokio::test]
 async fn an_included_file_that_comes_after_its_directory_is_taken() {
     let gw = Live::prepared(|directory| {
-        let main =
-            format!("{USUAL}include: [teams/*/routes.yaml]\nreload: {{ poll: off }}\n{HTTP}");
+        let main = format!("{USUAL}include: [teams/*/routes.yaml]\nreload: {{ poll: off }}\n{HTTP}");
         fs::write(directory.join("gateway.yaml"), main).unwrap();
         fs::create_dir_all(directory.join("teams/a")).unwrap();
         fs::create_dir_all(directory.join("teams/b")).unwrap();
@@ -88,10 +78,7 @@ async fn an_included_file_that_comes_after_its_directory_is_taken() {
     gw.serves("one").await;
     let more = "routes: { b: { match: { path: { prefix: /b } }, respond: { body: two } } }\n";
     gw.write("teams/b/routes.yaml", more);
-    eventually("it is served", || async {
-        gw.get("/b").await.text() == "two"
-    })
-    .await;
+    eventually("it is served", || async { gw.get("/b").await.text() == "two" }).await;
     gw.stop().await;
 }
 
@@ -109,10 +96,7 @@ async fn a_directory_that_goes_and_comes_back_is_watched_again() {
     for body in ["two", "three"] {
         let refused = gw.metric(FAILED).await;
         fs::remove_dir_all(gw.path("etc")).unwrap();
-        eventually("that it is gone is seen", || async {
-            gw.metric(FAILED).await != refused
-        })
-        .await;
+        eventually("that it is gone is seen", || async { gw.metric(FAILED).await != refused }).await;
         lay_out(gw.directory.path(), body);
         gw.serves(body).await;
     }
@@ -125,12 +109,7 @@ async fn a_link_to_a_directory_that_is_turned_is_seen() {
     for (directory, body) in [("1", "one"), ("2", "two")] {
         fs::create_dir_all(root.path().join("releases").join(directory)).unwrap();
         let text = format!("{USUAL}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
-        fs::write(
-            root.path()
-                .join(format!("releases/{directory}/gateway.yaml")),
-            text,
-        )
-        .unwrap();
+        fs::write(root.path().join(format!("releases/{directory}/gateway.yaml")), text).unwrap();
     }
     symlink("1", root.path().join("releases/now")).unwrap();
     symlink("releases/now", root.path().join("current")).unwrap();
@@ -154,26 +133,16 @@ async fn the_last_good_state_is_not_written_where_configuration_is_read() {
     .await;
     let before = fs::read_to_string(gw.path("gateway.yaml")).unwrap();
     for place in ["gateway.yaml", "parts/a.yaml", "parts/good.yaml"] {
-        let text = before.replace(
-            "watch: false",
-            &format!("watch: false, lastGoodFile: {place}"),
-        );
+        let text = before.replace("watch: false", &format!("watch: false, lastGoodFile: {place}"));
         gw.write("gateway.yaml", &text);
         let done = gw.hangup().await;
-        assert_eq!(done.entry.verdict, Verdict::Refused, "{place}");
+        assert_eq!(done.entry.verdict, ReloadResult::Refused, "{place}");
         let said = done.entry.diagnostics;
         assert!(said.contains("gateway.yaml:7:39"), "{place}: {said}");
-        assert_eq!(
-            fs::read_to_string(gw.path("gateway.yaml")).unwrap(),
-            text,
-            "{place}"
-        );
+        assert_eq!(fs::read_to_string(gw.path("gateway.yaml")).unwrap(), text, "{place}");
     }
     assert!(!gw.path("parts/good.yaml").exists());
-    gw.write(
-        "gateway.yaml",
-        &before.replace("watch: false", "watch: false, lastGoodFile: good.yaml"),
-    );
+    gw.write("gateway.yaml", &before.replace("watch: false", "watch: false, lastGoodFile: good.yaml"));
     gw.reloaded().await;
     assert!(gw.path("good.yaml").exists());
     gw.stop().await;

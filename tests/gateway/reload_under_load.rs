@@ -1,5 +1,5 @@
-//! Reload after reload under constant traffic: no request fails, no stream is cut, nothing grows. `benches/reload` runs the same at
-//! full size, alone in an optimised process, and there the figures count too.
+//! Reload after reload under constant traffic: no request fails, no stream is cut, nothing grows. `benches/reload` runs
+//! the same at full size, alone in an optimised process, and there the figures count too.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -17,8 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Backend, Ca, Client, Identity, Live, Place, Raw, RawBackend, Tls, channel, chunk, eventually,
-    full, get,
+    Backend, Ca, Client, Identity, Live, Place, Raw, RawBackend, Tls, channel, chunk, eventually, full, get,
 };
 
 /// How much of everything.
@@ -48,8 +47,8 @@ const SMALL: Size = Size {
     alone: false,
 };
 
-/// Few enough that by the fiftieth reload each worker has connections to all their endpoints, or those yet to come would look like
-/// growth.
+/// Few enough that by the fiftieth reload each worker has connections to all their endpoints, or those yet to come
+/// would look like growth.
 const CLUSTERS: usize = 20;
 
 impl Size {
@@ -61,13 +60,7 @@ impl Size {
         };
         let routes = number("ATTACHE_BENCH_ROUTES").unwrap_or(2000);
         let beat = Duration::from_millis(50);
-        Self {
-            reloads,
-            routes,
-            beat,
-            alone: true,
-            ..SMALL
-        }
+        Self { reloads, routes, beat, alone: true, ..SMALL }
     }
 }
 
@@ -93,17 +86,32 @@ routes:
   version: {{ match: {{ path: {{ exact: /version }} }}, respond: {{ body: '{turn}' }} }}
   streams: {{ match: {{ path: {{ prefix: /stream }} }}, cluster: streams, streaming: {{ idleTimeout: {}s }} }}
   tunnels: {{ match: {{ path: {{ prefix: /chat }} }}, cluster: tunnels, websocket: true }}\n",
-            50 + turn % 50, 1000 + turn, self.identity.place(), 60 + turn % 60
+            50 + turn % 50,
+            1000 + turn,
+            self.identity.place(),
+            60 + turn % 60
         );
         for route in 0..routes {
             writeln!(text, "  r{route:05}: {{ match: {{ path: {{ prefix: /r/{route:05} }} }}, cluster: c{:04}, maxBodyBytes: {}KiB }}", route % CLUSTERS, 1 + (route + turn) % 64).unwrap();
         }
         let (a, b) = (turn % self.agents.len(), (turn + 1) % self.agents.len());
-        writeln!(text, "clusters:\n  streams: {{ endpoints: ['{}'] }}\n  tunnels: {{ endpoints: ['{}'], connectTimeout: {}s }}",
-            self.streams[turn % self.streams.len()].place(), self.tunnels.place(), 2 + turn % 7).unwrap();
+        writeln!(
+            text,
+            "clusters:\n  streams: {{ endpoints: ['{}'] }}\n  tunnels: {{ endpoints: ['{}'], connectTimeout: {}s }}",
+            self.streams[turn % self.streams.len()].place(),
+            self.tunnels.place(),
+            2 + turn % 7
+        )
+        .unwrap();
         for cluster in 0..CLUSTERS {
-            writeln!(text, "  c{cluster:04}: {{ endpoints: [{{ address: '{}', weight: {} }}, {{ address: '{}', weight: 2 }}] }}",
-                self.agents[a].place(), 1 + (turn + cluster) % 9, self.agents[b].place()).unwrap();
+            writeln!(
+                text,
+                "  c{cluster:04}: {{ endpoints: [{{ address: '{}', weight: {} }}, {{ address: '{}', weight: 2 }}] }}",
+                self.agents[a].place(),
+                1 + (turn + cluster) % 9,
+                self.agents[b].place()
+            )
+            .unwrap();
         }
         text
     }
@@ -118,16 +126,12 @@ async fn streaming(beat: Duration) -> Backend {
                 sleep(beat).await;
             }
         });
-        Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(body)
-            .unwrap()
+        Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
     })
     .await
 }
 
-const SWITCHED: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
                          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
 
@@ -173,10 +177,7 @@ async fn follow(mut client: Client, opened: oneshot::Sender<()>, seen: Arc<Seen>
     let mut last = Instant::now();
     let mut opened = Some(opened);
     while !seen.is_over() {
-        let piece = chunk(&mut body)
-            .await
-            .expect("a stream ended")
-            .expect("a stream was cut");
+        let piece = chunk(&mut body).await.expect("a stream ended").expect("a stream was cut");
         assert!(piece.starts_with(b"data: x"), "{piece:?}");
         if let Some(opened) = opened.take() {
             opened.send(()).unwrap();
@@ -202,13 +203,7 @@ async fn talk(address: SocketAddr, beat: Duration, opened: oneshot::Sender<()>, 
 }
 
 /// Sends requests until the test is over: on one connection, on a new one each time, and over TLS.
-async fn request(
-    which: usize,
-    ports: (SocketAddr, SocketAddr),
-    tls: Tls,
-    size: Size,
-    seen: Arc<Seen>,
-) {
+async fn request(which: usize, ports: (SocketAddr, SocketAddr), tls: Tls, size: Size, seen: Arc<Seen>) {
     let mut client = Client::h1(ports.0).await;
     let mut turn = which;
     while !seen.is_over() {
@@ -242,12 +237,7 @@ impl Holdings {
         let count = |path: &str| std::fs::read_dir(path).unwrap().count();
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident
-            .unwrap()
-            .trim()
-            .trim_end_matches(" kB")
-            .parse::<usize>()
-            .unwrap();
+        let resident = resident.unwrap().trim().trim_end_matches(" kB").parse::<usize>().unwrap();
         Self {
             resident,
             descriptors: count("/proc/self/fd"),
@@ -277,13 +267,7 @@ async fn world(size: Size, ca: &Ca) -> World {
         agents.push(Backend::handling(|_| async { Response::new(full("answer")) }).await);
         streams.push(streaming(size.beat).await);
     }
-    World {
-        agents,
-        streams,
-        tunnels: echoing().await,
-        identity: ca.issue(&["a.test"]),
-        size,
-    }
+    World { agents, streams, tunnels: echoing().await, identity: ca.issue(&["a.test"]), size }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -300,11 +284,7 @@ async fn reloads_under_load_are_not_noticed() {
     let mut opened = Vec::new();
     let shared = [Client::h2c(ports.0).await, Client::h2c(ports.0).await];
     for index in 0..size.event_streams {
-        let client = if index % 2 == 0 {
-            Client::h1(ports.0).await
-        } else {
-            shared[index / 2 % 2].fork()
-        };
+        let client = if index % 2 == 0 { Client::h1(ports.0).await } else { shared[index / 2 % 2].fork() };
         let (tell, told) = oneshot::channel();
         traffic.spawn(follow(client, tell, Arc::clone(&seen)));
         opened.push(told);
@@ -329,29 +309,16 @@ async fn reloads_under_load_are_not_noticed() {
         ca.renew(&world.identity, &["a.test"]);
         let (status, answer) = gw.ask_reload().await;
         assert_eq!(status, 200, "{answer}");
-        took.push(Duration::from_millis(
-            answer["milliseconds"].as_u64().unwrap(),
-        ));
-        assert!(
-            hashes.insert(answer["hash"].as_str().unwrap().to_owned()),
-            "a hash of its own"
-        );
+        took.push(Duration::from_millis(answer["milliseconds"].as_u64().unwrap()));
+        assert!(hashes.insert(answer["hash"].as_str().unwrap().to_owned()), "a hash of its own");
         for client in [&mut kept, &mut Client::h1(ports.0).await] {
-            assert_eq!(
-                client.reply(get("/version")).await.text(),
-                turn.to_string(),
-                "in force"
-            );
+            assert_eq!(client.reply(get("/version")).await.text(), turn.to_string(), "in force");
         }
         // Without a session to resume, which would vouch for the old one.
         let fresh = Tls::new(&ca, &["http/1.1"]);
         let fresh = fresh.connect(ports.1, "a.test").await.unwrap();
         let served = fresh.certificates[0].clone();
-        assert_eq!(
-            served,
-            world.identity.load().0[0],
-            "the certificate of turn {turn}"
-        );
+        assert_eq!(served, world.identity.load().0[0], "the certificate of turn {turn}");
         if let Some(ended) = traffic.try_join_next() {
             panic!("something ended at turn {turn}: {ended:?}");
         }
@@ -370,20 +337,16 @@ async fn reloads_under_load_are_not_noticed() {
     while let Some(ended) = traffic.join_next().await {
         ended.expect("no stream was cut, no request failed");
     }
-    assert!(
-        seen.requests.load(Relaxed) > size.reloads,
-        "there was traffic"
-    );
-    let errors = gw
-        .metric("attache_config_reloads_total{result=\"failed\"}")
-        .await;
+    assert!(seen.requests.load(Relaxed) > size.reloads, "there was traffic");
+    let errors = gw.metric("attache_config_reloads_total{result=\"failed\"}").await;
     assert_eq!(errors, None);
     judge(size, &seen, (quiet, busy), took, early.zip(late));
     drop((kept, shared));
     gw.stop().await;
 }
 
-/// The configurations to come, each written while the one before comes into force, by a thread that takes no core from what is measured.
+/// The configurations to come, each written while the one before comes into force, by a thread that takes no core from
+/// what is measured.
 fn texts(world: &Arc<World>) -> Receiver<String> {
     let (give, take) = sync_channel(1);
     let world = Arc::clone(world);
@@ -425,27 +388,16 @@ fn judge(
     println!("reload   {}", spread(&mut took));
     println!("quiet    {}", spread(&mut quiet));
     println!("reloads  {}", spread(&mut busy));
-    println!(
-        "{requests} requests without a failure, {beats} beats of streams, longest gap {gap:?}"
-    );
+    println!("{requests} requests without a failure, {beats} beats of streams, longest gap {gap:?}");
     if let Some((early, late)) = held {
         println!("at 50    {early:?}\nat last  {late:?}");
         // Threads that block for a moment come and go, and with them what they hold.
-        assert!(
-            late.descriptors <= early.descriptors + 20,
-            "descriptors grow"
-        );
+        assert!(late.descriptors <= early.descriptors + 20, "descriptors grow");
         assert!(late.tasks <= early.tasks + 20, "tasks grow");
         assert!(late.threads <= early.threads + 20, "threads grow");
-        assert!(
-            late.resident <= early.resident + early.resident / 4,
-            "memory grows"
-        );
+        assert!(late.resident <= early.resident + early.resident / 4, "memory grows");
     }
-    assert!(
-        gap <= size.beat + Duration::from_millis(100),
-        "a stream was delayed"
-    );
+    assert!(gap <= size.beat + Duration::from_millis(100), "a stream was delayed");
 }
 
 /// Quantiles of some times.
@@ -455,11 +407,5 @@ fn spread(times: &mut [Duration]) -> String {
         let index = (times.len() * permille / 1000).min(times.len().saturating_sub(1));
         times.get(index).copied().unwrap_or_default()
     };
-    format!(
-        "p50 {:?}  p99 {:?}  p99.9 {:?}  worst {:?}",
-        at(500),
-        at(990),
-        at(999),
-        at(1000)
-    )
+    format!("p50 {:?}  p99 {:?}  p99.9 {:?}  worst {:?}", at(500), at(990), at(999), at(1000))
 }

@@ -11,8 +11,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Gw, Place, RawBackend, Speak, channel, empty, eventually, full, get, pass, post,
-    refusing, request, soon, with_field, within,
+    Backend, Gw, Place, RawBackend, Speak, channel, empty, eventually, full, get, pass, post, refusing, request, soon,
+    with_field, within,
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -54,16 +54,8 @@ async fn each_word_for_no_answer_repeats_what_it_names_and_nothing_else() {
             &["reset", "5xx", "gateway-error", "error", "empty-response"][..],
             &["connect-failure", "refused-stream", "timeout", "503"][..],
         ),
-        (
-            Bad::Hang,
-            &["timeout", "reset", "5xx"],
-            &["connect-failure", "error", "invalid-response"],
-        ),
-        (
-            Bad::Garbage,
-            &["invalid-response", "invalid_header", "5xx"],
-            &["reset", "timeout", "retriable-4xx"],
-        ),
+        (Bad::Hang, &["timeout", "reset", "5xx"], &["connect-failure", "error", "invalid-response"]),
+        (Bad::Garbage, &["invalid-response", "invalid_header", "5xx"], &["reset", "timeout", "retriable-4xx"]),
     ] {
         for (words, status, tries) in [(words, 200, 2), (others, 0, 1)] {
             for word in words {
@@ -72,16 +64,10 @@ async fn each_word_for_no_answer_repeats_what_it_names_and_nothing_else() {
                     Bad::Reset | Bad::Garbage => "10s",
                 };
                 let backend = at_first(bad).await;
-                let retries = format!(
-                    "{{ retryOn: {word}, perTryTimeout: {patience}, backoff: {{ max: 25ms }} }}"
-                );
+                let retries = format!("{{ retryOn: {word}, perTryTimeout: {patience}, backoff: {{ max: 25ms }} }}");
                 let gw = Gw::with(&one(&retries), &[&backend]).await;
                 let reply = gw.get("/").await;
-                let expected = if status == 200 {
-                    200
-                } else {
-                    reply.status.max(502)
-                };
+                let expected = if status == 200 { 200 } else { reply.status.max(502) };
                 assert_eq!(reply.status, expected, "{bad:?} {word}");
                 assert_eq!(backend.connections(), tries, "{bad:?} {word}");
             }
@@ -92,16 +78,8 @@ async fn each_word_for_no_answer_repeats_what_it_names_and_nothing_else() {
 #[tokio::test]
 async fn each_word_for_an_answer_repeats_what_it_names_and_nothing_else() {
     for (status, words, others) in [
-        (
-            500,
-            &["5xx", "500", "http_500"][..],
-            &["gateway-error", "503", "reset"][..],
-        ),
-        (
-            503,
-            &["5xx", "gateway-error", "503", "error http_503"],
-            &["500", "retriable-4xx"],
-        ),
+        (500, &["5xx", "500", "http_500"][..], &["gateway-error", "503", "reset"][..]),
+        (503, &["5xx", "gateway-error", "503", "error http_503"], &["500", "retriable-4xx"]),
         (409, &["retriable-4xx", "409"], &["5xx", "429"]),
         (429, &["429", "http_429"], &["5xx", "retriable-4xx"]),
     ] {
@@ -121,10 +99,7 @@ async fn each_word_for_an_answer_repeats_what_it_names_and_nothing_else() {
 
 #[tokio::test]
 async fn a_grpc_status_in_the_head_is_a_reason_when_the_route_says_so_for_posts() {
-    let speak = || Speak {
-        http2: true,
-        ..Speak::default()
-    };
+    let speak = || Speak { http2: true, ..Speak::default() };
     for (word, code) in [
         ("cancelled", "1"),
         ("deadline-exceeded", "4"),
@@ -166,42 +141,20 @@ async fn attempts_are_tries_beyond_the_first_and_numbered() {
     let backend = Backend::replying(503).await;
     let gw = Gw::with(&one("{ attempts: 3, retryOn: 5xx }"), &[&backend]).await;
     let request = with_field("x-attache-attempts", "77", get("/"));
-    assert_eq!(
-        gw.send(request).await.status,
-        503,
-        "the last answer is passed on"
-    );
+    assert_eq!(gw.send(request).await.status, 503, "the last answer is passed on");
     let seen = backend.requests();
-    let numbers: Vec<_> = seen
-        .iter()
-        .map(|seen| seen.all("x-attache-attempts"))
-        .collect();
+    let numbers: Vec<_> = seen.iter().map(|seen| seen.all("x-attache-attempts")).collect();
     assert_eq!(numbers, [["1"], ["2"], ["3"], ["4"]]);
-    assert_eq!(
-        backend.connections(),
-        1,
-        "an unwanted answer does not cost its connection"
-    );
+    assert_eq!(backend.connections(), 1, "an unwanted answer does not cost its connection");
     let record = gw.record().await;
     let facts = (&record["attempts"], &record["flags"], &record["reason"]);
     assert_eq!(facts, (&json!(4), &json!("URX"), &json!("attempts_used")));
     let stopped = [("cluster", "all"), ("reason", "attempts_used")];
-    assert_eq!(
-        gw.metric("attache_retries_stopped_total", &stopped).await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_retries_stopped_total", &stopped).await, 1.0);
     let retried = [("cluster", "all"), ("reason", "status_5xx")];
     assert_eq!(gw.metric("attache_retries_total", &retried).await, 3.0);
-    assert_eq!(
-        gw.metric("attache_attempts_total", &[("cluster", "all")])
-            .await,
-        4.0
-    );
-    assert_eq!(
-        gw.metric("attache_errors_total", &[]).await,
-        0.0,
-        "the answer is the agent's"
-    );
+    assert_eq!(gw.metric("attache_attempts_total", &[("cluster", "all")]).await, 4.0);
+    assert_eq!(gw.metric("attache_errors_total", &[]).await, 0.0, "the answer is the agent's");
 }
 
 #[tokio::test]
@@ -239,11 +192,9 @@ async fn retries_off_means_not_even_after_a_refused_connection() {
 
 #[tokio::test]
 async fn rfc9110_9_2_2_an_answered_post_is_repeated_only_by_explicit_choice() {
-    for (retries, tries) in [
-        ("{ retryOn: 5xx }", 1),
-        ("{ retryOn: 5xx, nonIdempotent: 503 }", 2),
-        ("{ nonIdempotent: 5xx }", 2),
-    ] {
+    for (retries, tries) in
+        [("{ retryOn: 5xx }", 1), ("{ retryOn: 5xx, nonIdempotent: 503 }", 2), ("{ nonIdempotent: 5xx }", 2)]
+    {
         for method in ["POST", "PATCH", "BREW"] {
             let backend = Backend::replying(503).await.then(200);
             let gw = Gw::with(&one(retries), &[&backend]).await;
@@ -298,23 +249,13 @@ async fn an_answer_that_has_begun_is_never_replaced() {
 
 #[tokio::test]
 async fn retry_after_is_waited_for_or_passed_on() {
-    let backend = Backend::replying(503)
-        .await
-        .header("retry-after", "1")
-        .then(200);
+    let backend = Backend::replying(503).await.header("retry-after", "1").then(200);
     let gw = Gw::with(&one("{ retryOn: 503 }"), &[&backend]).await;
     let start = Instant::now();
     assert_eq!(gw.get("/").await.status, 200);
-    assert!(
-        start.elapsed() >= Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
 
-    let backend = Backend::replying(503)
-        .await
-        .header("retry-after", "60")
-        .then(200);
+    let backend = Backend::replying(503).await.header("retry-after", "60").then(200);
     let gw = Gw::with(&one("{ retryOn: 503 }"), &[&backend]).await;
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, "60"));
@@ -323,12 +264,8 @@ async fn retry_after_is_waited_for_or_passed_on() {
 
 #[tokio::test]
 async fn a_wait_that_does_not_fit_into_the_timeout_is_not_begun() {
-    let backend = Backend::replying(503)
-        .await
-        .header("retry-after", "5")
-        .then(200);
-    let template =
-        "routes: { all: { endpoints: ['{0}'], timeout: 2s, retries: { retryOn: 503 } } }";
+    let backend = Backend::replying(503).await.header("retry-after", "5").then(200);
+    let template = "routes: { all: { endpoints: ['{0}'], timeout: 2s, retries: { retryOn: 503 } } }";
     let gw = Gw::with(template, &[&backend]).await;
     // The agent's own answer, not a 504: nobody waited.
     assert_eq!(gw.get("/").await.status, 503);
@@ -352,9 +289,7 @@ async fn the_timeout_bounds_all_tries_together() {
             retries: { attempts: 1, perTryTimeout: 1200ms, backoff: { base: 1ms, max: 1ms } }
     ";
     let gw = Gw::with(template, &[&backend]).await;
-    for (path, least, reason, tries) in
-        [("/", 330, "head_timeout", 3), ("/long", 2000, "timeout", 2)]
-    {
+    for (path, least, reason, tries) in [("/", 330, "head_timeout", 3), ("/long", 2000, "timeout", 2)] {
         let start = Instant::now();
         let reply = gw.get(path).await;
         assert_eq!((reply.status, reply.reason()), (504, reason), "{path}");
@@ -362,10 +297,7 @@ async fn the_timeout_bounds_all_tries_together() {
         let least = Duration::from_millis(least);
         assert!(took >= least, "{path}: {took:?}");
         let records = gw.records(if path == "/" { 1 } else { 2 }).await;
-        let record = records
-            .iter()
-            .find(|record| record["path"] == path)
-            .unwrap();
+        let record = records.iter().find(|record| record["path"] == path).unwrap();
         assert_eq!(record["attempts"], tries, "{path}");
     }
 }
@@ -384,9 +316,7 @@ async fn refusing_late(times: usize) -> RawBackend {
                 tokio::spawn(async move {
                     let mut body = request.into_body();
                     let mut whole = Vec::new();
-                    let refuse = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                        left.checked_sub(1)
-                    });
+                    let refuse = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
                     while let Some(Ok(piece)) = body.data().await {
                         body.flow_control().release_capacity(piece.len()).unwrap();
                         whole.extend_from_slice(&piece);
@@ -425,11 +355,7 @@ async fn rfc9113_8_7_the_body_of_a_refused_stream_is_sent_again_from_its_start()
             });
             let reply = client.reply(request("POST", "/", body)).await;
             assert_eq!(reply.status, 200, "{retries}: {}", reply.reason());
-            assert!(
-                reply.body == expected,
-                "{retries}: {} bytes came",
-                reply.body.len()
-            );
+            assert!(reply.body == expected, "{retries}: {} bytes came", reply.body.len());
         }
     }
 }
@@ -449,10 +375,7 @@ async fn the_body_of_a_put_is_sent_again_after_a_reset() {
         assert_eq!(reply.status, 200);
     }
     assert!(bad.connections() >= 1);
-    assert!(
-        good.requests().iter().all(|seen| seen.body == body),
-        "whole"
-    );
+    assert!(good.requests().iter().all(|seen| seen.body == body), "whole");
 }
 
 #[tokio::test]
@@ -466,10 +389,7 @@ async fn a_body_too_long_to_be_kept_is_sent_once_and_whole() {
     assert_eq!(backend.request().body, long, "nothing is held back");
     assert_eq!(gw.record().await["reason"], "body_not_kept");
     let stopped = [("cluster", "all"), ("reason", "body_not_kept")];
-    assert_eq!(
-        gw.metric("attache_retries_stopped_total", &stopped).await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_retries_stopped_total", &stopped).await, 1.0);
 
     let backend = Backend::replying(503).await.then(200);
     let gw = Gw::with(&template, &[&backend]).await;
@@ -494,10 +414,7 @@ async fn a_body_is_not_held_back_while_it_is_kept() {
     let (sender, body) = channel();
     let feeding = async {
         sender.send("first").await;
-        eventually("the first piece is there", || async {
-            backend.received().concat().contains("first")
-        })
-        .await;
+        eventually("the first piece is there", || async { backend.received().concat().contains("first") }).await;
         sender.send("second").await;
         drop(sender);
     };
@@ -513,10 +430,7 @@ async fn a_budget_of_nothing_allows_nothing() {
     assert_eq!(gw.get("/").await.status, 503);
     assert_eq!(gw.record().await["reason"], "budget_exhausted");
     let stopped = [("cluster", "all"), ("reason", "budget_exhausted")];
-    assert_eq!(
-        gw.metric("attache_retries_stopped_total", &stopped).await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_retries_stopped_total", &stopped).await, 1.0);
 }
 
 #[tokio::test]
@@ -538,9 +452,7 @@ async fn a_storm_of_503s_is_not_made_much_larger() {
     let mut clients = Vec::new();
     for _ in 0..REQUESTS {
         let mut client = gw.h1().await;
-        clients.push(tokio::spawn(
-            async move { client.reply(get("/")).await.status },
-        ));
+        clients.push(tokio::spawn(async move { client.reply(get("/")).await.status }));
     }
     eventually("all are under way", || async { backend.hits() == REQUESTS }).await;
     // All fail at once, and those that are tried again stay so until all have been decided about.
@@ -593,10 +505,7 @@ async fn falling_over(done: Arc<Mutex<HashMap<String, usize>>>) -> RawBackend {
 #[tokio::test]
 async fn rfc9110_9_2_2_of_ten_thousand_posts_none_is_done_twice() {
     let done = Arc::new(Mutex::new(HashMap::new()));
-    let (one, two) = (
-        falling_over(Arc::clone(&done)).await,
-        falling_over(Arc::clone(&done)).await,
-    );
+    let (one, two) = (falling_over(Arc::clone(&done)).await, falling_over(Arc::clone(&done)).await);
     let dead = refusing();
     let template = "
         routes:
@@ -624,27 +533,17 @@ async fn rfc9110_9_2_2_of_ten_thousand_posts_none_is_done_twice() {
             answered
         }
     });
-    let answered: usize = tokio::time::timeout(
-        Duration::from_secs(120),
-        futures_util::future::join_all(clients),
-    )
-    .await
-    .expect("ten thousand requests end")
-    .into_iter()
-    .sum();
+    let answered: usize = tokio::time::timeout(Duration::from_secs(120), futures_util::future::join_all(clients))
+        .await
+        .expect("ten thousand requests end")
+        .into_iter()
+        .sum();
     let done = done.lock().unwrap().clone();
     let twice: Vec<_> = done.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "done more than once: {twice:?}");
-    assert!(
-        answered <= done.len() && answered > 1000,
-        "{answered} of {}",
-        done.len()
-    );
+    assert!(answered <= done.len() && answered > 1000, "{answered} of {}", done.len());
     let retried = gw.metric("attache_retries_total", &[]).await;
-    assert!(
-        retried > 1000.0,
-        "many were tried again, from where nothing was done: {retried}"
-    );
+    assert!(retried > 1000.0, "many were tried again, from where nothing was done: {retried}");
 }
 
 #[tokio::test]
@@ -659,10 +558,7 @@ async fn a_slow_try_is_overtaken_by_one_beside_it() {
     let gw = Gw::with(template, &[&slow, &fast]).await;
     for _ in 0..4 {
         let reply = gw.get("/").await;
-        assert_eq!(
-            (reply.status, reply.text()),
-            (200, &*format!("from {}", fast.address()))
-        );
+        assert_eq!((reply.status, reply.text()), (200, &*format!("from {}", fast.address())));
     }
     // A request that begins at the slow one takes both turns, so the next begins there as well.
     let overtaken = slow.connections();
@@ -674,11 +570,7 @@ async fn a_slow_try_is_overtaken_by_one_beside_it() {
     assert_eq!(hedges("sent").await, overtaken as f64);
     assert_eq!(hedges("won").await, overtaken as f64);
     for record in gw.records(4).await {
-        assert_eq!(
-            record["endpoint"],
-            json!(fast.place()),
-            "the one that answered"
-        );
+        assert_eq!(record["endpoint"], json!(fast.place()), "the one that answered");
     }
     assert_eq!(fast.hits(), 4, "and nobody is asked without need");
     eventually("the slow tries were cancelled", || async {
@@ -774,11 +666,7 @@ async fn a_head_limit_can_be_off_and_a_try_has_the_shorter_one() {
     let gw = Gw::with(template, &[&backend]).await;
     for path in ["/", "/off"] {
         let reply = gw.get(path).await;
-        assert_eq!(
-            (reply.status, reply.reason()),
-            (504, "head_timeout"),
-            "{path}"
-        );
+        assert_eq!((reply.status, reply.reason()), (504, "head_timeout"), "{path}");
     }
 }
 
@@ -786,21 +674,17 @@ async fn a_head_limit_can_be_off_and_a_try_has_the_shorter_one() {
 async fn a_tunnel_ends_when_its_life_is_over() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        let answer =
-            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         connection.write(answer).await;
         while connection.try_write("tick").await {
             pass(Duration::from_millis(10)).await;
         }
     })
     .await;
-    let template =
-        "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { maxDuration: 1s } } }";
+    let template = "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { maxDuration: 1s } } }";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = gw.raw().await;
-    client
-        .write("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        .await;
+    client.write("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
     client.read_until("tick").await;
     within("the tunnel ends", client.closed()).await;
     assert_eq!(gw.record().await["reason"], "stream_too_long");

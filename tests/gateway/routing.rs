@@ -6,9 +6,8 @@ use crate::support::{Backend, Gw, Reply, at_host, delete, empty, get, post, requ
 
 /// Routes that answer with their own name.
 fn answering(routes: &[(&str, &str)]) -> String {
-    let lines = routes.iter().map(|(name, rest)| {
-        format!("  {name}: {{ {rest}, respond: {{ status: 200, body: {name} }} }}\n")
-    });
+    let lines =
+        routes.iter().map(|(name, rest)| format!("  {name}: {{ {rest}, respond: {{ status: 200, body: {name} }} }}\n"));
     format!("routes:\n{}", lines.collect::<String>())
 }
 
@@ -103,10 +102,7 @@ async fn methods_headers_and_query_decide_in_that_order() {
         &answering(&[
             ("method", "match: { methods: [POST] }"),
             ("header", "match: { headers: { x-tenant: a } }"),
-            (
-                "prefix",
-                "match: { headers: { x-tenant: { prefix: team- } } }",
-            ),
+            ("prefix", "match: { headers: { x-tenant: { prefix: team- } } }"),
             ("query", "match: { query: { debug: { present: true } } }"),
             ("rest", "match: { path: { prefix: / } }"),
         ]),
@@ -132,16 +128,10 @@ async fn a_route_is_reachable_through_its_listeners_only() {
           public: { match: { path: { prefix: /pub } }, respond: { status: 200, body: public } }
     ";
     let gw = Gw::with(template, &[]).await;
-    for (listener, path, status) in [
-        ("inside", "/", 200),
-        ("outside", "/", 404),
-        ("inside", "/pub", 200),
-        ("outside", "/pub", 200),
-    ] {
-        let reply = crate::support::Client::h1(gw.at(listener))
-            .await
-            .reply(get(path))
-            .await;
+    for (listener, path, status) in
+        [("inside", "/", 200), ("outside", "/", 404), ("inside", "/pub", 200), ("outside", "/pub", 200)]
+    {
+        let reply = crate::support::Client::h1(gw.at(listener)).await.reply(get(path)).await;
         assert_eq!(reply.status, status, "{listener} {path}");
     }
 }
@@ -163,9 +153,7 @@ async fn what_is_matched_is_what_is_forwarded() {
     ];
     for (path, expected) in cases {
         let mut client = gw.raw().await;
-        client
-            .write(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        client.write(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         client.read_message().await;
         assert_eq!(backend.requests().last().unwrap().uri, expected, "{path}");
     }
@@ -182,15 +170,10 @@ async fn paths_that_cannot_be_passed_on_safely_are_refused() {
         ("/%zz", "path_broken_percent"),
     ] {
         let mut client = gw.raw().await;
-        client
-            .write(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        client.write(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         let answer = client.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
-        assert!(
-            answer.contains(&format!("x-attache-reason: {reason}\r\n")),
-            "{path}: {answer}"
-        );
+        assert!(answer.contains(&format!("x-attache-reason: {reason}\r\n")), "{path}: {answer}");
     }
     assert_eq!(backend.hits(), 0);
 }
@@ -236,34 +219,15 @@ async fn redirects_change_what_they_say_and_keep_the_rest() {
     let gw = Gw::with(template, &[]).await;
     let port = gw.address().port();
     for (asking, status, location) in [
-        (
-            get("/host/a?b=c%20d"),
-            301,
-            format!("http://other.example:{port}/host/a?b=c%20d"),
-        ),
-        (
-            get("/scheme/x"),
-            302,
-            "https://localhost:8443/scheme/x".to_owned(),
-        ),
-        (
-            post("/scheme/x", "y"),
-            307,
-            "https://localhost:8443/scheme/x".to_owned(),
-        ),
-        (
-            get("/old/x?y"),
-            308,
-            format!("http://localhost:{port}/new/x?y"),
-        ),
+        (get("/host/a?b=c%20d"), 301, format!("http://other.example:{port}/host/a?b=c%20d")),
+        (get("/scheme/x"), 302, "https://localhost:8443/scheme/x".to_owned()),
+        (post("/scheme/x", "y"), 307, "https://localhost:8443/scheme/x".to_owned()),
+        (get("/old/x?y"), 308, format!("http://localhost:{port}/new/x?y")),
         (get("/path/x"), 302, format!("http://localhost:{port}/only")),
     ] {
         let asking = at_host(&format!("localhost:{port}"), asking);
         let reply = gw.send(asking).await;
-        assert_eq!(
-            (reply.status, reply.header("location")),
-            (status, location.as_str())
-        );
+        assert_eq!((reply.status, reply.header("location")), (status, location.as_str()));
     }
 }
 
@@ -277,48 +241,32 @@ async fn direct_answers_say_what_they_are() {
     "#;
     let gw = Gw::with(template, &[]).await;
     let text = gw.get("/text").await;
-    assert_eq!(
-        (text.status, text.text(), text.header("content-type")),
-        (200, "hello", "text/plain; charset=utf-8")
-    );
+    assert_eq!((text.status, text.text(), text.header("content-type")), (200, "hello", "text/plain; charset=utf-8"));
     let json = gw.get("/json").await;
-    assert_eq!(
-        (json.status, json.text(), json.header("content-type")),
-        (418, r#"{"a":1}"#, "application/json")
-    );
+    assert_eq!((json.status, json.text(), json.header("content-type")), (418, r#"{"a":1}"#, "application/json"));
     assert_eq!(gw.get("/none").await.status, 204);
     let head = gw.send(request("HEAD", "/text", empty())).await;
     assert_eq!((head.header("content-length"), head.text()), ("5", ""));
     for mut client in [gw.h1().await, gw.h2().await] {
         // The body of a request nobody reads does not harm the next one.
-        assert_eq!(
-            client.reply(post("/text", vec![b'x'; 1000])).await.text(),
-            "hello"
-        );
+        assert_eq!(client.reply(post("/text", vec![b'x'; 1000])).await.text(), "hello");
         assert_eq!(client.reply(get("/text")).await.text(), "hello");
     }
     let records = gw.records(8).await;
-    let texts = records.iter().filter(|record| {
-        record["route"] == "text" && record["attempts"] == 0 && record["bytes_sent"] == 5
-    });
+    let texts = records
+        .iter()
+        .filter(|record| record["route"] == "text" && record["attempts"] == 0 && record["bytes_sent"] == 5);
     assert_eq!(texts.count(), 5, "{records:?}");
 }
 
 #[tokio::test]
 async fn rfc9110_9_3_methods_never_served_get_405() {
-    let gw = Gw::with(
-        &answering(&[("all", "match: { path: { prefix: / } }")]),
-        &[],
-    )
-    .await;
+    let gw = Gw::with(&answering(&[("all", "match: { path: { prefix: / } }")]), &[]).await;
     let mut client = gw.raw().await;
     client.write("TRACE / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let answer = client.rest().await;
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
-    assert!(
-        answer.to_lowercase().contains("\r\nallow: "),
-        "RFC 9110 section 15.5.6: {answer}"
-    );
+    assert!(answer.to_lowercase().contains("\r\nallow: "), "RFC 9110 section 15.5.6: {answer}");
 }
 
 #[tokio::test]
@@ -334,11 +282,7 @@ async fn https_redirect_keeps_path_and_query_byte_for_byte() {
     let gw = Gw::with(template, &[&identity]).await;
     let ask = async |method: &str, host: &str, path: &str| {
         let mut client = gw.raw().await;
-        client
-            .write(format!(
-                "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n"
-            ))
-            .await;
+        client.write(format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n")).await;
         client.read_head().await
     };
     for (method, path, status) in [
@@ -350,25 +294,12 @@ async fn https_redirect_keeps_path_and_query_byte_for_byte() {
         ("GET", "/?", "301"),
     ] {
         let head = ask(method, "a.example:80", path).await;
-        assert!(
-            head.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{method} {path}: {head}"
-        );
-        let location = head
-            .lines()
-            .find_map(|line| line.strip_prefix("location: "))
-            .unwrap();
-        let at = location
-            .strip_prefix("https://a.example")
-            .expect("to the same host");
-        let at = at.strip_prefix(':').map_or(at, |port| {
-            port.trim_start_matches(|c: char| c.is_ascii_digit())
-        });
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {head}");
+        let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap();
+        let at = location.strip_prefix("https://a.example").expect("to the same host");
+        let at = at.strip_prefix(':').map_or(at, |port| port.trim_start_matches(|c: char| c.is_ascii_digit()));
         assert_eq!(at, path, "byte for byte");
     }
     let head = ask("GET", "evil.example", "/").await;
-    assert!(
-        !head.contains("location"),
-        "nobody is sent to a host that is not served: {head}"
-    );
+    assert!(!head.contains("location"), "nobody is sent to a host that is not served: {head}");
 }

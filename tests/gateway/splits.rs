@@ -8,8 +8,8 @@ use attache::route::rollout::{Phase, Verb};
 use http::Response;
 
 use crate::support::{
-    Backend, Body, Ca, Client, Gw, Identity, Moody, Reply, Sse, at_host, chunk, eventually, get,
-    soon, with_field, within,
+    Backend, Body, Ca, Client, Gw, Identity, Reply, Sse, SwitchableBackend, at_host, chunk, eventually, get, soon,
+    with_field, within,
 };
 
 const THREE: &str = "
@@ -51,10 +51,7 @@ async fn shares_are_as_written_at_concurrency_ten() {
     futures_util::future::join_all(clients).await;
     let [a, b, c] = backends.map(|backend| backend.hits());
     assert_eq!(a + b + c, 500);
-    assert!(
-        a.abs_diff(350) <= 25 && b.abs_diff(150) <= 25 && c == 0,
-        "{a} {b} {c}"
-    );
+    assert!(a.abs_diff(350) <= 25 && b.abs_diff(150) <= 25 && c == 0, "{a} {b} {c}");
 }
 
 #[tokio::test]
@@ -88,38 +85,18 @@ clusters: {{ a: {{ endpoints: ['{{0}}'] }}, b: {{ endpoints: ['{{1}}'] }}, c: {{
     for _ in 0..10 {
         let reply = gw.get("/").await;
         let field = reply.header("set-cookie").to_owned();
-        assert!(
-            field.ends_with("; Path=/; HttpOnly; SameSite=Lax"),
-            "{field}"
-        );
-        assert!(
-            !field.contains("=a;") && !field.contains("=b;"),
-            "a name leaks: {field}"
-        );
+        assert!(field.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{field}");
+        assert!(!field.contains("=a;") && !field.contains("=b;"), "a name leaks: {field}");
         callers.push((cookie(&reply).unwrap(), reply.text().to_owned()));
     }
-    assert!(
-        callers.iter().any(|(_, body)| body == "a") && callers.iter().any(|(_, body)| body == "b")
-    );
-    gw.reload(
-        &template(1, 99),
-        &[&backends[0], &backends[1], &backends[2]],
-    )
-    .await
-    .unwrap();
+    assert!(callers.iter().any(|(_, body)| body == "a") && callers.iter().any(|(_, body)| body == "b"));
+    gw.reload(&template(1, 99), &[&backends[0], &backends[1], &backends[2]]).await.unwrap();
     for (cookie, body) in &callers {
-        let reply = gw
-            .send(header("cookie", &format!("other=1; {cookie}")))
-            .await;
+        let reply = gw.send(header("cookie", &format!("other=1; {cookie}"))).await;
         assert_eq!(reply.text(), body, "a conversation changed version");
         assert_eq!(reply.header("set-cookie"), "");
     }
-    gw.reload(
-        &template(100, 0),
-        &[&backends[0], &backends[1], &backends[2]],
-    )
-    .await
-    .unwrap();
+    gw.reload(&template(100, 0), &[&backends[0], &backends[1], &backends[2]]).await.unwrap();
     for (cookie, _) in &callers {
         let reply = gw.send(header("cookie", cookie)).await;
         assert_eq!(reply.text(), "a", "weight 0 gets nothing");
@@ -130,12 +107,7 @@ clusters: {{ a: {{ endpoints: ['{{0}}'] }}, b: {{ endpoints: ['{{1}}'] }}, c: {{
 async fn drawn(gw: &Gw, want: &str) -> String {
     soon("the version is drawn", || async {
         let reply = gw.get("/").await;
-        let set = reply
-            .header("set-cookie")
-            .split(';')
-            .next()
-            .unwrap()
-            .to_owned();
+        let set = reply.header("set-cookie").split(';').next().unwrap().to_owned();
         (reply.text() == want).then_some(set)
     })
     .await
@@ -150,10 +122,7 @@ async fn a_cookie_cannot_be_computed_and_gateways_with_one_key_agree() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let (one, other) = (
-        file("one", "a secret of gateways\n"),
-        file("other", "another secret of theirs"),
-    );
+    let (one, other) = (file("one", "a secret of gateways\n"), file("other", "another secret of theirs"));
     let template = |key: &str| {
         format!(
             "routes: {{{{ all: {{{{ split: {{{{ sticky: {{{{ cookie: version{key} }}}}, clusters: [{{{{ cluster: a, weight: 50 }}}}, {{{{ cluster: b, weight: 50 }}}}] }}}} }}}} }}}}\n\
@@ -166,18 +135,11 @@ async fn a_cookie_cannot_be_computed_and_gateways_with_one_key_agree() {
     let first = with(&keyed(&one), &backends).await;
     let replica = with(&keyed(&one), &backends).await;
     let stranger = with(&keyed(&other), &backends).await;
-    let (mine, unkeyed) = (
-        with(&template(""), &backends).await,
-        with(&template(""), &backends).await,
-    );
+    let (mine, unkeyed) = (with(&template(""), &backends).await, with(&template(""), &backends).await);
     for version in ["a", "b"] {
         let held = drawn(&first, version).await;
         assert_eq!(held, drawn(&replica, version).await, "replicas agree");
-        let theirs = [
-            drawn(&stranger, version).await,
-            drawn(&mine, version).await,
-            drawn(&unkeyed, version).await,
-        ];
+        let theirs = [drawn(&stranger, version).await, drawn(&mine, version).await, drawn(&unkeyed, version).await];
         let distinct: std::collections::HashSet<_> = theirs.iter().chain([&held]).collect();
         assert_eq!(distinct.len(), 4, "each key makes another: {distinct:?}");
     }
@@ -200,16 +162,9 @@ async fn a_cookie_cannot_be_computed_and_gateways_with_one_key_agree() {
     // Another key at a reload: what was made with the old one counts for nothing, and is replaced.
     let old = drawn(&first, "a").await;
     let asked = || with_field("cookie", &old, get("/"));
-    assert_eq!(
-        first.send(asked()).await.header("set-cookie"),
-        "",
-        "it is held"
-    );
+    assert_eq!(first.send(asked()).await.header("set-cookie"), "", "it is held");
     let mut first = first;
-    first
-        .reload(&keyed(&other), &[&backends[0], &backends[1], &backends[2]])
-        .await
-        .unwrap();
+    first.reload(&keyed(&other), &[&backends[0], &backends[1], &backends[2]]).await.unwrap();
     assert_ne!(first.send(asked()).await.header("set-cookie"), "");
     assert_eq!(drawn(&first, "a").await, drawn(&stranger, "a").await);
 }
@@ -228,30 +183,16 @@ clusters: {{ a: {{ endpoints: ['{{0}}'] }}, b: {{ endpoints: ['{{1}}'] }}, c: {{
         let mut client = gw.h1().await;
         let mut bodies = Vec::new();
         for user in 0..60 {
-            bodies.push(
-                client
-                    .reply(header("x-user", &format!("user-{user}")))
-                    .await
-                    .text()
-                    .to_owned(),
-            );
+            bodies.push(client.reply(header("x-user", &format!("user-{user}"))).await.text().to_owned());
         }
         bodies
     };
     let first = ask(&gw).await;
     assert_eq!(first, ask(&gw).await, "the same caller, the same version");
-    gw.reload(
-        &template(50, 50),
-        &[&backends[0], &backends[1], &backends[2]],
-    )
-    .await
-    .unwrap();
+    gw.reload(&template(50, 50), &[&backends[0], &backends[1], &backends[2]]).await.unwrap();
     let second = ask(&gw).await;
     for (before, after) in first.iter().zip(&second) {
-        assert!(
-            !(before == "b" && after == "a"),
-            "a caller went back to the old version"
-        );
+        assert!(!(before == "b" && after == "a"), "a caller went back to the old version");
     }
     let canaries = |bodies: &[String]| bodies.iter().filter(|body| *body == "b").count();
     assert!(canaries(&second) > canaries(&first));
@@ -293,7 +234,7 @@ fn phase(gw: &Gw) -> Phase {
 #[tokio::test]
 async fn a_good_canary_is_promoted_through_sockets() {
     let stable = Backend::replying(200).await;
-    let canary = Moody::new(200).await;
+    let canary = SwitchableBackend::new(200).await;
     let gw = Gw::with(&ROLLOUT.replace("LOSING", "finish"), &[&stable, &canary]).await;
     let failed = load(&mut gw.h1().await, || phase(&gw) == Phase::Promoted).await;
     assert_eq!(failed, 0);
@@ -304,9 +245,7 @@ async fn a_good_canary_is_promoted_through_sockets() {
     }
     assert_eq!(stable.hits(), before);
     eventually("the gauge shows it", || async {
-        gw.metric("attache_rollout_weight_percent", &[("route", "all")])
-            .await
-            == 100.0
+        gw.metric("attache_rollout_weight_percent", &[("route", "all")]).await == 100.0
     })
     .await;
 }
@@ -314,7 +253,7 @@ async fn a_good_canary_is_promoted_through_sockets() {
 #[tokio::test]
 async fn a_canary_that_turns_bad_is_rolled_back() {
     let stable = Backend::replying(200).await;
-    let canary = Moody::new(200).await;
+    let canary = SwitchableBackend::new(200).await;
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
     let gw = Gw::with(&template, &[&stable, &canary]).await;
     let measured = || gw.split("all").status().progress.unwrap().measured > 0;
@@ -322,25 +261,14 @@ async fn a_canary_that_turns_bad_is_rolled_back() {
     canary.becomes(500);
     load(&mut gw.h1().await, || phase(&gw) == Phase::RolledBack).await;
     let reason = gw.split("all").status().progress.unwrap().reason.unwrap();
-    assert!(
-        reason.contains("success-rate") && reason.contains("0.95"),
-        "{reason}"
-    );
+    assert!(reason.contains("success-rate") && reason.contains("0.95"), "{reason}");
     let before = canary.hits();
     for _ in 0..20 {
         assert_eq!(gw.get("/").await.status, 200);
     }
-    assert_eq!(
-        canary.hits(),
-        before,
-        "nothing new goes to a canary that lost"
-    );
+    assert_eq!(canary.hits(), before, "nothing new goes to a canary that lost");
     let rolled_back = [("route", "all"), ("event", "rolled_back")];
-    assert_eq!(
-        gw.metric("attache_rollout_events_total", &rolled_back)
-            .await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_rollout_events_total", &rolled_back).await, 1.0);
 }
 
 #[tokio::test]
@@ -357,35 +285,22 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
                 "split: { chosenBy: { header: x-version }, clusters: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }] }",
             );
         let gw = Gw::with(&template, &[&stable, &canary]).await;
-        soon("the canary gets all", || async {
-            (gw.split("all").status().shares[1].percent > 99.0).then_some(())
-        })
-        .await;
+        soon("the canary gets all", || async { (gw.split("all").status().shares[1].percent > 99.0).then_some(()) })
+            .await;
         let mut client = gw.h1().await;
         let mut body = client.send(get("/")).await.unwrap().into_body();
         let stream = canary.stream().await;
         stream.event("one").await;
         assert!(chunk(&mut body).await.is_some());
-        drop(
-            gw.split("all")
-                .operate(Verb::Abort, "test", attache::snapshot::now())
-                .unwrap(),
-        );
+        drop(gw.split("all").operate(Verb::Abort, "test", attache::snapshot::now()).unwrap());
         if losing == "finish" {
             stream.event("two").await;
             let text = chunk(&mut body).await.unwrap().unwrap();
             assert!(text.ends_with(b"two\n\n"), "{text:?}");
-            assert_eq!(
-                gw.get("/").await.status,
-                200,
-                "new work goes to the other version"
-            );
+            assert_eq!(gw.get("/").await.status, 200, "new work goes to the other version");
         } else {
             let end = within("the stream is cut", chunk(&mut body)).await;
-            assert!(
-                end.is_some_and(|end| end.is_err()),
-                "cut, not ended politely"
-            );
+            assert!(end.is_some_and(|end| end.is_err()), "cut, not ended politely");
             assert_eq!(gw.record().await["reason"], "withdrawn");
             // Who names the losing version wants to see it.
             let mut tester = gw.h1().await;
@@ -404,7 +319,7 @@ async fn streams_on_the_losing_side_finish_or_are_cut() {
 #[tokio::test]
 async fn a_rollout_survives_a_reload_that_does_not_change_it_and_restarts_when_it_does() {
     let stable = Backend::replying(200).await;
-    let canary = Moody::new(200).await;
+    let canary = SwitchableBackend::new(200).await;
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
     let mut gw = Gw::with(&template, &[&stable, &canary]).await;
     let step = |gw: &Gw| gw.split("all").status().progress.unwrap().step;
@@ -425,13 +340,10 @@ async fn a_rollout_survives_a_reload_that_does_not_change_it_and_restarts_when_i
 #[tokio::test]
 async fn what_a_reload_takes_out_of_a_route_is_not_measured_any_more() {
     let stable = Backend::replying(200).await;
-    let canary = Moody::new(200).await;
+    let canary = SwitchableBackend::new(200).await;
     let template = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h");
     let mut gw = Gw::with(&template, &[&stable, &canary]).await;
-    let asked = async |gw: &Gw, cluster: &str| {
-        gw.metric("http_requests_total", &[("cluster", cluster)])
-            .await
-    };
+    let asked = async |gw: &Gw, cluster: &str| gw.metric("http_requests_total", &[("cluster", cluster)]).await;
     eventually("requests and the rollout are measured", || async {
         gw.get("/").await;
         let text = gw.metrics().await;
@@ -468,16 +380,12 @@ async fn first_step_is_written(file: &Path) {
 #[tokio::test]
 async fn a_rollout_goes_on_after_a_restart() {
     let stable = Backend::replying(200).await;
-    let canary = Moody::new(200).await;
+    let canary = SwitchableBackend::new(200).await;
     let directory = tempfile::TempDir::new().unwrap();
     let (file, template) = keeping_state(&directory);
     let gw = Gw::with(&template, &[&stable, &canary]).await;
     first_step_is_written(&file).await;
-    drop(
-        gw.split("all")
-            .operate(Verb::Pause, "ann", attache::snapshot::now())
-            .unwrap(),
-    );
+    drop(gw.split("all").operate(Verb::Pause, "ann", attache::snapshot::now()).unwrap());
     soon("the pause is written", || async {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         text.contains("paused by ann").then_some(())
@@ -491,18 +399,11 @@ async fn a_rollout_goes_on_after_a_restart() {
     std::fs::write(&file, odd).unwrap();
     let gw = Gw::with(&template, &[&stable, &canary]).await;
     let progress = gw.split("all").status().progress.unwrap();
-    assert_eq!(
-        (progress.phase, progress.step, progress.weight),
-        (Phase::Paused, 1, 50)
-    );
+    assert_eq!((progress.phase, progress.step, progress.weight), (Phase::Paused, 1, 50));
     drop(gw.shutdown().await);
     std::fs::write(&file, "{ broken").unwrap();
     let gw = Gw::with(&template, &[&stable, &canary]).await;
-    assert_eq!(
-        gw.get("/").await.status,
-        200,
-        "a broken state file stops nothing"
-    );
+    assert_eq!(gw.get("/").await.status, 200, "a broken state file stops nothing");
 }
 
 #[tokio::test]
@@ -518,27 +419,14 @@ async fn a_second_gateway_does_not_write_over_the_state_of_the_first() {
     let written = || std::fs::read_to_string(&file).unwrap_or_default();
     let first = Gw::with(&template, &[&stable, &canary]).await;
     pause(&first, "ann");
-    soon("the first writes", || async {
-        written().contains("paused by ann").then_some(())
-    })
-    .await;
+    soon("the first writes", || async { written().contains("paused by ann").then_some(()) }).await;
     let second = Gw::with(&template, &[&stable, &canary]).await;
-    drop(
-        second
-            .split("all")
-            .operate(Verb::Abort, "bob", attache::snapshot::now())
-            .unwrap(),
-    );
+    drop(second.split("all").operate(Verb::Abort, "bob", attache::snapshot::now()).unwrap());
     drop(second.shutdown().await);
     assert!(written().contains("paused by ann"), "{}", written());
     drop(first.shutdown().await);
     let third = Gw::with(&template, &[&stable, &canary]).await;
-    drop(
-        third
-            .split("all")
-            .operate(Verb::Abort, "cid", attache::snapshot::now())
-            .unwrap(),
-    );
+    drop(third.split("all").operate(Verb::Abort, "cid", attache::snapshot::now()).unwrap());
     drop(third.shutdown().await);
     assert!(written().contains("aborted by cid"), "{}", written());
 }
@@ -565,10 +453,7 @@ async fn a_state_that_cannot_be_is_not_taken_up() {
         let gw = Gw::with(&template, &[&stable, &canary]).await;
         let progress = gw.split("all").status().progress.unwrap();
         let now = attache::snapshot::now().wall;
-        assert!(
-            progress.step <= 1 && progress.entered <= now,
-            "{to}: {progress:?}"
-        );
+        assert!(progress.step <= 1 && progress.entered <= now, "{to}: {progress:?}");
         drop(gw.shutdown().await);
     }
     // What was written over is kept, the first time.
@@ -586,11 +471,7 @@ async fn what_an_operator_did_last_is_written_before_the_end() {
     for _ in 0..3 {
         let gw = Gw::with(&template, &[&stable, &canary]).await;
         for verb in [Verb::Restart, Verb::Abort] {
-            drop(
-                gw.split("all")
-                    .operate(verb, "ann", attache::snapshot::now())
-                    .unwrap(),
-            );
+            drop(gw.split("all").operate(verb, "ann", attache::snapshot::now()).unwrap());
         }
         drop(gw.shutdown().await);
         let text = std::fs::read_to_string(&file).unwrap();
@@ -606,10 +487,7 @@ async fn each_version_has_series_of_its_own() {
     for name in ["a", "b"] {
         assert_eq!(gw.send(header("x-version", name)).await.status, 200);
         let labels = [("route", "all"), ("cluster", name)];
-        eventually("it is counted", || async {
-            gw.metric("http_requests_total", &labels).await == 1.0
-        })
-        .await;
+        eventually("it is counted", || async { gw.metric("http_requests_total", &labels).await == 1.0 }).await;
     }
 }
 
@@ -623,24 +501,14 @@ async fn what_a_client_leaves_says_nothing_about_the_canary() {
         std::future::pending::<Response<Body>>()
     })
     .await;
-    let gw = Gw::with(
-        &ROLLOUT
-            .replace("LOSING", "finish")
-            .replace("setWeight: 50", "setWeight: 100"),
-        &[&stable, &canary],
-    )
-    .await;
-    soon("the canary gets all", || async {
-        (gw.split("all").status().shares[1].percent > 99.0).then_some(())
-    })
-    .await;
+    let gw =
+        Gw::with(&ROLLOUT.replace("LOSING", "finish").replace("setWeight: 50", "setWeight: 100"), &[&stable, &canary])
+            .await;
+    soon("the canary gets all", || async { (gw.split("all").status().shares[1].percent > 99.0).then_some(()) }).await;
     let client = gw.h1().await;
     let asking = tokio::spawn(async move {
         let mut client = client;
-        client
-            .send(at_host("agents.test", get("/")))
-            .await
-            .map(drop)
+        client.send(at_host("agents.test", get("/"))).await.map(drop)
     });
     eventually("the canary hangs", || async { hung.load(SeqCst) == 1 }).await;
     asking.abort();
@@ -651,21 +519,16 @@ async fn what_a_client_leaves_says_nothing_about_the_canary() {
 #[tokio::test]
 async fn what_is_done_on_purpose_says_nothing_about_a_version() {
     let (stable, canary) = (Backend::replying(200).await, Backend::replying(200).await);
-    let faulty = ROLLOUT
-        .replace("LOSING", "finish")
-        .replace("600ms", "1h")
-        .replace(
-            "    split:",
-            "    fault:
+    let faulty = ROLLOUT.replace("LOSING", "finish").replace("600ms", "1h").replace(
+        "    split:",
+        "    fault:
       delay: { percentage: 100%, fixedDelay: 1ms, whenHeader: { x-chaos: late } }
       abort: { percentage: 100%, httpStatus: 503, whenHeader: { x-chaos: never } }
     split:",
-        );
+    );
     let gw = Gw::with(&faulty, &[&stable, &canary]).await;
-    soon("the canary gets its share", || async {
-        (gw.split("all").status().shares[1].percent > 49.0).then_some(())
-    })
-    .await;
+    soon("the canary gets its share", || async { (gw.split("all").status().shares[1].percent > 49.0).then_some(()) })
+        .await;
     let mut client = gw.h1().await;
     for (chaos, status) in [("late", 200), ("never", 503), ("", 200)] {
         for _ in 0..10 {

@@ -9,13 +9,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::support::{
-    Backend, Client, EventStream, Gw, Raw, RawBackend, Speak, Sse, channel, chunk, eventually, get,
-    pass, promised, request, within,
+    Backend, Client, EventStream, Gw, Raw, RawBackend, Speak, Sse, channel, chunk, eventually, get, pass, promised,
+    request, within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
-const TO_ONE_H2C: &str =
-    "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
+const TO_ONE_H2C: &str = "routes: { all: { cluster: one } }\nclusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
 
 async fn open(client: &mut Client, sse: &Sse) -> (hyper::body::Incoming, EventStream) {
     let (answer, stream) = tokio::join!(client.send(get("/stream")), sse.stream());
@@ -75,34 +74,17 @@ async fn open_streams_are_counted_until_they_end() {
     let gw = Gw::with(TO_ONE, &[&sse]).await;
     let mut client = gw.h1().await;
     let (mut body, stream) = open(&mut client, &sse).await;
-    assert_eq!(
-        gw.metric("attache_streams_open", &[("route", "all")]).await,
-        1.0
-    );
-    assert_eq!(
-        gw.metric("attache_requests_in_flight", &[("route", "all")])
-            .await,
-        1.0
-    );
+    assert_eq!(gw.metric("attache_streams_open", &[("route", "all")]).await, 1.0);
+    assert_eq!(gw.metric("attache_requests_in_flight", &[("route", "all")]).await, 1.0);
     stream.end();
     assert!(chunk(&mut body).await.is_none());
-    eventually("no stream is open", || async {
-        gw.metric("attache_streams_open", &[("route", "all")]).await == 0.0
-    })
-    .await;
-    eventually("no request is in flight", || async {
-        gw.metric("attache_requests_in_flight", &[]).await == 0.0
-    })
-    .await;
+    eventually("no stream is open", || async { gw.metric("attache_streams_open", &[("route", "all")]).await == 0.0 })
+        .await;
+    eventually("no request is in flight", || async { gw.metric("attache_requests_in_flight", &[]).await == 0.0 }).await;
 }
 
 /// Ways to break off.
-const BREAKS: [&str; 4] = [
-    "chunked, closed",
-    "chunked, reset",
-    "length, closed",
-    "length, reset",
-];
+const BREAKS: [&str; 4] = ["chunked, closed", "chunked, reset", "length, closed", "length, reset"];
 
 /// A backend that breaks off after one event, when it is told that what there is has arrived.
 async fn breaking_off(how: &'static str, told: &Arc<Notify>) -> RawBackend {
@@ -112,7 +94,9 @@ async fn breaking_off(how: &'static str, told: &Arc<Notify>) -> RawBackend {
         async move {
             connection.read_head().await;
             if how.starts_with("chunked") {
-                connection.write("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                connection
+                    .write("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                    .await;
                 connection.write("9\r\ndata: 1\n\n\r\n").await;
             } else {
                 connection.write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ndata: 1\n\n").await;
@@ -137,10 +121,7 @@ async fn rfc9112_8_a_broken_answer_does_not_look_complete() {
         client.read_until("data: 1\n\n").await;
         told.notify_one();
         let rest = client.rest().await;
-        assert!(
-            !rest.contains("0\r\n\r\n"),
-            "{how}: no last chunk, got {rest:?}"
-        );
+        assert!(!rest.contains("0\r\n\r\n"), "{how}: no last chunk, got {rest:?}");
         let record = gw.record().await;
         assert_eq!(
             (&record["reason"], &record["flags"], &record["status"]),
@@ -160,14 +141,8 @@ async fn rfc9113_8_1_a_broken_answer_is_a_reset_stream() {
         let mut body = client.send(get("/")).await.unwrap().into_body();
         assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "data: 1\n\n");
         told.notify_one();
-        let error = chunk(&mut body)
-            .await
-            .expect("not the end")
-            .expect_err("an error");
-        assert!(
-            reset_reason(&error).is_some(),
-            "{how}: a reset of the stream, got {error:?}"
-        );
+        let error = chunk(&mut body).await.expect("not the end").expect_err("an error");
+        assert!(reset_reason(&error).is_some(), "{how}: a reset of the stream, got {error:?}");
         assert_eq!(gw.record().await["reason"], "upstream_aborted", "{how}");
         // The connection goes on.
         assert_eq!(client.send(get("/")).await.unwrap().status(), 200, "{how}");
@@ -176,11 +151,7 @@ async fn rfc9113_8_1_a_broken_answer_is_a_reset_stream() {
 
 fn reset_reason(error: &hyper::Error) -> Option<h2::Reason> {
     let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
-    if cause.is_reset() {
-        cause.reason()
-    } else {
-        None
-    }
+    if cause.is_reset() { cause.reason() } else { None }
 }
 
 #[tokio::test]
@@ -218,16 +189,8 @@ async fn a_client_that_leaves_cancels_its_stream() {
             (&json!("client_gone"), &json!("DC"), &json!(200))
         );
     }
-    assert_eq!(
-        gw.metric("attache_errors_total", &[("reason", "client_gone")])
-            .await,
-        2.0
-    );
-    assert_eq!(
-        gw.metric("attache_errors_total", &[]).await,
-        2.0,
-        "and no failure of the endpoint"
-    );
+    assert_eq!(gw.metric("attache_errors_total", &[("reason", "client_gone")]).await, 2.0);
+    assert_eq!(gw.metric("attache_errors_total", &[]).await, 2.0, "and no failure of the endpoint");
     assert_eq!(gw.metric("attache_requests_in_flight", &[]).await, 0.0);
 }
 
@@ -241,15 +204,8 @@ async fn a_client_that_resets_one_stream_keeps_the_others() {
     drop(first);
     within("the endpoint learns it", cancelled.closed()).await;
     kept.event("still").await;
-    assert_eq!(
-        chunk(&mut second).await.unwrap().unwrap(),
-        "data: still\n\n"
-    );
-    assert_eq!(
-        sse.backend().connections(),
-        1,
-        "the connection to the endpoint is kept as well"
-    );
+    assert_eq!(chunk(&mut second).await.unwrap().unwrap(), "data: still\n\n");
+    assert_eq!(sse.backend().connections(), 1, "the connection to the endpoint is kept as well");
     assert_eq!(gw.record().await["reason"], "client_gone");
 }
 
@@ -269,12 +225,7 @@ async fn a_client_that_leaves_before_the_answer_cancels_its_request() {
     for (turn, mut client) in [gw.h1().await, gw.h2().await].into_iter().enumerate() {
         let waiting = tokio::spawn(async move { client.send(get("/")).await.map(drop) });
         eventually("the endpoint works", || async {
-            backend
-                .received()
-                .iter()
-                .filter(|text| text.ends_with("\r\n\r\n"))
-                .count()
-                == turn + 1
+            backend.received().iter().filter(|text| text.ends_with("\r\n\r\n")).count() == turn + 1
         })
         .await;
         let left = Instant::now();
@@ -294,10 +245,7 @@ async fn a_stream_without_end_ends_when_its_client_leaves_while_nothing_is_read(
     let backend = Backend::handling(|_| async {
         let (sender, body) = channel();
         tokio::spawn(async move { while sender.send_patiently(vec![b'x'; 64 * 1024]).await {} });
-        Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(body)
-            .unwrap()
+        Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
     })
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
@@ -305,21 +253,14 @@ async fn a_stream_without_end_ends_when_its_client_leaves_while_nothing_is_read(
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     client.read_head().await;
     client.reset();
-    eventually("the endpoint's connection is closed", || async {
-        backend.open() == 0
-    })
-    .await;
+    eventually("the endpoint's connection is closed", || async { backend.open() == 0 }).await;
     assert_eq!(gw.record().await["reason"], "client_gone");
 }
 
 #[tokio::test]
 async fn a_total_time_limit_does_not_cut_a_stream() {
     let sse = Sse::new().await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], timeout: 1s } }",
-        &[&sse],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], timeout: 1s } }", &[&sse]).await;
     let (mut body, stream) = open(&mut gw.h1().await, &sse).await;
     pass(Duration::from_millis(1500)).await;
     stream.event("late").await;
@@ -332,42 +273,25 @@ async fn a_total_time_limit_does_not_cut_a_stream() {
 #[tokio::test]
 async fn a_silent_stream_is_cut() {
     let sse = Sse::new().await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], streaming: { idleTimeout: 1s } } }",
-        &[&sse],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], streaming: { idleTimeout: 1s } } }", &[&sse]).await;
     for (turn, mut client) in [gw.h1().await, gw.h2().await].into_iter().enumerate() {
         let (mut body, stream) = open(&mut client, &sse).await;
         for _ in 0..4 {
             pass(Duration::from_millis(300)).await;
             stream.event("not silent").await;
-            assert!(
-                chunk(&mut body).await.unwrap().is_ok(),
-                "events keep it alive"
-            );
+            assert!(chunk(&mut body).await.unwrap().is_ok(), "events keep it alive");
         }
-        assert!(
-            chunk(&mut body).await.expect("not the end").is_err(),
-            "cut, and seen to be cut"
-        );
+        assert!(chunk(&mut body).await.expect("not the end").is_err(), "cut, and seen to be cut");
         stream.closed().await;
         let record = gw.records(turn + 1).await.remove(turn);
-        assert_eq!(
-            (&record["reason"], &record["flags"]),
-            (&json!("stream_idle"), &json!("SI"))
-        );
+        assert_eq!((&record["reason"], &record["flags"]), (&json!("stream_idle"), &json!("SI")));
     }
 }
 
 #[tokio::test]
 async fn a_stream_is_cut_at_its_maximum_duration() {
     let sse = Sse::new().await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], streaming: { maxDuration: 1s } } }",
-        &[&sse],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], streaming: { maxDuration: 1s } } }", &[&sse]).await;
     let start = Instant::now();
     let (mut body, stream) = open(&mut gw.h1().await, &sse).await;
     let sending = tokio::spawn(async move { while stream.event("more").await {} });
@@ -381,14 +305,11 @@ async fn a_stream_is_cut_at_its_maximum_duration() {
     assert!(took >= Duration::from_secs(1), "{error:?} after {took:?}");
     within("the endpoint stops", sending).await.unwrap();
     let record = gw.record().await;
-    assert_eq!(
-        (&record["reason"], &record["flags"]),
-        (&json!("stream_too_long"), &json!("DT"))
-    );
+    assert_eq!((&record["reason"], &record["flags"]), (&json!("stream_too_long"), &json!("DT")));
 }
 
-/// Many small unread events on one HTTP/2 connection must not end the connection for the others (h2 gives every connection a
-/// budget for small unread frames, and ends it when that runs out).
+/// Many small unread events on one HTTP/2 connection must not end the connection for the others (h2 gives every
+/// connection a budget for small unread frames, and ends it when that runs out).
 #[tokio::test]
 async fn stalled_readers_of_small_events_do_not_hurt_a_sibling() {
     const STALLED: usize = 20;
@@ -397,9 +318,7 @@ async fn stalled_readers_of_small_events_do_not_hurt_a_sibling() {
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
         let mut client = Raw::connect_narrow(gw.address()).await;
-        client
-            .write("GET /stalled HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await;
+        client.write("GET /stalled HTTP/1.1\r\nhost: a\r\n\r\n").await;
         let stream = sse.stream().await;
         client.read_head().await;
         let body = stream.body().clone();
@@ -413,20 +332,13 @@ async fn stalled_readers_of_small_events_do_not_hurt_a_sibling() {
     let (mut body, stream) = open(&mut client, &sse).await;
     for turn in 0..300 {
         stream.event(&turn.to_string()).await;
-        let event = chunk(&mut body)
-            .await
-            .expect("the sibling's stream goes on")
-            .expect("and is not broken");
+        let event = chunk(&mut body).await.expect("the sibling's stream goes on").expect("and is not broken");
         assert_eq!(event, format!("data: {turn}\n\n"));
     }
     for (_, stream, _) in &stalled {
         assert!(!stream.is_closed(), "nobody's stream was cut");
     }
-    assert_eq!(
-        sse.backend().connections(),
-        1,
-        "all of them share one connection"
-    );
+    assert_eq!(sse.backend().connections(), 1, "all of them share one connection");
 }
 
 #[tokio::test]
@@ -438,11 +350,7 @@ async fn more_streams_than_one_h2_connection_holds_open_another() {
     for _ in 0..80 {
         streams.push(open(&mut client, &sse).await);
     }
-    assert!(
-        sse.backend().connections() >= 2,
-        "{} connections",
-        sse.backend().connections()
-    );
+    assert!(sse.backend().connections() >= 2, "{} connections", sse.backend().connections());
     for (body, stream) in &mut streams {
         stream.event("x").await;
         assert_eq!(chunk(body).await.unwrap().unwrap(), "data: x\n\n");
@@ -452,11 +360,7 @@ async fn more_streams_than_one_h2_connection_holds_open_another() {
 #[tokio::test]
 async fn a_content_type_with_parameters_is_a_stream_too() {
     let sse = Sse::speaking(Speak::default(), "Text/Event-Stream; charset=utf-8").await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], timeout: 1s } }",
-        &[&sse],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], timeout: 1s } }", &[&sse]).await;
     let mut client = gw.h1().await;
     let (answer, stream) = tokio::join!(client.send(get("/")), sse.stream());
     let mut body = answer.unwrap().into_body();
@@ -475,14 +379,8 @@ const HASTY: &str = "
 #[tokio::test]
 async fn a_client_that_listens_is_not_taken_for_a_slow_upload() {
     for (speak, protocol) in [(false, "http/1.1"), (true, "h2c")] {
-        let sse = if speak {
-            Sse::h2c().await
-        } else {
-            Sse::new().await
-        };
-        let template = format!(
-            "{HASTY}    clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}"
-        );
+        let sse = if speak { Sse::h2c().await } else { Sse::new().await };
+        let template = format!("{HASTY}    clusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}");
         let gw = Gw::with(&template, &[&sse]).await;
         let (sender, body) = channel();
         let mut h2 = gw.h2().await;
@@ -494,8 +392,7 @@ async fn a_client_that_listens_is_not_taken_for_a_slow_upload() {
         let first = sse.stream().await;
         let (_h2, mut answer) = within("the answer's head", answering).await.unwrap();
         let mut h1 = gw.raw().await;
-        h1.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nonce\r\n")
-            .await;
+        h1.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nonce\r\n").await;
         let second = sse.stream().await;
         h1.read_head().await;
         // The limit has passed several times, with the agent speaking and with both silent.
@@ -525,9 +422,7 @@ async fn an_upload_beside_an_answer_that_is_no_stream_has_its_limit() {
     let template = format!("{HASTY}    clusters: {{ one: {{ endpoints: ['{{0}}'] }} }}");
     let gw = Gw::with(&template, &[&sse]).await;
     let mut client = gw.raw().await;
-    client
-        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
-        .await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await;
     let stream = sse.stream().await;
     client.read_head().await;
     // The answer goes on, so nothing has stopped.

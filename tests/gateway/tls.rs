@@ -13,14 +13,7 @@ fn name(client: &Client) -> String {
 
 fn common_name(certificate: &CertificateDer<'_>) -> String {
     let (_, parsed) = X509Certificate::from_der(certificate).unwrap();
-    parsed
-        .subject()
-        .iter_common_name()
-        .next()
-        .unwrap()
-        .as_str()
-        .unwrap()
-        .to_owned()
+    parsed.subject().iter_common_name().next().unwrap().as_str().unwrap().to_owned()
 }
 
 fn listener(rest: &str) -> String {
@@ -39,16 +32,7 @@ async fn rfc6066_3_the_name_asked_for_chooses_the_certificate() {
         ca.issue(&["x.b.example"]),
     ];
     let template = listener("tls: { certificates: [{ {0} }, { {1} }, { {2} }, { {3} }] }");
-    let gw = Gw::with(
-        &template,
-        &[
-            &certificates[0],
-            &certificates[1],
-            &certificates[2],
-            &certificates[3],
-        ],
-    )
-    .await;
+    let gw = Gw::with(&template, &[&certificates[0], &certificates[1], &certificates[2], &certificates[3]]).await;
     let tls = Tls::new(&ca, &["h2", "http/1.1"]);
     for (asked, expected) in [
         ("a.example", "a.example"),
@@ -61,14 +45,9 @@ async fn rfc6066_3_the_name_asked_for_chooses_the_certificate() {
         assert_eq!(name(&client), expected, "{asked}");
         assert_eq!(client.reply(at_host(asked, get("/"))).await.text(), "ok");
     }
-    assert!(
-        gw.tls(&tls, "unknown.example").await.is_err(),
-        "the default does not serve that name, says the client"
-    );
+    assert!(gw.tls(&tls, "unknown.example").await.is_err(), "the default does not serve that name, says the client");
     eventually("it is counted", || async {
-        gw.metric("attache_handshake_failures_total", &[("listener", "https")])
-            .await
-            == 1.0
+        gw.metric("attache_handshake_failures_total", &[("listener", "https")]).await == 1.0
     })
     .await;
 }
@@ -77,39 +56,19 @@ async fn rfc6066_3_the_name_asked_for_chooses_the_certificate() {
 async fn rfc6066_3_unknown_names_can_be_rejected() {
     let ca = Ca::new();
     let certificate = ca.issue(&["a.example"]);
-    let gw = Gw::with(
-        &listener("tls: { certificates: [{ {0} }], unknownSni: reject }"),
-        &[&certificate],
-    )
-    .await;
+    let gw = Gw::with(&listener("tls: { certificates: [{ {0} }], unknownSni: reject }"), &[&certificate]).await;
     let tls = Tls::new(&ca, &["http/1.1"]);
     let error = gw.tls(&tls, "b.example").await.unwrap_err();
     assert!(error.to_string().contains("UnrecognisedName"), "{error}");
-    assert_eq!(
-        gw.tls(&tls, "a.example")
-            .await
-            .unwrap()
-            .reply(at_host("a.example", get("/")))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(gw.tls(&tls, "a.example").await.unwrap().reply(at_host("a.example", get("/"))).await.status, 200);
 }
 
 #[tokio::test]
 async fn rfc7301_3_2_protocols_are_agreed_on() {
     let ca = Ca::new();
     let certificate = ca.issue(&["a.example"]);
-    let both = Gw::with(
-        &listener("tls: { certificates: [{ {0} }] }"),
-        &[&certificate],
-    )
-    .await;
-    let only_h1 = Gw::with(
-        &listener("protocols: [http/1.1], tls: { certificates: [{ {0} }] }"),
-        &[&certificate],
-    )
-    .await;
+    let both = Gw::with(&listener("tls: { certificates: [{ {0} }] }"), &[&certificate]).await;
+    let only_h1 = Gw::with(&listener("protocols: [http/1.1], tls: { certificates: [{ {0} }] }"), &[&certificate]).await;
     for (gw, offered, expected) in [
         (&both, &["h2", "http/1.1"][..], Some("HTTP/2.0")),
         (&both, &["http/1.1", "h2"], Some("HTTP/2.0")),
@@ -135,62 +94,34 @@ async fn rfc7301_3_2_protocols_are_agreed_on() {
 async fn client_certificates_can_be_required() {
     let (ca, clients, strangers) = (Ca::new(), Ca::new(), Ca::new());
     let certificate = ca.issue(&["a.example"]);
-    let template =
-        listener("tls: { certificates: [{ {0} }], clientAuth: { mode: require, caFile: '{1}' } }");
+    let template = listener("tls: { certificates: [{ {0} }], clientAuth: { mode: require, caFile: '{1}' } }");
     let gw = Gw::with(&template, &[&certificate, &clients]).await;
     let known = Tls::with_identity(&ca, &["http/1.1"], &clients.issue(&["me"]));
-    let reply = gw
-        .tls(&known, "a.example")
-        .await
-        .unwrap()
-        .reply(at_host("a.example", get("/")))
-        .await;
+    let reply = gw.tls(&known, "a.example").await.unwrap().reply(at_host("a.example", get("/"))).await;
     assert_eq!(reply.status, 200);
-    for refused in [
-        Tls::new(&ca, &["http/1.1"]),
-        Tls::with_identity(&ca, &["http/1.1"], &strangers.issue(&["me"])),
-    ] {
+    for refused in [Tls::new(&ca, &["http/1.1"]), Tls::with_identity(&ca, &["http/1.1"], &strangers.issue(&["me"]))] {
         // In TLS 1.3 the client learns of it only when it uses the connection.
         if let Ok(mut client) = gw.tls(&refused, "a.example").await {
             assert!(client.send(at_host("a.example", get("/"))).await.is_err());
         }
     }
-    assert_eq!(
-        gw.records(1).await.len(),
-        1,
-        "nothing of theirs was a request"
-    );
-    eventually("both are counted", || async {
-        gw.metric("attache_handshake_failures_total", &[]).await == 2.0
-    })
-    .await;
+    assert_eq!(gw.records(1).await.len(), 1, "nothing of theirs was a request");
+    eventually("both are counted", || async { gw.metric("attache_handshake_failures_total", &[]).await == 2.0 }).await;
 }
 
 #[tokio::test]
 async fn client_certificates_can_be_optional() {
     let (ca, clients, strangers) = (Ca::new(), Ca::new(), Ca::new());
     let certificate = ca.issue(&["a.example"]);
-    let template =
-        listener("tls: { certificates: [{ {0} }], clientAuth: { mode: optional, caFile: '{1}' } }");
+    let template = listener("tls: { certificates: [{ {0} }], clientAuth: { mode: optional, caFile: '{1}' } }");
     let gw = Gw::with(&template, &[&certificate, &clients]).await;
-    for accepted in [
-        Tls::new(&ca, &["http/1.1"]),
-        Tls::with_identity(&ca, &["http/1.1"], &clients.issue(&["me"])),
-    ] {
-        let reply = gw
-            .tls(&accepted, "a.example")
-            .await
-            .unwrap()
-            .reply(at_host("a.example", get("/")))
-            .await;
+    for accepted in [Tls::new(&ca, &["http/1.1"]), Tls::with_identity(&ca, &["http/1.1"], &clients.issue(&["me"]))] {
+        let reply = gw.tls(&accepted, "a.example").await.unwrap().reply(at_host("a.example", get("/"))).await;
         assert_eq!(reply.status, 200);
     }
     let stranger = Tls::with_identity(&ca, &["http/1.1"], &strangers.issue(&["me"]));
     if let Ok(mut client) = gw.tls(&stranger, "a.example").await {
-        assert!(
-            client.send(at_host("a.example", get("/"))).await.is_err(),
-            "one that is presented is verified"
-        );
+        assert!(client.send(at_host("a.example", get("/"))).await.is_err(), "one that is presented is verified");
     }
 }
 
@@ -198,24 +129,13 @@ async fn client_certificates_can_be_optional() {
 async fn rfc9110_15_5_20_with_client_certificates_a_connection_serves_the_host_it_asked_for() {
     let (ca, clients) = (Ca::new(), Ca::new());
     let certificate = ca.issue(&["a.example", "b.example"]);
-    let template =
-        listener("tls: { certificates: [{ {0} }], clientAuth: { mode: optional, caFile: '{1}' } }");
+    let template = listener("tls: { certificates: [{ {0} }], clientAuth: { mode: optional, caFile: '{1}' } }");
     let gw = Gw::with(&template, &[&certificate, &clients]).await;
     for protocol in ["h2", "http/1.1"] {
-        let mut client = gw
-            .tls(&Tls::new(&ca, &[protocol]), "a.example")
-            .await
-            .unwrap();
-        assert_eq!(
-            client.reply(at_host("a.example", get("/"))).await.status,
-            200
-        );
+        let mut client = gw.tls(&Tls::new(&ca, &[protocol]), "a.example").await.unwrap();
+        assert_eq!(client.reply(at_host("a.example", get("/"))).await.status, 200);
         let reply = client.reply(at_host("b.example", get("/"))).await;
-        assert_eq!(
-            (reply.status, reply.reason()),
-            (421, "misdirected"),
-            "{protocol}"
-        );
+        assert_eq!((reply.status, reply.reason()), (421, "misdirected"), "{protocol}");
     }
 }
 
@@ -223,18 +143,10 @@ async fn rfc9110_15_5_20_with_client_certificates_a_connection_serves_the_host_i
 async fn without_client_certificates_a_connection_serves_every_host() {
     let ca = Ca::new();
     let certificate = ca.issue(&["a.example", "b.example"]);
-    let gw = Gw::with(
-        &listener("tls: { certificates: [{ {0} }] }"),
-        &[&certificate],
-    )
-    .await;
+    let gw = Gw::with(&listener("tls: { certificates: [{ {0} }] }"), &[&certificate]).await;
     let mut client = gw.tls(&Tls::new(&ca, &["h2"]), "a.example").await.unwrap();
     for host in ["a.example", "b.example"] {
-        assert_eq!(
-            client.reply(at_host(host, get("/"))).await.status,
-            200,
-            "{host}"
-        );
+        assert_eq!(client.reply(at_host(host, get("/"))).await.status, 200, "{host}");
     }
 }
 
@@ -253,12 +165,7 @@ async fn rfc8446_2_2_sessions_are_resumed_on_any_worker_and_after_a_reload() {
         assert!(client.resumed, "connection {turn}");
         client.reply(at_host("a.example", get("/"))).await;
         if turn == 3 {
-            gw.reload(
-                &format!("{template}\nlogging: {{ level: warn }}"),
-                &[&certificate],
-            )
-            .await
-            .unwrap();
+            gw.reload(&format!("{template}\nlogging: {{ level: warn }}"), &[&certificate]).await.unwrap();
         }
     }
 }
@@ -285,44 +192,19 @@ async fn a_renewed_certificate_is_served_and_no_connection_dropped() {
     assert_ne!(fresh.certificates[0], old.certificates[0]);
     stream.event("still").await;
     assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "data: still\n\n");
-    assert_eq!(
-        gw.metric("attache_certificate_reloads_total", &[("result", "ok")])
-            .await,
-        1.0
-    );
-    assert!(
-        gw.metric(
-            "attache_certificate_not_after_seconds",
-            &[("listener", "https")]
-        )
-        .await
-            > 1.7e9
-    );
+    assert_eq!(gw.metric("attache_certificate_reloads_total", &[("result", "ok")]).await, 1.0);
+    assert!(gw.metric("attache_certificate_not_after_seconds", &[("listener", "https")]).await > 1.7e9);
 }
 
 #[tokio::test]
 async fn a_broken_renewal_leaves_the_old_certificate() {
     let ca = Ca::new();
     let certificate = ca.issue(&["a.example"]);
-    let gw = Gw::with(
-        &listener("tls: { certificates: [{ {0} }] }"),
-        &[&certificate],
-    )
-    .await;
-    std::fs::write(
-        certificate.cert_path(),
-        "-----BEGIN CERTIFICATE-----\nnonsense\n",
-    )
-    .unwrap();
+    let gw = Gw::with(&listener("tls: { certificates: [{ {0} }] }"), &[&certificate]).await;
+    std::fs::write(certificate.cert_path(), "-----BEGIN CERTIFICATE-----\nnonsense\n").unwrap();
     gw.refresh_certificates().await;
-    gw.tls(&Tls::new(&ca, &["h2"]), "a.example")
-        .await
-        .expect("the old certificate is served");
-    assert_eq!(
-        gw.metric("attache_certificate_reloads_total", &[("result", "failed")])
-            .await,
-        1.0
-    );
+    gw.tls(&Tls::new(&ca, &["h2"]), "a.example").await.expect("the old certificate is served");
+    assert_eq!(gw.metric("attache_certificate_reloads_total", &[("result", "failed")]).await, 1.0);
 }
 
 #[tokio::test]
@@ -334,16 +216,9 @@ async fn endpoints_learn_that_the_client_came_over_tls() {
         routes: { all: { endpoints: ['{1}'] } }
     ";
     let gw = Gw::with(template, &[&certificate, &backend]).await;
-    gw.tls(&Tls::new(&ca, &["h2"]), "a.example")
-        .await
-        .unwrap()
-        .reply(at_host("a.example", get("/")))
-        .await;
+    gw.tls(&Tls::new(&ca, &["h2"]), "a.example").await.unwrap().reply(at_host("a.example", get("/"))).await;
     assert_eq!(
-        (
-            backend.request().header("x-forwarded-proto"),
-            backend.request().header("host")
-        ),
+        (backend.request().header("x-forwarded-proto"), backend.request().header("host")),
         ("https", "a.example")
     );
     let record = gw.record().await;
@@ -357,29 +232,18 @@ async fn endpoints_learn_that_the_client_came_over_tls() {
 async fn what_is_no_handshake_is_closed_and_counted() {
     let ca = Ca::new();
     let certificate = ca.issue(&["a.example"]);
-    let gw = Gw::with(
-        &listener("tls: { certificates: [{ {0} }] }"),
-        &[&certificate],
-    )
-    .await;
+    let gw = Gw::with(&listener("tls: { certificates: [{ {0} }] }"), &[&certificate]).await;
     let mut client = Raw::connect(gw.address()).await;
     client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(!client.rest().await.contains("HTTP/1.1 200"));
-    eventually("it is counted", || async {
-        gw.metric("attache_handshake_failures_total", &[]).await == 1.0
-    })
-    .await;
+    eventually("it is counted", || async { gw.metric("attache_handshake_failures_total", &[]).await == 1.0 }).await;
 }
 
 #[tokio::test]
 async fn plain_http_on_a_tls_port_is_told_so() {
     let ca = Ca::new();
     let certificate = ca.issue(&["a.example"]);
-    let gw = Gw::with(
-        &listener("tls: { certificates: [{ {0} }] }"),
-        &[&certificate],
-    )
-    .await;
+    let gw = Gw::with(&listener("tls: { certificates: [{ {0} }] }"), &[&certificate]).await;
     let requests = [
         "GET /first HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
         "POST /first HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello".to_owned(),
@@ -393,19 +257,12 @@ async fn plain_http_on_a_tls_port_is_told_so() {
         let answer = client.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
-        assert!(
-            answer.contains("this port speaks TLS: use https"),
-            "{answer}"
-        );
+        assert!(answer.contains("this port speaks TLS: use https"), "{answer}");
     }
     for record in gw.records(requests.len()).await {
         assert_eq!(
             (&record["path"], &record["reason"], &record["status"]),
-            (
-                &"/first".into(),
-                &"plain_http_on_tls_port".into(),
-                &400.into()
-            ),
+            (&"/first".into(), &"plain_http_on_tls_port".into(), &400.into()),
             "{record}"
         );
         assert_eq!(record["tls"], serde_json::Value::Null, "{record}");
@@ -414,8 +271,5 @@ async fn plain_http_on_a_tls_port_is_told_so() {
     let mut client = Raw::connect(gw.address()).await;
     client.try_write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert!(!client.rest().await.contains(" 200"));
-    eventually("they are counted", || async {
-        gw.metric("attache_handshake_failures_total", &[]).await == 5.0
-    })
-    .await;
+    eventually("they are counted", || async { gw.metric("attache_handshake_failures_total", &[]).await == 5.0 }).await;
 }

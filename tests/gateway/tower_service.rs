@@ -42,24 +42,17 @@ async fn the_edge_answers_as_a_tower_service_behind_a_layer() {
                 })
                 .service(edge::service(worker, connection, "http".into()));
             let (ours, theirs) = tokio::io::duplex(4096);
-            let serving = http1::Builder::new()
-                .serve_connection(TokioIo::new(theirs), TowerToHyperService::new(layered));
+            let serving =
+                http1::Builder::new().serve_connection(TokioIo::new(theirs), TowerToHyperService::new(layered));
             tokio::task::spawn_local(async move { serving.await.unwrap() });
-            let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(ours))
-                .await
-                .unwrap();
+            let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
             tokio::task::spawn_local(async move { driver.await.unwrap() });
             let request = at_host("a.example", get("/anything").map(|_| full("")));
-            let answer = within("an answer", sender.send_request(request))
-                .await
-                .unwrap();
+            let answer = within("an answer", sender.send_request(request)).await.unwrap();
             assert_eq!(answer.status(), 418);
             assert_eq!(answer.headers()["x-layer"], "1");
             assert!(answer.headers().contains_key("x-request-id"));
-            assert_eq!(
-                answer.into_body().collect().await.unwrap().to_bytes(),
-                "hello"
-            );
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
         })
         .await;
 }

@@ -8,8 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    Backend, Ca, Gw, Raw, RawBackend, Speak, Tls, at_host, empty, eventually, get, pass, websocket,
-    with_field, within,
+    Backend, Ca, Gw, Raw, RawBackend, Speak, Tls, at_host, empty, eventually, get, pass, websocket, with_field, within,
 };
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -41,16 +40,9 @@ async fn switched(gw: &Gw) -> Raw {
     client.write(HANDSHAKE).await;
     let head = client.read_head().await.to_lowercase();
     assert!(head.starts_with("http/1.1 101 "), "{head}");
-    assert!(
-        head.contains("upgrade: websocket\r\n") && head.contains("connection: upgrade\r\n"),
-        "{head}"
-    );
+    assert!(head.contains("upgrade: websocket\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
     assert!(head.contains("sec-websocket-accept: "), "{head}");
-    assert_eq!(
-        client.read_until("\n").await,
-        "hello\n",
-        "what came with the 101 is not lost"
-    );
+    assert_eq!(client.read_until("\n").await, "hello\n", "what came with the 101 is not lost");
     client
 }
 
@@ -64,18 +56,9 @@ async fn rfc6455_4_bytes_pass_both_ways_after_the_handshake() {
         assert_eq!(client.read_until("\n").await, format!("line {turn}\n"));
     }
     let seen = &backend.received()[0].to_lowercase();
-    assert!(
-        seen.contains("connection: upgrade\r\n") && seen.contains("upgrade: websocket\r\n"),
-        "{seen}"
-    );
-    assert!(
-        seen.contains("sec-websocket-key: ") && seen.contains("x-forwarded-for: 127.0.0.1"),
-        "{seen}"
-    );
-    assert_eq!(
-        gw.metric("attache_streams_open", &[("route", "all")]).await,
-        1.0
-    );
+    assert!(seen.contains("connection: upgrade\r\n") && seen.contains("upgrade: websocket\r\n"), "{seen}");
+    assert!(seen.contains("sec-websocket-key: ") && seen.contains("x-forwarded-for: 127.0.0.1"), "{seen}");
+    assert_eq!(gw.metric("attache_streams_open", &[("route", "all")]).await, 1.0);
     client.write("quit\n").await;
     client.closed().await;
     drop(client);
@@ -85,11 +68,7 @@ async fn rfc6455_4_bytes_pass_both_ways_after_the_handshake() {
         (&json!(101), &json!(true), &json!(null)),
         "{record}"
     );
-    assert_eq!(
-        (&record["bytes_received"], &record["bytes_sent"]),
-        (&json!(75), &json!(76)),
-        "{record}"
-    );
+    assert_eq!((&record["bytes_received"], &record["bytes_sent"]), (&json!(75), &json!(76)), "{record}");
     assert_eq!(gw.metric("attache_streams_open", &[]).await, 0.0);
 }
 
@@ -97,10 +76,7 @@ async fn rfc6455_4_bytes_pass_both_ways_after_the_handshake() {
 async fn a_tunnel_may_use_tls_on_both_sides() {
     let ca = Ca::new();
     let (outer, inner) = (ca.issue(&["a.example"]), ca.issue(&["127.0.0.1"]));
-    let speak = Speak {
-        tls: Some(inner.server(&["http/1.1"], None)),
-        ..Speak::default()
-    };
+    let speak = Speak { tls: Some(inner.server(&["http/1.1"], None)), ..Speak::default() };
     let backend = Backend::handling_as(speak, |request| async move {
         tokio::spawn(async move {
             let mut io = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
@@ -119,10 +95,7 @@ async fn a_tunnel_may_use_tls_on_both_sides() {
         clusters: { one: { endpoints: ['{0}'], protocol: http/1.1, tls: { caFile: '{2}' } } }
     ";
     let gw = Gw::with(template, &[&backend, &outer, &ca]).await;
-    let mut client = gw
-        .tls(&Tls::new(&ca, &["http/1.1"]), "a.example")
-        .await
-        .unwrap();
+    let mut client = gw.tls(&Tls::new(&ca, &["http/1.1"]), "a.example").await.unwrap();
     let asking = at_host("a.example", websocket("/"));
     let answer = client.send(asking).await.unwrap();
     assert_eq!(answer.status(), 101);
@@ -144,17 +117,13 @@ async fn either_side_may_end_a_tunnel() {
     client.finish().await;
     client.closed().await;
     gw.records(2).await;
-    eventually("nothing stays open", || async {
-        gw.metric("attache_upstream_connections", &[]).await == 0.0
-    })
-    .await;
+    eventually("nothing stays open", || async { gw.metric("attache_upstream_connections", &[]).await == 0.0 }).await;
 }
 
 #[tokio::test]
 async fn a_silent_tunnel_is_cut() {
     let backend = echo().await;
-    let template =
-        "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { idleTimeout: 1s } } }";
+    let template = "routes: { all: { endpoints: ['{0}'], websocket: true, streaming: { idleTimeout: 1s } } }";
     let gw = Gw::with(template, &[&backend]).await;
     let mut client = switched(&gw).await;
     for _ in 0..4 {
@@ -173,17 +142,13 @@ async fn a_tunnel_is_not_offered_where_the_route_does_not_allow_it() {
     let mut client = gw.raw().await;
     client.write(HANDSHAKE).await;
     let head = client.read_head().await;
-    assert!(
-        head.starts_with("HTTP/1.1 403 ") && head.contains("x-attache-reason: upgrade_refused"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 403 ") && head.contains("x-attache-reason: upgrade_refused"), "{head}");
     assert_eq!(backend.connections(), 0);
 }
 
 #[tokio::test]
 async fn an_endpoint_may_decline() {
-    let backend =
-        RawBackend::answering("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 2\r\n\r\nno").await;
+    let backend = RawBackend::answering("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 2\r\n\r\nno").await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let mut client = gw.raw().await;
     client.write(HANDSHAKE).await;

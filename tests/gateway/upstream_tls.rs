@@ -3,17 +3,12 @@
 use crate::support::{Backend, Ca, Gw, Identity, Speak, post};
 
 async fn backend(identity: &Identity, alpn: &[&str], clients: Option<&Ca>) -> Backend {
-    let speak = Speak {
-        tls: Some(identity.server(alpn, clients)),
-        ..Speak::default()
-    };
+    let speak = Speak { tls: Some(identity.server(alpn, clients)), ..Speak::default() };
     Backend::replying_as(speak, 200).await
 }
 
 fn cluster(rest: &str) -> String {
-    format!(
-        "routes: {{ all: {{ cluster: one }} }}\nclusters: {{ one: {{ endpoints: ['{{0}}'], {rest} }} }}"
-    )
+    format!("routes: {{ all: {{ cluster: one }} }}\nclusters: {{ one: {{ endpoints: ['{{0}}'], {rest} }} }}")
 }
 
 #[tokio::test]
@@ -21,36 +16,16 @@ async fn an_endpoint_of_a_known_authority_is_trusted() {
     let ca = Ca::new();
     let identity = ca.issue(&["inner.example", "127.0.0.1"]);
     for (alpn, rest, version) in [
-        (
-            &["http/1.1"][..],
-            "protocol: http/1.1, tls: { caFile: '{1}' }",
-            "HTTP/1.1",
-        ),
-        (
-            &["h2", "http/1.1"],
-            "protocol: h2, tls: { caFile: '{1}' }",
-            "HTTP/2.0",
-        ),
+        (&["http/1.1"][..], "protocol: http/1.1, tls: { caFile: '{1}' }", "HTTP/1.1"),
+        (&["h2", "http/1.1"], "protocol: h2, tls: { caFile: '{1}' }", "HTTP/2.0"),
         (&["h2", "http/1.1"], "tls: { caFile: '{1}' }", "HTTP/2.0"),
-        (
-            &["http/1.1"],
-            "protocol: auto, tls: { caFile: '{1}' }",
-            "HTTP/1.1",
-        ),
-        (
-            &[],
-            "protocol: auto, tls: { caFile: '{1}', serverName: inner.example }",
-            "HTTP/1.1",
-        ),
+        (&["http/1.1"], "protocol: auto, tls: { caFile: '{1}' }", "HTTP/1.1"),
+        (&[], "protocol: auto, tls: { caFile: '{1}', serverName: inner.example }", "HTTP/1.1"),
     ] {
         let backend = backend(&identity, alpn, None).await;
         let gw = Gw::with(&cluster(rest), &[&backend, &ca]).await;
         assert_eq!(gw.send(post("/", "x")).await.status, 200, "{rest}");
-        assert_eq!(
-            format!("{:?}", backend.request().version),
-            version,
-            "{rest}"
-        );
+        assert_eq!(format!("{:?}", backend.request().version), version, "{rest}");
     }
 }
 
@@ -62,24 +37,12 @@ async fn nobody_else_is_trusted() {
     for (rest, authority, cause) in [
         ("tls: { caFile: '{1}' }", &other, "BadSignature"),
         ("tls: {}", &ca, "UnknownIssuer"),
-        (
-            "tls: { caFile: '{1}', serverName: other.example }",
-            &ca,
-            "not valid for name \"other.example\"",
-        ),
+        ("tls: { caFile: '{1}', serverName: other.example }", &ca, "not valid for name \"other.example\""),
     ] {
         let gw = Gw::with(&cluster(rest), &[&backend, authority]).await;
         let reply = gw.get("/").await;
-        assert_eq!(
-            (reply.status, reply.reason()),
-            (502, "upstream_tls"),
-            "{rest}"
-        );
-        assert!(
-            !reply.text().to_lowercase().contains("certificate"),
-            "the client learns no details: {}",
-            reply.text()
-        );
+        assert_eq!((reply.status, reply.reason()), (502, "upstream_tls"), "{rest}");
+        assert!(!reply.text().to_lowercase().contains("certificate"), "the client learns no details: {}", reply.text());
         let record = gw.record().await;
         assert_eq!(record["flags"], "UF", "{rest}");
         let told = record["upstream_error"].as_str().unwrap_or_default();
@@ -92,11 +55,7 @@ async fn nobody_else_is_trusted() {
 async fn an_endpoint_that_must_speak_h2_and_does_not_is_502() {
     let ca = Ca::new();
     let backend = backend(&ca.issue(&["127.0.0.1"]), &["http/1.1"], None).await;
-    let gw = Gw::with(
-        &cluster("protocol: h2, tls: { caFile: '{1}' }"),
-        &[&backend, &ca],
-    )
-    .await;
+    let gw = Gw::with(&cluster("protocol: h2, tls: { caFile: '{1}' }"), &[&backend, &ca]).await;
     assert_eq!(gw.get("/").await.reason(), "upstream_tls");
 }
 
@@ -105,11 +64,7 @@ async fn our_certificate_is_shown_where_it_is_asked_for() {
     let (ca, clients) = (Ca::new(), Ca::new());
     let backend = backend(&ca.issue(&["127.0.0.1"]), &["http/1.1"], Some(&clients)).await;
     let ours = clients.issue(&["gateway"]);
-    let gw = Gw::with(
-        &cluster("tls: { caFile: '{1}', {2} }"),
-        &[&backend, &ca, &ours],
-    )
-    .await;
+    let gw = Gw::with(&cluster("tls: { caFile: '{1}', {2} }"), &[&backend, &ca, &ours]).await;
     assert_eq!(gw.get("/").await.status, 200);
     let without = Gw::with(&cluster("tls: { caFile: '{1}' }"), &[&backend, &ca]).await;
     let reply = without.send(post("/", "x")).await;

@@ -11,8 +11,8 @@ use tokio::sync::{Barrier, Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
-    Backend, Ca, Gw, H2Peer, HEADERS, RawBackend, Reply, Speak, at_host, chunk, empty, eventually,
-    full, get, post, within,
+    Backend, Ca, Gw, H2Peer, HEADERS, RawBackend, Reply, Speak, at_host, chunk, empty, eventually, full, get, post,
+    within,
 };
 
 const ONE_H2C: &str = "
@@ -37,8 +37,7 @@ async fn going_away(authorities: mpsc::Sender<String>, told: Arc<Notify>) -> Raw
                 let mut body = respond.send_response(Response::new(()), !first).ok();
                 if let (true, Some(body)) = (first, body.as_mut()) {
                     connection.graceful_shutdown();
-                    body.send_data(Bytes::from_static(b"after the GOAWAY"), false)
-                        .unwrap();
+                    body.send_data(Bytes::from_static(b"after the GOAWAY"), false).unwrap();
                     tokio::select! {
                         next = connection.accept() => assert!(next.is_none(), "no other stream"),
                         () = told.notified() => {}
@@ -58,10 +57,7 @@ async fn rfc9113_6_8_a_request_goaway_left_unsent_keeps_its_host() {
     let backend = going_away(sender, Arc::clone(&told)).await;
     let gw = Gw::with(ONE_H2C, &[&backend]).await;
     let mut first = gw.h1().await;
-    let answer = first
-        .send(at_host("first.example", get("/")))
-        .await
-        .unwrap();
+    let answer = first.send(at_host("first.example", get("/"))).await.unwrap();
     let mut body = answer.into_body();
     chunk(&mut body).await.unwrap().unwrap();
     let reply: Reply = gw.send(at_host("second.example", post("/", "x"))).await;
@@ -73,31 +69,16 @@ async fn rfc9113_6_8_a_request_goaway_left_unsent_keeps_its_host() {
     }
     told.notify_one();
     assert!(chunk(&mut body).await.is_none(), "the first ends in peace");
-    let attempts: Vec<_> = gw
-        .records(2)
-        .await
-        .iter()
-        .map(|record| record["attempts"].clone())
-        .collect();
-    assert!(
-        attempts.contains(&2.into()),
-        "the second was handed back: {attempts:?}"
-    );
+    let attempts: Vec<_> = gw.records(2).await.iter().map(|record| record["attempts"].clone()).collect();
+    assert!(attempts.contains(&2.into()), "the second was handed back: {attempts:?}");
 }
 
 /// The agent's reason does not matter: what is above the last stream it names was not worked on.
 #[tokio::test]
 async fn rfc9113_6_8_a_post_that_goaway_leaves_out_is_sent_again_whatever_its_code() {
-    for (code, last, status) in [
-        (0, 0, 200),
-        (1, 0, 200),
-        (2, 0, 200),
-        (11, 0, 200),
-        (0xbad, 0, 200),
-        (0, 1, 502),
-        (2, 1, 502),
-        (11, 1, 502),
-    ] {
+    for (code, last, status) in
+        [(0, 0, 200), (1, 0, 200), (2, 0, 200), (11, 0, 200), (0xbad, 0, 200), (0, 1, 502), (2, 1, 502), (11, 1, 502)]
+    {
         let backend = RawBackend::script(move |connection| async move {
             let first = connection.index == 0;
             let Some(mut peer) = H2Peer::accept(connection).await else {
@@ -176,8 +157,8 @@ const ONE_TLS: &str = "
     clusters: { one: { endpoints: ['{0}'], tls: { caFile: '{1}' } } }
 ";
 
-/// A TLS endpoint that only speaks HTTP/1.1, one request per connection. After the first connection it shakes no hand until
-/// `crowd` are outstretched.
+/// A TLS endpoint that only speaks HTTP/1.1, one request per connection. After the first connection it shakes no hand
+/// until `crowd` are outstretched.
 async fn hesitant(ca: &Ca, crowd: usize) -> RawBackend {
     let acceptor = TlsAcceptor::from(ca.issue(&["127.0.0.1"]).server(&["http/1.1"], None));
     let barrier = Arc::new(Barrier::new(crowd));
@@ -228,10 +209,7 @@ async fn who_waits_for_a_connection_shares_its_failure() {
     let gw = Gw::with(ONE_TLS, &[&backend, &ca]).await;
     let requests = join_all((0..4).map(|_| gw.send(post("/", "x"))));
     let tell = async {
-        eventually("all of them wait", || async {
-            gw.metric("attache_attempts_total", &[]).await == 4.0
-        })
-        .await;
+        eventually("all of them wait", || async { gw.metric("attache_attempts_total", &[]).await == 4.0 }).await;
         assert_eq!(backend.connections(), 1);
         told.notify_one();
     };
@@ -245,10 +223,7 @@ async fn who_waits_for_a_connection_shares_its_failure() {
 
 /// Agrees to every WebSocket handshake and says one line; answers other requests with their version.
 async fn websocket_or_h2(ca: &Ca) -> Backend {
-    let speak = Speak {
-        tls: Some(ca.issue(&["127.0.0.1"]).server(&["h2", "http/1.1"], None)),
-        ..Speak::default()
-    };
+    let speak = Speak { tls: Some(ca.issue(&["127.0.0.1"]).server(&["h2", "http/1.1"], None)), ..Speak::default() };
     Backend::handling_as(speak, |mut request| async move {
         if !request.headers().contains_key("upgrade") {
             return Response::new(full(format!("{:?}", request.version())));
@@ -286,17 +261,12 @@ async fn rfc9110_7_8_an_upgrade_goes_over_http1_where_http2_is_agreed_on() {
             assert_eq!(gw.get("/").await.text(), "HTTP/2.0");
         }
         let mut client = gw.raw().await;
-        let handshake =
-            "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        let handshake = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         client.write(handshake).await;
         let head = client.read_head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert_eq!(client.read_until("\n").await, "hello\n");
-        assert_eq!(
-            gw.get("/").await.text(),
-            "HTTP/2.0",
-            "the others go on as before"
-        );
+        assert_eq!(gw.get("/").await.text(), "HTTP/2.0", "the others go on as before");
         assert_eq!(backend.connections(), 2);
     }
 }
@@ -304,10 +274,7 @@ async fn rfc9110_7_8_an_upgrade_goes_over_http1_where_http2_is_agreed_on() {
 #[tokio::test]
 async fn an_endpoint_that_stops_reading_an_upload_ends_it() {
     for (http2, protocol) in [(false, "http/1.1"), (true, "h2c")] {
-        let speak = Speak {
-            http2,
-            ..Speak::default()
-        };
+        let speak = Speak { http2, ..Speak::default() };
         let backend = Backend::handling_as(speak, |request| async move {
             let _unread = request;
             std::future::pending().await
@@ -324,9 +291,7 @@ async fn an_endpoint_that_stops_reading_an_upload_ends_it() {
         let gw = Gw::with(&template, &[&backend]).await;
         let mut client = gw.raw().await;
         let upload = tokio::spawn(async move {
-            client
-                .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000000\r\n\r\n")
-                .await;
+            client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000000\r\n\r\n").await;
             while client.try_write(vec![0; 64 * 1024]).await {}
         });
         let record = gw.record().await;

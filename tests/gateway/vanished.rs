@@ -7,8 +7,8 @@ use tokio::net::TcpStream;
 
 use crate::support::{Backend, Gw, H2Peer, HEADERS, PING, RawBackend, get, soon};
 
-/// The timer of an open connection of this process: 2 is the one of keep-alive, and how long it still runs in hundredths of a
-/// second.
+/// The timer of an open connection of this process: 2 is the one of keep-alive, and how long it still runs in
+/// hundredths of a second.
 fn timer(local: Option<SocketAddr>, remote: SocketAddr) -> Option<(u8, u32)> {
     let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
@@ -18,32 +18,20 @@ fn timer(local: Option<SocketAddr>, remote: SocketAddr) -> Option<(u8, u32)> {
             && local.is_none_or(|local| port(fields[1]) == Some(local.port()))
             && fields[3] == "01";
         let (kind, when) = fields[5].split_once(':')?;
-        is_ours.then(|| {
-            (
-                u8::from_str_radix(kind, 16).unwrap(),
-                u32::from_str_radix(when, 16).unwrap(),
-            )
-        })
+        is_ours.then(|| (u8::from_str_radix(kind, 16).unwrap(), u32::from_str_radix(when, 16).unwrap()))
     })
 }
 
 /// The timer once nothing is under way on the connection.
 async fn resting(local: Option<SocketAddr>, remote: SocketAddr) -> (u8, u32) {
-    soon("nothing is under way", || async {
-        timer(local, remote).filter(|(kind, _)| matches!(kind, 0 | 2))
-    })
-    .await
+    soon("nothing is under way", || async { timer(local, remote).filter(|(kind, _)| matches!(kind, 0 | 2)) }).await
 }
 
 #[tokio::test]
 async fn the_kernel_asks_after_a_silent_peer_on_either_side() {
     for (listener, cluster, seconds) in [
         ("", "", Some(15)),
-        (
-            ", tcpKeepalive: { time: 7s }",
-            ", tcpKeepalive: { time: 7s, interval: 1s, probes: 2 }",
-            Some(7),
-        ),
+        (", tcpKeepalive: { time: 7s }", ", tcpKeepalive: { time: 7s, interval: 1s, probes: 2 }", Some(7)),
         (", tcpKeepalive: off", ", tcpKeepalive: off", None),
     ] {
         let (backend, release) = Backend::held().await;
@@ -56,15 +44,9 @@ clusters: {{ one: {{ endpoints: ['{{0}}']{cluster} }} }}"
         let client = TcpStream::connect(gw.address()).await.unwrap();
         let mut asking = gw.h1().await;
         let asked = tokio::spawn(async move { asking.reply(get("/")).await });
-        soon("the agent works", || async {
-            (backend.hits() == 1).then_some(())
-        })
-        .await;
+        soon("the agent works", || async { (backend.hits() == 1).then_some(()) }).await;
         for (side, found) in [
-            (
-                "client",
-                resting(Some(gw.address()), client.local_addr().unwrap()).await,
-            ),
+            ("client", resting(Some(gw.address()), client.local_addr().unwrap()).await),
             ("agent", resting(None, backend.address()).await),
         ] {
             match seconds {
@@ -85,17 +67,11 @@ clusters: {{ one: {{ endpoints: ['{{0}}']{cluster} }} }}"
 async fn a_tunnel_is_watched_over_too() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        connection
-            .write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-            .await;
+        connection.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
         connection.closed().await;
     })
     .await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], websocket: true } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], websocket: true } }", &[&backend]).await;
     let mut client = gw.raw().await;
     client
         .write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
@@ -106,7 +82,8 @@ async fn a_tunnel_is_watched_over_too() {
     assert_eq!(kind, 2);
 }
 
-/// How often PINGs come is told in `pool::h2`, on a clock of its own; here that they are asked for by the configuration.
+/// How often PINGs come is told in `pool::h2`, on a clock of its own; here that they are asked for by the
+/// configuration.
 #[tokio::test]
 async fn pings_are_sent_to_an_agent_that_is_to_have_them() {
     let backend = RawBackend::script(|connection| async move {

@@ -1,5 +1,5 @@
-//! What an agent is judged by is its own: how slowly a client sends or reads, and when it leaves, decides neither a canary nor an
-//! ejection.
+//! What an agent is judged by is its own: how slowly a client sends or reads, and when it leaves, decides neither a
+//! canary nor an ejection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
 use crate::support::{
-    Backend, Body, Client, Gw, Place, Raw, RawBackend, Reply, at_host, channel, chunk, eventually,
-    full, get, request, soon,
+    Backend, Body, Client, Gw, Place, Raw, RawBackend, Reply, at_host, channel, chunk, eventually, full, get, request,
+    soon,
 };
 
 /// The canary gets everything, and nothing moves by itself.
@@ -35,10 +35,7 @@ const SLOW: Duration = Duration::from_secs(1);
 async fn before(canary: &dyn Place) -> (Gw, Backend) {
     let stable = Backend::replying(200).await;
     let gw = Gw::with(ALL, &[&stable, canary]).await;
-    soon("the canary gets all", || async {
-        (gw.split("all").status().shares[1].percent > 99.0).then_some(())
-    })
-    .await;
+    soon("the canary gets all", || async { (gw.split("all").status().shares[1].percent > 99.0).then_some(()) }).await;
     (gw, stable)
 }
 
@@ -55,10 +52,7 @@ async fn canary(gw: &Gw, requests: u64) -> Share {
 async fn reader() -> Backend {
     Backend::handling(|request: http::Request<hyper::body::Incoming>| async move {
         let read = request.into_body().collect().await;
-        Response::builder()
-            .status(if read.is_ok() { 200 } else { 500 })
-            .body(full("read"))
-            .unwrap()
+        Response::builder().status(if read.is_ok() { 200 } else { 500 }).body(full("read")).unwrap()
     })
     .await
 }
@@ -115,9 +109,7 @@ async fn an_answer_that_is_read_slowly_is_not_the_agents_time() {
     let agent = Backend::replying(200).await.body(vec![b'x'; 16 << 20]);
     let (gw, _stable) = before(&agent).await;
     let mut client = Raw::connect_narrow(gw.address()).await;
-    client
-        .write("GET / HTTP/1.1\r\nhost: agents.test\r\n\r\n")
-        .await;
+    client.write("GET / HTTP/1.1\r\nhost: agents.test\r\n\r\n").await;
     client.read_head().await;
     sleep(SLOW).await;
     client.read_exact(16 << 20).await;
@@ -148,13 +140,8 @@ async fn a_gap_that_the_agent_leaves_in_its_answer_is_its_time() {
 
 #[tokio::test]
 async fn an_agent_that_gives_up_on_a_slow_upload_is_not_judged() {
-    let moods: [(&str, &[u8]); 2] = [
-        ("closes", b""),
-        (
-            "says 500",
-            b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-        ),
-    ];
+    let moods: [(&str, &[u8]); 2] =
+        [("closes", b""), ("says 500", b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")];
     for (mood, answer) in moods {
         let agent = RawBackend::script(move |mut connection| async move {
             if connection.read_head().await.starts_with("POST") {
@@ -167,12 +154,8 @@ async fn an_agent_that_gives_up_on_a_slow_upload_is_not_judged() {
         let (gw, _stable) = before(&agent).await;
         let mut client = gw.h1().await;
         let (sender, body) = channel();
-        let asked = client
-            .send(at_host("agents.test", request("POST", "/", body)))
-            .await;
-        let status = asked
-            .map(|answer| answer.status().as_u16())
-            .unwrap_or_default();
+        let asked = client.send(at_host("agents.test", request("POST", "/", body))).await;
+        let status = asked.map(|answer| answer.status().as_u16()).unwrap_or_default();
         assert!(status >= 500, "{mood}: {status}");
         drop(sender);
         // It was not ejected for it, and what is counted is this one alone.
@@ -196,18 +179,9 @@ async fn a_canary_that_most_clients_give_up_waiting_for_is_rolled_back() {
         metrics: [{ name: success-rate, successCondition: '>= 0.95' }]",
     );
     let gw = Gw::with(&template, &[&stable, &agent]).await;
-    soon("the canary gets nearly all", || async {
-        (gw.split("all").status().shares[1].percent > 98.0).then_some(())
-    })
-    .await;
-    let begun = || async {
-        gw.split("all")
-            .status()
-            .progress
-            .unwrap()
-            .next_measurement
-            .is_some()
-    };
+    soon("the canary gets nearly all", || async { (gw.split("all").status().shares[1].percent > 98.0).then_some(()) })
+        .await;
+    let begun = || async { gw.split("all").status().progress.unwrap().next_measurement.is_some() };
     eventually("it is measured", begun).await;
     let mut waiting = Vec::new();
     for last in 2..18 {
@@ -217,20 +191,16 @@ async fn a_canary_that_most_clients_give_up_waiting_for_is_rolled_back() {
             let asked = client.send_patiently(at_host("agents.test", get("/")));
             asked.await.map(drop)
         });
-        eventually("it has arrived", || async {
-            agent.hits() + stable.hits() > hits
-        })
-        .await;
+        eventually("it has arrived", || async { agent.hits() + stable.hits() > hits }).await;
         waiting.push(asking);
     }
-    // Those who leave at once have not waited, however many they are; the others wait longer than the least that counts.
+    // Those who leave at once have not waited, however many they are; the others wait longer than the least that
+    // counts.
     for asking in waiting.drain(..8) {
         asking.abort();
     }
     eventually("their leaving is noticed", || async {
-        gw.metric("http_requests_total", &[("cluster", "canary")])
-            .await
-            >= 7.0
+        gw.metric("http_requests_total", &[("cluster", "canary")]).await >= 7.0
     })
     .await;
     assert_eq!(gw.split("all").status().shares[1].requests, 0);

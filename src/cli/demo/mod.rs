@@ -1,5 +1,5 @@
-//! `attache demo`: a whole gateway with something behind it and somebody in front of it, in one process, for looking at.
-//! Certificates, configuration and access log live in a temporary directory that goes away with it.
+//! `attache demo`: a whole gateway with something behind it and somebody in front of it, in one process, for looking
+//! at. Certificates, configuration and access log live in a temporary directory that goes away with it.
 
 mod setup;
 mod traffic;
@@ -66,17 +66,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 }
 
 async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
-    let base = arguments
-        .address
-        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
-    let public = arguments
-        .public_url
-        .as_deref()
-        .map(|url| url.trim_end_matches('/'));
-    let agents = start_agents(base, |personality| {
-        Some(format!("{}/{}/", public?, personality.name()))
-    })
-    .await?;
+    let base = arguments.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
+    let public = arguments.public_url.as_deref().map(|url| url.trim_end_matches('/'));
+    let agents = start_agents(base, |personality| Some(format!("{}/{}/", public?, personality.name()))).await?;
     terminal::mention("Four A2A agents (1.0 and 0.3), for a gateway of your own:\n");
     for agent in &agents {
         let personality = agent.personality();
@@ -88,10 +80,7 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
         ));
     }
     if let Some(first) = agents.first() {
-        terminal::mention(format_args!(
-            "\nTry one:\n  {}",
-            setup::send("", &format!("http://{}", first.address()))
-        ));
+        terminal::mention(format_args!("\nTry one:\n  {}", setup::send("", &format!("http://{}", first.address()))));
     }
     terminal::mention("\nCtrl-C ends them.");
     stop.wait().await;
@@ -100,21 +89,14 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
 
 async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<Ending, Failure> {
     let ports = Ports::choose(arguments.https_port, arguments.http_port)?;
-    let base = arguments
-        .address
-        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-    let agents = start_agents(base, |personality| {
-        Some(setup::public_url(ports.https, personality))
-    })
-    .await?;
+    let base = arguments.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+    let agents = start_agents(base, |personality| Some(setup::public_url(ports.https, personality))).await?;
     let setup = Setup::create(ports, &agents)?;
     let loaded = load(&setup.config, &Environment::process())
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
     // Whatever is left unsaid if this fails is said by the demo's own lines.
     tracing_setup::init(&loaded.config.logging, stderr).ok();
-    let gateway = Gateway::start(loaded.config)
-        .await
-        .map_err(|error| run::cannot_start(&error))?;
+    let gateway = Gateway::start(loaded.config).await.map_err(|error| run::cannot_start(&error))?;
     gateway.count_lost_lines(stderr);
     terminal::mention(setup.welcome(gateway.metrics_address()));
 
@@ -129,18 +111,13 @@ async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<End
         stderr.write(format!("\n{}\n", traffic.so_far()));
     }
     // Long streams of a demo are not worth waiting for: its configuration drains for a second.
-    tokio::time::timeout(PATIENCE, gateway.shutdown(CancellationToken::new()))
-        .await
-        .ok();
+    tokio::time::timeout(PATIENCE, gateway.shutdown(CancellationToken::new())).await.ok();
     drop(agents);
     stderr.write("Ended, everything is cleaned up.\n");
     Ok(Ending::Done)
 }
 
-async fn start_agents(
-    base: SocketAddr,
-    url: impl Fn(Personality) -> Option<String>,
-) -> Result<Vec<Agent>, Failure> {
+async fn start_agents(base: SocketAddr, url: impl Fn(Personality) -> Option<String>) -> Result<Vec<Agent>, Failure> {
     demo::start_all(base, url).await.map_err(|error| {
         Failure::new(
             format_args!("the demo agents cannot listen: {error}"),
@@ -158,17 +135,10 @@ struct Stop {
 impl Stop {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(
-                    format_args!("signals cannot be received: {error}"),
-                    "start it again",
-                )
-            })
+            signal(kind)
+                .map_err(|error| Failure::new(format_args!("signals cannot be received: {error}"), "start it again"))
         };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     async fn wait(mut self) {

@@ -19,17 +19,14 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Makes sure both are free, and finds free ones for 0. Somebody may take one before the gateway does; its own error
-    /// says so then.
+    /// Makes sure both are free, and finds free ones for 0. Somebody may take one before the gateway does; its own
+    /// error says so then.
     pub(super) fn choose(https: u16, http: u16) -> Result<Self, Failure> {
         let (https_held, http_held) = (hold(https, "--https-port")?, hold(http, "--http-port")?);
         let port = |held: &TcpListener| held.local_addr().map(|address| address.port());
         match (port(&https_held), port(&http_held)) {
             (Ok(https), Ok(http)) => Ok(Self { https, http }),
-            _ => Err(Failure::new(
-                "no free port was found",
-                "choose one with --https-port and --http-port",
-            )),
+            _ => Err(Failure::new("no free port was found", "choose one with --https-port and --http-port")),
         }
     }
 }
@@ -68,39 +65,21 @@ impl Setup {
     pub(super) fn create(ports: Ports, agents: &[Agent]) -> Result<Self, Failure> {
         let unwritable = |error: std::io::Error| {
             Failure::new(
-                format_args!(
-                    "{} cannot be written to: {error}",
-                    std::env::temp_dir().display()
-                ),
+                format_args!("{} cannot be written to: {error}", std::env::temp_dir().display()),
                 "name a directory you may write to in TMPDIR",
             )
         };
-        let directory =
-            std::env::temp_dir().join(format!("attache-demo-{:08x}", fastrand::u32(..)));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .map_err(unwritable)?;
+        let directory = std::env::temp_dir().join(format!("attache-demo-{:08x}", fastrand::u32(..)));
+        DirBuilder::new().mode(0o700).create(&directory).map_err(unwritable)?;
         let files = Files::within(&directory);
-        let setup = Self {
-            ports,
-            config: directory.join("gateway.yaml"),
-            authority: files.authority.clone(),
-            directory,
-        };
+        let setup =
+            Self { ports, config: directory.join("gateway.yaml"), authority: files.authority.clone(), directory };
 
         let made = Development::make(&[]).map_err(|error| {
-            Failure::new(
-                format_args!("no certificate could be made: {error}"),
-                "is the clock set to a sensible time?",
-            )
+            Failure::new(format_args!("no certificate could be made: {error}"), "is the clock set to a sensible time?")
         })?;
         made.write(&files).map_err(unwritable)?;
-        fs::write(
-            &setup.config,
-            configuration(ports, &setup.directory, agents),
-        )
-        .map_err(unwritable)?;
+        fs::write(&setup.config, configuration(ports, &setup.directory, agents)).map_err(unwritable)?;
         Ok(setup)
     }
 
@@ -110,9 +89,7 @@ impl Setup {
         let ca = format!("--cacert {} ", self.authority.display());
         let base = format!("https://localhost:{https}");
         let directory = self.directory.display();
-        let metrics = metrics.map(|address| {
-            format!("\n# what the gateway counts\n  curl http://{address}/metrics\n")
-        });
+        let metrics = metrics.map(|address| format!("\n# what the gateway counts\n  curl http://{address}/metrics\n"));
         format!(
             "A gateway with four A2A agents behind it. Paste any line into another terminal:\n
 # one call, answered at once (A2A 1.0, REST)
@@ -132,11 +109,7 @@ access log    tail -f {directory}/access.log
 Ctrl-C ends it and removes {directory}\n",
             send(&ca, &format!("{base}/fast")),
             send(&ca, &format!("{base}/team")),
-            call(
-                &format!("-N {ca}"),
-                &format!("{base}/slow/message:stream"),
-                MESSAGE
-            ),
+            call(&format!("-N {ca}"), &format!("{base}/slow/message:stream"), MESSAGE),
             call(&ca, &format!("{base}/flaky/"), OLD_CALL),
             metrics.unwrap_or_default(),
         )
@@ -194,21 +167,13 @@ routes:
         .ok();
     };
     for agent in agents {
-        routes(
-            agent.personality().name(),
-            &format!("\"{}\"", agent.address()),
-        );
+        routes(agent.personality().name(), &format!("\"{}\"", agent.address()));
     }
-    let team = agents
-        .iter()
-        .filter(|agent| matches!(agent.personality(), Personality::Fast | Personality::Second));
-    let team: Vec<_> = team
-        .map(|agent| format!("\"{}\"", agent.address()))
-        .collect();
+    let team = agents.iter().filter(|agent| matches!(agent.personality(), Personality::Fast | Personality::Second));
+    let team: Vec<_> = team.map(|agent| format!("\"{}\"", agent.address())).collect();
     routes("team", &team.join(", "));
     text
 }
 
-const MESSAGE: &str =
-    r#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"hello"}]}}"#;
+const MESSAGE: &str = r#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"hello"}]}}"#;
 const OLD_CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{"messageId":"1","role":"user","parts":[{"kind":"text","text":"hello"}]}}}"#;

@@ -1,5 +1,5 @@
-//! The demo's own traffic: a few calls a second through the gateway's front door, and one line that counts them. A plain
-//! client on purpose: a connection for each call, TLS verified against the demo's authority.
+//! The demo's own traffic: a few calls a second through the gateway's front door, and one line that counts them. A
+//! plain client on purpose: a connection for each call, TLS verified against the demo's authority.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal};
@@ -49,10 +49,7 @@ impl Traffic {
     pub(super) fn towards(port: u16, authority: &Path, stderr: Stderr) -> Result<Self, Failure> {
         let parts = connector(authority).zip(ServerName::try_from("localhost").ok());
         let (connector, name) = parts.ok_or_else(|| {
-            Failure::new(
-                "the demo's own client cannot be set up",
-                "pass --quiet to do without traffic",
-            )
+            Failure::new("the demo's own client cannot be set up", "pass --quiet to do without traffic")
         })?;
         Ok(Self {
             port,
@@ -99,11 +96,7 @@ impl Traffic {
     /// Says how it goes: in place on a terminal, once in a while elsewhere.
     async fn tell(&self) {
         let is_terminal = io::stderr().is_terminal();
-        let pace = if is_terminal {
-            Duration::from_secs(1)
-        } else {
-            Duration::from_secs(30)
-        };
+        let pace = if is_terminal { Duration::from_secs(1) } else { Duration::from_secs(30) };
         let mut pace = tokio::time::interval_at(Instant::now() + pace, pace);
         loop {
             pace.tick().await;
@@ -137,8 +130,7 @@ impl Traffic {
             while let Some(frame) = response.frame().await {
                 let data = frame?.into_data().unwrap_or_default();
                 let starts = data.windows(6).filter(|window| window == b"data: ").count();
-                self.events
-                    .set(self.events.get() + u64::try_from(starts).unwrap_or_default());
+                self.events.set(self.events.get() + u64::try_from(starts).unwrap_or_default());
             }
             Ok(response.status())
         };
@@ -160,13 +152,10 @@ fn connector(authority: &Path) -> Option<TlsConnector> {
         roots.add(certificate.ok()?).ok()?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .ok()?;
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
     let config = config.with_root_certificates(roots).with_no_client_auth();
     Some(TlsConnector::from(Arc::new(config)))
 }
 
 const CALL_LIMIT: Duration = Duration::from_secs(15);
-const MESSAGE: &[u8] =
-    br#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"traffic"}]}}"#;
+const MESSAGE: &[u8] = br#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"traffic"}]}}"#;

@@ -36,10 +36,7 @@ fn ceilings(circuit: &CircuitBreaker) -> Option<String> {
     }
     all.push(match ceilings.max_pending_requests {
         0 => "beyond them 503 at once".to_owned(),
-        count => format!(
-            "beyond them {count} wait up to {}",
-            time(ceilings.pending_timeout)
-        ),
+        count => format!("beyond them {count} wait up to {}", time(ceilings.pending_timeout)),
     });
     Some(all.join(", "))
 }
@@ -66,16 +63,10 @@ mod tests {
         assert!(lines(&circuit).is_empty());
         circuit.ceilings = Ceilings {
             max_requests: Some(100),
-            per_endpoint: EndpointCeilings {
-                max_connections: Some(8),
-                ..EndpointCeilings::default()
-            },
+            per_endpoint: EndpointCeilings { max_connections: Some(8), ..EndpointCeilings::default() },
             ..Ceilings::default()
         };
-        assert_eq!(
-            lines(&circuit),
-            ["ceilings  requests 100, connections 8 per endpoint, beyond them 503 at once"]
-        );
+        assert_eq!(lines(&circuit), ["ceilings  requests 100, connections 8 per endpoint, beyond them 503 at once"]);
         circuit.ceilings.max_pending_requests = 50;
         circuit.ceilings.pending_timeout = Duration::from_millis(500);
         circuit.half_open = Some(HalfOpen {

@@ -1,5 +1,5 @@
-//! The words of `attache explain` about which endpoints are used: what takes one out, how one comes back, and what happens when
-//! too few are left.
+//! The words of `attache explain` about which endpoints are used: what takes one out, how one comes back, and what
+//! happens when too few are left.
 
 use super::describe::time;
 use crate::config::model::{Cluster, Panic, PanicAction};
@@ -34,25 +34,16 @@ pub(super) fn ejection(cluster: &Cluster) -> String {
     }
     if let Some(limit) = policy.max_fails {
         let timeout = time(limit.timeout);
-        told.push(format!(
-            "after {} failures in {timeout}, for {timeout}",
-            limit.fails
-        ));
+        told.push(format!("after {} failures in {timeout}, for {timeout}", limit.fails));
     }
     if policy.rest_on_retry_after {
         let longest = time(policy.max_ejection_time);
-        told.push(format!(
-            "after a Retry-After, for so long, at most {longest}"
-        ));
+        told.push(format!("after a Retry-After, for so long, at most {longest}"));
     }
     if told.is_empty() {
         return "ejection  every detector is off".to_owned();
     }
-    format!(
-        "ejection  {}; {}% of the endpoints or one, never the last",
-        told.join("; "),
-        policy.max_ejection_percent,
-    )
+    format!("ejection  {}; {}% of the endpoints or one, never the last", told.join("; "), policy.max_ejection_percent,)
 }
 
 /// Who is preferred, and what happens when too few are usable.
@@ -70,14 +61,8 @@ pub(super) fn usage(cluster: &Cluster) -> String {
     });
     parts.push(match cluster.panic {
         Panic { threshold: 0, .. } => "no panic".to_owned(),
-        Panic {
-            threshold,
-            action: PanicAction::Balance,
-        } => format!("below {threshold}% usable all are used"),
-        Panic {
-            threshold,
-            action: PanicAction::Fail,
-        } => format!("below {threshold}% usable the answer is 503"),
+        Panic { threshold, action: PanicAction::Balance } => format!("below {threshold}% usable all are used"),
+        Panic { threshold, action: PanicAction::Fail } => format!("below {threshold}% usable the answer is 503"),
     });
     format!("use       {}", parts.join(", "))
 }
@@ -115,40 +100,23 @@ mod tests {
                 "outlierDetection: { maxFails: 3, failTimeout: 20s, restOnRetryAfter: true }",
                 "after 3 failures in 20s, for 20s; after a Retry-After, for so long, at most 5m; 10% of the endpoints or one, never the last",
             ),
-            (
-                "outlierDetection: { consecutive5xxErrors: off }",
-                "every detector is off",
-            ),
+            ("outlierDetection: { consecutive5xxErrors: off }", "every detector is off"),
         ] {
-            assert_eq!(
-                ejection(&cluster(text)),
-                format!("ejection  {expected}"),
-                "{text}"
-            );
+            assert_eq!(ejection(&cluster(text)), format!("ejection  {expected}"), "{text}");
         }
     }
 
     #[test]
     fn says_who_is_used() {
         for (text, expected) in [
-            (
-                "",
-                "zone a first, slow start 30s, below 50% usable all are used",
-            ),
-            (
-                "slowStart: off, zones: ignore, panic: off",
-                "no slow start, no panic",
-            ),
+            ("", "zone a first, slow start 30s, below 50% usable all are used"),
+            ("slowStart: off, zones: ignore, panic: off", "no slow start, no panic"),
             (
                 "zones: ignore, panic: { threshold: 30%, action: fail }",
                 "slow start 30s, below 30% usable the answer is 503",
             ),
         ] {
-            assert_eq!(
-                usage(&cluster(text)),
-                format!("use       {expected}"),
-                "{text}"
-            );
+            assert_eq!(usage(&cluster(text)), format!("use       {expected}"), "{text}");
         }
     }
 }

@@ -15,23 +15,17 @@ pub(super) struct Entry<'c> {
 }
 
 /// The way in for `request`, or through the listener called `wanted`.
-pub(super) fn entry<'c>(
-    config: &'c Config,
-    request: &Request,
-    wanted: Option<&str>,
-) -> Result<Entry<'c>, Failure> {
+pub(super) fn entry<'c>(config: &'c Config, request: &Request, wanted: Option<&str>) -> Result<Entry<'c>, Failure> {
     if let Some(name) = wanted {
         let found = all(config).find(|(_, listener)| listener.name == name);
-        return found
-            .map(|(id, listener)| through(config, id, listener, request))
-            .ok_or_else(|| {
-                let names = all(config).map(|(_, listener)| listener.name.as_str());
-                let names: Vec<_> = names.collect();
-                Failure::new(
-                    format_args!("there is no listener `{name}`"),
-                    format_args!("use one of: {}", names.join(", ")),
-                )
-            });
+        return found.map(|(id, listener)| through(config, id, listener, request)).ok_or_else(|| {
+            let names = all(config).map(|(_, listener)| listener.name.as_str());
+            let names: Vec<_> = names.collect();
+            Failure::new(
+                format_args!("there is no listener `{name}`"),
+                format_args!("use one of: {}", names.join(", ")),
+            )
+        });
     }
     let host = request.host()?;
     let by_url = || all(config).find(|(_, listener)| is_at(listener, request, Some(&host)));
@@ -45,13 +39,10 @@ pub(super) fn entry<'c>(
         Some((id, config.listeners.get(id.0)?))
     };
     let by_port = || all(config).find(|(_, listener)| is_at(listener, request, None));
-    let by_socket = || {
-        all(config).find(|(_, listener)| {
-            speaks(listener, request) && listener.address.port() == request.port
-        })
-    };
-    // The usual port in front of the gateway (a load balancer, a container's mapping) differs from the listener's; one that is
-    // written in the URL is meant.
+    let by_socket =
+        || all(config).find(|(_, listener)| speaks(listener, request) && listener.address.port() == request.port);
+    // The usual port in front of the gateway (a load balancer, a container's mapping) differs from the listener's; one
+    // that is written in the URL is meant.
     let by_scheme = || {
         all(config).find(|(_, listener)| {
             let may_be_there = !request.names_port || listener.address.port() == 0;
@@ -62,12 +53,7 @@ pub(super) fn entry<'c>(
         let trusts = !config.client_ip.trusted_proxies.is_empty();
         all(config).find(|_| trusts && request.is_tls && !request.names_port)
     };
-    let found = by_url()
-        .or_else(by_route)
-        .or_else(by_port)
-        .or_else(by_socket)
-        .or_else(by_scheme)
-        .or_else(by_proxy);
+    let found = by_url().or_else(by_route).or_else(by_port).or_else(by_socket).or_else(by_scheme).or_else(by_proxy);
     let (id, listener) = found.ok_or_else(|| nowhere(config, request))?;
     Ok(through(config, id, listener, request))
 }
@@ -75,16 +61,12 @@ pub(super) fn entry<'c>(
 /// No listener is where the URL says.
 fn nowhere(config: &Config, request: &Request) -> Failure {
     let scheme = Scheme::of_tls(request.is_tls);
-    let places: Vec<_> = all(config)
-        .map(|(_, listener)| format!("{} ({})", listener.name, listener.address))
-        .collect();
+    let places: Vec<_> = all(config).map(|(_, listener)| format!("{} ({})", listener.name, listener.address)).collect();
     let places = places.join(", ");
     if request.names_port && all(config).any(|(_, listener)| speaks(listener, request)) {
         return Failure::new(
             format_args!("no listener speaks {scheme} on port {}", request.port),
-            format_args!(
-                "correct the port, or pass --listener where another one stands for it; there are: {places}"
-            ),
+            format_args!("correct the port, or pass --listener where another one stands for it; there are: {places}"),
         );
     }
     Failure::new(
@@ -100,12 +82,7 @@ fn all(config: &Config) -> impl Iterator<Item = (ListenerId, &Listener)> {
     listeners.map(|(at, listener)| (ListenerId(at), listener))
 }
 
-fn through<'c>(
-    config: &'c Config,
-    id: ListenerId,
-    listener: &'c Listener,
-    request: &Request,
-) -> Entry<'c> {
+fn through<'c>(config: &'c Config, id: ListenerId, listener: &'c Listener, request: &Request) -> Entry<'c> {
     let served = match &listener.https_redirect {
         None => Some(id),
         // On HTTPS there only by the word of a proxy.
@@ -117,11 +94,7 @@ fn through<'c>(
     let url = urls
         .chain(listener.public_url.as_deref())
         .find(|url| is_of(url, request, Some(&host)) && request.is_below(url.prefix()));
-    Entry {
-        listener,
-        served,
-        stripped: url.map_or("", PublicUrl::prefix),
-    }
+    Entry { listener, served, stripped: url.map_or("", PublicUrl::prefix) }
 }
 
 /// Whether clients see the listener where the URL says.

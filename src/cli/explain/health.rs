@@ -14,14 +14,8 @@ pub(super) fn line(check: &HealthCheck) -> String {
             format!("the agent card at {}", printable(path.as_str()))
         }
     };
-    let port = check
-        .port
-        .map_or_else(String::new, |port| format!(" on port {port}"));
-    let pardon = if check.ends_ejection {
-        "; a success ends an ejection"
-    } else {
-        ""
-    };
+    let port = check.port.map_or_else(String::new, |port| format!(" on port {port}"));
+    let pardon = if check.ends_ejection { "; a success ends an ejection" } else { "" };
     format!(
         "health    {asked}{port} every {:?}, at most {:?}; out after {} failures, back after {} successes{pardon}",
         check.interval, check.timeout, check.unhealthy_threshold, check.healthy_threshold
@@ -42,29 +36,15 @@ mod tests {
     fn checks_in_words() {
         let fields = ProbeFields::default;
         let path = PathAndQuery::from_static("/health?token=abc");
-        let grpc = |service: &str| Probe::Grpc {
-            service: service.to_owned(),
-            fields: fields(),
-        };
-        let page = Probe::Http {
-            method: Method::HEAD,
-            path: path.clone(),
-            statuses: vec![200..=299],
-            fields: fields(),
-        };
+        let grpc = |service: &str| Probe::Grpc { service: service.to_owned(), fields: fields() };
+        let page =
+            Probe::Http { method: Method::HEAD, path: path.clone(), statuses: vec![200..=299], fields: fields() };
         for (probe, port, expected) in [
             (page, None, "HEAD /health?token=(redacted)"),
             (Probe::Tcp, Some(9000), "a TCP connection on port 9000"),
             (grpc(""), None, "gRPC health"),
             (grpc("a.B"), None, "gRPC health of a.B"),
-            (
-                Probe::AgentCard {
-                    path,
-                    fields: fields(),
-                },
-                None,
-                "the agent card at /health?token=(redacted)",
-            ),
+            (Probe::AgentCard { path, fields: fields() }, None, "the agent card at /health?token=(redacted)"),
         ] {
             let check = HealthCheck {
                 probe,
@@ -75,11 +55,7 @@ mod tests {
                 port,
                 ends_ejection: port.is_some(),
             };
-            let pardon = if port.is_some() {
-                "; a success ends an ejection"
-            } else {
-                ""
-            };
+            let pardon = if port.is_some() { "; a success ends an ejection" } else { "" };
             assert_eq!(
                 line(&check),
                 format!(

@@ -10,21 +10,14 @@ use crate::route::Facts;
 /// The lines of a route that forwards.
 pub(super) fn lines(config: &Config, route: &Route, facts: &Facts<'_>) -> Vec<String> {
     let faults = route.fault.iter().flat_map(|fault| faults(fault, facts));
-    let mirror = route
-        .mirror
-        .iter()
-        .map(|mirror| mirrored(config, mirror, facts));
+    let mirror = route.mirror.iter().map(|mirror| mirrored(config, mirror, facts));
     faults.chain(mirror).collect()
 }
 
 fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
     let mut kinds = Vec::new();
     if let Some(delay) = &fault.delay {
-        let what = format!(
-            "{} delayed by {}",
-            delay.percentage,
-            time(delay.fixed_delay)
-        );
+        let what = format!("{} delayed by {}", delay.percentage, time(delay.fixed_delay));
         kinds.push(format!("{what}{}", condition(&delay.when, facts)));
     }
     if let Some(abort) = &fault.abort {
@@ -42,25 +35,15 @@ fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
         let pause = pause.map(|pause| format!("{} between events", time(pause)));
         let what: Vec<_> = cut.into_iter().chain(pause).collect();
         let condition = condition(&stream.when, facts);
-        kinds.push(format!(
-            "{} of the streams {}{condition}",
-            stream.percentage,
-            what.join(", ")
-        ));
+        kinds.push(format!("{} of the streams {}{condition}", stream.percentage, what.join(", ")));
     }
     if let Some(by) = &fault.by_header {
         let longest = time(by.max_delay);
-        kinds.push(format!(
-            "by header {} of those that may, at most {longest}",
-            by.percentage
-        ));
+        kinds.push(format!("by header {} of those that may, at most {longest}", by.percentage));
     }
     let until = fault.until.map_or_else(|| "for ever".to_owned(), end);
     let most = fault.max_active;
-    let mut lines: Vec<_> = kinds
-        .into_iter()
-        .map(|kind| format!("fault     {kind}"))
-        .collect();
+    let mut lines: Vec<_> = kinds.into_iter().map(|kind| format!("fault     {kind}")).collect();
     lines.push(format!("faults    {until}, at most {most} at once"));
     lines
 }
@@ -75,20 +58,14 @@ fn end(until: Duration) -> String {
 /// Whether what is explained meets the conditions.
 fn condition(when: &[HeaderMatch], facts: &Facts<'_>) -> String {
     match when.iter().find(|field| !field.holds(facts.headers)) {
-        Some(missing) => format!(
-            " (not this request: {} is missing or differs)",
-            missing.name
-        ),
+        Some(missing) => format!(" (not this request: {} is missing or differs)", missing.name),
         None if when.is_empty() => String::new(),
         None => " (its header fields are there)".to_owned(),
     }
 }
 
 fn mirrored(config: &Config, mirror: &Mirror, facts: &Facts<'_>) -> String {
-    let name = config
-        .clusters
-        .get(mirror.cluster.0)
-        .map_or("-", |cluster| &cluster.name);
+    let name = config.clusters.get(mirror.cluster.0).map_or("-", |cluster| &cluster.name);
     if !mirror.methods.is_empty() && !mirror.methods.contains(facts.method) {
         return format!("mirror    none to {name}: {} is not copied", facts.method);
     }
@@ -118,13 +95,7 @@ mod tests {
         let env = Environment::empty(SystemTime::UNIX_EPOCH);
         let config = config::parse(&text, "test.yaml", &env).unwrap().config;
         let headers = HeaderMap::new();
-        let facts = Facts {
-            host: "",
-            path: "/",
-            query: None,
-            method,
-            headers: &headers,
-        };
+        let facts = Facts { host: "", path: "/", query: None, method, headers: &headers };
         lines(&config, config.routes.first().unwrap(), &facts)
     }
 
@@ -136,10 +107,7 @@ mod tests {
             (
                 "fault: { delay: { percentage: 0.1%, fixedDelay: 2s }, until: 2026-12-31T00:00:00Z }",
                 &get,
-                &[
-                    "fault     0.1% delayed by 2s",
-                    "faults    until 2026-12-31T00:00:00Z, at most 100 at once",
-                ],
+                &["fault     0.1% delayed by 2s", "faults    until 2026-12-31T00:00:00Z, at most 100 at once"],
             ),
             (
                 "fault: { abort: { percentage: 5%, grpcStatus: 14, whenHeader: { x-chaos: 'on' } },
@@ -158,11 +126,7 @@ mod tests {
                 &get,
                 &["mirror    5% to two, bodies up to 256KiB, at most 100 at once"],
             ),
-            (
-                "mirror: { cluster: two }",
-                &post,
-                &["mirror    none to two: POST is not copied"],
-            ),
+            ("mirror: { cluster: two }", &post, &["mirror    none to two: POST is not copied"]),
         ] {
             assert_eq!(explained(route, method), expected, "{route}");
         }

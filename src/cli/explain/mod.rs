@@ -1,5 +1,5 @@
-//! `attache explain`: which listener and route a request would take, why, what was considered before, and what would happen
-//! to it. Asks the same table the gateway asks; sends nothing.
+//! `attache explain`: which listener and route a request would take, why, what was considered before, and what would
+//! happen to it. Asks the same table the gateway asks; sends nothing.
 
 mod circuit;
 mod describe;
@@ -68,11 +68,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     };
     let lines: Vec<_> = lines.iter().map(|line| wrapped(line)).collect();
     terminal::print(lines.join("\n"))?;
-    Ok(if is_found {
-        Ending::Done
-    } else {
-        Ending::Failed
-    })
+    Ok(if is_found { Ending::Done } else { Ending::Failed })
 }
 
 /// The same in lines that a terminal shows whole, broken between two facts and indented like their values.
@@ -113,9 +109,7 @@ fn explain_route(
     };
     lines.push(format!("matched   host {host}, path {path}"));
     let considered = Table::build(&config.routes).explain(id, &facts);
-    let winner = considered
-        .iter()
-        .position(|candidate| candidate.miss.is_none());
+    let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
         Some(found) => lines.extend(describe::outcome(config, entry.listener, found, &facts)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
@@ -124,8 +118,8 @@ fn explain_route(
     Ok(winner.is_some())
 }
 
-/// The alternatives that did not win: first those that match too or nearly, in order of precedence, then those of other paths
-/// and of other hosts, by name.
+/// The alternatives that did not win: first those that match too or nearly, in order of precedence, then those of other
+/// paths and of other hosts, by name.
 fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
     let losers = considered.iter().enumerate();
     let mut losers: Vec<_> = losers.filter(|(at, _)| Some(*at) != winner).collect();
@@ -184,29 +178,17 @@ mod tests {
             ("also", None),
             ("a", Some(Miss::Host)),
         ];
-        let considered = considered.map(|(name, miss)| Considered {
-            route: RouteId(0),
-            name: name.to_owned(),
-            matched: 0,
-            miss,
-        });
+        let considered =
+            considered.map(|(name, miss)| Considered { route: RouteId(0), name: name.to_owned(), matched: 0, miss });
         let lines = others(&considered, Some(0));
-        let names: Vec<_> = lines
-            .iter()
-            .filter_map(|line| line.strip_prefix("not taken ")?.split(':').next())
-            .collect();
+        let names: Vec<_> =
+            lines.iter().filter_map(|line| line.strip_prefix("not taken ")?.split(':').next()).collect();
         assert_eq!(names, ["near", "also", "longest", "short", "a", "b"]);
     }
 
     #[test]
     fn methods_are_read_as_they_are_routed() {
-        for (text, legal) in [
-            ("GET", true),
-            ("M-SEARCH", true),
-            ("get", false),
-            ("G T", false),
-            ("", false),
-        ] {
+        for (text, legal) in [("GET", true), ("M-SEARCH", true), ("get", false), ("G T", false), ("", false)] {
             assert_eq!(method(text).is_ok(), legal, "{text}");
         }
     }

@@ -7,12 +7,7 @@ use crate::route::public::Sources;
 use crate::route::{Considered, PathMappings};
 
 /// Where clients see the route that was found, and which prefix its agent is told.
-pub(super) fn line(
-    config: &Config,
-    listener: &Listener,
-    found: &Considered,
-    host: &str,
-) -> Option<String> {
+pub(super) fn line(config: &Config, listener: &Listener, found: &Considered, host: &str) -> Option<String> {
     let route = config.routes.get(found.route.0)?;
     let sources = Sources {
         route: route.public_url.as_deref(),
@@ -27,11 +22,7 @@ pub(super) fn line(
     let prefix = paths.forwarded(sources.face().prefix());
     let prefix = prefix.as_ref().and_then(|value| value.to_str().ok());
     let url = sources.url().map(|_| {
-        let whose = if route.public_url.is_some() {
-            "the route"
-        } else {
-            "the listener"
-        };
+        let whose = if route.public_url.is_some() { "the route" } else { "the listener" };
         let face = sources.face();
         format!("{}{} (publicUrl of {whose})", face.origin(), face.prefix())
     });
@@ -45,11 +36,7 @@ pub(super) fn redirected(config: &Config, listener: &Listener, method: &Method) 
     let Some(redirect) = &listener.https_redirect else {
         return Vec::new();
     };
-    let usual = if method == Method::GET || method == Method::HEAD {
-        301
-    } else {
-        308
-    };
+    let usual = if method == Method::GET || method == Method::HEAD { 301 } else { 308 };
     let status = redirect.status.map_or(usual, |status| status.as_u16());
     let to = match &listener.public_url {
         Some(url) => format!("the same path at {url}, under the same host where a route names it"),
@@ -59,9 +46,7 @@ pub(super) fn redirected(config: &Config, listener: &Listener, method: &Method) 
     if !config.client_ip.trusted_proxies.is_empty() {
         let served = config.listeners.get(redirect.serves.0);
         let name = served.map_or("-", |served| &served.name);
-        lines.push(format!(
-            "          behind a trusted proxy that says https: served by the routes of {name}"
-        ));
+        lines.push(format!("          behind a trusted proxy that says https: served by the routes of {name}"));
     }
     lines
 }

@@ -20,10 +20,7 @@ fn rate(limit: &RateLimit) -> String {
         LimitMode::Enforce => "more get 429",
         LimitMode::Shadow => "only counted",
     };
-    let free = limit
-        .cost
-        .iter()
-        .map(|(method, cost)| format!(", {method} counts {cost}"));
+    let free = limit.cost.iter().map(|(method, cost)| format!(", {method} counts {cost}"));
     format!(
         "rate      {}: by {}, {} at once and then one in {:?}, {mode}{}",
         limit.scope,
@@ -60,9 +57,7 @@ routes:
     maxConcurrentPerClient: 3
     respond: {}
 ";
-        let config = config::parse(text, "a.yaml", &Environment::process())
-            .unwrap()
-            .config;
+        let config = config::parse(text, "a.yaml", &Environment::process()).unwrap().config;
         let expected = [
             "at a time 3 of one client address, more get 429",
             "rate      edge: by client address, 21 at once and then one in 100ms, more get 429",

@@ -36,15 +36,11 @@ impl Request {
             headers.append(name, value);
         }
         // As on the wire, a Host field of its own is what routes see.
-        let host = headers
-            .get(http::header::HOST)
-            .and_then(|value| value.to_str().ok());
+        let host = headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
         Ok(Self {
             method: method.clone(),
             is_tls,
-            port: authority
-                .port_u16()
-                .unwrap_or(if is_tls { 443 } else { 80 }),
+            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             names_port: authority.port_u16().is_some(),
             query: url.query().map(str::to_owned),
             authority: host.unwrap_or(authority.as_str()).to_owned(),
@@ -57,10 +53,7 @@ impl Request {
     pub(super) fn host(&self) -> Result<String, Failure> {
         let host = route::host_of(&self.authority).map_err(|reason| {
             Failure::new(
-                format_args!(
-                    "the gateway answers 400 ({reason}): `{}` is not a host",
-                    self.authority
-                ),
+                format_args!("the gateway answers 400 ({reason}): `{}` is not a host", self.authority),
                 "correct the URL or the Host field",
             )
         })?;
@@ -80,14 +73,8 @@ impl Request {
         let path = if path.is_empty() { "/" } else { path };
         let path = route::normalise(path, listener.paths).map_err(|reason| {
             Failure::new(
-                format_args!(
-                    "the gateway answers 400 ({reason}): it does not pass on the path `{}`",
-                    self.path
-                ),
-                format_args!(
-                    "correct the path; `listeners.{}.paths` says what is let through",
-                    listener.name
-                ),
+                format_args!("the gateway answers 400 ({reason}): it does not pass on the path `{}`", self.path),
+                format_args!("correct the path; `listeners.{}.paths` says what is let through", listener.name),
             )
         })?;
         Ok(path.into_owned())
@@ -99,12 +86,7 @@ fn header(field: &str) -> Result<(HeaderName, HeaderValue), Failure> {
         let name = name.trim().parse::<HeaderName>().ok()?;
         Some((name, value.trim().parse::<HeaderValue>().ok()?))
     });
-    parsed.ok_or_else(|| {
-        Failure::new(
-            format_args!("`{field}` is not a header field"),
-            "write it as -H 'name: value'",
-        )
-    })
+    parsed.ok_or_else(|| Failure::new(format_args!("`{field}` is not a header field"), "write it as -H 'name: value'"))
 }
 
 fn incomplete(url: &Uri) -> Failure {
@@ -125,10 +107,7 @@ mod tests {
 
     #[test]
     fn the_url_gives_port_scheme_and_host() {
-        for (url, is_tls, port) in [
-            ("https://a.test/x", true, 443),
-            ("http://a.test:8080", false, 8080),
-        ] {
+        for (url, is_tls, port) in [("https://a.test/x", true, 443), ("http://a.test:8080", false, 8080)] {
             let request = read(url, &[]).unwrap();
             assert_eq!((request.is_tls, request.port), (is_tls, port), "{url}");
             assert_eq!(request.host().unwrap(), "a.test", "{url}");
@@ -139,17 +118,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_how_to_write_it() {
-        assert!(
-            read("/only/a/path", &[])
-                .unwrap_err()
-                .to_string()
-                .contains("https://")
-        );
-        assert!(
-            read("https://a.test/", &["no colon"])
-                .unwrap_err()
-                .to_string()
-                .contains("name: value")
-        );
+        assert!(read("/only/a/path", &[]).unwrap_err().to_string().contains("https://"));
+        assert!(read("https://a.test/", &["no colon"]).unwrap_err().to_string().contains("name: value"));
     }
 }

@@ -9,29 +9,19 @@ use crate::config::model::{Failure, Retries, RetryOn, RetryPolicy};
 pub(super) fn line(policy: &RetryPolicy, method: &Method) -> String {
     let text = match policy {
         RetryPolicy::Off => "none".to_owned(),
-        RetryPolicy::Usual if method.is_safe() => {
-            "1, when nothing was sent or nothing was answered".to_owned()
-        }
-        RetryPolicy::Usual => "1, when nothing was sent or the stream was refused".to_owned(),
+        RetryPolicy::Default if method.is_safe() => "1, when nothing was sent or nothing was answered".to_owned(),
+        RetryPolicy::Default => "1, when nothing was sent or the stream was refused".to_owned(),
         RetryPolicy::By(retries) => configured(retries, method),
     };
     format!("retries   {text}")
 }
 
 fn configured(retries: &Retries, method: &Method) -> String {
-    let causes = if method.is_idempotent() {
-        causes(&retries.retry_on)
-    } else {
-        causes(&retries.non_idempotent)
-    };
+    let causes = if method.is_idempotent() { causes(&retries.retry_on) } else { causes(&retries.non_idempotent) };
     if causes.is_empty() {
         return format!("none for {method}");
     }
-    let mut parts = vec![format!(
-        "up to {} on {}",
-        retries.attempts,
-        causes.join(", ")
-    )];
+    let mut parts = vec![format!("up to {} on {}", retries.attempts, causes.join(", "))];
     if let Some(limit) = retries.per_try_timeout {
         let hedged = retries.hedging && method.is_safe();
         let then = if hedged { ", then another beside" } else { "" };
@@ -66,11 +56,7 @@ fn causes(causes: &RetryOn) -> Vec<String> {
     });
     let grpc = causes.grpc.iter().map(|code| format!("gRPC {code}"));
     let headers = causes.headers.iter().map(|name| format!("header {name}"));
-    failures
-        .chain(statuses)
-        .chain(grpc)
-        .chain(headers)
-        .collect()
+    failures.chain(statuses).chain(grpc).chain(headers).collect()
 }
 
 #[cfg(test)]
@@ -81,8 +67,8 @@ mod tests {
     fn what_holds_for_the_method_is_said() {
         for (policy, method, expected) in [
             (RetryPolicy::Off, Method::GET, "none"),
-            (RetryPolicy::Usual, Method::GET, "nothing was answered"),
-            (RetryPolicy::Usual, Method::POST, "the stream was refused"),
+            (RetryPolicy::Default, Method::GET, "nothing was answered"),
+            (RetryPolicy::Default, Method::POST, "the stream was refused"),
         ] {
             let line = line(&policy, &method);
             assert!(line.contains(expected), "{line}");
@@ -98,13 +84,7 @@ mod tests {
             headers: vec![http::header::RETRY_AFTER],
         };
         let line = causes(&all).join(", ");
-        for part in [
-            "a reset",
-            "500 to 599",
-            ", 429",
-            "gRPC 14",
-            "header retry-after",
-        ] {
+        for part in ["a reset", "500 to 599", ", 429", "gRPC 14", "header retry-after"] {
             assert!(line.contains(part), "{line}");
         }
     }

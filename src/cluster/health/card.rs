@@ -1,4 +1,5 @@
-//! Whether a document is an agent card: the fields that every generation of A2A demands, and a place where the agent is.
+//! Whether a document is an agent card: the fields that every generation of A2A demands, and a place where the agent
+//! is.
 
 use std::collections::HashMap;
 
@@ -53,11 +54,7 @@ pub(super) fn judge(text: &[u8]) -> Result<(), NoCard> {
         return Err(NoCard::Empty("supportedInterfaces[].url"));
     }
     let is_somewhere = !interfaces.is_empty() || card.url.is_some_and(|url| !url.is_empty());
-    if is_somewhere {
-        Ok(())
-    } else {
-        Err(NoCard::Nowhere)
-    }
+    if is_somewhere { Ok(()) } else { Err(NoCard::Nowhere) }
 }
 
 #[cfg(test)]
@@ -127,9 +124,6 @@ mod tests {
         for text in ["", "{", "[]", "null", "<html>", "{}"] {
             assert!(judge(text.as_bytes()).is_err(), "{text}");
         }
-        assert!(
-            judge("[".repeat(100_000).as_bytes()).is_err(),
-            "deep nesting"
-        );
+        assert!(judge("[".repeat(100_000).as_bytes()).is_err(), "deep nesting");
     }
 }

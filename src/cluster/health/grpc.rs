@@ -21,8 +21,8 @@ fn framed(message: &[u8]) -> Bytes {
     framed.freeze()
 }
 
-/// The `status` of the one `HealthCheckResponse { status = 1 }` in `body`; `None` when it is anything else. An absent status
-/// is 0, unknown.
+/// The `status` of the one `HealthCheckResponse { status = 1 }` in `body`; `None` when it is anything else. An absent
+/// status is 0, unknown.
 pub(super) fn status(body: &[u8]) -> Option<u64> {
     let (prefix, message) = body.split_at_checked(PREFIX)?;
     let (flag, length) = prefix.split_first()?;
@@ -104,16 +104,8 @@ mod tests {
             (&[0, 0, 0, 0, 2, 8, 1][..], Some(1), "serving"),
             (&[0, 0, 0, 0, 2, 8, 2], Some(2), "not serving"),
             (&[0, 0, 0, 0, 0], Some(0), "an absent status is unknown"),
-            (
-                &[0, 0, 0, 0, 6, 0x12, 2, 9, 9, 8, 1],
-                Some(1),
-                "an unknown field is passed over",
-            ),
-            (
-                &[0, 0, 0, 0, 4, 8, 2, 8, 1],
-                Some(1),
-                "the last of a field counts",
-            ),
+            (&[0, 0, 0, 0, 6, 0x12, 2, 9, 9, 8, 1], Some(1), "an unknown field is passed over"),
+            (&[0, 0, 0, 0, 4, 8, 2, 8, 1], Some(1), "the last of a field counts"),
             (&[1, 0, 0, 0, 2, 8, 1], None, "compressed"),
             (&[0, 0, 0, 0, 3, 8, 1], None, "cut short"),
             (&[0, 0, 0, 0, 2, 8, 1, 0, 0, 0, 0, 0], None, "two messages"),

@@ -1,11 +1,11 @@
-//! Active health checks: one task for each cluster that has a check asks its endpoints at intervals and marks those that do not
-//! answer well. Whether an endpoint may be used then is the balancer's to say.
+//! Active health checks: one task for each cluster that has a check asks its endpoints at intervals and marks those
+//! that do not answer well. Whether an endpoint may be used then is the balancer's to say.
 
 mod card;
 mod grpc;
 mod probe;
 mod record;
-mod verdict;
+mod state;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -19,21 +19,16 @@ use tracing::{debug, info, warn};
 pub use self::probe::RESULTS;
 use self::probe::{Failure, PASSED};
 pub use self::record::{Health, HealthStatus};
-pub use self::verdict::{Transition, Verdict};
+pub use self::state::{HealthState, Transition};
 use super::{Cluster, Endpoint, EndpointId, Members};
 use crate::config::model::HealthCheck;
 use crate::error::chain;
 use crate::observe::handles::HealthHandles;
 use crate::pool::Dialer;
 
-/// Checks the endpoints of a cluster, those that come later too. Ends at once when the cluster has no check, otherwise never: the
-/// caller owns the task and aborts it. May be dropped at any point.
-pub async fn watch(
-    cluster: Arc<Cluster>,
-    dialer: Dialer,
-    handles: HealthHandles,
-    mut rng: fastrand::Rng,
-) {
+/// Checks the endpoints of a cluster, those that come later too. Ends at once when the cluster has no check, otherwise
+/// never: the caller owns the task and aborts it. May be dropped at any point.
+pub async fn watch(cluster: Arc<Cluster>, dialer: Dialer, handles: HealthHandles, mut rng: fastrand::Rng) {
     let Some(check) = &cluster.settings.health_check else {
         return;
     };
@@ -75,7 +70,7 @@ fn settle(
     endpoint: &Endpoint,
     outcome: &Result<(), Failure>,
     now: Instant,
-) -> Verdict {
+) -> HealthState {
     let passed = outcome.is_ok();
     let failure = outcome.as_ref().err();
     let reason = failure.map(Failure::word);
@@ -83,7 +78,7 @@ fn settle(
     let slow_start = cluster.settings.slow_start.is_some();
     let (cluster, address) = (&cluster.name, endpoint.address);
     let Some(health) = &endpoint.health else {
-        return Verdict::Unchecked;
+        return HealthState::Unchecked;
     };
     let (verdict, transition) = health.record(upstream_error.clone(), check, SystemTime::now());
     match transition {
@@ -105,26 +100,17 @@ fn settle(
     verdict
 }
 
-/// Time from the start of one check to the start of the next. Random, and never longer than configured, so that gateways do not
-/// march in step and a recovery is noticed within one interval.
-fn pause(check: &HealthCheck, verdict: Verdict, rng: &mut fastrand::Rng) -> Duration {
-    let interval = if verdict.is_returning() {
-        check.interval.min(CONFIRM)
-    } else {
-        check.interval
-    };
+/// Time from the start of one check to the start of the next. Random, and never longer than configured, so that
+/// gateways do not march in step and a recovery is noticed within one interval.
+fn pause(check: &HealthCheck, verdict: HealthState, rng: &mut fastrand::Rng) -> Duration {
+    let interval = if verdict.is_returning() { check.interval.min(CONFIRM) } else { check.interval };
     interval.mul_f64(1.0 - JITTER * rng.f64())
 }
 
 fn publish(rota: &Rota, handles: &HealthHandles) {
     let count = |word| {
-        let verdicts = rota
-            .endpoints
-            .values()
-            .filter_map(|endpoint| endpoint.health.as_ref());
-        verdicts
-            .filter(|health| health.verdict().word() == word)
-            .count()
+        let verdicts = rota.endpoints.values().filter_map(|endpoint| endpoint.health.as_ref());
+        verdicts.filter(|health| health.verdict().word() == word).count()
     };
     handles.note(count("healthy"), count("unhealthy"), count("unchecked"));
 }
@@ -139,26 +125,20 @@ struct Rota {
 }
 
 impl Rota {
-    /// Takes over a list of members: new ones are due at once, those that a task before this one checked when they would have
-    /// been.
+    /// Takes over a list of members: new ones are due at once, those that a task before this one checked when they
+    /// would have been.
     fn adopt(&mut self, members: &Members, now: Instant) {
         if self.generation == members.generation {
             return;
         }
         self.generation = members.generation;
-        let (known, fresh): (Vec<_>, Vec<_>) = members
-            .endpoints
-            .iter()
-            .partition(|endpoint| self.has(endpoint));
+        let (known, fresh): (Vec<_>, Vec<_>) = members.endpoints.iter().partition(|endpoint| self.has(endpoint));
         let known: HashSet<EndpointId> = known.iter().map(|endpoint| endpoint.id).collect();
         self.waiting.retain(|(_, id)| known.contains(id));
         let due = |endpoint: &Endpoint| endpoint.check_due().unwrap_or(now);
-        self.waiting
-            .extend(fresh.iter().map(|endpoint| (due(endpoint), endpoint.id)));
+        self.waiting.extend(fresh.iter().map(|endpoint| (due(endpoint), endpoint.id)));
         let endpoints = members.endpoints.iter();
-        self.endpoints = endpoints
-            .map(|endpoint| (endpoint.id, Arc::clone(endpoint)))
-            .collect();
+        self.endpoints = endpoints.map(|endpoint| (endpoint.id, Arc::clone(endpoint))).collect();
     }
 
     /// Whether this very endpoint is on the list, and not another under the same identity.
@@ -194,7 +174,8 @@ impl Rota {
 const MAX_RUNNING: usize = 32;
 /// Share of the interval by which a check may come early.
 const JITTER: f64 = 0.1;
-/// Time between the checks that confirm a recovery: after the first success an endpoint need not be out for whole intervals.
+/// Time between the checks that confirm a recovery: after the first success an endpoint need not be out for whole
+/// intervals.
 const CONFIRM: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -256,23 +237,14 @@ mod tests {
         let mut rota = Rota::default();
         rota.adopt(&members, now);
         rota.adopt(&members, now + later(1));
-        let both: HashSet<_> = [rota.take_due(now), rota.take_due(now)]
-            .map(|endpoint| endpoint.unwrap().id)
-            .into();
+        let both: HashSet<_> = [rota.take_due(now), rota.take_due(now)].map(|endpoint| endpoint.unwrap().id).into();
         assert_eq!(both, [a.id, b.id].into(), "new ones are due at once");
-        assert!(
-            rota.take_due(now + later(100)).is_none(),
-            "both are being checked"
-        );
+        assert!(rota.take_due(now + later(100)).is_none(), "both are being checked");
         rota.put_back(&b, now + later(5));
         rota.put_back(&a, now + later(7));
         assert_eq!(rota.next(), Some(now + later(5)));
         assert!(rota.take_due(now + later(4)).is_none());
-        assert_eq!(
-            rota.take_due(now + later(9)).unwrap().id,
-            b.id,
-            "waits longest"
-        );
+        assert_eq!(rota.take_due(now + later(9)).unwrap().id, b.id, "waits longest");
         assert_eq!(rota.take_due(now + later(9)).unwrap().id, a.id);
     }
 
@@ -305,10 +277,7 @@ mod tests {
         let (checked, fresh) = (endpoint(1), endpoint(2));
         checked.set_check_due(now + later(8));
         let mut rota = Rota::default();
-        rota.adopt(
-            &Members::new(vec![Arc::clone(&checked), Arc::clone(&fresh)]),
-            now,
-        );
+        rota.adopt(&Members::new(vec![Arc::clone(&checked), Arc::clone(&fresh)]), now);
         assert_eq!(rota.take_due(now).unwrap().id, fresh.id);
         assert!(rota.take_due(now).is_none());
         assert_eq!(rota.next(), Some(now + later(8)));
@@ -317,24 +286,16 @@ mod tests {
     #[test]
     fn pauses_are_random_and_never_longer_than_configured() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let returning = Verdict::Unhealthy { successes: 1 };
+        let returning = HealthState::Unhealthy { successes: 1 };
         for (verdict, most) in [
-            (Verdict::Healthy { failures: 0 }, later(10)),
-            (Verdict::Unhealthy { successes: 0 }, later(10)),
+            (HealthState::Healthy { failures: 0 }, later(10)),
+            (HealthState::Unhealthy { successes: 0 }, later(10)),
             (returning, CONFIRM),
         ] {
-            let pauses: Vec<_> = (0..100)
-                .map(|_| pause(&check(10), verdict, &mut rng))
-                .collect();
+            let pauses: Vec<_> = (0..100).map(|_| pause(&check(10), verdict, &mut rng)).collect();
             let (least, longest) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
-            assert!(
-                *longest <= most && *least >= most.mul_f64(1.0 - JITTER),
-                "{verdict:?}"
-            );
-            assert!(
-                *longest - *least > most.mul_f64(JITTER / 2.0),
-                "{verdict:?} is spread"
-            );
+            assert!(*longest <= most && *least >= most.mul_f64(1.0 - JITTER), "{verdict:?}");
+            assert!(*longest - *least > most.mul_f64(JITTER / 2.0), "{verdict:?} is spread");
         }
         let mut short = check(10);
         short.interval = Duration::from_millis(100);

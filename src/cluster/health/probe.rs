@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{card, grpc};
 use crate::cluster::Endpoint;
 use crate::config::model::{HealthCheck, Probe, ProbeFields};
-use crate::pool::{Answer, DialError, Dialer, Link, Question};
+use crate::pool::{DialError, DialedResponse, Dialer, Question, UnusedConnection};
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +58,7 @@ impl Failure {
 }
 
 /// Checks `endpoint` once. Takes no longer than the check's time limit; dropped, it closes its connection.
-pub(super) async fn run(
-    endpoint: &Endpoint,
-    check: &HealthCheck,
-    dialer: &Dialer,
-) -> Result<(), Failure> {
+pub(super) async fn run(endpoint: &Endpoint, check: &HealthCheck, dialer: &Dialer) -> Result<(), Failure> {
     let mut address = endpoint.address;
     if let Some(port) = check.port {
         address.set_port(port);
@@ -71,25 +67,18 @@ pub(super) async fn run(
         let link = dialer.connect(address, endpoint.host()).await?;
         ask(link, &check.probe, || host(endpoint, address)).await
     };
-    timeout(check.timeout, asked)
-        .await
-        .unwrap_or(Err(Failure::TimedOut(check.timeout)))
+    timeout(check.timeout, asked).await.unwrap_or(Err(Failure::TimedOut(check.timeout)))
 }
 
 async fn ask(
-    link: Link,
+    link: UnusedConnection,
     probe: &Probe,
     host: impl FnOnce() -> Result<HeaderValue, DialError>,
 ) -> Result<(), Failure> {
     let host = |fields: &ProbeFields| fields.host.clone().map_or_else(host, Ok);
     match probe {
         Probe::Tcp => Ok(()),
-        Probe::Http {
-            method,
-            path,
-            statuses,
-            fields,
-        } => {
+        Probe::Http { method, path, statuses, fields } => {
             let question = question(method, path, host(fields)?, fields);
             // A page of any size will do, but one that breaks off will not.
             let answer = link.ask(question, MAX_PAGE).await?;
@@ -116,48 +105,29 @@ async fn ask(
         Probe::Grpc { service, fields } => {
             let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
             let mut question = question(&Method::POST, &path, host(fields)?, fields);
-            let fixed = [
-                (header::CONTENT_TYPE, "application/grpc"),
-                (header::TE, "trailers"),
-            ];
-            question
-                .headers
-                .extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+            let fixed = [(header::CONTENT_TYPE, "application/grpc"), (header::TE, "trailers")];
+            question.headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
             question.body = grpc::request(service);
             serving(&link.ask(question, MAX_MESSAGE).await?)
         }
     }
 }
 
-fn question(
-    method: &Method,
-    target: &PathAndQuery,
-    host: HeaderValue,
-    fields: &ProbeFields,
-) -> Question {
+fn question(method: &Method, target: &PathAndQuery, host: HeaderValue, fields: &ProbeFields) -> Question {
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.extend(fields.headers.clone());
-    Question {
-        method: method.clone(),
-        target: target.clone(),
-        host,
-        headers,
-        body: Bytes::new(),
-    }
+    Question { method: method.clone(), target: target.clone(), host, headers, body: Bytes::new() }
 }
 
 /// The endpoint's name with the port that is asked.
 fn host(endpoint: &Endpoint, address: SocketAddr) -> Result<HeaderValue, DialError> {
-    let name = endpoint
-        .name
-        .rsplit_once(':')
-        .map_or(&*endpoint.name, |(name, _)| name);
+    let name = endpoint.name.rsplit_once(':').map_or(&*endpoint.name, |(name, _)| name);
     HeaderValue::try_from(format!("{name}:{}", address.port())).map_err(|_illegal| DialError::Host)
 }
 
 /// A failed call may say so in its head, without body and trailers.
-fn serving(answer: &Answer) -> Result<(), Failure> {
+fn serving(answer: &DialedResponse) -> Result<(), Failure> {
     if answer.status != StatusCode::OK {
         return Err(Failure::Status(answer.status));
     }
@@ -181,16 +151,8 @@ fn serving(answer: &Answer) -> Result<(), Failure> {
 /// The result of a check that found the endpoint well.
 pub(super) const PASSED: &str = "ok";
 /// Every result a check can have, for metrics.
-pub const RESULTS: [&str; 8] = [
-    PASSED,
-    "timeout",
-    "connect_failed",
-    "tls_failed",
-    "no_answer",
-    "status",
-    "not_serving",
-    "no_card",
-];
+pub const RESULTS: [&str; 8] =
+    [PASSED, "timeout", "connect_failed", "tls_failed", "no_answer", "status", "not_serving", "no_card"];
 /// What checks call themselves.
 const USER_AGENT: &str = concat!("attache-health/", env!("CARGO_PKG_VERSION"));
 const GRPC_STATUS: &str = "grpc-status";
@@ -208,19 +170,14 @@ mod tests {
     use super::*;
     use crate::error::chain;
 
-    fn answer(status: u16, head: Option<&'static str>, trailer: Option<&'static str>) -> Answer {
+    fn answer(status: u16, head: Option<&'static str>, trailer: Option<&'static str>) -> DialedResponse {
         let fields = |value: Option<&'static str>| {
             value
-                .map(|value| {
-                    (
-                        header::HeaderName::from_static(GRPC_STATUS),
-                        HeaderValue::from_static(value),
-                    )
-                })
+                .map(|value| (header::HeaderName::from_static(GRPC_STATUS), HeaderValue::from_static(value)))
                 .into_iter()
                 .collect()
         };
-        Answer {
+        DialedResponse {
             status: StatusCode::from_u16(status).unwrap(),
             headers: fields(head),
             body: Bytes::new(),
@@ -234,26 +191,14 @@ mod tests {
         for (status, head, trailer, message, expected) in [
             (200, None, Some("0"), &[8, 1][..], "ok"),
             (200, None, Some("0"), &[8, 2], "the service is not serving"),
-            (
-                200,
-                None,
-                Some("0"),
-                &[8, 3],
-                "the service is not known there",
-            ),
+            (200, None, Some("0"), &[8, 3], "the service is not known there"),
             (200, None, Some("0"), &[], "the service is unknown"),
             (200, None, Some("0"), &[8, 9], "not a gRPC health answer"),
             (200, Some("12"), None, &[], "gRPC status 12"),
             (200, None, Some("14"), &[8, 1], "gRPC status 14"),
             (200, None, None, &[8, 1], "gRPC status missing"),
             (200, None, Some("x\"y"), &[8, 1], "gRPC status missing"),
-            (
-                503,
-                None,
-                Some("0"),
-                &[8, 1],
-                "status 503 Service Unavailable",
-            ),
+            (503, None, Some("0"), &[8, 1], "status 503 Service Unavailable"),
         ] {
             let mut answer = answer(status, head, trailer);
             let length = u8::try_from(message.len()).unwrap();
@@ -265,11 +210,9 @@ mod tests {
 
     #[test]
     fn the_host_is_the_name_with_the_port_that_is_asked() {
-        for (name, expected) in [
-            ("agent.local:80", "agent.local:9000"),
-            ("10.0.0.1:80", "10.0.0.1:9000"),
-            ("[::1]:80", "[::1]:9000"),
-        ] {
+        for (name, expected) in
+            [("agent.local:80", "agent.local:9000"), ("10.0.0.1:80", "10.0.0.1:9000"), ("[::1]:80", "[::1]:9000")]
+        {
             let address = SocketAddr::from(([10, 0, 0, 1], 80));
             let endpoint = Endpoint::new(address, name, 1, BTreeMap::new());
             let asked = SocketAddr::from(([10, 0, 0, 1], 9000));
@@ -300,17 +243,11 @@ mod tests {
     fn a_reason_has_its_causes_and_a_bound() {
         let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
         let failure = Failure::from(DialError::Connect(refused));
-        assert_eq!(
-            (&*chain(&failure), failure.word()),
-            ("could not connect: refused", "connect_failed")
-        );
+        assert_eq!((&*chain(&failure), failure.word()), ("could not connect: refused", "connect_failed"));
         let text = format!("\"{}\"", "x".repeat(10_000));
         let failure = Failure::from(card::judge(text.as_bytes()).unwrap_err());
         let told = chain(&failure);
-        assert!(
-            told.starts_with("not an agent card: invalid type"),
-            "{told}"
-        );
+        assert!(told.starts_with("not an agent card: invalid type"), "{told}");
         assert!(told.chars().count() <= 200);
     }
 }

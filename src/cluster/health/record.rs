@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::verdict::{Transition, Verdict};
+use super::state::{HealthState, Transition};
 use crate::cluster::status::unix_seconds;
 use crate::config::model::HealthCheck;
 
@@ -21,7 +21,7 @@ pub struct Health {
 
 #[derive(Debug, Default)]
 struct Facts {
-    verdict: Verdict,
+    verdict: HealthState,
     /// Of the last check, when it failed.
     reason: Option<Box<str>>,
     /// Since when the endpoint has been in or out.
@@ -34,7 +34,7 @@ struct Facts {
 #[serde(rename_all = "camelCase")]
 pub struct HealthStatus {
     /// What the checks add up to.
-    pub verdict: Verdict,
+    pub verdict: HealthState,
     /// Why the last check failed, if it did.
     pub reason: Option<String>,
     /// Since when the endpoint has been healthy or unhealthy.
@@ -51,7 +51,7 @@ impl Health {
 
     /// What is known now.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> HealthState {
         self.facts().verdict
     }
 
@@ -61,9 +61,9 @@ impl Health {
         failure: Option<String>,
         check: &HealthCheck,
         now: SystemTime,
-    ) -> (Verdict, Option<Transition>) {
+    ) -> (HealthState, Option<Transition>) {
         let mut facts = self.facts();
-        let first = facts.verdict == Verdict::Unchecked;
+        let first = facts.verdict == HealthState::Unchecked;
         let (next, transition) = facts.verdict.next(failure.is_none(), check);
         facts.verdict = next;
         facts.reason = failure.map(Into::into);
@@ -88,11 +88,7 @@ impl Health {
     #[must_use]
     pub fn status(&self) -> HealthStatus {
         let facts = self.facts();
-        HealthStatus {
-            verdict: facts.verdict,
-            reason: facts.reason.as_deref().map(str::to_owned),
-            since: facts.since,
-        }
+        HealthStatus { verdict: facts.verdict, reason: facts.reason.as_deref().map(str::to_owned), since: facts.since }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

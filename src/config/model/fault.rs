@@ -137,9 +137,7 @@ impl GrpcStatus {
     /// By its name, in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let at = GRPC
-            .iter()
-            .position(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let at = GRPC.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Self::from_code(u8::try_from(at + 1).ok()?)
     }
 
@@ -193,25 +191,16 @@ mod tests {
 
     #[test]
     fn percentages_read_as_they_are_written() {
-        for (millionths, text) in [
-            (0, "0%"),
-            (1, "0.0001%"),
-            (1_000, "0.1%"),
-            (12_500, "1.25%"),
-            (1_000_000, "100%"),
-            (u32::MAX, "100%"),
-        ] {
+        for (millionths, text) in
+            [(0, "0%"), (1, "0.0001%"), (1_000, "0.1%"), (12_500, "1.25%"), (1_000_000, "100%"), (u32::MAX, "100%")]
+        {
             assert_eq!(Percentage::millionths(millionths).to_string(), text);
         }
     }
 
     #[test]
     fn grpc_codes_have_names_and_a_status() {
-        for (code, name, http) in [
-            (1, "CANCELLED", 499),
-            (14, "UNAVAILABLE", 503),
-            (16, "UNAUTHENTICATED", 401),
-        ] {
+        for (code, name, http) in [(1, "CANCELLED", 499), (14, "UNAVAILABLE", 503), (16, "UNAUTHENTICATED", 401)] {
             let status = GrpcStatus::from_code(code).unwrap();
             assert_eq!((status.name(), status.http().as_u16()), (name, http));
             assert_eq!(GrpcStatus::from_name(&name.to_lowercase()), Some(status));

@@ -45,7 +45,8 @@ impl fmt::Display for LimitScope {
     }
 }
 
-/// The part of a rate limit that gives its counts their meaning: while it and the scope stay the same, a reload keeps them.
+/// The part of a rate limit that gives its counts their meaning: while it and the scope stay the same, a reload keeps
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
     /// Who has a bucket of his own: everyone who differs in any of these. At least one.

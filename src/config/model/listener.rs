@@ -136,10 +136,11 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Keep-alive without a request. Default 75 s.
     pub idle_timeout: Duration,
-    /// Between two pieces of a request body while no answer streams, and while a client does not read what is written to it.
-    /// Default 30 s.
+    /// Between two pieces of a request body while no answer streams, and while a client does not read what is written
+    /// to it. Default 30 s.
     pub body_idle_timeout: Duration,
-    /// For the answer of an HTTP/1 client that has closed its direction. Default 500 ms; zero means that it is gone at once (`off`).
+    /// For the answer of an HTTP/1 client that has closed its direction. Default 500 ms; zero means that it is gone at
+    /// once (`off`).
     pub half_close_timeout: Duration,
     /// A TLS handshake, PROXY header included. Default 10 s.
     pub handshake_timeout: Duration,
@@ -152,7 +153,8 @@ pub struct Limits {
 pub struct PathPolicy {
     /// Merge runs of slashes. Default true.
     pub merge_slashes: bool,
-    /// Pass `%2F` and `%5C` through unchanged instead of refusing them with 400. `%00` is always refused. Default false.
+    /// Pass `%2F` and `%5C` through unchanged instead of refusing them with 400. `%00` is always refused. Default
+    /// false.
     pub allow_encoded_slash: bool,
 }
 

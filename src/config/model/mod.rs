@@ -24,20 +24,15 @@ use std::sync::Arc;
 use super::effective::Effective;
 
 pub use circuit_breaker::{Ceilings, CircuitBreaker, EndpointCeilings, HalfOpen};
-pub use cluster::{
-    Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls,
-};
+pub use cluster::{Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 pub use fault::{
-    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage,
-    StreamFault,
+    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
 };
 pub use health::{HealthCheck, Probe, ProbeFields};
-pub use limits::{
-    Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId,
-};
+pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{
-    Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener,
-    ListenerTls, PathPolicy, TlsVersion, UnknownSni,
+    Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerTls, PathPolicy,
+    TlsVersion, UnknownSni,
 };
 pub use mirror::Mirror;
 pub use operating::{Admin, AdminAddress, Readiness, Reload, Writes};
@@ -46,13 +41,13 @@ pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAct
 pub use public::{Authority, PublicUrl, Scheme};
 pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
-    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond,
-    Rewrite, Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite, Route,
+    Streaming, UpstreamHost, ValueMatch,
 };
 
 pub use split::{
-    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout,
-    Split, Step, Threshold,
+    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
+    Threshold,
 };
 pub use wire::{Http2Keepalive, TcpKeepalive};
 
@@ -69,8 +64,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// Rate limits: the shared ones in name order, then those of routes. A [`RateLimitId`] indexes this list.
     pub rate_limits: Vec<RateLimit>,
-    /// What the cookies of splits are made with that have no key of their own: from the private keys of the listeners, where there
-    /// are any.
+    /// What the cookies of splits are made with that have no key of their own: from the private keys of the listeners,
+    /// where there are any.
     pub cookie_key: Option<CookieKey>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
@@ -92,7 +87,8 @@ pub struct Config {
     pub reload: Reload,
     /// The listener that operators ask and command; `None` means there is none.
     pub admin: Option<Admin>,
-    /// Hash of the configuration's content (all files, after includes, with the certificates and secrets they name), hexadecimal.
+    /// Hash of the configuration's content (all files, after includes, with the certificates and secrets they name),
+    /// hexadecimal.
     pub hash: String,
     /// What is configured, without secrets, to compare with what comes next.
     pub effective: Arc<Effective>,

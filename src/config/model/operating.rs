@@ -82,9 +82,7 @@ impl AdminAddress {
         if path.starts_with('/') && path.len() < 108 {
             Ok(Self::Unix(PathBuf::from(path)))
         } else {
-            Err(format!(
-                "`{text}` does not name a socket by a path of at most 107 bytes"
-            ))
+            Err(format!("`{text}` does not name a socket by a path of at most 107 bytes"))
         }
     }
 }

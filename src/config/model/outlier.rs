@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct OutlierDetection {
     /// Failures in a row, every 5xx included; `None` means off.
     pub consecutive_5xx: Option<u32>,
-    /// Failures in a row of the kind that says the endpoint is down or broken: no connection, a reset, a timeout, an answer
-    /// that breaks off or is no HTTP, 502, 503, 504. `None` means off.
+    /// Failures in a row of the kind that says the endpoint is down or broken: no connection, a reset, a timeout, an
+    /// answer that breaks off or is no HTTP, 502, 503, 504. `None` means off.
     pub consecutive_gateway: Option<u32>,
     /// Failures within a window.
     pub max_fails: Option<MaxFails>,
@@ -81,10 +81,7 @@ pub enum PanicAction {
 
 impl Panic {
     /// Half of the endpoints, then all of them.
-    pub const DEFAULT: Self = Self {
-        threshold: 50,
-        action: PanicAction::Balance,
-    };
+    pub const DEFAULT: Self = Self { threshold: 50, action: PanicAction::Balance };
 }
 
 impl OutlierDetection {
@@ -104,11 +101,7 @@ impl OutlierDetection {
     };
 
     /// What no block means: only what shows that an endpoint is down or broken. A 500 may be one client's bad input.
-    pub const UNASKED: Self = Self {
-        consecutive_5xx: None,
-        consecutive_gateway: Some(5),
-        ..Self::BLOCK
-    };
+    pub const UNASKED: Self = Self { consecutive_5xx: None, consecutive_gateway: Some(5), ..Self::BLOCK };
 
     /// Whether requests and failures are counted over an interval.
     #[must_use]

@@ -1,5 +1,6 @@
-//! The public address of a listener or route: the URL under which clients reach it (`publicUrl`). It may differ from every
-//! socket of the gateway, because a balancer ends TLS, a container publishes another port, or a proxy strips a path.
+//! The public address of a listener or route: the URL under which clients reach it (`publicUrl`). It may differ from
+//! every socket of the gateway, because a balancer ends TLS, a container publishes another port, or a proxy strips a
+//! path.
 
 use std::fmt;
 
@@ -59,8 +60,8 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// A URL of these parts: a host in lower case (IPv6 in brackets), a port unless it is the scheme's, and the path before the
-    /// gateway's own, without a slash at its end. `None` when they could not stand in a header.
+    /// A URL of these parts: a host in lower case (IPv6 in brackets), a port unless it is the scheme's, and the path
+    /// before the gateway's own, without a slash at its end. `None` when they could not stand in a header.
     #[must_use]
     pub fn new(scheme: Scheme, host: &str, port: Option<u16>, prefix: &str) -> Option<Self> {
         let port = port.unwrap_or_else(|| scheme.default_port());
@@ -118,18 +119,8 @@ impl PublicUrl {
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            scheme,
-            host,
-            port,
-            prefix,
-            ..
-        } = self;
-        let authority = Authority {
-            scheme: *scheme,
-            host,
-            port: *port,
-        };
+        let Self { scheme, host, port, prefix, .. } = self;
+        let authority = Authority { scheme: *scheme, host, port: *port };
         write!(f, "{scheme}://{authority}{prefix}")
     }
 }
@@ -154,11 +145,7 @@ pub struct Authority<'a> {
 impl fmt::Display for Authority<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.host)?;
-        if self.port == self.scheme.default_port() {
-            Ok(())
-        } else {
-            write!(f, ":{}", self.port)
-        }
+        if self.port == self.scheme.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -170,27 +157,9 @@ mod tests {
     fn the_schemes_own_port_is_left_out() {
         for (scheme, host, port, prefix, expected) in [
             (Scheme::Https, "a.example", None, "", "https://a.example"),
-            (
-                Scheme::Https,
-                "a.example",
-                Some(443),
-                "",
-                "https://a.example",
-            ),
-            (
-                Scheme::Http,
-                "a.example",
-                Some(443),
-                "",
-                "http://a.example:443",
-            ),
-            (
-                Scheme::Https,
-                "[::1]",
-                Some(8443),
-                "/a",
-                "https://[::1]:8443/a",
-            ),
+            (Scheme::Https, "a.example", Some(443), "", "https://a.example"),
+            (Scheme::Http, "a.example", Some(443), "", "http://a.example:443"),
+            (Scheme::Https, "[::1]", Some(8443), "/a", "https://[::1]:8443/a"),
         ] {
             let url = PublicUrl::new(scheme, host, port, prefix).unwrap();
             assert_eq!(url.to_string(), expected);

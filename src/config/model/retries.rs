@@ -9,7 +9,7 @@ use http::HeaderName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryPolicy {
     /// Nothing is configured: one more try, when nothing was sent or the request is safe and was not answered.
-    Usual,
+    Default,
     /// Never (`retries: off`).
     Off,
     /// As configured.
@@ -33,7 +33,8 @@ pub struct Retries {
     pub budget: Option<RetryBudget>,
     /// Bytes of a request body kept for another try. Default 1 MiB.
     pub max_replay_bytes: usize,
-    /// Whether a safe request is sent to another endpoint besides when a try takes longer than `per_try_timeout`. Default false.
+    /// Whether a safe request is sent to another endpoint besides when a try takes longer than `per_try_timeout`.
+    /// Default false.
     pub hedging: bool,
 }
 
@@ -87,14 +88,8 @@ pub struct RetryBudget {
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 6] = [
-        Self::Connect,
-        Self::ConnectTimeout,
-        Self::Refused,
-        Self::Reset,
-        Self::Timeout,
-        Self::Invalid,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Connect, Self::ConnectTimeout, Self::Refused, Self::Reset, Self::Timeout, Self::Invalid];
 
     /// Whether the agent cannot have begun to work on the request.
     #[must_use]
@@ -111,10 +106,7 @@ impl RetryOn {
     #[must_use]
     pub fn harmless(&self) -> Self {
         let failures = self.failures.iter().copied();
-        Self {
-            failures: failures.filter(|failure| failure.is_harmless()).collect(),
-            ..Self::default()
-        }
+        Self { failures: failures.filter(|failure| failure.is_harmless()).collect(), ..Self::default() }
     }
 
     /// Whether it holds more than [`Self::harmless`] leaves of it.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId,
-    RetryPolicy, Scheme, Split,
+    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy, Scheme,
+    Split,
 };
 
 /// One route.
@@ -64,7 +64,7 @@ pub struct Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadLimit {
     /// The default: 30 s for GET and HEAD, else no limit.
-    Usual,
+    Default,
     /// No limit (`off`).
     Off,
     /// This long.
@@ -121,9 +121,7 @@ impl HeaderMatch {
         let is_match = |value: &HeaderValue| match &self.value {
             ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
             ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
-            ValueMatch::Regex(regex) => {
-                std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value))
-            }
+            ValueMatch::Regex(regex) => std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value)),
             ValueMatch::Present => true,
         };
         headers.get_all(&self.name).iter().any(is_match)

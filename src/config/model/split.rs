@@ -34,9 +34,7 @@ impl CookieKey {
     pub fn of(secret: &[u8]) -> Self {
         let hash = digest(&SHA256, secret);
         let mut key = [0; 32];
-        key.iter_mut()
-            .zip(hash.as_ref())
-            .for_each(|(to, from)| *to = *from);
+        key.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
         Self(key)
     }
 
@@ -137,9 +135,7 @@ impl Analysis {
     /// Whether any number is compared with the other versions'.
     #[must_use]
     pub fn compares(&self) -> bool {
-        self.metrics
-            .iter()
-            .any(|metric| !matches!(metric.condition.threshold, Threshold::Value(_)))
+        self.metrics.iter().any(|metric| !matches!(metric.condition.threshold, Threshold::Value(_)))
     }
 }
 

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::values::Time;
 
-/// What a cluster carries at once, over all its endpoints, and when it is left alone. At a ceiling requests wait as far as they may
-/// and are then refused with 503 and the reason `circuit_open`.
+/// What a cluster carries at once, over all its endpoints, and when it is left alone. At a ceiling requests wait as far
+/// as they may and are then refused with 503 and the reason `circuit_open`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct CircuitBreaker {

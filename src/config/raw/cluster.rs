@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::circuit_breaker::CircuitBreaker;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
 use super::health::HealthCheck;
-use super::names::{Target, target};
+use super::names::{HostPort, target};
 use super::outlier::{OutlierDetection, Panic};
 use super::values::Time;
 use super::wire::{Http2, TcpKeepalive};
@@ -44,7 +44,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) health_check: Option<OrOff<HealthCheck>>,
     /// What it carries at once, and when it is left alone.
     pub(in crate::config) circuit_breaker: Option<CircuitBreaker>,
-    /// When traffic takes an endpoint out. Default: after 5 failures in a row that show it down or broken; `{}` counts every 5xx.
+    /// When traffic takes an endpoint out. Default: after 5 failures in a row that show it down or broken; `{}` counts
+    /// every 5xx.
     pub(in crate::config) outlier_detection: Option<OrOff<OutlierDetection>>,
     /// What happens when too few endpoints are usable; `off` keeps to those that are. Default: below 50% all are used.
     pub(in crate::config) panic: Option<OrOff<Panic>>,
@@ -70,7 +71,7 @@ words::words!(
 /// `host:port`, or a mapping.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Endpoint {
-    pub(in crate::config) address: Target,
+    pub(in crate::config) address: HostPort,
     pub(in crate::config) weight: u32,
     pub(in crate::config) labels: Vec<(String, String)>,
     pub(in crate::config) priority: u32,
@@ -82,7 +83,7 @@ pub(in crate::config) struct Endpoint {
 pub(in crate::config) struct EndpointFields {
     /// Host or IP address, and port.
     #[schemars(required)]
-    address: Option<Target>,
+    address: Option<HostPort>,
     /// Share of the load; 0 drains it. Default: 1.
     #[schemars(range(max = 1_000_000))]
     weight: Option<u32>,
@@ -100,12 +101,9 @@ const MAX_PRIORITY: u32 = 100;
 impl TryFrom<EndpointFields> for Endpoint {
     type Error = String;
     fn try_from(fields: EndpointFields) -> Result<Self, String> {
-        let address = fields.address.ok_or_else(|| {
-            with_hint(
-                "an endpoint needs an address",
-                "write `address: \"10.0.0.1:8080\"`",
-            )
-        })?;
+        let address = fields
+            .address
+            .ok_or_else(|| with_hint("an endpoint needs an address", "write `address: \"10.0.0.1:8080\"`"))?;
         let weight = fields.weight.unwrap_or(1);
         if weight > MAX_WEIGHT {
             return Err(with_hint(
@@ -120,28 +118,16 @@ impl TryFrom<EndpointFields> for Endpoint {
                 format!("0, the first to be used, to {MAX_PRIORITY}"),
             ));
         }
-        Ok(Self {
-            address,
-            weight,
-            priority,
-            labels: fields.labels.unwrap_or_default().0,
-        })
+        Ok(Self { address, weight, priority, labels: fields.labels.unwrap_or_default().0 })
     }
 }
 
 impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, EndpointFields>::new(
-            "`host:port`, or a mapping with `address`",
-            |text| {
-                Ok(Self {
-                    address: target(text)?,
-                    weight: 1,
-                    labels: Vec::new(),
-                    priority: 0,
-                })
-            },
-        ))
+        deserializer
+            .deserialize_str(TextOr::<Self, EndpointFields>::new("`host:port`, or a mapping with `address`", |text| {
+                Ok(Self { address: target(text)?, weight: 1, labels: Vec::new(), priority: 0 })
+            }))
     }
 }
 
@@ -150,7 +136,7 @@ impl JsonSchema for Endpoint {
         "Endpoint".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [generator.subschema_for::<Target>(), generator.subschema_for::<EndpointFields>()] })
+        json_schema!({ "anyOf": [generator.subschema_for::<HostPort>(), generator.subschema_for::<EndpointFields>()] })
     }
 }
 
@@ -160,7 +146,7 @@ impl JsonSchema for Endpoint {
 pub(in crate::config) struct Discovery {
     /// `name:port`; each address of the name is an endpoint.
     #[schemars(required)]
-    pub(in crate::config) dns: Option<Target>,
+    pub(in crate::config) dns: Option<HostPort>,
     /// Ask again after. Default: the answer's TTL, 1 to 300 s.
     pub(in crate::config) refresh: Option<Time>,
 }
@@ -212,26 +198,25 @@ words::words!(
 impl TryFrom<LoadBalancerFields> for LoadBalancer {
     type Error = String;
     fn try_from(fields: LoadBalancerFields) -> Result<Self, String> {
-        let key = fields.hash.ok_or_else(|| {
-            with_hint(
-                "this says nothing",
-                "write `hash: clientIp`, or a policy's name alone",
-            )
-        })?;
+        let key = fields
+            .hash
+            .ok_or_else(|| with_hint("this says nothing", "write `hash: clientIp`, or a policy's name alone"))?;
         Ok(Self(model::LoadBalancer::Hash(key.0)))
     }
 }
 
 impl<'de> Deserialize<'de> for LoadBalancer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, LoadBalancerFields>::new("a policy's name, or `{ hash: .. }`", |text| {
-            match words::fold(text).as_str() {
-                "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => {
-                    Err(with_hint(format!("`{text}` needs to say on what"), "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`"))
-                }
+        deserializer.deserialize_str(TextOr::<Self, LoadBalancerFields>::new(
+            "a policy's name, or `{ hash: .. }`",
+            |text| match words::fold(text).as_str() {
+                "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => Err(with_hint(
+                    format!("`{text}` needs to say on what"),
+                    "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`",
+                )),
                 _ => words::find(text).map(Self),
-            }
-        }))
+            },
+        ))
     }
 }
 
@@ -266,16 +251,9 @@ impl TryFrom<HashKeyFields> for HashKey {
     type Error = String;
     fn try_from(fields: HashKeyFields) -> Result<Self, String> {
         let legal = |name: &String| http::HeaderName::try_from(name.as_str()).ok();
-        let illegal = |name: &str| {
-            with_hint(
-                format!("`{name}` is not a legal name"),
-                "letters, digits and `-`",
-            )
-        };
+        let illegal = |name: &str| with_hint(format!("`{name}` is not a legal name"), "letters, digits and `-`");
         let header = match fields.header {
-            Some(name) => Some(model::HashKey::Header(
-                legal(&name).ok_or_else(|| illegal(&name))?,
-            )),
+            Some(name) => Some(model::HashKey::Header(legal(&name).ok_or_else(|| illegal(&name))?)),
             None => None,
         };
         let cookie = match fields.cookie {

@@ -9,9 +9,9 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named};
-use super::moment::Moment;
 use super::percentage::Percentage;
 use super::route::ValueMatch;
+use super::timestamp::Timestamp;
 use super::values::{Network, Time, text_value};
 use crate::config::de::{invalid, with_hint};
 use crate::config::model;
@@ -32,7 +32,7 @@ pub(in crate::config) struct Fault {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) max_active: Option<u64>,
     /// Moment from which nothing is injected any more. Default: none.
-    pub(in crate::config) until: Option<Moment>,
+    pub(in crate::config) until: Option<Timestamp>,
 }
 
 /// A delay.
@@ -78,8 +78,8 @@ pub(in crate::config) struct Stream {
     pub(in crate::config) when_header: Option<Named<ValueMatch>>,
 }
 
-/// Faults that clients ask for with `x-attache-fault-delay: 2s` and `x-attache-fault-abort: 503`. At least one of `clients` and
-/// `whenHeader` says who may; where both do, both must hold.
+/// Faults that clients ask for with `x-attache-fault-delay: 2s` and `x-attache-fault-abort: 503`. At least one of
+/// `clients` and `whenHeader` says who may; where both do, both must hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "FaultByHeader")]
@@ -131,14 +131,11 @@ text_value!(GrpcCode, grpc_code, "a gRPC status such as `UNAVAILABLE`", {
 
 fn grpc_code(text: &str) -> Result<GrpcCode, String> {
     let by_number = || model::GrpcStatus::from_code(text.parse().ok()?);
-    by_number()
-        .or_else(|| model::GrpcStatus::from_name(text))
-        .map(GrpcCode)
-        .ok_or_else(|| {
-            let shown: String = text.chars().take(60).collect();
-            with_hint(
-                format!("`{shown}` is not the gRPC status of a failure"),
-                "write `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a number from 1 to 16",
-            )
-        })
+    by_number().or_else(|| model::GrpcStatus::from_name(text)).map(GrpcCode).ok_or_else(|| {
+        let shown: String = text.chars().take(60).collect();
+        with_hint(
+            format!("`{shown}` is not the gRPC status of a failure"),
+            "write `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a number from 1 to 16",
+        )
+    })
 }

@@ -118,10 +118,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
                 }
                 let value: StrDeserializer<'_, E> = text.into_deserializer();
                 match T::deserialize(value) {
-                    Err(_) if means_off(text) => Err(invalid(
-                        format!("`{text}` does not say what is meant"),
-                        "write `off`",
-                    )),
+                    Err(_) if means_off(text) => {
+                        Err(invalid(format!("`{text}` does not say what is meant"), "write `off`"))
+                    }
                     read => read.map(OrOff::On),
                 }
             }
@@ -138,19 +137,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
 
 /// What people write where `off` is the word.
 fn means_off(text: &str) -> bool {
-    const WORDS: [&str; 11] = [
-        "0",
-        "-1",
-        "false",
-        "no",
-        "none",
-        "never",
-        "disabled",
-        "disable",
-        "unlimited",
-        "infinite",
-        "infinity",
-    ];
+    const WORDS: [&str; 11] =
+        ["0", "-1", "false", "no", "none", "never", "disabled", "disable", "unlimited", "infinite", "infinity"];
     WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
@@ -175,15 +163,8 @@ pub(in crate::config) struct TextOr<T, Long> {
 }
 
 impl<T, Long> TextOr<T, Long> {
-    pub(in crate::config) fn new(
-        what: &'static str,
-        from_text: fn(&str) -> Result<T, String>,
-    ) -> Self {
-        Self {
-            what,
-            from_text,
-            long: PhantomData,
-        }
+    pub(in crate::config) fn new(what: &'static str, from_text: fn(&str) -> Result<T, String>) -> Self {
+        Self { what, from_text, long: PhantomData }
     }
 }
 
@@ -210,20 +191,10 @@ pub(in crate::config) fn exactly_one<T>(
     given: impl IntoIterator<Item = Option<T>>,
 ) -> Result<T, String> {
     let mut given = given.into_iter().flatten();
-    let list = names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match (given.next(), given.next()) {
         (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => Err(with_hint(
-            "only one of these can be given",
-            format!("keep one of {list}"),
-        )),
-        (None, _) => Err(with_hint(
-            "this says nothing",
-            format!("give one of {list}"),
-        )),
+        (Some(_), Some(_)) => Err(with_hint("only one of these can be given", format!("keep one of {list}"))),
+        (None, _) => Err(with_hint("this says nothing", format!("give one of {list}"))),
     }
 }

@@ -87,18 +87,12 @@ fn probe_path(text: &str) -> Result<ProbePath, String> {
         ));
     }
     if !text.starts_with('/') {
-        return Err(with_hint(
-            format!("the path `{text}` does not start with `/`"),
-            format!("write `/{text}`"),
-        ));
+        return Err(with_hint(format!("the path `{text}` does not start with `/`"), format!("write `/{text}`")));
     }
     let legal = text.is_ascii() && !text.contains(['#', ' ']);
     let parsed = PathAndQuery::try_from(text).ok().filter(|_| legal);
     parsed.map(ProbePath).ok_or_else(|| {
-        with_hint(
-            format!("`{text}` holds characters a request cannot"),
-            "percent-encode them, as they are on the wire",
-        )
+        with_hint(format!("`{text}` holds characters a request cannot"), "percent-encode them, as they are on the wire")
     })
 }
 
@@ -130,16 +124,10 @@ fn statuses(text: &str) -> Result<Statuses, String> {
     let (first, last) = (code(first)?, code(last)?);
     let final_ones = 200..=599;
     if !final_ones.contains(&first) || !final_ones.contains(&last) {
-        return Err(with_hint(
-            format!("`{text}` is out of range"),
-            "final statuses are 200 to 599",
-        ));
+        return Err(with_hint(format!("`{text}` is out of range"), "final statuses are 200 to 599"));
     }
     if first > last {
-        return Err(with_hint(
-            format!("the range `{text}` is empty"),
-            format!("write `{last}-{first}`"),
-        ));
+        return Err(with_hint(format!("the range `{text}` is empty"), format!("write `{last}-{first}`")));
     }
     Ok(Statuses(first..=last))
 }
@@ -150,28 +138,17 @@ mod tests {
 
     #[test]
     fn statuses_and_ranges() {
-        for (text, expected) in [
-            ("200", 200..=200),
-            ("200-299", 200..=299),
-            ("404", 404..=404),
-        ] {
+        for (text, expected) in [("200", 200..=200), ("200-299", 200..=299), ("404", 404..=404)] {
             assert_eq!(statuses(text).unwrap().0, expected, "{text}");
         }
-        for text in [
-            "", "99", "100-200", "200-600", "299-200", "2xx", "a-b", "200-", "-1",
-        ] {
+        for text in ["", "99", "100-200", "200-600", "299-200", "2xx", "a-b", "200-", "-1"] {
             assert!(statuses(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn paths_may_have_a_query() {
-        for text in [
-            "/",
-            "/health",
-            "/health?deep=1&x=%20",
-            "/.well-known/agent-card.json",
-        ] {
+        for text in ["/", "/health", "/health?deep=1&x=%20", "/.well-known/agent-card.json"] {
             assert_eq!(probe_path(text).unwrap().0.as_str(), text);
         }
         for text in ["", "health", "GET /health", "/a b", "/a#b", "/é", "/a\n"] {

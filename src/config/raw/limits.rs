@@ -21,12 +21,13 @@ use crate::config::suggest;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct RateLimit {
-    /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list of these for
-    /// each combination. Default: clientIp.
+    /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list of
+    /// these for each combination. Default: clientIp.
     pub(in crate::config) key: Option<Many<Key>>,
     /// Requests in a time, in the long run.
     pub(in crate::config) rate: Option<Rate>,
-    /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as `rate` names.
+    /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as
+    /// `rate` names.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) burst: Option<u64>,
     /// What a request counts, by method; 0 is not limited. Default: 1.
@@ -61,10 +62,9 @@ impl<'de> Deserialize<'de> for RateLimitUse {
         deserializer.deserialize_str(TextOr::<Self, RateLimit>::new(
             "the name of a limit in `rateLimits`, or `{ key: .., rate: .. }`",
             |text| match rate(text) {
-                Ok(_) => Err(with_hint(
-                    "a limit says whom it counts",
-                    format!("write `{{ key: clientIp, rate: {text} }}`"),
-                )),
+                Ok(_) => {
+                    Err(with_hint("a limit says whom it counts", format!("write `{{ key: clientIp, rate: {text} }}`")))
+                }
                 Err(_) => Ok(Self::Shared(text.to_owned())),
             },
         ))
@@ -97,14 +97,7 @@ fn key_pattern() -> String {
 }
 
 /// Words for the address of the client, as they are read.
-const CLIENT_IP: [&str; 6] = [
-    "clientip",
-    "ip",
-    "remoteaddr",
-    "remoteaddress",
-    "src",
-    "binaryremoteaddr",
-];
+const CLIENT_IP: [&str; 6] = ["clientip", "ip", "remoteaddr", "remoteaddress", "src", "binaryremoteaddr"];
 /// Words for everybody together.
 const GLOBAL: [&str; 2] = ["global", "route"];
 
@@ -114,38 +107,22 @@ pub(in crate::config) fn names_key(text: &str) -> bool {
     key(text).is_ok() || suggest::closest(kind, KINDS).is_some()
 }
 
-const KINDS: [&str; 8] = [
-    "clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "apiKey",
-];
+const KINDS: [&str; 8] = ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "apiKey"];
 
 fn key(text: &str) -> Result<Key, String> {
-    let (kind, name) = text
-        .split_once(':')
-        .map_or((text, None), |(kind, name)| (kind, Some(name.trim())));
-    let folded: String = kind
-        .chars()
-        .filter(|c| !matches!(c, '-' | '_'))
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
+    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name.trim())));
+    let folded: String = kind.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
     match (folded.as_str(), name) {
         (word, None) if CLIENT_IP.contains(&word) => Ok(Key(LimitKey::ClientIp)),
         (word, None) if GLOBAL.contains(&word) => Ok(Key(LimitKey::Global)),
         ("method", None) => Ok(Key(LimitKey::Method)),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
             .map(|name| Key(LimitKey::Header(name)))
-            .map_err(|_illegal| {
-                with_hint(
-                    format!("`{name}` is not a header name"),
-                    "write `header:x-api-key`",
-                )
-            }),
+            .map_err(|_illegal| with_hint(format!("`{name}` is not a header name"), "write `header:x-api-key`")),
         ("cookie", Some(name)) => {
             // RFC 6265 section 4.1.1: a cookie's name is a token, as a header's is.
             if HeaderName::from_bytes(name.as_bytes()).is_err() {
-                return Err(with_hint(
-                    format!("`{name}` is not a cookie name"),
-                    "write `cookie:session`",
-                ));
+                return Err(with_hint(format!("`{name}` is not a cookie name"), "write `cookie:session`"));
             }
             Ok(Key(LimitKey::Cookie(name.to_owned())))
         }
@@ -153,14 +130,10 @@ fn key(text: &str) -> Result<Key, String> {
             format!("this version does not have the key `{text}`"),
             "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`",
         )),
-        ("apikey", _) => Err(with_hint(
-            "an API key is in a header or a cookie",
-            "write `header:x-api-key`",
-        )),
-        ("header" | "cookie", None) => Err(with_hint(
-            format!("`{text}` does not say which"),
-            format!("write `{kind}:NAME`"),
-        )),
+        ("apikey", _) => Err(with_hint("an API key is in a header or a cookie", "write `header:x-api-key`")),
+        ("header" | "cookie", None) => {
+            Err(with_hint(format!("`{text}` does not say which"), format!("write `{kind}:NAME`")))
+        }
         _ => {
             let hint = suggest::closest(kind, KINDS).map_or_else(
                 || "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`".to_owned(),
@@ -185,12 +158,7 @@ text_value!(Rate, rate, "a rate such as `100/minute`", {
 });
 
 fn rate(text: &str) -> Result<Rate, String> {
-    let shape = || {
-        with_hint(
-            format!("`{text}` is not a rate"),
-            "write `100/minute`, `10/second` or `20/10s`",
-        )
-    };
+    let shape = || with_hint(format!("`{text}` is not a rate"), "write `100/minute`, `10/second` or `20/10s`");
     let Some((count, unit)) = text.split_once('/') else {
         let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
         if number.parse::<u64>().is_ok() {
@@ -224,10 +192,7 @@ fn rate(text: &str) -> Result<Rate, String> {
         ));
     }
     if per / requests < Duration::from_micros(1) {
-        return Err(with_hint(
-            format!("`{text}` is more than a million in a second"),
-            "leave the limit out",
-        ));
+        return Err(with_hint(format!("`{text}` is more than a million in a second"), "leave the limit out"));
     }
     Ok(Rate { requests, per })
 }
@@ -235,15 +200,7 @@ fn rate(text: &str) -> Result<Rate, String> {
 /// What other proxies call these.
 pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[
     (
-        &[
-            "limit_req",
-            "rate_limit",
-            "localRateLimit",
-            "local_ratelimit",
-            "stick-table",
-            "throttle",
-            "rate_limits",
-        ],
+        &["limit_req", "rate_limit", "localRateLimit", "local_ratelimit", "stick-table", "throttle", "rate_limits"],
         "rateLimit",
         "that is `rateLimit: { key: clientIp, rate: 10/second, burst: 20 }` here",
     ),
@@ -252,21 +209,13 @@ pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[
         "rateLimits",
         "that is `rateLimits: { name: { key: clientIp, rate: 10/second } }` here",
     ),
-    (
-        &["limit_conn"],
-        "maxConcurrentPerClient",
-        "that is `maxConcurrentPerClient: 10` here",
-    ),
+    (&["limit_conn"], "maxConcurrentPerClient", "that is `maxConcurrentPerClient: 10` here"),
     (
         &["nodelay", "delay"],
         "burst",
         "requests are passed on or refused at once here, as with nginx's `nodelay`; leave it out",
     ),
-    (
-        &["max_tokens", "bucket_size", "capacity"],
-        "burst",
-        "that is `burst` here: one less than may come at once",
-    ),
+    (&["max_tokens", "bucket_size", "capacity"], "burst", "that is `burst` here: one less than may come at once"),
     (
         &[
             "token_bucket",
@@ -282,11 +231,7 @@ pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[
         "rate",
         "that is `rate: 100/minute` here",
     ),
-    (
-        &["size", "zone"],
-        "maxKeys",
-        "that is `maxKeys` here, a number of clients",
-    ),
+    (&["size", "zone"], "maxKeys", "that is `maxKeys` here, a number of clients"),
 ];
 
 #[cfg(test)]
@@ -338,14 +283,8 @@ mod tests {
             ("remote_address", LimitKey::ClientIp),
             ("global", LimitKey::Global),
             ("method", LimitKey::Method),
-            (
-                "header:X-Api-Key",
-                LimitKey::Header(HeaderName::from_static("x-api-key")),
-            ),
-            (
-                "header: x-user",
-                LimitKey::Header(HeaderName::from_static("x-user")),
-            ),
+            ("header:X-Api-Key", LimitKey::Header(HeaderName::from_static("x-api-key"))),
+            ("header: x-user", LimitKey::Header(HeaderName::from_static("x-user"))),
             ("cookie:Session", LimitKey::Cookie("Session".to_owned())),
         ] {
             assert_eq!(key(text), Ok(Key(expected)), "{text}");

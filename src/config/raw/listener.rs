@@ -23,9 +23,11 @@ use crate::config::model::{HttpVersion, TlsVersion, UnknownSni};
 pub(in crate::config) struct Listener {
     /// IP address and port to bind.
     pub(in crate::config) address: Option<Bind>,
-    /// HTTP versions, in order of preference. Without TLS, h2 is for clients that begin with it (prior knowledge), as gRPC clients do. Default: h2 and http/1.1.
+    /// HTTP versions, in order of preference. Without TLS, h2 is for clients that begin with it (prior knowledge), as
+    /// gRPC clients do. Default: h2 and http/1.1.
     pub(in crate::config) protocols: Option<Vec<Word<HttpVersion>>>,
-    /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or path where there is one. Default: what trusted proxies say, else the connection.
+    /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or path
+    /// where there is one. Default: what trusted proxies say, else the connection.
     pub(in crate::config) public_url: Option<PublicUrl>,
     /// Redirect everybody to HTTPS who is not there by the word of a trusted proxy.
     pub(in crate::config) https_redirect: Option<HttpsRedirect>,
@@ -69,11 +71,7 @@ impl<'de> Deserialize<'de> for HttpsRedirect {
                 f.write_str("true, false or a mapping")
             }
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<HttpsRedirect, E> {
-                Ok(if on {
-                    HttpsRedirect::On(HttpsRedirectTo::default())
-                } else {
-                    HttpsRedirect::Off
-                })
+                Ok(if on { HttpsRedirect::On(HttpsRedirectTo::default()) } else { HttpsRedirect::Off })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpsRedirect, A::Error> {
                 HttpsRedirectTo::deserialize(MapAccessDeserializer::new(map)).map(HttpsRedirect::On)
@@ -148,9 +146,11 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) header_timeout: Option<Time>,
     /// Keep-alive without a request. Default: 75s.
     pub(in crate::config) idle_timeout: Option<Time>,
-    /// Between two pieces of a body: for the client to send one while no answer streams, or to take one, and for a stalled agent to ask for one. Default: 30s.
+    /// Between two pieces of a body: for the client to send one while no answer streams, or to take one, and for a
+    /// stalled agent to ask for one. Default: 30s.
     pub(in crate::config) body_idle_timeout: Option<Time>,
-    /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which cancels the agent's work; `off` takes it as gone at once. Default: 500ms.
+    /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which cancels
+    /// the agent's work; `off` takes it as gone at once. Default: 500ms.
     pub(in crate::config) half_close_timeout: Option<OrOff<Time>>,
     /// Time for a TLS handshake. Default: 10s.
     pub(in crate::config) handshake_timeout: Option<Time>,
@@ -165,12 +165,9 @@ pub(in crate::config) struct Count(pub(in crate::config) u64);
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_not_a_number| {
-            invalid(
-                format!("`{text}` is not a whole number"),
-                "write a number, or `off`",
-            )
-        })
+        text.parse()
+            .map(Self)
+            .map_err(|_not_a_number| invalid(format!("`{text}` is not a whole number"), "write a number, or `off`"))
     }
 }
 

@@ -1,6 +1,6 @@
-//! The file's own shape: what serde reads and the schema describes. Every field may be absent, and `null` is the same as
-//! absent; what is required is judged when everything is read, so that one problem does not hide the next. Never leaves
-//! this room: `resolve` turns it into the model.
+//! The file's own shape: what serde reads and the schema describes. Every field may be absent, and `null` is the same
+//! as absent; what is required is judged when everything is read, so that one problem does not hide the next. Never
+//! leaves this room: `resolve` turns it into the model.
 
 pub(super) mod circuit_breaker;
 pub(super) mod cluster;
@@ -10,7 +10,6 @@ pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod listener;
 pub(super) mod mirror;
-pub(super) mod moment;
 pub(super) mod names;
 pub(super) mod operating;
 pub(super) mod outlier;
@@ -20,6 +19,7 @@ pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod settings;
 pub(super) mod split;
+pub(super) mod timestamp;
 pub(super) mod values;
 pub(super) mod wire;
 pub(super) mod words;
@@ -43,15 +43,13 @@ pub(super) struct Root {
     #[schemars(range(min = 1, max = 1))]
     pub(super) version: Option<u64>,
     /// More files, relative to this one; `*` stands for any part of a name. A name defined twice is an error.
-    #[expect(
-        dead_code,
-        reason = "followed on the tree, before it is read into types"
-    )]
+    #[expect(dead_code, reason = "followed on the tree, before it is read into types")]
     pub(super) include: Option<Vec<String>>,
     /// Worker threads. Default: the cores of the cgroup.
     #[schemars(range(min = 1, max = 1024))]
     pub(super) workers: Option<u64>,
-    /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`, or none.
+    /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`, or
+    /// none.
     pub(super) zone: Option<String>,
     /// Entry points, by name.
     pub(super) listeners: Option<Named<Listener>>,
@@ -62,10 +60,7 @@ pub(super) struct Root {
     /// Rate limits that routes share, by name: every route that names one counts in the same buckets.
     pub(super) rate_limits: Option<Named<limits::RateLimit>>,
     /// Merged under every route and cluster.
-    #[expect(
-        dead_code,
-        reason = "merged on the tree, before it is read into types for good"
-    )]
+    #[expect(dead_code, reason = "merged on the tree, before it is read into types for good")]
     pub(super) defaults: Option<Defaults>,
     /// Whose word on the client's address is believed.
     pub(super) client_ip: Option<settings::ClientIp>,

@@ -15,14 +15,14 @@ use crate::config::model::{HostPattern, MemberAddress};
 
 /// A host and port of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Target(pub(in crate::config) MemberAddress);
+pub(in crate::config) struct HostPort(pub(in crate::config) MemberAddress);
 
-text_value!(Target, target, "an address such as `10.0.0.1:8080`", {
+text_value!(HostPort, target, "an address such as `10.0.0.1:8080`", {
     "type": "string",
     "description": "Host or IP address, and port: 10.0.0.1:8080, [::1]:8080, agent.internal:8080."
 });
 
-pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
+pub(in crate::config) fn target(text: &str) -> Result<HostPort, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or(rest);
         let (usual, tls) = match scheme {
@@ -31,19 +31,13 @@ pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
         };
         let bare = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
         let port = if bare.contains(':') { "" } else { usual };
-        return Err(with_hint(
-            "an endpoint is a host and a port, not a URL",
-            format!("write `{rest}{port}`{tls}"),
-        ));
+        return Err(with_hint("an endpoint is a host and a port, not a URL", format!("write `{rest}{port}`{tls}")));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         if address.port() == 0 {
-            return Err(with_hint(
-                format!("`{text}` has port 0"),
-                "a port is 1 to 65535",
-            ));
+            return Err(with_hint(format!("`{text}` has port 0"), "a port is 1 to 65535"));
         }
-        return Ok(Target(MemberAddress::Socket(address)));
+        return Ok(HostPort(MemberAddress::Socket(address)));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         let hint = if text.parse::<u16>().is_ok() {
@@ -54,12 +48,7 @@ pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
         return Err(with_hint(format!("`{text}` has no port"), hint));
     };
     let port = port.parse::<u16>().ok().filter(|port| *port != 0);
-    let port = port.ok_or_else(|| {
-        with_hint(
-            format!("`{text}` has no legal port"),
-            "a port is 1 to 65535",
-        )
-    })?;
+    let port = port.ok_or_else(|| with_hint(format!("`{text}` has no legal port"), "a port is 1 to 65535"))?;
     // A final dot stays: it keeps the resolver from its search list.
     let host = host.to_ascii_lowercase();
     if !is_name(host.strip_suffix('.').unwrap_or(&host)) {
@@ -68,7 +57,7 @@ pub(in crate::config) fn target(text: &str) -> Result<Target, String> {
             "letters, digits, `-`, `_` and `.`; IPv6 in brackets",
         ));
     }
-    Ok(Target(MemberAddress::Name { host, port }))
+    Ok(HostPort(MemberAddress::Name { host, port }))
 }
 
 /// A host to serve.
@@ -87,10 +76,7 @@ pub(in crate::config) fn host(text: &str) -> Result<Host, String> {
         return match bare.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => Ok(Host(HostPattern::Exact(format!("[{address}]")))),
             Ok(IpAddr::V4(address)) => Ok(Host(HostPattern::Exact(address.to_string()))),
-            Err(_) => Err(with_hint(
-                format!("`{text}` is not a host"),
-                "leave the port out",
-            )),
+            Err(_) => Err(with_hint(format!("`{text}` is not a host"), "leave the port out")),
         };
     }
     if let Some(parent) = lower.strip_prefix("*.")
@@ -123,41 +109,20 @@ mod tests {
 
     #[test]
     fn hosts() {
-        assert_eq!(
-            host("Agents.Example.COM.").unwrap().0,
-            HostPattern::Exact("agents.example.com".into())
-        );
-        assert_eq!(
-            host("*.example.com").unwrap().0,
-            HostPattern::Wildcard("example.com".into())
-        );
-        assert_eq!(
-            host("127.0.0.1").unwrap().0,
-            HostPattern::Exact("127.0.0.1".into())
-        );
+        assert_eq!(host("Agents.Example.COM.").unwrap().0, HostPattern::Exact("agents.example.com".into()));
+        assert_eq!(host("*.example.com").unwrap().0, HostPattern::Wildcard("example.com".into()));
+        assert_eq!(host("127.0.0.1").unwrap().0, HostPattern::Exact("127.0.0.1".into()));
         assert_eq!(host("::1").unwrap().0, HostPattern::Exact("[::1]".into()));
-        for text in [
-            "", "*", "a*.b", "*.*.b", "a b", "a:80", "http://a", "-a", "1.2.3", "a..b", "é.com",
-            "*.",
-        ] {
+        for text in ["", "*", "a*.b", "*.*.b", "a b", "a:80", "http://a", "-a", "1.2.3", "a..b", "é.com", "*."] {
             assert!(host(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn targets() {
-        assert!(matches!(
-            target("10.0.0.1:80").unwrap().0,
-            MemberAddress::Socket(_)
-        ));
-        assert!(matches!(
-            target("[::1]:80").unwrap().0,
-            MemberAddress::Socket(_)
-        ));
-        assert!(matches!(
-            target("my_agent:80").unwrap().0,
-            MemberAddress::Name { port: 80, .. }
-        ));
+        assert!(matches!(target("10.0.0.1:80").unwrap().0, MemberAddress::Socket(_)));
+        assert!(matches!(target("[::1]:80").unwrap().0, MemberAddress::Socket(_)));
+        assert!(matches!(target("my_agent:80").unwrap().0, MemberAddress::Name { port: 80, .. }));
         let MemberAddress::Name { host, .. } = target("Agent.Example.:80").unwrap().0 else {
             panic!("a name");
         };

@@ -22,7 +22,8 @@ pub(in crate::config) struct OutlierDetection {
     /// Failures in a row, every 5xx included. Default: 5, or off with `maxFails`.
     #[serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")]
     pub(in crate::config) consecutive_5xx_errors: Option<OrOff<Count>>,
-    /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks off or is no HTTP, 502, 503, 504. Default: off.
+    /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks off
+    /// or is no HTTP, 502, 503, 504. Default: off.
     pub(in crate::config) consecutive_gateway_errors: Option<OrOff<Count>>,
     /// Failures within any span of `failTimeout`, then out for `failTimeout`. At most 10000. Default: off.
     pub(in crate::config) max_fails: Option<OrOff<Count>>,
@@ -40,7 +41,8 @@ pub(in crate::config) struct OutlierDetection {
     pub(in crate::config) base_ejection_time: Option<Time>,
     /// Longest time out. Default: 5m, or baseEjectionTime where that is more.
     pub(in crate::config) max_ejection_time: Option<Time>,
-    /// Share of the endpoints that may be out: at least one when there is another, never the last usable one. Default: 10%.
+    /// Share of the endpoints that may be out: at least one when there is another, never the last usable one. Default:
+    /// 10%.
     pub(in crate::config) max_ejection_percent: Option<Share>,
     /// Istio's word for `panic.threshold`. Default: what `panic` says.
     pub(in crate::config) min_health_percent: Option<Share>,
@@ -50,15 +52,12 @@ pub(in crate::config) struct OutlierDetection {
 
 /// Says the second name of a field, which the schema would not know by itself.
 fn other_words(schema: &mut Schema) {
-    let properties = schema
-        .get_mut("properties")
-        .and_then(|properties| properties.as_object_mut());
+    let properties = schema.get_mut("properties").and_then(|properties| properties.as_object_mut());
     if let Some(properties) = properties
         && let Some(mut field) = properties.get("consecutive5xxErrors").cloned()
     {
         if let Some(field) = field.as_object_mut() {
-            let description =
-                "Istio's older word for `consecutive5xxErrors`. Default: what that says.";
+            let description = "Istio's older word for `consecutive5xxErrors`. Default: what that says.";
             field.insert("description".to_owned(), description.into());
         }
         properties.insert("consecutiveErrors".to_owned(), field);
@@ -130,18 +129,11 @@ fn share(text: &str) -> Result<Share, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     match number.parse::<u32>() {
         Ok(percent) if percent <= 100 => Ok(Share(percent)),
-        Ok(_) => Err(with_hint(
-            format!("`{text}` is more than everything"),
-            "`0%` to `100%`",
-        )),
-        Err(_) if number.parse::<f64>().is_ok() => Err(with_hint(
-            format!("`{text}` is not a whole percentage"),
-            "write `50%` for one half",
-        )),
-        Err(_) => Err(with_hint(
-            format!("`{text}` is not a percentage"),
-            "write `50%`",
-        )),
+        Ok(_) => Err(with_hint(format!("`{text}` is more than everything"), "`0%` to `100%`")),
+        Err(_) if number.parse::<f64>().is_ok() => {
+            Err(with_hint(format!("`{text}` is not a whole percentage"), "write `50%` for one half"))
+        }
+        Err(_) => Err(with_hint(format!("`{text}` is not a percentage"), "write `50%`")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! A share of something, always with its sign: in other configurations a bare number means percent in one place and a fraction
-//! in the next.
+//! A share of something, always with its sign: in other configurations a bare number means percent in one place and a
+//! fraction in the next.
 
 use std::borrow::Cow;
 
@@ -37,10 +37,7 @@ impl TryFrom<PercentageFields> for Percentage {
 
 impl<'de> Deserialize<'de> for Percentage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PercentageFields>::new(
-            "a percentage such as `10%`",
-            percentage,
-        ))
+        deserializer.deserialize_str(TextOr::<Self, PercentageFields>::new("a percentage such as `10%`", percentage))
     }
 }
 
@@ -76,10 +73,7 @@ fn percentage(text: &str) -> Result<Percentage, String> {
 
 fn shape(text: &str) -> String {
     let shown: String = text.chars().take(60).collect();
-    with_hint(
-        format!("`{shown}` is not a percentage"),
-        "write `0.1%`, `10%` or `100%`; the smallest is `0.0001%`",
-    )
+    with_hint(format!("`{shown}` is not a percentage"), "write `0.1%`, `10%` or `100%`; the smallest is `0.0001%`")
 }
 
 /// A number of percent: at most 100, at most four decimals.
@@ -110,25 +104,9 @@ mod tests {
             ("100%", 1_000_000),
             ("100.0%", 1_000_000),
         ] {
-            assert_eq!(
-                percentage(text).unwrap().0.of_million(),
-                millionths,
-                "{text}"
-            );
+            assert_eq!(percentage(text).unwrap().0.of_million(), millionths, "{text}");
         }
-        for text in [
-            "",
-            "%",
-            "-1%",
-            "101%",
-            "100.1%",
-            "0.00001%",
-            "1e1%",
-            ".5%",
-            "5.%",
-            "many",
-            "5 percent",
-        ] {
+        for text in ["", "%", "-1%", "101%", "100.1%", "0.00001%", "1e1%", ".5%", "5.%", "many", "5 percent"] {
             assert!(percentage(text).is_err(), "{text}");
         }
     }
@@ -136,10 +114,7 @@ mod tests {
     #[test]
     fn a_bare_number_is_refused_with_both_its_meanings() {
         let error = percentage("0.1").unwrap_err();
-        assert!(
-            error.contains("0.1 percent or 10 percent") && error.contains("`0.1%`"),
-            "{error}"
-        );
+        assert!(error.contains("0.1 percent or 10 percent") && error.contains("`0.1%`"), "{error}");
     }
 
     #[test]

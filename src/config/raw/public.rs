@@ -25,17 +25,11 @@ text_value!(PublicUrl, public_url, "a URL such as `https://agents.example.com`",
 fn public_url(text: &str) -> Result<PublicUrl, String> {
     let (scheme, rest) = scheme(text)?;
     if rest.contains('@') {
-        return Err(with_hint(
-            "a public URL has no user and no password",
-            format!("write `{scheme}://` and the host"),
-        ));
+        return Err(with_hint("a public URL has no user and no password", format!("write `{scheme}://` and the host")));
     }
     if let Some(at) = rest.find(['?', '#']) {
         let before = rest.get(..at).unwrap_or_default();
-        return Err(with_hint(
-            "a public URL has no query and no fragment",
-            format!("write `{scheme}://{before}`"),
-        ));
+        return Err(with_hint("a public URL has no query and no fragment", format!("write `{scheme}://{before}`")));
     }
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
@@ -49,18 +43,13 @@ fn public_url(text: &str) -> Result<PublicUrl, String> {
         ));
     };
     let prefix = prefix(path)?;
-    model::PublicUrl::new(scheme, &name, port, prefix)
-        .map(PublicUrl)
-        .ok_or_else(|| format!("`{text}` is not a URL"))
+    model::PublicUrl::new(scheme, &name, port, prefix).map(PublicUrl).ok_or_else(|| format!("`{text}` is not a URL"))
 }
 
 fn scheme(text: &str) -> Result<(Scheme, &str), String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         let bare = text.trim_start_matches('/');
-        return Err(with_hint(
-            format!("`{text}` has no scheme"),
-            format!("write `https://{bare}`"),
-        ));
+        return Err(with_hint(format!("`{text}` has no scheme"), format!("write `https://{bare}`")));
     };
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((Scheme::Http, rest)),
@@ -97,10 +86,7 @@ fn prefix(path: &str) -> Result<&str, String> {
     }
     path_text(prefix)?;
     if prefix.contains("//") || prefix.ends_with('/') {
-        return Err(with_hint(
-            format!("the path `{path}` has empty segments"),
-            "write one slash between two segments",
-        ));
+        return Err(with_hint(format!("the path `{path}` has empty segments"), "write one slash between two segments"));
     }
     Ok(prefix)
 }
@@ -114,17 +100,11 @@ mod tests {
         for (text, expected) in [
             ("https://agents.example.com", "https://agents.example.com"),
             ("https://agents.example.com/", "https://agents.example.com"),
-            (
-                "HTTPS://Agents.Example.COM.:443/",
-                "https://agents.example.com",
-            ),
+            ("HTTPS://Agents.Example.COM.:443/", "https://agents.example.com"),
             ("https://a.example:8443", "https://a.example:8443"),
             ("http://a.example:80/team", "http://a.example/team"),
             ("http://a.example:443", "http://a.example:443"),
-            (
-                "https://a.example/team/blue/",
-                "https://a.example/team/blue",
-            ),
+            ("https://a.example/team/blue/", "https://a.example/team/blue"),
             ("https://a.example/t%20b", "https://a.example/t%20b"),
             ("https://10.0.0.1:8443", "https://10.0.0.1:8443"),
             ("https://[::1]", "https://[::1]"),

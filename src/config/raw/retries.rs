@@ -23,9 +23,11 @@ pub(in crate::config) struct Retries {
     pub(in crate::config) attempts: Option<u64>,
     /// Time from the start of one try to its response head. Default: off.
     pub(in crate::config) per_try_timeout: Option<OrOff<Time>>,
-    /// After what GET, HEAD, PUT, DELETE and OPTIONS are tried again. Default: connect-failure,refused-stream,reset,invalid-response.
+    /// After what GET, HEAD, PUT, DELETE and OPTIONS are tried again. Default:
+    /// connect-failure,refused-stream,reset,invalid-response.
     pub(in crate::config) retry_on: Option<Causes>,
-    /// The same for other requests, which an agent may then do twice. Default: what of `retryOn` happens before an agent can begin.
+    /// The same for other requests, which an agent may then do twice. Default: what of `retryOn` happens before an
+    /// agent can begin.
     pub(in crate::config) non_idempotent: Option<OrOff<Causes>>,
     /// Response headers, any of which asks for another try of what `retryOn` holds for. Default: none.
     pub(in crate::config) retriable_headers: Option<Many<String>>,
@@ -35,7 +37,8 @@ pub(in crate::config) struct Retries {
     pub(in crate::config) budget: Option<OrOff<Budget>>,
     /// Bytes of a request body kept for another try; a longer body is sent once. Default: 1MiB.
     pub(in crate::config) max_replay_bytes: Option<Size>,
-    /// Ask another endpoint besides when a safe request takes longer than `perTryTimeout`; the first answer counts. Default: false.
+    /// Ask another endpoint besides when a safe request takes longer than `perTryTimeout`; the first answer counts.
+    /// Default: false.
     pub(in crate::config) hedging: Option<bool>,
 }
 
@@ -75,10 +78,7 @@ fn share(text: &str) -> Result<BudgetShare, String> {
     let shape = || with_hint(format!("`{text}` is not a percentage"), "write `20%`");
     let Some(number) = text.strip_suffix('%') else {
         return Err(match text.parse::<f64>() {
-            Ok(_) => with_hint(
-                format!("`{text}` has no unit"),
-                format!("write `{text}%` for percent"),
-            ),
+            Ok(_) => with_hint(format!("`{text}` has no unit"), format!("write `{text}%` for percent")),
             Err(_) => shape(),
         });
     };
@@ -88,15 +88,10 @@ fn share(text: &str) -> Result<BudgetShare, String> {
         return Err(shape());
     }
     let whole: u32 = whole.parse().map_err(|_too_long| shape())?;
-    let fraction: u32 = format!("{fraction:0<4}")
-        .parse()
-        .map_err(|_too_long| shape())?;
+    let fraction: u32 = format!("{fraction:0<4}").parse().map_err(|_too_long| shape())?;
     match whole.checked_mul(10_000).map(|whole| whole + fraction) {
         Some(millionths) if millionths <= 1_000_000 => Ok(BudgetShare(millionths)),
-        _ => Err(with_hint(
-            format!("`{text}` is more than everything"),
-            "0% to 100%",
-        )),
+        _ => Err(with_hint(format!("`{text}` is more than everything"), "0% to 100%")),
     }
 }
 
@@ -197,10 +192,7 @@ impl Causes {
         let digits = word.strip_prefix("http_").unwrap_or(word);
         if let Ok(status) = digits.parse::<u16>() {
             if !(400..=599).contains(&status) {
-                return Err(with_hint(
-                    format!("{status} is not the status of a failure"),
-                    "400 to 599",
-                ));
+                return Err(with_hint(format!("{status} is not the status of a failure"), "400 to 599"));
             }
             self.0.statuses.push(status..=status);
             return Ok(());
@@ -222,22 +214,10 @@ impl Causes {
 
 /// Other proxies' words that are said differently here.
 const ELSEWHERE: &[(&str, &str)] = &[
-    (
-        "non_idempotent",
-        "say what for: `nonIdempotent: reset,timeout`",
-    ),
-    (
-        "retriable-status-codes",
-        "write the statuses themselves: `retryOn: [reset, 503]`",
-    ),
-    (
-        "retriable-headers",
-        "name them: `retriableHeaders: [x-try-again]`",
-    ),
-    (
-        "all-retryable-errors",
-        "write `5xx,connect-failure,refused-stream,reset`",
-    ),
+    ("non_idempotent", "say what for: `nonIdempotent: reset,timeout`"),
+    ("retriable-status-codes", "write the statuses themselves: `retryOn: [reset, 503]`"),
+    ("retriable-headers", "name them: `retriableHeaders: [x-try-again]`"),
+    ("all-retryable-errors", "write `5xx,connect-failure,refused-stream,reset`"),
     ("off", "write `retries: off`"),
     ("none", "write `retries: off`"),
 ];
@@ -254,10 +234,7 @@ impl<'de> Deserialize<'de> for Causes {
                 let mut causes = Causes::default();
                 causes.read(text).map_err(E::custom)?;
                 if causes == Causes::default() {
-                    return Err(E::custom(with_hint(
-                        "this says nothing",
-                        "write `5xx,reset`, or `off`",
-                    )));
+                    return Err(E::custom(with_hint("this says nothing", "write `5xx,reset`, or `off`")));
                 }
                 Ok(causes)
             }
@@ -284,10 +261,7 @@ impl JsonSchema for Causes {
         "RetryOn".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words: Vec<&str> = Cause::WORDS
-            .iter()
-            .filter_map(|(_, words)| words.first().copied())
-            .collect();
+        let words: Vec<&str> = Cause::WORDS.iter().filter_map(|(_, words)| words.first().copied()).collect();
         let one = json_schema!({ "anyOf": [
             { "type": "string", "examples": words },
             { "type": "integer", "minimum": 400, "maximum": 599 }
@@ -313,22 +287,12 @@ mod tests {
         use Failure::{Connect, ConnectTimeout, Invalid, Refused, Reset, Timeout};
         let all = Failure::ALL.to_vec();
         for (text, failures, statuses, grpc) in [
-            (
-                "connect-failure",
-                vec![Connect, ConnectTimeout],
-                vec![],
-                vec![],
-            ),
+            ("connect-failure", vec![Connect, ConnectTimeout], vec![], vec![]),
             ("refused-stream", vec![Refused], vec![], vec![]),
             ("reset", vec![Reset, Timeout], vec![], vec![]),
             ("5xx", all.clone(), vec![500..=599], vec![]),
             ("gateway-error", all, vec![502..=504], vec![]),
-            (
-                "retriable-4xx,429",
-                vec![],
-                vec![409..=409, 429..=429],
-                vec![],
-            ),
+            ("retriable-4xx,429", vec![], vec![409..=409, 429..=429], vec![]),
             (
                 "error timeout invalid_header http_500 http_502 http_503",
                 vec![Connect, Refused, Reset, Timeout, ConnectTimeout, Invalid],
@@ -349,12 +313,7 @@ mod tests {
             ),
         ] {
             let headers = vec![];
-            let expected = RetryOn {
-                failures,
-                statuses,
-                grpc,
-                headers,
-            };
+            let expected = RetryOn { failures, statuses, grpc, headers };
             assert_eq!(read(text).unwrap(), expected, "{text}");
         }
     }
@@ -379,18 +338,10 @@ mod tests {
 
     #[test]
     fn shares() {
-        for (text, millionths) in [
-            ("20%", 200_000),
-            ("0%", 0),
-            ("100%", 1_000_000),
-            ("0.5%", 5_000),
-            ("0.0001%", 1),
-        ] {
+        for (text, millionths) in [("20%", 200_000), ("0%", 0), ("100%", 1_000_000), ("0.5%", 5_000), ("0.0001%", 1)] {
             assert_eq!(share(text), Ok(BudgetShare(millionths)), "{text}");
         }
-        for text in [
-            "20", "0.2", "%", "101%", "1.%", ".5%", "-1%", "1.00001%", "x",
-        ] {
+        for text in ["20", "0.2", "%", "101%", "1.%", ".5%", "-1%", "1.00001%", "x"] {
             assert!(share(text).is_err(), "{text}");
         }
     }

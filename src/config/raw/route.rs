@@ -126,14 +126,11 @@ pub(in crate::config) struct PathMatchFields {
 impl TryFrom<PathMatchFields> for PathMatch {
     type Error = String;
     fn try_from(fields: PathMatchFields) -> Result<Self, String> {
-        let prefix =
-            |path: PathText| model::PathMatch::Prefix(path.0.trim_end_matches('/').to_owned());
+        let prefix = |path: PathText| model::PathMatch::Prefix(path.0.trim_end_matches('/').to_owned());
         let given = [
             fields.exact.map(|path| model::PathMatch::Exact(path.0)),
             fields.prefix.map(prefix),
-            fields
-                .regex
-                .map(|pattern| model::PathMatch::Regex(pattern.whole)),
+            fields.regex.map(|pattern| model::PathMatch::Regex(pattern.whole)),
         ];
         exactly_one(&["exact", "prefix", "regex"], given).map(Self)
     }
@@ -141,16 +138,13 @@ impl TryFrom<PathMatchFields> for PathMatch {
 
 impl<'de> Deserialize<'de> for PathMatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PathMatchFields>::new(
-            "`{ exact | prefix | regex: .. }`",
-            |text| {
-                let shown: String = text.chars().take(60).collect();
-                Err(with_hint(
-                    "a path says how it is matched",
-                    format!("write `{{ prefix: {shown} }}`, or `exact`, or `regex`"),
-                ))
-            },
-        ))
+        deserializer.deserialize_str(TextOr::<Self, PathMatchFields>::new("`{ exact | prefix | regex: .. }`", |text| {
+            let shown: String = text.chars().take(60).collect();
+            Err(with_hint(
+                "a path says how it is matched",
+                format!("write `{{ prefix: {shown} }}`, or `exact`, or `regex`"),
+            ))
+        }))
     }
 }
 
@@ -186,17 +180,12 @@ impl TryFrom<ValueMatchFields> for ValueMatch {
     type Error = String;
     fn try_from(fields: ValueMatchFields) -> Result<Self, String> {
         if fields.present == Some(false) {
-            return Err(with_hint(
-                "a condition cannot ask for absence",
-                "give the other routes the condition instead",
-            ));
+            return Err(with_hint("a condition cannot ask for absence", "give the other routes the condition instead"));
         }
         let given = [
             fields.exact.map(model::ValueMatch::Exact),
             fields.prefix.map(model::ValueMatch::Prefix),
-            fields
-                .regex
-                .map(|pattern| model::ValueMatch::Regex(pattern.whole)),
+            fields.regex.map(|pattern| model::ValueMatch::Regex(pattern.whole)),
             fields.present.map(|_| model::ValueMatch::Present),
         ];
         exactly_one(&["exact", "prefix", "regex", "present"], given).map(Self)
@@ -284,13 +273,9 @@ impl TryFrom<RewriteFields> for Rewrite {
     fn try_from(fields: RewriteFields) -> Result<Self, String> {
         let regex = match fields.regex {
             None => None,
-            Some(RegexRewrite {
-                pattern: Some(pattern),
-                replacement: Some(replacement),
-            }) => Some(model::Rewrite::Regex {
-                pattern: pattern.anywhere,
-                replacement,
-            }),
+            Some(RegexRewrite { pattern: Some(pattern), replacement: Some(replacement) }) => {
+                Some(model::Rewrite::Regex { pattern: pattern.anywhere, replacement })
+            }
             Some(_) => return Err("a `regex` rewrite needs `pattern` and `replacement`".to_owned()),
         };
         let given = [
@@ -327,7 +312,8 @@ pub(in crate::config) struct Headers {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct ResponseHeaders {
-    /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What `set` and `remove` name wins.
+    /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What
+    /// `set` and `remove` name wins.
     pub(in crate::config) preset: Option<Word<Preset>>,
     /// Fields taken out.
     pub(in crate::config) remove: Option<Vec<String>>,

@@ -12,9 +12,11 @@ use crate::config::model::LogFormat;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct ClientIp {
-    /// Proxies in front of the gateway; X-Forwarded-For, -Proto, -Host, -Port and -Prefix are believed only from these. Default: none.
+    /// Proxies in front of the gateway; X-Forwarded-For, -Proto, -Host, -Port and -Prefix are believed only from these.
+    /// Default: none.
     pub(in crate::config) trusted_proxies: Option<Many<Network>>,
-    /// Bits of an IPv6 address that make one client where clients are counted; an IPv4 address is one as a whole. Default: 64.
+    /// Bits of an IPv6 address that make one client where clients are counted; an IPv4 address is one as a whole.
+    /// Default: 64.
     #[schemars(range(min = 1, max = 128))]
     pub(in crate::config) ipv6_prefix_len: Option<u64>,
 }
@@ -75,6 +77,7 @@ pub(in crate::config) struct Dns {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct State {
-    /// File that keeps the progress of rollouts and what operators set; relative to the working directory. Default: nothing is kept.
+    /// File that keeps the progress of rollouts and what operators set; relative to the working directory. Default:
+    /// nothing is kept.
     pub(in crate::config) file: Option<String>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::cluster::{HashKey, HashKeyFields};
 use super::forms::TextOr;
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 use super::values::{Time, text_value, time};
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
@@ -41,20 +41,16 @@ pub(in crate::config) struct StickyFields {
     header: Option<String>,
     /// A cookie that the gateway sets.
     cookie: Option<String>,
-    /// File with a secret of at least 16 bytes that the cookie is made with, so that nobody can compute one. Gateways that share
-    /// callers need the same. Default: a key from the private keys of the listeners' certificates, or where there are none one that
-    /// is made at the start and ends with the process.
+    /// File with a secret of at least 16 bytes that the cookie is made with, so that nobody can compute one. Gateways
+    /// that share callers need the same. Default: a key from the private keys of the listeners' certificates, or where
+    /// there are none one that is made at the start and ends with the process.
     key_file: Option<String>,
 }
 
 impl TryFrom<StickyFields> for Sticky {
     type Error = String;
     fn try_from(fields: StickyFields) -> Result<Self, String> {
-        let StickyFields {
-            header,
-            cookie,
-            key_file,
-        } = fields;
+        let StickyFields { header, cookie, key_file } = fields;
         if key_file.is_some() && cookie.is_none() {
             return Err(with_hint(
                 "only a cookie is made with a key".to_owned(),
@@ -70,12 +66,7 @@ impl<'de> Deserialize<'de> for Sticky {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextOr::<Self, StickyFields>::new(
             "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-            |text| {
-                words::find(text).map(|key| Self {
-                    key,
-                    key_file: None,
-                })
-            },
+            |text| words::find(text).map(|key| Self { key, key_file: None }),
         ))
     }
 }
@@ -95,11 +86,11 @@ impl JsonSchema for Sticky {
 pub(in crate::config) struct SplitFields {
     /// The clusters and their shares.
     clusters: Option<Vec<Part>>,
-    /// What keeps a caller with the cluster it was given: `clientIp`, `{ header: name }`, or `{ cookie: name }`, a cookie that
-    /// the gateway sets. Default: nothing.
+    /// What keeps a caller with the cluster it was given: `clientIp`, `{ header: name }`, or `{ cookie: name }`, a
+    /// cookie that the gateway sets. Default: nothing.
     sticky: Option<Sticky>,
-    /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of weight 0 too.
-    /// Default: none.
+    /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of
+    /// weight 0 too. Default: none.
     chosen_by: Option<HashKey>,
 }
 
@@ -125,11 +116,7 @@ impl<'de> Deserialize<'de> for Split {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Split, A::Error> {
                 let parts = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
-                Ok(Split {
-                    parts,
-                    listed: true,
-                    ..Split::default()
-                })
+                Ok(Split { parts, listed: true, ..Split::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Split, A::Error> {
                 let fields = SplitFields::deserialize(MapAccessDeserializer::new(map))?;
@@ -175,9 +162,9 @@ pub(in crate::config) struct Rollout {
     pub(in crate::config) on_failure: Option<Word<model::OnFailure>>,
     /// What becomes of work that runs on the losing side at the end: `finish` or `cut`. Default: finish.
     pub(in crate::config) losing: Option<Word<model::Losing>>,
-    /// When the first step begins, such as `2026-12-01T08:00:00Z`; gateways with the same moment move in step. Default: when the
-    /// rollout is first read.
-    pub(in crate::config) start_at: Option<Moment>,
+    /// When the first step begins, such as `2026-12-01T08:00:00Z`; gateways with the same moment move in step. Default:
+    /// when the rollout is first read.
+    pub(in crate::config) start_at: Option<Timestamp>,
 }
 
 /// One step; exactly one of these.
@@ -214,10 +201,9 @@ impl TryFrom<PauseFields> for Pause {
 
 impl<'de> Deserialize<'de> for Pause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PauseFields>::new(
-            "a duration such as `5m`, or `{}`",
-            |text| time(text).map(Some).map(Self),
-        ))
+        deserializer.deserialize_str(TextOr::<Self, PauseFields>::new("a duration such as `5m`, or `{}`", |text| {
+            time(text).map(Some).map(Self)
+        }))
     }
 }
 
@@ -226,10 +212,7 @@ impl JsonSchema for Pause {
         "PauseOrDuration".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (short, long) = (
-            generator.subschema_for::<Time>(),
-            generator.subschema_for::<PauseFields>(),
-        );
+        let (short, long) = (generator.subschema_for::<Time>(), generator.subschema_for::<PauseFields>());
         json_schema!({ "anyOf": [short, long] })
     }
 }
@@ -246,7 +229,8 @@ pub(in crate::config) struct Analysis {
     pub(in crate::config) count: Option<u64>,
     /// Failed measurements of one metric that are forgiven. Default: 0.
     pub(in crate::config) failure_limit: Option<u64>,
-    /// Finished requests a measurement needs; with fewer it is inconclusive, the step holds and the window goes on. Default: 50.
+    /// Finished requests a measurement needs; with fewer it is inconclusive, the step holds and the window goes on.
+    /// Default: 50.
     pub(in crate::config) min_requests: Option<u64>,
     /// What is measured.
     #[schemars(required)]
@@ -316,16 +300,9 @@ fn success_condition(text: &str) -> Result<SuccessCondition, String> {
     };
     // Argo's conditions begin with what is compared.
     let rest = text.trim();
-    let rest = rest
-        .strip_prefix("result")
-        .map_or(rest, |rest| rest.strip_prefix("[0]").unwrap_or(rest))
-        .trim_start();
-    let comparisons = [
-        (">=", Comparison::AtLeast),
-        ("<=", Comparison::AtMost),
-        (">", Comparison::Above),
-        ("<", Comparison::Below),
-    ];
+    let rest = rest.strip_prefix("result").map_or(rest, |rest| rest.strip_prefix("[0]").unwrap_or(rest)).trim_start();
+    let comparisons =
+        [(">=", Comparison::AtLeast), ("<=", Comparison::AtMost), (">", Comparison::Above), ("<", Comparison::Below)];
     let (comparison, rest) = comparisons
         .iter()
         .find_map(|(sign, comparison)| Some((*comparison, rest.strip_prefix(sign)?.trim_start())))
@@ -347,19 +324,11 @@ fn success_condition(text: &str) -> Result<SuccessCondition, String> {
             }
         }
     };
-    Ok(SuccessCondition {
-        condition: Condition {
-            comparison,
-            threshold,
-        },
-        unit,
-    })
+    Ok(SuccessCondition { condition: Condition { comparison, threshold }, unit })
 }
 
 fn number(text: &str) -> Option<(f64, Unit)> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let number: f64 = number.parse().ok()?;
     match unit.trim() {
@@ -381,52 +350,20 @@ mod tests {
         use Comparison::{Above, AtLeast, AtMost, Below};
         for (text, comparison, threshold, unit) in [
             (">= 0.95", AtLeast, Threshold::Value(0.95), Unit::None),
-            (
-                "result[0] >= 0.95",
-                AtLeast,
-                Threshold::Value(0.95),
-                Unit::None,
-            ),
+            ("result[0] >= 0.95", AtLeast, Threshold::Value(0.95), Unit::None),
             (">=95%", AtLeast, Threshold::Value(0.95), Unit::Percent),
             ("<= 0.5s", AtMost, Threshold::Value(0.5), Unit::Time),
             ("< 500ms", Below, Threshold::Value(0.5), Unit::Time),
             ("> stable", Above, Threshold::StableTimes(1.0), Unit::Factor),
-            (
-                ">= stable - 0.02",
-                AtLeast,
-                Threshold::StablePlus(-0.02),
-                Unit::None,
-            ),
-            (
-                "<= stable + 100ms",
-                AtMost,
-                Threshold::StablePlus(0.1),
-                Unit::Time,
-            ),
-            (
-                "<= stable*1.2",
-                AtMost,
-                Threshold::StableTimes(1.2),
-                Unit::Factor,
-            ),
+            (">= stable - 0.02", AtLeast, Threshold::StablePlus(-0.02), Unit::None),
+            ("<= stable + 100ms", AtMost, Threshold::StablePlus(0.1), Unit::Time),
+            ("<= stable*1.2", AtMost, Threshold::StableTimes(1.2), Unit::Factor),
         ] {
             let read = success_condition(text).unwrap();
-            let condition = Condition {
-                comparison,
-                threshold,
-            };
+            let condition = Condition { comparison, threshold };
             assert_eq!((read.condition, read.unit), (condition, unit), "{text}");
         }
-        for text in [
-            "",
-            ">=",
-            "0.95",
-            "== 1",
-            ">= stable / 2",
-            ">= x",
-            "<= stable * 2s",
-            ">= 0.9.5",
-        ] {
+        for text in ["", ">=", "0.95", "== 1", ">= stable / 2", ">= x", "<= stable * 2s", ">= 0.9.5"] {
             assert!(success_condition(text).is_err(), "{text}");
         }
     }

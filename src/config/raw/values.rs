@@ -55,19 +55,13 @@ text_value!(Time, time, "a duration such as `30s`", {
 
 /// Reads a duration; the error has no hint in it.
 pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
-    time(text).map(|time| time.0).map_err(|_hint| {
-        format!("`{text}` is not a duration: write `250ms`, `30s`, `2m` or `1h30m`")
-    })
+    time(text)
+        .map(|time| time.0)
+        .map_err(|_hint| format!("`{text}` is not a duration: write `250ms`, `30s`, `2m` or `1h30m`"))
 }
 
 pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
-    const UNITS: [(&str, u64); 5] = [
-        ("ms", 1),
-        ("s", 1000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-    ];
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     if text.is_empty() {
         return Err(with_hint("a duration cannot be empty", "write `30s`"));
     }
@@ -78,38 +72,21 @@ pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
         ));
     }
     let shape = || {
-        let hint = whole_time(text).map_or_else(
-            || "write `250ms`, `30s`, `2m` or `1h30m`".to_owned(),
-            |whole| format!("write `{whole}`"),
-        );
+        let hint = whole_time(text)
+            .map_or_else(|| "write `250ms`, `30s`, `2m` or `1h30m`".to_owned(), |whole| format!("write `{whole}`"));
         with_hint(format!("`{text}` is not a duration"), hint)
     };
     let mut rest = text;
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let (number, after) = leading_digits(rest);
-        let (unit, after) = after.split_at(
-            after
-                .find(|c: char| c.is_ascii_digit())
-                .unwrap_or(after.len()),
-        );
-        let scale = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, scale)| *scale)
-            .ok_or_else(shape)?;
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale).ok_or_else(shape)?;
         let number: u64 = number.parse().map_err(|_not_a_number| shape())?;
-        let millis = number
-            .checked_mul(scale)
-            .and_then(|millis| total.checked_add(millis));
-        total = millis
-            .filter(|millis| *millis <= 365 * 86_400_000)
-            .ok_or_else(|| {
-                with_hint(
-                    format!("`{text}` is longer than a year"),
-                    "write `off` where a limit can be off",
-                )
-            })?;
+        let millis = number.checked_mul(scale).and_then(|millis| total.checked_add(millis));
+        total = millis.filter(|millis| *millis <= 365 * 86_400_000).ok_or_else(|| {
+            with_hint(format!("`{text}` is longer than a year"), "write `off` where a limit can be off")
+        })?;
         rest = after;
     }
     Ok(Time(Duration::from_millis(total)))
@@ -125,16 +102,10 @@ fn whole_time(text: &str) -> Option<String> {
         ("h", 3_600_000.0, &["h", "hr", "hour", "hours"]),
         ("m", 60_000.0, &["m", "min", "mins", "minute", "minutes"]),
         ("s", 1000.0, &["s", "sec", "secs", "second", "seconds"]),
-        (
-            "ms",
-            1.0,
-            &["ms", "msec", "millis", "millisecond", "milliseconds"],
-        ),
+        ("ms", 1.0, &["ms", "msec", "millis", "millisecond", "milliseconds"]),
     ];
     let unit = unit.trim().to_ascii_lowercase();
-    let (_, scale, _) = units
-        .iter()
-        .find(|(_, _, words)| words.contains(&unit.as_str()))?;
+    let (_, scale, _) = units.iter().find(|(_, _, words)| words.contains(&unit.as_str()))?;
     let millis = number.parse::<f64>().ok()? * scale;
     if millis.fract() != 0.0 || millis > 365.0 * 86_400_000.0 {
         return None;
@@ -144,10 +115,7 @@ fn whole_time(text: &str) -> Option<String> {
 }
 
 fn leading_digits(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 /// A number of bytes with its unit.
@@ -163,12 +131,7 @@ text_value!(Size, size, "a size such as `64KiB`", {
 fn size(text: &str) -> Result<Size, String> {
     const KIB: u64 = 1024;
     let (number, unit) = leading_digits(text);
-    let shape = || {
-        with_hint(
-            format!("`{text}` is not a size"),
-            "write `64KiB` or `10MiB`",
-        )
-    };
+    let shape = || with_hint(format!("`{text}` is not a size"), "write `64KiB` or `10MiB`");
     let number: u64 = number.parse().map_err(|_not_a_number| shape())?;
     let scale = match unit {
         "" => {
@@ -186,18 +149,11 @@ fn size(text: &str) -> Result<Size, String> {
         "GB" => 1_000_000_000,
         "k" | "K" | "m" | "M" | "g" | "G" | "Ki" | "Mi" | "Gi" => {
             let letter = unit.chars().next().unwrap_or('K').to_ascii_uppercase();
-            return Err(with_hint(
-                format!("`{text}` is not a size"),
-                format!("write `{number}{letter}iB`"),
-            ));
+            return Err(with_hint(format!("`{text}` is not a size"), format!("write `{number}{letter}iB`")));
         }
         _ => return Err(shape()),
     };
-    number
-        .checked_mul(scale)
-        .filter(|bytes| *bytes <= 1 << 50)
-        .map(Size)
-        .ok_or_else(shape)
+    number.checked_mul(scale).filter(|bytes| *bytes <= 1 << 50).map(Size).ok_or_else(shape)
 }
 
 /// An IP address and port to bind.
@@ -222,10 +178,7 @@ pub(in crate::config) fn bind(text: &str) -> Result<Bind, String> {
     } else {
         "write `0.0.0.0:8080` or `[::]:8080`".to_owned()
     };
-    Err(with_hint(
-        format!("`{text}` is not an IP address and port"),
-        hint,
-    ))
+    Err(with_hint(format!("`{text}` is not an IP address and port"), hint))
 }
 
 /// A network, or one address as a network.
@@ -238,23 +191,13 @@ text_value!(Network, network, "a network such as `10.0.0.0/8`", {
 });
 
 fn network(text: &str) -> Result<Network, String> {
-    let parsed = text
-        .parse::<IpNet>()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let net = parsed.ok_or_else(|| {
-        with_hint(
-            format!("`{text}` is not a network"),
-            "write `10.0.0.0/8` or `fd00::/8`",
-        )
-    })?;
+    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let net =
+        parsed.ok_or_else(|| with_hint(format!("`{text}` is not a network"), "write `10.0.0.0/8` or `fd00::/8`"))?;
     if net.trunc() == net {
         return Ok(Network(net));
     }
-    Err(with_hint(
-        format!("`{text}` has bits beyond its prefix"),
-        format!("write `{}`", net.trunc()),
-    ))
+    Err(with_hint(format!("`{text}` has bits beyond its prefix"), format!("write `{}`", net.trunc())))
 }
 
 /// A path as it is matched: starts with `/`, in normal form.
@@ -269,16 +212,10 @@ text_value!(PathText, path_text, "a path such as `/api`", {
 
 pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
     if !text.starts_with('/') {
-        return Err(with_hint(
-            format!("the path `{text}` does not start with `/`"),
-            format!("write `/{text}`"),
-        ));
+        return Err(with_hint(format!("the path `{text}` does not start with `/`"), format!("write `/{text}`")));
     }
     if text.contains(['?', '#']) {
-        return Err(with_hint(
-            format!("`{text}` is more than a path"),
-            "match parameters with `query`",
-        ));
+        return Err(with_hint(format!("`{text}` is more than a path"), "match parameters with `query`"));
     }
     if text.contains(['*', '\\']) || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(with_hint(
@@ -287,10 +224,7 @@ pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
         ));
     }
     if !text.is_ascii() {
-        return Err(with_hint(
-            format!("`{text}` is not ASCII"),
-            "percent-encode it, as it is on the wire",
-        ));
+        return Err(with_hint(format!("`{text}` is not ASCII"), "percent-encode it, as it is on the wire"));
     }
     if text.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(with_hint(
@@ -338,24 +272,16 @@ text_value!(Pattern, pattern, "a regular expression", {
 const REGEX_LIMIT: usize = 1 << 20;
 
 fn pattern(text: &str) -> Result<Pattern, String> {
-    let compile = |text: &str| {
-        regex::RegexBuilder::new(text)
-            .size_limit(REGEX_LIMIT)
-            .dfa_size_limit(REGEX_LIMIT)
-            .build()
-    };
+    let compile =
+        |text: &str| regex::RegexBuilder::new(text).size_limit(REGEX_LIMIT).dfa_size_limit(REGEX_LIMIT).build();
     let explain = |error: regex::Error| match error {
-        regex::Error::CompiledTooBig(_) => with_hint(
-            "the regular expression is too large",
-            "compiled it may take 1 MiB",
-        ),
+        regex::Error::CompiledTooBig(_) => {
+            with_hint("the regular expression is too large", "compiled it may take 1 MiB")
+        }
         other => {
             let text = other.to_string();
-            let reason = text
-                .lines()
-                .rev()
-                .find_map(|line| line.trim().strip_prefix("error: "))
-                .unwrap_or("not understood");
+            let reason =
+                text.lines().rev().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or("not understood");
             with_hint("not a regular expression", reason)
         }
     };
@@ -394,10 +320,7 @@ impl<'de> Deserialize<'de> for Status {
         let code = u16::deserialize(deserializer)?;
         match StatusCode::from_u16(code) {
             Ok(status) if (200..=599).contains(&code) => Ok(Self(status)),
-            _ => Err(invalid(
-                format!("{code} is not a final status code"),
-                "200 to 599",
-            )),
+            _ => Err(invalid(format!("{code} is not a final status code"), "200 to 599")),
         }
     }
 }
@@ -417,29 +340,12 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [
-            ("250ms", 250),
-            ("30s", 30_000),
-            ("2m", 120_000),
-            ("1h30m", 5_400_000),
-            ("0s", 0),
-            ("1d", 86_400_000),
-        ] {
+        for (text, millis) in
+            [("250ms", 250), ("30s", 30_000), ("2m", 120_000), ("1h30m", 5_400_000), ("0s", 0), ("1d", 86_400_000)]
+        {
             assert_eq!(time(text).unwrap().0.as_millis(), millis, "{text}");
         }
-        for text in [
-            "",
-            "30",
-            "1.5s",
-            "s",
-            "30 s",
-            "30x",
-            "-1s",
-            "99999999999999999999s",
-            "400d",
-            "1.5",
-            "1h30",
-        ] {
+        for text in ["", "30", "1.5s", "s", "30 s", "30x", "-1s", "99999999999999999999s", "400d", "1.5", "1h30"] {
             assert!(time(text).is_err(), "{text}");
         }
     }
@@ -468,13 +374,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [
-            ("64KiB", 65_536),
-            ("10MiB", 10 << 20),
-            ("512B", 512),
-            ("10kB", 10_000),
-            ("1GiB", 1 << 30),
-        ] {
+        for (text, bytes) in
+            [("64KiB", 65_536), ("10MiB", 10 << 20), ("512B", 512), ("10kB", 10_000), ("1GiB", 1 << 30)]
+        {
             assert_eq!(size(text).unwrap().0, bytes, "{text}");
         }
         for text in ["", "64", "64k", "KiB", "1.5MiB", "99999999999GiB", "64 KiB"] {
@@ -484,19 +386,10 @@ mod tests {
 
     #[test]
     fn paths() {
-        for text in [
-            "/",
-            "/a",
-            "/a/",
-            "/a%20b",
-            "/.well-known/agent-card.json",
-            "/a:b",
-        ] {
+        for text in ["/", "/a", "/a/", "/a%20b", "/.well-known/agent-card.json", "/a:b"] {
             assert!(path_text(text).is_ok(), "{text}");
         }
-        for text in [
-            "", "a", "/a?b", "/a b", "/../a", "/./a", "/%41", "/%2f", "/%", "/é", "/a*", "/%zz",
-        ] {
+        for text in ["", "a", "/a?b", "/a b", "/../a", "/./a", "/%41", "/%2f", "/%", "/é", "/a*", "/%zz"] {
             assert!(path_text(text).is_err(), "{text}");
         }
     }

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use super::forms::OrOff;
 use super::values::Time;
 
-/// Probes of the kernel to a TCP peer that is silent. One that answers none of them, or takes nothing of what is written for as
-/// long as all of them take, is gone.
+/// Probes of the kernel to a TCP peer that is silent. One that answers none of them, or takes nothing of what is
+/// written for as long as all of them take, is gone.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct TcpKeepalive {
@@ -28,8 +28,8 @@ pub(in crate::config) struct Http2 {
     pub(in crate::config) keepalive: Option<OrOff<Http2Keepalive>>,
 }
 
-/// PING frames to a peer that is silent while a stream is open. gRPC servers close connections on which they come more often than
-/// every 5 minutes.
+/// PING frames to a peer that is silent while a stream is open. gRPC servers close connections on which they come more
+/// often than every 5 minutes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct Http2Keepalive {

@@ -10,9 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::config::de::with_hint;
-use crate::config::model::{
-    HttpVersion, LogFormat, Scheme, TlsVersion, UnknownSni, UpstreamProtocol,
-};
+use crate::config::model::{HttpVersion, LogFormat, Scheme, TlsVersion, UnknownSni, UpstreamProtocol};
 use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
 
@@ -35,37 +33,20 @@ pub(in crate::config) fn find<T: Words>(text: &str) -> Result<T, String> {
     if let Some((value, _)) = T::WORDS.iter().find(spells) {
         return Ok(value.clone());
     }
-    let ours: Vec<&str> = T::WORDS
-        .iter()
-        .filter_map(|(_, words)| words.first().copied())
-        .collect();
+    let ours: Vec<&str> = T::WORDS.iter().filter_map(|(_, words)| words.first().copied()).collect();
     let every = T::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
-    let nearest = suggest::closest(text, every).and_then(|near| {
-        T::WORDS
-            .iter()
-            .find(|(_, words)| words.contains(&near))?
-            .1
-            .first()
-    });
+    let nearest = suggest::closest(text, every)
+        .and_then(|near| T::WORDS.iter().find(|(_, words)| words.contains(&near))?.1.first());
     let hint = match nearest {
         Some(word) => format!("did you mean `{word}`?"),
-        None => format!(
-            "one of {}",
-            ours.iter()
-                .map(|word| format!("`{word}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        None => format!("one of {}", ours.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
     };
     Err(with_hint(format!("`{text}` is not known here"), hint))
 }
 
 /// As words are compared: without case, `-` and `_`.
 pub(super) fn fold(text: &str) -> String {
-    text.chars()
-        .filter(|c| !matches!(c, '-' | '_'))
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+    text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 impl<'de, T: Words> Deserialize<'de> for Word<T> {
@@ -74,10 +55,7 @@ impl<'de, T: Words> Deserialize<'de> for Word<T> {
         impl<T: Words> Visitor<'_> for Text<T> {
             type Value = Word<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let ours: Vec<&str> = T::WORDS
-                    .iter()
-                    .filter_map(|(_, words)| words.first().copied())
-                    .collect();
+                let ours: Vec<&str> = T::WORDS.iter().filter_map(|(_, words)| words.first().copied()).collect();
                 write!(f, "one of `{}`", ours.join("`, `"))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Word<T>, E> {
@@ -93,10 +71,7 @@ impl<T: Words> JsonSchema for Word<T> {
         T::NAME.into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let ours: Vec<&str> = T::WORDS
-            .iter()
-            .filter_map(|(_, words)| words.first().copied())
-            .collect();
+        let ours: Vec<&str> = T::WORDS.iter().filter_map(|(_, words)| words.first().copied()).collect();
         let every = T::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
         let numbers = every.clone().filter_map(|word| word.parse::<f64>().ok());
         let numbers: Vec<f64> = numbers.collect();

@@ -58,48 +58,24 @@ pub(super) fn action(
     }
 }
 
-fn redirect(
-    name: &str,
-    raw: &raw_route::Redirect,
-    matches: &[Match],
-    scope: &mut Scope<'_>,
-) -> Redirect {
+fn redirect(name: &str, raw: &raw_route::Redirect, matches: &[Match], scope: &mut Scope<'_>) -> Redirect {
     let at = steps!["routes", name, "redirect"];
-    redirect_status(
-        &steps!["routes", name, "redirect", "status"],
-        raw.status.map(|status| status.0),
-        scope,
-    );
-    let nothing = raw.scheme.is_none()
-        && raw.host.is_none()
-        && raw.port.is_none()
-        && raw.path.is_none()
-        && raw.prefix.is_none();
+    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status.map(|status| status.0), scope);
+    let nothing =
+        raw.scheme.is_none() && raw.host.is_none() && raw.port.is_none() && raw.path.is_none() && raw.prefix.is_none();
     if nothing {
-        let diagnostic = Diagnostic::error(
-            "missing-field",
-            format!("`routes.{name}.redirect` leads back to the same place"),
-        );
-        scope.missing(
-            &at,
-            diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"),
-        );
+        let diagnostic =
+            Diagnostic::error("missing-field", format!("`routes.{name}.redirect` leads back to the same place"));
+        scope.missing(&at, diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"));
     }
     if raw.path.is_some() && raw.prefix.is_some() {
-        scope.add_key(
-            &at,
-            Diagnostic::error("conflict", "`path` and `prefix` are both given")
-                .hint("keep one of them"),
-        );
+        scope
+            .add_key(&at, Diagnostic::error("conflict", "`path` and `prefix` are both given").hint("keep one of them"));
     }
     if raw.prefix.is_some() && has_regex(matches) {
         scope.add_key(
             &steps!["routes", name, "redirect", "prefix"],
-            Diagnostic::error(
-                "conflict",
-                "there is no prefix to replace in a regular expression",
-            )
-            .hint("use `path`"),
+            Diagnostic::error("conflict", "there is no prefix to replace in a regular expression").hint("use `path`"),
         );
     }
     if let Some(HostPattern::Wildcard(_)) = raw.host.as_ref().map(|host| &host.0) {
@@ -128,12 +104,8 @@ fn respond(name: &str, raw: &raw_route::Respond, scope: &mut Scope<'_>) -> Respo
     let body = raw.body.clone().unwrap_or_default();
     let status = raw.status.map_or(StatusCode::OK, |status| status.0);
     if !body.is_empty() && matches!(status.as_u16(), 204 | 205 | 304) {
-        let diagnostic =
-            Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
-        scope.add(
-            &steps!["routes", name, "respond", "body"],
-            diagnostic.hint("take the body out"),
-        );
+        let diagnostic = Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
+        scope.add(&steps!["routes", name, "respond", "body"], diagnostic.hint("take the body out"));
     }
     let content_type = match &raw.content_type {
         Some(text) => HeaderValue::from_str(text).unwrap_or_else(|_illegal| {
@@ -146,16 +118,11 @@ fn respond(name: &str, raw: &raw_route::Respond, scope: &mut Scope<'_>) -> Respo
         None if is_json(&body) => HeaderValue::from_static("application/json"),
         None => HeaderValue::from_static("text/plain; charset=utf-8"),
     };
-    Respond {
-        status,
-        body: Bytes::from(body),
-        content_type,
-    }
+    Respond { status, body: Bytes::from(body), content_type }
 }
 
 fn is_json(body: &str) -> bool {
-    body.trim_start().starts_with(['{', '['])
-        && serde_json::from_str::<serde_json::Value>(body).is_ok()
+    body.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde_json::Value>(body).is_ok()
 }
 
 /// Whether a route says exactly one thing; reports it otherwise.
@@ -169,44 +136,26 @@ fn does_one_thing(name: &str, raw: &raw::Route, scope: &mut Scope<'_>) -> bool {
     ];
     let at = steps!["routes", name];
     if raw.rollout.is_some() && raw.split.is_none() {
-        let diagnostic = Diagnostic::error(
-            "missing-field",
-            format!("`routes.{name}` has a rollout and no `split` to move"),
-        );
+        let diagnostic =
+            Diagnostic::error("missing-field", format!("`routes.{name}` has a rollout and no `split` to move"));
         scope.add_key(
             &steps!["routes", name, "rollout"],
-            diagnostic.hint(
-                "write `split: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }]`",
-            ),
+            diagnostic.hint("write `split: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }]`"),
         );
     }
     match given.into_iter().filter(|given| *given).count() {
         0 => {
-            let diagnostic = Diagnostic::error(
-                "missing-field",
-                format!("`routes.{name}` does not say what happens"),
-            );
-            scope.missing(
-                &at,
-                diagnostic
-                    .hint("add one of `cluster`, `endpoints`, `split`, `redirect`, `respond`"),
-            );
+            let diagnostic = Diagnostic::error("missing-field", format!("`routes.{name}` does not say what happens"));
+            scope.missing(&at, diagnostic.hint("add one of `cluster`, `endpoints`, `split`, `redirect`, `respond`"));
             false
         }
         1 => true,
         _ => {
             let keys = ["cluster", "endpoints", "split", "redirect", "respond"];
-            let named: Vec<_> = keys
-                .iter()
-                .zip(given)
-                .filter(|(_, given)| *given)
-                .map(|(key, _)| format!("`{key}`"))
-                .collect();
+            let named: Vec<_> =
+                keys.iter().zip(given).filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
             let message = format!("`routes.{name}` has {}", named.join(" and "));
-            scope.add_key(
-                &at,
-                Diagnostic::error("conflict", message).hint("keep one of them"),
-            );
+            scope.add_key(&at, Diagnostic::error("conflict", message).hint("keep one of them"));
             false
         }
     }
@@ -214,7 +163,5 @@ fn does_one_thing(name: &str, raw: &raw::Route, scope: &mut Scope<'_>) -> bool {
 
 /// Whether a route is reached by a regular expression, which has no prefix.
 pub(super) fn has_regex(matches: &[Match]) -> bool {
-    matches
-        .iter()
-        .any(|one| matches!(one.path, PathMatch::Regex(_)))
+    matches.iter().any(|one| matches!(one.path, PathMatch::Regex(_)))
 }

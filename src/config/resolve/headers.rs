@@ -51,30 +51,14 @@ pub(super) fn request(route: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
 
 /// `responseHeaders` of a route.
 pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>) -> HeaderChanges {
-    let ResponseHeaders {
-        preset,
-        remove,
-        set,
-        add,
-    } = raw;
-    let mut changes = changes(
-        route,
-        "responseHeaders",
-        Headers { remove, set, add },
-        scope,
-    );
+    let ResponseHeaders { preset, remove, set, add } = raw;
+    let mut changes = changes(route, "responseHeaders", Headers { remove, set, add }, scope);
     if preset.is_some() {
-        let taken = |name: &HeaderName| {
-            changes.remove.contains(name) || changes.set.iter().any(|(other, _)| other == name)
-        };
+        let taken =
+            |name: &HeaderName| changes.remove.contains(name) || changes.set.iter().any(|(other, _)| other == name);
         let own: Vec<_> = SECURE
             .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .filter(|(name, _)| !taken(name))
             .collect();
         changes.hsts = !taken(&header::STRICT_TRANSPORT_SECURITY);
@@ -111,10 +95,7 @@ pub(super) fn values(
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
                 scope.add_key(
                     &at,
-                    Diagnostic::error(
-                        "duplicate-key",
-                        format!("`{name}` is already given in another case"),
-                    ),
+                    Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case")),
                 );
                 continue;
             }
@@ -130,10 +111,7 @@ pub(super) fn values(
                 fields.push((name, value));
             }
             Err(_illegal) => {
-                let diagnostic = Diagnostic::error(
-                    "invalid-value",
-                    format!("the value of `{name}` cannot be sent"),
-                );
+                let diagnostic = Diagnostic::error("invalid-value", format!("the value of `{name}` cannot be sent"));
                 scope.add(&at, diagnostic.hint("printable ASCII without line breaks"));
             }
         }
@@ -145,10 +123,7 @@ fn allowed(name: HeaderName) -> Result<HeaderName, Box<Diagnostic>> {
     if !OWN.contains(&name.as_str()) {
         return Ok(name);
     }
-    let diagnostic = Diagnostic::error(
-        "reserved-header",
-        format!("`{name}` is the gateway's own to set"),
-    );
+    let diagnostic = Diagnostic::error("reserved-header", format!("`{name}` is the gateway's own to set"));
     Err(Box::new(match name.as_str() {
         "host" => diagnostic.hint("use `upstreamHost`, or `host` in a health check"),
         "upgrade" | "connection" => diagnostic.hint("use `websocket: true` for upgrades"),

@@ -36,16 +36,11 @@ pub(super) fn resolve(
     };
     let healthy_threshold = count("healthyThreshold", raw.healthy_threshold, 2, 100);
     let unhealthy_threshold = count("unhealthyThreshold", raw.unhealthy_threshold, 3, 100);
-    let port = raw
-        .port
-        .map(|port| count("port", Some(port), 1, u16::MAX.into()));
+    let port = raw.port.map(|port| count("port", Some(port), 1, u16::MAX.into()));
     let ends_ejection = raw.ends_ejection.unwrap_or_default();
     if ends_ejection && !ejects {
         let message = "outlier detection is off, so there are no ejections to end";
-        scope.add(
-            &at("endsEjection"),
-            Diagnostic::warning("no-effect", message).hint("take it out"),
-        );
+        scope.add(&at("endsEjection"), Diagnostic::warning("no-effect", message).hint("take it out"));
     }
     Some(HealthCheck {
         ends_ejection,
@@ -61,26 +56,16 @@ pub(super) fn resolve(
 fn probe(cluster: &str, raw: raw::HealthCheck, kind: Kind, scope: &mut Scope<'_>) -> Probe {
     let fields = ProbeFields {
         host: raw.host.and_then(|host| self::host(cluster, &host, scope)),
-        headers: headers::values(
-            &steps!["clusters", cluster, "healthCheck", "headers"],
-            raw.headers,
-            scope,
-        )
-        .into_iter()
-        .collect(),
+        headers: headers::values(&steps!["clusters", cluster, "healthCheck", "headers"], raw.headers, scope)
+            .into_iter()
+            .collect(),
     };
     match kind {
         Kind::Tcp => Probe::Tcp,
-        Kind::Grpc => Probe::Grpc {
-            service: raw.service.unwrap_or_default(),
-            fields,
-        },
-        Kind::AgentCard => Probe::AgentCard {
-            path: raw
-                .path
-                .map_or_else(|| PathAndQuery::from_static(CARD), |path| path.0),
-            fields,
-        },
+        Kind::Grpc => Probe::Grpc { service: raw.service.unwrap_or_default(), fields },
+        Kind::AgentCard => {
+            Probe::AgentCard { path: raw.path.map_or_else(|| PathAndQuery::from_static(CARD), |path| path.0), fields }
+        }
         Kind::Http => Probe::Http {
             method: raw.method.map_or(Method::GET, |verb| verb.0),
             path: path(cluster, raw.path, scope),
@@ -90,19 +75,14 @@ fn probe(cluster: &str, raw: raw::HealthCheck, kind: Kind, scope: &mut Scope<'_>
     }
 }
 
-fn statuses(
-    cluster: &str,
-    list: Option<Many<raw::Statuses>>,
-    scope: &mut Scope<'_>,
-) -> Vec<RangeInclusive<u16>> {
+fn statuses(cluster: &str, list: Option<Many<raw::Statuses>>, scope: &mut Scope<'_>) -> Vec<RangeInclusive<u16>> {
     let Some(list) = list else {
         return vec![200..=299];
     };
     if list.0.is_empty() {
         scope.missing(
             &steps!["clusters", cluster, "healthCheck", "expectedStatuses"],
-            Diagnostic::error("missing-field", "no status is expected")
-                .hint("write `[200-299]`, or take it out"),
+            Diagnostic::error("missing-field", "no status is expected").hint("write `[200-299]`, or take it out"),
         );
     }
     list.0.into_iter().map(|statuses| statuses.0).collect()
@@ -111,10 +91,8 @@ fn statuses(
 fn path(cluster: &str, path: Option<ProbePath>, scope: &mut Scope<'_>) -> PathAndQuery {
     path.map_or_else(
         || {
-            let diagnostic = Diagnostic::error(
-                "missing-field",
-                format!("`clusters.{cluster}.healthCheck` asks for nothing"),
-            );
+            let diagnostic =
+                Diagnostic::error("missing-field", format!("`clusters.{cluster}.healthCheck` asks for nothing"));
             scope.missing(
                 &steps!["clusters", cluster, "healthCheck"],
                 diagnostic.hint("add `path: /health`, or `type: tcp` to only connect"),
@@ -140,32 +118,20 @@ fn misplaced(cluster: &str, raw: &raw::HealthCheck, kind: Kind, scope: &mut Scop
         if !is_given || kinds.contains(&kind) {
             continue;
         }
-        let message = format!(
-            "`{key}` means nothing to a check of the type {}",
-            word(kind)
-        );
-        let fitting: Vec<_> = kinds
-            .iter()
-            .map(|kind| format!("`type: {}`", word(*kind)))
-            .collect();
+        let message = format!("`{key}` means nothing to a check of the type {}", word(kind));
+        let fitting: Vec<_> = kinds.iter().map(|kind| format!("`type: {}`", word(*kind))).collect();
         let hint = format!("it belongs to {}", fitting.join(", "));
         scope.add_key(
             &steps!["clusters", cluster, "healthCheck", key],
             Diagnostic::error("conflict", message).hint(hint),
         );
     }
-    let connects = raw
-        .method
-        .as_ref()
-        .is_some_and(|verb| verb.0 == Method::CONNECT);
+    let connects = raw.method.as_ref().is_some_and(|verb| verb.0 == Method::CONNECT);
     if connects {
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "method"],
-            Diagnostic::error(
-                "invalid-value",
-                "CONNECT asks for a tunnel, not for an answer",
-            )
-            .hint("write `GET`, or `type: tcp` to only connect"),
+            Diagnostic::error("invalid-value", "CONNECT asks for a tunnel, not for an answer")
+                .hint("write `GET`, or `type: tcp` to only connect"),
         );
     }
 }
@@ -180,11 +146,8 @@ fn needs_http2(cluster: &str, (protocol, tls): (UpstreamProtocol, bool), scope: 
         let ours = if tls { "h2" } else { "h2c" };
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "type"],
-            Diagnostic::error(
-                "conflict",
-                "gRPC needs HTTP/2, which this cluster does not speak",
-            )
-            .hint(format!("add `protocol: {ours}` to `clusters.{cluster}`")),
+            Diagnostic::error("conflict", "gRPC needs HTTP/2, which this cluster does not speak")
+                .hint(format!("add `protocol: {ours}` to `clusters.{cluster}`")),
         );
     }
 }
@@ -195,11 +158,8 @@ fn times(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> (Durat
     if interval < SHORTEST {
         scope.add(
             &at("interval"),
-            Diagnostic::error(
-                "invalid-value",
-                format!("checks every {interval:?} would flood the endpoints"),
-            )
-            .hint("`100ms` or more"),
+            Diagnostic::error("invalid-value", format!("checks every {interval:?} would flood the endpoints"))
+                .hint("`100ms` or more"),
         );
     }
     let Some(timeout) = raw.timeout.map(|time| time.0) else {
@@ -209,15 +169,11 @@ fn times(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> (Durat
     if timeout >= interval {
         let diagnostic = Diagnostic::warning(
             "check-overlap",
-            format!(
-                "a check may take {timeout:?}, as long as the interval of {interval:?} or longer"
-            ),
+            format!("a check may take {timeout:?}, as long as the interval of {interval:?} or longer"),
         );
         scope.add(
             &at("timeout"),
-            diagnostic.hint(
-                "checks of one endpoint never overlap: make `interval` longer than `timeout`",
-            ),
+            diagnostic.hint("checks of one endpoint never overlap: make `interval` longer than `timeout`"),
         );
     }
     (interval, timeout)

@@ -1,4 +1,5 @@
-//! Redirects to HTTPS: which listener one leads to, whose routes serve clients that are there already, and under which hosts.
+//! Redirects to HTTPS: which listener one leads to, whose routes serve clients that are there already, and under which
+//! hosts.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::config::raw::{self, listener as raw_listener};
 use crate::config::report::Diagnostic;
 
 /// What a redirect may lead to.
-pub(super) struct Places<'a> {
+pub(super) struct RedirectTargets<'a> {
     pub(super) raw: &'a [(String, raw::Listener)],
     pub(super) ids: &'a BTreeMap<String, ListenerId>,
     pub(super) routes: &'a [Route],
@@ -19,16 +20,14 @@ pub(super) struct Places<'a> {
 }
 
 /// Fills in where redirecting listeners lead, and which hosts they may redirect to.
-pub(super) fn link(places: &Places<'_>, listeners: &mut [Listener], scope: &mut Scope<'_>) {
+pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], scope: &mut Scope<'_>) {
     for (index, (name, raw)) in places.raw.iter().enumerate() {
         let Some(raw_listener::HttpsRedirect::On(to)) = &raw.https_redirect else {
             continue;
         };
         if raw.tls.is_some() {
-            let diagnostic = Diagnostic::error(
-                "conflict",
-                format!("`listeners.{name}` terminates TLS and redirects to HTTPS"),
-            );
+            let diagnostic =
+                Diagnostic::error("conflict", format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
             scope.add_key(
                 &steps!["listeners", name.as_str(), "httpsRedirect"],
                 diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
@@ -40,11 +39,7 @@ pub(super) fn link(places: &Places<'_>, listeners: &mut [Listener], scope: &mut 
             continue;
         };
         let status = to.status.map(|status| status.0);
-        redirect_status(
-            &steps!["listeners", name.as_str(), "httpsRedirect", "status"],
-            status,
-            scope,
-        );
+        redirect_status(&steps!["listeners", name.as_str(), "httpsRedirect", "status"], status, scope);
         let (port, url) = match listeners.get(target.0) {
             Some(found) if target.0 != index => (found.address.port(), found.public_url.clone()),
             _ => (443, None),
@@ -52,12 +47,7 @@ pub(super) fn link(places: &Places<'_>, listeners: &mut [Listener], scope: &mut 
         let hosts = hosts(target, places.routes, scope);
         if let Some(listener) = listeners.get_mut(index) {
             listener.public_url = listener.public_url.take().or(url);
-            listener.https_redirect = Some(HttpsRedirect {
-                port,
-                serves: target,
-                status,
-                hosts,
-            });
+            listener.https_redirect = Some(HttpsRedirect { port, serves: target, status, hosts });
         }
     }
 }
@@ -81,11 +71,8 @@ fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
 
 /// Hosts that are known behind `target`.
 fn hosts(target: ListenerId, routes: &[Route], scope: &Scope<'_>) -> Vec<HostPattern> {
-    let mut hosts: Vec<HostPattern> = routes
-        .iter()
-        .filter(|route| route.listeners.contains(&target))
-        .flat_map(|route| route.hosts.clone())
-        .collect();
+    let mut hosts: Vec<HostPattern> =
+        routes.iter().filter(|route| route.listeners.contains(&target)).flat_map(|route| route.hosts.clone()).collect();
     hosts.extend(scope.names.get(target.0).cloned().unwrap_or_default());
     hosts.sort();
     hosts.dedup();
@@ -95,7 +82,7 @@ fn hosts(target: ListenerId, routes: &[Route], scope: &Scope<'_>) -> Vec<HostPat
 fn target(
     own: ListenerId,
     to: &raw_listener::HttpsRedirectTo,
-    places: &Places<'_>,
+    places: &RedirectTargets<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<ListenerId> {
     let (name, raw) = places.raw.get(own.0)?;
@@ -105,60 +92,42 @@ fn target(
     if let Some(wanted) = &to.listener {
         let at = steps!["listeners", name.as_str(), "httpsRedirect", "listener"];
         let Some(id) = places.ids.get(wanted) else {
-            scope.dangling(
-                &at,
-                "listener",
-                wanted,
-                places.ids.keys().map(String::as_str),
-            );
+            scope.dangling(&at, "listener", wanted, places.ids.keys().map(String::as_str));
             return None;
         };
         let leads_on = places.raw.get(id.0).is_some_and(|(_, raw)| is_secure(raw));
         if leads_on || *id == own && alone {
             return Some(*id);
         }
-        let diagnostic = Diagnostic::error(
-            "invalid-reference",
-            format!("the listener `{wanted}` has no TLS to redirect to"),
-        );
-        scope.add(
-            &at,
-            diagnostic
-                .hint("give it a `tls` block, or a `publicUrl` with https where others end TLS"),
-        );
+        let diagnostic =
+            Diagnostic::error("invalid-reference", format!("the listener `{wanted}` has no TLS to redirect to"));
+        scope.add(&at, diagnostic.hint("give it a `tls` block, or a `publicUrl` with https where others end TLS"));
         return None;
     }
     match secure(places.raw).as_slice() {
         [(index, _)] => Some(ListenerId(*index)),
         [] if alone => Some(own),
         [] => {
-            let diagnostic = Diagnostic::error(
-                "invalid-reference",
-                "there is no listener with TLS to redirect to",
-            );
+            let diagnostic = Diagnostic::error("invalid-reference", "there is no listener with TLS to redirect to");
             scope.add_key(
                 &at,
-                diagnostic.hint(
-                    "give one a `tls` block; where a balancer ends TLS, name it in `clientIp.trustedProxies`",
-                ),
+                diagnostic
+                    .hint("give one a `tls` block; where a balancer ends TLS, name it in `clientIp.trustedProxies`"),
             );
             None
         }
         several => {
             let names: Vec<&str> = several.iter().map(|(_, name)| *name).collect();
-            let hint = format!(
-                "write `httpsRedirect: {{ listener: name }}` with one of `{}`",
-                names.join("`, `")
-            );
-            let diagnostic =
-                Diagnostic::error("invalid-reference", "several listeners are on HTTPS");
+            let hint = format!("write `httpsRedirect: {{ listener: name }}` with one of `{}`", names.join("`, `"));
+            let diagnostic = Diagnostic::error("invalid-reference", "several listeners are on HTTPS");
             scope.add_key(&at, diagnostic.hint(hint));
             None
         }
     }
 }
 
-/// The listeners that end TLS, with their names; where none does, those whose public URL says that somebody in front does.
+/// The listeners that end TLS, with their names; where none does, those whose public URL says that somebody in front
+/// does.
 fn secure(listeners: &[(String, raw::Listener)]) -> Vec<(usize, &str)> {
     let that = |holds: fn(&raw::Listener) -> bool| {
         let every = listeners.iter().enumerate();
@@ -168,9 +137,5 @@ fn secure(listeners: &[(String, raw::Listener)]) -> Vec<(usize, &str)> {
             .collect::<Vec<_>>()
     };
     let ending = that(|raw| raw.tls.is_some());
-    if ending.is_empty() {
-        that(is_secure)
-    } else {
-        ending
-    }
+    if ending.is_empty() { that(is_secure) } else { ending }
 }

@@ -1,5 +1,5 @@
-//! Rate limits and limits on what a client has open. Shared limits come first, so that routes can refer to them by number;
-//! a route's own follow.
+//! Rate limits and limits on what a client has open. Shared limits come first, so that routes can refer to them by
+//! number; a route's own follow.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -8,9 +8,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::{Scope, to_usize};
-use crate::config::model::{
-    Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId,
-};
+use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 use crate::config::node::{Step, Value, steps};
 use crate::config::raw::limits as raw;
 use crate::config::raw::values::verb;
@@ -27,15 +25,8 @@ pub(super) struct Found {
 
 impl Found {
     /// Resolves the shared limits.
-    pub(super) fn shared(
-        entries: Vec<(String, raw::RateLimit)>,
-        ipv6_prefix: u8,
-        scope: &mut Scope<'_>,
-    ) -> Self {
-        let mut found = Self {
-            ipv6_prefix,
-            ..Self::default()
-        };
+    pub(super) fn shared(entries: Vec<(String, raw::RateLimit)>, ipv6_prefix: u8, scope: &mut Scope<'_>) -> Self {
+        let mut found = Self { ipv6_prefix, ..Self::default() };
         for (name, raw) in entries {
             let at: Vec<Step> = steps!["rateLimits", name.as_str()].into();
             let id = found.add(LimitScope::Shared(name.clone()), raw, &at, scope);
@@ -91,10 +82,7 @@ impl Found {
     ) -> Option<ConcurrencyLimit> {
         let at = steps!["routes", route, "maxConcurrentPerClient"];
         let max = scope.range(&at, raw?.on()?.0, 1..=1_000_000, "");
-        Some(ConcurrencyLimit {
-            max: to_u32(max),
-            ipv6_prefix: self.ipv6_prefix,
-        })
+        Some(ConcurrencyLimit { max: to_u32(max), ipv6_prefix: self.ipv6_prefix })
     }
 
     /// All of them.
@@ -102,13 +90,7 @@ impl Found {
         self.limits
     }
 
-    fn add(
-        &mut self,
-        place: LimitScope,
-        raw: raw::RateLimit,
-        at: &[Step],
-        scope: &mut Scope<'_>,
-    ) -> RateLimitId {
+    fn add(&mut self, place: LimitScope, raw: raw::RateLimit, at: &[Step], scope: &mut Scope<'_>) -> RateLimitId {
         let quota = quota(raw.rate, raw.burst, at, scope);
         let max_keys = raw.max_keys.unwrap_or(100_000);
         let max_keys = scope.range(&under(at, &["maxKeys"]), max_keys, 1..=10_000_000, "");
@@ -139,8 +121,7 @@ fn key(raw: Option<Many<raw::Key>>, at: &[Step], scope: &mut Scope<'_>) -> Vec<L
         scope.missing(&path, diagnostic.hint("write `key: clientIp`"));
     }
     if parts.len() > 1 && parts.contains(&LimitKey::Global) {
-        let diagnostic =
-            Diagnostic::error("conflict", "`global` makes no difference beside others");
+        let diagnostic = Diagnostic::error("conflict", "`global` makes no difference beside others");
         scope.add_key(&path, diagnostic.hint("take it out"));
     }
     parts
@@ -151,11 +132,7 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
         let name = scope.tree.locate(at).path;
         let diagnostic = Diagnostic::error("missing-field", format!("`{name}` has no `rate`"));
         scope.missing(at, diagnostic.hint("add `rate: 100/minute`"));
-        return Quota {
-            requests: NonZeroU32::MIN,
-            per: Duration::from_secs(1),
-            capacity: NonZeroU32::MIN,
-        };
+        return Quota { requests: NonZeroU32::MIN, per: Duration::from_secs(1), capacity: NonZeroU32::MIN };
     };
     let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
     let path = under(at, &["burst"]);
@@ -173,27 +150,17 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
         }
         Some(burst) => to_u32(scope.range(&path, burst, 1..=1_000_000, "") + 1),
     };
-    let quota = Quota {
-        requests,
-        per: rate.per,
-        capacity,
-    };
+    let quota = Quota { requests, per: rate.per, capacity };
     if quota.time_for(capacity.get()) > YEAR {
         let name = scope.tree.locate(at).path;
-        let message =
-            format!("`{name}`: a burst that was used takes more than a year to come back");
+        let message = format!("`{name}`: a burst that was used takes more than a year to come back");
         let diagnostic = Diagnostic::error("invalid-value", message);
         scope.add_key(at, diagnostic.hint("lower `burst`, or raise `rate`"));
     }
     quota
 }
 
-fn cost(
-    entries: Vec<(String, u64)>,
-    quota: Quota,
-    at: &[Step],
-    scope: &mut Scope<'_>,
-) -> Vec<(Method, u32)> {
+fn cost(entries: Vec<(String, u64)>, quota: Quota, at: &[Step], scope: &mut Scope<'_>) -> Vec<(Method, u32)> {
     let mut costs = Vec::new();
     for (name, cost) in entries {
         let path = under(at, &["cost", &name]);
@@ -202,10 +169,7 @@ fn cost(
             Err(_illegal) => {
                 let message = format!("`{name}` is not a method");
                 let hint = format!("write `{}`", name.to_ascii_uppercase());
-                scope.add_key(
-                    &path,
-                    Diagnostic::error("invalid-value", message).hint(hint),
-                );
+                scope.add_key(&path, Diagnostic::error("invalid-value", message).hint(hint));
                 continue;
             }
         };
@@ -222,11 +186,7 @@ fn cost(
 
 /// Path of one limit of a route, which are written as one or as a list.
 fn within(route: &str, index: usize, scope: &Scope<'_>) -> Vec<Step> {
-    let node = scope
-        .tree
-        .get("routes")
-        .and_then(|routes| routes.get(route))
-        .and_then(|route| route.get("rateLimit"));
+    let node = scope.tree.get("routes").and_then(|routes| routes.get(route)).and_then(|route| route.get("rateLimit"));
     let listed = node.is_some_and(|node| matches!(node.value, Value::List(_)));
     let mut path: Vec<Step> = steps!["routes", route, "rateLimit"].into();
     path.extend(listed.then(|| Step::from(index)));

@@ -20,16 +20,8 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
         mirror::lint(route, scope);
         switching(route, config, scope);
     }
-    if config.routes.is_empty()
-        && config
-            .listeners
-            .iter()
-            .any(|listener| listener.https_redirect.is_none())
-    {
-        let diagnostic = Diagnostic::warning(
-            "no-routes",
-            "there is no route, so every request gets a 404",
-        );
+    if config.routes.is_empty() && config.listeners.iter().any(|listener| listener.https_redirect.is_none()) {
+        let diagnostic = Diagnostic::warning("no-routes", "there is no route, so every request gets a 404");
         scope.add(&steps!["routes"], diagnostic.hint("add one under `routes`"));
     }
 }
@@ -50,10 +42,7 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
         }
     }
     for (cluster, _) in config.clusters.iter().zip(used).filter(|(_, used)| !used) {
-        let diagnostic = Diagnostic::warning(
-            "unused",
-            format!("no route uses `clusters.{}`", cluster.name),
-        );
+        let diagnostic = Diagnostic::warning("unused", format!("no route uses `clusters.{}`", cluster.name));
         scope.add_key(&steps!["clusters", cluster.name.as_str()], diagnostic);
     }
 }
@@ -65,8 +54,7 @@ fn unused_limits(config: &Config, scope: &mut Scope<'_>) {
             && !config.routes.iter().any(uses)
         {
             let message = format!("no route uses `rateLimits.{name}`");
-            let diagnostic = Diagnostic::warning("unused", message)
-                .hint(format!("add `rateLimit: {name}` to a route"));
+            let diagnostic = Diagnostic::warning("unused", message).hint(format!("add `rateLimit: {name}` to a route"));
             scope.add_key(&steps!["rateLimits", name.as_str()], diagnostic);
         }
     }
@@ -85,10 +73,7 @@ fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
     let clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
     let http2 = |protocol| matches!(protocol, UpstreamProtocol::H2 | UpstreamProtocol::H2c);
     for cluster in clusters.filter(|cluster| http2(cluster.protocol)) {
-        let message = format!(
-            "`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403",
-            cluster.name
-        );
+        let message = format!("`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403", cluster.name);
         let diagnostic = Diagnostic::warning("without-effect", message);
         scope.add(
             &steps!["routes", route.name.as_str(), "websocket"],
@@ -102,29 +87,18 @@ fn uncovered_hosts(config: &Config, scope: &mut Scope<'_>) {
     for route in &config.routes {
         for (index, host) in route.hosts.iter().enumerate() {
             let lacks = |id: &&crate::config::model::ListenerId| {
-                let secure = config
-                    .listeners
-                    .get(id.0)
-                    .is_some_and(|listener| listener.tls.is_some());
+                let secure = config.listeners.get(id.0).is_some_and(|listener| listener.tls.is_some());
                 let names = scope.names.get(id.0).map(Vec::as_slice).unwrap_or_default();
                 secure && !names.is_empty() && !names.iter().any(|name| covers(name, host))
             };
             let Some(id) = route.listeners.iter().find(lacks) else {
                 continue;
             };
-            let listener = config
-                .listeners
-                .get(id.0)
-                .map(|listener| listener.name.as_str())
-                .unwrap_or_default();
-            let message =
-                format!("no certificate of `listeners.{listener}` holds the name `{host}`");
-            let diagnostic = Diagnostic::warning("host-not-covered", message)
-                .hint("clients will refuse the connection");
-            scope.add(
-                &steps!["routes", route.name.as_str(), "hosts", index],
-                diagnostic,
-            );
+            let listener = config.listeners.get(id.0).map(|listener| listener.name.as_str()).unwrap_or_default();
+            let message = format!("no certificate of `listeners.{listener}` holds the name `{host}`");
+            let diagnostic =
+                Diagnostic::warning("host-not-covered", message).hint("clients will refuse the connection");
+            scope.add(&steps!["routes", route.name.as_str(), "hosts", index], diagnostic);
         }
     }
 }

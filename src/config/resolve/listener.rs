@@ -13,10 +13,7 @@ use crate::config::raw::{self, listener as raw_listener};
 use crate::config::report::Diagnostic;
 
 /// Resolves every listener; redirects are linked later, when the routes are known.
-pub(super) fn resolve(
-    listeners: &[(String, raw::Listener)],
-    scope: &mut Scope<'_>,
-) -> Vec<Listener> {
+pub(super) fn resolve(listeners: &[(String, raw::Listener)], scope: &mut Scope<'_>) -> Vec<Listener> {
     if listeners.is_empty() {
         scope.missing(
             &steps!["listeners"],
@@ -36,22 +33,16 @@ pub(super) fn resolve(
                 "duplicate-address",
                 format!("`{name}` and `{first}` both bind {}", listener.address),
             );
-            let other = scope
-                .tree
-                .locate(&steps!["listeners", first, "address"])
-                .span;
-            scope.add(
-                &steps!["listeners", name.as_str(), "address"],
-                diagnostic.related(other, "the other one"),
-            );
+            let other = scope.tree.locate(&steps!["listeners", first, "address"]).span;
+            scope.add(&steps!["listeners", name.as_str(), "address"], diagnostic.related(other, "the other one"));
         }
         resolved.push(listener);
     }
     resolved
 }
 
-/// For each listener, whether it does nothing but redirect. Not so one that leads to itself: a trusted proxy in front ends TLS,
-/// and says of some clients that they are on HTTPS already.
+/// For each listener, whether it does nothing but redirect. Not so one that leads to itself: a trusted proxy in front
+/// ends TLS, and says of some clients that they are on HTTPS already.
 pub(super) fn only_redirect(listeners: &[(String, raw::Listener)], trusts: bool) -> Vec<bool> {
     let elsewhere = listeners.iter().any(|(_, raw)| is_secure(raw));
     let only = |(name, raw): &(String, raw::Listener)| match &raw.https_redirect {
@@ -76,14 +67,8 @@ pub(super) fn is_secure(raw: &raw::Listener) -> bool {
 
 fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
     if raw.address.is_none() {
-        let diagnostic = Diagnostic::error(
-            "missing-field",
-            format!("`listeners.{name}` has no address"),
-        );
-        scope.missing(
-            &steps!["listeners", name],
-            diagnostic.hint("add `address: \"0.0.0.0:8080\"`"),
-        );
+        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}` has no address"));
+        scope.missing(&steps!["listeners", name], diagnostic.hint("add `address: \"0.0.0.0:8080\"`"));
     }
     let tls = raw.tls.as_ref().map(|raw| tls::resolve(name, raw, scope));
     let (tls, names) = tls.map_or((None, Vec::new()), |(tls, names)| (Some(tls), names));
@@ -91,9 +76,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
     let limits = limits(name, &raw.limits.clone().unwrap_or_default(), scope);
     Listener {
         name: name.to_owned(),
-        address: raw
-            .address
-            .map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
+        address: raw.address.map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |bind| bind.0),
         protocols: protocols(name, raw, scope),
         public_url: raw.public_url.clone().map(|url| Box::new(url.0)),
         https_redirect: None,
@@ -109,16 +92,8 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
         limits,
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: PathPolicy {
-            merge_slashes: raw
-                .paths
-                .as_ref()
-                .and_then(|paths| paths.merge_slashes)
-                .unwrap_or(true),
-            allow_encoded_slash: raw
-                .paths
-                .as_ref()
-                .and_then(|paths| paths.allow_encoded_slash)
-                .unwrap_or(false),
+            merge_slashes: raw.paths.as_ref().and_then(|paths| paths.merge_slashes).unwrap_or(true),
+            allow_encoded_slash: raw.paths.as_ref().and_then(|paths| paths.allow_encoded_slash).unwrap_or(false),
         },
     }
 }
@@ -138,10 +113,7 @@ fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<Http
         versions.push(word.0);
     }
     if versions.is_empty() {
-        let diagnostic = Diagnostic::error(
-            "invalid-value",
-            format!("`listeners.{name}.protocols` is empty"),
-        );
+        let diagnostic = Diagnostic::error("invalid-value", format!("`listeners.{name}.protocols` is empty"));
         scope.missing(
             &steps!["listeners", name, "protocols"],
             diagnostic.hint("leave it out, or write `[h2, http/1.1]`"),
@@ -154,21 +126,10 @@ fn proxy_protocol(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec
     let Some(proxy) = &raw.proxy_protocol else {
         return Vec::new();
     };
-    let trusted: Vec<_> = proxy
-        .trusted
-        .iter()
-        .flatten()
-        .map(|network| network.0)
-        .collect();
+    let trusted: Vec<_> = proxy.trusted.iter().flatten().map(|network| network.0).collect();
     if trusted.is_empty() {
-        let diagnostic = Diagnostic::error(
-            "missing-field",
-            format!("`listeners.{name}.proxyProtocol` trusts nobody"),
-        );
-        scope.missing(
-            &steps!["listeners", name, "proxyProtocol"],
-            diagnostic.hint("add `trusted: [10.0.0.0/8]`"),
-        );
+        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.proxyProtocol` trusts nobody"));
+        scope.missing(&steps!["listeners", name, "proxyProtocol"], diagnostic.hint("add `trusted: [10.0.0.0/8]`"));
     }
     trusted
 }
@@ -178,58 +139,23 @@ fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limi
     let count = |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, most: u64| {
         scope.range(&at(key), value.unwrap_or(default), 1..=most, "")
     };
-    let time =
-        |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Time>, default: u64| {
-            scope.limit(
-                &at(key),
-                value.map_or_else(|| Duration::from_secs(default), |time| time.0),
-            )
-        };
-    let size = |scope: &mut Scope<'_>,
-                key: &str,
-                value: Option<raw::values::Size>,
-                default: u64,
-                range| {
+    let time = |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Time>, default: u64| {
+        scope.limit(&at(key), value.map_or_else(|| Duration::from_secs(default), |time| time.0))
+    };
+    let size = |scope: &mut Scope<'_>, key: &str, value: Option<raw::values::Size>, default: u64, range| {
         to_usize(scope.range(&at(key), value.map_or(default, |size| size.0), range, "B"))
     };
     let per_ip = raw.max_connections_per_ip.and_then(raw::OrOff::on);
     Limits {
-        max_connections: to_usize(count(
-            scope,
-            "maxConnections",
-            raw.max_connections,
-            10_000,
-            10_000_000,
-        )),
-        max_connections_per_ip: per_ip.map(|value| {
-            to_usize(count(
-                scope,
-                "maxConnectionsPerIp",
-                Some(value.0),
-                1,
-                10_000_000,
-            ))
-        }),
+        max_connections: to_usize(count(scope, "maxConnections", raw.max_connections, 10_000, 10_000_000)),
+        max_connections_per_ip: per_ip
+            .map(|value| to_usize(count(scope, "maxConnectionsPerIp", Some(value.0), 1, 10_000_000))),
         // Below 8 KiB hyper refuses to work.
-        max_header_bytes: size(
-            scope,
-            "maxHeaderBytes",
-            raw.max_header_bytes,
-            64 << 10,
-            8 << 10..=16 << 20,
-        ),
+        max_header_bytes: size(scope, "maxHeaderBytes", raw.max_header_bytes, 64 << 10, 8 << 10..=16 << 20),
         max_headers: to_usize(count(scope, "maxHeaders", raw.max_headers, 100, 10_000)),
         // A request target beyond 65,534 bytes cannot be represented.
-        max_target_bytes: size(
-            scope,
-            "maxTargetBytes",
-            raw.max_target_bytes,
-            16 << 10,
-            128..=65_534,
-        ),
-        max_body_bytes: raw
-            .max_body_bytes
-            .map_or(Some(16 << 20), |size| size.on().map(|size| size.0)),
+        max_target_bytes: size(scope, "maxTargetBytes", raw.max_target_bytes, 16 << 10, 128..=65_534),
+        max_body_bytes: raw.max_body_bytes.map_or(Some(16 << 20), |size| size.on().map(|size| size.0)),
         header_timeout: time(scope, "headerTimeout", raw.header_timeout, 10),
         idle_timeout: time(scope, "idleTimeout", raw.idle_timeout, 75),
         body_idle_timeout: time(scope, "bodyIdleTimeout", raw.body_idle_timeout, 30),
@@ -247,11 +173,7 @@ fn limits(name: &str, raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Limi
 }
 
 /// Zero for `off`.
-fn half_close(
-    at: &[crate::config::node::Step],
-    raw: &raw_listener::Limits,
-    scope: &mut Scope<'_>,
-) -> Duration {
+fn half_close(at: &[crate::config::node::Step], raw: &raw_listener::Limits, scope: &mut Scope<'_>) -> Duration {
     match raw.half_close_timeout.map(raw::OrOff::on) {
         None => Duration::from_millis(500),
         Some(None) => Duration::ZERO,
@@ -260,18 +182,9 @@ fn half_close(
 }
 
 /// Checks that a status is one of a redirect.
-pub(super) fn redirect_status(
-    at: &[crate::config::node::Step],
-    status: Option<StatusCode>,
-    scope: &mut Scope<'_>,
-) {
-    if let Some(status) =
-        status.filter(|status| !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
-    {
-        let diagnostic = Diagnostic::error(
-            "invalid-value",
-            format!("{} is not a redirect", status.as_u16()),
-        );
+pub(super) fn redirect_status(at: &[crate::config::node::Step], status: Option<StatusCode>, scope: &mut Scope<'_>) {
+    if let Some(status) = status.filter(|status| !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)) {
+        let diagnostic = Diagnostic::error("invalid-value", format!("{} is not a redirect", status.as_u16()));
         scope.add(at, diagnostic.hint("301, 302, 303, 307 or 308"));
     }
 }

@@ -27,10 +27,7 @@ pub(super) fn resolve(
             "without-effect",
             format!("`routes.{name}` answers by itself, and nothing is mirrored"),
         );
-        scope.add_key(
-            &steps!["routes", name, "mirror"],
-            diagnostic.hint("take it out"),
-        );
+        scope.add_key(&steps!["routes", name, "mirror"], diagnostic.hint("take it out"));
         return None;
     }
     let number = |scope: &mut Scope<'_>, key: &str, given: Option<u64>, usual, most, unit| {
@@ -38,9 +35,7 @@ pub(super) fn resolve(
     };
     let size = raw.max_body_bytes.map(|size| size.0);
     let active = number(scope, "maxActive", raw.max_active, 100, 100_000, "");
-    let time = raw
-        .timeout
-        .map(|time| u64::try_from(time.0.as_millis()).unwrap_or(u64::MAX));
+    let time = raw.timeout.map(|time| u64::try_from(time.0.as_millis()).unwrap_or(u64::MAX));
     let time = number(scope, "timeout", time, 30_000, 600_000, "ms");
     Some(Box::new(Mirror {
         cluster,
@@ -60,10 +55,7 @@ fn cluster(
 ) -> Option<ClusterId> {
     let Some(wanted) = wanted else {
         let diagnostic = Diagnostic::error("missing-field", "a mirror says who gets the copies");
-        scope.missing(
-            &steps!["routes", name, "mirror"],
-            diagnostic.hint("add `cluster: name`"),
-        );
+        scope.missing(&steps!["routes", name, "mirror"], diagnostic.hint("add `cluster: name`"));
         return None;
     };
     let found = clusters.get(wanted).copied();
@@ -92,10 +84,7 @@ fn methods(name: &str, raw: &raw::Mirror, scope: &mut Scope<'_>) -> Vec<Method> 
     }
     let risky = given.0.iter().find(|verb| !SAFE.contains(&verb.0));
     if let Some(risky) = risky.filter(|_| !allowed) {
-        let diagnostic = Diagnostic::error(
-            "conflict",
-            format!("a mirrored {} is carried out twice", risky.0),
-        );
+        let diagnostic = Diagnostic::error("conflict", format!("a mirrored {} is carried out twice", risky.0));
         scope.add(
             &steps!["routes", name, "mirror", "methods"],
             diagnostic.hint("take it out, or add `unsafe: true` if twice does no harm"),
@@ -121,24 +110,16 @@ pub(super) fn lint(route: &Route, scope: &mut Scope<'_>) {
     }
     if mirror.percentage == Percentage::NONE {
         let diagnostic = Diagnostic::warning("without-effect", "0% mirrors nothing");
-        scope.add(
-            &steps!["routes", name, "mirror", "percentage"],
-            diagnostic.hint("take the mirror out, or raise it"),
-        );
+        scope.add(&steps!["routes", name, "mirror", "percentage"], diagnostic.hint("take the mirror out, or raise it"));
     }
     let is_own = match &route.action {
         Action::Forward(cluster) => *cluster == mirror.cluster,
-        Action::Split(split) => split
-            .parts
-            .iter()
-            .any(|part| part.cluster == mirror.cluster),
+        Action::Split(split) => split.parts.iter().any(|part| part.cluster == mirror.cluster),
         Action::Redirect(_) | Action::Respond(_) => false,
     };
     if is_own {
-        let diagnostic = Diagnostic::warning(
-            "mirror-of-itself",
-            format!("`routes.{name}` mirrors to a cluster it forwards to"),
-        );
+        let diagnostic =
+            Diagnostic::warning("mirror-of-itself", format!("`routes.{name}` mirrors to a cluster it forwards to"));
         scope.add(
             &steps!["routes", name, "mirror", "cluster"],
             diagnostic.hint("its endpoints get such requests twice"),

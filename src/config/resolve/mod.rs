@@ -51,18 +51,8 @@ pub(super) struct Scope<'a> {
 }
 
 /// Resolves everything but the hash, which needs what this reads. The result is meaningless when the report has errors.
-pub(super) fn resolve(
-    raw: raw::Root,
-    tree: &Node,
-    env: &Environment,
-    report: &mut Report,
-) -> Config {
-    let mut scope = Scope {
-        tree,
-        env,
-        report,
-        names: Vec::new(),
-    };
+pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
+    let mut scope = Scope { tree, env, report, names: Vec::new() };
     scope.version(raw.version);
     let listeners = sorted(raw.listeners);
     let routes = sorted(raw.routes);
@@ -84,20 +74,11 @@ pub(super) fn resolve(
         clusters: &cluster_ids,
         limits: &mut limits,
     };
-    let routes: Vec<model::Route> = routes
-        .into_iter()
-        .map(|(name, raw)| route::resolve(&name, raw, &mut references, &mut scope))
-        .collect();
-    let clusters: Vec<model::Cluster> = clusters
-        .into_iter()
-        .map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope))
-        .collect();
-    let places = https_redirect::Places {
-        raw: &listeners,
-        ids: &listener_ids,
-        routes: &routes,
-        trusts,
-    };
+    let routes: Vec<model::Route> =
+        routes.into_iter().map(|(name, raw)| route::resolve(&name, raw, &mut references, &mut scope)).collect();
+    let clusters: Vec<model::Cluster> =
+        clusters.into_iter().map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope)).collect();
+    let places = https_redirect::RedirectTargets { raw: &listeners, ids: &listener_ids, routes: &routes, trusts };
     https_redirect::link(&places, &mut resolved, &mut scope);
     ties::check(&routes, &resolved, &mut scope);
     let metrics = settings::metrics(raw.metrics, &resolved, &mut scope);
@@ -173,13 +154,9 @@ impl Scope<'_> {
                 "invalid-value",
                 format!("`{name}`: a time limit of zero would end everything at once"),
             );
-            let can_be_off = path.first() == Some(&Step::from("routes"))
-                || path.last() == Some(&Step::from("slowStart"));
-            let diagnostic = if can_be_off {
-                diagnostic.hint("write `off` for none")
-            } else {
-                diagnostic
-            };
+            let can_be_off =
+                path.first() == Some(&Step::from("routes")) || path.last() == Some(&Step::from("slowStart"));
+            let diagnostic = if can_be_off { diagnostic.hint("write `off` for none") } else { diagnostic };
             self.add(path, diagnostic);
         }
         time
@@ -189,24 +166,14 @@ impl Scope<'_> {
     fn range(&mut self, path: &[Step], value: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
         if !range.contains(&value) {
             let name = self.tree.locate(path).path;
-            let diagnostic =
-                Diagnostic::error("invalid-value", format!("`{name}` is out of range"));
-            self.add(
-                path,
-                diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())),
-            );
+            let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is out of range"));
+            self.add(path, diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())));
         }
         value.clamp(*range.start(), *range.end())
     }
 
     /// Reports a reference to nothing.
-    fn dangling<'n>(
-        &mut self,
-        path: &[Step],
-        kind: &str,
-        name: &str,
-        known: impl Iterator<Item = &'n str>,
-    ) {
+    fn dangling<'n>(&mut self, path: &[Step], kind: &str, name: &str, known: impl Iterator<Item = &'n str>) {
         let known: Vec<&str> = known.collect();
         let hint = match suggest::closest(name, known.iter().copied()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -215,11 +182,7 @@ impl Scope<'_> {
             None => format!("define it under `{kind}s`"),
         };
         let shown: String = name.chars().take(60).collect();
-        self.add(
-            path,
-            Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`"))
-                .hint(hint),
-        );
+        self.add(path, Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`")).hint(hint));
     }
 }
 
@@ -230,11 +193,7 @@ fn sorted<T>(named: Option<Named<T>>) -> Vec<(String, T)> {
 }
 
 fn ids<T, Id>(entries: &[(String, T)], id: fn(usize) -> Id) -> BTreeMap<String, Id> {
-    entries
-        .iter()
-        .enumerate()
-        .map(|(index, (name, _))| (name.clone(), id(index)))
-        .collect()
+    entries.iter().enumerate().map(|(index, (name, _))| (name.clone(), id(index))).collect()
 }
 
 /// A count as the platform's size; the range was checked.

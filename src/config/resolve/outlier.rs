@@ -4,9 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Scope;
-use crate::config::model::{
-    FailurePercentage, MaxFails, Member, MemberAddress, OutlierDetection, Panic, SuccessRate,
-};
+use crate::config::model::{FailurePercentage, MaxFails, Member, MemberAddress, OutlierDetection, Panic, SuccessRate};
 use crate::config::node::{Step, steps};
 use crate::config::raw::listener::Count;
 use crate::config::raw::{OrOff, outlier as raw, values};
@@ -28,33 +26,21 @@ pub(super) fn detection(
     // Who speaks of `maxFails` means it alone.
     let unsaid = max_fails.is_none().then_some(5);
     let settings = OutlierDetection {
-        consecutive_5xx: raw.consecutive_5xx_errors.map_or(unsaid, |given| {
-            threshold(name, "consecutive5xxErrors", given, scope)
-        }),
+        consecutive_5xx: raw
+            .consecutive_5xx_errors
+            .map_or(unsaid, |given| threshold(name, "consecutive5xxErrors", given, scope)),
         consecutive_gateway: raw
             .consecutive_gateway_errors
             .and_then(|given| threshold(name, "consecutiveGatewayErrors", given, scope)),
         max_fails,
-        success_rate: raw
-            .success_rate
-            .and_then(OrOff::on)
-            .map(|raw| success_rate(name, &raw, scope)),
-        failure_percentage: raw
-            .failure_percentage
-            .and_then(OrOff::on)
-            .map(|raw| failure_percentage(name, &raw, scope)),
+        success_rate: raw.success_rate.and_then(OrOff::on).map(|raw| success_rate(name, &raw, scope)),
+        failure_percentage: raw.failure_percentage.and_then(OrOff::on).map(|raw| failure_percentage(name, &raw, scope)),
         max_ejection_percent: raw
             .max_ejection_percent
-            .map_or(OutlierDetection::BLOCK.max_ejection_percent, |share| {
-                share.0
-            }),
+            .map_or(OutlierDetection::BLOCK.max_ejection_percent, |share| share.0),
         count_500: raw.count500.unwrap_or(true),
         rest_on_retry_after: raw.rest_on_retry_after.unwrap_or(false),
-        ..times(
-            name,
-            [raw.interval, raw.base_ejection_time, raw.max_ejection_time],
-            scope,
-        )
+        ..times(name, [raw.interval, raw.base_ejection_time, raw.max_ejection_time], scope)
     };
     never_ejects(name, &settings, members, scope);
     Some(settings)
@@ -72,12 +58,8 @@ pub(super) fn panic(
         _ => None,
     };
     if raw.is_some() && istio.is_some() {
-        let diagnostic =
-            Diagnostic::error("conflict", "`minHealthPercent` and `panic` say the same");
-        scope.add_key(
-            &at(name, "minHealthPercent"),
-            diagnostic.hint("keep `panic: { threshold: .. }`"),
-        );
+        let diagnostic = Diagnostic::error("conflict", "`minHealthPercent` and `panic` say the same");
+        scope.add_key(&at(name, "minHealthPercent"), diagnostic.hint("keep `panic: { threshold: .. }`"));
     }
     let usual = Panic::DEFAULT;
     let threshold = match (raw, istio) {
@@ -112,14 +94,9 @@ fn max_fails(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) -> 
         .map(|count| count_of(&at(name, "maxFails"), count.0, 1..=MAX_FAILS, scope));
     if raw.fail_timeout.is_some() && fails.is_none() {
         let diagnostic = Diagnostic::error("missing-field", "`failTimeout` needs `maxFails`");
-        scope.add_key(
-            &at(name, "failTimeout"),
-            diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"),
-        );
+        scope.add_key(&at(name, "failTimeout"), diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"));
     }
-    let timeout = raw.fail_timeout.map_or(FAIL_TIMEOUT, |time| {
-        scope.limit(&at(name, "failTimeout"), time.0)
-    });
+    let timeout = raw.fail_timeout.map_or(FAIL_TIMEOUT, |time| scope.limit(&at(name, "failTimeout"), time.0));
     fails.map(|fails| MaxFails { fails, timeout })
 }
 
@@ -132,11 +109,7 @@ fn times(name: &str, given: [Option<values::Time>; 3], scope: &mut Scope<'_>) ->
     };
     let interval_time = limit("interval", interval, usual.interval);
     let base_time = limit("baseEjectionTime", base, usual.base_ejection_time);
-    let max_time = limit(
-        "maxEjectionTime",
-        max,
-        usual.max_ejection_time.max(base_time),
-    );
+    let max_time = limit("maxEjectionTime", max, usual.max_ejection_time.max(base_time));
     if base_time > max_time {
         let (at, key) = if base.is_some() {
             (at(name, "baseEjectionTime"), "baseEjectionTime")
@@ -150,21 +123,11 @@ fn times(name: &str, given: [Option<values::Time>; 3], scope: &mut Scope<'_>) ->
         scope.add(&at, diagnostic.hint(format!("change `{key}`")));
     }
     if let Some(short) = interval.filter(|time| !time.0.is_zero() && time.0 < MIN_INTERVAL) {
-        let diagnostic = Diagnostic::error(
-            "invalid-value",
-            format!(
-                "an interval of {:?} is too short to count anything",
-                short.0
-            ),
-        );
+        let diagnostic =
+            Diagnostic::error("invalid-value", format!("an interval of {:?} is too short to count anything", short.0));
         scope.add(&at(name, "interval"), diagnostic.hint("`100ms` or more"));
     }
-    OutlierDetection {
-        interval: interval_time,
-        base_ejection_time: base_time,
-        max_ejection_time: max_time,
-        ..usual
-    }
+    OutlierDetection { interval: interval_time, base_ejection_time: base_time, max_ejection_time: max_time, ..usual }
 }
 
 fn success_rate(name: &str, raw: &raw::SuccessRate, scope: &mut Scope<'_>) -> SuccessRate {
@@ -174,11 +137,7 @@ fn success_rate(name: &str, raw: &raw::SuccessRate, scope: &mut Scope<'_>) -> Su
         let diagnostic = Diagnostic::error("invalid-value", "`stdevFactor` is out of range");
         scope.add(&under("stdevFactor"), diagnostic.hint("0.1 to 10"));
     }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to what fits"
-    )]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
     let stdev_thousandths = (factor.clamp(0.1, 10.0) * 1000.0).round() as u32;
     let (hosts, requests) = (raw.min_hosts.unwrap_or(5), raw.min_requests.unwrap_or(100));
     SuccessRate {
@@ -189,20 +148,8 @@ fn success_rate(name: &str, raw: &raw::SuccessRate, scope: &mut Scope<'_>) -> Su
     }
 }
 
-fn failure_percentage(
-    name: &str,
-    raw: &raw::FailurePercentage,
-    scope: &mut Scope<'_>,
-) -> FailurePercentage {
-    let under = |key: &str| {
-        steps![
-            "clusters",
-            name,
-            "outlierDetection",
-            "failurePercentage",
-            key
-        ]
-    };
+fn failure_percentage(name: &str, raw: &raw::FailurePercentage, scope: &mut Scope<'_>) -> FailurePercentage {
+    let under = |key: &str| steps!["clusters", name, "outlierDetection", "failurePercentage", key];
     let threshold = raw.threshold.map_or(85, |share| share.0);
     if threshold == 0 {
         let diagnostic = Diagnostic::error("invalid-value", "0 % failures would eject everybody");
@@ -221,12 +168,7 @@ fn count_of(at: &[Step], value: u64, range: RangeInclusive<u64>, scope: &mut Sco
 }
 
 /// Warns of a block that can never do anything.
-fn never_ejects(
-    name: &str,
-    settings: &OutlierDetection,
-    members: &[Member],
-    scope: &mut Scope<'_>,
-) {
+fn never_ejects(name: &str, settings: &OutlierDetection, members: &[Member], scope: &mut Scope<'_>) {
     let by_name = |member: &Member| matches!(member.address, MemberAddress::Name { .. });
     let working = members.iter().filter(|member| member.weight > 0);
     let alone = working.clone().count() < 2 && !working.clone().any(by_name);
@@ -248,11 +190,7 @@ fn never_ejects(
             "write `outlierDetection: off`, or `consecutive5xxErrors: 5`",
         )
     } else if alone && !members.is_empty() {
-        (
-            None,
-            "the only endpoint is never ejected",
-            "add a second endpoint, or take this out",
-        )
+        (None, "the only endpoint is never ejected", "add a second endpoint, or take this out")
     } else {
         too_few_to_compare(name, settings, members, scope);
         return;
@@ -265,12 +203,7 @@ fn never_ejects(
 }
 
 /// Warns of rates that are never compared, because the cluster has fewer endpoints than that takes.
-fn too_few_to_compare(
-    name: &str,
-    settings: &OutlierDetection,
-    members: &[Member],
-    scope: &mut Scope<'_>,
-) {
+fn too_few_to_compare(name: &str, settings: &OutlierDetection, members: &[Member], scope: &mut Scope<'_>) {
     let by_name = |member: &Member| matches!(member.address, MemberAddress::Name { .. });
     if members.is_empty() || members.iter().any(by_name) {
         return;
@@ -279,19 +212,14 @@ fn too_few_to_compare(
     let success = settings.success_rate.map(|rate| rate.min_hosts);
     let failure = settings.failure_percentage.map(|rate| rate.min_hosts);
     for (key, needed) in [("successRate", success), ("failurePercentage", failure)] {
-        let Some(needed) = needed.filter(|needed| count < super::to_usize(u64::from(*needed)))
-        else {
+        let Some(needed) = needed.filter(|needed| count < super::to_usize(u64::from(*needed))) else {
             continue;
         };
-        let message = format!(
-            "this never ejects anybody: it needs {needed} endpoints, and there are {count}"
-        );
+        let message = format!("this never ejects anybody: it needs {needed} endpoints, and there are {count}");
         let diagnostic = Diagnostic::warning("never-ejects", message);
         scope.add_key(
             &at(name, key),
-            diagnostic.hint(format!(
-                "write `{key}: {{ minHosts: {count} }}`, or leave it out"
-            )),
+            diagnostic.hint(format!("write `{key}: {{ minHosts: {count} }}`, or leave it out")),
         );
     }
 }
@@ -352,19 +280,13 @@ mod tests {
             ),
             (
                 "outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 5, count500: false }",
-                Some(OutlierDetection {
-                    count_500: false,
-                    ..OutlierDetection::UNASKED
-                }),
+                Some(OutlierDetection { count_500: false, ..OutlierDetection::UNASKED }),
             ),
             (
                 "outlierDetection: { maxFails: 3, failTimeout: 30s }",
                 Some(OutlierDetection {
                     consecutive_5xx: None,
-                    max_fails: Some(MaxFails {
-                        fails: 3,
-                        timeout: Duration::from_secs(30),
-                    }),
+                    max_fails: Some(MaxFails { fails: 3, timeout: Duration::from_secs(30) }),
                     ..block.clone()
                 }),
             ),
@@ -372,20 +294,9 @@ mod tests {
                 "outlierDetection: { maxFails: 1, consecutive5xxErrors: 7, successRate: { stdevFactor: 2.5 }, failurePercentage: { threshold: 50% } }",
                 Some(OutlierDetection {
                     consecutive_5xx: Some(7),
-                    max_fails: Some(MaxFails {
-                        fails: 1,
-                        timeout: Duration::from_secs(10),
-                    }),
-                    success_rate: Some(SuccessRate {
-                        min_hosts: 5,
-                        min_requests: 100,
-                        stdev_thousandths: 2500,
-                    }),
-                    failure_percentage: Some(FailurePercentage {
-                        threshold: 50,
-                        min_hosts: 5,
-                        min_requests: 50,
-                    }),
+                    max_fails: Some(MaxFails { fails: 1, timeout: Duration::from_secs(10) }),
+                    success_rate: Some(SuccessRate { min_hosts: 5, min_requests: 100, stdev_thousandths: 2500 }),
+                    failure_percentage: Some(FailurePercentage { threshold: 50, min_hosts: 5, min_requests: 50 }),
                     ..block
                 }),
             ),
@@ -399,22 +310,10 @@ mod tests {
         for (text, threshold, action) in [
             ("", 50, PanicAction::Balance),
             ("panic: off", 0, PanicAction::Balance),
-            (
-                "panic: { threshold: 30%, action: fail }",
-                30,
-                PanicAction::Fail,
-            ),
+            ("panic: { threshold: 30%, action: fail }", 30, PanicAction::Fail),
             ("panic: { action: FAIL_TRAFFIC }", 50, PanicAction::Fail),
-            (
-                "outlierDetection: { minHealthPercent: 40 }",
-                40,
-                PanicAction::Balance,
-            ),
-            (
-                "outlierDetection: { minHealthPercent: 0 }",
-                0,
-                PanicAction::Balance,
-            ),
+            ("outlierDetection: { minHealthPercent: 40 }", 40, PanicAction::Balance),
+            ("outlierDetection: { minHealthPercent: 0 }", 0, PanicAction::Balance),
         ] {
             assert_eq!(legal(text).panic, Panic { threshold, action }, "{text}");
         }
@@ -423,10 +322,7 @@ mod tests {
     }
 
     #[test]
-    #[allow(
-        clippy::too_many_lines,
-        reason = "a table of cases is as long as it has to be"
-    )]
+    #[allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
     fn mistakes_and_doubts_are_told() {
         let two = "endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n";
         let one = "endpoints: ['10.0.0.1:80']\n";
@@ -435,112 +331,36 @@ mod tests {
                 format!("{two}outlierDetection: {{ baseEjectionTime: 60s, maxEjectionTime: 30s }}"),
                 "longer than the longest",
             ),
+            (format!("{two}outlierDetection: {{ maxEjectionTime: 10s }}"), "longer than the longest"),
+            (format!("{two}outlierDetection: {{ interval: 0s }}"), "would end everything at once"),
+            (format!("{two}outlierDetection: {{ interval: 10ms }}"), "too short to count"),
+            (format!("{two}outlierDetection: {{ failTimeout: 30s }}"), "needs `maxFails`"),
+            (format!("{two}outlierDetection: {{ maxEjectionPercent: 0.5 }}"), "not a whole percentage"),
+            (format!("{two}outlierDetection: {{ maxEjectionPercent: 120% }}"), "more than everything"),
+            (format!("{two}outlierDetection: {{ consecutive5xxErrors: many }}"), "not a whole number"),
+            (format!("{two}outlierDetection: {{ successRate: {{ minHosts: 1 }} }}"), "out of range"),
+            (format!("{two}outlierDetection: {{ successRate: {{ minHosts: 2, stdevFactor: 1900 }} }}"), "0.1 to 10"),
             (
-                format!("{two}outlierDetection: {{ maxEjectionTime: 10s }}"),
-                "longer than the longest",
-            ),
-            (
-                format!("{two}outlierDetection: {{ interval: 0s }}"),
-                "would end everything at once",
-            ),
-            (
-                format!("{two}outlierDetection: {{ interval: 10ms }}"),
-                "too short to count",
-            ),
-            (
-                format!("{two}outlierDetection: {{ failTimeout: 30s }}"),
-                "needs `maxFails`",
-            ),
-            (
-                format!("{two}outlierDetection: {{ maxEjectionPercent: 0.5 }}"),
-                "not a whole percentage",
-            ),
-            (
-                format!("{two}outlierDetection: {{ maxEjectionPercent: 120% }}"),
-                "more than everything",
-            ),
-            (
-                format!("{two}outlierDetection: {{ consecutive5xxErrors: many }}"),
-                "not a whole number",
-            ),
-            (
-                format!("{two}outlierDetection: {{ successRate: {{ minHosts: 1 }} }}"),
-                "out of range",
-            ),
-            (
-                format!(
-                    "{two}outlierDetection: {{ successRate: {{ minHosts: 2, stdevFactor: 1900 }} }}"
-                ),
-                "0.1 to 10",
-            ),
-            (
-                format!(
-                    "{two}outlierDetection: {{ failurePercentage: {{ minHosts: 2, threshold: 0% }} }}"
-                ),
+                format!("{two}outlierDetection: {{ failurePercentage: {{ minHosts: 2, threshold: 0% }} }}"),
                 "eject everybody",
             ),
-            (
-                format!("{two}outlierDetection: {{ minHealthPercent: 40 }}\npanic: off"),
-                "say the same",
-            ),
-            (
-                format!("{two}slowStart: 0s"),
-                "would end everything at once",
-            ),
-            (
-                format!("{two}max_fails: 3"),
-                "`outlierDetection: { maxFails: 3",
-            ),
+            (format!("{two}outlierDetection: {{ minHealthPercent: 40 }}\npanic: off"), "say the same"),
+            (format!("{two}slowStart: 0s"), "would end everything at once"),
+            (format!("{two}max_fails: 3"), "`outlierDetection: { maxFails: 3"),
             (format!("{two}slow_start: 30s"), "`slowStart: 30s`"),
-            (
-                format!("{two}outlierDetection: {{ max_fails: 3 }}"),
-                "`maxFails: 3`",
-            ),
-            (
-                format!("{two}outlierDetection: {{ consecutive_5xx: 3 }}"),
-                "`consecutive5xxErrors: 5`",
-            ),
-            (
-                format!("{two}outlierDetection: {{ success_rate_stdev_factor: 1900 }}"),
-                "`successRate: {",
-            ),
-            (
-                format!("{two}outlier_detection: {{}}"),
-                "did you mean `outlierDetection`",
-            ),
-            (
-                "endpoints: [{ address: '10.0.0.1:80', backup: true }]".to_owned(),
-                "`priority: 1`",
-            ),
-            (
-                "endpoints: [{ address: '10.0.0.1:80', max_fails: 3 }]".to_owned(),
-                "of the cluster",
-            ),
-            (
-                "endpoints: [{ address: '10.0.0.1:80', slow_start: 30s }]".to_owned(),
-                "`slowStart: 30s` of the cluster",
-            ),
-            (
-                "endpoints: [{ address: '10.0.0.1:80', priority: 1000 }]".to_owned(),
-                "too large",
-            ),
+            (format!("{two}outlierDetection: {{ max_fails: 3 }}"), "`maxFails: 3`"),
+            (format!("{two}outlierDetection: {{ consecutive_5xx: 3 }}"), "`consecutive5xxErrors: 5`"),
+            (format!("{two}outlierDetection: {{ success_rate_stdev_factor: 1900 }}"), "`successRate: {"),
+            (format!("{two}outlier_detection: {{}}"), "did you mean `outlierDetection`"),
+            ("endpoints: [{ address: '10.0.0.1:80', backup: true }]".to_owned(), "`priority: 1`"),
+            ("endpoints: [{ address: '10.0.0.1:80', max_fails: 3 }]".to_owned(), "of the cluster"),
+            ("endpoints: [{ address: '10.0.0.1:80', slow_start: 30s }]".to_owned(), "`slowStart: 30s` of the cluster"),
+            ("endpoints: [{ address: '10.0.0.1:80', priority: 1000 }]".to_owned(), "too large"),
             // Warnings.
-            (
-                format!("{one}outlierDetection: {{}}"),
-                "the only endpoint is never ejected",
-            ),
-            (
-                format!("{two}outlierDetection: {{ maxEjectionPercent: 0 }}"),
-                "never ejects anybody",
-            ),
-            (
-                format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"),
-                "every detector is off",
-            ),
-            (
-                format!("{two}outlierDetection: {{ successRate: {{}} }}"),
-                "it needs 5 endpoints, and there are 2",
-            ),
+            (format!("{one}outlierDetection: {{}}"), "the only endpoint is never ejected"),
+            (format!("{two}outlierDetection: {{ maxEjectionPercent: 0 }}"), "never ejects anybody"),
+            (format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"), "every detector is off"),
+            (format!("{two}outlierDetection: {{ successRate: {{}} }}"), "it needs 5 endpoints, and there are 2"),
             (
                 format!("{two}outlierDetection: {{ failurePercentage: {{ minHosts: 3 }} }}"),
                 "`failurePercentage: { minHosts: 2 }`",
@@ -554,10 +374,7 @@ mod tests {
             assert!(told.contains(said), "{text}\n{told}");
             assert_eq!(report.diagnostics().len(), 1, "{text}\n{told}");
         }
-        assert!(
-            load(one).unwrap().1.is_empty(),
-            "who does not ask is not warned"
-        );
+        assert!(load(one).unwrap().1.is_empty(), "who does not ask is not warned");
         let by_name = "endpoints: ['agents.local:80']\noutlierDetection: {}";
         assert!(load(by_name).unwrap().1.is_empty(), "a name may be many");
     }

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::Scope;
+use crate::config::inputs::Identity;
 use crate::config::model::{AdminAddress, Config, LogOutput};
 use crate::config::node::Step;
 use crate::config::report::Diagnostic;
-use crate::config::seen::Identity;
 
 /// The file whose lock says who writes `path`.
 #[must_use]
@@ -49,11 +49,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     };
     let table = [
         ("state.file", config.state_file.as_ref(), Act::Replace),
-        (
-            "reload.lastGoodFile",
-            config.reload.last_good_file.as_ref(),
-            Act::Replace,
-        ),
+        ("reload.lastGoodFile", config.reload.last_good_file.as_ref(), Act::Replace),
         ("accessLog.output", log, Act::Append),
         ("admin.address", socket, Act::Bind),
     ];
@@ -66,12 +62,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
             if act == Act::Replace {
                 places.push(Identity::of(&lock_of(&at)));
             }
-            Some(Output {
-                key,
-                path,
-                places,
-                act,
-            })
+            Some(Output { key, path, places, act })
         })
         .collect();
     if outputs.is_empty() {
@@ -85,11 +76,8 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
         });
         let path = output.path.display();
         let diagnostic = if output.places.iter().any(|place| read.includes(place)) {
-            Diagnostic::error(
-                "invalid-value",
-                format!("`{path}` is where this configuration is read from"),
-            )
-            .hint("keep it in a directory of its own, such as /var/lib/attache")
+            Diagnostic::error("invalid-value", format!("`{path}` is where this configuration is read from"))
+                .hint("keep it in a directory of its own, such as /var/lib/attache")
         } else if let Some(other) = shared {
             let message = format!("`{path}` is what `{}` writes to", other.key);
             Diagnostic::error("invalid-value", message).hint("each needs a file of its own")
@@ -138,9 +126,7 @@ mod tests {
         symlink("parts/new.yaml", at("link-to-new")).unwrap();
         fs::hard_link(at("token"), at("twin")).unwrap();
         fs::hard_link(at("log"), at("log-twin")).unwrap();
-        let made = std::process::Command::new("mkfifo")
-            .arg(at("pipe"))
-            .status();
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
         assert!(made.unwrap().success());
         let env = Environment::empty(SystemTime::now()).with_root(root.path());
         let check = |state: &str, good: &str, log: &str, socket: &str| {
@@ -174,11 +160,7 @@ mod tests {
         ] {
             assert_eq!(check(taken, good, log, &socket), "state.file", "{taken}");
             let log = format!("./{taken}");
-            assert_eq!(
-                check(state, good, &log, &socket),
-                "accessLog.output",
-                "{taken}"
-            );
+            assert_eq!(check(state, good, &log, &socket), "accessLog.output", "{taken}");
             let found = check(state, taken, "./log", &socket);
             assert_eq!(found, "reload.lastGoodFile", "{taken}");
         }

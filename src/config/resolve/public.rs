@@ -1,9 +1,7 @@
 //! Public URLs that are legal but probably not meant.
 
 use super::Scope;
-use crate::config::model::{
-    Config, HostPattern, Listener, ListenerId, PathMatch, PublicUrl, Route,
-};
+use crate::config::model::{Config, HostPattern, Listener, ListenerId, PathMatch, PublicUrl, Route};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -36,9 +34,7 @@ fn doubled_prefix(route: &Route, scope: &mut Scope<'_>) {
     );
     scope.add(
         &steps!["routes", name.as_str(), "publicUrl"],
-        diagnostic.hint(format!(
-            "a public URL stands for the gateway's `/`: write `{before}`"
-        )),
+        diagnostic.hint(format!("a public URL stands for the gateway's `/`: write `{before}`")),
     );
 }
 
@@ -47,21 +43,15 @@ fn unused_host(id: ListenerId, listener: &Listener, config: &Config, scope: &mut
     let Some(url) = &listener.public_url else {
         return;
     };
-    let mut routes = config
-        .routes
-        .iter()
-        .filter(|route| route.listeners.contains(&id) && route.public_url.is_none())
-        .peekable();
+    let mut routes =
+        config.routes.iter().filter(|route| route.listeners.contains(&id) && route.public_url.is_none()).peekable();
     if routes.peek().is_none() || routes.any(|route| is_reached_under(route, url)) {
         return;
     }
     let name = &listener.name;
     let diagnostic = Diagnostic::warning(
         "unused-host",
-        format!(
-            "every route of `listeners.{name}` names hosts, and none of them `{}`",
-            url.host()
-        ),
+        format!("every route of `listeners.{name}` names hosts, and none of them `{}`", url.host()),
     );
     scope.add(
         &steps!["listeners", name.as_str(), "publicUrl"],
@@ -75,9 +65,9 @@ fn is_reached_under(route: &Route, url: &PublicUrl) -> bool {
     let host = url.host();
     let holds = |pattern: &HostPattern| match pattern {
         HostPattern::Exact(name) => name == host,
-        HostPattern::Wildcard(parent) => host
-            .strip_suffix(parent.as_str())
-            .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+        HostPattern::Wildcard(parent) => {
+            host.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        }
     };
     route.hosts.is_empty() || route.hosts.iter().any(holds)
 }

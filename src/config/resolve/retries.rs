@@ -19,22 +19,15 @@ pub(super) struct Around<'a> {
 }
 
 /// Resolves `routes.X.retries`.
-pub(super) fn resolve(
-    raw: Option<OrOff<raw::Retries>>,
-    around: &Around<'_>,
-    scope: &mut Scope<'_>,
-) -> RetryPolicy {
+pub(super) fn resolve(raw: Option<OrOff<raw::Retries>>, around: &Around<'_>, scope: &mut Scope<'_>) -> RetryPolicy {
     let raw = match raw {
-        None => return RetryPolicy::Usual,
+        None => return RetryPolicy::Default,
         Some(OrOff::Off) => return RetryPolicy::Off,
         Some(OrOff::On(raw)) => raw,
     };
     let at = |key: &'static str| steps!["routes", around.route, "retries", key];
     let widened = raw.non_idempotent.is_some();
-    let mut retry_on = raw
-        .retry_on
-        .as_ref()
-        .map_or_else(usual_causes, |causes| causes.0.clone());
+    let mut retry_on = raw.retry_on.as_ref().map_or_else(usual_causes, |causes| causes.0.clone());
     retry_on.headers = retriable_headers(raw.retriable_headers.as_ref(), around.route, scope);
     let non_idempotent = match raw.non_idempotent {
         None => retry_on.harmless(),
@@ -43,10 +36,7 @@ pub(super) fn resolve(
     };
     let retries = Retries {
         attempts: attempts(raw.attempts, around, scope),
-        per_try_timeout: raw
-            .per_try_timeout
-            .and_then(OrOff::on)
-            .map(|time| scope.limit(&at("perTryTimeout"), time.0)),
+        per_try_timeout: raw.per_try_timeout.and_then(OrOff::on).map(|time| scope.limit(&at("perTryTimeout"), time.0)),
         retry_on,
         non_idempotent,
         backoff: backoff(raw.backoff.unwrap_or_default(), around, scope),
@@ -69,10 +59,7 @@ pub(super) fn resolve(
 
 /// Failures without an answer. An answer is the agent's word until the route says otherwise.
 fn usual_causes() -> RetryOn {
-    RetryOn {
-        failures: crate::config::model::Failure::ALL.to_vec(),
-        ..RetryOn::default()
-    }
+    RetryOn { failures: crate::config::model::Failure::ALL.to_vec(), ..RetryOn::default() }
 }
 
 fn attempts(raw: Option<u64>, around: &Around<'_>, scope: &mut Scope<'_>) -> u32 {
@@ -131,28 +118,18 @@ fn times(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
     if per_try > timeout {
         let message = "one try may take longer than the whole exchange";
         let diagnostic = Diagnostic::error("conflict", message);
-        scope.add(
-            &at,
-            diagnostic.hint("make it shorter than the route's `timeout`"),
-        );
+        scope.add(&at, diagnostic.hint("make it shorter than the route's `timeout`"));
     } else if per_try.saturating_mul(tries) > timeout {
         let message = format!("{tries} tries of this length do not fit into the route's `timeout`");
         let diagnostic = Diagnostic::warning("conflict", message);
-        scope.add(
-            &at,
-            diagnostic.hint("the last tries are cut short; raise `timeout` or lower `attempts`"),
-        );
+        scope.add(&at, diagnostic.hint("the last tries are cut short; raise `timeout` or lower `attempts`"));
     }
 }
 
 fn hedging(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
     if retries.hedging && retries.per_try_timeout.is_none() {
-        let diagnostic =
-            Diagnostic::error("missing-field", "`hedging` does not say after how long");
-        scope.add_key(
-            &steps!["routes", around.route, "retries", "hedging"],
-            diagnostic.hint("add `perTryTimeout`"),
-        );
+        let diagnostic = Diagnostic::error("missing-field", "`hedging` does not say after how long");
+        scope.add_key(&steps!["routes", around.route, "retries", "hedging"], diagnostic.hint("add `perTryTimeout`"));
     }
 }
 
@@ -171,24 +148,18 @@ fn classes(retries: &Retries, widened: bool, around: &Around<'_>, scope: &mut Sc
     }
     let at = steps!["routes", around.route, "retries", "retryOn"];
     let mut methods = around.matches.iter().map(|matched| &matched.methods);
-    let only_unsafe =
-        methods.all(|methods| !methods.is_empty() && !methods.iter().any(is_repeatable));
+    let only_unsafe = methods.all(|methods| !methods.is_empty() && !methods.iter().any(is_repeatable));
     if only_unsafe && !around.matches.is_empty() && retries.retry_on.looks_at_answers() {
         let message = "this route takes no request that may be repeated after an answer";
         let diagnostic = Diagnostic::warning("unsafe-retries", message);
         scope.add(
             &at,
-            diagnostic.hint(
-                "`retryOn` is for GET, HEAD, PUT, DELETE and OPTIONS; POST needs `nonIdempotent`",
-            ),
+            diagnostic.hint("`retryOn` is for GET, HEAD, PUT, DELETE and OPTIONS; POST needs `nonIdempotent`"),
         );
     } else if !retries.retry_on.grpc.is_empty() {
         let message = "gRPC calls are POSTs, which are not repeated after an answer";
         let diagnostic = Diagnostic::warning("unsafe-retries", message);
-        scope.add(
-            &at,
-            diagnostic.hint("name the gRPC status in `nonIdempotent` too, or take it out"),
-        );
+        scope.add(&at, diagnostic.hint("name the gRPC status in `nonIdempotent` too, or take it out"));
     }
 }
 
@@ -222,13 +193,7 @@ mod tests {
 
     fn retries(route: &str) -> Retries {
         match parsed(route).unwrap() {
-            (
-                Route {
-                    retries: RetryPolicy::By(retries),
-                    ..
-                },
-                warnings,
-            ) if warnings.is_empty() => *retries,
+            (Route { retries: RetryPolicy::By(retries), .. }, warnings) if warnings.is_empty() => *retries,
             other => panic!("{route}: {other:?}"),
         }
     }
@@ -241,15 +206,12 @@ mod tests {
         assert!(!retries.retry_on.looks_at_answers() && !retries.non_idempotent.is_risky());
         assert_eq!(retries.non_idempotent.failures.len(), 3);
         assert_eq!(retries.max_replay_bytes, 1 << 20);
-        let budget = RetryBudget {
-            millionths: 200_000,
-            min_concurrent: 3,
-        };
+        let budget = RetryBudget { millionths: 200_000, min_concurrent: 3 };
         assert_eq!(retries.budget, Some(budget));
         assert_eq!(retries.backoff.base, Duration::from_millis(25));
         assert_eq!(retries.backoff.max, Duration::from_millis(250));
         let usual = parsed("timeout: 1s").unwrap().0.retries;
-        assert_eq!(usual, RetryPolicy::Usual);
+        assert_eq!(usual, RetryPolicy::Default);
         assert_eq!(parsed("retries: null").unwrap().0.retries, usual);
         assert_eq!(parsed("retries: off").unwrap().0.retries, RetryPolicy::Off);
     }
@@ -258,13 +220,9 @@ mod tests {
     fn words_of_istio_and_nginx_in_one_text_or_a_list() {
         let istio = "retryOn: '5xx,reset,connect-failure,refused-stream'";
         let text = retries(&format!("retries: {{ attempts: 3, {istio} }}"));
-        let list = retries(
-            "retries: { attempts: 3, retryOn: [5xx, reset, connect-failure, refused-stream] }",
-        );
+        let list = retries("retries: { attempts: 3, retryOn: [5xx, reset, connect-failure, refused-stream] }");
         assert_eq!(text, list);
-        let nginx = retries(
-            "retries: { retryOn: error timeout invalid_header http_500 http_502 http_503 }",
-        );
+        let nginx = retries("retries: { retryOn: error timeout invalid_header http_500 http_502 http_503 }");
         assert!(nginx.retry_on.has_status(502) && !nginx.retry_on.has_status(504));
         assert_eq!(nginx.retry_on.failures.len(), Failure::ALL.len());
         let mixed = retries("retries: { retryOn: [reset, 503] }");
@@ -276,31 +234,16 @@ mod tests {
         for (route, said) in [
             ("retries: { attempts: 0 }", "write `retries: off`"),
             ("retries: { attempts: 21 }", "1 to 20"),
-            (
-                "timeout: 5s, retries: { perTryTimeout: 10s }",
-                "longer than the whole exchange",
-            ),
+            ("timeout: 5s, retries: { perTryTimeout: 10s }", "longer than the whole exchange"),
             ("retries: { perTryTimeout: 0s }", "limit of zero"),
-            (
-                "retries: { retryOn: conect-failure }",
-                "did you mean `connect-failure`?",
-            ),
-            (
-                "retries: { retryOn: 5xx,reset }",
-                "write `retryOn: [5xx, reset]`",
-            ),
+            ("retries: { retryOn: conect-failure }", "did you mean `connect-failure`?"),
+            ("retries: { retryOn: 5xx,reset }", "write `retryOn: [5xx, reset]`"),
             ("retries: { retryOn: '' }", "this says nothing"),
             ("retries: { retryOn: 200 }", "400 to 599"),
             ("retries: { hedging: true }", "add `perTryTimeout`"),
             ("retries: { budget: { percent: 20 } }", "write `20%`"),
-            (
-                "retries: { backoff: { base: 1s } }",
-                "`base` is larger than `max`",
-            ),
-            (
-                "retries: { retriableHeaders: ['a b'] }",
-                "is not a header name",
-            ),
+            ("retries: { backoff: { base: 1s } }", "`base` is larger than `max`"),
+            ("retries: { retriableHeaders: ['a b'] }", "is not a header name"),
             ("retries: { tries: 3 }", "that is `attempts` here"),
             ("retryPolicy: { numRetries: 3 }", "that is `retries:"),
             ("retries: sometimes", "expected"),
@@ -314,26 +257,11 @@ mod tests {
     fn what_is_probably_not_meant_is_a_warning() {
         let post = "match: { method: POST }";
         for (route, said) in [
-            (
-                "timeout: 30s, retries: { attempts: 3, perTryTimeout: 10s }",
-                "4 tries of this length",
-            ),
-            (
-                "retries: { retryOn: 5xx, nonIdempotent: 5xx }",
-                "the same POST twice",
-            ),
-            (
-                "retries: { nonIdempotent: 'connect-failure,reset' }",
-                "the same POST twice",
-            ),
-            (
-                &format!("{post}, retries: {{ retryOn: 5xx }}"),
-                "takes no request that may be repeated",
-            ),
-            (
-                "retries: { retryOn: 'unavailable,reset' }",
-                "gRPC calls are POSTs",
-            ),
+            ("timeout: 30s, retries: { attempts: 3, perTryTimeout: 10s }", "4 tries of this length"),
+            ("retries: { retryOn: 5xx, nonIdempotent: 5xx }", "the same POST twice"),
+            ("retries: { nonIdempotent: 'connect-failure,reset' }", "the same POST twice"),
+            (&format!("{post}, retries: {{ retryOn: 5xx }}"), "takes no request that may be repeated"),
+            ("retries: { retryOn: 'unavailable,reset' }", "gRPC calls are POSTs"),
         ] {
             let (_, warnings) = parsed(route).expect(route);
             let expected = warnings.len() == 1 && warnings[0].contains(said);

@@ -7,8 +7,7 @@ use super::Scope;
 use super::route::References;
 use crate::config::environment::reason;
 use crate::config::model::{
-    Analysis, CookieKey, HashKey, Listener, Losing, Measure, Metric, OnFailure, Part, Rollout,
-    Split, Step, Threshold,
+    Analysis, CookieKey, HashKey, Listener, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step, Threshold,
 };
 use crate::config::node::{Step as At, steps};
 use crate::config::raw::split::{self as raw, Unit};
@@ -28,8 +27,7 @@ pub(super) fn resolve(
     if sticky.is_some() && raw.sticky.is_some() {
         scope.add_key(
             &steps!["routes", route, "rollout", "sticky"],
-            Diagnostic::error("conflict", "the split says already what is `sticky`")
-                .hint("keep one of them"),
+            Diagnostic::error("conflict", "the split says already what is `sticky`").hint("keep one of them"),
         );
     }
     let chosen_by = raw.chosen_by.clone().map(|key| key.0);
@@ -45,13 +43,7 @@ pub(super) fn resolve(
     let key_file = sticky.and_then(|sticky| sticky.key_file.as_deref());
     let cookie_key = key_file.and_then(|file| cookie_key(Path::new(file), &at, scope));
     let rollout = rollout.and_then(|raw| self::rollout(route, raw, &parts, scope));
-    Some(Split {
-        parts,
-        sticky: sticky.map(|sticky| sticky.key.clone()),
-        cookie_key,
-        chosen_by,
-        rollout,
-    })
+    Some(Split { parts, sticky: sticky.map(|sticky| sticky.key.clone()), cookie_key, chosen_by, rollout })
 }
 
 /// The key that a file holds.
@@ -61,11 +53,8 @@ fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey
         Ok(bytes) if bytes.trim_ascii().len() >= MIN_KEY => {
             return Some(CookieKey::of(bytes.trim_ascii()));
         }
-        Ok(_) => Diagnostic::error(
-            "invalid-value",
-            format!("`{shown}` holds fewer than {MIN_KEY} bytes"),
-        )
-        .hint("`openssl rand -hex 32` makes a good one"),
+        Ok(_) => Diagnostic::error("invalid-value", format!("`{shown}` holds fewer than {MIN_KEY} bytes"))
+            .hint("`openssl rand -hex 32` makes a good one"),
         Err(error) => {
             let message = format!("cannot read `{shown}`: {}", reason(&error));
             if scope.env.is_lenient() {
@@ -79,13 +68,11 @@ fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey
     None
 }
 
-/// The key of cookies that have none of their own: it comes from what only this gateway and its replicas know. The files have been
-/// read when this is asked.
+/// The key of cookies that have none of their own: it comes from what only this gateway and its replicas know. The
+/// files have been read when this is asked.
 pub(super) fn usual_key(listeners: &[Listener], scope: &Scope<'_>) -> Option<CookieKey> {
     let read = scope.env.with_seen(|seen| seen.beside());
-    let settings = listeners
-        .iter()
-        .filter_map(|listener| listener.tls.as_ref());
+    let settings = listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let files = settings.flat_map(|tls| &tls.certificates);
     let hashes = files.filter_map(|pair| read.get(&scope.env.resolve(&pair.key_file)));
     let secret: Vec<u8> = hashes.flat_map(|hash| hash.to_be_bytes()).collect();
@@ -116,10 +103,7 @@ fn parts(
     for (index, part) in raw.parts.iter().enumerate() {
         let (Some(name), Some(weight)) = (&part.cluster, part.weight) else {
             let diagnostic = Diagnostic::error("missing-field", "a share needs both parts");
-            scope.missing(
-                &whole,
-                diagnostic.hint("write `{ cluster: name, weight: 10 }`"),
-            );
+            scope.missing(&whole, diagnostic.hint("write `{ cluster: name, weight: 10 }`"));
             complete = false;
             continue;
         };
@@ -134,11 +118,7 @@ fn parts(
             let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is given twice"));
             scope.add(&at(index, "cluster"), diagnostic.hint("add the weights up"));
         }
-        parts.push(Part {
-            cluster: *cluster,
-            name: name.clone(),
-            weight: u32::try_from(weight).unwrap_or(u32::MAX),
-        });
+        parts.push(Part { cluster: *cluster, name: name.clone(), weight: u32::try_from(weight).unwrap_or(u32::MAX) });
     }
     judge(&parts, raw.parts.len(), moved, &whole, scope);
     (complete && !parts.is_empty()).then_some(parts)
@@ -147,11 +127,8 @@ fn parts(
 fn judge(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope<'_>) {
     if given == 0 {
         let diagnostic = Diagnostic::error("missing-field", "this split has no clusters");
-        scope.missing(
-            at,
-            diagnostic
-                .hint("write `[{ cluster: stable, weight: 90 }, { cluster: canary, weight: 10 }]`"),
-        );
+        scope
+            .missing(at, diagnostic.hint("write `[{ cluster: stable, weight: 90 }, { cluster: canary, weight: 10 }]`"));
         return;
     }
     if given > MAX_PARTS {
@@ -165,24 +142,15 @@ fn judge(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope
     if sum == 0 {
         scope.add(
             at,
-            Diagnostic::error("invalid-value", "every weight of this split is 0")
-                .hint("nothing would be served"),
+            Diagnostic::error("invalid-value", "every weight of this split is 0").hint("nothing would be served"),
         );
     } else if sum != 100 && !moved {
         let message = format!("the weights of this split add up to {sum}, not to 100");
-        scope.add(
-            at,
-            Diagnostic::warning("weights", message).hint("they are taken as shares of their sum"),
-        );
+        scope.add(at, Diagnostic::warning("weights", message).hint("they are taken as shares of their sum"));
     }
 }
 
-fn rollout(
-    route: &str,
-    raw: &raw::Rollout,
-    parts: &[Part],
-    scope: &mut Scope<'_>,
-) -> Option<Rollout> {
+fn rollout(route: &str, raw: &raw::Rollout, parts: &[Part], scope: &mut Scope<'_>) -> Option<Rollout> {
     let at = steps!["routes", route, "rollout"];
     let Some(name) = &raw.canary else {
         let diagnostic = Diagnostic::error("missing-field", "a rollout needs a `canary`");
@@ -191,26 +159,15 @@ fn rollout(
     };
     let Some(canary) = parts.iter().position(|part| part.name == *name) else {
         let known = parts.iter().map(|part| part.name.as_str());
-        scope.dangling(
-            &steps!["routes", route, "rollout", "canary"],
-            "cluster of this split",
-            name,
-            known,
-        );
+        scope.dangling(&steps!["routes", route, "rollout", "canary"], "cluster of this split", name, known);
         return None;
     };
     if parts.len() < 2 {
         let diagnostic = Diagnostic::error("invalid-value", "a rollout needs a second version");
-        scope.add(
-            &steps!["routes", route, "split"],
-            diagnostic.hint("add the stable cluster"),
-        );
+        scope.add(&steps!["routes", route, "split"], diagnostic.hint("add the stable cluster"));
     }
     let steps = taken_steps(route, raw, scope)?;
-    let analysis = raw
-        .analysis
-        .as_ref()
-        .map(|raw| analysis(route, raw, steps.len(), scope));
+    let analysis = raw.analysis.as_ref().map(|raw| analysis(route, raw, steps.len(), scope));
     if let Some(analysis) = &analysis {
         comparable(route, analysis, &steps, scope);
     }
@@ -239,12 +196,8 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
         let at = steps!["routes", route, "rollout", "steps", index];
         match (step.set_weight, &step.pause) {
             (Some(weight), None) => {
-                let weight = scope.range(
-                    &steps!["routes", route, "rollout", "steps", index, "setWeight"],
-                    weight,
-                    0..=100,
-                    "",
-                );
+                let weight =
+                    scope.range(&steps!["routes", route, "rollout", "steps", index, "setWeight"], weight, 0..=100, "");
                 steps.push(Step::SetWeight(u32::try_from(weight).unwrap_or(100)));
             }
             (None, Some(pause)) => steps.push(Step::Pause(pause.0.map(|time| time.0))),
@@ -268,19 +221,13 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
         scope.add(&at, diagnostic);
     }
     if weights.last().is_some_and(|weight| *weight < 100) || weights.is_empty() {
-        let diagnostic =
-            Diagnostic::warning("weights", "the last step jumps to 100 % without a look");
+        let diagnostic = Diagnostic::warning("weights", "the last step jumps to 100 % without a look");
         scope.add(&at, diagnostic.hint("end with `setWeight: 100`"));
     }
     Some(steps)
 }
 
-fn analysis(
-    route: &str,
-    raw: &raw::Analysis,
-    step_count: usize,
-    scope: &mut Scope<'_>,
-) -> Analysis {
+fn analysis(route: &str, raw: &raw::Analysis, step_count: usize, scope: &mut Scope<'_>) -> Analysis {
     let under = |key: &str| steps!["routes", route, "rollout", "analysis", key];
     let interval = raw.interval.map_or(Duration::from_secs(30), |time| time.0);
     if interval < Duration::from_millis(100) {
@@ -289,27 +236,19 @@ fn analysis(
     }
     let starting_step = raw.starting_step.unwrap_or(0);
     if starting_step >= step_count as u64 {
-        let message = format!(
-            "there is no step {starting_step}: the last is {}",
-            step_count - 1
-        );
-        scope.add(
-            &under("startingStep"),
-            Diagnostic::error("invalid-value", message).hint("steps are counted from 0"),
-        );
+        let message = format!("there is no step {starting_step}: the last is {}", step_count - 1);
+        scope.add(&under("startingStep"), Diagnostic::error("invalid-value", message).hint("steps are counted from 0"));
     }
-    let number =
-        |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, least: u64| {
-            scope.range(&under(key), value.unwrap_or(default), least..=1_000_000, "")
-        };
+    let number = |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, least: u64| {
+        scope.range(&under(key), value.unwrap_or(default), least..=1_000_000, "")
+    };
     let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     let given = raw.metrics.as_deref().unwrap_or_default();
     if given.is_empty() {
         let diagnostic = Diagnostic::error("missing-field", "an analysis needs `metrics`");
         scope.missing(
             &steps!["routes", route, "rollout", "analysis"],
-            diagnostic
-                .hint("write `metrics: [{ name: success-rate, successCondition: \">= 0.95\" }]`"),
+            diagnostic.hint("write `metrics: [{ name: success-rate, successCondition: \">= 0.95\" }]`"),
         );
     }
     let mut metrics = Vec::new();
@@ -328,15 +267,8 @@ fn analysis(
 
 /// At 100 % the other versions get nothing, so what they did before has to have been measured.
 fn comparable(route: &str, analysis: &Analysis, steps: &[Step], scope: &mut Scope<'_>) {
-    let last = steps
-        .iter()
-        .position(|step| *step == Step::SetWeight(100))
-        .unwrap_or(steps.len());
-    let measured = steps
-        .iter()
-        .take(last)
-        .skip(analysis.starting_step)
-        .any(|step| matches!(step, Step::Pause(_)));
+    let last = steps.iter().position(|step| *step == Step::SetWeight(100)).unwrap_or(steps.len());
+    let measured = steps.iter().take(last).skip(analysis.starting_step).any(|step| matches!(step, Step::Pause(_)));
     if analysis.compares() && !measured {
         let message = "nothing is measured before `setWeight: 100`, when no other version is left to compare with";
         scope.add(
@@ -356,15 +288,7 @@ fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -
         );
         return None;
     };
-    let at = steps![
-        "routes",
-        route,
-        "rollout",
-        "analysis",
-        "metrics",
-        index,
-        "successCondition"
-    ];
+    let at = steps!["routes", route, "rollout", "analysis", "metrics", index, "successCondition"];
     let is_time = matches!(name.0, Measure::LatencyP99 | Measure::LatencyP95);
     let problem = match (is_time, written.unit) {
         (true, Unit::None) => Some(("a time needs a unit", "write `<= 0.5s` or `<= 500ms`")),
@@ -381,10 +305,7 @@ fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -
         let diagnostic = Diagnostic::error("invalid-value", "a rate is at most 1");
         scope.add(&at, diagnostic.hint("write `>= 0.95` or `>= 95%`"));
     }
-    Some(Metric {
-        measure: name.0,
-        condition: written.condition,
-    })
+    Some(Metric { measure: name.0, condition: written.condition })
 }
 
 /// Clusters of one split.
@@ -408,10 +329,7 @@ routes: {{ r: {{ {rest} }} }}"
             Ok(loaded) => loaded.warnings,
             Err(report) => report,
         };
-        let said = report
-            .diagnostics()
-            .iter()
-            .filter(|diagnostic| diagnostic.code != "unused");
+        let said = report.diagnostics().iter().filter(|diagnostic| diagnostic.code != "unused");
         said.map(|diagnostic| diagnostic.message.clone()).collect()
     }
 
@@ -420,130 +338,63 @@ routes: {{ r: {{ {rest} }} }}"
     #[test]
     fn splits_are_judged() {
         for (split, expected) in [
-            (
-                "split: [{ cluster: a, weight: 90 }, { cluster: b, weight: 10 }]",
-                None,
-            ),
-            (
-                "split: [{ cluster: a, weight: 9 }, { cluster: b, weight: 1 }]",
-                Some("add up to 10, not to 100"),
-            ),
-            (
-                "split: [{ cluster: a, weight: 0 }]",
-                Some("every weight of this split is 0"),
-            ),
+            ("split: [{ cluster: a, weight: 90 }, { cluster: b, weight: 10 }]", None),
+            ("split: [{ cluster: a, weight: 9 }, { cluster: b, weight: 1 }]", Some("add up to 10, not to 100")),
+            ("split: [{ cluster: a, weight: 0 }]", Some("every weight of this split is 0")),
             ("split: []", Some("has no clusters")),
             ("split: [{ cluster: a }]", Some("needs both parts")),
-            (
-                "split: [{ cluster: a, weight: 50 }, { cluster: a, weight: 50 }]",
-                Some("given twice"),
-            ),
-            (
-                "split: [{ cluster: c, weight: 100 }]",
-                Some("there is no cluster `c`"),
-            ),
-            (
-                "split: { clusters: [{ cluster: a, weight: 100 }], chosenBy: clientIp }",
-                Some("does not name a cluster"),
-            ),
-            (
-                "split: [{ cluster: a, weight: 100 }], cluster: b",
-                Some("has `cluster` and `split`"),
-            ),
-            (
-                "cluster: a, rollout: { canary: a }",
-                Some("no `split` to move"),
-            ),
+            ("split: [{ cluster: a, weight: 50 }, { cluster: a, weight: 50 }]", Some("given twice")),
+            ("split: [{ cluster: c, weight: 100 }]", Some("there is no cluster `c`")),
+            ("split: { clusters: [{ cluster: a, weight: 100 }], chosenBy: clientIp }", Some("does not name a cluster")),
+            ("split: [{ cluster: a, weight: 100 }], cluster: b", Some("has `cluster` and `split`")),
+            ("cluster: a, rollout: { canary: a }", Some("no `split` to move")),
         ] {
             let said = said(split);
             match expected {
                 None => assert!(said.is_empty(), "{split}: {said:?}"),
-                Some(expected) => assert!(
-                    said.iter().any(|said| said.contains(expected)),
-                    "{split}: {said:?}"
-                ),
+                Some(expected) => assert!(said.iter().any(|said| said.contains(expected)), "{split}: {said:?}"),
             }
         }
     }
 
     #[test]
-    #[allow(
-        clippy::too_many_lines,
-        reason = "a table of cases is as long as it has to be"
-    )]
+    #[allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
     fn rollouts_are_judged() {
         let steps = "steps: [{ setWeight: 10 }, { pause: {} }, { setWeight: 100 }]";
-        let metric =
-            |metric: &str| format!("canary: b, {steps}, analysis: {{ metrics: [{{ {metric} }}] }}");
+        let metric = |metric: &str| format!("canary: b, {steps}, analysis: {{ metrics: [{{ {metric} }}] }}");
         for (rollout, expected) in [
             (format!("canary: b, {steps}"), None),
             (steps.to_owned(), Some("needs a `canary`")),
-            (
-                format!("canary: c, {steps}"),
-                Some("no cluster of this split `c`"),
-            ),
+            (format!("canary: c, {steps}"), Some("no cluster of this split `c`")),
             ("canary: b".to_owned(), Some("needs `steps`")),
             (
                 "canary: b, steps: [{ setWeight: 10, pause: {} }, { setWeight: 100 }]".to_owned(),
                 Some("exactly one thing"),
             ),
+            ("canary: b, steps: [{ setWeight: 10 }, { pause: 5m }, { setWeight: 100 }]".to_owned(), None),
             (
-                "canary: b, steps: [{ setWeight: 10 }, { pause: 5m }, { setWeight: 100 }]"
-                    .to_owned(),
-                None,
-            ),
-            (
-                "canary: b, steps: [{ setWeight: 10 }, { pause: 5 }, { setWeight: 100 }]"
-                    .to_owned(),
+                "canary: b, steps: [{ setWeight: 10 }, { pause: 5 }, { setWeight: 100 }]".to_owned(),
                 Some("`5` has no unit"),
             ),
+            ("canary: b, steps: [{ setWeight: 101 }]".to_owned(), Some("out of range")),
             (
-                "canary: b, steps: [{ setWeight: 101 }]".to_owned(),
-                Some("out of range"),
-            ),
-            (
-                "canary: b, steps: [{ setWeight: 50 }, { setWeight: 20 }, { setWeight: 100 }]"
-                    .to_owned(),
+                "canary: b, steps: [{ setWeight: 50 }, { setWeight: 20 }, { setWeight: 100 }]".to_owned(),
                 Some("does not always grow"),
             ),
-            (
-                "canary: b, steps: [{ setWeight: 50 }]".to_owned(),
-                Some("jumps to 100 %"),
-            ),
-            (
-                format!("canary: b, {steps}, analysis: {{}}"),
-                Some("needs `metrics`"),
-            ),
+            ("canary: b, steps: [{ setWeight: 50 }]".to_owned(), Some("jumps to 100 %")),
+            (format!("canary: b, {steps}, analysis: {{}}"), Some("needs `metrics`")),
             (
                 format!(
                     "canary: b, {steps}, analysis: {{ startingStep: 3, metrics: [{{ name: p99, successCondition: '< 1s' }}] }}"
                 ),
                 Some("there is no step 3"),
             ),
-            (
-                metric("name: success-rate, successCondition: '>= 0.95'"),
-                None,
-            ),
-            (
-                metric("name: success-rate, successCondition: '>= 95'"),
-                Some("at most 1"),
-            ),
-            (
-                metric("name: success-rate, successCondition: '<= 2s'"),
-                Some("a rate is not a time"),
-            ),
-            (
-                metric("name: latency-p99, successCondition: '<= 0.5'"),
-                Some("a time needs a unit"),
-            ),
-            (
-                metric("name: latency-p99, successCondition: '<= 5%'"),
-                Some("not a percentage"),
-            ),
-            (
-                metric("name: latency-p99, successCondition: '<= stable * 1.2'"),
-                None,
-            ),
+            (metric("name: success-rate, successCondition: '>= 0.95'"), None),
+            (metric("name: success-rate, successCondition: '>= 95'"), Some("at most 1")),
+            (metric("name: success-rate, successCondition: '<= 2s'"), Some("a rate is not a time")),
+            (metric("name: latency-p99, successCondition: '<= 0.5'"), Some("a time needs a unit")),
+            (metric("name: latency-p99, successCondition: '<= 5%'"), Some("not a percentage")),
+            (metric("name: latency-p99, successCondition: '<= stable * 1.2'"), None),
             (
                 format!(
                     "canary: b, {steps}, analysis: {{ startingStep: 2, metrics: [{{ name: p99, successCondition: '<= stable' }}] }}"
@@ -551,26 +402,14 @@ routes: {{ r: {{ {rest} }} }}"
                 Some("nothing is measured before"),
             ),
             (metric("name: latency-p99"), Some("needs both parts")),
-            (
-                metric("name: latency-p99, successCondition: '= 3'"),
-                Some("is not a condition"),
-            ),
-            (
-                format!("canary: b, {steps}, startAt: tomorrow"),
-                Some("is not a moment"),
-            ),
-            (
-                format!("canary: b, {steps}, startAt: 2026-12-01T08:00:00Z"),
-                None,
-            ),
+            (metric("name: latency-p99, successCondition: '= 3'"), Some("is not a condition")),
+            (format!("canary: b, {steps}, startAt: tomorrow"), Some("is not a moment")),
+            (format!("canary: b, {steps}, startAt: 2026-12-01T08:00:00Z"), None),
         ] {
             let said = said(&format!("{SPLIT}, rollout: {{ {rollout} }}"));
             match expected {
                 None => assert!(said.is_empty(), "{rollout}: {said:?}"),
-                Some(expected) => assert!(
-                    said.iter().any(|said| said.contains(expected)),
-                    "{rollout}: {said:?}"
-                ),
+                Some(expected) => assert!(said.iter().any(|said| said.contains(expected)), "{rollout}: {said:?}"),
             }
         }
     }

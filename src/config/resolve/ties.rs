@@ -30,22 +30,14 @@ pub(super) fn check(routes: &[Route], listeners: &[Listener], scope: &mut Scope<
     let mut ranks: HashMap<Rank<'_>, Vec<(&Route, &Match)>, RandomState> = HashMap::default();
     ranks.reserve(routes.len());
     let broken = broken(scope);
-    for route in routes
-        .iter()
-        .filter(|route| !broken.contains(route.name.as_str()))
-    {
+    for route in routes.iter().filter(|route| !broken.contains(route.name.as_str())) {
         for one in &route.matches {
             for listener in &route.listeners {
-                let hosts: Vec<Option<&HostPattern>> = if route.hosts.is_empty() {
-                    vec![None]
-                } else {
-                    route.hosts.iter().map(Some).collect()
-                };
+                let hosts: Vec<Option<&HostPattern>> =
+                    if route.hosts.is_empty() { vec![None] } else { route.hosts.iter().map(Some).collect() };
                 for host in hosts {
                     let others = ranks.entry(rank(*listener, host, one)).or_default();
-                    let rival = others
-                        .iter()
-                        .find(|(other, rival)| other.name != route.name && overlap(one, rival));
+                    let rival = others.iter().find(|(other, rival)| other.name != route.name && overlap(one, rival));
                     if let Some((rival, _)) = rival {
                         tie(route, rival, listeners.get(listener.0), host, one, scope);
                     }
@@ -65,10 +57,7 @@ fn broken<'a>(scope: &Scope<'a>) -> HashSet<&'a str> {
     }
     let routes = scope.tree.get("routes").map(Node::entries);
     let entries = routes.unwrap_or_default().iter();
-    entries
-        .filter(|entry| entry.value.has_blank())
-        .map(|entry| entry.key.as_str())
-        .collect()
+    entries.filter(|entry| entry.value.has_blank()).map(|entry| entry.key.as_str()).collect()
 }
 
 fn rank<'a>(listener: ListenerId, host: Option<&'a HostPattern>, one: &'a Match) -> Rank<'a> {
@@ -77,29 +66,14 @@ fn rank<'a>(listener: ListenerId, host: Option<&'a HostPattern>, one: &'a Match)
         PathMatch::Prefix(path) => (1, path.as_str()),
         PathMatch::Regex(regex) => (2, regex.as_str()),
     };
-    Rank {
-        listener,
-        host,
-        path,
-        method: !one.methods.is_empty(),
-        headers: one.headers.len(),
-        query: one.query.len(),
-    }
+    Rank { listener, host, path, method: !one.methods.is_empty(), headers: one.headers.len(), query: one.query.len() }
 }
 
 /// Whether some request satisfies both, as far as can be told without solving regular expressions.
 fn overlap(a: &Match, b: &Match) -> bool {
     let methods = a.methods.is_empty() || a.methods.iter().any(|method| b.methods.contains(method));
-    let header = |a: &HeaderMatch| {
-        b.headers
-            .iter()
-            .any(|b| a.name == b.name && disjoint(&a.value, &b.value))
-    };
-    let query = |a: &QueryMatch| {
-        b.query
-            .iter()
-            .any(|b| a.name == b.name && disjoint(&a.value, &b.value))
-    };
+    let header = |a: &HeaderMatch| b.headers.iter().any(|b| a.name == b.name && disjoint(&a.value, &b.value));
+    let query = |a: &QueryMatch| b.query.iter().any(|b| a.name == b.name && disjoint(&a.value, &b.value));
     methods && !a.headers.iter().any(header) && !a.query.iter().any(query)
 }
 
@@ -107,14 +81,11 @@ fn disjoint(a: &ValueMatch, b: &ValueMatch) -> bool {
     match (a, b) {
         (ValueMatch::Exact(a), ValueMatch::Exact(b)) => a != b,
         (ValueMatch::Exact(exact), ValueMatch::Prefix(prefix))
-        | (ValueMatch::Prefix(prefix), ValueMatch::Exact(exact)) => {
-            !exact.starts_with(prefix.as_str())
+        | (ValueMatch::Prefix(prefix), ValueMatch::Exact(exact)) => !exact.starts_with(prefix.as_str()),
+        (ValueMatch::Prefix(a), ValueMatch::Prefix(b)) => !a.starts_with(b.as_str()) && !b.starts_with(a.as_str()),
+        (ValueMatch::Exact(exact), ValueMatch::Regex(regex)) | (ValueMatch::Regex(regex), ValueMatch::Exact(exact)) => {
+            !regex.is_match(exact)
         }
-        (ValueMatch::Prefix(a), ValueMatch::Prefix(b)) => {
-            !a.starts_with(b.as_str()) && !b.starts_with(a.as_str())
-        }
-        (ValueMatch::Exact(exact), ValueMatch::Regex(regex))
-        | (ValueMatch::Regex(regex), ValueMatch::Exact(exact)) => !regex.is_match(exact),
         _ => false,
     }
 }
@@ -133,19 +104,11 @@ fn tie(
         PathMatch::Exact(path) | PathMatch::Prefix(path) => format!("`{path}`"),
         PathMatch::Regex(_) => "one regular expression".to_owned(),
     };
-    let on = listener
-        .map(|listener| format!(" on `{}`", listener.name))
-        .unwrap_or_default();
-    let message = format!(
-        "`routes.{}` and `routes.{}` match the same requests: {host}, {path}{on}",
-        rival.name, route.name
-    );
-    let other = scope
-        .tree
-        .locate(&steps!["routes", rival.name.as_str()])
-        .key_span;
-    let diagnostic = Diagnostic::error("tie", message)
-        .hint("make one of them narrower")
-        .related(other, "the other one");
+    let on = listener.map(|listener| format!(" on `{}`", listener.name)).unwrap_or_default();
+    let message =
+        format!("`routes.{}` and `routes.{}` match the same requests: {host}, {path}{on}", rival.name, route.name);
+    let other = scope.tree.locate(&steps!["routes", rival.name.as_str()]).key_span;
+    let diagnostic =
+        Diagnostic::error("tie", message).hint("make one of them narrower").related(other, "the other one");
     scope.add_key(&steps!["routes", route.name.as_str()], diagnostic);
 }

@@ -1,13 +1,12 @@
-//! TLS of a listener: certificates are loaded and judged, so that a wrong one is a diagnostic and not a failed handshake.
+//! TLS of a listener: certificates are loaded and judged, so that a wrong one is a diagnostic and not a failed
+//! handshake.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Scope;
 use crate::config::certs::{self, Part};
-use crate::config::model::{
-    Certificate, ClientAuth, HostPattern, ListenerTls, TlsVersion, UnknownSni,
-};
+use crate::config::model::{Certificate, ClientAuth, HostPattern, ListenerTls, TlsVersion, UnknownSni};
 use crate::config::node::{Step, steps};
 use crate::config::raw::listener as raw_listener;
 use crate::config::raw::words::AuthMode;
@@ -17,17 +16,10 @@ use crate::config::report::Diagnostic;
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
 /// TLS settings, and the names that the certificates hold.
-pub(super) fn resolve(
-    name: &str,
-    raw: &raw_listener::Tls,
-    scope: &mut Scope<'_>,
-) -> (ListenerTls, Vec<HostPattern>) {
+pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
     let list = raw.certificates.as_deref().unwrap_or_default();
     if list.is_empty() {
-        let diagnostic = Diagnostic::error(
-            "missing-field",
-            format!("`listeners.{name}.tls` has no certificate"),
-        );
+        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.tls` has no certificate"));
         scope.missing(
             &steps!["listeners", name, "tls"],
             diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"),
@@ -36,11 +28,7 @@ pub(super) fn resolve(
     let mut names = Vec::new();
     let certificates = list.iter().enumerate().filter_map(|(index, raw)| {
         let (certificate, held) = certificate(name, index, raw, scope)?;
-        names.extend(if certificate.hosts.is_empty() {
-            held
-        } else {
-            certificate.hosts.clone()
-        });
+        names.extend(if certificate.hosts.is_empty() { held } else { certificate.hosts.clone() });
         Some(certificate)
     });
     let certificates = certificates.collect();
@@ -62,11 +50,7 @@ fn certificate(
     let at = steps!["listeners", listener, "tls", "certificates", index];
     let under = |key: &str| steps!["listeners", listener, "tls", "certificates", index, key];
     let (Some(cert_file), Some(key_file)) = (&raw.cert_file, &raw.key_file) else {
-        let lacks = if raw.cert_file.is_none() {
-            "certFile"
-        } else {
-            "keyFile"
-        };
+        let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
         scope.missing(
             &at,
             Diagnostic::error("missing-field", format!("a certificate has no `{lacks}`"))
@@ -74,17 +58,8 @@ fn certificate(
         );
         return None;
     };
-    let hosts: Vec<HostPattern> = raw
-        .hosts
-        .iter()
-        .flatten()
-        .map(|host| host.0.clone())
-        .collect();
-    let certificate = Certificate {
-        hosts,
-        cert_file: PathBuf::from(cert_file),
-        key_file: PathBuf::from(key_file),
-    };
+    let hosts: Vec<HostPattern> = raw.hosts.iter().flatten().map(|host| host.0.clone()).collect();
+    let certificate = Certificate { hosts, cert_file: PathBuf::from(cert_file), key_file: PathBuf::from(key_file) };
     let held = match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
         Ok(facts) => {
             judge_time(&under("certFile"), &certificate.cert_file, &facts, scope);
@@ -93,16 +68,11 @@ fn certificate(
         }
         Err(problems) => {
             for problem in problems {
-                let key = if problem.part == Part::Certificate {
-                    "certFile"
-                } else {
-                    "keyFile"
-                };
+                let key = if problem.part == Part::Certificate { "certFile" } else { "keyFile" };
                 let is_missing = problem.is_missing();
                 let mut diagnostic = problem.diagnostic(scope.env);
                 if is_missing {
-                    diagnostic =
-                        diagnostic.hint("`attache certs dev` makes a pair for development");
+                    diagnostic = diagnostic.hint("`attache certs dev` makes a pair for development");
                 }
                 scope.add(&under(key), diagnostic);
             }
@@ -112,79 +82,43 @@ fn certificate(
     Some((certificate, held))
 }
 
-fn judge_hosts(
-    listener: &str,
-    index: usize,
-    certificate: &Certificate,
-    facts: &certs::Facts,
-    scope: &mut Scope<'_>,
-) {
+fn judge_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
     for (at, host) in certificate.hosts.iter().enumerate() {
         if !facts.names.iter().any(|name| certs::covers(name, host)) {
-            let message = format!(
-                "`{}` does not hold the name `{host}`",
-                certificate.cert_file.display()
-            );
-            let path = steps![
-                "listeners",
-                listener,
-                "tls",
-                "certificates",
-                index,
-                "hosts",
-                at
-            ];
-            scope.add(
-                &path,
-                Diagnostic::warning("host-not-covered", message).hint("clients will refuse it"),
-            );
+            let message = format!("`{}` does not hold the name `{host}`", certificate.cert_file.display());
+            let path = steps!["listeners", listener, "tls", "certificates", index, "hosts", at];
+            scope.add(&path, Diagnostic::warning("host-not-covered", message).hint("clients will refuse it"));
         }
     }
 }
 
 fn judge_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<'_>) {
     let now = scope.env.now();
-    let days = |time: SystemTime, since: SystemTime| {
-        time.duration_since(since)
-            .map_or(0, |left| left.as_secs() / 86_400)
-    };
+    let days =
+        |time: SystemTime, since: SystemTime| time.duration_since(since).map_or(0, |left| left.as_secs() / 86_400);
     let file = file.display();
     if let Some(start) = facts.not_before.filter(|start| *start > now) {
         scope.add(
             at,
-            Diagnostic::error(
-                "not-yet-valid",
-                format!("`{file}` becomes valid only in {} days", days(start, now)),
-            ),
+            Diagnostic::error("not-yet-valid", format!("`{file}` becomes valid only in {} days", days(start, now))),
         );
     }
     let Some(end) = facts.not_after else { return };
     if end <= now {
         scope.add(
             at,
-            Diagnostic::error(
-                "expired",
-                format!("`{file}` expired {} days ago", days(now, end)),
-            )
-            .hint("renew it"),
+            Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end))).hint("renew it"),
         );
     } else if end < now + EXPIRY_WARNING {
         scope.add(
             at,
-            Diagnostic::warning(
-                "expires-soon",
-                format!("`{file}` expires in {} days", days(end, now)),
-            )
-            .hint("renew it"),
+            Diagnostic::warning("expires-soon", format!("`{file}` expires in {} days", days(end, now)))
+                .hint("renew it"),
         );
     }
 }
 
-fn client_auth(
-    name: &str,
-    raw: Option<&raw_listener::ClientAuth>,
-    scope: &mut Scope<'_>,
-) -> ClientAuth {
+fn client_auth(name: &str, raw: Option<&raw_listener::ClientAuth>, scope: &mut Scope<'_>) -> ClientAuth {
     let Some(raw) = raw else {
         return ClientAuth::None;
     };
@@ -192,33 +126,23 @@ fn client_auth(
     let mode = raw.mode.map_or(AuthMode::None, |word| word.0);
     let Some(ca_file) = raw.ca_file.as_ref().map(PathBuf::from) else {
         if mode != AuthMode::None {
-            let diagnostic = Diagnostic::error(
-                "missing-field",
-                "client certificates need authorities to verify them by",
-            );
+            let diagnostic =
+                Diagnostic::error("missing-field", "client certificates need authorities to verify them by");
             scope.missing(&at, diagnostic.hint("add `caFile: clients-ca.crt`"));
         }
         return ClientAuth::None;
     };
     if let Err(problem) = certs::bundle(&ca_file, scope.env) {
-        scope.add(
-            &steps!["listeners", name, "tls", "clientAuth", "caFile"],
-            problem.diagnostic(scope.env),
-        );
+        scope.add(&steps!["listeners", name, "tls", "clientAuth", "caFile"], problem.diagnostic(scope.env));
     }
     match mode {
         AuthMode::Optional => ClientAuth::Optional { ca_file },
         AuthMode::Require => ClientAuth::Require { ca_file },
         AuthMode::None => {
             if raw.mode.is_none() {
-                let diagnostic = Diagnostic::error(
-                    "missing-field",
-                    "`clientAuth` has no mode, so nobody would be verified",
-                );
-                scope.missing(
-                    &at,
-                    diagnostic.hint("add `mode: require` or `mode: optional`"),
-                );
+                let diagnostic =
+                    Diagnostic::error("missing-field", "`clientAuth` has no mode, so nobody would be verified");
+                scope.missing(&at, diagnostic.hint("add `mode: require` or `mode: optional`"));
             }
             ClientAuth::None
         }

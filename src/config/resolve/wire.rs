@@ -18,10 +18,7 @@ pub(super) fn tcp_keepalive(
     let usual = TcpKeepalive::DEFAULT;
     let raw = match raw {
         None => {
-            return Some(TcpKeepalive {
-                user_timeout: usual.user_timeout.max(floor),
-                ..usual
-            });
+            return Some(TcpKeepalive { user_timeout: usual.user_timeout.max(floor), ..usual });
         }
         Some(OrOff::Off) => return None,
         Some(OrOff::On(raw)) => raw,
@@ -33,12 +30,7 @@ pub(super) fn tcp_keepalive(
     let probes = raw.probes.unwrap_or_else(|| usual.probes.into());
     let probes = scope.range(&at("probes"), probes, 1..=127, "");
     let probes = u32::try_from(probes).unwrap_or(usual.probes);
-    Some(TcpKeepalive {
-        time,
-        interval,
-        probes,
-        user_timeout: (time + interval * probes).max(floor),
-    })
+    Some(TcpKeepalive { time, interval, probes, user_timeout: (time + interval * probes).max(floor) })
 }
 
 /// Resolves the `http2.keepalive` of `object`.
@@ -52,9 +44,8 @@ pub(super) fn http2_keepalive(
     };
     let [section, name] = object;
     let at = |key: &'static str| steps![section, name, "http2", "keepalive", key];
-    let mut limit = |key, given: Option<values::Time>, usual| {
-        given.map_or(usual, |given| scope.limit(&at(key), given.0))
-    };
+    let mut limit =
+        |key, given: Option<values::Time>, usual| given.map_or(usual, |given| scope.limit(&at(key), given.0));
     let interval = limit("interval", raw.interval, GRPC_PERMITS);
     let timeout = limit("timeout", raw.timeout, PONG);
     if section == "clusters" && interval < GRPC_PERMITS && !interval.is_zero() {
@@ -69,12 +60,7 @@ pub(super) fn http2_keepalive(
 }
 
 /// The kernel counts in whole seconds, and not beyond 32,767 of them.
-fn seconds(
-    scope: &mut Scope<'_>,
-    at: &[Step],
-    given: Option<values::Time>,
-    default: Duration,
-) -> Duration {
+fn seconds(scope: &mut Scope<'_>, at: &[Step], given: Option<values::Time>, default: Duration) -> Duration {
     let Some(given) = given else { return default };
     let whole = given.0.as_secs() + u64::from(given.0.subsec_nanos() > 0);
     Duration::from_secs(scope.range(at, whole, 1..=32_767, "s"))

@@ -22,31 +22,15 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "maxPendingRequests",
         "the ceilings stand side by side here: `maxConnections`, `maxRequests`, ..",
     ),
-    (
-        &["max_conns", "maxconn", "maxConn"],
-        "maxConnections",
-        "that is `maxConnections` here",
-    ),
+    (&["max_conns", "maxconn", "maxConn"], "maxConnections", "that is `maxConnections` here"),
     (
         &["http1MaxPendingRequests", "maxqueue", "queue", "max_queue"],
         "maxPendingRequests",
         "that is `maxPendingRequests` here",
     ),
-    (
-        &["http2MaxRequests", "maxConcurrentRequests"],
-        "maxRequests",
-        "that is `maxRequests` here",
-    ),
-    (
-        &["timeout", "timeoutQueue", "queueTimeout"],
-        "pendingTimeout",
-        "that is `pendingTimeout` here",
-    ),
-    (
-        &["perHost", "perHostThresholds", "endpoint", "perServer"],
-        "perEndpoint",
-        "that is `perEndpoint` here",
-    ),
+    (&["http2MaxRequests", "maxConcurrentRequests"], "maxRequests", "that is `maxRequests` here"),
+    (&["timeout", "timeoutQueue", "queueTimeout"], "pendingTimeout", "that is `pendingTimeout` here"),
+    (&["perHost", "perHostThresholds", "endpoint", "perServer"], "perEndpoint", "that is `perEndpoint` here"),
     (
         &[
             "openFor",
@@ -60,11 +44,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "recoveryTimeout",
         "that is `recoveryTimeout` here",
     ),
-    (
-        &["consecutiveFailures", "maxFailures", "max_fails"],
-        "failureThreshold",
-        "that is `failureThreshold` here",
-    ),
+    (&["consecutiveFailures", "maxFailures", "max_fails"], "failureThreshold", "that is `failureThreshold` here"),
     (&["recoveryDuration"], "rampUp", "that is `rampUp` here"),
     (
         &["connectionPool", "circuitBreakers"],

@@ -9,52 +9,27 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "the sections stand at the top level: `listeners`, `routes`, `clusters`",
     ),
     (
-        &[
-            "middlewares",
-            "middleware",
-            "filters",
-            "plugins",
-            "policies",
-        ],
+        &["middlewares", "middleware", "filters", "plugins", "policies"],
         "clusters",
         "there are none here: each route says what happens to it, or `defaults.route` for all",
     ),
     (
-        &[
-            "middlewares",
-            "middleware",
-            "filters",
-            "plugins",
-            "policies",
-        ],
+        &["middlewares", "middleware", "filters", "plugins", "policies"],
         "requestHeaders",
         "the route says itself what happens: `rewrite`, `requestHeaders`, `rateLimit`, `retries`, ..",
     ),
-    (
-        &["logLevel", "log", "error_log", "loglevel", "verbosity"],
-        "logging",
-        "that is `logging: { level: info }` here",
-    ),
+    (&["logLevel", "log", "error_log", "loglevel", "verbosity"], "logging", "that is `logging: { level: info }` here"),
     (
         &["stripPrefix", "stripPathPrefix"],
         "rewrite",
         "that is `rewrite: { prefix: / }` here, in place of the prefix that `match` names",
     ),
     (
-        &[
-            "prefixRewrite",
-            "rewriteTarget",
-            "pathRewrite",
-            "urlRewrite",
-        ],
+        &["prefixRewrite", "rewriteTarget", "pathRewrite", "urlRewrite"],
         "rewrite",
         "that is `rewrite: { prefix: /x }` here, in place of the prefix that `match` names",
     ),
-    (
-        &["replacePath"],
-        "rewrite",
-        "that is `rewrite: { path: /x }` here, in place of the whole path",
-    ),
+    (&["replacePath"], "rewrite", "that is `rewrite: { path: /x }` here, in place of the whole path"),
     (
         &["regexRewrite", "replacePathRegex"],
         "rewrite",

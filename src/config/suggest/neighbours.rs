@@ -4,13 +4,7 @@
 pub(super) const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
     (
         "Metric",
-        &[
-            "failureLimit",
-            "interval",
-            "count",
-            "minRequests",
-            "startingStep",
-        ],
+        &["failureLimit", "interval", "count", "minRequests", "startingStep"],
         "`analysis`, for all its metrics",
     ),
     (
@@ -27,74 +21,21 @@ pub(super) const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
         ],
         "`circuitBreaker`",
     ),
-    (
-        "CircuitBreaker",
-        &["failureThreshold", "recoveryTimeout", "rampUp"],
-        "`halfOpen`",
-    ),
-    (
-        "Route",
-        &["path", "methods", "method", "headers", "query"],
-        "`match`",
-    ),
-    (
-        "Route",
-        &[
-            "loadBalancer",
-            "protocol",
-            "discovery",
-            "connectTimeout",
-            "keepalive",
-            "tls",
-        ],
-        "a cluster",
-    ),
-    (
-        "Route",
-        &["rate", "burst", "nodelay", "maxKeys"],
-        "`rateLimit`",
-    ),
-    (
-        "Route",
-        &["address", "limits", "httpsRedirect", "certificates"],
-        "a listener",
-    ),
+    ("CircuitBreaker", &["failureThreshold", "recoveryTimeout", "rampUp"], "`halfOpen`"),
+    ("Route", &["path", "methods", "method", "headers", "query"], "`match`"),
+    ("Route", &["loadBalancer", "protocol", "discovery", "connectTimeout", "keepalive", "tls"], "a cluster"),
+    ("Route", &["rate", "burst", "nodelay", "maxKeys"], "`rateLimit`"),
+    ("Route", &["address", "limits", "httpsRedirect", "certificates"], "a listener"),
     (
         "Cluster",
-        &[
-            "timeout",
-            "streaming",
-            "match",
-            "rewrite",
-            "requestHeaders",
-            "responseHeaders",
-            "upstreamHost",
-        ],
+        &["timeout", "streaming", "match", "rewrite", "requestHeaders", "responseHeaders", "upstreamHost"],
         "a route",
     ),
     (
         "Listener",
-        &[
-            "maxConnections",
-            "maxHeaderBytes",
-            "maxBodyBytes",
-            "headerTimeout",
-            "idleTimeout",
-            "maxConcurrentStreams",
-        ],
+        &["maxConnections", "maxHeaderBytes", "maxBodyBytes", "headerTimeout", "idleTimeout", "maxConcurrentStreams"],
         "`limits`",
     ),
-    (
-        "Listener",
-        &[
-            "certificates",
-            "certFile",
-            "keyFile",
-            "minVersion",
-            "clientAuth",
-            "unknownSni",
-        ],
-        "`tls`",
-    ),
+    ("Listener", &["certificates", "certFile", "keyFile", "minVersion", "clientAuth", "unknownSni"], "`tls`"),
     ("Listener", &["hosts", "routes"], "a route"),
 ];

@@ -29,16 +29,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     ),
     (&["on"], "retryOn", "that is `retryOn: [reset, 5xx]` here"),
     (
-        &[
-            "connect-failure",
-            "refused-stream",
-            "reset",
-            "timeout",
-            "5xx",
-            "gateway-error",
-            "unavailable",
-            "cancelled",
-        ],
+        &["connect-failure", "refused-stream", "reset", "timeout", "5xx", "gateway-error", "unavailable", "cancelled"],
         "retryOn",
         "inside `{ }` a comma ends the value: write `retryOn: [5xx, reset]`",
     ),

@@ -32,14 +32,10 @@ pub(in crate::config) fn long_form(section: &str, key: &str, text: &str) -> Opti
         "shutdown" if is_time(text) => "drainTimeout",
         "reload" if text == "false" => "watch",
         "delay" if is_time(text) => {
-            return Some(format!(
-                "write `delay: {{ percentage: 1%, fixedDelay: {shown} }}`"
-            ));
+            return Some(format!("write `delay: {{ percentage: 1%, fixedDelay: {shown} }}`"));
         }
         "abort" if is_number => {
-            return Some(format!(
-                "write `abort: {{ percentage: 1%, httpStatus: {shown} }}`"
-            ));
+            return Some(format!("write `abort: {{ percentage: 1%, httpStatus: {shown} }}`"));
         }
         _ => return None,
     };
@@ -49,9 +45,7 @@ pub(in crate::config) fn long_form(section: &str, key: &str, text: &str) -> Opti
 /// What turns a policy on that has no switch.
 fn yes(section: &str, key: &str) -> Option<&'static str> {
     Some(match (section, key) {
-        ("clusters", "tls" | "outlierDetection")
-        | ("routes", "retries")
-        | (_, "admin" | "metrics") => "{}",
+        ("clusters", "tls" | "outlierDetection") | ("routes", "retries") | (_, "admin" | "metrics") => "{}",
         ("clusters", "healthCheck") => "{ path: /health }",
         ("clusters", "circuitBreaker") => "{ halfOpen: {} }",
         ("listeners", "tls") => "{ certificates: [{ certFile: .., keyFile: .. }] }",
@@ -74,47 +68,18 @@ mod tests {
         for (section, key, text, expected) in [
             ("routes", "retries", "3", Some("retries: { attempts: 3 }")),
             ("routes", "retries", "many", None),
-            (
-                "clusters",
-                "healthCheck",
-                "/healthz",
-                Some("healthCheck: { path: /healthz }"),
-            ),
-            (
-                "clusters",
-                "healthCheck",
-                "TCP",
-                Some("healthCheck: { type: TCP }"),
-            ),
-            (
-                "clusters",
-                "healthCheck",
-                "true",
-                Some("healthCheck: { path: /health }"),
-            ),
+            ("clusters", "healthCheck", "/healthz", Some("healthCheck: { path: /healthz }")),
+            ("clusters", "healthCheck", "TCP", Some("healthCheck: { type: TCP }")),
+            ("clusters", "healthCheck", "true", Some("healthCheck: { path: /health }")),
             ("clusters", "healthCheck", "what", None),
             ("clusters", "tls", "on", Some("tls: {}")),
             ("listeners", "tls", "true", Some("certFile")),
             ("routes", "tls", "true", None),
-            (
-                "accessLog",
-                "accessLog",
-                "off",
-                Some("accessLog: { output: off }"),
-            ),
-            (
-                "routes",
-                "abort",
-                "503",
-                Some("abort: { percentage: 1%, httpStatus: 503 }"),
-            ),
+            ("accessLog", "accessLog", "off", Some("accessLog: { output: off }")),
+            ("routes", "abort", "503", Some("abort: { percentage: 1%, httpStatus: 503 }")),
         ] {
             let found = long_form(section, key, text);
-            assert_eq!(
-                found.is_some(),
-                expected.is_some(),
-                "{key}: {text}: {found:?}"
-            );
+            assert_eq!(found.is_some(), expected.is_some(), "{key}: {text}: {found:?}");
             let holds = expected.is_none_or(|part| found.is_some_and(|found| found.contains(part)));
             assert!(holds, "{key}: {text}");
         }

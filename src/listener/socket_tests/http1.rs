@@ -12,10 +12,7 @@ async fn requests_and_pipelining_over_http1() {
         )
         .await;
     assert_eq!(text.matches("HTTP/1.1 200").count(), 3, "{text}");
-    let bodies: Vec<_> = text
-        .match_indices("got ")
-        .filter_map(|(at, _)| text.get(at..at + 5))
-        .collect();
+    let bodies: Vec<_> = text.match_indices("got ").filter_map(|(at, _)| text.get(at..at + 5)).collect();
     assert_eq!(bodies, ["got 3", "got 5", "got 0"]);
     front.eventually(Seen::Ended(ConnectionEnd::Closed)).await;
     assert_eq!(front.shared.open(), 0, "the permit was given back");
@@ -32,11 +29,7 @@ async fn what_the_scanner_finds_the_service_refuses_after_answering_what_came_be
         .await;
     assert_eq!(text.matches("HTTP/1.1 200").count(), 1, "{text}");
     assert_eq!(text.matches("HTTP/1.1 400").count(), 1, "{text}");
-    assert_eq!(
-        text.matches("HTTP/1.1").count(),
-        2,
-        "nothing after the refused head is parsed: {text}"
-    );
+    assert_eq!(text.matches("HTTP/1.1").count(), 2, "nothing after the refused head is parsed: {text}");
     assert!(text.ends_with("length_and_encoding"), "{text}");
 }
 
@@ -61,53 +54,25 @@ async fn broken_heads_get_400_and_the_connection_closes() {
     ];
     for case in cases {
         let text = front.converse(case).await;
-        assert!(
-            text.starts_with("HTTP/1.1 400"),
-            "{:?}: {text}",
-            String::from_utf8_lossy(case)
-        );
+        assert!(text.starts_with("HTTP/1.1 400"), "{:?}: {text}", String::from_utf8_lossy(case));
         assert_eq!(text.matches("HTTP/1.").count(), 1, "{text}");
     }
-    front
-        .eventually(Seen::Ended(ConnectionEnd::Refused(StatusCode::BAD_REQUEST)))
-        .await;
+    front.eventually(Seen::Ended(ConnectionEnd::Refused(StatusCode::BAD_REQUEST))).await;
 }
 
 #[tokio::test(flavor = "local")]
 async fn heads_over_the_limits_get_414_or_431() {
-    let front = open(&listener(Limits {
-        max_header_bytes: 4096,
-        max_headers: 10,
-        max_target_bytes: 100,
-        ..limits()
-    }));
-    let long = front
-        .converse(format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100)).as_bytes())
-        .await;
+    let front = open(&listener(Limits { max_header_bytes: 4096, max_headers: 10, max_target_bytes: 100, ..limits() }));
+    let long = front.converse(format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100)).as_bytes()).await;
     assert!(long.starts_with("HTTP/1.1 414"), "{long}");
-    let large = front
-        .converse(
-            format!(
-                "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
-                "x".repeat(4096)
-            )
-            .as_bytes(),
-        )
-        .await;
+    let large =
+        front.converse(format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(4096)).as_bytes()).await;
     assert!(large.starts_with("HTTP/1.1 431"), "{large}");
-    let endless = front
-        .converse(format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}", "x".repeat(9000)).as_bytes())
-        .await;
+    let endless = front.converse(format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}", "x".repeat(9000)).as_bytes()).await;
     assert!(endless.starts_with("HTTP/1.1 431"), "{endless}");
-    let many = front
-        .converse(format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(10)).as_bytes())
-        .await;
+    let many = front.converse(format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(10)).as_bytes()).await;
     assert!(many.starts_with("HTTP/1.1 431"), "{many}");
-    front
-        .eventually(Seen::Ended(ConnectionEnd::Refused(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        )))
-        .await;
+    front.eventually(Seen::Ended(ConnectionEnd::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))).await;
 }
 
 #[tokio::test(flavor = "local")]
@@ -135,10 +100,7 @@ async fn a_broken_chunk_fails_the_body_and_nothing_follows() {
 async fn an_answer_that_comes_before_the_body_is_read_arrives() {
     let front = open(&listener(limits()));
     let mut stream = front.connect().await;
-    stream
-        .write_all(b"POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\n\r\n").await.unwrap();
     let (mut read, mut write) = stream.split();
     let upload = async {
         for _ in 0..9 {
@@ -147,10 +109,7 @@ async fn an_answer_that_comes_before_the_body_is_read_arrives() {
         write.shutdown().await
     };
     let mut text = String::new();
-    let (uploaded, read) = tokio::join!(
-        upload,
-        timeout(Duration::from_secs(5), read.read_to_string(&mut text))
-    );
+    let (uploaded, read) = tokio::join!(upload, timeout(Duration::from_secs(5), read.read_to_string(&mut text)));
     uploaded.unwrap();
     read.unwrap().unwrap();
     assert!(text.starts_with("HTTP/1.1 413"), "{text}");
@@ -159,10 +118,7 @@ async fn an_answer_that_comes_before_the_body_is_read_arrives() {
 #[tokio::test(flavor = "local")]
 async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
     let shared = Shared::new(Settings::load(ListenerId(0), &listener(hasty()), None).unwrap());
-    let socket = bind("127.0.0.1:0".parse().unwrap(), 1)
-        .unwrap()
-        .pop()
-        .unwrap();
+    let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
     let address = socket.local_addr().unwrap();
     let ended = Rc::new(RefCell::new(None));
     let log = Rc::clone(&ended);
@@ -175,10 +131,8 @@ async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 stream.write_all(&bytes).await.unwrap();
             });
-            let response = Response::builder()
-                .status(101)
-                .header("connection", "upgrade")
-                .header("upgrade", "websocket");
+            let response =
+                Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
             Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
         })
     };
@@ -187,26 +141,10 @@ async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
             log.replace(Some(*end));
         }
     };
-    let running = start(
-        &Watchdog::start(),
-        socket,
-        Arc::clone(&shared),
-        service,
-        report,
-    )
-    .unwrap();
+    let running = start(&Watchdog::start(), socket, Arc::clone(&shared), service, report).unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(
-            b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-        )
-        .await
-        .unwrap();
-    assert!(
-        read_until(&mut stream, "\r\n\r\n")
-            .await
-            .starts_with("HTTP/1.1 101")
-    );
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, "\r\n\r\n").await.starts_with("HTTP/1.1 101"));
     while running.open() > 0 {
         tokio::task::yield_now().await;
     }
@@ -223,28 +161,22 @@ async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
 async fn an_idle_connection_rests_and_goes_on() {
     use crate::config::model::HttpVersion;
     use crate::listener::ceiling::Ceiling;
+    use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle, tests::connection};
     use crate::listener::io::{Io, Socket, Stream};
-    use crate::listener::leash::{Leash, Order, tests::connection};
-    use crate::listener::link::Link;
+    use crate::listener::io_progress::IoProgress;
     use crate::listener::serve::{Speaks, serve};
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut client = TcpStream::connect(listener.local_addr().unwrap())
-        .await
-        .unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
     let permit = Arc::new(Ceiling::default()).try_acquire(1).unwrap();
-    let link = Link::new();
-    let leash = Rc::new(Leash::new(Arc::clone(&link)));
-    let io = Io::new(
-        Stream::Plain(Socket::new(socket, Arc::clone(&link))),
-        link,
-        permit,
-    );
+    let progress = IoProgress::new();
+    let handle = Rc::new(ConnectionHandle::new(Arc::clone(&progress)));
+    let io = Io::new(Stream::Plain(Socket::new(socket, Arc::clone(&progress))), progress, permit);
     let connection = connection();
     let facts = Rc::clone(&connection);
     let service = service_fn(move |request| answer(Rc::clone(&facts), request));
-    let held = Rc::clone(&leash);
+    let held = Rc::clone(&handle);
     let server = tokio::task::spawn_local(async move {
         let speaks = Speaks::Agreed(HttpVersion::Http1);
         let limits = limits();
@@ -256,21 +188,18 @@ async fn an_idle_connection_rests_and_goes_on() {
     for _ in 0..3 {
         client.write_all(request).await.unwrap();
         read_until(&mut client, "got 2").await;
-        assert!(leash.is_serving());
-        leash.order(Order::Rest);
-        while leash.is_serving() {
+        assert!(handle.is_serving());
+        handle.order(ConnectionCommand::Rest);
+        while handle.is_serving() {
             tokio::task::yield_now().await;
         }
     }
     // In the middle of a request there is no rest; and the scanner has gone on counting.
-    client
-        .write_all(&request[..request.len() - 1])
-        .await
-        .unwrap();
-    while !leash.is_serving() {
+    client.write_all(&request[..request.len() - 1]).await.unwrap();
+    while !handle.is_serving() {
         tokio::task::yield_now().await;
     }
-    leash.order(Order::Rest);
+    handle.order(ConnectionCommand::Rest);
     client.write_all(b"bGET / HTTP/1.1\r\n\r\n").await.unwrap();
     let text = read_until(&mut client, "host_missing").await;
     assert!(text.contains("got 2"), "{text}");

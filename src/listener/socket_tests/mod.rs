@@ -24,14 +24,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::model::{
-    ClientAuth, HttpVersion, Limits, Listener, ListenerId, ListenerTls, PathPolicy, TlsVersion,
-    UnknownSni,
+    ClientAuth, HttpVersion, Limits, Listener, ListenerId, ListenerTls, PathPolicy, TlsVersion, UnknownSni,
 };
 use crate::context::{Connection, Refusal};
 use crate::listener::certificates::tests::{Authority, Files};
-use crate::listener::{
-    ConnectionEnd, Expiry, HandshakeEnd, Report, Running, Settings, Shared, Watchdog, bind, start,
-};
+use crate::listener::{ConnectionEnd, Expiry, HandshakeEnd, Report, Running, Settings, Shared, Watchdog, bind, start};
 
 /// What a listener reported, without what borrows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +69,7 @@ fn limits() -> Limits {
 /// Limits that run out while a test waits.
 fn hasty() -> Limits {
     let soon = Duration::from_millis(200);
-    Limits {
-        header_timeout: soon,
-        idle_timeout: soon,
-        body_idle_timeout: soon,
-        handshake_timeout: soon,
-        ..limits()
-    }
+    Limits { header_timeout: soon, idle_timeout: soon, body_idle_timeout: soon, handshake_timeout: soon, ..limits() }
 }
 
 fn listener(limits: Limits) -> Listener {
@@ -93,18 +84,12 @@ fn listener(limits: Limits) -> Listener {
         tcp_keepalive: None,
         http2_keepalive: None,
         proxy_protocol: Vec::new(),
-        paths: PathPolicy {
-            merge_slashes: true,
-            allow_encoded_slash: false,
-        },
+        paths: PathPolicy { merge_slashes: true, allow_encoded_slash: false },
     }
 }
 
 /// Answers with what it knows: the body's length, or the refusal.
-async fn answer(
-    connection: Rc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let exchange = connection.begin();
     let mut response = Response::new(Full::default());
     if let Some(verdict) = connection.verdict.get() {
@@ -158,20 +143,8 @@ fn open(listener: &Listener) -> Front {
             Report::Ended(_, end) => Seen::Ended(*end),
         });
     };
-    let running = start(
-        &Watchdog::start(),
-        socket,
-        Arc::clone(&shared),
-        service,
-        report,
-    )
-    .unwrap();
-    Front {
-        address,
-        shared,
-        running,
-        seen,
-    }
+    let running = start(&Watchdog::start(), socket, Arc::clone(&shared), service, report).unwrap();
+    Front { address, shared, running, seen }
 }
 
 impl Front {
@@ -192,13 +165,8 @@ impl Front {
         // The write loses the race against the close, or not; and what is unread at the close makes it a reset.
         drop(stream.write_all(bytes).await);
         let mut text = Vec::new();
-        let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut text))
-            .await
-            .expect("closes in time");
-        assert!(
-            read.is_ok()
-                || read.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
-        );
+        let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut text)).await.expect("closes in time");
+        assert!(read.is_ok() || read.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
         assert!(text.is_empty(), "{text:?}");
     }
 
@@ -215,10 +183,7 @@ impl Front {
 
 async fn read_all(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
-    timeout(Duration::from_secs(5), stream.read_to_end(&mut text))
-        .await
-        .expect("closes in time")
-        .unwrap();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut text)).await.expect("closes in time").unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -226,10 +191,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut text = String::new();
     while !text.contains(end) {
         let mut buffer = [0; 1024];
-        let count = timeout(Duration::from_secs(5), stream.read(&mut buffer))
-            .await
-            .expect("answers in time")
-            .unwrap();
+        let count = timeout(Duration::from_secs(5), stream.read(&mut buffer)).await.expect("answers in time").unwrap();
         assert!(count > 0, "closed after {text:?}");
         text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
     }

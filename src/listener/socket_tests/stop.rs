@@ -15,13 +15,9 @@ async fn over(running: &Running) {
 async fn draining_answers_what_is_under_way_and_what_is_queued_then_closes() {
     let front = open(&listener(limits()));
     let mut busy = front.connect().await;
-    busy.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na")
-        .await
-        .unwrap();
+    busy.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na").await.unwrap();
     let mut idle = front.connect().await;
-    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     read_until(&mut idle, "got 0").await;
     let mut silent = front.connect().await;
     while front.running.open() < 3 {
@@ -35,22 +31,13 @@ async fn draining_answers_what_is_under_way_and_what_is_queued_then_closes() {
     let mut queued = TcpStream::from_std(queued).unwrap();
     assert_eq!(read_all(&mut idle).await, "");
     assert_eq!(read_all(&mut silent).await, "");
-    assert!(
-        read_all(&mut queued).await.ends_with("got 0"),
-        "who had a connection is answered"
-    );
+    assert!(read_all(&mut queued).await.ends_with("got 0"), "who had a connection is answered");
     assert_eq!(front.running.open(), 1);
     busy.write_all(b"bc").await.unwrap();
     let text = read_all(&mut busy).await;
-    assert!(
-        text.contains("connection: close") && text.ends_with("got 3"),
-        "{text}"
-    );
+    assert!(text.contains("connection: close") && text.ends_with("got 3"), "{text}");
     over(&front.running).await;
-    assert!(
-        TcpStream::connect(front.address).await.is_err(),
-        "the socket is closed"
-    );
+    assert!(TcpStream::connect(front.address).await.is_err(), "the socket is closed");
     assert_eq!(front.running.abort(), 0, "nothing was left to cut");
 }
 
@@ -59,23 +46,16 @@ async fn a_request_on_its_way_to_a_warm_connection_is_answered_while_draining() 
     let front = open(&listener(limits()));
     let mut warm = front.connect().await;
     for _ in 0..2 {
-        warm.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
+        warm.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         read_until(&mut warm, "got 0").await;
     }
     front.running.drain();
     for _ in 0..3 {
         tokio::task::yield_now().await;
     }
-    warm.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    warm.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let text = read_all(&mut warm).await;
-    assert!(
-        text.contains("connection: close") && text.ends_with("got 0"),
-        "{text}"
-    );
+    assert!(text.contains("connection: close") && text.ends_with("got 0"), "{text}");
     over(&front.running).await;
 }
 
@@ -85,10 +65,7 @@ async fn a_request_of_which_half_a_head_is_there_is_answered_while_draining() {
         let front = open(&listener(limits()));
         let mut client = front.connect().await;
         if warm {
-            client
-                .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-                .await
-                .unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
             read_until(&mut client, "got 0").await;
         }
         client.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
@@ -110,9 +87,7 @@ async fn a_request_of_which_half_a_head_is_there_is_answered_while_draining() {
 async fn aborting_cuts_what_is_left_and_counts_it() {
     let front = open(&listener(limits()));
     let mut busy = front.connect().await;
-    busy.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na")
-        .await
-        .unwrap();
+    busy.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na").await.unwrap();
     while front.running.open() < 1 {
         tokio::task::yield_now().await;
     }
@@ -128,11 +103,7 @@ async fn settings_are_replaced_without_rebinding() {
     let front = open(&listener(limits()));
     let mut changed = listener(limits());
     changed.limits.max_target_bytes = 3;
-    front
-        .shared
-        .replace(Settings::load(ListenerId(0), &changed, Some(&front.shared.settings())).unwrap());
-    let text = front
-        .converse(b"GET /long HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-        .await;
+    front.shared.replace(Settings::load(ListenerId(0), &changed, Some(&front.shared.settings())).unwrap());
+    let text = front.converse(b"GET /long HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     assert!(text.starts_with("HTTP/1.1 414"), "{text}");
 }

@@ -1,5 +1,5 @@
-//! The live side of one split: its weights, what its traffic adds up to, its rollout's progress and what operators did to it.
-//! Survives a reload that changes neither the split nor the rollout.
+//! The live side of one split: its weights, what its traffic adds up to, its rollout's progress and what operators did
+//! to it. Survives a reload that changes neither the split nor the rollout.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::route::split::{Shares, Weights};
 
 /// A split at work. Shared by all workers, the task that moves it and operators.
 #[derive(Debug)]
-pub struct Control {
+pub struct RolloutControl {
     parts: Vec<Part>,
     pub(super) rollout: Option<Rollout>,
     fingerprint: String,
@@ -29,14 +29,11 @@ pub struct Control {
     key: Mutex<CookieKey>,
 }
 
-impl Control {
+impl RolloutControl {
     /// A split at its beginning. Its cookies are made with its own key, or with `usual`.
     #[must_use]
     pub fn new(split: &Split, usual: &CookieKey, now: Now) -> Self {
-        let progress = split
-            .rollout
-            .as_ref()
-            .map(|rollout| Progress::begin(rollout, now.wall));
+        let progress = split.rollout.as_ref().map(|rollout| Progress::begin(rollout, now.wall));
         let control = Self {
             fingerprint: fingerprint(split),
             shares: Arc::new(Shares::new(Weights::new(std::iter::empty(), usual))),
@@ -44,13 +41,7 @@ impl Control {
             parts: split.parts.clone(),
             rollout: split.rollout.clone(),
             lost: split.parts.iter().map(|_| AtomicU64::new(0)).collect(),
-            state: Mutex::new(State {
-                progress,
-                held: None,
-                baseline: None,
-                over: None,
-                seen: now,
-            }),
+            state: Mutex::new(State { progress, held: None, baseline: None, over: None, seen: now }),
             key: Mutex::new(split.cookie_key.as_ref().unwrap_or(usual).clone()),
         };
         control.publish(&mut control.state());
@@ -63,8 +54,8 @@ impl Control {
         self.fingerprint == fingerprint(split)
     }
 
-    /// Goes on under a configuration in which only the key of its cookies may be another. Cookies of the old key count for nothing
-    /// from now on.
+    /// Goes on under a configuration in which only the key of its cookies may be another. Cookies of the old key count
+    /// for nothing from now on.
     pub fn go_on(&self, split: &Split, usual: &CookieKey) {
         let key = split.cookie_key.as_ref().unwrap_or(usual);
         let mut state = self.state();
@@ -120,18 +111,11 @@ impl Control {
     }
 
     fn measure(&self, state: &mut State, rollout: &Rollout, now: Millis) -> Vec<Event> {
-        let State {
-            progress: Some(progress),
-            baseline,
-            ..
-        } = state
-        else {
+        let State { progress: Some(progress), baseline, .. } = state else {
             return Vec::new();
         };
-        let Some(analysis) = rollout
-            .analysis
-            .as_ref()
-            .filter(|_| progress.is_measuring(rollout) && now >= progress.entered)
+        let Some(analysis) =
+            rollout.analysis.as_ref().filter(|_| progress.is_measuring(rollout) && now >= progress.entered)
         else {
             *baseline = None;
             return Vec::new();
@@ -193,7 +177,8 @@ impl Control {
         Ok(events)
     }
 
-    /// Sets a share by hand, until it is released or for a time. The rollout stands still meanwhile. Without a name the canary is meant.
+    /// Sets a share by hand, until it is released or for a time. The rollout stands still meanwhile. Without a name the
+    /// canary is meant.
     ///
     /// # Errors
     /// When the share or the cluster is none of this split's.
@@ -227,10 +212,7 @@ impl Control {
         });
         state.settle(now);
         self.publish(&mut state);
-        Ok(Event {
-            kind: "held",
-            message,
-        })
+        Ok(Event { kind: "held", message })
     }
 
     /// Sends everything to one cluster of a split without a rollout, by default to the one of two that has less now.
@@ -243,14 +225,8 @@ impl Control {
         }
         let other = || {
             let weights = self.shares.current();
-            let least = self
-                .parts
-                .iter()
-                .zip(weights.iter())
-                .min_by_key(|(_, weight)| *weight);
-            least
-                .filter(|_| self.parts.len() == 2)
-                .map(|(part, _)| part.name.as_str())
+            let least = self.parts.iter().zip(weights.iter()).min_by_key(|(_, weight)| *weight);
+            least.filter(|_| self.parts.len() == 2).map(|(part, _)| part.name.as_str())
         };
         let cluster = cluster.or_else(other).ok_or(OperateError::WhichCluster)?;
         self.hold(Some(cluster), 100, None, by, now)
@@ -307,10 +283,7 @@ impl Control {
                     }
                 })
                 .collect(),
-            canary: self
-                .rollout
-                .as_ref()
-                .and_then(|rollout| Some(self.parts.get(rollout.canary)?.name.clone())),
+            canary: self.rollout.as_ref().and_then(|rollout| Some(self.parts.get(rollout.canary)?.name.clone())),
             steps: self.rollout.as_ref().map(|rollout| rollout.steps.len()),
             progress: state.progress.clone(),
             held: state.held.clone(),
@@ -332,15 +305,11 @@ impl Control {
     #[must_use]
     pub fn saved(&self) -> Saved {
         let state = self.state();
-        Saved {
-            fingerprint: self.fingerprint.clone(),
-            progress: state.progress.clone(),
-            held: state.held.clone(),
-        }
+        Saved { fingerprint: self.fingerprint.clone(), progress: state.progress.clone(), held: state.held.clone() }
     }
 
-    /// Takes up what was written down at `then`, if it belongs to the same settings. Says whether it did. The time between is no
-    /// part of a step, unless the rollout follows a clock that others follow too.
+    /// Takes up what was written down at `then`, if it belongs to the same settings. Says whether it did. The time
+    /// between is no part of a step, unless the rollout follows a clock that others follow too.
     pub fn restore(&self, saved: &Saved, then: Millis, now: Now) -> bool {
         let has = |name: &str| self.parts.iter().any(|part| part.name == name);
         let rollout = self.rollout.as_ref();
@@ -371,25 +340,20 @@ impl Control {
             _ => None,
         };
         let fixed = match (&state.held, canary) {
-            (Some(held), _) => self
-                .parts
-                .iter()
-                .position(|part| part.name == held.cluster)
-                .map(|index| (index, held.weight)),
+            (Some(held), _) => {
+                self.parts.iter().position(|part| part.name == held.cluster).map(|index| (index, held.weight))
+            }
             (None, Some((rollout, progress))) => Some((rollout.canary, progress.weight)),
             (None, None) => None,
         };
         let weights = effective(&self.parts, fixed);
-        let over = canary
-            .map(|(_, progress)| progress.phase)
-            .filter(|phase| state.held.is_none() && phase.is_over());
+        let over = canary.map(|(_, progress)| progress.phase).filter(|phase| state.held.is_none() && phase.is_over());
         let lost = |index: usize| match canary {
-            Some((rollout, _)) => {
-                over.is_some_and(|phase| (phase == Phase::RolledBack) == (index == rollout.canary))
-            }
+            Some((rollout, _)) => over.is_some_and(|phase| (phase == Phase::RolledBack) == (index == rollout.canary)),
             None => false,
         };
-        // Whoever was with an old version stays when nobody new comes, whether the last step is looked at still or done.
+        // Whoever was with an old version stays when nobody new comes, whether the last step is looked at still or
+        // done.
         let finishing = canary.is_some_and(|(rollout, progress)| {
             state.held.is_none() && progress.weight == 100 && rollout.losing == Losing::Finish
         });
@@ -437,36 +401,19 @@ fn effective(parts: &[Part], fixed: Option<(usize, u32)>) -> Vec<i64> {
         return parts.iter().map(|part| part.weight.into()).collect();
     };
     let percent = i64::from(percent.min(100));
-    let others: Vec<i64> = parts
-        .iter()
-        .enumerate()
-        .map(|(index, part)| {
-            if index == fixed {
-                0
-            } else {
-                part.weight.into()
-            }
-        })
-        .collect();
+    let others: Vec<i64> =
+        parts.iter().enumerate().map(|(index, part)| if index == fixed { 0 } else { part.weight.into() }).collect();
     let total: i64 = others.iter().sum();
     if total == 0 {
         // The file gives the others nothing: what is left is divided evenly.
         let rest = parts.len() as i64 - 1;
         let weight = |index| {
-            if index == fixed {
-                percent * rest.max(1)
-            } else {
-                100 - percent
-            }
+            if index == fixed { percent * rest.max(1) } else { 100 - percent }
         };
         return (0..parts.len()).map(weight).collect();
     }
     let weight = |(index, other): (usize, &i64)| {
-        if index == fixed {
-            percent * total
-        } else {
-            other * (100 - percent)
-        }
+        if index == fixed { percent * total } else { other * (100 - percent) }
     };
     others.iter().enumerate().map(weight).collect()
 }

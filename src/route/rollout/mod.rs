@@ -3,17 +3,17 @@
 mod control;
 mod progress;
 mod record;
+mod sample;
 mod state;
 mod tally;
-mod trial;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
-pub use control::Control;
+pub use control::RolloutControl;
 pub use progress::{Event, Millis, Now, Phase, Progress, Refusal, Verb};
 pub use record::{Held, OperateError, Saved, Share, Status};
+pub use sample::RolloutSample;
 pub use tally::{Counts, Tally};
-pub use trial::Trial;
 pub use verdict::Reading;

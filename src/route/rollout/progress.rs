@@ -1,5 +1,6 @@
-//! How far a rollout is, and what comes next. A state machine of plain code: time comes in as milliseconds since 1970, so that
-//! progress can be written down and taken up by another process; a steady clock beside it tells when that one was set.
+//! How far a rollout is, and what comes next. A state machine of plain code: time comes in as milliseconds since 1970,
+//! so that progress can be written down and taken up by another process; a steady clock beside it tells when that one
+//! was set.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -20,7 +21,8 @@ pub struct Now {
 }
 
 impl Now {
-    /// By how much the wall clock was set since `before`, or the machine slept. Small corrections are time like any other.
+    /// By how much the wall clock was set since `before`, or the machine slept. Small corrections are time like any
+    /// other.
     pub(super) fn jump_since(&self, before: &Self) -> i64 {
         let passed = self.steady.saturating_duration_since(before.steady);
         let jump = difference(self.wall, before.wall).saturating_sub(signed(passed.as_millis()));
@@ -114,10 +116,7 @@ pub struct Event {
 
 impl Event {
     fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 }
 
@@ -155,8 +154,7 @@ impl Progress {
     #[must_use]
     pub fn begin(rollout: &Rollout, now: Millis) -> Self {
         let start = rollout.start_at.map(|at| {
-            at.duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(now))
+            at.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(now))
         });
         Self {
             phase: Phase::Progressing,
@@ -179,19 +177,14 @@ impl Progress {
     pub fn is_measuring(&self, rollout: &Rollout) -> bool {
         let begun = |step| self.step >= step;
         self.phase == Phase::Progressing
-            && rollout
-                .analysis
-                .as_ref()
-                .is_some_and(|analysis| begun(analysis.starting_step))
+            && rollout.analysis.as_ref().is_some_and(|analysis| begun(analysis.starting_step))
     }
 
     /// Whether it is in a pause whose time goes on.
     #[must_use]
     pub fn is_waiting(&self, rollout: &Rollout) -> bool {
         let step = rollout.steps.get(self.step);
-        self.phase == Phase::Progressing
-            && self.standing.is_none()
-            && matches!(step, Some(Step::Pause(Some(_))))
+        self.phase == Phase::Progressing && self.standing.is_none() && matches!(step, Some(Step::Pause(Some(_))))
     }
 
     /// Whether it can have been so at `then`, with these steps.
@@ -199,10 +192,7 @@ impl Progress {
         let times = [Some(self.entered), Some(self.measured_at), self.standing];
         self.step <= rollout.steps.len()
             && self.weight <= 100
-            && times
-                .into_iter()
-                .flatten()
-                .all(|time| time <= then.saturating_add(SLACK))
+            && times.into_iter().flatten().all(|time| time <= then.saturating_add(SLACK))
     }
 
     /// Takes every step that is due at `now`.
@@ -243,15 +233,13 @@ impl Progress {
         let last = self.step + 1 >= rollout.steps.len();
         let clock = match step {
             Step::SetWeight(_) => self.entered,
-            Step::Pause(Some(duration)) => self
-                .entered
-                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+            Step::Pause(Some(duration)) => {
+                self.entered.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+            }
             Step::Pause(None) => return None,
         };
         let needed = match (&rollout.analysis, step) {
-            (Some(analysis), Step::Pause(_)) if self.step >= analysis.starting_step => {
-                analysis.count
-            }
+            (Some(analysis), Step::Pause(_)) if self.step >= analysis.starting_step => analysis.count,
             // The weights of the last step are looked at too, before there is no way back.
             (Some(analysis), Step::SetWeight(_)) if last => analysis.count,
             _ => 0,
@@ -259,30 +247,18 @@ impl Progress {
         if now < clock || self.measured < needed {
             return None;
         }
-        let measured = if needed > 0 {
-            self.measured_at.min(now)
-        } else {
-            0
-        };
+        let measured = if needed > 0 { self.measured_at.min(now) } else { 0 };
         Some(clock.max(measured))
     }
 
     /// Takes in a measurement made at `now`.
-    pub(super) fn measured(
-        &mut self,
-        rollout: &Rollout,
-        verdict: Verdict,
-        now: Millis,
-    ) -> Vec<Event> {
+    pub(super) fn measured(&mut self, rollout: &Rollout, verdict: Verdict, now: Millis) -> Vec<Event> {
         let Some(analysis) = &rollout.analysis else {
             return Vec::new();
         };
         let (readings, failed) = match verdict {
             Verdict::Inconclusive { requests, readings } => {
-                let reason = format!(
-                    "inconclusive: {requests} requests so far, {} are needed",
-                    analysis.min_requests
-                );
+                let reason = format!("inconclusive: {requests} requests so far, {} are needed", analysis.min_requests);
                 self.readings = readings;
                 self.reason = Some(reason.clone());
                 return vec![Event::new("inconclusive", reason)];
@@ -305,16 +281,11 @@ impl Progress {
         let mut events = Vec::new();
         let mut fatal = None;
         for index in failed {
-            let (Some(failures), Some(reading)) =
-                (self.failures.get_mut(index), readings.get(index))
-            else {
+            let (Some(failures), Some(reading)) = (self.failures.get_mut(index), readings.get(index)) else {
                 continue;
             };
             *failures = failures.saturating_add(1);
-            let message = format!(
-                "{reading} (failure {failures}, {} allowed)",
-                analysis.failure_limit
-            );
+            let message = format!("{reading} (failure {failures}, {} allowed)", analysis.failure_limit);
             if *failures > analysis.failure_limit {
                 fatal.get_or_insert_with(|| message.clone());
             }
@@ -356,13 +327,7 @@ impl Progress {
     ///
     /// # Errors
     /// When it makes no sense now; nothing has changed then.
-    pub fn operate(
-        &mut self,
-        rollout: &Rollout,
-        verb: Verb,
-        by: &str,
-        now: Millis,
-    ) -> Result<Event, Refusal> {
+    pub fn operate(&mut self, rollout: &Rollout, verb: Verb, by: &str, now: Millis) -> Result<Event, Refusal> {
         let over = self.phase.is_over();
         let event = match verb {
             Verb::Restart => {
@@ -445,9 +410,7 @@ impl Progress {
     /// Moves the times of measurements.
     pub(super) fn follow(&mut self, jump: i64) {
         self.measured_at = self.measured_at.saturating_add_signed(jump);
-        self.next_measurement = self
-            .next_measurement
-            .map(|at| at.saturating_add_signed(jump));
+        self.next_measurement = self.next_measurement.map(|at| at.saturating_add_signed(jump));
     }
 }
 

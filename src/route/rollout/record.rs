@@ -42,9 +42,7 @@ impl Saved {
         then: Millis,
     ) -> bool {
         let held = self.held.as_ref().is_none_or(|held| {
-            held.weight <= 100
-                && held.since <= then.saturating_add(SLACK)
-                && has_cluster(&held.cluster)
+            held.weight <= 100 && held.since <= then.saturating_add(SLACK) && has_cluster(&held.cluster)
         });
         let progress = match (rollout, &self.progress) {
             (None, None) => true,

@@ -1,4 +1,5 @@
-//! What changes about a split while it is at work: a rollout's progress, what operators set, and the clock it was seen by.
+//! What changes about a split while it is at work: a rollout's progress, what operators set, and the clock it was seen
+//! by.
 
 use super::progress::{Event, Millis, Now, Phase, Progress};
 use super::record::Held;
@@ -43,13 +44,7 @@ impl State {
     pub(super) fn release(&mut self, why: &str) -> Option<Event> {
         let held = self.held.take()?;
         self.baseline = None;
-        let message = format!(
-            "the share {} of {} set by {} ended: {why}",
-            held.weight, held.cluster, held.by
-        );
-        Some(Event {
-            kind: "released",
-            message,
-        })
+        let message = format!("the share {} of {} set by {} ended: {why}", held.weight, held.cluster, held.by);
+        Some(Event { kind: "released", message })
     }
 }

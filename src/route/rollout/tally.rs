@@ -1,6 +1,6 @@
-//! What finished requests of one version add up to. Shared by all workers: a few relaxed adds per request, and only on routes
-//! with a rollout. Requests whose clients left while they waited are counted apart: a client may leave whenever it likes, but a
-//! version that most of several clients give up waiting for hangs.
+//! What finished requests of one version add up to. Shared by all workers: a few relaxed adds per request, and only on
+//! routes with a rollout. Requests whose clients left while they waited are counted apart: a client may leave whenever
+//! it likes, but a version that most of several clients give up waiting for hangs.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -56,11 +56,7 @@ impl Tally {
     /// The counts of the moment.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts {
-            failed: self.failed.load(Relaxed),
-            buckets: load(&self.buckets),
-            left: load(&self.left),
-        }
+        Counts { failed: self.failed.load(Relaxed), buckets: load(&self.buckets), left: load(&self.left) }
     }
 }
 
@@ -102,18 +98,14 @@ impl Counts {
         self.buckets.iter().sum()
     }
 
-    /// Requests that were given up, where several clients did so with more than half of all. None of them counts for more than
-    /// the third of them did.
+    /// Requests that were given up, where several clients did so with more than half of all. None of them counts for
+    /// more than the third of them did.
     fn abandoned(&self) -> u64 {
         let mut left = self.left.clone();
         left.sort_unstable_by(|a, b| b.cmp(a));
         let most = left.get(SEVERAL - 1).copied().unwrap_or_default();
         let counted = left.iter().map(|one| (*one).min(most)).sum();
-        if counted > self.finished() {
-            counted
-        } else {
-            0
-        }
+        if counted > self.finished() { counted } else { 0 }
     }
 
     /// Share of requests that did not fail; `None` without requests.

@@ -24,17 +24,9 @@ pub struct Reading {
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = if self.metric.starts_with("latency") {
-            "s"
-        } else {
-            ""
-        };
+        let unit = if self.metric.starts_with("latency") { "s" } else { "" };
         let word = if self.passed { "is" } else { "is not" };
-        write!(
-            f,
-            "{} {:.4}{unit} {word} {} {:.4}{unit}",
-            self.metric, self.value, self.comparison, self.threshold
-        )
+        write!(f, "{} {:.4}{unit} {word} {} {:.4}{unit}", self.metric, self.value, self.comparison, self.threshold)
     }
 }
 
@@ -81,12 +73,8 @@ pub(super) fn judge(analysis: &Analysis, canary: &Counts, others: Others<'_>) ->
             None => measure(metric.measure, others.counts),
         })
         .collect();
-    let readings: Vec<Option<Reading>> = analysis
-        .metrics
-        .iter()
-        .zip(&stable)
-        .map(|(metric, stable)| read(metric, canary, *stable))
-        .collect();
+    let readings: Vec<Option<Reading>> =
+        analysis.metrics.iter().zip(&stable).map(|(metric, stable)| read(metric, canary, *stable)).collect();
     let mut requests = canary.requests();
     if compares && last.is_none() {
         requests = requests.min(others.counts.requests());
@@ -94,11 +82,7 @@ pub(super) fn judge(analysis: &Analysis, canary: &Counts, others: Others<'_>) ->
     let complete = readings.iter().all(Option::is_some);
     let readings = readings.into_iter().flatten().collect();
     if complete && requests >= analysis.min_requests {
-        let stable = if compares {
-            stable.into_iter().flatten().collect()
-        } else {
-            Vec::new()
-        };
+        let stable = if compares { stable.into_iter().flatten().collect() } else { Vec::new() };
         Verdict::Conclusive { readings, stable }
     } else {
         Verdict::Inconclusive { requests, readings }
@@ -107,10 +91,7 @@ pub(super) fn judge(analysis: &Analysis, canary: &Counts, others: Others<'_>) ->
 
 fn read(metric: &Metric, canary: &Counts, stable: Option<f64>) -> Option<Reading> {
     let value = measure(metric.measure, canary)?;
-    let Condition {
-        comparison,
-        threshold,
-    } = metric.condition;
+    let Condition { comparison, threshold } = metric.condition;
     let threshold = match threshold {
         Threshold::Value(value) => value,
         Threshold::StableTimes(factor) => stable? * factor,
@@ -122,13 +103,7 @@ fn read(metric: &Metric, canary: &Counts, stable: Option<f64>) -> Option<Reading
         Comparison::AtMost => ("<=", value <= threshold),
         Comparison::Below => ("<", value < threshold),
     };
-    Some(Reading {
-        metric: metric.measure.name().to_owned(),
-        value,
-        threshold,
-        comparison: sign.to_owned(),
-        passed,
-    })
+    Some(Reading { metric: metric.measure.name().to_owned(), value, threshold, comparison: sign.to_owned(), passed })
 }
 
 fn measure(measure: Measure, counts: &Counts) -> Option<f64> {
@@ -159,10 +134,7 @@ mod tests {
     }
 
     fn analysis(measure: Measure, comparison: Comparison, threshold: Threshold) -> Analysis {
-        let condition = Condition {
-            comparison,
-            threshold,
-        };
+        let condition = Condition { comparison, threshold };
         Analysis {
             starting_step: 0,
             interval: Duration::from_secs(30),
@@ -201,62 +173,31 @@ mod tests {
     #[test]
     fn too_little_traffic_says_nothing() {
         let (few, many) = (counts(49, 0, 1), counts(500, 0, 1));
-        let fixed = analysis(
-            Measure::SuccessRate,
-            Comparison::AtLeast,
-            Threshold::Value(0.9),
-        );
-        let relative = analysis(
-            Measure::SuccessRate,
-            Comparison::AtLeast,
-            Threshold::StableTimes(1.0),
-        );
-        let conclusive = |analysis, canary, stable| {
-            matches!(
-                judge(analysis, canary, now(stable)),
-                Verdict::Conclusive { .. }
-            )
-        };
+        let fixed = analysis(Measure::SuccessRate, Comparison::AtLeast, Threshold::Value(0.9));
+        let relative = analysis(Measure::SuccessRate, Comparison::AtLeast, Threshold::StableTimes(1.0));
+        let conclusive =
+            |analysis, canary, stable| matches!(judge(analysis, canary, now(stable)), Verdict::Conclusive { .. });
         assert!(!conclusive(&fixed, &few, &many));
-        assert!(
-            conclusive(&fixed, &many, &few),
-            "the stable side is not asked"
-        );
+        assert!(conclusive(&fixed, &many, &few), "the stable side is not asked");
         assert!(!conclusive(&relative, &many, &few));
         assert!(!conclusive(&fixed, &Counts::default(), &many));
     }
 
     #[test]
     fn versions_without_requests_are_what_they_were() {
-        let relative = analysis(
-            Measure::SuccessRate,
-            Comparison::AtLeast,
-            Threshold::StablePlus(-0.02),
-        );
+        let relative = analysis(Measure::SuccessRate, Comparison::AtLeast, Threshold::StablePlus(-0.02));
         let (none, canary) = (Counts::default(), counts(95, 5, 100));
-        let last = |last| Others {
-            counts: &none,
-            last: Some(last),
-        };
+        let last = |last| Others { counts: &none, last: Some(last) };
         for (rate, passed) in [(&[0.96], true), (&[0.99], false)] {
-            let Verdict::Conclusive { readings, stable } = judge(&relative, &canary, last(rate))
-            else {
+            let Verdict::Conclusive { readings, stable } = judge(&relative, &canary, last(rate)) else {
                 panic!("what they were is known");
             };
-            assert_eq!(
-                (readings[0].passed, stable),
-                (passed, rate.to_vec()),
-                "{}",
-                readings[0]
-            );
+            assert_eq!((readings[0].passed, stable), (passed, rate.to_vec()), "{}", readings[0]);
         }
         let unknown = judge(&relative, &canary, last(&[]));
         assert!(matches!(unknown, Verdict::Inconclusive { .. }));
         let busy = counts(80, 20, 100);
-        let both = Others {
-            counts: &busy,
-            last: Some(&[0.99]),
-        };
+        let both = Others { counts: &busy, last: Some(&[0.99]) };
         let Verdict::Conclusive { stable, .. } = judge(&relative, &canary, both) else {
             panic!("both have requests");
         };

@@ -1,5 +1,5 @@
-//! A route's traffic divided over clusters: what each gets at the moment, and which one a request goes to. Pure but for the
-//! counters: time and randomness come from the caller.
+//! A route's traffic divided over clusters: what each gets at the moment, and which one a request goes to. Pure but for
+//! the counters: time and randomness come from the caller.
 
 mod weights;
 
@@ -22,10 +22,7 @@ impl Shares {
     /// Starts with these weights.
     #[must_use]
     pub fn new(weights: Weights) -> Self {
-        Self {
-            weights: ArcSwap::from_pointee(weights),
-            generation: AtomicU64::new(1),
-        }
+        Self { weights: ArcSwap::from_pointee(weights), generation: AtomicU64::new(1) }
     }
 
     /// The weights of the moment.
@@ -50,7 +47,7 @@ impl Shares {
 
 /// What a request says about where it belongs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish<'a> {
+pub struct RoutingHints<'a> {
     /// Name of a cluster, from a tester's header or cookie.
     pub named: Option<&'a [u8]>,
     /// What a cookie of ours holds from an earlier answer.
@@ -85,27 +82,21 @@ struct Local {
 }
 
 impl Chooser {
-    /// Draws from `shares`, beginning at a random place of the sequence, so that workers and replicas do not march in step.
+    /// Draws from `shares`, beginning at a random place of the sequence, so that workers and replicas do not march in
+    /// step.
     #[must_use]
     pub fn new(shares: Arc<Shares>, rng: &mut fastrand::Rng) -> Self {
         let generation = shares.generation();
         let weights = shares.current();
-        let mut local = Local {
-            generation,
-            credit: vec![0; weights.len()],
-            weights,
-        };
+        let mut local = Local { generation, credit: vec![0; weights.len()], weights };
         for _ in 0..rng.usize(..HEAD_START) {
             let _ = local.draw();
         }
-        Self {
-            shares,
-            local: RefCell::new(local),
-        }
+        Self { shares, local: RefCell::new(local) }
     }
 
     /// Where a request with this wish goes; `None` when every weight is 0.
-    pub fn choose(&self, wish: Wish<'_>) -> Option<Choice> {
+    pub fn choose(&self, hints: RoutingHints<'_>) -> Option<Choice> {
         let mut local = self.local.borrow_mut();
         let generation = self.shares.generation();
         if local.generation != generation {
@@ -113,37 +104,27 @@ impl Chooser {
             local.take(self.shares.current());
         }
         let weights = &local.weights;
-        let known = wish
+        let known = hints
             .named
             .and_then(|name| weights.named(name))
-            .or_else(|| weights.held(wish.held?))
-            .or_else(|| weights.by_key(wish.key?));
+            .or_else(|| weights.held(hints.held?))
+            .or_else(|| weights.by_key(hints.key?));
         if let Some(part) = known {
-            return Some(Choice {
-                part,
-                drawn: false,
-                generation,
-            });
+            return Some(Choice { part, drawn: false, generation });
         }
         let part = local.draw()?;
-        Some(Choice {
-            part,
-            drawn: true,
-            generation,
-        })
+        Some(Choice { part, drawn: true, generation })
     }
 }
 
 impl Local {
-    /// Goes on with other weights. What a part is ahead or behind stays the same share of a cycle, however long cycles are now.
+    /// Goes on with other weights. What a part is ahead or behind stays the same share of a cycle, however long cycles
+    /// are now.
     fn take(&mut self, weights: Arc<Weights>) {
         let (before, after): (i64, i64) = (self.weights.iter().sum(), weights.iter().sum());
         if before != after {
             for credit in &mut self.credit {
-                *credit = credit
-                    .saturating_mul(after)
-                    .checked_div(before)
-                    .unwrap_or(0);
+                *credit = credit.saturating_mul(after).checked_div(before).unwrap_or(0);
             }
         }
         self.weights = weights;
@@ -153,8 +134,7 @@ impl Local {
     fn draw(&mut self) -> Option<usize> {
         let mut richest: Option<(usize, i64)> = None;
         let mut total = 0;
-        for (index, (credit, weight)) in self.credit.iter_mut().zip(self.weights.iter()).enumerate()
-        {
+        for (index, (credit, weight)) in self.credit.iter_mut().zip(self.weights.iter()).enumerate() {
             if weight == 0 {
                 continue;
             }
@@ -187,17 +167,14 @@ mod tests {
     }
 
     fn named(weights: &[i64]) -> Weights {
-        let parts = weights
-            .iter()
-            .enumerate()
-            .map(|(index, weight)| (format!("v{index}"), *weight, *weight > 0));
+        let parts = weights.iter().enumerate().map(|(index, weight)| (format!("v{index}"), *weight, *weight > 0));
         Weights::new(parts, &CookieKey::of(b"key"))
     }
 
     fn counts(chooser: &Chooser, draws: usize, parts: usize) -> Vec<usize> {
         let mut counts = vec![0; parts];
         for _ in 0..draws {
-            counts[chooser.choose(Wish::default()).unwrap().part] += 1;
+            counts[chooser.choose(RoutingHints::default()).unwrap().part] += 1;
         }
         counts
     }
@@ -237,15 +214,11 @@ mod tests {
         ] {
             for seed in 0..20 {
                 let shares = shares(&before);
-                let chooser =
-                    Chooser::new(Arc::clone(&shares), &mut fastrand::Rng::with_seed(seed));
+                let chooser = Chooser::new(Arc::clone(&shares), &mut fastrand::Rng::with_seed(seed));
                 drop(counts(&chooser, 7, 2));
                 let _ = shares.set(named(&after));
                 let got = counts(&chooser, 100, 2);
-                assert!(
-                    got[0].abs_diff(expected[0]) <= 1,
-                    "{before:?} {after:?} {got:?}"
-                );
+                assert!(got[0].abs_diff(expected[0]) <= 1, "{before:?} {after:?} {got:?}");
             }
         }
     }
@@ -253,17 +226,8 @@ mod tests {
     #[test]
     fn a_name_wins_over_weight_zero_and_an_unknown_one_is_ignored() {
         let chooser = Chooser::new(shares(&[100, 0]), &mut fastrand::Rng::with_seed(1));
-        let named = |name: &'static str| Wish {
-            named: Some(name.as_bytes()),
-            ..Wish::default()
-        };
-        let choice = |part, drawn| {
-            Some(Choice {
-                part,
-                drawn,
-                generation: 1,
-            })
-        };
+        let named = |name: &'static str| RoutingHints { named: Some(name.as_bytes()), ..RoutingHints::default() };
+        let choice = |part, drawn| Some(Choice { part, drawn, generation: 1 });
         assert_eq!(chooser.choose(named("v1")), choice(1, false));
         assert_eq!(chooser.choose(named("v7")), choice(0, true));
     }
@@ -273,10 +237,7 @@ mod tests {
         let shares = shares(&[99, 1]);
         let chooser = Chooser::new(Arc::clone(&shares), &mut fastrand::Rng::with_seed(1));
         let token = shares.current().token(1).unwrap().to_owned();
-        let held = Wish {
-            held: Some(token.as_bytes()),
-            ..Wish::default()
-        };
+        let held = RoutingHints { held: Some(token.as_bytes()), ..RoutingHints::default() };
         let choose = || chooser.choose(held).unwrap().part;
         assert_eq!(choose(), 1);
         let _ = shares.set(named(&[50, 50]));
@@ -292,11 +253,8 @@ mod tests {
     #[test]
     fn without_weights_there_is_no_choice() {
         let chooser = Chooser::new(shares(&[0, 0]), &mut fastrand::Rng::with_seed(1));
-        assert_eq!(chooser.choose(Wish::default()), None);
-        let key = Wish {
-            key: Some(7),
-            ..Wish::default()
-        };
+        assert_eq!(chooser.choose(RoutingHints::default()), None);
+        let key = RoutingHints { key: Some(7), ..RoutingHints::default() };
         assert_eq!(chooser.choose(key), None);
     }
 

@@ -22,7 +22,8 @@ struct Part {
 }
 
 impl Weights {
-    /// From name, weight and whether callers that hold the part may still come, and the key their cookies are made with.
+    /// From name, weight and whether callers that hold the part may still come, and the key their cookies are made
+    /// with.
     #[must_use]
     pub fn new(parts: impl Iterator<Item = (String, i64, bool)>, key: &CookieKey) -> Self {
         let parts = parts.map(|(name, weight, held)| Part {
@@ -32,9 +33,7 @@ impl Weights {
             weight: weight.max(0),
             held,
         });
-        Self {
-            parts: parts.collect(),
-        }
+        Self { parts: parts.collect() }
     }
 
     /// How many parts there are.
@@ -66,34 +65,23 @@ impl Weights {
     }
 
     pub(super) fn named(&self, name: &[u8]) -> Option<usize> {
-        self.parts
-            .iter()
-            .position(|part| part.name.as_bytes() == name)
+        self.parts.iter().position(|part| part.name.as_bytes() == name)
     }
 
     pub(super) fn held(&self, token: &[u8]) -> Option<usize> {
-        self.parts
-            .iter()
-            .position(|part| part.held && part.token.as_bytes() == token)
+        self.parts.iter().position(|part| part.held && part.token.as_bytes() == token)
     }
 
     /// Weighted rendezvous: when one weight grows against the others, keys move only to that part.
     pub(super) fn by_key(&self, key: u64) -> Option<usize> {
-        let costs = self
-            .parts
-            .iter()
-            .enumerate()
-            .filter(|(_, part)| part.weight > 0);
+        let costs = self.parts.iter().enumerate().filter(|(_, part)| part.weight > 0);
         let cost = |part: &Part| {
             let mixed = xxh3_64_with_seed(&key.to_le_bytes(), part.seed) >> 12;
             // In (0, 1), without its ends; 52 bits and a half are exact in an f64.
             let uniform = (mixed as f64 + 0.5) / (1_u64 << 52) as f64;
             -uniform.ln() / part.weight as f64
         };
-        costs
-            .map(|(index, part)| (index, cost(part)))
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map(|(index, _)| index)
+        costs.map(|(index, part)| (index, cost(part))).min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
     }
 }
 

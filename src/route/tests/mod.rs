@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{Facts, Table};
 use crate::config::model::{
-    Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch,
-    QueryMatch, Respond, RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Respond,
+    RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
 };
 
 const HERE: ListenerId = ListenerId(0);
@@ -22,23 +22,16 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         public_url: None,
         hosts,
         matches,
-        action: Action::Respond(Respond {
-            status: StatusCode::OK,
-            body: Bytes::new(),
-            content_type,
-        }),
+        action: Action::Respond(Respond { status: StatusCode::OK, body: Bytes::new(), content_type }),
         rewrite: None,
         map_location: true,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
         upstream_host: UpstreamHost::Preserve,
         timeout: None,
-        response_head_timeout: HeadLimit::Usual,
-        retries: RetryPolicy::Usual,
-        streaming: Streaming {
-            idle_timeout: None,
-            max_duration: None,
-        },
+        response_head_timeout: HeadLimit::Default,
+        retries: RetryPolicy::Default,
+        streaming: Streaming { idle_timeout: None, max_duration: None },
         websocket: false,
         max_body_bytes: None,
         rate_limits: Vec::new(),
@@ -50,12 +43,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
 }
 
 fn on(path: PathMatch) -> Match {
-    Match {
-        path,
-        methods: Vec::new(),
-        headers: Vec::new(),
-        query: Vec::new(),
-    }
+    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new() }
 }
 
 fn exact(path: &str) -> PathMatch {
@@ -78,17 +66,11 @@ fn host(pattern: &str) -> HostPattern {
 }
 
 fn header(name: &'static str, value: &str) -> HeaderMatch {
-    HeaderMatch {
-        name: HeaderName::from_static(name),
-        value: ValueMatch::Exact(value.to_owned()),
-    }
+    HeaderMatch { name: HeaderName::from_static(name), value: ValueMatch::Exact(value.to_owned()) }
 }
 
 fn query(name: &str, value: &str) -> QueryMatch {
-    QueryMatch {
-        name: name.to_owned(),
-        value: ValueMatch::Exact(value.to_owned()),
-    }
+    QueryMatch { name: name.to_owned(), value: ValueMatch::Exact(value.to_owned()) }
 }
 
 /// A request in owned parts.
@@ -104,24 +86,12 @@ struct Request {
 impl Request {
     fn get(host: &str, path: &str) -> Self {
         let (host, path) = (host.to_owned(), path.to_owned());
-        Self {
-            host,
-            path,
-            query: None,
-            method: Method::GET,
-            headers: HeaderMap::new(),
-        }
+        Self { host, path, query: None, method: Method::GET, headers: HeaderMap::new() }
     }
 
     fn facts(&self) -> Facts<'_> {
         let query = self.query.as_deref();
-        Facts {
-            host: &self.host,
-            path: &self.path,
-            query,
-            method: &self.method,
-            headers: &self.headers,
-        }
+        Facts { host: &self.host, path: &self.path, query, method: &self.method, headers: &self.headers }
     }
 }
 

@@ -21,16 +21,10 @@ fn model_holds(route: &Route, alternative: &Match, request: &Request) -> Option<
             (!before.is_empty()).then_some(1 + suffix.len())
         }
     };
-    let host = if route.hosts.is_empty() {
-        Some(0)
-    } else {
-        route.hosts.iter().filter_map(host_of).max()
-    }?;
+    let host = if route.hosts.is_empty() { Some(0) } else { route.hosts.iter().filter_map(host_of).max() }?;
     let is_path = match &alternative.path {
         PathMatch::Exact(path) => *path == request.path,
-        PathMatch::Prefix(prefix) => {
-            format!("{}/", request.path).starts_with(&format!("{prefix}/"))
-        }
+        PathMatch::Prefix(prefix) => format!("{}/", request.path).starts_with(&format!("{prefix}/")),
         PathMatch::Regex(regex) => regex.is_match(&request.path),
     };
     let is_method = alternative.methods.is_empty() || alternative.methods.contains(&request.method);
@@ -38,29 +32,14 @@ fn model_holds(route: &Route, alternative: &Match, request: &Request) -> Option<
         ValueMatch::Exact(text) => text.clone(),
         other => panic!("not in the model: {other:?}"),
     };
-    let has_header = |wanted: &HeaderMatch| {
-        request
-            .headers
-            .get_all(&wanted.name)
-            .iter()
-            .any(|v| v == text(&wanted.value).as_str())
-    };
+    let has_header =
+        |wanted: &HeaderMatch| request.headers.get_all(&wanted.name).iter().any(|v| v == text(&wanted.value).as_str());
     let has_query = |wanted: &QueryMatch| {
-        let pairs = request
-            .query
-            .as_deref()
-            .unwrap_or_default()
-            .split('&')
-            .filter_map(|pair| pair.split_once('='));
-        pairs
-            .into_iter()
-            .find(|(name, _)| *name == wanted.name)
-            .is_some_and(|(_, value)| value == text(&wanted.value))
+        let pairs = request.query.as_deref().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(name, _)| *name == wanted.name).is_some_and(|(_, value)| value == text(&wanted.value))
     };
-    let holds = is_path
-        && is_method
-        && alternative.headers.iter().all(has_header)
-        && alternative.query.iter().all(has_query);
+    let holds =
+        is_path && is_method && alternative.headers.iter().all(has_header) && alternative.query.iter().all(has_query);
     holds.then_some(host)
 }
 
@@ -86,48 +65,20 @@ fn model_find(routes: &[Route], request: &Request) -> Option<Found> {
     let mut found: Vec<_> = routes
         .iter()
         .enumerate()
-        .flat_map(|(id, route)| {
-            route
-                .matches
-                .iter()
-                .enumerate()
-                .map(move |(at, one)| (id, at, route, one))
-        })
-        .filter_map(|(id, at, route, one)| {
-            model_holds(route, one, request).map(|host| (host, id, at, route, one))
-        })
+        .flat_map(|(id, route)| route.matches.iter().enumerate().map(move |(at, one)| (id, at, route, one)))
+        .filter_map(|(id, at, route, one)| model_holds(route, one, request).map(|host| (host, id, at, route, one)))
         .collect();
     found.sort_by(|left, right| {
-        right
-            .0
-            .cmp(&left.0)
-            .then(model_order((left.3, left.4), (right.3, right.4)))
-            .then(left.2.cmp(&right.2))
+        right.0.cmp(&left.0).then(model_order((left.3, left.4), (right.3, right.4))).then(left.2.cmp(&right.2))
     });
-    found.first().map(|(_, id, at, _, _)| Found {
-        route: RouteId(*id),
-        matched: *at,
-    })
+    found.first().map(|(_, id, at, _, _)| Found { route: RouteId(*id), matched: *at })
 }
 
-const HOSTS: [&str; 6] = [
-    "a.example",
-    "b.a.example",
-    "c.b.a.example",
-    "example",
-    "*.example",
-    "*.a.example",
-];
+const HOSTS: [&str; 6] = ["a.example", "b.a.example", "c.b.a.example", "example", "*.example", "*.a.example"];
 const REGEXES: [&str; 6] = ["/a/.*", "/a/[ab]", "/.*", "/b/a/?", "/a", "/(a|b)/a/b"];
 
 fn any_path() -> impl Strategy<Value = String> {
-    "(/[ab]{1,2}){0,4}/?".prop_map(|path| {
-        if path.is_empty() {
-            "/".to_owned()
-        } else {
-            path
-        }
-    })
+    "(/[ab]{1,2}){0,4}/?".prop_map(|path| if path.is_empty() { "/".to_owned() } else { path })
 }
 
 fn any_match() -> impl Strategy<Value = Match> {
@@ -139,12 +90,7 @@ fn any_match() -> impl Strategy<Value = Match> {
     let methods = prop::sample::subsequence(vec![Method::GET, Method::POST], 0..=2);
     let headers = prop::sample::subsequence(vec![header("x-a", "1"), header("x-b", "1")], 0..=2);
     let query = prop::sample::subsequence(vec![query("a", "1"), query("b", "1")], 0..=2);
-    (path, methods, headers, query).prop_map(|(path, methods, headers, query)| Match {
-        path,
-        methods,
-        headers,
-        query,
-    })
+    (path, methods, headers, query).prop_map(|(path, methods, headers, query)| Match { path, methods, headers, query })
 }
 
 fn any_routes() -> impl Strategy<Value = Vec<Route>> {
@@ -153,53 +99,25 @@ fn any_routes() -> impl Strategy<Value = Vec<Route>> {
     prop::collection::vec(one, 1..14).prop_map(|all| {
         let named = all.into_iter().enumerate();
         named
-            .map(|(at, (hosts, matches))| {
-                route(
-                    &format!("r{at:02}"),
-                    hosts.into_iter().map(host).collect(),
-                    matches,
-                )
-            })
+            .map(|(at, (hosts, matches))| route(&format!("r{at:02}"), hosts.into_iter().map(host).collect(), matches))
             .collect()
     })
 }
 
 fn any_request() -> impl Strategy<Value = Request> {
-    let query = prop::sample::select(vec![
-        None,
-        Some("a=1"),
-        Some("b=1&a=1"),
-        Some("a=2&a=1"),
-        Some("a=1&b=2"),
-    ]);
-    let headers = prop::collection::vec(
-        (
-            prop::sample::select(vec!["x-a", "x-b"]),
-            prop::sample::select(vec!["1", "2"]),
-        ),
-        0..4,
-    );
+    let query = prop::sample::select(vec![None, Some("a=1"), Some("b=1&a=1"), Some("a=2&a=1"), Some("a=1&b=2")]);
+    let headers =
+        prop::collection::vec((prop::sample::select(vec!["x-a", "x-b"]), prop::sample::select(vec!["1", "2"])), 0..4);
     let method = prop::sample::select(vec![Method::GET, Method::POST, Method::PUT]);
-    (
-        prop::sample::select(&HOSTS[..4]),
-        any_path(),
-        query,
-        method,
-        headers,
-    )
-        .prop_map(|(host, path, query, method, lines)| {
+    (prop::sample::select(&HOSTS[..4]), any_path(), query, method, headers).prop_map(
+        |(host, path, query, method, lines)| {
             let mut headers = HeaderMap::new();
             for (name, value) in lines {
                 headers.append(name, HeaderValue::from_static(value));
             }
-            Request {
-                host: host.to_owned(),
-                path,
-                query: query.map(str::to_owned),
-                method,
-                headers,
-            }
-        })
+            Request { host: host.to_owned(), path, query: query.map(str::to_owned), method, headers }
+        },
+    )
 }
 
 proptest! {

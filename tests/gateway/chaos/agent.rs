@@ -58,13 +58,7 @@ impl Agent {
         let hits = Arc::default();
         let first = (mood != Mood::Killed).then(|| listen(address));
         let task = tokio::spawn(run((address, first), receiver, Arc::clone(&hits)));
-        Self {
-            address,
-            mood: sender,
-            hits,
-            _reserved: reserved,
-            task,
-        }
+        Self { address, mood: sender, hits, _reserved: reserved, task }
     }
 
     pub(super) fn become_(&self, mood: Mood) {
@@ -138,9 +132,7 @@ async fn accept(listener: &TcpListener, mood: &watch::Receiver<Mood>, hits: &Arc
                 reset = serve(&mut stream, &mood, &hits) => reset,
             };
             if reset {
-                SockRef::from(&stream)
-                    .set_linger(Some(Duration::ZERO))
-                    .unwrap();
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
             }
         });
     }
@@ -173,11 +165,7 @@ async fn serve(stream: &mut TcpStream, mood: &watch::Receiver<Mood>, hits: &Atom
                 return true;
             }
             Mood::Garbage => {
-                drop(
-                    stream
-                        .write_all(b"\x16\x03garbage\0\r\n\r\nmore garbage")
-                        .await,
-                );
+                drop(stream.write_all(b"\x16\x03garbage\0\r\n\r\nmore garbage").await);
                 return false;
             }
             Mood::Unavailable => stream.write_all(UNAVAILABLE).await,

@@ -1,5 +1,5 @@
-//! Agents that fail in every way there is, and what clients see of it. Many small loads run side by side, so that there is little to
-//! wait for.
+//! Agents that fail in every way there is, and what clients see of it. Many small loads run side by side, so that there
+//! is little to wait for.
 
 mod agent;
 
@@ -69,8 +69,8 @@ async fn succeeds(gw: &Gw, connection: &mut Option<Client>) -> bool {
     }
 }
 
-/// Sends GETs from several clients, at a pace that leaves the other tests the processor: each so many at least, and for so long at
-/// least. How many failed.
+/// Sends GETs from several clients, at a pace that leaves the other tests the processor: each so many at least, and for
+/// so long at least. How many failed.
 async fn load(gw: &Gw, count: usize, length: Duration) -> usize {
     let start = Instant::now();
     let clients = (0..4).map(|_| async move {
@@ -137,14 +137,7 @@ async fn one_agent_that_is_tried_again_and_again_fails_no_get() {
 /// A hanging agent is another matter: how long an answer may take only the operator knows.
 #[tokio::test]
 async fn nothing_has_to_be_configured_for_agents_that_are_down_or_broken() {
-    let moods = [
-        Mood::Killed,
-        Mood::ResetBefore,
-        Mood::ResetAfter,
-        Mood::BreaksOff,
-        Mood::Garbage,
-        Mood::Unavailable,
-    ];
+    let moods = [Mood::Killed, Mood::ResetBefore, Mood::ResetAfter, Mood::BreaksOff, Mood::Garbage, Mood::Unavailable];
     join_all(moods.map(|mood| one_of_three(PLAIN, mood))).await;
 }
 
@@ -205,22 +198,13 @@ async fn recovers(mood: Mood) {
     assert_eq!(gw.get("/").await.reason(), "no_endpoint", "{mood:?}");
     become_all(&agents, Mood::Fine);
     let start = Instant::now();
-    eventually("they are used again", || async {
-        gw.get("/").await.status == 200
-    })
-    .await;
+    eventually("they are used again", || async { gw.get("/").await.status == 200 }).await;
     let most = INTERVAL + Duration::from_secs(1);
     promised("a recovery", start.elapsed(), most);
 }
 
 #[tokio::test]
 async fn agents_that_come_back_are_used_again() {
-    let moods = [
-        Mood::Killed,
-        Mood::ResetAfter,
-        Mood::Hang,
-        Mood::Garbage,
-        Mood::Unavailable,
-    ];
+    let moods = [Mood::Killed, Mood::ResetAfter, Mood::Hang, Mood::Garbage, Mood::Unavailable];
     join_all(moods.map(recovers)).await;
 }

@@ -7,8 +7,7 @@ use crate::support::{Gw, Raw};
 pub(super) const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
 
 /// Follows every case on its connection; it must never be seen again. Taken for a request, it ends the connection.
-pub(super) const SMUGGLED: &[u8] =
-    b"GET /smuggled HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+pub(super) const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
 /// Ends a connection that is expected to go on.
 pub(super) const LAST: &[u8] = b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -34,19 +33,14 @@ impl Bench {
     /// With another configuration.
     pub(super) async fn with(template: &str) -> Self {
         let origin = Origin::start().await;
-        Self {
-            gw: Gw::with(template, &[&origin]).await,
-            origin,
-        }
+        Self { gw: Gw::with(template, &[&origin]).await, origin }
     }
 
     /// Sends all pieces at once and reads until the gateway closes.
     pub(super) async fn converse(&self, pieces: &[&[u8]]) -> Answers {
         let mut client = self.gw.raw().await;
         client.try_write(pieces.concat()).await;
-        Answers {
-            text: client.rest().await,
-        }
+        Answers { text: client.rest().await }
     }
 
     /// Sends all pieces byte by byte and reads until the gateway closes.
@@ -58,41 +52,29 @@ impl Bench {
             }
             tokio::task::yield_now().await;
         }
-        Answers {
-            text: client.rest().await,
-        }
+        Answers { text: client.rest().await }
     }
 
     /// Sends a request that should be served, and a last one.
     pub(super) async fn serves(&self, request: impl AsRef<[u8]>) -> Answers {
         let mut client: Raw = self.gw.raw().await;
         client.write([request.as_ref(), LAST].concat()).await;
-        Answers {
-            text: client.rest().await,
-        }
+        Answers { text: client.rest().await }
     }
 
     /// Ends the gateway and returns what the endpoint received, but for the requests that only end connections.
     pub(super) async fn finish(self) -> Vec<Arrived> {
         self.gw.shutdown().await;
         let arrived = self.origin.arrived().await;
-        arrived
-            .into_iter()
-            .filter(|arrived| arrived.target() != "/last")
-            .collect()
+        arrived.into_iter().filter(|arrived| arrived.target() != "/last").collect()
     }
 }
 
 impl Answers {
     /// The status of each answer.
     pub(super) fn statuses(&self) -> Vec<u16> {
-        let starts = self
-            .text
-            .match_indices("HTTP/1.")
-            .map(|(at, _)| &self.text.as_bytes()[at + 9..at + 12]);
-        starts
-            .map(|status| std::str::from_utf8(status).unwrap().parse().unwrap())
-            .collect()
+        let starts = self.text.match_indices("HTTP/1.").map(|(at, _)| &self.text.as_bytes()[at + 9..at + 12]);
+        starts.map(|status| std::str::from_utf8(status).unwrap().parse().unwrap()).collect()
     }
 
     /// The only answer's status; 0 for none.
@@ -103,18 +85,15 @@ impl Answers {
     }
 }
 
-/// Each of these heads is refused with one of `statuses`, is the last thing on its connection, and nothing of it is forwarded.
+/// Each of these heads is refused with one of `statuses`, is the last thing on its connection, and nothing of it is
+/// forwarded.
 pub(super) async fn refused<T: AsRef<[u8]>>(statuses: &[u16], cases: &[T]) {
-    let arrived = judged(
-        cases,
-        |seen| matches!(seen, [only] if statuses.contains(only)),
-    )
-    .await;
+    let arrived = judged(cases, |seen| matches!(seen, [only] if statuses.contains(only))).await;
     assert!(arrived.is_empty(), "nothing is forwarded: {arrived:#?}");
 }
 
-/// Each of these messages has a sound head and a broken body: it may be forwarded, but never to its end, and what follows on its
-/// connection is never read as a request.
+/// Each of these messages has a sound head and a broken body: it may be forwarded, but never to its end, and what
+/// follows on its connection is never read as a request.
 pub(super) async fn broken<T: AsRef<[u8]>>(cases: &[T]) {
     let arrived = judged(cases, |seen| matches!(seen, [] | [400..500])).await;
     for arrived in arrived {
@@ -141,12 +120,6 @@ async fn judged<T: AsRef<[u8]>>(cases: &[T], good: impl Fn(&[u16]) -> bool) -> V
             ));
         }
     }
-    assert!(
-        complaints.is_empty(),
-        "of {} cases {} fail:\n{}",
-        cases.len(),
-        complaints.len(),
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "of {} cases {} fail:\n{}", cases.len(), complaints.len(), complaints.join("\n"));
     bench.finish().await
 }

@@ -3,8 +3,7 @@
 use super::bench::{Bench, broken};
 
 fn chunked(body: &str) -> Vec<u8> {
-    format!("POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}")
-        .into_bytes()
+    format!("POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}").into_bytes()
 }
 
 #[tokio::test]
@@ -129,32 +128,13 @@ async fn line_04_what_is_forwarded_has_plain_chunks() {
         "0000000000000003\r\nabc\r\n0\r\n\r\n",
     ];
     for body in cases {
-        assert_eq!(
-            bench.serves(chunked(body)).await.statuses(),
-            [200, 200],
-            "{body:?}"
-        );
+        assert_eq!(bench.serves(chunked(body)).await.statuses(), [200, 200], "{body:?}");
     }
-    assert_eq!(
-        bench
-            .serves(chunked("A\r\n0\r\n\r\nGET /\r\n0\r\n\r\n"))
-            .await
-            .statuses(),
-        [200, 200]
-    );
+    assert_eq!(bench.serves(chunked("A\r\n0\r\n\r\nGET /\r\n0\r\n\r\n")).await.statuses(), [200, 200]);
     let arrived = bench.finish().await;
     assert_eq!(arrived.len(), cases.len() + 1);
-    assert_eq!(
-        arrived.last().unwrap().body,
-        b"0\r\n\r\nGET /",
-        "chunks inside chunks are data"
-    );
-    assert!(
-        arrived[..cases.len()]
-            .iter()
-            .all(|arrived| arrived.body == b"abc"),
-        "{arrived:#?}"
-    );
+    assert_eq!(arrived.last().unwrap().body, b"0\r\n\r\nGET /", "chunks inside chunks are data");
+    assert!(arrived[..cases.len()].iter().all(|arrived| arrived.body == b"abc"), "{arrived:#?}");
 }
 
 #[tokio::test]

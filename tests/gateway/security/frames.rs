@@ -59,30 +59,17 @@ fn string(text: &[u8]) -> Vec<u8> {
 
 /// A header block.
 pub(super) fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
-    fields
-        .iter()
-        .flat_map(|(name, value)| literal(name.as_ref(), value.as_ref()))
-        .collect()
+    fields.iter().flat_map(|(name, value)| literal(name.as_ref(), value.as_ref())).collect()
 }
 
 /// The block of a sound GET.
 pub(super) fn get(path: &str) -> Vec<u8> {
-    block(&[
-        (":method", "GET"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "a"),
-    ])
+    block(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")])
 }
 
 /// The block of a sound POST.
 pub(super) fn post(path: &str) -> Vec<u8> {
-    block(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "a"),
-    ])
+    block(&[(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a")])
 }
 
 /// A header block in one frame.
@@ -91,10 +78,8 @@ pub(super) fn headers(stream: u32, flags: u8, block: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn settings(pairs: &[(u16, u32)]) -> Vec<u8> {
-    let payload: Vec<u8> = pairs
-        .iter()
-        .flat_map(|(key, value)| [&key.to_be_bytes()[..], &value.to_be_bytes()].concat())
-        .collect();
+    let payload: Vec<u8> =
+        pairs.iter().flat_map(|(key, value)| [&key.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
     frame(SETTINGS, 0, 0, &payload)
 }
 
@@ -147,9 +132,7 @@ impl Answer {
     pub(super) fn is_refusal(&self) -> bool {
         match self.end {
             End::Clean | End::Reset(NO_ERROR) => (400..500).contains(&self.status),
-            End::Reset(_) | End::GoAway(1..) | End::Closed => {
-                self.status == 0 || self.status >= 400
-            }
+            End::Reset(_) | End::GoAway(1..) | End::Closed => self.status == 0 || self.status >= 400,
             End::GoAway(_) => false,
         }
     }
@@ -180,22 +163,14 @@ impl H2 {
 
     /// Connects and says nothing.
     pub(super) async fn bare(address: SocketAddr) -> Self {
-        let stream = within("connect", TcpStream::connect(address))
-            .await
-            .unwrap();
+        let stream = within("connect", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            buffer: Vec::new(),
-            polite: true,
-        }
+        Self { stream, buffer: Vec::new(), polite: true }
     }
 
     /// Sends bytes; false when the peer takes no more.
     pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        within("write frames", self.stream.write_all(bytes.as_ref()))
-            .await
-            .is_ok()
+        within("write frames", self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
     /// Sends bytes while what the peer says is thrown away, so that neither side is stuck; false when it takes no more.
@@ -228,9 +203,7 @@ impl H2 {
                 return Some(frame);
             }
             let mut piece = vec![0; 64 * 1024];
-            let size = within("read frames", self.stream.read(&mut piece))
-                .await
-                .unwrap_or(0);
+            let size = within("read frames", self.stream.read(&mut piece)).await.unwrap_or(0);
             if size == 0 {
                 return None;
             }
@@ -245,21 +218,12 @@ impl H2 {
         let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
         let payload = self.buffer.get(9..9 + length)?.to_vec();
         self.buffer.drain(..9 + length);
-        Some(Frame {
-            kind,
-            flags,
-            stream,
-            payload,
-        })
+        Some(Frame { kind, flags, stream, payload })
     }
 
     /// Reads until this stream, or the connection, has ended.
     pub(super) async fn answer(&mut self, stream: u32) -> Answer {
-        let mut answer = Answer {
-            status: 0,
-            body: Vec::new(),
-            end: End::Closed,
-        };
+        let mut answer = Answer { status: 0, body: Vec::new(), end: End::Closed };
         while let Some(frame) = self.next().await {
             self.reply(&frame).await;
             match frame.kind {
@@ -277,10 +241,7 @@ impl H2 {
                 DATA if frame.stream == stream => answer.body.extend_from_slice(&frame.payload),
                 _ => {}
             }
-            if matches!(frame.kind, HEADERS | DATA)
-                && frame.stream == stream
-                && frame.flags & END_STREAM != 0
-            {
+            if matches!(frame.kind, HEADERS | DATA) && frame.stream == stream && frame.flags & END_STREAM != 0 {
                 answer.end = End::Clean;
                 return answer;
             }
@@ -330,9 +291,7 @@ fn status(block: &[u8]) -> Option<u16> {
     let first = *rest.first()?;
     if first & 0x80 != 0 {
         let known = [200, 204, 206, 304, 400, 404, 500];
-        return known
-            .get(usize::from(first & 0x7f).checked_sub(8)?)
-            .copied();
+        return known.get(usize::from(first & 0x7f).checked_sub(8)?).copied();
     }
     let length = *rest.get(1)?;
     let text = rest.get(2..2 + usize::from(length & 0x7f))?;
@@ -344,18 +303,11 @@ fn status(block: &[u8]) -> Option<u16> {
 
 /// Three digits in HPACK's Huffman code.
 fn digits(text: &[u8]) -> String {
-    let bits: Vec<u8> = text
-        .iter()
-        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
-        .collect();
+    let bits: Vec<u8> = text.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
     let mut out = String::new();
     let mut at = 0;
     while out.len() < 3 {
-        let take = |size: usize| {
-            bits[at..at + size]
-                .iter()
-                .fold(0_u8, |sum, bit| sum << 1 | bit)
-        };
+        let take = |size: usize| bits[at..at + size].iter().fold(0_u8, |sum, bit| sum << 1 | bit);
         let (digit, size) = match take(5) {
             short @ 0..=2 => (short, 5),
             _ => (take(6) - 0b01_1001 + 3, 6),

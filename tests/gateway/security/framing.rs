@@ -4,9 +4,7 @@ use super::bench::{Bench, LAST, SMUGGLED, refused};
 
 /// A POST with these fields, each with its line end, and perhaps a body after the blank line.
 fn post(fields: &str) -> Vec<u8> {
-    let (fields, body) = fields
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| (fields.trim_end_matches("\r\n"), ""));
+    let (fields, body) = fields.split_once("\r\n\r\n").unwrap_or_else(|| (fields.trim_end_matches("\r\n"), ""));
     format!("POST /case HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}").into_bytes()
 }
 
@@ -85,10 +83,7 @@ async fn line_02_lengths_are_digits_and_one() {
         "\u{7f}1",
         "0x0A",
     ];
-    let mut cases: Vec<_> = values
-        .iter()
-        .map(|value| post(&format!("content-length: {value}\r\n\r\na")))
-        .collect();
+    let mut cases: Vec<_> = values.iter().map(|value| post(&format!("content-length: {value}\r\n\r\na"))).collect();
     cases.extend(posts(&[
         "content-length: 1\r\ncontent-length: 2\r\n\r\na",
         "content-length: 2\r\ncontent-length: 1\r\n\r\nab",
@@ -118,23 +113,13 @@ async fn line_02_a_length_is_kept_to_the_byte() {
         (&*inner.len().to_string(), inner.clone().into_owned()),
     ];
     for (length, body) in &cases {
-        let request =
-            format!("POST /case HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
-        assert_eq!(
-            bench.serves(request).await.statuses(),
-            [200, 200],
-            "{length:?}"
-        );
+        let request = format!("POST /case HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
+        assert_eq!(bench.serves(request).await.statuses(), [200, 200], "{length:?}");
     }
     let arrived = bench.finish().await;
-    let bodies: Vec<_> = arrived
-        .iter()
-        .map(|arrived| (arrived.target(), String::from_utf8_lossy(&arrived.body)))
-        .collect();
-    let expected: Vec<_> = cases
-        .iter()
-        .map(|(_, body)| ("/case", body.into()))
-        .collect();
+    let bodies: Vec<_> =
+        arrived.iter().map(|arrived| (arrived.target(), String::from_utf8_lossy(&arrived.body))).collect();
+    let expected: Vec<_> = cases.iter().map(|(_, body)| ("/case", body.into())).collect();
     assert_eq!(bodies, expected);
 }
 
@@ -183,10 +168,8 @@ async fn line_03_the_only_encoding_is_chunked() {
         "cow",
         "identity;chunked",
     ];
-    let mut cases: Vec<_> = values
-        .iter()
-        .map(|value| post(&format!("transfer-encoding: {value}\r\n\r\n0\r\n\r\n")))
-        .collect();
+    let mut cases: Vec<_> =
+        values.iter().map(|value| post(&format!("transfer-encoding: {value}\r\n\r\n0\r\n\r\n"))).collect();
     cases.extend(posts(&[
         "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "transfer-encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
@@ -195,14 +178,11 @@ async fn line_03_the_only_encoding_is_chunked() {
         "transfer-encoding: chunked\r\ntransfer-encoding: x\r\n\r\n0\r\n\r\n",
         "transfer-encoding:\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ]));
+    cases.push(b"POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \xffchunked\r\n\r\n0\r\n\r\n".to_vec());
+    cases.push(b"POST /case HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec());
     cases.push(
-        b"POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \xffchunked\r\n\r\n0\r\n\r\n"
-            .to_vec(),
+        b"POST /case HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\ntransfer-encoding: identity\r\n\r\n".to_vec(),
     );
-    cases.push(
-        b"POST /case HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
-    );
-    cases.push(b"POST /case HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\ntransfer-encoding: identity\r\n\r\n".to_vec());
     cases.push(b"GET /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding: cow\r\n\r\n".to_vec());
     refused(&[400, 501], &cases).await;
 }
@@ -210,22 +190,10 @@ async fn line_03_the_only_encoding_is_chunked() {
 #[tokio::test]
 async fn line_03_chunked_in_any_case_is_decoded_and_written_anew() {
     let bench = Bench::new().await;
-    for value in [
-        "chunked",
-        "Chunked",
-        "CHUNKED",
-        "cHuNkEd",
-        " chunked ",
-        "\tchunked\t",
-    ] {
-        let request = format!(
-            "POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding:{value}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-        );
-        assert_eq!(
-            bench.serves(request).await.statuses(),
-            [200, 200],
-            "{value:?}"
-        );
+    for value in ["chunked", "Chunked", "CHUNKED", "cHuNkEd", " chunked ", "\tchunked\t"] {
+        let request =
+            format!("POST /case HTTP/1.1\r\nhost: a\r\ntransfer-encoding:{value}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        assert_eq!(bench.serves(request).await.statuses(), [200, 200], "{value:?}");
     }
     for arrived in bench.finish().await {
         assert_eq!(
@@ -238,7 +206,8 @@ async fn line_03_chunked_in_any_case_is_decoded_and_written_anew() {
 
 #[tokio::test]
 async fn line_03_names_that_look_like_framing_are_not_framing() {
-    // Each is refused, or is an ordinary field whose message has no body: what follows is a request of its own on both sides.
+    // Each is refused, or is an ordinary field whose message has no body: what follows is a request of its own on both
+    // sides.
     let names = [
         "transfer_encoding",
         "transfer-encoding-x",
@@ -252,11 +221,7 @@ async fn line_03_names_that_look_like_framing_are_not_framing() {
     for name in names {
         let request = format!("POST /case HTTP/1.1\r\nhost: a\r\n{name}: chunked\r\n\r\n");
         let answers = bench.converse(&[request.as_bytes(), LAST]).await;
-        assert!(
-            matches!(answers.statuses()[..], [200, 200] | [400]),
-            "{name}: {}",
-            answers.text
-        );
+        assert!(matches!(answers.statuses()[..], [200, 200] | [400]), "{name}: {}", answers.text);
     }
     for arrived in bench.finish().await {
         assert!(arrived.body.is_empty(), "{arrived:#?}");
@@ -338,15 +303,8 @@ async fn line_05_broken_header_lines_are_refused() {
         "GET /smuggled HTTP/1.1",
         "=",
     ];
-    let mut cases: Vec<_> = lines
-        .iter()
-        .map(|line| post(&format!("{line}\r\n\r\na")))
-        .collect();
-    cases.extend(
-        lines
-            .iter()
-            .map(|line| format!("GET /case HTTP/1.1\r\n{line}\r\nhost: a\r\n\r\n").into_bytes()),
-    );
+    let mut cases: Vec<_> = lines.iter().map(|line| post(&format!("{line}\r\n\r\na"))).collect();
+    cases.extend(lines.iter().map(|line| format!("GET /case HTTP/1.1\r\n{line}\r\nhost: a\r\n\r\n").into_bytes()));
     cases.extend([
         b"GET /case HTTP/1.1\r\nhost: a\r\nx\xff: y\r\n\r\n".to_vec(),
         b"GET /case HTTP/1.1\r\nhost: a\n\r\n".to_vec(),
@@ -363,15 +321,13 @@ async fn line_05_broken_header_lines_are_refused() {
 #[tokio::test]
 async fn line_05_values_may_hold_text_of_any_encoding() {
     let bench = Bench::new().await;
-    let request: [&[u8]; 3] = [b"GET /case HTTP/1.1\r\nhost: a\r\nx: \xe9\x80\xff!\t~ z \r\nempty:\r\nquote: \"a, b\";c=':'\r\n", b"\r\n", b""];
+    let request: [&[u8]; 3] = [
+        b"GET /case HTTP/1.1\r\nhost: a\r\nx: \xe9\x80\xff!\t~ z \r\nempty:\r\nquote: \"a, b\";c=':'\r\n",
+        b"\r\n",
+        b"",
+    ];
     assert_eq!(bench.serves(request.concat()).await.statuses(), [200, 200]);
     let arrived = bench.finish().await.remove(0);
-    assert_eq!(
-        (arrived.field("empty"), arrived.field("quote")),
-        ("", "\"a, b\";c=':'")
-    );
-    assert_eq!(
-        arrived.field("x"),
-        String::from_utf8_lossy(b"\xe9\x80\xff!\t~ z")
-    );
+    assert_eq!((arrived.field("empty"), arrived.field("quote")), ("", "\"a, b\";c=':'"));
+    assert_eq!(arrived.field("x"), String::from_utf8_lossy(b"\xe9\x80\xff!\t~ z"));
 }

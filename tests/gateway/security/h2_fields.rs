@@ -7,16 +7,9 @@ type Fields<'a> = Vec<(&'a [u8], &'a [u8])>;
 
 /// A sound request's pseudo-fields, but for one, and then more fields.
 fn with<'a>(name: &'a str, value: &'a [u8], more: &[(&'a str, &'a [u8])]) -> Fields<'a> {
-    let mut fields: Fields<'a> = vec![
-        (b":method", b"GET"),
-        (b":scheme", b"http"),
-        (b":path", b"/case"),
-        (b":authority", b"a"),
-    ];
-    if let Some(field) = fields
-        .iter_mut()
-        .find(|(found, _)| *found == name.as_bytes())
-    {
+    let mut fields: Fields<'a> =
+        vec![(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/case"), (b":authority", b"a")];
+    if let Some(field) = fields.iter_mut().find(|(found, _)| *found == name.as_bytes()) {
         field.1 = value;
     }
     fields.extend(more.iter().map(|(name, value)| (name.as_bytes(), *value)));
@@ -38,13 +31,7 @@ async fn refused(cases: &[Fields<'_>]) {
         if !answer.is_refusal() {
             let shown: Vec<_> = fields
                 .iter()
-                .map(|(name, value)| {
-                    format!(
-                        "{}: {}",
-                        String::from_utf8_lossy(name),
-                        String::from_utf8_lossy(value)
-                    )
-                })
+                .map(|(name, value)| format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
                 .collect();
             complaints.push(format!("{shown:?} got {answer:?}"));
         }
@@ -95,10 +82,8 @@ async fn line_19_field_names_are_lower_case_tokens() {
         b"x=y",
         b"x?y",
     ];
-    let cases: Vec<Fields<'_>> = names
-        .iter()
-        .map(|name| plus(&[]).into_iter().chain([(*name, &b"1"[..])]).collect())
-        .collect();
+    let cases: Vec<Fields<'_>> =
+        names.iter().map(|name| plus(&[]).into_iter().chain([(*name, &b"1"[..])]).collect()).collect();
     refused(&cases).await;
 }
 
@@ -143,21 +128,15 @@ async fn line_19_values_hold_no_line_ends_and_no_edge_spaces() {
         "x-request-id",
         "traceparent",
     ] {
-        cases.extend(
-            [b"a\r\nb: c", &b"a\nb: c"[..], b"a\0", b" a"].map(|value| plus(&[(name, value)])),
-        );
+        cases.extend([b"a\r\nb: c", &b"a\nb: c"[..], b"a\0", b" a"].map(|value| plus(&[(name, value)])));
     }
     refused(&cases).await;
 }
 
 #[tokio::test]
 async fn line_19_pseudo_fields_come_once_first_and_complete() {
-    let without = |gone: &str| -> Fields<'_> {
-        plus(&[])
-            .into_iter()
-            .filter(|(name, _)| *name != gone.as_bytes())
-            .collect()
-    };
+    let without =
+        |gone: &str| -> Fields<'_> { plus(&[]).into_iter().filter(|(name, _)| *name != gone.as_bytes()).collect() };
     let mut cases = vec![
         without(":method"),
         without(":scheme"),
@@ -165,48 +144,20 @@ async fn line_19_pseudo_fields_come_once_first_and_complete() {
         Vec::new(),
         vec![(&b":method"[..], &b"GET"[..])],
     ];
-    for (name, value) in [
-        (":method", &b"GET"[..]),
-        (":scheme", b"http"),
-        (":path", b"/case"),
-        (":authority", b"a"),
-    ] {
+    for (name, value) in [(":method", &b"GET"[..]), (":scheme", b"http"), (":path", b"/case"), (":authority", b"a")] {
         cases.push(plus(&[(name, value)]));
-        let moved: Fields<'_> = without(name)
-            .into_iter()
-            .chain([(&b"x"[..], &b"y"[..]), (name.as_bytes(), value)])
-            .collect();
+        let moved: Fields<'_> =
+            without(name).into_iter().chain([(&b"x"[..], &b"y"[..]), (name.as_bytes(), value)]).collect();
         cases.push(moved);
         cases.push(with(name, b"", &[]));
     }
-    for name in [
-        ":status",
-        ":foo",
-        ":",
-        ":Method",
-        ":protocol",
-        ":host",
-        ":version",
-        "::path",
-        ":path ",
-        ":reason",
-    ] {
+    for name in [":status", ":foo", ":", ":Method", ":protocol", ":host", ":version", "::path", ":path ", ":reason"] {
         cases.push(plus(&[(name, b"200")]));
-        cases.push(
-            [(name.as_bytes(), &b"websocket"[..])]
-                .into_iter()
-                .chain(plus(&[]))
-                .collect(),
-        );
+        cases.push([(name.as_bytes(), &b"websocket"[..])].into_iter().chain(plus(&[])).collect());
     }
     cases.push(with(":method", b"CONNECT", &[]));
     cases.push(vec![(b":method", b"CONNECT"), (b":authority", b"a:443")]);
-    cases.push(
-        [(&b":protocol"[..], &b"websocket"[..])]
-            .into_iter()
-            .chain(with(":method", b"CONNECT", &[]))
-            .collect(),
-    );
+    cases.push([(&b":protocol"[..], &b"websocket"[..])].into_iter().chain(with(":method", b"CONNECT", &[])).collect());
     cases.push(with(":method", b"TRACE", &[]));
     refused(&cases).await;
 }
@@ -300,40 +251,23 @@ async fn line_19_pseudo_values_are_as_strict_as_a_request_line() {
         b"http://a",
         b"a..b",
     ];
-    cases.extend(
-        authorities
-            .iter()
-            .map(|authority| with(":authority", authority, &[])),
-    );
+    cases.extend(authorities.iter().map(|authority| with(":authority", authority, &[])));
     refused(&cases).await;
 }
 
 #[tokio::test]
 async fn line_19_a_fragment_goes_nowhere() {
-    // The parser below cuts a fragment off before anybody can see it, so it is either refused or gone: what was matched is forwarded.
+    // The parser below cuts a fragment off before anybody can see it, so it is either refused or gone: what was matched
+    // is forwarded.
     let bench = Bench::with("routes: { admin: { match: { path: { prefix: /admin } }, respond: { status: 203 } }, all: { endpoints: ['{0}'] } }").await;
-    for (path, guarded) in [
-        ("/case#/admin", false),
-        ("/case?x#y", false),
-        ("/admin#/case", true),
-        ("/#", false),
-    ] {
+    for (path, guarded) in [("/case#/admin", false), ("/case?x#y", false), ("/admin#/case", true), ("/#", false)] {
         let mut client = H2::connect(bench.gw.address()).await;
-        client
-            .send(headers(1, END_STREAM, &super::frames::get(path)))
-            .await;
+        client.send(headers(1, END_STREAM, &super::frames::get(path))).await;
         let answer = client.answer(1).await;
-        assert!(
-            answer.is_refusal() || answer.status == if guarded { 203 } else { 200 },
-            "{path}: {answer:?}"
-        );
+        assert!(answer.is_refusal() || answer.status == if guarded { 203 } else { 200 }, "{path}: {answer:?}");
     }
     assert!(
-        bench
-            .finish()
-            .await
-            .iter()
-            .all(|arrived| !arrived.head.contains("admin")),
+        bench.finish().await.iter().all(|arrived| !arrived.head.contains("admin")),
         "nothing behind the mark is forwarded"
     );
 }
@@ -348,49 +282,21 @@ async fn line_19_host_and_authority_agree() {
         plus(&[("host", b"a"), ("host", b"b")]),
         plus(&[("host", b"a, b")]),
         plus(&[("host", b"u@a")]),
-        vec![
-            (b":method", b"GET"),
-            (b":scheme", b"http"),
-            (b":path", b"/case"),
-        ],
-        vec![
-            (b":method", b"GET"),
-            (b":scheme", b"http"),
-            (b":path", b"/case"),
-            (b"host", b"a b"),
-        ],
-        vec![
-            (b":method", b"GET"),
-            (b":scheme", b"http"),
-            (b":path", b"/case"),
-            (b"host", b"a"),
-            (b"host", b"b"),
-        ],
+        vec![(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/case")],
+        vec![(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/case"), (b"host", b"a b")],
+        vec![(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/case"), (b"host", b"a"), (b"host", b"b")],
     ])
     .await;
     let bench = Bench::new().await;
-    let host_only: Fields<'_> = vec![
-        (b":method", b"GET"),
-        (b":scheme", b"http"),
-        (b":path", b"/case"),
-        (b"host", b"a"),
-    ];
-    for fields in [
-        plus(&[]),
-        plus(&[("host", b"a")]),
-        plus(&[("host", b"A")]),
-        host_only,
-    ] {
+    let host_only: Fields<'_> =
+        vec![(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/case"), (b"host", b"a")];
+    for fields in [plus(&[]), plus(&[("host", b"a")]), plus(&[("host", b"A")]), host_only] {
         let mut client = H2::connect(bench.gw.address()).await;
         client.send(headers(1, END_STREAM, &block(&fields))).await;
         assert_eq!(client.answer(1).await.status, 200);
     }
     for arrived in bench.finish().await {
-        assert_eq!(
-            arrived.field("host").to_ascii_lowercase(),
-            "a",
-            "{arrived:#?}"
-        );
+        assert_eq!(arrived.field("host").to_ascii_lowercase(), "a", "{arrived:#?}");
     }
 }
 
@@ -416,18 +322,8 @@ async fn line_19_fields_of_a_connection_are_refused() {
     .await;
     let bench = Bench::new().await;
     let mut client = H2::connect(bench.gw.address()).await;
-    client
-        .send(headers(
-            1,
-            END_STREAM,
-            &block(&plus(&[("te", b"trailers")])),
-        ))
-        .await;
-    assert_eq!(
-        client.answer(1).await.status,
-        200,
-        "the one that is allowed"
-    );
+    client.send(headers(1, END_STREAM, &block(&plus(&[("te", b"trailers")])))).await;
+    assert_eq!(client.answer(1).await.status, 200, "the one that is allowed");
     drop(client);
     assert_eq!(bench.finish().await.remove(0).field("te"), "trailers");
 }
@@ -463,9 +359,7 @@ async fn line_19_content_length_is_digits_and_equals_the_data() {
     let bench = Bench::new().await;
     for (lengths, pieces, agrees) in cases {
         let size: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let announced = lengths
-            .first()
-            .and_then(|length| std::str::from_utf8(length).ok()?.parse::<usize>().ok());
+        let announced = lengths.first().and_then(|length| std::str::from_utf8(length).ok()?.parse::<usize>().ok());
         let path: &[u8] = if agrees {
             b"/agrees"
         } else if announced.is_some_and(|length| length < size) {
@@ -473,57 +367,34 @@ async fn line_19_content_length_is_digits_and_equals_the_data() {
         } else {
             b"/differs"
         };
-        let lengths_as_fields: Vec<_> = lengths
-            .iter()
-            .map(|length| ("content-length", *length))
-            .collect();
+        let lengths_as_fields: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
         let mut fields = with(":method", b"POST", &lengths_as_fields);
         fields[2].1 = path;
         let mut bytes = headers(1, 0, &block(&fields));
         for (index, piece) in pieces.iter().enumerate() {
-            let last = if index + 1 == pieces.len() {
-                END_STREAM
-            } else {
-                0
-            };
+            let last = if index + 1 == pieces.len() { END_STREAM } else { 0 };
             bytes.extend(frame(DATA, last, 1, piece));
         }
         let mut client = H2::connect(bench.gw.address()).await;
         client.send(bytes).await;
         let answer = client.answer(1).await;
-        let as_expected = if agrees {
-            answer.status == 200
-        } else {
-            answer.is_refusal()
-        };
+        let as_expected = if agrees { answer.status == 200 } else { answer.is_refusal() };
         assert!(as_expected, "{lengths:?} {pieces:?}: {answer:?}");
     }
     // A length without any data at all.
     let mut client = H2::connect(bench.gw.address()).await;
-    client
-        .send(headers(
-            1,
-            END_STREAM,
-            &block(&with(":method", b"POST", &[("content-length", b"3")])),
-        ))
-        .await;
+    client.send(headers(1, END_STREAM, &block(&with(":method", b"POST", &[("content-length", b"3")])))).await;
     assert!(client.answer(1).await.is_refusal());
     drop(client);
     let arrived = bench.finish().await;
     assert_eq!(
-        arrived
-            .iter()
-            .filter(|arrived| arrived.target() == "/agrees" && arrived.whole)
-            .count(),
+        arrived.iter().filter(|arrived| arrived.target() == "/agrees" && arrived.whole).count(),
         5,
         "{arrived:#?}"
     );
     for arrived in arrived {
         // What comes after the announced length is reset, but nobody can know that before it comes.
-        assert!(
-            arrived.target() != "/differs" || !arrived.whole,
-            "{arrived:#?}"
-        );
+        assert!(arrived.target() != "/differs" || !arrived.whole, "{arrived:#?}");
         assert_ne!(arrived.target(), "/smuggled", "no data becomes a request");
     }
 }
@@ -533,11 +404,7 @@ async fn line_19_trailers_are_fields_and_end_the_stream() {
     let bench = Bench::new().await;
     let request = |trailers: &[u8], flags: u8| {
         [
-            headers(
-                1,
-                0,
-                &block(&with(":method", b"POST", &[("trailer", b"x-sum")])),
-            ),
+            headers(1, 0, &block(&with(":method", b"POST", &[("trailer", b"x-sum")]))),
             frame(DATA, 0, 1, b"abc"),
             headers(1, flags, trailers),
         ]
@@ -554,37 +421,21 @@ async fn line_19_trailers_are_fields_and_end_the_stream() {
         client.send(request(&trailers, flags)).await;
         let answer = client.answer(1).await;
         assert!(
-            matches!(
-                answer.end,
-                End::Reset(PROTOCOL_ERROR) | End::GoAway(PROTOCOL_ERROR)
-            ),
+            matches!(answer.end, End::Reset(PROTOCOL_ERROR) | End::GoAway(PROTOCOL_ERROR)),
             "{trailers:?}: {answer:?}"
         );
     }
     // The parser below drops pseudo-fields of trailers before anybody can see them: refused, or gone.
     for name in [":path", ":status", ":authority"] {
         let mut client = H2::connect(bench.gw.address()).await;
-        client
-            .send(request(
-                &block(&[("x-sum", "7"), (name, "/smuggled")]),
-                END_STREAM,
-            ))
-            .await;
+        client.send(request(&block(&[("x-sum", "7"), (name, "/smuggled")]), END_STREAM)).await;
         let answer = client.answer(1).await;
-        assert!(
-            answer.is_refusal() || answer.status == 200,
-            "{name}: {answer:?}"
-        );
+        assert!(answer.is_refusal() || answer.status == 200, "{name}: {answer:?}");
     }
     let mut client = H2::connect(bench.gw.address()).await;
     client
         .send(request(
-            &block(&[
-                ("x-sum", "7"),
-                ("host", "evil"),
-                ("authorization", "x"),
-                ("content-length", "9"),
-            ]),
+            &block(&[("x-sum", "7"), ("host", "evil"), ("authorization", "x"), ("content-length", "9")]),
             END_STREAM,
         ))
         .await;
@@ -593,8 +444,5 @@ async fn line_19_trailers_are_fields_and_end_the_stream() {
     let arrived = bench.finish().await;
     let whole: Vec<_> = arrived.iter().filter(|arrived| arrived.whole).collect();
     assert!((1..=4).contains(&whole.len()), "{arrived:#?}");
-    assert!(
-        whole.iter().all(|arrived| arrived.trailers == "x-sum: 7"),
-        "{whole:#?}"
-    );
+    assert!(whole.iter().all(|arrived| arrived.trailers == "x-sum: 7"), "{whole:#?}");
 }

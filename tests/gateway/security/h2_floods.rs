@@ -6,9 +6,8 @@ use tokio::time::Instant;
 
 use super::bench::Bench;
 use super::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, H2, HEADERS, PING,
-    PRIORITY, PROTOCOL_ERROR, SETTINGS, block, frame, get, headers, literal, post, reset, settings,
-    window,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, H2, HEADERS, PING, PRIORITY,
+    PROTOCOL_ERROR, SETTINGS, block, frame, get, headers, literal, post, reset, settings, window,
 };
 use crate::support::{Gw, Sse};
 
@@ -17,9 +16,7 @@ async fn flooded(bench: &Bench, opening: Vec<u8>, piece: &dyn Fn(u32) -> Vec<u8>
     let mut client = H2::connect(bench.gw.address()).await;
     client.send(opening).await;
     for turn in 0..400 {
-        let bytes: Vec<u8> = (0..1000)
-            .flat_map(|index| piece(turn * 1000 + index))
-            .collect();
+        let bytes: Vec<u8> = (0..1000).flat_map(|index| piece(turn * 1000 + index)).collect();
         if !client.pour(bytes).await {
             return client.goaway().await;
         }
@@ -35,31 +32,15 @@ async fn line_21_floods_end_the_connection() {
     let acks = |_| frame(PING, ACK, 0, &[1; 8]);
     let empty_settings = |_| frame(SETTINGS, 0, 0, &[]);
     let full_settings = |_| settings(&[(1, 0), (3, 100), (4, 65_535), (5, 16_384)]);
-    let priorities = |index: u32| {
-        frame(
-            PRIORITY,
-            0,
-            3,
-            &(index << 1 | 1)
-                .to_be_bytes()
-                .into_iter()
-                .chain([1])
-                .collect::<Vec<_>>(),
-        )
-    };
+    let priorities =
+        |index: u32| frame(PRIORITY, 0, 3, &(index << 1 | 1).to_be_bytes().into_iter().chain([1]).collect::<Vec<_>>());
     let windows = |_| window(0, 1);
     let stream_windows = |_| window(1, 1);
     let unknown = |_| frame(0x42, 0, 0, b"x");
     let empty_data = |_| frame(DATA, 0, 1, &[]);
     let padded_data = |_| frame(DATA, 8, 1, &[3, 0, 0, 0]);
     let continuations = |_| frame(CONTINUATION, 0, 1, &[]);
-    let resets = |index: u32| {
-        [
-            headers(index * 2 + 1, END_STREAM, &get("/reset")),
-            reset(index * 2 + 1, 8),
-        ]
-        .concat()
-    };
+    let resets = |index: u32| [headers(index * 2 + 1, END_STREAM, &get("/reset")), reset(index * 2 + 1, 8)].concat();
     let refused = |index: u32| headers(index * 2 + 1, END_STREAM, &block(&[("X", "y")]));
     let surplus = |index: u32| {
         [
@@ -89,11 +70,7 @@ async fn line_21_floods_end_the_connection() {
         ("unknown frames", Vec::new(), &unknown),
         ("empty DATA", open(), &empty_data),
         ("DATA of nothing but padding", open(), &padded_data),
-        (
-            "CONTINUATION",
-            frame(HEADERS, 0, 1, &get("/never")),
-            &continuations,
-        ),
+        ("CONTINUATION", frame(HEADERS, 0, 1, &get("/never")), &continuations),
         ("HEADERS and RST_STREAM", Vec::new(), &resets),
         ("malformed requests", Vec::new(), &refused),
         ("streams we must reset", Vec::new(), &surplus),
@@ -101,21 +78,10 @@ async fn line_21_floods_end_the_connection() {
     ];
     for (what, opening, piece) in floods {
         let code = flooded(&bench, opening, piece).await;
-        assert!(
-            matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR) | None),
-            "{what}: {code:?}"
-        );
+        assert!(matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR) | None), "{what}: {code:?}");
     }
-    let reached = bench
-        .finish()
-        .await
-        .iter()
-        .filter(|arrived| arrived.target() == "/reset")
-        .count();
-    assert!(
-        reached <= 1000,
-        "{reached} requests of a reset flood reached the endpoint"
-    );
+    let reached = bench.finish().await.iter().filter(|arrived| arrived.target() == "/reset").count();
+    assert!(reached <= 1000, "{reached} requests of a reset flood reached the endpoint");
 }
 
 #[tokio::test]
@@ -153,13 +119,7 @@ async fn line_21_ordinary_traffic_is_no_flood() {
     for turn in 0..2000_u32 {
         let stream = turn * 2 + 1;
         let mut bytes = headers(stream, END_STREAM, &get("/many"));
-        bytes.extend(
-            [
-                window(0, 100),
-                frame(PRIORITY, 0, stream, &[0, 0, 0, 0, 16]),
-            ]
-            .concat(),
-        );
+        bytes.extend([window(0, 100), frame(PRIORITY, 0, stream, &[0, 0, 0, 0, 16])].concat());
         if turn % 10 == 0 {
             bytes.extend(frame(PING, 0, 0, &[0; 8]));
         }
@@ -181,23 +141,12 @@ async fn line_21_ordinary_traffic_is_no_flood() {
                 .concat(),
             )
             .await;
-        assert_eq!(
-            client.answer(stream + 2).await.status,
-            200,
-            "after {turn} resets"
-        );
+        assert_eq!(client.answer(stream + 2).await.status, 200, "after {turn} resets");
     }
     drop(client);
     let arrived = bench.finish().await;
-    let small = arrived
-        .iter()
-        .find(|arrived| arrived.target() == "/small")
-        .unwrap();
-    assert!(
-        small.whole && small.body.len() == 8000,
-        "{} bytes",
-        small.body.len()
-    );
+    let small = arrived.iter().find(|arrived| arrived.target() == "/small").unwrap();
+    assert!(small.whole && small.body.len() == 8000, "{} bytes", small.body.len());
 }
 
 #[tokio::test]
@@ -219,10 +168,7 @@ async fn line_21_calls_begun_and_dropped_in_one_write_are_no_flood() {
         [headers(stream, 0, &post("/dropped")), reset(stream, 8)].concat()
     });
     client.pour(flood.collect::<Vec<u8>>()).await;
-    assert!(matches!(
-        client.goaway().await,
-        Some(ENHANCE_YOUR_CALM) | None
-    ));
+    assert!(matches!(client.goaway().await, Some(ENHANCE_YOUR_CALM) | None));
 }
 
 #[tokio::test]
@@ -239,9 +185,7 @@ async fn line_21_window_updates_for_many_small_events_are_no_flood() {
             let frame = client.next().await.expect("open");
             if frame.kind == DATA {
                 let size = u32::try_from(frame.payload.len()).unwrap();
-                client
-                    .send([window(0, size), window(1, size)].concat())
-                    .await;
+                client.send([window(0, size), window(1, size)].concat()).await;
                 break;
             }
         }
@@ -255,48 +199,26 @@ async fn line_20_field_lists_have_a_bound() {
     let bench = Bench::new().await;
     let with = |fields: &[(String, String)]| [get("/case"), block(fields)].concat();
     let many = |name: &str, count: usize| {
-        (0..count)
-            .map(|index| (name.replace('#', &index.to_string()), "v".to_owned()))
-            .collect::<Vec<_>>()
+        (0..count).map(|index| (name.replace('#', &index.to_string()), "v".to_owned())).collect::<Vec<_>>()
     };
     let cases = [
         (
             "60 fields and a large cookie",
-            with(
-                &[
-                    many("x-#", 59),
-                    vec![("cookie".to_owned(), "c".repeat(6 * 1024))],
-                ]
-                .concat(),
-            ),
+            with(&[many("x-#", 59), vec![("cookie".to_owned(), "c".repeat(6 * 1024))]].concat()),
             true,
         ),
         ("300 fields", with(&many("x-#", 300)), false),
         ("300 times one field", with(&many("x", 300)), false),
         ("300 cookie crumbs", with(&many("cookie", 300)), false),
         ("1000 fields without text", with(&many("x", 1000)), false),
-        (
-            "one value of 15 KiB",
-            with(&[("x".to_owned(), "v".repeat(15 * 1024))]),
-            true,
-        ),
+        ("one value of 15 KiB", with(&[("x".to_owned(), "v".repeat(15 * 1024))]), true),
     ];
     for (what, fields, served) in cases {
         let mut client = H2::connect(bench.gw.address()).await;
         client.send(headers(1, END_STREAM, &fields)).await;
         let answer = client.answer(1).await;
-        assert!(
-            if served {
-                answer.status == 200
-            } else {
-                answer.is_refusal()
-            },
-            "{what}: {answer:?}"
-        );
-        assert!(
-            served || matches!(answer.status, 0 | 431),
-            "{what}: {answer:?}"
-        );
+        assert!(if served { answer.status == 200 } else { answer.is_refusal() }, "{what}: {answer:?}");
+        assert!(served || matches!(answer.status, 0 | 431), "{what}: {answer:?}");
     }
     // Larger than a frame: in pieces.
     for (size, served) in [(20, true), (60, true), (65, false), (600, false)] {
@@ -304,28 +226,12 @@ async fn line_20_field_lists_have_a_bound() {
         let mut pieces = fields.chunks(16_384).peekable();
         let mut bytes = frame(HEADERS, END_STREAM, 1, pieces.next().unwrap());
         while let Some(piece) = pieces.next() {
-            bytes.extend(frame(
-                CONTINUATION,
-                if pieces.peek().is_none() {
-                    END_HEADERS
-                } else {
-                    0
-                },
-                1,
-                piece,
-            ));
+            bytes.extend(frame(CONTINUATION, if pieces.peek().is_none() { END_HEADERS } else { 0 }, 1, piece));
         }
         let mut client = H2::connect(bench.gw.address()).await;
         client.send(bytes).await;
         let answer = client.answer(1).await;
-        assert!(
-            if served {
-                answer.status == 200
-            } else {
-                answer.is_refusal()
-            },
-            "{size} KiB: {answer:?}"
-        );
+        assert!(if served { answer.status == 200 } else { answer.is_refusal() }, "{size} KiB: {answer:?}");
     }
     // A bomb: one large field in the table, then a byte for each time it is meant.
     let large = [&[0x40][..], &literal(b"x", &[b'v'; 3000])[1..]].concat();
@@ -350,44 +256,21 @@ async fn line_20_streams_at_a_time_have_a_bound_and_say_so() {
     };
     let said: Vec<(u16, u32)> = greeting
         .chunks(6)
-        .map(|pair| {
-            (
-                u16::from_be_bytes([pair[0], pair[1]]),
-                u32::from_be_bytes([pair[2], pair[3], pair[4], pair[5]]),
-            )
-        })
+        .map(|pair| (u16::from_be_bytes([pair[0], pair[1]]), u32::from_be_bytes([pair[2], pair[3], pair[4], pair[5]])))
         .collect();
     assert!(said.contains(&(3, 10)), "concurrent streams: {said:?}");
-    assert!(
-        said.iter()
-            .any(|(key, size)| *key == 6 && *size <= 64 * 1024),
-        "size of a field list: {said:?}"
-    );
-    assert!(
-        said.iter().all(|(key, size)| *key != 1 || *size <= 4096),
-        "field table: {said:?}"
-    );
-    assert!(
-        said.iter()
-            .all(|(key, size)| *key != 4 || *size <= 1024 * 1024),
-        "a stream's window: {said:?}"
-    );
+    assert!(said.iter().any(|(key, size)| *key == 6 && *size <= 64 * 1024), "size of a field list: {said:?}");
+    assert!(said.iter().all(|(key, size)| *key != 1 || *size <= 4096), "field table: {said:?}");
+    assert!(said.iter().all(|(key, size)| *key != 4 || *size <= 1024 * 1024), "a stream's window: {said:?}");
     client.send(frame(SETTINGS, ACK, 0, &[])).await;
     let mut open = Vec::new();
     for index in 0..10_u32 {
-        client
-            .send(headers(index * 2 + 1, END_STREAM, &get("/events")))
-            .await;
+        client.send(headers(index * 2 + 1, END_STREAM, &get("/events"))).await;
         open.push(sse.stream().await);
     }
-    client
-        .send(headers(21, END_STREAM, &get("/one-too-many")))
-        .await;
+    client.send(headers(21, END_STREAM, &get("/one-too-many"))).await;
     let answer = client.answer(21).await;
-    assert!(
-        matches!(answer.end, End::Reset(7 | 1) | End::GoAway(_)),
-        "{answer:?}"
-    );
+    assert!(matches!(answer.end, End::Reset(7 | 1) | End::GoAway(_)), "{answer:?}");
     assert_eq!(sse.backend().hits(), 10);
 }
 
@@ -398,11 +281,7 @@ async fn line_20_an_upload_nobody_reads_is_bounded_by_the_windows() {
         std::future::pending::<()>().await;
     })
     .await;
-    let gw = Gw::with(
-        "routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }",
-        &[&backend],
-    )
-    .await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }", &[&backend]).await;
     let mut client = H2::connect(gw.address()).await;
     client.send(headers(1, 0, &post("/upload"))).await;
     // As much as the windows allow, and the gateway opens them, until it does not any more.
@@ -411,15 +290,11 @@ async fn line_20_an_upload_nobody_reads_is_bounded_by_the_windows() {
     loop {
         let size = stream_window.min(connection_window).min(16_384);
         if size > 0 {
-            client
-                .send(frame(DATA, 0, 1, &vec![0; usize::try_from(size).unwrap()]))
-                .await;
-            (stream_window, connection_window, sent) =
-                (stream_window - size, connection_window - size, sent + size);
+            client.send(frame(DATA, 0, 1, &vec![0; usize::try_from(size).unwrap()])).await;
+            (stream_window, connection_window, sent) = (stream_window - size, connection_window - size, sent + size);
             continue;
         }
-        let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(500), client.next()).await
-        else {
+        let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(500), client.next()).await else {
             break;
         };
         if frame.kind == super::frames::WINDOW_UPDATE {
@@ -430,29 +305,13 @@ async fn line_20_an_upload_nobody_reads_is_bounded_by_the_windows() {
                 stream_window += size;
             }
         }
-        assert!(
-            start.elapsed() < crate::support::GUARD && sent < 64 << 20,
-            "{sent} bytes taken"
-        );
+        assert!(start.elapsed() < crate::support::GUARD && sent < 64 << 20, "{sent} bytes taken");
     }
     let allowed = 4 << 20;
-    let buffers: i64 = [
-        "/proc/sys/net/core/rmem_default",
-        "/proc/sys/net/ipv4/tcp_rmem",
-        "/proc/sys/net/ipv4/tcp_wmem",
-    ]
-    .iter()
-    .filter_map(|file| {
-        std::fs::read_to_string(file)
-            .ok()?
-            .split_whitespace()
-            .last()?
-            .parse::<i64>()
-            .ok()
-    })
-    .sum();
-    assert!(
-        sent <= allowed + buffers,
-        "{sent} bytes, with {buffers} in the kernel"
-    );
+    let buffers: i64 =
+        ["/proc/sys/net/core/rmem_default", "/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/net/ipv4/tcp_wmem"]
+            .iter()
+            .filter_map(|file| std::fs::read_to_string(file).ok()?.split_whitespace().last()?.parse::<i64>().ok())
+            .sum();
+    assert!(sent <= allowed + buffers, "{sent} bytes, with {buffers} in the kernel");
 }

@@ -37,15 +37,8 @@ impl Arrived {
 
     /// Every value of a field.
     pub(super) fn all(&self, name: &str) -> Vec<&str> {
-        let fields = self
-            .head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'));
-        fields
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .collect()
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
     /// The only value of a field; empty when it is not there.
@@ -59,51 +52,22 @@ impl Arrived {
     fn is_sound(&self) {
         let head = &self.head;
         for line in head.trim_end_matches("\r\n").split("\r\n") {
-            assert!(
-                !line
-                    .bytes()
-                    .any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f),
-                "control bytes: {head:?}"
-            );
+            assert!(!line.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f), "control bytes: {head:?}");
         }
         assert_eq!(self.line().split(' ').count(), 3, "three words: {head:?}");
         assert!(self.line().ends_with(" HTTP/1.1"), "{head:?}");
-        assert!(
-            self.target().starts_with('/') || self.target() == "*",
-            "origin form: {head:?}"
-        );
-        assert!(
-            self.line().is_ascii() && !self.target().contains('#'),
-            "a clean target: {head:?}"
-        );
+        assert!(self.target().starts_with('/') || self.target() == "*", "origin form: {head:?}");
+        assert!(self.line().is_ascii() && !self.target().contains('#'), "a clean target: {head:?}");
         assert_eq!(self.all("host").len(), 1, "one host: {head:?}");
-        assert!(
-            self.all("content-length").len() + self.all("transfer-encoding").len() <= 1,
-            "one length: {head:?}"
-        );
-        for name in head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, _)| name)
-        {
+        assert!(self.all("content-length").len() + self.all("transfer-encoding").len() <= 1, "one length: {head:?}");
+        for name in head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, _)| name) {
             assert!(
-                name.bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)),
+                name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)),
                 "token names: {head:?}"
             );
         }
-        for gone in [
-            "keep-alive",
-            "proxy-connection",
-            "proxy-authorization",
-            "http2-settings",
-            "expect",
-        ] {
-            assert!(
-                self.all(gone).is_empty(),
-                "{gone} belongs to one connection: {head:?}"
-            );
+        for gone in ["keep-alive", "proxy-connection", "proxy-authorization", "http2-settings", "expect"] {
+            assert!(self.all(gone).is_empty(), "{gone} belongs to one connection: {head:?}");
         }
     }
 }
@@ -138,19 +102,13 @@ impl Origin {
                 });
             }
         });
-        Self {
-            address,
-            state,
-            task,
-        }
+        Self { address, state, task }
     }
 
     /// Everything that arrived, once nobody is connected any more. Each of it has been checked.
     pub(super) async fn arrived(&self) -> Vec<Arrived> {
-        eventually("nobody is connected to the endpoint", || async {
-            self.state.open.load(Ordering::SeqCst) == 0
-        })
-        .await;
+        eventually("nobody is connected to the endpoint", || async { self.state.open.load(Ordering::SeqCst) == 0 })
+            .await;
         self.so_far()
     }
 
@@ -192,32 +150,16 @@ async fn serve(mut stream: TcpStream, state: &State) {
     }
     if let Some(end) = find(&buffer, b"\r\n\r\n") {
         let head = String::from_utf8_lossy(&buffer[..end + 4]).into_owned();
-        let arrived = Arrived {
-            head,
-            body: buffer.split_off(end + 4),
-            trailers: String::new(),
-            whole: false,
-        };
+        let arrived = Arrived { head, body: buffer.split_off(end + 4), trailers: String::new(), whole: false };
         state.arrived.lock().unwrap().push(arrived);
     } else {
-        assert!(
-            buffer.is_empty(),
-            "half a head: {:?}",
-            String::from_utf8_lossy(&buffer)
-        );
+        assert!(buffer.is_empty(), "half a head: {:?}", String::from_utf8_lossy(&buffer));
     }
 }
 
 fn answer(arrived: &Arrived) -> String {
     let body = arrived.target();
-    let (length, body) = (
-        body.len(),
-        if arrived.line().starts_with("HEAD ") {
-            ""
-        } else {
-            body
-        },
-    );
+    let (length, body) = (body.len(), if arrived.line().starts_with("HEAD ") { "" } else { body });
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
@@ -225,21 +167,13 @@ fn answer(arrived: &Arrived) -> String {
 fn parse(bytes: &[u8]) -> Option<(Arrived, usize)> {
     let start = find(bytes, b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..start]).into_owned();
-    let mut arrived = Arrived {
-        head,
-        body: Vec::new(),
-        trailers: String::new(),
-        whole: true,
-    };
+    let mut arrived = Arrived { head, body: Vec::new(), trailers: String::new(), whole: true };
     let rest = &bytes[start..];
     if !arrived.all("transfer-encoding").is_empty() {
         let size = chunks(rest, &mut arrived)?;
         return Some((arrived, start + size));
     }
-    let length = arrived
-        .all("content-length")
-        .first()
-        .map_or(0, |length| length.parse().unwrap());
+    let length = arrived.all("content-length").first().map_or(0, |length| length.parse().unwrap());
     arrived.body = rest.get(..length)?.to_vec();
     Some((arrived, start + length))
 }
@@ -263,11 +197,7 @@ fn chunks(bytes: &[u8], arrived: &mut Arrived) -> Option<usize> {
             arrived.trailers = String::from_utf8_lossy(&trailers[2.min(last)..last]).into_owned();
             return Some(at + end + last + 4);
         }
-        assert_eq!(
-            rest.get(data + size..data + size + 2)?,
-            b"\r\n",
-            "the end of a chunk"
-        );
+        assert_eq!(rest.get(data + size..data + size + 2)?, b"\r\n", "the end of a chunk");
         arrived.body.extend_from_slice(&rest[data..data + size]);
         at += data + size + 2;
     }

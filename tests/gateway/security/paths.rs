@@ -25,9 +25,7 @@ fn liberally(target: &str) -> String {
         }
         bytes = decoded;
     }
-    let text = String::from_utf8_lossy(&bytes)
-        .replace('\\', "/")
-        .to_ascii_lowercase();
+    let text = String::from_utf8_lossy(&bytes).replace('\\', "/").to_ascii_lowercase();
     let mut segments = Vec::new();
     for segment in text.split('/') {
         match segment.split('\0').next().unwrap_or_default() {
@@ -125,21 +123,14 @@ async fn line_12_a_guarded_route_has_one_spelling() {
     let bench = Bench::with(GUARDED).await;
     let mut complaints = Vec::new();
     for spelling in spellings {
-        let answers = bench
-            .serves(format!("GET {spelling} HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        let answers = bench.serves(format!("GET {spelling} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         let outside = matches!(spelling, "/admin/..");
         if answers.statuses() != [if outside { 200 } else { 203 }, 200] {
-            complaints.push(format!(
-                "{spelling} is not the guarded route: {}",
-                answers.text
-            ));
+            complaints.push(format!("{spelling} is not the guarded route: {}", answers.text));
         }
     }
     for spelling in refusals {
-        let answers = bench
-            .serves(format!("GET {spelling} HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        let answers = bench.serves(format!("GET {spelling} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         if answers.statuses() != [400] {
             complaints.push(format!("{spelling} is not refused: {}", answers.text));
         }
@@ -152,7 +143,8 @@ async fn line_12_a_guarded_route_has_one_spelling() {
 
 #[tokio::test]
 async fn line_12_what_is_forwarded_is_what_was_matched() {
-    // Each of these is another path than the guarded one for everybody; it is forwarded in the one spelling it was matched in.
+    // Each of these is another path than the guarded one for everybody; it is forwarded in the one spelling it was
+    // matched in.
     let cases = [
         ("/administrator", "/administrator"),
         ("/xadmin", "/xadmin"),
@@ -184,9 +176,7 @@ async fn line_12_what_is_forwarded_is_what_was_matched() {
     ];
     let bench = Bench::with(GUARDED).await;
     for (target, _) in cases {
-        let answers = bench
-            .serves(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        let answers = bench.serves(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         assert_eq!(answers.statuses(), [200, 200], "{target}: {}", answers.text);
     }
     let arrived = bench.finish().await;
@@ -211,13 +201,7 @@ async fn line_12_no_endpoint_sees_a_guarded_path_however_it_is_spelled() {
         "http://a/",
         "http://a//",
     ];
-    let names = [
-        "admin",
-        "%61dmin",
-        "a%64min",
-        "adm%69%6E",
-        "%61%64%6d%69%6e",
-    ];
+    let names = ["admin", "%61dmin", "a%64min", "adm%69%6E", "%61%64%6d%69%6e"];
     let ends = [
         "",
         "/",
@@ -247,21 +231,12 @@ async fn line_12_no_endpoint_sees_a_guarded_path_however_it_is_spelled() {
             }
         }
     }
-    client
-        .write(pipeline + "GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-        .await;
+    client.write(pipeline + "GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     let text = client.rest().await;
-    assert_eq!(
-        text.matches("HTTP/1.1 203").count(),
-        count,
-        "every one is guarded"
-    );
+    assert_eq!(text.matches("HTTP/1.1 203").count(), count, "every one is guarded");
     let seen = bench.finish().await;
-    let through: Vec<_> = seen
-        .iter()
-        .map(|arrived| arrived.target())
-        .filter(|target| liberally(target).starts_with("/admin"))
-        .collect();
+    let through: Vec<_> =
+        seen.iter().map(|arrived| arrived.target()).filter(|target| liberally(target).starts_with("/admin")).collect();
     assert!(through.is_empty(), "{through:?}");
 }
 
@@ -285,9 +260,7 @@ async fn line_12_listeners_may_pass_encoded_slashes_but_not_a_climb() {
         ("/x/../admin", 203),
         ("/%61dmin", 203),
     ] {
-        let answers = bench
-            .serves(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        let answers = bench.serves(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         assert_eq!(answers.statuses()[0], status, "{target}: {}", answers.text);
     }
     let arrived = bench.finish().await;

@@ -21,15 +21,12 @@ async fn redirecting(backend: &Backend) -> Gw {
 
 async fn ask(gw: &Gw, request: &str) -> String {
     let mut client = gw.raw().await;
-    client
-        .try_write(request.replacen("\r\n", "\r\nconnection: close\r\n", 1))
-        .await;
+    client.try_write(request.replacen("\r\n", "\r\nconnection: close\r\n", 1)).await;
     client.rest().await
 }
 
 fn location(text: &str) -> Option<&str> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("location: "))
+    text.lines().find_map(|line| line.strip_prefix("location: "))
 }
 
 #[tokio::test]
@@ -44,102 +41,21 @@ async fn line_17_redirects_lead_to_configured_hosts_and_keep_the_target() {
         ("DELETE", "/x", "A.EXAMPLE:80", 308, "a.example", "/x"),
         ("GET", "/x", "a.example.:8080", 301, "a.example", "/x"),
         ("GET", "/x", "y.b.example", 301, "y.b.example", "/x"),
-        (
-            "GET",
-            "http://a.example/x?q",
-            "evil.example",
-            301,
-            "a.example",
-            "/x?q",
-        ),
-        (
-            "GET",
-            "http://a.example:81/x",
-            "evil.example",
-            301,
-            "a.example",
-            "/x",
-        ),
-        (
-            "GET",
-            "//evil.example/x",
-            "a.example",
-            301,
-            "a.example",
-            "//evil.example/x",
-        ),
-        (
-            "GET",
-            "///evil.example",
-            "a.example",
-            301,
-            "a.example",
-            "///evil.example",
-        ),
-        (
-            "GET",
-            "/%0d%0aset-cookie:%20x",
-            "a.example",
-            301,
-            "a.example",
-            "/%0d%0aset-cookie:%20x",
-        ),
-        (
-            "GET",
-            "/?x=%0D%0A%0D%0A%3Chtml%3E",
-            "a.example",
-            301,
-            "a.example",
-            "/?x=%0D%0A%0D%0A%3Chtml%3E",
-        ),
-        (
-            "GET",
-            "/@evil.example",
-            "a.example",
-            301,
-            "a.example",
-            "/@evil.example",
-        ),
-        (
-            "GET",
-            "/.evil.example",
-            "a.example",
-            301,
-            "a.example",
-            "/.evil.example",
-        ),
-        (
-            "GET",
-            "/?u=http://evil.example",
-            "a.example",
-            301,
-            "a.example",
-            "/?u=http://evil.example",
-        ),
-        (
-            "GET",
-            "/a%61?b=%61",
-            "a.example",
-            301,
-            "a.example",
-            "/a%61?b=%61",
-        ),
+        ("GET", "http://a.example/x?q", "evil.example", 301, "a.example", "/x?q"),
+        ("GET", "http://a.example:81/x", "evil.example", 301, "a.example", "/x"),
+        ("GET", "//evil.example/x", "a.example", 301, "a.example", "//evil.example/x"),
+        ("GET", "///evil.example", "a.example", 301, "a.example", "///evil.example"),
+        ("GET", "/%0d%0aset-cookie:%20x", "a.example", 301, "a.example", "/%0d%0aset-cookie:%20x"),
+        ("GET", "/?x=%0D%0A%0D%0A%3Chtml%3E", "a.example", 301, "a.example", "/?x=%0D%0A%0D%0A%3Chtml%3E"),
+        ("GET", "/@evil.example", "a.example", 301, "a.example", "/@evil.example"),
+        ("GET", "/.evil.example", "a.example", 301, "a.example", "/.evil.example"),
+        ("GET", "/?u=http://evil.example", "a.example", 301, "a.example", "/?u=http://evil.example"),
+        ("GET", "/a%61?b=%61", "a.example", 301, "a.example", "/a%61?b=%61"),
     ];
     for (method, target, host, status, to, path) in cases {
-        let text = ask(
-            &gw,
-            &format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n\r\n"),
-        )
-        .await;
-        assert!(
-            text.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{method} {target} {host}: {text}"
-        );
-        assert_eq!(
-            location(&text),
-            Some(&*format!("https://{to}:0{path}")),
-            "{method} {target} {host}"
-        );
+        let text = ask(&gw, &format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {target} {host}: {text}");
+        assert_eq!(location(&text), Some(&*format!("https://{to}:0{path}")), "{method} {target} {host}");
         assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
         assert!(!text.contains("\r\nset-cookie"), "{text}");
     }
@@ -186,9 +102,6 @@ async fn line_17_nobody_else_is_redirected_to() {
         assert!(!text.contains("evil"), "{case:?}: {text}");
     }
     let text = ask(&gw, "GET / HTTP/1.1\r\nhost: a.example\r\nx-forwarded-host: evil.example\r\nx-forwarded-proto: https\r\nforwarded: host=evil.example\r\n\r\n").await;
-    assert!(
-        location(&text).is_some_and(|to| to.starts_with("https://a.example:")),
-        "{text}"
-    );
+    assert!(location(&text).is_some_and(|to| to.starts_with("https://a.example:")), "{text}");
     assert_eq!(backend.hits(), 0, "nothing goes on in the clear");
 }

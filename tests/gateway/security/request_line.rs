@@ -139,10 +139,7 @@ async fn line_06_broken_request_lines_are_refused() {
         "GET ws://a/ HTTP/1.1",
         "GET unix:/x HTTP/1.1",
     ];
-    let mut cases: Vec<_> = lines
-        .iter()
-        .map(|line| format!("{line}\r\nhost: a\r\n\r\n").into_bytes())
-        .collect();
+    let mut cases: Vec<_> = lines.iter().map(|line| format!("{line}\r\nhost: a\r\n\r\n").into_bytes()).collect();
     cases.extend([
         b"GET / HTTP/1.1\rhost: a\r\n\r\n".to_vec(),
         b"GET /\r\n\r\n".to_vec(),
@@ -166,58 +163,25 @@ async fn line_06_long_targets_and_heads_have_a_bound() {
     let query = format!("GET /?{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(20_000));
     refused(&[414], &[long, query]).await;
     let method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "G".repeat(100_000));
-    let head = format!(
-        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
-        "x".repeat(100_000)
-    );
-    let name = format!(
-        "GET / HTTP/1.1\r\nhost: a\r\n{}: x\r\n\r\n",
-        "x".repeat(66_000)
-    );
-    let fields = format!(
-        "GET / HTTP/1.1\r\nhost: a\r\n{}\r\n",
-        "x: y\r\n".repeat(101)
-    );
+    let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let name = format!("GET / HTTP/1.1\r\nhost: a\r\n{}: x\r\n\r\n", "x".repeat(66_000));
+    let fields = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(101));
     refused(&[400, 414, 431], &[method, head, name, fields]).await;
 }
 
 #[tokio::test]
 async fn line_06_methods_are_passed_on_as_they_are() {
     let bench = Bench::new().await;
-    let methods = [
-        "GET",
-        "POST",
-        "PUT",
-        "PATCH",
-        "DELETE",
-        "OPTIONS",
-        "get",
-        "Get",
-        "PROPFIND",
-        "M-SEARCH",
-        "X!#$%&'*+-.^_`|~9",
-    ];
+    let methods =
+        ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "Get", "PROPFIND", "M-SEARCH", "X!#$%&'*+-.^_`|~9"];
     for method in methods {
-        let answers = bench
-            .serves(format!("{method} /case HTTP/1.1\r\nhost: a\r\n\r\n"))
-            .await;
+        let answers = bench.serves(format!("{method} /case HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         assert_eq!(answers.statuses(), [200, 200], "{method}: {}", answers.text);
     }
-    let server = bench
-        .serves("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .statuses();
+    let server = bench.serves("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await.statuses();
     assert_eq!(server, [204, 200], "the gateway answers for itself");
-    let lines: Vec<_> = bench
-        .finish()
-        .await
-        .iter()
-        .map(|arrived| arrived.line().to_owned())
-        .collect();
-    let expected: Vec<_> = methods
-        .iter()
-        .map(|method| format!("{method} /case HTTP/1.1"))
-        .collect();
+    let lines: Vec<_> = bench.finish().await.iter().map(|arrived| arrived.line().to_owned()).collect();
+    let expected: Vec<_> = methods.iter().map(|method| format!("{method} /case HTTP/1.1")).collect();
     assert_eq!(lines, expected);
 }
 
@@ -294,16 +258,10 @@ async fn line_07_one_valid_host() {
     ];
     let skip = ["a:80 "];
     let hosts = hosts.iter().filter(|host| !skip.contains(host));
-    let mut cases: Vec<_> = hosts
-        .map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes())
-        .collect();
+    let mut cases: Vec<_> = hosts.map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()).collect();
     let long = "a".repeat(300);
     let label = format!("{}.a", "a".repeat(64));
-    cases.extend(
-        [long, label]
-            .iter()
-            .map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()),
-    );
+    cases.extend([long, label].iter().map(|host| format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()));
     cases.extend([
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         b"GET / HTTP/1.1\r\nx: y\r\n\r\n".to_vec(),
@@ -360,26 +318,13 @@ async fn line_07_the_target_names_the_host_and_routes_ignore_its_spelling() {
         ("/", "a.one.example", 200),
     ];
     for (target, host, status) in cases {
-        let answers = bench
-            .serves(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
-            .await;
-        assert_eq!(
-            answers.statuses(),
-            [status, 200],
-            "{target} {host}: {}",
-            answers.text
-        );
+        let answers = bench.serves(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert_eq!(answers.statuses(), [status, 200], "{target} {host}: {}", answers.text);
     }
     let arrived = bench.finish().await;
     let seen: Vec<_> = arrived
         .iter()
-        .map(|arrived| {
-            (
-                arrived.field("host"),
-                arrived.target(),
-                arrived.field("x-forwarded-host"),
-            )
-        })
+        .map(|arrived| (arrived.field("host"), arrived.target(), arrived.field("x-forwarded-host")))
         .collect();
     let expected = [
         ("other", "/", "other"),
@@ -402,24 +347,11 @@ async fn line_07_http_1_0_without_a_host_is_given_one() {
         "POST /case HTTP/1.0\r\ncontent-length: 3\r\n\r\nabc",
         "GET /case HTTP/1.0\r\nhost: a\r\n\r\n",
     ] {
-        assert_eq!(
-            bench.converse(&[head.as_bytes()]).await.status(),
-            200,
-            "{head}"
-        );
+        assert_eq!(bench.converse(&[head.as_bytes()]).await.status(), 200, "{head}");
     }
     let place = crate::support::Place::place(&bench.origin);
-    let hosts: Vec<_> = bench
-        .finish()
-        .await
-        .iter()
-        .map(|arrived| arrived.field("host").to_owned())
-        .collect();
-    assert_eq!(
-        hosts,
-        [place.clone(), place, "a".to_owned()],
-        "HTTP/1.1 towards the endpoint needs one"
-    );
+    let hosts: Vec<_> = bench.finish().await.iter().map(|arrived| arrived.field("host").to_owned()).collect();
+    assert_eq!(hosts, [place.clone(), place, "a".to_owned()], "HTTP/1.1 towards the endpoint needs one");
 }
 
 #[tokio::test]
@@ -438,14 +370,8 @@ async fn line_08_what_is_forwarded_is_written_anew() {
     }
     let arrived = bench.finish().await;
     let lines = |head: &str| {
-        let kept = head.lines().filter(|line| {
-            !["x-request-id", "traceparent"]
-                .iter()
-                .any(|own| line.starts_with(own))
-        });
-        let mut lines: Vec<_> = kept
-            .map(|line| line.replace("content-length: 003", "content-length: 3"))
-            .collect();
+        let kept = head.lines().filter(|line| !["x-request-id", "traceparent"].iter().any(|own| line.starts_with(own)));
+        let mut lines: Vec<_> = kept.map(|line| line.replace("content-length: 003", "content-length: 3")).collect();
         lines[1..].sort();
         lines
     };

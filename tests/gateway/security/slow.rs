@@ -27,24 +27,12 @@ async fn line_30_every_wait_for_a_client_has_a_limit() {
         ("half a request line", b"GET / HT"),
         ("half a head", b"GET / HTTP/1.1\r\nhost: a\r\nx:"),
         ("an empty line", b"\r\n"),
-        (
-            "half a body",
-            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc",
-        ),
-        (
-            "half a chunk",
-            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab",
-        ),
-        (
-            "no last chunk",
-            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n",
-        ),
+        ("half a body", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"),
+        ("half a chunk", b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab"),
+        ("no last chunk", b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n"),
         ("half a preface", &PREFACE[..10]),
         ("a preface without SETTINGS", PREFACE),
-        (
-            "half of SETTINGS",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04",
-        ),
+        ("half of SETTINGS", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04"),
     ];
     for (what, opening) in openings {
         let start = Instant::now();
@@ -68,24 +56,13 @@ async fn line_30_trickling_does_not_extend_the_time_of_a_head() {
         let start = Instant::now();
         client.write(endless).await;
         while client.try_write("y").await {
-            assert!(
-                start.elapsed() < SLACK,
-                "still open after {:?}",
-                start.elapsed()
-            );
+            assert!(start.elapsed() < SLACK, "still open after {:?}", start.elapsed());
             sleep(Duration::from_millis(20)).await;
         }
     }
     // A header block of HTTP/2 that never ends.
     let mut client = H2::connect(bench.gw.address()).await;
-    client
-        .send(super::frames::frame(
-            super::frames::HEADERS,
-            0,
-            1,
-            &super::frames::get("/"),
-        ))
-        .await;
+    client.send(super::frames::frame(super::frames::HEADERS, 0, 1, &super::frames::get("/"))).await;
     let start = Instant::now();
     assert!(client.ends().await, "a block that never ends");
     assert!(start.elapsed() < SLACK);
@@ -94,19 +71,11 @@ async fn line_30_trickling_does_not_extend_the_time_of_a_head() {
 #[tokio::test]
 async fn line_31_a_large_but_ordinary_head_is_served() {
     let bench = Bench::new().await;
-    let fields: String = (0..58)
-        .map(|index| format!("x-{index}: value\r\n"))
-        .collect();
-    let request = format!(
-        "GET /{} HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n{fields}\r\n",
-        "p".repeat(8000),
-        "c".repeat(6 * 1024)
-    );
+    let fields: String = (0..58).map(|index| format!("x-{index}: value\r\n")).collect();
+    let request =
+        format!("GET /{} HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n{fields}\r\n", "p".repeat(8000), "c".repeat(6 * 1024));
     assert_eq!(bench.serves(request).await.statuses(), [200, 200]);
-    assert_eq!(
-        bench.finish().await.remove(0).field("cookie").len(),
-        6 * 1024
-    );
+    assert_eq!(bench.finish().await.remove(0).field("cookie").len(), 6 * 1024);
 }
 
 #[tokio::test]
@@ -124,9 +93,7 @@ async fn line_33_connections_have_ceilings_and_come_back() {
         }
         let mut served = 0;
         for client in &mut held {
-            client
-                .try_write("GET /held HTTP/1.1\r\nhost: a\r\n\r\n")
-                .await;
+            client.try_write("GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await;
             let head = client.try_read_until("\r\n\r\n").await;
             served += usize::from(head.is_some_and(|head| head.starts_with("HTTP/1.1 200")));
         }
@@ -143,9 +110,7 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
     let gw = Gw::with(super::bench::TO_ONE, &[&sse]).await;
     for by_reset in [false, true] {
         let mut client = gw.raw().await;
-        client
-            .write("GET /events HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await;
+        client.write("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
         let stream = sse.stream().await;
         assert!(stream.event("x").await);
         client.read_until("data: x").await;
@@ -162,10 +127,7 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
 async fn line_40_a_stream_cut_by_the_drain_does_not_look_whole() {
     let sse = Sse::new().await;
     let gw = Gw::with(
-        &format!(
-            "shutdown: {{ drainTimeout: 100ms, streamGrace: 100ms }}\n{}",
-            super::bench::TO_ONE
-        ),
+        &format!("shutdown: {{ drainTimeout: 100ms, streamGrace: 100ms }}\n{}", super::bench::TO_ONE),
         &[&sse],
     )
     .await;
@@ -173,12 +135,7 @@ async fn line_40_a_stream_cut_by_the_drain_does_not_look_whole() {
     h1.write("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let first = sse.stream().await;
     let mut h2 = H2::connect(gw.address()).await;
-    h2.send(super::frames::headers(
-        1,
-        super::frames::END_STREAM,
-        &super::frames::get("/events"),
-    ))
-    .await;
+    h2.send(super::frames::headers(1, super::frames::END_STREAM, &super::frames::get("/events"))).await;
     let second = sse.stream().await;
     assert!(first.event("x").await && second.event("x").await);
     h1.read_until("data: x").await;

@@ -14,50 +14,17 @@ async fn line_25_a_body_cut_short_never_ends_cleanly() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n", "abc"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n", "123456789"),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", ""),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabc\r\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabc\r\n0",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabc\r\n0\r\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabc\r\n0\r\nx: y",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "9\r\nabc",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabcX",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabc\r\nx\r\n\r\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "-3\r\nabc\r\n0\r\n\r\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\nabc\n0\n\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            "3\r\nabcde\r\n0\r\n\r\n",
-        ),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n0"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n0\r\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n0\r\nx: y"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "9\r\nabc"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabcX"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\nx\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "-3\r\nabc\r\n0\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\nabc\n0\n\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabcde\r\n0\r\n\r\n"),
         (
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
             "9\r\ndata: x\n\n\r\n",
@@ -82,9 +49,7 @@ async fn line_25_a_body_cut_short_never_ends_cleanly() {
             .await;
             let gw = Gw::with(TO_ONE, &[&backend]).await;
             let mut client: Raw = gw.raw().await;
-            client
-                .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n")
-                .await;
+            client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").await;
             go.notify_one();
             let text = client.rest().await;
             let clean = if text.contains("transfer-encoding: chunked") {
@@ -92,14 +57,9 @@ async fn line_25_a_body_cut_short_never_ends_cleanly() {
             } else {
                 text.contains("content-length: 10") && text.ends_with("0123456789")
             };
+            assert!(!clean && text.matches("HTTP/1.1").count() <= 1, "{body:?}: {text}");
             assert!(
-                !clean && text.matches("HTTP/1.1").count() <= 1,
-                "{body:?}: {text}"
-            );
-            assert!(
-                text.starts_with("HTTP/1.1 200")
-                    || text.starts_with("HTTP/1.1 502")
-                    || text.is_empty(),
+                text.starts_with("HTTP/1.1 200") || text.starts_with("HTTP/1.1 502") || text.is_empty(),
                 "{body:?}: {text}"
             );
             gone.notified().await;
@@ -110,10 +70,7 @@ async fn line_25_a_body_cut_short_never_ends_cleanly() {
                 Ok(response) => Reply::read(response).await.map(|reply| reply.status),
                 Err(error) => Err(error),
             };
-            assert!(
-                matches!(ended, Err(_) | Ok(502)),
-                "{body:?} over HTTP/2: {ended:?}"
-            );
+            assert!(matches!(ended, Err(_) | Ok(502)), "{body:?} over HTTP/2: {ended:?}");
             let record = gw.records(2).await.remove(0);
             assert!(
                 ["upstream_aborted", "upstream_reset", "upstream_invalid"]
@@ -146,10 +103,7 @@ async fn line_25_an_answer_without_a_length_ends_with_its_connection() {
     client.read_until("abc").await;
     go.notify_one();
     let rest = client.rest().await;
-    assert!(
-        head.contains("transfer-encoding: chunked") && !rest.ends_with("0\r\n\r\n"),
-        "{rest:?}"
-    );
+    assert!(head.contains("transfer-encoding: chunked") && !rest.ends_with("0\r\n\r\n"), "{rest:?}");
     assert_eq!(gw.record().await["reason"], "upstream_aborted");
 }
 
@@ -160,17 +114,11 @@ async fn first_then_ok(first: String) -> RawBackend {
     RawBackend::script(move |mut connection| {
         let first = first.clone();
         async move {
-            let mut text = if connection.index == 0 {
-                first
-            } else {
-                OK.to_owned()
-            };
+            let mut text = if connection.index == 0 { first } else { OK.to_owned() };
             // Ends with its connection.
             loop {
                 connection.read_message().await;
-                connection
-                    .try_write(std::mem::replace(&mut text, OK.to_owned()))
-                    .await;
+                connection.try_write(std::mem::replace(&mut text, OK.to_owned())).await;
             }
         }
     })
@@ -201,23 +149,12 @@ async fn line_26_surplus_bytes_reach_nobody() {
             let gw = Gw::with(&format!("workers: 1\n{TO_ONE}"), &[&backend]).await;
             let mut client = gw.h1().await;
             let reply = client.reply(get("/1")).await;
-            assert!(
-                !reply.text().contains("poison"),
-                "{head:?} {poison:?}: {reply:?}"
-            );
+            assert!(!reply.text().contains("poison"), "{head:?} {poison:?}: {reply:?}");
             for _ in 0..2 {
                 let reply = client.reply(crate::support::post("/2", "x")).await;
-                assert_eq!(
-                    (reply.status, reply.text()),
-                    (200, "ok"),
-                    "{head:?} {poison:?}"
-                );
+                assert_eq!((reply.status, reply.text()), (200, "ok"), "{head:?} {poison:?}");
             }
-            assert_eq!(
-                backend.connections(),
-                2,
-                "the first one is dropped: {head:?} {poison:?}"
-            );
+            assert_eq!(backend.connections(), 2, "the first one is dropped: {head:?} {poison:?}");
         }
     }
 }
@@ -268,17 +205,12 @@ async fn line_26_a_connection_the_endpoint_closed_is_not_used() {
         let reply = gw.send(crate::support::post("/", "x")).await;
         assert_eq!((reply.status, reply.text()), (200, "ok"), "turn {turn}");
         eventually("the connection is gone", || async {
-            gw.metric("attache_upstream_connections", &[("cluster", "all")])
-                .await
-                < 0.5
+            gw.metric("attache_upstream_connections", &[("cluster", "all")]).await < 0.5
                 || backend.connections() == turn + 1
         })
         .await;
     }
-    let closing = RawBackend::answering(
-        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
-    )
-    .await;
+    let closing = RawBackend::answering("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
     let gw = Gw::with(&format!("workers: 1\n{TO_ONE}"), &[&closing]).await;
     for turn in 1..5 {
         assert_eq!(gw.get("/").await.text(), "ok");

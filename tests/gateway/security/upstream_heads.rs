@@ -44,9 +44,7 @@ async fn never_relayed(cases: &[Vec<u8>]) {
                 complaints.push(format!("{shown:?}: a connection was used twice"));
             }
         }
-        let open = gw
-            .metric("attache_upstream_connections", &[("cluster", "all")])
-            .await;
+        let open = gw.metric("attache_upstream_connections", &[("cluster", "all")]).await;
         if open > 0.5 {
             complaints.push(format!("{shown:?}: its connection is kept"));
         }
@@ -108,16 +106,8 @@ async fn line_24_status_lines_that_are_not_http() {
         b"{\"canary\":1}",
         b"\0\0\0\0",
     ];
-    let mut cases: Vec<_> = lines
-        .iter()
-        .map(|line| {
-            [
-                line,
-                &b"\r\ncontent-length: 6\r\ncanary: 1\r\n\r\ncanary"[..],
-            ]
-            .concat()
-        })
-        .collect();
+    let mut cases: Vec<_> =
+        lines.iter().map(|line| [line, &b"\r\ncontent-length: 6\r\ncanary: 1\r\n\r\ncanary"[..]].concat()).collect();
     cases.push(b"canary, a page of HTTP/0.9\r\n\r\n".to_vec());
     cases.push(b"HTTP/1.1 200 OK\ncontent-length: 6\n\ncanary".to_vec());
     cases.push(b"HTTP/1.1 200 OK\rcontent-length: 6\r\rcanary\r\n\r\n".to_vec());
@@ -164,14 +154,7 @@ async fn line_24_broken_header_lines() {
     ];
     let cases: Vec<_> = lines
         .iter()
-        .map(|line| {
-            [
-                b"HTTP/1.1 200 OK\r\n",
-                *line,
-                b"\r\ncontent-length: 6\r\n\r\ncanary",
-            ]
-            .concat()
-        })
+        .map(|line| [b"HTTP/1.1 200 OK\r\n", *line, b"\r\ncontent-length: 6\r\n\r\ncanary"].concat())
         .collect();
     never_relayed(&cases).await;
 }
@@ -211,62 +194,35 @@ async fn line_24_lengths_that_contradict_themselves() {
     ];
     let mut cases: Vec<_> = fields
         .iter()
-        .map(|fields| {
-            format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n6\r\ncanary\r\n0\r\n\r\n").into_bytes()
-        })
+        .map(|fields| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n6\r\ncanary\r\n0\r\n\r\n").into_bytes())
         .collect();
-    cases.push(
-        b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\ncanary\r\n0\r\n\r\n".to_vec(),
-    );
+    cases.push(b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\ncanary\r\n0\r\n\r\n".to_vec());
     cases.push(b"HTTP/1.1 204 No Content\r\ntransfer-encoding: gzip\r\n\r\ncanary".to_vec());
     never_relayed(&cases).await;
 }
 
 #[tokio::test]
 async fn line_24_heads_over_the_limit() {
-    let large = format!(
-        "HTTP/1.1 200 OK\r\ncanary: {}\r\ncontent-length: 0\r\n\r\n",
-        "x".repeat(70_000)
-    );
-    let many = format!(
-        "HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n",
-        "canary: x\r\n".repeat(300)
-    );
+    let large = format!("HTTP/1.1 200 OK\r\ncanary: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(70_000));
+    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "canary: x\r\n".repeat(300));
     let endless = format!("HTTP/1.1 200 OK\r\ncanary: {}", "x".repeat(1_000_000));
-    let reason = format!(
-        "HTTP/1.1 200 {}\r\ncontent-length: 0\r\n\r\n",
-        "x".repeat(70_000)
-    );
+    let reason = format!("HTTP/1.1 200 {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(70_000));
     never_relayed(&[large, many, endless, reason].map(String::into_bytes)).await;
 }
 
 #[tokio::test]
 async fn line_24_equal_lengths_are_one_length() {
-    for fields in [
-        "content-length: 2\r\ncontent-length: 2",
-        "content-length: 2, 2",
-        "content-length: 02",
-    ] {
-        let backend =
-            answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok").into_bytes()).await;
+    for fields in ["content-length: 2\r\ncontent-length: 2", "content-length: 2, 2", "content-length: 02"] {
+        let backend = answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok").into_bytes()).await;
         let gw = Gw::with(TO_ONE, &[&backend]).await;
         let mut client = gw.raw().await;
-        client
-            .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            .await;
+        client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         let text = client.rest().await;
         if text.starts_with("HTTP/1.1 502") {
             continue;
         }
-        assert!(
-            text.starts_with("HTTP/1.1 200") && text.ends_with("\r\n\r\nok"),
-            "{fields}: {text}"
-        );
-        assert_eq!(
-            text.matches("content-length").count(),
-            1,
-            "{fields}: {text}"
-        );
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("\r\n\r\nok"), "{fields}: {text}");
+        assert_eq!(text.matches("content-length").count(), 1, "{fields}: {text}");
         assert!(!text.contains("2, 2"), "{fields}: {text}");
         let reply = gw.h2().await.reply(post("/", "")).await;
         assert_eq!((reply.status, reply.text()), (200, "ok"), "{fields}");
@@ -280,35 +236,23 @@ async fn line_27_interim_answers_are_few_and_are_not_the_answer() {
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     for mut client in [gw.h1().await, gw.h2().await] {
         let reply = client.reply(post("/", "x")).await;
-        assert_eq!(
-            (reply.status, reply.text(), reply.header("link")),
-            (200, "ok", "")
-        );
+        assert_eq!((reply.status, reply.text(), reply.header("link")), (200, "ok", ""));
     }
     let many = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(1000);
-    never_relayed(&[
-        format!("{many}HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ncanary").into_bytes(),
-    ])
-    .await;
+    never_relayed(&[format!("{many}HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ncanary").into_bytes()]).await;
 }
 
 #[tokio::test]
 async fn line_27_interim_answers_without_end_are_cut() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
-        while connection
-            .try_write("HTTP/1.1 102 Processing\r\n\r\n")
-            .await
-        {
+        while connection.try_write("HTTP/1.1 102 Processing\r\n\r\n").await {
             tokio::task::yield_now().await;
         }
     })
     .await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
-    let reply = within("an answer", async {
-        gw.h1().await.reply(post("/", "x")).await
-    })
-    .await;
+    let reply = within("an answer", async { gw.h1().await.reply(post("/", "x")).await }).await;
     assert_eq!((reply.status, reply.reason()), (502, "upstream_invalid"));
 }
 

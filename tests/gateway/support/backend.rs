@@ -36,38 +36,20 @@ pub(crate) struct Seen {
 impl Seen {
     /// A field's value; empty when it is not there.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// Every value of a field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        self.headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.to_str().unwrap())
-            .collect()
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
     async fn read(request: Request<Incoming>) -> Self {
         let (head, body) = request.into_parts();
         let collected = body.collect().await;
-        let trailers = collected
-            .as_ref()
-            .ok()
-            .and_then(|body| body.trailers().cloned());
-        let body = collected
-            .map(http_body_util::Collected::to_bytes)
-            .unwrap_or_default();
-        Self {
-            method: head.method,
-            uri: head.uri,
-            version: head.version,
-            headers: head.headers,
-            body,
-            trailers,
-        }
+        let trailers = collected.as_ref().ok().and_then(|body| body.trailers().cloned());
+        let body = collected.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Self { method: head.method, uri: head.uri, version: head.version, headers: head.headers, body, trailers }
     }
 }
 
@@ -105,9 +87,7 @@ pub(crate) struct Speak {
     pub(crate) max_streams: Option<u32>,
 }
 
-type Handler = Arc<
-    dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync,
->;
+type Handler = Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
 
 impl Backend {
     /// Answers every request with `status`, with a body that says which backend it is.
@@ -133,17 +113,9 @@ impl Backend {
 
     /// The answer after those given so far; the last one is repeated.
     pub(crate) fn then(self, status: u16) -> Self {
-        let body = if matches!(status, 204 | 304) {
-            Bytes::new()
-        } else {
-            Bytes::from(format!("from {}", self.address))
-        };
-        self.state
-            .script
-            .lock()
-            .unwrap()
-            .answers
-            .push((status, HeaderMap::new(), body));
+        let body =
+            if matches!(status, 204 | 304) { Bytes::new() } else { Bytes::from(format!("from {}", self.address)) };
+        self.state.script.lock().unwrap().answers.push((status, HeaderMap::new(), body));
         self
     }
 
@@ -179,12 +151,7 @@ impl Backend {
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self::start(
-            speak,
-            Arc::default(),
-            Arc::new(move |request| Box::pin(handler(request))),
-        )
-        .await
+        Self::start(speak, Arc::default(), Arc::new(move |request| Box::pin(handler(request)))).await
     }
 
     /// Answers once the test says so, and at once from then on.
@@ -207,20 +174,12 @@ impl Backend {
     async fn start(speak: Speak, state: Arc<State>, handler: Handler) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         if let Some(size) = speak.narrow {
-            socket2::SockRef::from(&listener)
-                .set_recv_buffer_size(size)
-                .unwrap();
-            socket2::SockRef::from(&listener)
-                .set_send_buffer_size(size)
-                .unwrap();
+            socket2::SockRef::from(&listener).set_recv_buffer_size(size).unwrap();
+            socket2::SockRef::from(&listener).set_send_buffer_size(size).unwrap();
         }
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(accept(listener, speak, Arc::clone(&state), handler));
-        Self {
-            address,
-            state,
-            task,
-        }
+        Self { address, state, task }
     }
 
     /// Requests whose head has arrived.
@@ -302,12 +261,8 @@ async fn accept(listener: TcpListener, speak: Speak, state: Arc<State>, handler:
     }
 }
 
-async fn serve<T>(
-    io: T,
-    (http2, max_streams): (bool, Option<u32>),
-    state: &Arc<State>,
-    handler: Handler,
-) where
+async fn serve<T>(io: T, (http2, max_streams): (bool, Option<u32>), state: &Arc<State>, handler: Handler)
+where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let state = Arc::clone(state);
@@ -327,11 +282,7 @@ async fn serve<T>(
             .await
             .ok();
     } else {
-        http1::Builder::new()
-            .serve_connection(io, service)
-            .with_upgrades()
-            .await
-            .ok();
+        http1::Builder::new().serve_connection(io, service).with_upgrades().await.ok();
     }
 }
 

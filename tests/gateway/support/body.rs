@@ -26,9 +26,7 @@ pub(crate) fn empty() -> Body {
 
 /// A body of known length.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body of one piece, then trailers. Its length is not announced, so that trailers are possible in HTTP/1.
@@ -52,40 +50,22 @@ pub(crate) struct BodySender {
 impl BodySender {
     /// Hands over one piece once there is room for it; false when nobody takes it any more.
     pub(crate) async fn send(&self, bytes: impl Into<Bytes>) -> bool {
-        within(
-            "send a piece of a body",
-            self.frames.send(Ok(Frame::data(bytes.into()))),
-        )
-        .await
-        .is_ok()
+        within("send a piece of a body", self.frames.send(Ok(Frame::data(bytes.into())))).await.is_ok()
     }
 
     /// As `send`, for as long as it takes.
     pub(crate) async fn send_patiently(&self, bytes: impl Into<Bytes>) -> bool {
-        self.frames
-            .send(Ok(Frame::data(bytes.into())))
-            .await
-            .is_ok()
+        self.frames.send(Ok(Frame::data(bytes.into()))).await.is_ok()
     }
 
     /// Hands over trailers.
     pub(crate) async fn trailers(&self, fields: HeaderMap) -> bool {
-        within(
-            "send trailers",
-            self.frames.send(Ok(Frame::trailers(fields))),
-        )
-        .await
-        .is_ok()
+        within("send trailers", self.frames.send(Ok(Frame::trailers(fields)))).await.is_ok()
     }
 
     /// Breaks the body off.
     pub(crate) async fn abort(self) {
-        within(
-            "break a body off",
-            self.frames.send(Err("broken off by the test".into())),
-        )
-        .await
-        .ok();
+        within("break a body off", self.frames.send(Err("broken off by the test".into()))).await.ok();
     }
 
     /// Ends when nobody takes the body any more.
@@ -107,10 +87,7 @@ impl http_body::Body for Channel {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.receiver.poll_recv(cx)
     }
 }

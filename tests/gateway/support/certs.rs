@@ -30,23 +30,14 @@ impl Ca {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "test authority");
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.distinguished_name.push(DnType::CommonName, "test authority");
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("ca.pem"), &pem).unwrap();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-            directory,
-        }
+        Self { issuer: Issuer::new(params, key), pem, directory }
     }
 
     /// A certificate for these names, in files of its own.
@@ -65,9 +56,7 @@ impl Ca {
     pub(crate) fn renew(&self, identity: &Identity, names: &[&str]) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, names[0].clone());
+        params.distinguished_name.push(DnType::CommonName, names[0].clone());
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(&identity.key, key.serialize_pem()).unwrap();
@@ -76,9 +65,7 @@ impl Ca {
 
     pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap())
-            .unwrap();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         roots
     }
 
@@ -97,10 +84,7 @@ impl Place for Ca {
 impl Identity {
     /// Chain and key for rustls.
     pub(crate) fn load(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let chain = CertificateDer::pem_file_iter(&self.cert)
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let chain = CertificateDer::pem_file_iter(&self.cert).unwrap().map(Result::unwrap).collect();
         (chain, PrivateKeyDer::from_pem_file(&self.key).unwrap())
     }
 
@@ -115,9 +99,7 @@ impl Identity {
             Some(ca) => {
                 let roots = Arc::new(ca.roots());
                 builder.with_client_cert_verifier(
-                    rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider)
-                        .build()
-                        .unwrap(),
+                    rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap(),
                 )
             }
         };
@@ -139,10 +121,6 @@ impl Identity {
 impl Place for Identity {
     /// The two keys of a certificate in the configuration.
     fn place(&self) -> String {
-        format!(
-            "certFile: \"{}\", keyFile: \"{}\"",
-            self.cert.display(),
-            self.key.display()
-        )
+        format!("certFile: \"{}\", keyFile: \"{}\"", self.cert.display(), self.key.display())
     }
 }

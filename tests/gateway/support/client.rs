@@ -36,28 +36,17 @@ pub(crate) fn delete(path: &str) -> Request<Body> {
 
 pub(crate) fn request(method: &str, path: &str, body: Body) -> Request<Body> {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, "localhost")
-        .body(body)
-        .unwrap()
+    Request::builder().method(method).uri(path).header(header::HOST, "localhost").body(body).unwrap()
 }
 
 /// The same request for another host.
 pub(crate) fn at_host(host: &str, mut request: Request<Body>) -> Request<Body> {
-    request
-        .headers_mut()
-        .insert(header::HOST, host.parse().unwrap());
+    request.headers_mut().insert(header::HOST, host.parse().unwrap());
     request
 }
 
 /// The same request with another field.
-pub(crate) fn with_field(
-    name: &'static str,
-    value: &str,
-    mut request: Request<Body>,
-) -> Request<Body> {
+pub(crate) fn with_field(name: &'static str, value: &str, mut request: Request<Body>) -> Request<Body> {
     request.headers_mut().insert(name, value.parse().unwrap());
     request
 }
@@ -101,9 +90,7 @@ impl Reply {
 
     /// A field's value; empty when it is not there.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -151,45 +138,22 @@ impl Client {
         let io = TokioIo::new(io);
         let tasks = Tasks::default();
         let (sender, task) = if http2 {
-            let (sender, driver) =
-                within("an HTTP/2 handshake", http2::handshake(tasks.clone(), io))
-                    .await
-                    .unwrap();
-            (
-                Sender::H2(sender),
-                tokio::spawn(async move { drop(driver.await) }),
-            )
+            let (sender, driver) = within("an HTTP/2 handshake", http2::handshake(tasks.clone(), io)).await.unwrap();
+            (Sender::H2(sender), tokio::spawn(async move { drop(driver.await) }))
         } else {
-            let (sender, driver) = within("an HTTP/1 handshake", http1::handshake(io))
-                .await
-                .unwrap();
-            (
-                Sender::H1(sender),
-                tokio::spawn(async move { drop(driver.with_upgrades().await) }),
-            )
+            let (sender, driver) = within("an HTTP/1 handshake", http1::handshake(io)).await.unwrap();
+            (Sender::H1(sender), tokio::spawn(async move { drop(driver.with_upgrades().await) }))
         };
-        Self {
-            sender,
-            task,
-            tasks,
-            certificates: Vec::new(),
-            resumed: false,
-        }
+        Self { sender, task, tasks, certificates: Vec::new(), resumed: false }
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, hyper::Error> {
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, hyper::Error> {
         within("the head of an answer", self.send_patiently(request)).await
     }
 
     /// As `send`, for as long as it takes.
-    pub(crate) async fn send_patiently(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, hyper::Error> {
+    pub(crate) async fn send_patiently(&mut self, request: Request<Body>) -> Result<Response<Incoming>, hyper::Error> {
         match &mut self.sender {
             Sender::H1(sender) => {
                 within("the connection is free", sender.ready()).await?;
@@ -204,16 +168,12 @@ impl Client {
 
     /// Sends a request and reads its whole answer.
     pub(crate) async fn reply(&mut self, request: Request<Body>) -> Reply {
-        Reply::read(self.send(request).await.unwrap())
-            .await
-            .unwrap()
+        Reply::read(self.send(request).await.unwrap()).await.unwrap()
     }
 
     /// Another handle to the same HTTP/2 connection.
     pub(crate) fn fork(&self) -> Self {
-        let Sender::H2(sender) = &self.sender else {
-            panic!("only HTTP/2 connections are shared")
-        };
+        let Sender::H2(sender) = &self.sender else { panic!("only HTTP/2 connections are shared") };
         let task = tokio::spawn(async {});
         Self {
             sender: Sender::H2(sender.clone()),
@@ -226,9 +186,7 @@ impl Client {
 
     /// Ends when the connection has ended.
     pub(crate) async fn closed(&mut self) {
-        within("the connection is closed", &mut self.task)
-            .await
-            .ok();
+        within("the connection is closed", &mut self.task).await.ok();
     }
 
     /// Closes the connection at once.
@@ -266,9 +224,7 @@ fn absolute(mut request: Request<Body>) -> Request<Body> {
     if request.uri().authority().is_none() {
         let host = request.headers_mut().remove(header::HOST).unwrap();
         let path = request.uri().path_and_query().unwrap().as_str();
-        *request.uri_mut() = format!("http://{}{path}", host.to_str().unwrap())
-            .parse::<Uri>()
-            .unwrap();
+        *request.uri_mut() = format!("http://{}{path}", host.to_str().unwrap()).parse::<Uri>().unwrap();
     }
     request
 }
@@ -292,9 +248,7 @@ impl Tls {
 
     fn build(ca: &Ca, alpn: &[&str], identity: Option<&Identity>) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap();
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(ca.roots());
         let mut config = match identity {
             None => builder.with_no_client_auth(),
@@ -304,9 +258,7 @@ impl Tls {
             }
         };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Self {
-            config: Arc::new(config),
-        }
+        Self { config: Arc::new(config) }
     }
 
     /// Connects and asks for `name`.
@@ -315,11 +267,7 @@ impl Tls {
     }
 
     /// A connected socket after a handshake for `name`, without HTTP.
-    pub(crate) async fn stream(
-        &self,
-        tcp: TcpStream,
-        name: &str,
-    ) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn stream(&self, tcp: TcpStream, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connector = TlsConnector::from(Arc::clone(&self.config));
         within("a TLS handshake", connector.connect(name, tcp)).await
@@ -333,10 +281,6 @@ impl Tls {
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();
         let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let client = Client::over(stream, http2).await;
-        Ok(Client {
-            certificates,
-            resumed,
-            ..client
-        })
+        Ok(Client { certificates, resumed, ..client })
     }
 }

@@ -24,42 +24,30 @@ pub(crate) struct Gw {
 }
 
 impl Gw {
-    /// Starts a gateway. `{0}`, `{1}` and so on in the template stand for `places`. Where the template does not say otherwise there
-    /// is one listener, `http`, that speaks HTTP/1.1 and HTTP/2, and two workers.
+    /// Starts a gateway. `{0}`, `{1}` and so on in the template stand for `places`. Where the template does not say
+    /// otherwise there is one listener, `http`, that speaks HTTP/1.1 and HTTP/2, and two workers.
     pub(crate) async fn with(template: &str, places: &[&dyn Place]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = parse(template, places, &directory);
-        let gateway = within("the gateway starts", Gateway::start(config))
-            .await
-            .expect("the gateway starts");
+        let gateway = within("the gateway starts", Gateway::start(config)).await.expect("the gateway starts");
         Self { gateway, directory }
     }
 
     /// The live side of a route's split.
-    pub(crate) fn split(&self, route: &str) -> std::sync::Arc<attache::route::rollout::Control> {
+    pub(crate) fn split(&self, route: &str) -> std::sync::Arc<attache::route::rollout::RolloutControl> {
         self.gateway.split(route).expect("the route has a split")
     }
 
     /// Puts another configuration in force.
-    pub(crate) async fn reload(
-        &mut self,
-        template: &str,
-        places: &[&dyn Place],
-    ) -> Result<(), Error> {
+    pub(crate) async fn reload(&mut self, template: &str, places: &[&dyn Place]) -> Result<(), Error> {
         let config = parse(template, places, &self.directory);
-        within("the gateway reloads", self.gateway.reload(config))
-            .await
-            .map(drop)
+        within("the gateway reloads", self.gateway.reload(config)).await.map(drop)
     }
 
     /// Address of the only listener, or of the one called `http`.
     pub(crate) fn address(&self) -> SocketAddr {
         let addresses = self.gateway.addresses();
-        if addresses.len() == 1 {
-            *addresses.values().next().unwrap()
-        } else {
-            addresses["http"]
-        }
+        if addresses.len() == 1 { *addresses.values().next().unwrap() } else { addresses["http"] }
     }
 
     /// Address of the listener called `name`.
@@ -102,26 +90,18 @@ impl Gw {
         self.h1().await.reply(request).await
     }
 
-    /// The access records, once there are `count` of them. Each worker writes its own in order; those of several workers come as
-    /// they come.
+    /// The access records, once there are `count` of them. Each worker writes its own in order; those of several
+    /// workers come as they come.
     pub(crate) async fn records(&self, count: usize) -> Vec<Value> {
         let path = self.directory.path().join("access.log");
         let found = soon(&format!("{count} access records"), || async {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let lines = text
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'));
-            let records: Vec<Value> = lines
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect();
+            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let records: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
             (records.len() >= count).then_some(records)
         })
         .await;
-        assert_eq!(
-            found.len(),
-            count,
-            "one access record for each exchange: {found:#?}"
-        );
+        assert_eq!(found.len(), count, "one access record for each exchange: {found:#?}");
         found
     }
 
@@ -133,17 +113,12 @@ impl Gw {
     /// The sum of a metric's series that have these labels; 0 when there is none.
     pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = self.metrics().await;
-        let wanted: Vec<_> = labels
-            .iter()
-            .map(|(label, value)| format!("{label}=\"{value}\""))
-            .collect();
+        let wanted: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && wanted.iter().all(|pair| rest.contains(pair))
         });
-        series
-            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
-            .sum()
+        series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }
 
     /// Everything `/metrics` says.
@@ -169,10 +144,7 @@ impl Gw {
         let moved = self.directory.path().join("access.log.1");
         std::fs::rename(&path, &moved).unwrap();
         self.gateway.reopen_log();
-        soon("the log is opened again", || async {
-            path.exists().then_some(())
-        })
-        .await;
+        soon("the log is opened again", || async { path.exists().then_some(()) }).await;
         moved
     }
 
@@ -189,12 +161,7 @@ impl Gw {
     /// Drains; `hurry` cuts it short.
     pub(crate) async fn shutdown_with(self, hurry: CancellationToken) -> (Drained, Ended) {
         let drained = within("the gateway ends", self.gateway.shutdown(hurry)).await;
-        (
-            drained,
-            Ended {
-                directory: self.directory,
-            },
-        )
+        (drained, Ended { directory: self.directory })
     }
 }
 
@@ -212,10 +179,7 @@ impl Ended {
 
     /// Every access record.
     pub(crate) fn records(&self) -> Vec<Value> {
-        self.text()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -226,44 +190,18 @@ fn parse(template: &str, places: &[&dyn Place], directory: &TempDir) -> config::
         text = text.replace(&format!("{{{index}}}"), &place.place());
     }
     let lines: Vec<&str> = text.lines().collect();
-    let indent = lines
-        .iter()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| line.len() - line.trim_start().len())
-        .min();
-    let mut text: String = lines
-        .iter()
-        .map(|line| {
-            line.get(indent.unwrap_or(0)..)
-                .unwrap_or_default()
-                .to_owned()
-                + "\n"
-        })
-        .collect();
+    let indent =
+        lines.iter().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
+    let mut text: String =
+        lines.iter().map(|line| line.get(indent.unwrap_or(0)..).unwrap_or_default().to_owned() + "\n").collect();
     let log = directory.path().join("access.log");
     for (key, usual) in [
         ("workers", "workers: 2".to_owned()),
-        (
-            "metrics",
-            "metrics: { address: \"127.0.0.1:0\" }".to_owned(),
-        ),
-        (
-            "accessLog",
-            format!(
-                "accessLog: {{ output: \"{}\", format: json }}",
-                log.display()
-            ),
-        ),
-        (
-            "listeners",
-            "listeners: { http: { address: \"127.0.0.1:0\", protocols: [http/1.1, h2] } }"
-                .to_owned(),
-        ),
+        ("metrics", "metrics: { address: \"127.0.0.1:0\" }".to_owned()),
+        ("accessLog", format!("accessLog: {{ output: \"{}\", format: json }}", log.display())),
+        ("listeners", "listeners: { http: { address: \"127.0.0.1:0\", protocols: [http/1.1, h2] } }".to_owned()),
     ] {
-        if !text
-            .lines()
-            .any(|line| line.starts_with(&format!("{key}:")))
-        {
+        if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
             text += &(usual + "\n");
         }
     }

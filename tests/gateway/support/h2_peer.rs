@@ -43,10 +43,7 @@ impl H2Peer {
                 kind: head[3],
                 flags: head[4],
                 stream: u32::from_be_bytes(head[5..9].try_into().unwrap()),
-                payload: self
-                    .connection
-                    .try_read_exact(size.try_into().unwrap())
-                    .await?,
+                payload: self.connection.try_read_exact(size.try_into().unwrap()).await?,
             };
             if frame.kind != SETTINGS {
                 return Some(frame);
@@ -78,7 +75,8 @@ impl H2Peer {
         self.send(PING, ACK, 0, &ping.payload).await;
     }
 
-    /// A whole answer without a body. The status is one of HPACK's table: 200, 204, 206, 304, 400, 404, 500 are 8 to 14.
+    /// A whole answer without a body. The status is one of HPACK's table: 200, 204, 206, 304, 400, 404, 500 are 8 to
+    /// 14.
     pub(crate) async fn answer(&mut self, stream: u32, status: u8) -> bool {
         let flags = END_HEADERS | END_STREAM;
         self.send(HEADERS, flags, stream, &[0x80 | status]).await

@@ -1,11 +1,12 @@
-//! A gateway that follows files, as `attache run` does: changes, signals and the admin API reach it while the test goes on.
+//! A gateway that follows files, as `attache run` does: changes, signals and the admin API reach it while the test goes
+//! on.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use attache::admin::client::Client as Operator;
 use attache::admin::control::Done;
-use attache::admin::journal::{Trigger, Verdict};
+use attache::admin::journal::{ReloadResult, Trigger};
 use attache::config::model::AdminAddress;
 use attache::config::{self, Environment};
 use attache::gateway::{Drained, Gateway};
@@ -36,7 +37,8 @@ enum Ask {
 }
 
 /// What every configuration here needs: free ports, and an admin API.
-pub(crate) const USUAL: &str = "workers: 2\nmetrics: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\naccessLog: { output: off }\n";
+pub(crate) const USUAL: &str =
+    "workers: 2\nmetrics: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\naccessLog: { output: off }\n";
 
 impl Live {
     /// Starts from `gateway.yaml` in a directory that `prepare` has filled.
@@ -73,14 +75,7 @@ impl Live {
             });
         });
         let (metrics, admin, control) = within("the gateway starts", started).await.unwrap();
-        Self {
-            directory,
-            metrics,
-            admin,
-            control,
-            asks,
-            ended,
-        }
+        Self { directory, metrics, admin, control, asks, ended }
     }
 
     /// Tasks of the gateway beside those of its workers.
@@ -109,10 +104,7 @@ impl Live {
 
     pub(crate) async fn try_address(&self, listener: &str) -> Option<SocketAddr> {
         let (told, address) = oneshot::channel();
-        self.asks
-            .send(Ask::Address(listener.to_owned(), told))
-            .await
-            .unwrap();
+        self.asks.send(Ask::Address(listener.to_owned(), told)).await.unwrap();
         within("the address is told", address).await.unwrap()
     }
 
@@ -124,10 +116,7 @@ impl Live {
 
     /// Waits until `GET /` is answered with this body.
     pub(crate) async fn serves(&self, body: &str) {
-        soon(&format!("`{body}` is served"), || async {
-            (self.get("/").await.text() == body).then_some(())
-        })
-        .await;
+        soon(&format!("`{body}` is served"), || async { (self.get("/").await.text() == body).then_some(()) }).await;
     }
 
     /// Reads the files again as `SIGHUP` does.
@@ -140,12 +129,7 @@ impl Live {
     /// As [`Live::hangup`], which must be taken.
     pub(crate) async fn reloaded(&self) -> Done {
         let done = self.hangup().await;
-        assert_eq!(
-            done.entry.verdict,
-            Verdict::Applied,
-            "{}",
-            done.entry.diagnostics
-        );
+        assert_eq!(done.entry.verdict, ReloadResult::Applied, "{}", done.entry.diagnostics);
         done
     }
 

@@ -1,5 +1,5 @@
-//! What behaviour tests are made of: a gateway on free ports, backends that do as they are told, and clients of every kind. A test
-//! waits for events; the only clocks are guards against hanging and, where a test says so, a stated limit.
+//! What behaviour tests are made of: a gateway on free ports, backends that do as they are told, and clients of every
+//! kind. A test waits for events; the only clocks are guards against hanging and, where a test says so, a stated limit.
 
 mod backend;
 mod body;
@@ -8,23 +8,21 @@ mod client;
 mod gw;
 mod h2_peer;
 mod live;
-mod moody;
 mod names;
 mod raw;
 mod sse;
+mod switchable_backend;
 mod wait;
 
 pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};
-pub(crate) use client::{
-    Client, Reply, Tls, at_host, delete, get, post, request, websocket, with_field,
-};
+pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request, websocket, with_field};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use h2_peer::{H2Peer, HEADERS, PING};
 pub(crate) use live::{Live, USUAL};
-pub(crate) use moody::Moody;
 pub(crate) use names::{NameServer, Says};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
+pub(crate) use switchable_backend::SwitchableBackend;
 pub(crate) use wait::{GUARD, eventually, pass, promised, soon, within};

@@ -44,11 +44,7 @@ impl NameServer {
         let address = socket.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let task = tokio::spawn(serve(socket, Arc::clone(&state)));
-        Self {
-            address,
-            state,
-            task,
-        }
+        Self { address, state, task }
     }
 
     /// From now on it says this.
@@ -91,10 +87,7 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
         let query = Message::from_vec(&buffer[..length]).unwrap();
         let question = query.queries[0].clone();
         let name = question.name().to_ascii();
-        let key = (
-            name.trim_end_matches('.').to_ascii_lowercase(),
-            question.query_type(),
-        );
+        let key = (name.trim_end_matches('.').to_ascii_lowercase(), question.query_type());
         let says = {
             let mut state = state.lock().unwrap();
             state.asked.push(key.clone());
@@ -116,9 +109,6 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
                 }
             }
         }
-        socket
-            .send_to(&reply.to_vec().unwrap(), peer)
-            .await
-            .unwrap();
+        socket.send_to(&reply.to_vec().unwrap(), peer).await.unwrap();
     }
 }

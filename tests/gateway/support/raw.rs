@@ -25,11 +25,7 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self::new(
-            within("connect", TcpStream::connect(address))
-                .await
-                .unwrap(),
-        )
+        Self::new(within("connect", TcpStream::connect(address)).await.unwrap())
     }
 
     /// A connection that buffers as little as the kernel allows.
@@ -41,36 +37,23 @@ impl Raw {
 
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            buffer: Vec::new(),
-            log: None,
-            index: 0,
-        }
+        Self { stream, buffer: Vec::new(), log: None, index: 0 }
     }
 
     /// The socket, once nothing is left in the buffer.
     pub(crate) fn into_stream(self) -> TcpStream {
-        assert!(
-            self.buffer.is_empty(),
-            "bytes would be lost: {}",
-            text(&self.buffer)
-        );
+        assert!(self.buffer.is_empty(), "bytes would be lost: {}", text(&self.buffer));
         self.stream
     }
 
     /// Writes everything; panics when the peer does not take it.
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        within("write", self.stream.write_all(bytes.as_ref()))
-            .await
-            .unwrap();
+        within("write", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
     /// Writes what the peer takes; false when it has closed.
     pub(crate) async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        within("write", self.stream.write_all(bytes.as_ref()))
-            .await
-            .is_ok()
+        within("write", self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
     /// Everything up to and with `mark`. Panics when the peer closes first.
@@ -155,9 +138,7 @@ impl Raw {
     /// Reads once; false at the end.
     async fn fill(&mut self) -> bool {
         let mut piece = [0; 16 * 1024];
-        let size = within("read", self.stream.read(&mut piece))
-            .await
-            .unwrap_or(0);
+        let size = within("read", self.stream.read(&mut piece)).await.unwrap_or(0);
         self.buffer.extend_from_slice(&piece[..size]);
         if let Some(log) = &self.log {
             log.lock().unwrap().extend_from_slice(&piece[..size]);
@@ -172,9 +153,7 @@ impl Raw {
 
     /// Closes with a reset.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.stream)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
@@ -211,10 +190,7 @@ impl RawBackend {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, received) = (
-            Arc::new(AtomicUsize::new(0)),
-            Arc::new(Mutex::new(Vec::new())),
-        );
+        let (connections, received) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (count, logs) = (Arc::clone(&connections), Arc::clone(&received));
         let task = tokio::spawn(async move {
             let mut scripts = tokio::task::JoinSet::new();
@@ -227,12 +203,7 @@ impl RawBackend {
                 scripts.spawn(script(connection));
             }
         });
-        Self {
-            address,
-            connections,
-            received,
-            task,
-        }
+        Self { address, connections, received, task }
     }
 
     /// Answers every request with these bytes and keeps the connection open.
@@ -270,12 +241,7 @@ impl RawBackend {
 
     /// What each connection's script has read so far.
     pub(crate) fn received(&self) -> Vec<String> {
-        self.received
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|log| text(&log.lock().unwrap()))
-            .collect()
+        self.received.lock().unwrap().iter().map(|log| text(&log.lock().unwrap())).collect()
     }
 }
 
@@ -294,9 +260,7 @@ impl Place for RawBackend {
 /// An address where connections are refused for as long as the value lives: bound, but nobody listens.
 pub(crate) fn refusing() -> Refusing {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     Refusing(socket)
 }
 
@@ -306,11 +270,6 @@ pub(crate) struct Refusing(socket2::Socket);
 
 impl Place for Refusing {
     fn place(&self) -> String {
-        self.0
-            .local_addr()
-            .unwrap()
-            .as_socket()
-            .unwrap()
-            .to_string()
+        self.0.local_addr().unwrap().as_socket().unwrap().to_string()
     }
 }

@@ -27,14 +27,7 @@ impl Sse {
     }
 
     pub(crate) async fn h2c() -> Self {
-        Self::speaking(
-            Speak {
-                http2: true,
-                ..Speak::default()
-            },
-            "text/event-stream",
-        )
-        .await
+        Self::speaking(Speak { http2: true, ..Speak::default() }, "text/event-stream").await
     }
 
     /// Over another protocol or with another content type.
@@ -44,31 +37,18 @@ impl Sse {
             let opened = opened.clone();
             async move {
                 let (sender, body) = channel();
-                let stream = EventStream {
-                    path: request.uri().path_and_query().unwrap().to_string(),
-                    body: sender,
-                };
+                let stream = EventStream { path: request.uri().path_and_query().unwrap().to_string(), body: sender };
                 opened.send(stream).await.unwrap();
-                Response::builder()
-                    .header("content-type", content_type)
-                    .body(body)
-                    .unwrap()
+                Response::builder().header("content-type", content_type).body(body).unwrap()
             }
         })
         .await;
-        Self {
-            backend,
-            streams: Mutex::new(streams),
-        }
+        Self { backend, streams: Mutex::new(streams) }
     }
 
     /// The stream of the next request.
     pub(crate) async fn stream(&self) -> EventStream {
-        within("a stream is opened", async {
-            self.streams.lock().await.recv().await
-        })
-        .await
-        .unwrap()
+        within("a stream is opened", async { self.streams.lock().await.recv().await }).await.unwrap()
     }
 
     pub(crate) fn backend(&self) -> &Backend {

@@ -13,11 +13,7 @@ pub(crate) const GUARD: Duration = Duration::from_secs(20);
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     let what = what.to_owned();
-    async move {
-        timeout(GUARD, future)
-            .await
-            .unwrap_or_else(|_elapsed| panic!("hangs: {what} (awaited at {place})"))
-    }
+    async move { timeout(GUARD, future).await.unwrap_or_else(|_elapsed| panic!("hangs: {what} (awaited at {place})")) }
 }
 
 /// Asks until the answer is yes.
@@ -48,17 +44,14 @@ where
             if let Some(found) = check().await {
                 return found;
             }
-            assert!(
-                start.elapsed() < GUARD,
-                "never happened: {what} (awaited at {place})"
-            );
+            assert!(start.elapsed() < GUARD, "never happened: {what} (awaited at {place})");
             sleep(Duration::from_millis(4)).await;
         }
     }
 }
 
-/// Holds a time that is promised against what it took. `benches/promises` does that, alone on its machine; a test that shares one
-/// only shows that what is promised happens.
+/// Holds a time that is promised against what it took. `benches/promises` does that, alone on its machine; a test that
+/// shares one only shows that what is promised happens.
 #[expect(clippy::print_stdout, reason = "a bench has something to say")]
 pub(crate) fn promised(what: &str, took: Duration, limit: Duration) {
     if std::env::var_os("ATTACHE_BENCH_PROMISES").is_some() {

@@ -95,8 +95,8 @@ fn wait_for_line() -> std::io::Result<()> {
     std::io::stdin().read_line(&mut String::new()).map(drop)
 }
 
-/// Keeps the thread from going to sleep while it has nothing to do; other processes of the core get their turns. Whoever sends
-/// to a sleeping thread on another core pays for waking it, which a network would not charge for.
+/// Keeps the thread from going to sleep while it has nothing to do; other processes of the core get their turns.
+/// Whoever sends to a sleeping thread on another core pays for waking it, which a network would not charge for.
 async fn spin() {
     loop {
         std::thread::yield_now();

@@ -1,6 +1,6 @@
-//! An upstream connection is polled by the task that uses it, and its halves (the driver, the response, the body) wake each
-//! other all the time. Those wake-ups come while the task is polling them anyway and would only have it polled once more, so the
-//! connection's waker holds them back until the task goes to sleep.
+//! An upstream connection is polled by the task that uses it, and its halves (the driver, the response, the body) wake
+//! each other all the time. Those wake-ups come while the task is polling them anyway and would only have it polled
+//! once more, so the connection's waker holds them back until the task goes to sleep.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// The waker of one connection. Shut, except while its task sleeps.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct DeferredWaker {
     state: Arc<State>,
     waker: Waker,
 }
@@ -36,22 +36,19 @@ impl Wake for State {
     }
 }
 
-impl Gate {
+impl DeferredWaker {
     pub(super) fn new() -> Self {
         let state = Arc::new(State::default());
-        Self {
-            waker: Waker::from(Arc::clone(&state)),
-            state,
-        }
+        Self { waker: Waker::from(Arc::clone(&state)), state }
     }
 
-    /// Polls the parts of the connection with the gate shut. When they are pending it opens: the task is woken at once if they
-    /// asked for it after what was [`Knocks::heard`]. A task that was woken by something else has nothing to do here: hyper's
-    /// server polls its service several times in a row.
+    /// Polls the parts of the connection with the gate shut. When they are pending it opens: the task is woken at once
+    /// if they asked for it after what was [`DeferredWakes::heard`]. A task that was woken by something else has
+    /// nothing to do here: hyper's server polls its service several times in a row.
     pub(super) fn poll<T>(
         &self,
         cx: &Context<'_>,
-        parts: impl FnOnce(&mut Context<'_>, &Knocks<'_>) -> Poll<T>,
+        parts: impl FnOnce(&mut Context<'_>, &DeferredWakes<'_>) -> Poll<T>,
     ) -> Poll<T> {
         if self.state.open.load(Relaxed) && !self.state.knocked.load(Relaxed) {
             self.remember(cx);
@@ -59,7 +56,7 @@ impl Gate {
         }
         self.state.open.store(false, Relaxed);
         self.state.knocked.store(false, Relaxed);
-        let polled = parts(&mut Context::from_waker(&self.waker), &Knocks(&self.state));
+        let polled = parts(&mut Context::from_waker(&self.waker), &DeferredWakes(&self.state));
         if polled.is_pending() {
             self.sleep(cx);
         }
@@ -81,19 +78,11 @@ impl Gate {
     /// Nobody uses the connection any more: whoever used it last is neither woken nor kept in memory.
     pub(super) fn forget(&self) {
         self.state.open.store(false, Relaxed);
-        *self
-            .state
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.state.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn remember(&self, cx: &Context<'_>) {
-        let mut task = self
-            .state
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut task = self.state.task.lock().unwrap_or_else(PoisonError::into_inner);
         if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *task = Some(cx.waker().clone());
         }
@@ -110,9 +99,9 @@ impl Gate {
 
 /// What has been asked for while the gate is shut.
 #[derive(Debug)]
-pub(super) struct Knocks<'a>(&'a State);
+pub(super) struct DeferredWakes<'a>(&'a State);
 
-impl Knocks<'_> {
+impl DeferredWakes<'_> {
     /// Everything asked for so far is about to be looked at.
     pub(super) fn heard(&self) {
         self.0.knocked.store(false, Relaxed);
@@ -143,7 +132,7 @@ mod tests {
     fn a_knock_while_polling_wakes_a_task_that_goes_to_sleep_once() {
         let (count, waker) = task();
         let cx = Context::from_waker(&waker);
-        let gate = Gate::new();
+        let gate = DeferredWaker::new();
         let polled = gate.poll(&cx, |cx, _| {
             cx.waker().wake_by_ref();
             cx.waker().wake_by_ref();
@@ -158,7 +147,7 @@ mod tests {
     fn a_knock_is_forgotten_when_heard_or_when_something_came_of_it() {
         let (count, waker) = task();
         let cx = Context::from_waker(&waker);
-        let gate = Gate::new();
+        let gate = DeferredWaker::new();
         assert!(
             gate.poll(&cx, |cx, knocks| {
                 cx.waker().wake_by_ref();
@@ -182,7 +171,7 @@ mod tests {
     fn a_sleeping_task_is_woken() {
         let (count, waker) = task();
         let cx = Context::from_waker(&waker);
-        let gate = Gate::new();
+        let gate = DeferredWaker::new();
         let mut inner = None;
         let polled = gate.poll(&cx, |cx, _| {
             inner = Some(cx.waker().clone());
@@ -202,7 +191,7 @@ mod tests {
     #[test]
     fn a_task_that_is_through_is_let_go() {
         let (count, waker) = task();
-        let gate = Gate::new();
+        let gate = DeferredWaker::new();
         let polled = gate.poll(&Context::from_waker(&waker), |_, _| Poll::<()>::Pending);
         assert!(polled.is_pending());
         drop(waker);

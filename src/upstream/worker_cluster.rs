@@ -1,4 +1,5 @@
-//! A cluster as one worker sees it: its own copy of the members, refreshed when their generation moves on, with a lane each.
+//! A cluster as one worker sees it: its own copy of the members, refreshed when their generation moves on, with a lane
+//! each.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -9,18 +10,18 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::lane::{Lane, Lanes};
 use super::retry::Fields;
-use crate::cluster::{Cluster, Endpoint, InFlight, Members, PickRequest, Stance, Terms, hash_key};
+use super::worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
+use crate::cluster::{Availability, AvailabilitySettings, Cluster, Endpoint, InFlight, Members, PickRequest, hash_key};
 use crate::config::model::{LoadBalancer, MemberAddress};
-use crate::error::{Error, Tripped};
+use crate::error::{Error, LimitHit};
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
 
 /// Why a cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cluster `{cluster}`")]
-pub struct TargetError {
+pub struct WorkerClusterError {
     /// Its name.
     pub cluster: String,
     /// What is wrong.
@@ -30,12 +31,12 @@ pub struct TargetError {
 
 /// A cluster with this worker's lanes to its endpoints.
 #[derive(Debug)]
-pub struct Target {
+pub struct WorkerCluster {
     cluster: Arc<Cluster>,
     transport: Rc<Transport>,
-    lanes: Rc<Lanes>,
+    worker_endpoints: Rc<WorkerEndpoints>,
     members: RefCell<Rc<Local>>,
-    terms: Terms,
+    terms: AvailabilitySettings,
     turn: Cell<usize>,
     /// Empty lists for the fields of requests that are kept.
     buffers: RefCell<Vec<Fields>>,
@@ -45,18 +46,18 @@ pub struct Target {
 struct Local {
     members: Arc<Members>,
     generation: u64,
-    lanes: Vec<Rc<Lane>>,
+    worker_endpoints: Vec<Rc<WorkerEndpoint>>,
     /// Where the cluster stood, and when that was.
-    stance: Cell<Option<(Stance, Instant)>>,
+    availability: Cell<Option<(Availability, Instant)>>,
 }
 
-impl Target {
+impl WorkerCluster {
     /// This worker's view of `cluster`.
     #[must_use]
     pub fn new(
         cluster: Arc<Cluster>,
         tls: Option<ClientTls>,
-        lanes: Rc<Lanes>,
+        worker_endpoints: Rc<WorkerEndpoints>,
         handles: ClusterHandles,
         turn: usize,
     ) -> Self {
@@ -70,25 +71,19 @@ impl Target {
             max_idle: settings.max_idle,
             tcp_keepalive: settings.tcp_keepalive,
             http2_keepalive: settings.http2_keepalive,
-            max_requests: settings
-                .circuit_breaker
-                .ceilings
-                .max_requests_per_connection,
-            quota: cluster
-                .ceilings
-                .as_ref()
-                .and_then(|ceilings| ceilings.connections().cloned()),
+            max_requests: settings.circuit_breaker.ceilings.max_requests_per_connection,
+            quota: cluster.ceilings.as_ref().and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         });
         if let Some(breaker) = cluster.judge.breaker() {
             transport.handles.breaker(breaker.state().number());
         }
-        let local = Rc::new(local(&cluster, &lanes, &transport));
+        let local = Rc::new(local(&cluster, &worker_endpoints, &transport));
         Self {
-            terms: Terms::from(&*cluster.settings),
+            terms: AvailabilitySettings::from(&*cluster.settings),
             cluster,
             transport,
-            lanes,
+            worker_endpoints,
             members: RefCell::new(local),
             turn: Cell::new(turn),
             buffers: RefCell::default(),
@@ -99,7 +94,7 @@ impl Target {
     ///
     /// # Errors
     /// When its files cannot be used.
-    pub fn tls(cluster: &Cluster) -> Result<Option<ClientTls>, TargetError> {
+    pub fn tls(cluster: &Cluster) -> Result<Option<ClientTls>, WorkerClusterError> {
         let settings = &cluster.settings;
         let build = |tls| ClientTls::build(tls, settings.protocol);
         settings
@@ -107,10 +102,7 @@ impl Target {
             .as_ref()
             .map(build)
             .transpose()
-            .map_err(|source| TargetError {
-                cluster: settings.name.clone(),
-                source,
-            })
+            .map_err(|source| WorkerClusterError { cluster: settings.name.clone(), source })
     }
 
     /// Metric handles of the cluster.
@@ -137,20 +129,15 @@ impl Target {
         self.cluster.settings.tls.is_some()
     }
 
-    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port. For rare questions: it
-    /// looks at all of them.
+    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port. For rare
+    /// questions: it looks at all of them.
     #[must_use]
     pub fn is_at(&self, host: &str, port: u16) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let mut members = self.cluster.settings.members.iter();
         members.any(|member| match &member.address {
-            MemberAddress::Socket(address) => {
-                address.port() == port && bare.parse() == Ok(address.ip())
-            }
-            MemberAddress::Name {
-                host: name,
-                port: own,
-            } => *own == port && name == host,
+            MemberAddress::Socket(address) => address.port() == port && bare.parse() == Ok(address.ip()),
+            MemberAddress::Name { host: name, port: own } => *own == port && name == host,
         })
     }
 
@@ -200,10 +187,10 @@ impl Target {
         &self,
         request: &PickRequest<'_>,
         rng: &mut fastrand::Rng,
-    ) -> Result<InFlight<Rc<Lane>>, Error> {
+    ) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         let ceilings = self.cluster.ceilings.as_ref();
         if ceilings.is_some_and(|ceilings| !ceilings.may_choose(request.kind)) {
-            return Err(Error::at_ceiling(request.kind.tripped()));
+            return Err(Error::at_ceiling(request.kind.limit_hit()));
         }
         self.find(request, rng)
     }
@@ -213,55 +200,53 @@ impl Target {
         &self,
         request: &PickRequest<'_>,
         rng: &mut fastrand::Rng,
-    ) -> Result<InFlight<Rc<Lane>>, Error> {
+    ) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         let local = self.current();
         let now = request.now;
-        let known = local.stance.get();
+        let known = local.availability.get();
         let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < STANCE_AGE);
         let mut looked = recent.is_none();
         let mut request = PickRequest {
-            stance: recent.map_or_else(|| local.look(&self.terms, now), |(stance, _)| stance),
+            availability: recent.map_or_else(|| local.look(&self.terms, now), |(availability, _)| availability),
             ..*request
         };
         // Another worker may take the last room between the choice and the count: then another endpoint is chosen.
-        for _ in 0..=local.lanes.len() {
+        for _ in 0..=local.worker_endpoints.len() {
             let index = local.members.pick(self.policy(), &request, rng, &self.turn);
-            let Some(lane) = index.and_then(|index| local.lanes.get(index)) else {
+            let Some(worker_endpoint) = index.and_then(|index| local.worker_endpoints.get(index)) else {
                 if looked {
                     break;
                 }
                 // The last usable one may just have gone, or one may just be back.
                 looked = true;
-                request.stance = local.look(&self.terms, now);
+                request.availability = local.look(&self.terms, now);
                 continue;
             };
-            if let Some(in_flight) = InFlight::enter(Rc::clone(lane), request.kind) {
+            if let Some(in_flight) = InFlight::enter(Rc::clone(worker_endpoint), request.kind) {
                 return Ok(in_flight);
             }
         }
         let mut endpoints = local.members.endpoints.iter();
-        let full = |endpoint: &Arc<Endpoint>| -> Option<Tripped> {
+        let full = |endpoint: &Arc<Endpoint>| -> Option<LimitHit> {
             (endpoint.weight > 0).then(|| endpoint.full(request.kind))?
         };
-        Err(endpoints
-            .find_map(full)
-            .map_or(Error::NoEndpoint, Error::at_ceiling))
+        Err(endpoints.find_map(full).map_or(Error::NoEndpoint, Error::at_ceiling))
     }
 
     fn current(&self) -> Rc<Local> {
         let mut members = self.members.borrow_mut();
         if members.generation != self.cluster.generation() {
-            *members = Rc::new(local(&self.cluster, &self.lanes, &self.transport));
+            *members = Rc::new(local(&self.cluster, &self.worker_endpoints, &self.transport));
         }
         Rc::clone(&members)
     }
 }
 
 impl Local {
-    fn look(&self, terms: &Terms, now: Instant) -> Stance {
-        let stance = self.members.stance(terms, now);
-        self.stance.set(Some((stance, now)));
-        stance
+    fn look(&self, terms: &AvailabilitySettings, now: Instant) -> Availability {
+        let availability = self.members.availability(terms, now);
+        self.availability.set(Some((availability, now)));
+        availability
     }
 }
 
@@ -271,17 +256,12 @@ const MAX_FIELDS: usize = 64;
 /// How long a worker goes by what it found out about a cluster as a whole.
 const STANCE_AGE: Duration = Duration::from_millis(50);
 
-fn local(cluster: &Cluster, lanes: &Lanes, transport: &Rc<Transport>) -> Local {
+fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();
-    let lanes = members
+    let worker_endpoints = members
         .endpoints
         .iter()
-        .map(|endpoint| lanes.lane(endpoint, &cluster.judge, transport))
+        .map(|endpoint| worker_endpoints.worker_endpoint(endpoint, &cluster.judge, transport))
         .collect();
-    Local {
-        generation: members.generation,
-        members,
-        lanes,
-        stance: Cell::new(None),
-    }
+    Local { generation: members.generation, members, worker_endpoints, availability: Cell::new(None) }
 }

@@ -5,20 +5,20 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// How much the thread gives way (`nice(2)`). Where a worker wants its core it gets it at once, and about nine tenths of it for as long
-/// as it wants.
+/// How much the thread gives way (`nice(2)`). Where a worker wants its core it gets it at once, and about nine tenths
+/// of it for as long as it wants.
 const NICE: i32 = 10;
 
-/// The thread. One job at a time, in order, so that what one frees is there for the next: what is parsed, built and freed by several
-/// threads is kept apart by the allocator.
+/// The thread. One job at a time, in order, so that what one frees is there for the next: what is parsed, built and
+/// freed by several threads is kept apart by the allocator.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(super) struct ConfigThread {
     /// Only its blocking pool is used.
     runtime: Option<Runtime>,
     handle: Handle,
 }
 
-impl Aside {
+impl ConfigThread {
     pub(super) fn new() -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .thread_name("config")
@@ -26,17 +26,11 @@ impl Aside {
             .on_thread_start(give_way)
             .build()?;
         let handle = runtime.handle().clone();
-        Ok(Self {
-            runtime: Some(runtime),
-            handle,
-        })
+        Ok(Self { runtime: Some(runtime), handle })
     }
 
     /// Does `job` after those before it.
-    pub(super) fn run<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
+    pub(super) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.handle.spawn_blocking(job)
     }
 
@@ -46,7 +40,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for ConfigThread {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // A job that runs goes on to its end; waiting for it would block whoever lets go of the gateway.
@@ -73,17 +67,17 @@ mod tests {
     #[tokio::test]
     async fn its_thread_gives_way_and_the_caller_does_not() {
         let before = niceness();
-        let aside = Aside::new().unwrap();
-        let its_own = aside.run(niceness).await.unwrap();
+        let config_thread = ConfigThread::new().unwrap();
+        let its_own = config_thread.run(niceness).await.unwrap();
         assert_eq!(its_own, (before + NICE).min(19));
         assert_eq!(niceness(), before);
     }
 
     #[tokio::test]
     async fn a_job_that_panics_is_not_the_last() {
-        let aside = Aside::new().unwrap();
-        let broken = aside.run(|| std::panic::resume_unwind(Box::new(())));
-        let next = aside.run(|| 7);
+        let config_thread = ConfigThread::new().unwrap();
+        let broken = config_thread.run(|| std::panic::resume_unwind(Box::new(())));
+        let next = config_thread.run(|| 7);
         assert!(broken.await.unwrap_err().is_panic());
         assert_eq!(next.await.unwrap(), 7);
     }

@@ -1,5 +1,5 @@
-//! What attempts teach about an endpoint. Every attempt's outcome is reported here, in one place, so that all that learns from
-//! traffic sees the same facts. Knows nothing of requests.
+//! What attempts teach about an endpoint. Every attempt's outcome is reported here, in one place, so that all that
+//! learns from traffic sees the same facts. Knows nothing of requests.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::balancer::is_usable;
 use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::members::Members;
-use super::outlier::{Cause, Mark, allowance, ejection_time, outliers};
+use super::outlier::{Cause, EjectionClass, allowance, ejection_time, outliers};
 use crate::config::model::{self, LoadBalancer, OutlierDetection};
 
 /// What became of one attempt. A client that left and a refusal of our own are no outcome: they are not reported.
@@ -34,10 +34,11 @@ pub enum Outcome {
     Aborted,
 }
 
-/// Judges the endpoints of one cluster. Shared by all workers; exchanges keep it until their last byte, so it holds no snapshot,
-/// and its members only for as long as their cluster is in use: what outlives a reload reports to a judge that does nothing.
+/// Judges the endpoints of one cluster. Shared by all workers; exchanges keep it until their last byte, so it holds no
+/// snapshot, and its members only for as long as their cluster is in use: what outlives a reload reports to a judge
+/// that does nothing.
 #[derive(Debug)]
-pub struct Judge {
+pub struct OutlierDetector {
     cluster: Arc<str>,
     policy: Option<OutlierDetection>,
     breaker: Option<Arc<Breaker>>,
@@ -58,7 +59,7 @@ struct Case {
     fixed: Option<Duration>,
 }
 
-impl Judge {
+impl OutlierDetector {
     pub(super) fn new(
         settings: &model::Cluster,
         breaker: Option<Arc<Breaker>>,
@@ -81,7 +82,8 @@ impl Judge {
         self.breaker.as_ref()
     }
 
-    /// Takes in the outcome of one attempt at `endpoint`. Returns why the endpoint was ejected, if this was one failure too many.
+    /// Takes in the outcome of one attempt at `endpoint`. Returns why the endpoint was ejected, if this was one failure
+    /// too many.
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, now: Instant) -> Option<Cause> {
         if let Some(breaker) = &self.breaker {
             breaker.report(outcome, now);
@@ -89,8 +91,8 @@ impl Judge {
         let record = &endpoint.live.record;
         record.note_presence(outcome, endpoint.live.born, now);
         let policy = self.policy.as_ref()?;
-        let mark = Mark::of(outcome, policy.count_500);
-        if mark == Mark::Nothing || endpoint.is_ejected(now) {
+        let mark = EjectionClass::of(outcome, policy.count_500);
+        if mark == EjectionClass::Nothing || endpoint.is_ejected(now) {
             return None;
         }
         let age = now.saturating_duration_since(endpoint.live.born);
@@ -105,21 +107,13 @@ impl Judge {
     /// Whether an endpoint may ask for rest.
     #[must_use]
     pub fn grants_rest(&self) -> bool {
-        self.policy
-            .as_ref()
-            .is_some_and(|policy| policy.rest_on_retry_after)
+        self.policy.as_ref().is_some_and(|policy| policy.rest_on_retry_after)
     }
 
     /// Takes in that `endpoint` asked to be left alone for a while. Returns the cause when it is.
     pub fn rest(&self, endpoint: &Endpoint, wanted: Duration, now: Instant) -> Option<Cause> {
-        let policy = self
-            .policy
-            .as_ref()
-            .filter(|policy| policy.rest_on_retry_after)?;
-        let case = Case {
-            cause: Cause::RetryAfter,
-            fixed: Some(wanted.min(policy.max_ejection_time)),
-        };
+        let policy = self.policy.as_ref().filter(|policy| policy.rest_on_retry_after)?;
+        let case = Case { cause: Cause::RetryAfter, fixed: Some(wanted.min(policy.max_ejection_time)) };
         self.eject(policy, endpoint, case, now)
     }
 
@@ -140,7 +134,8 @@ impl Judge {
         self.policy.as_ref().map(|policy| policy.interval)
     }
 
-    /// Ends an interval that began at `began`: compares rates and lets the healthy forget. Returns why endpoints were ejected.
+    /// Ends an interval that began at `began`: compares rates and lets the healthy forget. Returns why endpoints were
+    /// ejected.
     pub(super) fn sweep(&self, began: Instant, now: Instant) -> Vec<Cause> {
         let (Some(policy), Some(members)) = (&self.policy, self.members.upgrade()) else {
             return Vec::new();
@@ -152,10 +147,7 @@ impl Judge {
         if !policy.compares_rates() {
             return Vec::new();
         }
-        let samples: Vec<_> = endpoints
-            .iter()
-            .map(|endpoint| endpoint.live.record.take_sample())
-            .collect();
+        let samples: Vec<_> = endpoints.iter().map(|endpoint| endpoint.live.record.take_sample()).collect();
         let found = outliers(&samples, policy);
         let eject = |(index, cause): (usize, Cause)| {
             let case = Case { cause, fixed: None };
@@ -164,13 +156,7 @@ impl Judge {
         found.into_iter().filter_map(eject).collect()
     }
 
-    fn eject(
-        &self,
-        policy: &OutlierDetection,
-        endpoint: &Endpoint,
-        case: Case,
-        now: Instant,
-    ) -> Option<Cause> {
+    fn eject(&self, policy: &OutlierDetection, endpoint: &Endpoint, case: Case, now: Instant) -> Option<Cause> {
         let members = self.members.upgrade()?.load_full();
         let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let (cluster, address, cause) = (&self.cluster, endpoint.address, case.cause.word());
@@ -222,7 +208,7 @@ mod tests {
     /// So many endpoints and their judge.
     struct Court {
         members: Arc<ArcSwap<Members>>,
-        judge: Judge,
+        judge: OutlierDetector,
         start: Instant,
     }
 
@@ -235,7 +221,7 @@ mod tests {
             };
             let endpoints = weights.iter().enumerate().map(endpoint).collect();
             let members = Arc::new(ArcSwap::from_pointee(Members::new(endpoints)));
-            let judge = Judge {
+            let judge = OutlierDetector {
                 breaker: None,
                 cluster: "agents".into(),
                 policy: Some(policy),
@@ -244,11 +230,7 @@ mod tests {
                 members: Arc::downgrade(&members),
                 deciding: Mutex::new(()),
             };
-            Self {
-                members,
-                judge,
-                start: Instant::now(),
-            }
+            Self { members, judge, start: Instant::now() }
         }
 
         fn at(&self, seconds: u32) -> Instant {
@@ -262,26 +244,18 @@ mod tests {
         /// Reports until one leads to an ejection, at most so often.
         fn fail(&self, index: usize, times: usize, seconds: u32) -> Option<Cause> {
             let endpoint = self.endpoint(index);
-            (0..times).find_map(|_| {
-                self.judge
-                    .report(&endpoint, Outcome::Reset, self.at(seconds))
-            })
+            (0..times).find_map(|_| self.judge.report(&endpoint, Outcome::Reset, self.at(seconds)))
         }
 
         fn out(&self, seconds: u32) -> Vec<usize> {
             let members = self.members.load();
             let all = members.endpoints.iter().enumerate();
-            all.filter(|(_, endpoint)| endpoint.is_ejected(self.at(seconds)))
-                .map(|(index, _)| index)
-                .collect()
+            all.filter(|(_, endpoint)| endpoint.is_ejected(self.at(seconds))).map(|(index, _)| index).collect()
         }
     }
 
     fn all_may_go() -> OutlierDetection {
-        OutlierDetection {
-            max_ejection_percent: 100,
-            ..OutlierDetection::BLOCK
-        }
+        OutlierDetection { max_ejection_percent: 100, ..OutlierDetection::BLOCK }
     }
 
     #[test]
@@ -290,11 +264,7 @@ mod tests {
         assert_eq!(court.fail(0, 4, 0), None);
         assert_eq!(court.fail(0, 1, 0), Some(Cause::Consecutive5xx));
         assert_eq!((court.out(29), court.out(30)), (vec![0], vec![]));
-        assert_eq!(
-            court.fail(0, 5, 10),
-            None,
-            "what is still under way changes nothing"
-        );
+        assert_eq!(court.fail(0, 5, 10), None, "what is still under way changes nothing");
         assert!(court.out(30).is_empty());
         assert_eq!(court.fail(0, 5, 30), Some(Cause::Consecutive5xx));
         assert_eq!((court.out(89), court.out(90)), (vec![0], vec![]));
@@ -328,67 +298,44 @@ mod tests {
     fn the_nginx_shape_rests_for_its_timeout_and_does_not_grow() {
         let policy = OutlierDetection {
             consecutive_5xx: None,
-            max_fails: Some(MaxFails {
-                fails: 3,
-                timeout: SECOND * 30,
-            }),
+            max_fails: Some(MaxFails { fails: 3, timeout: SECOND * 30 }),
             ..OutlierDetection::BLOCK
         };
         let court = Court::new(&[1, 1], policy);
         for seconds in [0, 30, 60] {
             assert_eq!(court.fail(1, 3, seconds), Some(Cause::MaxFails));
-            assert_eq!(
-                (court.out(seconds + 29), court.out(seconds + 30)),
-                (vec![1], vec![])
-            );
+            assert_eq!((court.out(seconds + 29), court.out(seconds + 30)), (vec![1], vec![]));
         }
     }
 
     #[test]
     fn rest_is_granted_for_as_long_as_asked_but_not_for_ever() {
-        let policy = OutlierDetection {
-            rest_on_retry_after: true,
-            ..OutlierDetection::BLOCK
-        };
+        let policy = OutlierDetection { rest_on_retry_after: true, ..OutlierDetection::BLOCK };
         let court = Court::new(&[1, 1], policy);
         let (first, second) = (court.endpoint(0), court.endpoint(1));
-        let rest = |endpoint: &Endpoint, seconds| {
-            court.judge.rest(endpoint, SECOND * seconds, court.start)
-        };
+        let rest = |endpoint: &Endpoint, seconds| court.judge.rest(endpoint, SECOND * seconds, court.start);
         assert_eq!(rest(&first, 7), Some(Cause::RetryAfter));
         assert_eq!(rest(&second, 7), None, "the last one has to work");
         assert_eq!((court.out(6), court.out(7)), (vec![0], vec![]));
-        assert_eq!(
-            court.judge.rest(&second, SECOND * 9_999, court.at(7)),
-            Some(Cause::RetryAfter)
-        );
+        assert_eq!(court.judge.rest(&second, SECOND * 9_999, court.at(7)), Some(Cause::RetryAfter));
         assert_eq!((court.out(306), court.out(307)), (vec![1], vec![]));
         assert_eq!(second.live.record.times(), 0);
         let silent = Court::new(&[1, 1], OutlierDetection::BLOCK);
-        assert_eq!(
-            silent.judge.rest(&silent.endpoint(0), SECOND, silent.start),
-            None
-        );
+        assert_eq!(silent.judge.rest(&silent.endpoint(0), SECOND, silent.start), None);
     }
 
     #[test]
     fn rates_are_judged_at_the_end_of_an_interval() {
         let policy = OutlierDetection {
             consecutive_5xx: None,
-            failure_percentage: Some(FailurePercentage {
-                threshold: 85,
-                min_hosts: 2,
-                min_requests: 10,
-            }),
+            failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 2, min_requests: 10 }),
             ..OutlierDetection::BLOCK
         };
         let court = Court::new(&[1, 1, 1], policy);
         assert_eq!(court.fail(0, 20, 1), None);
         let other = court.endpoint(1);
         for _ in 0..10 {
-            court
-                .judge
-                .report(&other, Outcome::Finished(StatusCode::OK), court.at(1));
+            court.judge.report(&other, Outcome::Finished(StatusCode::OK), court.at(1));
         }
         let swept = court.judge.sweep(court.start, court.at(10));
         assert_eq!(swept, [Cause::FailurePercentage]);
@@ -402,10 +349,7 @@ mod tests {
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));
         for _ in 0..20 {
-            assert_eq!(
-                court.judge.report(&endpoint, Outcome::Reset, court.start),
-                None
-            );
+            assert_eq!(court.judge.report(&endpoint, Outcome::Reset, court.start), None);
         }
         assert!(court.judge.sweep(court.start, court.at(10)).is_empty());
     }

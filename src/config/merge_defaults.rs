@@ -1,5 +1,5 @@
-//! `defaults` spread under every route and cluster, and clusters made of `routes.X.endpoints`. Works on the tree, so what
-//! a default brings keeps the place where it was written.
+//! `defaults` spread under every route and cluster, and clusters made of `routes.X.endpoints`. Works on the tree, so
+//! what a default brings keeps the place where it was written.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,12 @@ use serde::Deserialize as _;
 
 /// Merges `defaults.route` and `defaults.cluster` under each route and cluster, and gives `routes.X.endpoints` its
 /// cluster. False when there was nothing of either, and so nothing changed.
-pub(super) fn spread(root: &mut Node, report: &mut Report) -> bool {
-    let default = |root: &Node, kind: &str| {
-        root.get("defaults")
-            .and_then(|defaults| defaults.get(kind))
-            .cloned()
-    };
+pub(super) fn merge_defaults(root: &mut Node, report: &mut Report) -> bool {
+    let default = |root: &Node, kind: &str| root.get("defaults").and_then(|defaults| defaults.get(kind)).cloned();
     let (route, cluster) = (default(root, "route"), default(root, "cluster"));
     let mut changed = name_endpoints(root, report);
     for (section, default) in [("routes", route), ("clusters", cluster)] {
-        let (Some(default), Some(Value::Map(entries))) =
-            (default, root.get_mut(section).map(|node| &mut node.value))
+        let (Some(default), Some(Value::Map(entries))) = (default, root.get_mut(section).map(|node| &mut node.value))
         else {
             continue;
         };
@@ -37,50 +32,25 @@ pub(super) fn spread(root: &mut Node, report: &mut Report) -> bool {
 }
 
 /// Keys of which a route or cluster has exactly one: one that is given keeps out the defaults of the others.
-const EXCLUSIVE: [&[&str]; 2] = [
-    &["cluster", "endpoints", "split", "redirect", "respond"],
-    &["endpoints", "discovery"],
-];
+const EXCLUSIVE: [&[&str]; 2] =
+    [&["cluster", "endpoints", "split", "redirect", "respond"], &["endpoints", "discovery"]];
 /// The same inside a mapping of this name.
-const EXCLUSIVE_IN: [(&str, &[&str]); 2] = [
-    ("abort", &["httpStatus", "grpcStatus"]),
-    (
-        "outlierDetection",
-        &["consecutive5xxErrors", "consecutiveErrors"],
-    ),
-];
+const EXCLUSIVE_IN: [(&str, &[&str]); 2] =
+    [("abort", &["httpStatus", "grpcStatus"]), ("outlierDetection", &["consecutive5xxErrors", "consecutiveErrors"])];
 /// What a check of any type may have; the rest belongs to its type.
-const ANY_CHECK: [&str; 6] = [
-    "interval",
-    "timeout",
-    "healthyThreshold",
-    "unhealthyThreshold",
-    "port",
-    "endsEjection",
-];
+const ANY_CHECK: [&str; 6] = ["interval", "timeout", "healthyThreshold", "unhealthyThreshold", "port", "endsEjection"];
 /// Mappings with alternatives inside: merging two would give both.
-const WHOLE: [&str; 8] = [
-    "match",
-    "loadBalancer",
-    "rewrite",
-    "redirect",
-    "respond",
-    "discovery",
-    "labels",
-    "rateLimit",
-];
+const WHOLE: [&str; 8] =
+    ["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit"];
 
-/// Puts what `into` does not have from `default`; both stand at the key `within`, which is empty for a whole route or cluster.
+/// Puts what `into` does not have from `default`; both stand at the key `within`, which is empty for a whole route or
+/// cluster.
 fn merge(into: &mut Node, default: &Node, within: &str) {
     let same_check = within != "healthCheck" || check_type(into) == check_type(default);
     let Value::Map(entries) = &mut into.value else {
         return;
     };
-    for entry in default
-        .entries()
-        .iter()
-        .filter(|entry| !entry.value.is_blank())
-    {
+    for entry in default.entries().iter().filter(|entry| !entry.value.is_blank()) {
         match entries.iter_mut().find(|own| own.key == entry.key) {
             Some(own) if WHOLE.contains(&own.key.as_str()) => {}
             Some(own) => merge(&mut own.value, &entry.value, &entry.key),
@@ -128,34 +98,20 @@ fn name_endpoints(root: &mut Node, report: &mut Report) -> bool {
     if absent {
         sections.retain(|entry| entry.key != "clusters");
         let span = root.span;
-        sections.push(Entry {
-            key: "clusters".to_owned(),
-            key_span: span,
-            value: Node::map(span),
-        });
+        sections.push(Entry { key: "clusters".to_owned(), key_span: span, value: Node::map(span) });
     }
     let Some(Value::Map(clusters)) = root.get_mut("clusters").map(|node| &mut node.value) else {
         return true;
     };
-    let known: HashMap<String, Span> = clusters
-        .iter()
-        .map(|entry| (entry.key.clone(), entry.key_span))
-        .collect();
+    let known: HashMap<String, Span> = clusters.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect();
     for entry in moved {
         let Some(first) = known.get(&entry.key) else {
             clusters.push(entry);
             continue;
         };
-        let message = format!(
-            "`routes.{0}.endpoints` makes a cluster `{0}`, which exists",
-            entry.key
-        );
+        let message = format!("`routes.{0}.endpoints` makes a cluster `{0}`, which exists", entry.key);
         let diagnostic = Diagnostic::error("duplicate-name", message).at(entry.value.span);
-        report.add(
-            diagnostic
-                .hint(format!("write `cluster: {}`", entry.key))
-                .related(*first, "defined here"),
-        );
+        report.add(diagnostic.hint(format!("write `cluster: {}`", entry.key)).related(*first, "defined here"));
     }
     true
 }
@@ -166,35 +122,20 @@ fn take_endpoints(route: &mut Entry) -> Option<Entry> {
         return None;
     };
     let [actions, _] = EXCLUSIVE;
-    let given = entries
-        .iter()
-        .filter(|entry| actions.contains(&entry.key.as_str()) && !entry.value.is_null());
+    let given = entries.iter().filter(|entry| actions.contains(&entry.key.as_str()) && !entry.value.is_null());
     if given.count() != 1 {
         return None;
     }
-    let entry = entries.iter_mut().find(|entry| {
-        entry.key == "endpoints" && !entry.value.is_null() && !entry.value.is_blank()
-    })?;
-    let name = Scalar {
-        text: route.key.clone(),
-        ..Scalar::default()
-    };
-    let reference = Node {
-        span: entry.value.span,
-        value: Value::Scalar(name),
-    };
+    let entry = entries
+        .iter_mut()
+        .find(|entry| entry.key == "endpoints" && !entry.value.is_null() && !entry.value.is_blank())?;
+    let name = Scalar { text: route.key.clone(), ..Scalar::default() };
+    let reference = Node { span: entry.value.span, value: Value::Scalar(name) };
     let endpoints = Entry {
         key: std::mem::replace(&mut entry.key, "cluster".to_owned()),
         key_span: entry.key_span,
         value: std::mem::replace(&mut entry.value, reference),
     };
-    let value = Node {
-        span: endpoints.key_span,
-        value: Value::Map(vec![endpoints]),
-    };
-    Some(Entry {
-        key: route.key.clone(),
-        key_span: route.key_span,
-        value,
-    })
+    let value = Node { span: endpoints.key_span, value: Value::Map(vec![endpoints]) };
+    Some(Entry { key: route.key.clone(), key_span: route.key_span, value })
 }

@@ -9,12 +9,12 @@ use super::{Backend, Place, full};
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Moody {
+pub(crate) struct SwitchableBackend {
     backend: Backend,
     status: Arc<AtomicU16>,
 }
 
-impl Moody {
+impl SwitchableBackend {
     /// Every request is answered with the status.
     pub(crate) async fn new(status: u16) -> Self {
         Self::only_at(None, status).await
@@ -49,7 +49,7 @@ impl Moody {
     }
 }
 
-impl Place for Moody {
+impl Place for SwitchableBackend {
     fn place(&self) -> String {
         self.backend.place()
     }

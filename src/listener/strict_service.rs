@@ -1,5 +1,5 @@
-//! The service of a connection as hyper sees it: the edge's, with what the listener knows about each request put where the edge
-//! looks for it, and with what the listener must know about each answer.
+//! The service of a connection as hyper sees it: the edge's, with what the listener knows about each request put where
+//! the edge looks for it, and with what the listener must know about each answer.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,66 +10,59 @@ use hyper::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::context::Connection;
-use crate::listener::leash::{Leash, Order};
+use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
 
 /// A service that tells the inner one which request must be refused.
 #[derive(Debug)]
-pub(super) struct Judged<S> {
+pub(super) struct StrictService<S> {
     inner: S,
     connection: Rc<Connection>,
-    leash: Rc<Leash>,
+    handle: Rc<ConnectionHandle>,
 }
 
-impl<S> Judged<S> {
+impl<S> StrictService<S> {
     /// The connection served.
     pub(super) fn connection(&self) -> Rc<Connection> {
         Rc::clone(&self.connection)
     }
 
-    pub(super) fn new(inner: S, connection: Rc<Connection>, leash: Rc<Leash>) -> Self {
-        Self {
-            inner,
-            connection,
-            leash,
-        }
+    pub(super) fn new(inner: S, connection: Rc<Connection>, handle: Rc<ConnectionHandle>) -> Self {
+        Self { inner, connection, handle }
     }
 }
 
-impl<S, R, B> Service<R> for Judged<S>
+impl<S, R, B> Service<R> for StrictService<S>
 where
     S: Service<R, Response = Response<B>>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = StrictFuture<S::Future>;
 
     fn call(&self, request: R) -> Self::Future {
-        let number = self.leash.call();
-        if let Some(verdict) = self.leash.link().verdict()
+        let number = self.handle.call();
+        if let Some(verdict) = self.handle.progress().verdict()
             && verdict.request == number
         {
             self.connection.verdict.set(Some(verdict));
-            self.leash.close_soon();
+            self.handle.close_soon();
         }
-        let answering = Answering(Rc::clone(&self.leash));
-        Answer {
-            inner: self.inner.call(request),
-            answering,
-        }
+        let answering = PendingAnswer(Rc::clone(&self.handle));
+        StrictFuture { inner: self.inner.call(request), answering }
     }
 }
 
 pin_project! {
-    /// The answer of a [`Judged`] service.
+    /// The answer of a [`StrictService`] service.
     #[derive(Debug)]
-    pub(super) struct Answer<F> {
+    pub(super) struct StrictFuture<F> {
         #[pin]
         inner: F,
-        answering: Answering,
+        answering: PendingAnswer,
     }
 }
 
-impl<F, B, E> Future for Answer<F>
+impl<F, B, E> Future for StrictFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -78,17 +71,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = self.project();
         let answer = ready!(me.inner.poll(cx));
-        let leash = &me.answering.0;
-        if leash
-            .connection()
-            .is_some_and(|connection| connection.spent.get())
-        {
-            leash.order(Order::Drain);
+        let handle = &me.answering.0;
+        if handle.connection().is_some_and(|connection| connection.spent.get()) {
+            handle.order(ConnectionCommand::Drain);
         }
         if let Ok(response) = &answer
             && response.status() == StatusCode::SWITCHING_PROTOCOLS
         {
-            leash.link().become_tunnel();
+            handle.progress().become_tunnel();
         }
         Poll::Ready(answer)
     }
@@ -96,9 +86,9 @@ where
 
 /// A request between its head and the answer's; afterwards the edge's own guard counts.
 #[derive(Debug)]
-struct Answering(Rc<Leash>);
+struct PendingAnswer(Rc<ConnectionHandle>);
 
-impl Drop for Answering {
+impl Drop for PendingAnswer {
     fn drop(&mut self) {
         self.0.answered();
     }

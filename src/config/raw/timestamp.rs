@@ -15,26 +15,24 @@ use crate::config::de::with_hint;
 
 /// A moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Moment(pub(in crate::config) SystemTime);
+pub(in crate::config) struct Timestamp(pub(in crate::config) SystemTime);
 
-impl Moment {
+impl Timestamp {
     /// Time since the Unix epoch; none for what is before it.
     pub(in crate::config) fn since_epoch(self) -> Duration {
-        self.0
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
+        self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
 
-text_value!(Moment, moment, "a moment such as `2026-12-31T00:00:00Z`", {
+text_value!(Timestamp, moment, "a moment such as `2026-12-31T00:00:00Z`", {
     "type": "string",
     "description": "Date, time and offset (RFC 3339): 2026-12-31T00:00:00Z, 2026-12-31T01:00:00+01:00.",
     "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[-+][0-9]{2}:[0-9]{2})$|[$][{]"
 });
 
-fn moment(text: &str) -> Result<Moment, String> {
+fn moment(text: &str) -> Result<Timestamp, String> {
     let parsed = OffsetDateTime::parse(text, &Rfc3339);
-    parsed.map(|at| Moment(at.into())).map_err(|_invalid| {
+    parsed.map(|at| Timestamp(at.into())).map_err(|_invalid| {
         let shown: String = text.chars().take(60).collect();
         with_hint(
             format!("`{shown}` is not a moment"),
@@ -59,11 +57,7 @@ mod tests {
             ("2026-12-31t00:00:00.999z", 1_798_675_200),
             ("2026-12-31 00:00:00Z", 1_798_675_200),
         ] {
-            assert_eq!(
-                moment(text).unwrap().since_epoch().as_secs(),
-                seconds,
-                "{text}"
-            );
+            assert_eq!(moment(text).unwrap().since_epoch().as_secs(), seconds, "{text}");
         }
         for text in [
             "",

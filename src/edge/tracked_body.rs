@@ -1,5 +1,5 @@
-//! The body of an answer on its way to the client: passed on chunk by chunk as it comes, with the exchange inside, so that what
-//! the request holds is held until the last byte and no longer.
+//! The body of an answer on its way to the client: passed on chunk by chunk as it comes, with the exchange inside, so
+//! that what the request holds is held until the last byte and no longer.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,20 +12,20 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::exchange::Exchange;
-use super::pace::Pace;
-use crate::body::{IdleTimer, MaybeDisturbed, Several, clean_trailers};
+use super::stall_detector::StallDetector;
+use crate::body::{FaultBody, IdleTimer, Several, clean_trailers};
 use crate::error::Error;
 use crate::pool;
-use crate::route::rollout::Trial;
+use crate::route::rollout::RolloutSample;
 
 /// A streamed answer.
 #[derive(Debug)]
-pub struct Guarded {
-    inner: MaybeDisturbed<pool::ResponseBody>,
+pub struct TrackedBody {
+    inner: FaultBody<pool::ResponseBody>,
     exchange: Option<Box<Exchange>>,
     idle: Option<IdleTimer>,
     end: Option<End>,
-    pace: Option<Rc<Pace>>,
+    stall_detector: Option<Rc<StallDetector>>,
     withdrawal: Option<Withdrawal>,
     /// Looks for a second message of gRPC until it has come.
     several: Option<Several>,
@@ -36,22 +36,19 @@ pub struct Guarded {
 /// Looks now and then whether the version a body comes from is to be cut.
 #[derive(Debug)]
 struct Withdrawal {
-    trial: Trial,
+    sample: RolloutSample,
     next: Pin<Box<Sleep>>,
 }
 
 impl Withdrawal {
     fn of(exchange: &Exchange) -> Option<Self> {
-        let trial = exchange.trial.as_ref().filter(|trial| trial.may_be_cut())?;
-        Some(Self {
-            trial: trial.clone(),
-            next: Box::pin(sleep(WITHDRAWAL_LOOK)),
-        })
+        let sample = exchange.sample.as_ref().filter(|sample| sample.may_be_cut())?;
+        Some(Self { sample: sample.clone(), next: Box::pin(sleep(WITHDRAWAL_LOOK)) })
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> bool {
         while self.next.as_mut().poll(cx).is_ready() {
-            if self.trial.is_cut() {
+            if self.sample.is_cut() {
                 return true;
             }
             self.next.as_mut().reset(Instant::now() + WITHDRAWAL_LOOK);
@@ -70,11 +67,7 @@ struct End {
 
 impl End {
     fn error(&self) -> Error {
-        if self.stream {
-            Error::StreamTooLong
-        } else {
-            Error::Timeout
-        }
+        if self.stream { Error::StreamTooLong } else { Error::Timeout }
     }
 }
 
@@ -93,25 +86,17 @@ pub(super) struct BodyLimits {
     pub(super) taken: Duration,
 }
 
-impl Guarded {
-    pub(super) fn new(
-        inner: pool::ResponseBody,
-        mut exchange: Box<Exchange>,
-        limits: BodyLimits,
-    ) -> Self {
-        let end = limits.end.map(|at| End {
-            at,
-            stream: limits.stream,
-            sleep: None,
-        });
-        let pace = exchange.shares_connection().then(|| {
-            let pace = Pace::new(Rc::clone(&exchange.connection), limits.taken);
-            exchange.worker.paces.watch(&pace);
-            pace
+impl TrackedBody {
+    pub(super) fn new(inner: pool::ResponseBody, mut exchange: Box<Exchange>, limits: BodyLimits) -> Self {
+        let end = limits.end.map(|at| End { at, stream: limits.stream, sleep: None });
+        let stall_detector = exchange.shares_connection().then(|| {
+            let stall_detector = StallDetector::new(Rc::clone(&exchange.connection), limits.taken);
+            exchange.worker.stall_detectors.watch(&stall_detector);
+            stall_detector
         });
         let inner = match &mut exchange.fault {
             Some(fault) => fault.disturb(inner),
-            None => MaybeDisturbed::Untouched(inner),
+            None => FaultBody::Untouched(inner),
         };
         Self {
             withdrawal: Withdrawal::of(&exchange),
@@ -119,7 +104,7 @@ impl Guarded {
             exchange: Some(exchange),
             idle: limits.idle.map(IdleTimer::new),
             end,
-            pace,
+            stall_detector,
             several: limits.grpc.then(Several::default),
             waits: true,
         }
@@ -142,8 +127,8 @@ impl Guarded {
         if let Some(idle) = &mut self.idle {
             idle.touch();
         }
-        if let Some(pace) = &self.pace {
-            pace.handed();
+        if let Some(stall_detector) = &self.stall_detector {
+            stall_detector.handed();
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent += data.len() as u64;
@@ -194,17 +179,14 @@ impl Guarded {
     }
 }
 
-impl Body for Guarded {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        if let Some(pace) = &this.pace {
-            pace.asked();
+        if let Some(stall_detector) = &this.stall_detector {
+            stall_detector.asked();
         }
         if let Some(end) = &this.end
             && Instant::now() >= end.at
@@ -230,10 +212,7 @@ impl Body for Guarded {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
                 // What the client did to its own upload is not the endpoint's failure.
-                let cause = this
-                    .exchange
-                    .as_ref()
-                    .and_then(|exchange| exchange.flow.failure());
+                let cause = this.exchange.as_ref().and_then(|exchange| exchange.flow.failure());
                 this.fail(cause.unwrap_or(error))
             }
             Poll::Ready(None) => {
@@ -256,12 +235,12 @@ impl Body for Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         // hyper drops a body it knows to be over without asking it once more.
         if self.inner.is_end_stream() {
             self.complete();
-        } else if self.pace.as_ref().is_some_and(|pace| pace.is_stalled())
+        } else if self.stall_detector.as_ref().is_some_and(|stall_detector| stall_detector.is_stalled())
             && let Some(mut exchange) = self.exchange.take()
         {
             exchange.failed(&Error::ClientStalled);

@@ -7,8 +7,9 @@ use crate::config::model::HealthCheck;
 /// What is known about an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Not checked yet. It gets requests: a DNS answer that holds only new addresses must not leave the cluster without an endpoint.
+pub enum HealthState {
+    /// Not checked yet. It gets requests: a DNS answer that holds only new addresses must not leave the cluster without
+    /// an endpoint.
     #[default]
     Unchecked,
     /// No check has ever passed; the first that does admits it.
@@ -34,29 +35,22 @@ pub enum Transition {
     Returned,
 }
 
-impl Verdict {
+impl HealthState {
     /// What is known after one more check.
     #[must_use]
     pub fn next(self, passed: bool, check: &HealthCheck) -> (Self, Option<Transition>) {
         let next = match (self, passed) {
-            (Self::Unchecked | Self::NeverWell | Self::Healthy { .. }, true) => {
+            (Self::Healthy { failures }, false) if failures + 1 < check.unhealthy_threshold => {
+                Self::Healthy { failures: failures + 1 }
+            }
+            (Self::Unhealthy { successes }, true) if successes + 1 < check.healthy_threshold => {
+                Self::Unhealthy { successes: successes + 1 }
+            }
+            (Self::Unchecked | Self::NeverWell | Self::Healthy { .. } | Self::Unhealthy { .. }, true) => {
                 Self::Healthy { failures: 0 }
             }
             (Self::Unchecked | Self::NeverWell, false) => Self::NeverWell,
-            (Self::Healthy { failures }, false) if failures + 1 < check.unhealthy_threshold => {
-                Self::Healthy {
-                    failures: failures + 1,
-                }
-            }
-            (Self::Healthy { .. } | Self::Unhealthy { .. }, false) => {
-                Self::Unhealthy { successes: 0 }
-            }
-            (Self::Unhealthy { successes }, true) if successes + 1 < check.healthy_threshold => {
-                Self::Unhealthy {
-                    successes: successes + 1,
-                }
-            }
-            (Self::Unhealthy { .. }, true) => Self::Healthy { failures: 0 },
+            (Self::Healthy { .. } | Self::Unhealthy { .. }, false) => Self::Unhealthy { successes: 0 },
         };
         let transition = match (self.is_usable(), next.is_usable()) {
             (true, false) => Some(Transition::Left),
@@ -115,7 +109,7 @@ mod tests {
 
     /// What becomes of an endpoint: `+` a success, `-` a failure; `L` and `R` where it leaves and returns.
     fn story(outcomes: &str, check: &HealthCheck) -> String {
-        let mut verdict = Verdict::default();
+        let mut verdict = HealthState::default();
         let mut told = String::new();
         for outcome in outcomes.chars() {
             let (next, transition) = verdict.next(outcome == '+', check);
@@ -133,32 +127,16 @@ mod tests {
     fn stories() {
         for (healthy, unhealthy, outcomes, expected, why) in [
             (2, 3, "+", ".", "the first success admits at once"),
-            (
-                2,
-                3,
-                "---++",
-                "L..R.",
-                "the first check decides alone, both ways",
-            ),
+            (2, 3, "---++", "L..R.", "the first check decides alone, both ways"),
             (2, 3, "+---", "...L", "three failures"),
             (2, 3, "+--+--+---", ".........L", "three in a row"),
             (2, 3, "+---++", "...L.R", "two successes"),
             (2, 3, "+---+-++", "...L...R", "two in a row"),
             (1, 1, "+-+-", ".LRL", "every check counts"),
             (5, 1, "+-+++++", ".L....R", "slow to trust"),
-            (
-                2,
-                3,
-                "-+--",
-                "LR..",
-                "admitted, it has the patience of the others",
-            ),
+            (2, 3, "-+--", "LR..", "admitted, it has the patience of the others"),
         ] {
-            assert_eq!(
-                story(outcomes, &check(healthy, unhealthy)),
-                expected,
-                "{outcomes}: {why}"
-            );
+            assert_eq!(story(outcomes, &check(healthy, unhealthy)), expected, "{outcomes}: {why}");
         }
     }
 
@@ -166,9 +144,7 @@ mod tests {
     fn only_an_endpoint_that_was_well_once_is_returning() {
         let check = check(3, 1);
         let after = |outcomes: &str| {
-            outcomes.chars().fold(Verdict::default(), |verdict, c| {
-                verdict.next(c == '+', &check).0
-            })
+            outcomes.chars().fold(HealthState::default(), |verdict, c| verdict.next(c == '+', &check).0)
         };
         for (outcomes, returning, word) in [
             ("", false, "unchecked"),
@@ -180,11 +156,7 @@ mod tests {
             ("+-+++", false, "healthy"),
         ] {
             let verdict = after(outcomes);
-            assert_eq!(
-                (verdict.is_returning(), verdict.word()),
-                (returning, word),
-                "{outcomes}"
-            );
+            assert_eq!((verdict.is_returning(), verdict.word()), (returning, word), "{outcomes}");
         }
     }
 
@@ -196,13 +168,13 @@ mod tests {
             unhealthy in 1..5_u32,
         ) {
             let check = check(healthy, unhealthy);
-            let mut verdict = Verdict::default();
+            let mut verdict = HealthState::default();
             let (mut run, mut last) = (0, None);
             for (at, passed) in outcomes.iter().copied().enumerate() {
                 run = if last == Some(passed) { run + 1 } else { 1 };
                 last = Some(passed);
                 let was_usable = verdict.is_usable();
-                let was_known = matches!(verdict, Verdict::Healthy { .. } | Verdict::Unhealthy { .. });
+                let was_known = matches!(verdict, HealthState::Healthy { .. } | HealthState::Unhealthy { .. });
                 let (next, transition) = verdict.next(passed, &check);
                 match transition {
                     Some(Transition::Left) => {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A moment, kept as nanoseconds since a `base` that the owner knows and never changes. Relaxed: each stands for itself.
+/// A moment, kept as nanoseconds since a `base` that the owner knows and never changes. Relaxed: each stands for
+/// itself.
 #[derive(Debug, Default)]
-pub(super) struct Moment(AtomicU64);
+pub(super) struct AtomicInstant(AtomicU64);
 
-impl Moment {
+impl AtomicInstant {
     /// Sets it to `at`, or to `base` where that is later.
     pub(super) fn set(&self, base: Instant, at: Instant) {
         let since = at.saturating_duration_since(base).as_nanos();
         // Zero stands for none: a moment one nanosecond off hurts nobody.
-        self.0
-            .store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Relaxed);
+        self.0.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Relaxed);
     }
 
     pub(super) fn clear(&self) {
@@ -46,17 +46,14 @@ mod tests {
     fn a_moment_is_none_before_or_after() {
         let base = Instant::now();
         let second = Duration::from_secs(1);
-        let moment = Moment::default();
+        let moment = AtomicInstant::default();
         assert_eq!(moment.get(base), None);
         assert!(!moment.is_after(base, base));
         moment.set(base, base + second);
         assert_eq!(moment.get(base), Some(base + second));
         assert!(moment.is_after(base, base) && !moment.is_after(base, base + second));
         moment.set(base + second, base);
-        assert!(
-            moment.get(base).is_some(),
-            "before its base it is still one"
-        );
+        assert!(moment.get(base).is_some(), "before its base it is still one");
         moment.clear();
         assert_eq!(moment.get(base), None);
     }

@@ -1,5 +1,5 @@
-//! How a connection's task is told to do something by the watchdog, by a drain or at the end: an order is left here and the task is
-//! woken. One waker serves for all of them, so a connection registers with nothing else.
+//! How a connection's task is told to do something by the watchdog, by a drain or at the end: an order is left here and
+//! the task is woken. One waker serves for all of them, so a connection registers with nothing else.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::Connection;
-use crate::listener::link::{Link, Stage};
+use crate::listener::io_progress::{IoProgress, Stage};
 use crate::listener::watchdog::Expiry;
 
 /// The worker's hold on one connection.
-pub struct Leash {
-    link: Arc<Link>,
+pub struct ConnectionHandle {
+    progress: Arc<IoProgress>,
     connection: OnceCell<Rc<Connection>>,
     calls: Cell<u64>,
     answering: Cell<u32>,
@@ -29,7 +29,7 @@ pub struct Leash {
 
 /// What a connection is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ConnectionCommand {
     /// End after the present requests.
     Drain,
     /// As `Drain`, because nothing has happened for too long; a request that arrives this moment is still answered.
@@ -53,10 +53,10 @@ pub enum Cut {
     Aborted,
 }
 
-impl Leash {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
+impl ConnectionHandle {
+    pub(crate) fn new(progress: Arc<IoProgress>) -> Self {
         Self {
-            link,
+            progress,
             connection: OnceCell::new(),
             calls: Cell::new(0),
             answering: Cell::new(0),
@@ -69,19 +69,19 @@ impl Leash {
         }
     }
 
-    pub(crate) fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: ConnectionCommand) {
         match order {
-            Order::Drain => self.draining.set(true),
-            Order::Retire => {
+            ConnectionCommand::Drain => self.draining.set(true),
+            ConnectionCommand::Retire => {
                 self.draining.set(true);
                 self.retired.set(true);
             }
-            Order::Rest => self.resting.set(true),
-            Order::Look => self.link.ask_for_client(),
+            ConnectionCommand::Rest => self.resting.set(true),
+            ConnectionCommand::Look => self.progress.ask_for_client(),
             // So the connection still ends by itself, and says how.
-            Order::Expire(Expiry::Linger) if !self.link.lingers_no_more() => self.link.end_linger(),
-            Order::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
-            Order::Abort => {
+            ConnectionCommand::Expire(Expiry::Linger) if !self.progress.lingers_no_more() => self.progress.end_linger(),
+            ConnectionCommand::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
+            ConnectionCommand::Abort => {
                 self.ended.set(Some(Cut::Aborted));
                 if let Some(connection) = self.connection() {
                     connection.cut.set(true);
@@ -93,8 +93,8 @@ impl Leash {
         }
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn progress(&self) -> &Arc<IoProgress> {
+        &self.progress
     }
 
     /// From here on the watchdog's clocks run.
@@ -109,15 +109,12 @@ impl Leash {
 
     /// Exchanges under way; `None` before the connection carries HTTP.
     pub(crate) fn active(&self) -> Option<u32> {
-        self.connection
-            .get()
-            .map(|connection| connection.active.get().saturating_add(self.answering.get()))
+        self.connection.get().map(|connection| connection.active.get().saturating_add(self.answering.get()))
     }
 
     /// Whether its client is being answered with a stream: then its silence is no upload that stopped.
     pub(crate) fn listens(&self) -> bool {
-        self.connection()
-            .is_some_and(|connection| connection.streams.get() > 0)
+        self.connection().is_some_and(|connection| connection.streams.get() > 0)
     }
 
     /// Requests handed to the service.
@@ -155,31 +152,30 @@ impl Leash {
 
     /// Whether nothing is under way and nothing is half read or written.
     pub(crate) fn is_between_requests(&self) -> bool {
-        let idle = self.active() == Some(0) && self.link.heads() == self.calls();
-        idle && self.link.stage() == Stage::Start && !self.link.write_waits()
+        let idle = self.active() == Some(0) && self.progress.heads() == self.calls();
+        idle && self.progress.stage() == Stage::Start && !self.progress.write_waits()
     }
 
     /// Whether nothing is under way, but a request has begun to arrive, or has arrived and was not looked at yet.
     pub(crate) fn is_about_to_begin(&self) -> bool {
-        let begun = self.link.stage() == Stage::Head || self.link.heads() > self.calls();
+        let begun = self.progress.stage() == Stage::Head || self.progress.heads() > self.calls();
         begun && self.active() == Some(0)
     }
 
-    /// Whether an exchange of HTTP/1 is under way and nobody reads from the client: its upload is blocked, or it sent more than one
-    /// request. Then nobody notices that it leaves.
+    /// Whether an exchange of HTTP/1 is under way and nobody reads from the client: its upload is blocked, or it sent
+    /// more than one request. Then nobody notices that it leaves.
     pub(crate) fn is_deaf(&self) -> bool {
-        let reads = matches!(self.link.stage(), Stage::Start | Stage::Head | Stage::Body);
+        let reads = matches!(self.progress.stage(), Stage::Start | Stage::Head | Stage::Body);
         let busy = self.active().is_some_and(|active| active > 0);
-        busy && reads && !self.link.read_waits() && !self.link.is_tunnel()
+        busy && reads && !self.progress.read_waits() && !self.progress.is_tunnel()
     }
 
-    /// Tells the IO how many requests of HTTP/1 have been answered, and whether that was all there is: the client has closed its
-    /// direction and waits for nothing more.
+    /// Tells the IO how many requests of HTTP/1 have been answered, and whether that was all there is: the client has
+    /// closed its direction and waits for nothing more.
     pub(crate) fn has_answered_all(&self) -> bool {
         let under_way = u64::from(self.active().is_some_and(|active| active > 0));
-        self.link
-            .note_answered(self.calls().saturating_sub(under_way));
-        self.link.is_half_closed() && !self.link.owes_answer()
+        self.progress.note_answered(self.calls().saturating_sub(under_way));
+        self.progress.is_half_closed() && !self.progress.owes_answer()
     }
 
     /// Whether the connection has its HTTP/1 machinery.
@@ -191,29 +187,20 @@ impl Leash {
         self.serving.set(serving);
     }
 
-    /// As [`Order::Drain`], said by the connection's own task.
+    /// As [`ConnectionCommand::Drain`], said by the connection's own task.
     pub(crate) fn close_soon(&self) {
         self.draining.set(true);
     }
 
     /// Ends when the connection is to drain.
     pub(crate) async fn drained(&self) {
-        std::future::poll_fn(|_| {
-            if self.is_draining() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        std::future::poll_fn(|_| if self.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Runs a connection until it ends or is cut. The task polling this is the one that is woken for orders, so everything
-    /// inside may look at them whenever it is polled. Takes a pinned future, because one taken by value is kept twice.
-    pub(crate) async fn hold<F: Future>(
-        &self,
-        mut connection: Pin<&mut F>,
-    ) -> Result<F::Output, Cut> {
+    /// Runs a connection until it ends or is cut. The task polling this is the one that is woken for orders, so
+    /// everything inside may look at them whenever it is polled. Takes a pinned future, because one taken by value is
+    /// kept twice.
+    pub(crate) async fn hold<F: Future>(&self, mut connection: Pin<&mut F>) -> Result<F::Output, Cut> {
         std::future::poll_fn(|cx| {
             self.listen(cx);
             match self.ended.get() {
@@ -233,10 +220,10 @@ impl Leash {
     }
 }
 
-impl fmt::Debug for Leash {
+impl fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leash")
-            .field("link", &self.link)
+            .field("link", &self.progress)
             .field("calls", &self.calls)
             .field("draining", &self.draining)
             .field("ended", &self.ended)
@@ -259,33 +246,30 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn orders_reach_a_waiting_task() {
-        let leash = Leash::new(Link::new());
+        let handle = ConnectionHandle::new(IoProgress::new());
         let orders = async {
             tokio::task::yield_now().await;
-            leash.order(Order::Drain);
+            handle.order(ConnectionCommand::Drain);
         };
-        let drained = pin!(leash.drained());
-        let (held, ()) = tokio::join!(leash.hold(drained), orders);
+        let drained = pin!(handle.drained());
+        let (held, ()) = tokio::join!(handle.hold(drained), orders);
         assert_eq!(held, Ok(()));
-        leash.order(Order::Abort);
-        assert_eq!(
-            leash.hold(pin!(std::future::pending::<()>())).await,
-            Err(Cut::Aborted)
-        );
+        handle.order(ConnectionCommand::Abort);
+        assert_eq!(handle.hold(pin!(std::future::pending::<()>())).await, Err(Cut::Aborted));
     }
 
     #[test]
     fn a_request_counts_as_active_until_its_answer() {
-        let leash = Leash::new(Link::new());
-        assert_eq!(leash.active(), None);
+        let handle = ConnectionHandle::new(IoProgress::new());
+        assert_eq!(handle.active(), None);
         let connection = connection();
-        leash.hand_over(Rc::clone(&connection));
-        assert_eq!((leash.call(), leash.active()), (0, Some(1)));
+        handle.hand_over(Rc::clone(&connection));
+        assert_eq!((handle.call(), handle.active()), (0, Some(1)));
         let exchange = connection.begin();
-        leash.answered();
-        assert_eq!((leash.call(), leash.active()), (1, Some(2)));
-        leash.answered();
+        handle.answered();
+        assert_eq!((handle.call(), handle.active()), (1, Some(2)));
+        handle.answered();
         drop(exchange);
-        assert_eq!((leash.calls(), leash.active()), (2, Some(0)));
+        assert_eq!((handle.calls(), handle.active()), (2, Some(0)));
     }
 }

@@ -1,5 +1,5 @@
-//! A response stream that is disturbed on purpose: its events come apart in time, or it breaks off after some of them, as it would
-//! if the agent had crashed.
+//! A response stream that is disturbed on purpose: its events come apart in time, or it breaks off after some of them,
+//! as it would if the agent had crashed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// A body, in nearly every case as it is.
 #[derive(Debug)]
-pub enum MaybeDisturbed<B> {
+pub enum FaultBody<B> {
     /// As it is.
     Untouched(B),
     /// With a fault.
@@ -40,7 +40,7 @@ pub struct Disturbed<B> {
     settled: bool,
 }
 
-impl<B> MaybeDisturbed<B> {
+impl<B> FaultBody<B> {
     /// The body with this done to it.
     pub fn new(inner: B, disturbance: Disturbance, events: Events) -> Self {
         Self::Disturbed(Box::new(Disturbed {
@@ -125,21 +125,16 @@ where
     }
 }
 
-impl<B> HttpBody for MaybeDisturbed<B>
+impl<B> HttpBody for FaultBody<B>
 where
     B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
 {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
-            Self::Untouched(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(Error::UpstreamAborted),
+            Self::Untouched(body) => Pin::new(body).poll_frame(cx).map_err(Error::UpstreamAborted),
             Self::Disturbed(disturbed) => disturbed.poll(cx),
         }
     }
@@ -188,18 +183,14 @@ mod tests {
         }
     }
 
-    fn disturbed(
-        pieces: &[&'static str],
-        cut_after: Option<u64>,
-        delay: Option<Duration>,
-    ) -> MaybeDisturbed<Pieces> {
+    fn disturbed(pieces: &[&'static str], cut_after: Option<u64>, delay: Option<Duration>) -> FaultBody<Pieces> {
         let data = |text: &&'static str| Frame::data(Bytes::from_static(text.as_bytes()));
         let pieces = Pieces(pieces.iter().map(data).collect());
-        MaybeDisturbed::new(pieces, Disturbance { cut_after, delay }, Events::Lines)
+        FaultBody::new(pieces, Disturbance { cut_after, delay }, Events::Lines)
     }
 
     /// Everything that comes, each with the second it came in; the last is how it ended.
-    async fn read(mut body: MaybeDisturbed<Pieces>) -> Vec<(u64, String)> {
+    async fn read(mut body: FaultBody<Pieces>) -> Vec<(u64, String)> {
         let start = Instant::now();
         let mut seen = Vec::new();
         loop {
@@ -226,16 +217,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_breaks_off_after_the_events() {
         for (pieces, cut, expected) in [
-            (
-                &["a\n\nb\n\nc\n\n"][..],
-                2,
-                vec!["a\n\n", "b\n\n", "fault_injected"],
-            ),
-            (
-                &["a\n", "\nb", "\n\n"],
-                1,
-                vec!["a\n", "\n", "fault_injected"],
-            ),
+            (&["a\n\nb\n\nc\n\n"][..], 2, vec!["a\n\n", "b\n\n", "fault_injected"]),
+            (&["a\n", "\nb", "\n\n"], 1, vec!["a\n", "\n", "fault_injected"]),
             (&["a\n\n"], 0, vec!["fault_injected"]),
             (&["a\n\n"], 2, vec!["a\n\n", "end"]),
             (&["a\n\n"], 1, vec!["a\n\n", "fault_injected"]),
@@ -248,21 +231,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn events_come_apart_and_the_end_does_not_wait() {
-        let body = disturbed(
-            &["a\n\nb\n\n", "c\n", "\n"],
-            None,
-            Some(Duration::from_secs(3)),
-        );
-        assert_eq!(
-            read(body).await,
-            [
-                at(0, "a\n\n"),
-                at(3, "b\n\n"),
-                at(6, "c\n"),
-                at(6, "\n"),
-                at(6, "end")
-            ]
-        );
+        let body = disturbed(&["a\n\nb\n\n", "c\n", "\n"], None, Some(Duration::from_secs(3)));
+        assert_eq!(read(body).await, [at(0, "a\n\n"), at(3, "b\n\n"), at(6, "c\n"), at(6, "\n"), at(6, "end")]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -284,11 +254,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn trailers_pass() {
         let mut body = disturbed(&["a\n\n"], Some(9), None);
-        if let MaybeDisturbed::Disturbed(disturbed) = &mut body {
-            disturbed
-                .inner
-                .0
-                .push_back(Frame::trailers(HeaderMap::new()));
+        if let FaultBody::Disturbed(disturbed) = &mut body {
+            disturbed.inner.0.push_back(Frame::trailers(HeaderMap::new()));
         }
         poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let trailers = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;

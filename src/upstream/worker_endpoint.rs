@@ -11,21 +11,21 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::retry_after;
-use crate::body::Flow;
-use crate::cluster::{Cluster, Endpoint, EndpointId, Judge, Outcome};
+use crate::body::UploadState;
+use crate::cluster::{Cluster, Endpoint, EndpointId, Outcome, OutlierDetector};
 use crate::pool::{Pool, Transport};
 
 /// An endpoint and this worker's connections to it.
 #[derive(Debug)]
-pub struct Lane {
+pub struct WorkerEndpoint {
     endpoint: Arc<Endpoint>,
-    judge: Arc<Judge>,
+    judge: Arc<OutlierDetector>,
     pool: Rc<Pool>,
     transport: Rc<Transport>,
     label: Box<str>,
 }
 
-impl Lane {
+impl WorkerEndpoint {
     /// The endpoint.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
@@ -51,10 +51,7 @@ impl Lane {
     /// Takes in the head of an answer.
     pub(super) fn answered(&self, status: StatusCode, fields: &HeaderMap, now: Instant) {
         self.report(Outcome::Answered(status), now);
-        let asks = matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        );
+        let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         if asks
             && self.judge.grants_rest()
             && let Some(wanted) = retry_after(fields, SystemTime::now())
@@ -64,16 +61,16 @@ impl Lane {
         }
     }
 
-    /// The start of an attempt, when its length is of interest: put back by what the client took before, so that the whole of the
-    /// client's time can be taken off at the end.
-    pub(super) fn stopwatch(&self, flow: &Flow) -> Option<Instant> {
+    /// The start of an attempt, when its length is of interest: put back by what the client took before, so that the
+    /// whole of the client's time can be taken off at the end.
+    pub(super) fn stopwatch(&self, flow: &UploadState) -> Option<Instant> {
         let now = self.judge.measures().then(Instant::now)?;
         Some(now.checked_sub(flow.client_time()).unwrap_or(now))
     }
 
-    /// Takes in how long an attempt took to its head, or to its failure, without the time in which the endpoint waited for the
-    /// client. A failure that came while it waited says nothing.
-    pub(super) fn measured(&self, begun: Option<Instant>, flow: &Flow, ok: bool) {
+    /// Takes in how long an attempt took to its head, or to its failure, without the time in which the endpoint waited
+    /// for the client. A failure that came while it waited says nothing.
+    pub(super) fn measured(&self, begun: Option<Instant>, flow: &UploadState, ok: bool) {
         if let Some(begun) = begun
             && (ok || !flow.awaits_client())
         {
@@ -91,7 +88,7 @@ impl Lane {
     }
 }
 
-impl AsRef<Endpoint> for Lane {
+impl AsRef<Endpoint> for WorkerEndpoint {
     fn as_ref(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -99,74 +96,70 @@ impl AsRef<Endpoint> for Lane {
 
 /// Every lane of a worker. They outlive snapshots: connections survive a reload that keeps the endpoint.
 #[derive(Debug, Default)]
-pub struct Lanes {
-    known: RefCell<HashMap<EndpointId, Rc<Lane>>>,
+pub struct WorkerEndpoints {
+    known: RefCell<HashMap<EndpointId, Rc<WorkerEndpoint>>>,
     /// Generations of the clusters and of their members that the endpoints were last compared with.
     seen: Cell<(u64, u64)>,
     /// Rung when other workers need the places of this worker's idle connections.
-    knock: Arc<Notify>,
+    idle_wanted: Arc<Notify>,
 }
 
-impl Lanes {
+impl WorkerEndpoints {
     /// The lane of `endpoint`, with `transport` for the connections opened from now on.
-    pub(super) fn lane(
+    pub(super) fn worker_endpoint(
         &self,
         endpoint: &Arc<Endpoint>,
-        judge: &Arc<Judge>,
+        judge: &Arc<OutlierDetector>,
         transport: &Rc<Transport>,
-    ) -> Rc<Lane> {
+    ) -> Rc<WorkerEndpoint> {
         let mut known = self.known.borrow_mut();
-        if let Some(lane) = known.get(&endpoint.id) {
+        if let Some(worker_endpoint) = known.get(&endpoint.id) {
             let quota = endpoint.connections().cloned();
-            lane.pool.update(Rc::clone(transport), quota);
-            lane.pool.enlist(&self.knock);
-            let same = Arc::ptr_eq(&lane.endpoint, endpoint) && Arc::ptr_eq(&lane.judge, judge);
+            worker_endpoint.pool.update(Rc::clone(transport), quota);
+            worker_endpoint.pool.enlist(&self.idle_wanted);
+            let same = Arc::ptr_eq(&worker_endpoint.endpoint, endpoint) && Arc::ptr_eq(&worker_endpoint.judge, judge);
             if same {
-                return Rc::clone(lane);
+                return Rc::clone(worker_endpoint);
             }
             // Same identity, other settings (its weight changed): the connections stay.
-            let lane = Rc::new(Lane {
+            let worker_endpoint = Rc::new(WorkerEndpoint {
                 endpoint: Arc::clone(endpoint),
                 judge: Arc::clone(judge),
-                pool: Rc::clone(&lane.pool),
+                pool: Rc::clone(&worker_endpoint.pool),
                 transport: Rc::clone(transport),
-                label: lane.label.clone(),
+                label: worker_endpoint.label.clone(),
             });
-            known.insert(endpoint.id, Rc::clone(&lane));
-            return lane;
+            known.insert(endpoint.id, Rc::clone(&worker_endpoint));
+            return worker_endpoint;
         }
-        let pool = Pool::new(
-            endpoint.address,
-            endpoint.host(),
-            Rc::clone(transport),
-            endpoint.connections().cloned(),
-        );
-        pool.enlist(&self.knock);
-        let lane = Rc::new(Lane {
+        let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport), endpoint.connections().cloned());
+        pool.enlist(&self.idle_wanted);
+        let worker_endpoint = Rc::new(WorkerEndpoint {
             endpoint: Arc::clone(endpoint),
             judge: Arc::clone(judge),
             pool: Rc::new(pool),
             transport: Rc::clone(transport),
             label: endpoint.address.to_string().into(),
         });
-        known.insert(endpoint.id, Rc::clone(&lane));
-        lane
+        known.insert(endpoint.id, Rc::clone(&worker_endpoint));
+        worker_endpoint
     }
 
     /// Ends when another worker needs the place of an idle connection.
     pub async fn knocked(&self) {
-        self.knock.notified().await;
+        self.idle_wanted.notified().await;
     }
 
     /// Closes the idle connections whose places others need.
     pub fn evict(&self) {
-        for lane in self.known.borrow().values() {
-            lane.pool.evict();
+        for worker_endpoint in self.known.borrow().values() {
+            worker_endpoint.pool.evict();
         }
     }
 
-    /// Closes connections idle for too long, and keeps none to an endpoint that is in none of `clusters` any more: such an endpoint
-    /// is forgotten once its last stream is over. Called about once a second; `generation` is that of the list.
+    /// Closes connections idle for too long, and keeps none to an endpoint that is in none of `clusters` any more: such
+    /// an endpoint is forgotten once its last stream is over. Called about once a second; `generation` is that of the
+    /// list.
     pub fn sweep(&self, now: Instant, generation: u64, clusters: &[Arc<Cluster>]) {
         let members = clusters.iter().map(|cluster| cluster.generation());
         let seen = (generation, members.fold(0, u64::wrapping_add));
@@ -174,14 +167,13 @@ impl Lanes {
         if self.seen.replace(seen) != seen {
             let members: Vec<_> = clusters.iter().map(|cluster| cluster.members()).collect();
             let endpoints = members.iter().flat_map(|members| &members.endpoints);
-            let current: HashSet<_, foldhash::fast::RandomState> =
-                endpoints.map(|endpoint| endpoint.id).collect();
+            let current: HashSet<_, foldhash::fast::RandomState> = endpoints.map(|endpoint| endpoint.id).collect();
             let gone = known.iter().filter(|(id, _)| !current.contains(id));
-            gone.for_each(|(_, lane)| lane.pool.retire());
+            gone.for_each(|(_, worker_endpoint)| worker_endpoint.pool.retire());
         }
-        known.retain(|_, lane| {
-            lane.pool.sweep(now);
-            Rc::strong_count(lane) > 1 || !lane.pool.is_empty()
+        known.retain(|_, worker_endpoint| {
+            worker_endpoint.pool.sweep(now);
+            Rc::strong_count(worker_endpoint) > 1 || !worker_endpoint.pool.is_empty()
         });
     }
 }

@@ -1,15 +1,15 @@
-//! What the IO of a connection tells its worker: where in a message it is, how far it has come, and what the scanner found.
-//! Plain stores and loads: there is one writer, and in practice one core.
+//! What the IO of a connection tells its worker: where in a message it is, how far it has come, and what the scanner
+//! found. Plain stores and loads: there is one writer, and in practice one core.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use crate::context::Verdict;
+use crate::context::ScannerRefusal;
 use crate::listener::scan::{Phase, Scanner};
 
 /// Progress of one connection.
 #[derive(Debug, Default)]
-pub struct Link {
+pub struct IoProgress {
     stage: AtomicU8,
     heads: AtomicU64,
     answered: AtomicU64,
@@ -21,7 +21,7 @@ pub struct Link {
     tunnel: AtomicBool,
     look: AtomicBool,
     no_linger: AtomicBool,
-    verdict: OnceLock<Verdict>,
+    verdict: OnceLock<ScannerRefusal>,
 }
 
 /// Where a connection is.
@@ -42,7 +42,7 @@ pub enum Stage {
     Linger,
 }
 
-impl Link {
+impl IoProgress {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
@@ -89,8 +89,8 @@ impl Link {
         add(&self.read, count);
     }
 
-    /// The parser has asked for bytes, and waits for them or not. The socket does not tell: TLS may wait for more of it and still
-    /// have something for the parser.
+    /// The parser has asked for bytes, and waits for them or not. The socket does not tell: TLS may wait for more of it
+    /// and still have something for the parser.
     pub(crate) fn parser_read(&self, waits: bool) {
         self.read_waits.store(waits, Relaxed);
     }
@@ -102,7 +102,7 @@ impl Link {
 
     /// Refusal of a request, once there is one.
     #[must_use]
-    pub fn verdict(&self) -> Option<Verdict> {
+    pub fn verdict(&self) -> Option<ScannerRefusal> {
         self.verdict.get().copied()
     }
 

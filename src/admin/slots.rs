@@ -1,5 +1,5 @@
-//! The places of a listener beside the traffic, and who gives way when they are taken. A connection that has not said yet what it
-//! wants never keeps another out, and probes do not share their places with what takes longer.
+//! The places of a listener beside the traffic, and who gives way when they are taken. A connection that has not said
+//! yet what it wants never keeps another out, and probes do not share their places with what takes longer.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ enum Stage {
 
 /// What the connections of one listener hold.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Places(Arc<Mutex<Table>>);
+pub(super) struct Slots(Arc<Mutex<Table>>);
 
 /// In order of arrival.
 #[derive(Debug, Default)]
@@ -59,34 +59,25 @@ struct Held {
 
 /// One connection's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Places,
+pub(super) struct Slot {
+    places: Slots,
     id: u64,
     /// Cancelled when it has to give way.
     pub(super) cut: CancellationToken,
 }
 
-impl Places {
+impl Slots {
     /// A place for a connection. If there is none, a silent one gives way.
-    pub(super) fn take(&self, peer: Peer) -> Place {
+    pub(super) fn take(&self, peer: Peer) -> Slot {
         let cut = CancellationToken::new();
         let id = self.with(|table| {
             table.make_room(Stage::Silent, peer);
             table.next += 1;
-            let held = Held {
-                id: table.next,
-                peer,
-                stage: Stage::Silent,
-                cut: cut.clone(),
-            };
+            let held = Held { id: table.next, peer, stage: Stage::Silent, cut: cut.clone() };
             table.held.push(held);
             table.next
         });
-        Place {
-            places: self.clone(),
-            id,
-            cut,
-        }
+        Slot { places: self.clone(), id, cut }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
@@ -94,7 +85,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl Slot {
     /// Says that the request is known now; false when there are too many of its kind.
     pub(super) fn asks(&self, is_probe: bool) -> bool {
         self.places.with(|table| {
@@ -117,15 +108,13 @@ impl Place {
     /// Whether its request is not known yet.
     pub(super) fn is_silent(&self) -> bool {
         let silent = |held: &mut Held| held.stage == Stage::Silent;
-        self.places
-            .with(|table| table.find(self.id).is_some_and(silent))
+        self.places.with(|table| table.find(self.id).is_some_and(silent))
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.places
-            .with(|table| table.held.retain(|held| held.id != self.id));
+        self.places.with(|table| table.held.retain(|held| held.id != self.id));
     }
 }
 
@@ -140,8 +129,8 @@ impl Table {
         }
     }
 
-    /// Which one of a stage is in the way of one more of `peer`: its own oldest when it has its share, else the oldest of whoever holds
-    /// most.
+    /// Which one of a stage is in the way of one more of `peer`: its own oldest when it has its share, else the oldest
+    /// of whoever holds most.
     fn gives_way(&self, stage: Stage, peer: Peer) -> Option<usize> {
         let at_stage = || {
             let all = self.held.iter().enumerate();
@@ -175,20 +164,20 @@ mod tests {
         Peer::at(IpAddr::from([10, 0, 0, number]))
     }
 
-    fn take(places: &Places, number: u8) -> Place {
+    fn take(places: &Slots, number: u8) -> Slot {
         places.take(peer(number))
     }
 
     #[test]
     fn who_is_silent_gives_way() {
-        let places = Places::default();
-        let gone = |held: &[Place]| held.iter().filter(|place| place.cut.is_cancelled()).count();
-        let greedy: Vec<Place> = (0..70).map(|_| take(&places, 1)).collect();
+        let places = Slots::default();
+        let gone = |held: &[Slot]| held.iter().filter(|place| place.cut.is_cancelled()).count();
+        let greedy: Vec<Slot> = (0..70).map(|_| take(&places, 1)).collect();
         assert_eq!(gone(&greedy), 70 - SHARE, "a share for each peer");
         assert!(greedy[0].cut.is_cancelled() && !greedy[69].cut.is_cancelled());
-        let others: Vec<Place> = (2..=49).map(|number| take(&places, number)).collect();
+        let others: Vec<Slot> = (2..=49).map(|number| take(&places, number)).collect();
         assert_eq!((gone(&greedy), gone(&others)), (70 - SHARE, 0), "all taken");
-        let more: Vec<Place> = (50..60).map(|number| take(&places, number)).collect();
+        let more: Vec<Slot> = (50..60).map(|number| take(&places, number)).collect();
         let lost = (gone(&greedy), gone(&others), gone(&more));
         assert_eq!(lost, (80 - SHARE, 0, 0), "who holds most gives way");
         drop((greedy, others, more));
@@ -197,8 +186,8 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way_where_all_hold_one() {
-        let places = Places::default();
-        let held: Vec<Place> = (1..=64).map(|number| take(&places, number)).collect();
+        let places = Slots::default();
+        let held: Vec<Slot> = (1..=64).map(|number| take(&places, number)).collect();
         let _one_more = take(&places, 100);
         let gone: Vec<bool> = held.iter().map(|place| place.cut.is_cancelled()).collect();
         assert!(gone[0] && gone[1..].iter().all(|gone| !gone));
@@ -206,12 +195,12 @@ mod tests {
 
     #[test]
     fn who_has_asked_is_not_cut_for_others_and_probes_have_their_own_places() {
-        let places = Places::default();
-        let asking: Vec<Place> = (0..SHARE).map(|_| take(&places, 1)).collect();
+        let places = Slots::default();
+        let asking: Vec<Slot> = (0..SHARE).map(|_| take(&places, 1)).collect();
         assert!(asking.iter().all(|place| place.asks(false)));
         assert!(!take(&places, 1).asks(false), "more than its share");
         assert!(take(&places, 2).asks(false), "another peer");
-        let probes: Vec<Place> = (0..70).map(|_| take(&places, 1)).collect();
+        let probes: Vec<Slot> = (0..70).map(|_| take(&places, 1)).collect();
         let last = probes.last().unwrap();
         assert!(last.is_silent() && last.asks(true) && !last.is_silent());
         assert!(asking.iter().all(|place| !place.cut.is_cancelled()));

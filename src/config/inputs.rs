@@ -1,5 +1,5 @@
-//! What was read while a configuration was loaded: every file and every directory, with a hash of its content. Says later
-//! whether any of it is different now, without reading what the content means.
+//! What was read while a configuration was loaded: every file and every directory, with a hash of its content. Says
+//! later whether any of it is different now, without reading what the content means.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,11 +32,7 @@ const ABSENT: u64 = 0;
 
 impl Seen {
     pub(super) fn file(&mut self, path: &Path, bytes: Option<&[u8]>, limit: usize) {
-        let file = File {
-            hash: bytes.map_or(ABSENT, xxh3_64),
-            limit,
-            is_configuration: false,
-        };
+        let file = File { hash: bytes.map_or(ABSENT, xxh3_64), limit, is_configuration: false };
         self.files.entry(path.to_owned()).or_insert(file);
     }
 
@@ -57,9 +53,8 @@ impl Seen {
 
     /// What is read, to hold what is written against.
     pub(super) fn known(&self) -> Known {
-        let listing = |(directory, pattern): &(PathBuf, String)| {
-            Some((fs::canonicalize(directory).ok()?, pattern.clone()))
-        };
+        let listing =
+            |(directory, pattern): &(PathBuf, String)| Some((fs::canonicalize(directory).ok()?, pattern.clone()));
         Known {
             files: self.files.keys().map(|path| Identity::of(path)).collect(),
             listings: self.directories.keys().filter_map(listing).collect(),
@@ -69,13 +64,11 @@ impl Seen {
     /// The files beside the configuration itself with the hash of their content.
     pub(super) fn beside(&self) -> BTreeMap<PathBuf, u64> {
         let beside = self.files.iter().filter(|(_, file)| !file.is_configuration);
-        beside
-            .map(|(path, file)| (path.clone(), file.hash))
-            .collect()
+        beside.map(|(path, file)| (path.clone(), file.hash)).collect()
     }
 
-    /// Every directory in which a change may matter: of each file the one it stands in, those of the links that lead there, and where
-    /// something is missing the last one that is there.
+    /// Every directory in which a change may matter: of each file the one it stands in, those of the links that lead
+    /// there, and where something is missing the last one that is there.
     #[must_use]
     pub fn watched(&self) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
@@ -95,9 +88,7 @@ impl Seen {
     #[must_use]
     pub fn has_changed(&self) -> bool {
         let file = |(path, file): (&PathBuf, &File)| content(path, file.limit) != file.hash;
-        let directory = |((path, pattern), known): (&(PathBuf, String), &u64)| {
-            hash(&names(path, pattern)) != *known
-        };
+        let directory = |((path, pattern), known): (&(PathBuf, String), &u64)| hash(&names(path, pattern)) != *known;
         self.files.iter().any(file) || self.directories.iter().any(directory)
     }
 }
@@ -124,10 +115,7 @@ impl Identity {
         places.extend(fs::canonicalize(path).ok());
         let metadata = fs::metadata(path).ok();
         let number = metadata.filter(|metadata| metadata.is_file());
-        Self {
-            places,
-            number: number.map(|metadata| (metadata.dev(), metadata.ino())),
-        }
+        Self { places, number: number.map(|metadata| (metadata.dev(), metadata.ino())) }
     }
 
     /// Whether both are one file.
@@ -150,8 +138,7 @@ impl Known {
         let lists = |place: &PathBuf| {
             let name = place.file_name().and_then(|name| name.to_str());
             self.listings.iter().any(|(directory, pattern)| {
-                place.parent() == Some(directory.as_path())
-                    && name.is_some_and(|name| matches(pattern, name))
+                place.parent() == Some(directory.as_path()) && name.is_some_and(|name| matches(pattern, name))
             })
         };
         self.files.iter().any(|file| file.is(output)) || output.places.iter().any(lists)
@@ -168,9 +155,7 @@ fn names(path: &Path, pattern: &str) -> Vec<String> {
         return Vec::new();
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names
-        .filter(|name| !name.starts_with('.') && matches(pattern, name))
-        .collect();
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.') && matches(pattern, name)).collect();
     names.sort();
     names
 }
@@ -295,11 +280,7 @@ mod tests {
         assert_eq!(seen.watched(), BTreeSet::from(expected));
         fs::remove_dir_all(root.join("data")).unwrap();
         let expected = [root.clone(), root.join("etc")];
-        assert_eq!(
-            seen.watched(),
-            BTreeSet::from(expected),
-            "where it may come back"
-        );
+        assert_eq!(seen.watched(), BTreeSet::from(expected), "where it may come back");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Whether a client takes what is handed to it. On HTTP/1 a client that does not read fills the socket, which the listener's
-//! watchdog sees. On HTTP/2 it closes the window of one stream while the socket stays busy: hyper then stops asking the body for
-//! more, and nobody else would notice. So streams of HTTP/2 note when their last piece was taken and are looked at now and then.
+//! Whether a client takes what is handed to it. On HTTP/1 a client that does not read fills the socket, which the
+//! listener's watchdog sees. On HTTP/2 it closes the window of one stream while the socket stays busy: hyper then stops
+//! asking the body for more, and nobody else would notice. So streams of HTTP/2 note when their last piece was taken
+//! and are looked at now and then.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -13,7 +14,7 @@ use crate::context::Connection;
 
 /// The pace of one stream.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct StallDetector {
     connection: Rc<Connection>,
     limit: Duration,
     task: Cell<Option<task::Id>>,
@@ -21,16 +22,10 @@ pub(super) struct Pace {
     stalled: Cell<bool>,
 }
 
-impl Pace {
+impl StallDetector {
     /// Watches a stream on `connection`: a piece must be taken within `limit`.
     pub(super) fn new(connection: Rc<Connection>, limit: Duration) -> Rc<Self> {
-        Rc::new(Self {
-            connection,
-            limit,
-            task: Cell::new(None),
-            handed: Cell::new(None),
-            stalled: Cell::new(false),
-        })
+        Rc::new(Self { connection, limit, task: Cell::new(None), handed: Cell::new(None), stalled: Cell::new(false) })
     }
 
     /// The client is ready for another piece.
@@ -63,25 +58,25 @@ impl Pace {
 
 /// The streams of one worker that are watched.
 #[derive(Debug, Default)]
-pub(super) struct Paces {
-    watched: RefCell<Vec<Weak<Pace>>>,
+pub(super) struct StallDetectors {
+    watched: RefCell<Vec<Weak<StallDetector>>>,
 }
 
-impl Paces {
-    pub(super) fn watch(&self, pace: &Rc<Pace>) {
-        self.watched.borrow_mut().push(Rc::downgrade(pace));
+impl StallDetectors {
+    pub(super) fn watch(&self, stall_detector: &Rc<StallDetector>) {
+        self.watched.borrow_mut().push(Rc::downgrade(stall_detector));
     }
 
     /// Ends the streams whose client is too slow.
     pub(super) fn look(&self, now: Instant) {
         let mut live = Vec::new();
-        self.watched.borrow_mut().retain(|pace| {
-            let pace = pace.upgrade();
-            live.extend(pace.clone());
-            pace.is_some()
+        self.watched.borrow_mut().retain(|stall_detector| {
+            let stall_detector = stall_detector.upgrade();
+            live.extend(stall_detector.clone());
+            stall_detector.is_some()
         });
-        for pace in live {
-            pace.look(now);
+        for stall_detector in live {
+            stall_detector.look(now);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What can be wrong with a configuration that is sound by itself: it changes what is chosen when the gateway starts and cannot change
-//! while it runs, or a listener of it cannot be opened.
+//! What can be wrong with a configuration that is sound by itself: it changes what is chosen when the gateway starts
+//! and cannot change while it runs, or a listener of it cannot be opened.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,8 @@ pub fn needs_restart(running: &Config, after: &Config) -> Vec<&'static str> {
         ("workers", running.workers == after.workers),
         ("accessLog.output", log.output == next_log.output),
         ("accessLog.format", log.format == next_log.format),
-        (
-            "logging.format",
-            running.logging.format == after.logging.format,
-        ),
-        (
-            "metrics.latencyBuckets",
-            metrics.latency_buckets == next_metrics.latency_buckets,
-        ),
+        ("logging.format", running.logging.format == after.logging.format),
+        ("metrics.latencyBuckets", metrics.latency_buckets == next_metrics.latency_buckets),
     ];
     let changed = fixed.into_iter().filter(|(_, same)| !same);
     changed.map(|(key, _)| key).collect()
@@ -35,12 +29,12 @@ pub fn needs_restart(running: &Config, after: &Config) -> Vec<&'static str> {
 
 /// Where what a configuration opens stands in its files.
 #[derive(Debug)]
-pub struct Places {
+pub struct OpenedAt {
     report: Report,
     addresses: BTreeMap<String, Span>,
 }
 
-impl Places {
+impl OpenedAt {
     /// The same without what was warned of.
     #[must_use]
     pub fn without_warnings(mut self) -> Self {
@@ -66,7 +60,7 @@ impl Places {
 impl Loaded {
     /// Where the addresses of its listeners stand, and those of metrics and admin where they are written.
     #[must_use]
-    pub fn places(&self) -> Places {
+    pub fn places(&self) -> OpenedAt {
         let listeners = self.config.listeners.iter().map(|listener| {
             let name = listener.name.as_str();
             let at = self.root.locate(&steps!["listeners", name, "address"]);
@@ -77,10 +71,7 @@ impl Loaded {
             let at = self.root.locate(&steps![section, "address"]);
             Some((format!("{section}.address"), at.span))
         });
-        Places {
-            addresses: listeners.chain(others).collect(),
-            report: self.warnings.clone(),
-        }
+        OpenedAt { addresses: listeners.chain(others).collect(), report: self.warnings.clone() }
     }
 
     /// The same when it can take the place of `running`.

@@ -5,27 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::control::Control;
+use super::control::RolloutControl;
 use crate::config::model::Losing;
 use crate::route::split::Choice;
 
 /// One exchange's place in a split: where its outcome is counted.
 #[derive(Clone, Debug)]
-pub struct Trial {
-    control: Arc<Control>,
+pub struct RolloutSample {
+    control: Arc<RolloutControl>,
     part: usize,
     generation: u64,
 }
 
-impl Trial {
+impl RolloutSample {
     /// An exchange that goes where it was chosen to.
     #[must_use]
-    pub fn new(control: Arc<Control>, choice: Choice) -> Self {
-        Self {
-            control,
-            part: choice.part,
-            generation: choice.generation,
-        }
+    pub fn new(control: Arc<RolloutControl>, choice: Choice) -> Self {
+        Self { control, part: choice.part, generation: choice.generation }
     }
 
     /// Counts the outcome.
@@ -35,8 +31,8 @@ impl Trial {
         }
     }
 
-    /// The client left while it waited for the version, for so long: one says nothing, most of them say that it hangs. Nor does it
-    /// say anything where the client left sooner than twice as long as requests of this split take.
+    /// The client left while it waited for the version, for so long: one says nothing, most of them say that it hangs.
+    /// Nor does it say anything where the client left sooner than twice as long as requests of this split take.
     pub fn abandoned(&self, client: IpAddr, waited: Duration) {
         let tallies = self.control.tallies.iter();
         let usual = tallies.filter_map(|tally| tally.counts().percentile(0.99));
@@ -49,7 +45,8 @@ impl Trial {
         }
     }
 
-    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers are, stays.
+    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers
+    /// are, stays.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         let lost = self.control.lost.get(self.part);

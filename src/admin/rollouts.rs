@@ -1,7 +1,5 @@
 //! Splits and rollouts over the admin API: how far they are, and what operators do to them.
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -13,7 +11,7 @@ use crate::snapshot::{Snapshot, now};
 /// Every split with its rollout, by route.
 pub(super) fn list(snapshot: &Snapshot) -> Value {
     let routes: serde_json::Map<String, Value> =
-        splits(snapshot).map(|(route, control)| (route.to_owned(), json!(control.status()))).collect();
+        snapshot.splits().map(|(route, control)| (route.to_owned(), json!(control.status()))).collect();
     json!({ "now": now().wall, "routes": routes })
 }
 
@@ -36,7 +34,7 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
         Ok(wish) => wish,
         Err(why) => return refused(StatusCode::BAD_REQUEST, why),
     };
-    let Some((route, control)) = splits(snapshot).find(|(route, _)| *route == wish.route) else {
+    let Some((route, control)) = snapshot.splits().find(|(route, _)| *route == wish.route) else {
         let why = format!("no route `{}` has a split", wish.route);
         return refused(StatusCode::NOT_FOUND, why);
     };
@@ -113,11 +111,6 @@ impl OperatorRequest {
         };
         Ok(control.operate(verb, by, now)?)
     }
-}
-
-fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<RolloutControl>)> {
-    let routes = snapshot.config.routes.iter().zip(&snapshot.splits);
-    routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
 }
 
 /// Characters of an operator's name.

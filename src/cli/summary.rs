@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::terminal::count;
 use crate::config::model::{
@@ -65,7 +66,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     if !anonymous.is_empty() {
         found.push(format!("callers of {} are not authenticated", names(anonymous)));
     }
-    let forwards = |route: &&Route| matches!(route.action, Action::Forward(_) | Action::Split(_));
+    let forwards = |route: &&Arc<Route>| matches!(route.action, Action::Forward(_) | Action::Split(_));
     let enforced = |id: &RateLimitId| {
         let limit = config.rate_limits.get(id.0);
         limit.is_some_and(|limit| limit.mode == LimitMode::Enforce)

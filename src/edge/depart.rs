@@ -12,7 +12,7 @@ use crate::config::model::HeaderChanges;
 /// What the exchange's route says about the fields of answers. An answer that no route gives has no such fields.
 pub(super) fn changes<'v>(exchange: &Exchange, view: &'v View) -> Option<&'v HeaderChanges> {
     let route = view.route(exchange.route?)?;
-    Some(&route.response_headers)
+    Some(&route.settings().response_headers)
 }
 
 /// Completes the fields of an answer: the name of the request, how its client stands with its limits, what its route

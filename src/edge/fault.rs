@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::sleep_until;
 
 use super::exchange::Exchange;
-use super::worker::View;
+use super::worker_route::WorkerRoute;
 use crate::body::{Events, FaultBody};
-use crate::config::model::{Fault, RouteId};
+use crate::config::model::Fault;
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::policy::fault::{ABORT, DELAY, Draw, Ignored, Request, draw as drawn};
@@ -39,17 +39,16 @@ struct Active {
 
 /// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of
 /// `headers`.
-pub(super) fn draw(exchange: &mut Exchange, view: &View, route: RouteId, fault: &Fault, headers: &mut HeaderMap) {
+pub(super) fn draw(exchange: &mut Exchange, route: &WorkerRoute, fault: &Fault, headers: &mut HeaderMap) {
     let request = Request { headers, client: exchange.client, time: exchange.time };
     let draw = drawn(fault, &request, &mut exchange.worker.fork_rng());
     headers.remove(DELAY);
     headers.remove(ABORT);
-    let handles = view.handles(route);
+    let handles = &route.handles;
     for ignored in draw.ignored.iter().flatten() {
         handles.faults().ignored(ignored.word());
     }
-    let ceiling = view.live(route).and_then(|live| live.faults.as_ref());
-    if let Some(ceiling) = ceiling.filter(|_| !draw.is_empty()) {
+    if let Some(ceiling) = route.faults.as_ref().filter(|_| !draw.is_empty()) {
         exchange.fault = Some(Box::new(Injected {
             draw,
             max_active: fault.max_active,

@@ -19,10 +19,11 @@ use super::public;
 use super::seen::{Found, Seen};
 use super::tracked_body::BodyLimits;
 use super::worker::View;
+use super::worker_route::WorkerRoute;
 use super::{fault, mirror};
 use crate::body::{Events, RequestBody};
 use crate::cluster::Kind;
-use crate::config::model::{ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId, UpstreamHost};
+use crate::config::model::{HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, UpstreamHost};
 use crate::error::Error;
 use crate::observe::trace::propagate;
 use crate::pool;
@@ -32,12 +33,12 @@ use crate::upstream::{self, WorkerCluster};
 /// What was decided about a request that is to be forwarded.
 #[derive(Debug)]
 pub(super) struct ForwardPlan {
-    pub(super) route: RouteId,
+    pub(super) route: Rc<WorkerRoute>,
     /// Which of the route's alternatives matched.
     pub(super) matched: usize,
     /// The listener it came in through.
     pub(super) listener: ListenerId,
-    pub(super) cluster: ClusterId,
+    pub(super) cluster: Rc<WorkerCluster>,
     /// Which fields the head carries.
     pub(super) seen: Seen,
     /// The target, where it differs from the client's.
@@ -73,11 +74,11 @@ pub(super) struct Switched {
 
 /// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored,
 /// as RFC 9110 section 7.8 allows. HTTP/2 knows no switch, so a cluster that speaks nothing else is not asked.
-pub(super) fn wanted_upgrade(head: &Parts, route: &Route, target: Option<&WorkerCluster>) -> Result<bool, Error> {
+pub(super) fn wanted_upgrade(head: &Parts, route: &Route, target: &WorkerCluster) -> Result<bool, Error> {
     let websocket =
         head.headers.get(header::UPGRADE).is_some_and(|hints| hints.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let asked = head.version == Version::HTTP_11 && websocket && head.method == Method::GET;
-    let passed = route.websocket && target.is_none_or(WorkerCluster::may_switch);
+    let passed = route.websocket && target.may_switch();
     if asked && !passed {
         return Err(Error::UpgradeRefused);
     }
@@ -88,10 +89,10 @@ pub(super) fn wanted_upgrade(head: &Parts, route: &Route, target: Option<&Worker
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) view: Rc<View>,
-    pub(super) route: RouteId,
+    pub(super) route: Rc<WorkerRoute>,
     matched: usize,
     listener: ListenerId,
-    cluster: ClusterId,
+    cluster: Rc<WorkerCluster>,
     pub(super) request: Option<Request<RequestBody>>,
     pub(super) upgrade: Option<OnUpgrade>,
     hash: Option<u64>,
@@ -102,29 +103,21 @@ pub(super) struct Outgoing {
     pub(super) version: Version,
 }
 
-impl Outgoing {
-    /// Settings of its route.
-    pub(super) fn settings(&self) -> Result<&Route, Error> {
-        self.view.route(self.route).ok_or(Error::Internal)
-    }
-}
-
 /// Sends the request to an endpoint and prepares its answer for the client.
 pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) -> Result<Answered, Error> {
     if exchange.fault.is_some() {
-        let timeout = outgoing.settings()?.timeout;
+        let timeout = outgoing.route.settings().timeout;
         Box::pin(fault::hold(exchange, timeout)).await?;
     }
-    if outgoing.settings()?.mirror.is_some() {
+    if outgoing.route.mirror.is_some() {
         mirror::start(exchange, outgoing);
     }
     if outgoing.expected && outgoing.version == Version::HTTP_2 {
         Box::pin(unasked(exchange, outgoing)).await?;
     }
-    let view = &outgoing.view;
-    let route = view.route(outgoing.route).ok_or(Error::Internal)?;
+    let route = outgoing.route.settings();
     let deadline = route.timeout.map(|limit| exchange.started + limit);
-    let target = view.target(outgoing.cluster).ok_or(Error::Internal)?;
+    let target = &*outgoing.cluster;
     let mut rng = exchange.worker.fork_rng();
     let kind = kind(exchange, outgoing, target);
     exchange.admission = target.admit(kind, exchange.started, &mut rng)?;
@@ -175,8 +168,8 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
     let place = LocationContext {
         route,
         target,
-        listener: view.public_url(outgoing.listener),
-        paths: view.snapshot.paths.get(outgoing.route, outgoing.matched),
+        listener: outgoing.view.public_url(outgoing.listener),
+        paths: outgoing.route.paths.get(outgoing.matched),
     };
     receive(exchange, &place, response, upgrade, limits)
 }
@@ -218,18 +211,17 @@ pub(super) fn outgoing(
     mut head: Parts,
     body: Incoming,
 ) -> Result<Outgoing, Error> {
-    let route = view.route(plan.route).ok_or(Error::Internal)?;
-    let target = view.target(plan.cluster).ok_or(Error::Internal)?;
-    let hash = target.hash(&head.headers, exchange.client);
+    let route = plan.route.settings();
+    let hash = plan.cluster.hash(&head.headers, exchange.client);
     let upgrade = if plan.upgrade { head.extensions.remove::<OnUpgrade>() } else { None };
     if let Some(faults) = &route.fault {
-        fault::draw(exchange, &view, plan.route, faults, &mut head.headers);
+        fault::draw(exchange, &plan.route, faults, &mut head.headers);
     }
     let known = Known {
         seen: plan.seen,
         upgrade: upgrade.is_some(),
         listener: view.public_url(plan.listener),
-        paths: view.snapshot.paths.get(plan.route, plan.matched),
+        paths: plan.route.paths.get(plan.matched),
     };
     let mut rng = exchange.worker.fork_rng();
     prepare(exchange, &mut head, route, known, &mut rng);

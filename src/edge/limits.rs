@@ -3,14 +3,13 @@
 use http::request::Parts;
 
 use super::exchange::Exchange;
-use super::worker::View;
-use crate::config::model::RouteId;
+use super::worker_route::WorkerRoute;
 use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 
 /// Counts the request, or refuses it. What it takes is held by the exchange, to the end of the answer's body.
-pub(super) fn admit(exchange: &mut Exchange, view: &View, route: RouteId, head: &Parts) -> Result<(), Error> {
-    let Some(limits) = view.limits(route) else {
+pub(super) fn admit(exchange: &mut Exchange, route: &WorkerRoute, head: &Parts) -> Result<(), Error> {
+    let Some(limits) = &route.limits else {
         return Ok(());
     };
     let caller = Caller { client: exchange.client, method: &head.method, headers: &head.headers };

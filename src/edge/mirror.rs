@@ -7,17 +7,15 @@ use http::{HeaderValue, Request};
 
 use super::exchange::Exchange;
 use super::forward::Outgoing;
-use super::worker::View;
+use super::worker_route::WorkerRoute;
 use crate::body::RequestBody;
-use crate::config::model::RouteId;
 use crate::policy::{self, mirror::COPY};
 use crate::upstream::{self, Mirrored};
 
 /// Copies the request if its route says so.
 pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
-    let (view, route) = (Rc::clone(&outgoing.view), outgoing.route);
-    let mirror = view.route(route).and_then(|route| route.mirror.as_deref());
-    let ceiling = view.live(route).and_then(|live| live.mirrors.as_ref());
+    let route = Rc::clone(&outgoing.route);
+    let (mirror, ceiling) = (route.settings().mirror.as_deref(), route.mirrors.as_ref());
     let (Some(mirror), Some(ceiling), Some(request)) = (mirror, ceiling, &mut outgoing.request) else {
         return;
     };
@@ -26,7 +24,7 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
     if outgoing.upgrade.is_some() || !policy::mirror::is_chosen(mirror, method, headers, &mut rng) {
         return;
     }
-    let handles = view.handles(route).clone();
+    let handles = route.handles.clone();
     let Some(place) = ceiling.enter(mirror.max_active) else {
         handles.mirrors().ended("max_active");
         return;
@@ -36,12 +34,12 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
         return;
     };
     let copy = head_of(request);
-    let hash = view.target(mirror.cluster).and_then(|target| target.hash(request.headers(), exchange.client));
+    let hash = route.mirror.as_ref().and_then(|target| target.hash(request.headers(), exchange.client));
     let active = handles.mirrors().active();
-    // It keeps the view no longer than the request it copies would: until the body is whole, and then for the mirror's
+    // It keeps the route no longer than the request it copies would: until the body is whole, and then for the mirror's
     // time.
     let task = async move {
-        let result = send(&view, route, copy, copied, hash, &mut rng).await;
+        let result = send(&route, copy, copied, hash, &mut rng).await;
         handles.mirrors().ended(result.word());
         drop((place, active));
     };
@@ -49,19 +47,14 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
 }
 
 async fn send(
-    view: &View,
-    route: RouteId,
+    route: &WorkerRoute,
     copy: Request<RequestBody>,
     copied: Option<crate::body::Copied>,
     hash: Option<u64>,
     rng: &mut fastrand::Rng,
 ) -> Mirrored {
-    let settings = view.route(route);
-    let mirror = settings.and_then(|route| Some((route, route.mirror.as_deref()?)));
-    let Some((settings, mirror)) = mirror else {
-        return Mirrored::Failed;
-    };
-    let Some(target) = view.target(mirror.cluster) else {
+    let settings = route.settings();
+    let (Some(mirror), Some(target)) = (&settings.mirror, &route.mirror) else {
         return Mirrored::Failed;
     };
     let plan = upstream::MirrorPlan { target, hash, host: &settings.upstream_host, timeout: mirror.timeout };

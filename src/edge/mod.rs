@@ -20,6 +20,7 @@ mod tracked_body;
 mod tunnel;
 mod unparsed;
 mod worker;
+mod worker_route;
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -30,17 +31,17 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::config::model::{
-    Action, ClientAuth, ClusterId, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route, RouteId,
-};
+use crate::config::model::{Action, ClientAuth, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route};
 use crate::context::{Connection, TlsFacts};
 use crate::error::Error;
 use crate::route::public::Face;
 use crate::route::{self, Facts};
+use crate::upstream::WorkerCluster;
 use exchange::Exchange;
 use hygiene::Target;
 use seen::Found;
 use worker::View;
+use worker_route::WorkerRoute;
 
 pub use tracked_body::TrackedBody;
 pub use unparsed::unparsed;
@@ -165,11 +166,12 @@ fn check(
         headers: &head.headers,
     };
     let chosen = view.snapshot.table.find(served, &facts).ok_or(Error::NoRoute)?;
-    let route = config.routes.get(chosen.route.0).ok_or(Error::Internal)?;
+    let worker_route = view.route(chosen.route).ok_or(Error::Internal)?;
+    let route = worker_route.settings();
     exchange.route = Some(chosen.route);
     let listener = settings.public_url.as_deref();
     exchange.https = public::is_https(exchange, listener, route);
-    let placed = enter(exchange, view, chosen.route, (route, &target.path), head)?;
+    let placed = enter(exchange, view, worker_route, &target.path, head)?;
     let matched = route.matches.get(chosen.matched).map_or(&ANY_PATH, |matched| &matched.path);
     let cluster = match &route.action {
         Action::Respond(respond) => return Ok(Step::Answered(respond_with(respond, head))),
@@ -177,19 +179,20 @@ fn check(
             let face = public::sources(exchange, listener, Some(route)).face();
             return route_redirect(to, matched, &face, head, &target).map(Step::Answered);
         }
-        Action::Forward(cluster) => *cluster,
-        Action::Split(_) => placed.ok_or(Error::Internal)?,
+        Action::Forward(_) => worker_route.cluster.as_ref(),
+        Action::Split(_) => placed,
     };
+    let cluster = cluster.ok_or(Error::Internal)?;
     let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
     check_length(target.length, limit)?;
     Ok(Step::Forward(forward::ForwardPlan {
-        route: chosen.route,
+        route: Rc::clone(worker_route),
         matched: chosen.matched,
         listener: id,
-        cluster,
+        cluster: Rc::clone(cluster),
         seen: found.seen,
         target: rewritten(route, matched, head, &target)?,
-        upgrade: found.seen.upgrade && forward::wanted_upgrade(head, route, view.target(cluster))?,
+        upgrade: found.seen.upgrade && forward::wanted_upgrade(head, route, cluster)?,
         body_limit: limit,
         body_idle: settings.limits.body_idle_timeout,
     }))
@@ -197,25 +200,26 @@ fn check(
 
 /// The request is on a route now, and counted there, if the route's limits allow it. On a split, it is known for which
 /// of its clusters.
-fn enter(
+fn enter<'v>(
     exchange: &mut Exchange,
     view: &View,
-    id: RouteId,
-    (route, path): (&Route, &str),
+    route: &'v WorkerRoute,
+    path: &str,
     head: &Parts,
-) -> Result<Option<ClusterId>, Error> {
+) -> Result<Option<&'v Rc<WorkerCluster>>, Error> {
     let excluded = &view.snapshot.config.access_log.exclude;
-    let logged = route.access_log && !excluded.iter().any(|excluded| *excluded == *path);
-    let placed = limits::admit(exchange, view, id, head).and_then(|()| match &route.action {
-        Action::Split(split) => split::place(exchange, view, (id, split), head).map(Some),
+    let settings = route.settings();
+    let logged = settings.access_log && !excluded.iter().any(|excluded| *excluded == *path);
+    let placed = limits::admit(exchange, route, head).and_then(|()| match &settings.action {
+        Action::Split(split) => split::place(exchange, route, split, head).map(Some),
         Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => Ok(None),
     });
     match &placed {
         // Each version has series of its own.
-        Ok(Some((_, handles))) => exchange.routed(handles, logged),
-        Ok(None) | Err(_) => exchange.routed(view.handles(id), logged),
+        Ok(Some(part)) => exchange.routed(route.part_handles(part), logged),
+        Ok(None) | Err(_) => exchange.routed(&route.handles, logged),
     }
-    placed.map(|placed| placed.map(|(cluster, _)| cluster))
+    placed.map(|placed| placed.map(|part| &part.cluster))
 }
 
 /// A host that this connection's certificate policy was not checked for must come on a connection of its own (RFC 9110

@@ -4,21 +4,20 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use super::exchange::Exchange;
-use super::worker::View;
+use super::worker_route::{WorkerPart, WorkerRoute};
 use crate::cluster::{cookie, hash_key};
-use crate::config::model::{ClusterId, HashKey, RouteId, Split};
+use crate::config::model::{HashKey, Split};
 use crate::error::Error;
-use crate::observe::handles::RouteHandles;
 use crate::route::split::RoutingHints;
 
 /// Chooses the cluster, and notes what its outcome will be counted for and which cookie keeps the caller there.
-pub(super) fn place(
+pub(super) fn place<'r>(
     exchange: &mut Exchange,
-    view: &View,
-    (route, split): (RouteId, &Split),
+    route: &'r WorkerRoute,
+    split: &Split,
     head: &Parts,
-) -> Result<(ClusterId, RouteHandles), Error> {
-    let served = view.split(route).ok_or(Error::Internal)?;
+) -> Result<&'r WorkerPart, Error> {
+    let served = route.split.as_ref().ok_or(Error::Internal)?;
     let mut hints = RoutingHints {
         named: split.chosen_by.as_ref().and_then(|key| text(key, &head.headers)),
         ..RoutingHints::default()
@@ -29,7 +28,7 @@ pub(super) fn place(
         None => {}
     }
     let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint)?;
-    let part = split.parts.get(choice.part).ok_or(Error::Internal)?;
+    let part = served.part(choice.part).ok_or(Error::Internal)?;
     if served.control.has_rollout() {
         exchange.sample = Some(served.sample(choice));
     }
@@ -39,7 +38,7 @@ pub(super) fn place(
     {
         exchange.set_cookie = set_cookie(name, token, exchange.https);
     }
-    Ok((part.cluster, view.part_handles(route, choice.part, part)))
+    Ok(part)
 }
 
 fn text<'a>(key: &HashKey, headers: &'a HeaderMap) -> Option<&'a [u8]> {

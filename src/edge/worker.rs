@@ -11,15 +11,12 @@ use tokio::time::Instant;
 use tracing::debug_span;
 
 use super::stall_detector::StallDetectors;
-use crate::config::model::{Action, ClusterId, ListenerId, Part, PublicUrl, Route, RouteId};
+use super::worker_route::WorkerRoute;
+use crate::config::model::{ClusterId, ListenerId, PublicUrl, RouteId};
 use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
-use crate::policy;
-use crate::policy::RouteLimits;
-use crate::route::rollout::{RolloutControl, RolloutSample};
-use crate::route::split::{Choice, Chooser};
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Mirrors, WorkerCluster, WorkerEndpoints};
 
@@ -47,30 +44,12 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     generation: u64,
     unrouted: RouteHandles,
-    routes: Vec<OnceCell<RouteHandles>>,
-    targets: Vec<OnceCell<WorkerCluster>>,
-    /// Boxed, as the next: thousands of empty places are made anew with each configuration.
-    limits: Vec<OnceCell<Option<Box<RouteLimits>>>>,
-    splits: Vec<OnceCell<Box<Served>>>,
+    /// Empty places that are small: thousands of them are made anew with each configuration.
+    routes: Vec<OnceCell<Rc<WorkerRoute>>>,
+    targets: Vec<OnceCell<Rc<WorkerCluster>>>,
     worker_endpoints: Rc<WorkerEndpoints>,
     turn: usize,
     metrics: Arc<Metrics>,
-}
-
-/// A split with this worker's hand in it.
-#[derive(Debug)]
-pub(super) struct Served {
-    pub(super) chooser: Chooser,
-    pub(super) control: Arc<RolloutControl>,
-    /// Handles by part, as they are needed.
-    handles: RefCell<Vec<(usize, RouteHandles)>>,
-}
-
-impl Served {
-    /// A request's place in it.
-    pub(super) fn sample(&self, choice: Choice) -> RolloutSample {
-        RolloutSample::new(Arc::clone(&self.control), choice)
-    }
 }
 
 impl Worker {
@@ -209,29 +188,10 @@ impl View {
         let generation = hub.generation();
         let snapshot = hub.current();
         let targets = snapshot.clusters.iter().map(|_| OnceCell::new()).collect();
-        let routes = snapshot.config.routes.iter().map(|_| OnceCell::new()).collect();
-        let limits = snapshot.config.routes.iter().map(|_| OnceCell::new());
-        let limits = limits.collect();
-        let splits = snapshot.splits.iter().map(|_| OnceCell::new()).collect();
+        let routes = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (worker_endpoints, turn) = (Rc::clone(worker_endpoints), rng.usize(..));
-        Self {
-            generation,
-            unrouted,
-            routes,
-            targets,
-            limits,
-            splits,
-            worker_endpoints,
-            turn,
-            metrics: Arc::clone(metrics),
-            snapshot,
-        }
-    }
-
-    /// Settings of a route.
-    pub(super) fn route(&self, route: RouteId) -> Option<&Route> {
-        self.snapshot.config.routes.get(route.0)
+        Self { generation, unrouted, routes, targets, worker_endpoints, turn, metrics: Arc::clone(metrics), snapshot }
     }
 
     /// Where clients see a listener, if its settings say so.
@@ -240,9 +200,11 @@ impl View {
         listener.public_url.as_deref()
     }
 
-    /// What is counted about a route by all workers.
-    pub(super) fn live(&self, route: RouteId) -> Option<&policy::Live> {
-        self.snapshot.live.get(route.0)
+    /// This worker's side of a route, made when the first request needs it.
+    pub(super) fn route(&self, route: RouteId) -> Option<&Rc<WorkerRoute>> {
+        let (slot, runtime) = (self.routes.get(route.0)?, self.snapshot.routes.get(route.0)?);
+        let make = || WorkerRoute::new(runtime, &self.metrics, self.turn, |id| self.target(id).map(Rc::clone));
+        Some(slot.get_or_init(|| Rc::new(make())))
     }
 
     /// Handles for requests no route matched.
@@ -250,65 +212,14 @@ impl View {
         &self.unrouted
     }
 
-    /// Handles of a route.
-    pub(super) fn handles(&self, route: RouteId) -> &RouteHandles {
-        let Some(slot) = self.routes.get(route.0) else {
-            return &self.unrouted;
-        };
-        slot.get_or_init(|| {
-            let settings = self.snapshot.config.routes.get(route.0);
-            let cluster = settings.and_then(|route| match &route.action {
-                Action::Forward(cluster) => self.snapshot.clusters.get(cluster.0),
-                Action::Split(_) | Action::Redirect(_) | Action::Respond(_) => None,
-            });
-            let name = settings.map_or("-", |route| &route.name);
-            RouteHandles::new(Arc::clone(&self.metrics), name, cluster.map_or("-", |cluster| &cluster.name))
-        })
-    }
-
-    /// The limits of a route, if it has any.
-    pub(super) fn limits(&self, route: RouteId) -> Option<&RouteLimits> {
-        let slot = self.limits.get(route.0)?;
-        let (config, limits) = (&self.snapshot.config, &self.snapshot.limits);
-        slot.get_or_init(|| RouteLimits::new(config, route, limits, &self.metrics).map(Box::new)).as_deref()
-    }
-
-    /// This worker's hand in a route's split, if it has one.
-    pub(super) fn split(&self, route: RouteId) -> Option<&Served> {
-        let control = self.snapshot.splits.get(route.0)?.as_ref()?;
-        Some(self.splits.get(route.0)?.get_or_init(|| {
-            let mut rng = fastrand::Rng::with_seed(self.turn as u64);
-            Box::new(Served {
-                chooser: Chooser::new(Arc::clone(control.shares()), &mut rng),
-                control: Arc::clone(control),
-                handles: RefCell::default(),
-            })
-        }))
-    }
-
-    /// Handles of a route towards one cluster of its split.
-    pub(super) fn part_handles(&self, route: RouteId, index: usize, part: &Part) -> RouteHandles {
-        let Some(served) = self.split(route) else {
-            return self.unrouted.clone();
-        };
-        let mut handles = served.handles.borrow_mut();
-        let known = handles.iter().find(|(known, _)| *known == index);
-        if let Some((_, handles)) = known {
-            return handles.clone();
-        }
-        let name = self.route(route).map_or("-", |route| &route.name);
-        let made = RouteHandles::new(Arc::clone(&self.metrics), name, &*part.name);
-        handles.push((index, made.clone()));
-        made
-    }
-
     /// This worker's view of a cluster, made when the first request needs it.
-    pub(super) fn target(&self, cluster: ClusterId) -> Option<&WorkerCluster> {
+    fn target(&self, cluster: ClusterId) -> Option<&Rc<WorkerCluster>> {
         let (slot, cluster, tls) =
             (self.targets.get(cluster.0)?, self.snapshot.clusters.get(cluster.0)?, self.snapshot.tls.get(cluster.0)?);
         Some(slot.get_or_init(|| {
             let handles = ClusterHandles::new(&self.metrics, &cluster.name);
-            WorkerCluster::new(Arc::clone(cluster), tls.clone(), Rc::clone(&self.worker_endpoints), handles, self.turn)
+            let (tls, endpoints) = (tls.clone(), Rc::clone(&self.worker_endpoints));
+            Rc::new(WorkerCluster::new(Arc::clone(cluster), tls, endpoints, handles, self.turn))
         }))
     }
 }

@@ -294,8 +294,7 @@ impl Gateway {
     #[must_use]
     pub fn split(&self, route: &str) -> Option<Arc<RolloutControl>> {
         let snapshot = self.hub.current();
-        let index = snapshot.config.routes.iter().position(|known| known.name == route)?;
-        snapshot.splits.get(index)?.clone()
+        snapshot.route(route)?.split.clone()
     }
 
     /// Cancelled when a worker thread has ended by a defect. Part of the traffic goes nowhere then: drain and start

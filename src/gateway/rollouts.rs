@@ -48,7 +48,7 @@ pub(super) fn restore(snapshot: &Snapshot, file: Option<&Path>) {
             return;
         }
     };
-    for (route, control) in splits(snapshot) {
+    for (route, control) in snapshot.splits() {
         let Some(saved) = record.rollouts.get(route) else {
             continue;
         };
@@ -108,13 +108,13 @@ fn read(file: &Path, now: Millis) -> io::Result<Option<StateFile<serde_json::Val
 
 /// Says which rollouts a reload began anew, and what operators set that it dropped.
 pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
-    for (route, control) in after.config.routes.iter().zip(&after.splits) {
-        if let (Action::Split(split), Some(control)) = (&route.action, control) {
+    for route in &after.routes {
+        if let (Action::Split(split), Some(control)) = (&route.settings.action, &route.split) {
             control.go_on(split, after.cookie_key());
         }
     }
-    let stays: BTreeMap<&str, &Arc<RolloutControl>> = splits(after).collect();
-    let known: BTreeMap<&str, &Arc<RolloutControl>> = splits(before).collect();
+    let stays: BTreeMap<&str, &Arc<RolloutControl>> = after.splits().collect();
+    let known: BTreeMap<&str, &Arc<RolloutControl>> = before.splits().collect();
     let same = |one: Option<&&Arc<RolloutControl>>, other: &Arc<RolloutControl>| {
         one.is_some_and(|one| Arc::ptr_eq(one, other))
     };
@@ -130,7 +130,7 @@ pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
             );
         }
     }
-    for (route, control) in splits(after).filter(|(_, control)| control.has_rollout()) {
+    for (route, control) in after.splits().filter(|(_, control)| control.has_rollout()) {
         match known.get(route) {
             Some(known) if Arc::ptr_eq(known, control) => {}
             Some(_) => tracing::info!(route, "rollout begins anew: the file changed it"),
@@ -151,13 +151,13 @@ pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: Cancellation
         };
         let now = now();
         let snapshot = hub.current();
-        for (route, control) in splits(&snapshot) {
+        for (route, control) in snapshot.splits() {
             report(route, &control.tick(now), &metrics);
             show(route, control, &metrics);
         }
         if let Some(file) = snapshot.config.state_file.clone() {
             let record = record(&snapshot, now);
-            let waits = splits(&snapshot).any(|(_, control)| control.is_waiting());
+            let waits = snapshot.splits().any(|(_, control)| control.is_waiting());
             drop(snapshot);
             book.keep(file, record, waits, stopped).await;
         }
@@ -225,16 +225,11 @@ fn show(route: &str, control: &RolloutControl, metrics: &Metrics) {
     }
 }
 
-fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<RolloutControl>)> {
-    let routes = snapshot.config.routes.iter().zip(&snapshot.splits);
-    routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
-}
-
 fn record(snapshot: &Snapshot, now: Now) -> StateFile {
     StateFile {
         version: VERSION,
         at: now.wall,
-        rollouts: splits(snapshot).map(|(route, control)| (route.to_owned(), control.saved())).collect(),
+        rollouts: snapshot.splits().map(|(route, control)| (route.to_owned(), control.saved())).collect(),
     }
 }
 

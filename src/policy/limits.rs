@@ -11,45 +11,58 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::concurrency::{Concurrency, Open};
 use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
-use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RouteId};
+use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, Route};
 use crate::error::Error;
 use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
 
-/// Every limit of a configuration with its counts. Shared by all workers.
+/// Every rate limit of a configuration with its counts, by [`RateLimitId`]. Shared by all workers.
 #[derive(Debug, Default)]
 pub struct Limits {
-    limiters: Vec<Arc<Limiter>>,
-    /// By route name; routes without such a limit are not in it.
-    open: HashMap<String, Arc<Concurrency>>,
+    limits: Vec<Arc<CountedLimit>>,
+}
+
+/// A rate limit: its settings, and its counts, which may be older than they.
+#[derive(Debug)]
+struct CountedLimit {
+    settings: RateLimit,
+    limiter: Arc<Limiter>,
 }
 
 impl Limits {
     /// Builds the limits of `config`. Counts of `previous` go on where they mean the same: those of a rate limit with
-    /// the same place, key and quota, and what is open on a route of the same name.
+    /// the same place, key and quota.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         // By place, so that thousands of routes with a limit each are not compared with one another.
-        let known = previous.into_iter().flat_map(|previous| &previous.limiters);
-        let known: HashMap<_, _> = known.map(|known| (known.scope(), known)).collect();
-        let limiters = config.rate_limits.iter().map(|limit| {
+        let known = previous.into_iter().flat_map(|previous| &previous.limits);
+        let known: HashMap<_, _> = known.map(|known| (known.limiter.scope(), &known.limiter)).collect();
+        let limits = config.rate_limits.iter().map(|limit| {
             let known = known.get(&limit.scope);
-            match known.filter(|known| known.serves(&limit.scope, &limit.buckets)) {
+            let limiter = match known.filter(|known| known.serves(&limit.scope, &limit.buckets)) {
                 Some(known) => Arc::clone(known),
                 None => Arc::new(Limiter::new(limit.scope.clone(), limit.buckets.clone())),
-            }
+            };
+            Arc::new(CountedLimit { settings: limit.clone(), limiter })
         });
-        let limited = |route: &&crate::config::model::Route| route.concurrency.is_some();
-        let open = config.routes.iter().filter(limited).map(|route| {
-            let known = previous.and_then(|previous| previous.open.get(&route.name));
-            (route.name.clone(), known.cloned().unwrap_or_default())
+        Self { limits: limits.collect() }
+    }
+
+    /// The limits of `route`, or `None` where it has none. What is open on `previous`, the same route before, goes on.
+    #[must_use]
+    pub fn of(&self, route: &Route, previous: Option<&RouteLimits>) -> Option<RouteLimits> {
+        let rates = route.rate_limits.iter().filter_map(|id| self.limits.get(id.0).cloned());
+        let open = route.concurrency.map(|limit| {
+            let before = previous.and_then(|previous| previous.open.as_ref());
+            (limit, before.map(|(_, open)| Arc::clone(open)).unwrap_or_default())
         });
-        Self { open: open.collect(), limiters: limiters.collect() }
+        let limits = RouteLimits { rates: rates.collect(), open };
+        (!limits.rates.is_empty() || limits.open.is_some()).then_some(limits)
     }
 
     /// Forgets clients that nothing is held against, and says in `metrics` how many are left.
     pub fn sweep(&self, metrics: &Metrics) {
-        for limiter in &self.limiters {
+        for CountedLimit { limiter, .. } in self.limits.iter().map(|limit| &**limit) {
             limiter.sweep();
             let name = limiter.scope().to_string();
             metrics.rate_limit_clients(&name, limiter.clients(), limiter.take_overflowed());
@@ -59,22 +72,28 @@ impl Limits {
     /// Whether there is anything to sweep.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.limiters.is_empty()
+        self.limits.is_empty()
     }
+}
+
+/// The limits of one route. Shared by all workers.
+#[derive(Debug)]
+pub struct RouteLimits {
+    rates: Box<[Arc<CountedLimit>]>,
+    open: Option<(ConcurrencyLimit, Arc<Concurrency>)>,
 }
 
 /// The limits of one route as one worker uses them.
 #[derive(Debug)]
-pub struct RouteLimits {
+pub struct WorkerLimits {
     rates: Vec<Rate>,
     concurrency: Option<RouteConcurrency>,
 }
 
 #[derive(Debug)]
 struct Rate {
-    limiter: Arc<Limiter>,
-    cost: Vec<(Method, u32)>,
-    mode: LimitMode,
+    limit: Arc<CountedLimit>,
+    /// Whether answers say how a client stands.
     headers: bool,
     /// A copy of this worker: a value that is cloned counts its clones, and all workers would count in the same place.
     policy: HeaderValue,
@@ -135,24 +154,17 @@ struct Tally<'a> {
     tightest: Option<(u32, &'a Rate)>,
 }
 
-impl RouteLimits {
-    /// The limits of `route`, or `None` where it has none.
+impl WorkerLimits {
+    /// This worker's side of the limits of the route called `name`.
     #[must_use]
-    pub fn new(config: &Config, route: RouteId, limits: &Limits, metrics: &Metrics) -> Option<Self> {
-        let route = config.routes.get(route.0)?;
-        let rates = route.rate_limits.iter().filter_map(|id| {
-            let limiter = Arc::clone(limits.limiters.get(id.0)?);
-            Some(Rate::new(config.rate_limits.get(id.0)?, limiter, metrics))
+    pub fn new(name: &str, limits: &RouteLimits, metrics: &Metrics) -> Self {
+        let concurrency = limits.open.as_ref().map(|(limit, open)| RouteConcurrency {
+            open: Arc::clone(open),
+            limit: *limit,
+            handles: ConcurrencyHandles::new(metrics, name),
         });
-        let rates: Vec<_> = rates.collect();
-        let concurrency = route.concurrency.and_then(|limit| {
-            Some(RouteConcurrency {
-                open: Arc::clone(limits.open.get(&route.name)?),
-                limit,
-                handles: ConcurrencyHandles::new(metrics, &route.name),
-            })
-        });
-        (!rates.is_empty() || concurrency.is_some()).then_some(Self { rates, concurrency })
+        let rates = limits.rates.iter().map(|limit| Rate::new(Arc::clone(limit), metrics));
+        Self { rates: rates.collect(), concurrency }
     }
 
     /// Whether this request may go on. One that may not has not been counted by any limit.
@@ -172,7 +184,7 @@ impl RouteLimits {
             return Err(Refused { error: Error::RateLimited(wait), standing: rate.standing(0, wait) });
         }
         let standing = tally.tightest.and_then(|(remaining, rate)| {
-            let quota = rate.limiter.buckets().quota;
+            let quota = rate.limiter().buckets().quota;
             let missing = quota.capacity.get().saturating_sub(remaining);
             // With nothing left the next thing worth waiting for is one request, otherwise the whole quota.
             let reset = quota.time_for(if remaining == 0 { 1 } else { missing });
@@ -189,35 +201,38 @@ fn take<'a>(rates: &'a [Rate], caller: &Caller<'_>, tally: &mut Tally<'a>) {
     let taken = rate.take(caller, tally);
     take(others, caller, tally);
     if let (Some((key, cost)), Some(_)) = (taken, tally.refused) {
-        rate.limiter.refund(&key, cost);
+        rate.limiter().refund(&key, cost);
     }
 }
 
 impl Rate {
-    fn new(settings: &RateLimit, limiter: Arc<Limiter>, metrics: &Metrics) -> Self {
+    fn new(limit: Arc<CountedLimit>, metrics: &Metrics) -> Self {
+        let settings = &limit.settings;
         let name = settings.scope.to_string();
         let quota = settings.buckets.quota;
         let window = whole_seconds(quota.time_for(quota.capacity.get()));
         let policy = format!("{};q={};w={window}", quoted(&name), quota.capacity);
         let state = format!("{};r=", quoted(&name));
         Self {
-            cost: settings.cost.clone(),
-            mode: settings.mode,
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
             state: state.into_bytes().into(),
             handles: RateLimitHandles::new(metrics, &name, settings.mode),
-            limiter,
+            limit,
         }
+    }
+
+    fn limiter(&self) -> &Limiter {
+        &self.limit.limiter
     }
 
     /// Counts the request here; what was counted, so that it can be taken back.
     fn take<'a>(&'a self, caller: &Caller<'_>, tally: &mut Tally<'a>) -> Option<(Key, NonZeroU32)> {
         let cost = NonZeroU32::new(self.cost_of(caller.method))?;
-        let key = self.limiter.key(caller);
-        match self.limiter.take(&key, cost) {
+        let key = self.limiter().key(caller);
+        match self.limiter().take(&key, cost) {
             LimitDecision::Passed { remaining } => {
-                let interval = |rate: &Self| rate.limiter.buckets().quota.interval();
+                let interval = |rate: &Self| rate.limiter().buckets().quota.interval();
                 let fewer = |(least, by): (u32, &Self)| {
                     remaining < least || (remaining == least && interval(self) > interval(by))
                 };
@@ -229,7 +244,7 @@ impl Rate {
             LimitDecision::Refused { wait } => {
                 self.handles.limited();
                 let longer = |(longest, _)| wait > longest;
-                if self.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
+                if self.limit.settings.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
                     tally.refused = Some((wait, self));
                 }
                 None
@@ -238,7 +253,7 @@ impl Rate {
     }
 
     fn cost_of(&self, method: &Method) -> u32 {
-        let priced = self.cost.iter().find(|(priced, _)| priced == method);
+        let priced = self.limit.settings.cost.iter().find(|(priced, _)| priced == method);
         priced.map_or(1, |(_, cost)| *cost)
     }
 
@@ -296,8 +311,8 @@ mod tests {
 
     /// The limits of the route `all`, which `route` describes, beside shared ones.
     struct Bench {
-        config: Config,
         limits: Limits,
+        route: RouteLimits,
         metrics: Metrics,
     }
 
@@ -309,15 +324,13 @@ mod tests {
             );
             let loaded = config::parse(&text, "test.yaml", &Environment::process());
             let config = loaded.unwrap_or_else(|report| panic!("{report:?}")).config;
-            Self {
-                limits: Limits::build(&config, previous.map(|previous| &previous.limits)),
-                metrics: Metrics::new(&[1.0]).unwrap(),
-                config,
-            }
+            let limits = Limits::build(&config, previous.map(|previous| &previous.limits));
+            let route = limits.of(&config.routes[0], previous.map(|previous| &previous.route)).unwrap();
+            Self { limits, route, metrics: Metrics::new(&[1.0]).unwrap() }
         }
 
-        fn route(&self) -> RouteLimits {
-            RouteLimits::new(&self.config, RouteId(0), &self.limits, &self.metrics).unwrap()
+        fn route(&self) -> WorkerLimits {
+            WorkerLimits::new("all", &self.route, &self.metrics)
         }
 
         fn metric(&self, name: &str) -> f64 {
@@ -327,12 +340,12 @@ mod tests {
         }
     }
 
-    fn ask(route: &RouteLimits, method: &Method, last: u8) -> Result<Admitted, Refused> {
+    fn ask(route: &WorkerLimits, method: &Method, last: u8) -> Result<Admitted, Refused> {
         let headers = HeaderMap::new();
         route.admit(&Caller { client: [192, 0, 2, last].into(), method, headers: &headers })
     }
 
-    fn passed(route: &RouteLimits, times: u32) -> u32 {
+    fn passed(route: &WorkerLimits, times: u32) -> u32 {
         let asked = (0..times).map(|_| ask(route, &Method::GET, 1).is_ok());
         asked.map(u32::from).sum()
     }

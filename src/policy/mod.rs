@@ -11,38 +11,13 @@ mod limits;
 pub mod mirror;
 mod table;
 
-use std::sync::Arc;
-
-use crate::config::model::{Percentage, Route};
+use crate::config::model::Percentage;
 
 pub use ceiling::{Ceiling, CeilingPermit};
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
 pub use limiter::{LimitDecision, Limiter};
-pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, whole_seconds};
-
-/// What is counted about one route while it lives, over all workers and reloads. Absent where nothing of it is
-/// configured.
-#[derive(Debug, Default)]
-pub struct Live {
-    /// Faults active.
-    pub faults: Option<Arc<Ceiling>>,
-    /// Mirrored requests under way.
-    pub mirrors: Option<Arc<Ceiling>>,
-}
-
-impl Live {
-    /// The counts of `route`; those of `previous` go on, whatever its settings were.
-    #[must_use]
-    pub fn of(route: &Route, previous: Option<&Self>) -> Self {
-        let go_on =
-            |wanted: bool, before: Option<&Arc<Ceiling>>| wanted.then(|| before.map(Arc::clone).unwrap_or_default());
-        Self {
-            faults: go_on(route.fault.is_some(), previous.and_then(|live| live.faults.as_ref())),
-            mirrors: go_on(route.mirror.is_some(), previous.and_then(|live| live.mirrors.as_ref())),
-        }
-    }
-}
+pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
 
 /// Whether this one is of the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {

@@ -155,7 +155,7 @@ mod tests {
         map.location(location)
     }
 
-    fn mappings() -> crate::route::PathMappings {
+    fn mappings() -> Vec<crate::route::PathMappings> {
         crate::route::path_mapping::of_text(
             "
             planner: { match: { path: { prefix: /planner } }, rewrite: { prefix: / }, respond: {} }
@@ -165,9 +165,9 @@ mod tests {
         )
     }
 
-    const PLANNER: crate::config::model::RouteId = crate::config::model::RouteId(0);
-    const STRAIGHT: crate::config::model::RouteId = crate::config::model::RouteId(1);
-    const WHOLE: crate::config::model::RouteId = crate::config::model::RouteId(2);
+    const PLANNER: usize = 0;
+    const STRAIGHT: usize = 1;
+    const WHOLE: usize = 2;
 
     const PUBLIC: Sources<'static> = Sources {
         route: None,
@@ -201,7 +201,7 @@ mod tests {
             ("/a/...", Some("/planner/a/...")),
             ("/caf\u{e9}", Some("/planner/caf\u{e9}")),
         ] {
-            let found = mapped(&PUBLIC, "agents.example", location, mappings.get(PLANNER, 0));
+            let found = mapped(&PUBLIC, "agents.example", location, mappings[PLANNER].get(0));
             assert_eq!(found.as_deref(), expected, "{location}");
         }
     }
@@ -235,7 +235,7 @@ mod tests {
             ("mailto:a@10.0.0.5", None),
             ("http:/a", None),
         ] {
-            let found = mapped(&PUBLIC, "agents.example", location, mappings.get(PLANNER, 0));
+            let found = mapped(&PUBLIC, "agents.example", location, mappings[PLANNER].get(0));
             assert_eq!(found.as_deref(), expected, "{location}");
         }
     }
@@ -253,7 +253,7 @@ mod tests {
             ("a.example:80", "http://a.example/a", Some("https://agents.example/a")),
             ("", "https://agents.example/a", None),
         ] {
-            let found = mapped(&PUBLIC, host_sent, location, mappings.get(STRAIGHT, 0));
+            let found = mapped(&PUBLIC, host_sent, location, mappings[STRAIGHT].get(0));
             assert_eq!(found.as_deref(), expected, "{host_sent} {location}");
         }
     }
@@ -262,7 +262,7 @@ mod tests {
     fn a_replacement_that_cannot_be_undone_leaves_locations_alone() {
         let mappings = mappings();
         for location in ["/only", "/a", "http://10.0.0.5:8080/a"] {
-            let found = mapped(&PUBLIC, "", location, mappings.get(WHOLE, 0));
+            let found = mapped(&PUBLIC, "", location, mappings[WHOLE].get(0));
             assert_eq!(found, None, "{location}");
         }
     }
@@ -277,7 +277,7 @@ mod tests {
             ("/in/\\evil.example/", "https://agents.example/\\evil.example/"),
             ("/in/a", "/a"),
         ] {
-            let found = mapped(&PUBLIC, "", location, mappings.get(PLANNER, 0));
+            let found = mapped(&PUBLIC, "", location, mappings[PLANNER].get(0));
             assert_eq!(found.as_deref(), Some(expected), "{location}");
         }
     }
@@ -287,7 +287,7 @@ mod tests {
         let mappings = mappings();
         let map = LocationMap {
             face: PUBLIC.face(),
-            paths: mappings.get(PLANNER, 0),
+            paths: mappings[PLANNER].get(0),
             scheme: Scheme::Http,
             host_sent: "",
             is_agent: |_: &str, _| false,
@@ -314,14 +314,14 @@ mod tests {
         fn no_location_breaks_it_and_what_comes_out_stays(
             location in "(https?:)?(//)?[a-z0-9.:@/\\\\?#%\\[\\]-]{0,30}",
         ) {
-            static MAPPINGS: std::sync::LazyLock<crate::route::PathMappings> = std::sync::LazyLock::new(mappings);
+            static MAPPINGS: std::sync::LazyLock<Vec<crate::route::PathMappings>> = std::sync::LazyLock::new(mappings);
             let mappings = &*MAPPINGS;
-            if let Some(found) = mapped(&PUBLIC, "agents.example", &location, mappings.get(PLANNER, 0)) {
+            if let Some(found) = mapped(&PUBLIC, "agents.example", &location, mappings[PLANNER].get(0)) {
                 proptest::prop_assert!(
                     found.starts_with("/planner") || found.starts_with("https://agents.example/planner"),
                     "{}", found
                 );
-                let again = mapped(&PUBLIC, "agents.example", &found, mappings.get(PLANNER, 0));
+                let again = mapped(&PUBLIC, "agents.example", &found, mappings[PLANNER].get(0));
                 proptest::prop_assert_eq!(again, None);
             }
         }

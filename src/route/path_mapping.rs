@@ -5,33 +5,33 @@ use http::HeaderValue;
 
 use super::rewrite::after_prefix;
 use super::table::canonical_path;
-use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route, RouteId};
+use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route};
 
-/// The mappings of every route of a configuration.
+/// The mappings of one route.
 #[derive(Debug, Default)]
 pub struct PathMappings {
-    /// By [`RouteId`], and there by alternative; nothing for routes that do not rewrite.
-    routes: Vec<Option<Box<[PathMapping]>>>,
+    /// By alternative; empty where the route does not rewrite.
+    alternatives: Box<[PathMapping]>,
 }
 
 impl PathMappings {
-    /// Works out the mappings of `config`.
+    /// Works out the mappings of `route`, which is one of `config`.
     #[must_use]
-    pub fn build(config: &Config) -> Self {
-        let mappings = |route: &Route| {
-            let rewrite = route.rewrite.as_ref()?;
-            let outer = outer_prefixes(config, route);
-            let alternatives = route.matches.iter();
-            Some(alternatives.map(|alternative| PathMapping::of(rewrite, &alternative.path, &outer)).collect())
+    pub fn of(config: &Config, route: &Route) -> Self {
+        let Some(rewrite) = &route.rewrite else {
+            return Self::default();
         };
-        Self { routes: config.routes.iter().map(mappings).collect() }
+        let outer = outer_prefixes(config, route);
+        let alternatives = route.matches.iter();
+        Self {
+            alternatives: alternatives.map(|alternative| PathMapping::of(rewrite, &alternative.path, &outer)).collect(),
+        }
     }
 
-    /// The mapping of a route's alternative; where the route does not rewrite, both see the same paths.
+    /// The mapping of an alternative; where the route does not rewrite, both see the same paths.
     #[must_use]
-    pub fn get(&self, route: RouteId, matched: usize) -> &PathMapping {
-        let mappings = self.routes.get(route.0).and_then(Option::as_deref);
-        mappings.and_then(|mappings| mappings.get(matched)).unwrap_or(&SAME_PATHS)
+    pub fn get(&self, matched: usize) -> &PathMapping {
+        self.alternatives.get(matched).unwrap_or(&SAME_PATHS)
     }
 }
 
@@ -162,15 +162,16 @@ pub(super) enum PublicPath {
     Unknown,
 }
 
-/// The mappings of a configuration with these routes.
+/// The mappings of each route of a configuration with these routes.
 #[cfg(test)]
-pub(super) fn of_text(routes: &str) -> PathMappings {
+pub(super) fn of_text(routes: &str) -> Vec<PathMappings> {
     use crate::config::{self, Environment};
 
     let text = format!("listeners: {{ a: {{ address: '127.0.0.1:0' }} }}\nroutes:\n{routes}");
     let environment = Environment::empty(std::time::UNIX_EPOCH);
     let loaded = config::parse(&text, "test.yaml", &environment);
-    PathMappings::build(&loaded.unwrap_or_else(|report| panic!("{report}")).config)
+    let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+    config.routes.iter().map(|route| PathMappings::of(&config, route)).collect()
 }
 
 #[cfg(test)]

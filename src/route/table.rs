@@ -1,7 +1,7 @@
 //! The routing table: built once per snapshot, asked once per request. Precedence is the Gateway API's and does not
 //! depend on the order of the file: the host decides first, then the path, then the other conditions, then the name.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Reverse;
 use std::net::Ipv6Addr;
 
@@ -54,9 +54,9 @@ struct Origin {
 impl Table {
     /// Indexes `routes`, whose positions are their [`RouteId`]s.
     #[must_use]
-    pub fn build(routes: &[Route]) -> Self {
+    pub fn build<R: Borrow<Route>>(routes: &[R]) -> Self {
         let mut alternatives: Vec<(Conditions, Origin)> =
-            routes.iter().enumerate().flat_map(|(at, route)| alternatives_of(RouteId(at), route)).collect();
+            routes.iter().enumerate().flat_map(|(at, route)| alternatives_of(RouteId(at), route.borrow())).collect();
         alternatives.sort_by(|(left, left_origin), (right, right_origin)| {
             path_rank(&left_origin.path)
                 .cmp(&path_rank(&right_origin.path))

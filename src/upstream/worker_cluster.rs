@@ -105,6 +105,12 @@ impl WorkerCluster {
             .map_err(|source| WorkerClusterError { cluster: settings.name.clone(), source })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.cluster.name
+    }
+
     /// Metric handles of the cluster.
     #[must_use]
     pub fn handles(&self) -> &ClusterHandles {

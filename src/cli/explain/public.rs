@@ -17,8 +17,8 @@ pub(super) fn line(config: &Config, listener: &Listener, found: &Considered, hos
         asked: host,
         ..Sources::default()
     };
-    let mappings = PathMappings::build(config);
-    let paths = mappings.get(found.route, found.matched);
+    let mappings = PathMappings::of(config, route);
+    let paths = mappings.get(found.matched);
     let prefix = paths.forwarded(sources.face().prefix());
     let prefix = prefix.as_ref().and_then(|value| value.to_str().ok());
     let url = sources.url().map(|_| {

@@ -59,7 +59,7 @@ pub struct Config {
     /// Entry points, in name order. A [`ListenerId`] indexes this list.
     pub listeners: Vec<Listener>,
     /// Routes, in name order. A [`RouteId`] indexes this list.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// Upstream clusters, in name order. A [`ClusterId`] indexes this list.
     pub clusters: Vec<Cluster>,
     /// Rate limits: the shared ones in name order, then those of routes. A [`RateLimitId`] indexes this list.

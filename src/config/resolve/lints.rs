@@ -1,5 +1,7 @@
 //! What is legal but probably not meant.
 
+use std::sync::Arc;
+
 use super::{Scope, fault, mirror, public};
 use crate::config::certs::covers;
 use crate::config::model::{Action, Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
@@ -49,7 +51,7 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
 
 fn unused_limits(config: &Config, scope: &mut Scope<'_>) {
     for (index, limit) in config.rate_limits.iter().enumerate() {
-        let uses = |route: &Route| route.rate_limits.contains(&RateLimitId(index));
+        let uses = |route: &Arc<Route>| route.rate_limits.contains(&RateLimitId(index));
         if let LimitScope::Shared(name) = &limit.scope
             && !config.routes.iter().any(uses)
         {

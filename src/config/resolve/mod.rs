@@ -97,7 +97,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
         logging: settings::logging(raw.logging, &mut scope),
         dns: settings::dns(raw.dns, &mut scope),
         listeners: resolved,
-        routes,
+        routes: routes.into_iter().map(Arc::new).collect(),
         clusters,
         hash: String::new(),
         effective: Arc::default(),

@@ -170,6 +170,7 @@ fn is_repeatable(method: &Method) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::SystemTime;
 
     use super::*;
@@ -185,7 +186,7 @@ mod tests {
             Ok(mut loaded) => {
                 let warnings = loaded.warnings.diagnostics().iter();
                 let warnings = warnings.map(|warning| warning.message.clone()).collect();
-                Ok((loaded.config.routes.remove(0), warnings))
+                Ok((Arc::unwrap_or_clone(loaded.config.routes.remove(0)), warnings))
             }
             Err(report) => Err(report.human(false)),
         }

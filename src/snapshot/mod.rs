@@ -1,6 +1,8 @@
 //! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not
 //! at all.
 
+mod route_runtime;
+
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -13,13 +15,15 @@ use tracing::debug_span;
 
 use crate::cluster::Cluster;
 use crate::cluster::dns::Resolutions;
-use crate::config::model::{Action, Config, CookieKey, ListenerId, Route};
-use crate::policy;
+use crate::config::model::{Config, CookieKey, ListenerId, Route};
 use crate::policy::Limits;
 use crate::pool::ClientTls;
+use crate::route::Table;
 use crate::route::rollout::{Millis, Now, RolloutControl};
-use crate::route::{PathMappings, Table};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
+
+use route_runtime::Build;
+pub use route_runtime::RouteRuntime;
 
 /// A configuration in force.
 #[derive(Debug)]
@@ -28,20 +32,16 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// The routes, ready for matching.
     pub table: Table,
-    /// How the paths of clients relate to those of agents.
-    pub paths: PathMappings,
     /// The clusters, by [`crate::config::model::ClusterId`].
     pub clusters: Vec<Arc<Cluster>>,
     /// The limits of clients.
     pub limits: Limits,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
-    /// What is counted about each route, by [`crate::config::model::RouteId`].
-    pub live: Vec<policy::Live>,
+    /// The routes while they run, by [`crate::config::model::RouteId`].
+    pub routes: Vec<Arc<RouteRuntime>>,
     /// What the cookies of splits are made with that have no key of their own.
     cookie_key: CookieKey,
-    /// The live side of each route's split, by [`crate::config::model::RouteId`].
-    pub splits: Vec<Option<Arc<RolloutControl>>>,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
 }
 
@@ -70,17 +70,15 @@ impl Snapshot {
             })
             .collect();
         let tls = clusters.iter().map(|cluster| WorkerCluster::tls(cluster)).collect::<Result<_, _>>()?;
-        let live = config
-            .routes
-            .iter()
-            .map(|route| {
-                let before = previous.and_then(|snapshot| snapshot.live(&route.name));
-                policy::Live::of(route, before)
-            })
-            .collect();
         let cookie_key = previous.map(|snapshot| snapshot.cookie_key.clone());
         let cookie_key = config.cookie_key.clone().or(cookie_key).unwrap_or_else(made_here);
-        let splits = splits(&config, previous, &cookie_key, now());
+        let limits = Limits::build(&config, previous.map(|snapshot| &snapshot.limits));
+        let build = Build { config: &config, limits: &limits, cookie_key: &cookie_key, now: now() };
+        let route = |settings: &Arc<Route>| {
+            let before = previous.and_then(|snapshot| snapshot.route(&settings.name));
+            Arc::new(RouteRuntime::adopt(before.map(|route| &**route), settings, &build))
+        };
+        let routes = config.routes.iter().map(route).collect();
         let listeners = config
             .listeners
             .iter()
@@ -89,12 +87,10 @@ impl Snapshot {
             .collect();
         Ok(Self {
             table: debug_span!("table").in_scope(|| Table::build(&config.routes)),
-            paths: PathMappings::build(&config),
-            limits: Limits::build(&config, previous.map(|snapshot| &snapshot.limits)),
             clusters,
+            limits,
             tls,
-            live,
-            splits,
+            routes,
             cookie_key,
             listeners,
             config,
@@ -107,11 +103,17 @@ impl Snapshot {
         &self.cookie_key
     }
 
-    /// What is counted about the route called `name`.
-    fn live(&self, name: &str) -> Option<&policy::Live> {
-        let routes = &self.config.routes;
-        let at = routes.binary_search_by(|route| route.name.as_str().cmp(name));
-        self.live.get(at.ok()?)
+    /// The route called `name`.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&Arc<RouteRuntime>> {
+        // In the order of their names, as in the configuration.
+        let at = self.routes.binary_search_by(|route| route.name().cmp(name));
+        self.routes.get(at.ok()?)
+    }
+
+    /// The live sides of the splits there are, by route.
+    pub fn splits(&self) -> impl Iterator<Item = (&str, &Arc<RolloutControl>)> {
+        self.routes.iter().filter_map(|route| Some((route.name(), route.split.as_ref()?)))
     }
 
     /// Where the listener called `name` is in this configuration.
@@ -119,24 +121,6 @@ impl Snapshot {
     pub fn listener(&self, name: &str) -> Option<ListenerId> {
         self.listeners.get(name).copied()
     }
-}
-
-/// Splits go on where neither their clusters and weights nor their rollout changed; others begin.
-fn splits(config: &Config, previous: Option<&Snapshot>, key: &CookieKey, now: Now) -> Vec<Option<Arc<RolloutControl>>> {
-    let before: HashMap<&str, &Arc<RolloutControl>> = previous
-        .iter()
-        .flat_map(|snapshot| snapshot.config.routes.iter().zip(&snapshot.splits))
-        .filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
-        .collect();
-    let control = |route: &Route| {
-        let Action::Split(split) = &route.action else {
-            return None;
-        };
-        let known = before.get(route.name.as_str());
-        let known = known.filter(|control| control.is_of(split));
-        Some(known.map_or_else(|| Arc::new(RolloutControl::new(split, key, now)), |control| Arc::clone(control)))
-    };
-    config.routes.iter().map(control).collect()
 }
 
 /// A key that nobody knows and that ends with the process.

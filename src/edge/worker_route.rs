@@ -1,0 +1,113 @@
+//! A route as one worker sees it: what all workers share, and this worker's handles and turns. Made when the first
+//! request comes, so that thousands of routes nobody asks for cost a worker nothing.
+
+use std::cell::OnceCell;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::model::{Action, ClusterId, Part, Route};
+use crate::observe::handles::RouteHandles;
+use crate::observe::metrics::Metrics;
+use crate::policy::WorkerLimits;
+use crate::route::rollout::{RolloutControl, RolloutSample};
+use crate::route::split::{Choice, Chooser};
+use crate::snapshot::RouteRuntime;
+use crate::upstream::WorkerCluster;
+
+/// A route with this worker's side of it. Never leaves its thread.
+#[derive(Debug)]
+pub(super) struct WorkerRoute {
+    runtime: Arc<RouteRuntime>,
+    /// Its series, towards its cluster where it has one.
+    pub(super) handles: RouteHandles,
+    pub(super) limits: Option<WorkerLimits>,
+    /// Where it forwards to one cluster.
+    pub(super) cluster: Option<Rc<WorkerCluster>>,
+    /// Where it forwards to one of several.
+    pub(super) split: Option<WorkerSplit>,
+    /// Where copies of its requests go.
+    pub(super) mirror: Option<Rc<WorkerCluster>>,
+}
+
+/// A split with this worker's turn in it.
+#[derive(Debug)]
+pub(super) struct WorkerSplit {
+    pub(super) chooser: Chooser,
+    pub(super) control: Arc<RolloutControl>,
+    parts: Box<[WorkerPart]>,
+}
+
+/// One of the clusters of a split.
+#[derive(Debug)]
+pub(super) struct WorkerPart {
+    pub(super) cluster: Rc<WorkerCluster>,
+    /// Each version has series of its own.
+    handles: OnceCell<RouteHandles>,
+}
+
+impl WorkerRoute {
+    /// This worker's side of `runtime`; `cluster` finds its side of a cluster, and `turn` says where it begins in a
+    /// split.
+    pub(super) fn new(
+        runtime: &Arc<RouteRuntime>,
+        metrics: &Arc<Metrics>,
+        turn: usize,
+        cluster: impl Fn(ClusterId) -> Option<Rc<WorkerCluster>>,
+    ) -> Self {
+        let settings = &runtime.settings;
+        let forwards = match &settings.action {
+            Action::Forward(id) => cluster(*id),
+            Action::Split(_) | Action::Redirect(_) | Action::Respond(_) => None,
+        };
+        let name = forwards.as_ref().map_or("-", |cluster| cluster.name());
+        let limits = runtime.limits.as_ref();
+        let part = |part: &Part| Some(WorkerPart { cluster: cluster(part.cluster)?, handles: OnceCell::new() });
+        let parts = match &settings.action {
+            Action::Split(split) => split.parts.iter().filter_map(part).collect(),
+            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+        };
+        Self {
+            handles: RouteHandles::new(Arc::clone(metrics), &*settings.name, name),
+            limits: limits.map(|limits| WorkerLimits::new(&settings.name, limits, metrics)),
+            split: runtime.split.as_ref().map(|control| WorkerSplit {
+                chooser: Chooser::new(Arc::clone(control.shares()), &mut fastrand::Rng::with_seed(turn as u64)),
+                control: Arc::clone(control),
+                parts: parts.into(),
+            }),
+            mirror: settings.mirror.as_ref().and_then(|mirror| cluster(mirror.cluster)),
+            cluster: forwards,
+            runtime: Arc::clone(runtime),
+        }
+    }
+
+    /// What the file says of it.
+    pub(super) fn settings(&self) -> &Route {
+        &self.runtime.settings
+    }
+
+    /// Its series towards one cluster of its split.
+    pub(super) fn part_handles<'a>(&self, part: &'a WorkerPart) -> &'a RouteHandles {
+        part.handles.get_or_init(|| self.handles.towards(part.cluster.name()))
+    }
+}
+
+impl Deref for WorkerRoute {
+    type Target = RouteRuntime;
+
+    fn deref(&self) -> &RouteRuntime {
+        &self.runtime
+    }
+}
+
+impl WorkerSplit {
+    /// One of its clusters.
+    pub(super) fn part(&self, index: usize) -> Option<&WorkerPart> {
+        self.parts.get(index)
+    }
+
+    /// A request's place in it.
+    pub(super) fn sample(&self, choice: Choice) -> RolloutSample {
+        RolloutSample::new(Arc::clone(&self.control), choice)
+    }
+}

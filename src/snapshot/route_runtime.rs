@@ -1,0 +1,123 @@
+//! Everything one route needs while it runs, in one place: its settings and what lives as long as the route does, over
+//! all workers and reloads. What a worker has of its own about it (handles, its turn in a split) is made from this.
+
+use std::sync::Arc;
+
+use crate::config::model::{Action, Config, CookieKey, Route};
+use crate::policy::{Ceiling, Limits, RouteLimits};
+use crate::route::PathMappings;
+use crate::route::rollout::{Now, RolloutControl};
+
+/// A route in force. What is configured is in `settings`; all else is counted or worked out, and absent where nothing
+/// of it is configured.
+#[derive(Debug)]
+pub struct RouteRuntime {
+    /// What the file says of it.
+    pub settings: Arc<Route>,
+    /// How the paths of clients relate to those of agents.
+    pub paths: PathMappings,
+    /// What one client may send, and have open.
+    pub limits: Option<RouteLimits>,
+    /// Faults active.
+    pub faults: Option<Arc<Ceiling>>,
+    /// Mirrored requests under way.
+    pub mirrors: Option<Arc<Ceiling>>,
+    /// How its traffic is divided at the moment, and what moves that.
+    pub split: Option<Arc<RolloutControl>>,
+}
+
+/// What the routes of one configuration are built with.
+#[derive(Debug)]
+pub(super) struct Build<'a> {
+    pub(super) config: &'a Config,
+    pub(super) limits: &'a Limits,
+    /// For the cookies of splits that have no key of their own.
+    pub(super) cookie_key: &'a CookieKey,
+    pub(super) now: Now,
+}
+
+impl RouteRuntime {
+    /// Builds what `settings` ask for. What lives goes on from `previous`, the route of the same name before, where it
+    /// means the same: counts whatever the settings were, a split where neither its clusters and weights nor its
+    /// rollout changed.
+    pub(super) fn adopt(previous: Option<&Self>, settings: &Arc<Route>, build: &Build<'_>) -> Self {
+        let limits = previous.and_then(|before| before.limits.as_ref());
+        Self {
+            paths: PathMappings::of(build.config, settings),
+            limits: build.limits.of(settings, limits),
+            faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
+            mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
+            split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
+            settings: Arc::clone(settings),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+}
+
+fn go_on(wanted: bool, before: Option<&Arc<Ceiling>>) -> Option<Arc<Ceiling>> {
+    wanted.then(|| before.map(Arc::clone).unwrap_or_default())
+}
+
+fn split(settings: &Route, before: Option<&Arc<RolloutControl>>, build: &Build<'_>) -> Option<Arc<RolloutControl>> {
+    let Action::Split(split) = &settings.action else {
+        return None;
+    };
+    let same = before.filter(|control| control.is_of(split));
+    Some(same.map_or_else(|| Arc::new(RolloutControl::new(split, build.cookie_key, build.now)), Arc::clone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::dns::Resolutions;
+    use crate::config::{self, Environment};
+    use crate::snapshot::Snapshot;
+
+    fn snapshot(routes: &str, previous: Option<&Snapshot>) -> Snapshot {
+        let text = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n\
+             clusters: {{ one: {{ endpoints: ['a:80'] }}, two: {{ endpoints: ['b:80'] }} }}\nroutes: {{ {routes} }}"
+        );
+        let loaded = config::parse(&text, "test.yaml", &Environment::empty(std::time::UNIX_EPOCH));
+        let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+        Snapshot::build(Arc::new(config), previous, &Resolutions::new()).unwrap()
+    }
+
+    /// Whether each of what lives is the same in both.
+    fn same(one: &RouteRuntime, other: &RouteRuntime) -> [bool; 3] {
+        fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+            one.zip(other).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+        }
+        [
+            same(one.faults.as_ref(), other.faults.as_ref()),
+            same(one.mirrors.as_ref(), other.mirrors.as_ref()),
+            same(one.split.as_ref(), other.split.as_ref()),
+        ]
+    }
+
+    const FAULTS: &str = "fault: { delay: { fixed: 1s, percentage: 1% } }, mirror: { cluster: one }";
+
+    #[test]
+    fn what_lives_goes_on_under_the_same_name() {
+        let split = "split: { clusters: { one: 90, two: 10 } }";
+        let before = snapshot(&format!("a: {{ {split}, {FAULTS} }}, b: {{ cluster: one }}"), None);
+        for (routes, expected) in [
+            (format!("a: {{ {split}, {FAULTS} }}"), [true, true, true]),
+            (format!("a: {{ {split}, {FAULTS} }}, 0: {{ respond: {{}} }}"), [true, true, true]),
+            (format!("a: {{ {split}, timeout: 7s, {FAULTS} }}"), [true, true, true]),
+            (format!("a: {{ split: {{ clusters: {{ one: 80, two: 20 }} }}, {FAULTS} }}"), [true, true, false]),
+            (format!("a: {{ cluster: one, {FAULTS} }}"), [true, true, false]),
+            (format!("a: {{ {split} }}"), [false, false, true]),
+            (format!("c: {{ {split}, {FAULTS} }}"), [false, false, false]),
+        ] {
+            let after = snapshot(&routes, Some(&before));
+            let route = after.routes.iter().find(|route| matches!(route.name(), "a" | "c")).unwrap();
+            assert_eq!(same(&before.routes[0], route), expected, "{routes}");
+        }
+    }
+}

@@ -79,14 +79,10 @@ impl Cluster {
         let same_transport = previous.filter(|previous| {
             previous.settings.protocol == settings.protocol && previous.settings.tls == settings.tls
         });
-        let mut roster = Roster {
-            // A verdict of another check says nothing.
-            verdicts_hold: previous.is_some_and(|previous| previous.settings.health_check == settings.health_check),
-            ..Roster::default()
-        };
-        if let Some(previous) = same_transport {
-            roster.known.clone_from(&previous.roster().known);
-        }
+        // A verdict of another check says nothing.
+        let verdicts_hold = previous.is_some_and(|previous| previous.settings.health_check == settings.health_check);
+        let known = same_transport.map(|previous| previous.roster().known.clone());
+        let mut roster = Roster::new(known.unwrap_or_default(), verdicts_hold);
         let names = Names::build(&settings, previous.map(|previous| &previous.names), resolutions);
         for member in &settings.members {
             let found = match &member.address {
@@ -99,7 +95,7 @@ impl Cluster {
         let current = current.as_ref().map_or(&[][..], |members| &members.endpoints);
         let ceilings = Ceilings::build(&settings, same_transport.and_then(|previous| previous.ceilings.as_ref()));
         let joining = previous.map(|_| Instant::now());
-        let members = Members::new(roster.endpoints(&settings, ceilings.as_deref(), current, joining));
+        let members = roster.members(&settings, ceilings.as_deref(), current, joining);
         roster.verdicts_hold = true;
         let generation = members.generation;
         let members = Arc::new(ArcSwap::from_pointee(members));
@@ -180,19 +176,16 @@ impl Cluster {
     /// Takes over what `source` finds now, in place of what it found before; what others found stays. Endpoints that
     /// stay keep their identity, and so their connections and counts; one that is not ready gets no new work. Returns
     /// how many endpoints there are now when that is news; otherwise members and generation stay as they are. A source
-    /// that this cluster does not have says nothing.
+    /// that this cluster does not have says nothing, and what is more than [`MAX_ENDPOINTS`](roster::MAX_ENDPOINTS)
+    /// is left out.
     pub fn set_members(&self, source: &Source, found: Vec<Discovered>) -> Option<usize> {
         let mut roster = self.roster();
         if !roster.replace(source, found) {
             return None;
         }
         let current = self.members();
-        let members = Members::new(roster.endpoints(
-            &self.settings,
-            self.ceilings.as_deref(),
-            &current.endpoints,
-            Some(Instant::now()),
-        ));
+        let joining = Some(Instant::now());
+        let members = roster.members(&self.settings, self.ceilings.as_deref(), &current.endpoints, joining);
         let endpoints = members.endpoints.len();
         let generation = members.generation;
         self.members.store(Arc::new(members));
@@ -466,5 +459,21 @@ mod tests {
         let after = build(zoned, Some(&cluster), &Resolutions::new());
         after.set_members(&watching(&after), told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
         assert_eq!(ids(&after), before, "told again after a reload, they are the same");
+    }
+
+    #[test]
+    fn a_cluster_has_so_many_endpoints_and_no_more() {
+        let cluster = build(settings(vec![socket("10.0.0.9:80", 1)]), None, &Resolutions::new());
+        let source = watching(&cluster);
+        let many = |from: u32, count: u32| {
+            let words = (from..from + count).map(|number| std::net::Ipv4Addr::from(0x0a01_0000 + number).to_string());
+            told(&words.collect::<Vec<_>>().join(" "))
+        };
+        let most = u32::try_from(roster::MAX_ENDPOINTS).unwrap();
+        assert_eq!(cluster.set_members(&source, many(0, most + 2)), Some(roster::MAX_ENDPOINTS));
+        assert_eq!(cluster.survey(Instant::now()).left_out, 3);
+        assert_eq!(addresses(&cluster)[0], "10.0.0.9:80");
+        cluster.set_members(&source, many(0, most - 1));
+        assert_eq!(cluster.survey(Instant::now()).left_out, 0);
     }
 }

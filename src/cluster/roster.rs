@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::ceilings::Ceilings;
 use super::discovery::{Discovered, Source};
 use super::endpoint::{Endpoint, EndpointId, Live};
+use super::members::Members;
 use crate::config::model::Cluster;
 
 /// What changes when a source finds something else; requests never look at it.
@@ -21,12 +22,20 @@ pub(super) struct Roster {
     found: Vec<Vec<Discovered>>,
     /// Identity and counters by address and configured name. Weak, so that an endpoint which left and comes back while
     /// its last streams still run goes on counting them, and one that is gone for good is forgotten.
-    pub(super) known: HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>,
+    pub(super) known: Known,
     /// Whether what checks said about the current endpoints still holds.
     pub(super) verdicts_hold: bool,
 }
 
+/// Identities and counters by place.
+type Known = HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>;
+
 impl Roster {
+    /// One without sources that knows these endpoints from before.
+    pub(super) fn new(known: Known, verdicts_hold: bool) -> Self {
+        Self { known, verdicts_hold, ..Self::default() }
+    }
+
     /// Adds a source with what it has found so far. Where two entries are the same source, the first counts.
     pub(super) fn add(&mut self, source: Source, found: Vec<Discovered>) {
         if let Entry::Vacant(place) = self.sources.entry(source) {
@@ -49,14 +58,15 @@ impl Roster {
 
     /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters
     /// where only the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there
-    /// from the start, warms up from then on; so does who drained until now.
-    pub(super) fn endpoints(
+    /// from the start, warms up from then on; so does who drained until now. There are [`MAX_ENDPOINTS`] at most: the
+    /// first ones.
+    pub(super) fn members(
         &mut self,
         settings: &Cluster,
         ceilings: Option<&Ceilings>,
         current: &[Arc<Endpoint>],
         joining: Option<Instant>,
-    ) -> Vec<Arc<Endpoint>> {
+    ) -> Members {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
         let by_id: HashMap<EndpointId, &Arc<Endpoint>> =
             current.iter().map(|endpoint| (endpoint.id, endpoint)).collect();
@@ -65,7 +75,7 @@ impl Roster {
         for found in self.found.iter().flatten() {
             let place = (found.address, Arc::clone(&found.name));
             // The same place found twice is one endpoint: the first counts.
-            if !seen.insert(place.clone()) {
+            if !seen.insert(place.clone()) || seen.len() > MAX_ENDPOINTS {
                 continue;
             }
             let known = self.known.get(&place).and_then(|(id, live)| Some((*id, live.upgrade()?)));
@@ -92,7 +102,7 @@ impl Roster {
             self.known.insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
             endpoints.push(endpoint);
         }
-        endpoints
+        Members { left_out: seen.len() - endpoints.len(), ..Members::new(endpoints) }
     }
 }
 
@@ -105,8 +115,7 @@ fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, found: &Discovered) -> 
 
 /// The endpoint for what was found, with the identity and the counters it had.
 fn endpoint(settings: &Cluster, found: &Discovered, known: Option<(EndpointId, Arc<Live>)>) -> Endpoint {
-    let mut endpoint =
-        Endpoint::new(found.address, Arc::clone(&found.name), found.weight_now(), found.labels.clone());
+    let mut endpoint = Endpoint::new(found.address, Arc::clone(&found.name), found.weight_now(), found.labels.clone());
     endpoint.priority = found.priority;
     endpoint.local = is_local(settings, found);
     if let Some((id, live)) = known {
@@ -119,3 +128,6 @@ fn endpoint(settings: &Cluster, found: &Discovered, known: Option<(EndpointId, A
 fn is_local(settings: &Cluster, found: &Discovered) -> bool {
     settings.zone.is_none() || settings.zone == found.zone
 }
+
+/// Endpoints of one cluster. To look through more takes longer than a request should wait.
+pub(super) const MAX_ENDPOINTS: usize = 4096;

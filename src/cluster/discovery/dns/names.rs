@@ -71,8 +71,7 @@ impl Names {
     pub(super) fn record(&self, host: &str, outcome: &Result<ResolvedName, Error>) -> bool {
         let mut known = self.known();
         let resolution = known.get_mut(host);
-        resolution
-            .is_some_and(|resolution| resolution.record(outcome, self.refresh, Instant::now(), SystemTime::now()))
+        resolution.is_some_and(|resolution| resolution.record(outcome, self.refresh, Instant::now(), SystemTime::now()))
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Resolution>> {

@@ -278,54 +278,6 @@ impl Error {
             Self::Withdrawn | Self::Draining | Self::Internal => "LR",
         }
     }
-
-    /// What an endpoint did, with every cause down to the system's or the TLS library's words; `None` where no endpoint
-    /// failed.
-    #[must_use]
-    pub fn of_endpoint(&self) -> Option<Box<str>> {
-        (self.blame() == Blame::Endpoint).then(|| chain(self).into())
-    }
-
-    /// Whose doing it is.
-    #[must_use]
-    pub fn blame(&self) -> Blame {
-        match self {
-            Self::BadRequest(_)
-            | Self::MethodRefused
-            | Self::TargetTooLong
-            | Self::HeadTooLarge
-            | Self::BodyTooLarge
-            | Self::BodyTimeout
-            | Self::UnknownExpectation
-            | Self::UnmetExpectation
-            | Self::Misdirected
-            | Self::NoRoute
-            | Self::UpgradeRefused
-            | Self::RateLimited(_)
-            | Self::TooManyOpen
-            | Self::ClientGone
-            | Self::ClientStalled => Blame::Client,
-            Self::CircuitOpen { limit_hit: LimitHit::Breaker, .. } | Self::NoEndpoint => Blame::Cluster,
-            Self::CircuitOpen { .. }
-            | Self::StreamTooLong
-            | Self::FaultAbort(_)
-            | Self::FaultDelay
-            | Self::FaultCut
-            | Self::Withdrawn
-            | Self::Draining
-            | Self::Internal => Blame::Gateway,
-            Self::ConnectFailed(_)
-            | Self::ConnectTimeout
-            | Self::UpstreamTls(_)
-            | Self::UpstreamReset(_)
-            | Self::StreamRefused(_)
-            | Self::UpstreamInvalid(..)
-            | Self::HeadTimeout
-            | Self::Timeout
-            | Self::StreamIdle
-            | Self::UpstreamAborted(_) => Blame::Endpoint,
-        }
-    }
 }
 
 /// `error` and its causes in one line of bounded length; the innermost may hold what a peer said.
@@ -348,19 +300,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whose doing the end of an exchange was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The client's: what it asked for, how fast it reads, that it left.
-    Client,
-    /// The gateway's: a limit, an order, a fault on purpose.
-    Gateway,
-    /// Nobody's in particular: the cluster has no endpoint that could be asked, or failed before and is left alone.
-    Cluster,
-    /// The endpoint's.
-    Endpoint,
-}
-
 /// The reason of exchanges that failed, or took longer, on purpose.
 pub const FAULT_INJECTED: &str = "fault_injected";
 /// How soon a ceiling is worth another try.
@@ -371,33 +310,6 @@ const MAX_CHAIN: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_endpoints_failure_is_told_down_to_its_cause() {
-        let refused = || io::Error::from_raw_os_error(111);
-        let invalid = rustls::CertificateError::UnknownIssuer;
-        let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(invalid));
-        for (error, expected) in [
-            (
-                Error::ConnectFailed(refused()),
-                Some("could not connect to the endpoint: Connection refused (os error 111)"),
-            ),
-            (
-                Error::UpstreamTls(tls),
-                Some("TLS handshake with the endpoint failed: invalid peer certificate: UnknownIssuer"),
-            ),
-            (
-                Error::UpstreamInvalid("two body lengths", None),
-                Some("the endpoint's answer is not valid: two body lengths"),
-            ),
-            (Error::ConnectTimeout, Some("connecting to the endpoint timed out")),
-            (Error::ClientGone, None),
-            (Error::NoEndpoint, None),
-            (Error::StreamTooLong, None),
-        ] {
-            assert_eq!(error.of_endpoint().as_deref(), expected);
-        }
-    }
 
     #[test]
     fn a_chain_is_bounded_and_says_nothing_twice() {

@@ -21,6 +21,8 @@
 
 pub mod error;
 
+pub mod outcome;
+
 pub mod context;
 
 pub mod body;

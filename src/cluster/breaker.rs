@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
-use super::outlier_detector::Outcome;
 use crate::config::model::HalfOpen;
+use crate::outcome::{BreakerClass, Outcome};
 
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -103,7 +102,7 @@ impl Breaker {
 
     /// Takes in what became of an attempt at an endpoint of the cluster.
     pub fn report(&self, outcome: Outcome, now: Instant) {
-        let Some(sign) = BreakerClass::of(outcome) else {
+        let Some(sign) = outcome.breaker() else {
             return;
         };
         let is_news = self.state() != BreakerState::Closed || !self.is_clean.load(Relaxed);
@@ -156,39 +155,6 @@ impl Drop for Probe {
         if let Some((breaker, number)) = self.0.take() {
             breaker.change(|machine| machine.abandoned(number, Instant::now()));
         }
-    }
-}
-
-/// Whether a status says that the agent failed rather than answered.
-#[must_use]
-pub fn is_failure(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::INTERNAL_SERVER_ERROR
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-/// What an outcome means here. Heads and bodies are judged apart: every stream that broke off began with a good head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct BreakerClass {
-    is_body: bool,
-    is_bad: bool,
-}
-
-impl BreakerClass {
-    fn of(outcome: Outcome) -> Option<Self> {
-        let (is_body, is_bad) = match outcome {
-            Outcome::Answered(status) => (false, is_failure(status)),
-            Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => (false, true),
-            // Its head was bad already.
-            Outcome::Finished(status) if is_failure(status) => return None,
-            Outcome::Finished(_) => (true, false),
-            Outcome::Aborted => (true, true),
-        };
-        Some(Self { is_body, is_bad })
     }
 }
 
@@ -319,13 +285,15 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::outcome::{Application, Transport};
 
     const OK: StatusCode = StatusCode::OK;
-    const BAD: Outcome = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
-    const GOOD: Outcome = Outcome::Answered(OK);
+    const BAD: Outcome = Outcome::answered(StatusCode::SERVICE_UNAVAILABLE, Application::Silent);
+    const GOOD: Outcome = Outcome::answered(OK, Application::Silent);
     const SECOND: Duration = Duration::from_secs(1);
 
     fn settings() -> HalfOpen {
@@ -333,7 +301,7 @@ mod tests {
     }
 
     fn hear(machine: &mut Machine, outcome: Outcome, now: Instant) {
-        if let Some(sign) = BreakerClass::of(outcome) {
+        if let Some(sign) = outcome.breaker() {
             machine.hear(&settings(), sign, now);
         }
     }
@@ -349,17 +317,25 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_nothing_else() {
-        let aborted = Outcome::Aborted;
-        let finished = Outcome::Finished(OK);
-        let failed = Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR);
-        let failed_end = Outcome::Finished(StatusCode::INTERNAL_SERVER_ERROR);
-        let missing = Outcome::Answered(StatusCode::NOT_FOUND);
+        let aborted = Outcome::ended(Transport::BrokenOff);
+        let finished = Outcome::complete(OK, Application::Silent);
+        let failed = Outcome::answered(StatusCode::INTERNAL_SERVER_ERROR, Application::Silent);
+        let failed_end = Outcome::complete(StatusCode::INTERNAL_SERVER_ERROR, Application::Silent);
+        let missing = Outcome::answered(StatusCode::NOT_FOUND, Application::Silent);
         let cases: [(&[Outcome], bool, &str); 9] = [
             (&[BAD, BAD, BAD], true, "three in a row"),
             (&[BAD, BAD, GOOD, BAD, BAD], false, "one good between"),
             (&[BAD, BAD, missing, BAD, BAD], false, "a 404 is an answer"),
-            (&[Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut], true, "of any kind"),
-            (&[Outcome::Invalid, failed, BAD], true, "of any kind"),
+            (
+                &[
+                    Outcome::ended(Transport::ConnectFailed),
+                    Outcome::ended(Transport::Reset),
+                    Outcome::ended(Transport::TimedOut),
+                ],
+                true,
+                "of any kind",
+            ),
+            (&[Outcome::ended(Transport::Invalid), failed, BAD], true, "of any kind"),
             (&[failed, failed_end, failed], false, "head and end of one answer count once"),
             (&[GOOD, aborted, GOOD, aborted, GOOD, aborted], true, "streams that break off begin well"),
             (&[GOOD, aborted, GOOD, aborted, GOOD, finished, aborted], false, "one that ends well between"),
@@ -429,7 +405,7 @@ mod tests {
     fn what_began_before_it_opened_changes_nothing() {
         let start = Instant::now();
         let mut machine = opened(start);
-        for outcome in [GOOD, Outcome::Finished(OK), BAD, Outcome::Aborted] {
+        for outcome in [GOOD, Outcome::complete(OK, Application::Silent), BAD, Outcome::ended(Transport::BrokenOff)] {
             hear(&mut machine, outcome, start + SECOND);
         }
         let verdict = machine.admit(&settings(), start + SECOND, 0.0);
@@ -474,7 +450,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..3 {
             assert!(matches!(breaker.admit(start, &mut rng), Ok(None)));
-            breaker.report(Outcome::ConnectFailed, start);
+            breaker.report(Outcome::ended(Transport::ConnectFailed), start);
         }
         let wait = breaker.admit(start, &mut rng).unwrap_err();
         assert_eq!(wait, 30 * SECOND);
@@ -505,7 +481,9 @@ mod tests {
     proptest! {
         /// Against a model that knows only the outcomes since the last one that was good.
         #[test]
-        fn closed_means_fewer_failures_in_a_row_than_the_threshold(heads in prop::collection::vec(any::<bool>(), 0..60)) {
+        fn closed_means_fewer_failures_in_a_row_than_the_threshold(
+            heads in prop::collection::vec(any::<bool>(), 0..60),
+        ) {
             let (mut machine, now) = (Machine::default(), Instant::now());
             let mut run = 0;
             for is_bad in heads {

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::atomic_instant::AtomicInstant;
-use super::outlier_detector::Outcome;
 use crate::config::model::{MaxFails, OutlierDetection};
+use crate::outcome::{EjectionClass, Outcome};
 
 /// Why an endpoint was ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,36 +40,6 @@ impl Cause {
             Self::SuccessRate => "success_rate",
             Self::FailurePercentage => "failure_percentage",
             Self::RetryAfter => "retry_after",
-        }
-    }
-}
-
-/// What an outcome says about the endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EjectionClass {
-    /// An exchange went well to its end. A head alone proves nothing: what breaks off every stream has fine heads.
-    Good,
-    /// It failed, `down` if in a way that shows it down or broken.
-    Failed { down: bool },
-    /// It is there, and no more is said.
-    Alive,
-    /// Nothing yet, or nothing new.
-    Nothing,
-}
-
-impl EjectionClass {
-    pub(super) fn of(outcome: Outcome, count_500: bool) -> Self {
-        match outcome {
-            Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !count_500 => Self::Alive,
-            Outcome::Answered(status) if status.is_server_error() => {
-                Self::Failed { down: matches!(status.as_u16(), 502..=504) }
-            }
-            // Failed answers were marked with their head, good ones are with their end.
-            Outcome::Finished(status) if !status.is_server_error() => Self::Good,
-            Outcome::Answered(_) | Outcome::Finished(_) => Self::Nothing,
-            Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut | Outcome::Aborted => {
-                Self::Failed { down: true }
-            }
         }
     }
 }
@@ -117,7 +86,7 @@ impl EndpointRecord {
 
     /// Takes in whether an attempt found it there.
     pub(super) fn note_presence(&self, outcome: Outcome, base: Instant, now: Instant) {
-        match is_present(outcome) {
+        match outcome.presence() {
             Some(true) if self.absences.load(Relaxed) != 0 => {
                 self.absences.store(0, Relaxed);
                 self.failing_until.clear();
@@ -234,15 +203,6 @@ impl EndpointRecord {
     }
 }
 
-/// Whether an attempt found somebody there; `None` when it says nothing about that.
-fn is_present(outcome: Outcome) -> Option<bool> {
-    match outcome {
-        Outcome::Answered(status) => Some(!matches!(status.as_u16(), 502..=504)),
-        Outcome::ConnectFailed | Outcome::Reset | Outcome::Invalid | Outcome::TimedOut => Some(false),
-        Outcome::Finished(_) | Outcome::Aborted => None,
-    }
-}
-
 /// Attempts in a row after which an endpoint without checks counts as failing.
 const FAILING_AFTER: u32 = 5;
 
@@ -328,36 +288,6 @@ mod tests {
     use crate::config::model::{FailurePercentage, SuccessRate};
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn what_counts() {
-        let answered = |code| Outcome::Answered(StatusCode::from_u16(code).unwrap());
-        let finished = |code| Outcome::Finished(StatusCode::from_u16(code).unwrap());
-        let (down, failed) = (EjectionClass::Failed { down: true }, EjectionClass::Failed { down: false });
-        for (outcome, with_500, without) in [
-            (answered(200), EjectionClass::Nothing, EjectionClass::Nothing),
-            (answered(404), EjectionClass::Nothing, EjectionClass::Nothing),
-            (answered(429), EjectionClass::Nothing, EjectionClass::Nothing),
-            (answered(500), failed, EjectionClass::Alive),
-            (answered(501), failed, failed),
-            (answered(502), down, down),
-            (answered(503), down, down),
-            (answered(504), down, down),
-            (answered(505), failed, failed),
-            (finished(200), EjectionClass::Good, EjectionClass::Good),
-            (finished(404), EjectionClass::Good, EjectionClass::Good),
-            (finished(500), EjectionClass::Nothing, EjectionClass::Nothing),
-            (finished(503), EjectionClass::Nothing, EjectionClass::Nothing),
-            (Outcome::ConnectFailed, down, down),
-            (Outcome::Reset, down, down),
-            (Outcome::Invalid, down, down),
-            (Outcome::TimedOut, down, down),
-            (Outcome::Aborted, down, down),
-        ] {
-            assert_eq!(EjectionClass::of(outcome, true), with_500, "{outcome:?}");
-            assert_eq!(EjectionClass::of(outcome, false), without, "{outcome:?}");
-        }
-    }
 
     /// Marks as letters: g good, f failed, d down, a alive, n nothing.
     fn play(policy: &OutlierDetection, marks: &str) -> Vec<(usize, Cause)> {

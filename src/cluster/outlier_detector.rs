@@ -5,34 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::balancer::is_usable;
 use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::members::Members;
-use super::outlier::{Cause, EjectionClass, allowance, ejection_time, outliers};
+use super::outlier::{Cause, allowance, ejection_time, outliers};
 use crate::config::model::{self, LoadBalancer, OutlierDetection};
-
-/// What became of one attempt. A client that left and a refusal of our own are no outcome: they are not reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A response head came.
-    Answered(StatusCode),
-    /// The response body came to its end, or its client left after the head.
-    Finished(StatusCode),
-    /// No connection: refused, timed out, or its TLS handshake failed.
-    ConnectFailed,
-    /// The connection ended before the response head.
-    Reset,
-    /// What came was not HTTP.
-    Invalid,
-    /// No response head in time.
-    TimedOut,
-    /// The response body broke off or fell silent.
-    Aborted,
-}
+use crate::outcome::{EjectionClass, Outcome};
 
 /// Judges the endpoints of one cluster. Shared by all workers; exchanges keep it until their last byte, so it holds no
 /// snapshot, and its members only for as long as their cluster is in use: what outlives a reload reports to a judge
@@ -91,7 +72,7 @@ impl OutlierDetector {
         let record = &endpoint.live.record;
         record.note_presence(outcome, endpoint.live.born, now);
         let policy = self.policy.as_ref()?;
-        let mark = EjectionClass::of(outcome, policy.count_500);
+        let mark = outcome.ejection(policy.count_500);
         if mark == EjectionClass::Nothing || endpoint.is_ejected(now) {
             return None;
         }
@@ -198,10 +179,12 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::SocketAddr;
 
+    use http::StatusCode;
     use proptest::prelude::*;
 
     use super::*;
     use crate::config::model::{FailurePercentage, MaxFails};
+    use crate::outcome::{Application, Transport};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -244,7 +227,7 @@ mod tests {
         /// Reports until one leads to an ejection, at most so often.
         fn fail(&self, index: usize, times: usize, seconds: u32) -> Option<Cause> {
             let endpoint = self.endpoint(index);
-            (0..times).find_map(|_| self.judge.report(&endpoint, Outcome::Reset, self.at(seconds)))
+            (0..times).find_map(|_| self.judge.report(&endpoint, Outcome::ended(Transport::Reset), self.at(seconds)))
         }
 
         fn out(&self, seconds: u32) -> Vec<usize> {
@@ -282,16 +265,16 @@ mod tests {
         let endpoint = court.endpoint(0);
         let report = |outcome| court.judge.report(&endpoint, outcome, court.start);
         for _ in 0..4 {
-            assert_eq!(report(Outcome::Answered(StatusCode::OK)), None);
-            assert_eq!(report(Outcome::Aborted), None);
+            assert_eq!(report(Outcome::answered(StatusCode::OK, Application::Silent)), None);
+            assert_eq!(report(Outcome::ended(Transport::BrokenOff)), None);
         }
-        assert_eq!(report(Outcome::Finished(StatusCode::OK)), None);
+        assert_eq!(report(Outcome::complete(StatusCode::OK, Application::Silent)), None);
         for _ in 0..4 {
-            assert_eq!(report(Outcome::Answered(StatusCode::OK)), None);
-            assert_eq!(report(Outcome::Aborted), None);
+            assert_eq!(report(Outcome::answered(StatusCode::OK, Application::Silent)), None);
+            assert_eq!(report(Outcome::ended(Transport::BrokenOff)), None);
         }
-        assert_eq!(report(Outcome::Answered(StatusCode::OK)), None);
-        assert_eq!(report(Outcome::Aborted), Some(Cause::Consecutive5xx));
+        assert_eq!(report(Outcome::answered(StatusCode::OK, Application::Silent)), None);
+        assert_eq!(report(Outcome::ended(Transport::BrokenOff)), Some(Cause::Consecutive5xx));
     }
 
     #[test]
@@ -335,7 +318,7 @@ mod tests {
         assert_eq!(court.fail(0, 20, 1), None);
         let other = court.endpoint(1);
         for _ in 0..10 {
-            court.judge.report(&other, Outcome::Finished(StatusCode::OK), court.at(1));
+            court.judge.report(&other, Outcome::complete(StatusCode::OK, Application::Silent), court.at(1));
         }
         let swept = court.judge.sweep(court.start, court.at(10));
         assert_eq!(swept, [Cause::FailurePercentage]);
@@ -349,7 +332,7 @@ mod tests {
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));
         for _ in 0..20 {
-            assert_eq!(court.judge.report(&endpoint, Outcome::Reset, court.start), None);
+            assert_eq!(court.judge.report(&endpoint, Outcome::ended(Transport::Reset), court.start), None);
         }
         assert!(court.judge.sweep(court.start, court.at(10)).is_empty());
     }
@@ -362,7 +345,7 @@ mod tests {
         let rest = court.members.load().endpoints[1..].to_vec();
         court.members.store(Arc::new(Members::new(rest)));
         for _ in 0..20 {
-            assert_eq!(court.judge.report(&gone, Outcome::Reset, court.start), None);
+            assert_eq!(court.judge.report(&gone, Outcome::ended(Transport::Reset), court.start), None);
         }
     }
 

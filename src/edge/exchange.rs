@@ -14,13 +14,14 @@ use super::public::Claimed;
 use super::seen::Found;
 use super::worker::Worker;
 use crate::body::UploadState;
-use crate::cluster::{InFlight, Outcome as ScannerRefusal};
+use crate::cluster::InFlight;
 use crate::config::model::RouteId;
 use crate::context::{Connection, Underway};
-use crate::error::{Blame, Error, FAULT_INJECTED};
+use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::AccessRecord;
 use crate::observe::trace::TraceId;
+use crate::outcome::{Application, Outcome, Phase, Transport};
 use crate::policy::{Open, RateLimitHeaders};
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
@@ -79,17 +80,18 @@ pub(super) struct Exchange {
     stream: Option<GaugeGuard>,
     /// What may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
-    outcome: Outcome,
-    /// What a failure after the head says about the endpoint.
-    verdict: Option<ScannerRefusal>,
-    /// Whose doing a failure was.
-    blame: Option<Blame>,
+    end: End,
+    /// How far it came. With it and `upstream_status` it is what became of the whole exchange.
+    transport: Transport,
+    /// What the protocol inside the answer said.
+    pub(super) application: Application,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
 }
 
+/// How it ended for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum End {
     /// Not over; dropped like this, the client left or we cut it.
     Open,
     /// To the last byte.
@@ -139,9 +141,9 @@ impl Exchange {
             set_cookie: None,
             stream: None,
             single: false,
-            outcome: Outcome::Open,
-            verdict: None,
-            blame: None,
+            end: End::Open,
+            transport: Transport::Head,
+            application: Application::Silent,
             _requests: None,
             _underway: underway,
             worker,
@@ -222,8 +224,9 @@ impl Exchange {
 
     /// The last byte has been handed over.
     pub(super) fn complete(&mut self) {
-        if self.outcome == Outcome::Open {
-            self.outcome = Outcome::Complete;
+        if self.end == End::Open {
+            self.end = End::Complete;
+            self.transport = Transport::Complete;
         }
     }
 
@@ -235,9 +238,9 @@ impl Exchange {
     /// It ended early.
     pub(super) fn failed(&mut self, error: &Error) {
         let error = blamed(error, self.is_delayed());
-        self.outcome = Outcome::Failed { flag: error.flag(), reason: error.reason() };
-        self.verdict = verdict(error);
-        self.blame = Some(error.blame());
+        self.end = End::Failed { flag: error.flag(), reason: error.reason() };
+        let phase = if self.upstream_status.is_some() { Phase::Answered } else { Phase::Sent };
+        self.transport = Transport::of(error, phase);
         self.attempts.note(error);
         if self.status == 0 {
             self.status = error.status().as_u16();
@@ -247,22 +250,29 @@ impl Exchange {
     /// Its time ran out while there was something to pass on: how fast that goes is the client's affair.
     pub(super) fn overrun(&mut self, error: &Error) {
         self.failed(error);
-        self.verdict = None;
-        self.blame = Some(Blame::Client);
+        self.transport = Transport::ByClient;
     }
 
-    /// Tells the endpoint's judge how the body of its answer ended.
+    /// What became of it.
+    fn outcome(&self) -> Outcome {
+        let status = self.upstream_status.and_then(|status| StatusCode::from_u16(status).ok());
+        Outcome { transport: self.transport, status, application: self.application }
+    }
+
+    /// Tells the endpoint's judge how the body of its answer ended. Whatever ended it but the endpoint, what came was
+    /// well.
     fn report(&self, now: Instant) {
-        let (Some(in_flight), Some(status)) = (&self.in_flight, self.upstream_status) else {
+        let (Some(in_flight), Some(_)) = (&self.in_flight, self.upstream_status) else {
             return;
         };
-        let status = StatusCode::from_u16(status).unwrap_or_default();
-        if self.verdict.is_some() && self.stream.is_none() && self.flow.awaits_client() {
+        let ended = self.outcome();
+        let broken = ended.transport == Transport::BrokenOff;
+        if broken && self.stream.is_none() && self.flow.awaits_client() {
             // The endpoint gave up waiting for the client's body: it may be well.
             return;
         }
-        let verdict = self.verdict.unwrap_or(ScannerRefusal::Finished(status));
-        in_flight.handle().report(verdict, now);
+        let transport = if broken { Transport::BrokenOff } else { Transport::Complete };
+        in_flight.handle().report(Outcome { transport, ..ended }, now);
     }
 
     /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a
@@ -282,16 +292,13 @@ impl Exchange {
             let waited = since.saturating_sub(self.flow.client_time());
             return sample.abandoned(self.client, waited);
         }
-        let tells = match self.blame {
-            Some(Blame::Client | Blame::Gateway) => false,
-            Some(Blame::Cluster) => true,
-            Some(Blame::Endpoint) | None => self.upstream_status.is_some() || self.attempts.count > 0,
-        };
-        if !tells {
+        let was_asked = self.upstream_status.is_some() || self.attempts.count > 0;
+        if !was_asked && self.transport != Transport::NotAsked {
             return;
         }
-        let answered = self.upstream_status.is_some_and(|status| status < 500);
-        let succeeded = answered && self.outcome == Outcome::Complete;
+        let Some(succeeded) = self.outcome().success() else {
+            return;
+        };
         let took = match (self.time_to_head, self.is_stream()) {
             (Some(_), true) => self.endpoint_time,
             (Some(_), false) => self.endpoint_time + self.gaps,
@@ -309,7 +316,7 @@ impl Exchange {
     }
 
     fn finish(&mut self) {
-        if self.outcome == Outcome::Open {
+        if self.end == End::Open {
             let error = if self.connection.cut.get() {
                 Error::Draining
             } else {
@@ -320,14 +327,14 @@ impl Exchange {
         }
         let now = Instant::now();
         self.report(now);
-        let (flags, reason) = match self.outcome {
+        let (flags, reason) = match self.end {
             // Another try was wanted instead of this answer.
-            Outcome::Open | Outcome::Complete => match (&self.fault, self.attempts.stopped) {
+            End::Open | End::Complete => match (&self.fault, self.attempts.stopped) {
                 (Some(fault), _) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
                 (_, Some(stopped)) => ("URX", Some(stopped)),
                 _ => ("-", None),
             },
-            Outcome::Failed { flag, reason } => {
+            End::Failed { flag, reason } => {
                 self.worker.errors.count(reason);
                 (flag, Some(reason))
             }
@@ -336,6 +343,9 @@ impl Exchange {
         self.count_for_trial(duration);
         if let Some(handles) = &self.handles {
             handles.finished(&self.method, self.status, duration);
+            if let Some(code) = self.application.grpc_status() {
+                handles.grpc_finished(code);
+            }
         }
         self.worker.metrics.count_bytes(self.flow.received(), self.sent);
         if self.logged
@@ -371,6 +381,7 @@ impl Exchange {
             tls: self.connection.tls.as_ref().map(|tls| tls.version),
             stream: self.is_stream(),
             upstream_status: self.upstream_status,
+            grpc_status: self.application.grpc_status(),
             upstream_error: self.attempts.failure.as_deref(),
         }
     }
@@ -397,17 +408,6 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
     match error {
         Error::Timeout if delayed => &Error::FaultDelay,
         other => other,
-    }
-}
-
-/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those
-/// apart.
-fn verdict(error: &Error) -> Option<ScannerRefusal> {
-    match error {
-        Error::UpstreamAborted(_) | Error::StreamIdle | Error::UpstreamInvalid(..) | Error::Timeout => {
-            Some(ScannerRefusal::Aborted)
-        }
-        _ => None,
     }
 }
 
@@ -438,14 +438,14 @@ mod tests {
     fn faults_are_never_held_against_an_endpoint() {
         let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
         for (error, delayed, expected) in [
-            (Error::Timeout, false, Some(ScannerRefusal::Aborted)),
-            (Error::Timeout, true, None),
-            (Error::FaultDelay, true, None),
-            (Error::FaultCut, false, None),
-            (abort, false, None),
-            (Error::StreamIdle, true, Some(ScannerRefusal::Aborted)),
+            (Error::Timeout, false, Transport::BrokenOff),
+            (Error::Timeout, true, Transport::ByGateway),
+            (Error::FaultDelay, true, Transport::ByGateway),
+            (Error::FaultCut, false, Transport::ByGateway),
+            (abort, false, Transport::ByGateway),
+            (Error::StreamIdle, true, Transport::BrokenOff),
         ] {
-            assert_eq!(verdict(blamed(&error, delayed)), expected, "{error}");
+            assert_eq!(Transport::of(blamed(&error, delayed), Phase::Answered), expected, "{error}");
         }
     }
 }

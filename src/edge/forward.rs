@@ -145,6 +145,7 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
         flow: &exchange.flow,
         host: &route.upstream_host,
         upgrade,
+        grpc: exchange.grpc,
         method: &exchange.method,
         retries: &route.retries,
     };
@@ -157,11 +158,12 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
             sent.unwrap_or(Err(Error::FaultDelay))
         }
     };
-    let status = sent.as_ref().map(|answer| answer.response.status());
-    target.settle(&mut exchange.admission, status);
+    let outcome = upstream::outcome(&sent);
+    target.settle(&mut exchange.admission, outcome);
     let answer = sent?;
     exchange.in_flight = Some(answer.in_flight);
     exchange.upstream_status = Some(answer.response.status().as_u16());
+    exchange.application = outcome.application;
     let upgrade = outgoing.upgrade.take();
     let limits = (deadline, outgoing.body_idle);
     let response = (answer.response, answer.at);

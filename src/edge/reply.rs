@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::context::PLAIN_ON_TLS;
 use crate::error::Error;
+use crate::outcome::{Application, GRPC_STATUS};
 
 /// The answer to a request that failed with `error`.
 pub(super) fn refusal(
@@ -22,7 +23,12 @@ pub(super) fn refusal(
     exchange.answered(error.status().as_u16(), Instant::now());
     exchange.failed(error);
     tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
-    let mut response = if exchange.grpc { grpc(error) } else { json(error) };
+    let mut response = if exchange.grpc {
+        exchange.application = Application::Grpc { code: grpc_code(error).0, with_head: true };
+        grpc(error)
+    } else {
+        json(error)
+    };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
     if let Some(seconds) = error.retry_after() {
@@ -92,7 +98,7 @@ fn grpc(error: &Error) -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_code(error).0));
+    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(grpc_code(error).0)));
     headers.insert(GRPC_MESSAGE, HeaderValue::from_static(public(error)));
     response
 }
@@ -131,9 +137,9 @@ fn public(error: &Error) -> &'static str {
 }
 
 /// gRPC code and name for a failure (google.rpc.Code).
-fn grpc_code(error: &Error) -> (i32, &'static str) {
+fn grpc_code(error: &Error) -> (u8, &'static str) {
     if let Error::FaultAbort(AbortAnswer::Grpc(code)) = error {
-        return (i32::from(code.code()), code.name());
+        return (code.code(), code.name());
     }
     match error.status() {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
@@ -169,5 +175,4 @@ fn ends_connection(error: &Error) -> bool {
 /// What agents are asked by; others pass too.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -139,6 +139,11 @@ impl TrackedBody {
                 self.several = None;
             }
         }
+        if let (Some(fields), Some(exchange)) = (frame.trailers_ref(), &mut self.exchange)
+            && exchange.grpc
+        {
+            exchange.application = exchange.application.or_trailers(fields);
+        }
         if self.inner.is_end_stream() {
             self.complete();
         }

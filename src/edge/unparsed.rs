@@ -52,6 +52,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
             tls: connection.tls.as_ref().map(|tls| tls.version),
             stream: false,
             upstream_status: None,
+            grpc_status: None,
             upstream_error: None,
         });
     }

@@ -91,6 +91,8 @@ families! {
         "Requests sent to an endpoint or tried to, first tries and retries alike.";
     retries: Counter "attache_retries_total" ["cluster", "reason"]
         "Attempts after the first, by what made the attempt before it fail.";
+    grpc: Counter "attache_grpc_responses_total" ["route", "cluster", "grpc_status"]
+        "Finished gRPC calls by the status they ended with, as a number; the gateway's own answers too.";
     faults: Counter "attache_faults_total" ["route", "kind"]
         "Faults injected on purpose: delay, abort or stream.";
     faults_ignored: Counter "attache_faults_ignored_total" ["route", "reason"]
@@ -117,6 +119,8 @@ families! {
         "Endpoints that may get new requests and do not fail all of them.";
     endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
         "Endpoints that outlier detection keeps out.";
+    endpoints_left_out: Gauge "attache_endpoints_left_out" ["cluster"]
+        "Endpoints that were found and not taken, because a cluster has 4096 at most.";
     ejections: Counter "attache_ejections_total" ["cluster", "cause"]
         "Endpoints ejected by outlier detection, by what was one failure too many.";
     panic: Gauge "attache_cluster_panic" ["cluster"]

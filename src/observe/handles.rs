@@ -28,6 +28,8 @@ struct RouteShared {
     cluster: Arc<str>,
     /// Sorted by key; at most methods times statuses long, in practice two or three.
     finished: RefCell<Vec<(u32, Finished)>>,
+    /// By gRPC status.
+    grpc: RefCell<Vec<(u8, IntCounter)>>,
     in_flight: OnceCell<IntGauge>,
     streams: OnceCell<IntGauge>,
     /// Boxed, because most routes have neither.
@@ -50,6 +52,7 @@ impl RouteHandles {
             route: route.into(),
             cluster: cluster.into(),
             finished: RefCell::default(),
+            grpc: RefCell::default(),
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
             faults: OnceCell::new(),
@@ -92,6 +95,21 @@ impl RouteHandles {
             series.requests.inc();
             series.duration.observe(duration.as_secs_f64());
         }
+    }
+
+    /// Counts a gRPC call that ended with this status.
+    pub fn grpc_finished(&self, code: u8) {
+        let mut known = self.shared.grpc.borrow_mut();
+        if let Some((_, counter)) = known.iter().find(|entry| entry.0 == code) {
+            return counter.inc();
+        }
+        // An endpoint may invent codes; there are 17.
+        let mut digits = itoa::Buffer::new();
+        let label = if code <= 16 { digits.format(code) } else { "other" };
+        let family = &self.shared.metrics.families.grpc;
+        let counter = family.with_label_values(&[&*self.shared.route, &*self.shared.cluster, label]);
+        counter.inc();
+        known.push((code, counter));
     }
 
     /// Counts a request as in flight until the guard is dropped.

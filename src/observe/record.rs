@@ -62,6 +62,8 @@ pub struct AccessRecord<'a> {
     pub stream: bool,
     /// Status of the endpoint, where there was one.
     pub upstream_status: Option<u16>,
+    /// The gRPC status the call ended with.
+    pub grpc_status: Option<u8>,
     /// What the endpoint did whose try failed last, with its cause.
     pub upstream_error: Option<&'a str>,
 }
@@ -93,6 +95,9 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     number(out, ",\"attempts\":", record.attempts);
     if let Some(status) = record.upstream_status {
         number(out, ",\"upstream_status\":", status);
+    }
+    if let Some(status) = record.grpc_status {
+        number(out, ",\"grpc_status\":", status);
     }
     optional(out, ",\"upstream_error\":", record.upstream_error);
     number(out, ",\"bytes_received\":", record.bytes_received);
@@ -344,6 +349,7 @@ mod tests {
             tls: None,
             stream: false,
             upstream_status: None,
+            grpc_status: None,
             upstream_error: None,
         }
     }
@@ -390,6 +396,7 @@ mod tests {
             tls: Some(TlsVersion::V13),
             stream: true,
             upstream_status: Some(200),
+            grpc_status: Some(14),
             upstream_error: Some("said \u{1b}\""),
             proto: Version::HTTP_2,
             ..record()
@@ -410,6 +417,7 @@ mod tests {
             ("tls", json!("TLSv1.3")),
             ("stream", json!(true)),
             ("upstream_status", json!(200)),
+            ("grpc_status", json!(14)),
             ("upstream_error", json!("said \u{1b}\"")),
             ("proto", json!("HTTP/2")),
         ] {

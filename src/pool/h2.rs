@@ -275,13 +275,6 @@ fn classify(error: hyper::Error) -> Error {
     }
 }
 
-/// Whether an endpoint that did not work on a stream gave up its connection because of an error.
-pub(super) fn is_failure(error: &hyper::Error) -> bool {
-    let peaceful = [h2::Reason::NO_ERROR, h2::Reason::REFUSED_STREAM];
-    let reason = h2_error(error).and_then(h2::Error::reason);
-    reason.is_some_and(|reason| !peaceful.contains(&reason))
-}
-
 fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     let mut cause = std::error::Error::source(error);
     while let Some(current) = cause {

@@ -350,12 +350,6 @@ impl DialHistory {
     }
 }
 
-/// Whether a stream that was refused says that its endpoint is not well.
-#[must_use]
-pub fn is_failure(refused: &hyper::Error) -> bool {
-    h2::is_failure(refused)
-}
-
 /// Runs `look` without tokio's budget for one task, beyond which every socket says that nothing has happened on it.
 fn unbudgeted(look: impl FnOnce()) {
     let mut look = Some(look);

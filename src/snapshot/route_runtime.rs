@@ -74,7 +74,7 @@ fn split(settings: &Route, before: Option<&Arc<RolloutControl>>, build: &Build<'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::dns::Resolutions;
+    use crate::cluster::discovery::dns::Resolutions;
     use crate::config::{self, Environment};
     use crate::snapshot::Snapshot;
 
@@ -100,17 +100,25 @@ mod tests {
         ]
     }
 
-    const FAULTS: &str = "fault: { delay: { fixed: 1s, percentage: 1% } }, mirror: { cluster: one }";
+    const FAULTS: &str = "fault: { delay: { fixedDelay: 1s, percentage: 1% } }, mirror: { cluster: one }";
 
     #[test]
     fn what_lives_goes_on_under_the_same_name() {
-        let split = "split: { clusters: { one: 90, two: 10 } }";
+        let split = "split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }] }";
         let before = snapshot(&format!("a: {{ {split}, {FAULTS} }}, b: {{ cluster: one }}"), None);
         for (routes, expected) in [
             (format!("a: {{ {split}, {FAULTS} }}"), [true, true, true]),
-            (format!("a: {{ {split}, {FAULTS} }}, 0: {{ respond: {{}} }}"), [true, true, true]),
+            (
+                format!("a: {{ {split}, {FAULTS} }}, A: {{ match: {{ path: {{ prefix: /x }} }}, respond: {{}} }}"),
+                [true, true, true],
+            ),
             (format!("a: {{ {split}, timeout: 7s, {FAULTS} }}"), [true, true, true]),
-            (format!("a: {{ split: {{ clusters: {{ one: 80, two: 20 }} }}, {FAULTS} }}"), [true, true, false]),
+            (
+                format!(
+                    "a: {{ split: {{ clusters: [{{ cluster: one, weight: 80 }}, {{ cluster: two, weight: 20 }}] }}, {FAULTS} }}"
+                ),
+                [true, true, false],
+            ),
             (format!("a: {{ cluster: one, {FAULTS} }}"), [true, true, false]),
             (format!("a: {{ {split} }}"), [false, false, true]),
             (format!("c: {{ {split}, {FAULTS} }}"), [false, false, false]),

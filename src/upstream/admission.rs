@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{WorkerCluster, WorkerEndpoint, outcome};
-use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
+use super::{WorkerCluster, WorkerEndpoint};
+use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe};
 use crate::error::{Error, LimitHit};
+use crate::outcome::Outcome;
 
 /// What a request holds while it is under way, to the end of its response body.
 #[derive(Debug, Default)]
@@ -95,16 +95,12 @@ impl WorkerCluster {
     }
 
     /// Says what the attempts came to, which a breaker that is half-open waits for.
-    pub fn settle(&self, admission: &mut Admission, sent: Result<StatusCode, &Error>) {
+    pub fn settle(&self, admission: &mut Admission, outcome: Outcome) {
         let Some(probe) = admission.probe.take() else {
             return;
         };
-        let found = match sent {
-            Ok(status) => Some(!is_failure(status)),
-            Err(error) => outcome(error).map(|_failure| false),
-        };
-        match found {
-            Some(is_good) => probe.settle(is_good, Instant::now()),
+        match outcome.breaker() {
+            Some(class) => probe.settle(!class.is_bad, Instant::now()),
             // The client's fault, or ours: the next request finds out.
             None => drop(probe),
         }

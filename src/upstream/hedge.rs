@@ -9,11 +9,12 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep_until};
 
 use super::retry::{Tries, with_head_of};
-use super::{AttemptPlan, WorkerEndpoint, attempt, outcome, policy};
+use super::{AttemptPlan, WorkerEndpoint, attempt, policy};
 use crate::body::RequestBody;
-use crate::cluster::{InFlight, Outcome};
+use crate::cluster::InFlight;
 use crate::config::model::RetryPolicy;
 use crate::error::Error;
+use crate::outcome::{Outcome, Phase, Transport};
 use crate::pool::ResponseBody;
 
 type Sent = Result<Response<ResponseBody>, Error>;
@@ -49,7 +50,8 @@ pub(super) async fn round(
         tokio::select! {
             biased;
             Some((in_flight, sent, beside)) = running.next() => {
-                let wanted = sent.as_ref().is_ok_and(|answer| tries.asks(answer).is_none());
+                let wanted = |answer: &Response<_>| tries.asks(tries.plan.outcome(answer), answer.headers()).is_none();
+                let wanted = sent.as_ref().is_ok_and(wanted);
                 if wanted && beside {
                     tries.plan.target.handles().hedge("won");
                 }
@@ -63,7 +65,7 @@ pub(super) async fn round(
                 let Some(in_flight) = beside(tries, &newest) else {
                     return (InFlight::new(newest), Err(Error::HeadTimeout));
                 };
-                newest.report(Outcome::TimedOut, Instant::now());
+                newest.report(Outcome::ended(Transport::TimedOut), Instant::now());
                 newest = Rc::clone(in_flight.handle());
                 tries.begin(&newest, &mut original);
                 tries.plan.target.handles().hedge("sent");
@@ -103,13 +105,12 @@ fn lose(tries: &mut Tries<'_>, in_flight: &InFlight<Rc<WorkerEndpoint>>, sent: &
     let now = Instant::now();
     match sent {
         Ok(response) => {
-            worker_endpoint.report(Outcome::Answered(response.status()), now);
-            worker_endpoint.report(Outcome::Finished(response.status()), now);
+            let head = tries.plan.outcome(response);
+            worker_endpoint.report(head, now);
+            worker_endpoint.report(Outcome { transport: Transport::Complete, ..head }, now);
         }
         Err(error) => {
-            if let Some(outcome) = outcome(error) {
-                worker_endpoint.report(outcome, now);
-            }
+            worker_endpoint.report(Outcome::failed(error, Phase::Sent), now);
             tries.attempts.note(error);
         }
     }

@@ -4,19 +4,19 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{WorkerCluster, WorkerEndpoint, address, outcome};
+use super::{WorkerCluster, address};
 use crate::body::{Copied, RequestBody};
-use crate::cluster::{InFlight, Kind, Outcome, PickRequest};
+use crate::cluster::{Kind, PickRequest};
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
+use crate::outcome::{Application, Outcome, Phase, Transport, upstream_error};
 use crate::pool::ResponseBody;
 
 /// The mirrored requests of one worker. Dropped, it ends them.
@@ -112,31 +112,30 @@ pub async fn mirror(
     let sending = pool.send(&mut slot, Instant::now(), false, Some(deadline));
     let sent = timeout_at(deadline, sending).await;
     let sent = sent.unwrap_or(Err(Error::Timeout));
-    let status = sent.as_ref().map(Response::status);
-    report(&in_flight, status.map_or_else(outcome, |status| Some(Outcome::Answered(status))));
-    plan.target.settle(&mut admission, status);
+    let phase = if slot.is_some() { Phase::Unsent } else { Phase::Sent };
+    let outcome = match &sent {
+        Ok(response) => Outcome::answered(response.status(), Application::of_head(response.headers())),
+        Err(error) => Outcome::failed(error, phase),
+    };
+    in_flight.handle().report(outcome, Instant::now());
+    plan.target.settle(&mut admission, outcome);
     let response = match sent {
         Ok(response) => response,
         Err(Error::Timeout) => return Mirrored::TimedOut,
         Err(error) => {
-            let (reason, upstream_error) = (error.reason(), error.of_endpoint());
+            let (reason, upstream_error) = (error.reason(), upstream_error(&error));
             tracing::debug!(reason, upstream_error, "a mirrored request failed");
             return Mirrored::Failed;
         }
     };
-    let status = response.status();
-    report(&in_flight, Some(drain(response, status, deadline).await));
+    let end = drain(response, outcome, deadline).await;
+    in_flight.handle().report(end, Instant::now());
     Mirrored::Answered
 }
 
-fn report(in_flight: &InFlight<Rc<WorkerEndpoint>>, outcome: Option<Outcome>) {
-    if let Some(outcome) = outcome {
-        in_flight.handle().report(outcome, Instant::now());
-    }
-}
-
 /// Reads an answer so that its connection can be used again, but not at any price.
-async fn drain(response: Response<ResponseBody>, status: StatusCode, deadline: Instant) -> Outcome {
+async fn drain(response: Response<ResponseBody>, head: Outcome, deadline: Instant) -> Outcome {
+    let mut end = Outcome { transport: Transport::Complete, ..head };
     let mut body = response.into_body();
     let mut left = MAX_DRAINED;
     loop {
@@ -145,12 +144,15 @@ async fn drain(response: Response<ResponseBody>, status: StatusCode, deadline: I
             Ok(Some(Ok(frame))) => {
                 let size = frame.data_ref().map_or(0, bytes::Bytes::len);
                 let Some(rest) = left.checked_sub(size) else {
-                    return Outcome::Finished(status);
+                    return end;
                 };
                 left = rest;
+                if let Some(fields) = frame.trailers_ref() {
+                    end.application = end.application.or_trailers(fields);
+                }
             }
-            Ok(Some(Err(_broken))) => return Outcome::Aborted,
-            Ok(None) | Err(_) => return Outcome::Finished(status),
+            Ok(Some(Err(_broken))) => return Outcome::ended(Transport::BrokenOff),
+            Ok(None) | Err(_) => return end,
         }
     }
 }

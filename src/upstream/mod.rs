@@ -18,9 +18,10 @@ use http::{HeaderValue, Method, Request, Response, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
-use crate::cluster::{EndpointId, InFlight, Kind, Outcome};
+use crate::cluster::{EndpointId, InFlight, Kind};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
+use crate::outcome::{Application, Outcome, Phase, upstream_error};
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
@@ -51,6 +52,8 @@ pub struct AttemptPlan<'a> {
     pub host: &'a UpstreamHost,
     /// Whether the request asks to switch protocols.
     pub upgrade: bool,
+    /// Whether it is a gRPC call.
+    pub grpc: bool,
     /// The request's method.
     pub method: &'a Method,
     /// When it may be sent again.
@@ -64,6 +67,8 @@ pub struct UpstreamResponse {
     pub response: Response<ResponseBody>,
     /// When its head came.
     pub at: Instant,
+    /// What the head says.
+    pub outcome: Outcome,
     /// To be dropped at the end of the body.
     pub in_flight: InFlight<Rc<WorkerEndpoint>>,
 }
@@ -117,14 +122,13 @@ pub async fn send(
         };
         let round = match sent {
             Ok(response) => {
-                let (status, fields) = (response.status(), response.headers());
-                let at = Instant::now();
+                let (outcome, at) = (plan.outcome(&response), Instant::now());
                 // What an endpoint does while it waits for the client's body may be the client's doing.
-                if !(status.is_server_error() && plan.flow.awaits_client()) {
-                    in_flight.handle().answered(status, fields, at);
+                if !(outcome.is_failed_answer() && plan.flow.awaits_client()) {
+                    in_flight.handle().answered(outcome, response.headers(), at);
                 }
-                let answer = UpstreamResponse { response, at, in_flight };
-                match tries.asks(&answer.response) {
+                let answer = UpstreamResponse { response, at, outcome, in_flight };
+                match tries.asks(answer.outcome, answer.response.headers()) {
                     None => {
                         if let Some(replay) = replay {
                             replay.drop_into(plan.target);
@@ -139,6 +143,15 @@ pub async fn send(
         if let Some(end) = Box::pin(tries.again(round, replay, slot)).await {
             return end;
         }
+    }
+}
+
+/// What all tries of a request came to.
+#[must_use]
+pub fn outcome(sent: &Result<UpstreamResponse, Error>) -> Outcome {
+    match sent {
+        Ok(answer) => answer.outcome,
+        Err(error) => Outcome::failed(error, Phase::Sent),
     }
 }
 
@@ -220,15 +233,12 @@ fn blamed(error: Error, flow: &UploadState) -> Error {
     }
 }
 
-/// What a failed try says about its endpoint; `None` where it says nothing.
-fn outcome(error: &Error) -> Option<Outcome> {
-    match error {
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
-        Error::UpstreamReset(_) => Some(Outcome::Reset),
-        Error::StreamRefused(cause) if crate::pool::is_failure(cause) => Some(Outcome::Reset),
-        Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
-        Error::HeadTimeout | Error::Timeout => Some(Outcome::TimedOut),
-        _ => None,
+impl AttemptPlan<'_> {
+    /// What the head of an answer says. The fields are looked through for a gRPC status only where there may be one.
+    fn outcome<B>(&self, response: &Response<B>) -> Outcome {
+        let looks = self.grpc || policy::names_grpc(self.retries);
+        let application = if looks { Application::of_head(response.headers()) } else { Application::Silent };
+        Outcome::answered(response.status(), application)
     }
 }
 
@@ -240,7 +250,7 @@ impl Attempts {
 
     /// Keeps what an endpoint did wrong.
     pub fn note(&mut self, error: &Error) {
-        if let Some(failure) = error.of_endpoint() {
+        if let Some(failure) = upstream_error(error) {
             self.failure = Some(failure);
         }
     }

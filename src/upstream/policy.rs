@@ -5,32 +5,7 @@
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::config::model::{Failure, RetryOn, RetryPolicy};
-use crate::error::Error;
-
-/// What may make a try be repeated.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Came<'a> {
-    /// No answer.
-    Failure(Failure),
-    /// The head of an answer.
-    UpstreamResponse(StatusCode, &'a HeaderMap),
-}
-
-/// The kind of a failure that can be repeated at all; `None` for what is the client's doing, the end of all time, or a
-/// refusal of ours. `unsent` says that the request is still here as it was.
-pub(super) fn failure(error: &Error, unsent: bool) -> Option<Failure> {
-    match error {
-        Error::ConnectTimeout => Some(Failure::ConnectTimeout),
-        Error::HeadTimeout if unsent => Some(Failure::ConnectTimeout),
-        Error::ConnectFailed(_) | Error::UpstreamTls(_) => Some(Failure::Connect),
-        Error::UpstreamReset(_) if unsent => Some(Failure::Connect),
-        Error::StreamRefused(_) => Some(Failure::Refused),
-        Error::UpstreamReset(_) => Some(Failure::Reset),
-        Error::HeadTimeout => Some(Failure::Timeout),
-        Error::UpstreamInvalid(..) => Some(Failure::Invalid),
-        _ => None,
-    }
-}
+use crate::outcome::Outcome;
 
 /// Tries beyond the first.
 pub(super) fn max_retries(policy: &RetryPolicy) -> u32 {
@@ -42,16 +17,33 @@ pub(super) fn max_retries(policy: &RetryPolicy) -> u32 {
 }
 
 /// Why a request of this method would be tried again after this: the word that counts it, or `None` when it would not.
-pub(super) fn reason(policy: &RetryPolicy, method: &Method, came: Came<'_>) -> Option<Reason> {
+/// `fields` are those of the answer, where one came.
+pub(super) fn reason(
+    policy: &RetryPolicy,
+    method: &Method,
+    outcome: Outcome,
+    fields: Option<&HeaderMap>,
+) -> Option<Reason> {
     let causes = match policy {
         RetryPolicy::Off => return None,
-        RetryPolicy::Default => return usual(method, came).then_some(Reason::Failure),
+        RetryPolicy::Default => {
+            return outcome.failure().filter(|failure| usual(method, *failure)).map(|_| Reason::Failure);
+        }
         RetryPolicy::By(retries) if method.is_idempotent() => &retries.retry_on,
         RetryPolicy::By(retries) => &retries.non_idempotent,
     };
-    match came {
-        Came::Failure(failure) => causes.failures.contains(&failure).then_some(Reason::Failure),
-        Came::UpstreamResponse(status, headers) => answer(causes, status, headers),
+    match (outcome.failure(), fields) {
+        (Some(failure), _) => causes.failures.contains(&failure).then_some(Reason::Failure),
+        (None, Some(fields)) => answer(causes, outcome, fields),
+        (None, None) => None,
+    }
+}
+
+/// Whether a gRPC status may be a reason.
+pub(super) fn names_grpc(policy: &RetryPolicy) -> bool {
+    match policy {
+        RetryPolicy::Default | RetryPolicy::Off => false,
+        RetryPolicy::By(retries) => !(retries.retry_on.grpc.is_empty() && retries.non_idempotent.grpc.is_empty()),
     }
 }
 
@@ -83,26 +75,22 @@ impl Reason {
 
 /// Without a word in the configuration: a request without effect (RFC 9110 section 9.2.1) after every failure but
 /// silence, others when nothing was done.
-fn usual(method: &Method, came: Came<'_>) -> bool {
-    match came {
-        Came::Failure(Failure::Reset | Failure::Invalid) => method.is_safe(),
-        Came::Failure(Failure::Timeout) | Came::UpstreamResponse(..) => false,
-        Came::Failure(Failure::Connect | Failure::ConnectTimeout | Failure::Refused) => true,
+fn usual(method: &Method, failure: Failure) -> bool {
+    match failure {
+        Failure::Reset | Failure::Invalid => method.is_safe(),
+        Failure::Timeout => false,
+        Failure::Connect | Failure::ConnectTimeout | Failure::Refused => true,
     }
 }
 
-fn answer(causes: &RetryOn, status: StatusCode, headers: &HeaderMap) -> Option<Reason> {
-    if causes.has_status(status.as_u16()) {
+fn answer(causes: &RetryOn, outcome: Outcome, fields: &HeaderMap) -> Option<Reason> {
+    if let Some(status) = outcome.status.filter(|status| causes.has_status(status.as_u16())) {
         return Some(Reason::Status(status));
     }
-    if !causes.grpc.is_empty()
-        && let Some(code) = headers.get(&GRPC_STATUS)
-        && let Some(code) = code.to_str().ok().and_then(|code| code.parse().ok())
-        && causes.grpc.contains(&code)
-    {
+    if outcome.grpc_status().is_some_and(|code| causes.grpc.contains(&u16::from(code))) {
         return Some(Reason::Grpc);
     }
-    let named = |name: &HeaderName| headers.contains_key(name);
+    let named = |name: &HeaderName| fields.contains_key(name);
     causes.headers.iter().any(named).then_some(Reason::Header)
 }
 
@@ -119,17 +107,15 @@ pub(super) fn is_worth_keeping(policy: &RetryPolicy, method: &Method, streams: b
     }
 }
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::time::Duration;
 
     use http::HeaderValue;
 
     use super::*;
     use crate::config::model::{Backoff, Retries};
+    use crate::outcome::{Application, GRPC_STATUS, Transport};
 
     fn by(retry_on: RetryOn, non_idempotent: RetryOn) -> RetryPolicy {
         RetryPolicy::By(Box::new(Retries {
@@ -156,9 +142,33 @@ mod tests {
         ("BREW", false),
     ];
 
-    fn asks(policy: &RetryPolicy, method: &str, came: Came<'_>) -> bool {
+    fn asks(policy: &RetryPolicy, method: &str, came: &Came) -> bool {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        reason(policy, &method, came).is_some()
+        let found = match came {
+            Came::Failure(failure) => reason(policy, &method, Outcome::ended(transport(*failure)), None),
+            Came::Answer(status, fields) => {
+                let outcome = Outcome::answered(*status, Application::of_head(fields));
+                reason(policy, &method, outcome, Some(fields))
+            }
+        };
+        found.is_some()
+    }
+
+    /// What became of a try.
+    enum Came {
+        Failure(Failure),
+        Answer(StatusCode, HeaderMap),
+    }
+
+    fn transport(failure: Failure) -> Transport {
+        match failure {
+            Failure::Connect => Transport::ConnectFailed,
+            Failure::ConnectTimeout => Transport::ConnectTimedOut,
+            Failure::Refused => Transport::Refused,
+            Failure::Reset => Transport::Reset,
+            Failure::Timeout => Transport::TimedOut,
+            Failure::Invalid => Transport::Invalid,
+        }
     }
 
     /// A cause, and which failures, statuses and gRPC statuses are a reason then.
@@ -209,23 +219,23 @@ mod tests {
                     let named = failures.contains(&failure);
                     let came = Came::Failure(failure);
                     let expected = named && (repeatable || failure.is_harmless());
-                    assert_eq!(asks(&usual, method, came), expected, "{method} {failure:?}");
-                    assert_eq!(asks(&widened, method, came), named, "{method} {failure:?}");
+                    assert_eq!(asks(&usual, method, &came), expected, "{method} {failure:?}");
+                    assert_eq!(asks(&widened, method, &came), named, "{method} {failure:?}");
                 }
                 for status in [200, 204, 301, 400, 404, 409, 429, 500, 501, 502, 503, 504, 599] {
                     let named = statuses.contains(&status);
                     let (status, none) = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
-                    let came = Came::UpstreamResponse(status, &none);
-                    assert_eq!(asks(&usual, method, came), named && repeatable, "{method} {status}");
-                    assert_eq!(asks(&widened, method, came), named, "{method} {status}");
+                    let came = Came::Answer(status, none);
+                    assert_eq!(asks(&usual, method, &came), named && repeatable, "{method} {status}");
+                    assert_eq!(asks(&widened, method, &came), named, "{method} {status}");
                 }
                 for code in 0..=16_u16 {
                     let named = grpc.contains(&code);
                     let mut headers = HeaderMap::new();
                     headers.insert(GRPC_STATUS, HeaderValue::from(code));
-                    let came = Came::UpstreamResponse(StatusCode::OK, &headers);
-                    assert_eq!(asks(&usual, method, came), named && repeatable, "{method} {code}");
-                    assert_eq!(asks(&widened, method, came), named, "{method} {code}");
+                    let came = Came::Answer(StatusCode::OK, headers);
+                    assert_eq!(asks(&usual, method, &came), named && repeatable, "{method} {code}");
+                    assert_eq!(asks(&widened, method, &came), named, "{method} {code}");
                 }
             }
         }
@@ -238,11 +248,11 @@ mod tests {
         let policy = by(cause.clone(), cause.harmless());
         let mut headers = HeaderMap::new();
         let none = HeaderMap::new();
-        assert!(!asks(&policy, "GET", Came::UpstreamResponse(StatusCode::OK, &none)));
+        assert!(!asks(&policy, "GET", &Came::Answer(StatusCode::OK, none)));
         headers.insert(name, HeaderValue::from_static(""));
-        let came = Came::UpstreamResponse(StatusCode::OK, &headers);
-        assert!(asks(&policy, "GET", came));
-        assert!(!asks(&policy, "POST", came));
+        let came = Came::Answer(StatusCode::OK, headers);
+        assert!(asks(&policy, "GET", &came));
+        assert!(!asks(&policy, "POST", &came));
     }
 
     #[test]
@@ -258,31 +268,11 @@ mod tests {
                     _ => true,
                 };
                 let came = Came::Failure(failure);
-                assert_eq!(asks(&RetryPolicy::Default, method, came), expected, "{method} {failure:?}");
-                assert!(!asks(&RetryPolicy::Off, method, came));
+                assert_eq!(asks(&RetryPolicy::Default, method, &came), expected, "{method} {failure:?}");
+                assert!(!asks(&RetryPolicy::Off, method, &came));
             }
-            let came = Came::UpstreamResponse(StatusCode::SERVICE_UNAVAILABLE, &none);
-            assert!(!asks(&RetryPolicy::Default, method, came));
-        }
-    }
-
-    #[test]
-    fn errors_that_are_nobodys_to_repeat() {
-        for (error, unsent, expected) in [
-            (Error::ConnectFailed(io::Error::other("x")), true, Some(Failure::Connect)),
-            (Error::UpstreamTls(io::Error::other("x")), true, Some(Failure::Connect)),
-            (Error::ConnectTimeout, true, Some(Failure::ConnectTimeout)),
-            (Error::HeadTimeout, true, Some(Failure::ConnectTimeout)),
-            (Error::HeadTimeout, false, Some(Failure::Timeout)),
-            (Error::UpstreamInvalid("x", None), false, Some(Failure::Invalid)),
-            (Error::Timeout, true, None),
-            (Error::ClientGone, false, None),
-            (Error::BodyTooLarge, false, None),
-            (Error::BodyTimeout, false, None),
-            (Error::NoEndpoint, true, None),
-            (Error::Internal, true, None),
-        ] {
-            assert_eq!(failure(&error, unsent), expected, "{error:?}");
+            let came = Came::Answer(StatusCode::SERVICE_UNAVAILABLE, none.clone());
+            assert!(!asks(&RetryPolicy::Default, method, &came));
         }
     }
 

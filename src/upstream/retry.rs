@@ -7,19 +7,17 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body;
 use tokio::time::{Instant, sleep};
 
-use super::policy::{self, Came, Reason};
-use super::{
-    AttemptPlan, Attempts, UpstreamResponse, WorkerCluster, WorkerEndpoint, address, backoff, budget, outcome,
-};
+use super::policy::{self, Reason};
+use super::{AttemptPlan, Attempts, UpstreamResponse, WorkerCluster, WorkerEndpoint, address, backoff, budget};
 use crate::body::RequestBody;
-use crate::cluster::{Allowed, BreakerState, InFlight, Outcome, PickRequest, RetryingGuard};
+use crate::cluster::{Allowed, BreakerState, InFlight, PickRequest, RetryingGuard};
 use crate::config::model::RetryPolicy;
 use crate::error::{Error, LimitHit};
-use crate::pool::ResponseBody;
+use crate::outcome::{Outcome, Phase, Transport};
 
 /// The tries of one request.
 pub(super) struct Tries<'a> {
@@ -121,12 +119,11 @@ impl Tries<'_> {
     }
 
     /// Why another try would be made instead of taking this answer.
-    pub(super) fn asks(&self, response: &Response<ResponseBody>) -> Option<Reason> {
+    pub(super) fn asks(&self, outcome: Outcome, fields: &HeaderMap) -> Option<Reason> {
         let RetryPolicy::By(_) = self.plan.retries else {
             return None;
         };
-        let came = Came::UpstreamResponse(response.status(), response.headers());
-        policy::reason(self.plan.retries, self.plan.method, came)
+        policy::reason(self.plan.retries, self.plan.method, outcome, Some(fields))
     }
 
     /// What follows `round`: the end, or another try of what is in `slot` then.
@@ -138,15 +135,13 @@ impl Tries<'_> {
     ) -> Option<Result<UpstreamResponse, Error>> {
         let (word, hint) = match &round {
             Round::Failed(error, in_flight) => {
+                let phase = if slot.is_some() { Phase::Unsent } else { Phase::Sent };
+                let outcome = Outcome::failed(error, phase);
                 // An endpoint that gave up waiting for the client's body may be well.
-                if let Some(outcome) = outcome(error)
-                    && !self.plan.flow.awaits_client()
-                {
+                if !self.plan.flow.awaits_client() {
                     in_flight.handle().report(outcome, Instant::now());
                 }
-                let failure = policy::failure(error, slot.is_some()).map(Came::Failure);
-                let reason = |came| policy::reason(self.plan.retries, self.plan.method, came);
-                if failure.and_then(reason).is_none() {
+                if policy::reason(self.plan.retries, self.plan.method, outcome, None).is_none() {
                     return Some(round.end());
                 }
                 (error.reason(), None)
@@ -252,7 +247,7 @@ impl Round {
         let Self::Unwanted(answer, _) = self else {
             return;
         };
-        let (head, mut body) = answer.response.into_parts();
+        let mut body = answer.response.into_body();
         let mut pieces = 0;
         poll_fn(|cx| {
             while pieces < MAX_DRAINED {
@@ -264,7 +259,7 @@ impl Round {
             Poll::Ready(())
         })
         .await;
-        let outcome = Outcome::Finished(head.status);
+        let outcome = Outcome { transport: Transport::Complete, ..answer.outcome };
         answer.in_flight.handle().report(outcome, Instant::now());
     }
 }

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::backoff::retry_after;
 use crate::body::UploadState;
-use crate::cluster::{Cluster, Endpoint, EndpointId, Outcome, OutlierDetector};
+use crate::cluster::{Cluster, Endpoint, EndpointId, OutlierDetector};
+use crate::outcome::Outcome;
 use crate::pool::{Pool, Transport};
 
 /// An endpoint and this worker's connections to it.
@@ -49,9 +50,9 @@ impl WorkerEndpoint {
     }
 
     /// Takes in the head of an answer.
-    pub(super) fn answered(&self, status: StatusCode, fields: &HeaderMap, now: Instant) {
-        self.report(Outcome::Answered(status), now);
-        let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    pub(super) fn answered(&self, outcome: Outcome, fields: &HeaderMap, now: Instant) {
+        self.report(outcome, now);
+        let asks = matches!(outcome.status, Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE));
         if asks
             && self.judge.grants_rest()
             && let Some(wanted) = retry_after(fields, SystemTime::now())

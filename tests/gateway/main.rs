@@ -42,6 +42,7 @@ mod limits;
 mod mirroring;
 mod names;
 mod observing;
+mod outcomes;
 mod own_answers;
 mod pem;
 mod preferences;

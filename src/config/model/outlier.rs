@@ -5,7 +5,7 @@ use std::time::Duration;
 /// When an endpoint is taken out because of what its traffic shows, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutlierDetection {
-    /// Failures in a row, every 5xx included; `None` means off.
+    /// Failures in a row, every 5xx but 501 and 505 included; `None` means off.
     pub consecutive_5xx: Option<u32>,
     /// Failures in a row of the kind that says the endpoint is down or broken: no connection, a reset, a timeout, an
     /// answer that breaks off or is no HTTP, 502, 503, 504. `None` means off.

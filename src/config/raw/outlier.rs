@@ -19,7 +19,7 @@ use crate::config::model::PanicAction;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = other_words)]
 pub(in crate::config) struct OutlierDetection {
-    /// Failures in a row, every 5xx included. Default: 5, or off with `maxFails`.
+    /// Failures in a row, every 5xx but 501 and 505 included. Default: 5, or off with `maxFails`.
     #[serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")]
     pub(in crate::config) consecutive_5xx_errors: Option<OrOff<Count>>,
     /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks off

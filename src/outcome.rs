@@ -1,0 +1,630 @@
+//! What became of a try, or of a whole exchange: how the transport ended it, which status the endpoint answered with, and
+//! what the protocol inside said. It is classified here and nowhere else, exhaustively; outlier detection, breaker,
+//! retries, rollouts, metrics and the access log read it. docs/resilience.md shows the same as a table.
+
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::config::model::Failure;
+use crate::error::{Error, LimitHit, chain};
+
+/// What became of a try or an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How far it came, and how it ended.
+    pub transport: Transport,
+    /// Status of the endpoint's answer; none where none came.
+    pub status: Option<StatusCode>,
+    /// What the protocol inside said.
+    pub application: Application,
+}
+
+/// How far a try came, and how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A response head came; what comes after it is not known.
+    Head,
+    /// The answer came to its end, or its client left after the head.
+    Complete,
+    /// No connection: refused, its TLS handshake failed, or it was dead before the request was written.
+    ConnectFailed,
+    /// No connection in time.
+    ConnectTimedOut,
+    /// An HTTP/2 endpoint said that it did nothing about the request, and is well.
+    Refused,
+    /// An HTTP/2 endpoint said that it did nothing about the request, and gave up its connection because of an error.
+    GaveUp,
+    /// The connection ended after the request was sent and before a response head.
+    Reset,
+    /// What came was not HTTP.
+    Invalid,
+    /// No response head in time.
+    TimedOut,
+    /// The time of the whole exchange was over before a response head.
+    OutOfTime,
+    /// The answer broke off or fell silent after its head.
+    BrokenOff,
+    /// The cluster had no endpoint that could be asked, or is left alone.
+    NotAsked,
+    /// The client ended it: what it asked for, how it sends and reads, that it left.
+    ByClient,
+    /// The gateway ended it: a limit, an order, a fault on purpose.
+    ByGateway,
+}
+
+/// What the protocol inside the answer said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Application {
+    /// Nothing, or nothing yet.
+    #[default]
+    Silent,
+    /// A gRPC status.
+    Grpc {
+        /// The number on the wire.
+        code: u8,
+        /// Whether it came with the head, of an answer that has nothing else.
+        with_head: bool,
+    },
+}
+
+/// How far a try was when an error ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The request is still here as it was.
+    Unsent,
+    /// The endpoint may have it.
+    Sent,
+    /// The response head came.
+    Answered,
+}
+
+/// What an outcome says about the endpoint to outlier detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EjectionClass {
+    /// An exchange went well to its end. A head alone proves nothing: what breaks off every stream has fine heads.
+    Good,
+    /// It failed, `down` if in a way that shows it down or broken.
+    Failed {
+        /// Down or broken, rather than unable to handle this request.
+        down: bool,
+    },
+    /// It is there, and no more is said.
+    Alive,
+    /// Nothing yet, or nothing new.
+    Nothing,
+}
+
+/// What an outcome says about the cluster to its breaker. Heads and bodies are judged apart: every stream that broke off
+/// began with a good head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerClass {
+    /// Whether it is about the answer after its head.
+    pub is_body: bool,
+    /// Whether it is a failure.
+    pub is_bad: bool,
+}
+
+/// What an answer says about the endpoint it came from, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    /// It did its work, or said that the request is wrong or is not for it.
+    Fine,
+    /// Something went wrong with this request. One input can do that to every endpoint, so it is held against a version
+    /// and not against an endpoint.
+    Doubtful,
+    /// It could not handle this request.
+    Faulty,
+    /// It, or what it needs, is down or overloaded.
+    Down,
+}
+
+impl Outcome {
+    /// A response head came; `application` is what it carries of the protocol inside.
+    #[must_use]
+    pub const fn answered(status: StatusCode, application: Application) -> Self {
+        Self { transport: Transport::Head, status: Some(status), application }
+    }
+
+    /// The answer came to its end.
+    #[must_use]
+    pub const fn complete(status: StatusCode, application: Application) -> Self {
+        Self { transport: Transport::Complete, status: Some(status), application }
+    }
+
+    /// No answer came, or it broke off.
+    #[must_use]
+    pub const fn ended(transport: Transport) -> Self {
+        Self { transport, status: None, application: Application::Silent }
+    }
+
+    /// What `error` ended, that far.
+    #[must_use]
+    pub fn failed(error: &Error, phase: Phase) -> Self {
+        Self::ended(Transport::of(error, phase))
+    }
+
+    /// For outlier detection; `count_500` says whether an endpoint that cannot handle a request has failed.
+    #[must_use]
+    pub fn ejection(self, count_500: bool) -> EjectionClass {
+        let failed = |answer| match answer {
+            Answer::Fine => None,
+            Answer::Doubtful => Some(EjectionClass::Alive),
+            Answer::Faulty if !count_500 => Some(EjectionClass::Alive),
+            Answer::Faulty => Some(EjectionClass::Failed { down: false }),
+            Answer::Down => Some(EjectionClass::Failed { down: true }),
+        };
+        match self.transport {
+            Transport::Head => failed(self.head()).unwrap_or(EjectionClass::Nothing),
+            // Failed heads were counted as such, good ones are with their end.
+            Transport::Complete if self.head() != Answer::Fine => EjectionClass::Nothing,
+            Transport::Complete => failed(self.end()).unwrap_or(EjectionClass::Good),
+            Transport::ConnectFailed
+            | Transport::ConnectTimedOut
+            | Transport::GaveUp
+            | Transport::Reset
+            | Transport::Invalid
+            | Transport::TimedOut
+            | Transport::OutOfTime
+            | Transport::BrokenOff => EjectionClass::Failed { down: true },
+            Transport::Refused | Transport::NotAsked | Transport::ByClient | Transport::ByGateway => {
+                EjectionClass::Nothing
+            }
+        }
+    }
+
+    /// For the breaker; `None` when it says nothing, or was said with the head.
+    #[must_use]
+    pub fn breaker(self) -> Option<BreakerClass> {
+        let (is_body, is_bad) = match self.transport {
+            Transport::Head => (false, is_failure(self.head())),
+            Transport::Complete if is_failure(self.head()) => return None,
+            Transport::Complete => (true, is_failure(self.end())),
+            Transport::ConnectFailed
+            | Transport::ConnectTimedOut
+            | Transport::GaveUp
+            | Transport::Reset
+            | Transport::Invalid
+            | Transport::TimedOut
+            | Transport::OutOfTime => (false, true),
+            Transport::BrokenOff => (true, true),
+            Transport::Refused | Transport::NotAsked | Transport::ByClient | Transport::ByGateway => return None,
+        };
+        Some(BreakerClass { is_body, is_bad })
+    }
+
+    /// Whether a try found somebody there; `None` when it says nothing about that.
+    #[must_use]
+    pub fn presence(self) -> Option<bool> {
+        match self.transport {
+            Transport::Head => Some(self.head() != Answer::Down),
+            Transport::ConnectFailed
+            | Transport::ConnectTimedOut
+            | Transport::GaveUp
+            | Transport::Reset
+            | Transport::Invalid
+            | Transport::TimedOut
+            | Transport::OutOfTime => Some(false),
+            Transport::Complete
+            | Transport::BrokenOff
+            | Transport::Refused
+            | Transport::NotAsked
+            | Transport::ByClient
+            | Transport::ByGateway => None,
+        }
+    }
+
+    /// For retries: the kind of a failure that can be repeated at all. None for an answer, for what is the client's
+    /// doing, for the end of all time, and for a refusal of ours.
+    #[must_use]
+    pub fn failure(self) -> Option<Failure> {
+        match self.transport {
+            Transport::ConnectFailed => Some(Failure::Connect),
+            Transport::ConnectTimedOut => Some(Failure::ConnectTimeout),
+            Transport::Refused | Transport::GaveUp => Some(Failure::Refused),
+            Transport::Reset => Some(Failure::Reset),
+            Transport::Invalid => Some(Failure::Invalid),
+            Transport::TimedOut => Some(Failure::Timeout),
+            Transport::Head
+            | Transport::Complete
+            | Transport::OutOfTime
+            | Transport::BrokenOff
+            | Transport::NotAsked
+            | Transport::ByClient
+            | Transport::ByGateway => None,
+        }
+    }
+
+    /// For what a version is measured by: whether the whole exchange went well; `None` where that was not for the
+    /// version to decide.
+    #[must_use]
+    pub fn success(self) -> Option<bool> {
+        match self.transport {
+            Transport::Complete => Some(self.head() == Answer::Fine && self.end() == Answer::Fine),
+            Transport::ConnectFailed
+            | Transport::ConnectTimedOut
+            | Transport::Refused
+            | Transport::GaveUp
+            | Transport::Reset
+            | Transport::Invalid
+            | Transport::TimedOut
+            | Transport::OutOfTime
+            | Transport::BrokenOff
+            | Transport::NotAsked => Some(false),
+            Transport::Head | Transport::ByClient | Transport::ByGateway => None,
+        }
+    }
+
+    /// Whether it is an answer that says that the endpoint failed.
+    #[must_use]
+    pub fn is_failed_answer(self) -> bool {
+        match self.transport {
+            Transport::Head | Transport::Complete => is_failure(self.head().max(self.end())),
+            Transport::ConnectFailed
+            | Transport::ConnectTimedOut
+            | Transport::Refused
+            | Transport::GaveUp
+            | Transport::Reset
+            | Transport::Invalid
+            | Transport::TimedOut
+            | Transport::OutOfTime
+            | Transport::BrokenOff
+            | Transport::NotAsked
+            | Transport::ByClient
+            | Transport::ByGateway => false,
+        }
+    }
+
+    /// The gRPC status, for the log and metrics.
+    #[must_use]
+    pub fn grpc_status(self) -> Option<u8> {
+        self.application.grpc_status()
+    }
+
+    /// What the head says.
+    fn head(self) -> Answer {
+        let status = self.status.map_or(Answer::Fine, of_status);
+        match self.application {
+            Application::Grpc { code, with_head: true } => status.max(of_grpc(code)),
+            Application::Grpc { with_head: false, .. } | Application::Silent => status,
+        }
+    }
+
+    /// What the end says that the head did not.
+    fn end(self) -> Answer {
+        match self.application {
+            Application::Grpc { code, with_head: false } => of_grpc(code),
+            Application::Grpc { with_head: true, .. } | Application::Silent => Answer::Fine,
+        }
+    }
+}
+
+impl Transport {
+    /// How `error` ended what had come that far.
+    #[must_use]
+    pub fn of(error: &Error, phase: Phase) -> Self {
+        let (unsent, answered) = (phase == Phase::Unsent, phase == Phase::Answered);
+        match error {
+            Error::ConnectFailed(_) | Error::UpstreamTls(_) => Self::ConnectFailed,
+            Error::ConnectTimeout => Self::ConnectTimedOut,
+            Error::StreamRefused(cause) if gave_up(cause) => Self::GaveUp,
+            Error::StreamRefused(_) => Self::Refused,
+            Error::UpstreamReset(_) | Error::UpstreamInvalid(..) | Error::HeadTimeout | Error::Timeout if answered => {
+                Self::BrokenOff
+            }
+            Error::UpstreamReset(_) if unsent => Self::ConnectFailed,
+            Error::UpstreamReset(_) => Self::Reset,
+            Error::UpstreamInvalid(..) => Self::Invalid,
+            Error::HeadTimeout if unsent => Self::ConnectTimedOut,
+            Error::HeadTimeout => Self::TimedOut,
+            Error::Timeout => Self::OutOfTime,
+            Error::StreamIdle | Error::UpstreamAborted(_) => Self::BrokenOff,
+            Error::NoEndpoint | Error::CircuitOpen { limit_hit: LimitHit::Breaker, .. } => Self::NotAsked,
+            Error::BadRequest(_)
+            | Error::MethodRefused
+            | Error::TargetTooLong
+            | Error::HeadTooLarge
+            | Error::BodyTooLarge
+            | Error::BodyTimeout
+            | Error::UnknownExpectation
+            | Error::UnmetExpectation
+            | Error::Misdirected
+            | Error::NoRoute
+            | Error::UpgradeRefused
+            | Error::RateLimited(_)
+            | Error::TooManyOpen
+            | Error::ClientGone
+            | Error::ClientStalled => Self::ByClient,
+            Error::CircuitOpen { .. }
+            | Error::StreamTooLong
+            | Error::Withdrawn
+            | Error::Draining
+            | Error::FaultAbort(_)
+            | Error::FaultDelay
+            | Error::FaultCut
+            | Error::Internal => Self::ByGateway,
+        }
+    }
+
+    /// Whether an endpoint ended it.
+    #[must_use]
+    pub fn is_by_endpoint(self) -> bool {
+        match self {
+            Self::ConnectFailed
+            | Self::ConnectTimedOut
+            | Self::Refused
+            | Self::GaveUp
+            | Self::Reset
+            | Self::Invalid
+            | Self::TimedOut
+            | Self::OutOfTime
+            | Self::BrokenOff => true,
+            Self::Head | Self::Complete | Self::NotAsked | Self::ByClient | Self::ByGateway => false,
+        }
+    }
+}
+
+/// What an endpoint did wrong, with every cause down to the system's or the TLS library's words; `None` where no
+/// endpoint failed.
+#[must_use]
+pub fn upstream_error(error: &Error) -> Option<Box<str>> {
+    Transport::of(error, Phase::Sent).is_by_endpoint().then(|| chain(error).into())
+}
+
+impl Application {
+    /// What a response head carries of a gRPC status.
+    #[must_use]
+    pub fn of_head(fields: &HeaderMap) -> Self {
+        Self::of(fields, true)
+    }
+
+    /// What trailers carry of it.
+    #[must_use]
+    pub fn of_trailers(fields: &HeaderMap) -> Self {
+        Self::of(fields, false)
+    }
+
+    /// With what trailers say, where the head said nothing.
+    #[must_use]
+    pub fn or_trailers(self, fields: &HeaderMap) -> Self {
+        match self {
+            Self::Silent => Self::of_trailers(fields),
+            Self::Grpc { .. } => self,
+        }
+    }
+
+    fn of(fields: &HeaderMap, with_head: bool) -> Self {
+        let Some(value) = fields.get(&GRPC_STATUS) else {
+            return Self::Silent;
+        };
+        let code = value.to_str().ok().and_then(|text| text.parse().ok());
+        // What cannot be read is UNKNOWN to every client.
+        Self::Grpc { code: code.unwrap_or(UNKNOWN), with_head }
+    }
+
+    /// The gRPC status.
+    #[must_use]
+    pub fn grpc_status(self) -> Option<u8> {
+        match self {
+            Self::Grpc { code, .. } => Some(code),
+            Self::Silent => None,
+        }
+    }
+}
+
+/// By status. 501 and 505 say that the endpoint works and cannot do what was asked, as HAProxy sees it too; a 5xx that
+/// nobody knows is a 500 (RFC 9110 section 15).
+fn of_status(status: StatusCode) -> Answer {
+    match status.as_u16() {
+        502..=504 => Answer::Down,
+        500 | 506..=599 => Answer::Faulty,
+        0..=499 | 501 | 505 | 600.. => Answer::Fine,
+    }
+}
+
+/// By gRPC status: UNAVAILABLE is what 503 is, INTERNAL what 500 is. UNKNOWN is what libraries make of an exception that
+/// nobody caught, DATA_LOSS says that something is lost for good.
+fn of_grpc(code: u8) -> Answer {
+    match code {
+        14 => Answer::Down,
+        13 => Answer::Faulty,
+        UNKNOWN | 15 => Answer::Doubtful,
+        0 | 1 | 3..=12 | 16.. => Answer::Fine,
+    }
+}
+
+fn is_failure(answer: Answer) -> bool {
+    match answer {
+        Answer::Fine | Answer::Doubtful => false,
+        Answer::Faulty | Answer::Down => true,
+    }
+}
+
+/// Whether an endpoint that did not work on a stream gave up its connection because of an error.
+fn gave_up(refused: &hyper::Error) -> bool {
+    let peaceful = [h2::Reason::NO_ERROR, h2::Reason::REFUSED_STREAM];
+    let mut cause = std::error::Error::source(refused);
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref::<h2::Error>() {
+            return found.reason().is_some_and(|reason| !peaceful.contains(&reason));
+        }
+        cause = current.source();
+    }
+    false
+}
+
+/// Where gRPC says how a call ended, in trailers or in the head of an answer that has nothing else.
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const UNKNOWN: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    const FAILED: EjectionClass = EjectionClass::Failed { down: false };
+    const DOWN: EjectionClass = EjectionClass::Failed { down: true };
+
+    fn grpc(code: u8, with_head: bool) -> Application {
+        Application::Grpc { code, with_head }
+    }
+
+    /// What head and end say, to outlier detection with and without `count500`, and to the breaker, and whether a
+    /// version succeeded.
+    type Row = ([EjectionClass; 2], EjectionClass, [Option<bool>; 2], bool);
+
+    fn row(status: u16, application: Application) -> Row {
+        let status = StatusCode::from_u16(status).unwrap();
+        let with_head = matches!(application, Application::Grpc { with_head: true, .. });
+        let known = if with_head { application } else { Application::Silent };
+        let (head, end) = (Outcome::answered(status, known), Outcome::complete(status, application));
+        let breaker = [head, end].map(|outcome| outcome.breaker().map(|class| class.is_bad));
+        ([head.ejection(true), head.ejection(false)], end.ejection(true), breaker, end.success().unwrap())
+    }
+
+    #[test]
+    fn statuses_mean_the_same_to_everybody() {
+        use EjectionClass::{Alive, Good, Nothing};
+        let fine: Row = ([Nothing, Nothing], Good, [Some(false), Some(false)], true);
+        let faulty: Row = ([FAILED, Alive], Nothing, [Some(true), None], false);
+        let down: Row = ([DOWN, DOWN], Nothing, [Some(true), None], false);
+        for (status, expected) in [
+            (200, fine),
+            (404, fine),
+            (429, fine),
+            (499, fine),
+            (500, faulty),
+            (501, fine),
+            (502, down),
+            (503, down),
+            (504, down),
+            (505, fine),
+            (506, faulty),
+            (507, faulty),
+            (599, faulty),
+            (600, fine),
+        ] {
+            assert_eq!(row(status, Application::Silent), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_status_counts_where_it_comes() {
+        use EjectionClass::{Alive, Good, Nothing};
+        for code in 0..=17 {
+            let in_head: Row = match code {
+                14 => ([DOWN, DOWN], Nothing, [Some(true), None], false),
+                13 => ([FAILED, Alive], Nothing, [Some(true), None], false),
+                2 | 15 => ([Alive, Alive], Nothing, [Some(false), Some(false)], false),
+                _ => ([Nothing, Nothing], Good, [Some(false), Some(false)], true),
+            };
+            assert_eq!(row(200, grpc(code, true)), in_head, "{code} with the head");
+            let at_end: Row = match code {
+                14 => ([Nothing, Nothing], DOWN, [Some(false), Some(true)], false),
+                13 => ([Nothing, Nothing], FAILED, [Some(false), Some(true)], false),
+                2 | 15 => ([Nothing, Nothing], Alive, [Some(false), Some(false)], false),
+                _ => ([Nothing, Nothing], Good, [Some(false), Some(false)], true),
+            };
+            assert_eq!(row(200, grpc(code, false)), at_end, "{code} in trailers");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_to_each_as_far_as_it_concerns_them() {
+        let (head, body) = (Some((false, true)), Some((true, true)));
+        let (no, well) = (Some(false), EjectionClass::Nothing);
+        for (transport, ejection, breaker, presence, failure, success) in [
+            (Transport::ConnectFailed, DOWN, head, no, Some(Failure::Connect), no),
+            (Transport::ConnectTimedOut, DOWN, head, no, Some(Failure::ConnectTimeout), no),
+            (Transport::Refused, well, None, None, Some(Failure::Refused), no),
+            (Transport::GaveUp, DOWN, head, no, Some(Failure::Refused), no),
+            (Transport::Reset, DOWN, head, no, Some(Failure::Reset), no),
+            (Transport::Invalid, DOWN, head, no, Some(Failure::Invalid), no),
+            (Transport::TimedOut, DOWN, head, no, Some(Failure::Timeout), no),
+            (Transport::OutOfTime, DOWN, head, no, None, no),
+            (Transport::BrokenOff, DOWN, body, None, None, no),
+            (Transport::NotAsked, well, None, None, None, no),
+            (Transport::ByClient, well, None, None, None, None),
+            (Transport::ByGateway, well, None, None, None, None),
+        ] {
+            let outcome = Outcome::ended(transport);
+            assert_eq!(outcome.ejection(true), ejection, "{transport:?}");
+            assert_eq!(outcome.ejection(false), ejection, "{transport:?}");
+            let found = outcome.breaker().map(|class| (class.is_body, class.is_bad));
+            assert_eq!(found, breaker, "{transport:?}");
+            assert_eq!(outcome.presence(), presence, "{transport:?}");
+            assert_eq!(outcome.failure(), failure, "{transport:?}");
+            assert_eq!(outcome.success(), success, "{transport:?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_how_far_the_try_was() {
+        use Phase::{Answered, Sent, Unsent};
+        let limit = |limit_hit| Error::at_ceiling(limit_hit);
+        for (error, phase, expected) in [
+            (Error::ConnectFailed(io::Error::other("x")), Unsent, Transport::ConnectFailed),
+            (Error::UpstreamTls(io::Error::other("x")), Unsent, Transport::ConnectFailed),
+            (Error::ConnectTimeout, Unsent, Transport::ConnectTimedOut),
+            (Error::HeadTimeout, Unsent, Transport::ConnectTimedOut),
+            (Error::HeadTimeout, Sent, Transport::TimedOut),
+            (Error::Timeout, Unsent, Transport::OutOfTime),
+            (Error::Timeout, Sent, Transport::OutOfTime),
+            (Error::Timeout, Answered, Transport::BrokenOff),
+            (Error::UpstreamInvalid("x", None), Sent, Transport::Invalid),
+            (Error::UpstreamInvalid("x", None), Answered, Transport::BrokenOff),
+            (Error::StreamIdle, Answered, Transport::BrokenOff),
+            (Error::StreamTooLong, Answered, Transport::ByGateway),
+            (Error::FaultDelay, Sent, Transport::ByGateway),
+            (Error::FaultCut, Answered, Transport::ByGateway),
+            (Error::Withdrawn, Answered, Transport::ByGateway),
+            (Error::Internal, Unsent, Transport::ByGateway),
+            (Error::ClientGone, Sent, Transport::ByClient),
+            (Error::BodyTooLarge, Sent, Transport::ByClient),
+            (Error::BodyTimeout, Sent, Transport::ByClient),
+            (Error::NoEndpoint, Unsent, Transport::NotAsked),
+            (limit(LimitHit::Breaker), Unsent, Transport::NotAsked),
+            (limit(LimitHit::Requests), Unsent, Transport::ByGateway),
+        ] {
+            assert_eq!(Transport::of(&error, phase), expected, "{error:?} {phase:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoints_failure_is_told_down_to_its_cause() {
+        let refused = || io::Error::from_raw_os_error(111);
+        let invalid = rustls::CertificateError::UnknownIssuer;
+        let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(invalid));
+        for (error, expected) in [
+            (
+                Error::ConnectFailed(refused()),
+                Some("could not connect to the endpoint: Connection refused (os error 111)"),
+            ),
+            (
+                Error::UpstreamTls(tls),
+                Some("TLS handshake with the endpoint failed: invalid peer certificate: UnknownIssuer"),
+            ),
+            (
+                Error::UpstreamInvalid("two body lengths", None),
+                Some("the endpoint's answer is not valid: two body lengths"),
+            ),
+            (Error::ConnectTimeout, Some("connecting to the endpoint timed out")),
+            (Error::ClientGone, None),
+            (Error::NoEndpoint, None),
+            (Error::StreamTooLong, None),
+        ] {
+            assert_eq!(upstream_error(&error).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn grpc_statuses_are_read() {
+        for (text, expected) in [("0", 0), ("14", 14), ("16", 16), ("255", 255), ("256", 2), ("", 2), ("OK", 2)] {
+            let fields = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static(text))]);
+            assert_eq!(Application::of_trailers(&fields), grpc(expected, false), "{text}");
+            assert_eq!(Application::of_head(&fields), grpc(expected, true), "{text}");
+        }
+        assert_eq!(Application::of_head(&HeaderMap::new()), Application::Silent);
+    }
+}

@@ -14,6 +14,7 @@ mod replay;
 mod request;
 mod tee;
 mod timer;
+mod upload;
 
 pub use events::{Events, Several};
 pub use fault_body::FaultBody;
@@ -21,6 +22,7 @@ pub use replay::Replay;
 pub use request::{RequestBody, UploadState};
 pub use tee::{Copied, TooLarge};
 pub use timer::IdleTimer;
+pub use upload::Upload;
 
 /// A response body: made here, or streamed from somewhere.
 #[derive(Debug)]

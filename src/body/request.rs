@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::tee::{Copied, Tee, TooLarge};
-use super::{IdleTimer, Replay};
+use super::{IdleTimer, Replay, Upload};
 use crate::error::Error;
 
 /// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
@@ -36,6 +35,8 @@ pub struct UploadState {
     passed: Cell<Option<Instant>>,
     /// When a piece of the body came last beside an answer.
     came: Cell<Option<Instant>>,
+    /// Whether the answer is over, or there will be none.
+    over: Cell<bool>,
     failure: Cell<Option<Failure>>,
 }
 
@@ -145,6 +146,17 @@ impl UploadState {
         self.awaited.get().is_some()
     }
 
+    /// The answer is over.
+    pub fn end(&self) {
+        self.over.set(true);
+    }
+
+    /// Whether the answer is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
     /// The client's part in a failed exchange, if it had one.
     #[must_use]
     pub fn failure(&self) -> Option<Error> {
@@ -172,7 +184,7 @@ pub enum RequestBody {
 /// A streamed request body.
 #[derive(Debug)]
 pub struct Streaming {
-    incoming: Incoming,
+    incoming: Upload,
     /// A piece fetched before it was asked for.
     ahead: Option<Frame<Bytes>>,
     left: u64,
@@ -185,7 +197,7 @@ pub struct Streaming {
 impl RequestBody {
     /// Forwards `incoming`: at most `limit` bytes, at most `idle` between two pieces.
     #[must_use]
-    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Duration, flow: Rc<UploadState>) -> Self {
+    pub fn new(incoming: Upload, limit: Option<u64>, idle: Duration, flow: Rc<UploadState>) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
@@ -357,7 +369,7 @@ impl Streaming {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match self.incoming.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 self.flow.unfinished.set(false);

@@ -98,6 +98,9 @@ impl Io {
     /// Waits for the first byte, without taking it: a silent connection should cost no HTTP machinery. `false` when the
     /// client closed instead. Nothing is lost when the future is dropped.
     pub(crate) async fn begun(&mut self) -> io::Result<bool> {
+        if !self.preface.is_empty() {
+            return Ok(true);
+        }
         match &mut self.stream {
             Stream::Plain(socket) => {
                 socket.tcp.readable().await?;

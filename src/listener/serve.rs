@@ -160,8 +160,8 @@ pub fn cut(cut: Cut) -> ConnectionEnd {
     }
 }
 
-/// As [`serve`] for a client that begins HTTP in the clear where TLS is spoken. One head of HTTP/1 is read and refused. A
-/// client of HTTP/2 is told to use HTTP/1.1, in which it can read the refusal.
+/// As [`serve`] for a client that begins HTTP in the clear where TLS is spoken. One head of HTTP/1 is read and refused.
+/// A client of HTTP/2 is told to use HTTP/1.1, in which it can read the refusal.
 pub(super) async fn refuse_plain<S>(
     mut io: Io,
     connection: Rc<Connection>,

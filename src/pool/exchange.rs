@@ -76,9 +76,9 @@ impl ResponseBody {
         }
     }
 
-    /// The next piece over HTTP/2. Where all that the head announced has come, it does not matter that the stream or the
-    /// connection broke before its end was read. And a stream that is reset without an error, which hyper takes for its
-    /// end, has not ended.
+    /// The next piece over HTTP/2. Where all that the head announced has come, it does not matter that the stream or
+    /// the connection broke before its end was read. And a stream that is reset without an error, which hyper takes for
+    /// its end, has not ended.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Option<hyper::Error>>>> {
         let piece = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         let whole = self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0);

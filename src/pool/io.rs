@@ -175,8 +175,8 @@ impl UpstreamIo {
     }
 }
 
-/// Turns between the last bytes of an HTTP/2 connection and its end. An answer takes three: hyper's task, the one of the
-/// exchange for the head, and again for the body.
+/// Turns between the last bytes of an HTTP/2 connection and its end. An answer takes three: hyper's task, the one of
+/// the exchange for the head, and again for the body.
 const END_TURNS: u32 = 16;
 
 /// Whether a failure to write is one the reader is told of too: the endpoint has closed.

@@ -29,6 +29,7 @@ const END_HEADERS: u8 = 4;
 /// A client of HTTP/2 that sees what becomes of its streams.
 async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let tcp = within("connect", TcpStream::connect(address)).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
     let (sender, connection) = within("a handshake", h2::client::handshake(tcp)).await.unwrap();
     tokio::spawn(async move { drop(connection.await) });
     within("room for a stream", sender.ready()).await.unwrap()
@@ -103,7 +104,7 @@ async fn rfc9113_8_1_a_client_that_sends_everything_first_gets_the_early_answer(
         assert!(record["bytes_received"].as_u64().unwrap() < size as u64, "what is discarded is not counted: {record}");
     }
     // Our own.
-    let gw = Gw::with("routes: { all: { endpoints: ['127.0.0.1:9'], maxBodyBytes: 1 } }", &[]).await;
+    let gw = Gw::with("routes: { all: { endpoints: ['127.0.0.1:9'], maxBodyBytes: 1B } }", &[]).await;
     let mut sender = connect(gw.address()).await;
     let request = Request::post("http://localhost/").header("content-length", size).body(()).unwrap();
     let (response, mut stream) = sender.send_request(request, false).unwrap();

@@ -87,8 +87,10 @@ impl<'a> Unparsed<'a> {
         }
         let target = match rest.rsplit_once(' ') {
             Some((target, version)) if version.starts_with("HTTP/") => {
-                if version == "HTTP/1.0" {
-                    known.version = Version::HTTP_10;
+                match version {
+                    "HTTP/1.0" => known.version = Version::HTTP_10,
+                    "HTTP/2.0" => known.version = Version::HTTP_2,
+                    _ => {}
                 }
                 target
             }

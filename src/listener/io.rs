@@ -44,6 +44,8 @@ pub struct Io {
     reader: Reader,
     /// Bytes taken from the stream to see which protocol it speaks.
     preface: Vec<u8>,
+    /// The request line that the parser may have refused, once nothing more is scanned.
+    odd: Option<Box<[u8]>>,
     /// How long a client that has closed its direction may wait for its answer.
     patience: Duration,
     /// Runs since it has.
@@ -89,6 +91,7 @@ impl Io {
             progress,
             reader: Reader::Raw,
             preface: Vec::new(),
+            odd: None,
             patience: Duration::ZERO,
             leaving: None,
             _permit: permit,
@@ -164,7 +167,7 @@ impl Io {
     pub(crate) fn odd_line(&self) -> Option<&[u8]> {
         match &self.reader {
             Reader::Scanned(scanner) => scanner.odd_line(),
-            _ => None,
+            _ => self.odd.as_deref(),
         }
     }
 
@@ -212,6 +215,7 @@ impl Io {
             Next::Poison => Reader::Closing(POISON),
             Next::Error => Reader::Failed,
         };
+        self.odd = scanner.odd_line().map(Into::into);
         self.reader = next;
         buf.set_filled(before + scanned.keep);
         Poll::Ready(Ok(scanned.keep > 0))

@@ -651,17 +651,22 @@ fn secrets_are_printed_nowhere() {
         "authorization:§: [",
         "- §",
     ];
+    let mut wrong = Vec::new();
     for (place, forms) in [("route", ROUTE), ("cluster", CLUSTER), ("top", TOP)] {
         for form in forms {
             let text = |marker: &str| with_secret(place, &form.replace('§', marker));
             let shown = printed(&text("MARKED"), &text("MARKER")).to_uppercase();
-            assert!(!shown.contains("MARKE"), "{form}:\n{shown}");
+            if let Some(line) = shown.lines().find(|line| line.contains("MARKE")) {
+                wrong.push(format!("{form}: {line}"));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn what_is_no_secret_stays_visible() {
+    let mut wrong = Vec::new();
     for (place, form, shown) in [
         ("route", "timeout: 30", "timeout: 30 "),
         ("route", "timout: 30s", "endpoints: ['b:80'], timout: 30s"),
@@ -676,7 +681,7 @@ fn what_is_no_secret_stays_visible() {
         ("route", "timeout: '${NOPE:-30s}'", "timeout: 30s"),
         ("route", "rateLimit: { key: 'header:x-api-key', rate: 1/s }", "key: header:x-api-key"),
         ("route", "rateLimit: { key: clinetIp, rate: 1/s }", "key: clinetIp"),
-        ("route", "cluster: researchAgentCluster2024", "`researchAgentCluster2024`"),
+        ("route", "cluster: researchAgentCluster2024", "cluster: researchAgentCluster2024"),
         ("cluster", "endpoints: ['auth-service:8080']", "auth-service:8080"),
         ("cluster", "endpoints: ['token-service.default.svc']", "token-service.default.svc"),
         (
@@ -692,8 +697,11 @@ fn what_is_no_secret_stays_visible() {
     ] {
         let text = with_secret(place, form);
         let all = printed(&text, &text);
-        assert!(all.contains(shown), "{shown} of {form}:\n{all}");
+        if !all.contains(shown) {
+            wrong.push(format!("{shown} of {form}: {all}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 proptest! {

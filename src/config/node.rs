@@ -200,6 +200,12 @@ impl Node {
         };
         let mut secrets = Vec::new();
         node.collect_secrets(&mut secrets);
+        // A key whose space was forgotten holds a value too.
+        let keys = path.iter().filter_map(|step| match step {
+            Step::Key(key) if *secrets::shown_key(key) != **key => Some(key.clone()),
+            _ => None,
+        });
+        secrets.extend(keys);
         NodePath {
             span,
             key_span,

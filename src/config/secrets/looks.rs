@@ -101,7 +101,7 @@ fn has_pair(text: &str, is_quoted: bool) -> bool {
             && !value.starts_with(REDACTED)
             && !(sign == ":" && (is_path || is_port))
             // Messages show how something is written.
-            && !(is_quoted && (after.starts_with(' ') || matches!(name, "cookie" | "key" | "header")));
+            && !(is_quoted && (after.starts_with(' ') || matches!(name, "cookie" | "key" | "header" | "jwt")));
         is_value && is_secret_name(name) && !names_clients(name, value)
     })
 }
@@ -150,7 +150,7 @@ fn is_mixed(word: &str) -> bool {
     let turns = turns.count();
     let has = |is: fn(&u8) -> bool| bytes.iter().any(is);
     let is_base64 = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && turns >= 4;
-    let is_hex = bytes.len() >= 32 && bytes.iter().all(u8::is_ascii_hexdigit) && turns >= 4;
+    let is_hex = bytes.len() >= 32 && bytes.iter().all(u8::is_ascii_hexdigit) && turns >= 2;
     is_base64 || is_hex
 }
 

@@ -158,7 +158,7 @@ fn is_mixed(word: &str) -> bool {
 pub(in crate::config) fn is_plausible_path(text: &str) -> bool {
     let is_long = text.len() >= 12 && !text.contains(['/', '.']);
     let has_more = text.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase() || byte == b'=');
-    !(is_long && has_more) && !looks_secret(text)
+    !(looks_secret(text) || is_long && has_more)
 }
 
 /// Takes `user:password@`, the values of queries and those of parameters out of URLs, addresses and paths.

@@ -345,7 +345,7 @@ fn keys_that_begin_with_x_are_a_place_for_anchors() {
     let loaded = parse(text, "a.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     assert_eq!(loaded.config.routes[0].timeout, Some(Duration::from_secs(3)));
-    let shown = attache::config::show_text(text, "a.yaml", &env(), false).expect("legal");
+    let shown = show_text(text, "a.yaml", &env(), false).expect("legal");
     assert!(!shown.contains("x-"), "{shown}");
     let below = problems(&with_route("{ endpoints: ['b:80'], x-note: 1 }"));
     assert_eq!(codes(&below), ["unknown-field"], "only at the top");
@@ -562,95 +562,101 @@ fn with_secret(place: &str, form: &str) -> String {
     }
 }
 
+/// Where a secret may stand in a route; `§` is the secret.
+const ROUTE: &[&str] = &[
+    // Header fields by name, whether they are set, added or wanted.
+    "requestHeaders: { set: { x-basicAuth: § } }",
+    "requestHeaders: { set: { x-userpwd: § } }",
+    "requestHeaders: { add: { x-accesskey: § } }",
+    "responseHeaders: { set: { x-licensekey: § } }",
+    "responseHeaders: { add: { x-hmac: § } }",
+    "requestHeaders: { set: { x-auth-profile: § } }",
+    "requestHeaders: { set: { x-nobody-knows: § } }",
+    "match: { headers: { x-nobody-knows: § } }",
+    "match: { headers: { x-api-key: { exact: § } } }",
+    "match: { headers: { accept: { regex: '§.*' } } }",
+    "match: { query: { page: § } }",
+    "fault: { abort: { percentage: 1%, httpStatus: 503, whenHeader: { x-a: § } } }",
+    // Values by their looks, in fields that are shown otherwise.
+    "requestHeaders: { set: { via: 'Token §' } }",
+    "requestHeaders: { set: { via: \"Bearer\\t§\" } }",
+    "requestHeaders: { set: { via: 'ghp_§' } }",
+    "requestHeaders: { set: { via: 'sk-ant-§' } }",
+    "requestHeaders: { set: { via: 'xoxb-§' } }",
+    "requestHeaders: { set: { via: 'glpat-§' } }",
+    "requestHeaders: { set: { via: 'eyJh.eyJ§.c2ln' } }",
+    "requestHeaders: { set: { via: '-----BEGIN PRIVATE KEY----- §' } }",
+    "requestHeaders: { set: { via: 'sv=1&sig=§' } }",
+    "requestHeaders: { set: { via: 'foo; password=§' } }",
+    "requestHeaders: { set: { link: 'https://u:§@host/?k=§' } }",
+    "respond: { body: 'x-api-key:§' }",
+    // A forgotten space.
+    "requestHeaders: { set: { authorization:§ } }",
+    "requestHeaders: { set: { \"x-api-key:§\": x } }",
+    "requestHeaders: { authorization:§ }",
+    "match: { query: { \"token:§\": x, 'x=§': y } }",
+    "match: { headers: { 'x-a:§': x } }",
+    "timeout:§",
+    "timout: 3s, note:§",
+    // Substitutions.
+    "timeout: '${NOPE:-§}'",
+    "timeout: '${NOPE!§}'",
+    "timeout: '${no-pe:-§}'",
+    "timeout: '${1:-§}'",
+    "requestHeaders: { set: { x-a: '${NOPE:-§}' } }",
+    "requestHeaders: { set: { authorization: '${file:§1234567}' } }",
+    // Other proxies' forms, and other lines of ours.
+    "requestHeaders: { set: [{ name: authorization, value: § }] }",
+    "requestHeaders: { set: [{ header: { key: x-a, value: § } }] }",
+    "requestHeaders: { setHeaders: { x-a: § } }",
+    "requestHeaders: 'authorization §'",
+    "headers: { request: { set: { x-a: § } } }",
+    "add_header: 'X-Any §'",
+    "match: { queryParams: { q: § } }",
+    "match: { queryParams: [{ name: q, value: { exact: § } }] }",
+    "basicAuth: { users: ['u:§'] }",
+    "filters: [{ type: x, config: { a: § } }]",
+    "auth: { jwt: { inline: § } }",
+    "timeout: 3, requestHeaders: { set: { x-a: § } }",
+    "timeout: 3, strange: §, timeout: §",
+    "timeout: 3 } # authorization: §\n  , b: { cluster: x",
+    "match: { path: { exact: /x, exact: § } }",
+];
+
+/// The same in a cluster.
+const CLUSTER: &[&str] = &[
+    "endpoints: ['b:80'], healthCheck: { path: '/h;token=§' }",
+    "endpoints: ['b:80'], healthCheck: { path: '/h?token=§' }",
+    "endpoints: ['b:80'], healthCheck: { path: '/h?token=§', interval: 1 }",
+    "endpoints: ['b:80'], healthCheck: { path: /h, headers: { x-any: § } }",
+    "endpoints: ['b:80'], healthCheck: '/h?token=§'",
+    "endpoints: ['user:§@host:80']",
+    "endpoints: ['§@host:80']",
+    "endpoints: ['https://user:§@host:80']",
+    "endpoints: ['b:80', { address: 'c:80', labels: { api-key: § } }]",
+    "endpoints: ['b:80'], tls: { caFile: ghp_§ }",
+];
+
+/// The same at the top of the file.
+const TOP: &[&str] = &[
+    "x-a: { password: &p § }\ndns: { servers: [*p] }",
+    "x-a: &p §\ndefaults: { route: { requestHeaders: { set: { x-a: *p } } }, cluster: { connectTimeout: *p } }",
+    "x-a: { x-api-key: &m { deep: § } }\ndns: *m",
+    "admin: { tokenFile: §1234567 }",
+    "admin: { tokenFile: sk-proj-§ }",
+    "admin: { address: '0.0.0.0:1', tokenFile: eyJh.eyJ§.c2ln }",
+    "admin: { token: § }",
+    "authProviders: { one: { clientSecret: § } }",
+    "authorization: §",
+    "logging: { level: 'password: §' }",
+    "a: 'b\nsecret: §",
+    "secret §: [",
+    "authorization:§: [",
+    "- §",
+];
+
 #[test]
 fn secrets_are_printed_nowhere() {
-    const ROUTE: &[&str] = &[
-        // Header fields by name, whether they are set, added or wanted.
-        "requestHeaders: { set: { x-basicAuth: § } }",
-        "requestHeaders: { set: { x-userpwd: § } }",
-        "requestHeaders: { add: { x-accesskey: § } }",
-        "responseHeaders: { set: { x-licensekey: § } }",
-        "responseHeaders: { add: { x-hmac: § } }",
-        "requestHeaders: { set: { x-auth-profile: § } }",
-        "requestHeaders: { set: { x-nobody-knows: § } }",
-        "match: { headers: { x-nobody-knows: § } }",
-        "match: { headers: { x-api-key: { exact: § } } }",
-        "match: { headers: { accept: { regex: '§.*' } } }",
-        "match: { query: { page: § } }",
-        "fault: { abort: { percentage: 1%, httpStatus: 503, whenHeader: { x-a: § } } }",
-        // Values by their looks, in fields that are shown otherwise.
-        "requestHeaders: { set: { via: 'Token §' } }",
-        "requestHeaders: { set: { via: \"Bearer\\t§\" } }",
-        "requestHeaders: { set: { via: 'ghp_§' } }",
-        "requestHeaders: { set: { via: 'sk-ant-§' } }",
-        "requestHeaders: { set: { via: 'xoxb-§' } }",
-        "requestHeaders: { set: { via: 'glpat-§' } }",
-        "requestHeaders: { set: { via: 'eyJh.eyJ§.c2ln' } }",
-        "requestHeaders: { set: { via: '-----BEGIN PRIVATE KEY----- §' } }",
-        "requestHeaders: { set: { via: 'sv=1&sig=§' } }",
-        "requestHeaders: { set: { via: 'foo; password=§' } }",
-        "requestHeaders: { set: { link: 'https://u:§@host/?k=§' } }",
-        "respond: { body: 'x-api-key:§' }",
-        // A forgotten space.
-        "requestHeaders: { set: { authorization:§ } }",
-        "requestHeaders: { set: { \"x-api-key:§\": x } }",
-        "requestHeaders: { authorization:§ }",
-        "match: { query: { \"token:§\": x, 'x=§': y } }",
-        "match: { headers: { 'x-a:§': x } }",
-        "timeout:§",
-        "timout: 3s, note:§",
-        // Substitutions.
-        "timeout: '${NOPE:-§}'",
-        "timeout: '${NOPE!§}'",
-        "timeout: '${no-pe:-§}'",
-        "timeout: '${1:-§}'",
-        "requestHeaders: { set: { x-a: '${NOPE:-§}' } }",
-        "requestHeaders: { set: { authorization: '${file:§1234567}' } }",
-        // Other proxies' forms, and other lines of ours.
-        "requestHeaders: { set: [{ name: authorization, value: § }] }",
-        "requestHeaders: { set: [{ header: { key: x-a, value: § } }] }",
-        "requestHeaders: { setHeaders: { x-a: § } }",
-        "requestHeaders: 'authorization §'",
-        "headers: { request: { set: { x-a: § } } }",
-        "add_header: 'X-Any §'",
-        "match: { queryParams: { q: § } }",
-        "match: { queryParams: [{ name: q, value: { exact: § } }] }",
-        "basicAuth: { users: ['u:§'] }",
-        "filters: [{ type: x, config: { a: § } }]",
-        "auth: { jwt: { inline: § } }",
-        "timeout: 3, requestHeaders: { set: { x-a: § } }",
-        "timeout: 3, strange: §, timeout: §",
-        "timeout: 3 } # authorization: §\n  , b: { cluster: x",
-        "match: { path: { exact: /x, exact: § } }",
-    ];
-    const CLUSTER: &[&str] = &[
-        "endpoints: ['b:80'], healthCheck: { path: '/h;token=§' }",
-        "endpoints: ['b:80'], healthCheck: { path: '/h?token=§' }",
-        "endpoints: ['b:80'], healthCheck: { path: '/h?token=§', interval: 1 }",
-        "endpoints: ['b:80'], healthCheck: { path: /h, headers: { x-any: § } }",
-        "endpoints: ['b:80'], healthCheck: '/h?token=§'",
-        "endpoints: ['user:§@host:80']",
-        "endpoints: ['§@host:80']",
-        "endpoints: ['https://user:§@host:80']",
-        "endpoints: ['b:80', { address: 'c:80', labels: { api-key: § } }]",
-        "endpoints: ['b:80'], tls: { caFile: ghp_§ }",
-    ];
-    const TOP: &[&str] = &[
-        "x-a: { password: &p § }\ndns: { servers: [*p] }",
-        "x-a: &p §\ndefaults: { route: { requestHeaders: { set: { x-a: *p } } }, cluster: { connectTimeout: *p } }",
-        "x-a: { x-api-key: &m { deep: § } }\ndns: *m",
-        "admin: { tokenFile: §1234567 }",
-        "admin: { tokenFile: sk-proj-§ }",
-        "admin: { address: '0.0.0.0:1', tokenFile: eyJh.eyJ§.c2ln }",
-        "admin: { token: § }",
-        "authProviders: { one: { clientSecret: § } }",
-        "authorization: §",
-        "logging: { level: 'password: §' }",
-        "a: 'b\nsecret: §",
-        "secret §: [",
-        "authorization:§: [",
-        "- §",
-    ];
     let mut wrong = Vec::new();
     for (place, forms) in [("route", ROUTE), ("cluster", CLUSTER), ("top", TOP)] {
         for form in forms {

@@ -13,7 +13,7 @@ use attache::config::model::{Limits, ListenerId, PathPolicy};
 use attache::config::{self, Environment};
 use attache::context::Connection;
 use attache::edge::headers::{self, Forwarded, Shown};
-use attache::edge::hygiene;
+use attache::edge::hygiene::{self, Head};
 use attache::edge::seen::{Found, Seen};
 use attache::route::public::Sources;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -125,14 +125,14 @@ fn hygiene(criterion: &mut Criterion) {
     for Case { name, head, trusted } in cases() {
         let found = Found::of(&head.headers);
         let seen = found.seen;
-        hygiene::check(&head, &found, &limits, paths).expect("the head passes");
+        hygiene::check(Head::from(&head), &found, &limits, paths).expect("the head passes");
         let mut group = criterion.benchmark_group(name);
         group.bench_function("look", |bencher| {
             bencher.iter(|| Found::of(black_box(&head.headers)));
         });
         group.bench_function("check", |bencher| {
             bencher.iter(|| {
-                let target = hygiene::check(black_box(&head), &found, &limits, paths);
+                let target = hygiene::check(Head::from(black_box(&head)), &found, &limits, paths);
                 target.is_ok()
             });
         });

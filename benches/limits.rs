@@ -36,7 +36,7 @@ fn client(index: u32) -> IpAddr {
 }
 
 fn key(limiter: &Limiter, index: u32, headers: &HeaderMap) -> Key {
-    limiter.key(&Caller { client: client(index), method: &Method::GET, headers })
+    limiter.key(&Caller::new(client(index), &Method::GET, headers))
 }
 
 fn passes(limiter: &Limiter, key: &Key) -> bool {

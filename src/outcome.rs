@@ -1,5 +1,5 @@
-//! What became of a try, or of a whole exchange: how the transport ended it, which status the endpoint answered with, and
-//! what the protocol inside said. It is classified here and nowhere else, exhaustively; outlier detection, breaker,
+//! What became of a try, or of a whole exchange: how the transport ended it, which status the endpoint answered with,
+//! and what the protocol inside said. It is classified here and nowhere else, exhaustively; outlier detection, breaker,
 //! retries, rollouts, metrics and the access log read it. docs/resilience.md shows the same as a table.
 
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -93,8 +93,8 @@ pub enum EjectionClass {
     Nothing,
 }
 
-/// What an outcome says about the cluster to its breaker. Heads and bodies are judged apart: every stream that broke off
-/// began with a good head.
+/// What an outcome says about the cluster to its breaker. Heads and bodies are judged apart: every stream that broke
+/// off began with a good head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerClass {
     /// Whether it is about the answer after its head.
@@ -420,8 +420,8 @@ fn of_status(status: StatusCode) -> Answer {
     }
 }
 
-/// By gRPC status: UNAVAILABLE is what 503 is, INTERNAL what 500 is. UNKNOWN is what libraries make of an exception that
-/// nobody caught, DATA_LOSS says that something is lost for good.
+/// By gRPC status: UNAVAILABLE is what 503 is, INTERNAL what 500 is. UNKNOWN is what libraries make of an exception
+/// that nobody caught, DATA_LOSS says that something is lost for good.
 fn of_grpc(code: u8) -> Answer {
     match code {
         14 => Answer::Down,

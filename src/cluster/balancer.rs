@@ -19,6 +19,8 @@ pub struct PickRequest<'a> {
     pub hash: Option<u64>,
     /// Endpoints this request has been sent to already: avoided while there is another.
     pub tried: &'a [EndpointId],
+    /// The endpoint it should go to while that may be used.
+    pub preferred: Option<EndpointId>,
     /// What it is counted as.
     pub kind: Kind,
     /// Where the cluster stands.
@@ -31,7 +33,14 @@ impl PickRequest<'_> {
     /// A request that nothing is known of.
     #[must_use]
     pub fn at(now: Instant) -> Self {
-        Self { hash: None, tried: &[], kind: Kind::default(), availability: Availability::default(), now }
+        Self {
+            hash: None,
+            tried: &[],
+            preferred: None,
+            kind: Kind::default(),
+            availability: Availability::default(),
+            now,
+        }
     }
 }
 
@@ -153,11 +162,22 @@ impl Members {
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
     ) -> Option<usize> {
+        if let Some(index) = request.preferred.and_then(|id| self.preferred(id, request)) {
+            return Some(index);
+        }
         if request.tried.is_empty() && request.availability == Availability::default() {
             let plain = Plain { kind: request.kind, now: request.now };
             return self.choose(policy, request.hash, rng, turn, plain);
         }
         self.pick_particular(policy, request, rng, turn)
+    }
+
+    /// Where the preferred endpoint is, if it may be used and was not tried yet.
+    fn preferred(&self, id: EndpointId, request: &PickRequest<'_>) -> Option<usize> {
+        let index = self.endpoints.iter().position(|endpoint| endpoint.id == id)?;
+        let endpoint = self.endpoints.get(index)?;
+        let is_free = is_usable(endpoint, request.now) && endpoint.full(request.kind).is_none();
+        (is_free && !request.tried.contains(&id)).then_some(index)
     }
 
     /// One elsewhere is better than one that was tried.
@@ -442,6 +462,27 @@ mod tests {
     }
 
     #[test]
+    fn a_preferred_endpoint_is_chosen_while_it_may_be_used() {
+        let members = members(&[1, 1, 0]);
+        let _busy = load(&members, &[0, 50, 0]);
+        let [idle, busy, draining] = [0, 1, 2].map(|index| members.endpoints[index].id);
+        let now = Instant::now();
+        for policy in POLICIES {
+            for seed in 0..20 {
+                let request = PickRequest { preferred: Some(busy), hash: Some(seed), ..PickRequest::at(now) };
+                assert_eq!(pick_with(&members, &policy, request, seed), Some(1), "{policy:?}");
+                let again = PickRequest { tried: &[busy], ..request };
+                assert_eq!(pick_with(&members, &policy, again, seed), Some(0), "one that failed: {policy:?}");
+                let drained = PickRequest { preferred: Some(draining), tried: &[idle], ..request };
+                assert_eq!(pick_with(&members, &policy, drained, seed), Some(1), "one that drains: {policy:?}");
+            }
+        }
+        members.endpoints[1].live.record.eject(members.endpoints[1].live.born, now + Duration::from_secs(9), true);
+        let request = PickRequest { preferred: Some(busy), ..PickRequest::at(now) };
+        assert_eq!(pick_with(&members, &LEAST, request, 1), Some(0), "one that is ejected");
+    }
+
+    #[test]
     fn open_streams_are_spread_exactly() {
         for (weights, streams, expected) in [
             (vec![1, 1, 1], 300, vec![100, 100, 100]),
@@ -591,6 +632,7 @@ mod tests {
             for seed in 0..50 {
                 let pick = |tried| {
                     let request = PickRequest {
+                        preferred: None,
                         kind: Kind::default(),
                         hash: Some(seed),
                         tried,

@@ -1,34 +1,115 @@
 //! The one exit: what every answer is given before it leaves, whoever made it: an agent, a route, or the gateway when
 //! it refuses.
 
-use http::HeaderMap;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Response, header};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use super::exchange::Exchange;
-use super::forward::REQUEST_ID;
-use super::headers;
-use super::worker::View;
-use crate::config::model::HeaderChanges;
+use super::pipeline::Entry;
+use super::prepare::REQUEST_ID;
+use super::tracked_body::{BodyLimits, TrackedBody};
+use super::{ResponseBody, headers, reply, tunnel};
+use crate::body::Body;
+use crate::error::Error;
+use crate::pool;
 
-/// What the exchange's route says about the fields of answers. An answer that no route gives has no such fields.
-pub(super) fn changes<'v>(exchange: &Exchange, view: &'v View) -> Option<&'v HeaderChanges> {
-    let route = view.route(exchange.route?)?;
-    Some(&route.settings().response_headers)
+/// What a request came to, if nothing failed.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every answer is the large one, and a box would cost each of them an allocation"
+)]
+pub(super) enum Answered {
+    /// By the gateway itself.
+    Here(Box<Response<ResponseBody>>),
+    /// By an endpoint, to be passed on.
+    Streamed(Response<pool::ResponseBody>, BodyLimits),
+    /// 101.
+    Switched(Box<Switched>),
+}
+
+/// An endpoint that agreed to switch protocols.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) response: Response<pool::ResponseBody>,
+    pub(super) client: OnUpgrade,
+    pub(super) protocol: HeaderValue,
+    pub(super) idle: Option<Duration>,
+    pub(super) end: Option<Instant>,
+}
+
+/// Lets the answer go. Its body holds the exchange from here on, or the exchange is over.
+pub(super) fn depart(
+    mut exchange: Box<Exchange>,
+    entry: &Entry,
+    answered: Result<Answered, Error>,
+) -> Response<ResponseBody> {
+    match answered {
+        Ok(Answered::Streamed(mut response, limits)) => {
+            dress(&mut exchange, entry, response.headers_mut());
+            response.map(|body| Body::Stream(TrackedBody::new(body, exchange, limits)))
+        }
+        Ok(Answered::Switched(mut switched)) => {
+            let fields = switched.response.headers_mut();
+            dress(&mut exchange, entry, fields);
+            fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            fields.insert(header::UPGRADE, switched.protocol.clone());
+            tunnel::start(exchange, *switched)
+        }
+        Ok(Answered::Here(response)) => {
+            exchange.answered(response.status().as_u16(), Instant::now());
+            exchange.complete();
+            whole(exchange, entry, *response)
+        }
+        Err(error) => {
+            let response = reply::refusal(&mut exchange, &error);
+            whole(exchange, entry, response)
+        }
+    }
+}
+
+/// An answer that is here as a whole.
+fn whole(mut exchange: Box<Exchange>, entry: &Entry, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    dress(&mut exchange, entry, response.headers_mut());
+    hold_back(&exchange, &mut response);
+    exchange.outcome.sent = match response.body() {
+        Body::Full(bytes) => bytes.len() as u64,
+        Body::Empty | Body::Trailers(_) | Body::Stream(_) => 0,
+    };
+    response
+}
+
+/// Takes the body out of an answer to HEAD (RFC 9110 section 9.3.2). Over HTTP/1.1 hyper does so.
+fn hold_back(exchange: &Exchange, response: &mut Response<ResponseBody>) {
+    if exchange.request.method != Method::HEAD || !exchange.request.shares_connection() {
+        return;
+    }
+    if let Body::Full(bytes) = std::mem::replace(response.body_mut(), Body::Empty) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
 }
 
 /// Completes the fields of an answer: the name of the request, how its client stands with its limits, what its route
-/// says, and what was done to it on purpose. The route speaks after everybody but the fault, whose mark must not be
-/// hidden.
-pub(super) fn depart(exchange: &mut Exchange, changes: Option<&HeaderChanges>, fields: &mut HeaderMap) {
-    if let Some(id) = &exchange.request_id {
+/// says, what keeps the client with its version, and what was done to it on purpose. The route speaks after everybody
+/// but the last two, which must not be hidden.
+fn dress(exchange: &mut Exchange, entry: &Entry, fields: &mut HeaderMap) {
+    if let Some(id) = &exchange.request.id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    if let Some(standing) = exchange.standing.take() {
+    if let Some(standing) = exchange.reply.standing.take() {
         standing.tell(fields);
     }
-    if let Some(changes) = changes {
-        headers::apply(fields, changes, exchange.https);
+    if let Some(route) = exchange.route.id.and_then(|id| entry.view.route(id)) {
+        let facts = exchange.change_facts(exchange.client.https);
+        headers::apply(fields, &route.settings().response_headers, facts);
     }
-    if let Some(fault) = &exchange.fault {
+    if let Some(fault) = &exchange.guards.fault {
         fault.mark(fields);
+    }
+    // Only an endpoint's answer keeps the client there.
+    if let Some(cookie) = exchange.reply.set_cookie.take().filter(|_| exchange.outcome.upstream_status.is_some()) {
+        fields.append(header::SET_COOKIE, cookie);
     }
 }

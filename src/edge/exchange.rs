@@ -1,67 +1,58 @@
-//! One request and its answer, from the head to the last byte. Whatever the end is, dropping the exchange writes the
-//! one access record, counts it once and lets go of the endpoint.
+//! One request and its answer, from the head to the last byte. What is known and held about it lies in groups, so that
+//! a new policy adds a field to one of them. Whatever the end is, dropping the exchange writes the one access record,
+//! counts it once and lets go of the endpoint.
 
-use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::fault::Injected;
-use super::public::Claimed;
-use super::seen::Found;
+use super::headers::ChangeFacts;
 use super::worker::Worker;
-use crate::body::UploadState;
+use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
-use crate::config::model::RouteId;
-use crate::context::{Connection, Underway};
+use crate::context::{Connection, Operation, Underway};
 use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::observe::record::AccessRecord;
-use crate::observe::trace::TraceId;
 use crate::outcome::{Application, Outcome, Phase, Transport};
-use crate::policy::{Open, RateLimitHeaders};
+use crate::policy::Open;
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
 
-/// Facts of one request and the guards that end with it. Each fact is set once.
+/// What is known of one request, and the guards that end with it. Each fact is set once.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) worker: Rc<Worker>,
     pub(super) connection: Rc<Connection>,
-    pub(super) started: Instant,
-    pub(super) time: Duration,
-    pub(super) client: IpAddr,
-    /// Whether the peer is a trusted proxy, and what it says about the address its client used.
-    pub(super) trusted: bool,
-    pub(super) claimed: Claimed,
-    /// Whether the client uses HTTPS, as its route knows it.
-    pub(super) https: bool,
-    pub(super) route: Option<RouteId>,
-    pub(super) method: Method,
-    version: Version,
-    uri: Uri,
-    pub(super) host: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-    pub(super) request_id: Option<HeaderValue>,
-    pub(super) trace_id: Option<TraceId>,
-    pub(super) grpc: bool,
-    pub(super) handles: Option<RouteHandles>,
-    /// What the answer says about rate limits.
-    pub(super) standing: Option<Box<RateLimitHeaders>>,
-    /// Its place among those its client has open.
-    pub(super) open: Option<Open>,
-    pub(super) logged: bool,
+    /// The request itself, until a connection takes it.
+    pub(super) message: Option<Request<RequestBody>>,
+    pub(super) request: RequestFacts,
+    pub(super) client: Client,
+    /// What it asks of an agent, once that is known.
+    pub(super) operation: Option<Operation>,
+    pub(super) route: RouteFacts,
+    pub(super) destination: Destination,
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
     pub(super) attempts: Attempts,
-    pub(super) in_flight: Option<InFlight<Rc<WorkerEndpoint>>>,
-    pub(super) admission: Admission,
-    pub(super) flow: Rc<UploadState>,
+    pub(super) outcome: Ending,
+    pub(super) guards: Guards,
+    /// What the answer is given on its way out.
+    pub(super) reply: ReplyFields,
+}
+
+/// How it goes and ended.
+#[derive(Debug)]
+pub(super) struct Ending {
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
-    pub(super) time_to_head: Option<Duration>,
+    /// What the protocol inside the answer said.
+    pub(super) application: Application,
+    time_to_head: Option<Duration>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
     endpoint_time: Duration,
@@ -71,21 +62,26 @@ pub(super) struct Exchange {
     /// Whether the client left while it waited for the endpoint.
     left_waiting: bool,
     pub(super) sent: u64,
-    /// What is done to it on purpose.
-    pub(super) fault: Option<Box<Injected>>,
-    /// Its place in a split whose outcomes are looked at.
-    pub(super) sample: Option<RolloutSample>,
-    /// Keeps the caller with the version it was given.
-    pub(super) set_cookie: Option<HeaderValue>,
-    stream: Option<GaugeGuard>,
     /// What may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     end: End,
     /// How far it came. With it and `upstream_status` it is what became of the whole exchange.
     transport: Transport,
-    /// What the protocol inside the answer said.
-    pub(super) application: Application,
-    _requests: Option<GaugeGuard>,
+}
+
+/// What is given back when it ends.
+#[derive(Debug)]
+pub(super) struct Guards {
+    pub(super) in_flight: Option<InFlight<Rc<WorkerEndpoint>>>,
+    pub(super) admission: Admission,
+    /// Its place among those its client has open.
+    pub(super) open: Option<Open>,
+    /// What is done to it on purpose.
+    pub(super) fault: Option<Box<Injected>>,
+    /// Its place in a split whose outcomes are looked at.
+    pub(super) sample: Option<RolloutSample>,
+    stream: Option<GaugeGuard>,
+    requests: Option<GaugeGuard>,
     _underway: Underway,
 }
 
@@ -101,173 +97,134 @@ enum End {
 }
 
 impl Exchange {
-    pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, head: &Parts, found: &Found<'_>) -> Box<Self> {
+    pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Box<Self> {
         worker.enter();
-        let underway = connection.begin();
-        Box::new(Self {
-            started: Instant::now(),
-            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            client: connection.peer_ip(),
-            trusted: false,
-            claimed: Claimed::default(),
-            https: connection.tls.is_some(),
-            route: None,
-            method: head.method.clone(),
-            version: head.version,
-            uri: head.uri.clone(),
-            host: found.host.cloned(),
-            user_agent: found.user_agent.cloned(),
-            request_id: None,
-            trace_id: None,
-            grpc: is_grpc(found.content_type),
-            handles: None,
-            standing: None,
-            open: None,
-            logged: true,
-            attempts: Attempts::default(),
+        let facts = RequestFacts::of(&request);
+        let upload = Rc::clone(&facts.upload);
+        let guards = Guards {
             in_flight: None,
             admission: Admission::default(),
-            flow: Rc::default(),
-            status: 0,
-            upstream_status: None,
-            time_to_head: None,
-            endpoint_time: Duration::ZERO,
-            gaps: Duration::ZERO,
-            paused: None,
-            left_waiting: false,
-            sent: 0,
+            open: None,
             fault: None,
             sample: None,
-            set_cookie: None,
             stream: None,
-            single: false,
-            end: End::Open,
-            transport: Transport::Head,
-            application: Application::Silent,
-            _requests: None,
-            _underway: underway,
+            requests: None,
+            _underway: connection.begin(),
+        };
+        Box::new(Self {
+            message: Some(request.map(|body| RequestBody::new(Upload::new(body, &connection, &upload), upload))),
+            client: Client::of(&connection),
+            request: facts,
+            operation: None,
+            route: RouteFacts::default(),
+            destination: Destination::default(),
+            attempts: Attempts::default(),
+            outcome: Ending::default(),
+            guards,
+            reply: ReplyFields::default(),
             worker,
             connection,
         })
     }
 
+    /// The request, while no connection has it.
+    pub(super) fn message(&self) -> Result<&Request<RequestBody>, Error> {
+        self.message.as_ref().ok_or(Error::Internal)
+    }
+
+    /// What header changes may tell of it.
+    pub(super) fn change_facts(&self, https: bool) -> ChangeFacts<'_> {
+        ChangeFacts { https, identity: &self.client.identity, operation: self.operation }
+    }
+
     /// The route is known: from now on the request counts as in flight on it.
-    pub(super) fn routed(&mut self, handles: &RouteHandles, logged: bool) {
-        self._requests = Some(handles.in_flight());
-        self.handles = Some(handles.clone());
-        self.logged = logged;
-    }
-
-    /// `host[:port]` it is for: of the target, else of `Host` (RFC 9112 section 3.2.2); empty when neither names one.
-    pub(super) fn asked(&self) -> &str {
-        let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
-        let target = self.uri.authority().map(http::uri::Authority::as_str);
-        target.or_else(host).unwrap_or_default()
-    }
-
-    /// Whether other requests run on its connection at the same time.
-    pub(super) fn shares_connection(&self) -> bool {
-        self.version == Version::HTTP_2
+    pub(super) fn routed(&mut self, handles: &RouteHandles) {
+        self.guards.requests = Some(handles.in_flight());
+        self.route.handles = Some(handles.clone());
     }
 
     /// It is a stream: it may last.
     pub(super) fn streams(&mut self) {
-        self.stream = self.handles.as_ref().map(RouteHandles::stream);
-        self.detach();
-        if self.stream.is_some() {
+        self.guards.stream = self.route.handles.as_ref().map(RouteHandles::stream);
+        self.request.detach();
+        self.client.claimed.detach();
+        if self.guards.stream.is_some() {
             self.connection.streams.set(self.connection.streams.get() + 1);
         }
     }
 
     /// Whether what came was a stream; of gRPC that is known when the second message comes.
     fn is_stream(&self) -> bool {
-        self.stream.is_some() && !self.single
-    }
-
-    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them,
-    /// so that the buffer is given back.
-    fn detach(&mut self) {
-        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
-        self.host = self.host.as_ref().and_then(copy);
-        self.user_agent = self.user_agent.as_ref().and_then(copy);
-        self.request_id = self.request_id.as_ref().and_then(copy);
-        self.claimed.detach();
-        if let Ok(uri) = self.uri.to_string().parse() {
-            self.uri = uri;
-        }
+        self.guards.stream.is_some() && !self.outcome.single
     }
 
     /// The response head came, at that moment.
     pub(super) fn answered(&mut self, status: u16, at: Instant) {
-        self.status = status;
-        let took = at.saturating_duration_since(self.started);
-        self.time_to_head = Some(took);
-        self.endpoint_time = took.saturating_sub(self.flow.client_time());
+        let took = at.saturating_duration_since(self.request.started);
+        let outcome = &mut self.outcome;
+        outcome.status = status;
+        outcome.time_to_head = Some(took);
+        outcome.endpoint_time = took.saturating_sub(self.request.upload.client_time());
     }
 
     /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
     /// judged by it.
     pub(super) fn waits_for_more(&mut self, waits: bool) {
-        if self.sample.is_none() {
+        if self.guards.sample.is_none() {
             return;
         }
+        let (outcome, own) = (&mut self.outcome, self.request.upload.client_time());
         if !waits {
-            if let Some(since) = self.paused.take() {
-                let own = self.flow.client_time();
-                self.gaps += since.elapsed().saturating_sub(own);
+            if let Some(since) = outcome.paused.take() {
+                outcome.gaps += since.elapsed().saturating_sub(own);
             }
-        } else if self.paused.is_none() {
+        } else if outcome.paused.is_none() {
             let now = Instant::now();
-            self.paused = now.checked_sub(self.flow.client_time()).or(Some(now));
+            outcome.paused = now.checked_sub(own).or(Some(now));
         }
     }
 
     /// The last byte has been handed over.
     pub(super) fn complete(&mut self) {
-        if self.end == End::Open {
-            self.end = End::Complete;
-            self.transport = Transport::Complete;
+        if self.outcome.end == End::Open {
+            self.outcome.end = End::Complete;
+            self.outcome.transport = Transport::Complete;
         }
     }
 
     /// Whether it was held back on purpose.
     pub(super) fn is_delayed(&self) -> bool {
-        self.fault.as_ref().is_some_and(|fault| fault.is_delayed())
+        self.guards.fault.as_ref().is_some_and(|fault| fault.is_delayed())
     }
 
     /// It ended early.
     pub(super) fn failed(&mut self, error: &Error) {
         let error = blamed(error, self.is_delayed());
-        self.end = End::Failed { flag: error.flag(), reason: error.reason() };
-        let phase = if self.upstream_status.is_some() { Phase::Answered } else { Phase::Sent };
-        self.transport = Transport::of(error, phase);
+        let outcome = &mut self.outcome;
+        outcome.end = End::Failed { flag: error.flag(), reason: error.reason() };
+        let phase = if outcome.upstream_status.is_some() { Phase::Answered } else { Phase::Sent };
+        outcome.transport = Transport::of(error, phase);
         self.attempts.note(error);
-        if self.status == 0 {
-            self.status = error.status().as_u16();
+        if outcome.status == 0 {
+            outcome.status = error.status().as_u16();
         }
     }
 
     /// Its time ran out while there was something to pass on: how fast that goes is the client's affair.
     pub(super) fn overrun(&mut self, error: &Error) {
         self.failed(error);
-        self.transport = Transport::ByClient;
-    }
-
-    /// What became of it.
-    fn outcome(&self) -> Outcome {
-        let status = self.upstream_status.and_then(|status| StatusCode::from_u16(status).ok());
-        Outcome { transport: self.transport, status, application: self.application }
+        self.outcome.transport = Transport::ByClient;
     }
 
     /// Tells the endpoint's judge how the body of its answer ended. Whatever ended it but the endpoint, what came was
     /// well.
     fn report(&self, now: Instant) {
-        let (Some(in_flight), Some(_)) = (&self.in_flight, self.upstream_status) else {
+        let (Some(in_flight), Some(_)) = (&self.guards.in_flight, self.outcome.upstream_status) else {
             return;
         };
-        let ended = self.outcome();
+        let ended = self.outcome.outcome();
         let broken = ended.transport == Transport::BrokenOff;
-        if broken && self.stream.is_none() && self.flow.awaits_client() {
+        if broken && self.guards.stream.is_none() && self.request.upload.awaits_client() {
             // The endpoint gave up waiting for the client's body: it may be well.
             return;
         }
@@ -279,128 +236,160 @@ impl Exchange {
     /// ceiling or limit of ours say nothing about it, nor does whatever ended before the client had sent its whole
     /// request: a client could decide then. That nobody is left to be asked does.
     fn count_for_trial(&self, duration: Duration) {
-        let Some(sample) = &self.sample else { return };
-        if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
+        let Some(sample) = &self.guards.sample else { return };
+        if self.guards.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
             // What was done on purpose says nothing about a version.
             return;
         }
-        if self.flow.is_unfinished() {
+        let (outcome, upload) = (&self.outcome, &self.request.upload);
+        if upload.is_unfinished() {
             return;
         }
-        if self.left_waiting {
-            let since = self.paused.map_or(duration, |since| since.elapsed());
-            let waited = since.saturating_sub(self.flow.client_time());
-            return sample.abandoned(self.client, waited);
+        if outcome.left_waiting {
+            let since = outcome.paused.map_or(duration, |since| since.elapsed());
+            return sample.abandoned(self.client.address, since.saturating_sub(upload.client_time()));
         }
-        let was_asked = self.upstream_status.is_some() || self.attempts.count > 0;
-        if !was_asked && self.transport != Transport::NotAsked {
+        let was_asked = outcome.upstream_status.is_some() || self.attempts.count > 0;
+        if !was_asked && outcome.transport != Transport::NotAsked {
             return;
         }
-        let Some(succeeded) = self.outcome().success() else {
+        let Some(succeeded) = outcome.outcome().success() else {
             return;
         };
-        let took = match (self.time_to_head, self.is_stream()) {
-            (Some(_), true) => self.endpoint_time,
-            (Some(_), false) => self.endpoint_time + self.gaps,
-            (None, _) => duration.saturating_sub(self.flow.client_time()),
+        let took = match (outcome.time_to_head, self.is_stream()) {
+            (Some(_), true) => outcome.endpoint_time,
+            (Some(_), false) => outcome.endpoint_time + outcome.gaps,
+            (None, _) => duration.saturating_sub(upload.client_time()),
         };
         sample.finished(succeeded, took);
     }
 
     /// Whether the next move is the endpoint's, and the client may expect one: a stream may be silent.
     fn is_kept_waiting(&self) -> bool {
-        match self.upstream_status {
+        match self.outcome.upstream_status {
             None => self.attempts.count > 0,
-            Some(_) => self.paused.is_some() && self.stream.is_none(),
+            Some(_) => self.outcome.paused.is_some() && self.guards.stream.is_none(),
         }
     }
 
     fn finish(&mut self) {
-        if self.end == End::Open {
+        if self.outcome.end == End::Open {
             let error = if self.connection.cut.get() {
                 Error::Draining
             } else {
-                self.left_waiting = self.is_kept_waiting();
+                self.outcome.left_waiting = self.is_kept_waiting();
                 Error::ClientGone
             };
             self.failed(&error);
         }
         let now = Instant::now();
         self.report(now);
-        let (flags, reason) = match self.end {
-            // Another try was wanted instead of this answer.
-            End::Open | End::Complete => match (&self.fault, self.attempts.stopped) {
-                (Some(fault), _) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
-                (_, Some(stopped)) => ("URX", Some(stopped)),
-                _ => ("-", None),
-            },
-            End::Failed { flag, reason } => {
-                self.worker.errors.count(reason);
-                (flag, Some(reason))
-            }
-        };
-        let duration = now.saturating_duration_since(self.started);
+        let (flags, reason) = self.flags();
+        if let End::Failed { reason, .. } = self.outcome.end {
+            self.worker.errors.count(reason);
+        }
+        let duration = now.saturating_duration_since(self.request.started);
         self.count_for_trial(duration);
-        if let Some(handles) = &self.handles {
-            handles.finished(&self.method, self.status, duration);
-            if let Some(code) = self.application.grpc_status() {
+        if let Some(handles) = &self.route.handles {
+            handles.finished(&self.request.method, self.outcome.status, duration);
+            if let Some(code) = self.outcome.application.grpc_status() {
                 handles.grpc_finished(code);
             }
         }
-        self.worker.metrics.count_bytes(self.flow.received(), self.sent);
-        if self.logged
+        self.worker.metrics.count_bytes(self.request.upload.received(), self.outcome.sent);
+        if self.route.logged
             && let Some(sink) = &self.worker.sink
         {
             sink.record(&self.record(flags, reason, duration));
         }
     }
 
+    /// Flag and reason of the access record.
+    fn flags(&self) -> (&'static str, Option<&'static str>) {
+        match self.outcome.end {
+            // Another try was wanted instead of this answer.
+            End::Open | End::Complete => match (&self.guards.fault, self.attempts.stopped) {
+                (Some(fault), _) if fault.is_felt() => ("DI", Some(FAULT_INJECTED)),
+                (_, Some(stopped)) => ("URX", Some(stopped)),
+                _ => ("-", None),
+            },
+            End::Failed { flag, reason } => (flag, Some(reason)),
+        }
+    }
+
     fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> AccessRecord<'_> {
-        let authority = without_userinfo(self.asked());
+        let (request, outcome, handles) = (&self.request, &self.outcome, self.route.handles.as_ref());
+        let authority = without_userinfo(request.asked());
         AccessRecord {
-            time: self.time,
-            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
-            trace_id: self.trace_id,
-            client_ip: self.client,
-            method: self.method.as_str(),
+            time: request.time,
+            request_id: request.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
+            trace_id: request.trace_id,
+            client_ip: self.client.address,
+            principal: self.client.identity.principal.as_deref(),
+            tenant: self.client.identity.tenant.as_deref(),
+            operation: self.operation.map(|operation| operation.name),
+            method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
-            path: self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
-            proto: self.version,
-            status: self.status,
+            path: request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+            proto: request.version,
+            status: outcome.status,
             flags,
             reason,
-            route: self.handles.as_ref().map(RouteHandles::route).filter(|name| *name != "-"),
-            cluster: self.handles.as_ref().map(RouteHandles::cluster).filter(|name| *name != "-"),
+            route: handles.map(RouteHandles::route).filter(|name| *name != "-"),
+            cluster: handles.map(RouteHandles::cluster).filter(|name| *name != "-"),
             endpoint: self.attempts.last.as_ref().map(|worker_endpoint| worker_endpoint.label()),
             attempts: self.attempts.count,
-            bytes_received: self.flow.received(),
-            bytes_sent: self.sent,
+            bytes_received: request.upload.received(),
+            bytes_sent: outcome.sent,
             duration,
-            time_to_head: self.time_to_head,
-            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            time_to_head: outcome.time_to_head,
+            user_agent: request.user_agent.as_ref().map(HeaderValue::as_bytes),
             tls: self.connection.tls.as_ref().map(|tls| tls.version),
             stream: self.is_stream(),
-            upstream_status: self.upstream_status,
-            grpc_status: self.application.grpc_status(),
+            upstream_status: outcome.upstream_status,
+            grpc_status: outcome.application.grpc_status(),
             upstream_error: self.attempts.failure.as_deref(),
         }
     }
 }
 
+impl Default for Ending {
+    fn default() -> Self {
+        Self {
+            status: 0,
+            upstream_status: None,
+            application: Application::Silent,
+            time_to_head: None,
+            endpoint_time: Duration::ZERO,
+            gaps: Duration::ZERO,
+            paused: None,
+            left_waiting: false,
+            sent: 0,
+            single: false,
+            end: End::Open,
+            transport: Transport::Head,
+        }
+    }
+}
+
+impl Ending {
+    /// What became of it.
+    fn outcome(&self) -> Outcome {
+        let status = self.upstream_status.and_then(|status| StatusCode::from_u16(status).ok());
+        Outcome { transport: self.transport, status, application: self.application }
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.flow.end();
+        self.request.upload.end();
         self.finish();
-        if self.stream.is_some() {
+        if self.guards.stream.is_some() {
             self.connection.streams.set(self.connection.streams.get() - 1);
         }
         self.worker.leave();
     }
-}
-
-/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
-/// 4.2.4).
-pub(super) fn without_userinfo(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
 }
 
 /// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
@@ -410,24 +399,6 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
         other => other,
     }
 }
-
-/// Whether a message is gRPC by its content type.
-pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
-    content_type.is_some_and(|value| {
-        let rest = value.as_bytes().strip_prefix(b"application/grpc");
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-    })
-}
-
-/// Whether a message is an event stream by its content type.
-pub(super) fn is_event_stream(content_type: Option<&HeaderValue>) -> bool {
-    let essence = |value: &HeaderValue| {
-        value.as_bytes().get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
-    };
-    content_type.is_some_and(essence)
-}
-
-const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 #[cfg(test)]
 mod tests {

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use tokio::time::sleep_until;
 
 use super::exchange::Exchange;
-use super::worker_route::WorkerRoute;
+use super::pipeline::{Passage, ServedRoute};
 use crate::body::{Events, FaultBody};
 use crate::config::model::Fault;
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
-use crate::policy::fault::{ABORT, DELAY, Draw, Ignored, Request, draw as drawn};
+use crate::policy::fault::{self, ABORT, DELAY, Draw, Ignored};
 use crate::policy::{Ceiling, CeilingPermit};
 use crate::pool;
 
@@ -37,11 +37,28 @@ struct Active {
     _gauge: GaugeGuard,
 }
 
+/// Draws the faults of an exchange, and lets it feel those that come before the endpoint.
+///
+/// # Errors
+/// The fault, when the exchange ends here.
+pub(super) async fn inject(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    if let Some(settings) = &route.settings().fault {
+        draw(exchange, route, settings);
+        if exchange.guards.fault.is_some() {
+            Box::pin(hold(exchange, route.settings().timeout)).await?;
+        }
+    }
+    Ok(Passage::On)
+}
+
 /// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of
-/// `headers`.
-pub(super) fn draw(exchange: &mut Exchange, route: &WorkerRoute, fault: &Fault, headers: &mut HeaderMap) {
-    let request = Request { headers, client: exchange.client, time: exchange.time };
-    let draw = drawn(fault, &request, &mut exchange.worker.fork_rng());
+/// its fields.
+fn draw(exchange: &mut Exchange, route: &ServedRoute<'_>, settings: &Fault) {
+    let Some(headers) = exchange.message.as_mut().map(Request::headers_mut) else {
+        return;
+    };
+    let request = fault::Request { headers, client: exchange.client.address, time: exchange.request.time };
+    let draw = fault::draw(settings, &request, &mut exchange.worker.fork_rng());
     headers.remove(DELAY);
     headers.remove(ABORT);
     let handles = &route.handles;
@@ -49,9 +66,9 @@ pub(super) fn draw(exchange: &mut Exchange, route: &WorkerRoute, fault: &Fault, 
         handles.faults().ignored(ignored.word());
     }
     if let Some(ceiling) = route.faults.as_ref().filter(|_| !draw.is_empty()) {
-        exchange.fault = Some(Box::new(Injected {
+        exchange.guards.fault = Some(Box::new(Injected {
             draw,
-            max_active: fault.max_active,
+            max_active: settings.max_active,
             ceiling: Arc::clone(ceiling),
             handles: handles.clone(),
             active: None,
@@ -63,12 +80,9 @@ pub(super) fn draw(exchange: &mut Exchange, route: &WorkerRoute, fault: &Fault, 
 }
 
 /// Holds an exchange back, and aborts it, as drawn. Its `timeout` runs meanwhile.
-///
-/// # Errors
-/// The fault, when the exchange ends here.
-pub(super) async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), Error> {
-    let started = exchange.started;
-    let Some(injected) = &mut exchange.fault else {
+async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), Error> {
+    let started = exchange.request.started;
+    let Some(injected) = &mut exchange.guards.fault else {
         return Ok(());
     };
     let (delay, abort) = (injected.draw.delay, injected.draw.abort);

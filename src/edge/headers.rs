@@ -4,12 +4,11 @@
 use std::net::IpAddr;
 
 use http::header::{self, Entry};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::seen::Seen;
-use crate::config::model::{HeaderChanges, Scheme};
-use crate::context::{Connection, address_value};
+use crate::config::model::{HeaderChanges, RequestFact, Scheme};
+use crate::context::{Connection, Identity, Operation, address_value};
 
 /// Takes out what belongs to one connection only, and whatever `Connection` names besides. Returns whether the sender
 /// understands trailers (`TE: trailers`).
@@ -260,8 +259,8 @@ pub fn append_via(headers: &mut HeaderMap, version: Version) {
 
 /// Whether a request asks about its path and has come to the end of it: `OPTIONS` with `Max-Forwards: 0` (RFC 9110
 /// section 7.6.2).
-pub(super) fn ends_here(head: &Parts) -> bool {
-    head.method == Method::OPTIONS && forwards_left(&head.headers) == Some(0)
+pub(super) fn ends_here(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS && forwards_left(headers) == Some(0)
 }
 
 /// Takes one off `Max-Forwards`.
@@ -281,16 +280,44 @@ fn forwards_left(headers: &HeaderMap) -> Option<u32> {
     Some(number.parse().unwrap_or(u32::MAX)).filter(|_| !value.is_empty())
 }
 
+/// What header changes may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeFacts<'a> {
+    /// Whether the fields go to a client that uses HTTPS.
+    pub https: bool,
+    /// What was proven about the client.
+    pub identity: &'a Identity,
+    /// What the request asks of an agent.
+    pub operation: Option<Operation>,
+}
+
+impl ChangeFacts<'_> {
+    fn value(&self, fact: RequestFact) -> Option<HeaderValue> {
+        let text = match fact {
+            RequestFact::Principal => self.identity.principal.as_deref()?,
+            RequestFact::Tenant => self.identity.tenant.as_deref()?,
+            RequestFact::Operation => self.operation?.name,
+        };
+        HeaderValue::from_str(text).ok()
+    }
+}
+
 /// Applies a route's changes. HSTS goes out to clients that use HTTPS only (RFC 6797 section 7.2), whoever ends their
 /// TLS.
-pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, https: bool) {
+pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, facts: ChangeFacts<'_>) {
     for name in &changes.remove {
         headers.remove(name);
     }
     for (name, value) in &changes.set {
         headers.insert(name, value.clone());
     }
-    if changes.hsts && https {
+    for (name, fact) in &changes.tell {
+        match facts.value(*fact) {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        }
+    }
+    if changes.hsts && facts.https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
     for (name, value) in &changes.add {
@@ -438,15 +465,36 @@ mod tests {
             set: vec![pair("x-a", "new")],
             add: vec![pair("x-b", "two")],
             hsts: true,
+            ..HeaderChanges::default()
         };
+        let identity = Identity::default();
         for (tls, hsts) in [(true, Some("max-age=31536000; includeSubDomains")), (false, None)] {
             let mut headers = map(&[("server", "s"), ("x-a", "old"), ("x-b", "one")]);
-            apply(&mut headers, &changes, tls);
+            apply(&mut headers, &changes, ChangeFacts { https: tls, identity: &identity, operation: None });
             assert!(!headers.contains_key("server"));
             assert_eq!(headers["x-a"], "new");
             assert_eq!(headers.get_all("x-b").iter().count(), 2);
             let found = headers.get(header::STRICT_TRANSPORT_SECURITY);
             assert_eq!(found.map(|value| value.to_str().unwrap()), hsts, "{tls}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_request_is_told_and_nobody_else_can_say_it() {
+        let tell = [("x-user", RequestFact::Principal), ("x-tenant", RequestFact::Tenant)];
+        let tell = tell.into_iter().chain([("x-operation", RequestFact::Operation)]);
+        let tell = tell.map(|(name, fact)| (HeaderName::from_static(name), fact)).collect();
+        let changes = HeaderChanges { tell, ..HeaderChanges::default() };
+        let forged = [("x-user", "root"), ("x-tenant", "all"), ("x-operation", "GetTask")];
+        let known = Identity { principal: Some("ann".into()), tenant: Some("north\n".into()) };
+        let (send, nobody) = (Some(Operation { name: "SendMessage" }), Identity::default());
+        for (identity, operation, expected) in
+            [(&known, send, [Some("ann"), None, Some("SendMessage")]), (&nobody, None, [None, None, None])]
+        {
+            let mut headers = map(&forged);
+            apply(&mut headers, &changes, ChangeFacts { https: false, identity, operation });
+            let found = forged.map(|(name, _)| headers.get(name).map(|value| value.to_str().unwrap()));
+            assert_eq!(found, expected, "a tenant that is no field value is not told");
         }
     }
 

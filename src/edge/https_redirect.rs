@@ -1,44 +1,41 @@
 //! Listeners that send clients to HTTPS: who is sent, where to, and with which status.
 
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
 use super::exchange::Exchange;
+use super::own_answer::redirect_to;
+use super::pipeline::{Entry, Passage};
 use super::public::sources;
-use crate::config::model::{Authority, HostPattern, HttpsRedirect, Listener, ListenerId, PublicUrl, Scheme};
+use crate::config::model::{Authority, HostPattern, HttpsRedirect, PublicUrl, Scheme};
 use crate::error::Error;
 use crate::route::host_of;
 
-/// What a listener does with a request, as far as HTTPS is concerned.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Sends the client to this location.
-    Redirect(StatusCode, String),
-    /// Serves it by the routes of this listener.
-    Serve(ListenerId),
-}
-
-/// Whether the client of `exchange`, which came in through `listener`, has to come by HTTPS.
-pub(super) fn step(exchange: &Exchange, listener: &Listener, id: ListenerId, head: &Parts) -> Result<Step, Error> {
-    let Some(to) = &listener.https_redirect else {
-        return Ok(Step::Serve(id));
+/// Sends a client that has to come by HTTPS there, and else says whose routes serve it.
+pub(super) fn redirect(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
+    let listener = entry.settings()?;
+    let claimed = exchange.client.claimed.scheme();
+    let to = match &listener.https_redirect {
+        None => {
+            exchange.route.served_by = entry.listener;
+            return Ok(Passage::On);
+        }
+        Some(to) if claimed == Some(Scheme::Https) => {
+            exchange.route.served_by = Some(to.serves);
+            return Ok(Passage::On);
+        }
+        Some(to) => to,
     };
-    let claimed = exchange.claimed.scheme();
-    if claimed == Some(Scheme::Https) {
-        return Ok(Step::Serve(to.serves));
-    }
-    let face = sources(exchange, None, None).face();
+    let (request, face) = (&exchange.request, sources(exchange, None, None).face());
     let asked = Asked {
         // What cannot be canonical was refused before, but for the request that names no host.
         host: &host_of(face.host()).unwrap_or_default(),
         prefix: face.prefix(),
         is_proxied: claimed.is_some(),
-        path: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+        path: request.uri.path_and_query().map_or("/", PathAndQuery::as_str),
     };
     let location = location(to, listener.public_url.as_deref(), &asked);
-    let location = location.ok_or(Error::Misdirected)?;
-    Ok(Step::Redirect(status(to, &head.method), location))
+    redirect_to(status(to, &request.method), &location.ok_or(Error::Misdirected)?)
 }
 
 /// What a client asked for by plain HTTP.
@@ -109,6 +106,7 @@ fn matches(pattern: &HostPattern, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::ListenerId;
 
     fn redirect(port: u16, hosts: &[HostPattern]) -> HttpsRedirect {
         HttpsRedirect { port, serves: ListenerId(0), status: None, hosts: hosts.to_vec() }

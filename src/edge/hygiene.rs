@@ -5,13 +5,35 @@ use std::borrow::Cow;
 
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
+use super::exchange::Exchange;
+use super::facts::Canonical;
+use super::pipeline::{Entry, Passage};
 use super::seen::Found;
 use crate::config::model::{Limits, PathPolicy};
 use crate::context::{Connection, Refusal};
 use crate::error::Error;
 use crate::route;
+
+/// The head of a request, wherever it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Method.
+    pub method: &'a Method,
+    /// Target.
+    pub uri: &'a Uri,
+    /// HTTP version.
+    pub version: Version,
+    /// Fields.
+    pub headers: &'a HeaderMap,
+}
+
+impl<'a> From<&'a Parts> for Head<'a> {
+    fn from(head: &'a Parts) -> Self {
+        Self { method: &head.method, uri: &head.uri, version: head.version, headers: &head.headers }
+    }
+}
 
 /// The canonical host and path of a request.
 #[derive(Debug)]
@@ -30,8 +52,8 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// Why the request is refused.
-pub fn check<'a>(head: &'a Parts, found: &Found<'a>, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
-    if head.method == Method::CONNECT || head.method == Method::TRACE {
+pub fn check<'a>(head: Head<'a>, found: &Found<'a>, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
+    if matches!(*head.method, Method::CONNECT | Method::TRACE) {
         return Err(Error::MethodRefused);
     }
     if head.headers.len() > limits.max_headers {
@@ -50,12 +72,12 @@ pub fn check<'a>(head: &'a Parts, found: &Found<'a>, limits: &Limits, paths: Pat
     }
     let length = framing(head, found)?;
     if found.seen.expect {
-        check_expectation(&head.headers)?;
+        check_expectation(head.headers)?;
     }
     let authority = authority(head, found)?;
     let host =
         if authority.is_empty() { Cow::Borrowed("") } else { route::host_of(authority).map_err(Error::BadRequest)? };
-    let path = if raw_path == "*" && head.method == Method::OPTIONS {
+    let path = if raw_path == "*" && *head.method == Method::OPTIONS {
         Cow::Borrowed("*")
     } else {
         route::normalise(raw_path, paths).map_err(Error::BadRequest)?
@@ -63,8 +85,40 @@ pub fn check<'a>(head: &'a Parts, found: &Found<'a>, limits: &Limits, paths: Pat
     Ok(Target { host, authority, path, length })
 }
 
+/// Refuses what must not be passed on, and notes host and path in their canonical form.
+pub(super) fn admit(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
+    verdict(&exchange.connection)?;
+    let (settings, request) = (entry.settings()?, &exchange.request);
+    let head = Head {
+        method: &request.method,
+        uri: &request.uri,
+        version: request.version,
+        headers: exchange.message()?.headers(),
+    };
+    let found = Found {
+        seen: request.seen,
+        host: request.host.as_ref(),
+        content_length: request.length.as_ref(),
+        ..Found::default()
+    };
+    let target = check(head, &found, &settings.limits, settings.paths)?;
+    let length = target.length;
+    let canonical = Canonical { host_bytes: target.host.len(), host: made(target.host), path: made(target.path) };
+    exchange.request.announced = length;
+    exchange.request.canonical = canonical;
+    Ok(Passage::On)
+}
+
+/// What is not a part of what the client wrote.
+fn made(text: Cow<'_, str>) -> Option<Box<str>> {
+    match text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(text.into()),
+    }
+}
+
 /// The refusal the listener found in the raw head of this very request, if any.
-pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
+fn verdict(connection: &Connection) -> Result<(), Error> {
     match connection.verdict.get() {
         None => Ok(()),
         Some(verdict) => Err(match verdict.refusal {
@@ -77,7 +131,7 @@ pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
 
 /// The announced length of the body, which comes from exactly one source (RFC 9112 section 6.3). hyper has already
 /// refused what it could not frame; this is what it accepts and we do not.
-fn framing(head: &Parts, found: &Found<'_>) -> Result<Option<u64>, Error> {
+fn framing(head: Head<'_>, found: &Found<'_>) -> Result<Option<u64>, Error> {
     if found.seen.transfer_encoding {
         let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
         let chunked = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -94,7 +148,7 @@ fn framing(head: &Parts, found: &Found<'_>) -> Result<Option<u64>, Error> {
     };
     let digits = length.as_bytes();
     let sound = !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
-    if !sound || found.seen.several_lengths && !lengths_agree(&head.headers) {
+    if !sound || found.seen.several_lengths && !lengths_agree(head.headers) {
         return Err(Error::BadRequest("content_length"));
     }
     let longer = |number: u64, digit: &u8| number * 10 + u64::from(digit - b'0');
@@ -110,9 +164,9 @@ pub(super) fn lengths_agree(headers: &HeaderMap) -> bool {
 
 /// What RFC 9113 sections 8.2.1 and 8.3.1 forbid and h2 lets pass: values with white space at an end, names with a
 /// quotation mark, and a path that is only a query.
-fn check_http2(head: &Parts) -> Result<(), Error> {
+fn check_http2(head: Head<'_>) -> Result<(), Error> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    for (name, value) in &head.headers {
+    for (name, value) in head.headers {
         if is_space(value.as_bytes().first()) || is_space(value.as_bytes().last()) {
             return Err(Error::BadRequest("field_value"));
         }
@@ -133,7 +187,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {
 
 /// The authority of the target wins over Host (RFC 9112 section 3.2.2); in HTTP/2 the two must agree (RFC 9113 section
 /// 8.3.1).
-fn authority<'a>(head: &'a Parts, found: &Found<'a>) -> Result<&'a str, Error> {
+fn authority<'a>(head: Head<'a>, found: &Found<'a>) -> Result<&'a str, Error> {
     if found.seen.several_hosts {
         return Err(Error::BadRequest("several_hosts"));
     }
@@ -182,7 +236,7 @@ mod tests {
     }
 
     fn framed(head: &Parts) -> Result<Option<u64>, Error> {
-        framing(head, &Found::of(&head.headers))
+        framing(head.into(), &Found::of(&head.headers))
     }
 
     #[test]
@@ -205,7 +259,7 @@ mod tests {
         ] {
             let fields: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
             let head = head(version, uri, &fields);
-            let found = authority(&head, &Found::of(&head.headers)).map_err(|error| error.reason());
+            let found = authority(Head::from(&head), &Found::of(&head.headers)).map_err(|error| error.reason());
             assert_eq!(found, expected, "{uri} {host:?}");
         }
     }
@@ -213,6 +267,6 @@ mod tests {
     #[test]
     fn two_hosts_are_refused() {
         let head = head(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]);
-        assert_eq!(authority(&head, &Found::of(&head.headers)).unwrap_err().reason(), "several_hosts");
+        assert_eq!(authority(Head::from(&head), &Found::of(&head.headers)).unwrap_err().reason(), "several_hosts");
     }
 }

@@ -2,30 +2,33 @@
 
 use std::net::IpAddr;
 
-use http::request::Parts;
 use ipnet::IpNet;
 
 use super::exchange::Exchange;
 use super::headers;
+use super::pipeline::{Entry, Passage};
 use super::public::Claimed;
-use super::seen::Seen;
 use crate::config::model::ClientIp;
+use crate::error::Error;
 use crate::observe::request_id::request_id;
 
 /// Who the client is, what a trusted proxy says about it, and which name the request goes by.
-pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts, seen: Seen) {
+pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
+    // Nothing is served by a listener that is gone.
+    entry.settings()?;
     let peer = exchange.connection.peer_ip();
     let mut rng = exchange.worker.fork_rng();
-    let fields = &head.headers;
-    let is_trusted = |address| is_trusted(trust, address);
-    exchange.client = headers::client_ip(fields, peer, is_trusted);
-    exchange.trusted = is_trusted(peer);
-    if exchange.trusted && seen.public {
+    let fields = exchange.message.as_ref().ok_or(Error::Internal)?.headers();
+    let is_trusted = |address| is_trusted(&entry.config().client_ip, address);
+    let (client, request) = (&mut exchange.client, &mut exchange.request);
+    client.address = headers::client_ip(fields, peer, is_trusted);
+    client.trusted = is_trusted(peer);
+    if client.trusted && request.seen.public {
         let hops = || headers::hops(fields, peer, is_trusted);
-        exchange.claimed = Claimed::read(fields, hops);
+        client.claimed = Claimed::read(fields, hops);
     }
-    let id = request_id(fields, exchange.trusted, exchange.time, &mut rng);
-    exchange.request_id = Some(id);
+    request.id = Some(request_id(fields, client.trusted, request.time, &mut rng));
+    Ok(Passage::On)
 }
 
 fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {

@@ -1,26 +1,32 @@
 //! Asks a route's limits whether this client may send its request now.
 
-use http::request::Parts;
-
 use super::exchange::Exchange;
-use super::worker_route::WorkerRoute;
+use super::pipeline::{Passage, ServedRoute};
 use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 
-/// Counts the request, or refuses it. What it takes is held by the exchange, to the end of the answer's body.
-pub(super) fn admit(exchange: &mut Exchange, route: &WorkerRoute, head: &Parts) -> Result<(), Error> {
+/// Counts the request, or refuses it: either way it is on its route now. What it takes is held by the exchange, to the
+/// end of the answer's body.
+pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    exchange.routed(&route.handles);
     let Some(limits) = &route.limits else {
-        return Ok(());
+        return Ok(Passage::On);
     };
-    let caller = Caller { client: exchange.client, method: &head.method, headers: &head.headers };
+    let caller = Caller {
+        client: exchange.client.address,
+        method: &exchange.request.method,
+        headers: exchange.message()?.headers(),
+        identity: Some(&exchange.client.identity),
+        operation: exchange.operation,
+    };
     match limits.admit(&caller) {
         Ok(Admitted { open, standing }) => {
-            exchange.open = open;
-            exchange.standing = standing.map(Box::new);
-            Ok(())
+            exchange.guards.open = open;
+            exchange.reply.standing = standing.map(Box::new);
+            Ok(Passage::On)
         }
         Err(Refused { error, standing }) => {
-            exchange.standing = standing.map(Box::new);
+            exchange.reply.standing = standing.map(Box::new);
             Err(error)
         }
     }

@@ -3,33 +3,24 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::exchange::Exchange;
+use super::pipeline::ServedRoute;
 use super::public::sources;
-use crate::config::model::{PublicUrl, Route, Scheme, UpstreamHost};
-use crate::route::{LocationMap, PathMapping};
+use crate::config::model::{Scheme, UpstreamHost};
+use crate::route::LocationMap;
 use crate::upstream::WorkerCluster;
 
-/// Where an answer comes from, and under which settings.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocationContext<'a> {
-    pub(super) route: &'a Route,
-    pub(super) target: &'a WorkerCluster,
-    /// Public URL of the listener.
-    pub(super) listener: Option<&'a PublicUrl>,
-    /// How the client's paths relate to the agent's.
-    pub(super) paths: &'a PathMapping,
-}
-
 /// Maps `Location`, `Content-Location` and `Refresh` where they lead back to the agent.
-pub(super) fn map(exchange: &Exchange, place: &LocationContext<'_>, fields: &mut HeaderMap) {
-    if !place.route.map_location {
+pub(super) fn map(exchange: &Exchange, route: &ServedRoute<'_>, cluster: &WorkerCluster, fields: &mut HeaderMap) {
+    let settings = route.settings();
+    if !settings.map_location {
         return;
     }
-    let Some(in_flight) = &exchange.in_flight else {
+    let Some(in_flight) = &exchange.guards.in_flight else {
         return;
     };
     let endpoint = in_flight.handle().endpoint();
-    let host_sent = match &place.route.upstream_host {
-        UpstreamHost::Preserve => exchange.asked(),
+    let host_sent = match &settings.upstream_host {
+        UpstreamHost::Preserve => exchange.request.asked(),
         UpstreamHost::Endpoint => &endpoint.name,
         UpstreamHost::Fixed(host) => host.to_str().unwrap_or_default(),
     };
@@ -38,11 +29,11 @@ pub(super) fn map(exchange: &Exchange, place: &LocationContext<'_>, fields: &mut
         endpoint.address.port() == port && bare.parse() == Ok(endpoint.address.ip())
     };
     let map = LocationMap {
-        face: sources(exchange, place.listener, Some(place.route)).face(),
-        paths: place.paths,
-        scheme: Scheme::of_tls(place.target.uses_tls()),
+        face: sources(exchange, route.listener.public_url.as_deref(), Some(settings)).face(),
+        paths: route.paths.get(exchange.route.matched),
+        scheme: Scheme::of_tls(cluster.uses_tls()),
         host_sent,
-        is_agent: |host: &str, port| is_answering(host, port) || place.target.is_at(host, port),
+        is_agent: |host: &str, port| is_answering(host, port) || cluster.is_at(host, port),
     };
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         change(fields, &name, |location| map.location(location));

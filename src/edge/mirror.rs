@@ -2,42 +2,51 @@
 //! for them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::{HeaderValue, Request};
 
 use super::exchange::Exchange;
-use super::forward::Outgoing;
+use super::pipeline::{Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use crate::body::RequestBody;
-use crate::policy::{self, mirror::COPY};
+use crate::config::model::Mirror;
+use crate::error::Error;
+use crate::policy::{self, Ceiling, mirror::COPY};
 use crate::upstream::{self, Mirrored};
 
 /// Copies the request if its route says so.
-pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
-    let route = Rc::clone(&outgoing.route);
-    let (mirror, ceiling) = (route.settings().mirror.as_deref(), route.mirrors.as_ref());
-    let (Some(mirror), Some(ceiling), Some(request)) = (mirror, ceiling, &mut outgoing.request) else {
+pub(super) fn start(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    let (settings, ceiling) = (route.settings().mirror.as_deref(), route.mirrors.as_ref());
+    if let (Some(settings), Some(ceiling)) = (settings, ceiling) {
+        copy(exchange, route.worker_route, settings, ceiling);
+    }
+    Ok(Passage::On)
+}
+
+fn copy(exchange: &mut Exchange, route: &Rc<WorkerRoute>, settings: &Mirror, ceiling: &Arc<Ceiling>) {
+    let mut rng = exchange.worker.fork_rng();
+    let Some(request) = exchange.message.as_mut().filter(|_| exchange.destination.upgrade.is_none()) else {
         return;
     };
-    let mut rng = exchange.worker.fork_rng();
-    let (method, headers) = (request.method(), request.headers());
-    if outgoing.upgrade.is_some() || !policy::mirror::is_chosen(mirror, method, headers, &mut rng) {
+    if !policy::mirror::is_chosen(settings, request.method(), request.headers(), &mut rng) {
         return;
     }
     let handles = route.handles.clone();
-    let Some(place) = ceiling.enter(mirror.max_active) else {
+    let Some(place) = ceiling.enter(settings.max_active) else {
         handles.mirrors().ended("max_active");
         return;
     };
-    let Ok(copied) = request.body_mut().copy(mirror.max_body_bytes) else {
+    let Ok(copied) = request.body_mut().copy(settings.max_body_bytes) else {
         handles.mirrors().ended(Mirrored::BodyTooLarge.word());
         return;
     };
     let copy = head_of(request);
-    let hash = route.mirror.as_ref().and_then(|target| target.hash(request.headers(), exchange.client));
+    let hash = route.mirror.as_ref().and_then(|target| target.hash(request.headers(), exchange.client.address));
     let active = handles.mirrors().active();
     // It keeps the route no longer than the request it copies would: until the body is whole, and then for the mirror's
     // time.
+    let route = Rc::clone(route);
     let task = async move {
         let result = send(&route, copy, copied, hash, &mut rng).await;
         handles.mirrors().ended(result.word());

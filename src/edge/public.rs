@@ -64,7 +64,7 @@ pub(super) fn sources<'a>(
     listener: Option<&'a PublicUrl>,
     route: Option<&'a Route>,
 ) -> Sources<'a> {
-    Sources { asked: exchange.asked(), ..without_host(exchange, listener, route) }
+    Sources { asked: exchange.request.asked(), ..without_host(exchange, listener, route) }
 }
 
 /// Whether the client of `exchange` uses HTTPS.
@@ -77,7 +77,7 @@ fn without_host<'a>(exchange: &'a Exchange, listener: Option<&'a PublicUrl>, rou
         route: route.and_then(|route| route.public_url.as_deref()),
         listener,
         names_hosts: route.is_some_and(|route| !route.hosts.is_empty()),
-        claimed: exchange.claimed.facts(),
+        claimed: exchange.client.claimed.facts(),
         tls: exchange.connection.tls.is_some(),
         asked: "",
         local_port: exchange.connection.local.port(),
@@ -94,7 +94,7 @@ pub(super) fn shown(
     let face = sources.face();
     let spelled = match face.host_is_from() {
         Origin::Url => sources.url().map(|url| url.authority_value().clone()),
-        Origin::Claimed => exchange.claimed.host.clone(),
+        Origin::Claimed => exchange.client.claimed.host.clone(),
         Origin::Asked => host.filter(|_| !face.host().is_empty()),
     };
     let in_full = |value: HeaderValue| {
@@ -107,7 +107,7 @@ pub(super) fn shown(
         prefix: match sources.url() {
             _ if !paths.are_same() => paths.forwarded(face.prefix()),
             Some(url) => url.prefix_value().cloned(),
-            None => exchange.claimed.prefix.clone(),
+            None => exchange.client.claimed.prefix.clone(),
         },
     }
 }

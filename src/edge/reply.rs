@@ -1,30 +1,24 @@
-//! Answers the gateway makes itself. They say why in one word and give away nothing of what is behind.
+//! Answers to requests that fail. They say why in one word and give away nothing of what is behind.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use tokio::time::Instant;
 
 use super::ResponseBody;
-use super::depart::{changes, depart};
 use super::exchange::Exchange;
-use super::worker::View;
+use super::own_answer::METHODS;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::context::PLAIN_ON_TLS;
 use crate::error::Error;
 use crate::outcome::{Application, GRPC_STATUS};
 
-/// The answer to a request that failed with `error`.
-pub(super) fn refusal(
-    mut exchange: Box<Exchange>,
-    view: &View,
-    version: Version,
-    error: &Error,
-) -> Response<ResponseBody> {
+/// The answer to a request that failed with `error`, in the form its client understands.
+pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<ResponseBody> {
     exchange.answered(error.status().as_u16(), Instant::now());
     exchange.failed(error);
     tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
-    let mut response = if exchange.grpc {
-        exchange.application = Application::Grpc { code: grpc_code(error).0, with_head: true };
+    let mut response = if exchange.request.grpc {
+        exchange.outcome.application = Application::Grpc { code: grpc_code(error).0, with_head: true };
         grpc(error)
     } else {
         json(error)
@@ -34,40 +28,9 @@ pub(super) fn refusal(
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if version < Version::HTTP_2 && ends_connection(error) {
+    if exchange.request.version < Version::HTTP_2 && ends_connection(error) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let changes = changes(&exchange, view);
-    depart(&mut exchange, changes, headers);
-    exchange.sent = match response.body() {
-        Body::Full(bytes) => bytes.len() as u64,
-        Body::Empty | Body::Trailers(_) | Body::Stream(_) => 0,
-    };
-    response
-}
-
-/// An answer made by a route or listener: nothing went wrong.
-pub(super) fn own(
-    mut exchange: Box<Exchange>,
-    view: &View,
-    mut response: Response<ResponseBody>,
-) -> Response<ResponseBody> {
-    exchange.answered(response.status().as_u16(), Instant::now());
-    exchange.complete();
-    let changes = changes(&exchange, view);
-    depart(&mut exchange, changes, response.headers_mut());
-    if let Body::Full(bytes) = response.body() {
-        exchange.sent = bytes.len() as u64;
-    }
-    response
-}
-
-/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section
-/// 9.3.7), and to `OPTIONS` that may go no further.
-pub(super) fn about_us() -> Response<ResponseBody> {
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::ALLOW, METHODS);
     response
 }
 
@@ -172,7 +135,5 @@ fn ends_connection(error: &Error) -> bool {
     )
 }
 
-/// What agents are asked by; others pass too.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -42,7 +42,7 @@ struct Withdrawal {
 
 impl Withdrawal {
     fn of(exchange: &Exchange) -> Option<Self> {
-        let sample = exchange.sample.as_ref().filter(|sample| sample.may_be_cut())?;
+        let sample = exchange.guards.sample.as_ref().filter(|sample| sample.may_be_cut())?;
         Some(Self { sample: sample.clone(), next: Box::pin(sleep(WITHDRAWAL_LOOK)) })
     }
 
@@ -89,12 +89,12 @@ pub(super) struct BodyLimits {
 impl TrackedBody {
     pub(super) fn new(inner: pool::ResponseBody, mut exchange: Box<Exchange>, limits: BodyLimits) -> Self {
         let end = limits.end.map(|at| End { at, stream: limits.stream, sleep: None });
-        let stall_detector = exchange.shares_connection().then(|| {
+        let stall_detector = exchange.request.shares_connection().then(|| {
             let stall_detector = StallDetector::new(Rc::clone(&exchange.connection), limits.taken);
             exchange.worker.stall_detectors.watch(&stall_detector);
             stall_detector
         });
-        let inner = match &mut exchange.fault {
+        let inner = match &mut exchange.guards.fault {
             Some(fault) => fault.disturb(inner),
             None => FaultBody::Untouched(inner),
         };
@@ -131,20 +131,21 @@ impl TrackedBody {
             stall_detector.handed();
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
-            exchange.sent += data.len() as u64;
-            exchange.flow.passed();
+            exchange.outcome.sent += data.len() as u64;
+            exchange.request.upload.passed();
             let several = self.several.as_mut();
             if several.is_some_and(|several| several.has_begun(data)) {
-                exchange.single = false;
+                exchange.outcome.single = false;
                 self.several = None;
             }
         }
         if let (Some(fields), Some(exchange)) = (frame.trailers_ref(), &mut self.exchange)
-            && exchange.grpc
+            && exchange.request.grpc
         {
-            exchange.application = exchange.application.or_trailers(fields);
+            exchange.outcome.application = exchange.outcome.application.or_trailers(fields);
         }
-        if self.inner.is_end_stream() {
+        // Nothing follows trailers: what they say is known before the client can act on it.
+        if frame.is_trailers() || self.inner.is_end_stream() {
             self.complete();
         }
         match frame.into_trailers() {
@@ -175,7 +176,7 @@ impl TrackedBody {
         };
         while idle.poll_expired(cx) {
             let exchange = self.exchange.as_ref();
-            match exchange.and_then(|exchange| exchange.flow.came()) {
+            match exchange.and_then(|exchange| exchange.request.upload.came()) {
                 Some(at) => idle.moved(at),
                 None => return true,
             }
@@ -217,7 +218,7 @@ impl Body for TrackedBody {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
                 // What the client did to its own upload is not the endpoint's failure.
-                let cause = this.exchange.as_ref().and_then(|exchange| exchange.flow.failure());
+                let cause = this.exchange.as_ref().and_then(|exchange| exchange.request.upload.failure());
                 this.fail(cause.unwrap_or(error))
             }
             Poll::Ready(None) => {
@@ -242,8 +243,8 @@ impl Body for TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        // hyper drops a body it knows to be over without asking it once more.
-        if self.inner.is_end_stream() {
+        // hyper drops a body it knows to be over without asking it once more; over HTTP/1.1 it knows by the length.
+        if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {
             self.complete();
         } else if self.stall_detector.as_ref().is_some_and(|stall_detector| stall_detector.is_stalled())
             && let Some(mut exchange) = self.exchange.take()

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ResponseBody;
+use super::depart::Switched;
 use super::exchange::Exchange;
-use super::forward::Switched;
 use super::tracked_body::WITHDRAWAL_LOOK;
 use crate::body::Body;
 use crate::error::Error;
@@ -27,7 +27,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let worker = Rc::clone(&exchange.worker);
     let connection = Rc::clone(&exchange.connection);
     let (client, idle, end) = (switched.client, switched.idle, switched.end);
-    let sample = exchange.sample.clone().filter(RolloutSample::may_be_cut);
+    let sample = exchange.guards.sample.clone().filter(RolloutSample::may_be_cut);
     let task = tokio::task::spawn_local(async move {
         let mut tunnel = Tunnel { exchange, traffic: Rc::default() };
         let Some(mut upstream) = body.detach() else {
@@ -59,8 +59,8 @@ struct Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.exchange.sent = self.traffic.to_client.get();
-        self.exchange.flow.add(self.traffic.from_client.get());
+        self.exchange.outcome.sent = self.traffic.to_client.get();
+        self.exchange.request.upload.add(self.traffic.from_client.get());
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::debug_span;
 
 use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
-use crate::config::model::{ClusterId, ListenerId, PublicUrl, RouteId};
+use crate::config::model::{ClusterId, ListenerId, RouteId};
 use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
@@ -192,12 +192,6 @@ impl View {
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (worker_endpoints, turn) = (Rc::clone(worker_endpoints), rng.usize(..));
         Self { generation, unrouted, routes, targets, worker_endpoints, turn, metrics: Arc::clone(metrics), snapshot }
-    }
-
-    /// Where clients see a listener, if its settings say so.
-    pub(super) fn public_url(&self, listener: ListenerId) -> Option<&PublicUrl> {
-        let listener = self.snapshot.config.listeners.get(listener.0)?;
-        listener.public_url.as_deref()
     }
 
     /// This worker's side of a route, made when the first request needs it.

@@ -91,7 +91,7 @@ families! {
         "Requests sent to an endpoint or tried to, first tries and retries alike.";
     retries: Counter "attache_retries_total" ["cluster", "reason"]
         "Attempts after the first, by what made the attempt before it fail.";
-    grpc: Counter "attache_grpc_responses_total" ["route", "cluster", "grpc_status"]
+    grpc: Counter "attache_grpc_responses_total" ["route", "grpc_status", "cluster"]
         "Finished gRPC calls by the status they ended with, as a number; the gateway's own answers too.";
     faults: Counter "attache_faults_total" ["route", "kind"]
         "Faults injected on purpose: delay, abort or stream.";

@@ -28,8 +28,8 @@ struct RouteShared {
     cluster: Arc<str>,
     /// Sorted by key; at most methods times statuses long, in practice two or three.
     finished: RefCell<Vec<(u32, Finished)>>,
-    /// By gRPC status.
-    grpc: RefCell<Vec<(u8, IntCounter)>>,
+    /// By gRPC status. Boxed, because most routes have none.
+    grpc: OnceCell<Box<GrpcSeries>>,
     in_flight: OnceCell<IntGauge>,
     streams: OnceCell<IntGauge>,
     /// Boxed, because most routes have neither.
@@ -43,6 +43,9 @@ struct Finished {
     duration: Histogram,
 }
 
+/// Series of gRPC statuses.
+type GrpcSeries = RefCell<Vec<(u8, IntCounter)>>;
+
 impl RouteHandles {
     /// Handles for `route`; `cluster` is `-` where the route answers by itself.
     #[must_use]
@@ -52,7 +55,7 @@ impl RouteHandles {
             route: route.into(),
             cluster: cluster.into(),
             finished: RefCell::default(),
-            grpc: RefCell::default(),
+            grpc: OnceCell::new(),
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
             faults: OnceCell::new(),
@@ -99,7 +102,7 @@ impl RouteHandles {
 
     /// Counts a gRPC call that ended with this status.
     pub fn grpc_finished(&self, code: u8) {
-        let mut known = self.shared.grpc.borrow_mut();
+        let mut known = self.shared.grpc.get_or_init(Box::default).borrow_mut();
         if let Some((_, counter)) = known.iter().find(|entry| entry.0 == code) {
             return counter.inc();
         }
@@ -107,7 +110,7 @@ impl RouteHandles {
         let mut digits = itoa::Buffer::new();
         let label = if code <= 16 { digits.format(code) } else { "other" };
         let family = &self.shared.metrics.families.grpc;
-        let counter = family.with_label_values(&[&*self.shared.route, &*self.shared.cluster, label]);
+        let counter = family.with_label_values(&[&*self.shared.route, label, &*self.shared.cluster]);
         counter.inc();
         known.push((code, counter));
     }

@@ -23,6 +23,12 @@ pub struct AccessRecord<'a> {
     pub trace_id: Option<TraceId>,
     /// The client, as forwarding headers of trusted proxies say.
     pub client_ip: IpAddr,
+    /// Who the client proved to be.
+    pub principal: Option<&'a str>,
+    /// On whose behalf.
+    pub tenant: Option<&'a str>,
+    /// What it asks of an agent.
+    pub operation: Option<&'static str>,
     /// Method as received.
     pub method: &'a str,
     /// Host it asked for.
@@ -80,6 +86,9 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     out.extend_from_slice(b",\"client_ip\":\"");
     address(out, record.client_ip);
     out.push(b'"');
+    optional(out, ",\"principal\":", record.principal);
+    optional(out, ",\"tenant\":", record.tenant);
+    optional(out, ",\"operation\":", record.operation);
     string(out, ",\"method\":", record.method.as_bytes());
     string(out, ",\"authority\":", record.authority.as_bytes());
     out.extend_from_slice(b",\"path\":\"");
@@ -330,6 +339,9 @@ mod tests {
             request_id: "id-1",
             trace_id: None,
             client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
+            principal: None,
+            tenant: None,
+            operation: None,
             method: "POST",
             authority: "agents.example.com",
             path: "/a2a",
@@ -384,6 +396,9 @@ mod tests {
         let full = AccessRecord {
             trace_id: Some(trace.trace_id()),
             client_ip: "2001:db8::7".parse().unwrap(),
+            principal: Some("ann\"e"),
+            tenant: Some("north"),
+            operation: Some("SendMessage"),
             reason: Some("connect_failed"),
             flags: "UF",
             status: 502,
@@ -405,6 +420,9 @@ mod tests {
         for (key, expected) in [
             ("trace_id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
             ("client_ip", json!("2001:db8::7")),
+            ("principal", json!("ann\"e")),
+            ("tenant", json!("north")),
+            ("operation", json!("SendMessage")),
             ("reason", json!("connect_failed")),
             ("flags", json!("UF")),
             ("status", json!(502)),

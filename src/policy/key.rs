@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 
 use crate::cluster::only_cookie;
 use crate::config::model::LimitKey;
+use crate::context::{Identity, Operation};
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,18 @@ pub struct Caller<'a> {
     pub method: &'a Method,
     /// Its header fields.
     pub headers: &'a HeaderMap,
+    /// What was proven about the client.
+    pub identity: Option<&'a Identity>,
+    /// What the request asks of an agent.
+    pub operation: Option<Operation>,
+}
+
+impl<'a> Caller<'a> {
+    /// A client of whom nothing is proven, with a request that nobody has looked into.
+    #[must_use]
+    pub fn new(client: IpAddr, method: &'a Method, headers: &'a HeaderMap) -> Self {
+        Self { client, method, headers, identity: None, operation: None }
+    }
 }
 
 /// One client of one limit. Addresses are kept as they are; everything else is 128 bits of a hash whose seed nobody
@@ -32,14 +45,14 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// The key of `caller`. A header or cookie that is absent, empty or given twice is replaced by the client's
-    /// address: leaving it out must neither be a way around the limit nor throw everyone without it together.
+    /// The key of `caller`. What is absent, a header or cookie that is empty or given twice as well, is replaced by the
+    /// client's address: leaving it out must neither be a way around the limit nor throw everyone without it together.
     pub(super) fn key(&self, parts: &[LimitKey], ipv6_prefix: u8, caller: &Caller<'_>) -> Key {
         let address = || Key::address(caller.client, ipv6_prefix);
         match parts {
             [] | [LimitKey::Global] => Key([0, 0]),
             [LimitKey::ClientIp] => address(),
-            [LimitKey::Header(_) | LimitKey::Cookie(_)] if value(parts, 0, caller).is_none() => address(),
+            [_] if value(parts, 0, caller).is_none() => address(),
             _ => Key([0, 1].map(|half| {
                 let mut hasher = self.seed.build_hasher();
                 hasher.write_u8(half);
@@ -94,6 +107,9 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
                 _ => None,
             }
         }
+        LimitKey::Principal => Some(caller.identity?.principal.as_ref()?.as_bytes()),
+        LimitKey::Tenant => Some(caller.identity?.tenant.as_ref()?.as_bytes()),
+        LimitKey::Operation => Some(caller.operation?.name.as_bytes()),
         LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
     }
 }
@@ -168,7 +184,7 @@ mod tests {
         let key = |parts: &[LimitKey], client: &str, method: &Method, fields: &[_]| {
             let headers = headers(fields);
             let client = client.parse().unwrap();
-            let caller = Caller { client, method, headers: &headers };
+            let caller = Caller::new(client, method, &headers);
             ring.key(parts, 64, &caller)
         };
         let (get, post) = (&Method::GET, &Method::POST);
@@ -216,10 +232,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_client_tells_it_apart_and_what_is_not_is_its_address() {
+        let (ring, headers) = (Keyring::default(), HeaderMap::new());
+        let identity =
+            |principal: &str, tenant: &str| Identity { principal: Some(principal.into()), tenant: Some(tenant.into()) };
+        let (ann, bob, nobody) = (identity("ann", "north"), identity("bob", "north"), Identity::default());
+        let key = |part: LimitKey, last: u8, identity: Option<&Identity>, operation: Option<&'static str>| {
+            let operation = operation.map(|name| Operation { name });
+            let caller = Caller::new([192, 0, 2, last].into(), &Method::GET, &headers);
+            ring.key(&[part], 64, &Caller { identity, operation, ..caller })
+        };
+        let (principal, tenant, operation) = (LimitKey::Principal, LimitKey::Tenant, LimitKey::Operation);
+        let (send, get) = (Some("SendMessage"), Some("GetTask"));
+        assert_eq!(key(principal.clone(), 1, Some(&ann), None), key(principal.clone(), 2, Some(&ann), get));
+        assert_ne!(key(principal.clone(), 1, Some(&ann), None), key(principal.clone(), 1, Some(&bob), None));
+        assert_eq!(key(tenant.clone(), 1, Some(&ann), None), key(tenant.clone(), 2, Some(&bob), None));
+        assert_eq!(key(operation.clone(), 1, None, send), key(operation.clone(), 2, Some(&ann), send));
+        assert_ne!(key(operation.clone(), 1, None, send), key(operation.clone(), 1, None, get));
+        for part in [principal, tenant, operation] {
+            assert_eq!(key(part.clone(), 1, None, None), address("192.0.2.1", 64), "{part:?}");
+            assert_eq!(key(part.clone(), 1, Some(&nobody), None), address("192.0.2.1", 64), "{part:?}");
+        }
+    }
+
+    #[test]
     fn the_same_value_has_another_key_in_another_limit() {
         let parts = [LimitKey::Header(header::AUTHORIZATION)];
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("x"))]);
-        let caller = Caller { client: [192, 0, 2, 1].into(), method: &Method::GET, headers: &headers };
+        let caller = Caller::new([192, 0, 2, 1].into(), &Method::GET, &headers);
         let [one, other] = [Keyring::default(), Keyring::default()];
         assert_ne!(one.key(&parts, 64, &caller), other.key(&parts, 64, &caller));
     }
@@ -230,7 +270,7 @@ mod tests {
             let parts = [LimitKey::Header(header::AUTHORIZATION), LimitKey::Cookie("a".to_owned())];
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.clone()), (header::COOKIE, value)]);
-                let caller = Caller { client: [192, 0, 2, 1].into(), method: &Method::GET, headers: &headers };
+                let caller = Caller::new([192, 0, 2, 1].into(), &Method::GET, &headers);
                 let ring = Keyring::default();
                 prop_assert_eq!(ring.key(&parts, 64, &caller), ring.key(&parts, 64, &caller));
             }

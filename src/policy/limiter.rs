@@ -151,7 +151,7 @@ mod tests {
 
     fn client(limiter: &Limiter, last: u8) -> Key {
         let headers = HeaderMap::new();
-        limiter.key(&Caller { client: [192, 0, 2, last].into(), method: &Method::GET, headers: &headers })
+        limiter.key(&Caller::new([192, 0, 2, last].into(), &Method::GET, &headers))
     }
 
     fn passes(limiter: &Limiter, key: &Key, cost: u32) -> bool {

@@ -342,7 +342,7 @@ mod tests {
 
     fn ask(route: &WorkerLimits, method: &Method, last: u8) -> Result<Admitted, Refused> {
         let headers = HeaderMap::new();
-        route.admit(&Caller { client: [192, 0, 2, last].into(), method, headers: &headers })
+        route.admit(&Caller::new([192, 0, 2, last].into(), method, &headers))
     }
 
     fn passed(route: &WorkerLimits, times: u32) -> u32 {

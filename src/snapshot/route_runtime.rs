@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn what_lives_goes_on_under_the_same_name() {
         let split = "split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }] }";
-        let before = snapshot(&format!("a: {{ {split}, {FAULTS} }}, b: {{ cluster: one }}"), None);
+        let before = snapshot(
+            &format!("a: {{ {split}, {FAULTS} }}, b: {{ match: {{ path: {{ prefix: /b }} }}, cluster: one }}"),
+            None,
+        );
         for (routes, expected) in [
             (format!("a: {{ {split}, {FAULTS} }}"), [true, true, true]),
             (

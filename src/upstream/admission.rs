@@ -151,7 +151,8 @@ impl WorkerCluster {
         &self,
         request: &PickRequest<'_>,
         limit_hit: LimitHit,
-        (begun, end): (Instant, Option<Instant>),
+        begun: Instant,
+        end: Option<Instant>,
         rng: &mut fastrand::Rng,
     ) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         self.handles().ceiling_reached(limit_hit);

@@ -38,6 +38,8 @@ pub struct AttemptPlan<'a> {
     pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
+    /// The endpoint it should go to while that may be used.
+    pub preferred: Option<EndpointId>,
     /// What it counts as on an endpoint.
     pub kind: Kind,
     /// The latest moment for a response head, per try.

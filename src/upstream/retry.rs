@@ -79,9 +79,8 @@ impl Tries<'_> {
     /// The same after a wait in the queue, when all are full.
     pub(super) async fn choose_late(&mut self, limit_hit: LimitHit) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         let request = wanted(self.plan, self.attempts);
-        let until = (self.plan.now, self.plan.deadline);
-        let target = self.plan.target;
-        target.choose_late(&request, limit_hit, until, self.rng).await
+        let plan = self.plan;
+        plan.target.choose_late(&request, limit_hit, plan.now, plan.deadline, self.rng).await
     }
 
     /// Makes `request` ready for `worker_endpoint` and counts the try.
@@ -268,7 +267,13 @@ impl Round {
 fn wanted<'a>(plan: &AttemptPlan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
     let first = attempts.count == 0;
     let now = if first { plan.now } else { Instant::now() };
-    PickRequest { hash: plan.hash, tried: &attempts.tried, kind: plan.kind, ..PickRequest::at(now) }
+    PickRequest {
+        hash: plan.hash,
+        tried: &attempts.tried,
+        preferred: plan.preferred,
+        kind: plan.kind,
+        ..PickRequest::at(now)
+    }
 }
 
 /// A request with the same head.

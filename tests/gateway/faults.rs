@@ -497,3 +497,23 @@ async fn an_aborted_upload_does_not_spoil_the_connection() {
     let next = client.reply(crate::support::request("GET", "/", empty())).await;
     assert_eq!(next.status, 200);
 }
+
+/// What is aborted was never on its way to a version: it is counted for none and keeps its caller with none.
+#[tokio::test]
+async fn an_abort_comes_before_the_choice_of_a_version() {
+    let backend = Backend::replying(200).await;
+    let template = "
+        routes:
+          all:
+            split: { clusters: [{ cluster: one, weight: 50 }, { cluster: two, weight: 50 }], sticky: { cookie: version } }
+            fault: { abort: { httpStatus: 503, percentage: 100% } }
+        clusters: { one: { endpoints: ['{0}'] }, two: { endpoints: ['{0}'] } }
+    ";
+    let gw = Gw::with(template, &[&backend]).await;
+    let reply = gw.get("/").await;
+    assert_eq!((reply.status, reply.reason(), reply.header("x-attache-fault")), (503, "fault_injected", "abort"));
+    assert_eq!(reply.header("set-cookie"), "");
+    let record = gw.record().await;
+    assert!(record.get("cluster").is_none(), "{record}");
+    assert_eq!(backend.hits(), 0);
+}

@@ -36,6 +36,9 @@ fn key(key: &LimitKey) -> String {
         LimitKey::ClientIp => "client address".to_owned(),
         LimitKey::Global => "nothing: everybody together".to_owned(),
         LimitKey::Method => "method".to_owned(),
+        LimitKey::Principal => "principal".to_owned(),
+        LimitKey::Tenant => "tenant".to_owned(),
+        LimitKey::Operation => "operation".to_owned(),
         LimitKey::Header(name) => format!("header {name}"),
         LimitKey::Cookie(name) => format!("cookie {name}"),
     }

@@ -72,6 +72,12 @@ pub enum LimitKey {
     Header(HeaderName),
     /// A cookie.
     Cookie(String),
+    /// Who the client proved to be.
+    Principal,
+    /// On whose behalf it acts.
+    Tenant,
+    /// What the request asks of an agent.
+    Operation,
 }
 
 /// How much a bucket lets through.

@@ -41,8 +41,8 @@ pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAct
 pub use public::{Authority, PublicUrl, Scheme};
 pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
-    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite, Route,
-    Streaming, UpstreamHost, ValueMatch,
+    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, RequestFact, Respond,
+    Rewrite, Route, Streaming, UpstreamHost, ValueMatch,
 };
 
 pub use split::{

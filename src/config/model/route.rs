@@ -207,17 +207,31 @@ pub enum Rewrite {
     },
 }
 
-/// Header changes, applied in the order remove, set, add.
+/// Header changes, applied in the order remove, set, tell, add.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderChanges {
     /// Fields taken out.
     pub remove: Vec<HeaderName>,
     /// Fields replaced.
     pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields that tell what is known of the request. Where nothing is known they are taken out, so that nobody else
+    /// can say it.
+    pub tell: Vec<(HeaderName, RequestFact)>,
     /// Fields added beside those there.
     pub add: Vec<(HeaderName, HeaderValue)>,
     /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, where clients use HTTPS.
     pub hsts: bool,
+}
+
+/// What may be known of a request beside its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFact {
+    /// Who its client proved to be.
+    Principal,
+    /// On whose behalf it acts.
+    Tenant,
+    /// What it asks of an agent.
+    Operation,
 }
 
 /// The Host header (or `:authority`) towards upstreams.

@@ -1,0 +1,112 @@
+//! The endpoint's answer as the client shall see it.
+
+use http::{HeaderValue, Response, StatusCode, Version, header};
+
+use super::depart::{Answered, Switched};
+use super::exchange::Exchange;
+use super::facts::{is_event_stream, is_grpc};
+use super::pipeline::ServedRoute;
+use super::seen::Found;
+use super::tracked_body::BodyLimits;
+use super::{headers, hygiene, locations};
+use crate::body::Events;
+use crate::error::Error;
+use crate::pool;
+use crate::upstream::UpstreamResponse;
+
+/// Takes in the response head: what must not be passed on is refused, and what belongs to the endpoint's connection
+/// stays here.
+pub(super) fn receive(
+    exchange: &mut Exchange,
+    route: &ServedRoute<'_>,
+    answer: UpstreamResponse,
+) -> Result<Answered, Error> {
+    let UpstreamResponse { mut response, at, outcome, in_flight } = answer;
+    exchange.guards.in_flight = Some(in_flight);
+    exchange.outcome.upstream_status = Some(response.status().as_u16());
+    exchange.outcome.application = outcome.application;
+    // From here on nothing is chosen any more, and a stream must not keep a cluster that is gone.
+    let cluster = exchange.destination.cluster.take().ok_or(Error::Internal)?;
+    let upgrade = exchange.destination.upgrade.take();
+    // The version is that of the connection, not the endpoint's (RFC 9112 section 2.3).
+    *response.version_mut() = Version::HTTP_11;
+    let found = Found::of(response.headers());
+    check_answer(&response, &found)?;
+    let seen = found.seen;
+    let events = events(found.content_type);
+    let client = match (response.status() == StatusCode::SWITCHING_PROTOCOLS, upgrade) {
+        (true, Some(client)) => Some(client),
+        (true, None) => return Err(Error::UpstreamInvalid("unrequested 101", None)),
+        (false, _) => None,
+    };
+    exchange.answered(response.status().as_u16(), at);
+    let fields = response.headers_mut();
+    let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
+    headers::strip_hop_by_hop(fields, seen);
+    if seen.location {
+        locations::map(exchange, route, &cluster, fields);
+    }
+    if let Some(fault) = &mut exchange.guards.fault {
+        fault.meet(events.filter(|_| client.is_none()), fields);
+    }
+    let (started, streaming) = (exchange.request.started, route.settings().streaming);
+    let stream_end = streaming.max_duration.map(|limit| started + limit);
+    if let Some(client) = client {
+        let protocol = accepted.unwrap_or(HeaderValue::from_static("websocket"));
+        let (idle, end) = (streaming.idle_timeout, stream_end);
+        return Ok(Answered::Switched(Box::new(Switched { response, client, protocol, idle, end })));
+    }
+    let (stream, grpc) = (events.is_some(), matches!(events, Some(Events::Messages)));
+    if stream {
+        if let Some(in_flight) = &mut exchange.guards.in_flight {
+            cluster.becomes_stream(&mut exchange.guards.admission, in_flight)?;
+        }
+        exchange.streams();
+        exchange.outcome.single = grpc;
+    }
+    exchange.request.upload.answered(stream);
+    let deadline = route.settings().timeout.map(|limit| started + limit);
+    let limits = BodyLimits {
+        idle: streaming.idle_timeout,
+        end: if stream { stream_end } else { deadline },
+        stream,
+        grpc,
+        taken: route.listener.limits.body_idle_timeout,
+    };
+    Ok(Answered::Streamed(response, limits))
+}
+
+/// How an answer that is a stream is divided.
+fn events(content_type: Option<&HeaderValue>) -> Option<Events> {
+    if is_event_stream(content_type) {
+        return Some(Events::Lines);
+    }
+    is_grpc(content_type).then_some(Events::Messages)
+}
+
+/// What hyper's client accepts and we do not pass on.
+fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> Result<(), Error> {
+    let headers = response.headers();
+    let seen = found.seen;
+    if response.status().as_u16() >= 600 {
+        return Err(Error::UpstreamInvalid("status code out of range", None));
+    }
+    if seen.transfer_encoding {
+        let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !encodings.next().is_some_and(chunked) || encodings.next().is_some() {
+            return Err(Error::UpstreamInvalid("unknown transfer coding", None));
+        }
+        if seen.content_length {
+            return Err(Error::UpstreamInvalid("two body lengths", None));
+        }
+    }
+    if let Some(length) = found.content_length {
+        // hyper looks at the length only where a body follows, and takes a list.
+        let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
+        if !digits || seen.several_lengths && !hygiene::lengths_agree(headers) {
+            return Err(Error::UpstreamInvalid("body length", None));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! The attempts: the request goes to an endpoint, and to another where that is safe and wanted.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Method;
+use tokio::time::timeout_at;
+
+use super::admission::kind_at;
+use super::exchange::Exchange;
+use super::pipeline::ServedRoute;
+use crate::config::model::{HeadLimit, RetryPolicy, Route};
+use crate::error::Error;
+use crate::upstream::{self, UpstreamResponse};
+
+/// Sends the request to an endpoint of its cluster.
+pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<UpstreamResponse, Error> {
+    if !exchange.request.seen.expect
+        && let Some(message) = exchange.message.as_mut()
+    {
+        // A client that waits for our 100 gets it when an endpoint asks for the body.
+        message.body_mut().prime().await;
+        if let Some(error) = exchange.request.upload.failure() {
+            return Err(error);
+        }
+    }
+    let target = Rc::clone(exchange.destination.cluster.as_ref().ok_or(Error::Internal)?);
+    let (settings, delayed) = (route.settings(), exchange.is_delayed());
+    let (kind, mut rng) = (kind_at(exchange, &target), exchange.worker.fork_rng());
+    let Exchange { message, request, destination, attempts, .. } = exchange;
+    let deadline = settings.timeout.map(|limit| request.started + limit);
+    let upgrade = destination.upgrade.is_some();
+    let plan = upstream::AttemptPlan {
+        target: &target,
+        hash: destination.hash,
+        preferred: destination.preferred,
+        kind,
+        head_timeout: head_timeout(settings, &request.method, upgrade),
+        // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
+        deadline: deadline.filter(|_| !delayed),
+        now: request.started,
+        flow: &request.upload,
+        host: &settings.upstream_host,
+        upgrade,
+        grpc: request.grpc,
+        method: &request.method,
+        retries: &settings.retries,
+    };
+    let sent = match deadline.filter(|_| delayed) {
+        None => upstream::send(&plan, message, attempts, &mut rng).await,
+        Some(deadline) => {
+            let sending = Box::pin(upstream::send(&plan, message, attempts, &mut rng));
+            let sent = timeout_at(deadline, sending).await;
+            sent.unwrap_or(Err(Error::FaultDelay))
+        }
+    };
+    target.settle(&mut exchange.guards.admission, upstream::outcome(&sent));
+    sent
+}
+
+/// How long an endpoint may take to its response head, per try.
+fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    let per_try = match &route.retries {
+        RetryPolicy::By(retries) => retries.per_try_timeout,
+        RetryPolicy::Default | RetryPolicy::Off => None,
+    };
+    match (route.response_head_timeout, per_try) {
+        (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
+        (HeadLimit::After(limit), None) => Some(limit),
+        (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
+        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
+        (HeadLimit::Off, None) => None,
+    }
+}
+
+/// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

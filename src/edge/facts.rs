@@ -1,0 +1,201 @@
+//! What is known of a request, in groups: the head, the client, the route, the destination, and what its answer is
+//! given.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderValue, Method, Request, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use super::public::Claimed;
+use super::seen::{Found, Seen};
+use crate::body::UploadState;
+use crate::cluster::EndpointId;
+use crate::config::model::{ListenerId, RouteId};
+use crate::context::{Connection, Identity};
+use crate::observe::handles::RouteHandles;
+use crate::observe::trace::TraceId;
+use crate::policy::RateLimitHeaders;
+use crate::upstream::WorkerCluster;
+
+/// Facts of the head, and of the body as far as it came.
+#[derive(Debug)]
+pub(super) struct RequestFacts {
+    pub(super) started: Instant,
+    pub(super) time: Duration,
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) uri: Uri,
+    pub(super) host: Option<HeaderValue>,
+    pub(super) length: Option<HeaderValue>,
+    pub(super) user_agent: Option<HeaderValue>,
+    /// Which fields the head carries.
+    pub(super) seen: Seen,
+    pub(super) id: Option<HeaderValue>,
+    pub(super) trace_id: Option<TraceId>,
+    pub(super) grpc: bool,
+    pub(super) canonical: Canonical,
+    /// How long the body shall be.
+    pub(super) announced: Option<u64>,
+    /// What became of the body.
+    pub(super) upload: Rc<UploadState>,
+}
+
+/// Host and path in the one spelling they are matched by, as far as they differ from what the client wrote.
+#[derive(Debug, Default)]
+pub(super) struct Canonical {
+    pub(super) host: Option<Box<str>>,
+    /// Where the host does not differ: how much of the authority it is.
+    pub(super) host_bytes: usize,
+    pub(super) path: Option<Box<str>>,
+}
+
+/// Who sent it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    /// Whether the peer is a trusted proxy, and what it says about the address its client used.
+    pub(super) trusted: bool,
+    pub(super) claimed: Claimed,
+    /// Whether the client uses HTTPS, as its route knows it.
+    pub(super) https: bool,
+    /// What was proven about it.
+    pub(super) identity: Identity,
+}
+
+/// Which listener and route serve it.
+#[derive(Debug)]
+pub(super) struct RouteFacts {
+    /// The listener whose routes are asked.
+    pub(super) served_by: Option<ListenerId>,
+    pub(super) id: Option<RouteId>,
+    /// Which of the route's alternatives matched.
+    pub(super) matched: usize,
+    pub(super) handles: Option<RouteHandles>,
+    pub(super) logged: bool,
+}
+
+/// Where it goes. Nothing of it outlives the response head.
+#[derive(Debug, Default)]
+pub(super) struct Destination {
+    pub(super) cluster: Option<Rc<WorkerCluster>>,
+    /// Key for a hash policy.
+    pub(super) hash: Option<u64>,
+    /// The endpoint an earlier stage would like: it is chosen while it may be used.
+    pub(super) preferred: Option<EndpointId>,
+    /// The protocol is switched if the endpoint agrees.
+    pub(super) upgrade: Option<OnUpgrade>,
+}
+
+/// What the answer is given on its way out.
+#[derive(Debug, Default)]
+pub(super) struct ReplyFields {
+    /// How the client stands with its limits.
+    pub(super) standing: Option<Box<RateLimitHeaders>>,
+    /// Keeps the caller with the version it was given.
+    pub(super) set_cookie: Option<HeaderValue>,
+}
+
+impl RequestFacts {
+    pub(super) fn of(request: &Request<Incoming>) -> Self {
+        let found = Found::of(request.headers());
+        Self {
+            started: Instant::now(),
+            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            method: request.method().clone(),
+            version: request.version(),
+            uri: request.uri().clone(),
+            host: found.host.cloned(),
+            length: found.content_length.cloned(),
+            user_agent: found.user_agent.cloned(),
+            seen: found.seen,
+            id: None,
+            trace_id: None,
+            grpc: is_grpc(found.content_type),
+            canonical: Canonical::default(),
+            announced: None,
+            upload: Rc::default(),
+        }
+    }
+
+    /// `host[:port]` it is for: of the target, else of `Host` (RFC 9112 section 3.2.2); empty when neither names one.
+    pub(super) fn asked(&self) -> &str {
+        let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        let target = self.uri.authority().map(http::uri::Authority::as_str);
+        target.or_else(host).unwrap_or_default()
+    }
+
+    /// Its host in the one spelling it is matched by; empty when it names none.
+    pub(super) fn host(&self) -> &str {
+        let borrowed = || self.asked().get(..self.canonical.host_bytes).unwrap_or_default();
+        self.canonical.host.as_deref().unwrap_or_else(borrowed)
+    }
+
+    /// Its path in the one spelling it is matched and forwarded by.
+    pub(super) fn path(&self) -> &str {
+        self.canonical.path.as_deref().unwrap_or_else(|| self.uri.path())
+    }
+
+    /// Whether other requests run on its connection at the same time.
+    pub(super) fn shares_connection(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
+    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them,
+    /// so that the buffer is given back.
+    pub(super) fn detach(&mut self) {
+        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+        self.host = self.host.as_ref().and_then(copy);
+        self.user_agent = self.user_agent.as_ref().and_then(copy);
+        self.id = self.id.as_ref().and_then(copy);
+        self.length = None;
+        if let Ok(uri) = self.uri.to_string().parse() {
+            self.uri = uri;
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self {
+            address: connection.peer_ip(),
+            trusted: false,
+            claimed: Claimed::default(),
+            https: connection.tls.is_some(),
+            identity: Identity::default(),
+        }
+    }
+}
+
+impl Default for RouteFacts {
+    fn default() -> Self {
+        Self { served_by: None, id: None, matched: 0, handles: None, logged: true }
+    }
+}
+
+/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
+/// 4.2.4).
+pub(super) fn without_userinfo(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
+}
+
+/// Whether a message is gRPC by its content type.
+pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
+    content_type.is_some_and(|value| {
+        let rest = value.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    })
+}
+
+/// Whether a message is an event stream by its content type.
+pub(super) fn is_event_stream(content_type: Option<&HeaderValue>) -> bool {
+    let essence = |value: &HeaderValue| {
+        value.as_bytes().get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+    };
+    content_type.is_some_and(essence)
+}
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";

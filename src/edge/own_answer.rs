@@ -1,0 +1,75 @@
+//! Answers that a listener or route gives by itself: nothing goes wrong, and no agent hears of it.
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::exchange::Exchange;
+use super::pipeline::{Passage, ServedRoute};
+use super::{ResponseBody, public};
+use crate::body::Body;
+use crate::config::model::{Action, PathMatch, Redirect, Respond};
+use crate::error::Error;
+use crate::route;
+
+/// Answers where the route says how.
+pub(super) fn answer(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    match &route.settings().action {
+        Action::Forward(_) | Action::Split(_) => Ok(Passage::On),
+        Action::Respond(respond) => Ok(respond_with(respond, &exchange.request.method)),
+        Action::Redirect(to) => lead_on(exchange, route, to),
+    }
+}
+
+fn lead_on(exchange: &Exchange, route: &ServedRoute<'_>, to: &Redirect) -> Result<Passage, Error> {
+    let (request, settings) = (&exchange.request, route.settings());
+    let face = public::sources(exchange, route.listener.public_url.as_deref(), Some(settings)).face();
+    let matched = matched(exchange, route);
+    let location = route::redirect(to, matched, &face, request.path(), request.uri.query());
+    let safe = matches!(request.method, Method::GET | Method::HEAD);
+    let usual = if safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT };
+    redirect_to(to.status.unwrap_or(usual), &location.ok_or(Error::BadRequest("redirect_target"))?)
+}
+
+/// The path of the alternative that matched.
+pub(super) fn matched<'r>(exchange: &Exchange, route: &'r ServedRoute<'_>) -> &'r PathMatch {
+    route.settings().matches.get(exchange.route.matched).map_or(&ANY_PATH, |matched| &matched.path)
+}
+
+/// Leads the client elsewhere.
+pub(super) fn redirect_to(status: StatusCode, location: &str) -> Result<Passage, Error> {
+    let location = HeaderValue::from_str(location).map_err(|_illegal| Error::BadRequest("redirect_target"))?;
+    let mut response = empty(status);
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(Passage::Answer(response))
+}
+
+/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section
+/// 9.3.7), and to `OPTIONS` that may go no further.
+pub(super) fn about_us() -> Passage {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    response.headers_mut().insert(header::ALLOW, METHODS);
+    Passage::Answer(response)
+}
+
+fn respond_with(respond: &Respond, method: &Method) -> Passage {
+    let mut response = empty(respond.status);
+    let fields = response.headers_mut();
+    if !respond.body.is_empty() {
+        fields.insert(header::CONTENT_TYPE, respond.content_type.clone());
+    }
+    if *method == Method::HEAD {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(respond.body.len()));
+    } else {
+        *response.body_mut() = Body::full(respond.body.clone());
+    }
+    Passage::Answer(response)
+}
+
+fn empty(status: StatusCode) -> Box<Response<ResponseBody>> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    Box::new(response)
+}
+
+static ANY_PATH: PathMatch = PathMatch::Prefix(String::new());
+/// What agents are asked by; others pass too.
+pub(super) const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");

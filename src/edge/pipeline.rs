@@ -1,0 +1,135 @@
+//! The conductor: every stage of a request, in order. docs/resilience.md lists the same stages; a test holds the two
+//! together. A stage is one function. It gets the exchange and what the request came to so far (the listener, then the
+//! route), and lets it go on, answers it or refuses it. A stage may wait, and may look at the beginning of the body
+//! before an endpoint is chosen. What is rare in one is boxed, so that it adds nothing to the future of every request.
+
+use std::ops::Deref;
+use std::rc::Rc;
+
+use http::Response;
+
+use super::ResponseBody;
+use super::depart::Answered;
+use super::exchange::Exchange;
+use super::worker::View;
+use super::worker_route::WorkerRoute;
+use super::{
+    admission, answer, attempts, certificate, expectation, fault, https_redirect, hygiene, identify, limits, mirror,
+    own_answer, prepare, routing, version,
+};
+use crate::config::model::{Config, Listener, ListenerId};
+use crate::error::Error;
+
+/// What a stage makes of a request.
+pub(super) enum Passage {
+    /// The next stage is asked.
+    On,
+    /// This is the answer.
+    Answer(Box<Response<ResponseBody>>),
+}
+
+/// Where a request came in, under the configuration it is served by.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) view: Rc<View>,
+    /// None where the listener is gone.
+    pub(super) listener: Option<ListenerId>,
+}
+
+/// A route, as a listener serves it.
+#[derive(Debug)]
+pub(super) struct ServedRoute<'e> {
+    pub(super) listener: &'e Listener,
+    pub(super) worker_route: &'e Rc<WorkerRoute>,
+}
+
+/// Asks a stage, and ends here with its answer, if it has one.
+macro_rules! pass {
+    ($stage:expr) => {
+        if let Passage::Answer(response) = $stage? {
+            return Ok(Answered::Here(response));
+        }
+    };
+}
+
+/// Takes a request through its stages. Dropping the future cancels what is under way upstream.
+pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answered, Error> {
+    pass!(identify::identify(exchange, entry));
+    pass!(hygiene::admit(exchange, entry));
+    pass!(https_redirect::redirect(exchange, entry));
+    pass!(certificate::check(exchange, entry));
+    pass!(routing::find(exchange, entry));
+    let route = &entry.route(exchange)?;
+    pass!(limits::admit(exchange, route));
+    pass!(own_answer::answer(exchange, route));
+    pass!(fault::inject(exchange, route).await);
+    pass!(version::choose(exchange, route));
+    pass!(prepare::prepare(exchange, route));
+    pass!(mirror::start(exchange, route));
+    pass!(expectation::meet(exchange, route).await);
+    pass!(admission::admit(exchange, route).await);
+    let response = attempts::send(exchange, route).await?;
+    answer::receive(exchange, route, response)
+}
+
+impl Entry {
+    pub(super) fn config(&self) -> &Config {
+        &self.view.snapshot.config
+    }
+
+    /// Settings of the listener.
+    pub(super) fn settings(&self) -> Result<&Listener, Error> {
+        let settings = self.listener.and_then(|id| self.config().listeners.get(id.0));
+        settings.ok_or(Error::NoRoute)
+    }
+
+    /// The route of the exchange.
+    fn route(&self, exchange: &Exchange) -> Result<ServedRoute<'_>, Error> {
+        let worker_route = exchange.route.id.and_then(|id| self.view.route(id)).ok_or(Error::Internal)?;
+        Ok(ServedRoute { listener: self.settings()?, worker_route })
+    }
+}
+
+impl Deref for ServedRoute<'_> {
+    type Target = WorkerRoute;
+
+    fn deref(&self) -> &WorkerRoute {
+        self.worker_route
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The modules whose functions the conductor calls with an exchange, in order.
+    fn conducted() -> Vec<String> {
+        let source = include_str!("pipeline.rs");
+        let body = source.split("pub(super) async fn run").nth(1).unwrap().split("\n}\n").next().unwrap();
+        let called = |line: &str| {
+            let (before, _) = line.split_once("(exchange")?;
+            let (module, _) = before.rsplit_once("::")?;
+            Some(module.rsplit(|c: char| !(c.is_ascii_lowercase() || c == '_')).next()?.to_owned())
+        };
+        body.lines().filter_map(called).collect()
+    }
+
+    /// The words in backticks at the head of the numbered list of the section.
+    fn documented() -> Vec<String> {
+        let text = include_str!("../../docs/resilience.md");
+        let section = text.split("## In which order").nth(1).unwrap().split("\n## ").next().unwrap();
+        let item = |line: &str| {
+            let (number, rest) = line.split_once(". ")?;
+            number.parse::<u32>().ok()?;
+            Some(rest.split('`').nth(1)?.to_owned())
+        };
+        section.lines().filter_map(item).collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_the_stages_in_their_order() {
+        let mut expected = conducted();
+        assert!(expected.len() > 10, "{expected:?}");
+        // The exit is what every answer passes, whichever stage made it.
+        expected.push("depart".to_owned());
+        assert_eq!(documented(), expected);
+    }
+}

@@ -1,0 +1,150 @@
+//! The request as the endpoint shall see it.
+
+use std::borrow::Cow;
+
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use hyper::upgrade::OnUpgrade;
+
+use super::exchange::Exchange;
+use super::headers::{self, Forwarded};
+use super::own_answer::matched;
+use super::pipeline::{Passage, ServedRoute};
+use super::public;
+use crate::config::model::UpstreamHost;
+use crate::error::Error;
+use crate::observe::trace::propagate;
+use crate::route;
+use crate::upstream;
+
+/// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
+pub(super) fn prepare(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    let limit = route.settings().max_body_bytes.or(route.listener.limits.max_body_bytes);
+    check_length(exchange.request.announced, limit)?;
+    let target = rewritten(exchange, route)?;
+    let upgrade = exchange.request.seen.upgrade && wants_upgrade(exchange, route)?;
+    let (mut head, body) = exchange.message.take().ok_or(Error::Internal)?.into_parts();
+    exchange.destination.upgrade = if upgrade { head.extensions.remove::<OnUpgrade>() } else { None };
+    head.extensions = Extensions::new();
+    let mut rng = exchange.worker.fork_rng();
+    dress(exchange, route, &mut head, &mut rng);
+    head.uri = target.map_or_else(|| origin_form(head.uri), Uri::from);
+    head.version = Version::HTTP_11;
+    exchange.message = Some(Request::from_parts(head, body));
+    Ok(Passage::On)
+}
+
+/// A body announced too large is refused before anything is read or sent.
+fn check_length(announced: Option<u64>, limit: Option<u64>) -> Result<(), Error> {
+    match (announced, limit) {
+        (Some(announced), Some(limit)) if announced > limit => Err(Error::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// The target towards the endpoint; `None` when it is what the client sent.
+fn rewritten(exchange: &Exchange, route: &ServedRoute<'_>) -> Result<Option<PathAndQuery>, Error> {
+    let request = &exchange.request;
+    let (path, query) = (request.path(), request.uri.query());
+    if let Some(rewrite) = &route.settings().rewrite {
+        let matched = matched(exchange, route);
+        return route::rewrite(rewrite, matched, path, query).map(Some).map_err(Error::BadRequest);
+    }
+    if request.canonical.path.is_none() {
+        return Ok(None);
+    }
+    let text = match query {
+        Some(query) => Cow::Owned(format!("{path}?{query}")),
+        None => Cow::Borrowed(path),
+    };
+    PathAndQuery::try_from(&*text).map(Some).map_err(|_invalid| Error::BadRequest("path"))
+}
+
+/// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored,
+/// as RFC 9110 section 7.8 allows. HTTP/2 knows no switch, so a cluster that speaks nothing else is not asked.
+fn wants_upgrade(exchange: &Exchange, route: &ServedRoute<'_>) -> Result<bool, Error> {
+    let (request, fields) = (&exchange.request, exchange.message()?.headers());
+    let websocket =
+        fields.get(header::UPGRADE).is_some_and(|hints| hints.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let asked = request.version == Version::HTTP_11 && websocket && request.method == Method::GET;
+    let cluster = exchange.destination.cluster.as_ref();
+    let passed = route.settings().websocket && cluster.is_none_or(|cluster| cluster.may_switch());
+    if asked && !passed {
+        return Err(Error::UpgradeRefused);
+    }
+    Ok(asked)
+}
+
+/// Header fields as the endpoint shall see them.
+fn dress(exchange: &mut Exchange, route: &ServedRoute<'_>, head: &mut Parts, rng: &mut fastrand::Rng) {
+    // HTTP/2 and absolute targets name the host in the target.
+    let named = |authority: &Authority| HeaderValue::from_str(authority.as_str()).ok();
+    let host = match head.uri.authority().and_then(named) {
+        Some(host) => {
+            head.headers.insert(header::HOST, host.clone());
+            Some(host)
+        }
+        None => exchange.request.host.clone(),
+    };
+    let (seen, upgrade) = (exchange.request.seen, exchange.destination.upgrade.is_some());
+    let fields = &mut head.headers;
+    // Otherwise the map grows twice on the way.
+    fields.reserve(ADDED_FIELDS);
+    let trailers = headers::strip_hop_by_hop(fields, seen);
+    if seen.attempts {
+        fields.remove(upstream::ATTEMPTS);
+    }
+    if trailers {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let options = match (upgrade, trailers) {
+        (true, true) => Some("upgrade, te"),
+        (true, false) => Some("upgrade"),
+        (false, true) => Some("te"),
+        (false, false) => None,
+    };
+    if let Some(options) = options {
+        // RFC 9110 sections 7.8 and 10.1.4: what holds for one connection is named there. HTTP/2 takes it out again.
+        fields.insert(header::CONNECTION, HeaderValue::from_static(options));
+    }
+    if upgrade {
+        fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    let settings = route.settings();
+    let sources = public::sources(exchange, route.listener.public_url.as_deref(), Some(settings));
+    let facts = Forwarded {
+        connection: &exchange.connection,
+        client: exchange.client.address,
+        trusted: exchange.client.trusted,
+        shown: public::shown(exchange, &sources, route.paths.get(exchange.route.matched), host),
+    };
+    headers::set_forwarded(fields, seen, facts);
+    if seen.cookie && head.version == Version::HTTP_2 {
+        headers::join_cookies(fields);
+    }
+    headers::append_via(fields, head.version);
+    if head.method == Method::OPTIONS {
+        headers::count_down(fields);
+    }
+    if let Some(id) = &exchange.request.id {
+        fields.insert(REQUEST_ID, id.clone());
+    }
+    exchange.request.trace_id = Some(propagate(fields, seen.trace, rng).trace_id());
+    headers::apply(fields, &settings.request_headers, exchange.change_facts(false));
+    if let UpstreamHost::Fixed(host) = &settings.upstream_host {
+        fields.insert(header::HOST, host.clone());
+    }
+}
+
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from)
+}
+
+/// Name of the header a request goes by.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Fields every forwarded request gets.
+const ADDED_FIELDS: usize = 10;

@@ -382,7 +382,6 @@ impl Ending {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.flow.end();
         self.request.upload.end();
         self.finish();
         if self.guards.stream.is_some() {

@@ -31,6 +31,7 @@ mod substitute;
 mod suggest;
 pub mod visible;
 pub mod watch;
+mod written;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub use resolve::lock_of;
 pub use restart_required::{OpenedAt, needs_restart};
 pub use schema::schema;
 pub use section::{admin, last_good_file, log_format, metrics_address};
+pub use written::{Untouchable, behind_links, is_foreign};
 
 use node::{Node, Value};
 use source::{Reader, Tree};

@@ -2,7 +2,7 @@
 //! are broken.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::admin::control::{AdminControl, NotDone};
 use crate::admin::journal::Trigger;
 use crate::config::model::Reload;
-use crate::config::{Seen, lock_of, watch::changed};
+use crate::config::{Seen, behind_links, is_foreign, lock_of, watch::changed};
 
 /// Where the configuration comes from, and what the watch looks at.
 #[derive(Debug)]
@@ -52,6 +52,11 @@ impl Following {
     /// Watches what was read last, with the settings in force.
     pub(super) fn look_at(&self, settings: &Reload, seen: Seen) {
         self.looking_at.send_replace(Look { settings: settings.clone(), seen: Arc::new(seen) });
+    }
+
+    /// What was read last.
+    pub(super) fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.looking_at.borrow().seen)
     }
 }
 
@@ -109,16 +114,16 @@ pub(super) struct Owned(Option<(PathBuf, File)>);
 impl Owned {
     /// Puts `text` in the place of the file at `path`.
     pub(super) fn keep(&mut self, path: &Path, text: &str) -> io::Result<()> {
-        let lock = lock_of(path);
-        let has_it = self
-            .0
-            .as_ref()
-            .is_some_and(|(known, file)| known == path && fs::metadata(&lock).is_ok_and(|there| is_same(&there, file)));
+        // All names of a file have one lock, and a link stays one.
+        let path = behind_links(path)?;
+        let lock = lock_of(&path);
+        let is_there = |file| fs::metadata(&lock).is_ok_and(|there| is_same(&there, file));
+        let has_it = self.0.as_ref().is_some_and(|(known, file)| *known == path && is_there(file));
         if !has_it {
             self.0 = None;
-            self.0 = Some((path.to_owned(), claim(&lock)?));
+            self.0 = Some((path.clone(), claim(&lock)?));
         }
-        replace(path, text)
+        replace(&path, text)
     }
 }
 
@@ -126,7 +131,8 @@ fn is_same(there: &Metadata, file: &File) -> bool {
     file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
 }
 
-/// Takes a lock and writes down whose it is. The file stays: another may wait for it already.
+/// Takes a lock and writes down whose it is. The file stays: another may wait for it already. A file that is there and
+/// is no lock of a gateway is left as it is.
 fn claim(lock: &Path) -> io::Result<File> {
     if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is no file", lock.display())));
@@ -135,9 +141,7 @@ fn claim(lock: &Path) -> io::Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            file.take(MAX_OWNER).read_to_string(&mut owner).ok();
-            let owner: String = owner.chars().filter(|c| !c.is_control()).collect();
+            let owner: String = content(&file).chars().filter(|c| !c.is_control()).collect();
             let message = format!("another gateway writes it ({owner})");
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
@@ -146,11 +150,31 @@ fn claim(lock: &Path) -> io::Result<File> {
             tracing::debug!(file = %lock.display(), %error, "cannot be locked");
         }
     }
+    let before = content(&file);
+    if !(before.is_empty() || is_owner(&before)) {
+        return Err(io::Error::other(format!("{} is there and no lock of a gateway: move it away", lock.display())));
+    }
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let owner = format!("process {} on {}\n", std::process::id(), host.trim());
     file.set_len(0)?;
+    file.rewind()?;
     file.write_all(owner.as_bytes())?;
     Ok(file)
+}
+
+/// The beginning of a lock, which says whose it is.
+fn content(file: &File) -> String {
+    let mut bytes = Vec::new();
+    file.take(MAX_OWNER).read_to_end(&mut bytes).ok();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether a gateway wrote this into a lock.
+fn is_owner(text: &str) -> bool {
+    let owner =
+        text.strip_suffix('\n').filter(|line| !line.contains('\n')).and_then(|line| line.strip_prefix("process "));
+    let parts = owner.and_then(|owner| owner.split_once(" on "));
+    parts.is_some_and(|(process, _)| process.parse::<u32>().is_ok())
 }
 
 /// Keeps the last good state. What cannot be written now is written as soon as it can be.
@@ -208,6 +232,9 @@ impl Keeper {
             let is_it = |waits: &Option<Arc<Kept>>| waits.as_ref().is_some_and(|waits| Arc::ptr_eq(waits, &kept));
             if !is_it(&keeper.waiting.borrow()) {
                 return Ok(());
+            }
+            if is_foreign(&kept.path)? {
+                return Err(io::Error::other("it was not written by attache"));
             }
             owned.keep(&kept.path, &kept.text)?;
             keeper.waiting.send_if_modified(|waits| {

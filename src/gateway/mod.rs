@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::admin::health::{Check, Health, Status};
 use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
 use crate::cluster::dns::{self, Resolver};
+use crate::config::Untouchable;
 use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
@@ -324,7 +326,11 @@ impl Gateway {
     /// Opens the access log's file again under its name, after it was moved away.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
-            log.reopen();
+            let config = self.config();
+            let replaced = [config.state_file.as_deref(), config.reload.last_good_file.as_deref()];
+            let replaced: Vec<&Path> = replaced.into_iter().flatten().collect();
+            let seen = self.following.as_ref().map(Following::seen).unwrap_or_default();
+            log.reopen(Untouchable::new(seen, &replaced));
         }
     }
 

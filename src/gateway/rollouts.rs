@@ -86,6 +86,17 @@ fn put_aside(file: &Path) {
     }
 }
 
+/// Whether a file is there that is no state file, of whatever version. An empty one is nobody's.
+fn is_foreign(file: &Path) -> io::Result<bool> {
+    let text = match read_regular(file, MAX_STATE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_ours = serde_json::from_slice::<StateFile<serde_json::Value>>(&text).is_ok();
+    Ok(!(text.is_empty() || is_ours))
+}
+
 /// The rollouts as they stand there: one that is not understood costs no other its place.
 fn read(file: &Path, now: Millis) -> io::Result<Option<StateFile<serde_json::Value>>> {
     let text = match read_regular(file, MAX_STATE) {
@@ -200,6 +211,11 @@ impl Book {
         let (file, owned) = (file.to_owned(), Arc::clone(&self.owned));
         let write = move || {
             let mut owned = owned.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_link = file.symlink_metadata().is_ok_and(|there| there.is_symlink());
+            // A link may have been turned since the file was read at the start.
+            if is_link && is_foreign(&file)? {
+                return Err(io::Error::other("it leads to a file that was not written by attache"));
+            }
             owned.keep(&file, &text)
         };
         spawn_blocking(write).await?

@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use super::record::{AccessRecord, write_json, write_text};
 use super::tracing_setup::{color_wanted, is_text};
+use crate::config::Untouchable;
 use crate::config::model::{AccessLog, LogOutput};
 
 /// The writer thread's owner.
@@ -37,7 +38,8 @@ pub struct Writer {
 #[derive(Debug)]
 struct Shared {
     metrics: Arc<Metrics>,
-    reopen: AtomicBool,
+    /// What the file must not be once it is opened again, when that is to be done.
+    reopen: Mutex<Option<Untouchable>>,
     closing: AtomicBool,
     /// Written buffers, for workers to fill again.
     spare: Mutex<Vec<Vec<u8>>>,
@@ -97,9 +99,10 @@ impl Writer {
         Sink::new(self.sender.clone(), Arc::clone(&self.shared), self.format)
     }
 
-    /// Opens the file again under its name, after it was moved away (SIGUSR1).
-    pub fn reopen(&self) {
-        self.shared.reopen.store(true, Ordering::Release);
+    /// Opens the file again under its name, after it was moved away (SIGUSR1). Something else may stand there by now:
+    /// what is not to be touched is left alone.
+    pub fn reopen(&self, not: Untouchable) {
+        *self.shared.reopen.lock().unwrap_or_else(PoisonError::into_inner) = Some(not);
         self.wake();
     }
 
@@ -122,7 +125,7 @@ impl Writer {
 
 impl Shared {
     fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, reopen: AtomicBool::new(false), closing: AtomicBool::new(false), spare: Mutex::default() }
+        Self { metrics, reopen: Mutex::default(), closing: AtomicBool::new(false), spare: Mutex::default() }
     }
 
     fn spare(&self) -> Vec<u8> {
@@ -230,9 +233,13 @@ impl Output {
         Ok(Self { file, path, failing: false })
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&mut self, not: &Untouchable) {
         let Some(path) = &self.path else { return };
-        match append_to(path) {
+        let opened = match not.what_is_at(path) {
+            Some(what) => Err(io::Error::other(what)),
+            None => append_to(path),
+        };
+        match opened {
             Ok(file) => {
                 self.file = file;
                 info!(path = %path.display(), "access log opened again");
@@ -279,8 +286,9 @@ fn append_to(path: &Path) -> io::Result<File> {
 /// The thread: writes batches until it is told to close or every sink is gone.
 fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Shared) {
     while let Ok(message) = next(receiver, shared) {
-        if shared.reopen.swap(false, Ordering::AcqRel) {
-            output.reopen();
+        let wanted = shared.reopen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(not) = wanted {
+            output.reopen(&not);
         }
         if let Message::Batch { bytes, lines } = message {
             if !output.write(&bytes) {
@@ -411,7 +419,7 @@ mod tests {
         let writer = to_file(&path, &metrics);
         let sink = writer.sink();
         fs::rename(&path, &moved).unwrap();
-        writer.reopen();
+        writer.reopen(Untouchable::default());
         say(&sink, "after");
         drop(sink);
         assert!(writer.close(PATIENCE));

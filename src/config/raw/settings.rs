@@ -25,7 +25,7 @@ pub(in crate::config) struct ClientIp {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct AccessLog {
-    /// `stdout`, `stderr`, `off`, or the path of a file, which `USR1` opens again. Default: stdout.
+    /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again. Default: stdout.
     pub(in crate::config) output: Option<String>,
     /// `auto` is text on a terminal and JSON elsewhere. Default: json.
     pub(in crate::config) format: Option<Word<LogFormat>>,
@@ -77,7 +77,7 @@ pub(in crate::config) struct Dns {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct State {
-    /// File that keeps the progress of rollouts and what operators set; relative to the working directory. Default:
-    /// nothing is kept.
+    /// File that keeps the progress of rollouts and what operators set; relative to this file. Default: nothing is
+    /// kept.
     pub(in crate::config) file: Option<String>,
 }

@@ -114,9 +114,9 @@ fn public(error: &Error) -> &'static str {
         Error::UpgradeRefused => "upgrades are not served here",
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
-        Error::NoEndpoint => "no agent is available",
+        Error::NoEndpoint(_) => "no agent is available",
         Error::CircuitOpen { .. } => "the agent has as much to do as it may",
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => "the agent cannot be reached",
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => "the agent cannot be reached",
         Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
         Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
         Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {

@@ -28,7 +28,7 @@ pub(super) fn place(
         Some(key) => hints.key = hash_key(key, &head.headers, exchange.client),
         None => {}
     }
-    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint)?;
+    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint("no version of the split has a weight"))?;
     let part = split.parts.get(choice.part).ok_or(Error::Internal)?;
     if served.control.has_rollout() {
         exchange.sample = Some(served.sample(choice));

@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::connect::secure;
+use super::h2::{NO_HTTP2, is_nonsense};
 use super::{ClientTls, Version};
 
 /// How to connect for a question.
@@ -79,10 +80,28 @@ pub enum DialError {
     Host,
     /// No HTTP/1.1 answer.
     #[error("no HTTP answer")]
-    Http1(#[from] hyper::Error),
+    Http1(#[source] hyper::Error),
+    /// Something else than HTTP/1.1.
+    #[error("no HTTP/1.1 answer; an endpoint that speaks HTTP/2 only needs `protocol: h2c`, or `h2` with TLS")]
+    NotHttp1(#[source] hyper::Error),
     /// No HTTP/2 answer.
     #[error("no HTTP/2 answer")]
-    Http2(#[from] h2::Error),
+    Http2(#[source] h2::Error),
+    /// Something else than HTTP/2.
+    #[error("{NO_HTTP2}")]
+    NotHttp2(#[source] h2::Error),
+}
+
+impl From<hyper::Error> for DialError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() && !error.is_parse_too_large() { Self::NotHttp1(error) } else { Self::Http1(error) }
+    }
+}
+
+impl From<h2::Error> for DialError {
+    fn from(error: h2::Error) -> Self {
+        if is_nonsense(&error) { Self::NotHttp2(error) } else { Self::Http2(error) }
+    }
 }
 
 impl Dialer {

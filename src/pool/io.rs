@@ -156,6 +156,14 @@ impl AsyncRead for UpstreamIo {
         }
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
+            && let read = buf.filled().get(before..).unwrap_or_default()
+            && scan.is_at_start()
+            && is_http2(read)
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SPEAKS_HTTP2)));
+        }
+        if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
+            && scan.is_awaiting()
             && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
         {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "not a response head")));
@@ -276,6 +284,15 @@ impl AsyncWrite for Detached {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+/// Whether this begins as a connection of HTTP/2 does: with the head of a SETTINGS frame of fewer than 256 bytes (RFC
+/// 9113 sections 3.4 and 4.1).
+fn is_http2(read: &[u8]) -> bool {
+    matches!(read, [0, 0, _, 4, 0, 0, 0, 0, 0, ..])
+}
+
+/// What to do about an endpoint that answers in HTTP/2.
+pub(super) const SPEAKS_HTTP2: &str = "the endpoint speaks HTTP/2 only: set `protocol: h2c`, or `h2` with TLS";
 
 #[cfg(test)]
 mod tests {

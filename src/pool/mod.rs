@@ -15,6 +15,7 @@ mod quota;
 mod scan;
 pub mod tcp;
 mod tls;
+mod tls_words;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

@@ -32,6 +32,11 @@ impl HeadScan {
         self.at.set(Position::default());
     }
 
+    /// Whether nothing of the head was read.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.interim.get() == 0 && self.at.get().is_start()
+    }
+
     pub(super) fn is_awaiting(&self) -> bool {
         self.awaiting.get()
     }
@@ -68,6 +73,10 @@ impl HeadScan {
 }
 
 impl Position {
+    fn is_start(self) -> bool {
+        self.lines == 0 && self.line == 0
+    }
+
     /// Whether what follows the head is not another one. After a 101 it is no longer HTTP.
     fn is_final(self) -> bool {
         !self.status.starts_with(b"1") || self.status == *b"101"

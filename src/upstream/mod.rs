@@ -223,7 +223,7 @@ fn blamed(error: Error, flow: &UploadState) -> Error {
 /// What a failed try says about its endpoint; `None` where it says nothing.
 fn outcome(error: &Error) -> Option<Outcome> {
     match error {
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
         Error::UpstreamReset(_) => Some(Outcome::Reset),
         Error::StreamRefused(cause) if crate::pool::is_failure(cause) => Some(Outcome::Reset),
         Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
@@ -240,7 +240,11 @@ impl Attempts {
 
     /// Keeps what an endpoint did wrong.
     pub fn note(&mut self, error: &Error) {
-        if let Some(failure) = error.of_endpoint() {
+        // That nobody is left to ask says less than what those did who were asked.
+        let nobody = matches!(error, Error::NoEndpoint(_));
+        if !(nobody && self.failure.is_some())
+            && let Some(failure) = error.of_endpoints()
+        {
             self.failure = Some(failure);
         }
     }

@@ -20,7 +20,7 @@ pub(super) enum Came<'a> {
 /// refusal of ours. `unsent` says that the request is still here as it was.
 pub(super) fn failure(error: &Error, unsent: bool) -> Option<Failure> {
     match error {
-        Error::ConnectTimeout => Some(Failure::ConnectTimeout),
+        Error::ConnectTimeout(_) => Some(Failure::ConnectTimeout),
         Error::HeadTimeout if unsent => Some(Failure::ConnectTimeout),
         Error::ConnectFailed(_) | Error::UpstreamTls(_) => Some(Failure::Connect),
         Error::UpstreamReset(_) if unsent => Some(Failure::Connect),
@@ -271,7 +271,7 @@ mod tests {
         for (error, unsent, expected) in [
             (Error::ConnectFailed(io::Error::other("x")), true, Some(Failure::Connect)),
             (Error::UpstreamTls(io::Error::other("x")), true, Some(Failure::Connect)),
-            (Error::ConnectTimeout, true, Some(Failure::ConnectTimeout)),
+            (Error::ConnectTimeout("x"), true, Some(Failure::ConnectTimeout)),
             (Error::HeadTimeout, true, Some(Failure::ConnectTimeout)),
             (Error::HeadTimeout, false, Some(Failure::Timeout)),
             (Error::UpstreamInvalid("x", None), false, Some(Failure::Invalid)),
@@ -279,7 +279,7 @@ mod tests {
             (Error::ClientGone, false, None),
             (Error::BodyTooLarge, false, None),
             (Error::BodyTimeout, false, None),
-            (Error::NoEndpoint, true, None),
+            (Error::NoEndpoint("x"), true, None),
             (Error::Internal, true, None),
         ] {
             assert_eq!(failure(&error, unsent), expected, "{error:?}");

@@ -230,7 +230,8 @@ impl WorkerCluster {
         let full = |endpoint: &Arc<Endpoint>| -> Option<LimitHit> {
             (endpoint.weight > 0).then(|| endpoint.full(request.kind))?
         };
-        Err(endpoints.find_map(full).map_or(Error::NoEndpoint, Error::at_ceiling))
+        let none = || Error::NoEndpoint(why_none(&local.members.endpoints, now));
+        Err(endpoints.find_map(full).map_or_else(none, Error::at_ceiling))
     }
 
     fn current(&self) -> Rc<Local> {
@@ -247,6 +248,25 @@ impl Local {
         let availability = self.members.availability(terms, now);
         self.availability.set(Some((availability, now)));
         availability
+    }
+}
+
+/// Why none of these may be asked.
+fn why_none(endpoints: &[Arc<Endpoint>], now: Instant) -> &'static str {
+    if endpoints.is_empty() {
+        return "no name has an address";
+    }
+    let all = |is: &dyn Fn(&Endpoint) -> bool| endpoints.iter().all(|endpoint| endpoint.weight == 0 || is(endpoint));
+    if all(&|_| false) {
+        "all drain: their weight is 0"
+    } else if all(&|endpoint| endpoint.is_unhealthy()) {
+        "all are unhealthy by their checks"
+    } else if all(&|endpoint| endpoint.is_ejected(now)) {
+        "all are ejected"
+    } else if all(&|endpoint| endpoint.is_unhealthy() || endpoint.is_ejected(now) || endpoint.is_failing(now)) {
+        "all are unhealthy, ejected or failing"
+    } else {
+        "those that are left were tried"
     }
 }
 

@@ -49,7 +49,7 @@ impl Failure {
             Self::TimedOut(_) => "timeout",
             Self::Dial(DialError::Connect(_)) => "connect_failed",
             Self::Dial(DialError::Tls(_)) => "tls_failed",
-            Self::Dial(DialError::Host | DialError::Http1(_) | DialError::Http2(_)) => "no_answer",
+            Self::Dial(_) => "no_answer",
             Self::Status(_) => "status",
             Self::Grpc(_) | Self::NotHealth | Self::NotServing(_) => "not_serving",
             Self::NoCard(_) | Self::TooLarge => "no_card",

@@ -654,6 +654,9 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
     gateway.send("HUP");
     gateway.until("configuration reloaded");
     assert_eq!(status(web, "/admin"), 410, "the new configuration is in force");
+    gateway.send("HUP");
+    let seen = gateway.until("configuration read again, unchanged");
+    assert!(!seen.iter().any(|line| line.contains("configuration reloaded")), "{seen:?}");
 
     written(&directory, "gateway.yaml", &misspelt(&good));
     gateway.send("HUP");
@@ -727,6 +730,25 @@ fn a_failed_check_says_in_the_log_what_it_failed_by() {
     assert_eq!(event["reason"], "connect_failed", "{line}");
     let told = event["upstream_error"].as_str().unwrap_or_default();
     assert!(told.contains("os error 111"), "{line}");
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
+fn a_check_in_the_wrong_http_version_says_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let mut agents = Running::start(&["demo", "--agents-only", "--address", "127.0.0.1:0"], false);
+    let said = agents.until("Ctrl-C").join("\n");
+    let address = said.split_whitespace().find_map(|word| word.strip_prefix("http://")).expect("a URL");
+    let address = address.trim_end_matches('/');
+    let text = format!(
+        "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
+         routes: {{ all: {{ cluster: all }} }}\n\
+         clusters: {{ all: {{ endpoints: ['{address}'], protocol: h2c, healthCheck: {{ path: /health }} }} }}\n"
+    );
+    let file = written(&directory, "gateway.yaml", &text);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let line = gateway.until("endpoint is unhealthy").pop().unwrap();
+    assert!(line.contains("the endpoint does not speak HTTP/2: take `protocol: h2c` out"), "{line}");
     assert_eq!(gateway.signal("TERM"), 0);
 }
 
@@ -1090,6 +1112,19 @@ fn a_taken_address_names_its_place_and_who_has_it() {
         for part in ["cannot-open", &format!("gateway.yaml{place}"), &holder, "does not start"] {
             assert!(error.contains(part), "{part}: {error}");
         }
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_named_with_its_place() {
+    let directory = TempDir::new().unwrap();
+    let made = Command::new("mkfifo").arg(directory.path().join("log.pipe")).status();
+    assert!(made.unwrap().success());
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}accessLog: {{ output: log.pipe }}\n"));
+    let (code, _, error) = run(&["run", &file]);
+    assert_eq!(code, 1, "{error}");
+    for part in ["log.pipe: it is a pipe that nobody reads", "gateway.yaml:12:22", "`accessLog.output`"] {
+        assert!(error.contains(part), "{part}: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -54,6 +55,8 @@ enum AnswerProgress {
 enum Failure {
     TooLarge,
     Idle,
+    /// Its framing is broken.
+    Invalid,
     ClientGone,
 }
 
@@ -151,9 +154,16 @@ impl UploadState {
         self.failure.get().map(|failure| match failure {
             Failure::TooLarge => Error::BodyTooLarge,
             Failure::Idle => Error::BodyTimeout,
+            Failure::Invalid => Error::BadRequest("body_invalid"),
             Failure::ClientGone => Error::ClientGone,
         })
     }
+}
+
+/// Whether the client's chunks are no chunks (RFC 9112 section 7.1). A client that leaves ends in the middle of them.
+fn is_misframed(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
 /// A request body.
@@ -364,7 +374,9 @@ impl Streaming {
                 self.tee.iter_mut().for_each(|tee| tee.end());
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
+            Poll::Ready(Some(Err(error))) => {
+                self.fail(if is_misframed(&error) { Failure::Invalid } else { Failure::ClientGone })
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer.touch();
                 if self.flow.answer.get() != AnswerProgress::Awaited {

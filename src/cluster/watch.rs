@@ -79,16 +79,18 @@ impl Watched {
     fn say_usable(&self, survey: Survey) {
         let cluster = &self.cluster.name;
         match turn(self.last, survey) {
-            Some(Turn::Down) => warn!(%cluster, state = %survey, "no usable endpoint"),
+            Some(Turn::Down) => warn!(%cluster, state = %survey, panic = survey.panic, "no usable endpoint"),
             Some(Turn::Up) => info!(%cluster, state = %survey, "usable endpoints again"),
             None => {}
         }
     }
 
     fn say_panic(&self, survey: Survey) {
-        let (cluster, was) = (&self.cluster.name, self.last.is_some_and(|last| last.panic));
+        // That nobody is left is one line of its own.
+        let some = |survey: Survey| survey.panic && survey.usable > 0;
+        let (cluster, was) = (&self.cluster.name, self.last.is_some_and(some));
         let Survey { endpoints, usable, .. } = survey;
-        if survey.panic && !was {
+        if some(survey) && !was {
             warn!(%cluster, endpoints, usable, "too few usable endpoints: panic");
         } else if was && !survey.panic {
             info!(%cluster, endpoints, usable, "enough usable endpoints again");

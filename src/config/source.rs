@@ -162,6 +162,7 @@ impl<'a> Reader<'a> {
             return;
         };
         set_aside(&mut node);
+        list_one(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute").in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
         let concealed = secrets::conceal(&mut node);
@@ -308,6 +309,16 @@ fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: 
 fn set_aside(node: &mut Node) {
     if let Value::Map(entries) = &mut node.value {
         entries.retain(|entry| !entry.key.starts_with("x-"));
+    }
+}
+
+/// One file to include is a list of one.
+fn list_one(node: &mut Node) {
+    if let Some(include) = node.get_mut("include")
+        && matches!(&include.value, Value::Scalar(scalar) if !scalar.is_null())
+    {
+        let one = include.clone();
+        include.value = Value::List(vec![one]);
     }
 }
 

@@ -387,9 +387,10 @@ impl Drop for Exchange {
 }
 
 /// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
-/// 4.2.4).
+/// 4.2.4). A `Host` that goes on with a path or a query is refused as well, and may hold secrets there.
 pub(super) fn without_userinfo(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
+    let host = authority.rsplit_once('@').map_or(authority, |(_secret, host)| host);
+    host.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.

@@ -121,6 +121,7 @@ impl Error {
             Self::Bind { listener, .. } | Self::Tls { listener, .. } => Some(format!("listeners.{listener}.address")),
             Self::Metrics { .. } => Some("metrics.address".to_owned()),
             Self::Admin { .. } => Some("admin.address".to_owned()),
+            Self::AccessLog(_) => Some("accessLog.output".to_owned()),
             _ => None,
         }
     }

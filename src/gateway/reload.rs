@@ -147,12 +147,13 @@ impl Gateway {
                 let took = began.elapsed();
                 self.metrics.config_reload_took(took);
                 let mut entry = Entry::new(trigger, ReloadResult::Applied, &hash, &was, took);
+                let what = if hash == was { "configuration read again, unchanged" } else { "configuration reloaded" };
                 tracing::info!(
                     config = hash,
                     was,
                     trigger = trigger.word(),
                     milliseconds = entry.milliseconds,
-                    "configuration reloaded"
+                    "{what}"
                 );
                 for line in difference.lines() {
                     tracing::info!("reload: {}", line.trim_start());

@@ -228,7 +228,7 @@ impl Output {
         let (file, path) = match output {
             LogOutput::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
             LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
-            LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
+            LogOutput::File(path) => (append_to(path).map_err(|error| named(path, &error))?, Some(path.clone())),
         };
         Ok(Self { file, path, failing: false })
     }
@@ -267,6 +267,13 @@ impl Output {
         }
         !self.failing
     }
+}
+
+/// An error that says which file it is about, and what it means for a pipe (open(2), ENXIO).
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    let is_pipe = path.metadata().is_ok_and(|there| there.file_type().is_fifo());
+    let why = if is_pipe { "it is a pipe that nobody reads".to_owned() } else { error.to_string() };
+    io::Error::new(error.kind(), format!("{}: {why}", path.display()))
 }
 
 /// Never waits: a pipe that nobody reads is an error, and a device without a carrier is opened at once.

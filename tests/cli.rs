@@ -736,10 +736,15 @@ fn a_failed_check_says_in_the_log_what_it_failed_by() {
 #[test]
 fn a_check_in_the_wrong_http_version_says_what_to_do() {
     let directory = TempDir::new().unwrap();
-    let mut agents = Running::start(&["demo", "--agents-only", "--address", "127.0.0.1:0"], false);
-    let said = agents.until("Ctrl-C").join("\n");
-    let address = said.split_whitespace().find_map(|word| word.strip_prefix("http://")).expect("a URL");
-    let address = address.trim_end_matches('/');
+    let agent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = agent.local_addr().expect("bound");
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = agent.accept().expect("a check");
+        let mut preface = [0; 24];
+        socket.read_exact(&mut preface).expect("the preface");
+        socket.write_all(b"HTTP/1.1 505 No\r\ncontent-length: 0\r\n\r\n").expect("answered");
+        socket
+    });
     let text = format!(
         "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
          routes: {{ all: {{ cluster: all }} }}\n\
@@ -749,6 +754,7 @@ fn a_check_in_the_wrong_http_version_says_what_to_do() {
     let mut gateway = Running::start(&["run", "-c", &file], true);
     let line = gateway.until("endpoint is unhealthy").pop().unwrap();
     assert!(line.contains("the endpoint does not speak HTTP/2: take `protocol: h2c` out"), "{line}");
+    drop(answering.join());
     assert_eq!(gateway.signal("TERM"), 0);
 }
 

@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::connect::secure;
-use super::h2::{NO_HTTP2, is_nonsense};
+use super::h2::{CLOSED, NO_HTTP2, is_close, is_nonsense};
 use super::{ClientTls, Version};
 
 /// How to connect for a question.
@@ -87,8 +87,11 @@ pub enum DialError {
     /// No HTTP/2 answer.
     #[error("no HTTP/2 answer")]
     Http2(#[source] h2::Error),
+    /// The end.
+    #[error("no HTTP/2 answer: {}", CLOSED)]
+    Closed(#[source] h2::Error),
     /// Something else than HTTP/2.
-    #[error("{NO_HTTP2}")]
+    #[error("{}", NO_HTTP2)]
     NotHttp2(#[source] h2::Error),
 }
 
@@ -100,7 +103,13 @@ impl From<hyper::Error> for DialError {
 
 impl From<h2::Error> for DialError {
     fn from(error: h2::Error) -> Self {
-        if is_nonsense(&error) { Self::NotHttp2(error) } else { Self::Http2(error) }
+        if is_nonsense(&error) {
+            Self::NotHttp2(error)
+        } else if is_close(&error) {
+            Self::Closed(error)
+        } else {
+            Self::Http2(error)
+        }
     }
 }
 

@@ -283,6 +283,8 @@ fn classify(error: hyper::Error, greeted: bool, https: bool) -> Error {
             return Error::UpstreamInvalid(advice, Some(error));
         }
         Error::UpstreamInvalid("not a valid HTTP/2 response", Some(error))
+    } else if !greeted && h2_error(&error).is_some_and(is_close) {
+        Error::UpstreamInvalid(CLOSED, Some(error))
     } else {
         Error::UpstreamReset(error)
     }
@@ -293,6 +295,11 @@ fn classify(error: hyper::Error, greeted: bool, https: bool) -> Error {
 pub(super) fn is_nonsense(error: &h2::Error) -> bool {
     let nonsense = [h2::Reason::PROTOCOL_ERROR, h2::Reason::FRAME_SIZE_ERROR];
     !error.is_remote() && error.reason().is_some_and(|reason| nonsense.contains(&reason))
+}
+
+/// Whether the endpoint closed in order. Some servers answer so to a version they do not speak.
+pub(super) fn is_close(error: &h2::Error) -> bool {
+    error.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Whether an endpoint that did not work on a stream gave up its connection because of an error.
@@ -329,6 +336,8 @@ where
 
 /// What to do about an endpoint that answers in HTTP/1.1.
 pub(super) const NO_HTTP2: &str = "the endpoint does not speak HTTP/2: take `protocol: h2c` out";
+/// The same, where it only closes.
+pub(super) const CLOSED: &str = "closed without a word of HTTP/2; if it speaks none, take `protocol: h2c` out";
 const NO_HTTP2_OVER_TLS: &str = "the endpoint does not speak HTTP/2: take `protocol: h2` out";
 /// Unread bytes an endpoint may have under way on one stream.
 const STREAM_WINDOW: u32 = 64 * 1024;

@@ -156,9 +156,8 @@ impl AsyncRead for UpstreamIo {
         }
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
-            && let read = buf.filled().get(before..).unwrap_or_default()
             && scan.is_at_start()
-            && is_http2(read)
+            && is_http2(buf.filled().get(before..).unwrap_or_default())
         {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SPEAKS_HTTP2)));
         }

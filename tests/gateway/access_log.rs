@@ -34,10 +34,12 @@ async fn a_record_says_why_the_endpoint_failed() {
 
 #[tokio::test]
 async fn the_other_http_version_is_named_with_what_to_do() {
-    let old = Backend::replying(200).await;
+    let old = RawBackend::answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    let curt = Backend::replying(200).await;
     let new = Backend::replying_as(Speak { http2: true, ..Speak::default() }, 200).await;
     for (backend, protocol, advice) in [
-        (&old, "h2c", "the endpoint does not speak HTTP/2: take `protocol: h2c` out"),
+        (&old as &dyn Place, "h2c", "the endpoint does not speak HTTP/2: take `protocol: h2c` out"),
+        (&curt, "h2c", "closed without a word of HTTP/2; if it speaks none, take `protocol: h2c` out"),
         (&new, "http/1.1", "the endpoint speaks HTTP/2 only: set `protocol: h2c`"),
     ] {
         let template = format!(

@@ -49,7 +49,7 @@ pub fn visible_but<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
 }
 
 /// Category Cf and Default_Ignorable_Code_Point of Unicode 16 above U+05FF, and U+2028 and U+2029, in order.
-const FORMATS: [(char, char); 24] = [
+const FORMATS: [(char, char); 23] = [
     ('\u{600}', '\u{605}'),
     ('\u{61c}', '\u{61c}'),
     ('\u{6dd}', '\u{6dd}'),

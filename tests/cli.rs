@@ -706,7 +706,7 @@ fn the_level_of_the_log_follows_the_configuration() {
         let (code, _, error) = run(&["reload", "-c", &file]);
         assert_eq!(code, 0, "{error}");
     }
-    gateway.until("configuration reloaded");
+    gateway.until("configuration read again, unchanged");
     assert_eq!(gateway.signal("TERM"), 0);
 }
 

@@ -307,8 +307,10 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
         let text = source(&format!("src/route/{path}.rs"));
         reasons.extend(words(&text, |word| word.contains('_') && is_snake(word)));
     }
-    for path in ["mod", "hygiene", "forward", "fault", "split", "limits", "https_redirect"] {
-        let text = source(&format!("src/edge/{path}.rs"));
+    let edge = ["mod", "hygiene", "forward", "fault", "split", "limits", "https_redirect"];
+    let edge = edge.map(|path| format!("src/edge/{path}.rs"));
+    for path in edge.iter().map(String::as_str).chain(["src/body/request.rs"]) {
+        let text = source(path);
         let said = text.split("BadRequest(\"").skip(1);
         reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -283,7 +284,7 @@ fn classify(error: hyper::Error, greeted: bool, https: bool) -> Error {
             return Error::UpstreamInvalid(advice, Some(error));
         }
         Error::UpstreamInvalid("not a valid HTTP/2 response", Some(error))
-    } else if !greeted && h2_error(&error).is_some_and(is_close) {
+    } else if !greeted && io_error(&error).is_some_and(is_end) {
         Error::UpstreamInvalid(CLOSED, Some(error))
     } else {
         Error::UpstreamReset(error)
@@ -299,7 +300,17 @@ pub(super) fn is_nonsense(error: &h2::Error) -> bool {
 
 /// Whether the endpoint closed in order. Some servers answer so to a version they do not speak.
 pub(super) fn is_close(error: &h2::Error) -> bool {
-    error.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    error.get_io().is_some_and(is_end)
+}
+
+/// h2's word for the end of what is read; the system's own has a number.
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe && error.raw_os_error().is_none()
+}
+
+/// hyper takes errors of the connection out of those of h2.
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// Whether an endpoint that did not work on a stream gave up its connection because of an error.

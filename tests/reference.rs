@@ -309,7 +309,7 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     }
     let edge = ["mod", "hygiene", "forward", "fault", "split", "limits", "https_redirect"];
     let edge = edge.map(|path| format!("src/edge/{path}.rs"));
-    for path in edge.iter().map(String::as_str).chain(["src/body/request.rs"]) {
+    for path in edge.iter().map(String::as_str).chain(["src/body/upload_state.rs"]) {
         let text = source(path);
         let said = text.split("BadRequest(\"").skip(1);
         reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));

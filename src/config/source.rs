@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self, text: &str, path: &Path) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let index = self.report.sources.len();
-        self.report.sources.push(Source { path: path.to_owned(), text: text.into(), concealed: None });
+        self.report.sources.push(Source { path: path.to_owned(), text: text.into() });
         if text.len() > MAX_FILE {
             let message = format!("`{}` is larger than 4096 KiB", path.display());
             return self.unread(Diagnostic::error("too-large", message));
@@ -161,14 +161,11 @@ impl<'a> Reader<'a> {
             }
             return;
         };
-        set_aside(&mut node);
+        let mut aside = set_aside(&mut node);
         list_one(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute").in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
-        let concealed = secrets::conceal(&mut node);
-        if let Some(source) = self.report.sources.get_mut(index) {
-            source.concealed = Some(concealed);
-        }
+        secrets::conceal(&mut node, &mut aside, text.contains('&'));
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic = Diagnostic::error("wrong-type", "a configuration is a mapping at its top").at(node.span);
             return self.unread(diagnostic.hint("start with `listeners:` and `routes:`"));
@@ -306,9 +303,10 @@ fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: 
 }
 
 /// Takes out what stands at the top only to be named elsewhere by an alias: `x-common: &common { .. }`.
-fn set_aside(node: &mut Node) {
-    if let Value::Map(entries) = &mut node.value {
-        entries.retain(|entry| !entry.key.starts_with("x-"));
+fn set_aside(node: &mut Node) -> Vec<Entry> {
+    match &mut node.value {
+        Value::Map(entries) => entries.extract_if(.., |entry| entry.key.starts_with("x-")).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -334,7 +332,7 @@ fn includes(node: &Node) -> Vec<(String, Span)> {
 }
 
 /// Keys whose value is a path, relative to the file it is written in.
-const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
+pub(super) const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
 
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(super) fn is_file(parent: &str, key: &str, text: &str) -> bool {

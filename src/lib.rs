@@ -29,6 +29,8 @@ pub mod config;
 
 pub mod observe;
 
+pub mod bounded;
+
 // The path.
 
 pub mod listener;

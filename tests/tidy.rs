@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
-const BASE: &[&str] = &["error", "context", "body", "config", "observe"];
+const BASE: &[&str] = &["error", "context", "body", "config", "observe", "bounded"];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo"];
 
 /// What the base rooms themselves may import.
 const BASE_ARROWS: &[(&str, &[&str])] = &[
+    ("bounded", &[]),
     ("config", &["error"]),
     ("error", &["context", "config"]),
     ("context", &["error", "config"]),

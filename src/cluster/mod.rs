@@ -39,7 +39,7 @@ pub use self::hash::{cookie, hash_key, only_cookie};
 pub use self::members::Members;
 pub use self::outlier::Cause;
 pub use self::outlier_detector::{Outcome, OutlierDetector};
-pub use self::retrying::{Retrying, RetryingGuard, WaitingGuard};
+pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::Roster;
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
 use crate::config::model::{self, MemberAddress};

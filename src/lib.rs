@@ -31,6 +31,8 @@ pub mod observe;
 
 pub mod bounded;
 
+pub mod head;
+
 // The path.
 
 pub mod listener;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
-const BASE: &[&str] = &["error", "context", "body", "config", "observe", "bounded"];
+const BASE: &[&str] = &["error", "context", "body", "config", "observe", "bounded", "head"];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo"];
@@ -25,11 +25,19 @@ const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo"];
 /// What the base rooms themselves may import.
 const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("bounded", &[]),
+    ("head", &[]),
     ("config", &["error"]),
     ("error", &["context", "config"]),
     ("context", &["error", "config"]),
-    ("observe", &["error", "context", "config"]),
+    ("observe", &["error", "context", "config", "head"]),
     ("body", &["error", "context", "config", "observe"]),
+];
+
+/// Arrows along the path that are refused all the same.
+const FORBIDDEN: &[(&str, &str, &str)] = &[
+    ("policy", "upstream", "whether a client may is decided without knowing where it would go"),
+    ("policy", "cluster", "whether a client may is decided without knowing where it would go"),
+    ("policy", "pool", "whether a client may is decided without knowing where it would go"),
 ];
 
 /// Arrows that need a reason.
@@ -202,6 +210,9 @@ fn complaint_about_arrow(room: &str, target: &str) -> Option<String> {
     let is_exception = EXCEPTIONS.iter().any(|(from, to, _)| *from == room && *to == target);
     if room == target || FREE.contains(&room) || is_exception {
         return None;
+    }
+    if let Some((.., reason)) = FORBIDDEN.iter().find(|(from, to, _)| *from == room && *to == target) {
+        return Some(format!("`{room}` imports `{target}`: {reason}"));
     }
     let is_allowed = match (position(room), position(target)) {
         (Some(from), Some(to)) => to > from,
@@ -671,6 +682,7 @@ mod checkers {
     fn arrows_against_the_path_are_seen() {
         for (from, to) in [
             ("pool", "cluster"),
+            ("policy", "cluster"),
             ("cluster", "route"),
             ("upstream", "edge"),
             ("config", "route"),

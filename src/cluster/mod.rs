@@ -35,7 +35,7 @@ pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};
 use self::discovery::{Discovered, Source, fixed};
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
-pub use self::hash::{cookie, hash_key, only_cookie};
+pub use self::hash::hash_key;
 pub use self::members::Members;
 pub use self::outlier::Cause;
 pub use self::outlier_detector::{Outcome, OutlierDetector};

@@ -13,6 +13,7 @@ mod listeners;
 mod memory;
 mod reload;
 mod rollouts;
+mod source;
 mod supervise;
 mod worker;
 
@@ -41,9 +42,11 @@ use crate::route::rollout::RolloutControl;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::WorkerClusterError;
 use config_thread::ConfigThread;
-use files::{Following, Keeper};
+use files::Keeper;
 use listeners::Listeners;
 use reload::Retired;
+use source::Followed;
+pub use source::Source;
 use supervise::{Task, Tasks};
 use worker::Workers;
 
@@ -164,7 +167,7 @@ pub struct Gateway {
     inbox: mpsc::Receiver<Command>,
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
-    following: Option<Following>,
+    source: Option<Followed>,
     keeper: Keeper,
     retired: Retired,
     config_thread: ConfigThread,
@@ -213,7 +216,7 @@ impl Gateway {
             inbox,
             admin_address,
             admin_file,
-            following: None,
+            source: None,
             keeper: Keeper::default(),
             retired: Retired::default(),
             config_thread: ConfigThread::new().map_err(Error::Worker)?,

@@ -187,6 +187,15 @@ impl Endpoint {
     }
 }
 
+/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
+/// the arithmetic of the balancer relies.
+#[inline]
+pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
+    endpoint.weight > 0 // draining
+        && !endpoint.is_ejected(now) // taken out by its traffic
+        && !endpoint.is_unhealthy() // taken out by its checks
+}
+
 impl AsRef<Self> for Endpoint {
     fn as_ref(&self) -> &Self {
         self

@@ -7,6 +7,7 @@ mod availability;
 mod balancer;
 mod breaker;
 mod ceilings;
+pub mod checks;
 pub mod discovery;
 mod endpoint;
 mod hash;
@@ -18,6 +19,7 @@ mod outlier_detector;
 mod retrying;
 mod roster;
 mod status;
+mod unix_time;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};

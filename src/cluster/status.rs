@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
 use tokio::time::Instant;
 
 use super::availability::AvailabilitySettings;
-use super::balancer::is_usable;
 use super::breaker::BreakerState;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, is_usable};
 use super::health::HealthStatus;
 use super::members::Members;
+use super::unix_time::unix_seconds;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -146,12 +146,6 @@ pub struct NameStatus {
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,
-}
-
-#[expect(clippy::ref_option, reason = "the shape serde asks for")]
-pub(super) fn unix_seconds<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map(|since| since.as_secs()).serialize(serializer)
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]

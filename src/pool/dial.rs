@@ -223,22 +223,14 @@ impl UnusedConnection {
         request.headers_mut().extend(question.headers);
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(self.socket)).await?;
-        let mut answer = pin!(async {
+        let answer = async {
             let response = in_time(NO_HEAD, limits.head, sender.send_request(request)).await?;
             if head_only {
                 return Ok(begin(response).0);
             }
             in_time(NO_END, limits.body, read_http1(response, look)).await
-        });
-        // Driven here, beside the question, instead of in a task of its own.
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            ended = connection => {
-                ended?;
-                answer.await
-            }
-        }
+        };
+        beside(connection, answer).await
     }
 
     async fn ask_http2(
@@ -263,7 +255,7 @@ impl UnusedConnection {
             .max_header_list_size(MAX_HEAD_LIST)
             .handshake::<_, Bytes>(self.socket)
             .await?;
-        let mut answer = pin!(async {
+        let answer = async {
             let head = async {
                 let mut sender = sender.ready().await?;
                 let (response, mut sending) = sender.send_request(request, body.is_empty())?;
@@ -277,14 +269,26 @@ impl UnusedConnection {
                 return Ok(begin(response).0);
             }
             in_time(NO_END, limits.body, read_http2(response, look)).await
-        });
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            ended = connection => {
-                ended?;
-                answer.await
-            }
+        };
+        beside(connection, answer).await
+    }
+}
+
+/// Drives a connection beside the question that is asked on it, instead of in a task of its own.
+async fn beside<E>(
+    connection: impl Future<Output = Result<(), E>>,
+    answer: impl Future<Output = Result<DialedResponse, DialError>>,
+) -> Result<DialedResponse, DialError>
+where
+    DialError: From<E>,
+{
+    let mut answer = pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        ended = connection => {
+            ended?;
+            answer.await
         }
     }
 }

@@ -5,6 +5,7 @@ mod admin;
 mod certificates;
 mod clusters;
 mod config_thread;
+mod connections;
 mod files;
 mod generation;
 mod holder;

@@ -15,7 +15,7 @@ use super::latency::Latency;
 use super::outlier::EndpointRecord;
 
 use super::ceilings::{Allowed, Kind, Room};
-use super::health::{Health, HealthStatus};
+use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
 use crate::pool::Quota;
 

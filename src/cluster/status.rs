@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::availability::AvailabilitySettings;
 use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, is_usable};
-use super::health::HealthStatus;
+use super::endpoint_health::HealthStatus;
 use super::members::Members;
 use super::unix_time::unix_seconds;
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::supervise::{Task, Tasks};
 use super::{Gateway, certificates, limits};
 use crate::cluster::watch::watch;
-use crate::cluster::{checks, discovery::dns};
+use crate::cluster::{discovery::dns, health};
 use crate::config::model::Config;
 use crate::observe::handles::HealthHandles;
 use crate::pool::{DialLimits, Dialer};
@@ -32,8 +32,8 @@ impl Gateway {
                 let metrics = Arc::clone(&self.metrics);
                 generation.start(Task::Health, move || {
                     let dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone(), limits };
-                    let handles = HealthHandles::new(&metrics, &cluster.name, &checks::RESULTS);
-                    checks::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
+                    let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
+                    health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
                 });
             }
         }

@@ -59,7 +59,7 @@ mod tests {
             (&[""], None, None),
             (&[], None, None),
         ] {
-            let headers: HeaderMap = fields.iter().map(|field| (COOKIE, HeaderValue::from_static(field))).collect();
+            let headers: HeaderMap = fields.iter().map(|&field| (COOKIE, HeaderValue::from_static(field))).collect();
             let found = [cookie(&headers, b"session"), only_cookie(&headers, b"session")];
             assert_eq!(found, [first, only].map(|value| value.map(str::as_bytes)), "{fields:?}");
         }

@@ -112,9 +112,7 @@ fn no_files_of_a_room_go_in_a_circle() {
         circle.room == listed.0 && circle.files.iter().all(|file| listed.1.split(' ').any(|known| known == file))
     };
     let new = found.iter().filter(|circle| !CIRCLES.iter().any(|listed| is_of(circle, listed)));
-    let new = new.map(|circle| {
-        format!("{}: {} import each other in a circle", circle.room, Vec::from_iter(&circle.files).join(" "))
-    });
+    let new = new.map(|circle| format!("{} import each other in a circle", circle.shown()));
     let gone = CIRCLES.iter().filter(|listed| !found.iter().any(|circle| is_of(circle, listed)));
     let gone = gone.map(|(room, files)| format!("{room}: {files} is no circle any more, strike it off the list"));
     report(&new.chain(gone).collect::<Vec<_>>());
@@ -323,6 +321,13 @@ type ModulePath = Vec<String>;
 struct Circle {
     room: String,
     files: BTreeSet<String>,
+}
+
+impl Circle {
+    fn shown(&self) -> String {
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        format!("{}: {}", self.room, files.join(" "))
+    }
 }
 
 /// The circles among the children of each module. What a module imports from its own children, and they from it, is
@@ -912,9 +917,7 @@ mod checkers {
             let module = |path: &str| path.split("::").map(str::to_owned).collect::<ModulePath>();
             let modules = files.iter().map(|(path, code)| (module(path), (*code).to_owned())).collect();
             let found = circles(&modules);
-            let said =
-                found.iter().map(|circle| format!("{}: {}", circle.room, Vec::from_iter(&circle.files).join(" ")));
-            said.collect::<Vec<_>>()
+            found.iter().map(Circle::shown).collect::<Vec<_>>()
         };
         let parent = ("a", "mod b; mod c; pub use b::B; use self::c::C; fn f() {}");
         for (b, c, expected) in [

@@ -29,7 +29,7 @@ pub enum Error {
     #[error("not a path to ask for")]
     Path(#[source] http::Error),
     /// The answer is larger than any of its kind.
-    #[error("the answer is larger than {MAX_ANSWER} bytes")]
+    #[error("the answer is larger than 64 MiB")]
     TooLarge,
     /// Too slow.
     #[error("no answer within {0:?}")]

@@ -17,7 +17,7 @@ use crate::admin::control::{Command, Done};
 use crate::admin::journal::Trigger;
 use crate::config::model::LogFormat;
 use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, log_format, read};
-use crate::gateway::{self, Gateway, Source};
+use crate::gateway::{self, Gateway};
 use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup::{self, Events};
 use crate::observe::voice::Voice;
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
-        gateway.follow(Source::Files { path: arguments.source.config.clone(), seen }, stands_in);
+        gateway.follow(gateway::Source::Files { path: arguments.source.config.clone(), seen }, stands_in);
         gateway.keep_good(kept).await;
         Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
     });

@@ -6,6 +6,7 @@ mod atomic_instant;
 mod availability;
 mod balancer;
 mod breaker;
+mod calendar;
 mod ceilings;
 pub mod discovery;
 mod endpoint;
@@ -19,7 +20,6 @@ mod outlier_detector;
 mod retrying;
 mod roster;
 mod status;
-mod unix_time;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::availability::AvailabilitySettings;
 use super::breaker::BreakerState;
+use super::calendar::rfc3339;
 use super::endpoint::{Endpoint, is_usable};
 use super::endpoint_health::HealthStatus;
 use super::members::Members;
-use super::unix_time::unix_seconds;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,10 +139,10 @@ pub struct NameStatus {
     /// The addresses in use: of the last good answer.
     pub addresses: Vec<IpAddr>,
     /// When the last good answer came; `None` when there never was one.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(serialize_with = "rfc3339")]
     pub resolved_at: Option<SystemTime>,
     /// Set since the first of the failures that have lasted until now.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(serialize_with = "rfc3339")]
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,

@@ -49,7 +49,7 @@ const CIRCLES: &[(&str, &str)] = &[
     ("cli::explain", "entry request"),
     ("cli::explain", "circuit describe ejection injected retries"),
     ("cluster", "breaker endpoint members outlier outlier_detector"),
-    ("config", "difference effective model raw schema secrets suggest"),
+    ("config", "de difference effective model node raw report schema secrets source substitute suggest yaml"),
     ("config", "environment inputs"),
     ("config", "defaults show"),
     ("config::model", "fault mirror route"),

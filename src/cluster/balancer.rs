@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::availability::{Availability, Eligible};
 use super::ceilings::Kind;
-use super::endpoint::{Endpoint, EndpointId, FULL};
+use super::endpoint::{Endpoint, EndpointId, FULL, is_usable};
 use super::hash::score;
 use super::members::Members;
 use crate::config::model::LoadBalancer;
@@ -33,15 +33,6 @@ impl PickRequest<'_> {
     pub fn at(now: Instant) -> Self {
         Self { hash: None, tried: &[], kind: Kind::default(), availability: Availability::default(), now }
     }
-}
-
-/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
-/// the arithmetic below relies.
-#[inline]
-pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
-    endpoint.weight > 0 // draining
-        && !endpoint.is_ejected(now) // taken out by its traffic
-        && !endpoint.is_unhealthy() // taken out by its checks
 }
 
 /// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in

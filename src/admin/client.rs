@@ -59,8 +59,8 @@ impl Client {
         Ok(Self { address, token: token_file.map(read).transpose()? })
     }
 
-    /// Asks and waits at most `limit`. Dropping the future ends the connection; what was asked for may happen all the
-    /// same.
+    /// Sends the request and waits at most `limit`. Dropping the future closes the connection, but the gateway may
+    /// still carry out the request.
     ///
     /// # Errors
     /// When there is no answer.

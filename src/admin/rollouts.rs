@@ -29,7 +29,7 @@ struct OperatorRequest {
     by: String,
 }
 
-/// Carries out a wish and says what became of it.
+/// Carries out an operator's request and returns the result.
 pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
     let wish = match OperatorRequest::parse(query) {
@@ -56,7 +56,7 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
     }
 }
 
-/// Why a wish was not carried out.
+/// Why an operator's request was not carried out.
 #[derive(Debug)]
 enum Refused {
     Unknown(String),

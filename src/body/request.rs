@@ -16,13 +16,13 @@ use super::tee::{Copied, Tee, TooLarge};
 use super::{IdleTimer, Replay};
 use crate::error::Error;
 
-/// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
+/// What the exchange knows about its request body while the upstream connection owns the body.
 #[derive(Debug, Default)]
 pub struct UploadState {
     received: Cell<u64>,
-    /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
+    /// Whether the gateway waits for the endpoint: a piece is on its way, and the endpoint has not asked for more.
     owed: Cell<bool>,
-    /// Since when it is the client's: the endpoint has asked for a piece that has not come.
+    /// Since when the gateway waits for the client: the endpoint has asked for a piece that has not come.
     awaited: Cell<Option<Instant>>,
     /// How long the endpoint waited for the client before that.
     waited: Cell<Duration>,
@@ -88,8 +88,8 @@ impl UploadState {
         self.received.set(self.received.get() + bytes);
     }
 
-    /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there
-    /// is more of it.
+    /// Ends when the endpoint has not asked for more of the body for `limit` (at most twice that), although there is
+    /// more.
     pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
         self.owed.set(false);
         async move {
@@ -178,7 +178,7 @@ pub struct Streaming {
     left: u64,
     flow: Rc<UploadState>,
     timer: IdleTimer,
-    /// Whoever wants a copy.
+    /// The receiver of a copy.
     tee: Option<Box<Tee>>,
 }
 
@@ -341,8 +341,8 @@ impl Streaming {
         polled
     }
 
-    /// Whether the client has owed a piece for too long. It owes none while an answer streams, and any other answer
-    /// that goes on gives it more time: its limit is one of an upload, not of an exchange.
+    /// Whether the endpoint has waited too long for a piece from the client. The limit belongs to uploads, not to
+    /// exchanges: it does not run while an answer streams, and each piece of another answer starts it again.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         if self.flow.answer.get() == AnswerProgress::Streams {
             return false;

@@ -12,7 +12,7 @@ use super::hash::score;
 use super::members::Members;
 use crate::config::model::LoadBalancer;
 
-/// What a choice depends on besides the endpoints.
+/// The parts of a request that a choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
     /// From [`super::hash_key`]; without it a hash policy chooses at random.
@@ -44,8 +44,8 @@ pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
         && !endpoint.is_unhealthy() // taken out by its checks
 }
 
-/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in
-/// it does not ask the others' questions of each endpoint.
+/// The endpoints that may be chosen for one request, and their weights. The common case has a type of its own, so that
+/// it skips the checks of the other cases for each endpoint.
 trait Candidates: Copy {
     fn admit(&self, endpoint: &Endpoint) -> bool;
 
@@ -100,7 +100,7 @@ impl Candidates for Plain {
     }
 }
 
-/// Those that the cluster's stance and earlier tries leave.
+/// Candidates by the availability of the cluster, without the endpoints of earlier tries.
 #[derive(Clone, Copy)]
 struct Particular<'a> {
     tried: &'a [EndpointId],

@@ -56,18 +56,18 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// How it is configured.
     pub settings: Arc<model::Cluster>,
-    /// What its traffic teaches.
+    /// Learns from its traffic.
     pub judge: Arc<OutlierDetector>,
     /// How many of its requests are being tried again.
     pub retrying: Arc<Retrying>,
-    /// What it carries at once, where that is limited.
+    /// Its ceilings, if it has any.
     pub ceilings: Option<Arc<Ceilings>>,
     members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
     roster: Mutex<Roster>,
     /// There are other members. One task listens: the one that checks them.
     changed: Notify,
-    /// What was learnt by other rules says nothing by these.
+    /// Findings under other rules do not hold under these.
     rules_changed: bool,
 }
 
@@ -148,7 +148,7 @@ impl Cluster {
     /// equals this.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // Acquire: who sees the number finds at least those members.
+        // Acquire: a reader that sees the number finds at least those members.
         self.generation.load(Ordering::Acquire)
     }
 
@@ -180,7 +180,7 @@ impl Cluster {
         Survey::of(&self.members(), &AvailabilitySettings::from(&*self.settings), now)
     }
 
-    /// What the names ask for next, other than those that were asked for; `None` when there are no others.
+    /// When the other names are due; `None` when there are no others.
     fn due(&self, now: Instant, asked: &BTreeSet<String>) -> Option<Due> {
         let roster = self.roster();
         let others = || roster.names.iter().filter(|(host, _)| !asked.contains(*host));

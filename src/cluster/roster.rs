@@ -25,8 +25,8 @@ pub(super) struct Roster {
 
 impl Roster {
     /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters
-    /// where only the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there
-    /// from the start, warms up from then on; so does who drained until now.
+    /// where only the weight or the labels did, and otherwise new ones. An endpoint that joins later, or that drained
+    /// until now, warms up from then on; one that was there from the start does not.
     pub(super) fn endpoints(
         &mut self,
         settings: &Cluster,
@@ -40,7 +40,7 @@ impl Roster {
         let mut seen = HashSet::new();
         let mut endpoints = Vec::new();
         for (member, name, address) in places(settings, &self.names) {
-            // The same place written twice is one endpoint: the first counts.
+            // The same address written twice is one endpoint: the first entry counts.
             if !seen.insert((address, Arc::clone(&name))) {
                 continue;
             }

@@ -203,7 +203,7 @@ pub fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> 
 }
 
 /// How many trusted proxies stand between the one that the client spoke to and the peer, which is trusted.
-pub(super) fn hops(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> usize {
+pub(crate) fn hops(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> usize {
     walk(headers, peer, trusted).1.saturating_sub(1)
 }
 

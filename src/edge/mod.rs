@@ -11,7 +11,7 @@ mod identify;
 mod limits;
 mod locations;
 mod mirror;
-mod public;
+pub(crate) mod public;
 mod reply;
 pub mod seen;
 mod split;

@@ -16,7 +16,7 @@ use crate::route::{self, PathMapping};
 /// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good
 /// as not said.
 #[derive(Debug, Default)]
-pub(super) struct Claimed {
+pub(crate) struct Claimed {
     scheme: Option<Scheme>,
     host: Option<HeaderValue>,
     port: Option<u16>,
@@ -26,7 +26,7 @@ pub(super) struct Claimed {
 impl Claimed {
     /// Reads what a trusted peer sends. Where a field is a list because each proxy added to it, the entry of the proxy
     /// that the client spoke to counts; `hops` says how many other trusted proxies stand between that one and us.
-    pub(super) fn read(headers: &HeaderMap, hops: impl Fn() -> usize) -> Self {
+    pub(crate) fn read(headers: &HeaderMap, hops: impl Fn() -> usize) -> Self {
         let entry = |name: &HeaderName| entry(headers, name, &hops);
         Self {
             scheme: entry(&X_FORWARDED_PROTO).and_then(|value| scheme(value.as_bytes())),

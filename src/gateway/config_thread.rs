@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 /// of it for as long as it wants.
 const NICE: i32 = 10;
 
-/// The thread. One job at a time, in order, so that what one frees is there for the next: what is parsed, built and
-/// freed by several threads is kept apart by the allocator.
+/// The thread runs one job at a time, in order. So the memory that one job frees serves the next: the allocator keeps
+/// memory of several threads apart.
 #[derive(Debug)]
 pub(super) struct ConfigThread {
     /// Only its blocking pool is used.
@@ -43,7 +43,7 @@ impl ConfigThread {
 impl Drop for ConfigThread {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A job that runs goes on to its end; waiting for it would block whoever lets go of the gateway.
+            // A running job goes on to its end; waiting for it would block the thread that drops the gateway.
             runtime.shutdown_background();
         }
     }

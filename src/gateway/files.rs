@@ -36,7 +36,7 @@ struct Look {
 type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Following {
-    /// Begins to follow, and what makes the task that watches.
+    /// Starts to watch; returns what makes the task that watches.
     pub(super) fn new(
         path: PathBuf,
         settings: Reload,
@@ -55,7 +55,7 @@ impl Following {
     }
 }
 
-/// Asks for a reload whenever what was read last has another content, whatever became of it.
+/// Asks for a reload whenever a file that was read last has another content, whether that reload succeeded or not.
 async fn watch(mut told: Receiver<Look>, control: AdminControl) {
     loop {
         let look = told.borrow_and_update().clone();
@@ -83,9 +83,8 @@ async fn watch(mut told: Receiver<Look>, control: AdminControl) {
     }
 }
 
-/// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two
-/// that write at once. Readable by its owner only: a configuration may hold what others should not read. What is no
-/// file is not replaced.
+/// Writes a text beside its final name and renames it, so that a crash, or two writers at once, leave a complete old or
+/// new file. Only its owner can read it, because a configuration may hold secrets. Only a regular file is replaced.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
@@ -126,7 +125,7 @@ fn is_same(there: &Metadata, file: &File) -> bool {
     file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
 }
 
-/// Takes a lock and writes down whose it is. The file stays: another may wait for it already.
+/// Takes the lock and writes its owner into the file. The file stays, because another process may wait for it already.
 fn claim(lock: &Path) -> io::Result<File> {
     if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is no file", lock.display())));
@@ -141,7 +140,7 @@ fn claim(lock: &Path) -> io::Result<File> {
             let message = format!("another gateway writes it ({owner})");
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
-        // A file system without locks: as good as it was without them.
+        // A file system without locks: write without one, as earlier versions did.
         Err(TryLockError::Error(error)) => {
             tracing::debug!(file = %lock.display(), %error, "cannot be locked");
         }
@@ -153,7 +152,7 @@ fn claim(lock: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Keeps the last good state. What cannot be written now is written as soon as it can be.
+/// Keeps the last good state. When it cannot be written, tries again until it can.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keeper {
     owned: Arc<Mutex<Owned>>,
@@ -168,7 +167,7 @@ struct Kept {
 }
 
 impl Keeper {
-    /// Writes `text` to `path`. A failure is said, and made good later.
+    /// Writes `text` to `path`. A failure is logged, and the write is tried again later.
     pub(super) async fn keep(&self, path: PathBuf, text: String) {
         let kept = Arc::new(Kept { path, text });
         self.waiting.send_replace(Some(Arc::clone(&kept)));
@@ -178,12 +177,12 @@ impl Keeper {
         }
     }
 
-    /// Nothing is to be kept any more.
+    /// Stops keeping it.
     pub(super) fn forget(&self) {
         self.waiting.send_replace(None);
     }
 
-    /// Tries again what could not be written, for ever.
+    /// Tries again whatever could not be written. Never ends.
     pub(super) async fn again(self) {
         let mut waiting = self.waiting.subscribe();
         loop {
@@ -200,7 +199,7 @@ impl Keeper {
         }
     }
 
-    /// Writes, unless something newer is to be written by then.
+    /// Writes, unless a newer text waits by then.
     async fn write(&self, kept: &Arc<Kept>) -> io::Result<()> {
         let (keeper, kept) = (self.clone(), Arc::clone(kept));
         let write = move || {
@@ -223,9 +222,9 @@ impl Keeper {
     }
 }
 
-/// Between two attempts to write what could not be written.
+/// Time between two attempts to write.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Nobody's name is longer.
+/// No name is longer.
 const MAX_OWNER: u64 = 300;
 /// Before a look again, when others wait for the gateway already.
 const BUSY: Duration = Duration::from_secs(1);

@@ -25,9 +25,8 @@ use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
-    /// Reads the configuration from `path` from now on: when asked to, and when what was `seen` changes. What it holds
-    /// is expected to be in force, unless `stands_in`: then the gateway runs on an older state because this one is
-    /// broken.
+    /// Reads the configuration from `path` from now on: when asked to, and when the files in `seen` change. The file is
+    /// expected to be in force, unless `stands_in`: then it is broken, and the gateway runs with an older state.
     pub fn follow(&mut self, path: PathBuf, seen: Seen, stands_in: bool) {
         let settings = self.config().reload.clone();
         let (following, watch) = Following::new(path, settings, seen, self.control.clone());
@@ -49,20 +48,20 @@ impl Gateway {
         }
     }
 
-    /// Carries out an order, answers who gave it, and says what became of it.
+    /// Carries out a command, answers its sender and logs the result.
     pub async fn obey(&mut self, order: Command) -> Done {
         match order {
             Command::Reload { trigger, done } => {
                 let outcome = self.reload_files(trigger).await;
-                // Who asked may have left.
+                // The sender may have left.
                 done.send(outcome.clone()).ok();
                 outcome
             }
         }
     }
 
-    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may
-    /// have left it half done: then the gateway is [`lost`](Self::lost).
+    /// Reads the files again and puts them in force. An error changes nothing. A panic may leave the change half done:
+    /// then the gateway is [`lost`](Self::lost).
     pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
         let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
@@ -81,7 +80,7 @@ impl Gateway {
             return self.refused(trigger, began, None, why);
         };
         if trigger == Trigger::Watch {
-            // What is only a renewed certificate is taken here even when the rest is broken.
+            // A renewed certificate is loaded even when the configuration is broken.
             self.refresh_certificates().await;
         }
         let running = self.config();
@@ -119,7 +118,7 @@ impl Gateway {
         done
     }
 
-    /// Writes down what is in force, where that is wished: a path and the text.
+    /// What to write to the last-good file, if one is configured: a path and the text.
     pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
         match kept {
             Some((path, text)) => self.keeper.keep(path, text).await,
@@ -193,8 +192,8 @@ impl Gateway {
         Done { entry, report }
     }
 
-    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and
-    /// counters of endpoints that stay go on.
+    /// Puts `config` in force and returns what changed. Requests under way keep the configuration they began with;
+    /// endpoints that stay keep their connections and counters.
     ///
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
@@ -248,9 +247,9 @@ impl Gateway {
         self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
     }
 
-    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with
-    /// thousands of routes, so it is done beside everything else, and only when names are gone. The reload after does
-    /// it once more: a request under way may have brought a name back.
+    /// Drops the series of objects that the configuration no longer has. Looking through all series takes long with
+    /// thousands of routes, so a separate task does it, and only when names are gone. The next reload does it once
+    /// more, because a request under way may have brought a series back.
     fn forget_gone(&mut self, gone: bool, after: &Arc<Config>) {
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
@@ -332,8 +331,8 @@ struct Read {
     seen: Seen,
     /// Where and what to write down when it is taken.
     kept: Option<(PathBuf, String)>,
-    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes
-    /// from it: that is left for when nobody waits for the reload any more.
+    /// What the text was parsed into. Freeing the tree of thousands of routes takes milliseconds, so it is freed after
+    /// the answer to the reload.
     tree: Option<Remains>,
 }
 
@@ -357,7 +356,7 @@ fn read(path: &Path, running: &Config) -> Read {
     Read { outcome, seen, kept, tree }
 }
 
-/// Says of clusters that go what still runs on them.
+/// Says what still runs on removed clusters.
 fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
     let clusters: BTreeMap<&str, _> = before.clusters.iter().map(|cluster| (&*cluster.name, cluster)).collect();
     let removed = difference.changes.iter_mut();
@@ -385,7 +384,7 @@ impl Retired {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
     }
 
-    /// Frees what nobody uses any more, and counts the rest, for ever.
+    /// Frees snapshots that are no longer used, and counts the others. Never ends.
     pub(super) async fn sweep(self, metrics: Arc<Metrics>, config_thread: Handle) {
         loop {
             let unused: Vec<_> = {

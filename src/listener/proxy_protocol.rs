@@ -50,6 +50,18 @@ pub async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> {
     }
 }
 
+/// As [`read`], for a header that has arrived.
+///
+/// # Errors
+/// When the bytes are not exactly one header.
+#[doc(hidden)]
+pub fn decode(bytes: &[u8]) -> io::Result<Option<Proxied>> {
+    match frame(bytes)? {
+        Frame::Whole => parse(bytes),
+        Frame::Until(_) | Frame::Unknown => Err(invalid("not one PROXY header")),
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Frame {
     /// The bytes are the start of a header whose end is not known.

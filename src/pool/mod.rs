@@ -12,7 +12,7 @@ mod io;
 mod promise;
 mod queue;
 mod quota;
-mod scan;
+pub(crate) mod scan;
 pub mod tcp;
 mod tls;
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 /// Where in a response head the bytes of a connection are.
 #[derive(Debug, Default)]
-pub(super) struct HeadScan {
+pub(crate) struct HeadScan {
     awaiting: Cell<bool>,
     at: Cell<Position>,
     /// Interim heads before the one awaited.
@@ -26,18 +26,18 @@ struct Position {
 
 impl HeadScan {
     /// A request is being sent: a head comes next.
-    pub(super) fn expect(&self) {
+    pub(crate) fn expect(&self) {
         self.awaiting.set(true);
         self.interim.set(0);
         self.at.set(Position::default());
     }
 
-    pub(super) fn is_awaiting(&self) -> bool {
+    pub(crate) fn is_awaiting(&self) -> bool {
         self.awaiting.get()
     }
 
     /// Takes in what was read; false when a line ends in a bare LF, or when there are too many interim heads.
-    pub(super) fn accepts(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn accepts(&self, bytes: &[u8]) -> bool {
         let mut at = self.at.get();
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {

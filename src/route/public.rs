@@ -1,11 +1,11 @@
-//! The public face of the gateway: scheme, host, port and path prefix as the client of one request sees them, which
-//! need not be those of any socket. The one place that decides it; redirects, forwarding fields, cookies, HSTS and
-//! mapped locations ask here. Pure.
+//! The public address of the gateway: scheme, host, port and path prefix as the client of one request sees them. They
+//! may differ from those of every socket. Only this file decides them; redirects, forwarding fields, cookies, HSTS and
+//! mapped locations ask it. Pure.
 
 use super::host::split_port;
 use crate::config::model::{Authority, PublicUrl, Scheme};
 
-/// What may say how a client sees the gateway.
+/// The sources of the public address.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sources<'a> {
     /// `publicUrl` of the route.
@@ -14,7 +14,7 @@ pub struct Sources<'a> {
     pub listener: Option<&'a PublicUrl>,
     /// Whether the route names hosts: it is reached under these, whichever the listener's URL has.
     pub names_hosts: bool,
-    /// What a trusted proxy says. Empty when the peer is none.
+    /// The claims of a trusted proxy. Empty when the peer is not one.
     pub claimed: Claimed<'a>,
     /// Whether the connection uses TLS.
     pub tls: bool,
@@ -24,7 +24,7 @@ pub struct Sources<'a> {
     pub local_port: u16,
 }
 
-/// What a trusted proxy says about the address its client used; already checked.
+/// The claims of a trusted proxy about the address that its client used; already checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claimed<'a> {
     /// `X-Forwarded-Proto`.
@@ -123,7 +123,7 @@ impl<'a> Face<'a> {
         self.port
     }
 
-    /// What stands before the gateway's own paths: empty, or `/` and more without a slash at its end.
+    /// The prefix before the gateway's own paths: empty, or a path without a slash at its end.
     #[must_use]
     pub fn prefix(&self) -> &'a str {
         self.prefix
@@ -135,7 +135,7 @@ impl<'a> Face<'a> {
         self.origin
     }
 
-    /// Whether the text its host comes from is its authority: names its port, or leaves out what goes without saying.
+    /// Whether the text of its host is its whole authority: it names the port, or leaves out the scheme's own.
     #[must_use]
     pub fn is_in_full(&self) -> bool {
         self.in_full

@@ -20,7 +20,7 @@ pub(super) enum NoCard {
     Nowhere,
 }
 
-/// What a card must have. Everything else is the agent's business.
+/// The required fields of a card.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Card {
@@ -39,6 +39,12 @@ struct Card {
 #[derive(Deserialize)]
 struct Interface {
     url: String,
+}
+
+/// Whether a document is a card.
+#[must_use]
+pub fn is_card(text: &[u8]) -> bool {
+    judge(text).is_ok()
 }
 
 /// Judges a document.

@@ -14,7 +14,7 @@ pub struct Reading {
     pub metric: String,
     /// The canary's number.
     pub value: f64,
-    /// What it was compared with.
+    /// The value it was compared with.
     pub threshold: f64,
     /// How it was compared.
     pub comparison: String,
@@ -49,16 +49,16 @@ pub(super) enum Verdict {
     },
 }
 
-/// What the canary is compared with.
+/// The values that the canary is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Others<'a> {
-    /// What the other versions did in the window.
+    /// The counts of the other versions in the window.
     pub(super) counts: &'a Counts,
     /// Their numbers when they were last measured, by metric. These count once they get no requests any more.
     pub(super) last: Option<&'a [f64]>,
 }
 
-/// Judges what the canary and the other versions did in one window.
+/// Compares the canary and the other versions in one window.
 #[must_use]
 pub(super) fn judge(analysis: &Analysis, canary: &Counts, others: Others<'_>) -> Verdict {
     let compares = analysis.compares();

@@ -1,4 +1,4 @@
-//! The public face of one request: what trusted proxies say about it, read and checked once, and its parts as the
+//! The public address of one request: the claims of trusted proxies, read and checked once, and its parts as the
 //! forwarding fields show them to the agent.
 
 use std::borrow::Cow;
@@ -13,8 +13,7 @@ use crate::context::Connection;
 use crate::route::public::{self, Origin, Sources};
 use crate::route::{self, PathMapping};
 
-/// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good
-/// as not said.
+/// The claims of a trusted proxy about the address that its client used. Values that cannot be used are ignored.
 #[derive(Debug, Default)]
 pub(crate) struct Claimed {
     scheme: Option<Scheme>,
@@ -24,8 +23,8 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    /// Reads what a trusted peer sends. Where a field is a list because each proxy added to it, the entry of the proxy
-    /// that the client spoke to counts; `hops` says how many other trusted proxies stand between that one and us.
+    /// Reads the fields of a trusted peer. Where a field is a list because each proxy added to it, the entry of the
+    /// first trusted proxy counts; `hops` is the number of other trusted proxies between that one and the gateway.
     pub(crate) fn read(headers: &HeaderMap, hops: impl Fn() -> usize) -> Self {
         let entry = |name: &HeaderName| entry(headers, name, &hops);
         Self {

@@ -1,4 +1,4 @@
-//! A count of what is under way, shared by all workers, with a limit that the caller knows.
+//! A counter with a limit, shared by all workers. The caller knows the limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

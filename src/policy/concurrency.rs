@@ -1,5 +1,5 @@
-//! How many exchanges each client has open on one route. A client is in the table only while it has one, so the table
-//! is never larger than what is open.
+//! Counts the open exchanges of each client on one route. A client is in the table only while it has an open exchange,
+//! so the table is bounded by the open exchanges.
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;
@@ -17,7 +17,7 @@ pub struct Concurrency {
     /// Made when the first client comes: a route that nobody has used costs nothing.
     open: OnceLock<DashMap<Key, u32, RandomState>>,
     clients: AtomicUsize,
-    /// Those of the clients the table has no room for.
+    /// Open exchanges of clients for which the table has no room.
     overflow: AtomicU32,
 }
 

@@ -1,5 +1,5 @@
-//! Which faults a request gets. Each kind is drawn by itself; what a client may ask for takes the place of what would
-//! be drawn.
+//! Decides which faults a request gets. Each kind is drawn separately; a fault that a client may request replaces the
+//! drawn one.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub const DELAY: HeaderName = HeaderName::from_static("x-attache-fault-delay");
 /// Asks for an abort.
 pub const ABORT: HeaderName = HeaderName::from_static("x-attache-fault-abort");
 
-/// What is known of a request.
+/// The facts of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Its header fields.
@@ -34,7 +34,7 @@ pub struct Draw {
     pub abort: Option<AbortAnswer>,
     /// This is done to its answer if that is a stream.
     pub stream: Option<Disturbance>,
-    /// Why wishes of its client did not come true, each.
+    /// Why requested faults were not injected, one reason each.
     pub ignored: [Option<Ignored>; 2],
 }
 
@@ -46,12 +46,12 @@ impl Draw {
     }
 }
 
-/// Why a fault that was wished for or drawn is not injected.
+/// Why a requested or drawn fault is not injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
     /// This client may not ask.
     NotAllowed,
-    /// What it asks for cannot be understood.
+    /// The requested value cannot be read.
     Invalid,
     /// It is not of the share.
     Share,
@@ -101,7 +101,7 @@ pub fn draw(fault: &Fault, request: &Request<'_>, rng: &mut fastrand::Rng) -> Dr
     }
 }
 
-/// What a client asks for, if it does, if it may, and if chance agrees.
+/// The fault that a client requests, if the client may request it and is in the share.
 fn wish<T>(
     by: Option<&FaultByHeader>,
     request: &Request<'_>,

@@ -34,7 +34,7 @@ impl Ceiling {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Takes a place in the total, if there is one under `maximum`.
+    /// Takes a permit of the total, if there is one under `maximum`.
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>, maximum: usize) -> Option<Permit> {
         self.open
@@ -49,7 +49,7 @@ impl Ceiling {
         self.freed.notified()
     }
 
-    /// Makes everyone who waits look again.
+    /// Wakes all waiters, which then look again.
     pub fn wake(&self) {
         self.freed.notify_waiters();
     }

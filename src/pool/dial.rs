@@ -1,5 +1,5 @@
-//! A connection for one question, outside of every pool: opened, used and closed. It may be used on any thread, and
-//! what asks this way is not traffic: nothing is counted.
+//! A connection for one request, outside of every pool: opened, used and closed. It may be used on any thread. Its
+//! request is not traffic: no metric counts it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ pub struct Question {
     pub body: Bytes,
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct DialedResponse {
     /// Status.
@@ -74,7 +74,7 @@ pub enum DialError {
     /// No TLS on it.
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
-    /// The host cannot be asked for.
+    /// The host cannot be used.
     #[error("not a host to ask for")]
     Host,
     /// No HTTP/1.1 answer.

@@ -1,5 +1,5 @@
-//! Waiting for something that is counted and all given out: how many may wait, for how long, and in which order. Knows
-//! nothing of what is waited for: whoever waits tries again whenever something has been given back.
+//! A queue for permits that are all taken: how many requests may wait, for how long, and in which order. It knows
+//! nothing of the permits: a waiting request tries again whenever one was given back.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
 
-/// The bound on everybody who waits for what one cluster gives out, whatever it is. Shared by all workers.
+/// The bound on all requests that wait for permits of one cluster, of any kind. Shared by all workers.
 #[derive(Debug)]
 pub struct Queue {
     limit: usize,
@@ -18,11 +18,11 @@ pub struct Queue {
     changed: Notify,
 }
 
-/// Those who wait for the same thing, first come first served.
+/// Requests that wait for the same kind of permit, first come first served.
 #[derive(Debug, Default)]
 pub struct Line {
     length: AtomicUsize,
-    /// Held by the first, who alone tries. Tokio's lock is handed on in the order in which it was asked for.
+    /// The first request holds this lock, and only it tries. Tokio hands the lock on in the order of arrival.
     turn: Mutex<()>,
 }
 
@@ -51,10 +51,10 @@ impl Queue {
         self.waiting() < self.limit
     }
 
-    /// Something was given back. Costs a load when nobody waits.
+    /// A permit was given back. Costs one load when no request waits.
     pub fn ring(&self) {
-        // Sequentially consistent, as everything counted here: who listens looks after having said so, and who gives
-        // back looks after having done so. One of the two sees the other.
+        // Sequentially consistent, as all counts here: a waiter registers and then looks for a permit; a releaser
+        // returns the permit and then looks for waiters. So one of the two sees the other.
         if self.listening.load(SeqCst) > 0 {
             self.changed.notify_waiters();
         }
@@ -88,7 +88,7 @@ impl Queue {
 }
 
 impl Line {
-    /// Whether nobody waits here: whoever comes now would otherwise get ahead of them.
+    /// Whether no request waits here; otherwise a new request would get ahead of the waiting ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length.load(SeqCst) == 0
@@ -106,7 +106,8 @@ impl<'a> Counted<'a> {
     }
 
     fn up_to(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
-        // Not `then_some`: what it makes for nothing would give back what was never taken.
+        // Not `then_some`: it would build the guard in any case, and dropping that would return a permit that was never
+        // taken.
         add_below(count, limit).then(|| Self(count))
     }
 }

@@ -1,6 +1,5 @@
-//! A ceiling on open connections, counted over the pools of all workers. What lies idle in one worker's pool must not
-//! keep another worker from connecting: at the ceiling whoever needs a connection knocks, and the workers close idle
-//! ones of theirs.
+//! A ceiling on open connections, counted over the pools of all workers. An idle connection of one worker must not keep
+//! another worker from connecting: at the ceiling the request wakes the other workers, and they close idle connections.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -21,7 +20,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// A ceiling of `limit`; who waits does so in `queue`.
+    /// A ceiling of `limit`, with `queue` for requests that wait.
     #[must_use]
     pub fn new(limit: usize, queue: Arc<Queue>) -> Arc<Self> {
         Arc::new(Self {
@@ -40,13 +39,13 @@ impl Quota {
         add_below(&self.open, self.limit).then(|| ConnectionPermit(Arc::clone(self)))
     }
 
-    /// Whether all places are taken and none of them by an idle connection.
+    /// Whether all permits are taken and none of them by an idle connection.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.is_full() && self.idle.load(SeqCst) == 0
     }
 
-    /// Where those wait who find no place.
+    /// The queue for requests that find no permit.
     pub(super) fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }
@@ -54,7 +53,7 @@ impl Quota {
     /// Notes that a connection lies idle.
     pub(super) fn rest(self: &Arc<Self>) -> IdlePermit {
         self.idle.fetch_add(1, SeqCst);
-        // Whoever waits may take it, or have it closed.
+        // A waiting request may take the idle connection, or have it closed.
         self.queue.ring();
         IdlePermit(Arc::clone(self))
     }
@@ -119,7 +118,7 @@ pub(super) struct IdlePermit(Arc<Quota>);
 impl Drop for IdlePermit {
     fn drop(&mut self) {
         self.0.idle.fetch_sub(1, SeqCst);
-        // Who waited for it to be closed learns that it is in use.
+        // A request that waited for its close learns that it is in use.
         self.0.queue.ring();
     }
 }
@@ -133,7 +132,7 @@ pub(super) type ConnectionPermits = [Option<ConnectionPermit>; 2];
 /// Idle under each of them.
 pub(super) type IdlePermits = [Option<IdlePermit>; 2];
 
-/// A place under each of `quotas`; `None` when one has none.
+/// A permit of each of `quotas`; `None` when one has none left.
 pub(super) fn take(quotas: &Quotas) -> Option<ConnectionPermits> {
     let [endpoint, cluster] = quotas;
     let place = |quota: &Option<Arc<Quota>>| match quota {

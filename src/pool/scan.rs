@@ -36,7 +36,7 @@ impl HeadScan {
         self.awaiting.get()
     }
 
-    /// Takes in what was read; false when a line ends in a bare LF, or when there are too many interim heads.
+    /// Scans the bytes that were read; false when a line ends in a bare LF, or when there are too many interim heads.
     pub(crate) fn accepts(&self, bytes: &[u8]) -> bool {
         let mut at = self.at.get();
         let mut rest = bytes;
@@ -68,7 +68,7 @@ impl HeadScan {
 }
 
 impl Position {
-    /// Whether what follows the head is not another one. After a 101 it is no longer HTTP.
+    /// Whether this is the final head. The bytes after a 101 are no longer HTTP.
     fn is_final(self) -> bool {
         !self.status.starts_with(b"1") || self.status == *b"101"
     }

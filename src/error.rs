@@ -286,7 +286,7 @@ impl Error {
         (self.blame() == Blame::Endpoint).then(|| chain(self).into())
     }
 
-    /// Whose doing it is.
+    /// Who caused it.
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
@@ -348,16 +348,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whose doing the end of an exchange was.
+/// Who caused the end of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The client: its request, its speed, or that it left.
     Client,
-    /// The gateway's: a limit, an order, a fault on purpose.
+    /// The gateway: a limit, a command, an injected fault.
     Gateway,
     /// The cluster: it has no usable endpoint, or its breaker is open.
     Cluster,
-    /// The endpoint's.
+    /// The endpoint.
     Endpoint,
 }
 

@@ -21,7 +21,7 @@ pub enum Error {
     /// The token cannot be read, or could not stand in a header.
     #[error("the token of {0} cannot be used")]
     Token(String, #[source] io::Error),
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("could not connect to {0}")]
     Connect(String, #[source] io::Error),
     /// What answered does not speak HTTP.

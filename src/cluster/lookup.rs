@@ -27,7 +27,7 @@ pub(super) enum Lack {
     NoData,
     /// There is no such name.
     NoName,
-    /// Nobody knows.
+    /// No server knew.
     Failed(Error),
 }
 

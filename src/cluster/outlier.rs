@@ -486,7 +486,7 @@ mod tests {
             // Too few endpoints, too few requests.
             (vec![good, good, good, (100, 100)], vec![]),
             (vec![good, good, good, good, (99, 99)], vec![]),
-            // All alike, all bad: nobody stands out.
+            // All endpoints are equally bad, so none is an outlier.
             (vec![good; 5], vec![]),
             (vec![(100, 100); 5], vec![]),
             (vec![(0, 0); 5], vec![]),

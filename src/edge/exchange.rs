@@ -80,9 +80,9 @@ pub(super) struct Exchange {
     /// An answer that may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     outcome: Outcome,
-    /// What a failure after the head says about the endpoint.
+    /// The scanner's refusal of this request, if any.
     verdict: Option<ScannerRefusal>,
-    /// Whose doing a failure was.
+    /// Who caused a failure.
     blame: Option<Blame>,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
@@ -400,8 +400,8 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
     }
 }
 
-/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those
-/// apart.
+/// How a failure after the head counts for the endpoint. Its head was good, so outlier detection counts such failures
+/// separately.
 fn verdict(error: &Error) -> Option<ScannerRefusal> {
     match error {
         Error::UpstreamAborted(_) | Error::StreamIdle | Error::UpstreamInvalid(..) | Error::Timeout => {

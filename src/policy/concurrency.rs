@@ -14,7 +14,7 @@ use super::Key;
 /// Open exchanges by client.
 #[derive(Debug, Default)]
 pub struct Concurrency {
-    /// Made when the first client comes: a route that nobody has used costs nothing.
+    /// Made for the first client, so an unused route takes no memory.
     open: OnceLock<DashMap<Key, u32, RandomState>>,
     clients: AtomicUsize,
     /// Open exchanges of clients for which the table has no room.

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use super::Failure;
 use crate::observe::stderr::Stderr;
 
-/// A client and what it has counted.
+/// A client and its counts.
 pub(super) struct Traffic {
     port: u16,
     connector: TlsConnector,

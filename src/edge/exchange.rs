@@ -80,7 +80,7 @@ pub(super) struct Exchange {
     /// An answer that may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     outcome: Outcome,
-    /// The scanner's refusal of this request, if any.
+    /// How a failure after the head counts for the endpoint.
     verdict: Option<ScannerRefusal>,
     /// Who caused a failure.
     blame: Option<Blame>,

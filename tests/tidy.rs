@@ -496,6 +496,8 @@ const ODD_WORDS: &[(&str, &str)] = &[
     ("seats", "permits"),
     ("tripped", "limit hit"),
     ("crowd", "concurrency limit"),
+    ("wish", "request or routing hints"),
+    ("wished", "requested"),
     ("Aside", "ConfigThread"),
     ("Flow", "UploadState"),
     ("Gate", "DeferredWaker"),
@@ -516,7 +518,6 @@ const ODD_WORDS: &[(&str, &str)] = &[
     ("Terms", "AvailabilitySettings or ConnectionSettings"),
     ("Usual", "Default"),
     ("Way", "Acquired"),
-    ("Wish", "RoutingHints or OperatorRequest"),
 ];
 
 /// Words that speak about how work is organised instead of about the program.

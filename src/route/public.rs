@@ -54,8 +54,8 @@ impl<'a> Sources<'a> {
     #[must_use]
     pub fn face(&self) -> Face<'a> {
         let scheme = self.scheme();
-        let usual = scheme.default_port();
-        let in_full = |spelled: Option<u16>, port| spelled.unwrap_or(usual) == port;
+        let default_port = scheme.default_port();
+        let in_full = |spelled: Option<u16>, port| spelled.unwrap_or(default_port) == port;
         let (asked, asked_port) = split_port(self.asked);
         if let Some(url) = self.url() {
             let keeps = self.route.is_none() && self.names_hosts && !asked.is_empty();
@@ -72,10 +72,10 @@ impl<'a> Sources<'a> {
         if let Some(claimed) = self.claimed.host {
             // A port belongs to its host. Proxies that leave it out of the host give it apart.
             let (host, spelled) = split_port(claimed);
-            let port = spelled.or(self.claimed.port).unwrap_or(usual);
+            let port = spelled.or(self.claimed.port).unwrap_or(default_port);
             return Face { scheme, host, port, prefix, origin: Origin::Claimed, in_full: in_full(spelled, port) };
         }
-        let unnamed = if asked.is_empty() { self.local_port } else { usual };
+        let unnamed = if asked.is_empty() { self.local_port } else { default_port };
         let port = self.claimed.port.or(asked_port).unwrap_or(unnamed);
         Face { scheme, host: asked, port, prefix, origin: Origin::Asked, in_full: in_full(asked_port, port) }
     }

@@ -100,7 +100,7 @@ async fn ask(
             if !answer.is_whole {
                 return Err(Failure::TooLarge);
             }
-            Ok(card::judge(&answer.body)?)
+            Ok(card::check(&answer.body)?)
         }
         Probe::Grpc { service, fields } => {
             let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
@@ -245,7 +245,7 @@ mod tests {
         let failure = Failure::from(DialError::Connect(refused));
         assert_eq!((&*chain(&failure), failure.word()), ("could not connect: refused", "connect_failed"));
         let text = format!("\"{}\"", "x".repeat(10_000));
-        let failure = Failure::from(card::judge(text.as_bytes()).unwrap_err());
+        let failure = Failure::from(card::check(text.as_bytes()).unwrap_err());
         let told = chain(&failure);
         assert!(told.starts_with("not an agent card: invalid type"), "{told}");
         assert!(told.chars().count() <= 200);

@@ -10,7 +10,7 @@ use super::progress::{Event, Millis, Now, Phase, Progress, Verb, difference};
 use super::record::{Held, OperateError, Saved, Share, Status};
 use super::state::State;
 use super::tally::{Counts, Tally};
-use super::verdict::{Others, Verdict, judge};
+use super::verdict::{Others, Verdict, compare};
 use crate::config::model::{CookieKey, Losing, Part, Rollout, Split};
 use crate::route::split::{Shares, Weights};
 
@@ -30,19 +30,19 @@ pub struct RolloutControl {
 }
 
 impl RolloutControl {
-    /// A split at its beginning. Its cookies are made with its own key, or with `usual`.
+    /// A split at its beginning. Its cookies are made with its own key, or with `default_key`.
     #[must_use]
-    pub fn new(split: &Split, usual: &CookieKey, now: Now) -> Self {
+    pub fn new(split: &Split, default_key: &CookieKey, now: Now) -> Self {
         let progress = split.rollout.as_ref().map(|rollout| Progress::begin(rollout, now.wall));
         let control = Self {
             fingerprint: fingerprint(split),
-            shares: Arc::new(Shares::new(Weights::new(std::iter::empty(), usual))),
+            shares: Arc::new(Shares::new(Weights::new(std::iter::empty(), default_key))),
             tallies: split.parts.iter().map(|_| Tally::default()).collect(),
             parts: split.parts.clone(),
             rollout: split.rollout.clone(),
             lost: split.parts.iter().map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(State { progress, held: None, baseline: None, over: None, seen: now }),
-            key: Mutex::new(split.cookie_key.as_ref().unwrap_or(usual).clone()),
+            key: Mutex::new(split.cookie_key.as_ref().unwrap_or(default_key).clone()),
         };
         control.publish(&mut control.state());
         control
@@ -56,8 +56,8 @@ impl RolloutControl {
 
     /// Goes on under a configuration in which only the key of its cookies may be another. Cookies of the old key count
     /// for nothing from now on.
-    pub fn go_on(&self, split: &Split, usual: &CookieKey) {
-        let key = split.cookie_key.as_ref().unwrap_or(usual);
+    pub fn go_on(&self, split: &Split, default_key: &CookieKey) {
+        let key = split.cookie_key.as_ref().unwrap_or(default_key);
         let mut state = self.state();
         let before = std::mem::replace(&mut *self.key(), key.clone());
         if before != *key {
@@ -145,7 +145,7 @@ impl RolloutControl {
             // At 100 % the other versions get no requests; the canary is compared with their last numbers.
             let last = (progress.weight == 100).then_some(&*progress.stable);
             let counts = &stable;
-            judge(analysis, &canary, Others { counts, last })
+            compare(analysis, &canary, Others { counts, last })
         };
         if matches!(verdict, Verdict::Conclusive { .. }) {
             // Requests of an inconclusive window count for the next one, so that a few requests a minute are enough in

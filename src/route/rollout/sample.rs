@@ -36,9 +36,9 @@ impl RolloutSample {
     /// count.
     pub fn abandoned(&self, client: IpAddr, waited: Duration) {
         let tallies = self.control.tallies.iter();
-        let usual = tallies.filter_map(|tally| tally.counts().percentile(0.99));
-        let usual = usual.fold(0.0, f64::max);
-        if waited < PATIENCE || waited.as_secs_f64() < 2.0 * usual {
+        let slowest = tallies.filter_map(|tally| tally.counts().percentile(0.99));
+        let slowest = slowest.fold(0.0, f64::max);
+        if waited < PATIENCE || waited.as_secs_f64() < 2.0 * slowest {
             return;
         }
         if let Some(tally) = self.control.tallies.get(self.part) {

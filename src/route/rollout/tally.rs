@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_judged_by_who_leaves_it_when_most_of_several_do() {
+    fn a_version_fails_when_most_of_several_clients_leave_it() {
         // Addresses in different places, whatever the seed.
         let tally = Tally::default();
         let place = |last: u8| {

@@ -29,6 +29,10 @@ pub mod config;
 
 pub mod observe;
 
+pub mod bounded;
+
+pub mod head;
+
 // The path.
 
 pub mod listener;

@@ -166,7 +166,7 @@ pub(super) fn unreachable(error: &Error, name: &str) -> Failure {
     let next = match error {
         Error::Token(..) => "name a readable file with --token-file or ATTACHE_ADMIN_TOKEN_FILE",
         Error::Timeout(_) => "read the gateway's log; a reload may still be under way",
-        Error::Connect(..) | Error::Http(_) | Error::Body(_) => {
+        Error::Connect(..) | Error::Http(_) | Error::TooLarge | Error::Path(_) => {
             "is the gateway running, and is its admin API where --admin or the configuration says?"
         }
     };

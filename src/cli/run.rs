@@ -85,7 +85,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
-        gateway.follow(arguments.source.config.clone(), seen, stands_in);
+        gateway.follow(gateway::Source::Files { path: arguments.source.config.clone(), seen }, stands_in);
         gateway.keep_good(kept).await;
         Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
     });
@@ -195,7 +195,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, 
         // Names that do not resolve, or a file system that hangs, may delay a reload, but not the end.
         let done = match event {
             Event::Reload => tokio::select! {
-                done = gateway.reload_files(Trigger::Signal) => done,
+                done = gateway.reload_source(Trigger::Signal) => done,
                 () = signals.end() => break,
             },
             Event::Command(order) => tokio::select! {

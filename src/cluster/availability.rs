@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::balancer::is_usable;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, is_usable};
 use super::members::Members;
 use crate::config::model::{self, Panic, PanicAction};
 

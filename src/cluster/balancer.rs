@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::availability::{Availability, Eligible};
 use super::ceilings::Kind;
-use super::endpoint::{Endpoint, EndpointId, FULL};
+use super::endpoint::{Endpoint, EndpointId, FULL, is_usable};
 use super::hash::score;
 use super::members::Members;
 use crate::config::model::LoadBalancer;
@@ -35,17 +35,8 @@ impl PickRequest<'_> {
     }
 }
 
-/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
-/// the arithmetic below relies.
-#[inline]
-pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
-    endpoint.weight > 0 // draining
-        && !endpoint.is_ejected(now) // taken out by its traffic
-        && !endpoint.is_unhealthy() // taken out by its checks
-}
-
-/// The endpoints that may be chosen for one request, and their weights. The common case has a type of its own, so that
-/// it skips the checks of the other cases for each endpoint.
+/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in
+/// it does not ask the others' questions of each endpoint.
 trait Candidates: Copy {
     fn admit(&self, endpoint: &Endpoint) -> bool;
 

@@ -15,7 +15,7 @@ use super::latency::Latency;
 use super::outlier::EndpointRecord;
 
 use super::ceilings::{Allowed, Kind, Room};
-use super::health::{Health, HealthStatus};
+use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
 use crate::pool::Quota;
 
@@ -185,6 +185,15 @@ impl Endpoint {
         let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host);
         host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
     }
+}
+
+/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
+/// the arithmetic of the balancer relies.
+#[inline]
+pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
+    endpoint.weight > 0 // draining
+        && !endpoint.is_ejected(now) // taken out by its traffic
+        && !endpoint.is_unhealthy() // taken out by its checks
 }
 
 impl AsRef<Self> for Endpoint {

@@ -8,9 +8,9 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::balancer::is_usable;
 use super::breaker::Breaker;
 use super::endpoint::Endpoint;
+use super::endpoint::is_usable;
 use super::members::Members;
 use super::outlier::{Cause, EjectionClass, allowance, ejection_time, outliers};
 use crate::config::model::{self, LoadBalancer, OutlierDetection};

@@ -9,11 +9,11 @@ use tokio::time::sleep_until;
 use super::exchange::Exchange;
 use super::worker::View;
 use crate::body::{Events, FaultBody};
+use crate::bounded::{Count, Permit};
 use crate::config::model::{Fault, RouteId};
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::policy::fault::{ABORT, DELAY, Draw, Ignored, Request, draw as drawn};
-use crate::policy::{Ceiling, CeilingPermit};
 use crate::pool;
 
 /// The faults of one exchange.
@@ -21,7 +21,7 @@ use crate::pool;
 pub(super) struct Injected {
     draw: Draw,
     max_active: usize,
-    ceiling: Arc<Ceiling>,
+    ceiling: Arc<Count>,
     handles: RouteHandles,
     active: Option<Active>,
     delayed: bool,
@@ -33,7 +33,7 @@ pub(super) struct Injected {
 /// A fault counts as active until this is dropped.
 #[derive(Debug)]
 struct Active {
-    _place: CeilingPermit,
+    _place: Permit,
     _gauge: GaugeGuard,
 }
 

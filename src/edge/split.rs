@@ -5,9 +5,10 @@ use http::{HeaderMap, HeaderValue};
 
 use super::exchange::Exchange;
 use super::worker::View;
-use crate::cluster::{cookie, hash_key};
+use crate::cluster::hash_key;
 use crate::config::model::{ClusterId, HashKey, RouteId, Split};
 use crate::error::Error;
+use crate::head::cookie;
 use crate::observe::handles::RouteHandles;
 use crate::route::split::RoutingHints;
 

@@ -1,87 +1,18 @@
-//! The files a gateway follows: read again when they change, and the last good state of them kept for a start when they
-//! are broken.
+//! The files a gateway writes: each is replaced whole, by one gateway only. One of them is the last good state of the
+//! configuration, kept for a start when that is broken.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch::{self, Receiver, Sender};
+use tokio::sync::watch::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::admin::control::{AdminControl, NotDone};
-use crate::admin::journal::Trigger;
-use crate::config::model::Reload;
-use crate::config::{Seen, lock_of, watch::changed};
-
-/// Where the configuration comes from, and what the watch looks at.
-#[derive(Debug)]
-pub(super) struct Following {
-    pub(super) path: PathBuf,
-    looking_at: Sender<Look>,
-}
-
-/// What is watched, and how.
-#[derive(Clone, Debug)]
-struct Look {
-    settings: Reload,
-    seen: Arc<Seen>,
-}
-
-/// The task that watches.
-type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Following {
-    /// Starts to watch; returns what makes the task that watches.
-    pub(super) fn new(
-        path: PathBuf,
-        settings: Reload,
-        seen: Seen,
-        control: AdminControl,
-    ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
-        let seen = Arc::new(seen);
-        let (looking_at, told) = watch::channel(Look { settings, seen });
-        let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
-        (Self { path, looking_at }, begin)
-    }
-
-    /// Watches what was read last, with the settings in force.
-    pub(super) fn look_at(&self, settings: &Reload, seen: Seen) {
-        self.looking_at.send_replace(Look { settings: settings.clone(), seen: Arc::new(seen) });
-    }
-}
-
-/// Asks for a reload whenever a file that was read last has another content, whether that reload succeeded or not.
-async fn watch(mut told: Receiver<Look>, control: AdminControl) {
-    loop {
-        let look = told.borrow_and_update().clone();
-        let change = async {
-            if look.settings.watch {
-                changed(&look.settings, &look.seen).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            told = told.changed() => match told {
-                Ok(()) => continue,
-                Err(_gone) => return,
-            },
-            () = change => {}
-        }
-        match control.reload(Trigger::Watch).await {
-            // The next look is told by then.
-            Ok(_) => {}
-            Err(NotDone::Busy) => sleep(BUSY).await,
-            Err(NotDone::Stopping) => return,
-        }
-    }
-}
+use crate::config::lock_of;
 
 /// Writes a text beside its final name and renames it, so that a crash, or two writers at once, leave a complete old or
 /// new file. Only its owner can read it, because a configuration may hold secrets. Only a regular file is replaced.
@@ -226,8 +157,6 @@ impl Keeper {
 const AGAIN: Duration = Duration::from_secs(10);
 /// No name is longer.
 const MAX_OWNER: u64 = 300;
-/// Before a look again, when others wait for the gateway already.
-const BUSY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ mod admin;
 mod certificates;
 mod clusters;
 mod config_thread;
+mod connections;
 mod files;
 mod generation;
 mod holder;
@@ -13,6 +14,7 @@ mod listeners;
 mod memory;
 mod reload;
 mod rollouts;
+mod source;
 mod supervise;
 mod worker;
 
@@ -41,9 +43,11 @@ use crate::route::rollout::RolloutControl;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::WorkerClusterError;
 use config_thread::ConfigThread;
-use files::{Following, Keeper};
+use files::Keeper;
 use listeners::Listeners;
 use reload::Retired;
+use source::Followed;
+pub use source::Source;
 use supervise::{Task, Tasks};
 use worker::Workers;
 
@@ -164,7 +168,7 @@ pub struct Gateway {
     inbox: mpsc::Receiver<Command>,
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
-    following: Option<Following>,
+    source: Option<Followed>,
     keeper: Keeper,
     retired: Retired,
     /// Reads configurations and frees what is not used any more.
@@ -216,7 +220,7 @@ impl Gateway {
             inbox,
             admin_address,
             admin_file,
-            following: None,
+            source: None,
             keeper: Keeper::default(),
             retired: Retired::default(),
             config_thread: ConfigThread::new("config").map_err(Error::Worker)?,

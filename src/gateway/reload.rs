@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,26 +11,25 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
-use super::files::Following;
+use super::source::{Followed, Sound, Source};
 use super::supervise::{Task, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
-use crate::config::{
-    self, ChangeKind, Difference, Environment, OpenedAt, Reading, Remains, Report, Seen, needs_restart,
-};
+use crate::config::{ChangeKind, Difference, Report, needs_restart};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
-    /// Reads the configuration from `path` from now on: when asked to, and when the files in `seen` change. The file is
-    /// expected to be in force, unless `stands_in`: then it is broken, and the gateway runs with an older state.
-    pub fn follow(&mut self, path: PathBuf, seen: Seen, stands_in: bool) {
+    /// Takes its configuration from `source` from now on: when asked to, and when that holds another. What it holds now
+    /// is expected to be in force, unless `stands_in`: then the gateway runs on an older state because this one is
+    /// broken.
+    pub fn follow(&mut self, source: Source, stands_in: bool) {
         let settings = self.config().reload.clone();
-        let (following, watch) = Following::new(path, settings, seen, self.control.clone());
-        self.following = Some(following);
+        let (followed, watch) = Followed::begin(source, settings, self.control.clone());
+        self.source = Some(followed);
         self.tasks.start(Task::Files, watch);
         self.metrics.config_from_last_good(stands_in);
         if stands_in {
@@ -52,17 +51,17 @@ impl Gateway {
     pub async fn obey(&mut self, order: Command) -> Done {
         match order {
             Command::Reload { trigger, done } => {
-                let outcome = self.reload_files(trigger).await;
-                // The sender may have left.
+                let outcome = self.reload_source(trigger).await;
+                // Who asked may have left.
                 done.send(outcome.clone()).ok();
                 outcome
             }
         }
     }
 
-    /// Reads the files again and puts them in force. An error changes nothing. A panic may leave the change half done:
-    /// then the gateway is [`lost`](Self::lost).
-    pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
+    /// Reads the source again and puts in force what it holds. A failure changes nothing, but for a defect, which may
+    /// have left it half done: then the gateway is [`lost`](Self::lost).
+    pub async fn reload_source(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
         let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
         if let Ok(done) = Box::pin(whole).catch_unwind().await {
@@ -75,7 +74,7 @@ impl Gateway {
     }
 
     async fn read_and_take(&mut self, trigger: Trigger, began: Instant) -> Done {
-        let Some(path) = self.following.as_ref().map(|following| following.path.clone()) else {
+        let Some(reader) = self.source.as_ref().map(Followed::reader) else {
             let why = "this gateway was not started from a file".to_owned();
             return self.refused(trigger, began, None, why);
         };
@@ -84,7 +83,7 @@ impl Gateway {
             self.refresh_certificates().await;
         }
         let running = self.config();
-        let read = match self.config_thread.run(move || read(&path, &running)).await {
+        let read = match self.config_thread.run(move || reader(&running)).await {
             Ok(read) => read,
             Err(broken) => {
                 let why = Error::Build(broken).in_one_line();
@@ -107,8 +106,8 @@ impl Gateway {
                 }
             }
         };
-        if let Some(following) = &self.following {
-            following.look_at(&self.config().reload, read.seen);
+        if let Some(source) = &self.source {
+            source.watch_from(&self.config().reload, read.mark);
         }
         if done.entry.verdict != ReloadResult::Refused {
             self.metrics.config_from_last_good(false);
@@ -324,46 +323,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A configuration to put in force.
-struct Sound {
-    config: Config,
-    warnings: Option<Arc<Report>>,
-    /// For what may still be wrong with its listeners.
-    places: OpenedAt,
-}
-
-/// What the files hold.
-struct Read {
-    outcome: Result<Sound, Arc<Report>>,
-    seen: Seen,
-    /// Where and what to write down when it is taken.
-    kept: Option<(PathBuf, String)>,
-    /// What the text was parsed into. Freeing the tree of thousands of routes takes milliseconds, so it is freed after
-    /// the answer to the reload.
-    tree: Option<Remains>,
-}
-
-fn read(path: &Path, running: &Config) -> Read {
-    let Reading { outcome, seen } = config::read(path, &Environment::process());
-    let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
-    let kept = outcome.as_ref().ok().and_then(|loaded| {
-        let file = loaded.config.reload.last_good_file.clone()?;
-        Some((file, loaded.standalone()))
-    });
-    let (outcome, tree) = match outcome {
-        Ok(loaded) => {
-            let places = loaded.places();
-            let (config, warnings, tree) = loaded.into_parts();
-            let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
-            let sound = Sound { config, warnings, places };
-            (Ok(sound), Some(tree))
-        }
-        Err(report) => (Err(Arc::new(report)), None),
-    };
-    Read { outcome, seen, kept, tree }
-}
-
-/// Says what still runs on removed clusters.
+/// Says of clusters that go what still runs on them.
 fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
     let clusters: BTreeMap<&str, _> = before.clusters.iter().map(|cluster| (&*cluster.name, cluster)).collect();
     let removed = difference.changes.iter_mut();

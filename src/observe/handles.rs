@@ -14,6 +14,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::injected::{FaultHandles, MirrorHandles};
 use super::metrics::Metrics;
 use crate::error::LimitHit;
+use crate::head::method_word;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
 #[derive(Clone, Debug)]
@@ -398,21 +399,6 @@ impl ByWord {
         };
         counter.inc();
         known.push((word, counter));
-    }
-}
-
-/// A small number and the label word of a method. Unknown ones share one, because a client may invent any number of
-/// them.
-fn method_word(method: &Method) -> (u8, &'static str) {
-    match *method {
-        Method::GET => (0, "GET"),
-        Method::POST => (1, "POST"),
-        Method::HEAD => (2, "HEAD"),
-        Method::PUT => (3, "PUT"),
-        Method::DELETE => (4, "DELETE"),
-        Method::OPTIONS => (5, "OPTIONS"),
-        Method::PATCH => (6, "PATCH"),
-        _ => (7, "OTHER"),
     }
 }
 

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, Method};
 
-use crate::cluster::only_cookie;
 use crate::config::model::LimitKey;
+use crate::head::{method_word, only_cookie};
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
     match parts.get(at)? {
         LimitKey::ClientIp => None,
         LimitKey::Global => Some(b""),
-        LimitKey::Method => Some(method_word(caller.method)),
+        LimitKey::Method => Some(method_word(caller.method).1.as_bytes()),
         LimitKey::Header(name) => {
             let mut values = caller.headers.get_all(name).iter();
             match (values.next(), values.next()) {
@@ -95,20 +95,6 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
             }
         }
         LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
-    }
-}
-
-/// All unusual methods share one key, because a client may invent any number of them.
-fn method_word(method: &Method) -> &'static [u8] {
-    match *method {
-        Method::GET => b"GET",
-        Method::POST => b"POST",
-        Method::HEAD => b"HEAD",
-        Method::PUT => b"PUT",
-        Method::DELETE => b"DELETE",
-        Method::OPTIONS => b"OPTIONS",
-        Method::PATCH => b"PATCH",
-        _ => b"OTHER",
     }
 }
 

@@ -35,7 +35,7 @@ use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
 use claim::Acquired;
 
-pub use dial::{DialError, DialedResponse, Dialer, Question, UnusedConnection};
+pub use dial::{DialError, DialLimits, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
 pub use queue::{Line, Queue};

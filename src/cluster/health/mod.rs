@@ -4,8 +4,6 @@
 mod card;
 mod grpc;
 mod probe;
-mod record;
-mod state;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,8 +20,7 @@ pub use self::card::is_card;
 pub use self::grpc::status as grpc_status;
 pub use self::probe::RESULTS;
 use self::probe::{Failure, PASSED};
-pub use self::record::{Health, HealthStatus};
-pub use self::state::{HealthState, Transition};
+use super::endpoint_health::{HealthState, Transition};
 use super::{Cluster, Endpoint, EndpointId, Members};
 use crate::config::model::HealthCheck;
 use crate::error::chain;

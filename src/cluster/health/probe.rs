@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{card, grpc};
 use crate::cluster::Endpoint;
 use crate::config::model::{HealthCheck, Probe, ProbeFields};
-use crate::pool::{DialError, DialedResponse, Dialer, Question, UnusedConnection};
+use crate::pool::{DialError, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ impl Failure {
     /// The label of the metric.
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Self::TimedOut(_) => "timeout",
+            Self::TimedOut(_) | Self::Dial(DialError::TimedOut(..)) => "timeout",
             Self::Dial(DialError::Connect(_)) => "connect_failed",
             Self::Dial(DialError::Tls(_)) => "tls_failed",
             Self::Dial(DialError::Host | DialError::Http1(_) | DialError::Http2(_)) => "no_answer",
@@ -64,9 +64,10 @@ pub(super) async fn run(endpoint: &Endpoint, check: &HealthCheck, dialer: &Diale
         address.set_port(port);
     }
     let asked = async {
-        let link = dialer.connect(address, endpoint.host()).await?;
+        let link = dialer.connect(Peer::Address(address, endpoint.host())).await?;
         ask(link, &check.probe, || host(endpoint, address)).await
     };
+    // One limit for all steps together.
     timeout(check.timeout, asked).await.unwrap_or(Err(Failure::TimedOut(check.timeout)))
 }
 
@@ -228,6 +229,7 @@ mod tests {
             DialError::Connect(io()).into(),
             DialError::Tls(io()).into(),
             DialError::Host.into(),
+            DialError::TimedOut("no answer", Duration::ZERO).into(),
             Failure::Status(StatusCode::OK),
             Failure::TooLarge,
             Failure::Grpc(None),

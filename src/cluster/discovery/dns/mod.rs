@@ -178,7 +178,8 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::config::model::{self, LoadBalancer, Member, MemberAddress, UpstreamProtocol};
+    use crate::cluster::tests::settings;
+    use crate::config::model::{self, Member};
 
     /// Gives its answers in order and then never again.
     #[derive(Default)]
@@ -215,26 +216,7 @@ mod tests {
             labels: BTreeMap::new(),
             priority: 0,
         };
-        let settings = model::Cluster {
-            name: "agents".to_owned(),
-            members: hosts.iter().map(member).collect(),
-            load_balancer: LoadBalancer::LeastConnection,
-            protocol: UpstreamProtocol::Http1,
-            tls: None,
-            connect_timeout: Duration::from_secs(5),
-            handshake_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
-            max_idle: 256,
-            tcp_keepalive: None,
-            http2_keepalive: None,
-            dns_refresh: None,
-            health_check: None,
-            circuit_breaker: model::CircuitBreaker::default(),
-            slow_start: None,
-            panic: model::Panic::DEFAULT,
-            outlier_detection: None,
-            zone: None,
-        };
+        let settings = settings(hosts.iter().map(member).collect());
         Arc::new(Cluster::build(Arc::new(settings), None, &Resolutions::new()))
     }
 

@@ -1,5 +1,7 @@
 //! The health of one endpoint, where the checks write it and everybody reads it.
 
+mod state;
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -7,8 +9,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::state::{HealthState, Transition};
-use crate::cluster::status::rfc3339;
+pub use self::state::{HealthState, Transition};
+use super::calendar::rfc3339;
 use crate::config::model::HealthCheck;
 
 /// Health of an endpoint whose cluster has a check.

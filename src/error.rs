@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::config::model::AbortAnswer;
 
-/// What keeps a request from being sent although there are endpoints.
+/// The limit that keeps a request from being sent although there are endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitHit {
     /// The ceiling on connections.
@@ -120,7 +120,7 @@ pub enum Error {
     /// A stream reached its maximum duration.
     #[error("the stream reached its maximum duration")]
     StreamTooLong,
-    /// The version it ran on lost its rollout, and the file says to cut what runs there.
+    /// The version that served it lost its rollout, and the configuration says `losing: cut`.
     #[error("the version it ran on was withdrawn")]
     Withdrawn,
     /// The endpoint broke off in the middle of a response body; over HTTP/2 it may do so without an error.
@@ -129,7 +129,7 @@ pub enum Error {
     /// The client left before the exchange was over.
     #[error("the client left")]
     ClientGone,
-    /// The client did not take what was sent to it.
+    /// The client did not read the answer.
     #[error("the client did not read")]
     ClientStalled,
     /// The gateway is stopping and cut the exchange.
@@ -203,7 +203,7 @@ impl Error {
             | Self::FaultDelay => StatusCode::GATEWAY_TIMEOUT,
             Self::FaultAbort(AbortAnswer::Http(status)) => *status,
             Self::FaultAbort(AbortAnswer::Grpc(code)) => code.http(),
-            // nginx's 499 is what operators look for; it is never sent.
+            // Operators know nginx's 499. It is logged and never sent.
             Self::ClientGone | Self::ClientStalled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -279,7 +279,7 @@ impl Error {
         }
     }
 
-    /// What an endpoint did, with every cause down to the system's or the TLS library's words; `None` where no endpoint
+    /// The cause of an endpoint's failure, with the messages of the system or the TLS library; `None` where no endpoint
     /// failed.
     #[must_use]
     pub fn of_endpoint(&self) -> Option<Box<str>> {
@@ -295,7 +295,7 @@ impl Error {
         }
     }
 
-    /// Whose doing it is.
+    /// Who caused it.
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
@@ -357,16 +357,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whose doing the end of an exchange was.
+/// Who caused the end of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// The client's: what it asked for, how fast it reads, that it left.
+    /// The client: its request, its speed, or that it left.
     Client,
-    /// The gateway's: a limit, an order, a fault on purpose.
+    /// The gateway: a limit, a command, an injected fault.
     Gateway,
-    /// Nobody's in particular: the cluster has no endpoint that could be asked, or failed before and is left alone.
+    /// The cluster: it has no usable endpoint, or its breaker is open.
     Cluster,
-    /// The endpoint's.
+    /// The endpoint.
     Endpoint,
 }
 

@@ -60,3 +60,6 @@ pub mod admin;
 pub mod cli;
 
 pub mod demo;
+
+#[doc(hidden)]
+pub mod fuzzing;

@@ -70,7 +70,13 @@ fn files_with_several_mistakes() {
         assert!(report.errors() >= 4, "{name} has {} errors", report.errors());
         let text = report.human(false);
         assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
-        insta::assert_snapshot!(name, text);
+        if std::env::var_os("ATTACHE_UPDATE").is_some() {
+            let head = "---\nsource: tests/config_diagnostics.rs\nexpression: text\n---\n";
+            let snapshot = directory.with_file_name("snapshots").join(format!("config_diagnostics__{name}.snap"));
+            fs::write(snapshot, format!("{head}{}\n", text.trim_end())).expect("written");
+        } else {
+            insta::assert_snapshot!(name, text);
+        }
     }
 }
 

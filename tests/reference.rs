@@ -23,12 +23,12 @@ fn the_committed_reference_is_the_one_of_the_schema() {
     let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the tables");
     let (committed, after) = rest.split_once(END).expect("the place has an end");
     let made = reference();
-    if std::env::var_os("ATTACHE_UPDATE_DOCS").is_some() {
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
         let page = format!("{before}{BEGIN}{made}{END}{after}");
         std::fs::write(&path, page).expect("the page can be written");
         return;
     }
-    assert!(committed == made, "run `ATTACHE_UPDATE_DOCS=1 cargo test --test reference`");
+    assert!(committed == made, "run `ATTACHE_UPDATE=1 cargo test --test reference`, or `just update`");
 }
 
 #[test]

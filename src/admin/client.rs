@@ -19,7 +19,7 @@ pub enum Error {
     /// The token cannot be read, or could not stand in a header.
     #[error("the token of {0} cannot be used")]
     Token(String, #[source] io::Error),
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("could not connect to {0}")]
     Connect(String, #[source] io::Error),
     /// What answered does not speak HTTP.
@@ -60,8 +60,8 @@ impl Client {
         Ok(Self { address, token: token_file.map(read).transpose()? })
     }
 
-    /// Asks and waits at most `limit`. Dropping the future ends the connection; what was asked for may happen all the
-    /// same.
+    /// Sends the request and waits at most `limit`. Dropping the future closes the connection, but the gateway may
+    /// still carry out the request.
     ///
     /// # Errors
     /// When there is no answer.

@@ -16,7 +16,7 @@ pub enum Error {
     /// Not a plain `http://` URL.
     #[error("not a plain http:// URL: {0}")]
     Url(String),
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("could not connect to {1}")]
     Connect(#[source] io::Error, String),
     /// What answered does not speak HTTP.

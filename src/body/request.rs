@@ -44,7 +44,7 @@ pub struct Streaming {
     left: u64,
     flow: Rc<UploadState>,
     timer: IdleTimer,
-    /// Whoever wants a copy.
+    /// The receiver of a copy.
     tee: Option<Box<Tee>>,
 }
 
@@ -207,8 +207,8 @@ impl Streaming {
         polled
     }
 
-    /// Whether the client has owed a piece for too long. It owes none while an answer streams, and any other answer
-    /// that goes on gives it more time: its limit is one of an upload, not of an exchange.
+    /// Whether the endpoint has waited too long for a piece from the client. The limit belongs to uploads, not to
+    /// exchanges: it does not run while an answer streams, and each piece of another answer starts it again.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         if self.flow.answer.get() == AnswerProgress::Streams {
             return false;

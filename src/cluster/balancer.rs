@@ -12,7 +12,7 @@ use super::hash::score;
 use super::members::Members;
 use crate::config::model::LoadBalancer;
 
-/// What a choice depends on besides the endpoints.
+/// The parts of a request that a choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
     /// From [`super::hash_key`]; without it a hash policy chooses at random.
@@ -91,7 +91,7 @@ impl Candidates for Plain {
     }
 }
 
-/// Those that the cluster's stance and earlier tries leave.
+/// Candidates by the availability of the cluster, without the endpoints of earlier tries.
 #[derive(Clone, Copy)]
 struct Particular<'a> {
     tried: &'a [EndpointId],

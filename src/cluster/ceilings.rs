@@ -1,6 +1,6 @@
-//! Ceilings on what a cluster, and each of its endpoints, carries at once. A permit is counted from the moment it is
-//! taken until it is dropped, over all workers; what is not configured is not counted. Knows nothing of requests but
-//! whether one is a stream.
+//! Ceilings on what a cluster, and each of its endpoints, carries at once. A permit counts from the moment it is taken
+//! until it is dropped, over all workers. A ceiling that is not configured counts nothing. This file knows only whether
+//! a request is a stream.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl ByKind {
     }
 }
 
-/// Lines by what they wait as: streams, which last, must not hold requests up.
+/// One queue for requests and one for streams, because streams last long and must not hold requests up.
 #[derive(Debug, Default)]
 struct Lines {
     requests: Line,
@@ -161,7 +161,7 @@ impl Ceilings {
         self.queue.wait(line, deadline, attempt)
     }
 
-    /// Whether nobody waits for an endpoint.
+    /// Whether no request waits for an endpoint.
     #[must_use]
     pub fn may_choose(&self, kind: Kind) -> bool {
         self.choosing.of(kind).is_empty()
@@ -186,8 +186,8 @@ impl Ceilings {
         }
     }
 
-    /// Turns what a request holds into what a stream holds. False when there are as many streams as may be; the
-    /// request's permit stays then.
+    /// Turns the permit of a request into one of a stream. False at the ceiling for streams; the request keeps its
+    /// permit then.
     #[must_use]
     pub fn becomes_stream(&self, held: &mut Allowed) -> bool {
         self.carried.take(Kind::Stream).map(|permit| *held = permit).is_some()

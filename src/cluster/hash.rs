@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::model::HashKey;
 use crate::head::cookie;
 
-/// Hash of what the policy keys on, or `None` when the request does not have it. An empty value counts as absent: it
-/// would send everyone without an identity to the same endpoint.
+/// Hash of the policy's key, or `None` when the request does not have it. An empty value counts as absent, because it
+/// would send all clients without an identity to the same endpoint.
 #[must_use]
 pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u64> {
     match key {

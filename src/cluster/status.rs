@@ -76,11 +76,11 @@ impl EndpointStatus {
 pub struct Survey {
     /// All of them.
     pub endpoints: usize,
-    /// Those that may get new work and do not fail all of it.
+    /// Endpoints that may get new requests and do not fail all of them.
     pub usable: usize,
-    /// Those that may get new work and fail all of it.
+    /// Endpoints that may get new requests and fail all of them.
     pub failing: usize,
-    /// Those that their traffic took out.
+    /// Ejected endpoints.
     pub ejected: usize,
     /// Whether so few are usable that all are used, or none.
     pub panic: bool,

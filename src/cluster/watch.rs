@@ -77,7 +77,7 @@ impl Watched {
         self.out = out;
     }
 
-    /// One line when nobody is left who answers, and one when somebody is.
+    /// Logs one line when no endpoint answers any more, and one when an endpoint answers again.
     fn say_usable(&self, survey: Survey) {
         let cluster = &self.cluster.name;
         match turn(self.last, survey) {
@@ -110,7 +110,7 @@ impl Watched {
     }
 }
 
-/// What became of a cluster between two looks.
+/// The change of a cluster between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Down,

@@ -1,5 +1,6 @@
 //! Files that the gateway writes: where they stand behind links, and what must not be written over.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +9,18 @@ use serde_yaml::Value;
 
 use super::environment::read_regular;
 use super::inputs::{Identity, Seen, place, target_of};
-use super::resolve::lock_of;
 
 /// How a last good file begins.
 pub(super) const LAST_GOOD: &str =
     "# The last good configuration, written by attache. It is replaced at each good load.\n";
+
+/// The file whose lock says who writes `path`.
+#[must_use]
+pub fn lock_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    name.into()
+}
 
 /// Where a file stands that is written under this name: behind all links, in its real directory. It may not be there
 /// yet.

@@ -37,8 +37,8 @@ struct Active {
     _gauge: GaugeGuard,
 }
 
-/// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of
-/// `headers`.
+/// Draws the faults of an exchange. Fields that request faults are removed from `headers`, whether the faults are
+/// injected or not.
 pub(super) fn draw(exchange: &mut Exchange, view: &View, route: RouteId, fault: &Fault, headers: &mut HeaderMap) {
     let request = Request { headers, client: exchange.client, time: exchange.time };
     let draw = drawn(fault, &request, &mut exchange.worker.fork_rng());
@@ -116,7 +116,7 @@ impl Injected {
         self.delayed || self.aborted || self.events.is_some()
     }
 
-    /// The answer is known; `events` says how it is divided if it is a stream. What is compressed cannot be divided.
+    /// Called with the answer; `events` says how a stream is divided. A compressed stream cannot be divided.
     pub(super) fn meet(&mut self, events: Option<Events>, fields: &HeaderMap) {
         let plain = !fields.contains_key(header::CONTENT_ENCODING);
         let events = events.filter(|_| plain && self.draw.stream.is_some());
@@ -126,7 +126,7 @@ impl Injected {
         }
     }
 
-    /// Says in an answer what was done to it.
+    /// Names the injected faults in an answer.
     pub(super) fn mark(&self, fields: &mut HeaderMap) {
         let kinds = match (self.delayed, self.aborted, self.events.is_some()) {
             (false, false, false) => return,

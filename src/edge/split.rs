@@ -12,7 +12,8 @@ use crate::head::cookie;
 use crate::observe::handles::RouteHandles;
 use crate::route::split::RoutingHints;
 
-/// Chooses the cluster, and notes what its outcome will be counted for and which cookie keeps the caller there.
+/// Chooses the cluster, and notes the version that the outcome will count for and the cookie that keeps the caller
+/// there.
 pub(super) fn place(
     exchange: &mut Exchange,
     view: &View,

@@ -14,9 +14,8 @@ use tokio::time::sleep;
 
 use crate::config::{behind_links, is_foreign, lock_of};
 
-/// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two
-/// that write at once. Readable by its owner only: a configuration may hold what others should not read. What is no
-/// file is not replaced.
+/// Writes a text beside its final name and renames it, so that a crash, or two writers at once, leave a complete old or
+/// new file. Only its owner can read it, because a configuration may hold secrets. Only a regular file is replaced.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
@@ -57,8 +56,8 @@ fn is_same(there: &Metadata, file: &File) -> bool {
     file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
 }
 
-/// Takes a lock and writes down whose it is. The file stays: another may wait for it already. A file that is there and
-/// is no lock of a gateway is left as it is.
+/// Takes the lock and writes its owner into the file. The file stays, because another process may wait for it already.
+/// A file that is not the lock of a gateway stays as it is.
 fn claim(lock: &Path) -> io::Result<File> {
     if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is no file", lock.display())));
@@ -71,7 +70,7 @@ fn claim(lock: &Path) -> io::Result<File> {
             let message = format!("another gateway writes it ({owner})");
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
-        // A file system without locks: as good as it was without them.
+        // A file system without locks: write without one, as earlier versions did.
         Err(TryLockError::Error(error)) => {
             tracing::debug!(file = %lock.display(), %error, "cannot be locked");
         }
@@ -103,7 +102,7 @@ fn is_owner(text: &str) -> bool {
     parts.is_some_and(|(process, _)| process.parse::<u32>().is_ok())
 }
 
-/// Keeps the last good state. What cannot be written now is written as soon as it can be.
+/// Keeps the last good state. When it cannot be written, tries again until it can.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keeper {
     owned: Arc<Mutex<Owned>>,
@@ -118,7 +117,7 @@ struct Kept {
 }
 
 impl Keeper {
-    /// Writes `text` to `path`. A failure is said, and made good later.
+    /// Writes `text` to `path`. A failure is logged, and the write is tried again later.
     pub(super) async fn keep(&self, path: PathBuf, text: String) {
         let kept = Arc::new(Kept { path, text });
         self.waiting.send_replace(Some(Arc::clone(&kept)));
@@ -128,12 +127,12 @@ impl Keeper {
         }
     }
 
-    /// Nothing is to be kept any more.
+    /// Stops keeping it.
     pub(super) fn forget(&self) {
         self.waiting.send_replace(None);
     }
 
-    /// Tries again what could not be written, for ever.
+    /// Tries again whatever could not be written. Never ends.
     pub(super) async fn again(self) {
         let mut waiting = self.waiting.subscribe();
         loop {
@@ -150,7 +149,7 @@ impl Keeper {
         }
     }
 
-    /// Writes, unless something newer is to be written by then.
+    /// Writes, unless a newer text waits by then.
     async fn write(&self, kept: &Arc<Kept>) -> io::Result<()> {
         let (keeper, kept) = (self.clone(), Arc::clone(kept));
         let write = move || {
@@ -176,9 +175,9 @@ impl Keeper {
     }
 }
 
-/// Between two attempts to write what could not be written.
+/// Time between two attempts to write.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Nobody's name is longer.
+/// No name is longer.
 const MAX_OWNER: u64 = 300;
 
 #[cfg(test)]

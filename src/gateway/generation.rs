@@ -14,7 +14,7 @@ use crate::observe::handles::HealthHandles;
 use crate::pool::{DialLimits, Dialer};
 
 impl Gateway {
-    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
+    /// Starts the tasks of the configuration that just came into force, and ends those of the one before.
     pub(super) fn in_force(&mut self, config: &Config) {
         let mut generation = Tasks::new(&self.metrics);
         let snapshot = self.hub.current();

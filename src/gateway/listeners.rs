@@ -22,7 +22,8 @@ pub(super) struct Listeners {
 
 #[derive(Debug)]
 struct Open {
-    /// What workers know it by. Of one name there may be two for a while: one that opens and one that drains.
+    /// The number by which workers know it. A name may belong to two listeners for a while: one that opens and one that
+    /// drains.
     key: u64,
     configured: SocketAddr,
     address: SocketAddr,
@@ -39,7 +40,7 @@ struct Bound {
     sockets: Vec<TcpListener>,
 }
 
-/// What a reload changes; prepared in full before anything is changed.
+/// The changes of a reload, prepared completely before the first one is made.
 #[derive(Debug)]
 pub(super) struct Change {
     settings: Vec<(String, Settings)>,
@@ -55,7 +56,7 @@ impl Listeners {
         self.open.iter().map(|(name, open)| (name.clone(), Arc::clone(&open.shared))).collect()
     }
 
-    /// Loads and binds what `config` needs beyond what is open. Nobody can connect to it yet.
+    /// Loads certificates and binds the new sockets of `config`. Clients cannot connect to them yet.
     pub(super) fn prepare(&mut self, config: &Config, workers: usize) -> Result<Change, Error> {
         let (mut settings, mut fresh) = (Vec::new(), Vec::new());
         for (index, listener) in config.listeners.iter().enumerate() {
@@ -114,14 +115,15 @@ impl Listeners {
         here.find(|(name, open)| open.address == address && !stays(name, open)).map(|(_, open)| open)
     }
 
-    /// Keeps no socket: when the workers have closed theirs, nobody listens any more.
+    /// Keeps no socket: when the workers have closed theirs, the port is free.
     pub(super) fn let_go(&mut self) {
         for open in self.open.values_mut() {
             open.sockets.clear();
         }
     }
 
-    /// Opens what is new on every worker. Clients can connect, but are not let in before [`Listeners::apply`].
+    /// Opens the new listeners on every worker. Clients can connect, but no connection is accepted before
+    /// [`Listeners::apply`].
     pub(super) async fn open(&self, change: &mut Change, workers: &Workers) -> io::Result<()> {
         for bound in &mut change.bound {
             let sockets = std::mem::take(&mut bound.sockets);
@@ -137,7 +139,8 @@ impl Listeners {
         Ok(())
     }
 
-    /// Carries out a change whose listeners are open: lets clients in, and closes what `config` no longer has.
+    /// Applies a change whose listeners are open: accepts their connections, and closes the listeners that `config` no
+    /// longer has.
     pub(super) async fn apply(&mut self, change: Change, config: &Config, workers: &Workers) {
         for (name, settings) in change.settings {
             if let Some(open) = self.open.get(&name) {

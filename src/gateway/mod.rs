@@ -97,7 +97,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Building what serves requests broke off.
+    /// Building the snapshot panicked.
     #[error("the configuration could not be built")]
     Build(#[source] tokio::task::JoinError),
     /// The access log cannot be opened.
@@ -130,7 +130,7 @@ impl Error {
         }
     }
 
-    /// Who has the address that is taken, where the system tells.
+    /// The process that holds the address, where the system tells.
     #[must_use]
     pub fn holder(&self) -> Option<String> {
         let (address, source) = match self {
@@ -165,7 +165,7 @@ pub struct Gateway {
     resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: Tasks,
-    /// What moves the splits, and has something to write at the end.
+    /// The task that moves the splits. It writes its state at the end.
     rollouts: Tasks,
     control: control::AdminControl,
     inbox: mpsc::Receiver<Command>,
@@ -250,7 +250,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Starts what runs beside the traffic for as long as the gateway does.
+    /// Starts the tasks that run beside the traffic for as long as the gateway does.
     fn spawn_beside(&mut self, metrics: Option<TcpListener>, admin: Option<Socket>) {
         if let Some(socket) = metrics {
             let socket = Arc::new(Socket::Tcp(socket));
@@ -327,7 +327,7 @@ impl Gateway {
         certificates::refresh(&self.listeners.shared(), &self.metrics).await;
     }
 
-    /// Counts what is lost on the way to standard error.
+    /// Counts lines that are lost on the way to standard error.
     pub fn count_lost_lines(&self, stderr: &Stderr) {
         stderr.count_in(self.metrics.log_lines_lost());
     }

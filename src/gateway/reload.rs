@@ -47,7 +47,7 @@ impl Gateway {
         }
     }
 
-    /// Carries out an order, answers who gave it, and says what became of it.
+    /// Carries out a command, answers its sender and logs the result.
     pub async fn obey(&mut self, order: Command) -> Done {
         match order {
             Command::Reload { trigger, done } => {
@@ -79,7 +79,7 @@ impl Gateway {
             return self.refused(trigger, began, None, why);
         };
         if trigger == Trigger::Watch {
-            // What is only a renewed certificate is taken here even when the rest is broken.
+            // A renewed certificate is loaded even when the configuration is broken.
             self.refresh_certificates().await;
         }
         let running = self.config();
@@ -120,7 +120,7 @@ impl Gateway {
         done
     }
 
-    /// Writes down what is in force, where that is wished: a path and the text.
+    /// What to write to the last-good file, if one is configured: a path and the text.
     pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
         match kept {
             Some((path, text)) => self.keeper.keep(path, text).await,
@@ -195,8 +195,8 @@ impl Gateway {
         Done { entry, report }
     }
 
-    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and
-    /// counters of endpoints that stay go on.
+    /// Puts `config` in force and returns what changed. Requests under way keep the configuration they began with;
+    /// endpoints that stay keep their connections and counters.
     ///
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
@@ -254,9 +254,9 @@ impl Gateway {
         self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
     }
 
-    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with
-    /// thousands of routes, so it is done beside everything else, and only when names are gone. The reload after does
-    /// it once more: a request under way may have brought a name back.
+    /// Drops the series of objects that the configuration no longer has. Looking through all series takes long with
+    /// thousands of routes, so a separate task does it, and only when names are gone. The next reload does it once
+    /// more, because a request under way may have brought a series back.
     fn forget_gone(&mut self, gone: bool, after: &Arc<Config>) {
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
@@ -352,7 +352,7 @@ impl Retired {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
     }
 
-    /// Frees what nobody uses any more, and counts the rest, for ever.
+    /// Frees snapshots that are no longer used, and counts the others. Never ends.
     pub(super) async fn sweep(self, metrics: Arc<Metrics>, config_thread: Handle) {
         loop {
             let unused: Vec<_> = {

@@ -117,7 +117,7 @@ fn read(file: &Path, now: Millis) -> io::Result<Option<StateFile<serde_json::Val
     Ok(Some(record))
 }
 
-/// Says which rollouts a reload began anew, and what operators set that it dropped.
+/// Logs which rollouts a reload restarted, and which settings of operators it dropped.
 pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
     for (route, control) in after.config.routes.iter().zip(&after.splits) {
         if let (Action::Split(split), Some(control)) = (&route.action, control) {
@@ -150,7 +150,7 @@ pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
     }
 }
 
-/// Runs until `stop`, and writes down once more then what operators did in the end.
+/// Runs until `stop`, and then writes the state once more with the operators' last changes.
 pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -178,7 +178,7 @@ pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: Cancellation
     }
 }
 
-/// What was last written to the state file, or was to be.
+/// The last text for the state file, written or not.
 #[derive(Debug, Default)]
 struct Book {
     last: Option<(PathBuf, StateFile)>,
@@ -187,8 +187,8 @@ struct Book {
 }
 
 impl Book {
-    /// Writes what is new. What `ages`, and what could not be written, is written again after a while, or when it is
-    /// the `end`.
+    /// Writes a new state. A state that `ages`, or that could not be written, is written again after a while, or at the
+    /// `end`.
     async fn keep(&mut self, file: PathBuf, record: StateFile, ages: bool, end: bool) {
         let new = self.last.as_ref().is_none_or(|(known, last)| *known != file || last.rollouts != record.rollouts);
         let old = self.last.as_ref().is_some_and(|(_, last)| last.at.abs_diff(record.at) >= AGAIN);

@@ -36,7 +36,7 @@ impl Ceiling {
         self.open.taken()
     }
 
-    /// Takes a place in the total, if there is one under `maximum`.
+    /// Takes a permit of the total, if there is one under `maximum`.
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>, maximum: usize) -> Option<Permit> {
         let place = self.open.enter(maximum)?;
@@ -49,7 +49,7 @@ impl Ceiling {
         self.open.waiters().notified()
     }
 
-    /// Makes everyone who waits look again.
+    /// Wakes all waiters, which then look again.
     pub fn wake(&self) {
         self.open.waiters().notify_waiters();
     }

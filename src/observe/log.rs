@@ -1,5 +1,5 @@
 //! The access log's way out: workers collect lines in buffers of their own and hand them to one writer thread through a
-//! bounded channel. A worker never waits for a disk or a pipe; what does not fit is dropped and counted.
+//! bounded channel. A worker never waits for a disk or a pipe; lines that do not fit are dropped and counted.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -79,7 +79,7 @@ impl Writer {
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
             let mut output = output;
             writing.metrics.task_known(TASK);
-            // What it was writing is lost; the next batch is not.
+            // The batch it was writing is lost; the next one is not.
             while catch_unwind(AssertUnwindSafe(|| {
                 write_batches(&mut output, &receiver, &writing);
             }))
@@ -106,8 +106,8 @@ impl Writer {
         self.wake();
     }
 
-    /// Writes what was handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks
-    /// for at most `bound`; false when that was not enough.
+    /// Writes the lines handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks
+    /// for at most `bound`; returns false when that was too short.
     #[must_use]
     pub fn close(self, bound: Duration) -> bool {
         self.shared.closing.store(true, Ordering::Release);
@@ -171,7 +171,7 @@ impl Sink {
         });
     }
 
-    /// Hands over what was collected. Called on the worker's tick.
+    /// Hands over the collected lines. Called on the worker's tick.
     pub fn flush(&self) {
         if let Ok(mut pending) = self.pending.try_borrow_mut() {
             self.hand_over(&mut pending);

@@ -1,5 +1,5 @@
-//! How many exchanges each client has open on one route. A client is in the table only while it has one, so the table
-//! is never larger than what is open.
+//! Counts the open exchanges of each client on one route. A client is in the table only while it has an open exchange,
+//! so the table is bounded by the open exchanges.
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;

@@ -31,7 +31,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// The counts of `route`; those of `previous` go on, whatever its settings were.
+    /// The counts of `route`; those of `previous` are kept, also when its settings changed.
     #[must_use]
     pub fn of(route: &Route, previous: Option<&Self>) -> Self {
         let go_on =
@@ -43,7 +43,7 @@ impl Live {
     }
 }
 
-/// Whether this one is of the share.
+/// Draws whether this request is in the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {
     // No draw where chance decides nothing.
     share != Percentage::NONE

@@ -1,7 +1,6 @@
 //! The buckets of one limit: a bounded table, and one bucket more that is shared by the clients it has no room for. A
-//! client that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes. The
-//! table is made when the first client comes: a limit that nobody has used yet costs nothing, however many routes have
-//! one.
+//! client in the table keeps its bucket until the bucket is full again, however many other clients come. The table is
+//! made for the first client, so an unused limit takes no memory.
 
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -137,5 +136,5 @@ impl ShrinkableKeyedStateStore<Key> for Table {
 /// Parts of a table with a lock each. A part that grows is copied under its lock, so there are more than there are
 /// cores.
 const SHARDS: usize = 64;
-/// A table with room for so many keeps it.
+/// A table of this size keeps its memory.
 const SMALL: usize = 16_384;

@@ -21,7 +21,7 @@ pub(super) enum Opened {
     H2(h2::Lease),
 }
 
-/// What a new connection may take up.
+/// Limits of a new connection.
 #[derive(Debug)]
 pub(super) struct NewConnectionPermit {
     /// Its places.
@@ -30,7 +30,7 @@ pub(super) struct NewConnectionPermit {
     pub(super) quotas: Quotas,
 }
 
-/// A failure to connect, for those who waited for the connection: errors cannot be cloned.
+/// A failure to connect, for the other requests that waited for the connection: errors cannot be cloned.
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(io::ErrorKind, String),
@@ -39,7 +39,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// What of `error` holds for everybody who wants a connection now.
+    /// The part of `error` that holds for every request that wants a connection now.
     pub(super) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::ConnectFailed(source) => Some(Self::Refused(source.kind(), source.to_string())),

@@ -91,7 +91,7 @@ pub struct Question {
     pub body: Bytes,
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct DialedResponse {
     /// Status.
@@ -118,7 +118,7 @@ pub enum DialError {
     /// No TLS on it.
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
-    /// The host cannot be asked for.
+    /// The host cannot be used.
     #[error("not a host to ask for")]
     Host,
     /// No HTTP/1.1 answer.

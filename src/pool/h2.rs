@@ -44,7 +44,7 @@ struct State {
     task: AbortHandle,
 }
 
-/// What holds for a connection from its start.
+/// The settings of a connection from its start.
 #[derive(Debug)]
 pub(super) struct ConnectionSettings {
     /// The scheme of its requests.

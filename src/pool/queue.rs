@@ -1,5 +1,5 @@
-//! Waiting for something that is counted and all given out: how many may wait, for how long, and in which order. Knows
-//! nothing of what is waited for: whoever waits tries again whenever something has been given back.
+//! A queue for permits that are all taken: how many requests may wait, for how long, and in which order. It knows
+//! nothing of the permits: a waiting request tries again whenever one was given back.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Queue {
     changed: Notify,
 }
 
-/// Those who wait for the same thing, first come first served.
+/// Requests that wait for the same kind of permit, first come first served.
 #[derive(Debug, Default)]
 pub struct Line {
     length: Arc<Count>,
@@ -53,7 +53,7 @@ impl Queue {
         self.waiting() < self.limit
     }
 
-    /// Something was given back. Costs a load when nobody waits.
+    /// A permit was given back. Costs one load when no request waits.
     pub fn ring(&self) {
         // Who listens looks after having said so, and who gives back looks after having done so: counts are sequentially
         // consistent, so one of the two sees the other.
@@ -90,7 +90,7 @@ impl Queue {
 }
 
 impl Line {
-    /// Whether nobody waits here: whoever comes now would otherwise get ahead of them.
+    /// Whether no request waits here; otherwise a new request would get ahead of the waiting ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length.taken() == 0

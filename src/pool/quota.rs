@@ -1,6 +1,5 @@
-//! A ceiling on open connections, counted over the pools of all workers. What lies idle in one worker's pool must not
-//! keep another worker from connecting: at the ceiling whoever needs a connection knocks, and the workers close idle
-//! ones of theirs.
+//! A ceiling on open connections, counted over the pools of all workers. An idle connection of one worker must not keep
+//! another worker from connecting: at the ceiling the request wakes the other workers, and they close idle connections.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -22,7 +21,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// A ceiling of `limit`; who waits does so in `queue`.
+    /// A ceiling of `limit`, with `queue` for requests that wait.
     #[must_use]
     pub fn new(limit: usize, queue: Arc<Queue>) -> Arc<Self> {
         Arc::new(Self {
@@ -41,13 +40,13 @@ impl Quota {
         self.open.enter(self.limit)
     }
 
-    /// Whether all places are taken and none of them by an idle connection.
+    /// Whether all permits are taken and none of them by an idle connection.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.is_full() && self.idle.taken() == 0
     }
 
-    /// Where those wait who find no place.
+    /// The queue for requests that find no permit.
     pub(super) fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }
@@ -117,7 +116,7 @@ pub(super) type ConnectionPermits = [Option<ConnectionPermit>; 2];
 /// Idle under each of them.
 pub(super) type IdlePermits = [Option<IdlePermit>; 2];
 
-/// A place under each of `quotas`; `None` when one has none.
+/// A permit of each of `quotas`; `None` when one has none left.
 pub(super) fn take(quotas: &Quotas) -> Option<ConnectionPermits> {
     let [endpoint, cluster] = quotas;
     let place = |quota: &Option<Arc<Quota>>| match quota {

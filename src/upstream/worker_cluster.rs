@@ -111,7 +111,7 @@ impl WorkerCluster {
         &self.transport.handles
     }
 
-    /// What a request's endpoint is chosen by, where it is chosen by the request.
+    /// The key of the request, where the policy chooses by one.
     #[must_use]
     pub fn hash(&self, headers: &HeaderMap, client: IpAddr) -> Option<u64> {
         match self.policy() {
@@ -170,7 +170,7 @@ impl WorkerCluster {
         self.transport.version != Version::Http2
     }
 
-    /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
+    /// Whether connections may be HTTP/2, whose streams an endpoint can refuse one by one.
     pub(super) fn may_stream(&self) -> bool {
         match self.transport.version {
             Version::Http1 => false,
@@ -195,7 +195,7 @@ impl WorkerCluster {
         self.find(request, rng)
     }
 
-    /// As [`Self::choose`], for whoever waits for one.
+    /// As [`Self::choose`], for a request from the queue.
     pub(super) fn find(
         &self,
         request: &PickRequest<'_>,
@@ -273,7 +273,7 @@ fn why_none(endpoints: &[Arc<Endpoint>], now: Instant) -> &'static str {
 /// Lists kept for requests to come, and fields that one may have room for: 300 KiB at the most.
 const MAX_BUFFERS: usize = 64;
 const MAX_FIELDS: usize = 64;
-/// How long a worker goes by what it found out about a cluster as a whole.
+/// How long a worker uses what it found out about a cluster as a whole.
 const STANCE_AGE: Duration = Duration::from_millis(50);
 
 fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<Transport>) -> Local {

@@ -18,7 +18,7 @@ use crate::config::model::{UpstreamProtocol, UpstreamTls};
 use crate::observe::stderr::Stderr;
 use crate::pool::{ClientTls, DialError, DialLimits, Dialer, Peer, Question, Version};
 
-/// A client and what it has counted.
+/// A client and its counts.
 pub(super) struct Traffic {
     port: u16,
     dialer: Dialer,

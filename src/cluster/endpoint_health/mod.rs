@@ -35,7 +35,7 @@ struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthStatus {
-    /// What the checks add up to.
+    /// The state that the checks led to.
     pub verdict: HealthState,
     /// Why the last check failed, if it did, in the word of the metric.
     pub reason: Option<&'static str>,

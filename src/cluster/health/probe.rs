@@ -1,4 +1,4 @@
-//! One check of one endpoint: what is asked, and whether the answer is a yes.
+//! One check of one endpoint: the request, and whether its answer passes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,13 +31,13 @@ pub(super) enum Failure {
     /// The call failed; without a code it is no gRPC.
     #[error("gRPC status {}", .0.map_or_else(|| "missing".to_owned(), |code| code.to_string()))]
     Grpc(Option<u32>),
-    /// What came is not the message of a health check.
+    /// The answer is not a message of the health service.
     #[error("not a gRPC health answer")]
     NotHealth,
     /// The service says that it is not serving.
     #[error("the service is {0}")]
     NotServing(&'static str),
-    /// What came is not an agent card.
+    /// The answer is not an agent card.
     #[error("not an agent card")]
     NoCard(#[from] card::NoCard),
 }
@@ -101,7 +101,7 @@ async fn ask(
             if !answer.is_whole {
                 return Err(Failure::TooLarge);
             }
-            Ok(card::judge(&answer.body)?)
+            Ok(card::check(&answer.body)?)
         }
         Probe::Grpc { service, fields } => {
             let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
@@ -154,7 +154,7 @@ pub(super) const PASSED: &str = "ok";
 /// Every result a check can have, for metrics.
 pub const RESULTS: [&str; 8] =
     [PASSED, "timeout", "connect_failed", "tls_failed", "no_answer", "status", "not_serving", "no_card"];
-/// What checks call themselves.
+/// The `user-agent` of checks.
 const USER_AGENT: &str = concat!("attache-health/", env!("CARGO_PKG_VERSION"));
 const GRPC_STATUS: &str = "grpc-status";
 /// Bytes of a page that are read; its status is all that counts.
@@ -247,7 +247,7 @@ mod tests {
         let failure = Failure::from(DialError::Connect(refused));
         assert_eq!((&*chain(&failure), failure.word()), ("could not connect: refused", "connect_failed"));
         let text = format!("\"{}\"", "x".repeat(10_000));
-        let failure = Failure::from(card::judge(text.as_bytes()).unwrap_err());
+        let failure = Failure::from(card::check(text.as_bytes()).unwrap_err());
         let told = chain(&failure);
         assert!(told.starts_with("not an agent card: invalid type"), "{told}");
         assert!(told.chars().count() <= 200);

@@ -1,6 +1,5 @@
 //! What the gateway writes to, held against everything it reads and against each other: nothing may be written over.
 
-use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -9,15 +8,7 @@ use crate::config::inputs::Identity;
 use crate::config::model::{AdminAddress, Config, LogOutput};
 use crate::config::node::Step;
 use crate::config::report::Diagnostic;
-use crate::config::written::{behind_links, is_foreign};
-
-/// The file whose lock says who writes `path`.
-#[must_use]
-pub fn lock_of(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".lock");
-    name.into()
-}
+use crate::config::written::{behind_links, is_foreign, lock_of};
 
 /// What is done to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -162,7 +162,8 @@ async fn ask(
 /// One question, with all its attempts and servers.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 
-/// What one family has left once the other is there, when nobody can be served before (RFC 8305 section 8).
+/// How long the gateway waits for one family after the other is answered, when it has no addresses yet (RFC 8305
+/// section 8).
 const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The same later on, when the last addresses are in use meanwhile.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::forms::{Many, OrOff};
+use super::listener::Count;
 use super::values::{Bind, Network, Time};
 use super::words::Word;
 use crate::config::model::LogFormat;
@@ -41,6 +42,8 @@ pub(in crate::config) struct Metrics {
     pub(in crate::config) address: Option<OrOff<Bind>>,
     /// Upper bounds of the latency histogram in seconds, ascending. Default: 0.005 to 60 in 13 steps.
     pub(in crate::config) latency_buckets: Option<Vec<f64>>,
+    /// Endpoints that have series of their own; the others share one. `off`: none has. Default: 200.
+    pub(in crate::config) endpoint_series: Option<OrOff<Count>>,
 }
 
 /// How the gateway ends.

@@ -31,6 +31,10 @@ pub mod config;
 
 pub mod observe;
 
+pub mod bounded;
+
+pub mod head;
+
 // The path.
 
 pub mod listener;
@@ -58,3 +62,6 @@ pub mod admin;
 pub mod cli;
 
 pub mod demo;
+
+#[doc(hidden)]
+pub mod fuzzing;

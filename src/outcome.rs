@@ -304,7 +304,7 @@ impl Transport {
         let (unsent, answered) = (phase == Phase::Unsent, phase == Phase::Answered);
         match error {
             Error::ConnectFailed(_) | Error::UpstreamTls(_) => Self::ConnectFailed,
-            Error::ConnectTimeout => Self::ConnectTimedOut,
+            Error::ConnectTimeout(_) => Self::ConnectTimedOut,
             Error::StreamRefused(cause) if gave_up(cause) => Self::GaveUp,
             Error::StreamRefused(_) => Self::Refused,
             Error::UpstreamReset(_) | Error::UpstreamInvalid(..) | Error::HeadTimeout | Error::Timeout if answered => {
@@ -317,7 +317,7 @@ impl Transport {
             Error::HeadTimeout => Self::TimedOut,
             Error::Timeout => Self::OutOfTime,
             Error::StreamIdle | Error::UpstreamAborted(_) => Self::BrokenOff,
-            Error::NoEndpoint | Error::CircuitOpen { limit_hit: LimitHit::Breaker, .. } => Self::NotAsked,
+            Error::NoEndpoint(_) | Error::CircuitOpen { limit_hit: LimitHit::Breaker, .. } => Self::NotAsked,
             Error::BadRequest(_)
             | Error::MethodRefused
             | Error::TargetTooLong
@@ -362,6 +362,12 @@ impl Transport {
     }
 }
 
+/// As [`upstream_error`], and why no endpoint could be asked at all.
+#[must_use]
+pub fn why_none_answered(error: &Error) -> Option<Box<str>> {
+    if matches!(error, Error::NoEndpoint(_)) { Some(error.to_string().into()) } else { upstream_error(error) }
+}
+
 /// What an endpoint did wrong, with every cause down to the system's or the TLS library's words; `None` where no
 /// endpoint failed.
 #[must_use]
@@ -396,8 +402,8 @@ impl Application {
             return Self::Silent;
         };
         let code = value.to_str().ok().and_then(|text| text.parse().ok());
-        // What cannot be read is UNKNOWN to every client.
-        Self::Grpc { code: code.unwrap_or(UNKNOWN), with_head }
+        // What cannot be read is no code, which is UNKNOWN to every client.
+        Self::Grpc { code: code.unwrap_or(u8::MAX), with_head }
     }
 
     /// The gRPC status.
@@ -426,8 +432,8 @@ fn of_grpc(code: u8) -> Answer {
     match code {
         14 => Answer::Down,
         13 => Answer::Faulty,
-        UNKNOWN | 15 => Answer::Doubtful,
-        0 | 1 | 3..=12 | 16.. => Answer::Fine,
+        2 | 15 | 17.. => Answer::Doubtful,
+        0 | 1 | 3..=12 | 16 => Answer::Fine,
     }
 }
 
@@ -453,7 +459,6 @@ fn gave_up(refused: &hyper::Error) -> bool {
 
 /// Where gRPC says how a call ended, in trailers or in the head of an answer that has nothing else.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const UNKNOWN: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -462,6 +467,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::error::{CONNECTING, HANDSHAKE};
 
     const FAILED: EjectionClass = EjectionClass::Failed { down: false };
     const DOWN: EjectionClass = EjectionClass::Failed { down: true };
@@ -516,14 +522,14 @@ mod tests {
             let in_head: Row = match code {
                 14 => ([DOWN, DOWN], Nothing, [Some(true), None], false),
                 13 => ([FAILED, Alive], Nothing, [Some(true), None], false),
-                2 | 15 => ([Alive, Alive], Nothing, [Some(false), Some(false)], false),
+                2 | 15 | 17 => ([Alive, Alive], Nothing, [Some(false), Some(false)], false),
                 _ => ([Nothing, Nothing], Good, [Some(false), Some(false)], true),
             };
             assert_eq!(row(200, grpc(code, true)), in_head, "{code} with the head");
             let at_end: Row = match code {
                 14 => ([Nothing, Nothing], DOWN, [Some(false), Some(true)], false),
                 13 => ([Nothing, Nothing], FAILED, [Some(false), Some(true)], false),
-                2 | 15 => ([Nothing, Nothing], Alive, [Some(false), Some(false)], false),
+                2 | 15 | 17 => ([Nothing, Nothing], Alive, [Some(false), Some(false)], false),
                 _ => ([Nothing, Nothing], Good, [Some(false), Some(false)], true),
             };
             assert_eq!(row(200, grpc(code, false)), at_end, "{code} in trailers");
@@ -566,7 +572,7 @@ mod tests {
         for (error, phase, expected) in [
             (Error::ConnectFailed(io::Error::other("x")), Unsent, Transport::ConnectFailed),
             (Error::UpstreamTls(io::Error::other("x")), Unsent, Transport::ConnectFailed),
-            (Error::ConnectTimeout, Unsent, Transport::ConnectTimedOut),
+            (Error::ConnectTimeout(CONNECTING), Unsent, Transport::ConnectTimedOut),
             (Error::HeadTimeout, Unsent, Transport::ConnectTimedOut),
             (Error::HeadTimeout, Sent, Transport::TimedOut),
             (Error::Timeout, Unsent, Transport::OutOfTime),
@@ -583,7 +589,7 @@ mod tests {
             (Error::ClientGone, Sent, Transport::ByClient),
             (Error::BodyTooLarge, Sent, Transport::ByClient),
             (Error::BodyTimeout, Sent, Transport::ByClient),
-            (Error::NoEndpoint, Unsent, Transport::NotAsked),
+            (Error::NoEndpoint("x"), Unsent, Transport::NotAsked),
             (limit(LimitHit::Breaker), Unsent, Transport::NotAsked),
             (limit(LimitHit::Requests), Unsent, Transport::ByGateway),
         ] {
@@ -609,9 +615,10 @@ mod tests {
                 Error::UpstreamInvalid("two body lengths", None),
                 Some("the endpoint's answer is not valid: two body lengths"),
             ),
-            (Error::ConnectTimeout, Some("connecting to the endpoint timed out")),
+            (Error::ConnectTimeout(CONNECTING), Some("connecting to the endpoint timed out")),
+            (Error::ConnectTimeout(HANDSHAKE), Some("the TLS handshake with the endpoint timed out")),
             (Error::ClientGone, None),
-            (Error::NoEndpoint, None),
+            (Error::NoEndpoint("x"), None),
             (Error::StreamTooLong, None),
         ] {
             assert_eq!(upstream_error(&error).as_deref(), expected);
@@ -620,7 +627,7 @@ mod tests {
 
     #[test]
     fn grpc_statuses_are_read() {
-        for (text, expected) in [("0", 0), ("14", 14), ("16", 16), ("255", 255), ("256", 2), ("", 2), ("OK", 2)] {
+        for (text, expected) in [("0", 0), ("14", 14), ("16", 16), ("255", 255), ("256", 255), ("", 255), ("OK", 255)] {
             let fields = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static(text))]);
             assert_eq!(Application::of_trailers(&fields), grpc(expected, false), "{text}");
             assert_eq!(Application::of_head(&fields), grpc(expected, true), "{text}");

@@ -23,12 +23,12 @@ fn the_committed_reference_is_the_one_of_the_schema() {
     let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the tables");
     let (committed, after) = rest.split_once(END).expect("the place has an end");
     let made = reference();
-    if std::env::var_os("ATTACHE_UPDATE_DOCS").is_some() {
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
         let page = format!("{before}{BEGIN}{made}{END}{after}");
         std::fs::write(&path, page).expect("the page can be written");
         return;
     }
-    assert!(committed == made, "run `ATTACHE_UPDATE_DOCS=1 cargo test --test reference`");
+    assert!(committed == made, "run `ATTACHE_UPDATE=1 cargo test --test reference`, or `just update`");
 }
 
 #[test]
@@ -307,9 +307,11 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
         let text = source(&format!("src/route/{path}.rs"));
         reasons.extend(words(&text, |word| word.contains('_') && is_snake(word)));
     }
-    let edge = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge");
-    for stage in std::fs::read_dir(edge).expect("there are stages").filter_map(Result::ok) {
-        let text = std::fs::read_to_string(stage.path()).expect("a stage can be read");
+    let edge = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge")).expect("there are stages");
+    let edge = edge.filter_map(|stage| Some(format!("src/edge/{}", stage.ok()?.file_name().to_str()?)));
+    let edge: Vec<_> = edge.collect();
+    for path in edge.iter().map(String::as_str).chain(["src/body/upload_state.rs"]) {
+        let text = source(path);
         let said = text.split("BadRequest(\"").skip(1);
         reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
     }

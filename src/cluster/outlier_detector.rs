@@ -1,5 +1,5 @@
-//! What attempts teach about an endpoint. Every attempt's outcome is reported here, in one place, so that all that
-//! learns from traffic sees the same facts. Knows nothing of requests.
+//! Learns from attempts. Every outcome of an attempt is reported to this one place, so that ejection, the breaker, the
+//! balancer and metrics see the same facts. Knows nothing of requests.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use super::balancer::is_usable;
 use super::breaker::Breaker;
 use super::endpoint::Endpoint;
+use super::endpoint::is_usable;
 use super::members::Members;
 use super::outlier::{Cause, allowance, ejection_time, outliers};
 use crate::config::model::{self, LoadBalancer, OutlierDetection};
 use crate::outcome::{EjectionClass, Outcome};
 
-/// Judges the endpoints of one cluster. Shared by all workers; exchanges keep it until their last byte, so it holds no
-/// snapshot, and its members only for as long as their cluster is in use: what outlives a reload reports to a judge
-/// that does nothing.
+/// Ejects endpoints of one cluster. All workers share it, and exchanges keep it until their last byte. So it holds no
+/// snapshot, and its members only while their cluster is in use: an exchange that outlives its cluster reports to a
+/// detector that does nothing.
 #[derive(Debug)]
 pub struct OutlierDetector {
     cluster: Arc<str>,
     policy: Option<OutlierDetection>,
     breaker: Option<Arc<Breaker>>,
-    /// Whether who returns starts slowly.
+    /// Whether an endpoint that returns starts slowly.
     slow_start: bool,
     /// Whether anybody asks how fast endpoints are.
     measures: bool,
@@ -32,7 +32,7 @@ pub struct OutlierDetector {
     deciding: Mutex<()>,
 }
 
-/// An ejection that is asked for.
+/// A requested ejection.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     cause: Cause,
@@ -171,7 +171,7 @@ fn may_go(members: &Members, endpoint: &Endpoint, percent: u32, now: Instant) ->
         && others().any(|other| is_usable(other, now))
 }
 
-/// A failed attempt takes at least so long, to whoever asks how fast an endpoint is.
+/// The least time that a failed attempt counts as in `peak-ewma`.
 const FAILED: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

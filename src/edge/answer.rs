@@ -11,6 +11,7 @@ use super::tracked_body::BodyLimits;
 use super::{headers, hygiene, locations};
 use crate::body::Events;
 use crate::error::Error;
+use crate::outcome::Application;
 use crate::pool;
 use crate::upstream::UpstreamResponse;
 
@@ -63,6 +64,10 @@ pub(super) fn receive(
         }
         exchange.streams();
         exchange.outcome.single = grpc;
+    }
+    exchange.outcome.grpc = grpc;
+    if grpc && exchange.outcome.application == Application::Silent {
+        exchange.outcome.application = Application::of_head(response.headers());
     }
     exchange.request.upload.answered(stream);
     let deadline = route.settings().timeout.map(|limit| started + limit);

@@ -26,6 +26,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     }
     let target = Rc::clone(exchange.destination.cluster.as_ref().ok_or(Error::Internal)?);
     let (settings, delayed) = (route.settings(), exchange.is_delayed());
+    let waited = exchange.guards.waited;
     let (kind, mut rng) = (kind_at(exchange, &target), exchange.worker.fork_rng());
     let Exchange { message, request, destination, attempts, .. } = exchange;
     let deadline = settings.timeout.map(|limit| request.started + limit);
@@ -42,6 +43,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
         flow: &request.upload,
         host: &settings.upstream_host,
         upgrade,
+        at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),
         grpc: request.grpc,
         method: &request.method,
         retries: &settings.retries,

@@ -1,5 +1,5 @@
-//! The one exit: what every answer is given before it leaves, whoever made it: an agent, a route, or the gateway when
-//! it refuses.
+//! The one exit: every answer gets its fields here before it leaves, whether it comes from an agent, a route, or a
+//! refusal of the gateway.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
 use crate::context::{Connection, Operation, Underway};
 use crate::error::{Error, FAULT_INJECTED};
-use crate::observe::handles::{GaugeGuard, RouteHandles};
+use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::AccessRecord;
 use crate::outcome::{Application, Outcome, Phase, Transport};
 use crate::policy::Open;
@@ -50,6 +50,8 @@ pub(super) struct Exchange {
 pub(super) struct Ending {
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
+    /// Whether an endpoint's answer is gRPC.
+    pub(super) grpc: bool,
     /// What the protocol inside the answer said.
     pub(super) application: Application,
     time_to_head: Option<Duration>,
@@ -74,6 +76,8 @@ pub(super) struct Ending {
 pub(super) struct Guards {
     pub(super) in_flight: Option<InFlight<Rc<WorkerEndpoint>>>,
     pub(super) admission: Admission,
+    /// Whether it waited for that.
+    pub(super) waited: bool,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
     /// What is done to it on purpose.
@@ -104,6 +108,7 @@ impl Exchange {
         let guards = Guards {
             in_flight: None,
             admission: Admission::default(),
+            waited: false,
             open: None,
             fault: None,
             sample: None,
@@ -165,6 +170,21 @@ impl Exchange {
         outcome.status = status;
         outcome.time_to_head = Some(took);
         outcome.endpoint_time = took.saturating_sub(self.request.upload.client_time());
+    }
+
+    /// An endpoint's answer is gRPC. Its status may stand in the head, when nothing else comes.
+    pub(super) fn grpc_answer(&mut self, fields: &HeaderMap) {
+        self.grpc_status = Some(None);
+        self.ended_with(fields);
+    }
+
+    /// These fields may be the last of an answer.
+    pub(super) fn ended_with(&mut self, fields: &HeaderMap) {
+        if let Some(status) = &mut self.grpc_status
+            && let Some(came) = fields.get(GRPC_STATUS)
+        {
+            *status = Some(came.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u16::MAX));
+        }
     }
 
     /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
@@ -232,9 +252,9 @@ impl Exchange {
         in_flight.handle().report(Outcome { transport, ..ended }, now);
     }
 
-    /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a
-    /// ceiling or limit of ours say nothing about it, nor does whatever ended before the client had sent its whole
-    /// request: a client could decide then. That nobody is left to be asked does.
+    /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
+    /// client or the gateway's own limits ended do not count, and neither do exchanges that ended before the client had
+    /// sent the whole request: otherwise a client could decide. A canary without usable endpoints counts as failed.
     fn count_for_trial(&self, duration: Duration) {
         let Some(sample) = &self.guards.sample else { return };
         if self.guards.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
@@ -285,15 +305,20 @@ impl Exchange {
         let now = Instant::now();
         self.report(now);
         let (flags, reason) = self.flags();
-        if let End::Failed { reason, .. } = self.outcome.end {
-            self.worker.errors.count(reason);
+        if let (End::Failed { reason, .. }, Some(handles)) = (self.outcome.end, &self.route.handles) {
+            self.worker.errors.count(reason, handles);
         }
         let duration = now.saturating_duration_since(self.request.started);
         self.count_for_trial(duration);
         if let Some(handles) = &self.route.handles {
-            handles.finished(&self.request.method, self.outcome.status, duration);
-            if let Some(code) = self.outcome.application.grpc_status() {
-                handles.grpc_finished(code);
+            let first_byte = self.outcome.time_to_head.filter(|_| self.outcome.upstream_status.is_some());
+            handles.finished(&self.request.method, self.outcome.status, duration, first_byte);
+            if self.is_stream() {
+                handles.ends().stream_duration.get().observe(duration);
+            }
+            if self.outcome.grpc {
+                let status = self.outcome.application.grpc_status();
+                handles.ends().grpc_responses.count(grpc_word(status.map(u16::from)));
             }
         }
         self.worker.metrics.count_bytes(self.request.upload.received(), self.outcome.sent);
@@ -358,6 +383,7 @@ impl Default for Ending {
         Self {
             status: 0,
             upstream_status: None,
+            grpc: false,
             application: Application::Silent,
             time_to_head: None,
             endpoint_time: Duration::ZERO,

@@ -179,7 +179,8 @@ impl Default for RouteFacts {
 /// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
 /// 4.2.4).
 pub(super) fn without_userinfo(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
+    let host = authority.rsplit_once('@').map_or(authority, |(_secret, host)| host);
+    host.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// Whether a message is gRPC by its content type.

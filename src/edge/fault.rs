@@ -9,11 +9,11 @@ use tokio::time::sleep_until;
 use super::exchange::Exchange;
 use super::pipeline::{Passage, ServedRoute};
 use crate::body::{Events, FaultBody};
+use crate::bounded::{Count, Permit};
 use crate::config::model::Fault;
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::policy::fault::{self, ABORT, DELAY, Draw, Ignored};
-use crate::policy::{Ceiling, CeilingPermit};
 use crate::pool;
 
 /// The faults of one exchange.
@@ -21,7 +21,7 @@ use crate::pool;
 pub(super) struct Injected {
     draw: Draw,
     max_active: usize,
-    ceiling: Arc<Ceiling>,
+    ceiling: Arc<Count>,
     handles: RouteHandles,
     active: Option<Active>,
     delayed: bool,
@@ -33,7 +33,7 @@ pub(super) struct Injected {
 /// A fault counts as active until this is dropped.
 #[derive(Debug)]
 struct Active {
-    _place: CeilingPermit,
+    _place: Permit,
     _gauge: GaugeGuard,
 }
 
@@ -63,7 +63,7 @@ fn draw(exchange: &mut Exchange, route: &ServedRoute<'_>, settings: &Fault) {
     headers.remove(ABORT);
     let handles = &route.handles;
     for ignored in draw.ignored.iter().flatten() {
-        handles.faults().ignored(ignored.word());
+        handles.faults().faults_ignored.count(ignored.word());
     }
     if let Some(ceiling) = route.faults.as_ref().filter(|_| !draw.is_empty()) {
         exchange.guards.fault = Some(Box::new(Injected {
@@ -91,7 +91,7 @@ async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), 
     }
     if let Some(delay) = delay {
         injected.delayed = true;
-        injected.handles.faults().injected("delay");
+        injected.handles.faults().faults.count("delay");
         let delay = delay.min(timeout.unwrap_or(Duration::MAX));
         sleep_until(started + delay).await;
         if timeout == Some(delay) {
@@ -100,7 +100,7 @@ async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), 
     }
     if let Some(answer) = abort {
         injected.aborted = true;
-        injected.handles.faults().injected("abort");
+        injected.handles.faults().faults.count("abort");
         return Err(Error::FaultAbort(answer));
     }
     injected.active = None;
@@ -111,10 +111,10 @@ impl Injected {
     /// Takes a place among the active faults; false when there is none.
     fn begin(&mut self) -> bool {
         let handles = self.handles.faults();
-        self.active =
-            self.ceiling.enter(self.max_active).map(|place| Active { _place: place, _gauge: handles.active() });
+        let place = self.ceiling.enter(self.max_active);
+        self.active = place.map(|place| Active { _place: place, _gauge: GaugeGuard::of(&handles.faults_active) });
         if self.active.is_none() {
-            handles.ignored(Ignored::MaxActive.word());
+            handles.faults_ignored.count(Ignored::MaxActive.word());
         }
         self.active.is_some()
     }
@@ -129,17 +129,17 @@ impl Injected {
         self.delayed || self.aborted || self.events.is_some()
     }
 
-    /// The answer is known; `events` says how it is divided if it is a stream. What is compressed cannot be divided.
+    /// Called with the answer; `events` says how a stream is divided. A compressed stream cannot be divided.
     pub(super) fn meet(&mut self, events: Option<Events>, fields: &HeaderMap) {
         let plain = !fields.contains_key(header::CONTENT_ENCODING);
         let events = events.filter(|_| plain && self.draw.stream.is_some());
         if events.is_some() && self.begin() {
             self.events = events;
-            self.handles.faults().injected("stream");
+            self.handles.faults().faults.count("stream");
         }
     }
 
-    /// Says in an answer what was done to it.
+    /// Names the injected faults in an answer.
     pub(super) fn mark(&self, fields: &mut HeaderMap) {
         let kinds = match (self.delayed, self.aborted, self.events.is_some()) {
             (false, false, false) => return,

@@ -1,5 +1,5 @@
-//! What must hold of a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and the one spelling of
-//! host and path under which it is matched and forwarded.
+//! Checks a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and writes its host and path in
+//! the one spelling in which they are matched and forwarded.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Who a request comes from, and whose word on that is believed.
+//! Identifies the client of a request, by forwarding headers of trusted proxies where the peer is one.
 
 use std::net::IpAddr;
 

@@ -10,9 +10,11 @@ use super::exchange::Exchange;
 use super::pipeline::{Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use crate::body::RequestBody;
+use crate::bounded::Count;
 use crate::config::model::Mirror;
 use crate::error::Error;
-use crate::policy::{self, Ceiling, mirror::COPY};
+use crate::observe::handles::GaugeGuard;
+use crate::policy::{self, mirror::COPY};
 use crate::upstream::{self, Mirrored};
 
 /// Copies the request if its route says so.
@@ -24,7 +26,7 @@ pub(super) fn start(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
     Ok(Passage::On)
 }
 
-fn copy(exchange: &mut Exchange, route: &Rc<WorkerRoute>, settings: &Mirror, ceiling: &Arc<Ceiling>) {
+fn copy(exchange: &mut Exchange, route: &Rc<WorkerRoute>, settings: &Mirror, ceiling: &Arc<Count>) {
     let mut rng = exchange.worker.fork_rng();
     let Some(request) = exchange.message.as_mut().filter(|_| exchange.destination.upgrade.is_none()) else {
         return;
@@ -34,22 +36,22 @@ fn copy(exchange: &mut Exchange, route: &Rc<WorkerRoute>, settings: &Mirror, cei
     }
     let handles = route.handles.clone();
     let Some(place) = ceiling.enter(settings.max_active) else {
-        handles.mirrors().ended("max_active");
+        handles.mirrors().mirrors.count("max_active");
         return;
     };
     let Ok(copied) = request.body_mut().copy(settings.max_body_bytes) else {
-        handles.mirrors().ended(Mirrored::BodyTooLarge.word());
+        handles.mirrors().mirrors.count(Mirrored::BodyTooLarge.word());
         return;
     };
     let copy = head_of(request);
     let hash = route.mirror.as_ref().and_then(|target| target.hash(request.headers(), exchange.client.address));
-    let active = handles.mirrors().active();
+    let active = GaugeGuard::of(&handles.mirrors().mirrors_active);
     // It keeps the route no longer than the request it copies would: until the body is whole, and then for the mirror's
     // time.
     let route = Rc::clone(route);
     let task = async move {
         let result = send(&route, copy, copied, hash, &mut rng).await;
-        handles.mirrors().ended(result.word());
+        handles.mirrors().mirrors.count(result.word());
         drop((place, active));
     };
     exchange.worker.mirrors.own(task);

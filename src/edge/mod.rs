@@ -20,7 +20,7 @@ mod mirror;
 mod own_answer;
 mod pipeline;
 mod prepare;
-mod public;
+pub(crate) mod public;
 mod reply;
 mod routing;
 pub mod seen;

@@ -36,7 +36,7 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
 
 fn json(error: &Error) -> Response<ResponseBody> {
     let status = match error {
-        // A client that closed its direction in the middle of a request still hears. 499 is a word of logs only.
+        // A client that closed its direction in the middle of a request still gets an answer. 499 is for logs only.
         Error::ClientGone | Error::ClientStalled => StatusCode::BAD_REQUEST,
         other => other.status(),
     };
@@ -66,7 +66,7 @@ fn grpc(error: &Error) -> Response<ResponseBody> {
     response
 }
 
-/// What the client is told; one level, no addresses, no versions.
+/// The text for the client: one level, no addresses, no versions.
 fn public(error: &Error) -> &'static str {
     match error {
         Error::BadRequest(PLAIN_ON_TLS) => "this port speaks TLS: use https",
@@ -83,9 +83,9 @@ fn public(error: &Error) -> &'static str {
         Error::UpgradeRefused => "upgrades are not served here",
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
-        Error::NoEndpoint => "no agent is available",
+        Error::NoEndpoint(_) => "no agent is available",
         Error::CircuitOpen { .. } => "the agent has as much to do as it may",
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => "the agent cannot be reached",
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => "the agent cannot be reached",
         Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
         Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
         Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {

@@ -6,9 +6,10 @@ use http::{HeaderMap, HeaderValue};
 
 use super::exchange::Exchange;
 use super::pipeline::{Passage, ServedRoute};
-use crate::cluster::{cookie, hash_key};
+use crate::cluster::hash_key;
 use crate::config::model::{Action, HashKey, Split};
 use crate::error::Error;
+use crate::head::cookie;
 use crate::route::split::RoutingHints;
 
 /// Chooses the cluster, and notes what its outcome will be counted for and which cookie keeps the caller there.

@@ -44,7 +44,7 @@ impl ConfigThread {
 impl Drop for ConfigThread {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A job that runs goes on to its end; waiting for it would block whoever lets go of the gateway.
+            // A running job goes on to its end; waiting for it would block the thread that drops the gateway.
             runtime.shutdown_background();
         }
     }

@@ -1,5 +1,5 @@
-//! One line of the access log: what is known about an exchange when it is over, and how it is written. Written by hand
-//! because it happens for every request: one pass over each value, no allocation, no formatting machinery.
+//! One line of the access log: the facts of a finished exchange, and how they are written. Written by hand because it
+//! happens for every request: one pass over each value, no allocation, no formatting machinery.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -23,12 +23,6 @@ pub struct AccessRecord<'a> {
     pub trace_id: Option<TraceId>,
     /// The client, as forwarding headers of trusted proxies say.
     pub client_ip: IpAddr,
-    /// Who the client proved to be.
-    pub principal: Option<&'a str>,
-    /// On whose behalf.
-    pub tenant: Option<&'a str>,
-    /// What it asks of an agent.
-    pub operation: Option<&'static str>,
     /// Method as received.
     pub method: &'a str,
     /// Host it asked for.
@@ -68,9 +62,7 @@ pub struct AccessRecord<'a> {
     pub stream: bool,
     /// Status of the endpoint, where there was one.
     pub upstream_status: Option<u16>,
-    /// The gRPC status the call ended with.
-    pub grpc_status: Option<u8>,
-    /// What the endpoint did whose try failed last, with its cause.
+    /// The cause of the last failed try.
     pub upstream_error: Option<&'a str>,
 }
 
@@ -86,9 +78,6 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     out.extend_from_slice(b",\"client_ip\":\"");
     address(out, record.client_ip);
     out.push(b'"');
-    optional(out, ",\"principal\":", record.principal);
-    optional(out, ",\"tenant\":", record.tenant);
-    optional(out, ",\"operation\":", record.operation);
     string(out, ",\"method\":", record.method.as_bytes());
     string(out, ",\"authority\":", record.authority.as_bytes());
     out.extend_from_slice(b",\"path\":\"");
@@ -104,9 +93,6 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     number(out, ",\"attempts\":", record.attempts);
     if let Some(status) = record.upstream_status {
         number(out, ",\"upstream_status\":", status);
-    }
-    if let Some(status) = record.grpc_status {
-        number(out, ",\"grpc_status\":", status);
     }
     optional(out, ",\"upstream_error\":", record.upstream_error);
     number(out, ",\"bytes_received\":", record.bytes_received);
@@ -258,8 +244,8 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
 }
 
-/// Appends `text` as the inside of a JSON string. Nothing that ends a line, steers a terminal or turns what is read
-/// stays raw; bytes that are not UTF-8 become U+FFFD.
+/// Appends `text` as the inside of a JSON string. Characters that end a line, steer a terminal or turn text are
+/// escaped; bytes that are not UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
     let clean = text.iter().fold(true, |clean, byte| clean & is_plain(*byte));
@@ -339,9 +325,6 @@ mod tests {
             request_id: "id-1",
             trace_id: None,
             client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
-            principal: None,
-            tenant: None,
-            operation: None,
             method: "POST",
             authority: "agents.example.com",
             path: "/a2a",
@@ -361,7 +344,6 @@ mod tests {
             tls: None,
             stream: false,
             upstream_status: None,
-            grpc_status: None,
             upstream_error: None,
         }
     }
@@ -396,9 +378,6 @@ mod tests {
         let full = AccessRecord {
             trace_id: Some(trace.trace_id()),
             client_ip: "2001:db8::7".parse().unwrap(),
-            principal: Some("ann\"e"),
-            tenant: Some("north"),
-            operation: Some("SendMessage"),
             reason: Some("connect_failed"),
             flags: "UF",
             status: 502,
@@ -411,7 +390,6 @@ mod tests {
             tls: Some(TlsVersion::V13),
             stream: true,
             upstream_status: Some(200),
-            grpc_status: Some(14),
             upstream_error: Some("said \u{1b}\""),
             proto: Version::HTTP_2,
             ..record()
@@ -420,9 +398,6 @@ mod tests {
         for (key, expected) in [
             ("trace_id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
             ("client_ip", json!("2001:db8::7")),
-            ("principal", json!("ann\"e")),
-            ("tenant", json!("north")),
-            ("operation", json!("SendMessage")),
             ("reason", json!("connect_failed")),
             ("flags", json!("UF")),
             ("status", json!(502)),
@@ -435,7 +410,6 @@ mod tests {
             ("tls", json!("TLSv1.3")),
             ("stream", json!(true)),
             ("upstream_status", json!(200)),
-            ("grpc_status", json!(14)),
             ("upstream_error", json!("said \u{1b}\"")),
             ("proto", json!("HTTP/2")),
         ] {

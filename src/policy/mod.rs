@@ -2,7 +2,6 @@
 //! as pure functions of settings, request, time and chance, and the counts that workers share. The edge asks and acts;
 //! this room waits for nothing.
 
-mod ceiling;
 mod concurrency;
 pub mod fault;
 mod key;
@@ -13,13 +12,12 @@ mod table;
 
 use crate::config::model::Percentage;
 
-pub use ceiling::{Ceiling, CeilingPermit};
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
 pub use limiter::{LimitDecision, Limiter};
 pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
 
-/// Whether this one is of the share.
+/// Draws whether this request is in the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {
     // No draw where chance decides nothing.
     share != Percentage::NONE

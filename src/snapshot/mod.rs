@@ -97,7 +97,7 @@ impl Snapshot {
         })
     }
 
-    /// The key of cookies where a split has none of its own.
+    /// The key of sticky cookies for splits without a key of their own.
     #[must_use]
     pub fn cookie_key(&self) -> &CookieKey {
         &self.cookie_key
@@ -126,7 +126,7 @@ impl Snapshot {
 /// A key that nobody knows and that ends with the process.
 fn made_here() -> CookieKey {
     let mut secret = [0; 32];
-    // Where the system has no random numbers, hash seeds of the standard library are what is left.
+    // Where the system has no random numbers, the hash seeds of the standard library are used.
     if aws_lc_rs::rand::fill(&mut secret).is_err() {
         for bytes in secret.chunks_mut(8) {
             let seed = std::hash::RandomState::new().hash_one(0);
@@ -167,7 +167,7 @@ impl Hub {
     /// Changes whenever the snapshot does.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // Acquire: who sees the number finds at least that snapshot.
+        // Acquire: a reader that sees the number finds at least that snapshot.
         self.generation.load(Ordering::Acquire)
     }
 

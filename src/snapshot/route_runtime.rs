@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::bounded::Count;
 use crate::config::model::{Action, Config, CookieKey, Route};
-use crate::policy::{Ceiling, Limits, RouteLimits};
+use crate::policy::{Limits, RouteLimits};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
 
@@ -19,9 +20,9 @@ pub struct RouteRuntime {
     /// What one client may send, and have open.
     pub limits: Option<RouteLimits>,
     /// Faults active.
-    pub faults: Option<Arc<Ceiling>>,
+    pub faults: Option<Arc<Count>>,
     /// Mirrored requests under way.
-    pub mirrors: Option<Arc<Ceiling>>,
+    pub mirrors: Option<Arc<Count>>,
     /// How its traffic is divided at the moment, and what moves that.
     pub split: Option<Arc<RolloutControl>>,
 }
@@ -59,7 +60,7 @@ impl RouteRuntime {
     }
 }
 
-fn go_on(wanted: bool, before: Option<&Arc<Ceiling>>) -> Option<Arc<Ceiling>> {
+fn go_on(wanted: bool, before: Option<&Arc<Count>>) -> Option<Arc<Count>> {
     wanted.then(|| before.map(Arc::clone).unwrap_or_default())
 }
 

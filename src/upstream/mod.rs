@@ -14,14 +14,15 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
 use crate::cluster::{EndpointId, InFlight, Kind};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
-use crate::outcome::{Application, Outcome, Phase, upstream_error};
+use crate::observe::endpoints::CodeClass;
+use crate::outcome::{Application, Outcome, Phase, why_none_answered};
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
@@ -31,7 +32,7 @@ use retry::{Round, Tries};
 pub use worker_cluster::{WorkerCluster, WorkerClusterError};
 pub use worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
 
-/// What the attempts of one request need to know.
+/// The facts that the attempts of one request need.
 #[derive(Debug)]
 pub struct AttemptPlan<'a> {
     /// The cluster, as this worker sees it.
@@ -48,7 +49,7 @@ pub struct AttemptPlan<'a> {
     pub deadline: Option<Instant>,
     /// The worker's clock.
     pub now: Instant,
-    /// What became of the request body.
+    /// The state of the request body.
     pub flow: &'a UploadState,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
@@ -60,6 +61,17 @@ pub struct AttemptPlan<'a> {
     pub method: &'a Method,
     /// When it may be sent again.
     pub retries: &'a RetryPolicy,
+    /// Whether nothing has been waited for, so that the first try begins now.
+    pub at_once: bool,
+}
+
+impl AttemptPlan<'_> {
+    /// Now, put back by what the client took before, so that the whole of the client's time can be taken off at the
+    /// end.
+    fn resumed(&self) -> Instant {
+        let now = Instant::now();
+        now.checked_sub(self.flow.client_time()).unwrap_or(now)
+    }
 }
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
@@ -75,7 +87,7 @@ pub struct UpstreamResponse {
     pub in_flight: InFlight<Rc<WorkerEndpoint>>,
 }
 
-/// What is known about the attempts, also after they failed.
+/// The facts about the attempts, also after they failed.
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// Times an endpoint was tried.
@@ -84,16 +96,18 @@ pub struct Attempts {
     pub last: Option<Rc<WorkerEndpoint>>,
     /// Why there was no further try although one was wanted.
     pub stopped: Option<&'static str>,
-    /// What the endpoint did whose try failed last; another may have answered after it.
+    /// The cause of the last failed try; another try may have succeeded after it.
     pub failure: Option<Box<str>>,
     tried: Vec<EndpointId>,
+    /// When the try began that has no outcome yet.
+    open: Option<Instant>,
 }
 
 /// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the
 /// route's policy and the cluster's budget allow. Dropping the future cancels what is under way.
 ///
-/// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from
-/// hand to hand it would add its size to every future on the way.
+/// The request stays in its slot until a connection takes it, and comes back there when it was not sent. As an argument
+/// it would add its size to every future on the way.
 ///
 /// # Errors
 /// The last try's error.
@@ -103,7 +117,7 @@ pub async fn send(
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
 ) -> Result<UpstreamResponse, Error> {
-    let mut tries = Tries { plan, attempts, rng, permit: None };
+    let mut tries = Tries { plan, attempts, rng, permit: None, at_once: plan.at_once };
     loop {
         let in_flight = match tries.choose() {
             Err(Error::CircuitOpen { limit_hit, .. }) => Box::pin(tries.choose_late(limit_hit)).await?,
@@ -125,6 +139,7 @@ pub async fn send(
         let round = match sent {
             Ok(response) => {
                 let (outcome, at) = (plan.outcome(&response), Instant::now());
+                tries.attempts.ended(Some((response.status(), at)), plan.flow);
                 // What an endpoint does while it waits for the client's body may be the client's doing.
                 if !(outcome.is_failed_answer() && plan.flow.awaits_client()) {
                     in_flight.handle().answered(outcome, response.headers(), at);
@@ -140,7 +155,10 @@ pub async fn send(
                     Some(reason) => Round::Unwanted(Box::new(answer), reason),
                 }
             }
-            Err(error) => Round::Failed(blamed(error, plan.flow), in_flight),
+            Err(error) => {
+                tries.attempts.ended(None, plan.flow);
+                Round::Failed(blamed(error, plan.flow), in_flight)
+            }
         };
         if let Some(end) = Box::pin(tries.again(round, replay, slot)).await {
             return end;
@@ -226,8 +244,13 @@ impl Limit {
     }
 }
 
-/// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the
-/// rest of the request is not silent.
+/// How long an endpoint took, without the time in which it waited for the client.
+fn own_time(begun: Instant, at: Instant, flow: &UploadState) -> Duration {
+    at.saturating_duration_since(begun).saturating_sub(flow.client_time())
+}
+
+/// The failure of a try. A fault of the client is not the endpoint's failure, and an endpoint that waits for the rest
+/// of the request is not silent.
 fn blamed(error: Error, flow: &UploadState) -> Error {
     match error {
         Error::HeadTimeout | Error::Timeout if flow.awaits_client() => Error::BodyTimeout,
@@ -245,15 +268,37 @@ impl AttemptPlan<'_> {
 }
 
 impl Attempts {
-    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>) {
+    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, now: Instant) {
         self.count += 1;
         self.last = Some(Rc::clone(worker_endpoint));
+        self.open = Some(now);
     }
 
-    /// Keeps what an endpoint did wrong.
+    /// The try under way came to an answer, or to none.
+    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, flow: &UploadState) {
+        if let (Some(begun), Some(worker_endpoint)) = (self.open.take(), &self.last) {
+            worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, flow))));
+        }
+    }
+
+    /// Keeps the cause of an endpoint's failure.
     pub fn note(&mut self, error: &Error) {
-        if let Some(failure) = upstream_error(error) {
+        // That nobody is left to ask says less than what those did who were asked.
+        let nobody = matches!(error, Error::NoEndpoint(_));
+        if !(nobody && self.failure.is_some())
+            && let Some(failure) = why_none_answered(error)
+        {
             self.failure = Some(failure);
+        }
+    }
+}
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        if self.open.is_some()
+            && let Some(worker_endpoint) = &self.last
+        {
+            worker_endpoint.gave_up(CodeClass::Cancelled);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! May this be tried again? Pure: a method, what became of a try, and the route's policy. The method's class decides
-//! first: what is not safe to do twice is tried again only for failures that say that nothing was done, unless the
-//! route names others.
+//! Decides whether a request may be tried again. Pure: depends on the method, the outcome of the try and the route's
+//! policy. The class of the method decides first: a request that must not be done twice is tried again only after
+//! failures that prove that nothing was done, unless the route names others.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
@@ -47,7 +47,7 @@ pub(super) fn names_grpc(policy: &RetryPolicy) -> bool {
     }
 }
 
-/// What makes a request be tried again.
+/// The route's reasons for another try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// It was not answered; the error says why.
@@ -94,8 +94,8 @@ fn answer(causes: &RetryOn, outcome: Outcome, fields: &HeaderMap) -> Option<Reas
     causes.headers.iter().any(named).then_some(Reason::Header)
 }
 
-/// Whether it can ever help to have kept a request of this method that was handed to a connection. One that was not
-/// comes back by itself; only HTTP/2 (`streams`) can say of one it was given that nothing was done about it.
+/// Whether keeping a request of this method can help after a connection took it. A request that no connection took
+/// comes back by itself. Only HTTP/2 (`streams`) can say that nothing was done about a request that it took.
 pub(super) fn is_worth_keeping(policy: &RetryPolicy, method: &Method, streams: bool) -> bool {
     match policy {
         RetryPolicy::Off => false,

@@ -35,7 +35,7 @@ fn place(exchange: &mut Exchange, route: &ServedRoute<'_>, split: &Split) -> Res
         Some(key) => hints.key = hash_key(key, headers, exchange.client.address),
         None => {}
     }
-    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint)?;
+    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint("no version of the split has a weight"))?;
     let part = served.part(choice.part).ok_or(Error::Internal)?;
     if served.control.has_rollout() {
         exchange.guards.sample = Some(served.sample(choice));

@@ -167,7 +167,10 @@ pub struct Gateway {
     following: Option<Following>,
     keeper: Keeper,
     retired: Retired,
+    /// Reads configurations and frees what is not used any more.
     config_thread: ConfigThread,
+    /// Builds what stays until the next reload.
+    build_thread: ConfigThread,
     /// Whether the last reload took names away.
     names_gone: bool,
     /// Tasks that belong to the present configuration.
@@ -216,7 +219,8 @@ impl Gateway {
             following: None,
             keeper: Keeper::default(),
             retired: Retired::default(),
-            config_thread: ConfigThread::new().map_err(Error::Worker)?,
+            config_thread: ConfigThread::new("config").map_err(Error::Worker)?,
+            build_thread: ConfigThread::new("build").map_err(Error::Worker)?,
             names_gone: false,
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),

@@ -115,7 +115,10 @@ impl Gateway {
             self.metrics.config_from_last_good(false);
             self.keep_good(read.kept).await;
         }
-        self.config_thread.run(move || debug_span!("free tree").in_scope(|| drop(read.tree)));
+        self.config_thread.run(move || {
+            debug_span!("free tree").in_scope(|| drop(read.tree));
+            memory::give_back();
+        });
         done
     }
 
@@ -199,24 +202,27 @@ impl Gateway {
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
     pub async fn reload(&mut self, config: Config) -> Result<Difference, Error> {
-        let outcome = self.try_reload(Arc::new(config)).await;
+        let outcome = self.try_reload(config).await;
         if outcome.is_err() {
             self.metrics.config_refused();
         }
         outcome
     }
 
-    async fn try_reload(&mut self, config: Arc<Config>) -> Result<Difference, Error> {
+    async fn try_reload(&mut self, config: Config) -> Result<Difference, Error> {
         let before = self.hub.current();
         if let Some(key) = needs_restart(&before.config, &config).first() {
             return Err(Error::NeedsRestart(key));
         }
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
-        // Thousands of routes take long enough to keep a probe waiting.
-        let built = self.config_thread.run({
-            let (config, before) = (Arc::clone(&config), Arc::clone(&before));
+        // Thousands of routes take long enough to keep a probe waiting. The thread is not the one that reads: what
+        // stays would lie in the pages of what is freed after each reload, and keep every one of them.
+        let built = self.build_thread.run({
+            let before = Arc::clone(&before);
             move || {
+                let compact = debug_span!("compact");
+                let config = Arc::new(compact.in_scope(move || config.compact()));
                 let building = debug_span!("snapshot");
                 let snapshot = building.in_scope(|| Snapshot::build(Arc::clone(&config), Some(&before), &names))?;
                 let comparing = debug_span!("difference");
@@ -226,6 +232,7 @@ impl Gateway {
             }
         });
         let (snapshot, mut difference, gone) = built.await.map_err(Error::Build)??;
+        let config = Arc::clone(&snapshot.config);
         let mut change = self.listeners.prepare(&config, self.workers.len())?;
         self.listeners.open(&mut change, &self.workers).await.map_err(Error::Worker)?;
         // Nothing fails from here on.

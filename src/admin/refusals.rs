@@ -1,5 +1,4 @@
-//! Admin requests that are refused, by whoever sends them and however many: each is counted, and the log gets a line of
-//! bounded length at most once a second.
+//! Refused admin requests. Each is counted, and the log gets at most one line of bounded length a second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +23,7 @@ struct Told {
 impl Refusals {
     /// Counts a refusal, and tells of it when the last line is long enough ago.
     pub(super) fn refused(&self, metrics: &Metrics, (method, path): (&Method, &str), status: StatusCode, now: Instant) {
-        metrics.admin_refused(status.as_str());
+        metrics.admin_refused(status.as_str()).inc();
         if let Some(untold) = self.tells(now) {
             let (method, path) = (cut(method.as_str()), cut(path));
             let status = status.as_u16();

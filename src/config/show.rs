@@ -14,7 +14,8 @@ use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::values::Time;
 use super::report::Report;
 use super::secrets::{REDACTED, mask_parts, shown_key};
-use super::source::FILE_KEYS;
+use super::source::is_file;
+use super::written::LAST_GOOD;
 use super::{substitute, yaml};
 
 /// Prints a tree.
@@ -42,18 +43,18 @@ pub(super) fn standalone(root: &Node) -> String {
         // This is that file: who starts from it must not write over it.
         reload.retain(|entry| entry.key != "lastGoodFile");
     }
-    serde_yaml::to_string(&portable(&root, "")).unwrap_or_default()
+    LAST_GOOD.to_owned() + &serde_yaml::to_string(&portable(&root, "", "")).unwrap_or_default()
 }
 
-fn portable(node: &Node, key: &str) -> Yaml {
+fn portable(node: &Node, parent: &str, key: &str) -> Yaml {
     match &node.value {
         Value::Map(entries) => {
             let pairs =
-                entries.iter().map(|entry| (Yaml::from(entry.key.as_str()), portable(&entry.value, &entry.key)));
+                entries.iter().map(|entry| (Yaml::from(entry.key.as_str()), portable(&entry.value, key, &entry.key)));
             Yaml::Mapping(pairs.collect())
         }
-        Value::List(items) => Yaml::Sequence(items.iter().map(|item| portable(item, key)).collect()),
-        Value::Scalar(scalar) if FILE_KEYS.contains(&key) => {
+        Value::List(items) => Yaml::Sequence(items.iter().map(|item| portable(item, parent, key)).collect()),
+        Value::Scalar(scalar) if is_file(parent, key, &scalar.text) => {
             let path = substitute::absolute(Path::new(&scalar.text));
             Yaml::from(path.display().to_string().replace("${", "$${"))
         }
@@ -79,6 +80,7 @@ const ROOT: Defaults = &[
     ("accessLog.exclude", "[]"),
     ("metrics.address", "127.0.0.1:9090"),
     ("metrics.latencyBuckets", "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]"),
+    ("metrics.endpointSeries", "200"),
     ("shutdown.drainDelay", "0s"),
     ("shutdown.drainTimeout", "30s"),
     ("logging.level", "info"),

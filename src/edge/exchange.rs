@@ -1,12 +1,12 @@
-//! One request and its answer, from the head to the last byte. Whatever the end is, dropping the exchange writes the
-//! one access record, counts it once and lets go of the endpoint.
+//! One request and its answer, from the head to the last byte. However it ends, dropping the exchange writes the one
+//! access record, counts it once and releases the endpoint.
 
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::fault::Injected;
@@ -18,7 +18,7 @@ use crate::cluster::{InFlight, Outcome as ScannerRefusal};
 use crate::config::model::RouteId;
 use crate::context::{Connection, Underway};
 use crate::error::{Blame, Error, FAULT_INJECTED};
-use crate::observe::handles::{GaugeGuard, RouteHandles};
+use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::AccessRecord;
 use crate::observe::trace::TraceId;
 use crate::policy::{Open, RateLimitHeaders};
@@ -33,7 +33,7 @@ pub(super) struct Exchange {
     pub(super) started: Instant,
     pub(super) time: Duration,
     pub(super) client: IpAddr,
-    /// Whether the peer is a trusted proxy, and what it says about the address its client used.
+    /// Whether the peer is a trusted proxy, and its claims about the address that its client used.
     pub(super) trusted: bool,
     pub(super) claimed: Claimed,
     /// Whether the client uses HTTPS, as its route knows it.
@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     pub(super) trace_id: Option<TraceId>,
     pub(super) grpc: bool,
     pub(super) handles: Option<RouteHandles>,
-    /// What the answer says about rate limits.
+    /// Fields of the answer about rate limits.
     pub(super) standing: Option<Box<RateLimitHeaders>>,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
@@ -61,6 +61,10 @@ pub(super) struct Exchange {
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
+    /// The same, if the head is an endpoint's.
+    pub(super) first_byte: Option<Duration>,
+    /// Of an endpoint's answer that is gRPC: its status, once it came.
+    grpc_status: Option<Option<u16>>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
     endpoint_time: Duration,
@@ -70,19 +74,19 @@ pub(super) struct Exchange {
     /// Whether the client left while it waited for the endpoint.
     left_waiting: bool,
     pub(super) sent: u64,
-    /// What is done to it on purpose.
+    /// Injected faults.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
     pub(super) sample: Option<RolloutSample>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     stream: Option<GaugeGuard>,
-    /// What may be a stream by its type has had one message so far (gRPC).
+    /// An answer that may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     outcome: Outcome,
-    /// What a failure after the head says about the endpoint.
+    /// How a failure after the head counts for the endpoint.
     verdict: Option<ScannerRefusal>,
-    /// Whose doing a failure was.
+    /// Who caused a failure.
     blame: Option<Blame>,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
@@ -129,6 +133,8 @@ impl Exchange {
             status: 0,
             upstream_status: None,
             time_to_head: None,
+            first_byte: None,
+            grpc_status: None,
             endpoint_time: Duration::ZERO,
             gaps: Duration::ZERO,
             paused: None,
@@ -182,8 +188,8 @@ impl Exchange {
         self.stream.is_some() && !self.single
     }
 
-    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them,
-    /// so that the buffer is given back.
+    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. Long exchanges copy
+    /// them, so that the buffer is freed.
     fn detach(&mut self) {
         let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
         self.host = self.host.as_ref().and_then(copy);
@@ -201,6 +207,21 @@ impl Exchange {
         let took = at.saturating_duration_since(self.started);
         self.time_to_head = Some(took);
         self.endpoint_time = took.saturating_sub(self.flow.client_time());
+    }
+
+    /// An endpoint's answer is gRPC. Its status may stand in the head, when nothing else comes.
+    pub(super) fn grpc_answer(&mut self, fields: &HeaderMap) {
+        self.grpc_status = Some(None);
+        self.ended_with(fields);
+    }
+
+    /// These fields may be the last of an answer.
+    pub(super) fn ended_with(&mut self, fields: &HeaderMap) {
+        if let Some(status) = &mut self.grpc_status
+            && let Some(came) = fields.get(GRPC_STATUS)
+        {
+            *status = Some(came.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u16::MAX));
+        }
     }
 
     /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
@@ -265,13 +286,13 @@ impl Exchange {
         in_flight.handle().report(verdict, now);
     }
 
-    /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a
-    /// ceiling or limit of ours say nothing about it, nor does whatever ended before the client had sent its whole
-    /// request: a client could decide then. That nobody is left to be asked does.
+    /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
+    /// client or the gateway's own limits ended do not count, and neither do exchanges that ended before the client had
+    /// sent the whole request: otherwise a client could decide. A canary without usable endpoints counts as failed.
     fn count_for_trial(&self, duration: Duration) {
         let Some(sample) = &self.sample else { return };
         if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
-            // What was done on purpose says nothing about a version.
+            // An exchange with an injected fault does not count.
             return;
         }
         if self.flow.is_unfinished() {
@@ -328,14 +349,22 @@ impl Exchange {
                 _ => ("-", None),
             },
             Outcome::Failed { flag, reason } => {
-                self.worker.errors.count(reason);
+                if let Some(handles) = &self.handles {
+                    self.worker.errors.count(reason, handles);
+                }
                 (flag, Some(reason))
             }
         };
         let duration = now.saturating_duration_since(self.started);
         self.count_for_trial(duration);
         if let Some(handles) = &self.handles {
-            handles.finished(&self.method, self.status, duration);
+            handles.finished(&self.method, self.status, duration, self.first_byte);
+            if self.is_stream() {
+                handles.ends().stream_duration.get().observe(duration);
+            }
+            if let Some(status) = self.grpc_status {
+                handles.ends().grpc_responses.count(grpc_word(status));
+            }
         }
         self.worker.metrics.count_bytes(self.flow.received(), self.sent);
         if self.logged
@@ -387,13 +416,14 @@ impl Drop for Exchange {
     }
 }
 
-/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
-/// 4.2.4).
+/// The authority may hold a name and a password. Such requests are refused, and the log must not keep these (RFC 9110
+/// section 4.2.4). A `Host` that goes on with a path or a query is refused too, and may hold secrets there.
 pub(super) fn without_userinfo(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
+    let host = authority.rsplit_once('@').map_or(authority, |(_secret, host)| host);
+    host.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
+/// The failure of an exchange. A timeout after an injected delay is not the endpoint's failure.
 fn blamed(error: &Error, delayed: bool) -> &Error {
     match error {
         Error::Timeout if delayed => &Error::FaultDelay,
@@ -401,8 +431,8 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
     }
 }
 
-/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those
-/// apart.
+/// How a failure after the head counts for the endpoint. Its head was good, so outlier detection counts such failures
+/// separately.
 fn verdict(error: &Error) -> Option<ScannerRefusal> {
     match error {
         Error::UpstreamAborted(_) | Error::StreamIdle | Error::UpstreamInvalid(..) | Error::Timeout => {
@@ -411,6 +441,9 @@ fn verdict(error: &Error) -> Option<ScannerRefusal> {
         _ => None,
     }
 }
+
+/// Says how a gRPC call ended.
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Whether a message is gRPC by its content type.
 pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {

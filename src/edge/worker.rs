@@ -1,4 +1,4 @@
-//! What one worker thread owns: its view of the snapshot, its connections, its side of the access log.
+//! The state of one worker thread: its view of the snapshot, its connections, its part of the access log.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ impl Worker {
     /// A worker on the hub's current snapshot.
     #[must_use]
     pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, sink: Option<Sink>, seed: u64) -> Rc<Self> {
-        let worker_endpoints = Rc::new(WorkerEndpoints::default());
+        let worker_endpoints = Rc::new(WorkerEndpoints::new(Arc::clone(&metrics)));
         let mut rng = fastrand::Rng::with_seed(seed);
         let view = View::new(&hub, &worker_endpoints, &metrics, &mut rng);
         Rc::new(Self {
@@ -131,8 +131,8 @@ impl Worker {
         }
     }
 
-    /// Forgets the listeners that are gone for good, and those gone so long that only streams can be left on their
-    /// connections: an hour-long stream must not keep an old configuration.
+    /// Forgets listeners that are gone, and those that have drained for so long that only streams can be left: an
+    /// hour-long stream must not keep an old configuration.
     pub fn keep_retired(&self, keep: impl Fn(&str) -> bool) {
         let mut retired = self.retired.borrow_mut();
         if !retired.is_empty() {
@@ -156,6 +156,7 @@ impl Worker {
         let view = self.view();
         if sweep {
             let now = Instant::now();
+            view.targets.iter().filter_map(OnceCell::get).for_each(WorkerCluster::refresh);
             let clusters = &view.snapshot.clusters;
             self.worker_endpoints.sweep(now, view.generation, clusters);
             self.stall_detectors.look(now);
@@ -169,7 +170,7 @@ impl Worker {
         self.worker_endpoints.knocked().await;
     }
 
-    /// Closes idle connections whose places other workers need.
+    /// Closes idle connections whose permits other workers need.
     pub fn evict(&self) {
         self.worker_endpoints.evict();
     }
@@ -240,7 +241,7 @@ impl View {
         listener.public_url.as_deref()
     }
 
-    /// What is counted about a route by all workers.
+    /// The counters of a route, shared by all workers.
     pub(super) fn live(&self, route: RouteId) -> Option<&policy::Live> {
         self.snapshot.live.get(route.0)
     }

@@ -1,8 +1,9 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,29 +12,28 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
-use super::files::Following;
+use super::source::{Followed, Sound, Source};
 use super::supervise::{Task, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
-use crate::config::{
-    self, ChangeKind, Difference, Environment, OpenedAt, Reading, Remains, Report, Seen, needs_restart,
-};
+use crate::config::{ChangeKind, Difference, Report, needs_restart};
+use crate::observe::family::Object;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
-    /// Reads the configuration from `path` from now on: when asked to, and when what was `seen` changes. What it holds
+    /// Takes its configuration from `source` from now on: when asked to, and when that holds another. What it holds now
     /// is expected to be in force, unless `stands_in`: then the gateway runs on an older state because this one is
     /// broken.
-    pub fn follow(&mut self, path: PathBuf, seen: Seen, stands_in: bool) {
+    pub fn follow(&mut self, source: Source, stands_in: bool) {
         let settings = self.config().reload.clone();
-        let (following, watch) = Following::new(path, settings, seen, self.control.clone());
-        self.following = Some(following);
+        let (followed, watch) = Followed::begin(source, settings, self.control.clone());
+        self.source = Some(followed);
         self.tasks.start(Task::Files, watch);
-        self.metrics.config_from_last_good(stands_in);
+        self.metrics.config_last_good().set(stands_in.into());
         if stands_in {
             self.metrics.config_refused();
         }
@@ -49,11 +49,11 @@ impl Gateway {
         }
     }
 
-    /// Carries out an order, answers who gave it, and says what became of it.
+    /// Carries out a command, answers its sender and logs the result.
     pub async fn obey(&mut self, order: Command) -> Done {
         match order {
             Command::Reload { trigger, done } => {
-                let outcome = self.reload_files(trigger).await;
+                let outcome = self.reload_source(trigger).await;
                 // Who asked may have left.
                 done.send(outcome.clone()).ok();
                 outcome
@@ -61,9 +61,9 @@ impl Gateway {
         }
     }
 
-    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may
+    /// Reads the source again and puts in force what it holds. A failure changes nothing, but for a defect, which may
     /// have left it half done: then the gateway is [`lost`](Self::lost).
-    pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
+    pub async fn reload_source(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
         let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
         if let Ok(done) = Box::pin(whole).catch_unwind().await {
@@ -76,16 +76,16 @@ impl Gateway {
     }
 
     async fn read_and_take(&mut self, trigger: Trigger, began: Instant) -> Done {
-        let Some(path) = self.following.as_ref().map(|following| following.path.clone()) else {
+        let Some(reader) = self.source.as_ref().map(Followed::reader) else {
             let why = "this gateway was not started from a file".to_owned();
             return self.refused(trigger, began, None, why);
         };
         if trigger == Trigger::Watch {
-            // What is only a renewed certificate is taken here even when the rest is broken.
+            // A renewed certificate is loaded even when the configuration is broken.
             self.refresh_certificates().await;
         }
         let running = self.config();
-        let read = match self.config_thread.run(move || read(&path, &running)).await {
+        let read = match self.config_thread.run(move || reader(&running)).await {
             Ok(read) => read,
             Err(broken) => {
                 let why = Error::Build(broken).in_one_line();
@@ -108,11 +108,11 @@ impl Gateway {
                 }
             }
         };
-        if let Some(following) = &self.following {
-            following.look_at(&self.config().reload, read.seen);
+        if let Some(source) = &self.source {
+            source.watch_from(&self.config().reload, read.mark);
         }
         if done.entry.verdict != ReloadResult::Refused {
-            self.metrics.config_from_last_good(false);
+            self.metrics.config_last_good().set(0);
             self.keep_good(read.kept).await;
         }
         self.config_thread.run(move || {
@@ -122,7 +122,7 @@ impl Gateway {
         done
     }
 
-    /// Writes down what is in force, where that is wished: a path and the text.
+    /// What to write to the last-good file, if one is configured: a path and the text.
     pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
         match kept {
             Some((path, text)) => self.keeper.keep(path, text).await,
@@ -150,12 +150,13 @@ impl Gateway {
                 let took = began.elapsed();
                 self.metrics.config_reload_took(took);
                 let mut entry = Entry::new(trigger, ReloadResult::Applied, &hash, &was, took);
+                let what = if hash == was { "configuration read again, unchanged" } else { "configuration reloaded" };
                 tracing::info!(
                     config = hash,
                     was,
                     trigger = trigger.word(),
                     milliseconds = entry.milliseconds,
-                    "configuration reloaded"
+                    "{what}"
                 );
                 for line in difference.lines() {
                     tracing::info!("reload: {}", line.trim_start());
@@ -174,7 +175,7 @@ impl Gateway {
     }
 
     fn unchanged(&self, trigger: Trigger, began: Instant) -> Done {
-        self.metrics.config_unchanged();
+        self.metrics.config_reload_ok().set(1);
         let hash = &self.config().hash;
         let mut entry = Entry::new(trigger, ReloadResult::Unchanged, hash, hash, began.elapsed());
         entry.last_change = self.control.journal.last_change();
@@ -196,8 +197,8 @@ impl Gateway {
         Done { entry, report }
     }
 
-    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and
-    /// counters of endpoints that stay go on.
+    /// Puts `config` in force and returns what changed. Requests under way keep the configuration they began with;
+    /// endpoints that stay keep their connections and counters.
     ///
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
@@ -238,12 +239,13 @@ impl Gateway {
         // Nothing fails from here on.
         rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
+        self.metrics.limit_endpoints(config.metrics.endpoint_series);
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.workers).await;
         self.in_force(&config);
         admin::follow(self.admin_file.as_ref(), config.admin.as_ref());
         self.forget_gone(gone, &config);
-        self.metrics.config_reloaded();
+        self.metrics.config_reloads("ok").inc();
         tell_what_drains(&mut difference, &before);
         self.retired.add(before);
         Ok(difference)
@@ -251,25 +253,19 @@ impl Gateway {
 
     /// Notes the first configuration.
     pub(super) fn began(&self, config: &Config) {
-        self.metrics.config_from_last_good(false);
+        self.metrics.config_last_good().set(0);
         self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
     }
 
-    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with
-    /// thousands of routes, so it is done beside everything else, and only when names are gone. The reload after does
-    /// it once more: a request under way may have brought a name back.
+    /// Drops the series of objects that the configuration no longer has. Looking through all series takes long with
+    /// thousands of routes, so a separate task does it, and only when names are gone. The next reload does it once
+    /// more, because a request under way may have brought a series back.
     fn forget_gone(&mut self, gone: bool, after: &Arc<Config>) {
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
             let forget = move || {
                 let names = Names::of(&config);
-                metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
-                metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
-                metrics.retain_rollouts(|name| names.rollouts.contains(name));
-                metrics.retain_health(|name| names.checked.contains(name));
-                metrics.retain_breakers(|name| names.breakers.contains(name));
-                metrics.retain_listeners(|name| names.listeners.contains(name));
-                metrics.retain_rate_limits(|name| names.limits.contains(name));
+                metrics.retain(|object, name| name == "-" || names.has(object, name));
             };
             let config_thread = self.config_thread.handle();
             self.generation.start_job(Task::OldSeries, &config_thread, forget);
@@ -279,89 +275,39 @@ impl Gateway {
 
 /// The names a configuration gives, as far as metrics have them for labels.
 struct Names<'a> {
-    routes: HashSet<&'a str>,
-    clusters: HashSet<&'a str>,
-    /// Routes that have a rollout.
-    rollouts: HashSet<&'a str>,
-    /// Clusters whose health is checked.
-    checked: HashSet<&'a str>,
-    /// Clusters with a breaker.
-    breakers: HashSet<&'a str>,
-    listeners: HashSet<&'a str>,
-    limits: HashSet<String>,
+    known: HashSet<(Object, Cow<'a, str>)>,
 }
 
 impl<'a> Names<'a> {
     fn of(config: &'a Config) -> Self {
-        let (routes, clusters) = (config.routes.iter(), config.clusters.iter());
-        let (listeners, limits) = (config.listeners.iter(), config.rate_limits.iter());
-        let breakers = clusters.clone();
-        let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
-        let checked = clusters.clone();
-        let checked = checked.filter(|cluster| cluster.health_check.is_some());
-        let rolled_out = routes.clone().filter(|route| match &route.action {
-            Action::Split(split) => split.rollout.is_some(),
-            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => false,
-        });
-        Self {
-            rollouts: rolled_out.map(|route| route.name.as_str()).collect(),
-            routes: routes.map(|route| route.name.as_str()).collect(),
-            clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
-            checked: checked.map(|cluster| cluster.name.as_str()).collect(),
-            breakers: breakers.map(|cluster| cluster.name.as_str()).collect(),
-            listeners: listeners.map(|listener| listener.name.as_str()).collect(),
-            limits: limits.map(|limit| limit.scope.to_string()).collect(),
+        let mut known = HashSet::with_capacity(config.routes.len() + config.clusters.len());
+        for route in &config.routes {
+            known.insert((Object::Route, Cow::from(&route.name)));
+            if matches!(&route.action, Action::Split(split) if split.rollout.is_some()) {
+                known.insert((Object::Rollout, Cow::from(&route.name)));
+            }
         }
+        for cluster in &config.clusters {
+            known.insert((Object::Cluster, Cow::from(&cluster.name)));
+            if cluster.health_check.is_some() {
+                known.insert((Object::HealthCheck, Cow::from(&cluster.name)));
+            }
+            if cluster.circuit_breaker.half_open.is_some() {
+                known.insert((Object::Breaker, Cow::from(&cluster.name)));
+            }
+        }
+        known.extend(config.listeners.iter().map(|listener| (Object::Listener, Cow::from(&listener.name))));
+        known.extend(config.rate_limits.iter().map(|limit| (Object::RateLimit, Cow::from(limit.scope.to_string()))));
+        Self { known }
     }
 
-    fn has_more_than(&self, other: &Names<'_>) -> bool {
-        !(self.routes.is_subset(&other.routes)
-            && self.clusters.is_subset(&other.clusters)
-            && self.rollouts.is_subset(&other.rollouts)
-            && self.checked.is_subset(&other.checked)
-            && self.breakers.is_subset(&other.breakers)
-            && self.listeners.is_subset(&other.listeners)
-            && self.limits.is_subset(&other.limits))
+    fn has(&self, object: Object, name: &str) -> bool {
+        self.known.contains(&(object, Cow::from(name)))
     }
-}
 
-/// A configuration to put in force.
-struct Sound {
-    config: Config,
-    warnings: Option<Arc<Report>>,
-    /// For what may still be wrong with its listeners.
-    places: OpenedAt,
-}
-
-/// What the files hold.
-struct Read {
-    outcome: Result<Sound, Arc<Report>>,
-    seen: Seen,
-    /// Where and what to write down when it is taken.
-    kept: Option<(PathBuf, String)>,
-    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes
-    /// from it: that is left for when nobody waits for the reload any more.
-    tree: Option<Remains>,
-}
-
-fn read(path: &Path, running: &Config) -> Read {
-    let Reading { outcome, seen } = config::read(path, &Environment::process());
-    let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
-    let kept = outcome.as_ref().ok().and_then(|loaded| {
-        let file = loaded.config.reload.last_good_file.clone()?;
-        Some((file, loaded.standalone()))
-    });
-    let (outcome, tree) = match outcome {
-        Ok(loaded) => {
-            let places = loaded.places();
-            let (config, warnings, tree) = loaded.into_parts();
-            let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
-            let sound = Sound { config, warnings, places };
-            (Ok(sound), Some(tree))
-        }
-        Err(report) => (Err(Arc::new(report)), None),
-    };
-    Read { outcome, seen, kept, tree }
+    fn has_more_than(&self, other: &Self) -> bool {
+        !self.known.is_subset(&other.known)
+    }
 }
 
 /// Says of clusters that go what still runs on them.
@@ -392,7 +338,7 @@ impl Retired {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
     }
 
-    /// Frees what nobody uses any more, and counts the rest, for ever.
+    /// Frees snapshots that are no longer used, and counts the others. Never ends.
     pub(super) async fn sweep(self, metrics: Arc<Metrics>, config_thread: Handle) {
         loop {
             let unused: Vec<_> = {
@@ -408,7 +354,7 @@ impl Retired {
                 config_thread.spawn_blocking(free).await.ok();
             }
             let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
-            metrics.config_snapshots(waiting + 1);
+            metrics.config_snapshots().set_count(waiting + 1);
             sleep(SWEEP).await;
         }
     }

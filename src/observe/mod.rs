@@ -1,19 +1,20 @@
-//! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it is
-//! told what happened, it never says what should.
+//! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it only
+//! records what happened.
 
 pub mod catalogue;
 pub mod clock;
+pub mod endpoints;
 #[cfg(test)]
 pub(crate) mod exposition;
+pub mod family;
 pub mod handles;
 pub mod harmless;
-pub mod injected;
-pub mod limited;
 pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod record;
 pub mod request_id;
+pub mod series;
 pub mod stderr;
 pub mod trace;
 pub mod tracing_setup;

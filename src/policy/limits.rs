@@ -1,5 +1,5 @@
-//! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by
-//! none.
+//! The limits of a configuration, and the decision of one route's limits about a request: all of them count it, or none
+//! does.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
 use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RouteId};
 use crate::error::Error;
-use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
+use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
 
 /// Every limit of a configuration with its counts. Shared by all workers.
@@ -25,8 +25,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Builds the limits of `config`. Counts of `previous` go on where they mean the same: those of a rate limit with
-    /// the same place, key and quota, and what is open on a route of the same name.
+    /// Builds the limits of `config`. Counts of `previous` are kept for a rate limit with the same place, key and
+    /// quota, and for open requests on a route of the same name.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         // By place, so that thousands of routes with a limit each are not compared with one another.
@@ -52,7 +52,8 @@ impl Limits {
         for limiter in &self.limiters {
             limiter.sweep();
             let name = limiter.scope().to_string();
-            metrics.rate_limit_clients(&name, limiter.clients(), limiter.take_overflowed());
+            metrics.rate_limit_clients(&name).set_count(limiter.clients());
+            metrics.rate_limit_overflow(&name).inc_by(limiter.take_overflowed());
         }
     }
 
@@ -78,7 +79,7 @@ struct Rate {
     headers: bool,
     /// A copy of this worker: a value that is cloned counts its clones, and all workers would count in the same place.
     policy: HeaderValue,
-    /// How what is said about the moment begins.
+    /// The beginning of the `ratelimit` field.
     state: Box<[u8]>,
     handles: RateLimitHandles,
 }
@@ -117,7 +118,7 @@ pub struct RateLimitHeaders {
 }
 
 impl RateLimitHeaders {
-    /// Puts its fields into an answer. What an endpoint says about limits of its own stays.
+    /// Adds the fields to an answer. Fields of the endpoint's own limits stay.
     pub fn tell(self, headers: &mut HeaderMap) {
         if !headers.contains_key(POLICY) && !headers.contains_key(STATE) {
             headers.insert(POLICY, self.policy);
@@ -129,7 +130,7 @@ impl RateLimitHeaders {
 /// What the limits said so far about one request.
 #[derive(Default)]
 struct Tally<'a> {
-    /// The longest time to wait, and who asks for it.
+    /// The longest time to wait, and the limit that asks for it.
     refused: Option<(Duration, &'a Rate)>,
     /// The least that is left, and by whom.
     tightest: Option<(u32, &'a Rate)>,
@@ -174,7 +175,7 @@ impl RouteLimits {
         let standing = tally.tightest.and_then(|(remaining, rate)| {
             let quota = rate.limiter.buckets().quota;
             let missing = quota.capacity.get().saturating_sub(remaining);
-            // With nothing left the next thing worth waiting for is one request, otherwise the whole quota.
+            // With nothing left a client waits for the next request, otherwise for the whole quota.
             let reset = quota.time_for(if remaining == 0 { 1 } else { missing });
             rate.standing(remaining, reset)
         });
@@ -182,8 +183,8 @@ impl RouteLimits {
     }
 }
 
-/// Counts the request with each limit in turn, and takes it back again where it was counted when one of them refuses
-/// it. Not deeper than a route has limits, of which there are at most sixteen.
+/// Counts the request with each limit in turn. When one refuses it, the earlier ones take their count back. The
+/// recursion is as deep as the route has limits, at most sixteen.
 fn take<'a>(rates: &'a [Rate], caller: &Caller<'_>, tally: &mut Tally<'a>) {
     let [rate, others @ ..] = rates else { return };
     let taken = rate.take(caller, tally);
@@ -206,12 +207,12 @@ impl Rate {
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
             state: state.into_bytes().into(),
-            handles: RateLimitHandles::new(metrics, &name, settings.mode),
+            handles: RateLimitHandles::new(metrics, &name, mode_word(settings.mode)),
             limiter,
         }
     }
 
-    /// Counts the request here; what was counted, so that it can be taken back.
+    /// Counts the request here; returns what can be taken back.
     fn take<'a>(&'a self, caller: &Caller<'_>, tally: &mut Tally<'a>) -> Option<(Key, NonZeroU32)> {
         let cost = NonZeroU32::new(self.cost_of(caller.method))?;
         let key = self.limiter.key(caller);
@@ -227,7 +228,7 @@ impl Rate {
                 Some((key, cost))
             }
             LimitDecision::Refused { wait } => {
-                self.handles.limited();
+                self.handles.rate_limited.inc();
                 let longer = |(longest, _)| wait > longest;
                 if self.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
                     tally.refused = Some((wait, self));
@@ -255,12 +256,20 @@ impl Rate {
     }
 }
 
+/// The word for a mode in metrics.
+fn mode_word(mode: LimitMode) -> &'static str {
+    match mode {
+        LimitMode::Enforce => "enforce",
+        LimitMode::Shadow => "shadow",
+    }
+}
+
 impl RouteConcurrency {
     fn enter(&self, caller: &Caller<'_>) -> Option<Open> {
         let key = Key::address(caller.client, self.limit.ipv6_prefix);
         let open = self.open.enter(key, self.limit.max);
         if open.is_none() {
-            self.handles.limited();
+            self.handles.concurrency_limited.inc();
         }
         open
     }

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::{WorkerCluster, WorkerEndpoint, outcome};
 use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
 use crate::error::{Error, LimitHit};
+use crate::observe::handles::GaugeGuard;
 
-/// What a request holds while it is under way, to the end of its response body.
+/// The permits that a request holds to the end of its response body.
 #[derive(Debug, Default)]
 pub struct Admission {
     kind: Kind,
@@ -21,7 +22,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Whether it is to wait with [`WorkerCluster::wait`] first.
+    /// Whether the caller must wait with [`WorkerCluster::wait`] first.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.waits
@@ -81,20 +82,20 @@ impl WorkerCluster {
         let Some(ceilings) = &self.cluster().ceilings else {
             return Err(Error::Internal);
         };
-        let _pending = self.handles().pending();
+        let _pending = GaugeGuard::of(&self.handles().pending);
         let deadline = earlier(ceilings.queue().deadline(begun), end);
         let entered = ceilings.enter_late(admission.kind, deadline).await;
         let full = || self.refuse(admission.kind.limit_hit(), MOMENT);
         admission.permit = entered.ok_or_else(full)?;
         admission.waits = false;
-        // The breaker may have opened meanwhile, which those in the queue are to feel like those who come now.
+        // The breaker may have opened meanwhile; it also refuses requests from the queue.
         if admission.probe.is_none() {
             admission.probe = self.pass_breaker(Instant::now(), rng)?;
         }
         Ok(())
     }
 
-    /// Says what the attempts came to, which a breaker that is half-open waits for.
+    /// Reports the outcome of the attempts, which a half-open breaker waits for.
     pub fn settle(&self, admission: &mut Admission, sent: Result<StatusCode, &Error>) {
         let Some(probe) = admission.probe.take() else {
             return;
@@ -163,7 +164,7 @@ impl WorkerCluster {
         if !ceilings.queue().has_room() {
             return Err(self.refuse(limit_hit, MOMENT));
         }
-        let _pending = self.handles().pending();
+        let _pending = GaugeGuard::of(&self.handles().pending);
         let deadline = earlier(ceilings.queue().deadline(begun), end);
         let choose = || {
             let request = PickRequest { now: Instant::now(), ..*request };

@@ -1,5 +1,5 @@
-//! Mirrored requests: one try each, whose answer is read and dropped. Nobody waits for them; the worker owns them and
-//! ends them with itself.
+//! Mirrored requests: one try each, whose answer is read and dropped. No request waits for them; the worker owns them
+//! and ends them with itself.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -39,7 +39,7 @@ impl Mirrors {
     }
 }
 
-/// What a mirrored request needs to know.
+/// The settings of a mirrored request.
 #[derive(Debug)]
 pub struct MirrorPlan<'a> {
     /// The cluster, as this worker sees it.
@@ -52,16 +52,16 @@ pub struct MirrorPlan<'a> {
     pub timeout: Duration,
 }
 
-/// What became of a mirrored request.
+/// The result of a mirrored request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mirrored {
-    /// An answer came, whatever it said.
+    /// An answer came, with any status.
     Answered,
     /// None did.
     Failed,
     /// None did in time.
     TimedOut,
-    /// Its body is larger than what is copied.
+    /// Its body is larger than the limit for copies.
     BodyTooLarge,
     /// The request it is a copy of was not read to its end.
     Incomplete,
@@ -105,14 +105,17 @@ pub async fn mirror(
         return Mirrored::Failed;
     };
     address(&mut copy, plan.host, in_flight.handle());
-    plan.target.handles().attempt();
-    let deadline = Instant::now() + plan.timeout;
+    plan.target.handles().attempts.inc();
+    let begun = Instant::now();
+    let deadline = begun + plan.timeout;
     let mut slot = Some(copy);
     let pool = in_flight.handle().pool();
     let sending = pool.send(&mut slot, Instant::now(), false, Some(deadline));
     let sent = timeout_at(deadline, sending).await;
     let sent = sent.unwrap_or(Err(Error::Timeout));
     let status = sent.as_ref().map(Response::status);
+    // Its body is whole: the client has no part in how long it takes.
+    in_flight.handle().tried(status.ok().map(|status| (status, begun.elapsed())));
     report(&in_flight, status.map_or_else(outcome, |status| Some(Outcome::Answered(status))));
     plan.target.settle(&mut admission, status);
     let response = match sent {

@@ -14,13 +14,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
 use crate::cluster::{EndpointId, InFlight, Kind, Outcome};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
+use crate::observe::endpoints::CodeClass;
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
@@ -30,14 +31,14 @@ use retry::{Round, Tries};
 pub use worker_cluster::{WorkerCluster, WorkerClusterError};
 pub use worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
 
-/// What the attempts of one request need to know.
+/// The facts that the attempts of one request need.
 #[derive(Debug)]
 pub struct AttemptPlan<'a> {
     /// The cluster, as this worker sees it.
     pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
-    /// What it counts as on an endpoint.
+    /// Whether it counts as a request or a stream.
     pub kind: Kind,
     /// The latest moment for a response head, per try.
     pub head_timeout: Option<Duration>,
@@ -45,7 +46,7 @@ pub struct AttemptPlan<'a> {
     pub deadline: Option<Instant>,
     /// The worker's clock.
     pub now: Instant,
-    /// What became of the request body.
+    /// The state of the request body.
     pub flow: &'a UploadState,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
@@ -55,6 +56,17 @@ pub struct AttemptPlan<'a> {
     pub method: &'a Method,
     /// When it may be sent again.
     pub retries: &'a RetryPolicy,
+    /// Whether nothing has been waited for, so that the first try begins now.
+    pub at_once: bool,
+}
+
+impl AttemptPlan<'_> {
+    /// Now, put back by what the client took before, so that the whole of the client's time can be taken off at the
+    /// end.
+    fn resumed(&self) -> Instant {
+        let now = Instant::now();
+        now.checked_sub(self.flow.client_time()).unwrap_or(now)
+    }
 }
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
@@ -68,7 +80,7 @@ pub struct UpstreamResponse {
     pub in_flight: InFlight<Rc<WorkerEndpoint>>,
 }
 
-/// What is known about the attempts, also after they failed.
+/// The facts about the attempts, also after they failed.
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// Times an endpoint was tried.
@@ -77,16 +89,18 @@ pub struct Attempts {
     pub last: Option<Rc<WorkerEndpoint>>,
     /// Why there was no further try although one was wanted.
     pub stopped: Option<&'static str>,
-    /// What the endpoint did whose try failed last; another may have answered after it.
+    /// The cause of the last failed try; another try may have succeeded after it.
     pub failure: Option<Box<str>>,
     tried: Vec<EndpointId>,
+    /// When the try began that has no outcome yet.
+    open: Option<Instant>,
 }
 
 /// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the
 /// route's policy and the cluster's budget allow. Dropping the future cancels what is under way.
 ///
-/// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from
-/// hand to hand it would add its size to every future on the way.
+/// The request stays in its slot until a connection takes it, and comes back there when it was not sent. As an argument
+/// it would add its size to every future on the way.
 ///
 /// # Errors
 /// The last try's error.
@@ -96,7 +110,7 @@ pub async fn send(
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
 ) -> Result<UpstreamResponse, Error> {
-    let mut tries = Tries { plan, attempts, rng, permit: None };
+    let mut tries = Tries { plan, attempts, rng, permit: None, at_once: plan.at_once };
     loop {
         let in_flight = match tries.choose() {
             Err(Error::CircuitOpen { limit_hit, .. }) => Box::pin(tries.choose_late(limit_hit)).await?,
@@ -119,7 +133,8 @@ pub async fn send(
             Ok(response) => {
                 let (status, fields) = (response.status(), response.headers());
                 let at = Instant::now();
-                // What an endpoint does while it waits for the client's body may be the client's doing.
+                tries.attempts.ended(Some((status, at)), plan.flow);
+                // While an endpoint waits for the client's body, its failures may be caused by the client.
                 if !(status.is_server_error() && plan.flow.awaits_client()) {
                     in_flight.handle().answered(status, fields, at);
                 }
@@ -134,7 +149,10 @@ pub async fn send(
                     Some(reason) => Round::Unwanted(Box::new(answer), reason),
                 }
             }
-            Err(error) => Round::Failed(blamed(error, plan.flow), in_flight),
+            Err(error) => {
+                tries.attempts.ended(None, plan.flow);
+                Round::Failed(blamed(error, plan.flow), in_flight)
+            }
         };
         if let Some(end) = Box::pin(tries.again(round, replay, slot)).await {
             return end;
@@ -211,8 +229,13 @@ impl Limit {
     }
 }
 
-/// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the
-/// rest of the request is not silent.
+/// How long an endpoint took, without the time in which it waited for the client.
+fn own_time(begun: Instant, at: Instant, flow: &UploadState) -> Duration {
+    at.saturating_duration_since(begun).saturating_sub(flow.client_time())
+}
+
+/// The failure of a try. A fault of the client is not the endpoint's failure, and an endpoint that waits for the rest
+/// of the request is not silent.
 fn blamed(error: Error, flow: &UploadState) -> Error {
     match error {
         Error::HeadTimeout | Error::Timeout if flow.awaits_client() => Error::BodyTimeout,
@@ -220,10 +243,10 @@ fn blamed(error: Error, flow: &UploadState) -> Error {
     }
 }
 
-/// What a failed try says about its endpoint; `None` where it says nothing.
+/// How a failed try counts for its endpoint; `None` when it does not count.
 fn outcome(error: &Error) -> Option<Outcome> {
     match error {
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
         Error::UpstreamReset(_) => Some(Outcome::Reset),
         Error::StreamRefused(cause) if crate::pool::is_failure(cause) => Some(Outcome::Reset),
         Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
@@ -233,15 +256,37 @@ fn outcome(error: &Error) -> Option<Outcome> {
 }
 
 impl Attempts {
-    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>) {
+    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, now: Instant) {
         self.count += 1;
         self.last = Some(Rc::clone(worker_endpoint));
+        self.open = Some(now);
     }
 
-    /// Keeps what an endpoint did wrong.
+    /// The try under way came to an answer, or to none.
+    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, flow: &UploadState) {
+        if let (Some(begun), Some(worker_endpoint)) = (self.open.take(), &self.last) {
+            worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, flow))));
+        }
+    }
+
+    /// Keeps the cause of an endpoint's failure.
     pub fn note(&mut self, error: &Error) {
-        if let Some(failure) = error.of_endpoint() {
+        // That nobody is left to ask says less than what those did who were asked.
+        let nobody = matches!(error, Error::NoEndpoint(_));
+        if !(nobody && self.failure.is_some())
+            && let Some(failure) = error.of_endpoints()
+        {
             self.failure = Some(failure);
+        }
+    }
+}
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        if self.open.is_some()
+            && let Some(worker_endpoint) = &self.last
+        {
+            worker_endpoint.gave_up(CodeClass::Cancelled);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the tries of one request share, and the step from one that went wrong to the next. Nothing here runs for a
-//! request whose first answer is passed on, but for the copy that is kept of what may be repeated.
+//! The state that the tries of one request share, and the step from a failed try to the next. A request whose first
+//! answer is passed on runs nothing here but the copy for a possible repeat.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -28,6 +28,8 @@ pub(super) struct Tries<'a> {
     pub(super) rng: &'a mut fastrand::Rng,
     /// Held from the first retry to the response head.
     pub(super) permit: Option<(RetryingGuard, Allowed)>,
+    /// Whether nothing has been waited for since the plan was made.
+    pub(super) at_once: bool,
 }
 
 /// A try that did not come to an answer for the client.
@@ -38,8 +40,8 @@ pub(super) enum Round {
     Unwanted(Box<UpstreamResponse>, Reason),
 }
 
-/// What a request is made of again. Most are never needed, so the fields lie in a list that is used again: a map would
-/// be large and new for each.
+/// The parts from which a request is rebuilt. Most are never needed, so the fields lie in a reused list; a map would be
+/// large and new for each request.
 #[derive(Debug)]
 pub(super) struct ReplayRequest {
     method: Method,
@@ -83,13 +85,16 @@ impl Tries<'_> {
         let request = wanted(self.plan, self.attempts);
         let until = (self.plan.now, self.plan.deadline);
         let target = self.plan.target;
+        self.at_once = false;
         target.choose_late(&request, limit_hit, until, self.rng).await
     }
 
     /// Makes `request` ready for `worker_endpoint` and counts the try.
     pub(super) fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, request: &mut Request<RequestBody>) {
         address(request, self.plan.host, worker_endpoint);
-        self.attempts.begin(worker_endpoint);
+        // The clock has been read for the first try, unless something was waited for since.
+        let at_once = std::mem::take(&mut self.at_once);
+        self.attempts.begin(worker_endpoint, if at_once { self.plan.now } else { self.plan.resumed() });
         let count = self.attempts.count;
         if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
             let value = match count {
@@ -98,7 +103,7 @@ impl Tries<'_> {
             };
             request.headers_mut().insert(ATTEMPTS, value);
         }
-        self.plan.target.handles().attempt();
+        self.plan.target.handles().attempts.inc();
     }
 
     /// A copy of `request` for the next try, where there may be one that needs it.
@@ -129,7 +134,7 @@ impl Tries<'_> {
         policy::reason(self.plan.retries, self.plan.method, came)
     }
 
-    /// What follows `round`: the end, or another try of what is in `slot` then.
+    /// The step after `round`: the end, or another try of the request in `slot`.
     pub(super) async fn again(
         &mut self,
         round: Round,
@@ -160,11 +165,11 @@ impl Tries<'_> {
             Ok(wait) => wait,
             Err(stop) => {
                 self.attempts.stopped = Some(stop);
-                self.plan.target.handles().retry_stopped(stop);
+                self.plan.target.handles().retries_stopped.count(stop);
                 return Some(round.end());
             }
         };
-        self.plan.target.handles().retry(word);
+        self.plan.target.handles().retries.count(word);
         if let Round::Failed(error, _) = &round {
             self.attempts.note(error);
         }
@@ -193,7 +198,7 @@ impl Tries<'_> {
         }
         let breaker = self.plan.target.cluster().judge.breaker();
         if breaker.is_some_and(|breaker| breaker.state() == BreakerState::Open) {
-            // An open breaker leaves the cluster alone, also by those who came before it opened.
+            // An open breaker also stops retries of requests that came before it opened.
             return Err("circuit_open");
         }
         if hint.is_some_and(|hint| hint > MAX_RETRY_AFTER) {
@@ -247,7 +252,7 @@ impl Round {
         }
     }
 
-    /// Lets go of the try. What has arrived of its answer is read, so that most connections can be used again.
+    /// Ends the try. The part of its answer that has arrived is read, so that most connections can be used again.
     async fn forget(self) {
         let Self::Unwanted(answer, _) = self else {
             return;
@@ -269,7 +274,7 @@ impl Round {
     }
 }
 
-/// What the choice of an endpoint depends on.
+/// The facts for the choice of an endpoint.
 fn wanted<'a>(plan: &AttemptPlan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
     let first = attempts.count == 0;
     let now = if first { plan.now } else { Instant::now() };
@@ -290,8 +295,7 @@ pub fn with_head_of(request: &Request<RequestBody>, body: RequestBody) -> Reques
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-attache-attempts");
 /// Bytes of a body kept where the route says nothing about retries.
 const DEFAULT_REPLAY: usize = 1 << 20;
-/// An endpoint that asks for more patience than this is not waited for: its answer goes to the client, who can wait
-/// better.
+/// The gateway does not wait for longer than this after a `Retry-After`; the answer goes to the client instead.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Pieces of an unwanted answer that are read.
 const MAX_DRAINED: usize = 16;

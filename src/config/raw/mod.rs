@@ -44,7 +44,7 @@ pub(super) struct Root {
     pub(super) version: Option<u64>,
     /// More files, relative to this one; `*` stands for any part of a name. A name defined twice is an error.
     #[expect(dead_code, reason = "followed on the tree, before it is read into types")]
-    pub(super) include: Option<Vec<String>>,
+    pub(super) include: Option<Many<String>>,
     /// Worker threads. Default: the cores of the cgroup.
     #[schemars(range(min = 1, max = 1024))]
     pub(super) workers: Option<u64>,

@@ -187,8 +187,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
-    /// judged by it.
+    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a rollout
+    /// measures the version.
     pub(super) fn waits_for_more(&mut self, waits: bool) {
         if self.guards.sample.is_none() {
             return;
@@ -236,8 +236,7 @@ impl Exchange {
         self.outcome.transport = Transport::ByClient;
     }
 
-    /// Tells the endpoint's judge how the body of its answer ended. Whatever ended it but the endpoint, what came was
-    /// well.
+    /// Reports the end of the answer's body to outlier detection.
     fn report(&self, now: Instant) {
         let (Some(in_flight), Some(_)) = (&self.guards.in_flight, self.outcome.upstream_status) else {
             return;

@@ -23,6 +23,12 @@ pub struct AccessRecord<'a> {
     pub trace_id: Option<TraceId>,
     /// The client, as forwarding headers of trusted proxies say.
     pub client_ip: IpAddr,
+    /// Who the client proved to be.
+    pub principal: Option<&'a str>,
+    /// On whose behalf.
+    pub tenant: Option<&'a str>,
+    /// What it asks of an agent.
+    pub operation: Option<&'static str>,
     /// Method as received.
     pub method: &'a str,
     /// Host it asked for.
@@ -62,6 +68,8 @@ pub struct AccessRecord<'a> {
     pub stream: bool,
     /// Status of the endpoint, where there was one.
     pub upstream_status: Option<u16>,
+    /// The gRPC status the call ended with.
+    pub grpc_status: Option<u8>,
     /// The cause of the last failed try.
     pub upstream_error: Option<&'a str>,
 }
@@ -78,6 +86,9 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     out.extend_from_slice(b",\"client_ip\":\"");
     address(out, record.client_ip);
     out.push(b'"');
+    optional(out, ",\"principal\":", record.principal);
+    optional(out, ",\"tenant\":", record.tenant);
+    optional(out, ",\"operation\":", record.operation);
     string(out, ",\"method\":", record.method.as_bytes());
     string(out, ",\"authority\":", record.authority.as_bytes());
     out.extend_from_slice(b",\"path\":\"");
@@ -93,6 +104,9 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     number(out, ",\"attempts\":", record.attempts);
     if let Some(status) = record.upstream_status {
         number(out, ",\"upstream_status\":", status);
+    }
+    if let Some(status) = record.grpc_status {
+        number(out, ",\"grpc_status\":", status);
     }
     optional(out, ",\"upstream_error\":", record.upstream_error);
     number(out, ",\"bytes_received\":", record.bytes_received);
@@ -325,6 +339,9 @@ mod tests {
             request_id: "id-1",
             trace_id: None,
             client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
+            principal: None,
+            tenant: None,
+            operation: None,
             method: "POST",
             authority: "agents.example.com",
             path: "/a2a",
@@ -344,6 +361,7 @@ mod tests {
             tls: None,
             stream: false,
             upstream_status: None,
+            grpc_status: None,
             upstream_error: None,
         }
     }
@@ -378,6 +396,9 @@ mod tests {
         let full = AccessRecord {
             trace_id: Some(trace.trace_id()),
             client_ip: "2001:db8::7".parse().unwrap(),
+            principal: Some("ann\"e"),
+            tenant: Some("north"),
+            operation: Some("SendMessage"),
             reason: Some("connect_failed"),
             flags: "UF",
             status: 502,
@@ -390,6 +411,7 @@ mod tests {
             tls: Some(TlsVersion::V13),
             stream: true,
             upstream_status: Some(200),
+            grpc_status: Some(14),
             upstream_error: Some("said \u{1b}\""),
             proto: Version::HTTP_2,
             ..record()
@@ -398,6 +420,9 @@ mod tests {
         for (key, expected) in [
             ("trace_id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
             ("client_ip", json!("2001:db8::7")),
+            ("principal", json!("ann\"e")),
+            ("tenant", json!("north")),
+            ("operation", json!("SendMessage")),
             ("reason", json!("connect_failed")),
             ("flags", json!("UF")),
             ("status", json!(502)),
@@ -410,6 +435,7 @@ mod tests {
             ("tls", json!("TLSv1.3")),
             ("stream", json!(true)),
             ("upstream_status", json!(200)),
+            ("grpc_status", json!(14)),
             ("upstream_error", json!("said \u{1b}\"")),
             ("proto", json!("HTTP/2")),
         ] {

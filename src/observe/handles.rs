@@ -67,6 +67,12 @@ impl RouteHandles {
         Self { shared: Rc::new(shared) }
     }
 
+    /// Handles for the same route towards another cluster.
+    #[must_use]
+    pub fn towards(&self, cluster: impl Into<Arc<str>>) -> Self {
+        Self::new(Arc::clone(&self.shared.metrics), Arc::clone(&self.shared.route), cluster)
+    }
+
     /// Name of the route.
     #[must_use]
     pub fn route(&self) -> &str {

@@ -80,6 +80,7 @@ const ROOT: Defaults = &[
     ("accessLog.exclude", "[]"),
     ("metrics.address", "127.0.0.1:9090"),
     ("metrics.latencyBuckets", "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]"),
+    ("metrics.endpointSeries", "200"),
     ("shutdown.drainDelay", "0s"),
     ("shutdown.drainTimeout", "30s"),
     ("logging.level", "info"),

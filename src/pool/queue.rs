@@ -55,8 +55,8 @@ impl Queue {
 
     /// A permit was given back. Costs one load when no request waits.
     pub fn ring(&self) {
-        // Who listens looks after having said so, and who gives back looks after having done so: counts are sequentially
-        // consistent, so one of the two sees the other.
+        // A waiter registers and then looks for a permit; a releaser returns the permit and then looks for waiters. The
+        // counts are sequentially consistent, so one of the two sees the other.
         if self.listening.taken() > 0 {
             self.changed.notify_waiters();
         }

@@ -55,6 +55,8 @@ pub struct Metrics {
     pub address: Option<SocketAddr>,
     /// Upper bounds of the latency histogram, seconds, ascending.
     pub latency_buckets: Vec<f64>,
+    /// Endpoints that have series of their own; 0 for none.
+    pub endpoint_series: usize,
 }
 
 /// How the gateway ends.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::forms::{Many, OrOff};
+use super::listener::Count;
 use super::values::{Bind, Network, Time};
 use super::words::Word;
 use crate::config::model::LogFormat;
@@ -25,7 +26,8 @@ pub(in crate::config) struct ClientIp {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct AccessLog {
-    /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again. Default: stdout.
+    /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again.
+    /// Default: stdout.
     pub(in crate::config) output: Option<String>,
     /// `auto` is text on a terminal and JSON elsewhere. Default: json.
     pub(in crate::config) format: Option<Word<LogFormat>>,
@@ -41,6 +43,8 @@ pub(in crate::config) struct Metrics {
     pub(in crate::config) address: Option<OrOff<Bind>>,
     /// Upper bounds of the latency histogram in seconds, ascending. Default: 0.005 to 60 in 13 steps.
     pub(in crate::config) latency_buckets: Option<Vec<f64>>,
+    /// Endpoints that have series of their own; the others share one. `off`: none has. Default: 200.
+    pub(in crate::config) endpoint_series: Option<OrOff<Count>>,
 }
 
 /// How the gateway ends.

@@ -86,7 +86,10 @@ pub(super) fn metrics(raw: Option<raw::Metrics>, listeners: &[Listener], scope: 
         );
         scope.missing(&at, diagnostic.hint("1 to 64 positive numbers, ascending"));
     }
-    Metrics { address, latency_buckets }
+    let endpoint_series = raw.endpoint_series.map_or(Some(200), |series| series.on().map(|count| count.0));
+    let at = steps!["metrics", "endpointSeries"];
+    let endpoint_series = endpoint_series.map_or(0, |count| scope.range(&at, count, 1..=100_000, ""));
+    Metrics { address, latency_buckets, endpoint_series: to_usize(endpoint_series) }
 }
 
 pub(super) fn shutdown(raw: Option<raw::Shutdown>) -> Shutdown {

@@ -57,9 +57,9 @@ impl DialLimits {
 /// Whom to ask.
 #[derive(Clone, Copy, Debug)]
 pub enum Peer<'a> {
-    /// Who has this address; the name, without a port, is for TLS.
+    /// This address; the name, without a port, is for TLS.
     Address(SocketAddr, &'a str),
-    /// Who has this name and port. The system resolves it.
+    /// This name and port. The system resolves it.
     Name(&'a str, u16),
     /// Who listens at this path of the file system. Without TLS.
     Path(&'a Path),

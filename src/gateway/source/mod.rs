@@ -49,7 +49,7 @@ impl Followed {
         }
     }
 
-    /// What reads all that the source holds. It takes long: nobody who has other work calls it.
+    /// A function that reads the whole source. It takes long, so only a thread without other work calls it.
     pub(super) fn reader(&self) -> impl FnOnce(&Config) -> Held + Send + 'static {
         match self {
             Self::Files(files) => files.reader(),

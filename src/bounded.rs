@@ -1,6 +1,5 @@
-//! How many of something are under way, over all workers, and a limit that they never pass. Whoever is counted holds a
-//! [`Permit`] and is counted until that is dropped. Every ceiling of the gateway is made of this; knows nothing of what
-//! is counted.
+//! A counter over all workers with a limit that it never exceeds. A holder of a [`Permit`] counts until the permit is
+//! dropped. Every ceiling of the gateway is made of this; it knows nothing of the things it counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,13 +9,13 @@ use tokio::sync::Notify;
 /// A count. The limit is the caller's, so that a reload can change it while permits are out.
 #[derive(Debug, Default)]
 pub struct Count<W = ()> {
-    // Sequentially consistent throughout: who waits looks at the count after having said that it waits, and who gives
-    // back looks for those after having done so. One of the two sees the other.
+    // Sequentially consistent throughout: a waiter registers and then looks at the count; a releaser lowers the count
+    // and then looks for waiters. One of the two sees the other.
     taken: AtomicUsize,
     waiters: W,
 }
 
-/// Those who wait for a place. Told after each one that is given back.
+/// The waiters for a permit. Woken after each permit that is given back.
 pub trait Waiters {
     /// A place was given back.
     fn wake(&self);
@@ -62,7 +61,7 @@ impl<W: Waiters> Count<W> {
         Some(Permit(Arc::clone(self)))
     }
 
-    /// Who waits for a place.
+    /// The waiters for a permit.
     #[must_use]
     pub fn waiters(&self) -> &W {
         &self.waiters
@@ -82,7 +81,7 @@ impl<W: Waiters> Drop for Permit<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, OnceLock, Weak};
 
     use super::*;
 
@@ -127,21 +126,22 @@ mod tests {
     fn who_waits_is_told_when_the_place_is_free() {
         /// What was taken at the time of each wake-up.
         #[derive(Default)]
-        struct Seen(Mutex<(Vec<usize>, Option<Arc<Count<Arc<Seen>>>>)>);
+        struct Seen {
+            taken: Mutex<Vec<usize>>,
+            count: OnceLock<Weak<Count<Arc<Self>>>>,
+        }
         impl Waiters for Arc<Seen> {
             fn wake(&self) {
-                let (seen, count) = &mut *self.0.lock().unwrap();
-                seen.push(count.as_ref().map_or(usize::MAX, |count| count.taken()));
+                let count = self.count.get().and_then(Weak::upgrade);
+                self.taken.lock().unwrap().push(count.map_or(usize::MAX, |count| count.taken()));
             }
         }
         let seen = Arc::<Seen>::default();
         let count = Count::new(Arc::clone(&seen));
-        seen.0.lock().unwrap().1 = Some(Arc::clone(&count));
+        seen.count.set(Arc::downgrade(&count)).unwrap();
         let (one, two) = (count.add(), count.enter(2).unwrap());
         drop(one);
         drop(two);
-        let (seen, count) = std::mem::take(&mut *count.waiters().0.lock().unwrap());
-        assert_eq!(seen, [1, 0]);
-        drop(count);
+        assert_eq!(*seen.taken.lock().unwrap(), [1, 0]);
     }
 }

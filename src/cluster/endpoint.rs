@@ -161,8 +161,8 @@ impl Endpoint {
         self.live.record.ejected_until(self.live.born)
     }
 
-    /// Ends its ejection, if it is out, and forgets the failures behind it: another judgement, such as that of a health
-    /// check, counts for more. How often it was out is remembered, so that the next time is longer.
+    /// Ends its ejection, if there is one, and forgets the failures behind it, because another source, such as a health
+    /// check, knows better. The number of ejections is kept, so that the next one is longer.
     pub fn pardon(&self, now: Instant) {
         if self.is_ejected(now) {
             self.live.record.pardon();

@@ -224,8 +224,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
-    /// judged by it.
+    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a rollout
+    /// measures the version.
     pub(super) fn waits_for_more(&mut self, waits: bool) {
         if self.sample.is_none() {
             return;
@@ -272,7 +272,7 @@ impl Exchange {
         self.blame = Some(Blame::Client);
     }
 
-    /// Tells the endpoint's judge how the body of its answer ended.
+    /// Reports the end of the answer's body to outlier detection.
     fn report(&self, now: Instant) {
         let (Some(in_flight), Some(status)) = (&self.in_flight, self.upstream_status) else {
             return;

@@ -54,7 +54,7 @@ impl Gateway {
         match order {
             Command::Reload { trigger, done } => {
                 let outcome = self.reload_source(trigger).await;
-                // Who asked may have left.
+                // The sender may have left.
                 done.send(outcome.clone()).ok();
                 outcome
             }
@@ -310,7 +310,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Says of clusters that go what still runs on them.
+/// Says what still runs on removed clusters.
 fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
     let clusters: BTreeMap<&str, _> = before.clusters.iter().map(|cluster| (&*cluster.name, cluster)).collect();
     let removed = difference.changes.iter_mut();

@@ -1,6 +1,7 @@
 //! Series of single endpoints. There may be thousands of endpoints, and they come and go with the answers of name
-//! servers: so many have series of their own, the others share one, and the series of an endpoint go when it is no
-//! longer in the configuration, or in the answers of its name, and its last stream has ended.
+//! servers: a bounded number of endpoints have series of their own, and the others share one. The series of an endpoint
+//! are removed when the endpoint is no longer in the configuration, or in the answers of its name, and its last stream
+//! has ended.
 
 use std::array;
 use std::cell::OnceCell;
@@ -93,7 +94,7 @@ impl Handle for Classes {
 #[derive(Debug)]
 pub struct EndpointSeries {
     handles: EndpointHandles,
-    /// Whoever still counts must not bring back what was taken away.
+    /// A worker that still counts must not bring back a removed series.
     _listed: Arc<Listed>,
 }
 

@@ -1,7 +1,7 @@
 //! Handles to the series of one route, cluster or listener, taken when a worker builds its snapshot. A series is looked
 //! up by its label values once and from then on reached through a field or a short list: a finished request costs a few
 //! compares and relaxed adds. Nothing is allocated for a route that no request has hit, so 10,000 routes times the
-//! workers stay cheap. What is counted up and down is a guard. Most handles come from the table in `catalogue`.
+//! workers stay cheap. Gauges are guards. Most handles come from the table in `catalogue`.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;

@@ -26,7 +26,8 @@ pub(in crate::config) struct ClientIp {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct AccessLog {
-    /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again. Default: stdout.
+    /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again.
+    /// Default: stdout.
     pub(in crate::config) output: Option<String>,
     /// `auto` is text on a terminal and JSON elsewhere. Default: json.
     pub(in crate::config) format: Option<Word<LogFormat>>,

@@ -300,6 +300,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What timed out: opening a connection.
+pub const CONNECTING: &str = "connecting to the endpoint";
+/// What timed out: TLS on it.
+pub const HANDSHAKE: &str = "the TLS handshake with the endpoint";
 /// The reason of exchanges that failed, or took longer, on purpose.
 pub const FAULT_INJECTED: &str = "fault_injected";
 /// How soon a ceiling is worth another try.

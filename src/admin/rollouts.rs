@@ -58,8 +58,8 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
         Ok(request) => request,
         Err(why) => return refused(StatusCode::BAD_REQUEST, why),
     };
-    let Some((route, control)) = snapshot.splits().find(|(route, _)| *route == wish.route) else {
-        let why = format!("no route `{}` has a split", wish.route);
+    let Some((route, control)) = snapshot.splits().find(|(route, _)| *route == request.route) else {
+        let why = format!("no route `{}` has a split", request.route);
         return refused(StatusCode::NOT_FOUND, why);
     };
     match request.carry_out(control, now()) {

@@ -172,21 +172,6 @@ impl Exchange {
         outcome.endpoint_time = took.saturating_sub(self.request.upload.client_time());
     }
 
-    /// An endpoint's answer is gRPC. Its status may stand in the head, when nothing else comes.
-    pub(super) fn grpc_answer(&mut self, fields: &HeaderMap) {
-        self.grpc_status = Some(None);
-        self.ended_with(fields);
-    }
-
-    /// These fields may be the last of an answer.
-    pub(super) fn ended_with(&mut self, fields: &HeaderMap) {
-        if let Some(status) = &mut self.grpc_status
-            && let Some(came) = fields.get(GRPC_STATUS)
-        {
-            *status = Some(came.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u16::MAX));
-        }
-    }
-
     /// Whether the client waits for more of the answer, or has got some. The clock is read only where a rollout
     /// measures the version.
     pub(super) fn waits_for_more(&mut self, waits: bool) {

@@ -13,6 +13,7 @@ mod effective;
 mod environment;
 mod hosts;
 mod inputs;
+mod keys;
 mod merge_defaults;
 pub mod model;
 mod node;

@@ -1,7 +1,6 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
-mod circuit_breaker;
 mod cluster;
 mod fault;
 mod health;
@@ -23,7 +22,7 @@ use std::sync::Arc;
 
 use super::effective::Effective;
 
-pub use circuit_breaker::{Ceilings, CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use cluster::{Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 pub use fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::circuit_breaker::CircuitBreaker;
 use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
 use super::health::HealthCheck;
 use super::names::{HostPort, target};
@@ -14,7 +13,7 @@ use super::values::Time;
 use super::wire::{Http2, TcpKeepalive};
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
-use crate::config::model;
+use crate::config::model::{self, CircuitBreaker};
 
 /// One upstream: endpoints that do the same job.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

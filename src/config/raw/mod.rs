@@ -2,7 +2,6 @@
 //! as absent; what is required is judged when everything is read, so that one problem does not hide the next. Never
 //! leaves this room: `resolve` turns it into the model.
 
-pub(super) mod circuit_breaker;
 pub(super) mod cluster;
 pub(super) mod fault;
 pub(super) mod forms;

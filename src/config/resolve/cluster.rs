@@ -54,7 +54,7 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, zone: Option<&str>, scope: 
         http2_keepalive: wire::http2_keepalive(["clusters", name], raw.http2.as_ref(), scope),
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
-        circuit_breaker: circuit_breaker::resolve(name, raw.circuit_breaker, scope),
+        circuit_breaker: circuit_breaker::check(name, raw.circuit_breaker, scope),
     }
 }
 

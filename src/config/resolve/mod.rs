@@ -120,6 +120,16 @@ impl Scope<'_> {
         }
     }
 
+    /// Whether there is a value at `path`.
+    fn is_given(&self, path: &[Step]) -> bool {
+        let mut node = Some(self.tree);
+        for step in path {
+            let Step::Key(key) = step else { return false };
+            node = node.and_then(|node| node.get(key));
+        }
+        node.is_some_and(|node| !node.is_null() && !node.is_blank())
+    }
+
     /// Reports a problem of the key at the end of `path`.
     fn add_key(&mut self, path: &[Step], diagnostic: Diagnostic) {
         self.place(path, diagnostic, true);

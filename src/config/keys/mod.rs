@@ -1,0 +1,154 @@
+//! One declaration for each key: name, type, legal range, default and meaning stand together in [`section!`]. From it
+//! come the runtime type, decoding, the default, the schema, and with that the reference and what `config show
+//! --defaults` fills in. See `docs/adding-a-key.md`.
+
+pub(super) mod circuit_breaker;
+mod numbers;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::raw::forms::{Many, Named, OrOff};
+use super::raw::values::Time;
+use super::report::Report;
+use super::yaml;
+
+pub(in crate::config) use numbers::{Count, Limit, MILLION, OUT_OF_RANGE, ZERO};
+
+/// How a `T` is written in a file, where that is not how it is kept.
+pub(in crate::config) trait Written<T> {
+    /// The value that was meant.
+    fn meaning(self) -> T;
+}
+
+impl<T> Written<T> for T {
+    fn meaning(self) -> T {
+        self
+    }
+}
+
+impl<W: Written<T>, T> Written<Option<T>> for OrOff<W> {
+    fn meaning(self) -> Option<T> {
+        self.on().map(W::meaning)
+    }
+}
+
+impl<W: Written<T>, T> Written<Vec<T>> for Many<W> {
+    fn meaning(self) -> Vec<T> {
+        self.0.into_iter().map(W::meaning).collect()
+    }
+}
+
+impl<W: Written<T>, T> Written<Vec<(String, T)>> for Named<W> {
+    fn meaning(self) -> Vec<(String, T)> {
+        self.0.into_iter().map(|(name, value)| (name, value.meaning())).collect()
+    }
+}
+
+impl Written<PathBuf> for String {
+    fn meaning(self) -> PathBuf {
+        self.into()
+    }
+}
+
+impl Written<Duration> for Time {
+    fn meaning(self) -> Duration {
+        self.0
+    }
+}
+
+/// Declares mappings of the file. A field is `name: Type as Form = default`: what the program keeps, how it is written
+/// where that differs, and the default in the words of a file (one token, such as `30s`, `off`, `{}` or `"http/1.1"`). A
+/// field without a default is an `Option`, and its description says what is without it (`Default: no ceiling.`).
+/// Attributes for serde and schemars stand at the end, in brackets.
+macro_rules! section {
+    ($(
+        #[derive($($derive:ident),*)]
+        $(#[doc = $about:tt])+
+        $vis:vis struct $name:ident $([$($on_all:meta),+])? {$(
+            $(#[doc = $doc:tt])+
+            $field:ident: $type:ty $(as $form:ty)? $(= $default:tt)? $([$($attribute:meta),+])?
+        ),* $(,)?}
+    )+) => {$(
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, $($derive),*)]
+        $vis struct $name {
+            $($(#[doc = $doc])+ $vis $field: $type),*
+        }
+
+        const _: () = {
+            /// As it stands in a file, where every key may be absent.
+            #[derive(serde::Deserialize, schemars::JsonSchema)]
+            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            $($(#[$on_all])+)?
+            $(#[doc = $about])+
+            struct $name {$(
+                $(#[doc = $doc])+
+                $(#[schemars(extend("default" = $crate::config::keys::words_as_json(stringify!($default))))])?
+                $($(#[$attribute])+)?
+                $field: Option<$crate::config::keys::field!(form [$type] [$($form)?])>
+            ),*}
+
+            static DEFAULT: std::sync::LazyLock<self::$name> = std::sync::LazyLock::new(|| self::$name {$(
+                $field: $crate::config::keys::field!(default [$type] [$($form)?] [$($default)?])
+            ),*});
+
+            impl Default for self::$name {
+                fn default() -> Self {
+                    DEFAULT.clone()
+                }
+            }
+
+            impl<'de> serde::Deserialize<'de> for self::$name {
+                fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    let file = <$name as serde::Deserialize>::deserialize(deserializer)?;
+                    Ok(Self {$(
+                        $field: $crate::config::keys::field!(read [file.$field] [DEFAULT.$field] [$($form)?] [$($default)?])
+                    ),*})
+                }
+            }
+
+            impl schemars::JsonSchema for self::$name {
+                fn schema_name() -> std::borrow::Cow<'static, str> {
+                    <$name as schemars::JsonSchema>::schema_name()
+                }
+                fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                    <$name as schemars::JsonSchema>::json_schema(generator)
+                }
+            }
+        };
+    )+};
+}
+pub(in crate::config) use section;
+
+/// The parts of [`section!`] that differ with what a field declares.
+macro_rules! field {
+    (form [$type:ty] []) => { $type };
+    (form [$type:ty] [$form:ty]) => { $form };
+    (default [$type:ty] [$($form:ty)?] []) => { Default::default() };
+    (default [$type:ty] [] [$default:tt]) => { $crate::config::keys::of_words::<$type>(stringify!($default)) };
+    (default [$type:ty] [$form:ty] [$default:tt]) => {
+        $crate::config::keys::Written::meaning($crate::config::keys::of_words::<$form>(stringify!($default)))
+    };
+    (read [$value:expr] [$usual:expr] [] []) => { $value.unwrap_or_default() };
+    (read [$value:expr] [$usual:expr] [$form:ty] []) => { $value.map($crate::config::keys::Written::meaning) };
+    (read [$value:expr] [$usual:expr] [] [$default:tt]) => { $value.unwrap_or_else(|| $usual.clone()) };
+    (read [$value:expr] [$usual:expr] [$form:ty] [$default:tt]) => {
+        $value.map_or_else(|| $usual.clone(), $crate::config::keys::Written::meaning)
+    };
+}
+pub(in crate::config) use field;
+
+/// A default as the files have it.
+#[expect(clippy::expect_used, reason = "the words are in the source, and a test reads all of them")]
+pub(in crate::config) fn of_words<T: DeserializeOwned>(words: &str) -> T {
+    let node = yaml::parse(words, 0, &mut Report::default()).expect("a default is YAML");
+    T::deserialize(&node).expect("a default is legal")
+}
+
+/// A default as the schema has it.
+pub(in crate::config) fn words_as_json(words: &str) -> serde_json::Value {
+    serde_yaml::from_str(words).unwrap_or_default()
+}

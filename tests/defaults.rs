@@ -195,7 +195,7 @@ impl Walk<'_> {
                     self.value(inner, value, &path);
                     self.met.push(path);
                 }
-                None if described.contains("Default: ") => self.missing.push(path),
+                None if described.contains("Default: ") || inner.get("default").is_some() => self.missing.push(path),
                 None => {}
             }
         }

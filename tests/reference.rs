@@ -108,10 +108,18 @@ const MAIN: [&str; 3] = ["listeners", "routes", "clusters"];
 
 fn key(name: &str, value: &Value, definitions: &Map<String, Value>) -> Key {
     let text = text(value);
-    let (meaning, default) = match text.split_once("Default: ") {
+    let (meaning, words) = match text.split_once("Default: ") {
         Some((meaning, default)) => (meaning.trim_end(), default.trim_end_matches('.')),
         None => (text, ""),
     };
+    let declared = match &value["default"] {
+        Value::String(text) => text.clone(),
+        // A section whose keys say what is without it.
+        Value::Object(_) | Value::Null => String::new(),
+        Value::Array(list) if list.is_empty() => "none".to_owned(),
+        other => other.to_string().replace(',', ", "),
+    };
+    let default = if declared.is_empty() { words } else { &declared };
     Key {
         name: name.to_owned(),
         form: if name.ends_with("File") { "file".to_owned() } else { form(value, definitions) },

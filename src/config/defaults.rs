@@ -26,15 +26,7 @@ const ROLLOUT: Defaults = &[("losing", "finish"), ("onFailure", "rollback")];
 const ANALYSIS: Defaults =
     &[("startingStep", "0"), ("interval", "30s"), ("count", "1"), ("failureLimit", "0"), ("minRequests", "50")];
 
-const HTTP2_KEEPALIVE: Defaults = &[("interval", "5m"), ("timeout", "20s")];
-
 const RESPOND: Defaults = &[("status", "200"), ("body", "\"\"")];
-
-const BREAKER: Defaults = &[("maxPendingRequests", "0")];
-
-const QUEUE: Defaults = &[("pendingTimeout", "1s")];
-
-const HALF_OPEN: Defaults = &[("failureThreshold", "5"), ("recoveryTimeout", "30s"), ("rampUp", "10s")];
 
 const MAX_FAILS: Defaults = &[("failTimeout", "10s")];
 
@@ -79,16 +71,6 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
     });
     each(root, "clusters", |cluster| {
         put_all(cluster, &[("healthCheck", "off")]);
-        inside(cluster, "circuitBreaker", |breaker| {
-            let waits = breaker.get("maxPendingRequests").is_some_and(|most| !is_word(most, "0"));
-            if waits {
-                put_all(breaker, QUEUE);
-            }
-            put_all(breaker, BREAKER);
-            inside(breaker, "halfOpen", |half_open| {
-                put_all(half_open, HALF_OPEN);
-            });
-        });
         inside(cluster, "outlierDetection", |detection| {
             let counts = detection.get("maxFails").is_some_and(|fails| !is_word(fails, "off"));
             if counts {
@@ -116,17 +98,6 @@ pub(super) fn fill_policies(root: &mut Node, limit: Defaults) {
             }
         });
     });
-}
-
-/// Fills the times of HTTP/2 keepalives that are written.
-pub(super) fn fill_keepalives(root: &mut Node) {
-    for section in ["listeners", "clusters"] {
-        each(root, section, |entry| {
-            inside(entry, "http2", |http2| {
-                inside(http2, "keepalive", |pings| put_all(pings, HTTP2_KEEPALIVE));
-            });
-        });
-    }
 }
 
 /// Five minutes, or the first ejection where that takes longer.

@@ -11,6 +11,7 @@ mod defaults;
 mod difference;
 mod effective;
 mod environment;
+mod fill;
 mod hosts;
 mod inputs;
 mod keys;

@@ -1,7 +1,7 @@
 //! The effective configuration as YAML: files merged, variables put in, defaults spread, secrets taken out. With every
 //! built-in default filled in, the text still means the same; a test reads it back and compares.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
-use super::defaults::{fill_keepalives, fill_policies};
-use super::node::{Entry, Node, Scalar, Span, Value};
+use super::defaults::fill_policies;
+use super::fill::{self, DEFAULT, WORDS, default_span};
+use super::node::{Entry, Node, Scalar, Value};
 use super::raw::values::Time;
 use super::report::Report;
 use super::secrets::{REDACTED, mask_parts};
 use super::source::FILE_KEYS;
-use super::{substitute, yaml};
+use super::{schema, substitute, yaml};
 
 /// Prints a tree.
 pub(super) fn show(root: &Node, defaults: bool) -> String {
@@ -65,57 +66,7 @@ fn portable(node: &Node, key: &str) -> Yaml {
     }
 }
 
-/// Marks what a default put in.
-const DEFAULT: usize = u32::MAX as usize;
-
 pub(super) type Defaults = &'static [(&'static str, &'static str)];
-
-const ROOT: Defaults = &[
-    ("version", "1"),
-    ("clientIp.trustedProxies", "[]"),
-    ("clientIp.ipv6PrefixLen", "64"),
-    ("accessLog.output", "stdout"),
-    ("accessLog.format", "json"),
-    ("accessLog.exclude", "[]"),
-    ("metrics.address", "127.0.0.1:9090"),
-    ("metrics.latencyBuckets", "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]"),
-    ("shutdown.drainDelay", "0s"),
-    ("shutdown.drainTimeout", "30s"),
-    ("logging.level", "info"),
-    ("logging.format", "auto"),
-    ("dns.servers", "[]"),
-    ("reload.watch", "true"),
-    ("reload.debounce", "250ms"),
-    ("reload.poll", "30s"),
-    ("readiness.requires", "[]"),
-];
-
-const ADMIN: Defaults = &[("admin.address", "127.0.0.1:9901"), ("admin.writes", "rollouts")];
-
-const LISTENER: Defaults = &[
-    ("protocols", "[h2, http/1.1]"),
-    ("limits.maxConnections", "10000"),
-    ("limits.maxConnectionsPerIp", "off"),
-    ("limits.maxHeaderBytes", "64KiB"),
-    ("limits.maxHeaders", "100"),
-    ("limits.maxTargetBytes", "16KiB"),
-    ("limits.maxBodyBytes", "16MiB"),
-    ("limits.headerTimeout", "10s"),
-    ("limits.idleTimeout", "75s"),
-    ("limits.bodyIdleTimeout", "30s"),
-    ("limits.halfCloseTimeout", "500ms"),
-    ("limits.handshakeTimeout", "10s"),
-    ("limits.maxConcurrentStreams", "100"),
-    ("tcpKeepalive.time", "15s"),
-    ("tcpKeepalive.interval", "15s"),
-    ("tcpKeepalive.probes", "3"),
-    ("http2.keepalive", "off"),
-    ("paths.mergeSlashes", "true"),
-    ("paths.allowEncodedSlash", "false"),
-];
-
-const LISTENER_TLS: Defaults =
-    &[("tls.minVersion", "\"1.2\""), ("tls.unknownSni", "default"), ("tls.clientAuth.mode", "none")];
 
 const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true")];
 
@@ -149,10 +100,8 @@ const CLUSTER: Defaults = &[
     ("connectTimeout", "5s"),
     ("keepalive.idleTimeout", "60s"),
     ("keepalive.maxIdle", "256"),
-    ("tcpKeepalive.time", "15s"),
-    ("tcpKeepalive.interval", "15s"),
-    ("tcpKeepalive.probes", "3"),
-    ("http2.keepalive", "off"),
+    ("tcpKeepalive", "{}"),
+    ("http2", "{}"),
     ("slowStart", "30s"),
     ("zones", "prefer"),
 ];
@@ -199,20 +148,10 @@ fn check_timeout(cluster: &Node) -> Node {
 }
 
 fn fill(root: &mut Node) {
-    put_all(root, ROOT);
-    if has(root, "admin") {
-        put_all(root, ADMIN);
-    }
     let grace = root.get("shutdown").and_then(|shutdown| shutdown.get("drainTimeout")).cloned();
     if let Some(grace) = grace {
         put(root, "shutdown.streamGrace", &grace.as_default());
     }
-    each(root, "listeners", |listener| {
-        if has(listener, "tls") {
-            put_all(listener, LISTENER_TLS);
-        }
-        put_all(listener, LISTENER);
-    });
     each(root, "routes", |route| {
         if has(route, "cluster") || has(route, "split") {
             put_all(route, ROUTE_FORWARD);
@@ -230,8 +169,8 @@ fn fill(root: &mut Node) {
             put(cluster, "healthCheck.timeout", &check_timeout(cluster));
         }
     });
-    fill_keepalives(root);
     fill_policies(root, RATE_LIMIT);
+    fill::fill(root, schema::tree());
 }
 
 /// Fills faults and mirror where there are any.
@@ -318,10 +257,6 @@ impl Node {
     }
 }
 
-fn default_span() -> Span {
-    Span::new(DEFAULT, 0, 0, 0)
-}
-
 /// The tree as `serde_yaml` knows it, without what must not be printed.
 fn value_of(node: &Node, key: &str) -> Yaml {
     match &node.value {
@@ -374,31 +309,57 @@ fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
 /// The one field of numbers that are not whole, so that `0.50` may be printed as `0.5`.
 const FRACTIONS: &str = "latencyBuckets";
 
-/// Says behind each value that nobody wrote that it is a default. The lines come from reading the text again: what was
-/// printed and where is then known for sure.
+/// Says behind each value that nobody wrote that it is a default, and turns defaults that are no values into comments.
+/// The lines come from reading the text again: what was printed and where is then known for sure.
 fn mark(text: &str, root: &Node) -> String {
-    let mut lines = BTreeSet::new();
+    let mut marks = BTreeMap::new();
     if let Some(printed) = yaml::parse(text, 0, &mut Report::default()) {
-        find_defaults(&printed, root, &mut lines);
+        find_marks(&printed, root, &mut marks);
     }
     let numbered = text.lines().enumerate();
     numbered.fold(String::new(), |mut out, (index, line)| {
-        let mark = if lines.contains(&(index + 1)) { " # default" } else { "" };
         let is_section = line.starts_with(|c: char| c.is_ascii_alphabetic());
         let gap = if index > 0 && is_section { "\n" } else { "" };
-        let _infallible = writeln!(out, "{gap}{line}{mark}");
+        let _infallible = match marks.get(&(index + 1)) {
+            Some(Mark::Default) => writeln!(out, "{gap}{line} # default"),
+            Some(Mark::Words(words)) => {
+                let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+                writeln!(out, "{indent}# {words}")
+            }
+            Some(Mark::Empty) => writeln!(out, "{gap}{line} {{}}"),
+            None => writeln!(out, "{gap}{line}"),
+        };
         out
     })
 }
 
-fn find_defaults(printed: &Node, root: &Node, lines: &mut BTreeSet<usize>) {
+/// What is to be known about a printed line.
+enum Mark {
+    Default,
+    /// Key and default, which is no value.
+    Words(String),
+    /// A mapping of which only comments are left.
+    Empty,
+}
+
+fn find_marks(printed: &Node, node: &Node, marks: &mut BTreeMap<usize, Mark>) {
+    if let (Value::List(lines), Value::List(items)) = (&printed.value, &node.value) {
+        let items = items.iter().filter(|item| !item.is_blank());
+        lines.iter().zip(items).for_each(|(line, item)| find_marks(line, item, marks));
+    }
     for entry in printed.entries() {
-        match root.get(&entry.key) {
-            Some(node) if !node.entries().is_empty() => find_defaults(&entry.value, node, lines),
-            Some(node) if node.span.file() == DEFAULT => {
-                lines.insert(entry.key_span.line());
+        let Some(node) = node.get(&entry.key) else { continue };
+        let line = entry.key_span.line();
+        let inside = node.entries();
+        if !inside.is_empty() || matches!(node.value, Value::List(_)) && node.span.file() != DEFAULT {
+            find_marks(&entry.value, node, marks);
+            if !inside.is_empty() && inside.iter().all(|entry| entry.value.span.file() == WORDS) {
+                marks.insert(line, Mark::Empty);
             }
-            _ => {}
+        } else if let (WORDS, Value::Scalar(words)) = (node.span.file(), &node.value) {
+            marks.insert(line, Mark::Words(format!("{}: {}", entry.key, words.text)));
+        } else if node.span.file() == DEFAULT {
+            marks.insert(line, Mark::Default);
         }
     }
 }

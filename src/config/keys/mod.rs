@@ -3,19 +3,32 @@
 //! --defaults` fills in. See `docs/adding-a-key.md`.
 
 pub(super) mod circuit_breaker;
+pub(super) mod listener;
 mod numbers;
+pub(super) mod operation;
+pub(super) mod wire;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::{Method, StatusCode};
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::raw::forms::{Many, Named, OrOff};
-use super::raw::values::Time;
+use super::model::{self, HostPattern};
+use super::raw::names::Host;
+use super::raw::percentage::Percentage;
+use super::raw::public::PublicUrl;
+use super::raw::values::{Bind, Network, Size, Status, Time, Verb};
+use super::raw::words::Word;
 use super::report::Report;
 use super::yaml;
 
-pub(in crate::config) use numbers::{Count, Limit, MILLION, OUT_OF_RANGE, ZERO};
+pub(in crate::config) use numbers::{Bytes, Count, Limit, MILLION, OUT_OF_RANGE, Seconds, ZERO};
 
 /// How a `T` is written in a file, where that is not how it is kept.
 pub(in crate::config) trait Written<T> {
@@ -53,10 +66,52 @@ impl Written<PathBuf> for String {
     }
 }
 
-impl Written<Duration> for Time {
+/// A list, where one value alone would be unclear.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(in crate::config) struct List<W>(Vec<W>);
+
+impl<W: Written<T>, T> Written<Vec<T>> for List<W> {
+    fn meaning(self) -> Vec<T> {
+        self.0.into_iter().map(W::meaning).collect()
+    }
+}
+
+/// `off` is no time at all.
+impl<W: Written<Duration>> Written<Duration> for OrOff<W> {
     fn meaning(self) -> Duration {
+        self.on().map(W::meaning).unwrap_or_default()
+    }
+}
+
+impl<T> Written<T> for Word<T> {
+    fn meaning(self) -> T {
         self.0
     }
+}
+
+/// Forms that hold nothing but their value.
+macro_rules! written {
+    ($($form:ty => $type:ty),+ $(,)?) => {$(
+        impl Written<$type> for $form {
+            fn meaning(self) -> $type {
+                self.0
+            }
+        }
+    )+};
+}
+pub(in crate::config) use written;
+
+written! {
+    Time => Duration,
+    Size => u64,
+    Bind => SocketAddr,
+    Network => IpNet,
+    Verb => Method,
+    Status => StatusCode,
+    Host => HostPattern,
+    Percentage => model::Percentage,
+    PublicUrl => model::PublicUrl,
 }
 
 /// Declares mappings of the file. A field is `name: Type as Form = default`: what the program keeps, how it is written
@@ -78,6 +133,7 @@ macro_rules! section {
             $($(#[doc = $doc])+ $vis $field: $type),*
         }
 
+        #[allow(clippy::clone_on_copy, clippy::unnecessary_fallible_conversions, reason = "one form for all types")]
         const _: () = {
             /// As it stands in a file, where every key may be absent.
             #[derive(serde::Deserialize, schemars::JsonSchema)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Written;
 use crate::config::de::invalid;
-use crate::config::raw::values::Time;
+use crate::config::raw::values::{Size, Time};
 
 /// More than anybody needs of anything, and far from overflow.
 pub(in crate::config) const MILLION: u64 = 1_000_000;
@@ -59,15 +60,61 @@ impl<const MIN: u64, const MAX: u64> JsonSchema for Count<MIN, MAX> {
 }
 
 macro_rules! kept_as {
-    ($($number:ty),+) => {$(
-        impl<const MIN: u64, const MAX: u64> Written<$number> for Count<MIN, MAX> {
+    ($($form:ident: $($number:ty),+;)+) => {$($(
+        impl<const MIN: u64, const MAX: u64> Written<$number> for $form<MIN, MAX> {
             fn meaning(self) -> $number {
-                <$number>::try_from(self.0).unwrap_or(<$number>::MAX)
+                TryFrom::try_from(self.0).unwrap_or(<$number>::MAX)
             }
         }
-    )+};
+    )+)+};
 }
-kept_as!(u8, u16, u32, u64, usize);
+
+kept_as! {
+    Count: u8, u16, u32, u64, usize;
+    Bytes: u64, usize;
+}
+
+/// For a range without zero.
+impl<const MIN: u64, const MAX: u64> Written<NonZeroU32> for Count<MIN, MAX> {
+    fn meaning(self) -> NonZeroU32 {
+        NonZeroU32::new(self.meaning()).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+/// For a range without zero.
+impl<const MIN: u64, const MAX: u64> Written<NonZeroUsize> for Count<MIN, MAX> {
+    fn meaning(self) -> NonZeroUsize {
+        NonZeroUsize::new(self.meaning()).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+/// A size in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Bytes<const MIN: u64, const MAX: u64>(u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bytes<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        in_range(Size::deserialize(deserializer)?.0, MIN, MAX, "B").map(Self)
+    }
+}
+
+/// A duration in a range of whole seconds, to which it is rounded up: as the kernel counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Seconds<const MIN: u64, const MAX: u64>(u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Time(time) = Time::deserialize(deserializer)?;
+        let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        in_range(whole, MIN, MAX, "s").map(Self)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Written<Duration> for Seconds<MIN, MAX> {
+    fn meaning(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
 
 /// A limit on time, which is never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +130,24 @@ impl<'de> Deserialize<'de> for Limit {
 /// What is said about a time limit of zero.
 pub(in crate::config) const ZERO: &str = "a time limit of zero would end everything at once";
 
-impl JsonSchema for Limit {
-    fn schema_name() -> Cow<'static, str> {
-        Time::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Time::json_schema(generator)
-    }
+/// What a form with a range has in common with the form it narrows: its schema, which cannot say the range.
+macro_rules! narrows {
+    ($([$($generics:tt)*] $form:ty => $wide:ty;)+) => {$(
+        impl<$($generics)*> JsonSchema for $form {
+            fn schema_name() -> Cow<'static, str> {
+                <$wide>::schema_name()
+            }
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                <$wide>::json_schema(generator)
+            }
+        }
+    )+};
+}
+
+narrows! {
+    [] Limit => Time;
+    [const MIN: u64, const MAX: u64] Bytes<MIN, MAX> => Size;
+    [const MIN: u64, const MAX: u64] Seconds<MIN, MAX> => Time;
 }
 
 impl Written<Duration> for Limit {

@@ -7,14 +7,11 @@ mod health;
 mod limits;
 mod listener;
 mod mirror;
-mod operating;
-mod operation;
 mod outlier;
 mod public;
 mod retries;
 mod route;
 mod split;
-mod wire;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -29,13 +26,12 @@ pub use fault::{
 };
 pub use health::{HealthCheck, Probe, ProbeFields};
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use listener::{
-    Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerTls, PathPolicy,
-    TlsVersion, UnknownSni,
-};
+pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
+pub use listener::{Certificate, ClientAuth, HostPattern, HttpsRedirect, Listener, ListenerTls};
 pub use mirror::Mirror;
-pub use operating::{Admin, AdminAddress, Readiness, Reload, Writes};
-pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
+pub use super::keys::operation::{
+    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
+};
 pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use public::{Authority, PublicUrl, Scheme};
 pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
@@ -48,7 +44,7 @@ pub use split::{
     Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
     Threshold,
 };
-pub use wire::{Http2Keepalive, TcpKeepalive};
+pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]
@@ -91,6 +87,17 @@ pub struct Config {
     pub hash: String,
     /// What is configured, without secrets, to compare with what comes next.
     pub effective: Arc<Effective>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it is.
+    pub address: AdminAddress,
+    /// File with the token; present when the address is not local.
+    pub token_file: Option<PathBuf>,
+    /// What may be changed through it.
+    pub writes: Writes,
 }
 
 /// Index into [`Config::listeners`].

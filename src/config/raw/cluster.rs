@@ -10,9 +10,9 @@ use super::health::HealthCheck;
 use super::names::{HostPort, target};
 use super::outlier::{OutlierDetection, Panic};
 use super::values::Time;
-use super::wire::{Http2, TcpKeepalive};
 use super::words::{self, Word, Words};
 use crate::config::de::with_hint;
+use crate::config::keys::wire::{Http2, TcpKeepalive};
 use crate::config::model::{self, CircuitBreaker};
 
 /// One upstream: endpoints that do the same job.
@@ -35,7 +35,7 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) handshake_timeout: Option<Time>,
     /// Idle connections.
     pub(in crate::config) keepalive: Option<Keepalive>,
-    /// How an endpoint that vanished is noticed. Default: `{ time: 15s, interval: 15s, probes: 3 }`.
+    /// How an endpoint that vanished is noticed.
     pub(in crate::config) tcp_keepalive: Option<OrOff<TcpKeepalive>>,
     /// HTTP/2.
     pub(in crate::config) http2: Option<Http2>,

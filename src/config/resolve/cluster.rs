@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::{Scope, circuit_breaker, health, outlier, to_usize, wire};
 use crate::config::certs::{self, Part};
-use crate::config::model::{Cluster, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+use crate::config::model::{
+    Cluster, LoadBalancer, Member, MemberAddress, TcpKeepalive, UpstreamProtocol, UpstreamTls,
+};
 use crate::config::node::{Step, steps};
-use crate::config::raw::{self, cluster as raw_cluster, values};
+use crate::config::raw::{self, OrOff, cluster as raw_cluster, values};
 use crate::config::report::Diagnostic;
 
 /// Resolves one cluster of a gateway in this zone.
@@ -36,6 +38,8 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, zone: Option<&str>, scope: 
     let protocol = protocol(name, raw.protocol.map(|word| word.0), tls_is_on, scope);
     let outlier_detection = outlier::detection(name, raw.outlier_detection, &members, scope);
     let ejects = outlier_detection.is_some();
+    let http2_keepalive = raw.http2.unwrap_or_default().keepalive;
+    wire::check(name, http2_keepalive, scope);
     Cluster {
         name: name.to_owned(),
         outlier_detection,
@@ -50,8 +54,8 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, zone: Option<&str>, scope: 
         handshake_timeout: limit(scope, &steps!["clusters", name, "handshakeTimeout"], raw.handshake_timeout, 10),
         idle_timeout: limit(scope, &steps!["clusters", name, "keepalive", "idleTimeout"], keepalive.idle_timeout, 60),
         max_idle: to_usize(max_idle),
-        tcp_keepalive: wire::tcp_keepalive(["clusters", name], raw.tcp_keepalive.as_ref(), Duration::ZERO, scope),
-        http2_keepalive: wire::http2_keepalive(["clusters", name], raw.http2.as_ref(), scope),
+        tcp_keepalive: raw.tcp_keepalive.map_or_else(|| Some(TcpKeepalive::default()), OrOff::on),
+        http2_keepalive,
         dns_refresh,
         health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
         circuit_breaker: circuit_breaker::check(name, raw.circuit_breaker, scope),

@@ -20,7 +20,7 @@ use crate::config::raw::names::Host;
 use crate::config::raw::public::PublicUrl;
 use crate::config::raw::values::{Bind, Network, Size, Status};
 use crate::config::raw::words::choice;
-use crate::config::raw::{Many, OrOff};
+use crate::config::raw::OrOff;
 
 section! {
     #[derive(PartialEq)]

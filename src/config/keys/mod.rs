@@ -93,7 +93,7 @@ impl<T> Written<T> for Word<T> {
 /// Forms that hold nothing but their value.
 macro_rules! written {
     ($($form:ty => $type:ty),+ $(,)?) => {$(
-        impl Written<$type> for $form {
+        impl $crate::config::keys::Written<$type> for $form {
             fn meaning(self) -> $type {
                 self.0
             }

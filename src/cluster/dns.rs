@@ -282,7 +282,7 @@ mod tests {
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
             slow_start: None,
-            panic: model::Panic::DEFAULT,
+            panic: model::Panic::default(),
             outlier_detection: None,
             zone: None,
         };

@@ -1,8 +1,14 @@
 //! Fills in every default that the keys declare, and in words those that are no values.
 
+use std::time::Duration;
+
+use serde::Deserialize as _;
 use serde_json::Value as Json;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
+use super::raw::health::{CARD, HealthCheck};
+use super::raw::outlier::OutlierDetection;
+use super::raw::values::Time;
 use super::report::Report;
 use super::{schema, yaml};
 
@@ -54,11 +60,14 @@ fn fill_key(name: &str, node: &mut Node, key: &str, property: &Json) {
     if !applies(name, key, node) {
         return;
     }
+    if let Some(mut value) = dependent(name, key, node) {
+        fill(&mut value, property);
+        return put(node, key, value);
+    }
     let described = property.get("description").and_then(Json::as_str).unwrap_or_default();
     let value = match (property.get("default"), described.split_once("Default: ")) {
         (Some(default), _) => {
-            let Some(mut value) = yaml::parse(&default.to_string(), DEFAULT, &mut Report::default()) else { return };
-            value.span = default_span();
+            let Some(mut value) = default_of(&default.to_string()) else { return };
             fill(&mut value, property);
             value
         }
@@ -69,28 +78,70 @@ fn fill_key(name: &str, node: &mut Node, key: &str, property: &Json) {
         }
         (None, None) => return,
     };
-    let Value::Map(entries) = &mut node.value else { return };
     // A section in which nothing has a default says nothing.
     if value.value != Value::Map(Vec::new()) {
+        put(node, key, value);
+    }
+}
+
+fn put(node: &mut Node, key: &str, value: Node) {
+    if let Value::Map(entries) = &mut node.value {
         entries.retain(|entry| entry.key != key);
         entries.push(Entry { key: key.to_owned(), key_span: default_span(), value });
+    }
+}
+
+/// A value that nobody wrote.
+fn default_of(text: &str) -> Option<Node> {
+    let value = yaml::parse(text, DEFAULT, &mut Report::default())?.value;
+    Some(Node { span: default_span(), value })
+}
+
+/// A default that follows from what else is in its mapping. Keys are filled in the order of their names, so what comes
+/// before is there.
+fn dependent(kind: &str, key: &str, node: &Node) -> Option<Node> {
+    let given = |key: &str| node.get(key).is_some_and(|value| !value.is_null());
+    let time = |key: &str| node.get(key).and_then(|value| Time::deserialize(value).ok());
+    let as_default = |key: &str| node.get(key).map(|value| Node { span: default_span(), value: value.value.clone() });
+    let seconds = |time: Duration| default_of(&format!("{}s", time.as_secs()));
+    match (kind, key) {
+        ("Shutdown", "streamGrace") => as_default("drainTimeout"),
+        ("Cluster", "protocol") => default_of(if given("tls") { "auto" } else { "http/1.1" }),
+        ("Cluster", "outlierDetection") => {
+            let text =
+                format!("{{ consecutive5xxErrors: off, consecutiveGatewayErrors: {} }}", OutlierDetection::IN_A_ROW);
+            default_of(&text)
+        }
+        ("OutlierDetection", "consecutive5xxErrors") if is_on(node, "maxFails") => default_of("off"),
+        ("OutlierDetection", "consecutive5xxErrors") => default_of(&OutlierDetection::IN_A_ROW.to_string()),
+        ("OutlierDetection", "maxEjectionTime") => match time("baseEjectionTime") {
+            Some(base) if base.0 > OutlierDetection::LONGEST => as_default("baseEjectionTime"),
+            _ => seconds(OutlierDetection::LONGEST),
+        },
+        ("HealthCheck", "timeout") => match time("interval") {
+            Some(interval) if interval.0 < HealthCheck::LONGEST => as_default("interval"),
+            _ => seconds(HealthCheck::LONGEST),
+        },
+        ("HealthCheck", "path") => default_of(CARD),
+        _ => None,
     }
 }
 
 /// Whether a key means anything in this mapping, as it is now.
 fn applies(kind: &str, key: &str, node: &Node) -> bool {
     let given = |key: &str| node.get(key).is_some_and(|value| !value.is_null());
-    let is_on = |key: &str| {
-        let word = |node: &Node| matches!(&node.value, Value::Scalar(word) if word.text == "off" || word.text == "0");
-        node.get(key).is_some_and(|value| !value.is_null() && !word(value))
-    };
     match (kind, key) {
-        ("CircuitBreaker", "pendingTimeout") => is_on("maxPendingRequests"),
-        ("OutlierDetection", "failTimeout") => is_on("maxFails"),
+        ("CircuitBreaker", "pendingTimeout") => is_on(node, "maxPendingRequests"),
+        ("OutlierDetection", "failTimeout") => is_on(node, "maxFails"),
+        ("OutlierDetection", "consecutive5xxErrors") => !given("consecutiveErrors"),
         // Other words for the same.
         ("OutlierDetection", "minHealthPercent" | "consecutiveErrors") => false,
         ("Cluster", "handshakeTimeout") => given("tls"),
-        ("Mirror", "methods") => !is_true(node, "unsafe"),
+        // Istio's word for the threshold would contradict it.
+        ("Cluster", "panic") => {
+            let detection = node.get("outlierDetection");
+            detection.and_then(|block| block.get("minHealthPercent")).is_none_or(Node::is_null)
+        }
         ("Route", key) => given("cluster") || given("split") || !OF_FORWARDING.contains(&key),
         ("HealthCheck", key) => applies_to_check(node, key),
         _ => true,
@@ -124,6 +175,9 @@ fn applies_to_check(node: &Node, key: &str) -> bool {
     }
 }
 
-fn is_true(node: &Node, key: &str) -> bool {
-    matches!(node.get(key).map(|node| &node.value), Some(Value::Scalar(word)) if word.text.eq_ignore_ascii_case("true"))
+fn is_on(node: &Node, key: &str) -> bool {
+    match node.get(key).map(|value| &value.value) {
+        Some(Value::Scalar(word)) => !word.is_null() && !matches!(word.text.to_ascii_lowercase().as_str(), "off" | "0"),
+        _ => false,
+    }
 }

@@ -7,7 +7,6 @@
 mod certs;
 mod de;
 mod decode;
-mod defaults;
 mod difference;
 mod effective;
 mod environment;

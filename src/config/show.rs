@@ -4,15 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
-use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
-use super::defaults::fill_policies;
-use super::fill::{self, DEFAULT, WORDS, default_span};
-use super::node::{Entry, Node, Scalar, Value};
-use super::raw::values::Time;
+use super::fill::{self, DEFAULT, WORDS};
+use super::node::{Node, Scalar, Value};
 use super::report::Report;
 use super::secrets::{REDACTED, mask_parts};
 use super::source::FILE_KEYS;
@@ -25,7 +21,7 @@ pub(super) fn show(root: &Node, defaults: bool) -> String {
         entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
     }
     if defaults {
-        fill(&mut root);
+        fill::fill(&mut root, schema::tree());
     }
     // Only values of foreign types cannot be printed.
     let text = serde_yaml::to_string(&value_of(&root, "")).unwrap_or_default();
@@ -63,197 +59,6 @@ fn portable(node: &Node, key: &str) -> Yaml {
             None => plain(scalar, key),
         },
         Value::Blank => Yaml::Null,
-    }
-}
-
-pub(super) type Defaults = &'static [(&'static str, &'static str)];
-
-const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true")];
-
-const ROUTE_FORWARD: Defaults = &[
-    ("upstreamHost", "preserve"),
-    ("mapLocation", "true"),
-    ("timeout", "off"),
-    ("streaming.idleTimeout", "5m"),
-    ("streaming.maxDuration", "off"),
-    ("websocket", "false"),
-];
-
-const FAULT: Defaults = &[("maxActive", "100")];
-
-const FAULT_BY_HEADER: Defaults = &[("percentage", "100%"), ("maxDelay", "10s")];
-
-const MIRROR: Defaults = &[
-    ("percentage", "100%"),
-    ("unsafe", "false"),
-    ("maxBodyBytes", "256KiB"),
-    ("maxActive", "100"),
-    ("timeout", "30s"),
-];
-
-const MIRROR_SAFE: Defaults = &[("methods", "[GET, HEAD, OPTIONS]")];
-
-const RATE_LIMIT: Defaults = &[("key", "clientIp"), ("mode", "enforce"), ("maxKeys", "100000"), ("headers", "true")];
-
-const CLUSTER: Defaults = &[
-    ("loadBalancer", "least-connection"),
-    ("connectTimeout", "5s"),
-    ("keepalive.idleTimeout", "60s"),
-    ("keepalive.maxIdle", "256"),
-    ("tcpKeepalive", "{}"),
-    ("http2", "{}"),
-    ("slowStart", "30s"),
-    ("zones", "prefer"),
-];
-
-const CLUSTER_PANIC: Defaults = &[("panic.threshold", "50%"), ("panic.action", "balance")];
-
-/// What a cluster that says nothing about it does.
-const CLUSTER_UNASKED: Defaults =
-    &[("outlierDetection.consecutive5xxErrors", "off"), ("outlierDetection.consecutiveGatewayErrors", "5")];
-
-const CLUSTER_EJECTS: Defaults = &[
-    ("outlierDetection.consecutiveGatewayErrors", "off"),
-    ("outlierDetection.maxFails", "off"),
-    ("outlierDetection.successRate", "off"),
-    ("outlierDetection.failurePercentage", "off"),
-    ("outlierDetection.count500", "true"),
-    ("outlierDetection.interval", "10s"),
-    ("outlierDetection.baseEjectionTime", "30s"),
-    ("outlierDetection.maxEjectionPercent", "10%"),
-    ("outlierDetection.restOnRetryAfter", "false"),
-];
-
-const CLUSTER_CLEAR: Defaults = &[("protocol", "http/1.1")];
-
-const CLUSTER_TLS: Defaults = &[("protocol", "auto"), ("handshakeTimeout", "10s")];
-
-const HEALTH_CHECK: Defaults = &[
-    ("healthCheck.type", "http"),
-    ("healthCheck.interval", "10s"),
-    ("healthCheck.healthyThreshold", "2"),
-    ("healthCheck.unhealthyThreshold", "3"),
-];
-
-/// The time limit of a check: 2 s, or the interval where that is shorter.
-fn check_timeout(cluster: &Node) -> Node {
-    let interval = cluster.get("healthCheck").and_then(|check| check.get("interval"));
-    let short =
-        interval.filter(|text| Time::deserialize(*text).is_ok_and(|interval| interval.0 < Duration::from_secs(2)));
-    let value = short.map_or_else(
-        || Value::Scalar(Scalar { text: "2s".to_owned(), plain: true, ..Scalar::default() }),
-        |interval| interval.value.clone(),
-    );
-    Node { span: default_span(), value }
-}
-
-fn fill(root: &mut Node) {
-    let grace = root.get("shutdown").and_then(|shutdown| shutdown.get("drainTimeout")).cloned();
-    if let Some(grace) = grace {
-        put(root, "shutdown.streamGrace", &grace.as_default());
-    }
-    each(root, "routes", |route| {
-        if has(route, "cluster") || has(route, "split") {
-            put_all(route, ROUTE_FORWARD);
-        }
-        fill_faults(route);
-        put_all(route, ROUTE);
-    });
-    each(root, "rateLimits", |limit| put_all(limit, RATE_LIMIT));
-    each(root, "clusters", |cluster| {
-        put_all(cluster, if has(cluster, "tls") { CLUSTER_TLS } else { CLUSTER_CLEAR });
-        put_all(cluster, CLUSTER);
-        fill_detection(cluster);
-        if let Some(Value::Map(_)) = cluster.get("healthCheck").map(|check| &check.value) {
-            put_all(cluster, HEALTH_CHECK);
-            put(cluster, "healthCheck.timeout", &check_timeout(cluster));
-        }
-    });
-    fill_policies(root, RATE_LIMIT);
-    fill::fill(root, schema::tree());
-}
-
-/// Fills faults and mirror where there are any.
-fn fill_faults(route: &mut Node) {
-    if has(route, "fault")
-        && let Some(fault) = route.get_mut("fault")
-    {
-        put_all(fault, FAULT);
-        if has(fault, "byHeader") {
-            fault.get_mut("byHeader").into_iter().for_each(|by| put_all(by, FAULT_BY_HEADER));
-        }
-    }
-    if has(route, "mirror")
-        && let Some(mirror) = route.get_mut("mirror")
-    {
-        let chosen = mirror.get("unsafe").map(|node| &node.value);
-        if !matches!(chosen, Some(Value::Scalar(word)) if word.text == "true") {
-            put_all(mirror, MIRROR_SAFE);
-        }
-        put_all(mirror, MIRROR);
-    }
-}
-
-fn fill_detection(cluster: &mut Node) {
-    let within = |cluster: &Node, key: &str| {
-        let block = cluster.get("outlierDetection");
-        block.is_some_and(|block| has(block, key))
-    };
-    // Istio's word for the threshold would contradict it.
-    if !within(cluster, "minHealthPercent") {
-        put_all(cluster, CLUSTER_PANIC);
-    }
-    if !has(cluster, "outlierDetection") {
-        put_all(cluster, CLUSTER_UNASKED);
-    } else if !within(cluster, "consecutiveErrors") && !within(cluster, "maxFails") {
-        put_all(cluster, &[("outlierDetection.consecutive5xxErrors", "5")]);
-    }
-    put_all(cluster, CLUSTER_EJECTS);
-}
-
-pub(super) fn has(node: &Node, key: &str) -> bool {
-    node.get(key).is_some_and(|value| !value.is_null())
-}
-
-pub(super) fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
-    let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
-        return;
-    };
-    entries.iter_mut().for_each(|entry| change(&mut entry.value));
-}
-
-pub(super) fn put_all(node: &mut Node, defaults: Defaults) {
-    for (path, text) in defaults {
-        if let Some(value) = yaml::parse(text, DEFAULT, &mut Report::default()) {
-            put(node, path, &value);
-        }
-    }
-}
-
-/// Puts a value where nothing is.
-pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
-    let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
-    if node.is_null() {
-        *node = Node::map(default_span());
-    }
-    let Value::Map(entries) = &mut node.value else {
-        return;
-    };
-    let position = entries.iter().position(|entry| entry.key == key);
-    if position.is_none() || (rest.is_none() && entries.iter().any(|entry| entry.key == key && entry.value.is_null())) {
-        entries.retain(|entry| entry.key != key);
-        let empty = if rest.is_some() { Node::map(default_span()) } else { value.clone() };
-        entries.push(Entry { key: key.to_owned(), key_span: default_span(), value: empty });
-    }
-    if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
-        put(child, rest, value);
-    }
-}
-
-impl Node {
-    /// The same as a value that nobody wrote.
-    pub(super) fn as_default(&self) -> Self {
-        Self { span: default_span(), value: self.value.clone() }
     }
 }
 

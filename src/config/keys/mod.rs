@@ -28,7 +28,7 @@ use super::raw::words::Word;
 use super::report::Report;
 use super::yaml;
 
-pub(in crate::config) use numbers::{Bytes, Count, Limit, MILLION, OUT_OF_RANGE, Seconds, ZERO};
+pub(in crate::config) use numbers::{ANY, Bytes, Count, Limit, MILLION, Millis, OUT_OF_RANGE, Seconds, ZERO};
 
 /// How a `T` is written in a file, where that is not how it is kept.
 pub(in crate::config) trait Written<T> {
@@ -63,6 +63,17 @@ impl<W: Written<T>, T> Written<Vec<(String, T)>> for Named<W> {
 impl Written<PathBuf> for String {
     fn meaning(self) -> PathBuf {
         self.into()
+    }
+}
+
+/// What is kept in a box, because most have none.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(in crate::config) struct Boxed<W>(W);
+
+impl<W> Written<Box<W>> for Boxed<W> {
+    fn meaning(self) -> Box<W> {
+        Box::new(self.0)
     }
 }
 

@@ -16,6 +16,9 @@ use crate::config::raw::values::{Size, Time};
 /// More than anybody needs of anything, and far from overflow.
 pub(in crate::config) const MILLION: u64 = 1_000_000;
 
+/// The largest `u32`, for counts that are judged later.
+pub(in crate::config) const ANY: u64 = 4_294_967_295;
+
 /// A whole number in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Count<const MIN: u64, const MAX: u64>(u64);
@@ -110,6 +113,23 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX>
     }
 }
 
+/// A duration in a range of milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Millis<const MIN: u64, const MAX: u64>(u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Millis<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Time(time) = Time::deserialize(deserializer)?;
+        in_range(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), MIN, MAX, "ms").map(Self)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Written<Duration> for Millis<MIN, MAX> {
+    fn meaning(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
 impl<const MIN: u64, const MAX: u64> Written<Duration> for Seconds<MIN, MAX> {
     fn meaning(self) -> Duration {
         Duration::from_secs(self.0)
@@ -148,6 +168,7 @@ narrows! {
     [] Limit => Time;
     [const MIN: u64, const MAX: u64] Bytes<MIN, MAX> => Size;
     [const MIN: u64, const MAX: u64] Seconds<MIN, MAX> => Time;
+    [const MIN: u64, const MAX: u64] Millis<MIN, MAX> => Time;
 }
 
 impl Written<Duration> for Limit {

@@ -32,13 +32,16 @@ pub use mirror::Mirror;
 pub use super::keys::operation::{
     AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
 };
-pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
+pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
+pub use outlier::{MaxFails, OutlierDetection};
 pub use public::{Authority, PublicUrl, Scheme};
-pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
+pub use super::raw::retries::{Backoff, RetryBudget};
+pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
 pub use route::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite, Route,
-    Streaming, UpstreamHost, ValueMatch,
+    UpstreamHost, ValueMatch,
 };
+pub use super::raw::route::Streaming;
 
 pub use split::{
     Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,

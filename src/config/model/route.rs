@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
     ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy, Scheme,
-    Split,
+    Split, Streaming,
 };
 
 /// One route.
@@ -69,15 +69,6 @@ pub enum HeadLimit {
     Off,
     /// This long.
     After(Duration),
-}
-
-/// Limits of a streamed response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streaming {
-    /// Silence of the agent, and of a client that still sends. Default 5 min; `None` means no limit (`off`).
-    pub idle_timeout: Option<Duration>,
-    /// Whole life of a stream. Default none.
-    pub max_duration: Option<Duration>,
 }
 
 /// One alternative of a route's match: all parts must hold.

@@ -13,32 +13,32 @@ use super::forms::{Many, Named, TextOr};
 use super::values::{text_value, time};
 use super::words::{Word, Words, words};
 use crate::config::de::with_hint;
+use crate::config::keys::{Count, section, written};
 use crate::config::model::{LimitKey, LimitMode};
 use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
 
-/// A rate limit.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct RateLimit {
-    /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list of
-    /// these for each combination. Default: clientIp.
-    pub(in crate::config) key: Option<Many<Key>>,
-    /// Requests in a time, in the long run.
-    pub(in crate::config) rate: Option<Rate>,
-    /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as
-    /// `rate` names.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub(in crate::config) burst: Option<u64>,
-    /// What a request counts, by method; 0 is not limited. Default: 1.
-    pub(in crate::config) cost: Option<Named<u64>>,
-    /// `enforce` refuses, `shadow` only counts in the metrics. Default: enforce.
-    pub(in crate::config) mode: Option<Word<LimitMode>>,
-    /// Clients counted one by one; those beyond share a bucket. Default: 100000.
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub(in crate::config) max_keys: Option<u64>,
-    /// Put `RateLimit` and `RateLimit-Policy` into answers. Default: true.
-    pub(in crate::config) headers: Option<bool>,
+section! {
+    #[derive()]
+    /// A rate limit.
+    pub(in crate::config) struct RateLimit {
+        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list
+        /// of these for each combination.
+        key: Vec<LimitKey> as Many<Key> = clientIp,
+        /// Requests in a time, in the long run.
+        rate: Option<Rate>,
+        /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as
+        /// `rate` names.
+        burst: Option<u64> as Count<0, { u64::MAX }> [schemars(range(min = 1, max = 1_000_000))],
+        /// What a request counts, by method; 0 is not limited. A method without a cost counts 1.
+        cost: Vec<(String, u64)> as Named<u64> = {},
+        /// `enforce` refuses, `shadow` only counts in the metrics.
+        mode: LimitMode as Word<LimitMode> = enforce,
+        /// Clients counted one by one; those beyond share a bucket.
+        max_keys: usize as Count<1, 10_000_000> = 100000,
+        /// Put `RateLimit` and `RateLimit-Policy` into answers.
+        headers: bool = true,
+    }
 }
 
 words!(LimitMode, "LimitMode", Self::Enforce => ["enforce", "enforced"], Self::Shadow => ["shadow", "dry-run", "report-only"]);
@@ -196,6 +196,8 @@ fn rate(text: &str) -> Result<Rate, String> {
     }
     Ok(Rate { requests, per })
 }
+
+written!(Key => LimitKey);
 
 /// What other proxies call these.
 pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[

@@ -7,7 +7,6 @@ pub(super) mod fault;
 pub(super) mod forms;
 pub(super) mod health;
 pub(super) mod limits;
-pub(super) mod listener;
 pub(super) mod mirror;
 pub(super) mod names;
 pub(super) mod outlier;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 
 use super::listener::redirect_status;
 use super::route::References;
@@ -60,7 +60,7 @@ pub(super) fn action(
 
 fn redirect(name: &str, raw: &raw_route::Redirect, matches: &[Match], scope: &mut Scope<'_>) -> Redirect {
     let at = steps!["routes", name, "redirect"];
-    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status.map(|status| status.0), scope);
+    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status, scope);
     let nothing =
         raw.scheme.is_none() && raw.host.is_none() && raw.port.is_none() && raw.path.is_none() && raw.prefix.is_none();
     if nothing {
@@ -78,7 +78,7 @@ fn redirect(name: &str, raw: &raw_route::Redirect, matches: &[Match], scope: &mu
             Diagnostic::error("conflict", "there is no prefix to replace in a regular expression").hint("use `path`"),
         );
     }
-    if let Some(HostPattern::Wildcard(_)) = raw.host.as_ref().map(|host| &host.0) {
+    if let Some(HostPattern::Wildcard(_)) = raw.host {
         scope.add(
             &steps!["routes", name, "redirect", "host"],
             Diagnostic::error("invalid-value", "a redirect needs one host, not a wildcard"),
@@ -91,18 +91,17 @@ fn redirect(name: &str, raw: &raw_route::Redirect, matches: &[Match], scope: &mu
         );
     }
     Redirect {
-        status: raw.status.map(|status| status.0),
-        scheme: raw.scheme.map(|word| word.0),
-        host: raw.host.as_ref().map(|host| host.0.to_string()),
+        status: raw.status,
+        scheme: raw.scheme,
+        host: raw.host.as_ref().map(ToString::to_string),
         port: raw.port.and_then(NonZeroU16::new),
-        path: raw.path.as_ref().map(|path| path.0.clone()),
-        prefix: raw.prefix.as_ref().map(|path| path.0.clone()),
+        path: raw.path.clone(),
+        prefix: raw.prefix.clone(),
     }
 }
 
 fn respond(name: &str, raw: &raw_route::Respond, scope: &mut Scope<'_>) -> Respond {
-    let body = raw.body.clone().unwrap_or_default();
-    let status = raw.status.map_or(StatusCode::OK, |status| status.0);
+    let raw_route::Respond { status, body, .. } = raw.clone();
     if !body.is_empty() && matches!(status.as_u16(), 204 | 205 | 304) {
         let diagnostic = Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
         scope.add(&steps!["routes", name, "respond", "body"], diagnostic.hint("take the body out"));

@@ -6,10 +6,7 @@ use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
 /// Judges the circuit breaker of the cluster `name`.
-pub(super) fn check(name: &str, given: Option<CircuitBreaker>, scope: &mut Scope<'_>) -> CircuitBreaker {
-    let Some(breaker) = given else {
-        return CircuitBreaker::default();
-    };
+pub(super) fn check(name: &str, breaker: &CircuitBreaker, scope: &mut Scope<'_>) {
     let at = |key: &str| steps!["clusters", name, "circuitBreaker", key];
     if breaker.max_pending_requests > 0 && !breaker.has_ceilings() {
         let diagnostic = Diagnostic::warning("no-effect", "no request ever waits: there is no ceiling");
@@ -37,5 +34,4 @@ pub(super) fn check(name: &str, given: Option<CircuitBreaker>, scope: &mut Scope
             scope.add(&path, Diagnostic::warning("no-effect", message).hint(hint));
         }
     }
-    breaker
 }

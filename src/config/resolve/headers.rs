@@ -3,9 +3,8 @@
 use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
-use crate::config::model::HeaderChanges;
+use crate::config::model::{HeaderChanges, HeaderMatch, ValueMatch};
 use crate::config::node::{Step, steps};
-use crate::config::raw::Named;
 use crate::config::raw::route::{Headers, ResponseHeaders};
 use crate::config::report::Diagnostic;
 use crate::config::secrets::is_secret_name;
@@ -44,6 +43,25 @@ pub(super) fn field(text: &str) -> Result<HeaderName, Box<Diagnostic>> {
     })
 }
 
+/// Conditions on header fields, from the mapping at `path`.
+pub(super) fn matches(path: &[Step], raw: &[(String, ValueMatch)], scope: &mut Scope<'_>) -> Vec<HeaderMatch> {
+    let mut matches: Vec<HeaderMatch> = Vec::new();
+    for (text, value) in raw {
+        let problem = match field(text) {
+            Ok(name) if matches.iter().any(|other| other.name == name) => {
+                Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case"))
+            }
+            Ok(name) => {
+                matches.push(HeaderMatch { name, value: value.clone() });
+                continue;
+            }
+            Err(diagnostic) => *diagnostic,
+        };
+        scope.add_key(&[path, &steps![text.as_str()]].concat(), problem);
+    }
+    matches
+}
+
 /// `requestHeaders` of a route.
 pub(super) fn request(route: &str, raw: Headers, scope: &mut Scope<'_>) -> HeaderChanges {
     changes(route, "requestHeaders", raw, scope)
@@ -69,7 +87,7 @@ pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>)
 
 fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> HeaderChanges {
     let mut changes = HeaderChanges::default();
-    for (index, text) in raw.remove.iter().flatten().enumerate() {
+    for (index, text) in raw.remove.iter().enumerate() {
         match field(text).and_then(allowed) {
             Ok(name) => changes.remove.push(name),
             Err(diagnostic) => {
@@ -85,11 +103,11 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
 /// Names and values of the mapping at `path`.
 pub(super) fn values(
     path: &[Step],
-    raw: Option<Named<String>>,
+    raw: Vec<(String, String)>,
     scope: &mut Scope<'_>,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    for (text, value) in raw.unwrap_or_default().0 {
+    for (text, value) in raw {
         let at = [path, &steps![text.as_str()]].concat();
         let name = match field(&text).and_then(allowed) {
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Scope, to_usize};
-use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
+use super::Scope;
+use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitScope, Quota, RateLimit, RateLimitId};
 use crate::config::node::{Step, Value, steps};
 use crate::config::raw::limits as raw;
 use crate::config::raw::values::verb;
-use crate::config::raw::{Many, OrOff};
 use crate::config::report::Diagnostic;
 
 /// The limits found so far.
@@ -39,10 +38,9 @@ impl Found {
     pub(super) fn of_route(
         &mut self,
         route: &str,
-        raw: Option<Many<raw::RateLimitUse>>,
+        uses: Vec<raw::RateLimitUse>,
         scope: &mut Scope<'_>,
     ) -> Vec<RateLimitId> {
-        let uses = raw.map(|many| many.0).unwrap_or_default();
         if uses.len() > MAX_LIMITS {
             let message = format!("`routes.{route}` has {} rate limits", uses.len());
             let diagnostic = Diagnostic::error("invalid-value", message);
@@ -73,16 +71,9 @@ impl Found {
         ids
     }
 
-    /// Resolves what a client may have open on a route.
-    pub(super) fn concurrency(
-        &self,
-        route: &str,
-        raw: Option<OrOff<crate::config::raw::listener::Count>>,
-        scope: &mut Scope<'_>,
-    ) -> Option<ConcurrencyLimit> {
-        let at = steps!["routes", route, "maxConcurrentPerClient"];
-        let max = scope.range(&at, raw?.on()?.0, 1..=1_000_000, "");
-        Some(ConcurrencyLimit { max: to_u32(max), ipv6_prefix: self.ipv6_prefix })
+    /// What a client may have open on a route.
+    pub(super) fn concurrency(&self, most: Option<NonZeroU32>) -> Option<ConcurrencyLimit> {
+        most.map(|max| ConcurrencyLimit { max, ipv6_prefix: self.ipv6_prefix })
     }
 
     /// All of them.
@@ -92,29 +83,23 @@ impl Found {
 
     fn add(&mut self, place: LimitScope, raw: raw::RateLimit, at: &[Step], scope: &mut Scope<'_>) -> RateLimitId {
         let quota = quota(raw.rate, raw.burst, at, scope);
-        let max_keys = raw.max_keys.unwrap_or(100_000);
-        let max_keys = scope.range(&under(at, &["maxKeys"]), max_keys, 1..=10_000_000, "");
         self.limits.push(RateLimit {
             scope: place,
-            cost: cost(raw.cost.unwrap_or_default().0, quota, at, scope),
+            cost: cost(raw.cost, quota, at, scope),
             buckets: Buckets {
                 key: key(raw.key, at, scope),
                 ipv6_prefix: self.ipv6_prefix,
                 quota,
-                max_keys: to_usize(max_keys),
+                max_keys: raw.max_keys,
             },
-            mode: raw.mode.map_or(LimitMode::Enforce, |word| word.0),
-            headers: raw.headers.unwrap_or(true),
+            mode: raw.mode,
+            headers: raw.headers,
         });
         RateLimitId(self.limits.len() - 1)
     }
 }
 
-fn key(raw: Option<Many<raw::Key>>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
-    let Some(many) = raw else {
-        return vec![LimitKey::ClientIp];
-    };
-    let parts: Vec<_> = many.0.into_iter().map(|key| key.0).collect();
+fn key(parts: Vec<LimitKey>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
     let path = under(at, &["key"]);
     if parts.is_empty() {
         let diagnostic = Diagnostic::error("invalid-value", "a limit with no key counts nobody");

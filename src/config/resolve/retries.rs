@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::{Scope, headers};
-use crate::config::model::{Backoff, Match, Retries, RetryBudget, RetryOn, RetryPolicy};
+use crate::config::model::{Match, Retries, RetryOn, RetryPolicy};
 use crate::config::node::steps;
 use crate::config::raw::OrOff;
 use crate::config::raw::retries as raw;
@@ -25,31 +25,28 @@ pub(super) fn resolve(raw: Option<OrOff<raw::Retries>>, around: &Around<'_>, sco
         Some(OrOff::Off) => return RetryPolicy::Off,
         Some(OrOff::On(raw)) => raw,
     };
-    let at = |key: &'static str| steps!["routes", around.route, "retries", key];
     let widened = raw.non_idempotent.is_some();
-    let mut retry_on = raw.retry_on.as_ref().map_or_else(usual_causes, |causes| causes.0.clone());
-    retry_on.headers = retriable_headers(raw.retriable_headers.as_ref(), around.route, scope);
+    let mut retry_on = raw.retry_on;
+    retry_on.headers = retriable_headers(&raw.retriable_headers, around.route, scope);
     let non_idempotent = match raw.non_idempotent {
         None => retry_on.harmless(),
         Some(OrOff::Off) => RetryOn::default(),
         Some(OrOff::On(causes)) => causes.0,
     };
+    if raw.backoff.base > raw.backoff.max {
+        let diagnostic = Diagnostic::error("conflict", "`base` is larger than `max`");
+        let at = steps!["routes", around.route, "retries", "backoff"];
+        scope.add_key(&at, diagnostic.hint("raise `max`, or leave `base` out"));
+    }
     let retries = Retries {
         attempts: attempts(raw.attempts, around, scope),
-        per_try_timeout: raw.per_try_timeout.and_then(OrOff::on).map(|time| scope.limit(&at("perTryTimeout"), time.0)),
+        per_try_timeout: raw.per_try_timeout,
         retry_on,
         non_idempotent,
-        backoff: backoff(raw.backoff.unwrap_or_default(), around, scope),
-        budget: match raw.budget {
-            Some(OrOff::Off) => None,
-            Some(OrOff::On(raw)) => Some(budget(raw)),
-            None => Some(budget(raw::Budget::default())),
-        },
-        max_replay_bytes: {
-            let bytes = raw.max_replay_bytes.map_or(1 << 20, |size| size.0);
-            super::to_usize(scope.range(&at("maxReplayBytes"), bytes, 0..=64 << 20, "B"))
-        },
-        hedging: raw.hedging.unwrap_or(false),
+        backoff: raw.backoff,
+        budget: raw.budget,
+        max_replay_bytes: raw.max_replay_bytes,
+        hedging: raw.hedging,
     };
     times(&retries, around, scope);
     hedging(&retries, around, scope);
@@ -57,47 +54,19 @@ pub(super) fn resolve(raw: Option<OrOff<raw::Retries>>, around: &Around<'_>, sco
     RetryPolicy::By(Box::new(retries))
 }
 
-/// Failures without an answer. An answer is the agent's word until the route says otherwise.
-fn usual_causes() -> RetryOn {
-    RetryOn { failures: crate::config::model::Failure::ALL.to_vec(), ..RetryOn::default() }
-}
-
-fn attempts(raw: Option<u64>, around: &Around<'_>, scope: &mut Scope<'_>) -> u32 {
+fn attempts(given: u32, around: &Around<'_>, scope: &mut Scope<'_>) -> u32 {
     let at = steps!["routes", around.route, "retries", "attempts"];
-    let given = raw.unwrap_or(2);
     if given == 0 {
         let diagnostic = Diagnostic::error("invalid-value", "no retries are written differently");
         scope.add(&at, diagnostic.hint("write `retries: off`"));
         return 1;
     }
-    u32::try_from(scope.range(&at, given, 1..=20, "")).unwrap_or(1)
+    u32::try_from(scope.range(&at, given.into(), 1..=20, "")).unwrap_or(1)
 }
 
-fn backoff(raw: raw::Backoff, around: &Around<'_>, scope: &mut Scope<'_>) -> Backoff {
-    let at = steps!["routes", around.route, "retries", "backoff"];
-    let base = raw.base.map_or(Duration::from_millis(25), |time| time.0);
-    let max = raw.max.map_or(Duration::from_millis(250), |time| time.0);
-    if base > max {
-        let diagnostic = Diagnostic::error("conflict", "`base` is larger than `max`");
-        scope.add_key(&at, diagnostic.hint("raise `max`, or leave `base` out"));
-    }
-    Backoff { base, max }
-}
-
-fn budget(raw: raw::Budget) -> RetryBudget {
-    RetryBudget {
-        millionths: raw.percent.map_or(200_000, |share| share.0),
-        min_concurrent: raw.min_concurrent.unwrap_or(3),
-    }
-}
-
-fn retriable_headers(
-    raw: Option<&crate::config::raw::Many<String>>,
-    route: &str,
-    scope: &mut Scope<'_>,
-) -> Vec<HeaderName> {
+fn retriable_headers(raw: &[String], route: &str, scope: &mut Scope<'_>) -> Vec<HeaderName> {
     let mut names = Vec::new();
-    for (index, name) in raw.iter().flat_map(|names| &names.0).enumerate() {
+    for (index, name) in raw.iter().enumerate() {
         match headers::field(name) {
             Ok(name) => names.push(name),
             Err(diagnostic) => {
@@ -173,7 +142,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::config::model::{Failure, Route};
+    use crate::config::model::{Failure, RetryBudget, Route};
     use crate::config::{Environment, parse};
 
     fn parsed(route: &str) -> Result<(Route, Vec<String>), String> {

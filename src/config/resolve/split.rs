@@ -7,7 +7,7 @@ use super::Scope;
 use super::route::References;
 use crate::config::environment::reason;
 use crate::config::model::{
-    Analysis, CookieKey, HashKey, Listener, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step, Threshold,
+    Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold,
 };
 use crate::config::node::{Step as At, steps};
 use crate::config::raw::split::{self as raw, Unit};
@@ -30,7 +30,7 @@ pub(super) fn resolve(
             Diagnostic::error("conflict", "the split says already what is `sticky`").hint("keep one of them"),
         );
     }
-    let chosen_by = raw.chosen_by.clone().map(|key| key.0);
+    let chosen_by = raw.chosen_by.clone();
     if chosen_by == Some(HashKey::ClientIp) {
         scope.add(
             &steps!["routes", route, "split", "chosenBy"],
@@ -107,7 +107,6 @@ fn parts(
             complete = false;
             continue;
         };
-        let weight = scope.range(&at(index, "weight"), weight, 0..=1_000_000, "");
         let Some(cluster) = references.clusters.get(name) else {
             let known = references.clusters.keys().map(String::as_str);
             scope.dangling(&at(index, "cluster"), "cluster", name, known);
@@ -118,7 +117,7 @@ fn parts(
             let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is given twice"));
             scope.add(&at(index, "cluster"), diagnostic.hint("add the weights up"));
         }
-        parts.push(Part { cluster: *cluster, name: name.clone(), weight: u32::try_from(weight).unwrap_or(u32::MAX) });
+        parts.push(Part { cluster: *cluster, name: name.clone(), weight });
     }
     judge(&parts, raw.parts.len(), moved, &whole, scope);
     (complete && !parts.is_empty()).then_some(parts)
@@ -175,9 +174,9 @@ fn rollout(route: &str, raw: &raw::Rollout, parts: &[Part], scope: &mut Scope<'_
         canary,
         steps,
         analysis,
-        on_failure: raw.on_failure.map_or(OnFailure::Rollback, |word| word.0),
-        losing: raw.losing.map_or(Losing::Finish, |word| word.0),
-        start_at: raw.start_at.map(|moment| moment.0),
+        on_failure: raw.on_failure,
+        losing: raw.losing,
+        start_at: raw.start_at,
     })
 }
 
@@ -195,12 +194,8 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
     for (index, step) in given.iter().enumerate() {
         let at = steps!["routes", route, "rollout", "steps", index];
         match (step.set_weight, &step.pause) {
-            (Some(weight), None) => {
-                let weight =
-                    scope.range(&steps!["routes", route, "rollout", "steps", index, "setWeight"], weight, 0..=100, "");
-                steps.push(Step::SetWeight(u32::try_from(weight).unwrap_or(100)));
-            }
-            (None, Some(pause)) => steps.push(Step::Pause(pause.0.map(|time| time.0))),
+            (Some(weight), None) => steps.push(Step::SetWeight(weight)),
+            (None, Some(pause)) => steps.push(Step::Pause(pause.0)),
             _ => scope.missing(
                 &at,
                 Diagnostic::error("invalid-value", "a step does exactly one thing")
@@ -229,20 +224,14 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
 
 fn analysis(route: &str, raw: &raw::Analysis, step_count: usize, scope: &mut Scope<'_>) -> Analysis {
     let under = |key: &str| steps!["routes", route, "rollout", "analysis", key];
-    let interval = raw.interval.map_or(Duration::from_secs(30), |time| time.0);
-    if interval < Duration::from_millis(100) {
+    if raw.interval < Duration::from_millis(100) {
         let diagnostic = Diagnostic::error("invalid-value", "an interval is 100ms or more");
         scope.add(&under("interval"), diagnostic);
     }
-    let starting_step = raw.starting_step.unwrap_or(0);
-    if starting_step >= step_count as u64 {
-        let message = format!("there is no step {starting_step}: the last is {}", step_count - 1);
+    if raw.starting_step >= step_count {
+        let message = format!("there is no step {}: the last is {}", raw.starting_step, step_count - 1);
         scope.add(&under("startingStep"), Diagnostic::error("invalid-value", message).hint("steps are counted from 0"));
     }
-    let number = |scope: &mut Scope<'_>, key: &str, value: Option<u64>, default: u64, least: u64| {
-        scope.range(&under(key), value.unwrap_or(default), least..=1_000_000, "")
-    };
-    let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     let given = raw.metrics.as_deref().unwrap_or_default();
     if given.is_empty() {
         let diagnostic = Diagnostic::error("missing-field", "an analysis needs `metrics`");
@@ -256,11 +245,11 @@ fn analysis(route: &str, raw: &raw::Analysis, step_count: usize, scope: &mut Sco
         metrics.extend(metric(route, index, raw, scope));
     }
     Analysis {
-        starting_step: usize::try_from(starting_step).unwrap_or(usize::MAX),
-        interval,
-        count: small(number(scope, "count", raw.count, 1, 1)),
-        failure_limit: small(number(scope, "failureLimit", raw.failure_limit, 0, 0)),
-        min_requests: number(scope, "minRequests", raw.min_requests, 50, 1),
+        starting_step: raw.starting_step,
+        interval: raw.interval,
+        count: raw.count,
+        failure_limit: raw.failure_limit,
+        min_requests: raw.min_requests,
         metrics,
     }
 }
@@ -289,7 +278,7 @@ fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -
         return None;
     };
     let at = steps!["routes", route, "rollout", "analysis", "metrics", index, "successCondition"];
-    let is_time = matches!(name.0, Measure::LatencyP99 | Measure::LatencyP95);
+    let is_time = matches!(name, Measure::LatencyP99 | Measure::LatencyP95);
     let problem = match (is_time, written.unit) {
         (true, Unit::None) => Some(("a time needs a unit", "write `<= 0.5s` or `<= 500ms`")),
         (true, Unit::Percent) => Some(("a time is not a percentage", "write `<= 0.5s`")),
@@ -305,7 +294,7 @@ fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -
         let diagnostic = Diagnostic::error("invalid-value", "a rate is at most 1");
         scope.add(&at, diagnostic.hint("write `>= 0.95` or `>= 95%`"));
     }
-    Some(Metric { measure: name.0, condition: written.condition })
+    Some(Metric { measure: name, condition: written.condition })
 }
 
 /// Clusters of one split.

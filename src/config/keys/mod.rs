@@ -181,6 +181,9 @@ macro_rules! section {
                 fn schema_name() -> std::borrow::Cow<'static, str> {
                     <$name as schemars::JsonSchema>::schema_name()
                 }
+                fn schema_id() -> std::borrow::Cow<'static, str> {
+                    <$name as schemars::JsonSchema>::schema_id()
+                }
                 fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                     <$name as schemars::JsonSchema>::json_schema(generator)
                 }

@@ -119,7 +119,8 @@ macro_rules! choice {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::config::raw::words::Word::deserialize(deserializer).map(|word| word.0)
+                <$crate::config::raw::words::Word<Self> as serde::Deserialize>::deserialize(deserializer)
+                    .map(|word| word.0)
             }
         }
 
@@ -128,7 +129,7 @@ macro_rules! choice {
                 stringify!($name).into()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                $crate::config::raw::words::Word::<Self>::json_schema(generator)
+                <$crate::config::raw::words::Word<Self> as schemars::JsonSchema>::json_schema(generator)
             }
         }
     )+};

@@ -27,7 +27,6 @@ mod wire;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::decode::redact;
 use super::environment::Environment;
@@ -154,22 +153,6 @@ impl Scope<'_> {
             );
             self.add(&steps!["version"], diagnostic.hint("write `version: 1`"));
         }
-    }
-
-    /// Refuses a time limit of zero.
-    fn limit(&mut self, path: &[Step], time: Duration) -> Duration {
-        if time.is_zero() {
-            let name = self.tree.locate(path).path;
-            let diagnostic = Diagnostic::error(
-                "invalid-value",
-                format!("`{name}`: a time limit of zero would end everything at once"),
-            );
-            let can_be_off =
-                path.first() == Some(&Step::from("routes")) || path.last() == Some(&Step::from("slowStart"));
-            let diagnostic = if can_be_off { diagnostic.hint("write `off` for none") } else { diagnostic };
-            self.add(path, diagnostic);
-        }
-        time
     }
 
     /// Checks a number in this unit against its range.

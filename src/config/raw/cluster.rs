@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
+use super::forms::{Many, Named, OrOff, exactly_one, text_or};
 use super::health::HealthCheck;
 use super::names::{HostPort, target};
 use super::outlier::OutlierDetection;
@@ -138,23 +138,10 @@ impl TryFrom<EndpointFields> for Endpoint {
     }
 }
 
-impl<'de> Deserialize<'de> for Endpoint {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bare = |text: &str| {
-            let fields = EndpointFields { address: Some(target(text)?.0), ..EndpointFields::default() };
-            Self::try_from(fields)
-        };
-        deserializer.deserialize_str(TextOr::<Self, EndpointFields>::new("`host:port`, or a mapping with `address`", bare))
-    }
-}
+text_or!(Endpoint, EndpointFields, "`host:port`, or a mapping with `address`", bare_endpoint, as HostPort);
 
-impl JsonSchema for Endpoint {
-    fn schema_name() -> Cow<'static, str> {
-        "Endpoint".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [generator.subschema_for::<HostPort>(), generator.subschema_for::<EndpointFields>()] })
-    }
+fn bare_endpoint(text: &str) -> Result<Endpoint, String> {
+    EndpointFields { address: Some(target(text)?.0), ..EndpointFields::default() }.try_into()
 }
 
 /// A policy's name, or `{ hash: .. }`.
@@ -187,32 +174,17 @@ impl TryFrom<LoadBalancerFields> for LoadBalancer {
     }
 }
 
-impl<'de> Deserialize<'de> for LoadBalancer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, LoadBalancerFields>::new(
-            "a policy's name, or `{ hash: .. }`",
-            |text| match words::fold(text).as_str() {
-                "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => Err(with_hint(
-                    format!("`{text}` needs to say on what"),
-                    "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`",
-                )),
-                _ => words::find(text).map(Self),
-            },
-        ))
-    }
-}
-
-impl JsonSchema for LoadBalancer {
-    fn schema_name() -> Cow<'static, str> {
-        "LoadBalancer".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            generator.subschema_for::<Word<model::LoadBalancer>>(),
-            generator.subschema_for::<LoadBalancerFields>()
-        ] })
-    }
-}
+text_or!(
+    LoadBalancer, LoadBalancerFields, "a policy's name, or `{ hash: .. }`",
+    |text| match words::fold(text).as_str() {
+        "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => Err(with_hint(
+            format!("`{text}` needs to say on what"),
+            "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`",
+        )),
+        _ => words::find(text).map(Self),
+    },
+    as Word<model::LoadBalancer>
+);
 
 /// What a hash keys on.
 #[derive(Clone, Debug)]
@@ -247,39 +219,22 @@ impl TryFrom<HashKeyFields> for HashKey {
     }
 }
 
-impl<'de> Deserialize<'de> for HashKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, HashKeyFields>::new(
-            "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-            |text| {
-                words::find(text).map(Self).map_err(|error| {
-                    if error.contains("did you mean") {
-                        return error;
-                    }
-                    let shown: String = text.chars().take(60).collect();
-                    with_hint(
-                        format!("`{shown}` does not say where it is"),
-                        "write `{ header: x-context-id }`, `{ cookie: session }` or `clientIp`",
-                    )
-                })
-            },
-        ))
-    }
-}
+text_or!(
+    HashKey, HashKeyFields, "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
+    |text| words::find(text).map(Self).map_err(|error| {
+        if error.contains("did you mean") {
+            return error;
+        }
+        let shown: String = text.chars().take(60).collect();
+        with_hint(
+            format!("`{shown}` does not say where it is"),
+            "write `{ header: x-context-id }`, `{ cookie: session }` or `clientIp`",
+        )
+    }),
+    as Word<model::HashKey>
+);
 
 words::words!(model::HashKey, "HashWord", Self::ClientIp => ["clientIp", "source-ip"]);
-
-impl JsonSchema for HashKey {
-    fn schema_name() -> Cow<'static, str> {
-        "HashKey".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            generator.subschema_for::<Word<model::HashKey>>(),
-            generator.subschema_for::<HashKeyFields>()
-        ] })
-    }
-}
 
 written! {
     HostPort => model::MemberAddress,

@@ -212,6 +212,30 @@ where
     }
 }
 
+/// Reads a type from text through a function or from a mapping of another type, and says so in the schema.
+macro_rules! text_or {
+    ($type:ident, $long:ty, $what:literal, $parse:expr, $($short:tt)+) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str($crate::config::raw::forms::TextOr::<Self, $long>::new($what, $parse))
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                let short = $crate::config::raw::forms::text_or!(@schema generator, $($short)+);
+                json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
+            }
+        }
+    };
+    (@schema $generator:ident, as $short:ty) => { $generator.subschema_for::<$short>() };
+    (@schema $generator:ident, $short:tt) => { json_schema!($short) };
+}
+pub(in crate::config) use text_or;
+
 /// Exactly one of several fields of a mapping.
 pub(in crate::config) fn exactly_one<T>(
     names: &[&str],

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::forms::{Many, Named, TextOr};
+use super::forms::{Many, Named, text_or};
 use super::values::{text_value, time};
 use super::words::{Word, Words, words};
 use crate::config::de::with_hint;
@@ -57,28 +57,14 @@ impl TryFrom<RateLimit> for RateLimitUse {
     }
 }
 
-impl<'de> Deserialize<'de> for RateLimitUse {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, RateLimit>::new(
-            "the name of a limit in `rateLimits`, or `{ key: .., rate: .. }`",
-            |text| match rate(text) {
-                Ok(_) => {
-                    Err(with_hint("a limit says whom it counts", format!("write `{{ key: clientIp, rate: {text} }}`")))
-                }
-                Err(_) => Ok(Self::Shared(text.to_owned())),
-            },
-        ))
-    }
-}
-
-impl JsonSchema for RateLimitUse {
-    fn schema_name() -> Cow<'static, str> {
-        "RateLimitUse".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<RateLimit>()] })
-    }
-}
+text_or!(
+    RateLimitUse, RateLimit, "the name of a limit in `rateLimits`, or `{ key: .., rate: .. }`",
+    |text| match rate(text) {
+        Ok(_) => Err(with_hint("a limit says whom it counts", format!("write `{{ key: clientIp, rate: {text} }}`"))),
+        Err(_) => Ok(Self::Shared(text.to_owned())),
+    },
+    { "type": "string" }
+);
 
 /// One part of who is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,43 +184,6 @@ fn rate(text: &str) -> Result<Rate, String> {
 }
 
 written!(Key => LimitKey);
-
-/// What other proxies call these.
-pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[
-    (
-        &["limit_req", "rate_limit", "localRateLimit", "local_ratelimit", "stick-table", "throttle", "rate_limits"],
-        "rateLimit",
-        "that is `rateLimit: { key: clientIp, rate: 10/second, burst: 20 }` here",
-    ),
-    (
-        &["limit_req_zone", "rateLimitPolicies", "stick-table"],
-        "rateLimits",
-        "that is `rateLimits: { name: { key: clientIp, rate: 10/second } }` here",
-    ),
-    (&["limit_conn"], "maxConcurrentPerClient", "that is `maxConcurrentPerClient: 10` here"),
-    (
-        &["nodelay", "delay"],
-        "burst",
-        "requests are passed on or refused at once here, as with nginx's `nodelay`; leave it out",
-    ),
-    (&["max_tokens", "bucket_size", "capacity"], "burst", "that is `burst` here: one less than may come at once"),
-    (
-        &[
-            "token_bucket",
-            "tokens_per_fill",
-            "fill_interval",
-            "requests_per_unit",
-            "requests",
-            "unit",
-            "limit",
-            "period",
-            "window",
-        ],
-        "rate",
-        "that is `rate: 100/minute` here",
-    ),
-    (&["size", "zone"], "maxKeys", "that is `maxKeys` here, a number of clients"),
-];
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::forms::TextOr;
+use super::forms::text_or;
 use super::values::text_value;
 use crate::config::de::with_hint;
 use crate::config::keys::{Written, written};
@@ -39,27 +39,11 @@ impl TryFrom<PercentageFields> for Percentage {
     }
 }
 
-impl<'de> Deserialize<'de> for Percentage {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PercentageFields>::new("a percentage such as `10%`", percentage))
-    }
-}
-
-impl JsonSchema for Percentage {
-    fn schema_name() -> Cow<'static, str> {
-        "Percentage".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            {
-                "type": "string",
-                "description": "A percentage with its sign, down to 0.0001%: 0.1%, 10%, 100%.",
-                "pattern": "^([0-9]+([.][0-9]{1,4})? *%|.*[$][{].*)$"
-            },
-            generator.subschema_for::<PercentageFields>()
-        ] })
-    }
-}
+text_or!(Percentage, PercentageFields, "a percentage such as `10%`", percentage, {
+    "type": "string",
+    "description": "A percentage with its sign, down to 0.0001%: 0.1%, 10%, 100%.",
+    "pattern": "^([0-9]+([.][0-9]{1,4})? *%|.*[$][{].*)$"
+});
 
 fn percentage(text: &str) -> Result<Percentage, String> {
     if let Some(number) = text.strip_suffix('%') {

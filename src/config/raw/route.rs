@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::cluster::Endpoint;
 use super::fault::Fault;
-use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
+use super::forms::{Many, Named, OrOff, TextOr, exactly_one, text_or};
 use super::limits::RateLimitUse;
 use super::mirror::Mirror;
 use super::names::Host;
@@ -269,23 +269,11 @@ impl TryFrom<ValueMatchFields> for ValueMatch {
     }
 }
 
-impl<'de> Deserialize<'de> for ValueMatch {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, ValueMatchFields>::new(
-            "a text, or `{ exact | prefix | regex | present }`",
-            |text| Ok(Self(model::ValueMatch::Exact(text.to_owned()))),
-        ))
-    }
-}
-
-impl JsonSchema for ValueMatch {
-    fn schema_name() -> Cow<'static, str> {
-        "ValueMatch".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<ValueMatchFields>()] })
-    }
-}
+text_or!(
+    ValueMatch, ValueMatchFields, "a text, or `{ exact | prefix | regex | present }`",
+    |text| Ok(Self(model::ValueMatch::Exact(text.to_owned()))),
+    { "type": "string" }
+);
 
 /// A change of the path.
 #[derive(Clone, Debug, Deserialize)]

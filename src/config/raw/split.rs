@@ -10,7 +10,7 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::cluster::{HashKey, HashKeyFields};
-use super::forms::TextOr;
+use super::forms::{TextOr, text_or};
 use super::timestamp::Timestamp;
 use super::values::{Time, text_value, time};
 use super::words::{self, Word, Words};
@@ -148,23 +148,11 @@ impl TryFrom<StickyFields> for Sticky {
     }
 }
 
-impl<'de> Deserialize<'de> for Sticky {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, StickyFields>::new(
-            "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-            |text| words::find(text).map(|key| Self { key, key_file: None }),
-        ))
-    }
-}
-
-impl JsonSchema for Sticky {
-    fn schema_name() -> Cow<'static, str> {
-        "Sticky".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "clientIp" }, generator.subschema_for::<StickyFields>()] })
-    }
-}
+text_or!(
+    Sticky, StickyFields, "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
+    |text| words::find(text).map(|key| Self { key, key_file: None }),
+    { "const": "clientIp" }
+);
 
 impl<'de> Deserialize<'de> for Split {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

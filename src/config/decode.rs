@@ -40,9 +40,7 @@ fn diagnostic(error: &Error, place: NodePath, root: &Node) -> Diagnostic {
             return unknown(&error.steps, expected, within, place, root);
         }
         ErrorKind::Type { message } => Diagnostic::error("wrong-type", message.clone()),
-        ErrorKind::Value { message, hint } => {
-            Diagnostic { hint: hint.clone(), ..Diagnostic::error("invalid-value", message.clone()) }
-        }
+        ErrorKind::Value { message, hint } => Diagnostic { hint: hint.clone(), ..Diagnostic::invalid(message.clone()) },
     };
     if let ErrorKind::Type { .. } = &error.kind {
         diagnostic.hint = type_hint(&diagnostic.message).or_else(|| shape_hint(&error.steps, &diagnostic.message));

@@ -42,8 +42,7 @@ mod tests {
         let socket = SockRef::from(&stream);
         watch(&stream, None, Duration::ZERO);
         assert!(!socket.keepalive().unwrap());
-        let keepalive =
-            TcpKeepalive { time: Duration::from_secs(7), interval: Duration::from_secs(3), probes: 4 };
+        let keepalive = TcpKeepalive { time: Duration::from_secs(7), interval: Duration::from_secs(3), probes: 4 };
         watch(&stream, Some(&keepalive), Duration::from_secs(5));
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(7));

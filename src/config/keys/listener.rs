@@ -16,11 +16,11 @@ use serde::{Deserialize, Deserializer};
 use super::wire::{Http2, TcpKeepalive};
 use super::{Bytes, Count, Limit, List, Written, section};
 use crate::config::model::{self, HostPattern};
+use crate::config::raw::OrOff;
 use crate::config::raw::names::Host;
 use crate::config::raw::public::PublicUrl;
 use crate::config::raw::values::{Bind, Network, Size, Status};
 use crate::config::raw::words::choice;
-use crate::config::raw::OrOff;
 
 section! {
     #[derive(PartialEq)]

@@ -18,8 +18,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::raw::forms::{Many, Named, OrOff};
 use super::model::{self, HostPattern};
+use super::raw::forms::{Many, Named, OrOff};
 use super::raw::names::Host;
 use super::raw::percentage::Percentage;
 use super::raw::public::PublicUrl;
@@ -195,16 +195,30 @@ pub(in crate::config) use section;
 
 /// The parts of [`section!`] that differ with what a field declares.
 macro_rules! field {
-    (form [$type:ty] []) => { $type };
-    (form [$type:ty] [$form:ty]) => { $form };
-    (default [$type:ty] [$($form:ty)?] []) => { Default::default() };
-    (default [$type:ty] [] [$default:tt]) => { $crate::config::keys::of_words::<$type>(stringify!($default)) };
+    (form [$type:ty] []) => {
+        $type
+    };
+    (form [$type:ty] [$form:ty]) => {
+        $form
+    };
+    (default [$type:ty] [$($form:ty)?] []) => {
+        Default::default()
+    };
+    (default [$type:ty] [] [$default:tt]) => {
+        $crate::config::keys::of_words::<$type>(stringify!($default))
+    };
     (default [$type:ty] [$form:ty] [$default:tt]) => {
         $crate::config::keys::Written::meaning($crate::config::keys::of_words::<$form>(stringify!($default)))
     };
-    (read [$value:expr] [$usual:expr] [] []) => { $value.unwrap_or_default() };
-    (read [$value:expr] [$usual:expr] [$form:ty] []) => { $value.map($crate::config::keys::Written::meaning) };
-    (read [$value:expr] [$usual:expr] [] [$default:tt]) => { $value.unwrap_or_else(|| $usual.clone()) };
+    (read [$value:expr] [$usual:expr] [] []) => {
+        $value.unwrap_or_default()
+    };
+    (read [$value:expr] [$usual:expr] [$form:ty] []) => {
+        $value.map($crate::config::keys::Written::meaning)
+    };
+    (read [$value:expr] [$usual:expr] [] [$default:tt]) => {
+        $value.unwrap_or_else(|| $usual.clone())
+    };
     (read [$value:expr] [$usual:expr] [$form:ty] [$default:tt]) => {
         $value.map_or_else(|| $usual.clone(), $crate::config::keys::Written::meaning)
     };

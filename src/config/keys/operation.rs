@@ -250,9 +250,11 @@ text_value!(NameServer, name_server, "an IP address such as `10.0.0.2`", { "type
 
 fn name_server(text: &str) -> Result<NameServer, String> {
     let bare = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
-    text.parse().ok().or_else(bare).map(NameServer).ok_or_else(|| {
-        with_hint(format!("`{text}` is not a name server"), "an IP address, with or without a port")
-    })
+    text.parse()
+        .ok()
+        .or_else(bare)
+        .map(NameServer)
+        .ok_or_else(|| with_hint(format!("`{text}` is not a name server"), "an IP address, with or without a port"))
 }
 
 /// Where the admin listener is.

@@ -20,34 +20,34 @@ use std::sync::Arc;
 use super::effective::Effective;
 
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
+pub use super::keys::operation::{
+    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
+};
+pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
+pub use super::raw::retries::{Backoff, RetryBudget};
+pub use super::raw::route::Streaming;
 pub use cluster::{Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 pub use fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
 };
 pub use health::{HealthCheck, Probe, ProbeFields};
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
 pub use listener::{Certificate, ClientAuth, HostPattern, HttpsRedirect, Listener, ListenerTls};
 pub use mirror::Mirror;
-pub use super::keys::operation::{
-    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
-};
-pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
 pub use outlier::{MaxFails, OutlierDetection};
 pub use public::{Authority, PublicUrl, Scheme};
-pub use super::raw::retries::{Backoff, RetryBudget};
 pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
 pub use route::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, Respond, Rewrite, Route,
     UpstreamHost, ValueMatch,
 };
-pub use super::raw::route::Streaming;
 
+pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 pub use split::{
     Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
     Threshold,
 };
-pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]

@@ -24,15 +24,13 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::keys::operation::{
-    AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State,
-};
+use super::keys::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
 use super::keys::{Count, section};
 
+pub(super) use super::keys::listener::Listener;
 pub(super) use cluster::Cluster;
 pub(super) use fault::Fault;
 pub(super) use forms::{Many, Named, OrOff};
-pub(super) use super::keys::listener::Listener;
 pub(super) use mirror::Mirror;
 pub(super) use route::Route;
 

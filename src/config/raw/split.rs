@@ -168,12 +168,7 @@ impl<'de> Deserialize<'de> for Split {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Split, A::Error> {
                 let fields = SplitFields::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Split {
-                    parts: fields.clusters,
-                    listed: false,
-                    sticky: fields.sticky,
-                    chosen_by: fields.chosen_by,
-                })
+                Ok(Split { parts: fields.clusters, listed: false, sticky: fields.sticky, chosen_by: fields.chosen_by })
             }
         }
         deserializer.deserialize_any(Either)

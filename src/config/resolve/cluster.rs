@@ -63,13 +63,12 @@ fn members(name: &str, raw: &raw::Cluster, scope: &mut Scope<'_>) -> (Vec<Member
     let at = steps!["clusters", name];
     match (&raw.endpoints, &raw.discovery) {
         (Some(_), Some(_)) => {
-            let diagnostic =
-                Diagnostic::error("conflict", format!("`clusters.{name}` has `endpoints` and `discovery`"));
+            let diagnostic = Diagnostic::conflict(format!("`clusters.{name}` has `endpoints` and `discovery`"));
             scope.add_key(&at, diagnostic.hint("keep one of them"));
             (Vec::new(), None)
         }
         (None, None) => {
-            let diagnostic = Diagnostic::error("missing-field", format!("`clusters.{name}` has no endpoints"));
+            let diagnostic = Diagnostic::lacks(format!("`clusters.{name}` has no endpoints"));
             scope.missing(&at, diagnostic.hint("add `endpoints: [\"10.0.0.1:8080\"]`"));
             (Vec::new(), None)
         }
@@ -83,8 +82,7 @@ fn endpoints(name: &str, list: &[raw_cluster::Endpoint], scope: &mut Scope<'_>) 
     if list.is_empty() {
         scope.missing(
             &at,
-            Diagnostic::error("missing-field", format!("`clusters.{name}` has no endpoints"))
-                .hint("add `\"10.0.0.1:8080\"`"),
+            Diagnostic::lacks(format!("`clusters.{name}` has no endpoints")).hint("add `\"10.0.0.1:8080\"`"),
         );
     } else if list.iter().all(|endpoint| endpoint.0.weight == 0) {
         let diagnostic =
@@ -94,7 +92,7 @@ fn endpoints(name: &str, list: &[raw_cluster::Endpoint], scope: &mut Scope<'_>) 
     let mut seen: HashMap<&MemberAddress, usize> = HashMap::new();
     for (index, endpoint) in list.iter().enumerate() {
         if seen.insert(&endpoint.0.address, index).is_some() {
-            let diagnostic = Diagnostic::error("invalid-value", "this endpoint is given twice");
+            let diagnostic = Diagnostic::invalid("this endpoint is given twice");
             scope.add(&steps!["clusters", name, "endpoints", index], diagnostic.hint("give it a `weight` instead"));
         }
     }
@@ -104,17 +102,16 @@ fn endpoints(name: &str, list: &[raw_cluster::Endpoint], scope: &mut Scope<'_>) 
 fn discover(name: &str, raw: &raw_cluster::Discovery, scope: &mut Scope<'_>) -> (Vec<Member>, Option<Duration>) {
     let refresh = raw.refresh;
     if let Some(refresh) = refresh.filter(|time| *time < Duration::from_secs(1)) {
-        let diagnostic =
-            Diagnostic::error("invalid-value", format!("a refresh of {refresh:?} would flood the name server"));
+        let diagnostic = Diagnostic::invalid(format!("a refresh of {refresh:?} would flood the name server"));
         scope.add(&steps!["clusters", name, "discovery", "refresh"], diagnostic.hint("`1s` or more"));
     }
     let Some(target) = &raw.dns else {
-        let diagnostic = Diagnostic::error("missing-field", format!("`clusters.{name}.discovery` names nothing"));
+        let diagnostic = Diagnostic::lacks(format!("`clusters.{name}.discovery` names nothing"));
         scope.missing(&steps!["clusters", name, "discovery"], diagnostic.hint("add `dns: name:8080`"));
         return (Vec::new(), refresh);
     };
     if let MemberAddress::Socket(_) = target {
-        let diagnostic = Diagnostic::error("invalid-value", "an IP address needs no discovery");
+        let diagnostic = Diagnostic::invalid("an IP address needs no discovery");
         scope.add(&steps!["clusters", name, "discovery", "dns"], diagnostic.hint("write it under `endpoints`"));
     }
     (
@@ -127,14 +124,11 @@ fn protocol(name: &str, given: Option<UpstreamProtocol>, tls: bool, scope: &mut 
     let at = steps!["clusters", name, "protocol"];
     match (given, tls) {
         (Some(UpstreamProtocol::H2), false) => {
-            let diagnostic = Diagnostic::error("conflict", "`h2` needs TLS");
+            let diagnostic = Diagnostic::conflict("`h2` needs TLS");
             scope.add(&at, diagnostic.hint("write `h2c` for HTTP/2 in the clear, or add `tls: {}`"));
         }
         (Some(UpstreamProtocol::H2c), true) => {
-            scope.add(
-                &at,
-                Diagnostic::error("conflict", "`h2c` is HTTP/2 without TLS").hint("write `h2`, or take `tls` out"),
-            );
+            scope.add(&at, Diagnostic::conflict("`h2c` is HTTP/2 without TLS").hint("write `h2`, or take `tls` out"));
         }
         _ => {}
     }
@@ -150,7 +144,7 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
         _ => {
-            let diagnostic = Diagnostic::error("missing-field", "a client certificate needs both files");
+            let diagnostic = Diagnostic::lacks("a client certificate needs both files");
             scope.missing(&steps!["clusters", name, "tls"], diagnostic.hint("`certFile` and `keyFile` come together"));
             None
         }
@@ -164,8 +158,7 @@ fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls 
     if let Some(server_name) = &raw.server_name
         && rustls_pki_types::ServerName::try_from(server_name.as_str()).is_err()
     {
-        let diagnostic =
-            Diagnostic::error("invalid-value", format!("`{server_name}` is not a name a certificate can hold"));
+        let diagnostic = Diagnostic::invalid(format!("`{server_name}` is not a name a certificate can hold"));
         scope.add(&under("serverName"), diagnostic.hint("a host name or an IP address, without a port"));
     }
     UpstreamTls { ca_file: raw.ca_file, server_name: raw.server_name, client_cert }

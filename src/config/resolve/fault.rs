@@ -25,7 +25,7 @@ pub(super) fn resolve(
     }
     let nothing = raw.delay.is_none() && raw.abort.is_none() && raw.stream.is_none() && raw.by_header.is_none();
     if nothing {
-        let diagnostic = Diagnostic::error("missing-field", format!("`routes.{name}.fault` says nothing to inject"));
+        let diagnostic = Diagnostic::lacks(format!("`routes.{name}.fault` says nothing to inject"));
         scope
             .missing(&steps!["routes", name, "fault"], diagnostic.hint("add `delay`, `abort`, `stream` or `byHeader`"));
     }
@@ -53,7 +53,7 @@ fn answers_itself(name: &str, scope: &mut Scope<'_>) {
 fn resolve_delay(name: &str, raw: &raw_fault::DelayFault, scope: &mut Scope<'_>) -> DelayFault {
     let at = steps!["routes", name, "fault", "delay"];
     if raw.fixed_delay.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", "a delay says how long it is");
+        let diagnostic = Diagnostic::lacks("a delay says how long it is");
         scope.missing(&at, diagnostic.hint("add `fixedDelay: 2s`"));
     }
     DelayFault {
@@ -69,12 +69,12 @@ fn resolve_abort(name: &str, raw: &raw_fault::AbortFault, scope: &mut Scope<'_>)
         (Some(status), None) => AbortAnswer::Http(status),
         (None, Some(code)) => AbortAnswer::Grpc(code),
         (None, None) => {
-            let diagnostic = Diagnostic::error("missing-field", "an abort says what it answers");
+            let diagnostic = Diagnostic::lacks("an abort says what it answers");
             scope.missing(&at, diagnostic.hint("add `httpStatus: 503` or `grpcStatus: UNAVAILABLE`"));
             AbortAnswer::Http(http::StatusCode::SERVICE_UNAVAILABLE)
         }
         (Some(status), Some(_)) => {
-            let diagnostic = Diagnostic::error("conflict", "`httpStatus` and `grpcStatus` are both given");
+            let diagnostic = Diagnostic::conflict("`httpStatus` and `grpcStatus` are both given");
             scope.add_key(&at, diagnostic.hint("keep one of them: each is translated where the other is wanted"));
             AbortAnswer::Http(status)
         }
@@ -89,15 +89,12 @@ fn resolve_abort(name: &str, raw: &raw_fault::AbortFault, scope: &mut Scope<'_>)
 fn resolve_stream(name: &str, raw: &raw_fault::StreamFault, scope: &mut Scope<'_>) -> StreamFault {
     let at = steps!["routes", name, "fault", "stream"];
     if raw.cut_after_events.is_none() && raw.delay_between_events.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", "this does nothing to a stream");
+        let diagnostic = Diagnostic::lacks("this does nothing to a stream");
         scope.missing(&at, diagnostic.hint("add `cutAfterEvents: 5` or `delayBetweenEvents: 1s`"));
     }
     StreamFault {
         percentage: share(&at, raw.percentage, scope),
-        disturbance: Disturbance {
-            cut_after: raw.cut_after_events,
-            delay: raw.delay_between_events,
-        },
+        disturbance: Disturbance { cut_after: raw.cut_after_events, delay: raw.delay_between_events },
         when: headers::matches(&within(&at, "whenHeader"), &raw.when_header, scope),
     }
 }
@@ -106,22 +103,16 @@ fn resolve_by_header(name: &str, raw: &raw_fault::FaultByHeader, scope: &mut Sco
     let at = steps!["routes", name, "fault", "byHeader"];
     let when = headers::matches(&within(&at, "whenHeader"), &raw.when_header, scope);
     if raw.clients.is_empty() && when.is_empty() {
-        let diagnostic =
-            Diagnostic::error("missing-field", "every client could ask for faults: this does not say who may");
+        let diagnostic = Diagnostic::lacks("every client could ask for faults: this does not say who may");
         scope.missing(&at, diagnostic.hint("add `clients: [10.0.0.0/8]` or `whenHeader: { x-chaos: .. }`"));
     }
-    FaultByHeader {
-        percentage: raw.percentage,
-        max_delay: raw.max_delay,
-        clients: raw.clients.clone(),
-        when,
-    }
+    FaultByHeader { percentage: raw.percentage, max_delay: raw.max_delay, clients: raw.clients.clone(), when }
 }
 
 /// A share that must be given: what is left out means everything in one proxy and nothing in another.
 fn share(at: &[Step], raw: Option<Percentage>, scope: &mut Scope<'_>) -> Percentage {
     if raw.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", "a fault says how often it happens");
+        let diagnostic = Diagnostic::lacks("a fault says how often it happens");
         scope.missing(at, diagnostic.hint("add `percentage: 1%`; Istio's default is `100%`"));
     }
     if raw == Some(Percentage::NONE) {

@@ -36,10 +36,7 @@ const SECURE: [(&str, &str); 4] = [
 pub(super) fn field(text: &str) -> Result<HeaderName, Box<Diagnostic>> {
     HeaderName::try_from(text).map_err(|_illegal| {
         let shown: String = text.chars().take(60).collect();
-        Box::new(
-            Diagnostic::error("invalid-value", format!("`{shown}` is not a header name"))
-                .hint("letters, digits and `-`"),
-        )
+        Box::new(Diagnostic::invalid(format!("`{shown}` is not a header name")).hint("letters, digits and `-`"))
     })
 }
 
@@ -129,7 +126,7 @@ pub(super) fn values(
                 fields.push((name, value));
             }
             Err(_illegal) => {
-                let diagnostic = Diagnostic::error("invalid-value", format!("the value of `{name}` cannot be sent"));
+                let diagnostic = Diagnostic::invalid(format!("the value of `{name}` cannot be sent"));
                 scope.add(&at, diagnostic.hint("printable ASCII without line breaks"));
             }
         }

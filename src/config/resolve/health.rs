@@ -69,7 +69,7 @@ fn statuses(cluster: &str, list: Vec<RangeInclusive<u16>>, scope: &mut Scope<'_>
     if list.is_empty() {
         scope.missing(
             &steps!["clusters", cluster, "healthCheck", "expectedStatuses"],
-            Diagnostic::error("missing-field", "no status is expected").hint("write `[200-299]`, or take it out"),
+            Diagnostic::lacks("no status is expected").hint("write `[200-299]`, or take it out"),
         );
     }
     list
@@ -78,7 +78,7 @@ fn statuses(cluster: &str, list: Vec<RangeInclusive<u16>>, scope: &mut Scope<'_>
 fn path(cluster: &str, path: Option<PathAndQuery>, scope: &mut Scope<'_>) -> PathAndQuery {
     path.unwrap_or_else(|| {
         let message = format!("`clusters.{cluster}.healthCheck` asks for nothing");
-        let diagnostic = Diagnostic::error("missing-field", message);
+        let diagnostic = Diagnostic::lacks(message);
         let hint = "add `path: /health`, or `type: tcp` to only connect";
         scope.missing(&steps!["clusters", cluster, "healthCheck"], diagnostic.hint(hint));
         PathAndQuery::from_static("/")
@@ -103,15 +103,12 @@ fn misplaced(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) {
         let message = format!("`{key}` means nothing to a check of the type {}", word(kind));
         let fitting: Vec<_> = kinds.iter().map(|kind| format!("`type: {}`", word(*kind))).collect();
         let hint = format!("it belongs to {}", fitting.join(", "));
-        scope.add_key(
-            &steps!["clusters", cluster, "healthCheck", key],
-            Diagnostic::error("conflict", message).hint(hint),
-        );
+        scope.add_key(&steps!["clusters", cluster, "healthCheck", key], Diagnostic::conflict(message).hint(hint));
     }
     if raw.method == Method::CONNECT {
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "method"],
-            Diagnostic::error("invalid-value", "CONNECT asks for a tunnel, not for an answer")
+            Diagnostic::invalid("CONNECT asks for a tunnel, not for an answer")
                 .hint("write `GET`, or `type: tcp` to only connect"),
         );
     }
@@ -127,7 +124,7 @@ fn needs_http2(cluster: &str, (protocol, tls): (UpstreamProtocol, bool), scope: 
         let ours = if tls { "h2" } else { "h2c" };
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "type"],
-            Diagnostic::error("conflict", "gRPC needs HTTP/2, which this cluster does not speak")
+            Diagnostic::conflict("gRPC needs HTTP/2, which this cluster does not speak")
                 .hint(format!("add `protocol: {ours}` to `clusters.{cluster}`")),
         );
     }
@@ -138,7 +135,7 @@ fn timeout(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> Dura
     let interval = raw.interval;
     if interval < SHORTEST {
         let message = format!("checks every {interval:?} would flood the endpoints");
-        scope.add(&at("interval"), Diagnostic::error("invalid-value", message).hint("`100ms` or more"));
+        scope.add(&at("interval"), Diagnostic::invalid(message).hint("`100ms` or more"));
     }
     let timeout = raw.timeout.unwrap_or(raw::HealthCheck::LONGEST.min(interval));
     if raw.timeout.is_some() && timeout >= interval {
@@ -154,8 +151,7 @@ fn host(cluster: &str, text: &str, scope: &mut Scope<'_>) -> Option<HeaderValue>
     if !legal {
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "host"],
-            Diagnostic::error("invalid-value", format!("`{text}` is not a host"))
-                .hint("a name or an address, with a port if need be"),
+            Diagnostic::invalid(format!("`{text}` is not a host")).hint("a name or an address, with a port if need be"),
         );
     }
     HeaderValue::try_from(text).ok().filter(|_| legal)

@@ -27,8 +27,7 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
             continue;
         };
         if raw.tls.is_some() {
-            let diagnostic =
-                Diagnostic::error("conflict", format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
+            let diagnostic = Diagnostic::conflict(format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
             scope.add_key(
                 &steps!["listeners", name.as_str(), "httpsRedirect"],
                 diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
@@ -57,10 +56,8 @@ fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
     if let Some(url) = raw.public_url.as_ref().filter(|url| url.scheme() == Scheme::Http) {
         let url = url.to_string();
         let rest = url.strip_prefix("http").unwrap_or_default();
-        let diagnostic = Diagnostic::error(
-            "conflict",
-            format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"),
-        );
+        let diagnostic =
+            Diagnostic::conflict(format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"));
         scope.add(
             &steps!["listeners", name, "publicUrl"],
             diagnostic.hint(format!("write `https{rest}`, or leave it out")),

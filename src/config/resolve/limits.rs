@@ -43,7 +43,7 @@ impl Found {
     ) -> Vec<RateLimitId> {
         if uses.len() > MAX_LIMITS {
             let message = format!("`routes.{route}` has {} rate limits", uses.len());
-            let diagnostic = Diagnostic::error("invalid-value", message);
+            let diagnostic = Diagnostic::invalid(message);
             let hint = format!("{MAX_LIMITS} are possible");
             scope.add_key(&steps!["routes", route, "rateLimit"], diagnostic.hint(hint));
         }
@@ -62,7 +62,7 @@ impl Found {
                     }
                     Some(id) if ids.contains(id) => {
                         let message = format!("`{name}` is given twice");
-                        scope.add(&at, Diagnostic::error("invalid-value", message));
+                        scope.add(&at, Diagnostic::invalid(message));
                     }
                     Some(id) => ids.push(*id),
                 },
@@ -102,11 +102,11 @@ impl Found {
 fn key(parts: Vec<LimitKey>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
     let path = under(at, &["key"]);
     if parts.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", "a limit with no key counts nobody");
+        let diagnostic = Diagnostic::invalid("a limit with no key counts nobody");
         scope.missing(&path, diagnostic.hint("write `key: clientIp`"));
     }
     if parts.len() > 1 && parts.contains(&LimitKey::Global) {
-        let diagnostic = Diagnostic::error("conflict", "`global` makes no difference beside others");
+        let diagnostic = Diagnostic::conflict("`global` makes no difference beside others");
         scope.add_key(&path, diagnostic.hint("take it out"));
     }
     parts
@@ -115,7 +115,7 @@ fn key(parts: Vec<LimitKey>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey
 fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut Scope<'_>) -> Quota {
     let Some(rate) = rate else {
         let name = scope.tree.locate(at).path;
-        let diagnostic = Diagnostic::error("missing-field", format!("`{name}` has no `rate`"));
+        let diagnostic = Diagnostic::lacks(format!("`{name}` has no `rate`"));
         scope.missing(at, diagnostic.hint("add `rate: 100/minute`"));
         return Quota { requests: NonZeroU32::MIN, per: Duration::from_secs(1), capacity: NonZeroU32::MIN };
     };
@@ -124,10 +124,8 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
     let capacity = match burst {
         None => requests,
         Some(0) => {
-            let diagnostic = Diagnostic::error(
-                "invalid-value",
-                "a burst of 0 would refuse two requests that come together, however rarely",
-            );
+            let diagnostic =
+                Diagnostic::invalid("a burst of 0 would refuse two requests that come together, however rarely");
             let alone = rate.per.as_millis() / u128::from(rate.requests);
             let hint = format!("leave it out, or write `rate: 1/{alone}ms` if that is meant");
             scope.add(&path, diagnostic.hint(hint));
@@ -139,7 +137,7 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
     if quota.time_for(capacity.get()) > YEAR {
         let name = scope.tree.locate(at).path;
         let message = format!("`{name}`: a burst that was used takes more than a year to come back");
-        let diagnostic = Diagnostic::error("invalid-value", message);
+        let diagnostic = Diagnostic::invalid(message);
         scope.add_key(at, diagnostic.hint("lower `burst`, or raise `rate`"));
     }
     quota
@@ -154,14 +152,14 @@ fn cost(entries: Vec<(String, u64)>, quota: Quota, at: &[Step], scope: &mut Scop
             Err(_illegal) => {
                 let message = format!("`{name}` is not a method");
                 let hint = format!("write `{}`", name.to_ascii_uppercase());
-                scope.add_key(&path, Diagnostic::error("invalid-value", message).hint(hint));
+                scope.add_key(&path, Diagnostic::invalid(message).hint(hint));
                 continue;
             }
         };
         let most = quota.capacity.get();
         if cost > u64::from(most) {
             let message = format!("a {method} costs {cost}, and no more than {most} ever fit");
-            let diagnostic = Diagnostic::error("invalid-value", message);
+            let diagnostic = Diagnostic::invalid(message);
             scope.add(&path, diagnostic.hint("lower the cost, or raise `burst`"));
         }
         costs.push((method, u32::try_from(cost).unwrap_or(most).min(most)));

@@ -16,7 +16,7 @@ pub(super) fn resolve(listeners: &[(String, raw::Listener)], scope: &mut Scope<'
     if listeners.is_empty() {
         scope.missing(
             &steps!["listeners"],
-            Diagnostic::error("missing-field", "there is no listener")
+            Diagnostic::lacks("there is no listener")
                 .hint("add one: `listeners: { http: { address: \"0.0.0.0:8080\" } }`"),
         );
     }
@@ -65,7 +65,7 @@ pub(super) fn is_secure(raw: &raw::Listener) -> bool {
 
 fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
     if raw.address.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}` has no address"));
+        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}` has no address"));
         scope.missing(&steps!["listeners", name], diagnostic.hint("add `address: \"0.0.0.0:8080\"`"));
     }
     let tls = raw.tls.as_ref().map(|raw| tls::resolve(name, raw, scope));
@@ -91,12 +91,12 @@ fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<Http
         if raw.protocols.iter().take(index).any(|other| other == version) {
             scope.add(
                 &steps!["listeners", name, "protocols", index],
-                Diagnostic::error("invalid-value", "this protocol is given twice"),
+                Diagnostic::invalid("this protocol is given twice"),
             );
         }
     }
     if raw.protocols.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", format!("`listeners.{name}.protocols` is empty"));
+        let diagnostic = Diagnostic::invalid(format!("`listeners.{name}.protocols` is empty"));
         scope.missing(
             &steps!["listeners", name, "protocols"],
             diagnostic.hint("leave it out, or write `[h2, http/1.1]`"),
@@ -110,7 +110,7 @@ fn proxy_protocol(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec
         return Vec::new();
     };
     if proxy.trusted.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.proxyProtocol` trusts nobody"));
+        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.proxyProtocol` trusts nobody"));
         scope.missing(&steps!["listeners", name, "proxyProtocol"], diagnostic.hint("add `trusted: [10.0.0.0/8]`"));
     }
     proxy.trusted.clone()
@@ -119,7 +119,7 @@ fn proxy_protocol(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec
 /// Checks that a status is one of a redirect.
 pub(super) fn redirect_status(at: &[Step], status: Option<StatusCode>, scope: &mut Scope<'_>) {
     if let Some(status) = status.filter(|status| !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)) {
-        let diagnostic = Diagnostic::error("invalid-value", format!("{} is not a redirect", status.as_u16()));
+        let diagnostic = Diagnostic::invalid(format!("{} is not a redirect", status.as_u16()));
         scope.add(at, diagnostic.hint("301, 302, 303, 307 or 308"));
     }
 }

@@ -45,7 +45,7 @@ fn cluster(
     scope: &mut Scope<'_>,
 ) -> Option<ClusterId> {
     let Some(wanted) = wanted else {
-        let diagnostic = Diagnostic::error("missing-field", "a mirror says who gets the copies");
+        let diagnostic = Diagnostic::lacks("a mirror says who gets the copies");
         scope.missing(&steps!["routes", name, "mirror"], diagnostic.hint("add `cluster: name`"));
         return None;
     };
@@ -67,12 +67,12 @@ fn methods(name: &str, raw: &raw::Mirror, scope: &mut Scope<'_>) -> Vec<Method> 
     };
     let at = steps!["routes", name, "mirror", "methods"];
     if given.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", "an empty list mirrors nothing");
+        let diagnostic = Diagnostic::invalid("an empty list mirrors nothing");
         scope.missing(&at, diagnostic.hint("leave it out for GET, HEAD and OPTIONS"));
     }
     let risky = given.iter().find(|method| !SAFE.contains(method));
     if let Some(risky) = risky.filter(|_| !raw.allow_unsafe) {
-        let diagnostic = Diagnostic::error("conflict", format!("a mirrored {risky} is carried out twice"));
+        let diagnostic = Diagnostic::conflict(format!("a mirrored {risky} is carried out twice"));
         scope.add(&at, diagnostic.hint("take it out, or add `unsafe: true` if twice does no harm"));
     }
     given.clone()

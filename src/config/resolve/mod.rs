@@ -147,10 +147,8 @@ impl Scope<'_> {
 
     fn version(&mut self, version: u64) {
         if version != 1 {
-            let diagnostic = Diagnostic::error(
-                "invalid-value",
-                format!("version {version} of the configuration language is not known"),
-            );
+            let diagnostic =
+                Diagnostic::invalid(format!("version {version} of the configuration language is not known"));
             self.add(&steps!["version"], diagnostic.hint("write `version: 1`"));
         }
     }
@@ -159,7 +157,7 @@ impl Scope<'_> {
     fn range(&mut self, path: &[Step], value: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
         if !range.contains(&value) {
             let name = self.tree.locate(path).path;
-            let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is out of range"));
+            let diagnostic = Diagnostic::invalid(format!("`{name}` is out of range"));
             self.add(path, diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())));
         }
         value.clamp(*range.start(), *range.end())

@@ -26,7 +26,7 @@ pub(super) fn check_metrics(metrics: &Metrics, listeners: &[Listener], scope: &m
 
 pub(super) fn check_reload(reload: &Reload, scope: &mut Scope<'_>) {
     if let Some(poll) = reload.poll.filter(|poll| *poll < SHORTEST_POLL) {
-        let diagnostic = Diagnostic::error("invalid-value", format!("the files would be read every {poll:?}"));
+        let diagnostic = Diagnostic::invalid(format!("the files would be read every {poll:?}"));
         scope.add(&steps!["reload", "poll"], diagnostic.hint("100ms or more; the watch is what sees changes at once"));
     }
 }
@@ -77,7 +77,7 @@ fn token(path: &Path, scope: &mut Scope<'_>) {
             Diagnostic::error("missing-file", format!("cannot read `{}`: {}", path.display(), reason(&error)))
         }
         Ok(bytes) => match bytes.trim_ascii().len() {
-            0 => Diagnostic::error("invalid-value", format!("`{}` is empty", path.display())),
+            0 => Diagnostic::invalid(format!("`{}` is empty", path.display())),
             length if length < SHORT_TOKEN => {
                 Diagnostic::warning("weak-token", format!("the token in `{}` is short", path.display()))
                     .hint("`openssl rand -hex 32` makes a good one")

@@ -21,12 +21,12 @@ pub(super) fn detection(
         Some(OrOff::On(raw)) => raw,
     };
     if scope.is_given(&at(name, "failTimeout")) && raw.window().is_none() {
-        let diagnostic = Diagnostic::error("missing-field", "`failTimeout` needs `maxFails`");
+        let diagnostic = Diagnostic::lacks("`failTimeout` needs `maxFails`");
         scope.add_key(&at(name, "failTimeout"), diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"));
     }
     times(name, raw, scope);
     if raw.failure_percentage.is_some_and(|rate| rate.threshold == 0) {
-        let diagnostic = Diagnostic::error("invalid-value", "0 % failures would eject everybody");
+        let diagnostic = Diagnostic::invalid("0 % failures would eject everybody");
         let at = steps!["clusters", name, "outlierDetection", "failurePercentage", "threshold"];
         scope.add(&at, diagnostic.hint("`1%` to `100%`"));
     }
@@ -51,7 +51,7 @@ pub(super) fn panic(
         return Panic { threshold: istio.unwrap_or(panic.threshold), ..panic };
     }
     if istio.is_some() {
-        let diagnostic = Diagnostic::error("conflict", "`minHealthPercent` and `panic` say the same");
+        let diagnostic = Diagnostic::conflict("`minHealthPercent` and `panic` say the same");
         scope.add_key(&at(name, "minHealthPercent"), diagnostic.hint("keep `panic: { threshold: .. }`"));
     }
     panic
@@ -65,14 +65,13 @@ fn at(name: &str, key: &str) -> [Step; 4] {
 fn times(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) {
     let (base, max) = (raw.base_ejection_time, raw.longest());
     if base > max {
-        let key =
-            if scope.is_given(&at(name, "baseEjectionTime")) { "baseEjectionTime" } else { "maxEjectionTime" };
+        let key = if scope.is_given(&at(name, "baseEjectionTime")) { "baseEjectionTime" } else { "maxEjectionTime" };
         let message = format!("the first ejection ({base:?}) is longer than the longest ({max:?})");
-        scope.add(&at(name, key), Diagnostic::error("conflict", message).hint(format!("change `{key}`")));
+        scope.add(&at(name, key), Diagnostic::conflict(message).hint(format!("change `{key}`")));
     }
     if raw.interval < MIN_INTERVAL {
         let message = format!("an interval of {:?} is too short to count anything", raw.interval);
-        scope.add(&at(name, "interval"), Diagnostic::error("invalid-value", message).hint("`100ms` or more"));
+        scope.add(&at(name, "interval"), Diagnostic::invalid(message).hint("`100ms` or more"));
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn resolve(raw: Option<OrOff<raw::Retries>>, around: &Around<'_>, sco
         Some(OrOff::On(causes)) => causes.0,
     };
     if raw.backoff.base > raw.backoff.max {
-        let diagnostic = Diagnostic::error("conflict", "`base` is larger than `max`");
+        let diagnostic = Diagnostic::conflict("`base` is larger than `max`");
         let at = steps!["routes", around.route, "retries", "backoff"];
         scope.add_key(&at, diagnostic.hint("raise `max`, or leave `base` out"));
     }
@@ -57,7 +57,7 @@ pub(super) fn resolve(raw: Option<OrOff<raw::Retries>>, around: &Around<'_>, sco
 fn attempts(given: u32, around: &Around<'_>, scope: &mut Scope<'_>) -> u32 {
     let at = steps!["routes", around.route, "retries", "attempts"];
     if given == 0 {
-        let diagnostic = Diagnostic::error("invalid-value", "no retries are written differently");
+        let diagnostic = Diagnostic::invalid("no retries are written differently");
         scope.add(&at, diagnostic.hint("write `retries: off`"));
         return 1;
     }
@@ -86,7 +86,7 @@ fn times(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
     let tries = retries.attempts + 1;
     if per_try > timeout {
         let message = "one try may take longer than the whole exchange";
-        let diagnostic = Diagnostic::error("conflict", message);
+        let diagnostic = Diagnostic::conflict(message);
         scope.add(&at, diagnostic.hint("make it shorter than the route's `timeout`"));
     } else if per_try.saturating_mul(tries) > timeout {
         let message = format!("{tries} tries of this length do not fit into the route's `timeout`");
@@ -97,7 +97,7 @@ fn times(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
 
 fn hedging(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
     if retries.hedging && retries.per_try_timeout.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", "`hedging` does not say after how long");
+        let diagnostic = Diagnostic::lacks("`hedging` does not say after how long");
         scope.add_key(&steps!["routes", around.route, "retries", "hedging"], diagnostic.hint("add `perTryTimeout`"));
     }
 }

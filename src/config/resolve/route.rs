@@ -65,7 +65,7 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
 
 fn refuse_prefix_rewrite(name: &str, scope: &mut Scope<'_>) {
     let diagnostic =
-        Diagnostic::error("conflict", format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
+        Diagnostic::conflict(format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
     scope.add_key(
         &steps!["routes", name, "rewrite"],
         diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"),
@@ -99,7 +99,7 @@ fn listeners(
                 scope.add(&at, diagnostic.hint("take it out"));
             }
             Some(id) if ids.contains(id) => {
-                scope.add(&at, Diagnostic::error("invalid-value", format!("`{wanted}` is given twice")));
+                scope.add(&at, Diagnostic::invalid(format!("`{wanted}` is given twice")));
             }
             Some(id) => ids.push(*id),
         }
@@ -115,7 +115,7 @@ fn hosts(name: &str, raw: Option<Vec<HostPattern>>, scope: &mut Scope<'_>) -> Ve
     let mut hosts: Vec<HostPattern> = Vec::new();
     for (index, host) in raw.into_iter().flatten().enumerate() {
         if hosts.contains(&host) {
-            let diagnostic = Diagnostic::error("invalid-value", format!("`{host}` is given twice"));
+            let diagnostic = Diagnostic::invalid(format!("`{host}` is given twice"));
             scope.add(&steps!["routes", name, "hosts", index], diagnostic);
         } else {
             hosts.push(host);
@@ -130,10 +130,7 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
         return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new() }];
     };
     if list.is_empty() {
-        let diagnostic = Diagnostic::error(
-            "invalid-value",
-            format!("`routes.{name}.match` is an empty list, which matches nothing"),
-        );
+        let diagnostic = Diagnostic::invalid(format!("`routes.{name}.match` is an empty list, which matches nothing"));
         scope.missing(&steps!["routes", name, "match"], diagnostic.hint("leave it out to match everything"));
     }
     let mut matches = Vec::new();
@@ -156,7 +153,7 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
 fn methods(route: &str, index: usize, raw: &raw_route::Match, scope: &mut Scope<'_>) -> Vec<http::Method> {
     let Some(method) = &raw.method else { return raw.methods.clone() };
     if !raw.methods.is_empty() {
-        let diagnostic = Diagnostic::error("conflict", "`method` and `methods` are both given");
+        let diagnostic = Diagnostic::conflict("`method` and `methods` are both given");
         scope.add_key(&within_match(route, index, &["method"], scope), diagnostic.hint("keep `methods`"));
     }
     vec![method.clone()]

@@ -27,14 +27,14 @@ pub(super) fn resolve(
     if sticky.is_some() && raw.sticky.is_some() {
         scope.add_key(
             &steps!["routes", route, "rollout", "sticky"],
-            Diagnostic::error("conflict", "the split says already what is `sticky`").hint("keep one of them"),
+            Diagnostic::conflict("the split says already what is `sticky`").hint("keep one of them"),
         );
     }
     let chosen_by = raw.chosen_by.clone();
     if chosen_by == Some(HashKey::ClientIp) {
         scope.add(
             &steps!["routes", route, "split", "chosenBy"],
-            Diagnostic::error("invalid-value", "an address does not name a cluster")
+            Diagnostic::invalid("an address does not name a cluster")
                 .hint("write `{ header: name }` or `{ cookie: name }`"),
         );
     }
@@ -53,7 +53,7 @@ fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey
         Ok(bytes) if bytes.trim_ascii().len() >= MIN_KEY => {
             return Some(CookieKey::of(bytes.trim_ascii()));
         }
-        Ok(_) => Diagnostic::error("invalid-value", format!("`{shown}` holds fewer than {MIN_KEY} bytes"))
+        Ok(_) => Diagnostic::invalid(format!("`{shown}` holds fewer than {MIN_KEY} bytes"))
             .hint("`openssl rand -hex 32` makes a good one"),
         Err(error) => {
             let message = format!("cannot read `{shown}`: {}", reason(&error));
@@ -102,7 +102,7 @@ fn parts(
     let mut complete = true;
     for (index, part) in raw.parts.iter().enumerate() {
         let (Some(name), Some(weight)) = (&part.cluster, part.weight) else {
-            let diagnostic = Diagnostic::error("missing-field", "a share needs both parts");
+            let diagnostic = Diagnostic::lacks("a share needs both parts");
             scope.missing(&whole, diagnostic.hint("write `{ cluster: name, weight: 10 }`"));
             complete = false;
             continue;
@@ -114,7 +114,7 @@ fn parts(
             continue;
         };
         if parts.iter().any(|other| other.name == *name) {
-            let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is given twice"));
+            let diagnostic = Diagnostic::invalid(format!("`{name}` is given twice"));
             scope.add(&at(index, "cluster"), diagnostic.hint("add the weights up"));
         }
         parts.push(Part { cluster: *cluster, name: name.clone(), weight });
@@ -125,24 +125,21 @@ fn parts(
 
 fn judge(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope<'_>) {
     if given == 0 {
-        let diagnostic = Diagnostic::error("missing-field", "this split has no clusters");
+        let diagnostic = Diagnostic::lacks("this split has no clusters");
         scope
             .missing(at, diagnostic.hint("write `[{ cluster: stable, weight: 90 }, { cluster: canary, weight: 10 }]`"));
         return;
     }
     if given > MAX_PARTS {
         let message = format!("a split has at most {MAX_PARTS} clusters");
-        scope.add(at, Diagnostic::error("invalid-value", message));
+        scope.add(at, Diagnostic::invalid(message));
     }
     let sum: u64 = parts.iter().map(|part| u64::from(part.weight)).sum();
     if parts.len() < given {
         return;
     }
     if sum == 0 {
-        scope.add(
-            at,
-            Diagnostic::error("invalid-value", "every weight of this split is 0").hint("nothing would be served"),
-        );
+        scope.add(at, Diagnostic::invalid("every weight of this split is 0").hint("nothing would be served"));
     } else if sum != 100 && !moved {
         let message = format!("the weights of this split add up to {sum}, not to 100");
         scope.add(at, Diagnostic::warning("weights", message).hint("they are taken as shares of their sum"));
@@ -152,7 +149,7 @@ fn judge(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope
 fn rollout(route: &str, raw: &raw::Rollout, parts: &[Part], scope: &mut Scope<'_>) -> Option<Rollout> {
     let at = steps!["routes", route, "rollout"];
     let Some(name) = &raw.canary else {
-        let diagnostic = Diagnostic::error("missing-field", "a rollout needs a `canary`");
+        let diagnostic = Diagnostic::lacks("a rollout needs a `canary`");
         scope.missing(&at, diagnostic.hint("name the cluster of the new version"));
         return None;
     };
@@ -162,7 +159,7 @@ fn rollout(route: &str, raw: &raw::Rollout, parts: &[Part], scope: &mut Scope<'_
         return None;
     };
     if parts.len() < 2 {
-        let diagnostic = Diagnostic::error("invalid-value", "a rollout needs a second version");
+        let diagnostic = Diagnostic::invalid("a rollout needs a second version");
         scope.add(&steps!["routes", route, "split"], diagnostic.hint("add the stable cluster"));
     }
     let steps = taken_steps(route, raw, scope)?;
@@ -170,20 +167,13 @@ fn rollout(route: &str, raw: &raw::Rollout, parts: &[Part], scope: &mut Scope<'_
     if let Some(analysis) = &analysis {
         comparable(route, analysis, &steps, scope);
     }
-    Some(Rollout {
-        canary,
-        steps,
-        analysis,
-        on_failure: raw.on_failure,
-        losing: raw.losing,
-        start_at: raw.start_at,
-    })
+    Some(Rollout { canary, steps, analysis, on_failure: raw.on_failure, losing: raw.losing, start_at: raw.start_at })
 }
 
 fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option<Vec<Step>> {
     let given = raw.steps.as_deref().unwrap_or_default();
     if given.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", "a rollout needs `steps`");
+        let diagnostic = Diagnostic::lacks("a rollout needs `steps`");
         scope.missing(
             &steps!["routes", route, "rollout"],
             diagnostic.hint("write `steps: [{ setWeight: 10 }, { pause: { duration: 2m } }]`"),
@@ -198,8 +188,7 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
             (None, Some(pause)) => steps.push(Step::Pause(pause.0)),
             _ => scope.missing(
                 &at,
-                Diagnostic::error("invalid-value", "a step does exactly one thing")
-                    .hint("`setWeight: 10` or `pause: 2m`"),
+                Diagnostic::invalid("a step does exactly one thing").hint("`setWeight: 10` or `pause: 2m`"),
             ),
         }
     }
@@ -225,16 +214,16 @@ fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option
 fn analysis(route: &str, raw: &raw::Analysis, step_count: usize, scope: &mut Scope<'_>) -> Analysis {
     let under = |key: &str| steps!["routes", route, "rollout", "analysis", key];
     if raw.interval < Duration::from_millis(100) {
-        let diagnostic = Diagnostic::error("invalid-value", "an interval is 100ms or more");
+        let diagnostic = Diagnostic::invalid("an interval is 100ms or more");
         scope.add(&under("interval"), diagnostic);
     }
     if raw.starting_step >= step_count {
         let message = format!("there is no step {}: the last is {}", raw.starting_step, step_count - 1);
-        scope.add(&under("startingStep"), Diagnostic::error("invalid-value", message).hint("steps are counted from 0"));
+        scope.add(&under("startingStep"), Diagnostic::invalid(message).hint("steps are counted from 0"));
     }
     let given = raw.metrics.as_deref().unwrap_or_default();
     if given.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", "an analysis needs `metrics`");
+        let diagnostic = Diagnostic::lacks("an analysis needs `metrics`");
         scope.missing(
             &steps!["routes", route, "rollout", "analysis"],
             diagnostic.hint("write `metrics: [{ name: success-rate, successCondition: \">= 0.95\" }]`"),
@@ -262,15 +251,14 @@ fn comparable(route: &str, analysis: &Analysis, steps: &[Step], scope: &mut Scop
         let message = "nothing is measured before `setWeight: 100`, when no other version is left to compare with";
         scope.add(
             &steps!["routes", route, "rollout", "analysis"],
-            Diagnostic::error("invalid-value", message)
-                .hint("begin with an earlier `startingStep` that has a pause after it"),
+            Diagnostic::invalid(message).hint("begin with an earlier `startingStep` that has a pause after it"),
         );
     }
 }
 
 fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -> Option<Metric> {
     let (Some(name), Some(written)) = (raw.name, raw.success_condition) else {
-        let diagnostic = Diagnostic::error("missing-field", "a metric needs both parts");
+        let diagnostic = Diagnostic::lacks("a metric needs both parts");
         scope.missing(
             &steps!["routes", route, "rollout", "analysis", "metrics", index],
             diagnostic.hint("write `{ name: success-rate, successCondition: \">= 0.95\" }`"),
@@ -286,12 +274,12 @@ fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -
         _ => None,
     };
     if let Some((message, hint)) = problem {
-        scope.add(&at, Diagnostic::error("invalid-value", message).hint(hint));
+        scope.add(&at, Diagnostic::invalid(message).hint(hint));
     }
     if let (false, Threshold::Value(value)) = (is_time, written.condition.threshold)
         && value > 1.0
     {
-        let diagnostic = Diagnostic::error("invalid-value", "a rate is at most 1");
+        let diagnostic = Diagnostic::invalid("a rate is at most 1");
         scope.add(&at, diagnostic.hint("write `>= 0.95` or `>= 95%`"));
     }
     Some(Metric { measure: name, condition: written.condition })

@@ -18,7 +18,7 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
     let list = &raw.certificates;
     if list.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.tls` has no certificate"));
+        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.tls` has no certificate"));
         scope.missing(
             &steps!["listeners", name, "tls"],
             diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"),
@@ -52,8 +52,7 @@ fn certificate(
         let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
         scope.missing(
             &at,
-            Diagnostic::error("missing-field", format!("a certificate has no `{lacks}`"))
-                .hint("`certFile` and `keyFile` come together"),
+            Diagnostic::lacks(format!("a certificate has no `{lacks}`")).hint("`certFile` and `keyFile` come together"),
         );
         return None;
     };
@@ -121,8 +120,7 @@ fn client_auth(name: &str, raw: &raw_listener::ClientAuth, scope: &mut Scope<'_>
     let at = steps!["listeners", name, "tls", "clientAuth"];
     let Some(ca_file) = raw.ca_file.clone() else {
         if raw.mode != AuthMode::None {
-            let diagnostic =
-                Diagnostic::error("missing-field", "client certificates need authorities to verify them by");
+            let diagnostic = Diagnostic::lacks("client certificates need authorities to verify them by");
             scope.missing(&at, diagnostic.hint("add `caFile: clients-ca.crt`"));
         }
         return ClientAuth::None;
@@ -135,8 +133,7 @@ fn client_auth(name: &str, raw: &raw_listener::ClientAuth, scope: &mut Scope<'_>
         AuthMode::Require => ClientAuth::Require { ca_file },
         AuthMode::None => {
             if !scope.is_given(&steps!["listeners", name, "tls", "clientAuth", "mode"]) {
-                let diagnostic =
-                    Diagnostic::error("missing-field", "`clientAuth` has no mode, so nobody would be verified");
+                let diagnostic = Diagnostic::lacks("`clientAuth` has no mode, so nobody would be verified");
                 scope.missing(&at, diagnostic.hint("add `mode: require` or `mode: optional`"));
             }
             ClientAuth::None

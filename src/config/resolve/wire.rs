@@ -12,10 +12,8 @@ pub(super) fn check(cluster: &str, pings: Option<Http2Keepalive>, scope: &mut Sc
     if pings.is_none_or(|pings| pings.interval >= GRPC_PERMITS) {
         return;
     }
-    let diagnostic = Diagnostic::warning(
-        "ping-rate",
-        "gRPC servers close connections with PINGs more often than every 5 minutes",
-    );
+    let diagnostic =
+        Diagnostic::warning("ping-rate", "gRPC servers close connections with PINGs more often than every 5 minutes");
     let hint = "write `5m`, or leave it out: `tcpKeepalive` finds endpoints that vanished";
     scope.add(&steps!["clusters", cluster, "http2", "keepalive", "interval"], diagnostic.hint(hint));
 }

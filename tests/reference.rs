@@ -42,6 +42,33 @@ fn every_key_has_a_meaning() {
     assert!(silent.is_empty(), "not described: {silent:?}");
 }
 
+#[test]
+fn every_key_of_the_schema_has_a_row() {
+    let schema: Value = serde_json::from_str(&attache::config::schema()).expect("the schema is JSON");
+    let definitions = schema["definitions"].as_object().expect("it has definitions").values();
+    let every = definitions.chain([&schema]).filter_map(|mapping| mapping["properties"].as_object());
+    let keys = sorted(every.flat_map(|properties| properties.keys().cloned()).collect());
+    let rows = sections().into_iter().flat_map(|section| section.keys);
+    let rows: Vec<String> = rows.map(|key| key.name).collect();
+    assert!(rows.len() > 290, "only {} keys", rows.len());
+    assert_eq!(sorted(rows), keys);
+}
+
+#[test]
+fn the_example_of_a_new_key_is_in_the_source_as_it_is_on_the_page() {
+    let page = file("docs/adding-a-key.md");
+    let blocks = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let source = ["src/config/keys/listener.rs", "src/listener/serve.rs"].map(file).concat();
+    let without_margin = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let source = without_margin(&source);
+    let mut count = 0;
+    for block in blocks {
+        assert!(source.contains(without_margin(block).trim()), "not in the source:\n{block}");
+        count += 1;
+    }
+    assert_eq!(count, 2, "the declaration and its use");
+}
+
 /// A mapping of the configuration.
 struct Section {
     /// Where it stands, `<name>` for names the user chooses.

@@ -92,7 +92,8 @@ fn every_default_is_shown() {
     assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{text}");
 
     let schema: Value = serde_json::from_str(&config::schema()).expect("JSON");
-    let mut walk = Walk { definitions: &schema["definitions"], missing: Vec::new(), wrong: Vec::new(), met: Vec::new() };
+    let mut walk =
+        Walk { definitions: &schema["definitions"], missing: Vec::new(), wrong: Vec::new(), met: Vec::new() };
     let shown = yaml(&uncommented(&text));
     walk.value(&schema, &shown, &yaml(WHOLE), "");
     let unexplained: Vec<_> = walk
@@ -104,7 +105,12 @@ fn every_default_is_shown() {
     assert!(unexplained.is_empty(), "{text}\n{unexplained:#?}");
     assert!(walk.wrong.is_empty(), "other than the schema says: {:#?}", walk.wrong);
     assert!(walk.met.len() >= 250, "only {} keys were met", walk.met.len());
-    for words in ["# workers: the cores", "# retries: one more try", "# responseHeadTimeout: 30s for", "# maxBodyBytes: the list"] {
+    for words in [
+        "# workers: the cores",
+        "# retries: one more try",
+        "# responseHeadTimeout: 30s for",
+        "# maxBodyBytes: the list",
+    ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
 }
@@ -252,7 +258,8 @@ const COMPLETE: &[(&str, &str)] = &[
 ];
 
 /// Merged only as a whole: two of them would contradict each other.
-const WHOLES: &[&str] = &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit"];
+const WHOLES: &[&str] =
+    &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit"];
 
 /// Keys that a route or a cluster has to have for itself.
 const OWN: &[&str] = &["routes.endpoints"];
@@ -283,8 +290,7 @@ fn every_key_of_a_route_or_cluster_can_be_a_default() {
     for (section, kind) in [("routes", "Route"), ("clusters", "Cluster")] {
         keys_of(&schema["definitions"], &schema["definitions"][kind], section, &mut every);
     }
-    let untested: Vec<_> =
-        every.iter().filter(|key| !honoured.contains(key) && !OWN.contains(&key.as_str())).collect();
+    let untested: Vec<_> = every.iter().filter(|key| !honoured.contains(key) && !OWN.contains(&key.as_str())).collect();
     assert!(untested.is_empty(), "{untested:#?}");
     assert!(every.len() > 140, "{every:#?}");
 }

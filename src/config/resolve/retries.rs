@@ -199,30 +199,6 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_an_error_with_a_way_out() {
-        for (route, said) in [
-            ("retries: { attempts: 0 }", "write `retries: off`"),
-            ("retries: { attempts: 21 }", "1 to 20"),
-            ("timeout: 5s, retries: { perTryTimeout: 10s }", "longer than the whole exchange"),
-            ("retries: { perTryTimeout: 0s }", "limit of zero"),
-            ("retries: { retryOn: conect-failure }", "did you mean `connect-failure`?"),
-            ("retries: { retryOn: 5xx,reset }", "write `retryOn: [5xx, reset]`"),
-            ("retries: { retryOn: '' }", "this says nothing"),
-            ("retries: { retryOn: 200 }", "400 to 599"),
-            ("retries: { hedging: true }", "add `perTryTimeout`"),
-            ("retries: { budget: { percent: 20 } }", "write `20%`"),
-            ("retries: { backoff: { base: 1s } }", "`base` is larger than `max`"),
-            ("retries: { retriableHeaders: ['a b'] }", "is not a header name"),
-            ("retries: { tries: 3 }", "that is `attempts` here"),
-            ("retryPolicy: { numRetries: 3 }", "that is `retries:"),
-            ("retries: sometimes", "expected"),
-        ] {
-            let report = parsed(route).expect_err(route);
-            assert!(report.contains(said), "{route}: {report}");
-        }
-    }
-
-    #[test]
     fn what_is_probably_not_meant_is_a_warning() {
         let post = "match: { method: POST }";
         for (route, said) in [

@@ -313,80 +313,31 @@ routes: {{ r: {{ {rest} }} }}"
     const SPLIT: &str = "split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]";
 
     #[test]
-    fn splits_are_judged() {
-        for (split, expected) in [
-            ("split: [{ cluster: a, weight: 90 }, { cluster: b, weight: 10 }]", None),
-            ("split: [{ cluster: a, weight: 9 }, { cluster: b, weight: 1 }]", Some("add up to 10, not to 100")),
-            ("split: [{ cluster: a, weight: 0 }]", Some("every weight of this split is 0")),
-            ("split: []", Some("has no clusters")),
-            ("split: [{ cluster: a }]", Some("needs both parts")),
-            ("split: [{ cluster: a, weight: 50 }, { cluster: a, weight: 50 }]", Some("given twice")),
-            ("split: [{ cluster: c, weight: 100 }]", Some("there is no cluster `c`")),
-            ("split: { clusters: [{ cluster: a, weight: 100 }], chosenBy: clientIp }", Some("does not name a cluster")),
-            ("split: [{ cluster: a, weight: 100 }], cluster: b", Some("has `cluster` and `split`")),
-            ("cluster: a, rollout: { canary: a }", Some("no `split` to move")),
-        ] {
-            let said = said(split);
-            match expected {
-                None => assert!(said.is_empty(), "{split}: {said:?}"),
-                Some(expected) => assert!(said.iter().any(|said| said.contains(expected)), "{split}: {said:?}"),
-            }
-        }
-    }
-
-    #[test]
-    #[allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
-    fn rollouts_are_judged() {
+    fn what_is_legal_is_said_to_be_so_or_doubted() {
         let steps = "steps: [{ setWeight: 10 }, { pause: {} }, { setWeight: 100 }]";
-        let metric = |metric: &str| format!("canary: b, {steps}, analysis: {{ metrics: [{{ {metric} }}] }}");
-        for (rollout, expected) in [
-            (format!("canary: b, {steps}"), None),
-            (steps.to_owned(), Some("needs a `canary`")),
-            (format!("canary: c, {steps}"), Some("no cluster of this split `c`")),
-            ("canary: b".to_owned(), Some("needs `steps`")),
+        let rollout = |rest: &str| format!("{SPLIT}, rollout: {{ canary: b, {rest} }}");
+        let metric = |metric: &str| rollout(&format!("{steps}, analysis: {{ metrics: [{{ {metric} }}] }}"));
+        for (route, expected) in [
+            ("split: [{ cluster: a, weight: 90 }, { cluster: b, weight: 10 }]".to_owned(), None),
             (
-                "canary: b, steps: [{ setWeight: 10, pause: {} }, { setWeight: 100 }]".to_owned(),
-                Some("exactly one thing"),
+                "split: [{ cluster: a, weight: 9 }, { cluster: b, weight: 1 }]".to_owned(),
+                Some("add up to 10, not to 100"),
             ),
-            ("canary: b, steps: [{ setWeight: 10 }, { pause: 5m }, { setWeight: 100 }]".to_owned(), None),
+            (rollout(steps), None),
+            (rollout("steps: [{ setWeight: 10 }, { pause: 5m }, { setWeight: 100 }]"), None),
             (
-                "canary: b, steps: [{ setWeight: 10 }, { pause: 5 }, { setWeight: 100 }]".to_owned(),
-                Some("`5` has no unit"),
-            ),
-            ("canary: b, steps: [{ setWeight: 101 }]".to_owned(), Some("out of range")),
-            (
-                "canary: b, steps: [{ setWeight: 50 }, { setWeight: 20 }, { setWeight: 100 }]".to_owned(),
+                rollout("steps: [{ setWeight: 50 }, { setWeight: 20 }, { setWeight: 100 }]"),
                 Some("does not always grow"),
             ),
-            ("canary: b, steps: [{ setWeight: 50 }]".to_owned(), Some("jumps to 100 %")),
-            (format!("canary: b, {steps}, analysis: {{}}"), Some("needs `metrics`")),
-            (
-                format!(
-                    "canary: b, {steps}, analysis: {{ startingStep: 3, metrics: [{{ name: p99, successCondition: '< 1s' }}] }}"
-                ),
-                Some("there is no step 3"),
-            ),
+            (rollout("steps: [{ setWeight: 50 }]"), Some("jumps to 100 %")),
             (metric("name: success-rate, successCondition: '>= 0.95'"), None),
-            (metric("name: success-rate, successCondition: '>= 95'"), Some("at most 1")),
-            (metric("name: success-rate, successCondition: '<= 2s'"), Some("a rate is not a time")),
-            (metric("name: latency-p99, successCondition: '<= 0.5'"), Some("a time needs a unit")),
-            (metric("name: latency-p99, successCondition: '<= 5%'"), Some("not a percentage")),
             (metric("name: latency-p99, successCondition: '<= stable * 1.2'"), None),
-            (
-                format!(
-                    "canary: b, {steps}, analysis: {{ startingStep: 2, metrics: [{{ name: p99, successCondition: '<= stable' }}] }}"
-                ),
-                Some("nothing is measured before"),
-            ),
-            (metric("name: latency-p99"), Some("needs both parts")),
-            (metric("name: latency-p99, successCondition: '= 3'"), Some("is not a condition")),
-            (format!("canary: b, {steps}, startAt: tomorrow"), Some("is not a moment")),
-            (format!("canary: b, {steps}, startAt: 2026-12-01T08:00:00Z"), None),
+            (rollout(&format!("{steps}, startAt: 2026-12-01T08:00:00Z")), None),
         ] {
-            let said = said(&format!("{SPLIT}, rollout: {{ {rollout} }}"));
+            let said = said(&route);
             match expected {
-                None => assert!(said.is_empty(), "{rollout}: {said:?}"),
-                Some(expected) => assert!(said.iter().any(|said| said.contains(expected)), "{rollout}: {said:?}"),
+                None => assert!(said.is_empty(), "{route}: {said:?}"),
+                Some(expected) => assert!(said.iter().any(|said| said.contains(expected)), "{route}: {said:?}"),
             }
         }
     }

@@ -1,14 +1,12 @@
 //! The gateway as a whole: trust, logs, metrics, the end, DNS, reloads, and the listener of operators.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{Count, section, written};

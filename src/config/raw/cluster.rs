@@ -1,18 +1,17 @@
 //! `clusters.X`.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::forms::{Many, Named, OrOff, exactly_one, text_or};
 use super::health::HealthCheck;
 use super::names::{HostPort, target};
 use super::outlier::OutlierDetection;
 use super::values::Time;
-use super::words::{self, Word, Words, choice};
+use super::words::{self, Word, choice};
 use crate::config::de::with_hint;
 use crate::config::keys::wire::{Http2, TcpKeepalive};
 use crate::config::keys::{ANY, Count, Limit, MILLION, section, written};

@@ -1,13 +1,11 @@
 //! `routes.X.fault`.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named};

@@ -215,24 +215,24 @@ where
 /// Reads a type from text through a function or from a mapping of another type, and says so in the schema.
 macro_rules! text_or {
     ($type:ident, $long:ty, $what:literal, $parse:expr, $($short:tt)+) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_str($crate::config::raw::forms::TextOr::<Self, $long>::new($what, $parse))
             }
         }
 
-        impl JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($type).into()
             }
-            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let short = $crate::config::raw::forms::text_or!(@schema generator, $($short)+);
-                json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
+                schemars::json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
             }
         }
     };
     (@schema $generator:ident, as $short:ty) => { $generator.subschema_for::<$short>() };
-    (@schema $generator:ident, $short:tt) => { json_schema!($short) };
+    (@schema $generator:ident, $short:tt) => { schemars::json_schema!($short) };
 }
 pub(in crate::config) use text_or;
 

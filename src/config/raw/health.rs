@@ -1,15 +1,10 @@
 //! `clusters.X.healthCheck`.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::Method;
 use http::uri::PathAndQuery;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named};
 use super::values::{Time, Verb, text_value};

@@ -1,17 +1,12 @@
 //! `rateLimits.X`, `routes.X.rateLimit` and `routes.X.maxConcurrentPerClient`.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use http::HeaderName;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named, text_or};
 use super::values::{text_value, time};
-use super::words::{Word, Words, words};
+use super::words::{Word, words};
 use crate::config::de::with_hint;
 use crate::config::keys::{Count, section, written};
 use crate::config::model::{LimitKey, LimitMode};

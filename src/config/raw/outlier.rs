@@ -147,6 +147,20 @@ impl model::OutlierDetection {
     }
 }
 
+/// Says the second name of a field, which the schema would not know by itself.
+fn other_words(schema: &mut Schema) {
+    let properties = schema.get_mut("properties").and_then(|properties| properties.as_object_mut());
+    if let Some(properties) = properties
+        && let Some(mut field) = properties.get("consecutive5xxErrors").cloned()
+    {
+        if let Some(field) = field.as_object_mut() {
+            let description = "Istio's older word for `consecutive5xxErrors`. Default: what that says.";
+            field.insert("description".to_owned(), description.into());
+        }
+        properties.insert("consecutiveErrors".to_owned(), field);
+    }
+}
+
 /// Standard deviations, in thousandths.
 #[derive(JsonSchema)]
 #[schemars(transparent)]

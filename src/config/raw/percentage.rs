@@ -1,12 +1,8 @@
 //! A share of something, always with its sign: in other configurations a bare number means percent in one place and a
 //! fraction in the next.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::forms::text_or;
 use super::values::text_value;

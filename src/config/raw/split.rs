@@ -13,7 +13,7 @@ use super::cluster::{HashKey, HashKeyFields};
 use super::forms::{TextOr, text_or};
 use super::timestamp::Timestamp;
 use super::values::{Time, text_value, time};
-use super::words::{self, Word, Words};
+use super::words::{self, Word};
 use crate::config::de::with_hint;
 use crate::config::keys::{ANY, Count, List, MILLION, section, written};
 use crate::config::model::{self, Comparison, Condition, Threshold};

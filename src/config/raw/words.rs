@@ -89,7 +89,7 @@ impl<T: Words> JsonSchema for Word<T> {
 
 macro_rules! words {
     ($type:ty, $name:literal, $($value:expr => [$($word:literal),+]),+ $(,)?) => {
-        impl Words for $type {
+        impl $crate::config::raw::words::Words for $type {
             const WORDS: &'static [(Self, &'static [&'static str])] = &[$(($value, &[$($word),+])),+];
             const NAME: &'static str = $name;
         }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use attache::cluster::dns::Resolutions;
+use attache::cluster::discovery::dns::Resolutions;
 use attache::config::model::Config;
 use attache::config::{self, Environment};
 use attache::snapshot::Snapshot;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::debug_span;
 
 use crate::cluster::Cluster;
-use crate::cluster::dns::Resolutions;
+use crate::cluster::discovery::dns::Resolutions;
 use crate::config::model::{Action, Config, CookieKey, ListenerId, Route};
 use crate::policy;
 use crate::policy::Limits;

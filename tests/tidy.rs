@@ -36,6 +36,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[("edge", "snapshot", "the conductor 
 
 const MAX_FILE: usize = 500;
 const MAX_FUNCTION: usize = 70;
+const MAX_LINE: usize = 120;
 
 // ------------------------------------------------------------------------------------------------ the tree
 
@@ -117,6 +118,41 @@ fn documents_link_to_what_exists() {
         complaints.extend(absent.map(|link| format!("{name} links to {link}, which is not there")));
     }
     report(&complaints);
+}
+
+#[test]
+fn every_line_of_the_security_page_names_its_tests() {
+    let sources: Vec<_> = files_below("tests").into_iter().map(|file| (module_of(&file.path), file.text)).collect();
+    let is_there = |name: &str| {
+        let (module, function) = name.rsplit_once("::").unwrap_or_default();
+        let declaration = format!("fn {function}()");
+        sources.iter().any(|(path, text)| path == module && text.contains(&declaration))
+    };
+    let mut complaints = Vec::new();
+    for item in list_items(&document("docs/security.md")) {
+        let names = tests_named(&item);
+        if names.is_empty() {
+            complaints.push(format!("names no test: {item}"));
+        }
+        let absent = names.into_iter().filter(|name| !is_there(name));
+        complaints.extend(absent.map(|name| format!("names `{name}`, which does not exist")));
+    }
+    report(&complaints);
+}
+
+#[test]
+fn tests_are_named_after_a_behaviour() {
+    check_rust(|file| numbered_tests(&masked(&file.text)));
+}
+
+#[test]
+fn lines_are_at_most_120_columns() {
+    check_rust(|file| long_lines(&file.text));
+}
+
+#[test]
+fn one_thing_has_one_word() {
+    check_rust(|file| odd_words(&file.text));
 }
 
 #[test]
@@ -354,6 +390,133 @@ fn links(text: &str) -> BTreeSet<String> {
     files.filter_map(|target| target.split('#').next()).map(str::to_owned).collect()
 }
 
+/// Items of the Markdown lists of a text, each on one line.
+fn list_items(text: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    let mut is_inside = false;
+    for line in text.lines() {
+        match (line.strip_prefix("- "), line.strip_prefix("  ")) {
+            (Some(first), _) => items.push(first.to_owned()),
+            (None, Some(more)) if is_inside => items.iter_mut().next_back().unwrap().extend([" ", more]),
+            _ => {}
+        }
+        is_inside = line.starts_with("- ") || (is_inside && line.starts_with("  "));
+    }
+    items
+}
+
+/// Names like `file::function` between backticks.
+fn tests_named(text: &str) -> Vec<String> {
+    let code = text.split('`').skip(1).step_by(2);
+    code.filter(|name| name.contains("::") && name.chars().all(is_of_path)).map(str::to_owned).collect()
+}
+
+fn is_of_path(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | ':')
+}
+
+/// The module of a file below `tests`, as `cargo test` shows it: `retries` for `tests/gateway/retries.rs`.
+fn module_of(path: &Path) -> String {
+    let path = path.strip_prefix("tests").unwrap_or(path);
+    let path = path.strip_prefix("gateway").unwrap_or(path).with_extension("");
+    let names: Vec<_> = path.components().filter_map(|part| part.as_os_str().to_str()).collect();
+    names.into_iter().filter(|name| *name != "mod").collect::<Vec<_>>().join("::")
+}
+
+/// Functions called by a number of some list instead of by what they show.
+fn numbered_tests(text: &str) -> Vec<String> {
+    let names = text.split("fn line_").skip(1).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    names.filter_map(head).map(|rest| format!("`line_{rest}` does not say what it shows")).collect()
+}
+
+/// Lines that are too long even without their string literals.
+fn long_lines(text: &str) -> Vec<String> {
+    let lines = without_strings(text);
+    let long = lines.lines().enumerate().filter(|(_, line)| line.chars().count() > MAX_LINE);
+    long.map(|(index, line)| format!("line {}: {} columns, at most {MAX_LINE}", index + 1, line.chars().count()))
+        .collect()
+}
+
+/// The text without the characters between quotes, line ends and comments kept.
+fn without_strings(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let length = literal_length(&chars, at);
+        let end = (at + length.max(1)).min(chars.len());
+        let is_string = length > 0 && chars[at] != '/';
+        out.extend(chars[at..end].iter().filter(|c| !is_string || **c == '\n'));
+        at = end;
+    }
+    out
+}
+
+/// Identifiers that use a word of [`ODD_WORDS`].
+fn odd_words(text: &str) -> Vec<String> {
+    let code = masked(text);
+    let mut found = Vec::new();
+    for (index, line) in code.lines().enumerate() {
+        for identifier in line.split(|c: char| !c.is_alphanumeric() && c != '_') {
+            let words = words_of(identifier);
+            let odd = ODD_WORDS.iter().find(|(odd, _)| *odd == identifier || words.iter().any(|word| word == odd));
+            found.extend(odd.map(|(odd, term)| format!("line {}: `{identifier}`: not {odd} but {term}", index + 1)));
+        }
+    }
+    found
+}
+
+/// The words of an identifier, in lower case.
+fn words_of(identifier: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = '_';
+    for c in identifier.chars() {
+        if c == '_' || (c.is_uppercase() && !before.is_uppercase()) {
+            words.push(String::new());
+        }
+        if c != '_' {
+            words.iter_mut().next_back().unwrap().extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Words that stood for things which have a standard term: a part of an identifier, or with a capital the whole of it.
+const ODD_WORDS: &[(&str, &str)] = &[
+    ("leash", "connection handle"),
+    ("lane", "worker endpoint"),
+    ("lanes", "worker endpoints"),
+    ("crew", "workers"),
+    ("moody", "switchable"),
+    ("seat", "permit"),
+    ("seats", "permits"),
+    ("tripped", "limit hit"),
+    ("crowd", "concurrency limit"),
+    ("Aside", "ConfigThread"),
+    ("Flow", "UploadState"),
+    ("Gate", "DeferredWaker"),
+    ("Guarded", "TrackedBody"),
+    ("Judge", "OutlierDetector"),
+    ("Judged", "StrictService"),
+    ("Knocks", "DeferredWakes"),
+    ("Link", "IoProgress or UnusedConnection"),
+    ("MaybeDisturbed", "FaultBody"),
+    ("Moment", "AtomicInstant or Timestamp"),
+    ("Order", "Command"),
+    ("Pace", "StallDetector"),
+    ("Reach", "Candidates"),
+    ("Spare", "ReplayRequest"),
+    ("Stance", "Availability"),
+    ("Standing", "RateLimitHeaders"),
+    ("Trial", "RolloutSample"),
+    ("Terms", "AvailabilitySettings or ConnectionSettings"),
+    ("Usual", "Default"),
+    ("Way", "Acquired"),
+    ("Wish", "RoutingHints or OperatorRequest"),
+];
+
 /// Words that speak about how work is organised instead of about the program.
 fn words_about_work(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
@@ -416,16 +579,31 @@ fn check_sources(check: impl Fn(&Source) -> Vec<String>) {
     report(&complaints);
 }
 
+/// As [`check_sources`], over the code of tests and benches too.
+fn check_rust(check: impl Fn(&Source) -> Vec<String>) {
+    let files = ["src", "tests", "benches"].into_iter().flat_map(files_below);
+    let complaints = files.flat_map(|file| {
+        let found = check(&file);
+        found.into_iter().map(move |complaint| format!("{}: {complaint}", file.path.display()))
+    });
+    report(&complaints.collect::<Vec<_>>());
+}
+
 fn report(complaints: &[String]) {
     assert!(complaints.is_empty(), "{} complaints\n{}", complaints.len(), complaints.join("\n"));
 }
 
 fn sources() -> Vec<Source> {
-    let (mut found, mut directories) = (Vec::new(), vec![root().join("src")]);
+    files_below("src")
+}
+
+/// The Rust files of a folder and of the folders in it.
+fn files_below(folder: &str) -> Vec<Source> {
+    let (mut found, mut directories) = (Vec::new(), vec![root().join(folder)]);
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("src can be listed") {
-            let path = entry.expect("src can be listed").path();
-            if path.is_dir() {
+        for entry in fs::read_dir(directory).expect("the folder can be listed") {
+            let path = entry.expect("the folder can be listed").path();
+            if path.is_dir() && !path.ends_with("target") {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source can be read");
@@ -550,6 +728,36 @@ mod checkers {
         assert_eq!(words_about_work("This Session closes issue 4."), ["issue", "session"].map(str::to_owned).into());
         assert!(words_about_work("issued, reissue").is_empty(), "whole words only");
         assert_eq!(documents_named("see RULINGS.md."), ["RULINGS.md".to_owned()].into());
+    }
+
+    #[test]
+    fn items_of_a_list_and_the_tests_they_name_are_found() {
+        let text = "# A\n- One,\n  `a::b_1` and `c`.\n- Two. `d::e::f`\n\n  Not an item: `g::h`.\n";
+        let items = list_items(text);
+        assert_eq!(items, ["One, `a::b_1` and `c`.", "Two. `d::e::f`"]);
+        assert_eq!(items.iter().flat_map(|item| tests_named(item)).collect::<Vec<_>>(), ["a::b_1", "d::e::f"]);
+        for (path, module) in [
+            ("tests/gateway/retries.rs", "retries"),
+            ("tests/gateway/chaos/mod.rs", "chaos"),
+            ("tests/gateway/security/slow.rs", "security::slow"),
+            ("tests/cli.rs", "cli"),
+        ] {
+            assert_eq!(module_of(Path::new(path)), module);
+        }
+    }
+
+    #[test]
+    fn numbers_lengths_and_odd_words_are_seen() {
+        let named = "fn line_12_x() {}\nfn line_ends() {}";
+        assert_eq!(numbered_tests(named), ["`line_12_x` does not say what it shows"]);
+        let long = "x".repeat(121);
+        assert_eq!(long_lines(&format!("// {long}")), ["line 1: 124 columns, at most 120"]);
+        assert!(long_lines(&format!("let x = \"{long}\\n\n{long}\";")).is_empty(), "text of a string");
+        assert_eq!(words_of("MaxHTTPBodyBytes"), ["max", "httpbody", "bytes"]);
+        assert_eq!(words_of("is_Knocked"), ["is", "knocked"]);
+        assert_eq!(odd_words("let a_lane = Planes;"), ["line 1: `a_lane`: not lane but worker endpoint"]);
+        assert_eq!(odd_words("struct Usual;"), ["line 1: `Usual`: not Usual but Default"]);
+        assert!(odd_words("// a lane\nlet x = \"lane\"; usual").is_empty(), "only identifiers");
     }
 
     #[test]

@@ -753,9 +753,14 @@ mod tests {
         }
 
         #[test]
-        fn draining_or_tried_endpoints_get_nothing(weights in weights(), seed: u64, tried in any::<prop::sample::Index>()) {
+        fn draining_or_tried_endpoints_get_nothing(
+            weights in weights(),
+            seed: u64,
+            tried in any::<prop::sample::Index>(),
+        ) {
             let members = members(&weights);
-            let tried: Vec<EndpointId> = members.endpoints.iter().take(tried.index(weights.len() + 1)).map(|endpoint| endpoint.id).collect();
+            let count = tried.index(weights.len() + 1);
+            let tried: Vec<EndpointId> = members.endpoints.iter().take(count).map(|endpoint| endpoint.id).collect();
             for policy in POLICIES {
                 let request = PickRequest { hash: Some(seed), tried: &tried, ..PickRequest::at(Instant::now()) };
                 let chosen = pick_with(&members, &policy, request, seed);

@@ -505,7 +505,9 @@ mod tests {
     proptest! {
         /// Against a model that knows only the outcomes since the last one that was good.
         #[test]
-        fn closed_means_fewer_failures_in_a_row_than_the_threshold(heads in prop::collection::vec(any::<bool>(), 0..60)) {
+        fn closed_means_fewer_failures_in_a_row_than_the_threshold(
+            heads in prop::collection::vec(any::<bool>(), 0..60),
+        ) {
             let (mut machine, now) = (Machine::default(), Instant::now());
             let mut run = 0;
             for is_bad in heads {

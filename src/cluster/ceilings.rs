@@ -392,7 +392,7 @@ mod tests {
         #[test]
         fn never_more_permits_than_the_ceiling(
             limits in (1..6_usize, 1..6_usize),
-            steps in prop::collection::vec((any::<bool>(), any::<Option<prop::sample::Index>>(), any::<bool>()), 0..300),
+            steps in prop::collection::vec(any::<(bool, Option<prop::sample::Index>, bool)>(), 0..300),
         ) {
             let ceilings = build(&CircuitBreaker {
                 max_requests: Some(limits.0),

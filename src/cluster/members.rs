@@ -15,6 +15,8 @@ pub struct Members {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Unique for the process: a worker's copy is up to date while this equals [`super::Cluster::generation`].
     pub generation: u64,
+    /// How many more there would be if a cluster had no bound.
+    pub(super) left_out: usize,
     /// `cumulative[i]` is the sum of the weights up to and including endpoint `i`.
     pub(super) cumulative: Box<[u64]>,
     /// Endpoint indices in smooth weighted order; empty when all weights are zero.
@@ -39,6 +41,7 @@ impl Members {
             total
         });
         Self {
+            left_out: 0,
             generation: GENERATION.fetch_add(1, Relaxed),
             cumulative: cumulative.collect(),
             sequence: smooth_sequence(&weights),
@@ -78,6 +81,10 @@ fn seed(endpoint: &Endpoint) -> u64 {
 /// nginx's smooth weighted round robin, one whole cycle of it: weights 5, 1, 1 give a a b a c a a rather than a a a a a
 /// b c.
 fn smooth_sequence(weights: &[u32]) -> Box<[usize]> {
+    if is_uniform(weights) {
+        let working = weights.iter().enumerate().filter(|(_, weight)| **weight > 0);
+        return working.map(|(index, _)| index).collect();
+    }
     let shares = shares(weights);
     let total: i64 = shares.iter().sum();
     let mut credit = vec![0_i64; shares.len()];

@@ -7,49 +7,44 @@ mod availability;
 mod balancer;
 mod breaker;
 mod ceilings;
-pub mod dns;
+pub mod discovery;
 mod endpoint;
 mod hash;
 pub mod health;
 mod latency;
-mod lookup;
 mod members;
 mod outlier;
 mod outlier_detector;
-mod resolution;
-mod resolver;
 mod retrying;
 mod roster;
 mod status;
-mod system;
 pub mod watch;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::info;
 
 pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::PickRequest;
 pub use self::breaker::{Breaker, BreakerState, Probe, is_failure};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
-use self::dns::Resolutions;
+use self::discovery::dns::{Names, Resolutions};
+use self::discovery::{Discovered, Source, fixed};
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
 pub use self::hash::{cookie, hash_key, only_cookie};
 pub use self::members::Members;
 pub use self::outlier::Cause;
 pub use self::outlier_detector::{Outcome, OutlierDetector};
-use self::resolution::{Resolution, Stale};
 pub use self::retrying::{Retrying, RetryingGuard, WaitingGuard};
-use self::roster::{Roster, hosts};
+use self::roster::Roster;
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
-use crate::config::model;
+use crate::config::model::{self, MemberAddress};
 
-/// An upstream cluster. Shared by all workers and the task that resolves its names.
+/// An upstream cluster. Shared by all workers and the tasks that find and check its endpoints.
 #[derive(Debug)]
 pub struct Cluster {
     /// Its name in the file.
@@ -64,6 +59,8 @@ pub struct Cluster {
     pub ceilings: Option<Arc<Ceilings>>,
     members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
+    /// What DNS said.
+    names: Names,
     roster: Mutex<Roster>,
     /// There are other members. One task listens: the one that checks them.
     changed: Notify,
@@ -82,27 +79,23 @@ impl Cluster {
         let same_transport = previous.filter(|previous| {
             previous.settings.protocol == settings.protocol && previous.settings.tls == settings.tls
         });
-        let mut roster = Roster {
-            // A verdict of another check says nothing.
-            verdicts_hold: previous.is_some_and(|previous| previous.settings.health_check == settings.health_check),
-            ..Roster::default()
-        };
-        if let Some(previous) = same_transport {
-            roster.known.clone_from(&previous.roster().known);
-        }
-        for host in hosts(&settings) {
-            let known = previous.and_then(|previous| previous.roster().names.get(host).cloned());
-            let mut resolution = known.unwrap_or_else(|| Resolution::unknown(Instant::now()));
-            if let Some(outcome) = resolutions.get(host) {
-                resolution.record(outcome, settings.dns_refresh, Instant::now(), SystemTime::now());
-            }
-            roster.names.insert(host.to_owned(), resolution);
+        // A verdict of another check says nothing.
+        let verdicts_hold = previous.is_some_and(|previous| previous.settings.health_check == settings.health_check);
+        let known = same_transport.map(|previous| previous.roster().known.clone());
+        let mut roster = Roster::new(known.unwrap_or_default(), verdicts_hold);
+        let names = Names::build(&settings, previous.map(|previous| &previous.names), resolutions);
+        for member in &settings.members {
+            let found = match &member.address {
+                MemberAddress::Socket(address) => fixed::found(member, *address),
+                MemberAddress::Name { host, port } => names.found(member, host, *port),
+            };
+            roster.add(Source::from(member), found);
         }
         let current = same_transport.map(Self::members);
         let current = current.as_ref().map_or(&[][..], |members| &members.endpoints);
         let ceilings = Ceilings::build(&settings, same_transport.and_then(|previous| previous.ceilings.as_ref()));
         let joining = previous.map(|_| Instant::now());
-        let members = Members::new(roster.endpoints(&settings, ceilings.as_deref(), current, joining));
+        let members = roster.members(&settings, ceilings.as_deref(), current, joining);
         roster.verdicts_hold = true;
         let generation = members.generation;
         let members = Arc::new(ArcSwap::from_pointee(members));
@@ -122,6 +115,7 @@ impl Cluster {
             name,
             generation: AtomicU64::new(generation),
             members,
+            names,
             roster: Mutex::new(roster),
             rules_changed,
             changed: Notify::new(),
@@ -165,12 +159,11 @@ impl Cluster {
     pub fn status(&self) -> ClusterStatus {
         let now = Instant::now();
         let endpoints = self.members().endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint, now)).collect();
-        let names = self.roster().names.iter().map(|(host, resolution)| resolution.status(host)).collect();
         ClusterStatus {
             name: self.settings.name.clone(),
             breaker: self.judge.breaker().map(|breaker| breaker.state()),
             endpoints,
-            names,
+            names: self.names.status(),
         }
     }
 
@@ -180,63 +173,31 @@ impl Cluster {
         Survey::of(&self.members(), &AvailabilitySettings::from(&*self.settings), now)
     }
 
-    /// What the names ask for next, other than those that were asked for; `None` when there are no others.
-    fn due(&self, now: Instant, asked: &BTreeSet<String>) -> Option<Due> {
-        let roster = self.roster();
-        let others = || roster.names.iter().filter(|(host, _)| !asked.contains(*host));
-        let next = others().map(|(_, resolution)| resolution.due()).min()?;
-        if next > now {
-            return Some(Due::At(next));
-        }
-        let due = others().filter(|(_, resolution)| resolution.due() <= now);
-        Some(Due::Now(due.map(|(host, _)| host.clone()).collect()))
-    }
-
-    /// What of the last answer for this name was not there.
-    fn stale(&self, host: &str) -> Option<Stale> {
-        self.roster().names.get(host).and_then(Resolution::stale)
-    }
-
-    /// Takes in the outcomes of one round of resolution. Returns how many endpoints there are now when they changed;
-    /// otherwise members and generation stay as they are.
-    fn record(&self, outcomes: &Resolutions) -> Option<usize> {
+    /// Takes over what `source` finds now, in place of what it found before; what others found stays. Endpoints that
+    /// stay keep their identity, and so their connections and counts; one that is not ready gets no new work. Returns
+    /// how many endpoints there are now when that is news; otherwise members and generation stay as they are. A source
+    /// that this cluster does not have says nothing, and what is more than [`MAX_ENDPOINTS`](roster::MAX_ENDPOINTS)
+    /// is left out.
+    pub fn set_members(&self, source: &Source, found: Vec<Discovered>) -> Option<usize> {
         let mut roster = self.roster();
-        let mut changed = false;
-        for (host, outcome) in outcomes {
-            if let Some(resolution) = roster.names.get_mut(host) {
-                changed |= resolution.record(outcome, self.settings.dns_refresh, Instant::now(), SystemTime::now());
-            }
-        }
-        if !changed {
+        if !roster.replace(source, found) {
             return None;
         }
         let current = self.members();
-        let members = Members::new(roster.endpoints(
-            &self.settings,
-            self.ceilings.as_deref(),
-            &current.endpoints,
-            Some(Instant::now()),
-        ));
-        let count = members.endpoints.len();
+        let joining = Some(Instant::now());
+        let members = roster.members(&self.settings, self.ceilings.as_deref(), &current.endpoints, joining);
+        let endpoints = members.endpoints.len();
         let generation = members.generation;
         self.members.store(Arc::new(members));
         self.generation.store(generation, Ordering::Release);
         self.changed.notify_one();
-        Some(count)
+        info!(cluster = %self.name, %source, endpoints, "endpoints changed");
+        Some(endpoints)
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// When names are to be resolved.
-#[derive(Debug)]
-enum Due {
-    /// These, now.
-    Now(Vec<String>),
-    /// None before this.
-    At(Instant),
 }
 
 #[cfg(test)]
@@ -245,7 +206,7 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
-    use super::dns::{Error, ResolvedName};
+    use super::discovery::dns::{self, Error, ResolvedName};
     use super::*;
     use crate::config::model::{LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 
@@ -295,6 +256,15 @@ mod tests {
 
     fn build(settings: model::Cluster, previous: Option<&Cluster>, resolutions: &Resolutions) -> Cluster {
         Cluster::build(Arc::new(settings), previous, resolutions)
+    }
+
+    /// Takes in answers; how many endpoints there are then, when that is news.
+    fn record(cluster: &Cluster, outcomes: &Resolutions) -> Option<usize> {
+        let before = cluster.generation();
+        for (host, outcome) in outcomes {
+            dns::record(cluster, host, outcome);
+        }
+        (cluster.generation() != before).then(|| cluster.members().endpoints.len())
     }
 
     fn addresses(cluster: &Cluster) -> Vec<String> {
@@ -366,9 +336,9 @@ mod tests {
         let cluster =
             build(settings(vec![name("a", 1)]), None, &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
         let before = cluster.members();
-        assert_eq!(cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.1"]))])), None);
+        assert_eq!(record(&cluster, &resolutions([("a", answer(&["10.0.0.2", "10.0.0.1"]))])), None);
         assert_eq!(cluster.generation(), before.generation);
-        assert_eq!(cluster.record(&resolutions([("a", answer(&["10.0.0.2", "10.0.0.3"]))])), Some(2));
+        assert_eq!(record(&cluster, &resolutions([("a", answer(&["10.0.0.2", "10.0.0.3"]))])), Some(2));
         let after = cluster.members();
         assert_eq!(addresses(&cluster), ["10.0.0.2:80", "10.0.0.3:80"]);
         assert_eq!(cluster.generation(), after.generation);
@@ -381,14 +351,14 @@ mod tests {
         let cluster =
             build(settings(vec![name("a", 1)]), None, &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
         let stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
-        cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
+        record(&cluster, &resolutions([("a", answer(&["10.0.0.2"]))]));
         assert_eq!(addresses(&cluster), ["10.0.0.2:80"]);
-        cluster.record(&resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
+        record(&cluster, &resolutions([("a", answer(&["10.0.0.1", "10.0.0.2"]))]));
         let members = cluster.members();
         assert_eq!((members.endpoints[0].id, members.endpoints[0].in_flight()), (stream.endpoint().id, 1));
-        cluster.record(&resolutions([("a", answer(&["10.0.0.2"]))]));
+        record(&cluster, &resolutions([("a", answer(&["10.0.0.2"]))]));
         drop((stream, members));
-        cluster.record(&resolutions([("a", answer(&["10.0.0.1"]))]));
+        record(&cluster, &resolutions([("a", answer(&["10.0.0.1"]))]));
         assert_eq!(cluster.members().endpoints[0].in_flight(), 0);
         assert!(cluster.roster().known.len() <= 2, "endpoints that left for good are forgotten");
     }
@@ -397,12 +367,113 @@ mod tests {
     fn status_tells_endpoints_and_names() {
         let cluster = build(settings(vec![name("a", 2)]), None, &resolutions([("a", answer(&["10.0.0.1"]))]));
         let _stream = InFlight::new(Arc::clone(&cluster.members().endpoints[0]));
-        cluster.record(&resolutions([("a", Err(Error::TimedOut))]));
+        record(&cluster, &resolutions([("a", Err(Error::TimedOut))]));
         let status = cluster.status();
         assert_eq!(status.name, "agents");
         assert_eq!((status.endpoints[0].weight, status.endpoints[0].in_flight), (2, 1));
         assert_eq!(status.names[0].addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(status.names[0].error.as_deref(), Some("no answer in time"));
         assert!(status.names[0].resolved_at.is_some() && status.names[0].stale_since.is_some());
+    }
+
+    /// A source that is told of endpoints, as a watch is.
+    fn watching(cluster: &Cluster) -> Source {
+        let source = Source::new("scripted", "agents");
+        cluster.roster().add(source.clone(), Vec::new());
+        source
+    }
+
+    /// Endpoints as words: an address, then perhaps `*` and a weight, `@` and a zone, `-` for one that is not ready.
+    fn told(words: &str) -> Vec<Discovered> {
+        let one = |word: &str| {
+            let (word, ready) = word.strip_suffix('-').map_or((word, true), |word| (word, false));
+            let (word, zone) = word.split_once('@').map_or((word, None), |(word, zone)| (word, Some(zone)));
+            let (ip, weight) = word.split_once('*').unwrap_or((word, "1"));
+            Discovered {
+                address: format!("{ip}:8080").parse().unwrap(),
+                name: "agents.test:8080".into(),
+                weight: weight.parse().unwrap(),
+                priority: 0,
+                zone: zone.map(str::to_owned),
+                labels: BTreeMap::new(),
+                ready,
+            }
+        };
+        words.split_whitespace().map(one).collect()
+    }
+
+    #[test]
+    fn a_source_replaces_what_it_found_and_nothing_else() {
+        let answers = resolutions([("a", answer(&["10.0.0.1"]))]);
+        let cluster = build(settings(vec![socket("10.0.0.9:80", 1), name("a", 1)]), None, &answers);
+        let source = watching(&cluster);
+        assert_eq!(cluster.set_members(&source, told("10.1.0.1 10.1.0.2*5")), Some(4));
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.1:80", "10.1.0.1:8080", "10.1.0.2:8080"]);
+        assert_eq!(cluster.members().endpoints[3].weight, 5);
+        record(&cluster, &resolutions([("a", answer(&["10.0.0.2"]))]));
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.2:80", "10.1.0.1:8080", "10.1.0.2:8080"]);
+        assert_eq!(cluster.set_members(&source, told("10.1.0.2*5")), Some(3));
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.2:80", "10.1.0.2:8080"]);
+        let generation = cluster.generation();
+        assert_eq!(cluster.set_members(&source, told("10.1.0.2*5")), None, "told again what it knows");
+        assert_eq!(cluster.set_members(&Source::new("scripted", "others"), told("10.9.9.9")), None, "not its source");
+        assert_eq!(cluster.generation(), generation);
+        assert_eq!(cluster.set_members(&source, Vec::new()), Some(2));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_ready_gets_no_new_work_and_keeps_the_old() {
+        let cluster = build(settings(Vec::new()), None, &Resolutions::new());
+        let source = watching(&cluster);
+        cluster.set_members(&source, told("10.1.0.1*3 10.1.0.2"));
+        let before = cluster.members();
+        let stream = InFlight::new(Arc::clone(&before.endpoints[0]));
+        cluster.set_members(&source, told("10.1.0.1*3- 10.1.0.2"));
+        let draining = cluster.members();
+        assert_eq!((draining.endpoints[0].id, draining.endpoints[0].weight), (before.endpoints[0].id, 0));
+        assert_eq!(draining.endpoints[0].in_flight(), 1);
+        assert!(Arc::ptr_eq(&draining.endpoints[1], &before.endpoints[1]), "the other one is as it was");
+        assert_eq!(cluster.survey(Instant::now()).usable, 1);
+        cluster.set_members(&source, told("10.1.0.1*3 10.1.0.2"));
+        let ready = cluster.members();
+        assert_eq!((ready.endpoints[0].weight, ready.endpoints[0].in_flight()), (3, 1));
+        assert!(ready.endpoints[0].is_warming(Duration::from_secs(30), Instant::now()), "it joins again");
+        drop(stream);
+        assert_eq!(ready.endpoints[0].in_flight(), 0);
+    }
+
+    #[test]
+    fn a_source_says_where_its_endpoints_are() {
+        let mut zoned = settings(vec![socket("10.0.0.9:80", 1)]);
+        zoned.zone = Some("east".to_owned());
+        let cluster = build(zoned.clone(), None, &Resolutions::new());
+        let source = watching(&cluster);
+        cluster.set_members(&source, told("10.1.0.1@east 10.1.0.2@west 10.1.0.3"));
+        let local = |cluster: &Cluster| cluster.members().endpoints.iter().map(|one| one.local).collect::<Vec<_>>();
+        assert_eq!(local(&cluster), [false, true, false, false]);
+        let ids = |cluster: &Cluster| cluster.members().endpoints.iter().map(|one| one.id).collect::<Vec<_>>();
+        let before = ids(&cluster);
+        cluster.set_members(&source, told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
+        assert_eq!(local(&cluster), [false, false, true, false]);
+        assert_eq!(ids(&cluster), before);
+        let after = build(zoned, Some(&cluster), &Resolutions::new());
+        after.set_members(&watching(&after), told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
+        assert_eq!(ids(&after), before, "told again after a reload, they are the same");
+    }
+
+    #[test]
+    fn a_cluster_has_so_many_endpoints_and_no_more() {
+        let cluster = build(settings(vec![socket("10.0.0.9:80", 1)]), None, &Resolutions::new());
+        let source = watching(&cluster);
+        let many = |from: u32, count: u32| {
+            let words = (from..from + count).map(|number| std::net::Ipv4Addr::from(0x0a01_0000 + number).to_string());
+            told(&words.collect::<Vec<_>>().join(" "))
+        };
+        let most = u32::try_from(roster::MAX_ENDPOINTS).unwrap();
+        assert_eq!(cluster.set_members(&source, many(0, most + 2)), Some(roster::MAX_ENDPOINTS));
+        assert_eq!(cluster.survey(Instant::now()).left_out, 3);
+        assert_eq!(addresses(&cluster)[0], "10.0.0.9:80");
+        cluster.set_members(&source, many(0, most - 1));
+        assert_eq!(cluster.survey(Instant::now()).left_out, 0);
     }
 }

@@ -1,50 +1,83 @@
-//! From a cluster's settings and the addresses of its names to its endpoints, keeping those that are there already.
+//! From what the sources of a cluster found to its endpoints, keeping those that are there already.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
 use super::ceilings::Ceilings;
+use super::discovery::{Discovered, Source};
 use super::endpoint::{Endpoint, EndpointId, Live};
-use super::resolution::Resolution;
-use crate::config::model::{Cluster, Member, MemberAddress};
+use super::members::Members;
+use crate::config::model::Cluster;
 
-/// What changes when names are resolved; requests never look at it.
+/// What changes when a source finds something else; requests never look at it.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    /// State of every name of the cluster.
-    pub(super) names: BTreeMap<String, Resolution>,
+    /// The place of each source among what was found.
+    sources: HashMap<Source, usize>,
+    /// What each source found last, in the order of the configuration.
+    found: Vec<Vec<Discovered>>,
     /// Identity and counters by address and configured name. Weak, so that an endpoint which left and comes back while
     /// its last streams still run goes on counting them, and one that is gone for good is forgotten.
-    pub(super) known: HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>,
+    pub(super) known: Known,
     /// Whether what checks said about the current endpoints still holds.
     pub(super) verdicts_hold: bool,
 }
 
+/// Identities and counters by place.
+type Known = HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>;
+
 impl Roster {
+    /// One without sources that knows these endpoints from before.
+    pub(super) fn new(known: Known, verdicts_hold: bool) -> Self {
+        Self { known, verdicts_hold, ..Self::default() }
+    }
+
+    /// Adds a source with what it has found so far. Where two entries are the same source, the first counts.
+    pub(super) fn add(&mut self, source: Source, found: Vec<Discovered>) {
+        if let Entry::Vacant(place) = self.sources.entry(source) {
+            place.insert(self.found.len());
+            self.found.push(found);
+        }
+    }
+
+    /// Puts what `source` finds now in the place of what it found before. Returns whether that is anything else.
+    pub(super) fn replace(&mut self, source: &Source, found: Vec<Discovered>) -> bool {
+        let place = self.sources.get(source);
+        match place.and_then(|place| self.found.get_mut(*place)) {
+            Some(before) if *before != found => {
+                *before = found;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters
     /// where only the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there
-    /// from the start, warms up from then on; so does who drained until now.
-    pub(super) fn endpoints(
+    /// from the start, warms up from then on; so does who drained until now. There are [`MAX_ENDPOINTS`] at most: the
+    /// first ones.
+    pub(super) fn members(
         &mut self,
         settings: &Cluster,
         ceilings: Option<&Ceilings>,
         current: &[Arc<Endpoint>],
         joining: Option<Instant>,
-    ) -> Vec<Arc<Endpoint>> {
+    ) -> Members {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
         let by_id: HashMap<EndpointId, &Arc<Endpoint>> =
             current.iter().map(|endpoint| (endpoint.id, endpoint)).collect();
         let mut seen = HashSet::new();
         let mut endpoints = Vec::new();
-        for (member, name, address) in places(settings, &self.names) {
-            // The same place written twice is one endpoint: the first counts.
-            if !seen.insert((address, Arc::clone(&name))) {
+        for found in self.found.iter().flatten() {
+            let place = (found.address, Arc::clone(&found.name));
+            // The same place found twice is one endpoint: the first counts.
+            if !seen.insert(place.clone()) || seen.len() > MAX_ENDPOINTS {
                 continue;
             }
-            let place = (address, Arc::clone(&name));
             let known = self.known.get(&place).and_then(|(id, live)| Some((*id, live.upgrade()?)));
             let same = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
             let room_before = same.and_then(|same| same.room.as_ref());
@@ -52,9 +85,9 @@ impl Roster {
             let same_room = room.as_ref().map(Arc::as_ptr) == room_before.map(Arc::as_ptr);
             let judged = same.filter(|_| self.verdicts_hold);
             let endpoint = match judged {
-                Some(same) if same_room && is_unchanged(same, settings, member) => Arc::clone(same),
+                Some(same) if same_room && is_unchanged(same, settings, found) => Arc::clone(same),
                 _ => {
-                    let mut endpoint = endpoint(settings, member, address, name, known);
+                    let mut endpoint = endpoint(settings, found, known);
                     let verdict = judged.and_then(|judged| judged.health.clone());
                     let is_checked = settings.health_check.is_some();
                     endpoint.health = verdict.or_else(|| is_checked.then(Arc::default));
@@ -63,34 +96,28 @@ impl Roster {
                 }
             };
             let worked = same.is_some_and(|same| same.weight > 0);
-            if let Some(now) = joining.filter(|_| !worked && member.weight > 0) {
+            if let Some(now) = joining.filter(|_| !worked && endpoint.weight > 0) {
                 endpoint.warm_up(now);
             }
             self.known.insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
             endpoints.push(endpoint);
         }
-        endpoints
+        Members { left_out: seen.len() - endpoints.len(), ..Members::new(endpoints) }
     }
 }
 
-fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, member: &Member) -> bool {
-    endpoint.weight == member.weight
-        && endpoint.labels == member.labels
-        && endpoint.priority == member.priority
-        && endpoint.local == is_local(settings, member)
+fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, found: &Discovered) -> bool {
+    endpoint.weight == found.weight_now()
+        && endpoint.labels == found.labels
+        && endpoint.priority == found.priority
+        && endpoint.local == is_local(settings, found)
 }
 
-/// A member's endpoint at `address`, with the identity and the counters it had.
-fn endpoint(
-    settings: &Cluster,
-    member: &Member,
-    address: SocketAddr,
-    name: Arc<str>,
-    known: Option<(EndpointId, Arc<Live>)>,
-) -> Endpoint {
-    let mut endpoint = Endpoint::new(address, name, member.weight, member.labels.clone());
-    endpoint.priority = member.priority;
-    endpoint.local = is_local(settings, member);
+/// The endpoint for what was found, with the identity and the counters it had.
+fn endpoint(settings: &Cluster, found: &Discovered, known: Option<(EndpointId, Arc<Live>)>) -> Endpoint {
+    let mut endpoint = Endpoint::new(found.address, Arc::clone(&found.name), found.weight_now(), found.labels.clone());
+    endpoint.priority = found.priority;
+    endpoint.local = is_local(settings, found);
     if let Some((id, live)) = known {
         endpoint.id = id;
         endpoint.live = live;
@@ -98,40 +125,9 @@ fn endpoint(
     endpoint
 }
 
-fn is_local(settings: &Cluster, member: &Member) -> bool {
-    let zone = settings.zone.as_ref();
-    zone.is_none_or(|zone| member.labels.get(ZONE) == Some(zone))
+fn is_local(settings: &Cluster, found: &Discovered) -> bool {
+    settings.zone.is_none() || settings.zone == found.zone
 }
 
-/// The label that says where an endpoint is.
-const ZONE: &str = "zone";
-
-/// The names a cluster needs resolved, each once.
-pub(super) fn hosts(settings: &Cluster) -> BTreeSet<&str> {
-    let mut hosts = BTreeSet::new();
-    for member in &settings.members {
-        if let MemberAddress::Name { host, .. } = &member.address {
-            hosts.insert(host.as_str());
-        }
-    }
-    hosts
-}
-
-/// Every member with its configured name and each of its addresses.
-fn places<'a>(settings: &'a Cluster, names: &BTreeMap<String, Resolution>) -> Vec<(&'a Member, Arc<str>, SocketAddr)> {
-    let mut places = Vec::new();
-    for member in &settings.members {
-        match &member.address {
-            MemberAddress::Socket(address) => {
-                places.push((member, address.to_string().into(), *address));
-            }
-            MemberAddress::Name { host, port } => {
-                // A final dot means "no search list" to DNS; in SNI and Host it is wrong.
-                let name: Arc<str> = format!("{}:{port}", host.trim_end_matches('.')).into();
-                let addresses = names.get(host).map_or(&[][..], Resolution::addresses);
-                places.extend(addresses.iter().map(|ip| (member, Arc::clone(&name), SocketAddr::new(*ip, *port))));
-            }
-        }
-    }
-    places
-}
+/// Endpoints of one cluster. To look through more takes longer than a request should wait.
+pub(super) const MAX_ENDPOINTS: usize = 4096;

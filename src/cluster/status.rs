@@ -84,6 +84,8 @@ pub struct Survey {
     pub ejected: usize,
     /// Whether so few are usable that all are used, or none.
     pub panic: bool,
+    /// Those that are more than a cluster can have.
+    pub left_out: usize,
 }
 
 impl fmt::Display for Survey {
@@ -104,6 +106,9 @@ impl fmt::Display for Survey {
         if self.panic {
             f.write_str(", panic")?;
         }
+        if self.left_out > 0 {
+            write!(f, ", {} left out", self.left_out)?;
+        }
         Ok(())
     }
 }
@@ -120,6 +125,7 @@ impl Survey {
             failing: count(|one, now| is_usable(one, now) && one.is_failing(now)),
             ejected: count(Endpoint::is_ejected),
             panic: members.availability(terms, now).is_panic(),
+            left_out: members.left_out,
         }
     }
 }

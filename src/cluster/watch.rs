@@ -56,8 +56,10 @@ impl Watched {
         }
         if self.last != Some(survey) {
             metrics.surveyed(&self.cluster.name, survey.usable, survey.ejected, survey.panic);
+            metrics.endpoints_left_out(&self.cluster.name, survey.left_out);
             self.say_panic(survey);
             self.say_usable(survey);
+            self.say_left_out(survey);
             self.last = Some(survey);
         }
     }
@@ -82,6 +84,16 @@ impl Watched {
             Some(Turn::Down) => warn!(%cluster, state = %survey, "no usable endpoint"),
             Some(Turn::Up) => info!(%cluster, state = %survey, "usable endpoints again"),
             None => {}
+        }
+    }
+
+    fn say_left_out(&self, survey: Survey) {
+        let (cluster, was) = (&self.cluster.name, self.last.map_or(0, |last| last.left_out));
+        let Survey { endpoints, left_out, .. } = survey;
+        if left_out > 0 && was == 0 {
+            warn!(%cluster, endpoints, left_out, "more endpoints were found than a cluster can have");
+        } else if left_out == 0 && was > 0 {
+            info!(%cluster, endpoints, "no endpoint is left out any more");
         }
     }
 
@@ -121,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_cluster_goes_down_once_and_comes_back_once() {
-        let survey = |usable| Survey { endpoints: 2, usable, failing: 2 - usable, ejected: 0, panic: false };
+        let survey =
+            |usable| Survey { endpoints: 2, usable, failing: 2 - usable, ejected: 0, panic: false, left_out: 0 };
         let mut last = None;
         let mut turns = Vec::new();
         for usable in [0, 0, 1, 2, 1, 0, 0, 2] {

@@ -321,7 +321,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::cluster::dns::Resolutions;
+    use crate::cluster::discovery::dns::Resolutions;
     use crate::config::{self, Environment};
 
     fn snapshot(listeners: &str) -> Snapshot {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::supervise::{Task, Tasks};
 use super::{Gateway, certificates, limits};
 use crate::cluster::watch::watch;
-use crate::cluster::{dns, health};
+use crate::cluster::{discovery::dns, health};
 use crate::config::model::Config;
 use crate::observe::handles::HealthHandles;
 use crate::pool::Dialer;

@@ -32,7 +32,7 @@ use crate::admin::control::{self, Command};
 use crate::admin::health::{Check, Health, Status};
 use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
-use crate::cluster::dns::{self, Resolver};
+use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;

@@ -16,7 +16,7 @@ use super::supervise::{Task, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::{Entry, ReloadResult, Trigger};
-use crate::cluster::dns::{self, Resolver};
+use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
 use crate::config::{
     self, ChangeKind, Difference, Environment, OpenedAt, Reading, Remains, Report, Seen, needs_restart,

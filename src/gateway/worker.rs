@@ -379,7 +379,7 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::cluster::dns::Resolutions;
+    use crate::cluster::discovery::dns::Resolutions;
     use crate::config::model::ListenerId;
     use crate::config::{self, Environment};
     use crate::listener::Settings;

@@ -175,7 +175,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), start in prop::sample::select(vec![&b""[..], b"PROXY ", V2_LOCAL, &V2_TCP4[..14]])) {
+        fn nothing_panics(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            start in prop::sample::select(vec![&b""[..], b"PROXY ", V2_LOCAL, &V2_TCP4[..14]]),
+        ) {
             let bytes = [start, &bytes].concat();
             if let Ok(Frame::Until(end)) = frame(&bytes) {
                 prop_assert!(end <= LONGEST_V2);

@@ -680,7 +680,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_splitting_gives_the_same_outcome(bytes in message(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
+        fn any_splitting_gives_the_same_outcome(
+            bytes in message(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        ) {
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             cuts.sort_unstable();
             let starts = std::iter::once(0).chain(cuts.iter().copied());

@@ -117,6 +117,8 @@ families! {
         "Endpoints that may get new requests and do not fail all of them.";
     endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
         "Endpoints that outlier detection keeps out.";
+    endpoints_left_out: Gauge "attache_endpoints_left_out" ["cluster"]
+        "Endpoints that were found and not taken, because a cluster has 4096 at most.";
     ejections: Counter "attache_ejections_total" ["cluster", "cause"]
         "Endpoints ejected by outlier detection, by what was one failure too many.";
     panic: Gauge "attache_cluster_panic" ["cluster"]

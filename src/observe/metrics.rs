@@ -188,6 +188,12 @@ impl Metrics {
         }
     }
 
+    /// Says how many endpoints were found that a cluster has no room for.
+    pub fn endpoints_left_out(&self, cluster: &str, left_out: usize) {
+        let left_out = i64::try_from(left_out).unwrap_or(i64::MAX);
+        self.families.endpoints_left_out.with_label_values(&[cluster]).set(left_out);
+    }
+
     /// Says whether the gateway is shutting down.
     pub fn set_draining(&self, draining: bool) {
         self.families.draining.with_label_values::<&str>(&[]).set(draining.into());
@@ -243,6 +249,7 @@ impl Metrics {
         retain_series(&families.dns_refreshes, "cluster", &keep);
         retain_series(&families.endpoints_usable, "cluster", &keep);
         retain_series(&families.endpoints_ejected, "cluster", &keep);
+        retain_series(&families.endpoints_left_out, "cluster", &keep);
         retain_series(&families.ejections, "cluster", &keep);
         retain_series(&families.panic, "cluster", &keep);
     }

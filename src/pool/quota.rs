@@ -204,7 +204,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_places_than_the_ceiling(limit in 1..8_usize, steps in prop::collection::vec(any::<Option<prop::sample::Index>>(), 0..200)) {
+        fn never_more_permits_than_the_ceiling(
+            limit in 1..8_usize,
+            steps in prop::collection::vec(any::<Option<prop::sample::Index>>(), 0..200),
+        ) {
             let quota = quota(limit);
             let mut held = Vec::new();
             for step in steps {

@@ -246,7 +246,7 @@ async fn an_open_breaker_and_full_ceilings_keep_copies_out_too() {
     .await;
 }
 
-const TRIAL: &str = "
+const CANARY: &str = "
 workers: 1
 routes:
   all:
@@ -264,7 +264,7 @@ clusters: { stable: { endpoints: ['{0}'] }, canary: { endpoints: ['{1}'], BREAKE
 async fn a_canary_that_cannot_be_asked_any_more_still_counts_as_failing() {
     let (stable, canary) = (Backend::replying(200).await, Backend::replying(500).await);
     let breaker = "circuitBreaker: { halfOpen: { failureThreshold: 1, recoveryTimeout: 1h } }";
-    let gw = Gw::with(&TRIAL.replace("BREAKER", breaker), &[&stable, &canary]).await;
+    let gw = Gw::with(&CANARY.replace("BREAKER", breaker), &[&stable, &canary]).await;
     eventually("the canary gets all", || async { gw.split("all").status().shares[1].percent > 99.0 }).await;
     let before = gw.split("all").status().shares[1].requests;
     for _ in 0..10 {
@@ -277,7 +277,7 @@ async fn a_canary_that_cannot_be_asked_any_more_still_counts_as_failing() {
 #[tokio::test]
 async fn a_stream_cut_at_our_own_limit_is_no_failure_of_the_canary() {
     let (stable, canary) = (Backend::replying(200).await, Sse::new().await);
-    let gw = Gw::with(&TRIAL.replace(", BREAKER", ""), &[&stable, &canary]).await;
+    let gw = Gw::with(&CANARY.replace(", BREAKER", ""), &[&stable, &canary]).await;
     eventually("the canary gets all", || async { gw.split("all").status().shares[1].percent > 99.0 }).await;
     let mut client = gw.h1().await;
     let (answer, stream) = tokio::join!(client.send(get("/")), canary.stream());

@@ -158,10 +158,10 @@ const ONE_TLS: &str = "
 ";
 
 /// A TLS endpoint that only speaks HTTP/1.1, one request per connection. After the first connection it shakes no hand
-/// until `crowd` are outstretched.
-async fn hesitant(ca: &Ca, crowd: usize) -> RawBackend {
+/// before `clients` of them have come.
+async fn hesitant(ca: &Ca, clients: usize) -> RawBackend {
     let acceptor = TlsAcceptor::from(ca.issue(&["127.0.0.1"]).server(&["http/1.1"], None));
-    let barrier = Arc::new(Barrier::new(crowd));
+    let barrier = Arc::new(Barrier::new(clients));
     RawBackend::script(move |connection| {
         let (acceptor, barrier) = (acceptor.clone(), Arc::clone(&barrier));
         async move {

@@ -183,7 +183,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::cluster::dns::Resolutions;
+    use crate::cluster::discovery::dns::Resolutions;
     use crate::config::model::Probe;
 
     fn endpoint(last: u8) -> Arc<Endpoint> {

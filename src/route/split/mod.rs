@@ -272,7 +272,11 @@ mod tests {
         }
 
         #[test]
-        fn a_growing_canary_only_takes_keys(keys in prop::collection::vec(any::<u64>(), 200), from in 0..100_i64, to in 0..100_i64) {
+        fn a_growing_canary_only_takes_keys(
+            keys in prop::collection::vec(any::<u64>(), 200),
+            from in 0..100_i64,
+            to in 0..100_i64,
+        ) {
             let (from, to) = (from.min(to), from.max(to));
             let (before, after) = (named(&[100 - from, from]), named(&[100 - to, to]));
             for key in keys {

@@ -1,10 +1,10 @@
-//! Lines 9 to 11: methods and upgrades that would leave HTTP, bodies nobody reads, expectations, pipelining.
+//! Methods and upgrades that would leave HTTP, bodies nobody reads, expectations, pipelining.
 
 use super::bench::{Bench, LAST, SMUGGLED, refused};
 use crate::support::{Gw, RawBackend};
 
 #[tokio::test]
-async fn line_09_connect_and_trace_are_refused() {
+async fn connect_and_trace_are_refused() {
     let cases = [
         "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n",
         "CONNECT a HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -27,7 +27,7 @@ async fn line_09_connect_and_trace_are_refused() {
 }
 
 #[tokio::test]
-async fn line_09_upgrades_that_are_not_allowed_do_not_happen() {
+async fn upgrades_that_are_not_allowed_do_not_happen() {
     // Refused, or served as an ordinary request: nothing of the wish is passed on, and what follows is still HTTP.
     let wishes = [
         "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
@@ -75,7 +75,7 @@ async fn line_09_upgrades_that_are_not_allowed_do_not_happen() {
 }
 
 #[tokio::test]
-async fn line_09_a_tunnel_begins_only_with_the_endpoints_101() {
+async fn a_tunnel_begins_only_with_the_endpoints_101() {
     // The endpoint declines: what the client sent too early is the next request on a connection that is still HTTP.
     let bench = Bench::with("routes: { all: { endpoints: ['{0}'], websocket: true } }").await;
     let wish = "GET /case HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
@@ -107,7 +107,7 @@ async fn line_09_a_tunnel_begins_only_with_the_endpoints_101() {
 }
 
 #[tokio::test]
-async fn line_09_after_a_101_bytes_pass_and_reach_no_other_request() {
+async fn after_a_101_bytes_pass_and_reach_no_other_request() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         connection.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
@@ -128,7 +128,7 @@ async fn line_09_after_a_101_bytes_pass_and_reach_no_other_request() {
 }
 
 #[tokio::test]
-async fn line_10_a_body_nobody_reads_is_never_a_request() {
+async fn a_body_nobody_reads_is_never_a_request() {
     let routes = "
         routes:
           none: { match: { path: { exact: /respond } }, respond: { status: 203 } }
@@ -156,7 +156,7 @@ async fn line_10_a_body_nobody_reads_is_never_a_request() {
 }
 
 #[tokio::test]
-async fn line_10_an_upstream_connection_with_an_unfinished_upload_is_not_used_again() {
+async fn an_upstream_connection_with_an_unfinished_upload_is_not_used_again() {
     let backend = RawBackend::script(|mut connection| async move {
         let head = connection.read_head().await;
         if head.starts_with("POST") {
@@ -177,7 +177,7 @@ async fn line_10_an_upstream_connection_with_an_unfinished_upload_is_not_used_ag
 }
 
 #[tokio::test]
-async fn line_10_expectations() {
+async fn a_client_that_expects_100_is_told_to_go_on_or_refused() {
     let bench = Bench::with("routes: { all: { match: { path: { prefix: /case } }, endpoints: ['{0}'], maxBodyBytes: 100B }, last: { match: { path: { exact: /last } }, endpoints: ['{0}'] } }").await;
     for value in ["100-continu", "100-continue, x", "x", "200-ok", "100-continue=1", "\"100-continue\""] {
         let head =
@@ -226,7 +226,7 @@ async fn line_10_expectations() {
 }
 
 #[tokio::test]
-async fn line_11_pipelined_requests_are_answered_in_order_and_once() {
+async fn pipelined_requests_are_answered_in_order_and_once() {
     let bench = Bench::new().await;
     let mut pipeline = String::new();
     for turn in 0..40 {
@@ -256,7 +256,7 @@ async fn line_11_pipelined_requests_are_answered_in_order_and_once() {
 }
 
 #[tokio::test]
-async fn line_11_a_refusal_in_a_pipeline_is_its_last_answer() {
+async fn a_refusal_in_a_pipeline_is_its_last_answer() {
     let bench = Bench::new().await;
     for bad in [
         "GET /bad HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -273,7 +273,7 @@ async fn line_11_a_refusal_in_a_pipeline_is_its_last_answer() {
 }
 
 #[tokio::test]
-async fn line_11_head_204_and_304_have_no_body_whatever_the_endpoint_says() {
+async fn head_204_and_304_have_no_body_whatever_the_endpoint_says() {
     for (method, answer) in [
         ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"),
         ("HEAD", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! Line 4: chunks and trailers.
+//! Chunks and trailers.
 
 use super::bench::{Bench, broken};
 
@@ -7,7 +7,7 @@ fn chunked(body: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn line_04_broken_chunks_end_the_connection() {
+async fn broken_chunks_end_the_connection() {
     let mut bodies: Vec<String> = [
         // Sizes that are not plain hexadecimal digits.
         "",
@@ -107,7 +107,7 @@ async fn line_04_broken_chunks_end_the_connection() {
 }
 
 #[tokio::test]
-async fn line_04_trailers_are_bounded() {
+async fn trailers_are_bounded() {
     let many = format!("3\r\nabc\r\n0\r\n{}\r\n", "x: y\r\n".repeat(2000));
     let large = format!("3\r\nabc\r\n0\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     let endless = format!("3\r\nabc\r\n0\r\n{}", "x: y\r\n".repeat(100_000));
@@ -115,7 +115,7 @@ async fn line_04_trailers_are_bounded() {
 }
 
 #[tokio::test]
-async fn line_04_what_is_forwarded_has_plain_chunks() {
+async fn what_is_forwarded_has_plain_chunks() {
     let bench = Bench::new().await;
     let cases = [
         "3\r\nabc\r\n0\r\n\r\n",
@@ -138,7 +138,7 @@ async fn line_04_what_is_forwarded_has_plain_chunks() {
 }
 
 #[tokio::test]
-async fn line_04_trailers_that_would_change_the_message_are_dropped() {
+async fn trailers_that_would_change_the_message_are_dropped() {
     let names = [
         "host",
         "content-length",

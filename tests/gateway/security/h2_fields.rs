@@ -1,4 +1,4 @@
-//! Line 19: what a request's fields may be in HTTP/2 (h2spec http2/8.1, 8.1.2.1 to 8.1.2.6, 8.2; generic/4).
+//! What a request's fields may be in HTTP/2 (h2spec http2/8.1, 8.1.2.1 to 8.1.2.6, 8.2; generic/4).
 
 use super::bench::Bench;
 use super::frames::{DATA, END_STREAM, End, H2, PROTOCOL_ERROR, block, frame, headers};
@@ -48,7 +48,7 @@ async fn refused(cases: &[Fields<'_>]) {
 }
 
 #[tokio::test]
-async fn line_19_field_names_are_lower_case_tokens() {
+async fn field_names_are_lower_case_tokens() {
     let names: [&[u8]; 31] = [
         b"X",
         b"x-A",
@@ -88,7 +88,7 @@ async fn line_19_field_names_are_lower_case_tokens() {
 }
 
 #[tokio::test]
-async fn line_19_values_hold_no_line_ends_and_no_edge_spaces() {
+async fn values_hold_no_line_ends_and_no_edge_spaces() {
     let values: [&[u8]; 26] = [
         b"\r",
         b"\n",
@@ -134,7 +134,7 @@ async fn line_19_values_hold_no_line_ends_and_no_edge_spaces() {
 }
 
 #[tokio::test]
-async fn line_19_pseudo_fields_come_once_first_and_complete() {
+async fn pseudo_fields_come_once_first_and_complete() {
     let without =
         |gone: &str| -> Fields<'_> { plus(&[]).into_iter().filter(|(name, _)| *name != gone.as_bytes()).collect() };
     let mut cases = vec![
@@ -163,7 +163,7 @@ async fn line_19_pseudo_fields_come_once_first_and_complete() {
 }
 
 #[tokio::test]
-async fn line_19_pseudo_values_are_as_strict_as_a_request_line() {
+async fn pseudo_values_are_as_strict_as_a_request_line() {
     let mut cases = Vec::new();
     let paths: [&[u8]; 25] = [
         b"case",
@@ -256,7 +256,7 @@ async fn line_19_pseudo_values_are_as_strict_as_a_request_line() {
 }
 
 #[tokio::test]
-async fn line_19_a_fragment_goes_nowhere() {
+async fn a_fragment_goes_nowhere() {
     // The parser below cuts a fragment off before anybody can see it, so it is either refused or gone: what was matched
     // is forwarded.
     let bench = Bench::with("routes: { admin: { match: { path: { prefix: /admin } }, respond: { status: 203 } }, all: { endpoints: ['{0}'] } }").await;
@@ -273,7 +273,7 @@ async fn line_19_a_fragment_goes_nowhere() {
 }
 
 #[tokio::test]
-async fn line_19_host_and_authority_agree() {
+async fn host_and_authority_agree() {
     refused(&[
         plus(&[("host", b"b")]),
         plus(&[("host", b"a:80")]),
@@ -301,7 +301,7 @@ async fn line_19_host_and_authority_agree() {
 }
 
 #[tokio::test]
-async fn line_19_fields_of_a_connection_are_refused() {
+async fn fields_of_a_connection_are_refused() {
     refused(&[
         plus(&[("connection", b"close")]),
         plus(&[("connection", b"keep-alive")]),
@@ -329,7 +329,7 @@ async fn line_19_fields_of_a_connection_are_refused() {
 }
 
 #[tokio::test]
-async fn line_19_content_length_is_digits_and_equals_the_data() {
+async fn content_length_is_digits_and_equals_the_data() {
     // Length, pieces of data, and whether that agrees.
     let inner = super::bench::SMUGGLED;
     let cases: [(&[&[u8]], &[&[u8]], bool); 22] = [
@@ -400,7 +400,7 @@ async fn line_19_content_length_is_digits_and_equals_the_data() {
 }
 
 #[tokio::test]
-async fn line_19_trailers_are_fields_and_end_the_stream() {
+async fn trailers_are_fields_and_end_the_stream() {
     let bench = Bench::new().await;
     let request = |trailers: &[u8], flags: u8| {
         [

@@ -1,4 +1,4 @@
-//! Lines 20 and 21: limits of HTTP/2, floods, and traffic that only looks like one.
+//! Limits of HTTP/2, floods, and traffic that only looks like one.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn flooded(bench: &Bench, opening: Vec<u8>, piece: &dyn Fn(u32) -> Vec<u8>
 }
 
 #[tokio::test]
-async fn line_21_floods_end_the_connection() {
+async fn floods_end_the_connection() {
     let bench = Bench::new().await;
     let open = || headers(1, 0, &post("/open"));
     let pings = |_| frame(PING, 0, 0, &[1; 8]);
@@ -85,7 +85,7 @@ async fn line_21_floods_end_the_connection() {
 }
 
 #[tokio::test]
-async fn line_21_the_end_of_a_flood_says_calm_down() {
+async fn the_end_of_a_flood_says_calm_down() {
     // One after the other, so that nothing is lost in a reset connection.
     for largest in ["64KiB", "16MiB"] {
         let bench = Bench::with(&format!("listeners: {{ http: {{ address: '127.0.0.1:0', protocols: [h2], limits: {{ maxHeaderBytes: {largest} }} }} }}\nroutes: {{ all: {{ endpoints: ['{{0}}'] }} }}")).await;
@@ -101,7 +101,7 @@ async fn line_21_the_end_of_a_flood_says_calm_down() {
 }
 
 #[tokio::test]
-async fn line_21_ordinary_traffic_is_no_flood() {
+async fn ordinary_traffic_is_no_flood() {
     let bench = Bench::with("routes: { all: { endpoints: ['{0}'], maxBodyBytes: off } }").await;
     // One byte at a time: 8,000 frames that carry something, however slowly they are read.
     let mut client = H2::connect(bench.gw.address()).await;
@@ -150,7 +150,7 @@ async fn line_21_ordinary_traffic_is_no_flood() {
 }
 
 #[tokio::test]
-async fn line_21_calls_begun_and_dropped_in_one_write_are_no_flood() {
+async fn calls_begun_and_dropped_in_one_write_are_no_flood() {
     let bench = Bench::new().await;
     // As many as may be open at once: a page that is left, an orchestrator that gives up.
     let mut client = H2::connect(bench.gw.address()).await;
@@ -172,7 +172,7 @@ async fn line_21_calls_begun_and_dropped_in_one_write_are_no_flood() {
 }
 
 #[tokio::test]
-async fn line_21_window_updates_for_many_small_events_are_no_flood() {
+async fn window_updates_for_many_small_events_are_no_flood() {
     let sse = Sse::new().await;
     let gw = Gw::with(super::bench::TO_ONE, &[&sse]).await;
     let mut client = H2::connect(gw.address()).await;
@@ -195,7 +195,7 @@ async fn line_21_window_updates_for_many_small_events_are_no_flood() {
 }
 
 #[tokio::test]
-async fn line_20_field_lists_have_a_bound() {
+async fn field_lists_have_a_bound() {
     let bench = Bench::new().await;
     let with = |fields: &[(String, String)]| [get("/case"), block(fields)].concat();
     let many = |name: &str, count: usize| {
@@ -244,7 +244,7 @@ async fn line_20_field_lists_have_a_bound() {
 }
 
 #[tokio::test]
-async fn line_20_streams_at_a_time_have_a_bound_and_say_so() {
+async fn streams_at_a_time_have_a_bound_and_say_so() {
     let sse = Sse::new().await;
     let gw = Gw::with("listeners: { http: { address: '127.0.0.1:0', protocols: [h2], limits: { maxConcurrentStreams: 10 } } }\nroutes: { all: { endpoints: ['{0}'] } }", &[&sse]).await;
     let mut client = H2::connect(gw.address()).await;
@@ -275,7 +275,7 @@ async fn line_20_streams_at_a_time_have_a_bound_and_say_so() {
 }
 
 #[tokio::test]
-async fn line_20_an_upload_nobody_reads_is_bounded_by_the_windows() {
+async fn an_upload_nobody_reads_is_bounded_by_the_windows() {
     let backend = crate::support::RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Line 23: frames that break HTTP/2 itself. Each group says which sections of h2spec it stands for.
+//! Frames that break HTTP/2 itself. Each group says which sections of h2spec it stands for.
 
 use super::bench::Bench;
 use super::frames::{
@@ -56,7 +56,7 @@ fn bad(path: &str) -> Vec<u8> {
 
 /// h2spec http2/3.5, generic/1.
 #[tokio::test]
-async fn line_23_connection_preface() {
+async fn the_preface_is_exact_and_settings_follow() {
     let bench = Bench::new().await;
     for bytes in [
         [&b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"[..], &settings(&[])].concat(),
@@ -77,7 +77,7 @@ async fn line_23_connection_preface() {
 
 /// h2spec http2/4.1, 4.2, 4.3, 5.1, 5.1.1, 5.5.
 #[tokio::test]
-async fn line_23_frames_and_stream_states() {
+async fn frames_in_the_wrong_state_are_errors() {
     let split = |kind: u8| {
         [
             frame(HEADERS, END_STREAM, 1, &get("/smuggled")[..10]),
@@ -172,7 +172,7 @@ async fn line_23_frames_and_stream_states() {
 
 /// h2spec http2/5.3.1, 6.1 to 6.10, 7, 8.2.
 #[tokio::test]
-async fn line_23_each_kind_of_frame() {
+async fn frames_of_wrong_size_or_stream_are_errors() {
     let open = || headers(1, 0, &post("/x"));
     let after = |bytes: Vec<u8>| [open(), bytes].concat();
     let itself = |stream: u32| [&stream.to_be_bytes()[..], &[16]].concat();
@@ -264,7 +264,7 @@ async fn line_23_each_kind_of_frame() {
 
 /// h2spec http2/5.1.2, 6.5.3, 6.7, 6.9.1, 6.9.2.
 #[tokio::test]
-async fn line_23_acknowledgements_and_windows() {
+async fn settings_are_acknowledged_and_windows_kept() {
     let bench = Bench::new().await;
     let mut client = H2::connect(bench.gw.address()).await;
     client.polite = false;

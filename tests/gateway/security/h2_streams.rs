@@ -1,4 +1,4 @@
-//! Line 22: answers that break off, clients that leave, windows that stay shut.
+//! Answers that break off, clients that leave, windows that stay shut.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::frames::{END_STREAM, End, H2, get, headers, post, reset, window};
 use crate::support::{Backend, Gw, RawBackend, Sse, channel, eventually};
 
 #[tokio::test]
-async fn line_22_an_answer_cut_short_is_a_reset() {
+async fn an_answer_cut_short_is_a_reset() {
     for (what, text) in [
         ("a length not reached", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
         ("no last chunk", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"),
@@ -36,7 +36,7 @@ async fn line_22_an_answer_cut_short_is_a_reset() {
 }
 
 #[tokio::test]
-async fn line_22_a_reset_cancels_the_request_to_the_endpoint() {
+async fn a_reset_cancels_the_request_to_the_endpoint() {
     // Before the answer's head, in the middle of an upload, in the middle of the answer.
     let backend = RawBackend::script(|mut connection| async move {
         let head = connection.read_head().await;
@@ -74,7 +74,7 @@ async fn line_22_a_reset_cancels_the_request_to_the_endpoint() {
 }
 
 #[tokio::test]
-async fn line_22_a_window_that_stays_shut_is_given_up() {
+async fn a_window_that_stays_shut_is_given_up() {
     let backend = Backend::handling(|request| async move {
         let small = request.uri().path() == "/small";
         let piece = vec![b'x'; if small { 10 } else { 16 * 1024 }];

@@ -1,4 +1,4 @@
-//! Lines 13, 14 and 16: fields of one connection, forwarding fields, and what the gateway gives away.
+//! Fields of one connection, forwarding fields, and what the gateway gives away.
 
 use super::bench::Bench;
 use crate::support::{Backend, Gw, Place, RawBackend, get, refusing};
@@ -22,7 +22,7 @@ const TRUSTING: &str = "
     routes: { all: { endpoints: ['{0}'] } }";
 
 #[tokio::test]
-async fn line_13_fields_of_one_connection_stay_there() {
+async fn fields_of_one_connection_stay_there() {
     let bench = Bench::new().await;
     for fields in [
         "connection: keep-alive\r\nkeep-alive: timeout=5\r\n",
@@ -63,7 +63,7 @@ async fn line_13_fields_of_one_connection_stay_there() {
 }
 
 #[tokio::test]
-async fn line_13_connection_cannot_take_away_what_matters() {
+async fn connection_cannot_take_away_what_matters() {
     let named = "host, content-length, transfer-encoding, x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-forwarded-port, x-real-ip, x-request-id, via, traceparent, authorization, cookie, content-type, a2a-version";
     let bench =
         Bench::with("routes: { all: { endpoints: ['{0}'], requestHeaders: { set: { x-gateway: edge } } } }").await;
@@ -100,7 +100,7 @@ async fn line_13_connection_cannot_take_away_what_matters() {
 }
 
 #[tokio::test]
-async fn line_13_answers_lose_the_fields_of_their_connection_too() {
+async fn answers_lose_the_fields_of_their_connection_too() {
     let fields = "connection: x-private, keep-alive\r\nx-private: 1\r\nkeep-alive: timeout=5\r\nproxy-connection: keep-alive\r\nproxy-authenticate: Basic\r\nupgrade: h2c\r\nte: trailers\r\nx-kept: 1\r\n";
     for (framing, body) in [("content-length: 2", "ok"), ("transfer-encoding: chunked", "2\r\nok\r\n0\r\n\r\n")] {
         let text: &'static str = format!("HTTP/1.1 200 OK\r\n{fields}{framing}\r\n\r\n{body}").leak();
@@ -122,7 +122,7 @@ async fn line_13_answers_lose_the_fields_of_their_connection_too() {
 }
 
 #[tokio::test]
-async fn line_14_forwarding_fields_of_strangers_are_replaced() {
+async fn forwarding_fields_of_strangers_are_replaced() {
     let lies = [
         "x-forwarded-for",
         "X-Forwarded-For",
@@ -162,7 +162,7 @@ async fn line_14_forwarding_fields_of_strangers_are_replaced() {
 }
 
 #[tokio::test]
-async fn line_14_trusted_proxies_are_believed_from_the_right() {
+async fn trusted_proxies_are_believed_from_the_right() {
     for (fields, client, list) in [
         ("", "127.0.0.1", "127.0.0.1"),
         ("x-forwarded-for: 203.0.113.9\r\n", "203.0.113.9", "203.0.113.9, 127.0.0.1"),
@@ -196,7 +196,7 @@ async fn line_14_trusted_proxies_are_believed_from_the_right() {
 }
 
 #[tokio::test]
-async fn line_14_the_log_does_not_believe_strangers() {
+async fn the_log_does_not_believe_strangers() {
     let bench = Bench::new().await;
     let request = b"GET /case HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-forwarded-for: 6.6.6.6\r\nx-real-ip: 6.6.6.6\r\nforwarded: for=6.6.6.6\r\n\r\n";
     assert_eq!(bench.converse(&[request]).await.status(), 200);
@@ -204,7 +204,7 @@ async fn line_14_the_log_does_not_believe_strangers() {
 }
 
 #[tokio::test]
-async fn line_16_error_pages_give_nothing_away() {
+async fn error_pages_give_nothing_away() {
     let dead = refusing();
     let garbage = RawBackend::answering("SSH-2.0-OpenSSH_9.9 canary\r\n\r\n").await;
     let hanging = RawBackend::script(|mut connection| async move {
@@ -274,7 +274,7 @@ async fn line_16_error_pages_give_nothing_away() {
 }
 
 #[tokio::test]
-async fn line_16_operations_have_their_own_listener() {
+async fn operations_have_their_own_listener() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with("routes: { all: { hosts: [a.example], endpoints: ['{0}'] } }", &[&backend]).await;
     let metrics = gw.metrics_address();

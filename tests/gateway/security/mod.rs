@@ -1,6 +1,5 @@
-//! What the edge must withstand, sent as raw bytes and judged by what the endpoint received. Tests are named after the
-//! behaviour's number in the list they check: 1 to 11 framing, 12 to 17 routing and header hygiene, 19 to 23 HTTP/2, 24
-//! to 29 endpoints that misbehave, 30 to 33 clients that are slow or greedy.
+//! What the edge must withstand, sent as raw bytes and judged by what the endpoint received. docs/security.md lists the
+//! behaviours and names the tests of each.
 
 #![allow(
     clippy::too_many_lines,

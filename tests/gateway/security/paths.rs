@@ -1,4 +1,4 @@
-//! Line 12: a route cannot be reached, or avoided, by a second spelling of its path.
+//! A route cannot be reached, or avoided, by a second spelling of its path.
 
 use super::bench::Bench;
 
@@ -38,7 +38,7 @@ fn liberally(target: &str) -> String {
 }
 
 #[tokio::test]
-async fn line_12_a_guarded_route_has_one_spelling() {
+async fn a_guarded_route_has_one_spelling() {
     let spellings = [
         "/admin",
         "/admin/",
@@ -142,7 +142,7 @@ async fn line_12_a_guarded_route_has_one_spelling() {
 }
 
 #[tokio::test]
-async fn line_12_what_is_forwarded_is_what_was_matched() {
+async fn what_is_forwarded_is_what_was_matched() {
     // Each of these is another path than the guarded one for everybody; it is forwarded in the one spelling it was
     // matched in.
     let cases = [
@@ -185,7 +185,7 @@ async fn line_12_what_is_forwarded_is_what_was_matched() {
 }
 
 #[tokio::test]
-async fn line_12_no_endpoint_sees_a_guarded_path_however_it_is_spelled() {
+async fn no_endpoint_sees_a_guarded_path_however_it_is_spelled() {
     // Every way of writing each character and separator of `/admin/x`, two at a time.
     let starts = [
         "/",
@@ -241,7 +241,7 @@ async fn line_12_no_endpoint_sees_a_guarded_path_however_it_is_spelled() {
 }
 
 #[tokio::test]
-async fn line_12_listeners_may_pass_encoded_slashes_but_not_a_climb() {
+async fn listeners_may_pass_encoded_slashes_but_not_a_climb() {
     let lenient = "
         listeners: { http: { address: '127.0.0.1:0', paths: { allowEncodedSlash: true, mergeSlashes: false } } }
         routes:

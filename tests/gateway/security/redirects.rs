@@ -1,4 +1,4 @@
-//! Line 17: a cleartext listener that sends everybody to HTTPS, and nowhere else.
+//! A cleartext listener that sends everybody to HTTPS, and nowhere else.
 
 use crate::support::{Backend, Ca, Gw};
 
@@ -30,7 +30,7 @@ fn location(text: &str) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn line_17_redirects_lead_to_configured_hosts_and_keep_the_target() {
+async fn redirects_lead_to_configured_hosts_and_keep_the_target() {
     let backend = Backend::replying(200).await;
     let gw = redirecting(&backend).await;
     // The port is the configured one, which is 0 here.
@@ -63,7 +63,7 @@ async fn line_17_redirects_lead_to_configured_hosts_and_keep_the_target() {
 }
 
 #[tokio::test]
-async fn line_17_nobody_else_is_redirected_to() {
+async fn nobody_else_is_redirected_to() {
     let backend = Backend::replying(200).await;
     let gw = redirecting(&backend).await;
     let cases = [

@@ -1,9 +1,9 @@
-//! Lines 6 to 8: the request line, the host, and what is made of them.
+//! The request line, the host, and what is made of them.
 
 use super::bench::{Bench, refused};
 
 #[tokio::test]
-async fn line_06_broken_request_lines_are_refused() {
+async fn broken_request_lines_are_refused() {
     let lines = [
         // Spaces.
         "GET  / HTTP/1.1",
@@ -158,7 +158,7 @@ async fn line_06_broken_request_lines_are_refused() {
 }
 
 #[tokio::test]
-async fn line_06_long_targets_and_heads_have_a_bound() {
+async fn long_targets_and_heads_have_a_bound() {
     let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(20_000));
     let query = format!("GET /?{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(20_000));
     refused(&[414], &[long, query]).await;
@@ -170,7 +170,7 @@ async fn line_06_long_targets_and_heads_have_a_bound() {
 }
 
 #[tokio::test]
-async fn line_06_methods_are_passed_on_as_they_are() {
+async fn methods_are_passed_on_as_they_are() {
     let bench = Bench::new().await;
     let methods =
         ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "Get", "PROPFIND", "M-SEARCH", "X!#$%&'*+-.^_`|~9"];
@@ -186,7 +186,7 @@ async fn line_06_methods_are_passed_on_as_they_are() {
 }
 
 #[tokio::test]
-async fn line_07_one_valid_host() {
+async fn there_is_exactly_one_valid_host() {
     let hosts = [
         "",
         " ",
@@ -286,7 +286,7 @@ async fn line_07_one_valid_host() {
 }
 
 #[tokio::test]
-async fn line_07_the_target_names_the_host_and_routes_ignore_its_spelling() {
+async fn the_target_names_the_host_and_routes_ignore_its_spelling() {
     let routes = "
         routes:
           one: { hosts: [one.example], respond: { status: 201 } }
@@ -340,7 +340,7 @@ async fn line_07_the_target_names_the_host_and_routes_ignore_its_spelling() {
 }
 
 #[tokio::test]
-async fn line_07_http_1_0_without_a_host_is_given_one() {
+async fn http_1_0_without_a_host_is_given_one() {
     let bench = Bench::new().await;
     for head in [
         "GET /case HTTP/1.0\r\n\r\n",
@@ -355,7 +355,7 @@ async fn line_07_http_1_0_without_a_host_is_given_one() {
 }
 
 #[tokio::test]
-async fn line_08_what_is_forwarded_is_written_anew() {
+async fn what_is_forwarded_is_written_anew() {
     let bench = Bench::new().await;
     let spellings: [&[u8]; 5] = [
         b"POST /case?q HTTP/1.1\r\nhost: a\r\nx-one: 1\r\ncontent-length: 3\r\n\r\nabc",

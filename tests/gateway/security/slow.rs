@@ -1,4 +1,4 @@
-//! Lines 30 to 33, 39 and 40: clients that are slow, greedy or gone.
+//! Clients that are slow, greedy or gone.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_millis(400);
 const SLACK: Duration = Duration::from_secs(6);
 
 #[tokio::test]
-async fn line_30_every_wait_for_a_client_has_a_limit() {
+async fn every_wait_for_a_client_has_a_limit() {
     let bench = Bench::with(HASTY).await;
     let openings: [(&str, &[u8]); 10] = [
         ("nothing at all", b""),
@@ -49,7 +49,7 @@ async fn line_30_every_wait_for_a_client_has_a_limit() {
 }
 
 #[tokio::test]
-async fn line_30_trickling_does_not_extend_the_time_of_a_head() {
+async fn trickling_does_not_extend_the_time_of_a_head() {
     let bench = Bench::with(HASTY).await;
     for endless in [&b"GET / HTTP/1.1\r\nhost: a\r\nx: "[..], b"GET /"] {
         let mut client: Raw = bench.gw.raw().await;
@@ -69,7 +69,7 @@ async fn line_30_trickling_does_not_extend_the_time_of_a_head() {
 }
 
 #[tokio::test]
-async fn line_31_a_large_but_ordinary_head_is_served() {
+async fn a_large_but_ordinary_head_is_served() {
     let bench = Bench::new().await;
     let fields: String = (0..58).map(|index| format!("x-{index}: value\r\n")).collect();
     let request =
@@ -79,7 +79,7 @@ async fn line_31_a_large_but_ordinary_head_is_served() {
 }
 
 #[tokio::test]
-async fn line_33_connections_have_ceilings_and_come_back() {
+async fn connections_have_ceilings_and_come_back() {
     let bench = Bench::with(
         "
         listeners: { http: { address: '127.0.0.1:0', limits: { maxConnections: 20, maxConnectionsPerIp: 8 } } }
@@ -105,7 +105,7 @@ async fn line_33_connections_have_ceilings_and_come_back() {
 }
 
 #[tokio::test]
-async fn line_39_a_client_that_goes_takes_its_request_with_it() {
+async fn a_client_that_goes_takes_its_request_with_it() {
     let sse = Sse::new().await;
     let gw = Gw::with(super::bench::TO_ONE, &[&sse]).await;
     for by_reset in [false, true] {
@@ -124,7 +124,7 @@ async fn line_39_a_client_that_goes_takes_its_request_with_it() {
 }
 
 #[tokio::test]
-async fn line_40_a_stream_cut_by_the_drain_does_not_look_whole() {
+async fn a_stream_cut_by_the_drain_does_not_look_whole() {
     let sse = Sse::new().await;
     let gw = Gw::with(
         &format!("shutdown: {{ drainTimeout: 100ms, streamGrace: 100ms }}\n{}", super::bench::TO_ONE),

@@ -1,4 +1,4 @@
-//! Lines 25 and 26: bodies that are cut short, and bytes nobody asked for.
+//! Bodies that are cut short, and bytes nobody asked for.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::bench::TO_ONE;
 use crate::support::{Gw, Raw, RawBackend, Reply, eventually, get};
 
 #[tokio::test]
-async fn line_25_a_body_cut_short_never_ends_cleanly() {
+async fn a_body_cut_short_never_ends_cleanly() {
     let cases = [
         ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n", ""),
         ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n", "abc"),
@@ -82,7 +82,7 @@ async fn line_25_a_body_cut_short_never_ends_cleanly() {
 }
 
 #[tokio::test]
-async fn line_25_an_answer_without_a_length_ends_with_its_connection() {
+async fn an_answer_without_a_length_ends_with_its_connection() {
     // The one framing whose end cannot be told from a break: a reset is one, a close is not.
     let go = Arc::new(Notify::new());
     let wait = Arc::clone(&go);
@@ -126,7 +126,7 @@ async fn first_then_ok(first: String) -> RawBackend {
 }
 
 #[tokio::test]
-async fn line_26_surplus_bytes_reach_nobody() {
+async fn surplus_bytes_reach_nobody() {
     let heads = [
         OK,
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
@@ -160,7 +160,7 @@ async fn line_26_surplus_bytes_reach_nobody() {
 }
 
 #[tokio::test]
-async fn line_26_bytes_on_an_idle_connection_reach_nobody() {
+async fn bytes_on_an_idle_connection_reach_nobody() {
     for poison in [
         "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison",
         "poison",
@@ -194,7 +194,7 @@ async fn line_26_bytes_on_an_idle_connection_reach_nobody() {
 }
 
 #[tokio::test]
-async fn line_26_a_connection_the_endpoint_closed_is_not_used() {
+async fn a_connection_the_endpoint_closed_is_not_used() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         connection.write(OK).await;

@@ -1,4 +1,4 @@
-//! Lines 24 and 27: answers that are not HTTP, and interim answers.
+//! Answers that are not HTTP, and interim answers.
 
 use crate::support::{Gw, RawBackend, get, post, with_field, within};
 
@@ -59,7 +59,7 @@ async fn never_relayed(cases: &[Vec<u8>]) {
 }
 
 #[tokio::test]
-async fn line_24_status_lines_that_are_not_http() {
+async fn status_lines_that_are_not_http() {
     let lines: [&[u8]; 44] = [
         b"HTTP/1.1 99 Low",
         b"HTTP/1.1 099 Low",
@@ -115,7 +115,7 @@ async fn line_24_status_lines_that_are_not_http() {
 }
 
 #[tokio::test]
-async fn line_24_broken_header_lines() {
+async fn broken_header_lines() {
     let lines: [&[u8]; 34] = [
         b"canary : 1",
         b"canary\t: 1",
@@ -160,7 +160,7 @@ async fn line_24_broken_header_lines() {
 }
 
 #[tokio::test]
-async fn line_24_lengths_that_contradict_themselves() {
+async fn lengths_that_contradict_themselves() {
     let fields = [
         "content-length: 6\r\ncontent-length: 7",
         "content-length: 7\r\ncontent-length: 6",
@@ -202,7 +202,7 @@ async fn line_24_lengths_that_contradict_themselves() {
 }
 
 #[tokio::test]
-async fn line_24_heads_over_the_limit() {
+async fn heads_over_the_limit() {
     let large = format!("HTTP/1.1 200 OK\r\ncanary: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(70_000));
     let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "canary: x\r\n".repeat(300));
     let endless = format!("HTTP/1.1 200 OK\r\ncanary: {}", "x".repeat(1_000_000));
@@ -211,7 +211,7 @@ async fn line_24_heads_over_the_limit() {
 }
 
 #[tokio::test]
-async fn line_24_equal_lengths_are_one_length() {
+async fn equal_lengths_are_one_length() {
     for fields in ["content-length: 2\r\ncontent-length: 2", "content-length: 2, 2", "content-length: 02"] {
         let backend = answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok").into_bytes()).await;
         let gw = Gw::with(TO_ONE, &[&backend]).await;
@@ -230,7 +230,7 @@ async fn line_24_equal_lengths_are_one_length() {
 }
 
 #[tokio::test]
-async fn line_27_interim_answers_are_few_and_are_not_the_answer() {
+async fn interim_answers_are_few_and_are_not_the_answer() {
     let few = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(3);
     let backend = answering(format!("HTTP/1.1 100 Continue\r\n\r\n{few}HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").into_bytes()).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
@@ -243,7 +243,7 @@ async fn line_27_interim_answers_are_few_and_are_not_the_answer() {
 }
 
 #[tokio::test]
-async fn line_27_interim_answers_without_end_are_cut() {
+async fn interim_answers_without_end_are_cut() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         while connection.try_write("HTTP/1.1 102 Processing\r\n\r\n").await {
@@ -257,7 +257,7 @@ async fn line_27_interim_answers_without_end_are_cut() {
 }
 
 #[tokio::test]
-async fn line_27_a_101_nobody_asked_for_is_no_answer() {
+async fn a_101_nobody_asked_for_is_no_answer() {
     let switch = |more: &str| {
         format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {more}\r\n\r\ncanary").into_bytes()
     };

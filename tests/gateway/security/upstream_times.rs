@@ -1,4 +1,4 @@
-//! Lines 28 and 29: time limits are totals, and an early answer is an answer.
+//! Time limits are totals, and an early answer is an answer.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::{Gw, RawBackend, Reply, channel, get, post, request};
 
 #[tokio::test]
-async fn line_28_a_head_that_trickles_does_not_extend_its_time() {
+async fn a_head_that_trickles_does_not_extend_its_time() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         for byte in b"HTTP/1.1 200 OK\r\nx: ".iter().chain(std::iter::repeat(&b'y')) {
@@ -29,7 +29,7 @@ async fn line_28_a_head_that_trickles_does_not_extend_its_time() {
 }
 
 #[tokio::test]
-async fn line_28_interim_answers_do_not_extend_the_time_of_the_head() {
+async fn interim_answers_do_not_extend_the_time_of_the_head() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         loop {
@@ -46,7 +46,7 @@ async fn line_28_interim_answers_do_not_extend_the_time_of_the_head() {
 }
 
 #[tokio::test]
-async fn line_28_a_body_that_trickles_does_not_extend_the_whole() {
+async fn a_body_that_trickles_does_not_extend_the_whole() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         connection.write("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
@@ -68,7 +68,7 @@ async fn line_28_a_body_that_trickles_does_not_extend_the_whole() {
 }
 
 #[tokio::test]
-async fn line_28_silence_in_a_body_has_a_limit() {
+async fn silence_in_a_body_has_a_limit() {
     let backend = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
         connection.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
@@ -84,7 +84,7 @@ async fn line_28_silence_in_a_body_has_a_limit() {
 }
 
 #[tokio::test]
-async fn line_29_an_early_answer_is_relayed_while_the_client_uploads() {
+async fn an_early_answer_is_relayed_while_the_client_uploads() {
     for answer in [
         "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno",
         "HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",

@@ -11,7 +11,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::Instant;
 
-use super::dns::{Error, Family, Resolve, ResolvedName};
+use super::answer::{Error, Family, Resolve, ResolvedName};
 use super::lookup::{Found, Lack, Reply, families};
 use super::system::{self, HostsFile};
 use crate::config::model::Dns;

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::dns::{Error, Family, Missing, ResolvedName};
-use super::status::NameStatus;
+use super::answer::{Error, Family, Missing, ResolvedName};
+use crate::cluster::status::NameStatus;
 
 /// The state of one name. It only changes in [`Self::record`].
 #[derive(Clone, Debug)]

@@ -1,99 +1,34 @@
 //! Names to addresses: one round at start, then one loop per cluster that keeps up with the answers' time to live. A
 //! name that cannot be resolved keeps its last good answer.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+mod answer;
+mod lookup;
+mod names;
+mod resolution;
+mod resolver;
+mod system;
+
+use std::collections::BTreeSet;
 use std::future::pending;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use hickory_resolver::net::NetError;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::resolution::Stale;
-pub use super::resolver::Resolver;
-use super::roster::hosts;
-use super::{Cluster, Due};
-use crate::config::model::Config;
+pub use self::answer::{Error, Family, Missing, Resolutions, Resolve, ResolvedName};
+use self::names::Due;
+pub(in crate::cluster) use self::names::Names;
+use self::names::hosts;
+use self::resolution::Stale;
+pub use self::resolver::Resolver;
+use super::Source;
+use crate::cluster::Cluster;
+use crate::config::model::{Config, MemberAddress};
 use crate::observe::metrics::Metrics;
-
-/// Asks for the addresses of a name.
-pub trait Resolve: Send + Sync {
-    /// One question for both address families; once there are addresses of one, the other has `patience` left. Dropping
-    /// the future gives the question up.
-    fn resolve(&self, host: &str, patience: Duration) -> impl Future<Output = Result<ResolvedName, Error>> + Send;
-}
-
-/// The addresses of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolvedName {
-    /// At least one, in any order.
-    pub addresses: Vec<IpAddr>,
-    /// How long they hold.
-    pub ttl: Duration,
-    /// The family nobody could say anything about, if there is one.
-    pub missing: Option<Missing>,
-}
-
-/// Half an answer that is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// Which.
-    pub family: Family,
-    /// Why.
-    pub reason: String,
-}
-
-/// A kind of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Those in A records.
-    V4,
-    /// Those in AAAA records.
-    V6,
-}
-
-impl Family {
-    /// Whether an address is one of these.
-    #[must_use]
-    pub const fn holds(self, ip: IpAddr) -> bool {
-        match self {
-            Self::V4 => ip.is_ipv4(),
-            Self::V6 => ip.is_ipv6(),
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
-    }
-}
-
-/// Why a name has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The servers say that the name does not exist or has no addresses.
-    #[error("the name has no addresses")]
-    NoAddresses,
-    /// No answer in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// No server gave a usable answer.
-    #[error("resolution failed: {0}")]
-    Failed(NetError),
-}
-
-/// The outcome of a round of questions, by name.
-pub type Resolutions = BTreeMap<String, Result<ResolvedName, Error>>;
 
 /// Asks once for every name in the configuration, all at the same time. Takes no longer than `limit`: names without an
 /// answer by then are [`Error::TimedOut`], and the gateway starts without their endpoints. Dropping the future gives
@@ -115,7 +50,7 @@ pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc
     let mut asking = FuturesUnordered::new();
     let mut asked = BTreeSet::new();
     loop {
-        let due = cluster.due(Instant::now(), &asked);
+        let due = cluster.names.due(Instant::now(), &asked);
         if due.is_none() && asking.is_empty() {
             return;
         }
@@ -139,25 +74,37 @@ pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc
         tokio::select! {
             Some((host, outcome)) = asking.next(), if !asking.is_empty() => {
                 asked.remove(&host);
-                take(&cluster, host, outcome, &metrics);
+                take(&cluster, &host, &outcome, &metrics);
             }
             () = wait => {}
         }
     }
 }
 
-fn take(cluster: &Cluster, host: String, outcome: Result<ResolvedName, Error>, metrics: &Metrics) {
-    report(cluster, &host, &outcome);
-    metrics.dns_refreshed(&cluster.name, result(&outcome));
-    if let Some(endpoints) = cluster.record(&Resolutions::from([(host, outcome)])) {
-        info!(cluster = %cluster.name, endpoints, "addresses changed");
+fn take(cluster: &Cluster, host: &str, outcome: &Result<ResolvedName, Error>, metrics: &Metrics) {
+    report(cluster, host, outcome);
+    metrics.dns_refreshed(&cluster.name, result(outcome));
+    record(cluster, host, outcome);
+}
+
+/// Hands what an answer changes to the cluster, for every entry of the configuration with that name. Returns whether
+/// the addresses changed.
+pub(in crate::cluster) fn record(cluster: &Cluster, host: &str, outcome: &Result<ResolvedName, Error>) -> bool {
+    let changed = cluster.names.record(host, outcome);
+    for member in cluster.settings.members.iter().filter(|_| changed) {
+        if let MemberAddress::Name { host: own, port } = &member.address
+            && own == host
+        {
+            cluster.set_members(&Source::from(member), cluster.names.found(member, host, *port));
+        }
     }
+    changed
 }
 
 /// One line when a name or one of its families goes stale and one when it is back: a server that is down for an hour
 /// must not fill the log.
 fn report(cluster: &Cluster, host: &str, outcome: &Result<ResolvedName, Error>) {
-    let before = cluster.stale(host);
+    let before = cluster.names.stale(host);
     match outcome {
         Err(error) if before == Some(Stale::Whole) => {
             debug!(cluster = %cluster.name, %host, %error, "name still not resolved");
@@ -223,7 +170,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::{BTreeMap, VecDeque};
+    use std::net::IpAddr;
     use std::sync::Mutex;
 
     use tokio::time::sleep;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
-use super::dns::{Error, Family, Missing, ResolvedName};
+use super::answer::{Error, Family, Missing, ResolvedName};
 
 /// Addresses of one family.
 #[derive(Debug)]

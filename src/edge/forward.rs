@@ -265,7 +265,7 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
         (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
         (HeadLimit::After(limit), None) => Some(limit),
         (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
-        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
+        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HeadLimit::OF_SAFE),
         (HeadLimit::Off, None) => None,
     }
 }
@@ -451,5 +451,3 @@ const UNASKED: Duration = Duration::from_secs(8);
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Fields every forwarded request gets.
 const ADDED_FIELDS: usize = 10;
-/// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

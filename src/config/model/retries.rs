@@ -18,6 +18,11 @@ pub enum RetryPolicy {
     By(Box<Retries>),
 }
 
+impl RetryPolicy {
+    /// Bytes of a body kept where nothing is configured.
+    pub const REPLAY_BYTES: usize = 1 << 20;
+}
+
 /// How a route retries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retries {

@@ -71,6 +71,11 @@ pub enum HeadLimit {
     After(Duration),
 }
 
+impl HeadLimit {
+    /// The default for GET and HEAD. A POST may be an agent at work.
+    pub const OF_SAFE: Duration = Duration::from_secs(30);
+}
+
 /// One alternative of a route's match: all parts must hold.
 #[derive(Clone, Debug)]
 pub struct Match {

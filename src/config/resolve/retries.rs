@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(retries.retry_on.failures, Failure::ALL);
         assert!(!retries.retry_on.looks_at_answers() && !retries.non_idempotent.is_risky());
         assert_eq!(retries.non_idempotent.failures.len(), 3);
-        assert_eq!(retries.max_replay_bytes, 1 << 20);
+        assert_eq!(retries.max_replay_bytes, RetryPolicy::REPLAY_BYTES);
         let budget = RetryBudget { millionths: 200_000, min_concurrent: 3 };
         assert_eq!(retries.budget, Some(budget));
         assert_eq!(retries.backoff.base, Duration::from_millis(25));

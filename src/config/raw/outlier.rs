@@ -118,7 +118,7 @@ impl From<&OutlierDetection> for model::OutlierDetection {
         let unsaid = max_fails.is_none().then_some(OutlierDetection::IN_A_ROW);
         let is_on = |count: &u32| *count > 0;
         Self {
-            consecutive_5xx: raw.consecutive_5xx_errors.map_or(unsaid, |given| Written::meaning(given)).filter(is_on),
+            consecutive_5xx: raw.consecutive_5xx_errors.map_or(unsaid, Written::meaning).filter(is_on),
             consecutive_gateway: raw.consecutive_gateway_errors.filter(is_on),
             max_fails,
             success_rate: raw.success_rate,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use attache::config::model::{LoadBalancer, RetryPolicy};
-use attache::config::{Environment, Report, load, parse};
+use attache::config::{Environment, Report, load, parse, show_text};
 use proptest::prelude::*;
 
 /// A fixed day, before which no certificate of these tests was made.
@@ -345,7 +345,7 @@ fn keys_that_begin_with_x_are_a_place_for_anchors() {
     let loaded = parse(text, "a.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     assert_eq!(loaded.config.routes[0].timeout, Some(Duration::from_secs(3)));
-    let shown = attache::config::show_text(text, "a.yaml", &env(), false).expect("legal");
+    let shown = show_text(text, "a.yaml", &env(), false).expect("legal");
     assert!(!shown.contains("x-"), "{shown}");
     let below = problems(&with_route("{ endpoints: ['b:80'], x-note: 1 }"));
     assert_eq!(codes(&below), ["unknown-field"], "only at the top");
@@ -516,6 +516,198 @@ fn line_ends_and_byte_order_marks_of_other_systems() {
     assert_eq!(codes(&report), ["unknown-field"]);
     assert!(report.human(false).contains("gateway.yaml:3:29"), "{report}");
     assert!(!report.human(false).contains('\r'), "no carriage return is printed");
+}
+
+/// Everything that prints a configuration or what is said about it, for each of two that differ in one value.
+fn printed(text: &str, other: &str) -> String {
+    let mut out = String::new();
+    for text in [text, other] {
+        let (report, config) = match parse(text, "gateway.yaml", &env()) {
+            Ok(loaded) => (loaded.warnings.clone(), Some(loaded.config)),
+            Err(report) => (report, None),
+        };
+        out += &report.human(true);
+        out += &report.human(false);
+        out += &report.json();
+        out += &report.github();
+        out += &report.first_error().unwrap_or_default();
+        for diagnostic in report.diagnostics() {
+            out += &serde_json::Value::from(report.facts(diagnostic)).to_string();
+        }
+        for defaults in [false, true] {
+            out += &show_text(text, "gateway.yaml", &env(), defaults).unwrap_or_default();
+        }
+        if let Some(config) = config {
+            out += &config.effective.yaml();
+            out += &format!("{:?}", config.effective);
+        }
+    }
+    if let (Ok(before), Ok(after)) = (parse(text, "a.yaml", &env()), parse(other, "a.yaml", &env())) {
+        for (before, after) in [(&before, &after), (&after, &before)] {
+            let found = before.config.effective.difference(&after.config.effective);
+            out += &found.lines().join("\n");
+            out += &serde_json::to_string(&found).expect("it is JSON");
+        }
+    }
+    out
+}
+
+/// A file in which `route`, `check` and `top` have their places, so that it stands on lines with and without mistakes.
+fn with_secret(place: &str, form: &str) -> String {
+    let listener = "listeners: { http: { address: '127.0.0.1:8080' } }\n";
+    match place {
+        "top" => format!("{form}\n{listener}routes: {{ a: {{ respond: {{}} }} }}\n"),
+        "route" => format!("{listener}routes: {{ a: {{ endpoints: ['b:80'], {form} }} }}\n"),
+        _ => format!("{listener}routes: {{ a: {{ cluster: b }} }}\nclusters: {{ b: {{ {form} }} }}\n"),
+    }
+}
+
+/// Where a secret may stand in a route; `§` is the secret.
+const ROUTE: &[&str] = &[
+    // Header fields by name, whether they are set, added or wanted.
+    "requestHeaders: { set: { x-basicAuth: § } }",
+    "requestHeaders: { set: { x-userpwd: § } }",
+    "requestHeaders: { add: { x-accesskey: § } }",
+    "responseHeaders: { set: { x-licensekey: § } }",
+    "responseHeaders: { add: { x-hmac: § } }",
+    "requestHeaders: { set: { x-auth-profile: § } }",
+    "requestHeaders: { set: { x-nobody-knows: § } }",
+    "match: { headers: { x-nobody-knows: § } }",
+    "match: { headers: { x-api-key: { exact: § } } }",
+    "match: { headers: { accept: { regex: '§.*' } } }",
+    "match: { query: { page: § } }",
+    "fault: { abort: { percentage: 1%, httpStatus: 503, whenHeader: { x-a: § } } }",
+    // Values by their looks, in fields that are shown otherwise.
+    "requestHeaders: { set: { via: 'Token §' } }",
+    "requestHeaders: { set: { via: \"Bearer\\t§\" } }",
+    "requestHeaders: { set: { via: 'ghp_§' } }",
+    "requestHeaders: { set: { via: 'sk-ant-§' } }",
+    "requestHeaders: { set: { via: 'xoxb-§' } }",
+    "requestHeaders: { set: { via: 'glpat-§' } }",
+    "requestHeaders: { set: { via: 'eyJh.eyJ§.c2ln' } }",
+    "requestHeaders: { set: { via: '-----BEGIN PRIVATE KEY----- §' } }",
+    "requestHeaders: { set: { via: 'sv=1&sig=§' } }",
+    "requestHeaders: { set: { via: 'foo; password=§' } }",
+    "requestHeaders: { set: { link: 'https://u:§@host/?k=§' } }",
+    "respond: { body: 'x-api-key:§' }",
+    // A forgotten space.
+    "requestHeaders: { set: { authorization:§ } }",
+    "requestHeaders: { set: { \"x-api-key:§\": x } }",
+    "requestHeaders: { authorization:§ }",
+    "match: { query: { \"token:§\": x, 'x=§': y } }",
+    "match: { headers: { 'x-a:§': x } }",
+    "timeout:§",
+    "timout: 3s, note:§",
+    // Substitutions.
+    "timeout: '${NOPE:-§}'",
+    "timeout: '${NOPE!§}'",
+    "timeout: '${no-pe:-§}'",
+    "timeout: '${1:-§}'",
+    "requestHeaders: { set: { x-a: '${NOPE:-§}' } }",
+    "requestHeaders: { set: { authorization: '${file:§1234567}' } }",
+    // Other proxies' forms, and other lines of ours.
+    "requestHeaders: { set: [{ name: authorization, value: § }] }",
+    "requestHeaders: { set: [{ header: { key: x-a, value: § } }] }",
+    "requestHeaders: { setHeaders: { x-a: § } }",
+    "requestHeaders: 'authorization §'",
+    "headers: { request: { set: { x-a: § } } }",
+    "add_header: 'X-Any §'",
+    "match: { queryParams: { q: § } }",
+    "match: { queryParams: [{ name: q, value: { exact: § } }] }",
+    "basicAuth: { users: ['u:§'] }",
+    "filters: [{ type: x, config: { a: § } }]",
+    "auth: { jwt: { inline: § } }",
+    "timeout: 3, requestHeaders: { set: { x-a: § } }",
+    "timeout: 3, strange: §, timeout: §",
+    "timeout: 3 } # authorization: §\n  , b: { cluster: x",
+    "match: { path: { exact: /x, exact: § } }",
+];
+
+/// The same in a cluster.
+const CLUSTER: &[&str] = &[
+    "endpoints: ['b:80'], healthCheck: { path: '/h;token=§' }",
+    "endpoints: ['b:80'], healthCheck: { path: '/h?token=§' }",
+    "endpoints: ['b:80'], healthCheck: { path: '/h?token=§', interval: 1 }",
+    "endpoints: ['b:80'], healthCheck: { path: /h, headers: { x-any: § } }",
+    "endpoints: ['b:80'], healthCheck: '/h?token=§'",
+    "endpoints: ['user:§@host:80']",
+    "endpoints: ['§@host:80']",
+    "endpoints: ['https://user:§@host:80']",
+    "endpoints: ['b:80', { address: 'c:80', labels: { api-key: § } }]",
+    "endpoints: ['b:80'], tls: { caFile: ghp_§ }",
+];
+
+/// The same at the top of the file.
+const TOP: &[&str] = &[
+    "x-a: { password: &p § }\ndns: { servers: [*p] }",
+    "x-a: &p §\ndefaults: { route: { requestHeaders: { set: { x-a: *p } } }, cluster: { connectTimeout: *p } }",
+    "x-a: { x-api-key: &m { deep: § } }\ndns: *m",
+    "admin: { tokenFile: §1234567 }",
+    "admin: { tokenFile: sk-proj-§ }",
+    "admin: { address: '0.0.0.0:1', tokenFile: eyJh.eyJ§.c2ln }",
+    "admin: { token: § }",
+    "authProviders: { one: { clientSecret: § } }",
+    "authorization: §",
+    "logging: { level: 'password: §' }",
+    "a: 'b\nsecret: §",
+    "secret §: [",
+    "authorization:§: [",
+    "- §",
+];
+
+#[test]
+fn secrets_are_printed_nowhere() {
+    let mut wrong = Vec::new();
+    for (place, forms) in [("route", ROUTE), ("cluster", CLUSTER), ("top", TOP)] {
+        for form in forms {
+            let text = |marker: &str| with_secret(place, &form.replace('§', marker));
+            let shown = printed(&text("MARKED"), &text("MARKER")).to_uppercase();
+            if let Some(line) = shown.lines().find(|line| line.contains("MARKE")) {
+                wrong.push(format!("{form}: {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_no_secret_stays_visible() {
+    let mut wrong = Vec::new();
+    for (place, form, shown) in [
+        ("route", "timeout: 30", "timeout: 30 "),
+        ("route", "timout: 30s", "endpoints: ['b:80'], timout: 30s"),
+        ("route", "requestHeaders: { set: { cache-control: no-store, host: x } }", "cache-control: no-store"),
+        ("route", "requestHeaders: { set: { vary: visible }, remove: [x-auth] }", "x-auth"),
+        ("route", "requestHeaders: { set: { x-a: '${plain:TOKEN}' } }", "x-a: do-not-print-me"),
+        ("route", "responseHeaders: { preset: secure }", "preset: secure"),
+        ("route", "match: { path: { prefix: /v1/auth:refresh } }", "prefix: /v1/auth:refresh"),
+        ("route", "match: { headers: { x-any: { present: true } } }", "present: true"),
+        ("route", "hosts: [auth.example.com]", "auth.example.com"),
+        ("route", "timeout: '${NOPE}'", "timeout: '${NOPE}'"),
+        ("route", "timeout: '${NOPE:-30s}'", "timeout: 30s"),
+        ("route", "rateLimit: { key: 'header:x-api-key', rate: 1/s }", "key: header:x-api-key"),
+        ("route", "rateLimit: { key: clinetIp, rate: 1/s }", "key: clinetIp"),
+        ("route", "cluster: researchAgentCluster2024", "cluster: researchAgentCluster2024"),
+        ("cluster", "endpoints: ['auth-service:8080']", "auth-service:8080"),
+        ("cluster", "endpoints: ['token-service.default.svc']", "token-service.default.svc"),
+        (
+            "cluster",
+            "endpoints: ['b:80'], healthCheck: { path: '/h?token=S&b', interval: 3s }",
+            "/h?token=(redacted)&b",
+        ),
+        ("cluster", "endpoints: ['b:80'], loadBalancer: { hash: { cookie: sorted } }", "cookie: sorted"),
+        ("cluster", "endpoints: [{ address: 'b:80', labels: { zone: eu-1 } }]", "zone: eu-1"),
+        ("cluster", "endpoints: ['b:80'], tls: { caFile: certs/none.pem }", "certs/none.pem"),
+        ("top", "admin: { tokenFile: run/admin-token }", "run/admin-token"),
+        ("top", "authProviders: { one: {} }", "authProviders"),
+    ] {
+        let text = with_secret(place, form);
+        let all = printed(&text, &text);
+        if !all.contains(shown) {
+            wrong.push(format!("{shown} of {form}: {all}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 proptest! {

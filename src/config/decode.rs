@@ -7,7 +7,7 @@ use super::keys::OUT_OF_RANGE;
 use super::node::{Node, NodePath, Step};
 use super::raw::Root;
 use super::report::{Diagnostic, Report};
-use super::secrets::{REDACTED, mask_quoted};
+use super::secrets::{REDACTED, shown_key};
 use super::suggest::{self, Advice};
 
 /// Problems of form that are found in one run.
@@ -63,8 +63,6 @@ fn replace(diagnostic: &mut Diagnostic, text: &str, by: &str) {
 
 /// Takes the secrets of a place out of what is said about it.
 pub(super) fn redact(diagnostic: &mut Diagnostic, place: &NodePath) {
-    diagnostic.message = mask_quoted(&diagnostic.message);
-    diagnostic.hint = diagnostic.hint.as_deref().map(mask_quoted);
     for secret in &place.secrets {
         let (quoted, shown) = (format!("`{secret}`"), format!("`{REDACTED}`"));
         replace(diagnostic, &quoted, &shown);
@@ -120,7 +118,7 @@ fn unknown(steps: &[Step], expected: &[&str], within: &str, place: NodePath, roo
     };
     let parent = root.locate(parent).path;
     let owner = if parent.is_empty() { "the configuration".to_owned() } else { format!("`{parent}`") };
-    let shown: String = field.chars().take(60).collect();
+    let shown: String = shown_key(field).chars().take(60).collect();
     let mut diagnostic = Diagnostic::error("unknown-field", format!("{owner} has no field `{shown}`"));
     match suggest::unknown_field(field, within, expected) {
         Advice::None => {}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::effective::redacted;
+use super::effective::{redacted, unmarked};
 use super::visible::is_hidden;
 
 /// Characters of a value, and of all a line says.
@@ -26,7 +26,7 @@ pub(super) fn details(before: &Json, after: &Json) -> Vec<(String, String)> {
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     keys.into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| (key.clone(), cut(change(old.get(key), new.get(key)), MAX_DETAIL)))
+        .map(|key| (unmarked(key.clone()), cut(change(old.get(key), new.get(key)), MAX_DETAIL)))
         .collect()
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::difference::{added, details, removed};
 use super::node::{Node, Scalar, Value};
-use super::secrets::{REDACTED, mask_parts};
+use super::secrets::{REDACTED, mask_parts, shown_key};
 
 /// Sections whose entries have names of their own.
 const NAMED: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
@@ -256,7 +256,10 @@ fn write(node: &Node, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                quote(&entry.key, out);
+                match shown_key(&entry.key) {
+                    key if *key == *entry.key => quote(&key, out),
+                    masked => write_marked(&masked, &entry.key, out),
+                }
                 out.push(':');
                 write(&entry.value, out);
             }
@@ -327,17 +330,22 @@ fn quote(text: &str, out: &mut String) {
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
+/// A text without the hash of a secret.
+pub(super) fn unmarked(text: String) -> String {
+    match text.split_once(MARK) {
+        Some((shown, _hash)) => shown.to_owned(),
+        None => text,
+    }
+}
+
 /// Takes the hashes of secrets out.
 pub(super) fn redacted(value: Json) -> Json {
     match value {
-        Json::String(text) => Json::String(match text.split_once(MARK) {
-            Some((shown, _hash)) => shown.to_owned(),
-            None => text,
-        }),
+        Json::String(text) => Json::String(unmarked(text)),
         Json::Array(items) => items.into_iter().map(redacted).collect(),
         Json::Object(entries) => {
             let entries = entries.into_iter();
-            Json::Object(entries.map(|(key, value)| (key, redacted(value))).collect())
+            Json::Object(entries.map(|(key, value)| (unmarked(key), redacted(value))).collect())
         }
         other => other,
     }
@@ -380,9 +388,19 @@ mod tests {
             ),
             (", hosts: [a.test, b.test]", ", hosts: [b.test, a.test]", "  ~ routes.a.hosts  another order"),
             (
+                ", requestHeaders: { set: { vary: one } }",
+                ", requestHeaders: { set: { vary: two } }",
+                "  ~ routes.a.requestHeaders  set vary one -> two",
+            ),
+            (
                 ", requestHeaders: { set: { x-a: one } }",
                 ", requestHeaders: { set: { x-a: two } }",
-                "  ~ routes.a.requestHeaders  set x-a one -> two",
+                "  ~ routes.a.requestHeaders  set x-a changed",
+            ),
+            (
+                ", match: { query: { 'token:one': x } }",
+                ", match: { query: { 'token:two': x } }",
+                "  ~ routes.a.match  query token:(redacted) (default) -> (redacted), token:(redacted) (redacted) -> (default)",
             ),
             (
                 ", requestHeaders: { set: { x-token: one } }",
@@ -390,9 +408,9 @@ mod tests {
                 "  ~ routes.a.requestHeaders  set x-token changed",
             ),
             (
-                ", requestHeaders: { set: { x-a: 'https://h/?k=one' } }",
-                ", requestHeaders: { set: { x-a: 'https://h/?k=two' } }",
-                "  ~ routes.a.requestHeaders  set x-a changed",
+                ", requestHeaders: { set: { link: 'https://h/?k=one' } }",
+                ", requestHeaders: { set: { link: 'https://h/?k=two' } }",
+                "  ~ routes.a.requestHeaders  set link changed",
             ),
             (
                 ", match: { headers: { x-a: one } }",

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::secrets;
+
 /// Where a token stands. Every node has one, so its numbers are small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Span {
@@ -198,6 +200,12 @@ impl Node {
         };
         let mut secrets = Vec::new();
         node.collect_secrets(&mut secrets);
+        // A key whose space was forgotten holds a value too.
+        let keys = path.iter().filter_map(|step| match step {
+            Step::Key(key) if *secrets::shown_key(key) != **key => Some(key.clone()),
+            _ => None,
+        });
+        secrets.extend(keys);
         NodePath {
             span,
             key_span,
@@ -238,12 +246,10 @@ impl Node {
 
     fn collect_secrets(&self, found: &mut Vec<String>) {
         match &self.value {
-            Value::Scalar(scalar) if scalar.secret && !scalar.text.is_empty() => {
-                found.push(scalar.text.clone());
-            }
+            Value::Scalar(scalar) => found.extend(secrets::unsaid(scalar).map(str::to_owned)),
             Value::List(items) => items.iter().for_each(|item| item.collect_secrets(found)),
             Value::Map(entries) => entries.iter().for_each(|entry| entry.value.collect_secrets(found)),
-            Value::Scalar(_) | Value::Blank => {}
+            Value::Blank => {}
         }
     }
 
@@ -278,8 +284,10 @@ impl fmt::Display for Step {
 
 fn label_of(step: &Step) -> String {
     match step {
-        Step::Key(key) if key.is_empty() || key.contains(['.', ' ', '[']) => format!("[{key:?}]"),
-        Step::Key(key) => key.clone(),
+        Step::Key(key) => match secrets::shown_key(key) {
+            key if key.is_empty() || key.contains(['.', ' ', '[']) => format!("[{key:?}]"),
+            key => key.into_owned(),
+        },
         Step::Index(index) => format!("[{index}]"),
     }
 }

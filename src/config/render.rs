@@ -1,12 +1,13 @@
 //! How a report is printed: for people, as JSON, and as GitHub annotations.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
 use super::node::Span;
 use super::report::{Diagnostic, Report, Severity};
-use super::secrets;
+use super::secrets::Lines;
 use super::visible::is_hidden;
 
 impl Report {
@@ -15,8 +16,9 @@ impl Report {
     pub fn human(&self, color: bool) -> String {
         let paint = Paint { color };
         let mut out = String::new();
+        let shown = self.lines();
         for diagnostic in self.diagnostics() {
-            self.write_human(&mut out, diagnostic, &paint);
+            self.write_human(&mut out, diagnostic, &shown, &paint);
         }
         out.push_str(&self.summary());
         out.push('\n');
@@ -108,7 +110,28 @@ impl Report {
         out
     }
 
-    fn write_human(&self, out: &mut String, diagnostic: &Diagnostic, paint: &Paint) {
+    /// What may be shown of each file that a problem stands in. Read again from its text, so that it costs nothing as
+    /// long as nobody looks.
+    fn lines(&self) -> Shown {
+        let mut unknown: HashMap<usize, HashSet<(usize, usize)>> = HashMap::new();
+        for diagnostic in self.diagnostics() {
+            if let Some(span) = diagnostic.span {
+                let places = unknown.entry(span.file()).or_default();
+                if diagnostic.code == "unknown-field" {
+                    places.insert((span.line(), span.column()));
+                }
+            }
+            if let Some((span, _)) = diagnostic.related {
+                unknown.entry(span.file()).or_default();
+            }
+        }
+        let read = |(file, unknown): (usize, HashSet<_>)| {
+            self.sources.get(file).map(|source| (file, Lines::of(&source.text, &unknown)))
+        };
+        unknown.into_iter().filter_map(read).collect()
+    }
+
+    fn write_human(&self, out: &mut String, diagnostic: &Diagnostic, shown: &Shown, paint: &Paint) {
         let severity = format!("{}[{}]", diagnostic.severity, diagnostic.code);
         let severity = paint.paint(severity_color(diagnostic.severity), &severity);
         let _infallible = writeln!(out, "{severity}: {}", paint.paint("1", &diagnostic.message));
@@ -124,15 +147,15 @@ impl Report {
         let width = last.to_string().len();
         let label = diagnostic.hint.as_deref().unwrap_or("");
         let snippet = Snippet { span, arrow: "-->", label, color: severity_color(diagnostic.severity) };
-        self.write_snippet(out, &snippet, width, paint);
+        self.write_snippet(out, &snippet, width, shown, paint);
         if let Some((span, label)) = related {
             let snippet = Snippet { span: *span, arrow: ":::", label, color: "1;34" };
-            self.write_snippet(out, &snippet, width, paint);
+            self.write_snippet(out, &snippet, width, shown, paint);
         }
         out.push('\n');
     }
 
-    fn write_snippet(&self, out: &mut String, snippet: &Snippet<'_>, width: usize, paint: &Paint) {
+    fn write_snippet(&self, out: &mut String, snippet: &Snippet<'_>, width: usize, shown: &Shown, paint: &Paint) {
         let Snippet { span, arrow, label, color } = *snippet;
         let Some(source) = self.sources.get(span.file()) else {
             return;
@@ -142,7 +165,7 @@ impl Report {
         let Some(line) = source.text.lines().nth(span.line().saturating_sub(1)) else {
             return;
         };
-        let line = secrets::mask(line, span.line(), source.concealed.as_deref());
+        let line = shown.get(&span.file()).map_or_else(String::new, |lines| lines.shown(line, span.line(), span));
         let (line, column) = window(&line, span.column());
         let room = line.chars().count().saturating_sub(column.saturating_sub(1)).max(1);
         let carets = paint.paint(color, &"^".repeat(span.len().clamp(1, room)));
@@ -152,6 +175,9 @@ impl Report {
         let _infallible = writeln!(out, "{}", row.trim_end());
     }
 }
+
+/// What may be shown of each file, by its number.
+type Shown = HashMap<usize, Lines>;
 
 /// One source line with a mark under it.
 struct Snippet<'a> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::node::Span;
-use super::secrets::Stretch;
+use super::secrets::mask_quoted;
 use super::visible::visible_but;
 
 /// How bad a diagnostic is.
@@ -41,8 +41,6 @@ pub struct Diagnostic {
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: Arc<str>,
-    /// Where its secrets stand; unknown when it could not be read as YAML.
-    pub(super) concealed: Option<Vec<Stretch>>,
 }
 
 /// All problems of one configuration. Nothing in it holds a secret.
@@ -193,13 +191,17 @@ impl Diagnostic {
         self
     }
 
-    /// Names and values of a file are quoted in what is said about them, and must not steer who reads it.
+    /// Names and values of a file are quoted in what is said about them, and must neither steer who reads it nor give
+    /// away what looks like a credential.
     fn clean(&mut self) {
         let label = self.related.as_mut().map(|(_, label)| label);
         let texts = [Some(&mut self.message), self.hint.as_mut(), label];
         for text in texts.into_iter().flatten().chain([&mut self.path]) {
             if let Cow::Owned(clean) = visible_but(text, &['\n']) {
                 *text = clean;
+            }
+            if text.contains('`') {
+                *text = mask_quoted(text);
             }
         }
     }

@@ -10,7 +10,7 @@ use serde_yaml::Value as Yaml;
 use super::fill::{self, DEFAULT, WORDS};
 use super::node::{Node, Scalar, Value};
 use super::report::Report;
-use super::secrets::{REDACTED, mask_parts};
+use super::secrets::{REDACTED, mask_parts, shown_key};
 use super::source::FILE_KEYS;
 use super::{schema, substitute, yaml};
 
@@ -69,7 +69,7 @@ fn value_of(node: &Node, key: &str) -> Yaml {
             let shown = entries.iter().filter(|entry| !entry.value.is_blank());
             let pairs = shown.map(|entry| {
                 let value = value_of(&entry.value, &entry.key);
-                (Yaml::from(entry.key.as_str()), value)
+                (Yaml::from(&*shown_key(&entry.key)), value)
             });
             Yaml::Mapping(pairs.collect())
         }
@@ -188,7 +188,7 @@ routes:
   a:
     match: [{ path: { exact: /a }, headers: { x-a: { present: true } } }, { path: { prefix: /b }, methods: [GET, PUT] }]
     cluster: two
-    requestHeaders: { set: { x-greeting: 'a: b # c', x-empty: '', x-version: 1.20, x-number: '7', x-word: 'true', x-from: '${N:-8}', x-lines: \"a b\" }, remove: [x-old] }
+    requestHeaders: { set: { server: 'a: b # c', x-empty: '', age: 1.20, priority: '7', vary: 'true', via: '${N:-8}', warning: \"a b\" }, remove: [x-old] }
     responseHeaders: { preset: secure }
   b: { hosts: ['*.example.com'], endpoints: ['10.0.0.1:80', { address: 'b:80', weight: 3, labels: { zone: a } }] }
   c: { match: { path: { regex: '/c/(\\d+)' } }, rewrite: { regex: { pattern: '/c/(\\d+)', replacement: '/$1' } }, cluster: two }
@@ -223,8 +223,8 @@ routes:
     match: { path: { exact: /a }, headers: { x-api-key: { exact: hidden-6 }, x-b: hidden-7, x-c: { regex: 'hidden-8.*' } }, query: { q: hidden-9 } }
     endpoints: ['auth:80']
     fault: { abort: { percentage: 1%, httpStatus: 503, whenHeader: { x-d: hidden-10 } } }
-    requestHeaders: { set: { authorization: hidden-1, x-key-id: visible, x-api-key: hidden-2, x-a: '${TOKEN}', x-b: '${PLAIN}', x-c: '${plain:PLAIN}', x-d: '${UNSET:-written}', x-auth: hidden-11, x-e: 'Bearer hidden-12' } }
-    responseHeaders: { set: { x-link: 'https://hidden-4:hidden-5@host/?a=hidden-13' } }
+    requestHeaders: { set: { authorization: hidden-1, vary: visible, x-api-key: hidden-2, x-a: '${TOKEN}', x-b: '${PLAIN}', x-c: '${plain:PLAIN}', x-d: '${UNSET:-hidden-16}', via: '${UNSET:-written}', x-any: hidden-17, x-auth: hidden-11, x-e: 'Bearer hidden-12' } }
+    responseHeaders: { set: { link: 'https://hidden-4:hidden-5@host/?a=hidden-13' } }
   b: { match: { path: { exact: /b } }, cluster: c }
 clusters:
   c: { endpoints: ['b:80'], healthCheck: { path: '/healthz?token=hidden-14&b', headers: { x-auth: hidden-15 } }, loadBalancer: { hash: { cookie: sorted } } }
@@ -237,10 +237,10 @@ clusters:
         for shown in [shown, effective.yaml()] {
             assert!(!shown.contains("hidden"), "{shown}");
             for visible in [
-                "x-key-id: visible",
+                "vary: visible",
                 "x-b: (redacted)",
                 "x-c: declared",
-                "x-d: written",
+                "via: written",
                 "auth:80",
                 "cookie: sorted",
                 "/healthz?token=(redacted)&b",

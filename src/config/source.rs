@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self, text: &str, path: &Path) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let index = self.report.sources.len();
-        self.report.sources.push(Source { path: path.to_owned(), text: text.into(), concealed: None });
+        self.report.sources.push(Source { path: path.to_owned(), text: text.into() });
         if text.len() > MAX_FILE {
             let message = format!("`{}` is larger than 4096 KiB", path.display());
             return self.unread(Diagnostic::error("too-large", message));
@@ -161,13 +161,10 @@ impl<'a> Reader<'a> {
             }
             return;
         };
-        set_aside(&mut node);
+        let mut aside = set_aside(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute").in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
-        let concealed = secrets::conceal(&mut node);
-        if let Some(source) = self.report.sources.get_mut(index) {
-            source.concealed = Some(concealed);
-        }
+        secrets::conceal(&mut node, &mut aside, text.contains('&'));
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic = Diagnostic::error("wrong-type", "a configuration is a mapping at its top").at(node.span);
             return self.unread(diagnostic.hint("start with `listeners:` and `routes:`"));
@@ -305,9 +302,10 @@ fn merge_names(section: &str, first: &mut Vec<Entry>, more: Vec<Entry>, report: 
 }
 
 /// Takes out what stands at the top only to be named elsewhere by an alias: `x-common: &common { .. }`.
-fn set_aside(node: &mut Node) {
-    if let Value::Map(entries) = &mut node.value {
-        entries.retain(|entry| !entry.key.starts_with("x-"));
+fn set_aside(node: &mut Node) -> Vec<Entry> {
+    match &mut node.value {
+        Value::Map(entries) => entries.extract_if(.., |entry| entry.key.starts_with("x-")).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{Environment, reason};
 use super::node::{Node, Scalar, Span, Value};
 use super::report::{Diagnostic, Report};
+use super::secrets::{REDACTED, is_plausible_path};
 
 /// Size of a file named by `${file:..}`.
 const MAX_FILE: usize = 1 << 20;
@@ -130,12 +131,8 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
     let end = expression.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(expression.len());
     let (name, operator) = expression.split_at(end);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        let message = format!("`${{{expression}}}` does not name a variable");
-        return Err(Problem::new(
-            "substitution",
-            message,
-            format!("write `$${{{expression}}}` for the characters themselves"),
-        ));
+        let message = "`${..}` does not begin with the name of a variable";
+        return Err(Problem::new("substitution", message, "write `$${` for the characters themselves"));
     }
     let value = scope.env.variable(name);
     if operator.is_empty() {
@@ -161,19 +158,16 @@ fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<(String, bool), Probl
     }
     Err(Problem::new(
         "substitution",
-        format!("`${{{expression}}}` is not understood"),
+        format!("`${{{name}..}}` is not understood"),
         "`${VAR}`, `${VAR:-default}`, `${VAR:?why}`, `${file:/path}` or `${plain:VAR}`",
     ))
 }
 
 fn read(path: &str, scope: &Scope<'_>) -> Result<String, Problem> {
     let full = scope.base.join(path);
+    let shown = if is_plausible_path(path) { full.display().to_string() } else { REDACTED.to_owned() };
     let problem = |why: String| {
-        Problem::new(
-            "missing-file",
-            format!("cannot read `{}`: {why}", full.display()),
-            "a path is relative to this file",
-        )
+        Problem::new("missing-file", format!("cannot read `{shown}`: {why}"), "a path is relative to this file")
     };
     let bytes = scope.env.read(&full, MAX_FILE).map_err(|error| problem(reason(&error)))?;
     let text = String::from_utf8(bytes).map_err(|_not_text| problem("it is not UTF-8 text".to_owned()))?;

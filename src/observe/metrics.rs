@@ -363,6 +363,7 @@ mod tests {
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_event("research", "weight");
         metrics.set_draining(true);
+        metrics.endpoints_left_out("c", 1);
         RateLimitHandles::new(metrics, "edge", LimitMode::Shadow).limited();
         metrics.rate_limit_clients("edge", 1, 1);
         ConcurrencyHandles::new(metrics, "agents").limited();

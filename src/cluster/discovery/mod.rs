@@ -1,6 +1,6 @@
 //! Where the endpoints of a cluster come from. A source finds them and hands them over in one call,
-//! [`Cluster::set_members`](super::Cluster::set_members), whether it asks for them now and then (DNS) or is told of them
-//! (a watch). Knows nothing of balancing, health or traffic.
+//! [`Cluster::set_members`](super::Cluster::set_members), whether it asks for them now and then (DNS) or is told of
+//! them (a watch). Knows nothing of balancing, health or traffic.
 
 pub mod dns;
 pub(super) mod fixed;

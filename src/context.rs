@@ -5,11 +5,16 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::{self, AbortHandle};
 
 use crate::config::model::{ListenerId, TlsVersion};
+
+mod lingering;
+
+pub use lingering::Lingering;
 
 /// Facts of one downstream connection.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub struct Connection {
     pub active: Cell<u32>,
     /// Of those, streams: event streams, gRPC streams.
     pub streams: Cell<u32>,
+    /// What clients still send of requests that nobody reads any more; only where streams end one by one (HTTP/2).
+    pub lingering: OnceCell<Box<Lingering>>,
     text: OnceCell<ConnectionText>,
     port: OnceCell<(u16, HeaderValue)>,
     tasks: RefCell<Tasks>,
@@ -74,6 +81,7 @@ impl Connection {
             requests: Cell::new(0),
             active: Cell::new(0),
             streams: Cell::new(0),
+            lingering: OnceCell::new(),
             text: OnceCell::new(),
             port: OnceCell::new(),
             tasks: RefCell::default(),
@@ -185,6 +193,13 @@ pub struct ScannerRefusal {
 
 /// Reason word of a request that came in the clear where TLS is spoken.
 pub const PLAIN_ON_TLS: &str = "plain_http_on_tls_port";
+/// Reason word of a TLS handshake that came where HTTP is spoken in the clear.
+pub const TLS_ON_CLEARTEXT: &str = "tls_on_cleartext_port";
+
+/// How long a client may go on sending after its answer is over, before its connection or stream is closed.
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How much of that is read and thrown away.
+pub const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Status of the answer to a head that must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

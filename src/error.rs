@@ -123,9 +123,9 @@ pub enum Error {
     /// The version it ran on lost its rollout, and the file says to cut what runs there.
     #[error("the version it ran on was withdrawn")]
     Withdrawn,
-    /// The endpoint broke off in the middle of a response body.
+    /// The endpoint broke off in the middle of a response body; over HTTP/2 it may do so without an error.
     #[error("the endpoint broke off its response")]
-    UpstreamAborted(#[source] hyper::Error),
+    UpstreamAborted(#[source] Option<hyper::Error>),
     /// The client left before the exchange was over.
     #[error("the client left")]
     ClientGone,

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::config::Difference;
-use crate::observe::clock::Clock;
+use crate::observe::clock::rfc3339;
 
 /// Attempts that are remembered.
 const KEPT: usize = 20;
@@ -97,10 +97,8 @@ impl Entry {
     /// An attempt that ends now and changed nothing yet.
     #[must_use]
     pub fn new(trigger: Trigger, verdict: ReloadResult, hash: &str, was: &str, took: Duration) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let stamp = *Clock::default().stamp(now.unwrap_or_default());
         Self {
-            at: String::from_utf8_lossy(&stamp).into_owned(),
+            at: rfc3339(SystemTime::now()),
             trigger,
             verdict,
             hash: hash.to_owned(),

@@ -1,11 +1,13 @@
 //! Splits and rollouts over the admin API: how far they are, and what operators do to them.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::config::visible::is_hidden;
+use crate::observe::clock;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Event, Now, OperateError, RolloutControl, Verb};
 use crate::snapshot::{Snapshot, now};
@@ -13,8 +15,29 @@ use crate::snapshot::{Snapshot, now};
 /// Every split with its rollout, by route.
 pub(super) fn list(snapshot: &Snapshot) -> Value {
     let routes: serde_json::Map<String, Value> =
-        splits(snapshot).map(|(route, control)| (route.to_owned(), json!(control.status()))).collect();
-    json!({ "now": now().wall, "routes": routes })
+        splits(snapshot).map(|(route, control)| (route.to_owned(), status(control))).collect();
+    json!({ "now": moment(now().wall), "routes": routes })
+}
+
+/// A split's state. The state file keeps its moments as numbers, which need no reading; the API says them in the way of
+/// all its others.
+fn status(control: &RolloutControl) -> Value {
+    let mut status = json!(control.status());
+    for (part, keys) in MOMENTS {
+        for key in *keys {
+            if let Some(value) = status.get_mut(part).and_then(|part| part.get_mut(key))
+                && let Some(millis) = value.as_u64()
+            {
+                *value = moment(millis).into();
+            }
+        }
+    }
+    status
+}
+
+fn moment(millis: u64) -> String {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    clock::rfc3339(at.unwrap_or(UNIX_EPOCH))
 }
 
 /// What an operator wants, from the query of a request.
@@ -48,8 +71,7 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
             // The audit record of what operators do.
             tracing::info!(route, verb = wish.verb, by = wish.by, "{}", said.join("; "));
-            let status = json!(control.status());
-            (StatusCode::OK, json!({ "done": said, "status": status }))
+            (StatusCode::OK, json!({ "done": said, "status": status(control) }))
         }
         Err(Refused::Unknown(why)) => refused(StatusCode::BAD_REQUEST, why),
         Err(Refused::Split(error)) => refused(StatusCode::CONFLICT, error.to_string()),
@@ -120,6 +142,9 @@ fn splits(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Arc<RolloutContro
     routes.filter_map(|(route, control)| Some((route.name.as_str(), control.as_ref()?)))
 }
 
+/// What of a split's state is a moment.
+const MOMENTS: &[(&str, &[&str])] =
+    &[("progress", &["entered", "nextMeasurement", "measuredAt", "standing"]), ("held", &["until", "since"])];
 /// Characters of an operator's name.
 const MAX_NAME: usize = 100;
 

@@ -102,7 +102,7 @@ impl<B> Disturbed<B> {
 
 impl<B> Disturbed<B>
 where
-    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Into<Option<hyper::Error>>> + Unpin,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
@@ -115,7 +115,7 @@ where
             }
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(Error::UpstreamAborted(error)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(Error::UpstreamAborted(error.into())))),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.held = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -127,14 +127,16 @@ where
 
 impl<B> HttpBody for FaultBody<B>
 where
-    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Into<Option<hyper::Error>>> + Unpin,
 {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut *self {
-            Self::Untouched(body) => Pin::new(body).poll_frame(cx).map_err(Error::UpstreamAborted),
+            Self::Untouched(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|error| Error::UpstreamAborted(error.into()))
+            }
             Self::Disturbed(disturbed) => disturbed.poll(cx),
         }
     }

@@ -14,13 +14,17 @@ mod replay;
 mod request;
 mod tee;
 mod timer;
+mod upload;
+mod upload_state;
 
 pub use events::{Events, Several};
 pub use fault_body::FaultBody;
 pub use replay::Replay;
-pub use request::{RequestBody, UploadState};
+pub use request::RequestBody;
 pub use tee::{Copied, TooLarge};
 pub use timer::IdleTimer;
+pub use upload::Upload;
+pub use upload_state::UploadState;
 
 /// A response body: made here, or streamed from somewhere.
 #[derive(Debug)]

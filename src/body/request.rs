@@ -1,7 +1,6 @@
 //! The body of a request on its way upstream: counted, limited in size and in silence, never collected.
 
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -9,152 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::tee::{Copied, Tee, TooLarge};
-use super::{IdleTimer, Replay};
+use super::upload_state::{AnswerProgress, Failure};
+use super::{IdleTimer, Replay, Upload, UploadState};
 use crate::error::Error;
-
-/// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
-#[derive(Debug, Default)]
-pub struct UploadState {
-    received: Cell<u64>,
-    /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
-    owed: Cell<bool>,
-    /// Since when it is the client's: the endpoint has asked for a piece that has not come.
-    awaited: Cell<Option<Instant>>,
-    /// How long the endpoint waited for the client before that.
-    waited: Cell<Duration>,
-    /// Whether the client has not sent all of it yet.
-    unfinished: Cell<bool>,
-    /// How often that began.
-    handed: Cell<u64>,
-    /// How far the answer is.
-    answer: Cell<AnswerProgress>,
-    /// When a piece of the answer passed last while the endpoint waited for the client.
-    passed: Cell<Option<Instant>>,
-    /// When a piece of the body came last beside an answer.
-    came: Cell<Option<Instant>>,
-    failure: Cell<Option<Failure>>,
-}
-
-/// How far an answer is while its request is still sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum AnswerProgress {
-    #[default]
-    Awaited,
-    Begun,
-    /// It has begun and is a stream: a client that is silent listens.
-    Streams,
-}
-
-/// Why a request body could not be forwarded to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    TooLarge,
-    Idle,
-    ClientGone,
-}
-
-impl UploadState {
-    /// Bytes received from the client so far.
-    #[must_use]
-    pub fn received(&self) -> u64 {
-        self.received.get()
-    }
-
-    /// The answer has begun. From the head of a stream on the client's silence has no limit of its own: that of the
-    /// stream holds, for both directions together.
-    pub fn answered(&self, streams: bool) {
-        self.answer.set(if streams { AnswerProgress::Streams } else { AnswerProgress::Begun });
-    }
-
-    /// A piece of the answer has passed.
-    pub fn passed(&self) {
-        if self.awaits_client() {
-            self.passed.set(Some(Instant::now()));
-        }
-    }
-
-    /// When the client last sent something beside the answer, since this was last asked.
-    #[must_use]
-    pub fn came(&self) -> Option<Instant> {
-        self.came.take()
-    }
-
-    /// Counts bytes that came some other way (a tunnel).
-    pub fn add(&self, bytes: u64) {
-        self.received.set(self.received.get() + bytes);
-    }
-
-    /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there
-    /// is more of it.
-    pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
-        self.owed.set(false);
-        async move {
-            loop {
-                let before = self.handed.get();
-                sleep(limit).await;
-                if self.owed.get() && self.handed.get() == before {
-                    return;
-                }
-            }
-        }
-    }
-
-    pub(super) fn handed(&self) {
-        self.owed.set(true);
-        self.settle();
-        self.handed.set(self.handed.get() + 1);
-    }
-
-    /// The endpoint has asked: it waits for the client, or has it all.
-    pub(super) fn asked(&self, waits: bool) {
-        self.owed.set(false);
-        if !waits {
-            self.settle();
-        } else if self.awaited.get().is_none() {
-            self.awaited.set(Some(Instant::now()));
-        }
-    }
-
-    /// Adds up how long the endpoint has waited.
-    fn settle(&self) {
-        if let Some(since) = self.awaited.take() {
-            self.waited.set(self.waited.get() + since.elapsed());
-        }
-    }
-
-    /// The part of the time so far in which the endpoint waited for the client.
-    #[must_use]
-    pub fn client_time(&self) -> Duration {
-        let now = self.awaited.get().map(|since| since.elapsed());
-        self.waited.get() + now.unwrap_or_default()
-    }
-
-    /// Whether the client has not sent all of its body yet.
-    #[must_use]
-    pub fn is_unfinished(&self) -> bool {
-        self.unfinished.get()
-    }
-
-    /// Whether the endpoint waits for the client.
-    #[must_use]
-    pub fn awaits_client(&self) -> bool {
-        self.awaited.get().is_some()
-    }
-
-    /// The client's part in a failed exchange, if it had one.
-    #[must_use]
-    pub fn failure(&self) -> Option<Error> {
-        self.failure.get().map(|failure| match failure {
-            Failure::TooLarge => Error::BodyTooLarge,
-            Failure::Idle => Error::BodyTimeout,
-            Failure::ClientGone => Error::ClientGone,
-        })
-    }
-}
 
 /// A request body.
 #[derive(Debug)]
@@ -172,7 +31,7 @@ pub enum RequestBody {
 /// A streamed request body.
 #[derive(Debug)]
 pub struct Streaming {
-    incoming: Incoming,
+    incoming: Upload,
     /// A piece fetched before it was asked for.
     ahead: Option<Frame<Bytes>>,
     left: u64,
@@ -185,7 +44,7 @@ pub struct Streaming {
 impl RequestBody {
     /// Forwards `incoming`: at most `limit` bytes, at most `idle` between two pieces.
     #[must_use]
-    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Duration, flow: Rc<UploadState>) -> Self {
+    pub fn new(incoming: Upload, limit: Option<u64>, idle: Duration, flow: Rc<UploadState>) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
@@ -357,7 +216,7 @@ impl Streaming {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match self.incoming.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 self.flow.unfinished.set(false);
@@ -448,72 +307,10 @@ impl HttpBody for RequestBody {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
-
     use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(30);
 
     #[test]
     fn what_travels_with_every_request_is_small() {
         assert!(size_of::<RequestBody>() <= 2 * size_of::<usize>());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_stops_asking_is_noticed() {
-        let flow = UploadState::default();
-        let stalled = flow.stalled(LIMIT);
-        flow.handed();
-        let start = Instant::now();
-        stalled.await;
-        let waited = start.elapsed();
-        assert!(waited >= LIMIT && waited <= 2 * LIMIT, "{waited:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_goes_on_asking_is_not_stalled() {
-        let flow = UploadState::default();
-        flow.handed();
-        let stalled = flow.stalled(LIMIT);
-        let asking = async {
-            assert!(!flow.owed.get(), "each try starts anew");
-            sleep(10 * LIMIT).await;
-            for _ in 0..100 {
-                flow.handed();
-                sleep(LIMIT / 2).await;
-            }
-        };
-        tokio::select! {
-            () = stalled => panic!("neither a silent client nor a slow endpoint is meant"),
-            () = asking => {}
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn time_in_which_the_client_is_waited_for_is_the_clients() {
-        let flow = UploadState::default();
-        assert_eq!(flow.client_time(), Duration::ZERO);
-        flow.asked(true);
-        sleep(LIMIT).await;
-        flow.asked(true);
-        assert_eq!(flow.client_time(), LIMIT, "also while it lasts");
-        flow.handed();
-        sleep(LIMIT).await;
-        assert_eq!(flow.client_time(), LIMIT, "then it is the endpoint's");
-        flow.asked(true);
-        sleep(LIMIT).await;
-        flow.asked(false);
-        sleep(LIMIT).await;
-        assert_eq!(flow.client_time(), 2 * LIMIT);
-        assert!(!flow.awaits_client());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_was_taken_whole_does_not_stall() {
-        let flow = UploadState::default();
-        let stalled = flow.stalled(LIMIT);
-        flow.handed();
-        flow.owed.set(false);
-        assert!(timeout(100 * LIMIT, stalled).await.is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -15,6 +15,7 @@ use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::health::HealthStatus;
 use super::members::Members;
+use crate::observe::clock;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,19 +140,18 @@ pub struct NameStatus {
     /// The addresses in use: of the last good answer.
     pub addresses: Vec<IpAddr>,
     /// When the last good answer came; `None` when there never was one.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(serialize_with = "rfc3339")]
     pub resolved_at: Option<SystemTime>,
     /// Set since the first of the failures that have lasted until now.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(serialize_with = "rfc3339")]
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]
-pub(super) fn unix_seconds<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map(|since| since.as_secs()).serialize(serializer)
+pub(super) fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(clock::rfc3339).serialize(serializer)
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]

@@ -378,6 +378,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.flow.end();
         self.finish();
         if self.stream.is_some() {
             self.connection.streams.set(self.connection.streams.get() - 1);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,7 +19,7 @@ use super::seen::{Found, Seen};
 use super::tracked_body::BodyLimits;
 use super::worker::View;
 use super::{fault, mirror};
-use crate::body::{Events, RequestBody};
+use crate::body::{Events, RequestBody, Upload};
 use crate::cluster::Kind;
 use crate::config::model::{ClusterId, HeadLimit, ListenerId, PublicUrl, RetryPolicy, Route, RouteId, UpstreamHost};
 use crate::error::Error;
@@ -216,7 +215,7 @@ pub(super) fn outgoing(
     view: Rc<View>,
     plan: ForwardPlan,
     mut head: Parts,
-    body: Incoming,
+    body: Upload,
 ) -> Result<Outgoing, Error> {
     let route = view.route(plan.route).ok_or(Error::Internal)?;
     let target = view.target(plan.cluster).ok_or(Error::Internal)?;

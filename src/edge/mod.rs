@@ -29,7 +29,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
-use crate::body::Body;
+use crate::body::{Body, Upload};
 use crate::config::model::{
     Action, ClientAuth, ClusterId, ListenerId, ListenerTls, PathMatch, Redirect, Respond, Route, RouteId,
 };
@@ -93,6 +93,7 @@ fn begin(worker: Rc<Worker>, connection: Rc<Connection>, listener: &str, request
     let version = head.version;
     let found = Found::of(&head.headers);
     let mut exchange = Exchange::begin(worker, connection, &head, &found);
+    let body = Upload::new(body, &exchange.connection, &exchange.flow);
     let (view, id) = exchange.worker.view_for(listener);
     let step = check(&mut exchange, &view, id, &head, &found);
     let outgoing = match step {

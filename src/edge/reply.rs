@@ -1,6 +1,6 @@
 //! Answers the gateway makes itself. They say why in one word and give away nothing of what is behind.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use tokio::time::Instant;
 
 use super::ResponseBody;
@@ -33,6 +33,7 @@ pub(super) fn refusal(
     }
     let changes = changes(&exchange, view);
     depart(&mut exchange, changes, headers);
+    hold_back(&exchange, &mut response);
     exchange.sent = match response.body() {
         Body::Full(bytes) => bytes.len() as u64,
         Body::Empty | Body::Trailers(_) | Body::Stream(_) => 0,
@@ -50,10 +51,21 @@ pub(super) fn own(
     exchange.complete();
     let changes = changes(&exchange, view);
     depart(&mut exchange, changes, response.headers_mut());
+    hold_back(&exchange, &mut response);
     if let Body::Full(bytes) = response.body() {
         exchange.sent = bytes.len() as u64;
     }
     response
+}
+
+/// Takes the body out of an answer to HEAD (RFC 9110 section 9.3.2). Over HTTP/1.1 hyper does so.
+fn hold_back(exchange: &Exchange, response: &mut Response<ResponseBody>) {
+    if exchange.method != Method::HEAD || !exchange.shares_connection() {
+        return;
+    }
+    if let Body::Full(bytes) = std::mem::replace(response.body_mut(), Body::Empty) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
 }
 
 /// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section

@@ -237,8 +237,8 @@ impl Body for TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        // hyper drops a body it knows to be over without asking it once more.
-        if self.inner.is_end_stream() {
+        // hyper drops a body it knows to be over without asking it once more; over HTTP/1.1 it knows by the length.
+        if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {
             self.complete();
         } else if self.stall_detector.as_ref().is_some_and(|stall_detector| stall_detector.is_stalled())
             && let Some(mut exchange) = self.exchange.take()

@@ -8,7 +8,7 @@ use http::{Method, StatusCode, Version};
 
 use super::Worker;
 use super::exchange::without_userinfo;
-use crate::context::Connection;
+use crate::context::{Connection, PLAIN_ON_TLS, TLS_ON_CLEARTEXT};
 use crate::observe::record::AccessRecord;
 
 /// What was refused, and the word for why.
@@ -25,7 +25,10 @@ struct Unparsed<'a> {
 pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) -> &'static str {
     let line = connection.refused.take().unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
-    let known = Unparsed::of(&line, status);
+    let mut known = Unparsed::of(&line, status);
+    if connection.plain_on_tls.get() {
+        known.reason = PLAIN_ON_TLS;
+    }
     if let Some(sink) = &worker.sink {
         let time = SystemTime::now().duration_since(UNIX_EPOCH);
         sink.record(&AccessRecord {
@@ -68,6 +71,7 @@ impl<'a> Unparsed<'a> {
             reason: match status {
                 StatusCode::URI_TOO_LONG => "target_too_long",
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "head_too_large",
+                _ if line.starts_with("\u{16}\u{3}") => TLS_ON_CLEARTEXT,
                 _ => "not_http",
             },
         };
@@ -83,8 +87,10 @@ impl<'a> Unparsed<'a> {
         }
         let target = match rest.rsplit_once(' ') {
             Some((target, version)) if version.starts_with("HTTP/") => {
-                if version == "HTTP/1.0" {
-                    known.version = Version::HTTP_10;
+                match version {
+                    "HTTP/1.0" => known.version = Version::HTTP_10,
+                    "HTTP/2.0" => known.version = Version::HTTP_2,
+                    _ => {}
                 }
                 target
             }
@@ -124,6 +130,8 @@ mod tests {
             ("password: hunter2 secret", 400, ("-", "-", "-", "not_http")),
             ("G\u{fffd}T / HTTP/1.1", 400, ("-", "-", "-", "not_http")),
             ("", 400, ("-", "-", "-", "not_http")),
+            ("\u{16}\u{3}\u{1}\u{2} hello", 400, ("-", "-", "-", "tls_on_cleartext_port")),
+            ("PRI * HTTP/2.0", 400, ("PRI", "-", "*", "not_http")),
         ] {
             let known = Unparsed::of(line, StatusCode::from_u16(status).unwrap());
             let found = (known.method, known.authority, known.path, known.reason);

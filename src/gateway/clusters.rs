@@ -34,7 +34,7 @@ pub(super) fn check(cluster: &Cluster, required: bool) -> Check {
 }
 
 fn complaint(endpoint: &Endpoint) -> String {
-    let reason = endpoint.health().and_then(|health| health.reason);
+    let reason = endpoint.health().and_then(|health| health.message);
     let reason = reason.unwrap_or_else(|| "returning".to_owned());
     format!("{} ({reason})", endpoint.address)
 }

@@ -232,8 +232,9 @@ where
             Err(order) => Ok(cut(order)),
         };
         match (end, connection.get()) {
-            (Ok(_), Some(connection)) if connection.plain_on_tls.get() => {
+            (Ok(end), Some(connection)) if connection.plain_on_tls.get() => {
                 (door.report)(&Report::HandshakeFailed(HandshakeEnd::PlainHttp));
+                (door.report)(&Report::Ended(connection, end));
             }
             (Ok(end), Some(connection)) => (door.report)(&Report::Ended(connection, end)),
             (Ok(_), None) => (door.report)(&Report::HandshakeFailed(HandshakeEnd::Stopped)),

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use crate::context::LINGER_BYTES;
 use crate::listener::ceiling::Permit;
 use crate::listener::frames::{CALM_DOWN, Frames, Traffic};
 use crate::listener::io_progress::{IoProgress, Stage};
@@ -43,6 +44,8 @@ pub struct Io {
     reader: Reader,
     /// Bytes taken from the stream to see which protocol it speaks.
     preface: Vec<u8>,
+    /// The request line that the parser may have refused, once nothing more is scanned.
+    odd: Option<Box<[u8]>>,
     /// How long a client that has closed its direction may wait for its answer.
     patience: Duration,
     /// Runs since it has.
@@ -64,7 +67,7 @@ enum Reader {
     /// The parser gets an error.
     Failed,
     /// Input is thrown away so that closing does not reset the connection under the answer.
-    Lingering(usize),
+    Lingering(u64),
 }
 
 impl Socket {
@@ -88,6 +91,7 @@ impl Io {
             progress,
             reader: Reader::Raw,
             preface: Vec::new(),
+            odd: None,
             patience: Duration::ZERO,
             leaving: None,
             _permit: permit,
@@ -97,6 +101,9 @@ impl Io {
     /// Waits for the first byte, without taking it: a silent connection should cost no HTTP machinery. `false` when the
     /// client closed instead. Nothing is lost when the future is dropped.
     pub(crate) async fn begun(&mut self) -> io::Result<bool> {
+        if !self.preface.is_empty() {
+            return Ok(true);
+        }
         match &mut self.stream {
             Stream::Plain(socket) => {
                 socket.tcp.readable().await?;
@@ -139,6 +146,18 @@ impl Io {
         self.reader = Reader::Scanned(Box::new(Scanner::refusing(limits)));
     }
 
+    /// Whether the first bytes, as far as [`Self::speaks_h2`] has read them, are a TLS record with a handshake.
+    pub(crate) fn begins_tls(&self) -> bool {
+        self.preface.starts_with(&[TLS_HANDSHAKE])
+    }
+
+    /// Says `farewell` to a client that speaks what is not spoken here, and closes. What it sent is for nobody.
+    pub(crate) async fn turn_away(&mut self, farewell: &[u8]) -> io::Result<()> {
+        self.reader = Reader::Failed;
+        self.write_all(farewell).await?;
+        self.shutdown().await
+    }
+
     /// From here on the bytes are HTTP/2.
     pub(crate) fn follow_frames(&mut self) {
         self.reader = Reader::Framed(Box::default());
@@ -148,7 +167,7 @@ impl Io {
     pub(crate) fn odd_line(&self) -> Option<&[u8]> {
         match &self.reader {
             Reader::Scanned(scanner) => scanner.odd_line(),
-            _ => None,
+            _ => self.odd.as_deref(),
         }
     }
 
@@ -196,6 +215,7 @@ impl Io {
             Next::Poison => Reader::Closing(POISON),
             Next::Error => Reader::Failed,
         };
+        self.odd = scanner.odd_line().map(Into::into);
         self.reader = next;
         buf.set_filled(before + scanned.keep);
         Poll::Ready(Ok(scanned.keep > 0))
@@ -274,14 +294,14 @@ impl Io {
         }
     }
 
-    fn poll_linger(&mut self, cx: &mut Context<'_>, seen: usize) -> Poll<io::Result<()>> {
+    fn poll_linger(&mut self, cx: &mut Context<'_>, seen: u64) -> Poll<io::Result<()>> {
         let mut seen = seen;
         let mut scratch = [0; 4096];
-        while seen < MAX_LINGER && !self.progress.lingers_no_more() {
+        while seen < LINGER_BYTES && !self.progress.lingers_no_more() {
             let mut buf = ReadBuf::new(&mut scratch);
             let read = self.poll_stream(cx, &mut buf);
             let count = buf.filled().len();
-            seen += count;
+            seen += count as u64;
             self.reader = Reader::Lingering(seen);
             match read {
                 Poll::Pending => return Poll::Pending,
@@ -421,4 +441,5 @@ impl AsyncWrite for Socket {
 }
 
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const MAX_LINGER: usize = 1024 * 1024;
+/// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;

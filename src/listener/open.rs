@@ -19,8 +19,7 @@ use crate::listener::ceiling::Permit;
 use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io::{Io, Socket, Stream};
 use crate::listener::proxy_protocol;
-use crate::listener::scan::ScanLimits;
-use crate::listener::serve::{ConnectionEnd, Serves, Speaks, serve};
+use crate::listener::serve::{ConnectionEnd, Serves, Speaks, refuse_plain, serve};
 use crate::listener::settings::Settings;
 use crate::listener::tls::Tls;
 
@@ -111,13 +110,9 @@ where
     S: Serves,
 {
     let socket = Socket::new(stream, Arc::clone(handle.progress()));
-    let mut io = Io::new(Stream::Plain(socket), Arc::clone(handle.progress()), permit);
-    io.refuse_plain(ScanLimits::of(&settings.limits));
+    let io = Io::new(Stream::Plain(socket), Arc::clone(handle.progress()), permit);
     let (connection, service) = make(Rc::new(facts));
-    let speaks = Speaks::Agreed(HttpVersion::Http1);
-    connection.plain_on_tls.set(true);
-    let terms = (&settings.limits, None);
-    Ok(serve(io, speaks, connection, service, handle, terms).await)
+    Ok(refuse_plain(io, connection, service, handle, &settings.limits).await)
 }
 
 fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connection> {

@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
 use crate::config::model::{Http2Keepalive, HttpVersion, Limits};
-use crate::context::Connection;
+use crate::context::{Connection, Lingering};
 use crate::listener::connection_handle::{ConnectionHandle, Cut};
 use crate::listener::io::Io;
 use crate::listener::io_progress::Stage;
@@ -120,6 +120,9 @@ where
             Ok(Some(HttpVersion::H2)) => {
                 return Box::pin(serve_h2(io, service, handle, limits, pings)).await;
             }
+            Ok(Some(HttpVersion::Http1)) if io.begins_tls() => {
+                return Box::pin(turn_away(io, &service, (UNEXPECTED_MESSAGE, CLIENT_HELLO))).await;
+            }
             Ok(Some(HttpVersion::Http1)) => match Box::pin(serve_http1(io, service, handle, limits)).await {
                 Http1::Ended(end) => return end,
                 Http1::Resting(again) => (io, service) = *again,
@@ -129,6 +132,16 @@ where
         }
         speaks = Speaks::Agreed(HttpVersion::Http1);
     }
+}
+
+/// Ends a connection on which something else is spoken than it serves: with words that such a client understands, and
+/// with what stands for its first line in the record.
+async fn turn_away<S>(mut io: Io, service: &StrictService<S>, (farewell, line): (&[u8], &[u8])) -> ConnectionEnd {
+    if let Err(error) = io.turn_away(farewell).await {
+        tracing::debug!(%error, "the client left first");
+    }
+    service.connection().refused.replace(Some(line.into()));
+    ConnectionEnd::Refused(StatusCode::BAD_REQUEST)
 }
 
 /// How far an HTTP/1 connection was served.
@@ -145,6 +158,42 @@ pub fn cut(cut: Cut) -> ConnectionEnd {
         Cut::Expired(expiry) => ConnectionEnd::Expired(expiry),
         Cut::Aborted => ConnectionEnd::Aborted,
     }
+}
+
+/// As [`serve`] for a client that begins HTTP in the clear where TLS is spoken. One head of HTTP/1 is read and refused.
+/// A client of HTTP/2 is told to use HTTP/1.1, in which it can read the refusal.
+pub(super) async fn refuse_plain<S>(
+    mut io: Io,
+    connection: Rc<Connection>,
+    service: S,
+    handle: Rc<ConnectionHandle>,
+    limits: &Limits,
+) -> ConnectionEnd
+where
+    S: Serves,
+{
+    handle.hand_over(Rc::clone(&connection));
+    connection.plain_on_tls.set(true);
+    match Box::pin(io.speaks_h2()).await {
+        Ok(true) => {
+            let service = StrictService::new(service, connection, Rc::clone(&handle));
+            Box::pin(turn_away(io, &service, (&go_away(), H2_LINE))).await
+        }
+        Ok(false) => {
+            io.refuse_plain(ScanLimits::of(limits));
+            serve(io, Speaks::Agreed(HttpVersion::Http1), connection, service, handle, (limits, None)).await
+        }
+        Err(_) => ConnectionEnd::Broken,
+    }
+}
+
+/// Empty SETTINGS, and a GOAWAY that no stream was before (RFC 9113 section 6.8).
+fn go_away() -> Vec<u8> {
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let length = u8::try_from(8 + SPEAKS_TLS.len()).unwrap_or(u8::MAX);
+    let head = [0, 0, length, 7, 0, 0, 0, 0, 0];
+    let reason = [0, 0, 0, 0, 0, 0, 0, HTTP_1_1_REQUIRED];
+    [&settings[..], &head, &reason, SPEAKS_TLS].concat()
 }
 
 /// Waits for the first bytes; `None` when there will be none.
@@ -233,6 +282,8 @@ where
     S: Serves,
 {
     io.follow_frames();
+    let facts = service.connection();
+    let lingering = CloseLingering(facts.lingering.get_or_init(Box::default));
     let mut builder = http2::Builder::new(Local(service.connection()));
     builder
         .timer(TokioTimer::new())
@@ -252,10 +303,38 @@ where
         builder.keep_alive_interval(pings.interval).keep_alive_timeout(pings.timeout);
     }
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
-    match drive(&mut connection, http2::Connection::graceful_shutdown, handle).await {
+    let driven = pin!(drive(&mut connection, http2::Connection::graceful_shutdown, handle));
+    match while_lingering(driven, lingering.0, handle).await {
         Driven::Ended(Ok(())) | Driven::Resting => ConnectionEnd::Closed,
         Driven::Ended(Err(error)) => refused(&error),
     }
+}
+
+/// The uploads a connection discards, which end with it.
+struct CloseLingering<'a>(&'a Lingering);
+
+impl Drop for CloseLingering<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Drives a connection, and what it discards as long as it is not told to end.
+async fn while_lingering(
+    mut driven: Pin<&mut impl Future<Output = Driven>>,
+    lingering: &Lingering,
+    handle: &ConnectionHandle,
+) -> Driven {
+    std::future::poll_fn(|cx| {
+        let polled = driven.as_mut().poll(cx);
+        if handle.is_draining() {
+            lingering.close();
+        } else {
+            lingering.poll(cx);
+        }
+        polled
+    })
+    .await
 }
 
 /// Why driving a connection stopped.
@@ -325,6 +404,14 @@ where
     }
 }
 
+/// A TLS record with the fatal alert 10 (RFC 8446 section 6.2): no handshake was expected.
+const UNEXPECTED_MESSAGE: &[u8] = &[21, 3, 3, 0, 2, 2, 10];
+/// How a TLS handshake begins.
+const CLIENT_HELLO: &[u8] = &[22, 3];
+/// How HTTP/2 begins.
+const H2_LINE: &[u8] = b"PRI * HTTP/2.0";
+const HTTP_1_1_REQUIRED: u8 = 13;
+const SPEAKS_TLS: &[u8] = b"this port speaks TLS: use https";
 const DRAIN_GRACE: Duration = Duration::from_millis(50);
 /// hyper's own, for which it needs no allocation.
 const HYPER_MAX_HEADERS: usize = 100;

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::model::Limits;
-use crate::context::Connection;
+use crate::context::{Connection, LINGER_TIME};
 use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
 use crate::listener::io_progress::{IoProgress, Stage};
 
@@ -296,7 +296,7 @@ pub fn judge(watched: Watched, elapsed: Duration, limits: WatchLimits) -> Option
         Watched::Head => (limits.head, Expiry::Head),
         Watched::Body => (limits.body, Expiry::Body),
         Watched::Write => (limits.body, Expiry::Write),
-        Watched::Linger => (LONGEST_LINGER, Expiry::Linger),
+        Watched::Linger => (LINGER_TIME, Expiry::Linger),
     };
     (elapsed >= limit).then_some(expiry)
 }
@@ -306,7 +306,6 @@ const SLOWEST: Duration = Duration::from_secs(1);
 /// An idle HTTP/1 connection that keeps its buffers and its request's future costs tens of kilobytes; making them anew
 /// costs a microsecond.
 const REST_AFTER: Duration = Duration::from_secs(2);
-const LONGEST_LINGER: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Time stamps for log lines: RFC 3339, UTC, milliseconds. Rendering a date costs more than the rest of a line's
 //! numbers, so the part before the milliseconds is kept until the second changes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Length of a stamp: `2026-11-20T18:30:01.123Z`.
 pub const STAMP: usize = 24;
@@ -17,6 +17,13 @@ impl Default for Clock {
     fn default() -> Self {
         Self { second: 0, stamp: *b"1970-01-01T00:00:00.000Z" }
     }
+}
+
+/// A moment as the admin API says it; what is before 1970 shows as its beginning.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    String::from_utf8_lossy(Clock::default().stamp(since)).into_owned()
 }
 
 impl Clock {
@@ -103,7 +110,7 @@ mod tests {
         for week in 0..20_871_u64 {
             let secs = week * 604_800 + week % 86_400;
             // Sun, 06 Nov 1994 08:49:37 GMT
-            let theirs = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(secs));
+            let theirs = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(secs));
             let theirs: Vec<&str> = theirs.split(' ').collect();
             let ours = stamp(&mut clock, secs, 0);
             let ours: Vec<&str> = ours.split(['-', 'T', '.']).collect();

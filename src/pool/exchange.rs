@@ -76,9 +76,31 @@ impl ResponseBody {
         }
     }
 
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    /// The next piece over HTTP/2. Where all that the head announced has come, it does not matter that the stream or
+    /// the connection broke before its end was read. And a stream that is reset without an error, which hyper takes for
+    /// its end, has not ended.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Option<hyper::Error>>>> {
+        let piece = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let whole = self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0);
+        Poll::Ready(match piece {
+            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Err(_)) | None if whole => None,
+            Some(Err(error)) => Some(Err(Some(error))),
+            None => Some(Err(None)),
+        })
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Option<hyper::Error>>>> {
+        match &self.source {
+            Source::H1 { .. } => self.poll_message(cx).map_err(Some),
+            Source::H2 { .. } => self.poll_stream(cx),
+        }
+    }
+
+    /// The next piece over HTTP/1.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Source::H1 { conn: slot, .. } = &mut self.source else {
-            return Pin::new(&mut self.incoming).poll_frame(cx);
+            return Poll::Ready(None);
         };
         let Some(conn) = slot.as_mut() else {
             return Pin::new(&mut self.incoming).poll_frame(cx);
@@ -103,9 +125,10 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    /// None where the stream ended too early and nobody said that it failed.
+    type Error = Option<hyper::Error>;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let polled = self.poll_incoming(cx);
         if let Poll::Ready(frame) = &polled
             && (frame.is_none() || self.incoming.is_end_stream())

@@ -9,12 +9,11 @@ use std::task::Poll;
 use http::{Request, Response};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::exchange::ResponseBody;
-use super::io::UpstreamIo;
+use super::io::{Heard, UpstreamIo};
 use super::quota::{self, IdlePermits, Quotas};
 use crate::body::RequestBody;
 use crate::config::model::Http2Keepalive;
@@ -31,8 +30,8 @@ pub(super) struct Shared {
 struct State {
     streams: Cell<usize>,
     driver: Driven,
-    /// Something was read.
-    heard: Rc<Notify>,
+    /// What was heard of the endpoint.
+    heard: Rc<Heard>,
     terms: ConnectionSettings,
     /// Streams carried so far.
     served: Cell<u32>,
@@ -101,7 +100,7 @@ impl Shared {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        !self.sender.is_closed() && !self.state.heard.ended.get()
     }
 
     /// False when it is closed, or has carried no stream for `limit`.
@@ -132,7 +131,7 @@ impl Shared {
     pub(super) async fn settled(&self) {
         loop {
             // h2 takes the settings in before it lets go of the thread that read them.
-            let heard = self.state.heard.notified();
+            let heard = self.state.heard.read.notified();
             if self.is_settled() {
                 return;
             }
@@ -161,14 +160,14 @@ impl Shared {
 }
 
 /// Runs a connection.
-async fn drive(driver: Driven, heard: Rc<Notify>) {
+async fn drive(driver: Driven, heard: Rc<Heard>) {
     let end = poll_fn(|cx| match driver.borrow_mut().as_mut() {
         Some(driver) => Pin::new(driver).poll(cx),
         None => Poll::Ready(Ok(())),
     })
     .await;
     driver.take();
-    heard.notify_waiters();
+    heard.read.notify_waiters();
     if let Err(error) = end {
         tracing::debug!(%error, "upstream HTTP/2 connection ended");
     }

@@ -1,10 +1,10 @@
 //! The byte stream under an upstream connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,10 +22,14 @@ use crate::observe::handles::GaugeGuard;
 pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
-    heard: Option<Rc<Notify>>,
+    heard: Option<Rc<Heard>>,
     /// Why nothing more can be written. What the endpoint said before that is read first: an answer to an upload it
     /// does not read, after which it closes (RFC 9112 section 9.5).
     broken: Option<io::Error>,
+    /// How an HTTP/2 connection ended, until that is told; see [`Self::delay`].
+    ending: Option<io::Result<()>>,
+    /// Turns until then.
+    turns: u32,
     /// The endpoint does not take what was to be written last.
     blocked: bool,
     /// Something was written on an HTTP/1 connection since the endpoint last said anything.
@@ -34,6 +38,15 @@ pub struct UpstreamIo {
     /// Before what says that it lies idle: an idle connection never seems to be in use while it is closed.
     _places: ConnectionPermits,
     idle_permits: Option<Rc<RefCell<IdlePermits>>>,
+}
+
+/// What an HTTP/2 connection has heard of its endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Notified when something was read.
+    pub(super) read: Notify,
+    /// The endpoint has closed, which the connection learns a little later.
+    pub(super) ended: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -49,6 +62,8 @@ impl UpstreamIo {
             scan: None,
             heard: None,
             broken: None,
+            ending: None,
+            turns: 0,
             blocked: false,
             unanswered: false,
             _open: open,
@@ -63,6 +78,8 @@ impl UpstreamIo {
             scan: None,
             heard: None,
             broken: None,
+            ending: None,
+            turns: 0,
             blocked: false,
             unanswered: false,
             _open: open,
@@ -85,8 +102,8 @@ impl UpstreamIo {
     }
 
     /// Tells of everything that is read from now on.
-    pub(super) fn heard(mut self) -> (Self, Rc<Notify>) {
-        let heard = Rc::new(Notify::new());
+    pub(super) fn heard(mut self) -> (Self, Rc<Heard>) {
+        let heard = Rc::<Heard>::default();
         self.heard = Some(Rc::clone(&heard));
         (self, heard)
     }
@@ -112,12 +129,55 @@ impl UpstreamIo {
         written
     }
 
+    /// As [`Self::wrote`] for bytes of HTTP/2, which `all` are. After a failure the rest is thrown away: h2 reads only
+    /// while what it has to write goes out.
+    fn wrote_bytes(&mut self, written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if self.heard.is_some() && is_end(&error) => {
+                self.broken = Some(error);
+                Poll::Ready(Ok(all))
+            }
+            written => self.wrote(written),
+        }
+    }
+
+    /// Tells an end of HTTP/2 some turns of the other tasks after the last bytes. h2 takes a connection that is over as
+    /// the end of every stream on it, also of one whose answer is complete and was not read yet. Those who read have
+    /// been woken by then.
+    fn delay(&mut self, cx: &Context<'_>, polled: Poll<io::Result<()>>, read: bool) -> Poll<io::Result<()>> {
+        let Some(heard) = &self.heard else {
+            return polled;
+        };
+        let end = ready!(polled);
+        if read {
+            self.turns = END_TURNS;
+            return Poll::Ready(end);
+        }
+        heard.ended.set(true);
+        let Some(left) = self.turns.checked_sub(1) else {
+            return Poll::Ready(end);
+        };
+        self.turns = left;
+        self.ending = Some(end);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What becomes of bytes that can no longer be written.
+    fn swallow(&self, all: usize) -> Poll<io::Result<usize>> {
+        if self.heard.is_some() { Poll::Ready(Ok(all)) } else { Poll::Pending }
+    }
+
     fn tell(&self) {
         if let Some(heard) = &self.heard {
-            heard.notify_waiters();
+            heard.read.notify_waiters();
         }
     }
 }
+
+/// Turns between the last bytes of an HTTP/2 connection and its end. An answer takes three: hyper's task, the one of
+/// the exchange for the head, and again for the body.
+const END_TURNS: u32 = 16;
 
 /// Whether a failure to write is one the reader is told of too: the endpoint has closed.
 fn is_end(error: &io::Error) -> bool {
@@ -138,10 +198,12 @@ impl AsyncRead for UpstreamIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        let polled = match (this.ending.take(), &mut this.stream) {
+            (Some(end), _) => Poll::Ready(end),
+            (None, Stream::Plain(stream)) => Pin::new(stream).poll_read(cx, buf),
+            (None, Stream::Tls(stream)) => Pin::new(stream).poll_read(cx, buf),
         };
+        let polled = this.delay(cx, polled, buf.filled().len() > before);
         if polled.is_ready() && buf.filled().len() > before {
             this.unanswered = false;
         } else if polled.is_ready()
@@ -168,14 +230,14 @@ impl AsyncWrite for UpstreamIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.broken.is_some() {
-            return Poll::Pending;
+            return this.swallow(buf.len());
         }
         let written = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
         this.unanswered = this.scan.is_some();
-        this.wrote(written)
+        this.wrote_bytes(written, buf.len())
     }
 
     fn poll_write_vectored(
@@ -184,15 +246,16 @@ impl AsyncWrite for UpstreamIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let all = || bufs.iter().map(|buf| buf.len()).sum();
         if this.broken.is_some() {
-            return Poll::Pending;
+            return this.swallow(all());
         }
         let written = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
         this.unanswered = this.scan.is_some();
-        this.wrote(written)
+        if this.heard.is_some() { this.wrote_bytes(written, all()) } else { this.wrote(written) }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -205,7 +268,7 @@ impl AsyncWrite for UpstreamIo {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.broken.is_some() {
-            return Poll::Pending;
+            return this.swallow(0).map_ok(drop);
         }
         let flushed = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),

@@ -127,7 +127,7 @@ async fn what_the_parser_refuses_leaves_one_record_with_its_reason() {
         ("GET /folded HTTP/1.1\r\nhost: a.test\r\nx: 1\r\n y\r\n\r\n", "/folded", "not_http"),
         ("GET /bare HTTP/1.1\nhost: a.test\n\n", "/bare", "not_http"),
         (&long, "/long", "head_too_large"),
-        ("\x16\x03\x01\x02 hello", "-", "not_http"),
+        ("\x16\x03\x01\x02 hello", "-", "tls_on_cleartext_port"),
     ] {
         let gw = Gw::with(template, &[&backend]).await;
         // One that is served first, on the same connection.

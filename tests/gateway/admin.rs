@@ -8,8 +8,10 @@ use attache::config::model::AdminAddress;
 use attache::config::{self, Environment};
 use http::Method;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, get, request, soon};
+use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, get, refusing, request, soon};
 
 const ANSWER: &str = "listeners: { http: { address: '127.0.0.1:0' } }\nroutes: { all: { respond: { body: one } } }\n";
 
@@ -227,7 +229,17 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
         let path = format!("/rollouts?route=all&by=ann&{query}");
         let (answered, body) = gw.ask(Method::POST, &path).await;
         assert_eq!((answered, body.contains(said)), (status, true), "{body}");
+        if query.starts_with("verb=set-weight&weight=30") {
+            let answer: Value = serde_json::from_str(&body).unwrap();
+            let held = &answer["status"]["held"];
+            for moment in [&answer["status"]["progress"]["entered"], &held["since"], &held["until"]] {
+                assert!(is_moment(moment), "{moment} in {answer}");
+            }
+        }
     }
+    let (_, body) = gw.ask(Method::GET, "/rollouts").await;
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert!(is_moment(&answer["now"]), "{answer}");
     for event in ["paused", "held", "released", "rolled_back"] {
         let series = format!("attache_rollout_events_total{{event=\"{event}\",route=\"all\"}}");
         assert_eq!(gw.metric(&series).await, Some(1.0), "{event}");
@@ -236,4 +248,34 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
     soon("the gauge is there", || async { gw.metric(weight).await }).await;
     gw.rewrite(&format!("{rest} }} }}\n"));
     soon("a rollout that is gone is not shown", || async { gw.metric(weight).await.is_none().then_some(()) }).await;
+}
+
+/// Whether a value is a moment as RFC 3339 writes it.
+fn is_moment(value: &Value) -> bool {
+    let parsed = value.as_str().map(|text| OffsetDateTime::parse(text, &Rfc3339));
+    parsed.is_some_and(|parsed| parsed.is_ok_and(|at| at.year() > 2020))
+}
+
+#[tokio::test]
+async fn moments_are_rfc_3339_and_a_failed_check_has_a_word() {
+    let nobody = refusing();
+    let text = format!(
+        "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}
+clusters: {{ a: {{ endpoints: ['{}'], healthCheck: {{ type: tcp, interval: 100ms, timeout: 100ms }} }} }}
+routes: {{ all: {{ cluster: a }} }}
+",
+        nobody.place()
+    );
+    let gw = Live::with(&text).await;
+    let health = soon("the check has failed", || async {
+        let (_, body) = gw.ask(Method::GET, "/status").await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert!(is_moment(&answer["lastReload"]["at"]), "{answer}");
+        let health = answer["clusters"][0]["endpoints"][0]["health"].clone();
+        (!health["reason"].is_null()).then_some(health)
+    })
+    .await;
+    assert!(is_moment(&health["since"]), "{health}");
+    assert_eq!(health["reason"], "connect_failed", "{health}");
+    assert!(health["message"].as_str().is_some_and(|message| message.contains("refused")), "{health}");
 }

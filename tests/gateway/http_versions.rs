@@ -134,6 +134,20 @@ async fn rfc9110_15_5_14_too_long_a_body_of_unknown_length_is_refused_whatever_t
 }
 
 #[tokio::test]
+async fn rfc9110_9_3_2_our_own_answer_to_head_has_no_body() {
+    let template = "routes: { all: { match: { path: { exact: /here } }, respond: { body: hello } } }";
+    let gw = Gw::with(template, &[]).await;
+    for mut client in [gw.h1().await, gw.h2().await] {
+        for (path, status) in [("/here", 200), ("/there", 404)] {
+            let reply = client.reply(request("HEAD", path, empty())).await;
+            let whole = gw.get(path).await;
+            assert_eq!((reply.status, reply.text()), (status, ""), "{path}");
+            assert_eq!(reply.header("content-length"), whole.body.len().to_string(), "{path}: {reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn rfc9110_8_6_a_body_of_known_length_keeps_it_whatever_the_method() {
     for pair in PAIRS {
         let agent = pair.agent().await;

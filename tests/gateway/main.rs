@@ -28,6 +28,7 @@ mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;
 mod documents;
+mod early_answers;
 mod ejection;
 mod endpoints;
 mod faults;

@@ -80,7 +80,7 @@ fn settle(
     let Some(health) = &endpoint.health else {
         return HealthState::Unchecked;
     };
-    let (verdict, transition) = health.record(upstream_error.clone(), check, SystemTime::now());
+    let (verdict, transition) = health.record(reason.zip(upstream_error.clone()), check, SystemTime::now());
     match transition {
         Some(Transition::Left) => {
             warn!(%cluster, endpoint = %address, reason, upstream_error, "endpoint is unhealthy");

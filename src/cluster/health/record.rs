@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::state::{HealthState, Transition};
-use crate::cluster::status::unix_seconds;
+use crate::cluster::status::rfc3339;
 use crate::config::model::HealthCheck;
 
 /// Health of an endpoint whose cluster has a check.
@@ -22,8 +22,8 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Facts {
     verdict: HealthState,
-    /// Of the last check, when it failed.
-    reason: Option<Box<str>>,
+    /// Why the last check failed, when it did: a word for programs and a sentence for people.
+    failure: Option<(&'static str, Box<str>)>,
     /// Since when the endpoint has been in or out.
     since: Option<SystemTime>,
     due: Option<Instant>,
@@ -35,10 +35,12 @@ struct Facts {
 pub struct HealthStatus {
     /// What the checks add up to.
     pub verdict: HealthState,
-    /// Why the last check failed, if it did.
-    pub reason: Option<String>,
+    /// Why the last check failed, if it did, in the word of the metric.
+    pub reason: Option<&'static str>,
+    /// The same for people.
+    pub message: Option<String>,
     /// Since when the endpoint has been healthy or unhealthy.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(serialize_with = "rfc3339")]
     pub since: Option<SystemTime>,
 }
 
@@ -55,10 +57,10 @@ impl Health {
         self.facts().verdict
     }
 
-    /// Takes in one check; `failure` says why it failed.
+    /// Takes in one check; `failure` says why it failed, in a word and in a sentence.
     pub(super) fn record(
         &self,
-        failure: Option<String>,
+        failure: Option<(&'static str, String)>,
         check: &HealthCheck,
         now: SystemTime,
     ) -> (HealthState, Option<Transition>) {
@@ -66,7 +68,7 @@ impl Health {
         let first = facts.verdict == HealthState::Unchecked;
         let (next, transition) = facts.verdict.next(failure.is_none(), check);
         facts.verdict = next;
-        facts.reason = failure.map(Into::into);
+        facts.failure = failure.map(|(reason, message)| (reason, message.into()));
         if first || transition.is_some() {
             facts.since = Some(now);
         }
@@ -88,7 +90,12 @@ impl Health {
     #[must_use]
     pub fn status(&self) -> HealthStatus {
         let facts = self.facts();
-        HealthStatus { verdict: facts.verdict, reason: facts.reason.as_deref().map(str::to_owned), since: facts.since }
+        HealthStatus {
+            verdict: facts.verdict,
+            reason: facts.failure.as_ref().map(|(reason, _)| *reason),
+            message: facts.failure.as_ref().map(|(_, message)| message.to_string()),
+            since: facts.since,
+        }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

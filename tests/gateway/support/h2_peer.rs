@@ -70,6 +70,15 @@ impl H2Peer {
         self.connection.try_write(bytes).await
     }
 
+    /// Sends several frames (kind, flags, stream, payload) in one write.
+    pub(crate) async fn send_at_once(&mut self, frames: &[(u8, u8, u32, &[u8])]) -> bool {
+        let frame = |(kind, flags, stream, payload): &(u8, u8, u32, &[u8])| {
+            let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            [&size[1..], &[*kind, *flags], &stream.to_be_bytes(), payload].concat()
+        };
+        self.connection.try_write(frames.iter().flat_map(frame).collect::<Vec<u8>>()).await
+    }
+
     /// Answers a PING.
     pub(crate) async fn pong(&mut self, ping: &Frame) {
         self.send(PING, ACK, 0, &ping.payload).await;
@@ -86,6 +95,11 @@ impl H2Peer {
     pub(crate) async fn go_away(&mut self, last: u32, code: u32) {
         let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
         self.send(GOAWAY, 0, 0, &payload).await;
+    }
+
+    /// Closes with what came unread, so that the kernel resets the connection.
+    pub(crate) fn reset(self) {
+        self.connection.reset();
     }
 
     /// Ends our direction, and reads what still comes.

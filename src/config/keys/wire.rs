@@ -20,7 +20,7 @@ section! {
 
     #[derive(Copy, PartialEq, Eq)]
     /// HTTP/2.
-    pub struct Http2 {
+    pub(in crate::config) struct Http2 {
         /// Send PING frames to a silent peer, for networks between that forget connections.
         keepalive: Option<Http2Keepalive> as OrOff<Http2Keepalive> = off,
     }

@@ -1,14 +1,12 @@
 //! Single values of the file, legal once deserialised. Checks sit here so that each message has the value's own place.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::de::{invalid, with_hint};

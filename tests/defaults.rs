@@ -52,7 +52,7 @@ clusters:
     healthCheck: { path: /h }
     circuitBreaker: { maxRequests: 10, maxPendingRequests: 2, halfOpen: {} }
     outlierDetection: { successRate: {}, failurePercentage: {} }
-  two: { endpoints: ['x:80', 'y:80'], healthCheck: { type: agent-card }, outlierDetection: { maxFails: 3 }, circuitBreaker: { maxRequests: 5 } }
+  two: { endpoints: ['x:80', 'y:80'], healthCheck: { type: agent-card }, outlierDetection: { maxFails: 3 } }
 admin: {}
 ";
 
@@ -231,7 +231,7 @@ const COMPLETE: &[(&str, &str)] = &[
              analysis: { startingStep: 1, interval: 7s, count: 7, failureLimit: 7, minRequests: 7,
                metrics: [{ name: success-rate, successCondition: '>= 0.9' }] } } }",
     ),
-    ("routes", "{ split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }], sticky: clientIp } }"),
+    ("routes", "{ split: { clusters: [{ cluster: one, weight: 9 }, { cluster: two, weight: 1 }], sticky: clientIp } }"),
     ("routes", "{ redirect: { status: 301, host: b.example } }"),
     ("routes", "{ respond: { status: 201, body: a, contentType: text/html } }"),
     (
@@ -324,7 +324,7 @@ fn meaning(section: &str, own: &Value, default: Option<&Value>, env: &Environmen
 fn paths_in(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     for (key, inner) in value.as_object().into_iter().flatten() {
         path.push(key.clone());
-        let named = ["whenHeader", "headers", "set", "add"].contains(&key.as_str());
+        let named = ["whenHeader", "headers", "set", "add", "chosenBy", "sticky"].contains(&key.as_str());
         match inner {
             Value::Object(_) if !named && !WHOLES.contains(&key.as_str()) => paths_in(inner, path, found),
             _ => found.push(path.clone()),

@@ -116,8 +116,8 @@ section! {
         /// Between two pieces of a body: for the client to send one while no answer streams, or to take one, and for a
         /// stalled agent to ask for one.
         body_idle_timeout: Duration as Limit = 30s,
-        /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which cancels
-        /// the agent's work; `off` takes it as gone at once.
+        /// How long an HTTP/1 client that has closed its direction is answered before it is taken as gone, which
+        /// cancels the agent's work; `off` takes it as gone at once.
         half_close_timeout: Duration as OrOff<Limit> = 500ms,
         /// Time for a TLS handshake, PROXY header included.
         handshake_timeout: Duration as Limit = 10s,

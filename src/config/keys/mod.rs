@@ -8,13 +8,14 @@ mod numbers;
 pub(super) mod operation;
 pub(super) mod wire;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use ipnet::IpNet;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -67,9 +68,21 @@ impl Written<PathBuf> for String {
 }
 
 /// What is kept in a box, because most have none.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(transparent)]
 pub(in crate::config) struct Boxed<W>(W);
+
+impl<W: JsonSchema> JsonSchema for Boxed<W> {
+    fn schema_name() -> Cow<'static, str> {
+        W::schema_name()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        W::schema_id()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        W::json_schema(generator)
+    }
+}
 
 impl<W> Written<Box<W>> for Boxed<W> {
     fn meaning(self) -> Box<W> {
@@ -78,9 +91,21 @@ impl<W> Written<Box<W>> for Boxed<W> {
 }
 
 /// A list, where one value alone would be unclear.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(transparent)]
 pub(in crate::config) struct List<W>(Vec<W>);
+
+impl<W: JsonSchema> JsonSchema for List<W> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("ListOf{}", W::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": generator.subschema_for::<W>() })
+    }
+}
 
 impl<W: Written<T>, T> Written<Vec<T>> for List<W> {
     fn meaning(self) -> Vec<T> {
@@ -126,8 +151,8 @@ written! {
 }
 
 /// Declares mappings of the file. A field is `name: Type as Form = default`: what the program keeps, how it is written
-/// where that differs, and the default in the words of a file (one token, such as `30s`, `off`, `{}` or `"http/1.1"`). A
-/// field without a default is an `Option`, and its description says what is without it (`Default: no ceiling.`).
+/// where that differs, and the default in the words of a file (one token, such as `30s`, `off`, `{}` or `"http/1.1"`).
+/// A field without a default is an `Option`, and its description says what is without it (`Default: no ceiling.`).
 /// Attributes for serde and schemars stand at the end, in brackets.
 macro_rules! section {
     ($(
@@ -172,7 +197,9 @@ macro_rules! section {
                 fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                     let file = <$name as serde::Deserialize>::deserialize(deserializer)?;
                     Ok(Self {$(
-                        $field: $crate::config::keys::field!(read [file.$field] [DEFAULT.$field] [$($form)?] [$($default)?])
+                        $field: $crate::config::keys::field!(
+                            read [file.$field] [DEFAULT.$field] [$($form)?] [$($default)?]
+                        )
                     ),*})
                 }
             }

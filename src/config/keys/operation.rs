@@ -51,8 +51,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// What `/ready` depends on beside the gateway itself.
     pub struct Readiness {
-        /// `clusters`: not ready while any cluster has no usable endpoint. For a gateway with one job, behind a balancer
-        /// that has others to send to: with several clusters, the one that is down takes the traffic of all away.
+        /// `clusters`: not ready while any cluster has no usable endpoint. For a gateway with one job, behind a
+        /// balancer that has others to send to: with several clusters, the one that is down takes the traffic of all away.
         requires: Vec<Required> as Many<Required> = [],
     }
 

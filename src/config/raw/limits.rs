@@ -22,8 +22,8 @@ section! {
         key: Vec<LimitKey> as Many<Key> = clientIp,
         /// Requests in a time, in the long run.
         rate: Option<Rate>,
-        /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as
-        /// `rate` names.
+        /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once
+        /// as `rate` names.
         burst: Option<u64> as Count<0, { u64::MAX }> [schemars(range(min = 1, max = 1_000_000))],
         /// What a request counts, by method; 0 is not limited. A method without a cost counts 1.
         cost: Vec<(String, u64)> as Named<u64> = {},

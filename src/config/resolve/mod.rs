@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use super::decode::redact;
 use super::environment::Environment;
-use super::model::{self, ClusterId, Config, HostPattern, ListenerId};
+use super::model::{self, ClusterId, Config, HostPattern, ListenerId, Shutdown};
 use super::node::{Blank, Node, Step, steps};
 use super::raw;
 use super::report::{Diagnostic, Report};
@@ -90,7 +90,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
         metrics: raw.metrics,
         readiness: raw.readiness,
-        shutdown: raw.shutdown,
+        shutdown: Shutdown { stream_grace: Some(raw.shutdown.stream_grace()), ..raw.shutdown },
         state_file: raw.state.file,
         logging: raw.logging,
         dns: raw.dns,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use attache::admin::journal::{ReloadResult, Trigger};
 use attache::config::{self, Environment};
-use attache::gateway::Gateway;
+use attache::gateway::{Gateway, Source};
 use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 use tracing::span::Id;
@@ -117,7 +117,7 @@ async fn start(path: &Path) -> Gateway {
     let reading = config::read(path, &Environment::process());
     let loaded = reading.outcome.expect("the text is valid");
     let mut gateway = Gateway::start(loaded.config).await.expect("it can be started");
-    gateway.follow(path.to_owned(), reading.seen, false);
+    gateway.follow(Source::Files { path: path.to_owned(), seen: reading.seen }, false);
     gateway
 }
 
@@ -132,7 +132,7 @@ async fn measure(routes: usize, runs: usize, change: Change) {
         std::fs::write(&path, text(routes, turn, change)).expect("a file");
         PHASES.lock().expect("no thread has panicked").clear();
         let began = Instant::now();
-        let done = gateway.reload_files(Trigger::Signal).await;
+        let done = gateway.reload_source(Trigger::Signal).await;
         took.push(began.elapsed());
         assert_eq!(done.entry.verdict, ReloadResult::Applied);
         // For workers to notice and the old configuration to be freed.

@@ -21,7 +21,7 @@ pub use lingering::Lingering;
 pub struct Connection {
     /// Listener it came in through.
     pub listener: ListenerId,
-    /// The socket's peer, or what a believed PROXY header said.
+    /// The socket's peer, or the client that a trusted PROXY header named.
     pub peer: SocketAddr,
     /// Our address on this connection.
     pub local: SocketAddr,
@@ -31,11 +31,11 @@ pub struct Connection {
     pub verdict: Cell<Option<ScannerRefusal>>,
     /// The beginning of the first line of a head that the parser refused by itself.
     pub refused: RefCell<Option<Box<[u8]>>>,
-    /// Set when nothing more is to be served on it: what it was let in by no longer holds.
+    /// Set when nothing more is to be served on this connection, because the policy that admitted it has changed.
     pub spent: Cell<bool>,
     /// It carries HTTP where TLS is spoken, to be refused.
     pub plain_on_tls: Cell<bool>,
-    /// Set when it is cut because the time to drain is over: what is under way then was ended by us.
+    /// Set when the connection is cut because the time to drain is over: the gateway then ended what was under way.
     pub cut: Cell<bool>,
     /// Requests answered so far.
     pub requests: Cell<u64>,
@@ -126,8 +126,8 @@ impl Connection {
         self.text.get_or_init(|| ConnectionText { peer: address_value(self.peer_ip()) })
     }
 
-    /// A port as a header value. The first that is asked for is made once: nearly always all requests of a connection
-    /// ask for it.
+    /// A port as a header value. The first value is kept, because nearly all requests of a connection need the same
+    /// one.
     #[must_use]
     pub fn port_value(&self, port: u16) -> HeaderValue {
         let made = || (port, HeaderValue::from(port));

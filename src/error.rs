@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::config::model::AbortAnswer;
 
-/// What keeps a request from being sent although there are endpoints.
+/// The limit that keeps a request from being sent although there are endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitHit {
     /// The ceiling on connections.
@@ -80,8 +80,8 @@ pub enum Error {
     #[error("too many requests at a time")]
     TooManyOpen,
     /// The cluster has no endpoint that may be used.
-    #[error("no endpoint available")]
-    NoEndpoint,
+    #[error("no usable endpoint: {0}")]
+    NoEndpoint(&'static str),
     /// The cluster carries as much as it may, or its breaker is open.
     #[error("circuit open: {}", .limit_hit.word())]
     CircuitOpen {
@@ -94,8 +94,8 @@ pub enum Error {
     #[error("could not connect to the endpoint")]
     ConnectFailed(#[source] io::Error),
     /// Opening a connection took too long.
-    #[error("connecting to the endpoint timed out")]
-    ConnectTimeout,
+    #[error("{0} timed out")]
+    ConnectTimeout(&'static str),
     /// The TLS handshake with the endpoint failed.
     #[error("TLS handshake with the endpoint failed")]
     UpstreamTls(#[source] io::Error),
@@ -120,7 +120,7 @@ pub enum Error {
     /// A stream reached its maximum duration.
     #[error("the stream reached its maximum duration")]
     StreamTooLong,
-    /// The version it ran on lost its rollout, and the file says to cut what runs there.
+    /// The version that served it lost its rollout, and the configuration says `losing: cut`.
     #[error("the version it ran on was withdrawn")]
     Withdrawn,
     /// The endpoint broke off in the middle of a response body; over HTTP/2 it may do so without an error.
@@ -129,7 +129,7 @@ pub enum Error {
     /// The client left before the exchange was over.
     #[error("the client left")]
     ClientGone,
-    /// The client did not take what was sent to it.
+    /// The client did not read the answer.
     #[error("the client did not read")]
     ClientStalled,
     /// The gateway is stopping and cut the exchange.
@@ -185,7 +185,7 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoEndpoint | Self::Withdrawn | Self::CircuitOpen { .. } | Self::Draining => {
+            Self::NoEndpoint(_) | Self::Withdrawn | Self::CircuitOpen { .. } | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ConnectFailed(_)
@@ -195,7 +195,7 @@ impl Error {
             | Self::UpstreamInvalid(..)
             | Self::UpstreamAborted(_)
             | Self::FaultCut => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimeout
+            Self::ConnectTimeout(_)
             | Self::HeadTimeout
             | Self::Timeout
             | Self::StreamIdle
@@ -203,7 +203,7 @@ impl Error {
             | Self::FaultDelay => StatusCode::GATEWAY_TIMEOUT,
             Self::FaultAbort(AbortAnswer::Http(status)) => *status,
             Self::FaultAbort(AbortAnswer::Grpc(code)) => code.http(),
-            // nginx's 499 is what operators look for; it is never sent.
+            // Operators know nginx's 499. It is logged and never sent.
             Self::ClientGone | Self::ClientStalled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -226,10 +226,10 @@ impl Error {
             Self::UpgradeRefused => "upgrade_refused",
             Self::RateLimited(_) => "rate_limited",
             Self::TooManyOpen => "too_many_open",
-            Self::NoEndpoint => "no_endpoint",
+            Self::NoEndpoint(_) => "no_endpoint",
             Self::CircuitOpen { .. } => "circuit_open",
             Self::ConnectFailed(_) => "connect_failed",
-            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectTimeout(_) => "connect_timeout",
             Self::UpstreamTls(_) => "upstream_tls",
             Self::UpstreamReset(_) => "upstream_reset",
             Self::StreamRefused(_) => "stream_refused",
@@ -255,9 +255,9 @@ impl Error {
         match self {
             Self::NoRoute | Self::Misdirected | Self::UpgradeRefused => "NR",
             Self::RateLimited(_) | Self::TooManyOpen => "RL",
-            Self::NoEndpoint => "UH",
+            Self::NoEndpoint(_) => "UH",
             Self::CircuitOpen { .. } => "UO",
-            Self::ConnectFailed(_) | Self::ConnectTimeout | Self::UpstreamTls(_) => "UF",
+            Self::ConnectFailed(_) | Self::ConnectTimeout(_) | Self::UpstreamTls(_) => "UF",
             Self::UpstreamReset(_) | Self::UpstreamAborted(_) => "UC",
             Self::StreamRefused(_) => "UR",
             Self::UpstreamInvalid(..) => "UPE",
@@ -279,14 +279,23 @@ impl Error {
         }
     }
 
-    /// What an endpoint did, with every cause down to the system's or the TLS library's words; `None` where no endpoint
+    /// The cause of an endpoint's failure, with the messages of the system or the TLS library; `None` where no endpoint
     /// failed.
     #[must_use]
     pub fn of_endpoint(&self) -> Option<Box<str>> {
         (self.blame() == Blame::Endpoint).then(|| chain(self).into())
     }
 
-    /// Whose doing it is.
+    /// As [`Self::of_endpoint`], and why no endpoint could be asked at all.
+    #[must_use]
+    pub fn of_endpoints(&self) -> Option<Box<str>> {
+        match self {
+            Self::NoEndpoint(_) => Some(self.to_string().into()),
+            error => error.of_endpoint(),
+        }
+    }
+
+    /// Who caused it.
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
@@ -305,7 +314,7 @@ impl Error {
             | Self::TooManyOpen
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
-            Self::CircuitOpen { limit_hit: LimitHit::Breaker, .. } | Self::NoEndpoint => Blame::Cluster,
+            Self::CircuitOpen { limit_hit: LimitHit::Breaker, .. } | Self::NoEndpoint(_) => Blame::Cluster,
             Self::CircuitOpen { .. }
             | Self::StreamTooLong
             | Self::FaultAbort(_)
@@ -315,7 +324,7 @@ impl Error {
             | Self::Draining
             | Self::Internal => Blame::Gateway,
             Self::ConnectFailed(_)
-            | Self::ConnectTimeout
+            | Self::ConnectTimeout(_)
             | Self::UpstreamTls(_)
             | Self::UpstreamReset(_)
             | Self::StreamRefused(_)
@@ -348,19 +357,23 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whose doing the end of an exchange was.
+/// Who caused the end of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// The client's: what it asked for, how fast it reads, that it left.
+    /// The client: its request, its speed, or that it left.
     Client,
-    /// The gateway's: a limit, an order, a fault on purpose.
+    /// The gateway: a limit, a command, an injected fault.
     Gateway,
-    /// Nobody's in particular: the cluster has no endpoint that could be asked, or failed before and is left alone.
+    /// The cluster: it has no usable endpoint, or its breaker is open.
     Cluster,
-    /// The endpoint's.
+    /// The endpoint.
     Endpoint,
 }
 
+/// What timed out: opening a connection.
+pub const CONNECTING: &str = "connecting to the endpoint";
+/// What timed out: TLS on it.
+pub const HANDSHAKE: &str = "the TLS handshake with the endpoint";
 /// The reason of exchanges that failed, or took longer, on purpose.
 pub const FAULT_INJECTED: &str = "fault_injected";
 /// How soon a ceiling is worth another try.
@@ -390,9 +403,10 @@ mod tests {
                 Error::UpstreamInvalid("two body lengths", None),
                 Some("the endpoint's answer is not valid: two body lengths"),
             ),
-            (Error::ConnectTimeout, Some("connecting to the endpoint timed out")),
+            (Error::ConnectTimeout(CONNECTING), Some("connecting to the endpoint timed out")),
+            (Error::ConnectTimeout(HANDSHAKE), Some("the TLS handshake with the endpoint timed out")),
             (Error::ClientGone, None),
-            (Error::NoEndpoint, None),
+            (Error::NoEndpoint("x"), None),
             (Error::StreamTooLong, None),
         ] {
             assert_eq!(error.of_endpoint().as_deref(), expected);

@@ -29,6 +29,10 @@ pub mod config;
 
 pub mod observe;
 
+pub mod bounded;
+
+pub mod head;
+
 // The path.
 
 pub mod listener;
@@ -56,3 +60,6 @@ pub mod admin;
 pub mod cli;
 
 pub mod demo;
+
+#[doc(hidden)]
+pub mod fuzzing;

@@ -36,9 +36,9 @@ pub struct Snapshot {
     pub limits: Limits,
     /// TLS towards each cluster.
     pub tls: Vec<Option<ClientTls>>,
-    /// What is counted about each route, by [`crate::config::model::RouteId`].
+    /// Counters of each route, by [`crate::config::model::RouteId`].
     pub live: Vec<policy::Live>,
-    /// What the cookies of splits are made with that have no key of their own.
+    /// The key of sticky cookies for splits without a key of their own.
     cookie_key: CookieKey,
     /// The live side of each route's split, by [`crate::config::model::RouteId`].
     pub splits: Vec<Option<Arc<RolloutControl>>>,
@@ -101,13 +101,13 @@ impl Snapshot {
         })
     }
 
-    /// The key of cookies where a split has none of its own.
+    /// The key of sticky cookies for splits without a key of their own.
     #[must_use]
     pub fn cookie_key(&self) -> &CookieKey {
         &self.cookie_key
     }
 
-    /// What is counted about the route called `name`.
+    /// Counters of the route called `name`.
     fn live(&self, name: &str) -> Option<&policy::Live> {
         let routes = &self.config.routes;
         let at = routes.binary_search_by(|route| route.name.as_str().cmp(name));
@@ -121,7 +121,7 @@ impl Snapshot {
     }
 }
 
-/// Splits go on where neither their clusters and weights nor their rollout changed; others begin.
+/// A split keeps its state when neither its clusters and weights nor its rollout changed; the others begin.
 fn splits(config: &Config, previous: Option<&Snapshot>, key: &CookieKey, now: Now) -> Vec<Option<Arc<RolloutControl>>> {
     let before: HashMap<&str, &Arc<RolloutControl>> = previous
         .iter()
@@ -139,10 +139,10 @@ fn splits(config: &Config, previous: Option<&Snapshot>, key: &CookieKey, now: No
     config.routes.iter().map(control).collect()
 }
 
-/// A key that nobody knows and that ends with the process.
+/// A random key that ends with the process.
 fn made_here() -> CookieKey {
     let mut secret = [0; 32];
-    // Where the system has no random numbers, hash seeds of the standard library are what is left.
+    // Where the system has no random numbers, the hash seeds of the standard library are used.
     if aws_lc_rs::rand::fill(&mut secret).is_err() {
         for bytes in secret.chunks_mut(8) {
             let seed = std::hash::RandomState::new().hash_one(0);
@@ -183,7 +183,7 @@ impl Hub {
     /// Changes whenever the snapshot does.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // Acquire: who sees the number finds at least that snapshot.
+        // Acquire: a reader that sees the number finds at least that snapshot.
         self.generation.load(Ordering::Acquire)
     }
 

@@ -11,7 +11,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -654,6 +654,9 @@ fn a_hangup_reads_the_configuration_again_and_a_mistake_changes_nothing() {
     gateway.send("HUP");
     gateway.until("configuration reloaded");
     assert_eq!(status(web, "/admin"), 410, "the new configuration is in force");
+    gateway.send("HUP");
+    let seen = gateway.until("configuration read again, unchanged");
+    assert!(!seen.iter().any(|line| line.contains("configuration reloaded")), "{seen:?}");
 
     written(&directory, "gateway.yaml", &misspelt(&good));
     gateway.send("HUP");
@@ -703,7 +706,7 @@ fn the_level_of_the_log_follows_the_configuration() {
         let (code, _, error) = run(&["reload", "-c", &file]);
         assert_eq!(code, 0, "{error}");
     }
-    gateway.until("configuration reloaded");
+    gateway.until("configuration read again, unchanged");
     assert_eq!(gateway.signal("TERM"), 0);
 }
 
@@ -727,6 +730,31 @@ fn a_failed_check_says_in_the_log_what_it_failed_by() {
     assert_eq!(event["reason"], "connect_failed", "{line}");
     let told = event["upstream_error"].as_str().unwrap_or_default();
     assert!(told.contains("os error 111"), "{line}");
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
+fn a_check_in_the_wrong_http_version_says_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let agent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = agent.local_addr().expect("bound");
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = agent.accept().expect("a check");
+        let mut preface = [0; 24];
+        socket.read_exact(&mut preface).expect("the preface");
+        socket.write_all(b"HTTP/1.1 505 No\r\ncontent-length: 0\r\n\r\n").expect("answered");
+        socket
+    });
+    let text = format!(
+        "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
+         routes: {{ all: {{ cluster: all }} }}\n\
+         clusters: {{ all: {{ endpoints: ['{address}'], protocol: h2c, healthCheck: {{ path: /health }} }} }}\n"
+    );
+    let file = written(&directory, "gateway.yaml", &text);
+    let mut gateway = Running::start(&["run", "-c", &file], true);
+    let line = gateway.until("endpoint is unhealthy").pop().unwrap();
+    assert!(line.contains("the endpoint does not speak HTTP/2: take `protocol: h2c` out"), "{line}");
+    drop(answering.join());
     assert_eq!(gateway.signal("TERM"), 0);
 }
 
@@ -917,6 +945,136 @@ fn a_broken_configuration_starts_from_its_last_good_state() {
     assert_eq!(gateway.signal("TERM"), 0);
 }
 
+/// A gateway whose rollout is at a pause, with what `rest` says.
+fn pausing(rest: &str) -> String {
+    format!(
+        "listeners: {{ web: {{ address: \"127.0.0.1:0\" }} }}
+metrics: {{ address: \"127.0.0.1:0\" }}
+clusters: {{ a: {{ endpoints: [\"127.0.0.1:1\"] }}, b: {{ endpoints: [\"127.0.0.1:1\"] }} }}
+routes:
+  moved:
+    split: [{{ cluster: a, weight: 100 }}, {{ cluster: b, weight: 0 }}]
+    rollout: {{ canary: b, steps: [{{ setWeight: 10 }}, {{ pause: {{}} }}, {{ setWeight: 100 }}] }}
+{rest}
+"
+    )
+}
+
+#[test]
+fn a_state_file_behind_a_link_is_written_where_it_stands() {
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("data")).unwrap();
+    symlink("data/state.json", directory.path().join("link.json")).unwrap();
+    // Relative to the configuration, not to where the gateway is started.
+    let first = written(&directory, "first.yaml", &pausing("state: { file: link.json }"));
+    let second = written(&directory, "second.yaml", &pausing("state: { file: data/state.json }"));
+    let mut gateway = Running::start(&["run", &first], true);
+    gateway.until("listener  web");
+    let target = directory.path().join("data/state.json");
+    let is_there = |path: &Path| fs::metadata(path).is_ok();
+    while !is_there(&target) {
+        assert!(gateway.child.try_wait().unwrap().is_none(), "it runs");
+        std::thread::yield_now();
+    }
+    let mut other = Running::start(&["run", &second], true);
+    other.until("the state file cannot be written");
+    assert_eq!(other.signal("TERM"), 0);
+    assert_eq!(gateway.signal("TERM"), 0);
+    let link = fs::symlink_metadata(directory.path().join("link.json")).unwrap();
+    assert!(link.is_symlink(), "the link stays");
+    let text = fs::read_to_string(&target).unwrap();
+    assert!(text.contains("\"moved\""), "{text}");
+    assert!(is_there(&directory.path().join("data/state.json.lock")));
+    assert!(!is_there(&directory.path().join("link.json.lock")), "one lock, whatever the name");
+
+    // A link that was turned leads to nothing that is written over.
+    fs::remove_file(directory.path().join("link.json")).unwrap();
+    symlink("second.yaml", directory.path().join("link.json")).unwrap();
+    let before = fs::read_to_string(&second).unwrap();
+    let mut gateway = Running::start(&["run", &first], true);
+    gateway.until("not written by attache");
+    assert_eq!(gateway.signal("TERM"), 0);
+    assert_eq!(fs::read_to_string(&second).unwrap(), before);
+}
+
+#[test]
+fn a_foreign_file_in_the_place_of_a_lock_is_left_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let lock = written(&directory, "state.json.lock", "my notes\n");
+    let file = written(&directory, "gateway.yaml", &pausing("state: { file: state.json }"));
+    let mut gateway = Running::start(&["run", &file], true);
+    let said = gateway.until("the state file cannot be written").pop().unwrap();
+    assert!(said.contains("state.json.lock is there and no lock of a gateway"), "{said}");
+    assert_eq!(gateway.signal("TERM"), 0);
+    assert_eq!(fs::read_to_string(&lock).unwrap(), "my notes\n");
+    fs::remove_file(&lock).unwrap();
+    for _ in 0..2 {
+        let mut gateway = Running::start(&["run", &file], true);
+        gateway.until("listener  web");
+        assert_eq!(gateway.signal("TERM"), 0);
+        let owner = fs::read_to_string(&lock).expect("its own lock is taken again");
+        assert!(owner.starts_with("process "), "{owner}");
+    }
+    assert!(directory.path().join("state.json").exists());
+}
+
+#[test]
+fn a_last_good_file_that_is_somebody_elses_is_not_replaced() {
+    let directory = TempDir::new().unwrap();
+    let theirs = written(&directory, "good.yaml", "# mine\nlisteners: {}\n");
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}reload: {{ lastGoodFile: good.yaml }}\n"));
+    for verb in ["validate", "run"] {
+        let (code, out, error) = run(&[verb, &file]);
+        let said = out + &error;
+        assert!(code == 1 && said.contains("is there and was not written by attache"), "{said}");
+        assert!(said.contains("gateway.yaml:12:25"), "{said}");
+    }
+    let mut gateway = Running::start(&["run", &written(&directory, "gateway.yaml", GOOD)], true);
+    gateway.until("not protected");
+    written(&directory, "gateway.yaml", &format!("{GOOD}reload: {{ lastGoodFile: good.yaml }}\n"));
+    gateway.until("not reloaded");
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "# mine\nlisteners: {}\n");
+    written(&directory, "good.yaml", "");
+    gateway.send("HUP");
+    gateway.until("configuration reloaded");
+    gateway.send("HUP");
+    gateway.until("configuration");
+    assert_eq!(gateway.signal("TERM"), 0);
+    let text = fs::read_to_string(&theirs).unwrap();
+    assert!(text.starts_with("# The last good configuration, written by attache."), "{text}");
+    let mut gateway = Running::start(&["run", &file], true);
+    gateway.until("not protected");
+    assert_eq!(gateway.signal("TERM"), 0);
+}
+
+#[test]
+fn an_access_log_that_became_a_link_to_the_configuration_is_not_opened() {
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("state")).unwrap();
+    let (log, moved) = (directory.path().join("access.log"), directory.path().join("moved.log"));
+    let text = format!("{GOOD}accessLog: {{ output: access.log }}\nstate: {{ file: state/state.json }}\n");
+    let file = written(&directory, "gateway.yaml", &text);
+    let mut gateway = Running::start(&["run", &file], true);
+    let web = gateway.web();
+    gateway.until("not protected");
+    fs::rename(&log, &moved).unwrap();
+    for (target, why) in [
+        ("gateway.yaml", "the configuration is read from there"),
+        ("state/state.json.lock", "the gateway writes something else there"),
+    ] {
+        symlink(target, &log).unwrap();
+        gateway.send("USR1");
+        let said = gateway.until("not opened again").pop().unwrap();
+        assert!(said.contains(why) && said.contains("the old file is kept"), "{said}");
+        fs::remove_file(&log).unwrap();
+    }
+    assert_eq!(status(web, "/admin"), 403);
+    symlink("gateway.yaml", &log).unwrap();
+    assert_eq!(gateway.signal("TERM"), 0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text, "nothing is appended to it");
+    assert_eq!(fs::read_to_string(&moved).unwrap().lines().count(), 1, "the old file is kept");
+}
+
 #[test]
 fn the_demo_answers_what_it_prints_and_cleans_up() {
     let arguments = ["demo", "--https-port", "0", "--http-port", "0", "--quiet"];
@@ -960,6 +1118,19 @@ fn a_taken_address_names_its_place_and_who_has_it() {
         for part in ["cannot-open", &format!("gateway.yaml{place}"), &holder, "does not start"] {
             assert!(error.contains(part), "{part}: {error}");
         }
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_named_with_its_place() {
+    let directory = TempDir::new().unwrap();
+    let made = Command::new("mkfifo").arg(directory.path().join("log.pipe")).status();
+    assert!(made.unwrap().success());
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}accessLog: {{ output: log.pipe }}\n"));
+    let (code, _, error) = run(&["run", &file]);
+    assert_eq!(code, 1, "{error}");
+    for part in ["log.pipe: it is a pipe that nobody reads", "gateway.yaml:12:22", "`accessLog.output`"] {
+        assert!(error.contains(part), "{part}: {error}");
     }
 }
 

@@ -37,6 +37,26 @@ fn with_route(route: &str) -> String {
 }
 
 #[test]
+fn a_backslash_between_double_quotes_is_pointed_to_single_ones() {
+    let report = problems(&with_route("{ match: { path: { regex: \"/\\d+\" } }, respond: { status: 204 } }"));
+    assert_eq!(codes(&report), ["yaml"]);
+    let hint = report.diagnostics()[0].hint.as_deref();
+    assert_eq!(hint, Some("a backslash is itself between single quotes: '\\d+'"));
+    let single = problems(&with_route("{ match: { path: { regex: '/\\d+' } }, respond: { status: 204 } }"));
+    assert_eq!(single.errors(), 0, "{single}");
+}
+
+#[test]
+fn one_file_to_include_needs_no_list() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (main, part) = (directory.path().join("gateway.yaml"), directory.path().join("one.yaml"));
+    fs::write(&part, "routes: { a: { respond: { status: 204 } } }\n").expect("written");
+    fs::write(&main, "include: one.yaml\nlisteners: { http: { address: '127.0.0.1:80' } }\n").expect("written");
+    let loaded = load(&main, &env()).expect("one value works");
+    assert_eq!(loaded.config.routes.len(), 1);
+}
+
+#[test]
 fn files_with_several_mistakes() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_cases");
     let mut cases: Vec<_> =
@@ -50,7 +70,13 @@ fn files_with_several_mistakes() {
         assert!(report.errors() >= 4, "{name} has {} errors", report.errors());
         let text = report.human(false);
         assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
-        insta::assert_snapshot!(name, text);
+        if std::env::var_os("ATTACHE_UPDATE").is_some() {
+            let head = "---\nsource: tests/config_diagnostics.rs\nexpression: text\n---\n";
+            let snapshot = directory.with_file_name("snapshots").join(format!("config_diagnostics__{name}.snap"));
+            fs::write(snapshot, format!("{head}{}\n", text.trim_end())).expect("written");
+        } else {
+            insta::assert_snapshot!(name, text);
+        }
     }
 }
 

@@ -226,9 +226,9 @@ fn a_directory_is_one_configuration() {
 #[test]
 fn the_committed_schema_is_the_one_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.schema.json");
-    if std::env::var_os("ATTACHE_UPDATE_SCHEMA").is_some() {
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
         fs::write(&path, config::schema()).expect("written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == config::schema(), "run `attache config schema > config/gateway.schema.json`");
+    assert!(committed == config::schema(), "run `ATTACHE_UPDATE=1 cargo test --test examples`, or `just update`");
 }

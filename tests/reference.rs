@@ -23,12 +23,12 @@ fn the_committed_reference_is_the_one_of_the_schema() {
     let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the tables");
     let (committed, after) = rest.split_once(END).expect("the place has an end");
     let made = reference();
-    if std::env::var_os("ATTACHE_UPDATE_DOCS").is_some() {
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
         let page = format!("{before}{BEGIN}{made}{END}{after}");
         std::fs::write(&path, page).expect("the page can be written");
         return;
     }
-    assert!(committed == made, "run `ATTACHE_UPDATE_DOCS=1 cargo test --test reference`");
+    assert!(committed == made, "run `ATTACHE_UPDATE=1 cargo test --test reference`, or `just update`");
 }
 
 #[test]
@@ -342,8 +342,10 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
         let text = source(&format!("src/route/{path}.rs"));
         reasons.extend(words(&text, |word| word.contains('_') && is_snake(word)));
     }
-    for path in ["mod", "hygiene", "forward", "fault", "split", "limits", "https_redirect"] {
-        let text = source(&format!("src/edge/{path}.rs"));
+    let edge = ["mod", "hygiene", "forward", "fault", "split", "limits", "https_redirect"];
+    let edge = edge.map(|path| format!("src/edge/{path}.rs"));
+    for path in edge.iter().map(String::as_str).chain(["src/body/upload_state.rs"]) {
+        let text = source(path);
         let said = text.split("BadRequest(\"").skip(1);
         reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
     }

@@ -9,7 +9,7 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,22 +17,54 @@ use std::path::{Path, PathBuf};
 const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
-const BASE: &[&str] = &["error", "context", "body", "config", "observe"];
+const BASE: &[&str] = &["error", "context", "body", "config", "observe", "bounded", "head"];
 
 /// Rooms that put the others together and may import anything.
-const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo"];
+const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
 
 /// What the base rooms themselves may import.
 const BASE_ARROWS: &[(&str, &[&str])] = &[
+    ("bounded", &[]),
+    ("head", &[]),
     ("config", &["error"]),
     ("error", &["context", "config"]),
     ("context", &["error", "config"]),
-    ("observe", &["error", "context", "config"]),
+    ("observe", &["error", "context", "config", "head"]),
     ("body", &["error", "context", "config", "observe"]),
+];
+
+/// Arrows along the path that are refused all the same.
+const FORBIDDEN: &[(&str, &str, &str)] = &[
+    ("policy", "upstream", "whether a client may is decided without knowing where it would go"),
+    ("policy", "cluster", "whether a client may is decided without knowing where it would go"),
+    ("policy", "pool", "whether a client may is decided without knowing where it would go"),
 ];
 
 /// Arrows that need a reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[("edge", "snapshot", "the conductor reads the state it serves")];
+
+/// Circles of files that are still there: the room, and files that import each other. A list that only gets shorter.
+const CIRCLES: &[(&str, &str)] = &[
+    ("body", "replay request"),
+    ("cli::explain", "entry request"),
+    ("cli::explain", "circuit describe ejection injected retries"),
+    ("cluster", "breaker endpoint members outlier outlier_detector"),
+    ("config", "de difference effective model node raw report schema secrets source substitute suggest yaml"),
+    ("config", "environment inputs"),
+    ("config", "defaults show"),
+    ("config::model", "fault mirror route"),
+    ("config::raw", "fault route"),
+    ("config::resolve", "action route split"),
+    ("edge", "exchange fault public"),
+    ("edge", "depart forward mirror"),
+    ("listener", "certificates tls"),
+    ("listener", "connection_handle watchdog"),
+    ("observe", "log stderr tracing_setup"),
+    ("observe", "handles injected"),
+    ("pool", "exchange h1 h2"),
+    ("route", "rewrite table"),
+    ("upstream", "retry worker_cluster"),
+];
 
 const MAX_FILE: usize = 500;
 const MAX_FUNCTION: usize = 70;
@@ -69,6 +101,21 @@ fn imports_point_along_the_path() {
         let imported = imported_rooms(&file.code, depth_of(&file.path));
         imported.iter().filter_map(|target| complaint_about_arrow(&room, target)).collect()
     });
+}
+
+#[test]
+fn no_files_of_a_room_go_in_a_circle() {
+    let modules: BTreeMap<ModulePath, String> =
+        sources().into_iter().filter_map(|file| Some((module_of(&file.path)?, file.code))).collect();
+    let found = circles(&modules);
+    let is_of = |circle: &Circle, listed: &(&str, &str)| {
+        circle.room == listed.0 && circle.files.iter().all(|file| listed.1.split(' ').any(|known| known == file))
+    };
+    let new = found.iter().filter(|circle| !CIRCLES.iter().any(|listed| is_of(circle, listed)));
+    let new = new.map(|circle| format!("{} import each other in a circle", circle.shown()));
+    let gone = CIRCLES.iter().filter(|listed| !found.iter().any(|circle| is_of(circle, listed)));
+    let gone = gone.map(|(room, files)| format!("{room}: {files} is no circle any more, strike it off the list"));
+    report(&new.chain(gone).collect::<Vec<_>>());
 }
 
 #[test]
@@ -113,9 +160,11 @@ fn documents_are_about_the_program() {
 #[test]
 fn documents_link_to_what_exists() {
     let mut complaints = Vec::new();
-    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
-        let absent = links(&document(name)).into_iter().filter(|link| !root().join(link).exists());
-        complaints.extend(absent.map(|link| format!("{name} links to {link}, which is not there")));
+    for path in documents() {
+        let text = fs::read_to_string(&path).expect("a document can be read");
+        let folder = path.parent().unwrap_or(root());
+        let absent = links(&text).into_iter().filter(|link| !folder.join(link).exists());
+        complaints.extend(absent.map(|link| format!("{} links to {link}, which is not there", path.display())));
     }
     report(&complaints);
 }
@@ -202,6 +251,9 @@ fn complaint_about_arrow(room: &str, target: &str) -> Option<String> {
     if room == target || FREE.contains(&room) || is_exception {
         return None;
     }
+    if let Some((.., reason)) = FORBIDDEN.iter().find(|(from, to, _)| *from == room && *to == target) {
+        return Some(format!("`{room}` imports `{target}`: {reason}"));
+    }
     let is_allowed = match (position(room), position(target)) {
         (Some(from), Some(to)) => to > from,
         (Some(_), None) => BASE.contains(&target),
@@ -235,13 +287,18 @@ fn imported_rooms(code: &str, depth: usize) -> BTreeSet<String> {
 
 /// First identifiers of the members of a `{...}` import group whose opening brace is gone.
 fn group_heads(group: &str) -> Vec<String> {
-    let (mut heads, mut level, mut start) = (Vec::new(), 0_usize, 0);
+    group_members(group).into_iter().filter_map(head).collect()
+}
+
+/// The members of such a group.
+fn group_members(group: &str) -> Vec<&str> {
+    let (mut members, mut level, mut start) = (Vec::new(), 0_usize, 0);
     for (at, c) in group.char_indices() {
         match c {
             '{' => level += 1,
             '}' if level > 0 => level -= 1,
             ',' | '}' if level == 0 => {
-                heads.extend(head(group[start..at].trim()));
+                members.push(group[start..at].trim());
                 start = at + 1;
                 if c == '}' {
                     break;
@@ -250,12 +307,156 @@ fn group_heads(group: &str) -> Vec<String> {
             _ => {}
         }
     }
-    heads
+    members
 }
 
 fn head(path: &str) -> Option<String> {
     let name: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!name.is_empty()).then_some(name)
+}
+
+/// Names from the root of the crate to a module, or to something in it.
+type ModulePath = Vec<String>;
+
+/// Files below one module of which each imports the next, and the last the first. A folder counts as one file.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Circle {
+    room: String,
+    files: BTreeSet<String>,
+}
+
+impl Circle {
+    fn shown(&self) -> String {
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        format!("{}: {}", self.room, files.join(" "))
+    }
+}
+
+/// The circles among the children of each module. What a module imports from its own children, and they from it, is
+/// none; a name that the parent only passes on comes from where it is.
+fn circles(modules: &BTreeMap<ModulePath, String>) -> BTreeSet<Circle> {
+    let passed_on: BTreeMap<&ModulePath, Vec<ModulePath>> =
+        modules.iter().map(|(module, code)| (module, imports(module, code, modules, true))).collect();
+    let mut arrows: BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (module, code) in modules {
+        for path in imports(module, code, modules, false) {
+            let target = home_of(path, modules, &passed_on);
+            let shared = module.iter().zip(&target).take_while(|(one, other)| one == other).count();
+            if let (1.., Some(from), Some(to)) = (shared, module.get(shared), target.get(shared)) {
+                let room = arrows.entry(module[..shared].to_vec()).or_default();
+                room.entry(from.clone()).or_default().insert(to.clone());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for (room, arrows) in &arrows {
+        for file in arrows.keys() {
+            let reached = reached_from(file, arrows);
+            let files: BTreeSet<String> =
+                reached.into_iter().filter(|other| reached_from(other, arrows).contains(file)).collect();
+            if files.len() > 1 {
+                found.insert(Circle { room: room.join("::"), files });
+            }
+        }
+    }
+    found
+}
+
+fn reached_from(file: &str, arrows: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let (mut reached, mut next) = (BTreeSet::new(), vec![file]);
+    while let Some(file) = next.pop() {
+        for other in arrows.get(file).into_iter().flatten() {
+            if reached.insert(other.clone()) {
+                next.push(other);
+            }
+        }
+    }
+    reached
+}
+
+/// The module in which a path ends, whatever modules pass the name on.
+fn home_of(
+    mut path: ModulePath,
+    modules: &BTreeMap<ModulePath, String>,
+    passed_on: &BTreeMap<&ModulePath, Vec<ModulePath>>,
+) -> ModulePath {
+    for _ in 0..8 {
+        let length = (0..=path.len()).rev().find(|length| modules.contains_key(&path[..*length]));
+        let (module, rest) = path.split_at(length.unwrap_or_default());
+        let module = module.to_vec();
+        let Some(name) = rest.first() else { return module };
+        let origin = passed_on.get(&module).into_iter().flatten().find(|origin| origin.last() == Some(name));
+        match origin.filter(|origin| !origin.starts_with(&path)) {
+            Some(origin) => path = [origin.as_slice(), &rest[1..]].concat(),
+            None => return module,
+        }
+    }
+    path
+}
+
+/// Paths from the root of the crate that a module names; with `only_uses` those of its `use` declarations.
+fn imports(
+    module: &ModulePath,
+    code: &str,
+    modules: &BTreeMap<ModulePath, String>,
+    only_uses: bool,
+) -> Vec<ModulePath> {
+    let code: String = masked(code).split_whitespace().collect::<Vec<_>>().join(" ").replace(":: ", "::");
+    let mut found = Vec::new();
+    for root in ["use ", "crate::", "super::", "self::"] {
+        for (at, _) in code.match_indices(root) {
+            let is_inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '$');
+            let is_use = root == "use " || code[..at].ends_with("use ");
+            if code[..at].ends_with(is_inside) || (only_uses && !is_use) {
+                continue;
+            }
+            let tree = if root == "use " { &code[at + root.len()..] } else { &code[at..] };
+            for path in paths_of(tree) {
+                found.extend(from_the_root(module, path, modules));
+            }
+        }
+    }
+    found
+}
+
+/// `None` for what is not of this crate.
+fn from_the_root(
+    module: &ModulePath,
+    mut path: ModulePath,
+    modules: &BTreeMap<ModulePath, String>,
+) -> Option<ModulePath> {
+    path.retain(|name| name != "self");
+    let mut from = module.clone();
+    match path.first()?.as_str() {
+        "crate" => return Some(path.split_off(1)),
+        "super" => {
+            while path.first().is_some_and(|name| name == "super") {
+                path.remove(0);
+                from.pop();
+            }
+        }
+        child => {
+            from.push(child.to_owned());
+            let is_child = modules.contains_key(&from);
+            from.pop();
+            if !is_child {
+                return None;
+            }
+        }
+    }
+    from.extend(path);
+    Some(from)
+}
+
+/// The paths of a tree like `a::{b, c::d}`, whatever comes behind it.
+fn paths_of(tree: &str) -> Vec<ModulePath> {
+    let tree = tree.trim_start();
+    if let Some(group) = tree.strip_prefix('{') {
+        return group_members(group).into_iter().flat_map(paths_of).collect();
+    }
+    let Some(name) = head(tree) else { return vec![Vec::new()] };
+    let tails = tree[name.len()..].strip_prefix("::").map_or_else(|| vec![Vec::new()], paths_of);
+    tails.into_iter().map(|tail| [vec![name.clone()], tail].concat()).collect()
 }
 
 struct Function {
@@ -494,6 +695,8 @@ const ODD_WORDS: &[(&str, &str)] = &[
     ("seats", "permits"),
     ("tripped", "limit hit"),
     ("crowd", "concurrency limit"),
+    ("wish", "request or routing hints"),
+    ("wished", "requested"),
     ("Aside", "ConfigThread"),
     ("Flow", "UploadState"),
     ("Gate", "DeferredWaker"),
@@ -514,7 +717,6 @@ const ODD_WORDS: &[(&str, &str)] = &[
     ("Terms", "AvailabilitySettings or ConnectionSettings"),
     ("Usual", "Default"),
     ("Way", "Acquired"),
-    ("Wish", "RoutingHints or OperatorRequest"),
 ];
 
 /// Words that speak about how work is organised instead of about the program.
@@ -581,7 +783,7 @@ fn check_sources(check: impl Fn(&Source) -> Vec<String>) {
 
 /// As [`check_sources`], over the code of tests and benches too.
 fn check_rust(check: impl Fn(&Source) -> Vec<String>) {
-    let files = ["src", "tests", "benches"].into_iter().flat_map(files_below);
+    let files = ["src", "tests", "benches", "fuzz"].into_iter().flat_map(files_below);
     let complaints = files.flat_map(|file| {
         let found = check(&file);
         found.into_iter().map(move |complaint| format!("{}: {complaint}", file.path.display()))
@@ -619,6 +821,15 @@ fn files_below(folder: &str) -> Vec<Source> {
     found
 }
 
+/// The documents at the root and below `docs`.
+fn documents() -> Vec<PathBuf> {
+    let folders =
+        [root().to_owned(), root().join("docs"), root().join("docs/decisions"), root().join("docs/tutorials")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of documents"));
+    let paths = files.map(|file| file.expect("a folder of documents").path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
 /// A document of the repository, which must be there.
 fn document(name: &str) -> String {
     let text = fs::read_to_string(root().join(name)).unwrap_or_default();
@@ -646,6 +857,17 @@ fn room_of(path: &Path) -> Option<String> {
     (room != "lib" && room != "main").then(|| room.to_owned())
 }
 
+/// The module a file of `src` is; `None` for those at the root, which every room is below, and for tests.
+fn module_of(path: &Path) -> Option<ModulePath> {
+    room_of(path).filter(|_| !is_test_file(path))?;
+    let names = path.strip_prefix("src").ok()?.with_extension("");
+    let mut names: ModulePath = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    if names.last().is_some_and(|name| name == "mod") {
+        names.pop();
+    }
+    Some(names)
+}
+
 /// How many `super::` lead from a file's module to the root of the crate.
 fn depth_of(path: &Path) -> usize {
     let components = path.strip_prefix("src").unwrap_or(path).components().count();
@@ -670,6 +892,7 @@ mod checkers {
     fn arrows_against_the_path_are_seen() {
         for (from, to) in [
             ("pool", "cluster"),
+            ("policy", "cluster"),
             ("cluster", "route"),
             ("upstream", "edge"),
             ("config", "route"),
@@ -698,6 +921,36 @@ mod checkers {
         assert_eq!(names(&imported_rooms("use super::edge::X;", 1)), ["edge"]);
         assert!(imported_rooms("// crate::edge\nlet text = \"crate::pool\"; crate::Error", 1).is_empty());
         assert!(imported_rooms("use mycrate::edge; use super::super::super::x;", 2).is_empty(), "not ours");
+    }
+
+    #[test]
+    fn circles_are_seen_through_what_parents_pass_on() {
+        let found = |files: &[(&str, &str)]| {
+            let module = |path: &str| path.split("::").map(str::to_owned).collect::<ModulePath>();
+            let modules = files.iter().map(|(path, code)| (module(path), (*code).to_owned())).collect();
+            let found = circles(&modules);
+            found.iter().map(Circle::shown).collect::<Vec<_>>()
+        };
+        let parent = ("a", "mod b; mod c; pub use b::B; use self::c::C; fn f() {}");
+        for (b, c, expected) in [
+            ("use super::c::C;", "use super::b::B;", &["a: b c"][..]),
+            ("use super::c::C;", "use super::B;", &["a: b c"]),
+            ("use super::{f, C};", "use crate::a::{f, B};", &["a: b c"]),
+            ("fn g() { super::C::new() }", "fn g(b: &crate::a::b::B) {}", &["a: b c"]),
+            ("use super::c::C;", "use super::f;", &[]),
+            ("use super::c::C;", "// super::b\nuse b::B; use other::b::B;", &[]),
+        ] {
+            assert_eq!(found(&[parent, ("a::b", b), ("a::c", c)]), expected, "{b} {c}");
+        }
+        let nested =
+            [("a", "mod b; mod c;"), ("a::b", "mod d;"), ("a::b::d", "use crate::a::c::C;"), ("a::c", "use super::b;")];
+        assert_eq!(found(&nested), ["a: b c"], "a folder counts as one file");
+        let parents = [
+            ("a", "mod b; use b::B;"),
+            ("a::b", "mod d; use d::D; use super::f;"),
+            ("a::b::d", "use super::super::f;"),
+        ];
+        assert!(found(&parents).is_empty(), "parent and child");
     }
 
     #[test]

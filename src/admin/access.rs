@@ -1,13 +1,13 @@
-//! Who may ask the admin API for what. A token opens it; without one it is open only to this machine, and then a
-//! browser on this machine must not be made to speak for a foreign page: neither by a form, nor by a name that points
-//! at 127.0.0.1.
+//! Decides which admin requests are allowed. With a token, every request must carry it. Without one, only this machine
+//! is served, and a foreign page in a browser on this machine must not use the API, neither through a form nor through
+//! a name that points at 127.0.0.1.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Method, StatusCode, Uri};
 
 use crate::config::model::Writes;
 
-/// Who is at the other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     /// Somebody over TCP.
@@ -30,7 +30,7 @@ pub(super) enum Act {
 /// Why a request is refused.
 pub(super) type Refusal = (StatusCode, &'static str);
 
-/// Judges a request. `token` is the one that opens this API, if there is one.
+/// Checks a request. `token` is the configured token, if there is one.
 pub(super) fn check(
     (method, uri, headers): (&Method, &Uri, &HeaderMap),
     caller: Caller,
@@ -57,8 +57,8 @@ pub(super) fn check(
     }
 }
 
-/// Refuses what a browser sends for a page that is not ours. A cross-origin POST with this content type needs a
-/// preflight, which is never answered with permission. A field that comes twice is judged by none of its values.
+/// Refuses requests that a browser sends for a foreign page. A cross-origin POST with this content type needs a
+/// preflight, and the API never permits one. A repeated field is refused.
 fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     let host = only(headers, HOST)?.unwrap_or_default();
     // The admin API itself speaks no TLS, but what is in front of it may: the same host is the same site.
@@ -82,7 +82,7 @@ fn browser(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The only value of a field; more than one is refused, so that nobody else can be shown another.
+/// The only value of a field. More than one is refused, because another reader might use the other value.
 fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -91,7 +91,7 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> 
     }
 }
 
-/// A name that an attacker's DNS may point here is no name of ours: only addresses and `localhost` are.
+/// Only addresses and `localhost` are accepted, because an attacker's DNS may point any other name at this machine.
 fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let is_ours = |authority: &str| {
         // `evil:80@127.0.0.1` names the user `evil`, and to other eyes the host.
@@ -127,7 +127,7 @@ fn presents(headers: &HeaderMap, token: &[u8]) -> bool {
 }
 
 fn same(given: &[u8], token: &[u8]) -> bool {
-    // An empty token would open the door to everybody who knows the scheme.
+    // An empty token would let every client in.
     if token.is_empty() {
         return false;
     }

@@ -1,5 +1,4 @@
-//! The admin API: what operators may look at and ask for. A row of `ENDPOINTS` says what an endpoint is and what it
-//! takes; `carry_out` says what it does.
+//! The admin API. A row of `ENDPOINTS` describes an endpoint and its parameters; `carry_out` runs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +102,7 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
     let path = head.uri.path();
     let found = ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
     let endpoint = found.clone().find(|endpoint| endpoint.method == head.method);
-    // Who may not look does not learn what there is either.
+    // A caller without access must not learn which endpoints exist.
     let act = endpoint.map_or(Act::Read, |endpoint| endpoint.act);
     let Some(settings) = control.hub.current().config.admin.clone() else {
         return reply(StatusCode::NOT_FOUND, TEXT, "");

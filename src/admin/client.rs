@@ -5,15 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::time::timeout;
 
 use crate::config::model::AdminAddress;
+use crate::pool::{DialError, DialLimits, Dialer, Peer, Question};
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,15 +19,18 @@ pub enum Error {
     /// The token cannot be read, or could not stand in a header.
     #[error("the token of {0} cannot be used")]
     Token(String, #[source] io::Error),
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("could not connect to {0}")]
     Connect(String, #[source] io::Error),
     /// What answered does not speak HTTP.
     #[error("no HTTP answer")]
-    Http(#[source] hyper::Error),
-    /// The answer broke off, or is too large.
-    #[error("the answer cannot be read")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Http(#[source] DialError),
+    /// This cannot be asked for.
+    #[error("not a path to ask for")]
+    Path(#[source] http::Error),
+    /// The answer is larger than any of its kind.
+    #[error("the answer is larger than 64 MiB")]
+    TooLarge,
     /// Too slow.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -59,60 +60,39 @@ impl Client {
         Ok(Self { address, token: token_file.map(read).transpose()? })
     }
 
-    /// Asks and waits at most `limit`. Dropping the future ends the connection; what was asked for may happen all the
-    /// same.
+    /// Sends the request and waits at most `limit`. Dropping the future closes the connection, but the gateway may
+    /// still carry out the request.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<(StatusCode, Bytes), Error> {
-        let asked = self.exchange(method, path);
-        tokio::time::timeout(limit, asked).await.unwrap_or(Err(Error::Timeout(limit)))
+        let asked = self.exchange(method, path, DialLimits::each(limit));
+        // One limit for all steps together.
+        timeout(limit, asked).await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
-        let unreachable = |error| Error::Connect(self.address.to_string(), error);
-        match &self.address {
-            AdminAddress::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
-                self.over(stream, &address.to_string(), method, path).await
-            }
-            AdminAddress::Unix(socket) => {
-                let stream = UnixStream::connect(socket).await.map_err(unreachable)?;
-                self.over(stream, "localhost", method, path).await
-            }
-        }
-    }
-
-    async fn over(
-        &self,
-        io: impl AsyncRead + AsyncWrite + Unpin,
-        host: &str,
-        method: Method,
-        path: &str,
-    ) -> Result<(StatusCode, Bytes), Error> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(HOST, host).header(CONTENT_TYPE, "application/json");
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, token);
-        }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| Error::Body(error.into()))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(Error::Http)?;
-        let answer = async {
-            let answer = sender.send_request(request).await.map_err(Error::Http)?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-            Ok((status, body.map_err(Error::Body)?.to_bytes()))
+    async fn exchange(&self, method: Method, path: &str, limits: DialLimits) -> Result<(StatusCode, Bytes), Error> {
+        let (peer, host) = match &self.address {
+            AdminAddress::Tcp(address) => (Peer::Address(*address, ""), address.to_string()),
+            AdminAddress::Unix(socket) => (Peer::Path(socket), "localhost".to_owned()),
         };
-        tokio::pin!(answer);
-        // The connection is driven here, beside the request, instead of in a task of its own.
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            ended = connection => match ended {
-                Ok(()) => answer.await,
-                Err(error) => Err(Error::Http(error)),
-            },
-        }
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        headers.extend(self.token.clone().map(|token| (AUTHORIZATION, token)));
+        let question = Question {
+            method,
+            target: PathAndQuery::try_from(path).map_err(|error| Error::Path(error.into()))?,
+            host: HeaderValue::try_from(host).map_err(|error| Error::Path(error.into()))?,
+            headers,
+            body: Bytes::new(),
+        };
+        let failed = |error| match error {
+            DialError::Connect(error) => Error::Connect(self.address.to_string(), error),
+            DialError::TimedOut(_, limit) => Error::Timeout(limit),
+            error => Error::Http(error),
+        };
+        let connection = Dialer::plain(limits).connect(peer).await.map_err(failed)?;
+        let answer = connection.ask(question, MAX_ANSWER).await.map_err(failed)?;
+        if answer.is_whole { Ok((answer.status, answer.body)) } else { Err(Error::TooLarge) }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the admin API needs of a gateway: its state to read, and a queue for what it is asked to do. The gateway works
-//! the queue off one by one, so nothing here can interleave with a reload.
+//! What the admin API needs of a gateway: its state, and a queue of commands. The gateway runs the commands one by one,
+//! so that none interleaves with a reload.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub enum Command {
     },
 }
 
-/// What became of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug)]
 pub struct Done {
     /// The facts.
@@ -56,7 +56,7 @@ pub struct AdminControl {
     pub health: Arc<Health>,
     /// The last attempts to take a configuration.
     pub journal: Arc<Journal>,
-    /// Where what operators do is counted.
+    /// Counters of what operators do.
     pub metrics: Arc<Metrics>,
     pub(super) refusals: Arc<Refusals>,
     orders: mpsc::Sender<Command>,

@@ -1,4 +1,4 @@
-//! What probes ask about: started, ready, draining, and the named checks behind the verdict.
+//! The state that probes ask for: started, ready, draining, and the named checks.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What became of the last attempts to take a configuration: for operators who ask, not for the gateway itself.
+//! The results of the last reloads, for operators. The gateway itself does not use them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,9 +47,9 @@ impl Trigger {
 pub enum ReloadResult {
     /// What was read is in force.
     Applied,
-    /// The files hold what is in force already.
+    /// The files hold the configuration that is in force already.
     Unchanged,
-    /// What was read cannot be used; the configuration before stays.
+    /// The new configuration has errors; the one before stays in force.
     Refused,
 }
 
@@ -71,8 +71,8 @@ pub struct Entry {
     /// What it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// The last change before, where this attempt changed nothing: often the watch of the files was faster than who
-    /// asked.
+    /// The last change before this attempt, when this attempt changed nothing. Often the watch of the files was faster
+    /// than the operator.
     #[serde(rename = "lastChange", skip_serializing_if = "Option::is_none")]
     pub last_change: Option<LastChange>,
     /// Errors and warnings, or why else it failed; empty when there is nothing to say.
@@ -110,7 +110,7 @@ impl Entry {
         }
     }
 
-    /// What people are told beside the diagnostics, one line or several.
+    /// The text for people beside the diagnostics, one line or several.
     #[must_use]
     pub fn summary(&self) -> String {
         let short = |hash: &str| hash.chars().take(8).collect::<String>();
@@ -133,7 +133,7 @@ impl Entry {
         }
     }
 
-    /// That the files hold what is in force, and what was changed last, which is what people who ask mostly want to
+    /// Says that the configuration is in force already, and what the last change was, which is what operators want to
     /// see.
     fn nothing_new(&self, hash: &str) -> String {
         let first = format!("config {hash} is in force already");

@@ -1,16 +1,14 @@
-//! A very small HTTP client for `attache healthcheck`, so that an image without a shell or curl can probe itself.
+//! What `attache healthcheck` asks, so that an image without a shell or curl can probe itself.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::{Request, Uri};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time;
+
+use crate::pool::{DialError, DialLimits, Dialer, Peer, Question};
 
 /// Why a probe got no status.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +16,12 @@ pub enum Error {
     /// Not a plain `http://` URL.
     #[error("not a plain http:// URL: {0}")]
     Url(String),
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("could not connect to {1}")]
     Connect(#[source] io::Error, String),
     /// What answered does not speak HTTP.
     #[error("no HTTP answer")]
-    Http(#[source] hyper::Error),
+    Http(#[source] DialError),
     /// Too slow.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -32,7 +30,7 @@ pub enum Error {
 /// Status that `url` answers a GET with, within `timeout`. Dropping the future ends the connection.
 pub async fn probe(url: &str, timeout: Duration) -> Result<u16, Error> {
     let target = ProbeAddress::parse(url)?;
-    time::timeout(timeout, target.get()).await.unwrap_or(Err(Error::Timeout(timeout)))
+    time::timeout(timeout, target.get(DialLimits::each(timeout))).await.unwrap_or(Err(Error::Timeout(timeout)))
 }
 
 #[derive(Debug)]
@@ -40,7 +38,7 @@ struct ProbeAddress {
     /// Name or address, without the brackets of an IPv6 literal.
     host: String,
     port: u16,
-    request: Request<Empty<Bytes>>,
+    question: Question,
 }
 
 impl ProbeAddress {
@@ -51,33 +49,32 @@ impl ProbeAddress {
         if uri.scheme_str() != Some("http") {
             return Err(refused());
         }
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request =
-            Request::get(path).header(HOST, authority.as_str()).body(Empty::new()).ok().ok_or_else(refused)?;
+        let question = Question {
+            method: Method::GET,
+            target: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+            host: HeaderValue::from_str(authority.as_str()).ok().ok_or_else(refused)?,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: authority.port_u16().unwrap_or(80), request })
+        Ok(Self { host, port: authority.port_u16().unwrap_or(80), question })
     }
 
-    async fn get(self) -> Result<u16, Error> {
-        let Self { host, port, request } = self;
-        let stream = match TcpStream::connect((host.as_str(), port)).await {
-            Ok(stream) => stream,
-            Err(error) => return Err(Error::Connect(error, format!("{host}:{port}"))),
+    async fn get(self, limits: DialLimits) -> Result<u16, Error> {
+        let Self { host, port, question } = self;
+        let failed = |error| match error {
+            DialError::Connect(error) => Error::Connect(error, format!("{host}:{port}")),
+            DialError::TimedOut(_, limit) => Error::Timeout(limit),
+            error => Error::Http(error),
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::Http)?;
-        let mut answer = std::pin::pin!(sender.send_request(request));
-        // The connection is driven here, beside the request, instead of in a task of its own.
-        let answer = tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            ended = connection => match ended {
-                Ok(()) => answer.await,
-                Err(error) => Err(error),
-            },
-        };
-        Ok(answer.map_err(Error::Http)?.status().as_u16())
+        let connection = Dialer::plain(limits).connect(Peer::Name(&host, port)).await.map_err(failed)?;
+        let answer = connection.ask(question, STATUS_ONLY).await.map_err(failed)?;
+        Ok(answer.status.as_u16())
     }
 }
+
+/// Nothing is read of the body.
+const STATUS_ONLY: usize = 0;
 
 #[cfg(test)]
 mod tests {

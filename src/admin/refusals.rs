@@ -1,5 +1,4 @@
-//! Admin requests that are refused, by whoever sends them and however many: each is counted, and the log gets a line of
-//! bounded length at most once a second.
+//! Refused admin requests. Each is counted, and the log gets at most one line of bounded length a second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -52,25 +52,25 @@ struct OperatorRequest {
     by: String,
 }
 
-/// Carries out a wish and says what became of it.
+/// Carries out an operator's request and returns the result.
 pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
-    let wish = match OperatorRequest::parse(query) {
-        Ok(wish) => wish,
+    let request = match OperatorRequest::parse(query) {
+        Ok(request) => request,
         Err(why) => return refused(StatusCode::BAD_REQUEST, why),
     };
-    let Some((route, control)) = splits(snapshot).find(|(route, _)| *route == wish.route) else {
-        let why = format!("no route `{}` has a split", wish.route);
+    let Some((route, control)) = splits(snapshot).find(|(route, _)| *route == request.route) else {
+        let why = format!("no route `{}` has a split", request.route);
         return refused(StatusCode::NOT_FOUND, why);
     };
-    match wish.carry_out(control, now()) {
+    match request.carry_out(control, now()) {
         Ok(events) => {
             for event in &events {
                 metrics.rollout_event(route, event.kind);
             }
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
             // The audit record of what operators do.
-            tracing::info!(route, verb = wish.verb, by = wish.by, "{}", said.join("; "));
+            tracing::info!(route, verb = request.verb, by = request.by, "{}", said.join("; "));
             (StatusCode::OK, json!({ "done": said, "status": status(control) }))
         }
         Err(Refused::Unknown(why)) => refused(StatusCode::BAD_REQUEST, why),
@@ -78,7 +78,7 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
     }
 }
 
-/// Why a wish was not carried out.
+/// Why an operator's request was not carried out.
 #[derive(Debug)]
 enum Refused {
     Unknown(String),
@@ -93,25 +93,25 @@ impl From<OperateError> for Refused {
 
 impl OperatorRequest {
     fn parse(query: &str) -> Result<Self, String> {
-        let mut wish = Self::default();
+        let mut request = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let number = || value.parse::<u64>().map_err(|_not_a_number| format!("`{key}={value}` is not a number"));
             match &*key {
-                "route" => wish.route = value.into_owned(),
-                "verb" => wish.verb = value.into_owned(),
-                "cluster" => wish.cluster = Some(value.into_owned()),
-                "weight" => wish.weight = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
-                "for" => wish.lasts = Some(number()?),
+                "route" => request.route = value.into_owned(),
+                "verb" => request.verb = value.into_owned(),
+                "cluster" => request.cluster = Some(value.into_owned()),
+                "weight" => request.weight = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
+                "for" => request.lasts = Some(number()?),
                 "by" => {
-                    wish.by = value.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
+                    request.by = value.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
                 }
                 _ => return Err(format!("`{key}` is not known here")),
             }
         }
-        if wish.by.is_empty() {
-            "an operator".clone_into(&mut wish.by);
+        if request.by.is_empty() {
+            "an operator".clone_into(&mut request.by);
         }
-        Ok(wish)
+        Ok(request)
     }
 
     fn carry_out(&self, control: &RolloutControl, now: Now) -> Result<Vec<Event>, Refused> {
@@ -153,8 +153,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wishes_are_read() {
-        let wish =
+    fn requests_are_read() {
+        let request =
             OperatorRequest::parse("route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A%E2%80%AE");
         let expected = OperatorRequest {
             route: "a b".to_owned(),
@@ -164,7 +164,7 @@ mod tests {
             lasts: Some(600_000),
             by: "ann".to_owned(),
         };
-        assert_eq!(wish, Ok(expected));
+        assert_eq!(request, Ok(expected));
         assert_eq!(OperatorRequest::parse("").unwrap().by, "an operator");
         for query in ["weight=x", "for=-1", "speed=1"] {
             assert!(OperatorRequest::parse(query).is_err(), "{query}");

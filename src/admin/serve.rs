@@ -1,6 +1,6 @@
-//! What the listeners beside the traffic share: a small tower stack over one function from request to answer. One
-//! request per connection and one deadline over all of it, so that neither a slow reader nor an idle client needs a
-//! limit of its own.
+//! The server of metrics, probes and the admin API: a small tower stack around one function from request to answer.
+//! Each connection has one request and one deadline for all of it, so slow readers and idle clients need no limits of
+//! their own.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ where
                     };
                     let service = ServiceBuilder::new().map_request(mark).service(service.clone());
                     let connection = AssertUnwindSafe(connection(stream, place, service, bounds));
-                    // A defect in one answer must not end the listener. What panicked is told by the hook.
+                    // A panic in one answer must not end the listener. The panic hook logs it.
                     connections.push(connection.catch_unwind().map(drop));
                 }
                 Err(error) => {

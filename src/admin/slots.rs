@@ -1,12 +1,12 @@
-//! The places of a listener beside the traffic, and who gives way when they are taken. A connection that has not said
-//! yet what it wants never keeps another out, and probes do not share their places with what takes longer.
+//! The slots for connections of metrics, probes and the admin API, and which connection is closed when all are taken. A
+//! connection without a complete head never blocks another one, and probes have slots of their own.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// Who holds a place.
+/// What holds a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// An IPv4 address, or the /64 of an IPv6 address.
@@ -67,7 +67,7 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// A place for a connection. If there is none, a silent one gives way.
+    /// A slot for a connection. When none is free, the oldest silent connection is closed.
     pub(super) fn take(&self, peer: Peer) -> Slot {
         let cut = CancellationToken::new();
         let id = self.with(|table| {
@@ -129,8 +129,8 @@ impl Table {
         }
     }
 
-    /// Which one of a stage is in the way of one more of `peer`: its own oldest when it has its share, else the oldest
-    /// of whoever holds most.
+    /// The connection to close for a new one of `peer`: the peer's own oldest one when it has its share, else the
+    /// oldest one of the peer that holds the most.
     fn gives_way(&self, stage: Stage, peer: Peer) -> Option<usize> {
         let at_stage = || {
             let all = self.held.iter().enumerate();
@@ -153,7 +153,7 @@ impl Table {
 
 /// Places at each stage.
 pub(super) const MOST: usize = 64;
-/// Of these, what one peer may hold.
+/// How many of these one peer may hold.
 const SHARE: usize = MOST / 4;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Sockets the admin API and the metrics listener accept on, and whose file a unix socket's is. A file is replaced,
-//! opened to others or removed only when it was identified: as a socket nobody answers at, or as this gateway's own.
+//! Sockets of the admin API and the metrics listener. The gateway replaces, opens to others or removes the file of a
+//! unix socket only after it identified the file as a dead socket, or as its own.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -41,8 +41,8 @@ pub struct OwnFile {
 }
 
 impl UnixSocket {
-    /// Binds. The socket of a process that is gone is replaced. The socket of one that lives is not, nor is any other
-    /// file. Others than the owner can connect only `for_others`.
+    /// Binds. Replaces the socket of a process that has ended, but no live socket and no other file. Users other than
+    /// the owner can connect only with `for_others`.
     ///
     /// # Errors
     /// When it cannot be bound.
@@ -78,7 +78,7 @@ impl Drop for UnixSocket {
 }
 
 impl OwnFile {
-    /// Lets others than the owner connect, or nobody else.
+    /// Lets other users connect, or only the owner.
     ///
     /// # Errors
     /// When the mode cannot be set, or something else has the name now.
@@ -101,7 +101,7 @@ impl OwnFile {
     }
 }
 
-/// Frees the name of a socket at which nobody answers.
+/// Removes a socket at which no process answers.
 fn clear(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if !is_socket(&found) {
@@ -112,8 +112,8 @@ fn clear(path: &Path) -> io::Result<()> {
         let why = "another process answers there, or may";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
     }
-    // Another gateway may be doing the same and have bound its own by now. So what has the name is put aside first, and
-    // asked there.
+    // Another gateway may do the same and have bound its own socket by now. So the file is renamed first, and asked
+    // under its new name.
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:016x}.old", fastrand::u64(..)));
     let aside = path.with_file_name(name);
@@ -128,7 +128,8 @@ fn clear(path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::AddrInUse, why))
 }
 
-/// Whether nobody answers at a socket's file. One whose queue is full is somebody's, and does not hold this up.
+/// Whether no process answers at a socket's file. A socket whose queue is full belongs to a live process; this does not
+/// wait for it.
 fn is_left_over(path: &Path) -> bool {
     let asked = || {
         let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -12,22 +12,22 @@ pub enum Events {
 
 /// Finds the ends of events in one stream.
 #[derive(Debug)]
-pub(super) enum Scanner {
+pub(crate) enum Scanner {
     Lines(Lines),
     Messages(Messages),
 }
 
 impl Scanner {
-    pub(super) fn new(events: Events) -> Self {
+    pub(crate) fn new(events: Events) -> Self {
         match events {
             Events::Lines => Self::Lines(Lines::default()),
             Events::Messages => Self::Messages(Messages::default()),
         }
     }
 
-    /// How many of these bytes there are to the end of an event; `None` when it does not end in them. What comes after
-    /// the end is for the next call.
-    pub(super) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// The number of bytes up to the end of an event; `None` when it does not end in them. The caller passes the bytes
+    /// after the end to the next call.
+    pub(crate) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::Lines(lines) => lines.end(bytes),
             Self::Messages(messages) => messages.end(bytes),
@@ -36,7 +36,7 @@ impl Scanner {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// Whether the line has a byte yet.
     started: bool,
     /// Whether the last byte was a carriage return, which a line feed may follow.
@@ -77,7 +77,7 @@ impl Lines {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Messages {
+pub(crate) struct Messages {
     /// Bytes of the prefix that have come: a flag and four of length.
     prefix: u8,
     left: u32,
@@ -107,7 +107,7 @@ impl Messages {
     }
 }
 
-/// Tells an answer of several messages from one of a single one, which is what a unary gRPC call gets.
+/// Tells whether an answer has more than one message. A unary gRPC call gets one.
 #[derive(Debug, Default)]
 pub struct Several {
     first: Messages,

@@ -31,12 +31,12 @@ pub struct Disturbed<B> {
     /// Events until it is cut.
     left: Option<u64>,
     pause: Option<Duration>,
-    /// What came and may not go yet.
+    /// Data that arrived and is held back.
     held: Bytes,
     /// The earliest moment for the next event.
     due: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// What was passed on had time to leave.
+    /// The data that was passed on had time to leave.
     settled: bool,
 }
 
@@ -65,7 +65,7 @@ impl<B> FaultBody<B> {
 }
 
 impl<B> Disturbed<B> {
-    /// Takes what may go of what is held: up to the end of an event.
+    /// Takes the held data that may go: up to the end of an event.
     fn next_piece(&mut self) -> Bytes {
         let Some(end) = self.scanner.end(&self.held) else {
             return std::mem::take(&mut self.held);
@@ -90,7 +90,7 @@ impl<B> Disturbed<B> {
         Poll::Ready(())
     }
 
-    /// Breaks off, a moment after the last event: what is handed over together with an error is lost.
+    /// Breaks off a moment after the last event, because data that is handed over together with an error is lost.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if std::mem::replace(&mut self.settled, true) {
             return Poll::Ready(Error::FaultCut);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-mod events;
+pub(crate) mod events;
 mod fault_body;
 mod replay;
 mod request;
@@ -84,8 +84,8 @@ where
     }
 }
 
-/// Takes out of `fields` what must not travel in trailers: framing, routing, authentication and forwarding fields
-/// (RFC 9110 section 6.5.1).
+/// Removes the fields that must not travel in trailers: framing, routing, authentication and forwarding fields (RFC
+/// 9110 section 6.5.1).
 #[must_use]
 pub fn clean_trailers(mut fields: HeaderMap) -> HeaderMap {
     let names: Vec<_> = fields.keys().filter(|name| is_forbidden_in_trailers(name.as_str())).cloned().collect();

@@ -70,7 +70,7 @@ impl Replay {
         let alone = Rc::strong_count(&self.tape) == 1;
         let mut tape = self.tape.borrow_mut();
         if self.turn != tape.turn {
-            // Whoever reads here was given up; an error makes it end its stream.
+            // This reader was cancelled; an error makes it end its stream.
             return Poll::Ready(Some(Err(Error::Internal)));
         }
         if let Some(piece) = tape.kept.get(self.next) {
@@ -143,7 +143,7 @@ impl Tape {
         }
     }
 
-    /// Gives up what is kept.
+    /// Drops the kept bytes.
     fn tear(&mut self) {
         self.torn = true;
         self.kept = Vec::new();

@@ -1,6 +1,7 @@
 //! The body of a request on its way upstream: counted, limited in size and in silence, never collected.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -14,6 +15,12 @@ use super::tee::{Copied, Tee, TooLarge};
 use super::upload_state::{AnswerProgress, Failure};
 use super::{IdleTimer, Replay, Upload, UploadState};
 use crate::error::Error;
+
+/// Whether the client's chunks are no chunks (RFC 9112 section 7.1). A client that leaves ends in the middle of them.
+fn is_misframed(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+}
 
 /// A request body.
 #[derive(Debug)]
@@ -37,7 +44,7 @@ pub struct Streaming {
     left: u64,
     flow: Rc<UploadState>,
     timer: IdleTimer,
-    /// Whoever wants a copy.
+    /// The receiver of a copy.
     tee: Option<Box<Tee>>,
 }
 
@@ -200,8 +207,8 @@ impl Streaming {
         polled
     }
 
-    /// Whether the client has owed a piece for too long. It owes none while an answer streams, and any other answer
-    /// that goes on gives it more time: its limit is one of an upload, not of an exchange.
+    /// Whether the endpoint has waited too long for a piece from the client. The limit belongs to uploads, not to
+    /// exchanges: it does not run while an answer streams, and each piece of another answer starts it again.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         if self.flow.answer.get() == AnswerProgress::Streams {
             return false;
@@ -223,7 +230,9 @@ impl Streaming {
                 self.tee.iter_mut().for_each(|tee| tee.end());
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => self.fail(Failure::ClientGone),
+            Poll::Ready(Some(Err(error))) => {
+                self.fail(if is_misframed(&error) { Failure::Invalid } else { Failure::ClientGone })
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer.touch();
                 if self.flow.answer.get() != AnswerProgress::Awaited {

@@ -1,5 +1,5 @@
-//! A copy of a request body, made while it passes. It delays nothing: what is too large or breaks off is given up, the
-//! body goes on.
+//! A copy of a request body, made while the body passes. The copy never delays the body: when the body is too large or
+//! breaks off, only the copy is dropped.
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -49,7 +49,7 @@ impl Tee {
 
     fn finish(&mut self, result: Result<Bytes, TooLarge>) {
         if let Some(done) = self.done.take() {
-            // Whoever wanted the copy may have given up.
+            // The receiver of the copy may be gone.
             drop(done.send(result));
         }
     }

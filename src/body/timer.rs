@@ -1,5 +1,6 @@
 //! A silence timer that costs nothing while a body flows: it is armed when the body first has to wait, and activity
-//! only notes the time. When it fires too early because there was activity since, it is armed again for what is left.
+//! only notes the time. When it fires too early because there was activity since, it is armed again for the remaining
+//! time.
 
 use std::future::Future;
 use std::pin::Pin;

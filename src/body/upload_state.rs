@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 
-/// What the exchange needs to know about its request body while that is in the hands of the upstream connection.
+/// What the exchange knows about its request body while the upstream connection owns the body.
 #[derive(Debug, Default)]
 pub struct UploadState {
     received: Cell<u64>,
-    /// Whether the next move is the endpoint's: a piece is on its way to it, and it has not asked for more.
+    /// Whether the gateway waits for the endpoint: a piece is on its way, and the endpoint has not asked for more.
     owed: Cell<bool>,
-    /// Since when it is the client's: the endpoint has asked for a piece that has not come.
+    /// Since when the gateway waits for the client: the endpoint has asked for a piece that has not come.
     awaited: Cell<Option<Instant>>,
     /// How long the endpoint waited for the client before that.
     waited: Cell<Duration>,
@@ -48,6 +48,8 @@ pub(super) enum AnswerProgress {
 pub(super) enum Failure {
     TooLarge,
     Idle,
+    /// Its framing is broken.
+    Invalid,
     ClientGone,
 }
 
@@ -82,8 +84,8 @@ impl UploadState {
         self.received.set(self.received.get() + bytes);
     }
 
-    /// Ends once the endpoint has asked for nothing more of the body for `limit` (at most twice that), although there
-    /// is more of it.
+    /// Ends when the endpoint has not asked for more of the body for `limit` (at most twice that), although there is
+    /// more.
     pub fn stalled(&self, limit: Duration) -> impl Future<Output = ()> {
         self.owed.set(false);
         async move {
@@ -156,6 +158,7 @@ impl UploadState {
         self.failure.get().map(|failure| match failure {
             Failure::TooLarge => Error::BodyTooLarge,
             Failure::Idle => Error::BodyTimeout,
+            Failure::Invalid => Error::BadRequest("body_invalid"),
             Failure::ClientGone => Error::ClientGone,
         })
     }

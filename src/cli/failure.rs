@@ -19,7 +19,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// What went wrong, and what to do about it.
+    /// The error, and the next step for the operator.
     pub(super) fn parts(&self) -> (&str, &str) {
         (&self.what, &self.next)
     }

@@ -78,7 +78,7 @@ enum Verb {
 enum Ending {
     /// All well: exit code 0.
     Done,
-    /// What was checked or ran is not in order, and the verb has said so: exit code 1.
+    /// The check or run failed, and the verb has reported it: exit code 1.
     Failed,
     /// The gateway stopped and had to cut work off: exit code 3.
     WorkCut,
@@ -92,7 +92,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(usage) => {
             let printed = usage.print().and_then(|()| io::stdout().flush());
             return match (usage.exit_code(), terminal::written(printed)) {
-                // A help text is a result, and what is said of wrong usage is not.
+                // A help text is a result; the message about wrong usage is not.
                 (0, Err(failure)) => failed(&failure),
                 (code, _) => ExitCode::from(u8::try_from(code).unwrap_or(2)),
             };

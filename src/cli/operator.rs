@@ -12,7 +12,7 @@ use crate::admin::client::{Client, Error};
 use crate::config::model::{Admin, AdminAddress};
 use crate::config::{self, Environment, Report};
 
-/// Where the gateway is. What is named on the command line goes before what the environment says.
+/// The address of the gateway. Options on the command line override environment variables.
 #[derive(Debug)]
 pub(super) struct Operator {
     named: Named,
@@ -133,8 +133,8 @@ impl Operator {
         Ok((client.map_err(|error| unreachable(&error, &name))?, name))
     }
 
-    /// What the configuration says. When the API was named by hand, one that only the environment names need not say
-    /// anything.
+    /// The address in the configuration. When the API is named on the command line, a configuration that only the
+    /// environment names may leave it out.
     fn configured(&self) -> Result<Option<Admin>, Failure> {
         let Some(path) = &self.named.config else {
             return Ok(None);
@@ -166,7 +166,7 @@ pub(super) fn unreachable(error: &Error, name: &str) -> Failure {
     let next = match error {
         Error::Token(..) => "name a readable file with --token-file or ATTACHE_ADMIN_TOKEN_FILE",
         Error::Timeout(_) => "read the gateway's log; a reload may still be under way",
-        Error::Connect(..) | Error::Http(_) | Error::Body(_) => {
+        Error::Connect(..) | Error::Http(_) | Error::TooLarge | Error::Path(_) => {
             "is the gateway running, and is its admin API where --admin or the configuration says?"
         }
     };
@@ -180,7 +180,7 @@ fn connectable(place: AdminAddress) -> AdminAddress {
     }
 }
 
-/// Who listens everywhere is reached on this machine.
+/// A listener on all addresses is reached on this machine.
 pub(super) fn nearest(address: SocketAddr) -> SocketAddr {
     let local: IpAddr = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

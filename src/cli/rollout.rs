@@ -170,8 +170,8 @@ fn show(status: &Status) -> Result<Ending, Failure> {
     })
 }
 
-/// Prints what changes, until the rollout is over. Once it answered, a gateway may be away for as long as a restart
-/// takes.
+/// Prints changes until the rollout is over. After the first answer the gateway may be unreachable for as long as a
+/// restart takes.
 fn watch(status: &Status) -> Result<Ending, Failure> {
     let (client, name) = status.operator.find()?;
     let route = status.route.as_deref().unwrap_or_default();
@@ -243,7 +243,7 @@ fn phase(split: &Value) -> &str {
     phase.unwrap_or(SPLIT)
 }
 
-/// One line: what it does, its step, its shares, and why.
+/// One line: phase, step, shares, and the reason.
 fn headline(route: &str, split: &Value) -> String {
     let mut line = format!("{route}  {}", phase(split));
     let number = |key: &str| split.get("progress")?.get(key)?.as_u64();
@@ -304,7 +304,7 @@ fn strings(list: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What a split without a rollout is doing.
+/// The phase of a split without a rollout.
 const SPLIT: &str = "split";
 /// How long a gateway that answered before may be away.
 const AWAY: Duration = Duration::from_secs(60);

@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     last_good: Option<PathBuf>,
 }
 
-/// Performs the verb. What it says goes to standard error by a way that nothing waits for.
+/// Performs the verb. Its output goes to standard error through a queue, so nothing waits for the reader.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let stderr = stderr()?;
     let mut voice = Voice::new(stderr.clone(), true);
@@ -42,7 +42,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
         said::failure(&voice, &failure);
         Ending::Failed
     });
-    // Who has not read by then has had the time.
+    // How long the end waits for the reader of standard error.
     let _written = stderr.flush(LAST_LINES);
     Ok(ending)
 }
@@ -61,7 +61,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
     let places = loaded.places();
     let cannot_start = |error: &gateway::Error| not_open(error, places, voice);
     let kept = kept.filter(|_| !stands_in).map(|file| (file, loaded.standalone()));
-    // What the text was parsed into is not needed any more, and the gateway has the only copy of the configuration.
+    // Frees the tree of the text; the gateway has the only copy of the configuration.
     let (config, _, tree) = loaded.into_parts();
     drop(tree);
     let mut events = tracing_setup::init(&config.logging, stderr).map_err(|error| {
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
-        gateway.follow(arguments.source.config.clone(), seen, stands_in);
+        gateway.follow(gateway::Source::Files { path: arguments.source.config.clone(), seen }, stands_in);
         gateway.keep_good(kept).await;
         Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
     });
@@ -94,7 +94,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
     ending
 }
 
-/// Shows where the address stands that cannot be opened, and who has it.
+/// Shows the place of the address that cannot be opened, and the process that holds it.
 fn not_open(error: &gateway::Error, places: crate::config::OpenedAt, voice: &Voice) -> Failure {
     let Some(key) = error.key() else {
         return cannot_start(error);
@@ -116,7 +116,7 @@ pub(super) fn cannot_start(error: &gateway::Error) -> Failure {
     )
 }
 
-/// Says everything from now on as the configuration wishes.
+/// Logs from now on as the configuration says.
 fn speak(voice: &mut Voice, format: LogFormat) {
     let text = format != LogFormat::Json;
     if text != voice.is_text() {
@@ -135,8 +135,8 @@ struct Beginning {
 }
 
 impl Arguments {
-    /// Reads the configuration, or its last good state when it is broken. How that is said is known once `logging` can
-    /// be read, whatever else is wrong.
+    /// Reads the configuration, or its last good state when it is broken. The format of the log is known as soon as
+    /// `logging` can be read, also when other sections are broken.
     fn read(&self, voice: &mut Voice) -> Result<Beginning, Failure> {
         let (path, env) = (&self.source.config, Environment::process());
         let Reading { outcome, seen } = read(path, &env);
@@ -192,10 +192,10 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, 
             order = gateway.wanted() => Event::Command(order),
             () = lost.cancelled() => break error!("a worker is gone: only a new start brings it back"),
         };
-        // Names that nobody resolves or a file system that does not answer hold a reload up, but not the end.
+        // Names that do not resolve, or a file system that hangs, may delay a reload, but not the end.
         let done = match event {
             Event::Reload => tokio::select! {
-                done = gateway.reload_files(Trigger::Signal) => done,
+                done = gateway.reload_source(Trigger::Signal) => done,
                 () = signals.end() => break,
             },
             Event::Command(order) => tokio::select! {
@@ -235,7 +235,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, 
     }
 }
 
-/// Shows what was found in the files. That it was refused or taken is in the log.
+/// Shows the diagnostics of the files. The log says whether the configuration is in force.
 fn show(done: &Done, voice: &Voice) {
     if let Some(report) = &done.report {
         said::report(voice, report);

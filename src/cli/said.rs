@@ -9,7 +9,7 @@ use super::{Failure, terminal};
 use crate::config::{Report, Severity};
 use crate::observe::voice::{Level, Voice};
 
-/// What a start says of itself.
+/// The messages of a start.
 pub(super) fn summary(voice: &Voice, lines: &[String]) {
     if voice.is_text() {
         return voice.text(lines.join("\n"));

@@ -1,5 +1,5 @@
-//! What `attache run` says once it runs: where it listens, what it serves and, above all, what is not protected. Never
-//! more than twelve lines, whatever the size of the configuration.
+//! The start-up summary of `attache run`: where it listens, what it serves and, above all, what is not protected. At
+//! most twelve lines for every size of configuration.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ pub(super) fn summary(config: &Config, bound: &Bound) -> Vec<String> {
     lines
 }
 
-/// What an operator might believe to be protected and is not.
+/// Missing protection that an operator might expect.
 fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     let open = |listener: &&Listener| listener.tls.is_none() && listener.https_redirect.is_none();
     let outside = |listener: &&Listener| !address_of(listener, bound).ip().is_loopback();
@@ -52,7 +52,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
         found.push(format!("no TLS on {}, reachable from outside", names(cleartext)));
     }
     let trusts = !config.client_ip.trusted_proxies.is_empty();
-    // One that leads to itself serves those who are on HTTPS by the word of a trusted proxy.
+    // A listener that redirects to itself serves clients that use HTTPS according to a trusted proxy.
     let serves = |at: usize, listener: &Listener| {
         let redirect = listener.https_redirect.as_ref();
         redirect.is_none_or(|redirect| trusts && redirect.serves == ListenerId(at))
@@ -114,8 +114,8 @@ fn about(listener: &Listener, bound: &Bound) -> String {
     format!("  listener  {} on {address}, {what}{public}", listener.name)
 }
 
-/// HTTP versions of a listener, in its order. How clients come to HTTP/2 where no TLS tells them, and what does without
-/// it, is not known to everybody.
+/// HTTP versions of a listener, in its order. It names how clients use HTTP/2 without TLS, because not every operator
+/// knows that.
 pub(super) fn spoken(listener: &Listener) -> String {
     if listener.protocols == [HttpVersion::Http1] {
         return "http/1.1 only, so no gRPC".to_owned();

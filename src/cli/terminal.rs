@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use super::failure::Failure;
 use crate::config::visible::visible_but;
 
-/// One line, or several, of a verb's result on standard output. What others named or said in it steers nothing.
+/// One line, or several, of a verb's result on standard output. Text from outside in it cannot steer the terminal.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     let text = text.to_string();
     print_bytes(format!("{}\n", visible_but(&text, &['\n', '\t'])).as_bytes())
@@ -27,7 +27,7 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
-/// What becomes of a verb whose result was written to standard output like this.
+/// The result of a verb from the result of writing its output.
 pub(super) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
     match outcome {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(

@@ -1,12 +1,12 @@
-//! A moment that workers share, or none, in one atomic.
+//! An optional moment in one atomic that workers share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A moment, kept as nanoseconds since a `base` that the owner knows and never changes. Relaxed: each stands for
-/// itself.
+/// A moment, kept as nanoseconds since a `base` that the owner knows and never changes. Relaxed: no other data depends
+/// on it.
 #[derive(Debug, Default)]
 pub(super) struct AtomicInstant(AtomicU64);
 
@@ -14,7 +14,7 @@ impl AtomicInstant {
     /// Sets it to `at`, or to `base` where that is later.
     pub(super) fn set(&self, base: Instant, at: Instant) {
         let since = at.saturating_duration_since(base).as_nanos();
-        // Zero stands for none: a moment one nanosecond off hurts nobody.
+        // Zero means none. Being one nanosecond off does not matter.
         self.0.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Relaxed);
     }
 

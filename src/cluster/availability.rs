@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::balancer::is_usable;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, is_usable};
 use super::members::Members;
 use crate::config::model::{self, Panic, PanicAction};
 
 /// The settings a stance depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvailabilitySettings {
-    /// When too few endpoints are usable, and what then.
+    /// When too few endpoints are usable, and what happens then.
     pub panic: Panic,
     /// How long an endpoint warms up.
     pub slow_start: Option<Duration>,
@@ -26,7 +25,7 @@ impl From<&model::Cluster> for AvailabilitySettings {
     }
 }
 
-/// Who is considered at the moment.
+/// Which endpoints are candidates at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Availability {
     pub(super) eligible: Eligible,
@@ -40,11 +39,11 @@ pub(super) enum Eligible {
     /// Every usable one.
     #[default]
     Usable,
-    /// Usable ones of the groups up to this one, and only those of the gateway's zone if so said.
+    /// Usable endpoints of the groups up to this one, optionally only those of the gateway's zone.
     Some { priority: u32, local: bool },
     /// All of them: panic.
     All,
-    /// None of them: panic, and who asks is refused.
+    /// No endpoint: panic with `action: fail`, so requests are refused.
     Nobody,
 }
 
@@ -91,7 +90,7 @@ impl Members {
                 Panic { action: PanicAction::Fail, .. } => Eligible::Nobody,
             };
         };
-        // Those of the groups before it are too few, but none the worse.
+        // The endpoints of the groups before it are too few, but they are still used.
         let reached = |endpoint: &Endpoint| endpoint.priority <= priority;
         let local = suffices(&|endpoint| reached(endpoint) && endpoint.local);
         let excluded = |endpoint: &Endpoint| !reached(endpoint) || (local && !endpoint.local);

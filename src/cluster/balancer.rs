@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::availability::{Availability, Eligible};
 use super::ceilings::Kind;
-use super::endpoint::{Endpoint, EndpointId, FULL};
+use super::endpoint::{Endpoint, EndpointId, FULL, is_usable};
 use super::hash::score;
 use super::members::Members;
 use crate::config::model::LoadBalancer;
 
-/// What a choice depends on besides the endpoints.
+/// The parts of a request that a choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
     /// From [`super::hash_key`]; without it a hash policy chooses at random.
@@ -33,15 +33,6 @@ impl PickRequest<'_> {
     pub fn at(now: Instant) -> Self {
         Self { hash: None, tried: &[], kind: Kind::default(), availability: Availability::default(), now }
     }
-}
-
-/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
-/// the arithmetic below relies.
-#[inline]
-pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
-    endpoint.weight > 0 // draining
-        && !endpoint.is_ejected(now) // taken out by its traffic
-        && !endpoint.is_unhealthy() // taken out by its checks
 }
 
 /// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in
@@ -100,7 +91,7 @@ impl Candidates for Plain {
     }
 }
 
-/// Those that the cluster's stance and earlier tries leave.
+/// Candidates by the availability of the cluster, without the endpoints of earlier tries.
 #[derive(Clone, Copy)]
 struct Particular<'a> {
     tried: &'a [EndpointId],

@@ -1,6 +1,6 @@
 //! The half-open breaker of a cluster: after failures in a row nothing is sent for a while, then one request as a
-//! probe, then a growing share. A state machine of its own below, to which time and random numbers are arguments; what
-//! is around it lets workers share it without a lock while all is well.
+//! probe, then a growing share. The state machine takes time and random numbers as arguments; the code around it lets
+//! workers share it without a lock while the breaker is closed.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +60,7 @@ pub struct Breaker {
     cluster: Arc<str>,
     settings: HalfOpen,
     machine: Mutex<Machine>,
-    /// Copies of what the machine says, so that the path takes no lock while all is well.
+    /// Copies of the machine's state, so that requests take no lock while the breaker is closed.
     state: AtomicU8,
     is_clean: AtomicBool,
 }
@@ -101,7 +101,7 @@ impl Breaker {
         }
     }
 
-    /// Takes in what became of an attempt at an endpoint of the cluster.
+    /// Reports the outcome of an attempt at an endpoint of the cluster.
     pub fn report(&self, outcome: Outcome, now: Instant) {
         let Some(sign) = BreakerClass::of(outcome) else {
             return;
@@ -137,13 +137,13 @@ impl Breaker {
     }
 }
 
-/// The one request that finds out whether the cluster is back. Dropped without a word it lets the next request find
-/// out. One that took so long that another request became the probe has nothing to say any more.
+/// The request that probes whether the cluster works again. When it is dropped without a report, the next request
+/// becomes the probe. The report of a probe that was replaced because it took too long is ignored.
 #[derive(Debug)]
 pub struct Probe(Option<(Arc<Breaker>, u64)>);
 
 impl Probe {
-    /// Says what the probe found.
+    /// Reports the result of the probe.
     pub fn settle(mut self, is_good: bool, now: Instant) {
         if let Some((breaker, number)) = self.0.take() {
             breaker.change(|machine| machine.probed(&breaker.settings, number, is_good, now));
@@ -171,7 +171,8 @@ pub fn is_failure(status: StatusCode) -> bool {
     )
 }
 
-/// What an outcome means here. Heads and bodies are judged apart: every stream that broke off began with a good head.
+/// The meaning of an outcome here. Heads and bodies have separate counts, because every stream that broke off began
+/// with a good head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BreakerClass {
     is_body: bool,
@@ -266,7 +267,7 @@ impl Machine {
 
     fn hear(&mut self, settings: &HalfOpen, sign: BreakerClass, now: Instant) {
         if matches!(self.phase, Phase::Open { .. } | Phase::Probing { .. }) {
-            // From before it opened. What the probe found is told apart.
+            // The attempt began before the breaker opened. The probe reports separately.
             return;
         }
         let run = if sign.is_body { &mut self.bodies } else { &mut self.heads };
@@ -276,7 +277,7 @@ impl Machine {
         }
     }
 
-    /// Whether what probe `number` found is waited for.
+    /// Whether `number` is the current probe.
     fn awaits(&self, number: u64) -> bool {
         number == self.probes && matches!(self.phase, Phase::Probing { .. })
     }
@@ -304,7 +305,7 @@ impl Machine {
     }
 }
 
-/// What share of the requests is sent `elapsed` after a good probe.
+/// The share of requests that is sent `elapsed` after a good probe.
 fn share(elapsed: Duration, ramp_up: Duration) -> f64 {
     if elapsed >= ramp_up {
         return 1.0;

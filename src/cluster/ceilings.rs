@@ -1,13 +1,13 @@
-//! Ceilings on what a cluster, and each of its endpoints, carries at once. A permit is counted from the moment it is
-//! taken until it is dropped, over all workers; what is not configured is not counted. Knows nothing of requests but
-//! whether one is a stream.
+//! Ceilings on what a cluster, and each of its endpoints, carries at once. A permit counts from the moment it is taken
+//! until it is dropped, over all workers. A ceiling that is not configured counts nothing. This file knows only whether
+//! a request is a stream.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::time::Instant;
 
+use crate::bounded::{self, Count};
 use crate::config::model::{self, CircuitBreaker, EndpointCeilings, UpstreamProtocol};
 use crate::error::LimitHit;
 use crate::pool::{Line, Queue, Quota};
@@ -37,38 +37,25 @@ impl Kind {
 #[derive(Debug)]
 struct Ceiling {
     limit: usize,
-    used: AtomicUsize,
-    queue: Arc<Queue>,
+    count: Arc<Count<Arc<Queue>>>,
 }
 
 impl Ceiling {
-    fn new(limit: Option<usize>, queue: &Arc<Queue>) -> Option<Arc<Self>> {
-        let queue = Arc::clone(queue);
-        let used = AtomicUsize::new(0);
-        limit.map(|limit| Arc::new(Self { limit, used, queue }))
+    fn new(limit: Option<usize>, queue: &Arc<Queue>) -> Option<Self> {
+        limit.map(|limit| Self { limit, count: Count::new(Arc::clone(queue)) })
     }
 
-    fn take(self: &Arc<Self>) -> Option<Permit> {
-        let below = |used: usize| (used < self.limit).then_some(used + 1);
-        let taken = self.used.fetch_update(SeqCst, SeqCst, below);
-        taken.is_ok().then(|| Permit(Arc::clone(self)))
+    fn take(&self) -> Option<Permit> {
+        self.count.enter(self.limit)
     }
 
     fn has_room(&self) -> bool {
-        self.used.load(SeqCst) < self.limit
+        self.count.taken() < self.limit
     }
 }
 
 /// One unit below a ceiling; given back when dropped.
-#[derive(Debug)]
-pub struct Permit(Arc<Ceiling>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.used.fetch_sub(1, SeqCst);
-        self.0.queue.ring();
-    }
-}
+pub type Permit = bounded::Permit<Arc<Queue>>;
 
 /// A permit, where there is a ceiling.
 pub type Allowed = Option<Permit>;
@@ -76,12 +63,12 @@ pub type Allowed = Option<Permit>;
 /// A ceiling for each kind.
 #[derive(Debug)]
 struct ByKind {
-    requests: Option<Arc<Ceiling>>,
-    streams: Option<Arc<Ceiling>>,
+    requests: Option<Ceiling>,
+    streams: Option<Ceiling>,
 }
 
 impl ByKind {
-    fn of(&self, kind: Kind) -> Option<&Arc<Ceiling>> {
+    fn of(&self, kind: Kind) -> Option<&Ceiling> {
         match kind {
             Kind::Request => self.requests.as_ref(),
             Kind::Stream => self.streams.as_ref(),
@@ -97,7 +84,7 @@ impl ByKind {
     }
 }
 
-/// Lines by what they wait as: streams, which last, must not hold requests up.
+/// One queue for requests and one for streams, because streams last long and must not hold requests up.
 #[derive(Debug, Default)]
 struct Lines {
     requests: Line,
@@ -118,7 +105,7 @@ impl Lines {
 pub struct Ceilings {
     settings: CircuitBreaker,
     carried: ByKind,
-    retries: Option<Arc<Ceiling>>,
+    retries: Option<Ceiling>,
     connections: Option<Arc<Quota>>,
     queue: Arc<Queue>,
     /// Whether requests may share a connection.
@@ -176,7 +163,7 @@ impl Ceilings {
         self.queue.wait(line, deadline, attempt)
     }
 
-    /// Whether nobody waits for an endpoint.
+    /// Whether no request waits for an endpoint.
     #[must_use]
     pub fn may_choose(&self, kind: Kind) -> bool {
         self.choosing.of(kind).is_empty()
@@ -201,8 +188,8 @@ impl Ceilings {
         }
     }
 
-    /// Turns what a request holds into what a stream holds. False when there are as many streams as may be; the
-    /// request's permit stays then.
+    /// Turns the permit of a request into one of a stream. False at the ceiling for streams; the request keeps its
+    /// permit then.
     #[must_use]
     pub fn becomes_stream(&self, held: &mut Allowed) -> bool {
         self.carried.take(Kind::Stream).map(|permit| *held = permit).is_some()
@@ -285,6 +272,7 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
     use futures_util::poll;
@@ -423,8 +411,8 @@ mod tests {
                     Some(_) => {}
                 }
                 prop_assert!(held[0].len() <= limits.0 && held[1].len() <= limits.1);
-                prop_assert_eq!(ceilings.carried.requests.as_ref().unwrap().used.load(SeqCst), held[0].len());
-                prop_assert_eq!(ceilings.carried.streams.as_ref().unwrap().used.load(SeqCst), held[1].len());
+                prop_assert_eq!(ceilings.carried.requests.as_ref().unwrap().count.taken(), held[0].len());
+                prop_assert_eq!(ceilings.carried.streams.as_ref().unwrap().count.taken(), held[1].len());
             }
         }
     }
@@ -440,7 +428,7 @@ mod tests {
                         let Some(permit) = ceilings.enter(Kind::Request) else {
                             continue;
                         };
-                        let used = ceilings.carried.requests.as_ref().unwrap().used.load(SeqCst);
+                        let used = ceilings.carried.requests.as_ref().unwrap().count.taken();
                         most.fetch_max(used, SeqCst);
                         drop(permit);
                     }

@@ -15,7 +15,7 @@ use super::latency::Latency;
 use super::outlier::EndpointRecord;
 
 use super::ceilings::{Allowed, Kind, Room};
-use super::health::{Health, HealthStatus};
+use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
 use crate::pool::Quota;
 
@@ -50,7 +50,7 @@ pub struct Endpoint {
     pub weight: u32,
     /// Labels from the configuration.
     pub labels: BTreeMap<String, String>,
-    /// Its group: endpoints of a higher number stand in for those of lower ones.
+    /// Its group: endpoints of a higher number are backups for those of lower numbers.
     pub priority: u32,
     /// Whether it is in the gateway's zone, or there is no zone to prefer.
     pub local: bool,
@@ -129,7 +129,7 @@ impl Endpoint {
         self.live.record.is_ejected(self.live.born, now)
     }
 
-    /// Whether its traffic finds nobody there. Where checks look, they know better.
+    /// Whether its attempts in a row got no answer. Where the endpoint has checks, they decide instead.
     #[must_use]
     pub fn is_failing(&self, now: Instant) -> bool {
         self.health.is_none() && self.live.record.is_failing(self.live.born, now)
@@ -179,12 +179,21 @@ impl Endpoint {
         since.is_some_and(|since| since + window > now)
     }
 
-    /// Host part of the configured name, brackets of an IPv6 address removed: what SNI and certificate checks want.
+    /// Host part of the configured name without the brackets of an IPv6 address, for SNI and certificate checks.
     #[must_use]
     pub fn host(&self) -> &str {
         let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host);
         host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
     }
+}
+
+/// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
+/// the arithmetic of the balancer relies.
+#[inline]
+pub(super) fn is_usable(endpoint: &Endpoint, now: Instant) -> bool {
+    endpoint.weight > 0 // draining
+        && !endpoint.is_ejected(now) // taken out by its traffic
+        && !endpoint.is_unhealthy() // taken out by its checks
 }
 
 impl AsRef<Self> for Endpoint {
@@ -199,7 +208,7 @@ impl AsRef<Self> for Endpoint {
 #[repr(align(128))]
 pub(super) struct Live {
     in_flight: AtomicU32,
-    /// What the moments below count from.
+    /// The base of the moments below.
     pub(super) born: Instant,
     pub(super) record: EndpointRecord,
     /// When it joined or returned, or will return.
@@ -223,7 +232,7 @@ impl Live {
 pub(super) const FULL: u64 = 1024;
 
 /// Counts one exchange against an endpoint, from selection to the end of the response body. Travels inside that body
-/// and ends when dropped. `H` is whatever handle the holder has: `Arc<Endpoint>`, or an `Rc` of a worker's own record
+/// and ends when dropped. `H` is the handle that the holder has: `Arc<Endpoint>`, or an `Rc` of a worker's own record
 /// of the endpoint, so that no shared reference count is touched per request.
 #[derive(Debug)]
 pub struct InFlight<H>

@@ -4,13 +4,13 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::COOKIE;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::HashKey;
+use crate::head::cookie;
 
-/// Hash of what the policy keys on, or `None` when the request does not have it. An empty value counts as absent: it
-/// would send everyone without an identity to the same endpoint.
+/// Hash of the policy's key, or `None` when the request does not have it. An empty value counts as absent, because it
+/// would send all clients without an identity to the same endpoint.
 #[must_use]
 pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u64> {
     match key {
@@ -25,27 +25,6 @@ pub fn hash_key(key: &HashKey, headers: &HeaderMap, client: IpAddr) -> Option<u6
 
 fn hash_value(value: &[u8]) -> Option<u64> {
     (!value.is_empty()).then(|| xxh3_64(value))
-}
-
-/// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC
-/// 9113 section 8.2.3).
-#[must_use]
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
-    values(headers, name).next()
-}
-
-/// Value of the cookie of that name, or `None` where there are several: whoever sends two could choose which one
-/// counts.
-#[must_use]
-pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
-    let mut values = values(headers, name);
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
-}
-
-fn values<'a>(headers: &'a HeaderMap, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Scores of one endpoint for one key.
@@ -75,6 +54,7 @@ pub(super) mod score {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
     use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 

@@ -19,7 +19,7 @@ impl Latency {
     pub(super) fn observe(&self, took: Duration, base: Instant, now: Instant) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1) as f64;
         let next = match self.now(base, now) {
-            // A peak counts in full: what became slow is avoided from the next request on.
+            // A peak counts in full, so an endpoint that became slow is avoided from the next request on.
             Some((average, weight)) if took <= average => average * weight + took * (1.0 - weight),
             _ => took,
         };

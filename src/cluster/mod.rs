@@ -6,9 +6,11 @@ mod atomic_instant;
 mod availability;
 mod balancer;
 mod breaker;
+mod calendar;
 mod ceilings;
 pub mod discovery;
 mod endpoint;
+pub mod endpoint_health;
 mod hash;
 pub mod health;
 mod latency;
@@ -35,11 +37,11 @@ pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};
 use self::discovery::{Discovered, Source, fixed};
 pub use self::endpoint::{Endpoint, EndpointId, InFlight};
-pub use self::hash::{cookie, hash_key, only_cookie};
+pub use self::hash::hash_key;
 pub use self::members::Members;
 pub use self::outlier::Cause;
 pub use self::outlier_detector::{Outcome, OutlierDetector};
-pub use self::retrying::{Retrying, RetryingGuard, WaitingGuard};
+pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::Roster;
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
 use crate::config::model::{self, MemberAddress};
@@ -51,11 +53,11 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// How it is configured.
     pub settings: Arc<model::Cluster>,
-    /// What its traffic teaches.
+    /// Learns from its traffic.
     pub judge: Arc<OutlierDetector>,
     /// How many of its requests are being tried again.
     pub retrying: Arc<Retrying>,
-    /// What it carries at once, where that is limited.
+    /// Its ceilings, if it has any.
     pub ceilings: Option<Arc<Ceilings>>,
     members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
@@ -64,7 +66,7 @@ pub struct Cluster {
     roster: Mutex<Roster>,
     /// There are other members. One task listens: the one that checks them.
     changed: Notify,
-    /// What was learnt by other rules says nothing by these.
+    /// Findings under other rules do not hold under these.
     rules_changed: bool,
 }
 
@@ -142,7 +144,7 @@ impl Cluster {
     /// equals this.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // Acquire: who sees the number finds at least those members.
+        // Acquire: a reader that sees the number finds at least those members.
         self.generation.load(Ordering::Acquire)
     }
 
@@ -173,11 +175,11 @@ impl Cluster {
         Survey::of(&self.members(), &AvailabilitySettings::from(&*self.settings), now)
     }
 
-    /// Takes over what `source` finds now, in place of what it found before; what others found stays. Endpoints that
-    /// stay keep their identity, and so their connections and counts; one that is not ready gets no new work. Returns
-    /// how many endpoints there are now when that is news; otherwise members and generation stay as they are. A source
-    /// that this cluster does not have says nothing, and what is more than [`MAX_ENDPOINTS`](roster::MAX_ENDPOINTS)
-    /// is left out.
+    /// Replaces the members that `source` found before by those that it finds now; members of other sources stay.
+    /// Endpoints that stay keep their identity, and so their connections and counts; an endpoint that is not ready gets
+    /// no new requests. Returns how many endpoints there are now when they changed; otherwise members and generation
+    /// stay as they are. A source that this cluster does not have is ignored, and members beyond
+    /// [`MAX_ENDPOINTS`](roster::MAX_ENDPOINTS) are left out.
     pub fn set_members(&self, source: &Source, found: Vec<Discovered>) -> Option<usize> {
         let mut roster = self.roster();
         if !roster.replace(source, found) {

@@ -1,5 +1,5 @@
-//! What is remembered of one endpoint's behaviour, and the arithmetic of ejection. Pure but for the atomics: which
-//! endpoint may go is the judge's business.
+//! The counts of one endpoint, and the arithmetic of ejection. Pure but for the atomics: the outlier detector decides
+//! which endpoint may be ejected.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -26,7 +26,7 @@ pub enum Cause {
     SuccessRate,
     /// Too large a share fails.
     FailurePercentage,
-    /// It asked for rest.
+    /// It sent `Retry-After`.
     RetryAfter,
 }
 
@@ -45,14 +45,14 @@ impl Cause {
     }
 }
 
-/// What an outcome says about the endpoint.
+/// How an outcome counts for the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EjectionClass {
-    /// An exchange went well to its end. A head alone proves nothing: what breaks off every stream has fine heads.
+    /// An exchange ended well. A head alone proves nothing: an endpoint that breaks off every stream sends good heads.
     Good,
     /// It failed, `down` if in a way that shows it down or broken.
     Failed { down: bool },
-    /// It is there, and no more is said.
+    /// The endpoint answered; nothing else is known.
     Alive,
     /// Nothing yet, or nothing new.
     Nothing,
@@ -87,7 +87,7 @@ pub(super) struct EndpointRecord {
     requests: AtomicU32,
     failures: AtomicU32,
     times: AtomicU32,
-    /// Attempts in a row that showed it absent, whatever the policy says of them.
+    /// Attempts in a row without an answer, whether the policy counts them or not.
     absences: AtomicU32,
     failing_until: AtomicInstant,
 }
@@ -246,7 +246,7 @@ fn is_present(outcome: Outcome) -> Option<bool> {
 /// Attempts in a row after which an endpoint without checks counts as failing.
 const FAILING_AFTER: u32 = 5;
 
-/// How long it does after the last of them. Without requests nobody would find out that it is back.
+/// How long it stays failing after the last of them. Without requests the gateway could not notice that it works again.
 const FAILING_FOR: Duration = Duration::from_secs(30);
 
 /// A store dirties the cache line for everybody, and a success has nearly always nothing to reset.
@@ -486,7 +486,7 @@ mod tests {
             // Too few endpoints, too few requests.
             (vec![good, good, good, (100, 100)], vec![]),
             (vec![good, good, good, good, (99, 99)], vec![]),
-            // All alike, all bad: nobody stands out.
+            // All endpoints are equally bad, so none is an outlier.
             (vec![good; 5], vec![]),
             (vec![(100, 100); 5], vec![]),
             (vec![(0, 0); 5], vec![]),

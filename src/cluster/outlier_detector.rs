@@ -1,5 +1,5 @@
-//! What attempts teach about an endpoint. Every attempt's outcome is reported here, in one place, so that all that
-//! learns from traffic sees the same facts. Knows nothing of requests.
+//! Learns from attempts. Every outcome of an attempt is reported to this one place, so that ejection, the breaker, the
+//! balancer and metrics see the same facts. Knows nothing of requests.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::balancer::is_usable;
 use super::breaker::Breaker;
 use super::endpoint::Endpoint;
+use super::endpoint::is_usable;
 use super::members::Members;
 use super::outlier::{Cause, EjectionClass, allowance, ejection_time, outliers};
 use crate::config::model::{self, LoadBalancer, OutlierDetection};
 
-/// What became of one attempt. A client that left and a refusal of our own are no outcome: they are not reported.
+/// The outcome of one attempt. A client that left and a refusal by the gateway are not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A response head came.
@@ -26,7 +26,7 @@ pub enum Outcome {
     ConnectFailed,
     /// The connection ended before the response head.
     Reset,
-    /// What came was not HTTP.
+    /// The answer was not HTTP.
     Invalid,
     /// No response head in time.
     TimedOut,
@@ -34,15 +34,15 @@ pub enum Outcome {
     Aborted,
 }
 
-/// Judges the endpoints of one cluster. Shared by all workers; exchanges keep it until their last byte, so it holds no
-/// snapshot, and its members only for as long as their cluster is in use: what outlives a reload reports to a judge
-/// that does nothing.
+/// Ejects endpoints of one cluster. All workers share it, and exchanges keep it until their last byte. So it holds no
+/// snapshot, and its members only while their cluster is in use: an exchange that outlives its cluster reports to a
+/// detector that does nothing.
 #[derive(Debug)]
 pub struct OutlierDetector {
     cluster: Arc<str>,
     policy: Option<OutlierDetection>,
     breaker: Option<Arc<Breaker>>,
-    /// Whether who returns starts slowly.
+    /// Whether an endpoint that returns starts slowly.
     slow_start: bool,
     /// Whether anybody asks how fast endpoints are.
     measures: bool,
@@ -51,7 +51,7 @@ pub struct OutlierDetector {
     deciding: Mutex<()>,
 }
 
-/// An ejection that is asked for.
+/// A requested ejection.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     cause: Cause,
@@ -190,7 +190,7 @@ fn may_go(members: &Members, endpoint: &Endpoint, percent: u32, now: Instant) ->
         && others().any(|other| is_usable(other, now))
 }
 
-/// A failed attempt takes at least so long, to whoever asks how fast an endpoint is.
+/// The least time that a failed attempt counts as in `peak-ewma`.
 const FAILED: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

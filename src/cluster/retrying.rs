@@ -2,70 +2,46 @@
 //! reload.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::bounded::{Count, Permit};
 
 /// The count.
 #[derive(Debug, Default)]
 pub struct Retrying {
-    requests: AtomicU32,
+    requests: Arc<Count>,
     /// Those of them that wait before their next try, at no endpoint.
-    waiting: AtomicU32,
+    waiting: Arc<Count>,
 }
 
 impl Retrying {
     /// Requests that are being tried again.
     #[must_use]
     pub fn requests(&self) -> u32 {
-        self.requests.load(Relaxed)
+        u32::try_from(self.requests.taken()).unwrap_or(u32::MAX)
     }
 
     /// Those of them that are at an endpoint, so that it counts them as in flight too.
     #[must_use]
     pub fn under_way(&self) -> u32 {
-        let waiting = self.waiting.load(Relaxed);
+        let waiting = u32::try_from(self.waiting.taken()).unwrap_or(u32::MAX);
         self.requests().saturating_sub(waiting)
     }
 
     /// Counts one of them as waiting before its next try until the guard is dropped.
     #[must_use]
-    pub fn wait(self: &Arc<Self>) -> WaitingGuard {
-        let _ = self.waiting.fetch_add(1, Relaxed);
-        WaitingGuard { retrying: Arc::clone(self) }
+    pub fn wait(&self) -> Permit {
+        self.waiting.add()
     }
 
     /// Counts one more until the guard is dropped; `None` when there are `limit` already.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, limit: u32) -> Option<RetryingGuard> {
-        let below = |requests: u32| (requests < limit).then(|| requests + 1);
-        // Relaxed: the count guards nothing but itself.
-        self.requests.fetch_update(Relaxed, Relaxed, below).ok()?;
-        Some(RetryingGuard { retrying: Arc::clone(self) })
+    pub fn begin(&self, limit: u32) -> Option<RetryingGuard> {
+        self.requests.enter(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 }
 
 /// One request that is being tried again.
-#[derive(Debug)]
-pub struct RetryingGuard {
-    retrying: Arc<Retrying>,
-}
-
-impl Drop for RetryingGuard {
-    fn drop(&mut self) {
-        let _ = self.retrying.requests.fetch_sub(1, Relaxed);
-    }
-}
-
-/// One request that waits before its next try.
-#[derive(Debug)]
-pub struct WaitingGuard {
-    retrying: Arc<Retrying>,
-}
-
-impl Drop for WaitingGuard {
-    fn drop(&mut self) {
-        let _ = self.retrying.waiting.fetch_sub(1, Relaxed);
-    }
-}
+pub type RetryingGuard = Permit;
 
 #[cfg(test)]
 mod tests {

@@ -57,9 +57,9 @@ impl Roster {
     }
 
     /// The endpoints as they should be now: those of `current` where nothing changed, new settings on known counters
-    /// where only the weight or the labels did, and otherwise new ones. Who joins at a moment, rather than being there
-    /// from the start, warms up from then on; so does who drained until now. There are [`MAX_ENDPOINTS`] at most: the
-    /// first ones.
+    /// where only the weight or the labels did, and otherwise new ones. An endpoint that joins later, or that drained
+    /// until now, warms up from then on; one that was there from the start does not. Only the first [`MAX_ENDPOINTS`]
+    /// are kept.
     pub(super) fn members(
         &mut self,
         settings: &Cluster,
@@ -74,7 +74,7 @@ impl Roster {
         let mut endpoints = Vec::new();
         for found in self.found.iter().flatten() {
             let place = (found.address, Arc::clone(&found.name));
-            // The same place found twice is one endpoint: the first counts.
+            // The same address found twice is one endpoint: the first entry counts.
             if !seen.insert(place.clone()) || seen.len() > MAX_ENDPOINTS {
                 continue;
             }

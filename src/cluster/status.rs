@@ -10,12 +10,11 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::availability::AvailabilitySettings;
-use super::balancer::is_usable;
 use super::breaker::BreakerState;
-use super::endpoint::Endpoint;
-use super::health::HealthStatus;
+use super::calendar::rfc3339;
+use super::endpoint::{Endpoint, is_usable};
+use super::endpoint_health::HealthStatus;
 use super::members::Members;
-use crate::observe::clock;
 
 /// A cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,11 +76,11 @@ impl EndpointStatus {
 pub struct Survey {
     /// All of them.
     pub endpoints: usize,
-    /// Those that may get new work and do not fail all of it.
+    /// Endpoints that may get new requests and do not fail all of them.
     pub usable: usize,
-    /// Those that may get new work and fail all of it.
+    /// Endpoints that may get new requests and fail all of them.
     pub failing: usize,
-    /// Those that their traffic took out.
+    /// Ejected endpoints.
     pub ejected: usize,
     /// Whether so few are usable that all are used, or none.
     pub panic: bool,
@@ -147,11 +146,6 @@ pub struct NameStatus {
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,
-}
-
-#[expect(clippy::ref_option, reason = "the shape serde asks for")]
-pub(super) fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(clock::rfc3339).serialize(serializer)
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]

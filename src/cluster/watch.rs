@@ -77,11 +77,11 @@ impl Watched {
         self.out = out;
     }
 
-    /// One line when nobody is left who answers, and one when somebody is.
+    /// Logs one line when no endpoint answers any more, and one when an endpoint answers again.
     fn say_usable(&self, survey: Survey) {
         let cluster = &self.cluster.name;
         match turn(self.last, survey) {
-            Some(Turn::Down) => warn!(%cluster, state = %survey, "no usable endpoint"),
+            Some(Turn::Down) => warn!(%cluster, state = %survey, panic = survey.panic, "no usable endpoint"),
             Some(Turn::Up) => info!(%cluster, state = %survey, "usable endpoints again"),
             None => {}
         }
@@ -98,9 +98,11 @@ impl Watched {
     }
 
     fn say_panic(&self, survey: Survey) {
-        let (cluster, was) = (&self.cluster.name, self.last.is_some_and(|last| last.panic));
+        // That nobody is left is one line of its own.
+        let some = |survey: Survey| survey.panic && survey.usable > 0;
+        let (cluster, was) = (&self.cluster.name, self.last.is_some_and(some));
         let Survey { endpoints, usable, .. } = survey;
-        if survey.panic && !was {
+        if some(survey) && !was {
             warn!(%cluster, endpoints, usable, "too few usable endpoints: panic");
         } else if was && !survey.panic {
             info!(%cluster, endpoints, usable, "enough usable endpoints again");
@@ -108,7 +110,7 @@ impl Watched {
     }
 }
 
-/// What became of a cluster between two looks.
+/// The change of a cluster between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Down,

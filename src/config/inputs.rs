@@ -107,10 +107,10 @@ impl Identity {
         let mut here = path.to_owned();
         for _ in 0..MAX_LINKS {
             places.extend(place(&here));
-            let Ok(target) = fs::read_link(&here) else {
+            let Some(target) = target_of(&here) else {
                 break;
             };
-            here = directory_of(&here).join(target);
+            here = target;
         }
         places.extend(fs::canonicalize(path).ok());
         let metadata = fs::metadata(path).ok();
@@ -187,8 +187,14 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Where a link leads, if it is one.
+pub(super) fn target_of(path: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(path).ok()?;
+    Some(directory_of(path).join(target))
+}
+
 /// A file's name in its real directory. The file itself may be a link, or not be there.
-fn place(path: &Path) -> Option<PathBuf> {
+pub(super) fn place(path: &Path) -> Option<PathBuf> {
     let directory = fs::canonicalize(directory_of(path)).ok()?;
     Some(directory.join(path.file_name()?))
 }

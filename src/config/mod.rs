@@ -32,6 +32,7 @@ mod substitute;
 mod suggest;
 pub mod visible;
 pub mod watch;
+mod written;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -42,10 +43,10 @@ pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::{Environment, read_regular};
 pub use inputs::Seen;
 pub use report::{Diagnostic, Report, Severity};
-pub use resolve::lock_of;
 pub use restart_required::{OpenedAt, needs_restart};
 pub use schema::schema;
 pub use section::{admin, last_good_file, log_format, metrics_address};
+pub use written::{Untouchable, behind_links, is_foreign, lock_of};
 
 use node::{Node, Value};
 use source::{Reader, Tree};

@@ -58,7 +58,7 @@ impl OpenedAt {
 }
 
 impl Loaded {
-    /// Where the addresses of its listeners stand, and those of metrics and admin where they are written.
+    /// Where the addresses of its listeners stand, and those of metrics, admin and the access log where they are written.
     #[must_use]
     pub fn places(&self) -> OpenedAt {
         let listeners = self.config.listeners.iter().map(|listener| {
@@ -66,10 +66,11 @@ impl Loaded {
             let at = self.root.locate(&steps!["listeners", name, "address"]);
             (format!("listeners.{name}.address"), at.span)
         });
-        let others = ["metrics", "admin"].into_iter().filter_map(|section| {
+        let others = [("metrics", "address"), ("admin", "address"), ("accessLog", "output")];
+        let others = others.into_iter().filter_map(|(section, key)| {
             self.root.get(section)?;
-            let at = self.root.locate(&steps![section, "address"]);
-            Some((format!("{section}.address"), at.span))
+            let at = self.root.locate(&steps![section, key]);
+            Some((format!("{section}.{key}"), at.span))
         });
         OpenedAt { addresses: listeners.chain(others).collect(), report: self.warnings.clone() }
     }

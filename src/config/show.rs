@@ -11,7 +11,8 @@ use super::fill::{self, DEFAULT, WORDS};
 use super::node::{Node, Scalar, Value};
 use super::report::Report;
 use super::secrets::{REDACTED, mask_parts, shown_key};
-use super::source::FILE_KEYS;
+use super::source::is_file;
+use super::written::LAST_GOOD;
 use super::{schema, substitute, yaml};
 
 /// Prints a tree.
@@ -39,18 +40,18 @@ pub(super) fn standalone(root: &Node) -> String {
         // This is that file: who starts from it must not write over it.
         reload.retain(|entry| entry.key != "lastGoodFile");
     }
-    serde_yaml::to_string(&portable(&root, "")).unwrap_or_default()
+    LAST_GOOD.to_owned() + &serde_yaml::to_string(&portable(&root, "", "")).unwrap_or_default()
 }
 
-fn portable(node: &Node, key: &str) -> Yaml {
+fn portable(node: &Node, parent: &str, key: &str) -> Yaml {
     match &node.value {
         Value::Map(entries) => {
             let pairs =
-                entries.iter().map(|entry| (Yaml::from(entry.key.as_str()), portable(&entry.value, &entry.key)));
+                entries.iter().map(|entry| (Yaml::from(entry.key.as_str()), portable(&entry.value, key, &entry.key)));
             Yaml::Mapping(pairs.collect())
         }
-        Value::List(items) => Yaml::Sequence(items.iter().map(|item| portable(item, key)).collect()),
-        Value::Scalar(scalar) if FILE_KEYS.contains(&key) => {
+        Value::List(items) => Yaml::Sequence(items.iter().map(|item| portable(item, parent, key)).collect()),
+        Value::Scalar(scalar) if is_file(parent, key, &scalar.text) => {
             let path = substitute::absolute(Path::new(&scalar.text));
             Yaml::from(path.display().to_string().replace("${", "$${"))
         }

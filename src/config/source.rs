@@ -162,6 +162,7 @@ impl<'a> Reader<'a> {
             return;
         };
         let mut aside = set_aside(&mut node);
+        list_one(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute").in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
         secrets::conceal(&mut node, &mut aside, text.contains('&'));
@@ -169,7 +170,7 @@ impl<'a> Reader<'a> {
             let diagnostic = Diagnostic::error("wrong-type", "a configuration is a mapping at its top").at(node.span);
             return self.unread(diagnostic.hint("start with `listeners:` and `routes:`"));
         }
-        relative_to(&mut node, &base);
+        relative_to(&mut node, "", &base);
         self.lacks |= node.get("include").is_some_and(Node::has_blank);
         let includes = includes(&node);
         self.merge(node);
@@ -309,6 +310,16 @@ fn set_aside(node: &mut Node) -> Vec<Entry> {
     }
 }
 
+/// One file to include is a list of one.
+fn list_one(node: &mut Node) {
+    if let Some(include) = node.get_mut("include")
+        && matches!(&include.value, Value::Scalar(scalar) if !scalar.is_null())
+    {
+        let one = include.clone();
+        include.value = Value::List(vec![one]);
+    }
+}
+
 fn includes(node: &Node) -> Vec<(String, Span)> {
     let Some(Value::List(items)) = node.get("include").map(|node| &node.value) else {
         return Vec::new();
@@ -323,19 +334,29 @@ fn includes(node: &Node) -> Vec<(String, Span)> {
 /// Keys whose value is a path, relative to the file it is written in.
 pub(super) const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
 
-/// Makes the values of [`FILE_KEYS`] relative to nothing but the working directory.
-fn relative_to(node: &mut Node, base: &Path) {
+/// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
+pub(super) fn is_file(parent: &str, key: &str, text: &str) -> bool {
+    match (parent, key) {
+        ("state", "file") => true,
+        // A word without either is no file.
+        ("accessLog", "output") => text.contains(['/', '.']),
+        _ => FILE_KEYS.contains(&key),
+    }
+}
+
+/// Makes the paths in a mapping called `name` relative to nothing but the working directory.
+fn relative_to(node: &mut Node, name: &str, base: &Path) {
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| relative_to(item, base)),
+        Value::List(items) => items.iter_mut().for_each(|item| relative_to(item, name, base)),
         Value::Map(entries) => {
             for entry in entries {
                 match &mut entry.value.value {
-                    Value::Scalar(scalar) if FILE_KEYS.contains(&entry.key.as_str()) => {
+                    Value::Scalar(scalar) if is_file(name, &entry.key, &scalar.text) => {
                         if !scalar.is_null() && !scalar.text.is_empty() {
                             scalar.text = base.join(&scalar.text).display().to_string();
                         }
                     }
-                    _ => relative_to(&mut entry.value, base),
+                    _ => relative_to(&mut entry.value, &entry.key, base),
                 }
             }
         }

@@ -67,7 +67,8 @@ const LATER: &[(&str, &[&str])] = &[
 ];
 
 /// Other proxies' words. A line is `theirs, theirs > ours: hint`, and an indented one goes on with it. The hint is
-/// given where `ours` is a key (nothing: anywhere); without one it is "that is `ours` here". The first that fits counts.
+/// given where `ours` is a key (nothing: anywhere); without one it is "that is `ours` here". The first that fits
+/// counts.
 const FOREIGN: &str = include_str!("suggest/words.txt");
 
 /// Ours for a word of another proxy, in a mapping that knows `expected`.

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether `character` does something instead of showing: controls, and the format characters of Unicode (general
-/// category Cf, with the separators of lines and paragraphs), which turn, join, hide or tag what stands around them.
+/// category Cf, with the separators of lines and paragraphs), which turn, join, hide or tag what stands around them. So is
+/// whatever else a font shows nothing for (Default_Ignorable_Code_Point).
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     match character {
         ' '..='~' => false,
-        '\u{a0}'..='\u{5ff}' => character == '\u{ad}',
+        '\u{a0}'..='\u{5ff}' => matches!(character, '\u{ad}' | '\u{34f}'),
         _ => character.is_control() || FORMATS.iter().any(|(first, last)| (*first..=*last).contains(&character)),
     }
 }
@@ -47,27 +48,31 @@ pub fn visible_but<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-/// Category Cf of Unicode 16 above U+05FF, and U+2028 and U+2029, in order.
-const FORMATS: [(char, char); 19] = [
+/// Category Cf and Default_Ignorable_Code_Point of Unicode 16 above U+05FF, and U+2028 and U+2029, in order.
+const FORMATS: [(char, char); 23] = [
     ('\u{600}', '\u{605}'),
     ('\u{61c}', '\u{61c}'),
     ('\u{6dd}', '\u{6dd}'),
     ('\u{70f}', '\u{70f}'),
     ('\u{890}', '\u{891}'),
     ('\u{8e2}', '\u{8e2}'),
-    ('\u{180e}', '\u{180e}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
     ('\u{200b}', '\u{200f}'),
     ('\u{2028}', '\u{202e}'),
     ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
     ('\u{feff}', '\u{feff}'),
-    ('\u{fff9}', '\u{fffb}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
     ('\u{110bd}', '\u{110bd}'),
     ('\u{110cd}', '\u{110cd}'),
     ('\u{13430}', '\u{1343f}'),
     ('\u{1bca0}', '\u{1bca3}'),
     ('\u{1d173}', '\u{1d17a}'),
-    ('\u{e0001}', '\u{e0001}'),
-    ('\u{e0020}', '\u{e007f}'),
+    ('\u{e0000}', '\u{e0fff}'),
 ];
 
 #[cfg(test)]
@@ -85,6 +90,7 @@ mod tests {
                 "\u{2028}\u{2029}\u{2066}\u{200b}\u{feff}\u{ad}\u{61c}",
                 "\\u2028\\u2029\\u2066\\u200b\\ufeff\\u00ad\\u061c",
             ),
+            ("a\u{115f}b\u{fe0f}\u{34f}\u{3164}\u{17b4}", "a\\u115fb\\ufe0f\\u034f\\u3164\\u17b4"),
             ("\u{e0041}", "\\udb40\\udc41"),
             (
                 "Gr\u{fc}\u{df}e \u{4f60}\u{597d} \u{1f600} \u{5e9}\u{5dc}",

@@ -1,4 +1,4 @@
-//! What a demo agent does with a request: card, health, or a call on its tasks.
+//! How a demo agent answers a request: card, health, or a call on its tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

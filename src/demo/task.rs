@@ -43,7 +43,7 @@ pub(super) enum Event {
     },
 }
 
-/// What a task is at one moment.
+/// A task at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     /// Current state.
@@ -64,7 +64,7 @@ pub(super) struct Task {
     /// The message that started it, as it came.
     pub(super) message: Value,
     log: Mutex<Vec<Event>>,
-    /// Length of the log, for those who wait.
+    /// Length of the log, for waiting watchers.
     length: watch::Sender<usize>,
 }
 

@@ -1,5 +1,5 @@
-//! The one exit: what every answer is given before it leaves, whoever made it: an agent, a route, or the gateway when
-//! it refuses.
+//! The one exit: every answer gets its fields here before it leaves, whether it comes from an agent, a route, or a
+//! refusal of the gateway.
 
 use http::HeaderMap;
 
@@ -9,15 +9,14 @@ use super::headers;
 use super::worker::View;
 use crate::config::model::HeaderChanges;
 
-/// What the exchange's route says about the fields of answers. An answer that no route gives has no such fields.
+/// The route's changes to fields of answers. An answer without a route has none.
 pub(super) fn changes<'v>(exchange: &Exchange, view: &'v View) -> Option<&'v HeaderChanges> {
     let route = view.route(exchange.route?)?;
     Some(&route.response_headers)
 }
 
-/// Completes the fields of an answer: the name of the request, how its client stands with its limits, what its route
-/// says, and what was done to it on purpose. The route speaks after everybody but the fault, whose mark must not be
-/// hidden.
+/// Completes the fields of an answer: request id, rate limits, the route's changes, and injected faults. The route
+/// comes after all others but the fault, because a route must not hide that a fault was injected.
 pub(super) fn depart(exchange: &mut Exchange, changes: Option<&HeaderChanges>, fields: &mut HeaderMap) {
     if let Some(id) = &exchange.request_id {
         fields.insert(REQUEST_ID, id.clone());

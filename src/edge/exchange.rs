@@ -1,5 +1,5 @@
-//! One request and its answer, from the head to the last byte. Whatever the end is, dropping the exchange writes the
-//! one access record, counts it once and lets go of the endpoint.
+//! One request and its answer, from the head to the last byte. However it ends, dropping the exchange writes the one
+//! access record, counts it once and releases the endpoint.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ pub(super) struct Exchange {
     pub(super) started: Instant,
     pub(super) time: Duration,
     pub(super) client: IpAddr,
-    /// Whether the peer is a trusted proxy, and what it says about the address its client used.
+    /// Whether the peer is a trusted proxy, and its claims about the address that its client used.
     pub(super) trusted: bool,
     pub(super) claimed: Claimed,
     /// Whether the client uses HTTPS, as its route knows it.
@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     pub(super) trace_id: Option<TraceId>,
     pub(super) grpc: bool,
     pub(super) handles: Option<RouteHandles>,
-    /// What the answer says about rate limits.
+    /// Fields of the answer about rate limits.
     pub(super) standing: Option<Box<RateLimitHeaders>>,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
@@ -70,19 +70,19 @@ pub(super) struct Exchange {
     /// Whether the client left while it waited for the endpoint.
     left_waiting: bool,
     pub(super) sent: u64,
-    /// What is done to it on purpose.
+    /// Injected faults.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
     pub(super) sample: Option<RolloutSample>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     stream: Option<GaugeGuard>,
-    /// What may be a stream by its type has had one message so far (gRPC).
+    /// An answer that may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     outcome: Outcome,
-    /// What a failure after the head says about the endpoint.
+    /// How a failure after the head counts for the endpoint.
     verdict: Option<ScannerRefusal>,
-    /// Whose doing a failure was.
+    /// Who caused a failure.
     blame: Option<Blame>,
     _requests: Option<GaugeGuard>,
     _underway: Underway,
@@ -182,8 +182,8 @@ impl Exchange {
         self.stream.is_some() && !self.single
     }
 
-    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. What lasts copies them,
-    /// so that the buffer is given back.
+    /// The facts taken from the head are slices of the buffer it was read into, 8 KiB at least. Long exchanges copy
+    /// them, so that the buffer is freed.
     fn detach(&mut self) {
         let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
         self.host = self.host.as_ref().and_then(copy);
@@ -265,13 +265,13 @@ impl Exchange {
         in_flight.handle().report(verdict, now);
     }
 
-    /// What a canary is judged by: how its own exchanges end, and the time that is its own. A client that left and a
-    /// ceiling or limit of ours say nothing about it, nor does whatever ended before the client had sent its whole
-    /// request: a client could decide then. That nobody is left to be asked does.
+    /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
+    /// client or the gateway's own limits ended do not count, and neither do exchanges that ended before the client had
+    /// sent the whole request: otherwise a client could decide. A canary without usable endpoints counts as failed.
     fn count_for_trial(&self, duration: Duration) {
         let Some(sample) = &self.sample else { return };
         if self.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
-            // What was done on purpose says nothing about a version.
+            // An exchange with an injected fault does not count.
             return;
         }
         if self.flow.is_unfinished() {
@@ -387,13 +387,14 @@ impl Drop for Exchange {
     }
 }
 
-/// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
-/// 4.2.4).
+/// The authority may hold a name and a password. Such requests are refused, and the log must not keep these (RFC 9110
+/// section 4.2.4). A `Host` that goes on with a path or a query is refused too, and may hold secrets there.
 pub(super) fn without_userinfo(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_secret, host)| host)
+    let host = authority.rsplit_once('@').map_or(authority, |(_secret, host)| host);
+    host.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
+/// The failure of an exchange. A timeout after an injected delay is not the endpoint's failure.
 fn blamed(error: &Error, delayed: bool) -> &Error {
     match error {
         Error::Timeout if delayed => &Error::FaultDelay,
@@ -401,8 +402,8 @@ fn blamed(error: &Error, delayed: bool) -> &Error {
     }
 }
 
-/// What a failure after the head says about the endpoint. Its head was fine, whatever came then: the judge counts those
-/// apart.
+/// How a failure after the head counts for the endpoint. Its head was good, so outlier detection counts such failures
+/// separately.
 fn verdict(error: &Error) -> Option<ScannerRefusal> {
     match error {
         Error::UpstreamAborted(_) | Error::StreamIdle | Error::UpstreamInvalid(..) | Error::Timeout => {

@@ -9,11 +9,11 @@ use tokio::time::sleep_until;
 use super::exchange::Exchange;
 use super::worker::View;
 use crate::body::{Events, FaultBody};
+use crate::bounded::{Count, Permit};
 use crate::config::model::{Fault, RouteId};
 use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::policy::fault::{ABORT, DELAY, Draw, Ignored, Request, draw as drawn};
-use crate::policy::{Ceiling, CeilingPermit};
 use crate::pool;
 
 /// The faults of one exchange.
@@ -21,7 +21,7 @@ use crate::pool;
 pub(super) struct Injected {
     draw: Draw,
     max_active: usize,
-    ceiling: Arc<Ceiling>,
+    ceiling: Arc<Count>,
     handles: RouteHandles,
     active: Option<Active>,
     delayed: bool,
@@ -33,12 +33,12 @@ pub(super) struct Injected {
 /// A fault counts as active until this is dropped.
 #[derive(Debug)]
 struct Active {
-    _place: CeilingPermit,
+    _place: Permit,
     _gauge: GaugeGuard,
 }
 
-/// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of
-/// `headers`.
+/// Draws the faults of an exchange. Fields that request faults are removed from `headers`, whether the faults are
+/// injected or not.
 pub(super) fn draw(exchange: &mut Exchange, view: &View, route: RouteId, fault: &Fault, headers: &mut HeaderMap) {
     let request = Request { headers, client: exchange.client, time: exchange.time };
     let draw = drawn(fault, &request, &mut exchange.worker.fork_rng());
@@ -116,7 +116,7 @@ impl Injected {
         self.delayed || self.aborted || self.events.is_some()
     }
 
-    /// The answer is known; `events` says how it is divided if it is a stream. What is compressed cannot be divided.
+    /// Called with the answer; `events` says how a stream is divided. A compressed stream cannot be divided.
     pub(super) fn meet(&mut self, events: Option<Events>, fields: &HeaderMap) {
         let plain = !fields.contains_key(header::CONTENT_ENCODING);
         let events = events.filter(|_| plain && self.draw.stream.is_some());
@@ -126,7 +126,7 @@ impl Injected {
         }
     }
 
-    /// Says in an answer what was done to it.
+    /// Names the injected faults in an answer.
     pub(super) fn mark(&self, fields: &mut HeaderMap) {
         let kinds = match (self.delayed, self.aborted, self.events.is_some()) {
             (false, false, false) => return,

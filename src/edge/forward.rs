@@ -28,7 +28,7 @@ use crate::pool;
 use crate::route::PathMapping;
 use crate::upstream::{self, WorkerCluster};
 
-/// What was decided about a request that is to be forwarded.
+/// The decisions about a request that is to be forwarded.
 #[derive(Debug)]
 pub(super) struct ForwardPlan {
     pub(super) route: RouteId,
@@ -70,8 +70,9 @@ pub(super) struct Switched {
     pub(super) end: Option<Instant>,
 }
 
-/// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored,
-/// as RFC 9110 section 7.8 allows. HTTP/2 knows no switch, so a cluster that speaks nothing else is not asked.
+/// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is passed on; other upgrades
+/// are ignored, as RFC 9110 section 7.8 allows. HTTP/2 has no upgrade, so such a request is refused for a cluster that
+/// speaks only HTTP/2.
 pub(super) fn wanted_upgrade(head: &Parts, route: &Route, target: Option<&WorkerCluster>) -> Result<bool, Error> {
     let websocket =
         head.headers.get(header::UPGRADE).is_some_and(|hints| hints.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -145,7 +146,7 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
         hash: outgoing.hash,
         kind,
         head_timeout: head_timeout(route, &exchange.method, upgrade),
-        // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
+        // A delayed exchange is cancelled from outside, because its timeout is not the endpoint's.
         deadline: deadline.filter(|_| !delayed),
         now: exchange.started,
         flow: &exchange.flow,
@@ -180,9 +181,8 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
     receive(exchange, &place, response, upgrade, limits)
 }
 
-/// Waits for a body whose client would like to be asked for it. Over HTTP/2 hyper cannot say 100. Most clients send
-/// theirs after a while all the same (RFC 9110 section 10.1.1); one that does not learns that its expectation is not
-/// met, and no endpoint hears of it.
+/// Waits for a body whose client expects a 100. Over HTTP/2 hyper cannot send one. Most clients send their body after a
+/// while anyway (RFC 9110 section 10.1.1). A client that does not gets 417, and no endpoint receives the request.
 async fn unasked(exchange: &Exchange, outgoing: &mut Outgoing) -> Result<(), Error> {
     let patience = outgoing.body_idle.min(UNASKED);
     let body = outgoing.request.as_mut().map(Request::body_mut);
@@ -197,19 +197,19 @@ async fn unasked(exchange: &Exchange, outgoing: &mut Outgoing) -> Result<(), Err
     }
 }
 
-/// What the request counts as, so far as it says itself and it matters.
+/// Whether the request counts as a stream, as far as its head says so.
 fn kind(exchange: &Exchange, outgoing: &Outgoing, target: &WorkerCluster) -> Kind {
     if !target.is_guarded() {
         return Kind::Request;
     }
     let fields = outgoing.request.as_ref().map(Request::headers);
     let accepted = fields.and_then(|fields| fields.get(header::ACCEPT));
-    // Who takes a stream among other things gets one only sometimes.
+    // A client that accepts a stream among other types gets one only sometimes.
     let only = accepted.filter(|accepted| !accepted.as_bytes().contains(&b','));
     if exchange.grpc || outgoing.upgrade.is_some() || is_event_stream(only) { Kind::Stream } else { Kind::Request }
 }
 
-/// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
+/// Builds the endpoint's request from the client's, and takes the upgrade of the client's connection out of it.
 pub(super) fn outgoing(
     exchange: &mut Exchange,
     view: Rc<View>,
@@ -341,7 +341,7 @@ fn events(content_type: Option<&HeaderValue>) -> Option<Events> {
     is_grpc(content_type).then_some(Events::Messages)
 }
 
-/// What hyper's client accepts and we do not pass on.
+/// Answers that hyper's client accepts and the gateway does not pass on.
 fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> Result<(), Error> {
     let headers = response.headers();
     let seen = found.seen;
@@ -368,7 +368,7 @@ fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> R
     Ok(())
 }
 
-/// What is known of a request besides its fields.
+/// Facts of a request besides its fields.
 #[derive(Clone, Copy)]
 struct Known<'a> {
     seen: Seen,

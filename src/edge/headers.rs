@@ -11,8 +11,8 @@ use super::seen::Seen;
 use crate::config::model::{HeaderChanges, Scheme};
 use crate::context::{Connection, address_value};
 
-/// Takes out what belongs to one connection only, and whatever `Connection` names besides. Returns whether the sender
-/// understands trailers (`TE: trailers`).
+/// Removes hop-by-hop fields and the fields that `Connection` names. Returns whether the sender understands trailers
+/// (`TE: trailers`).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, seen: Seen) -> bool {
     if !seen.any_hop_by_hop() {
         return false;
@@ -88,7 +88,7 @@ const PROTECTED: [&str; 21] = [
     "date",
 ];
 
-/// What the forwarding fields say about where a request came from.
+/// The facts for the forwarding fields.
 #[derive(Debug)]
 pub struct Forwarded<'a> {
     /// The connection it came on.
@@ -115,8 +115,8 @@ pub struct Shown {
     pub prefix: Option<HeaderValue>,
 }
 
-/// Sets the forwarding fields. What an untrusted peer sends in such fields is dropped, underscore spellings included; a
-/// trusted proxy's `X-Forwarded-For` is kept, and its address is added.
+/// Sets the forwarding fields. Such fields of an untrusted peer are dropped, underscore spellings included; a trusted
+/// proxy's `X-Forwarded-For` is kept, and its address is added.
 pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) {
     if seen.underscore {
         drop_disguised(headers);
@@ -156,7 +156,7 @@ pub fn set_forwarded(headers: &mut HeaderMap, seen: Seen, facts: Forwarded<'_>) 
     }
 }
 
-/// `x-forwarded-prefix`, `-ssl`, `-server` and whatever else frameworks believe.
+/// `x-forwarded-prefix`, `-ssl`, `-server` and other fields that frameworks trust.
 fn drop_other_forwarded(headers: &mut HeaderMap) {
     let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
     for name in names {
@@ -203,7 +203,7 @@ pub fn client_ip(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> 
 }
 
 /// How many trusted proxies stand between the one that the client spoke to and the peer, which is trusted.
-pub(super) fn hops(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> usize {
+pub(crate) fn hops(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> usize {
     walk(headers, peer, trusted).1.saturating_sub(1)
 }
 
@@ -272,7 +272,7 @@ pub(super) fn count_down(headers: &mut HeaderMap) {
     }
 }
 
-/// What is not a number says nothing.
+/// A value that is no number is ignored.
 fn forwards_left(headers: &HeaderMap) -> Option<u32> {
     let value = headers.get(header::MAX_FORWARDS)?.as_bytes();
     let digits = value.iter().all(u8::is_ascii_digit);
@@ -281,8 +281,8 @@ fn forwards_left(headers: &HeaderMap) -> Option<u32> {
     Some(number.parse().unwrap_or(u32::MAX)).filter(|_| !value.is_empty())
 }
 
-/// Applies a route's changes. HSTS goes out to clients that use HTTPS only (RFC 6797 section 7.2), whoever ends their
-/// TLS.
+/// Applies a route's changes. HSTS goes only to clients that use HTTPS (RFC 6797 section 7.2), also when a proxy ends
+/// their TLS.
 pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, https: bool) {
     for name in &changes.remove {
         headers.remove(name);

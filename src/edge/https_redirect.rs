@@ -1,4 +1,4 @@
-//! Listeners that send clients to HTTPS: who is sent, where to, and with which status.
+//! Listeners that redirect to HTTPS: which clients, where to, and with which status.
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -10,7 +10,7 @@ use crate::config::model::{Authority, HostPattern, HttpsRedirect, Listener, List
 use crate::error::Error;
 use crate::route::host_of;
 
-/// What a listener does with a request, as far as HTTPS is concerned.
+/// Whether a listener redirects a request to HTTPS.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Sends the client to this location.
@@ -30,7 +30,7 @@ pub(super) fn step(exchange: &Exchange, listener: &Listener, id: ListenerId, hea
     }
     let face = sources(exchange, None, None).face();
     let asked = Asked {
-        // What cannot be canonical was refused before, but for the request that names no host.
+        // A host without canonical form was refused before; only a request without a host is left.
         host: &host_of(face.host()).unwrap_or_default(),
         prefix: face.prefix(),
         is_proxied: claimed.is_some(),
@@ -41,15 +41,15 @@ pub(super) fn step(exchange: &Exchange, listener: &Listener, id: ListenerId, hea
     Ok(Step::Redirect(status(to, &head.method), location))
 }
 
-/// What a client asked for by plain HTTP.
+/// The target of a request over plain HTTP.
 #[derive(Clone, Copy, Debug)]
 struct Asked<'a> {
     /// In its canonical form; empty when it named none.
     host: &'a str,
-    /// What a proxy in front took off the path.
+    /// The prefix that a proxy in front removed from the path.
     prefix: &'a str,
-    /// Whether a trusted proxy says that its client speaks plain HTTP: then HTTPS is there too, and not at a port of
-    /// ours.
+    /// Whether a trusted proxy says that its client speaks plain HTTP. Then HTTPS is at the proxy too, and not at a
+    /// port of the gateway.
     is_proxied: bool,
     /// Path and query, byte for byte as they came.
     path: &'a str,

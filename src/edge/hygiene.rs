@@ -1,5 +1,5 @@
-//! What must hold of a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and the one spelling of
-//! host and path under which it is matched and forwarded.
+//! Checks a request before anything else looks at it (RFC 9110, RFC 9112, RFC 9113), and writes its host and path in
+//! the one spelling in which they are matched and forwarded.
 
 use std::borrow::Cow;
 
@@ -76,7 +76,7 @@ pub(super) fn verdict(connection: &Connection) -> Result<(), Error> {
 }
 
 /// The announced length of the body, which comes from exactly one source (RFC 9112 section 6.3). hyper has already
-/// refused what it could not frame; this is what it accepts and we do not.
+/// refused lengths that it cannot read; this refuses the ones that hyper accepts and the gateway must not.
 fn framing(head: &Parts, found: &Found<'_>) -> Result<Option<u64>, Error> {
     if found.seen.transfer_encoding {
         let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -108,8 +108,8 @@ pub(super) fn lengths_agree(headers: &HeaderMap) -> bool {
     lengths.all(|other| Some(other) == first)
 }
 
-/// What RFC 9113 sections 8.2.1 and 8.3.1 forbid and h2 lets pass: values with white space at an end, names with a
-/// quotation mark, and a path that is only a query.
+/// Checks that RFC 9113 sections 8.2.1 and 8.3.1 demand and h2 leaves out: values with white space at an end, names
+/// with a quotation mark, and a path that is only a query.
 fn check_http2(head: &Parts) -> Result<(), Error> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     for (name, value) in &head.headers {

@@ -1,4 +1,4 @@
-//! Who a request comes from, and whose word on that is believed.
+//! Identifies the client of a request, by forwarding headers of trusted proxies where the peer is one.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::seen::Seen;
 use crate::config::model::ClientIp;
 use crate::observe::request_id::request_id;
 
-/// Who the client is, what a trusted proxy says about it, and which name the request goes by.
+/// Sets the client's address, the claims of a trusted proxy, and the request id.
 pub(super) fn identify(exchange: &mut Exchange, trust: &ClientIp, head: &Parts, seen: Seen) {
     let peer = exchange.connection.peer_ip();
     let mut rng = exchange.worker.fork_rng();

@@ -8,7 +8,7 @@ use crate::config::model::RouteId;
 use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 
-/// Counts the request, or refuses it. What it takes is held by the exchange, to the end of the answer's body.
+/// Counts the request, or refuses it. The exchange holds the permits to the end of the answer's body.
 pub(super) fn admit(exchange: &mut Exchange, view: &View, route: RouteId, head: &Parts) -> Result<(), Error> {
     let Some(limits) = view.limits(route) else {
         return Ok(());

@@ -11,7 +11,7 @@ mod identify;
 mod limits;
 mod locations;
 mod mirror;
-mod public;
+pub(crate) mod public;
 mod reply;
 pub mod seen;
 mod split;
@@ -60,7 +60,7 @@ pub fn handle(
     listener: &str,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
-    // What needs no waiting is done before there is a future, which is moved and should hold no more than what waits.
+    // Steps that never wait run before the future exists, so that the future stays small: it is moved.
     let begun = begin(worker, connection, listener, request);
     async move {
         let (mut exchange, mut outgoing) = match begun {
@@ -123,7 +123,7 @@ pub fn service(
     tower::service_fn(move |request| handle(Rc::clone(&worker), Rc::clone(&connection), &listener, request))
 }
 
-/// What is to be done with a request that passed.
+/// What to do with a request that passed the checks.
 #[allow(
     clippy::large_enum_variant,
     reason = "it is taken apart at once, and a box would cost each request an allocation"
@@ -196,8 +196,7 @@ fn check(
     }))
 }
 
-/// The request is on a route now, and counted there, if the route's limits allow it. On a split, it is known for which
-/// of its clusters.
+/// Puts the request on its route: counts it, if the route's limits allow it, and chooses the cluster of a split.
 fn enter(
     exchange: &mut Exchange,
     view: &View,
@@ -219,10 +218,10 @@ fn enter(
     placed.map(|placed| placed.map(|(cluster, _)| cluster))
 }
 
-/// A host that this connection's certificate policy was not checked for must come on a connection of its own (RFC 9110
-/// section 15.5.20). And a connection that was let in before a reload is held to what is asked for now. Where a
-/// listener serves the routes of another, because a proxy in front ended TLS, nobody has shown a certificate that the
-/// other asks for.
+/// A request for a host with another certificate policy than this connection's must come on a connection of its own
+/// (RFC 9110 section 15.5.20). A connection from before a reload must meet the present policy. When a listener serves
+/// the routes of another one, because a proxy in front ended TLS, no client has shown a certificate that the other
+/// listener requires.
 fn check_certificate(
     exchange: &Exchange,
     view: &View,
@@ -292,7 +291,7 @@ fn check_length(announced: Option<u64>, limit: Option<u64>) -> Result<(), Error>
     }
 }
 
-/// The target towards the endpoint; `None` when it is what the client sent.
+/// The target towards the endpoint; `None` when it equals the client's.
 fn rewritten(
     route: &Route,
     matched: &PathMatch,

@@ -1,4 +1,4 @@
-//! The public face of one request: what trusted proxies say about it, read and checked once, and its parts as the
+//! The public address of one request: the claims of trusted proxies, read and checked once, and its parts as the
 //! forwarding fields show them to the agent.
 
 use std::borrow::Cow;
@@ -13,10 +13,9 @@ use crate::context::Connection;
 use crate::route::public::{self, Origin, Sources};
 use crate::route::{self, PathMapping};
 
-/// What a trusted proxy says about the address its client used. What it says in a form that cannot be used is as good
-/// as not said.
+/// The claims of a trusted proxy about the address that its client used. Values that cannot be used are ignored.
 #[derive(Debug, Default)]
-pub(super) struct Claimed {
+pub(crate) struct Claimed {
     scheme: Option<Scheme>,
     host: Option<HeaderValue>,
     port: Option<u16>,
@@ -24,9 +23,9 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
-    /// Reads what a trusted peer sends. Where a field is a list because each proxy added to it, the entry of the proxy
-    /// that the client spoke to counts; `hops` says how many other trusted proxies stand between that one and us.
-    pub(super) fn read(headers: &HeaderMap, hops: impl Fn() -> usize) -> Self {
+    /// Reads the fields of a trusted peer. Where a field is a list because each proxy added to it, the entry of the
+    /// first trusted proxy counts; `hops` is the number of other trusted proxies between that one and the gateway.
+    pub(crate) fn read(headers: &HeaderMap, hops: impl Fn() -> usize) -> Self {
         let entry = |name: &HeaderName| entry(headers, name, &hops);
         Self {
             scheme: entry(&X_FORWARDED_PROTO).and_then(|value| scheme(value.as_bytes())),

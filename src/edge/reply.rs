@@ -1,4 +1,4 @@
-//! Answers the gateway makes itself. They say why in one word and give away nothing of what is behind.
+//! Answers of the gateway itself. They give the reason in one word and say nothing about agents or causes.
 
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use tokio::time::Instant;
@@ -68,8 +68,8 @@ fn hold_back(exchange: &Exchange, response: &mut Response<ResponseBody>) {
     }
 }
 
-/// The answer to `OPTIONS *`, which asks about the server as a whole and so about nobody behind it (RFC 9110 section
-/// 9.3.7), and to `OPTIONS` that may go no further.
+/// The answer to `OPTIONS *`, which asks about the server as a whole and not about an agent (RFC 9110 section 9.3.7),
+/// and to `OPTIONS` with `Max-Forwards: 0`.
 pub(super) fn about_us() -> Response<ResponseBody> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -79,7 +79,7 @@ pub(super) fn about_us() -> Response<ResponseBody> {
 
 fn json(error: &Error) -> Response<ResponseBody> {
     let status = match error {
-        // A client that closed its direction in the middle of a request still hears. 499 is a word of logs only.
+        // A client that closed its direction in the middle of a request still gets an answer. 499 is for logs only.
         Error::ClientGone | Error::ClientStalled => StatusCode::BAD_REQUEST,
         other => other.status(),
     };
@@ -109,7 +109,7 @@ fn grpc(error: &Error) -> Response<ResponseBody> {
     response
 }
 
-/// What the client is told; one level, no addresses, no versions.
+/// The text for the client: one level, no addresses, no versions.
 fn public(error: &Error) -> &'static str {
     match error {
         Error::BadRequest(PLAIN_ON_TLS) => "this port speaks TLS: use https",
@@ -126,9 +126,9 @@ fn public(error: &Error) -> &'static str {
         Error::UpgradeRefused => "upgrades are not served here",
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
-        Error::NoEndpoint => "no agent is available",
+        Error::NoEndpoint(_) => "no agent is available",
         Error::CircuitOpen { .. } => "the agent has as much to do as it may",
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => "the agent cannot be reached",
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => "the agent cannot be reached",
         Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
         Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
         Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-/// What was found, with the values of those fields that are always asked for; of several of a name the first.
+/// The findings, with the values of fields that are always needed; of several fields of a name, the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Found<'a> {
     /// Which fields there are.
@@ -28,7 +28,7 @@ pub struct Seen {
     pub(super) forwarded: bool,
     /// A forwarding field besides those that are always set.
     pub(super) forwarded_other: bool,
-    /// What says how clients see the place they came to.
+    /// Fields that claim the public address.
     pub(super) public: bool,
     /// In an answer: a location.
     pub(super) location: bool,
@@ -37,7 +37,7 @@ pub struct Seen {
     pub(super) trace: bool,
     /// Other fields that belong to one connection only.
     pub(super) hop_by_hop: bool,
-    /// What says which try this is, which only we say.
+    /// The field with the number of the try, which only the gateway sets.
     pub(super) attempts: bool,
     /// A name with an underscore.
     pub(super) underscore: bool,

@@ -5,13 +5,15 @@ use http::{HeaderMap, HeaderValue};
 
 use super::exchange::Exchange;
 use super::worker::View;
-use crate::cluster::{cookie, hash_key};
+use crate::cluster::hash_key;
 use crate::config::model::{ClusterId, HashKey, RouteId, Split};
 use crate::error::Error;
+use crate::head::cookie;
 use crate::observe::handles::RouteHandles;
 use crate::route::split::RoutingHints;
 
-/// Chooses the cluster, and notes what its outcome will be counted for and which cookie keeps the caller there.
+/// Chooses the cluster, and notes the version that the outcome will count for and the cookie that keeps the caller
+/// there.
 pub(super) fn place(
     exchange: &mut Exchange,
     view: &View,
@@ -28,7 +30,7 @@ pub(super) fn place(
         Some(key) => hints.key = hash_key(key, &head.headers, exchange.client),
         None => {}
     }
-    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint)?;
+    let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint("no version of the split has a weight"))?;
     let part = split.parts.get(choice.part).ok_or(Error::Internal)?;
     if served.control.has_rollout() {
         exchange.sample = Some(served.sample(choice));

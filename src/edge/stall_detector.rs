@@ -1,7 +1,7 @@
-//! Whether a client takes what is handed to it. On HTTP/1 a client that does not read fills the socket, which the
+//! Notices clients that do not read their answers. On HTTP/1 a client that does not read fills the socket, which the
 //! listener's watchdog sees. On HTTP/2 it closes the window of one stream while the socket stays busy: hyper then stops
-//! asking the body for more, and nobody else would notice. So streams of HTTP/2 note when their last piece was taken
-//! and are looked at now and then.
+//! asking the body for more, and nothing else would notice. So streams of HTTP/2 note when their last piece was taken,
+//! and a task checks them now and then.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -39,7 +39,7 @@ impl StallDetector {
         self.handed.set(Some(Instant::now()));
     }
 
-    /// Whether the stream was ended because its client did not take what it was given.
+    /// Whether the stream was ended because its client did not read.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.get()
     }

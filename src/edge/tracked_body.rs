@@ -1,5 +1,5 @@
-//! The body of an answer on its way to the client: passed on chunk by chunk as it comes, with the exchange inside, so
-//! that what the request holds is held until the last byte and no longer.
+//! The body of an answer on its way to the client: passed on chunk by chunk as it comes. The exchange is inside, so
+//! that its guards are released with the last byte.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,7 +33,7 @@ pub struct TrackedBody {
     waits: bool,
 }
 
-/// Looks now and then whether the version a body comes from is to be cut.
+/// Checks now and then whether the version of the answer is to be cut.
 #[derive(Debug)]
 struct Withdrawal {
     sample: RolloutSample,

@@ -51,7 +51,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     Response::from_parts(head, Body::Empty)
 }
 
-/// An exchange that became a tunnel; what passed through it is noted however it ends.
+/// An exchange that became a tunnel; its bytes are recorded however it ends.
 struct Tunnel {
     exchange: Box<Exchange>,
     traffic: Rc<Traffic>,
@@ -64,7 +64,7 @@ impl Drop for Tunnel {
     }
 }
 
-/// What has passed through a tunnel.
+/// The bytes that passed through a tunnel.
 struct Traffic {
     last: Cell<Instant>,
     from_client: Cell<u64>,
@@ -106,7 +106,7 @@ async fn moment(end: Option<Instant>) {
     }
 }
 
-/// Ends once the version the tunnel leads to is to be cut.
+/// Ends when the tunnel's version is to be cut.
 async fn withdrawn(sample: Option<&RolloutSample>) {
     let Some(sample) = sample else {
         return std::future::pending().await;

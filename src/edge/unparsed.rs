@@ -1,5 +1,5 @@
-//! Requests whose head the parser refused: hyper has answered by itself, so that there was no exchange. One record
-//! tells of them all the same, with as much as can be read of the first line.
+//! Requests whose head the parser refused: hyper answered by itself, so there was no exchange. Each still gets one
+//! record, with as much as can be read of its first line.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use super::exchange::without_userinfo;
 use crate::context::{Connection, PLAIN_ON_TLS, TLS_ON_CLEARTEXT};
 use crate::observe::record::AccessRecord;
 
-/// What was refused, and the word for why.
+/// The refused request, and the reason word.
 #[derive(Debug, PartialEq, Eq)]
 struct Unparsed<'a> {
     method: &'a str,
@@ -78,7 +78,7 @@ impl<'a> Unparsed<'a> {
         let Some((method, rest)) = line.split_once(' ') else {
             return known;
         };
-        // What does not begin as a request may be anything, a password too.
+        // Bytes that do not begin as a request may be anything, even a password.
         let first = rest.split(' ').next().unwrap_or_default();
         if !first.starts_with('/') && !first.contains("://") && first != "*"
             || Method::from_bytes(method.as_bytes()).is_err()

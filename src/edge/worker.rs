@@ -1,4 +1,4 @@
-//! What one worker thread owns: its view of the snapshot, its connections, its side of the access log.
+//! The state of one worker thread: its view of the snapshot, its connections, its part of the access log.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -131,8 +131,8 @@ impl Worker {
         }
     }
 
-    /// Forgets the listeners that are gone for good, and those gone so long that only streams can be left on their
-    /// connections: an hour-long stream must not keep an old configuration.
+    /// Forgets listeners that are gone, and those that have drained for so long that only streams can be left: an
+    /// hour-long stream must not keep an old configuration.
     pub fn keep_retired(&self, keep: impl Fn(&str) -> bool) {
         let mut retired = self.retired.borrow_mut();
         if !retired.is_empty() {
@@ -169,7 +169,7 @@ impl Worker {
         self.worker_endpoints.knocked().await;
     }
 
-    /// Closes idle connections whose places other workers need.
+    /// Closes idle connections whose permits other workers need.
     pub fn evict(&self) {
         self.worker_endpoints.evict();
     }
@@ -240,7 +240,7 @@ impl View {
         listener.public_url.as_deref()
     }
 
-    /// What is counted about a route by all workers.
+    /// The counters of a route, shared by all workers.
     pub(super) fn live(&self, route: RouteId) -> Option<&policy::Live> {
         self.snapshot.live.get(route.0)
     }

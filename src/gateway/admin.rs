@@ -36,8 +36,7 @@ pub(super) fn file(socket: Option<&Socket>) -> Option<OwnFile> {
     }
 }
 
-/// Lets those connect to a unix socket that may by the configuration now in force. The token decides who gets an
-/// answer.
+/// Sets who may connect to a unix socket by the configuration in force. The token then decides who gets an answer.
 pub(super) fn follow(file: Option<&OwnFile>, settings: Option<&Admin>) {
     let (Some(file), Some(settings)) = (file, settings) else {
         return;

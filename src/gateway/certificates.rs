@@ -17,7 +17,7 @@ pub(super) async fn watch(listeners: Vec<(String, Arc<Shared>)>, metrics: Arc<Me
     }
 }
 
-/// Reads certificates again whose files changed. What cannot be used leaves the old pair in place.
+/// Reads certificates again whose files changed. A pair that cannot be used leaves the old one in place.
 pub(super) async fn refresh(listeners: &[(String, Arc<Shared>)], metrics: &Arc<Metrics>) {
     let (listeners, metrics) = (listeners.to_vec(), Arc::clone(metrics));
     let read = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! What probes are told about a cluster.
+//! The line about a cluster in the answers to probes.
 
 use tokio::time::Instant;
 

@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 /// of it for as long as it wants.
 const NICE: i32 = 10;
 
-/// The thread. One job at a time, in order, so that what one frees is there for the next: what is parsed, built and
-/// freed by several threads is kept apart by the allocator.
+/// One of two such threads: one reads and frees, one builds. Each does one job at a time, in order, so that what one job
+/// frees is there for the next. The allocator keeps what threads allocate apart: the pages of a file that was read hold
+/// nothing that stays, and go back to the system as a whole.
 #[derive(Debug)]
 pub(super) struct ConfigThread {
     /// Only its blocking pool is used.
@@ -19,9 +20,9 @@ pub(super) struct ConfigThread {
 }
 
 impl ConfigThread {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
-            .thread_name("config")
+            .thread_name(name)
             .max_blocking_threads(1)
             .on_thread_start(give_way)
             .build()?;
@@ -43,7 +44,7 @@ impl ConfigThread {
 impl Drop for ConfigThread {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A job that runs goes on to its end; waiting for it would block whoever lets go of the gateway.
+            // A running job goes on to its end; waiting for it would block the thread that drops the gateway.
             runtime.shutdown_background();
         }
     }
@@ -67,7 +68,7 @@ mod tests {
     #[tokio::test]
     async fn its_thread_gives_way_and_the_caller_does_not() {
         let before = niceness();
-        let config_thread = ConfigThread::new().unwrap();
+        let config_thread = ConfigThread::new("config").unwrap();
         let its_own = config_thread.run(niceness).await.unwrap();
         assert_eq!(its_own, (before + NICE).min(19));
         assert_eq!(niceness(), before);
@@ -75,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_is_not_the_last() {
-        let config_thread = ConfigThread::new().unwrap();
+        let config_thread = ConfigThread::new("config").unwrap();
         let broken = config_thread.run(|| std::panic::resume_unwind(Box::new(())));
         let next = config_thread.run(|| 7);
         assert!(broken.await.unwrap_err().is_panic());

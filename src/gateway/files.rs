@@ -1,91 +1,21 @@
-//! The files a gateway follows: read again when they change, and the last good state of them kept for a start when they
-//! are broken.
+//! The files a gateway writes: each is replaced whole, by one gateway only. One of them is the last good state of the
+//! configuration, kept for a start when that is broken.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch::{self, Receiver, Sender};
+use tokio::sync::watch::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::admin::control::{AdminControl, NotDone};
-use crate::admin::journal::Trigger;
-use crate::config::model::Reload;
-use crate::config::{Seen, lock_of, watch::changed};
+use crate::config::{behind_links, is_foreign, lock_of};
 
-/// Where the configuration comes from, and what the watch looks at.
-#[derive(Debug)]
-pub(super) struct Following {
-    pub(super) path: PathBuf,
-    looking_at: Sender<Look>,
-}
-
-/// What is watched, and how.
-#[derive(Clone, Debug)]
-struct Look {
-    settings: Reload,
-    seen: Arc<Seen>,
-}
-
-/// The task that watches.
-type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Following {
-    /// Begins to follow, and what makes the task that watches.
-    pub(super) fn new(
-        path: PathBuf,
-        settings: Reload,
-        seen: Seen,
-        control: AdminControl,
-    ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
-        let seen = Arc::new(seen);
-        let (looking_at, told) = watch::channel(Look { settings, seen });
-        let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
-        (Self { path, looking_at }, begin)
-    }
-
-    /// Watches what was read last, with the settings in force.
-    pub(super) fn look_at(&self, settings: &Reload, seen: Seen) {
-        self.looking_at.send_replace(Look { settings: settings.clone(), seen: Arc::new(seen) });
-    }
-}
-
-/// Asks for a reload whenever what was read last has another content, whatever became of it.
-async fn watch(mut told: Receiver<Look>, control: AdminControl) {
-    loop {
-        let look = told.borrow_and_update().clone();
-        let change = async {
-            if look.settings.watch {
-                changed(&look.settings, &look.seen).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            told = told.changed() => match told {
-                Ok(()) => continue,
-                Err(_gone) => return,
-            },
-            () = change => {}
-        }
-        match control.reload(Trigger::Watch).await {
-            // The next look is told by then.
-            Ok(_) => {}
-            Err(NotDone::Busy) => sleep(BUSY).await,
-            Err(NotDone::Stopping) => return,
-        }
-    }
-}
-
-/// Writes a text beside its final name and renames it, so that a crash leaves the old one or the new one, and so do two
-/// that write at once. Readable by its owner only: a configuration may hold what others should not read. What is no
-/// file is not replaced.
+/// Writes a text beside its final name and renames it, so that a crash, or two writers at once, leave a complete old or
+/// new file. Only its owner can read it, because a configuration may hold secrets. Only a regular file is replaced.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
@@ -109,16 +39,16 @@ pub(super) struct Owned(Option<(PathBuf, File)>);
 impl Owned {
     /// Puts `text` in the place of the file at `path`.
     pub(super) fn keep(&mut self, path: &Path, text: &str) -> io::Result<()> {
-        let lock = lock_of(path);
-        let has_it = self
-            .0
-            .as_ref()
-            .is_some_and(|(known, file)| known == path && fs::metadata(&lock).is_ok_and(|there| is_same(&there, file)));
+        // All names of a file have one lock, and a link stays one.
+        let path = behind_links(path)?;
+        let lock = lock_of(&path);
+        let is_there = |file| fs::metadata(&lock).is_ok_and(|there| is_same(&there, file));
+        let has_it = self.0.as_ref().is_some_and(|(known, file)| *known == path && is_there(file));
         if !has_it {
             self.0 = None;
-            self.0 = Some((path.to_owned(), claim(&lock)?));
+            self.0 = Some((path.clone(), claim(&lock)?));
         }
-        replace(path, text)
+        replace(&path, text)
     }
 }
 
@@ -126,7 +56,8 @@ fn is_same(there: &Metadata, file: &File) -> bool {
     file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
 }
 
-/// Takes a lock and writes down whose it is. The file stays: another may wait for it already.
+/// Takes the lock and writes its owner into the file. The file stays, because another process may wait for it already.
+/// A file that is not the lock of a gateway stays as it is.
 fn claim(lock: &Path) -> io::Result<File> {
     if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is no file", lock.display())));
@@ -135,25 +66,43 @@ fn claim(lock: &Path) -> io::Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            file.take(MAX_OWNER).read_to_string(&mut owner).ok();
-            let owner: String = owner.chars().filter(|c| !c.is_control()).collect();
+            let owner: String = content(&file).chars().filter(|c| !c.is_control()).collect();
             let message = format!("another gateway writes it ({owner})");
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
-        // A file system without locks: as good as it was without them.
+        // A file system without locks: write without one, as earlier versions did.
         Err(TryLockError::Error(error)) => {
             tracing::debug!(file = %lock.display(), %error, "cannot be locked");
         }
     }
+    let before = content(&file);
+    if !(before.is_empty() || is_owner(&before)) {
+        return Err(io::Error::other(format!("{} is there and no lock of a gateway: move it away", lock.display())));
+    }
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let owner = format!("process {} on {}\n", std::process::id(), host.trim());
     file.set_len(0)?;
+    file.rewind()?;
     file.write_all(owner.as_bytes())?;
     Ok(file)
 }
 
-/// Keeps the last good state. What cannot be written now is written as soon as it can be.
+/// The beginning of a lock, which says whose it is.
+fn content(file: &File) -> String {
+    let mut bytes = Vec::new();
+    file.take(MAX_OWNER).read_to_end(&mut bytes).ok();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether a gateway wrote this into a lock.
+fn is_owner(text: &str) -> bool {
+    let owner =
+        text.strip_suffix('\n').filter(|line| !line.contains('\n')).and_then(|line| line.strip_prefix("process "));
+    let parts = owner.and_then(|owner| owner.split_once(" on "));
+    parts.is_some_and(|(process, _)| process.parse::<u32>().is_ok())
+}
+
+/// Keeps the last good state. When it cannot be written, tries again until it can.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keeper {
     owned: Arc<Mutex<Owned>>,
@@ -168,7 +117,7 @@ struct Kept {
 }
 
 impl Keeper {
-    /// Writes `text` to `path`. A failure is said, and made good later.
+    /// Writes `text` to `path`. A failure is logged, and the write is tried again later.
     pub(super) async fn keep(&self, path: PathBuf, text: String) {
         let kept = Arc::new(Kept { path, text });
         self.waiting.send_replace(Some(Arc::clone(&kept)));
@@ -178,12 +127,12 @@ impl Keeper {
         }
     }
 
-    /// Nothing is to be kept any more.
+    /// Stops keeping it.
     pub(super) fn forget(&self) {
         self.waiting.send_replace(None);
     }
 
-    /// Tries again what could not be written, for ever.
+    /// Tries again whatever could not be written. Never ends.
     pub(super) async fn again(self) {
         let mut waiting = self.waiting.subscribe();
         loop {
@@ -200,7 +149,7 @@ impl Keeper {
         }
     }
 
-    /// Writes, unless something newer is to be written by then.
+    /// Writes, unless a newer text waits by then.
     async fn write(&self, kept: &Arc<Kept>) -> io::Result<()> {
         let (keeper, kept) = (self.clone(), Arc::clone(kept));
         let write = move || {
@@ -208,6 +157,9 @@ impl Keeper {
             let is_it = |waits: &Option<Arc<Kept>>| waits.as_ref().is_some_and(|waits| Arc::ptr_eq(waits, &kept));
             if !is_it(&keeper.waiting.borrow()) {
                 return Ok(());
+            }
+            if is_foreign(&kept.path)? {
+                return Err(io::Error::other("it was not written by attache"));
             }
             owned.keep(&kept.path, &kept.text)?;
             keeper.waiting.send_if_modified(|waits| {
@@ -223,12 +175,10 @@ impl Keeper {
     }
 }
 
-/// Between two attempts to write what could not be written.
+/// Time between two attempts to write.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Nobody's name is longer.
+/// No name is longer.
 const MAX_OWNER: u64 = 300;
-/// Before a look again, when others wait for the gateway already.
-const BUSY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -11,10 +11,10 @@ use crate::cluster::watch::watch;
 use crate::cluster::{discovery::dns, health};
 use crate::config::model::Config;
 use crate::observe::handles::HealthHandles;
-use crate::pool::Dialer;
+use crate::pool::{DialLimits, Dialer};
 
 impl Gateway {
-    /// Starts what belongs to the configuration that just came into force, and ends what belonged to the one before.
+    /// Starts the tasks of the configuration that just came into force, and ends those of the one before.
     pub(super) fn in_force(&mut self, config: &Config) {
         let mut generation = Tasks::new(&self.metrics);
         let snapshot = self.hub.current();
@@ -26,11 +26,12 @@ impl Gateway {
                 let (cluster, metrics) = resolving.clone();
                 dns::refresh(cluster, resolver.clone(), metrics)
             });
-            if cluster.settings.health_check.is_some() {
+            if let Some(check) = &cluster.settings.health_check {
+                let limits = DialLimits::each(check.timeout);
                 let (cluster, tls) = (Arc::clone(cluster), tls.clone());
                 let metrics = Arc::clone(&self.metrics);
                 generation.start(Task::Health, move || {
-                    let dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone() };
+                    let dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone(), limits };
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
                     health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
                 });

@@ -1,5 +1,5 @@
-//! Which process listens on an address: for people whose gateway cannot. Reads what Linux tells in `/proc`; silent
-//! elsewhere, and about processes of other users.
+//! Finds the process that listens on an address, to explain why the gateway cannot bind it. Reads `/proc` on Linux;
+//! finds nothing elsewhere, or for processes of other users.
 
 use std::fs;
 use std::net::SocketAddr;

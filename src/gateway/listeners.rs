@@ -1,22 +1,14 @@
 //! The listeners of the gateway: bound when it starts or reloads, opened on every worker, replaced without rebinding.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::Error;
 use super::worker::Workers;
 use crate::config::model::{Config, Listener, ListenerId};
-use crate::context::Connection;
-use crate::edge::{self, Worker};
-use crate::listener::{self, ConnectionEnd, Expiry, Report, Settings, Shared};
-use crate::observe::handles::ListenerHandles;
+use crate::listener::{self, Settings, Shared};
 
 /// Every open listener, by name.
 #[derive(Debug, Default)]
@@ -30,7 +22,8 @@ pub(super) struct Listeners {
 
 #[derive(Debug)]
 struct Open {
-    /// What workers know it by. Of one name there may be two for a while: one that opens and one that drains.
+    /// The number by which workers know it. A name may belong to two listeners for a while: one that opens and one that
+    /// drains.
     key: u64,
     configured: SocketAddr,
     address: SocketAddr,
@@ -47,7 +40,7 @@ struct Bound {
     sockets: Vec<TcpListener>,
 }
 
-/// What a reload changes; prepared in full before anything is changed.
+/// The changes of a reload, prepared completely before the first one is made.
 #[derive(Debug)]
 pub(super) struct Change {
     settings: Vec<(String, Settings)>,
@@ -63,7 +56,7 @@ impl Listeners {
         self.open.iter().map(|(name, open)| (name.clone(), Arc::clone(&open.shared))).collect()
     }
 
-    /// Loads and binds what `config` needs beyond what is open. Nobody can connect to it yet.
+    /// Loads certificates and binds the new sockets of `config`. Clients cannot connect to them yet.
     pub(super) fn prepare(&mut self, config: &Config, workers: usize) -> Result<Change, Error> {
         let (mut settings, mut fresh) = (Vec::new(), Vec::new());
         for (index, listener) in config.listeners.iter().enumerate() {
@@ -122,14 +115,15 @@ impl Listeners {
         here.find(|(name, open)| open.address == address && !stays(name, open)).map(|(_, open)| open)
     }
 
-    /// Keeps no socket: when the workers have closed theirs, nobody listens any more.
+    /// Keeps no socket: when the workers have closed theirs, the port is free.
     pub(super) fn let_go(&mut self) {
         for open in self.open.values_mut() {
             open.sockets.clear();
         }
     }
 
-    /// Opens what is new on every worker. Clients can connect, but are not let in before [`Listeners::apply`].
+    /// Opens the new listeners on every worker. Clients can connect, but no connection is accepted before
+    /// [`Listeners::apply`].
     pub(super) async fn open(&self, change: &mut Change, workers: &Workers) -> io::Result<()> {
         for bound in &mut change.bound {
             let sockets = std::mem::take(&mut bound.sockets);
@@ -145,7 +139,8 @@ impl Listeners {
         Ok(())
     }
 
-    /// Carries out a change whose listeners are open: lets clients in, and closes what `config` no longer has.
+    /// Applies a change whose listeners are open: accepts their connections, and closes the listeners that `config` no
+    /// longer has.
     pub(super) async fn apply(&mut self, change: Change, config: &Config, workers: &Workers) {
         for (name, settings) in change.settings {
             if let Some(open) = self.open.get(&name) {
@@ -180,50 +175,3 @@ fn load(id: ListenerId, listener: &Listener, previous: Option<&Settings>) -> Res
     Settings::load(id, listener, previous)
         .map_err(|source| Error::Tls { listener: listener.name.clone(), source: Box::new(source) })
 }
-
-/// Counts what happens to a listener's connections on one worker.
-pub(super) fn report(name: String, handles: Rc<ListenerHandles>, worker: Rc<Worker>) -> impl Fn(&Report<'_>) {
-    let told = Cell::new(None);
-    move |event| match event {
-        Report::Accepted => handles.accepted(),
-        Report::AtCeiling => {
-            // With as many clients as places it happens with every connection that ends.
-            let now = Instant::now();
-            let again = |told| now.saturating_duration_since(told) >= TELL_AGAIN;
-            if told.get().is_none_or(again) {
-                told.set(Some(now));
-                tracing::warn!(listener = %name, "maxConnections is reached, new clients wait");
-            }
-        }
-        Report::OverCeiling => handles.refused("ceiling"),
-        Report::OverClientCeiling => handles.refused("client_ceiling"),
-        Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),
-        Report::HandshakeFailed(end) => {
-            handles.handshake_failed();
-            tracing::debug!(listener = %name, ?end, "connection ended before HTTP");
-        }
-        Report::Ended(connection, end) => ended(&worker, &handles, connection, *end),
-    }
-}
-
-fn ended(worker: &Worker, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
-    match end {
-        ConnectionEnd::Refused(status) => {
-            handles.malformed(edge::unparsed(worker, connection, status));
-        }
-        ConnectionEnd::Expired(expiry) => {
-            let reason = match expiry {
-                Expiry::Idle => return,
-                Expiry::Head => "head_timeout",
-                Expiry::Body => "body_timeout",
-                Expiry::Write => "write_timeout",
-                Expiry::Linger => "linger_timeout",
-            };
-            handles.malformed(reason);
-        }
-        ConnectionEnd::Closed | ConnectionEnd::Upgraded | ConnectionEnd::Broken | ConnectionEnd::Aborted => {}
-    }
-}
-
-/// Time between two log lines that say that a listener is full.
-const TELL_AGAIN: Duration = Duration::from_secs(60);

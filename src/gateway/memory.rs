@@ -1,5 +1,5 @@
-//! Giving memory back to the system after a configuration was freed. The allocator keeps what is freed for later,
-//! spread over whole pages, and a gateway that is reloaded often would look as if it grew.
+//! Giving memory back to the system after a configuration was freed. The allocator keeps freed memory for later, spread
+//! over whole pages, so a gateway that reloads often would seem to grow.
 
 /// Returns freed pages to the system. Takes some milliseconds after thousands of routes, so it is nothing for a worker.
 /// Does nothing where the allocator is not glibc's: others give pages back by themselves.

@@ -5,6 +5,7 @@ mod admin;
 mod certificates;
 mod clusters;
 mod config_thread;
+mod connections;
 mod files;
 mod generation;
 mod holder;
@@ -13,6 +14,7 @@ mod listeners;
 mod memory;
 mod reload;
 mod rollouts;
+mod source;
 mod supervise;
 mod worker;
 
@@ -20,6 +22,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +36,7 @@ use crate::admin::health::{Check, Health, Status};
 use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
 use crate::cluster::discovery::dns::{self, Resolver};
+use crate::config::Untouchable;
 use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
@@ -41,9 +45,11 @@ use crate::route::rollout::RolloutControl;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::WorkerClusterError;
 use config_thread::ConfigThread;
-use files::{Following, Keeper};
+use files::Keeper;
 use listeners::Listeners;
 use reload::Retired;
+use source::Followed;
+pub use source::Source;
 use supervise::{Task, Tasks};
 use worker::Workers;
 
@@ -91,7 +97,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Building what serves requests broke off.
+    /// Building the snapshot panicked.
     #[error("the configuration could not be built")]
     Build(#[source] tokio::task::JoinError),
     /// The access log cannot be opened.
@@ -119,11 +125,12 @@ impl Error {
             Self::Bind { listener, .. } | Self::Tls { listener, .. } => Some(format!("listeners.{listener}.address")),
             Self::Metrics { .. } => Some("metrics.address".to_owned()),
             Self::Admin { .. } => Some("admin.address".to_owned()),
+            Self::AccessLog(_) => Some("accessLog.output".to_owned()),
             _ => None,
         }
     }
 
-    /// Who has the address that is taken, where the system tells.
+    /// The process that holds the address, where the system tells.
     #[must_use]
     pub fn holder(&self) -> Option<String> {
         let (address, source) = match self {
@@ -158,16 +165,19 @@ pub struct Gateway {
     resolver: Resolver,
     /// Tasks that belong to the gateway.
     tasks: Tasks,
-    /// What moves the splits, and has something to write at the end.
+    /// The task that moves the splits. It writes its state at the end.
     rollouts: Tasks,
     control: control::AdminControl,
     inbox: mpsc::Receiver<Command>,
     admin_address: Option<AdminAddress>,
     admin_file: Option<OwnFile>,
-    following: Option<Following>,
+    source: Option<Followed>,
     keeper: Keeper,
     retired: Retired,
+    /// Reads configurations and frees what is not used any more.
     config_thread: ConfigThread,
+    /// Builds what stays until the next reload.
+    build_thread: ConfigThread,
     /// Whether the last reload took names away.
     names_gone: bool,
     /// Tasks that belong to the present configuration.
@@ -213,10 +223,11 @@ impl Gateway {
             inbox,
             admin_address,
             admin_file,
-            following: None,
+            source: None,
             keeper: Keeper::default(),
             retired: Retired::default(),
-            config_thread: ConfigThread::new().map_err(Error::Worker)?,
+            config_thread: ConfigThread::new("config").map_err(Error::Worker)?,
+            build_thread: ConfigThread::new("build").map_err(Error::Worker)?,
             names_gone: false,
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),
@@ -239,7 +250,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Starts what runs beside the traffic for as long as the gateway does.
+    /// Starts the tasks that run beside the traffic for as long as the gateway does.
     fn spawn_beside(&mut self, metrics: Option<TcpListener>, admin: Option<Socket>) {
         if let Some(socket) = metrics {
             let socket = Arc::new(Socket::Tcp(socket));
@@ -316,7 +327,7 @@ impl Gateway {
         certificates::refresh(&self.listeners.shared(), &self.metrics).await;
     }
 
-    /// Counts what is lost on the way to standard error.
+    /// Counts lines that are lost on the way to standard error.
     pub fn count_lost_lines(&self, stderr: &Stderr) {
         stderr.count_in(self.metrics.log_lines_lost());
     }
@@ -324,7 +335,11 @@ impl Gateway {
     /// Opens the access log's file again under its name, after it was moved away.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
-            log.reopen();
+            let config = self.config();
+            let replaced = [config.state_file.as_deref(), config.reload.last_good_file.as_deref()];
+            let replaced: Vec<&Path> = replaced.into_iter().flatten().collect();
+            let seen = self.source.as_ref().map(Followed::seen).unwrap_or_default();
+            log.reopen(Untouchable::new(seen, &replaced));
         }
     }
 

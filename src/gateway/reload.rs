@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,27 +11,25 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::debug_span;
 
-use super::files::Following;
+use super::source::{Followed, Sound, Source};
 use super::supervise::{Task, broke};
 use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
-use crate::config::{
-    self, ChangeKind, Difference, Environment, OpenedAt, Reading, Remains, Report, Seen, needs_restart,
-};
+use crate::config::{ChangeKind, Difference, Report, needs_restart};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
-    /// Reads the configuration from `path` from now on: when asked to, and when what was `seen` changes. What it holds
+    /// Takes its configuration from `source` from now on: when asked to, and when that holds another. What it holds now
     /// is expected to be in force, unless `stands_in`: then the gateway runs on an older state because this one is
     /// broken.
-    pub fn follow(&mut self, path: PathBuf, seen: Seen, stands_in: bool) {
+    pub fn follow(&mut self, source: Source, stands_in: bool) {
         let settings = self.config().reload.clone();
-        let (following, watch) = Following::new(path, settings, seen, self.control.clone());
-        self.following = Some(following);
+        let (followed, watch) = Followed::begin(source, settings, self.control.clone());
+        self.source = Some(followed);
         self.tasks.start(Task::Files, watch);
         self.metrics.config_from_last_good(stands_in);
         if stands_in {
@@ -49,11 +47,11 @@ impl Gateway {
         }
     }
 
-    /// Carries out an order, answers who gave it, and says what became of it.
+    /// Carries out a command, answers its sender and logs the result.
     pub async fn obey(&mut self, order: Command) -> Done {
         match order {
             Command::Reload { trigger, done } => {
-                let outcome = self.reload_files(trigger).await;
+                let outcome = self.reload_source(trigger).await;
                 // Who asked may have left.
                 done.send(outcome.clone()).ok();
                 outcome
@@ -61,9 +59,9 @@ impl Gateway {
         }
     }
 
-    /// Reads the files again and puts in force what they hold. A failure changes nothing, but for a defect, which may
+    /// Reads the source again and puts in force what it holds. A failure changes nothing, but for a defect, which may
     /// have left it half done: then the gateway is [`lost`](Self::lost).
-    pub async fn reload_files(&mut self, trigger: Trigger) -> Done {
+    pub async fn reload_source(&mut self, trigger: Trigger) -> Done {
         let began = Instant::now();
         let whole = AssertUnwindSafe(self.read_and_take(trigger, began));
         if let Ok(done) = Box::pin(whole).catch_unwind().await {
@@ -76,16 +74,16 @@ impl Gateway {
     }
 
     async fn read_and_take(&mut self, trigger: Trigger, began: Instant) -> Done {
-        let Some(path) = self.following.as_ref().map(|following| following.path.clone()) else {
+        let Some(reader) = self.source.as_ref().map(Followed::reader) else {
             let why = "this gateway was not started from a file".to_owned();
             return self.refused(trigger, began, None, why);
         };
         if trigger == Trigger::Watch {
-            // What is only a renewed certificate is taken here even when the rest is broken.
+            // A renewed certificate is loaded even when the configuration is broken.
             self.refresh_certificates().await;
         }
         let running = self.config();
-        let read = match self.config_thread.run(move || read(&path, &running)).await {
+        let read = match self.config_thread.run(move || reader(&running)).await {
             Ok(read) => read,
             Err(broken) => {
                 let why = Error::Build(broken).in_one_line();
@@ -108,18 +106,21 @@ impl Gateway {
                 }
             }
         };
-        if let Some(following) = &self.following {
-            following.look_at(&self.config().reload, read.seen);
+        if let Some(source) = &self.source {
+            source.watch_from(&self.config().reload, read.mark);
         }
         if done.entry.verdict != ReloadResult::Refused {
             self.metrics.config_from_last_good(false);
             self.keep_good(read.kept).await;
         }
-        self.config_thread.run(move || debug_span!("free tree").in_scope(|| drop(read.tree)));
+        self.config_thread.run(move || {
+            debug_span!("free tree").in_scope(|| drop(read.tree));
+            memory::give_back();
+        });
         done
     }
 
-    /// Writes down what is in force, where that is wished: a path and the text.
+    /// What to write to the last-good file, if one is configured: a path and the text.
     pub async fn keep_good(&self, kept: Option<(PathBuf, String)>) {
         match kept {
             Some((path, text)) => self.keeper.keep(path, text).await,
@@ -147,12 +148,13 @@ impl Gateway {
                 let took = began.elapsed();
                 self.metrics.config_reload_took(took);
                 let mut entry = Entry::new(trigger, ReloadResult::Applied, &hash, &was, took);
+                let what = if hash == was { "configuration read again, unchanged" } else { "configuration reloaded" };
                 tracing::info!(
                     config = hash,
                     was,
                     trigger = trigger.word(),
                     milliseconds = entry.milliseconds,
-                    "configuration reloaded"
+                    "{what}"
                 );
                 for line in difference.lines() {
                     tracing::info!("reload: {}", line.trim_start());
@@ -193,30 +195,33 @@ impl Gateway {
         Done { entry, report }
     }
 
-    /// Puts `config` in force and says what that changed. Requests under way keep what they began with; connections and
-    /// counters of endpoints that stay go on.
+    /// Puts `config` in force and returns what changed. Requests under way keep the configuration they began with;
+    /// endpoints that stay keep their connections and counters.
     ///
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
     pub async fn reload(&mut self, config: Config) -> Result<Difference, Error> {
-        let outcome = self.try_reload(Arc::new(config)).await;
+        let outcome = self.try_reload(config).await;
         if outcome.is_err() {
             self.metrics.config_refused();
         }
         outcome
     }
 
-    async fn try_reload(&mut self, config: Arc<Config>) -> Result<Difference, Error> {
+    async fn try_reload(&mut self, config: Config) -> Result<Difference, Error> {
         let before = self.hub.current();
         if let Some(key) = needs_restart(&before.config, &config).first() {
             return Err(Error::NeedsRestart(key));
         }
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
-        // Thousands of routes take long enough to keep a probe waiting.
-        let built = self.config_thread.run({
-            let (config, before) = (Arc::clone(&config), Arc::clone(&before));
+        // Thousands of routes take long enough to keep a probe waiting. The thread is not the one that reads: what
+        // stays would lie in the pages of what is freed after each reload, and keep every one of them.
+        let built = self.build_thread.run({
+            let before = Arc::clone(&before);
             move || {
+                let compact = debug_span!("compact");
+                let config = Arc::new(compact.in_scope(move || config.compact()));
                 let building = debug_span!("snapshot");
                 let snapshot = building.in_scope(|| Snapshot::build(Arc::clone(&config), Some(&before), &names))?;
                 let comparing = debug_span!("difference");
@@ -226,6 +231,7 @@ impl Gateway {
             }
         });
         let (snapshot, mut difference, gone) = built.await.map_err(Error::Build)??;
+        let config = Arc::clone(&snapshot.config);
         let mut change = self.listeners.prepare(&config, self.workers.len())?;
         self.listeners.open(&mut change, &self.workers).await.map_err(Error::Worker)?;
         // Nothing fails from here on.
@@ -248,9 +254,9 @@ impl Gateway {
         self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
     }
 
-    /// Drops the series of what the configuration no longer names. Looking through all of them takes long with
-    /// thousands of routes, so it is done beside everything else, and only when names are gone. The reload after does
-    /// it once more: a request under way may have brought a name back.
+    /// Drops the series of objects that the configuration no longer has. Looking through all series takes long with
+    /// thousands of routes, so a separate task does it, and only when names are gone. The next reload does it once
+    /// more, because a request under way may have brought a series back.
     fn forget_gone(&mut self, gone: bool, after: &Arc<Config>) {
         if std::mem::replace(&mut self.names_gone, gone) || gone {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
@@ -318,45 +324,6 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A configuration to put in force.
-struct Sound {
-    config: Config,
-    warnings: Option<Arc<Report>>,
-    /// For what may still be wrong with its listeners.
-    places: OpenedAt,
-}
-
-/// What the files hold.
-struct Read {
-    outcome: Result<Sound, Arc<Report>>,
-    seen: Seen,
-    /// Where and what to write down when it is taken.
-    kept: Option<(PathBuf, String)>,
-    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes
-    /// from it: that is left for when nobody waits for the reload any more.
-    tree: Option<Remains>,
-}
-
-fn read(path: &Path, running: &Config) -> Read {
-    let Reading { outcome, seen } = config::read(path, &Environment::process());
-    let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
-    let kept = outcome.as_ref().ok().and_then(|loaded| {
-        let file = loaded.config.reload.last_good_file.clone()?;
-        Some((file, loaded.standalone()))
-    });
-    let (outcome, tree) = match outcome {
-        Ok(loaded) => {
-            let places = loaded.places();
-            let (config, warnings, tree) = loaded.into_parts();
-            let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
-            let sound = Sound { config, warnings, places };
-            (Ok(sound), Some(tree))
-        }
-        Err(report) => (Err(Arc::new(report)), None),
-    };
-    Read { outcome, seen, kept, tree }
-}
-
 /// Says of clusters that go what still runs on them.
 fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
     let clusters: BTreeMap<&str, _> = before.clusters.iter().map(|cluster| (&*cluster.name, cluster)).collect();
@@ -385,7 +352,7 @@ impl Retired {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
     }
 
-    /// Frees what nobody uses any more, and counts the rest, for ever.
+    /// Frees snapshots that are no longer used, and counts the others. Never ends.
     pub(super) async fn sweep(self, metrics: Arc<Metrics>, config_thread: Handle) {
         loop {
             let unused: Vec<_> = {

@@ -86,6 +86,17 @@ fn put_aside(file: &Path) {
     }
 }
 
+/// Whether a file is there that is no state file, of whatever version. An empty one is nobody's.
+fn is_foreign(file: &Path) -> io::Result<bool> {
+    let text = match read_regular(file, MAX_STATE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_ours = serde_json::from_slice::<StateFile<serde_json::Value>>(&text).is_ok();
+    Ok(!(text.is_empty() || is_ours))
+}
+
 /// The rollouts as they stand there: one that is not understood costs no other its place.
 fn read(file: &Path, now: Millis) -> io::Result<Option<StateFile<serde_json::Value>>> {
     let text = match read_regular(file, MAX_STATE) {
@@ -106,7 +117,7 @@ fn read(file: &Path, now: Millis) -> io::Result<Option<StateFile<serde_json::Val
     Ok(Some(record))
 }
 
-/// Says which rollouts a reload began anew, and what operators set that it dropped.
+/// Logs which rollouts a reload restarted, and which settings of operators it dropped.
 pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
     for (route, control) in after.config.routes.iter().zip(&after.splits) {
         if let (Action::Split(split), Some(control)) = (&route.action, control) {
@@ -139,7 +150,7 @@ pub(super) fn announce(before: &Snapshot, after: &Snapshot) {
     }
 }
 
-/// Runs until `stop`, and writes down once more then what operators did in the end.
+/// Runs until `stop`, and then writes the state once more with the operators' last changes.
 pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,7 +178,7 @@ pub(super) async fn run(hub: Arc<Hub>, metrics: Arc<Metrics>, stop: Cancellation
     }
 }
 
-/// What was last written to the state file, or was to be.
+/// The last text for the state file, written or not.
 #[derive(Debug, Default)]
 struct Book {
     last: Option<(PathBuf, StateFile)>,
@@ -176,8 +187,8 @@ struct Book {
 }
 
 impl Book {
-    /// Writes what is new. What `ages`, and what could not be written, is written again after a while, or when it is
-    /// the `end`.
+    /// Writes a new state. A state that `ages`, or that could not be written, is written again after a while, or at the
+    /// `end`.
     async fn keep(&mut self, file: PathBuf, record: StateFile, ages: bool, end: bool) {
         let new = self.last.as_ref().is_none_or(|(known, last)| *known != file || last.rollouts != record.rollouts);
         let old = self.last.as_ref().is_some_and(|(_, last)| last.at.abs_diff(record.at) >= AGAIN);
@@ -200,6 +211,11 @@ impl Book {
         let (file, owned) = (file.to_owned(), Arc::clone(&self.owned));
         let write = move || {
             let mut owned = owned.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_link = file.symlink_metadata().is_ok_and(|there| there.is_symlink());
+            // A link may have been turned since the file was read at the start.
+            if is_link && is_foreign(&file)? {
+                return Err(io::Error::other("it leads to a file that was not written by attache"));
+            }
             owned.keep(&file, &text)
         };
         spawn_blocking(write).await?

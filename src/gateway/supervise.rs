@@ -1,5 +1,5 @@
-//! Tasks beside the traffic. None ends without being noticed: one that breaks is told of, counted, and started again
-//! after a while, or the gateway drains because part of it is gone. Which of the two, `Task::upon_end` says.
+//! Supervises the tasks beside the traffic, so that none ends unnoticed. A task that breaks is logged and counted.
+//! `Task::upon_end` says whether it is started again after a while, or whether the gateway drains.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -45,14 +45,14 @@ pub(super) enum Task {
     Certificates,
 }
 
-/// What becomes of a task that broke.
+/// What happens when a task breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UponEnd {
-    /// It is started again: it keeps nothing that cannot be made anew.
+    /// It is started again: it keeps no state that cannot be rebuilt.
     Restart,
-    /// It is left: it was to end anyway.
+    /// Nothing: it was about to end anyway.
     Leave,
-    /// The gateway drains: what it held is in an unknown state.
+    /// The gateway drains: the state of the task is unknown.
     Fatal,
 }
 

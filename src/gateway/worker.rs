@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::listeners::report;
+use super::connections::report;
 use super::supervise::{Task, broke};
 use crate::context::Connection;
 use crate::edge::{self, Worker};

@@ -66,7 +66,7 @@ where
     Ok(Running::new(group, task.abort_handle()))
 }
 
-/// What the connections of one listener on one worker have in common.
+/// The state that the connections of one listener on one worker share.
 struct Door<F, R> {
     shared: Arc<Shared>,
     group: Rc<Group>,
@@ -101,8 +101,8 @@ where
     drop(accepting);
 }
 
-/// Takes who is in the kernel's queue already: they have a connection and would see it reset. Asks the kernel itself,
-/// because the runtime may not have heard of the latest.
+/// Accepts the connections that are in the kernel's queue already, because closing the socket would reset them. Asks
+/// the kernel itself, because the runtime may not know of the latest ones.
 async fn empty_queue<F, S, R>(door: &Rc<Door<F, R>>, socket: &std::net::TcpListener)
 where
     F: Fn(&Rc<Connection>) -> S + 'static,
@@ -125,8 +125,8 @@ impl<F, R> Door<F, R>
 where
     R: Fn(&Report<'_>),
 {
-    /// Waits until there is room under the ceiling, then for a connection. Takes no place meanwhile: a worker to which
-    /// nobody connects must not hold one. Nothing is lost when the future is dropped.
+    /// Waits until there is room under the ceiling, then for a connection. Takes no permit meanwhile: a worker without
+    /// new connections must not hold one. Nothing is lost when the future is dropped.
     async fn accept(&self, socket: &TcpListener) -> io::Result<TcpStream> {
         self.admitted().await;
         self.until(|| self.has_room().then_some(())).await;
@@ -145,8 +145,8 @@ where
         }
     }
 
-    /// Takes a place. Another worker may have taken the last one meanwhile; then this waits, for as long as a handshake
-    /// may take, and not for the end of those that drain.
+    /// Takes a permit. Another worker may have taken the last one meanwhile. Then this waits, at most as long as a
+    /// handshake may take, and not until draining connections end.
     async fn place(&self, limits: &Limits) -> Option<Permit> {
         let acquire = || self.shared.ceiling.try_acquire(limits.max_connections);
         if let Some(permit) = acquire() {

@@ -47,7 +47,7 @@ pub(crate) fn listen(socket: &TcpListener) -> io::Result<()> {
 
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    // What a process before us left in TIME_WAIT does not matter.
+    // Sockets that an earlier process left in TIME_WAIT do not matter.
     socket.set_reuse_address(true)?;
     if let SocketAddr::V6(v6) = address
         && v6.ip().is_unspecified()

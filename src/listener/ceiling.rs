@@ -5,17 +5,17 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
+use crate::bounded::{self, Count};
+
 /// Counts of one listener.
 #[derive(Debug, Default)]
 pub struct Ceiling {
-    open: AtomicUsize,
-    freed: Notify,
+    open: Arc<Count<Notify>>,
     hasher: RandomState,
     shards: [Mutex<HashMap<u128, u32, RandomState>>; SHARDS],
 }
@@ -25,33 +25,33 @@ pub struct Ceiling {
 pub struct Permit {
     ceiling: Arc<Ceiling>,
     client: Option<u128>,
+    /// Given back after the client's own.
+    _place: bounded::Permit<Notify>,
 }
 
 impl Ceiling {
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.open.taken()
     }
 
-    /// Takes a place in the total, if there is one under `maximum`.
+    /// Takes a permit of the total, if there is one under `maximum`.
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>, maximum: usize) -> Option<Permit> {
-        self.open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < maximum).then(|| open + 1))
-            .ok()
-            .map(|_| Permit { ceiling: Arc::clone(self), client: None })
+        let place = self.open.enter(maximum)?;
+        Some(Permit { ceiling: Arc::clone(self), client: None, _place: place })
     }
 
     /// Ends once a place has been given back, or the maximum may have changed, since `future` was made. Make the
     /// future, then try again, then await it: so no wake-up is lost.
     pub fn freed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.freed.notified()
+        self.open.waiters().notified()
     }
 
-    /// Makes everyone who waits look again.
+    /// Wakes all waiters, which then look again.
     pub fn wake(&self) {
-        self.freed.notify_waiters();
+        self.open.waiters().notify_waiters();
     }
 
     fn shard(&self, client: u128) -> &Mutex<HashMap<u128, u32, RandomState>> {
@@ -92,8 +92,6 @@ impl Drop for Permit {
                 }
             }
         }
-        self.ceiling.open.fetch_sub(1, Ordering::Relaxed);
-        self.ceiling.freed.notify_waiters();
     }
 }
 

@@ -129,8 +129,7 @@ impl Files {
         Ok(Self { chain: read(&spec.cert_file)?, key: read(&spec.key_file)? })
     }
 
-    /// Tells one content from another; that it is not cryptographic does not matter, who can write the files needs no
-    /// collision.
+    /// Tells contents apart. It need not be cryptographic: an attacker who can write the files needs no collision.
     pub(crate) fn hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
         hasher.update(&self.chain);
@@ -140,7 +139,7 @@ impl Files {
     }
 }
 
-/// Reads a file whole. What was put in its place since the configuration was read must not hold up whoever looks.
+/// Reads a whole file. A pipe or device that replaced it since the configuration was read must not block the reader.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     read_regular(path, MAX_FILE).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }

@@ -1,5 +1,5 @@
-//! How a connection's task is told to do something by the watchdog, by a drain or at the end: an order is left here and
-//! the task is woken. One waker serves for all of them, so a connection registers with nothing else.
+//! Commands to the task of a connection, from the watchdog, a drain or the end of the gateway. The sender leaves a
+//! command here and wakes the task. One waker serves all senders, so a connection registers nowhere else.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -27,14 +27,15 @@ pub struct ConnectionHandle {
     waker: Cell<Option<Waker>>,
 }
 
-/// What a connection is told.
+/// A command to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionCommand {
     /// End after the present requests.
     Drain,
-    /// As `Drain`, because nothing has happened for too long; a request that arrives this moment is still answered.
+    /// As `Drain`, because the connection was idle for too long; a request that arrives at this moment is still
+    /// answered.
     Retire,
-    /// Give the HTTP machinery back until the next request.
+    /// Free the HTTP machinery until the next request.
     Rest,
     /// End now if the client has closed.
     Look,
@@ -78,7 +79,7 @@ impl ConnectionHandle {
             }
             ConnectionCommand::Rest => self.resting.set(true),
             ConnectionCommand::Look => self.progress.ask_for_client(),
-            // So the connection still ends by itself, and says how.
+            // So the connection still ends by itself, and reports how.
             ConnectionCommand::Expire(Expiry::Linger) if !self.progress.lingers_no_more() => self.progress.end_linger(),
             ConnectionCommand::Expire(expiry) => self.ended.set(Some(Cut::Expired(expiry))),
             ConnectionCommand::Abort => {
@@ -162,8 +163,8 @@ impl ConnectionHandle {
         begun && self.active() == Some(0)
     }
 
-    /// Whether an exchange of HTTP/1 is under way and nobody reads from the client: its upload is blocked, or it sent
-    /// more than one request. Then nobody notices that it leaves.
+    /// Whether an exchange of HTTP/1 is under way while the gateway does not read from the client: its upload is
+    /// blocked, or it sent more than one request. Then reading does not show that the client leaves.
     pub(crate) fn is_deaf(&self) -> bool {
         let reads = matches!(self.progress.stage(), Stage::Start | Stage::Head | Stage::Body);
         let busy = self.active().is_some_and(|active| active > 0);
@@ -238,7 +239,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::config::model::ListenerId;
 
-    /// A connection's facts, whatever they are.
+    /// Some facts of a connection.
     pub(crate) fn connection() -> Rc<Connection> {
         let address = ([127, 0, 0, 1], 1).into();
         Rc::new(Connection::new(ListenerId(0), address, address, None))

@@ -1,4 +1,4 @@
-//! What the scanner finds wrong with a head, the answer to it and the word for it.
+//! The faults that the scanner finds in a head, with the answer and the reason word of each.
 
 use crate::context::{PLAIN_ON_TLS, Refusal};
 

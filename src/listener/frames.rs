@@ -26,7 +26,7 @@ pub struct Frames {
 pub enum Traffic {
     /// Pass them on.
     Fine,
-    /// Pass on so many, which end with a frame, then [`CALM_DOWN`], then nothing.
+    /// Pass on this many bytes, which end with a frame, then [`CALM_DOWN`], then nothing.
     Flood(usize),
     /// The connection does not begin as it must (RFC 9113 section 3.4).
     Broken,
@@ -43,7 +43,7 @@ static BLOCK: [[u8; HEAD]; ENDLESS] = {
     frames
 };
 
-/// Frames that may come without work to go with them. What is spent comes back with time and with what was written.
+/// A budget of frames that carry no work. It refills with time and with written bytes.
 #[derive(Debug)]
 struct Budget {
     spent: u64,
@@ -170,7 +170,7 @@ const ACK: u8 = 1;
 const PADDED: u8 = 8;
 /// A padded frame that is no longer than this may be nothing but padding.
 const LONGEST_PADDING: usize = 256;
-/// What answering a PING or SETTINGS writes, with a TLS record around it.
+/// Bytes of the answer to a PING or SETTINGS, with a TLS record around it.
 const ACKNOWLEDGEMENT: u64 = 48;
 /// Frames of each budget that are given back in a second.
 const PER_SECOND: u64 = 100;
@@ -193,7 +193,7 @@ mod tests {
         frames
     }
 
-    /// How many such frames are taken, with so many bytes written after each.
+    /// How many such frames are accepted, with this many bytes written after each.
     fn taken(kind: u8, flags: u8, payload: usize, written: u64) -> Option<u64> {
         let mut frames = opened();
         let bytes = frame(kind, flags, payload);

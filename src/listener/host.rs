@@ -1,5 +1,5 @@
-//! What a `Host` field or an authority may look like: a name or an address and perhaps a port, nothing else. Stricter
-//! than RFC 3986, whose user information, lists and percent-encoding serve nobody but an attacker here.
+//! The valid forms of a `Host` field or an authority: a name or an address and perhaps a port, nothing else. Stricter
+//! than RFC 3986, whose user information, lists and percent-encoding help only attackers here.
 
 use std::net::Ipv6Addr;
 

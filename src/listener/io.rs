@@ -62,7 +62,7 @@ enum Reader {
     Framed(Box<Frames>),
     /// HTTP/1.
     Scanned(Box<Scanner>),
-    /// The parser gets what is left of this, then nothing.
+    /// The parser gets the rest of these bytes, then nothing.
     Closing(&'static [u8]),
     /// The parser gets an error.
     Failed,
@@ -78,7 +78,7 @@ impl Socket {
     /// Whether the client has closed, or at least its direction, even if bytes from before that are unread.
     fn is_client_gone(&self) -> bool {
         let ready = pin!(self.tcp.ready(Interest::READABLE));
-        // What is known now is enough: the question comes again.
+        // An answer for now is enough, because the caller asks again.
         let known = ready.poll(&mut Context::from_waker(Waker::noop()));
         matches!(known, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
@@ -113,8 +113,8 @@ impl Io {
         }
     }
 
-    /// Reads as far as it takes to see whether HTTP/2 is spoken with prior knowledge (RFC 9113 section 3.3). What was
-    /// read is read again by the parser.
+    /// Reads until it is clear whether the client speaks HTTP/2 with prior knowledge (RFC 9113 section 3.3). The parser
+    /// reads the same bytes again.
     pub(crate) async fn speaks_h2(&mut self) -> io::Result<bool> {
         self.progress.enter(Stage::Head);
         let mut buffer = [0; H2_PREFACE.len()];
@@ -221,8 +221,8 @@ impl Io {
         Poll::Ready(Ok(scanned.keep > 0))
     }
 
-    /// Ends when a client that has closed its direction is to be taken as gone. Whether it waits for its answer or has
-    /// left cannot be told apart, so it gets a little time.
+    /// Ends when a client that has closed its direction counts as gone. A client that waits for its answer looks the
+    /// same as one that has left, so it gets a little time.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.patience.is_zero() {
             return Poll::Ready(());
@@ -261,7 +261,7 @@ impl Io {
         Poll::Ready(Ok(keep > 0))
     }
 
-    /// What the parser gets to read.
+    /// The bytes for the parser.
     fn poll_parser(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             match &mut self.reader {
@@ -279,7 +279,7 @@ impl Io {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                // Nobody wakes this up, and nobody needs to: the service or the parser is about to answer and close.
+                // This needs no waker: the service or the parser is about to answer and close.
                 Reader::Closing([]) if !self.progress.is_tunnel() => return Poll::Pending,
                 Reader::Closing(rest) if !rest.is_empty() => {
                     let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
@@ -367,9 +367,9 @@ impl AsyncWrite for Io {
         }
     }
 
-    /// Closes for writing. Where the client may still be sending a message nobody reads, also waits, a bounded time and
-    /// for a bounded number of bytes, until it stops: a socket closed with unread input is reset, and the reset
-    /// overtakes the answer.
+    /// Closes for writing. Where the client may still send a message that is not read, also waits until it stops, for a
+    /// bounded time and number of bytes: closing a socket with unread input resets it, and the reset overtakes the
+    /// answer.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         if let Reader::Lingering(seen) = me.reader {

@@ -1,5 +1,5 @@
-//! What the IO of a connection tells its worker: where in a message it is, how far it has come, and what the scanner
-//! found. Plain stores and loads: there is one writer, and in practice one core.
+//! The progress of a connection's IO for its worker: where in a message it is, how many bytes have passed, and what the
+//! scanner found. Plain stores and loads: there is one writer, and in practice one core.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -89,8 +89,8 @@ impl IoProgress {
         add(&self.read, count);
     }
 
-    /// The parser has asked for bytes, and waits for them or not. The socket does not tell: TLS may wait for more of it
-    /// and still have something for the parser.
+    /// Notes whether the parser waits for bytes. The socket does not show it: TLS may wait for more input and still
+    /// have bytes for the parser.
     pub(crate) fn parser_read(&self, waits: bool) {
         self.read_waits.store(waits, Relaxed);
     }
@@ -182,7 +182,7 @@ impl IoProgress {
         self.no_linger.load(Relaxed)
     }
 
-    /// The answer was 101: what follows is not HTTP.
+    /// The answer was 101: the bytes after it are not HTTP.
     pub(crate) fn become_tunnel(&self) {
         self.tunnel.store(true, Relaxed);
     }

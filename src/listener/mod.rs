@@ -1,5 +1,5 @@
 //! The listener room: binds, accepts, speaks TLS and the PROXY protocol, and hands every HTTP request of a connection
-//! to a service it is given. It never knows what the service does; what it learns about a connection travels in
+//! to a service it is given. It never knows what the service does; the facts about a connection travel in
 //! [`Connection`](crate::context::Connection).
 
 pub mod accept;

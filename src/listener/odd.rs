@@ -1,5 +1,5 @@
-//! Request lines worth keeping: the parser is strict about targets by itself, takes what it refuses out of its buffer,
-//! and says nothing about it. Only lines that it may refuse are kept, so that the others cost no copy.
+//! Keeps request lines for the access log. The parser refuses some targets by itself and drops them without a trace.
+//! Only lines that it may refuse are kept, so that the others cost no copy.
 
 use memchr::{memchr, memrchr};
 
@@ -19,7 +19,7 @@ pub(super) fn shown(line: &[u8]) -> &[u8] {
     line.get(..SHOWN).unwrap_or(line)
 }
 
-/// What every parser takes in a target.
+/// Bytes that every parser accepts in a target.
 fn is_plain(byte: u8) -> bool {
     (b'!'..=b'~').contains(&byte) & !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }

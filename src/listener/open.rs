@@ -32,7 +32,7 @@ pub enum HandshakeEnd {
     Tls,
     /// The peer spoke HTTP where TLS is spoken, and was told so.
     PlainHttp,
-    /// No certificate serves the name asked for.
+    /// No certificate for the client's server name.
     UnknownName,
     /// No or an invalid PROXY header from a peer that must send one.
     ProxyHeader,
@@ -97,7 +97,7 @@ async fn is_plain_http(stream: &TcpStream, deadline: Instant) -> Result<bool, Ha
     Ok(seen > 0 && first.iter().all(u8::is_ascii_uppercase))
 }
 
-/// Answers a peer that speaks HTTP where TLS is spoken, with a refusal it can read. Its request is for nobody.
+/// Answers a client that speaks HTTP on a TLS port, with a refusal that it can read. Its request goes nowhere.
 async fn turn_away<S>(
     stream: TcpStream,
     facts: Connection,
@@ -123,7 +123,7 @@ async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<T
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
     let mut start = within(deadline, HandshakeEnd::Tls, hello).await?;
     if !tls.serves(start.client_hello().server_name()) {
-        // rustls would say `access_denied`; the peer's log should say what is wrong.
+        // rustls would send `access_denied`; this alert tells the client what is wrong.
         let alert = start.io.write_all(UNRECOGNIZED_NAME);
         within(deadline, HandshakeEnd::UnknownName, alert).await?;
         return Err(HandshakeEnd::UnknownName);

@@ -1,6 +1,6 @@
-//! The PROXY protocol, versions 1 and 2, as spoken by load balancers in front. Only peers on the listener's list are
-//! believed, and from those the header is required: a list that were optional would let any of them pass as somebody
-//! else's client. A peer that is not on the list and sends a header fails, because a header is neither HTTP nor TLS.
+//! The PROXY protocol, versions 1 and 2, as spoken by load balancers in front. Only headers of peers on the listener's
+//! list count, and these peers must send one: if the header were optional, a peer could pass as a client of its own. A
+//! peer that is not on the list and sends a header fails, because a header is neither HTTP nor TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ pub struct Proxied {
     pub destination: SocketAddr,
 }
 
-/// Reads exactly the header and nothing after it. `None` means the peer speaks for itself (`LOCAL`, `UNKNOWN`), for
-/// example in a health check. The caller limits the time.
+/// Reads exactly the header and nothing after it. `None` means that the peer itself is the client (`LOCAL`, `UNKNOWN`),
+/// for example in a health check. The caller limits the time.
 ///
 /// # Errors
 /// When the bytes are no header, or the peer closed.
@@ -47,6 +47,18 @@ pub async fn read(stream: &mut TcpStream) -> io::Result<Option<Proxied>> {
         let start = header.len();
         header.resize(end, 0);
         stream.read_exact(header.get_mut(start..).unwrap_or_default()).await?;
+    }
+}
+
+/// As [`read`], for a header that has arrived.
+///
+/// # Errors
+/// When the bytes are not exactly one header.
+#[doc(hidden)]
+pub fn decode(bytes: &[u8]) -> io::Result<Option<Proxied>> {
+    match frame(bytes)? {
+        Frame::Whole => parse(bytes),
+        Frame::Until(_) | Frame::Unknown => Err(invalid("not one PROXY header")),
     }
 }
 

@@ -80,14 +80,14 @@ impl Running {
         self.task.abort();
     }
 
-    /// Whether the accept loop has ended though nobody asked it to: clients still connect to its socket, or will be
+    /// Whether the accept loop has ended although it was not told to: clients still connect to its socket, or will be
     /// refused.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.task.is_finished() && !self.group.draining.get()
     }
 
-    /// Whether the accept loop has ended, with everyone taken who was in the kernel's queue, and no connection is left.
+    /// Whether the accept loop has ended with the kernel's queue accepted, and no connection is left.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.group.members.get() == 0

@@ -1,8 +1,8 @@
-//! A second pair of eyes on the raw bytes of an HTTP/1 connection. hyper is lenient where a gateway must not be: it
-//! drops a Content-Length that comes with a Transfer-Encoding, ends lines at a bare LF and does not look at Host. This
-//! scanner follows the framing of the messages, strictly, and says how much of what was read the parser may see. It is
-//! pure: bytes in, verdicts out, the same for any splitting of the bytes. What httparse refuses by itself (bare CR,
-//! NUL, folding, spaces before the colon) is not looked for again; such a head never reaches the service.
+//! Checks the raw bytes of an HTTP/1 connection before hyper parses them. hyper is lenient where a gateway must not be:
+//! it drops a Content-Length that comes with a Transfer-Encoding, ends lines at a bare LF and does not check Host. This
+//! scanner follows the framing of the messages strictly and says how many of the read bytes the parser may see. It is
+//! pure, and its result does not depend on the splitting of the bytes. It does not repeat the checks of httparse (bare
+//! CR, NUL, folding, spaces before the colon), because such a head never reaches the service.
 
 use memchr::{memchr, memchr_iter};
 
@@ -17,7 +17,7 @@ use crate::listener::odd;
 pub struct Scanner {
     state: State,
     head: Head,
-    /// Start of a line whose end has not arrived; empty unless a read ended inside a line.
+    /// The start of a line whose end has not arrived; empty unless a read ended inside a line.
     partial: Vec<u8>,
     requests: u64,
     limits: ScanLimits,
@@ -25,7 +25,7 @@ pub struct Scanner {
     odd: Option<Box<[u8]>>,
 }
 
-/// What a head may measure.
+/// Limits on the size of a head.
 #[derive(Clone, Copy, Debug)]
 pub struct ScanLimits {
     /// Bytes of a head, or of a trailer section.
@@ -35,7 +35,7 @@ pub struct ScanLimits {
 }
 
 impl ScanLimits {
-    /// Those of a listener.
+    /// The limits of a listener.
     #[must_use]
     pub fn of(limits: &Limits) -> Self {
         Self { head: limits.max_header_bytes, target: limits.max_target_bytes }
@@ -47,7 +47,7 @@ impl ScanLimits {
 pub struct Scanned {
     /// How many of them the parser may see.
     pub keep: usize,
-    /// What comes after those.
+    /// The parser's input after those bytes.
     pub next: Next,
 }
 
@@ -91,7 +91,7 @@ enum State {
     Stopped(Next),
 }
 
-/// What the lines of a head have said so far.
+/// The facts from the lines of a head so far.
 #[derive(Debug, Default)]
 struct Head {
     bytes: usize,
@@ -119,7 +119,8 @@ impl Scanner {
         }
     }
 
-    /// A scanner that refuses whatever comes: the listener speaks TLS, and this does not. No second head gets through.
+    /// A scanner that refuses every head, for a client that speaks no TLS on a TLS listener. No second head gets
+    /// through.
     #[must_use]
     pub fn refusing(limits: ScanLimits) -> Self {
         let mut scanner = Self::new(limits);
@@ -127,7 +128,7 @@ impl Scanner {
         scanner
     }
 
-    /// Looks at the next bytes of the connection. After any [`Next`] but `More` further bytes are for nobody.
+    /// Scans the next bytes of the connection. After any [`Next`] but `More`, further bytes are dropped.
     #[must_use]
     pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut rest = bytes;
@@ -193,8 +194,8 @@ impl Scanner {
         usize::try_from(left).unwrap_or(rest.len())
     }
 
-    /// As [`Self::line`] for the fields of a head that have arrived whole, which is nearly always all of them: one
-    /// search through all lines, and no more than a look at the first byte of most.
+    /// As [`Self::line`] for the complete fields of a head, which are nearly always all of them: one search through all
+    /// lines that checks only the first byte of most.
     fn fields(&mut self, rest: &[u8]) -> usize {
         let window = rest.get(..self.room()).unwrap_or(rest);
         let mut start = 0;
@@ -404,7 +405,7 @@ impl Head {
     }
 }
 
-/// RFC 9110 section 8.6: digits only; and what fits in 63 bits, so that no hop reads another number.
+/// RFC 9110 section 8.6: digits only, and at most 63 bits, so that no hop reads another number.
 fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;

@@ -29,7 +29,7 @@ use crate::listener::scan::ScanLimits;
 use crate::listener::strict_service::StrictService;
 use crate::listener::watchdog::Expiry;
 
-/// What a connection serves: the edge, or what a test puts in its place.
+/// The service of a connection: the edge, or one of a test.
 pub trait Serves:
     Service<
         Request<Incoming>,
@@ -114,7 +114,7 @@ async fn serve_opened<S>(
 where
     S: Serves,
 {
-    // What follows is boxed on its own, so that a connection without a request is small.
+    // The rest is boxed separately, so that a connection without a request is small.
     loop {
         match opened(&mut io, speaks, handle).await {
             Ok(Some(HttpVersion::H2)) => {
@@ -151,7 +151,7 @@ enum Http1<S> {
     Resting(Box<(Io, StrictService<S>)>),
 }
 
-/// What a connection that was cut ended with.
+/// How a connection that was cut ended.
 #[must_use]
 pub fn cut(cut: Cut) -> ConnectionEnd {
     match cut {
@@ -196,7 +196,7 @@ fn go_away() -> Vec<u8> {
     [&settings[..], &head, &reason, SPEAKS_TLS].concat()
 }
 
-/// Waits for the first bytes; `None` when there will be none.
+/// Waits for the first bytes; `None` when none will come.
 async fn opened(io: &mut Io, speaks: Speaks, handle: &ConnectionHandle) -> io::Result<Option<HttpVersion>> {
     if speaks == Speaks::Agreed(HttpVersion::H2) {
         // The client speaks first and at once (RFC 9113 section 3.4), so its silence is not idleness.
@@ -230,7 +230,8 @@ where
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(limits.max_header_bytes.max(HTTP1_BUFFER))
         .header_read_timeout(None)
-        // Told to go and still served: for the one request that was on its way, whose answer says so.
+        // The connection is told to end and serves one more request, which was on its way; the answer announces the
+        // close.
         .keep_alive(!handle.is_draining());
     if limits.max_headers != HYPER_MAX_HEADERS {
         // Any explicit number costs an initialised array per request.
@@ -293,8 +294,8 @@ where
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
-        // Calls that were dropped before they were looked at, because both came in one read: as many as may be open at
-        // once. Beyond that, and for those that come one by one, the budget of resets ends a connection; see `frames`.
+        // The limit on calls that were reset before h2 accepted them, because both came in one read: as many as may be
+        // open at once. The budget of resets in `frames` covers the others.
         .max_pending_accept_reset_streams(
             usize::try_from(limits.max_concurrent_streams.max(H2_DROPPED)).unwrap_or(usize::MAX),
         )
@@ -340,8 +341,8 @@ async fn while_lingering(
 /// Why driving a connection stopped.
 enum Driven {
     Ended(hyper::Result<()>),
-    /// It is between two requests, with nothing left to write, and was told to rest or to go. Who is told to go rests
-    /// too, because a request may be on its way.
+    /// The connection is between two requests, has nothing left to write, and was told to rest or to end. A connection
+    /// that is told to end rests first, because a request may be on its way.
     Resting,
 }
 

@@ -1,5 +1,5 @@
-//! What one listener is set to, and what its workers share: the settings of the current configuration, which a reload
-//! replaces without rebinding, and the ceilings, which outlive reloads.
+//! The state that the workers of one listener share: the settings of the current configuration, which a reload replaces
+//! without rebinding, and the ceilings, which outlive reloads.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Settings {
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// PING frames to clients that speak HTTP/2.
     pub http2_keepalive: Option<Http2Keepalive>,
-    /// Peers whose PROXY header is required and believed.
+    /// Peers that must send a PROXY header.
     pub proxy_protocol: Vec<IpNet>,
     /// TLS termination.
     pub tls: Option<Arc<Tls>>,
@@ -91,12 +91,12 @@ impl Shared {
 
     /// Lets the clients in.
     pub fn admit(&self) {
-        // Release: who is let in finds what was put in place before.
+        // Release: a worker that accepts finds the settings that were stored before.
         self.held.store(false, Ordering::Release);
         self.ceiling.wake();
     }
 
-    /// Lets nobody in any more: another listener has the sockets, and takes who is in their queue.
+    /// Accepts no more connections: another listener has the sockets, and accepts those in their queue.
     pub fn hold(&self) {
         self.held.store(true, Ordering::Release);
     }

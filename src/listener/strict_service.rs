@@ -1,5 +1,5 @@
-//! The service of a connection as hyper sees it: the edge's, with what the listener knows about each request put where
-//! the edge looks for it, and with what the listener must know about each answer.
+//! The service that hyper calls: it passes the listener's facts about a request to the edge, calls the edge, and notes
+//! the facts about the answer that the listener needs.
 
 use std::pin::Pin;
 use std::rc::Rc;

@@ -1,5 +1,6 @@
 //! TLS of a listener: one server configuration, made of certificates, a client certificate policy and a ticket key.
-//! Certificates and authorities are re-read while it runs; what cannot be used leaves the old in place.
+//! Certificates and authorities are read again while it runs; a file that cannot be used leaves the old content in
+//! place.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,7 +28,7 @@ pub struct Tls {
     files: Mutex<Loaded>,
 }
 
-/// What was read from files.
+/// The content of the files.
 #[derive(Debug)]
 struct Loaded {
     /// One for each certificate of the settings, in order.
@@ -148,9 +149,9 @@ impl Tls {
         })
     }
 
-    /// Reads the files again and uses those whose content changed. What cannot be used keeps its old content and is
-    /// reported, once for each new content. Blocks on the file system: call it from the control thread. The first part
-    /// says whether anything changed.
+    /// Reads the files again and uses those whose content changed. A file that cannot be used keeps its old content and
+    /// is reported once for each new content. Blocks on the file system, so only the control thread calls it. The first
+    /// part of the result says whether anything changed.
     #[must_use]
     pub fn refresh(&self) -> (bool, Vec<TlsError>) {
         let provider = provider();
@@ -238,8 +239,8 @@ impl Tls {
 }
 
 impl Loaded {
-    /// Whether this content was not reported yet. It is read every few seconds; the log should say once what is wrong
-    /// with it.
+    /// Whether this content was not reported yet. The files are read every few seconds, and the log should report a
+    /// fault once.
     fn is_news(&mut self, place: PemRole, hash: u64) -> bool {
         self.refused.insert(place, hash) != Some(hash)
     }
@@ -315,8 +316,8 @@ fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
     aws_lc_rs::Ticketer::new().map_err(TlsError::Setup)
 }
 
-/// TLS 1.3, and for 1.2 only what has forward secrecy and authenticated encryption. Passed explicitly everywhere: with
-/// two providers compiled in, rustls would panic over which is the default.
+/// TLS 1.3, and for 1.2 only suites with forward secrecy and authenticated encryption. Passed explicitly everywhere:
+/// with two providers compiled in, rustls would panic over which is the default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

@@ -1,6 +1,6 @@
-//! Time limits of connections without a timer per request. Every connection of a worker is registered here; ten times a
-//! second those that are due are looked at, and whoever has been in one state for too long is told to end. Limits are
-//! so met a little late (by at most a tenth, or 200 ms), never early. The data path only stores flags; see
+//! Time limits of connections without a timer per request. Every connection of a worker is registered here. Ten times a
+//! second the watchdog checks those that are due, and tells a connection that was in one state for too long to end. So
+//! limits take effect a little late (by at most a tenth, or 200 ms), never early. The data path only stores flags; see
 //! [`IoProgress`].
 
 use std::cell::{Cell, RefCell};
@@ -109,7 +109,7 @@ impl Watchdog {
         watchdog
     }
 
-    /// Whether its task has ended: nobody looks at connections any more.
+    /// Whether its task has ended, so that no limit is enforced any more.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         let task = self.task.borrow();
@@ -254,7 +254,7 @@ impl WatchLimits {
         Self { idle, head, body, every }
     }
 
-    /// Who has been told to go gets no more time to think than for a head.
+    /// A connection that was told to end gets no more time than a head may take.
     fn draining(self) -> Self {
         Self { idle: self.idle.min(self.head), ..self }
     }

@@ -273,18 +273,15 @@ mod tests {
     #[test]
     fn the_documentation_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
-        if env::var_os("UPDATE_DOCS").is_some() {
+        if env::var_os("ATTACHE_UPDATE").is_some() {
             fs::write(path, document()).unwrap();
         }
         let written = fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            written == document(),
-            "docs/metrics.md is out of date: run UPDATE_DOCS=1 cargo test --lib documentation"
-        );
+        assert!(written == document(), "docs/metrics.md is out of date: run `just update`");
     }
 
     const HEAD: &str = "# Metrics\n\n\
-        <!-- Generated from src/observe/catalogue.rs: UPDATE_DOCS=1 cargo test --lib documentation -->\n\n\
+        <!-- Generated from src/observe/catalogue.rs by `just update` -->\n\n\
         Served as `/metrics` (and `/stats/prometheus`) in the Prometheus text format, on the metrics listener.\n\
         Label values come from the configuration or from fixed words, so the number of series is bounded: methods outside\n\
         `GET HEAD POST PUT DELETE OPTIONS PATCH` are counted as `OTHER`, and a route that answers by itself has the\n\

@@ -1,4 +1,4 @@
-//! A minimal, strict reader of the Prometheus text format for tests: what it accepts, a scraper accepts.
+//! A minimal, strict reader of the Prometheus text format for tests: a scraper accepts whatever it accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! Handles to the series of one route, cluster or listener, taken when a worker builds its snapshot. A series is looked
 //! up by its label strings the first time it is needed and from then on reached through a short sorted list: a finished
 //! request costs a few compares and relaxed adds. Nothing is allocated for a route that no request has hit, so 10,000
-//! routes times the workers stay cheap. What is counted up and down is a guard.
+//! routes times the workers stay cheap. Gauges are guards.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::injected::{FaultHandles, MirrorHandles};
 use super::metrics::Metrics;
 use crate::error::LimitHit;
+use crate::head::method_word;
 
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
 #[derive(Clone, Debug)]
@@ -224,7 +225,7 @@ impl ClusterHandles {
         self.attempts.inc();
     }
 
-    /// Counts one retry; `reason` is the word of the error it answers, or of what in an answer asked for it.
+    /// Counts one retry; `reason` is the word of the error before it, or of the part of an answer that asked for it.
     pub fn retry(&self, reason: &'static str) {
         self.retries.count(reason);
     }
@@ -268,8 +269,8 @@ pub struct HealthHandles {
 }
 
 impl HealthHandles {
-    /// Handles for `cluster`, whose checks have these results. All series are made now: a check that ends after a
-    /// reload took them away must not bring them back.
+    /// Handles for `cluster`, whose checks have these results. All series are made now, because a check that ends after
+    /// a reload dropped them must not bring them back.
     #[must_use]
     pub fn new(metrics: &Metrics, cluster: &str, results: &[&'static str]) -> Self {
         let families = &metrics.families;
@@ -398,21 +399,6 @@ impl ByWord {
         };
         counter.inc();
         known.push((word, counter));
-    }
-}
-
-/// A small number and the label word of a method. Unknown ones share one, because a client may invent any number of
-/// them.
-fn method_word(method: &Method) -> (u8, &'static str) {
-    match *method {
-        Method::GET => (0, "GET"),
-        Method::POST => (1, "POST"),
-        Method::HEAD => (2, "HEAD"),
-        Method::PUT => (3, "PUT"),
-        Method::DELETE => (4, "DELETE"),
-        Method::OPTIONS => (5, "OPTIONS"),
-        Method::PATCH => (6, "PATCH"),
-        _ => (7, "OTHER"),
     }
 }
 

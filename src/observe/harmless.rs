@@ -1,5 +1,5 @@
-//! Lines of the log on their way out: what a stranger wrote in them must not end a line, turn it around or hide in it,
-//! whichever field it came in.
+//! Escapes lines of the log: text from clients and agents must not end a line, turn it around or hide in it, in any
+//! field.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -9,8 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::visible::visible_but;
 
-/// Writes what it gets with everything hidden written out. Ends of lines stay, and the colours that a terminal gets;
-/// the layer that formats takes those of strangers out itself.
+/// Writes its input with hidden characters escaped. Ends of lines and colours for a terminal stay; the formatting layer
+/// removes colours that came from outside.
 #[derive(Clone, Debug)]
 pub struct Harmless<T>(pub T);
 

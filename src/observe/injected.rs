@@ -58,7 +58,7 @@ impl MirrorHandles {
         }
     }
 
-    /// Counts a request that was chosen, by what became of its copy.
+    /// Counts a mirrored request by the result of its copy.
     pub fn ended(&self, result: &'static str) {
         self.ended.count(result);
     }

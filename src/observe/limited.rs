@@ -29,7 +29,7 @@ impl RateLimitHandles {
     }
 }
 
-/// Series of one route's limit on what a client has open.
+/// Series of one route's `maxConcurrentPerClient`.
 #[derive(Debug)]
 pub struct ConcurrencyHandles {
     limited: IntCounter,

@@ -1,5 +1,5 @@
 //! The access log's way out: workers collect lines in buffers of their own and hand them to one writer thread through a
-//! bounded channel. A worker never waits for a disk or a pipe; what does not fit is dropped and counted.
+//! bounded channel. A worker never waits for a disk or a pipe; lines that do not fit are dropped and counted.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use super::record::{AccessRecord, write_json, write_text};
 use super::tracing_setup::{color_wanted, is_text};
+use crate::config::Untouchable;
 use crate::config::model::{AccessLog, LogOutput};
 
 /// The writer thread's owner.
@@ -37,7 +38,8 @@ pub struct Writer {
 #[derive(Debug)]
 struct Shared {
     metrics: Arc<Metrics>,
-    reopen: AtomicBool,
+    /// What the file must not be once it is opened again, when that is to be done.
+    reopen: Mutex<Option<Untouchable>>,
     closing: AtomicBool,
     /// Written buffers, for workers to fill again.
     spare: Mutex<Vec<Vec<u8>>>,
@@ -77,7 +79,7 @@ impl Writer {
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
             let mut output = output;
             writing.metrics.task_known(TASK);
-            // What it was writing is lost; the next batch is not.
+            // The batch it was writing is lost; the next one is not.
             while catch_unwind(AssertUnwindSafe(|| {
                 write_batches(&mut output, &receiver, &writing);
             }))
@@ -97,14 +99,15 @@ impl Writer {
         Sink::new(self.sender.clone(), Arc::clone(&self.shared), self.format)
     }
 
-    /// Opens the file again under its name, after it was moved away (SIGUSR1).
-    pub fn reopen(&self) {
-        self.shared.reopen.store(true, Ordering::Release);
+    /// Opens the file again under its name, after it was moved away (SIGUSR1). Something else may stand there by now:
+    /// what is not to be touched is left alone.
+    pub fn reopen(&self, not: Untouchable) {
+        *self.shared.reopen.lock().unwrap_or_else(PoisonError::into_inner) = Some(not);
         self.wake();
     }
 
-    /// Writes what was handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks
-    /// for at most `bound`; false when that was not enough.
+    /// Writes the lines handed over so far and ends the thread; sinks must have been flushed or dropped before. Blocks
+    /// for at most `bound`; returns false when that was too short.
     #[must_use]
     pub fn close(self, bound: Duration) -> bool {
         self.shared.closing.store(true, Ordering::Release);
@@ -122,7 +125,7 @@ impl Writer {
 
 impl Shared {
     fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, reopen: AtomicBool::new(false), closing: AtomicBool::new(false), spare: Mutex::default() }
+        Self { metrics, reopen: Mutex::default(), closing: AtomicBool::new(false), spare: Mutex::default() }
     }
 
     fn spare(&self) -> Vec<u8> {
@@ -168,7 +171,7 @@ impl Sink {
         });
     }
 
-    /// Hands over what was collected. Called on the worker's tick.
+    /// Hands over the collected lines. Called on the worker's tick.
     pub fn flush(&self) {
         if let Ok(mut pending) = self.pending.try_borrow_mut() {
             self.hand_over(&mut pending);
@@ -225,14 +228,18 @@ impl Output {
         let (file, path) = match output {
             LogOutput::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
             LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
-            LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
+            LogOutput::File(path) => (append_to(path).map_err(|error| named(path, &error))?, Some(path.clone())),
         };
         Ok(Self { file, path, failing: false })
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&mut self, not: &Untouchable) {
         let Some(path) = &self.path else { return };
-        match append_to(path) {
+        let opened = match not.what_is_at(path) {
+            Some(what) => Err(io::Error::other(what)),
+            None => append_to(path),
+        };
+        match opened {
             Ok(file) => {
                 self.file = file;
                 info!(path = %path.display(), "access log opened again");
@@ -262,6 +269,13 @@ impl Output {
     }
 }
 
+/// An error that says which file it is about, and what it means for a pipe (open(2), ENXIO).
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    let is_pipe = path.metadata().is_ok_and(|there| there.file_type().is_fifo());
+    let why = if is_pipe { "it is a pipe that nobody reads".to_owned() } else { error.to_string() };
+    io::Error::new(error.kind(), format!("{}: {why}", path.display()))
+}
+
 /// Never waits: a pipe that nobody reads is an error, and a device without a carrier is opened at once.
 fn append_to(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -279,8 +293,9 @@ fn append_to(path: &Path) -> io::Result<File> {
 /// The thread: writes batches until it is told to close or every sink is gone.
 fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Shared) {
     while let Ok(message) = next(receiver, shared) {
-        if shared.reopen.swap(false, Ordering::AcqRel) {
-            output.reopen();
+        let wanted = shared.reopen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(not) = wanted {
+            output.reopen(&not);
         }
         if let Message::Batch { bytes, lines } = message {
             if !output.write(&bytes) {
@@ -411,7 +426,7 @@ mod tests {
         let writer = to_file(&path, &metrics);
         let sink = writer.sink();
         fs::rename(&path, &moved).unwrap();
-        writer.reopen();
+        writer.reopen(Untouchable::default());
         say(&sink, "after");
         drop(sink);
         assert!(writer.close(PATIENCE));

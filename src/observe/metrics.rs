@@ -70,7 +70,7 @@ impl Metrics {
         self.log_lines_lost.clone()
     }
 
-    /// Shows a task of the gateway, none of which has broken as yet.
+    /// Creates the series of a task with the value zero.
     pub fn task_known(&self, task: &str) {
         drop(self.families.task_ends.with_label_values(&[task]));
     }
@@ -141,7 +141,7 @@ impl Metrics {
         self.families.certificate_not_after.with_label_values(&[listener, file]).set(not_after_unix_seconds);
     }
 
-    /// Drops what was said about the certificates of `listener`, before they are said anew.
+    /// Drops the series of the certificates of `listener`, before they are set anew.
     pub fn forget_certificates(&self, listener: &str) {
         retain_series(&self.families.certificate_not_after, "listener", &|name| name != listener);
     }
@@ -157,12 +157,12 @@ impl Metrics {
         self.families.admin_refused.with_label_values(&[status]).inc();
     }
 
-    /// Counts a name resolution; `result` is `ok` or a word for what failed.
+    /// Counts a name resolution; `result` is `ok` or the word of the failure.
     pub fn dns_refreshed(&self, cluster: &str, result: &'static str) {
         self.families.dns_refreshes.with_label_values(&[cluster, result]).inc();
     }
 
-    /// Says how many clients a rate limit knows, and counts requests for whose clients it had no room.
+    /// Sets how many clients a rate limit knows, and counts requests of clients for which it had no room.
     pub fn rate_limit_clients(&self, limit: &str, clients: usize, overflowed: u64) {
         let families = &self.families;
         families.rate_limit_clients.with_label_values(&[limit]).set(i64::try_from(clients).unwrap_or(i64::MAX));
@@ -199,8 +199,8 @@ impl Metrics {
         self.families.draining.with_label_values::<&str>(&[]).set(draining.into());
     }
 
-    /// Drops the series of routes `keep` does not know. Called once a new configuration is in use: a request that
-    /// still runs on the old one finishes into a series nobody reads.
+    /// Drops the series of routes that `keep` does not know. Called when a new configuration is in use: a request that
+    /// still runs on the old one finishes into a series that is not exported.
     pub fn retain_routes(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
         retain_series(&families.requests, "route", &keep);
@@ -216,7 +216,7 @@ impl Metrics {
         retain_series(&families.rollout_events, "route", &keep);
     }
 
-    /// Drops where rollouts stand on routes `keep` does not know: those that are gone or have no rollout any more.
+    /// Drops the rollout series of routes that `keep` does not know: removed routes, and routes without a rollout now.
     pub fn retain_rollouts(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
         retain_series(&families.rollout_weight, "route", &keep);
@@ -232,7 +232,7 @@ impl Metrics {
         retain_series(&families.rate_limit_overflow, "limit", &keep);
     }
 
-    /// Drops the series of clusters `keep` does not know, also those of routes that stay and go elsewhere now.
+    /// Drops the series of clusters that `keep` does not know, also on routes that stay and use another cluster now.
     pub fn retain_clusters(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
         retain_series(&families.requests, "cluster", &keep);
@@ -254,7 +254,8 @@ impl Metrics {
         retain_series(&families.panic, "cluster", &keep);
     }
 
-    /// Drops the health of clusters `keep` does not know: those that are gone or have no check any more.
+    /// Drops the health series of clusters that `keep` does not know: removed clusters, and clusters without a check
+    /// now.
     pub fn retain_health(&self, keep: impl Fn(&str) -> bool) {
         let families = &self.families;
         retain_series(&families.health_checks, "cluster", &keep);

@@ -1,5 +1,5 @@
-//! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it is
-//! told what happened, it never says what should.
+//! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it only
+//! records what happened.
 
 pub mod catalogue;
 pub mod clock;

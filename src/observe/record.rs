@@ -1,5 +1,5 @@
-//! One line of the access log: what is known about an exchange when it is over, and how it is written. Written by hand
-//! because it happens for every request: one pass over each value, no allocation, no formatting machinery.
+//! One line of the access log: the facts of a finished exchange, and how they are written. Written by hand because it
+//! happens for every request: one pass over each value, no allocation, no formatting machinery.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -62,7 +62,7 @@ pub struct AccessRecord<'a> {
     pub stream: bool,
     /// Status of the endpoint, where there was one.
     pub upstream_status: Option<u16>,
-    /// What the endpoint did whose try failed last, with its cause.
+    /// The cause of the last failed try.
     pub upstream_error: Option<&'a str>,
 }
 
@@ -244,8 +244,8 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
 }
 
-/// Appends `text` as the inside of a JSON string. Nothing that ends a line, steers a terminal or turns what is read
-/// stays raw; bytes that are not UTF-8 become U+FFFD.
+/// Appends `text` as the inside of a JSON string. Characters that end a line, steer a terminal or turn text are
+/// escaped; bytes that are not UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
     let clean = text.iter().fold(true, |clean, byte| clean & is_plain(*byte));

@@ -1,5 +1,5 @@
-//! The way to standard error for a process that must not wait for it: lines go through a bounded queue to one thread.
-//! Who reads slowly, not at all or is gone costs lines, which are counted, and nothing else.
+//! Writes to standard error without waiting for it: lines go through a bounded queue to one thread. A reader that is
+//! slow, stuck or gone costs lines, which are counted, and nothing else.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -40,7 +40,7 @@ impl Stderr {
     /// # Errors
     /// When standard error cannot be duplicated or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
-        // A duplicate: std's own handle has a lock, which whoever waits for the reader would hold.
+        // A duplicate, because std's own handle has a lock, and the thread would hold it while it waits for the reader.
         let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Self::onto(output)
     }
@@ -53,7 +53,7 @@ impl Stderr {
         Ok(Self { sender, shared })
     }
 
-    /// Hands over what is to be written in one piece, line end included. It is lost, and counted, when too much waits.
+    /// Queues a piece of text with its line end. The piece is lost, and counted, when too much waits.
     pub fn write(&self, text: impl Into<Vec<u8>>) {
         let text = text.into();
         let length = text.len();
@@ -64,7 +64,7 @@ impl Stderr {
         }
     }
 
-    /// Counts lines that are lost from now on, and those that were, in `counter`.
+    /// Counts lines lost so far and from now on in `counter`.
     pub fn count_in(&self, counter: IntCounter) {
         self.shared.counter.set(counter).ok();
         self.shared.count();
@@ -92,7 +92,7 @@ impl Shared {
         self.count();
     }
 
-    /// Says once what is missing.
+    /// Writes once how many lines are missing.
     fn tell(&self) {
         let lines = self.untold.swap(0, Ordering::Relaxed);
         if lines > 0 {
@@ -100,8 +100,8 @@ impl Shared {
         }
     }
 
-    /// Whoever adds to `uncounted` looks for the counter afterwards, whoever sets the counter looks at `uncounted`
-    /// afterwards.
+    /// A thread that adds to `uncounted` looks for the counter afterwards, and the thread that sets the counter looks
+    /// at `uncounted` afterwards.
     fn count(&self) {
         if let Some(counter) = self.counter.get() {
             counter.inc_by(self.uncounted.swap(0, Ordering::SeqCst));

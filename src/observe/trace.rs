@@ -56,8 +56,8 @@ impl TraceContext {
         (trace_id != 0 && span_id != 0).then_some(Self { trace_id: TraceId(trace_id), span_id, flags })
     }
 
-    /// Begins a trace. It says it is sampled: not to be would switch off, in every agent behind us, the tracing of
-    /// callers that have none themselves, because samplers follow their parent by default.
+    /// Begins a trace and marks it as sampled. Samplers follow their parent by default, so an unsampled trace would
+    /// switch tracing off in every agent behind the gateway.
     #[must_use]
     pub fn generate(rng: &mut Rng) -> Self {
         Self { trace_id: TraceId(rng.u128(1..)), span_id: rng.u64(1..), flags: SAMPLED }

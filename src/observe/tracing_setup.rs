@@ -35,7 +35,7 @@ pub fn init(logging: &Logging, stderr: &Stderr) -> Result<Events, Error> {
     let terminal = io::stderr().is_terminal();
     let events = fmt()
         .with_env_filter(filter(level(logging))?)
-        // What the layer cannot write it would print with a macro that panics.
+        // Otherwise the layer would report a failed write with a macro that panics.
         .log_internal_errors(false)
         .with_writer(Harmless(stderr.clone()))
         .with_ansi(color_wanted(terminal));

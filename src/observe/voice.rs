@@ -1,5 +1,5 @@
-//! Lines on standard error that are said whatever the level of the log: what a start says, diagnostics, panics. Text as
-//! it is for people, and for machines an object for each line that looks like an event of the log.
+//! Lines on standard error that do not depend on the log level: the start-up summary, diagnostics, panics. As plain
+//! text for people, or as JSON objects that look like events of the log.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -15,7 +15,7 @@ use super::clock::Clock;
 use super::harmless::Harmless;
 use super::stderr::Stderr;
 
-/// How bad what a line says is.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Something does not work.
@@ -26,7 +26,7 @@ pub enum Level {
     Info,
 }
 
-/// Somebody who says lines.
+/// A writer of such lines.
 #[derive(Clone, Debug)]
 pub struct Voice {
     stderr: Stderr,
@@ -65,14 +65,13 @@ impl Voice {
         self.harmless(format_args!("{line}\n"));
     }
 
-    /// Writes what a stranger may have had a part in.
+    /// Writes text that may contain input from outside, escaped.
     fn harmless(&self, text: fmt::Arguments<'_>) {
         // The queue takes everything.
         Harmless(self.stderr.make_writer()).write_all(text.to_string().as_bytes()).ok();
     }
 
-    /// Has panics told here, from now on and of every thread. The default prints them by itself, and waits for who
-    /// reads.
+    /// Reports panics of all threads here from now on. The default hook prints them and waits for the reader.
     pub fn tell_panics(&self) {
         let voice = self.clone();
         panic::set_hook(Box::new(move |panic| voice.panic(panic)));

@@ -1,24 +1,31 @@
-//! How many exchanges each client has open on one route. A client is in the table only while it has one, so the table
-//! is never larger than what is open.
+//! Counts the open exchanges of each client on one route. A client is in the table only while it has an open exchange,
+//! so the table is bounded by the open exchanges.
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use super::Key;
+use crate::bounded::{Count, Permit};
 
 /// Open exchanges by client.
 #[derive(Debug, Default)]
 pub struct Concurrency {
     /// Made when the first client comes: a route that nobody has used costs nothing.
-    open: OnceLock<DashMap<Key, u32, RandomState>>,
-    clients: AtomicUsize,
+    open: OnceLock<DashMap<Key, Client, RandomState>>,
+    clients: Arc<Count>,
     /// Those of the clients the table has no room for.
-    overflow: AtomicU32,
+    overflow: Arc<Count>,
+}
+
+/// What one client has open.
+#[derive(Debug)]
+struct Client {
+    open: u32,
+    _place: Permit,
 }
 
 impl Concurrency {
@@ -28,34 +35,33 @@ impl Concurrency {
         let guard = |counted| Open { of: Arc::clone(self), key, counted };
         match self.table().entry(key) {
             Entry::Occupied(mut open) => {
-                let more = open.get() + 1;
-                (more <= max.get()).then(|| {
-                    open.insert(more);
+                let open = &mut open.get_mut().open;
+                (*open < max.get()).then(|| {
+                    *open += 1;
                     guard(Counted::Alone)
                 })
             }
-            Entry::Vacant(place) => {
-                // Relaxed here and below: the numbers guard no other memory.
-                if self.clients.fetch_add(1, Ordering::Relaxed) < MAX_CLIENTS {
-                    drop(place.insert(1));
-                    return Some(guard(Counted::Alone));
+            Entry::Vacant(client) => match self.clients.enter(MAX_CLIENTS) {
+                Some(place) => {
+                    drop(client.insert(Client { open: 1, _place: place }));
+                    Some(guard(Counted::Alone))
                 }
-                self.clients.fetch_sub(1, Ordering::Relaxed);
-                let room = |open: u32| (open < max.get()).then_some(open + 1);
-                let counted = self.overflow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
-                counted.is_ok().then(|| guard(Counted::Together))
-            }
+                None => {
+                    let max = usize::try_from(max.get()).unwrap_or(usize::MAX);
+                    self.overflow.enter(max).map(|place| guard(Counted::Together { _place: place }))
+                }
+            },
         }
     }
 
-    fn table(&self) -> &DashMap<Key, u32, RandomState> {
+    fn table(&self) -> &DashMap<Key, Client, RandomState> {
         self.open.get_or_init(DashMap::default)
     }
 
     /// Clients with something open.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.clients.load(Ordering::Relaxed)
+        self.clients.taken()
     }
 }
 
@@ -67,28 +73,21 @@ pub struct Open {
     counted: Counted,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Counted {
     Alone,
-    Together,
+    Together { _place: Permit },
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        match self.counted {
-            Counted::Together => {
-                self.of.overflow.fetch_sub(1, Ordering::Relaxed);
-            }
-            Counted::Alone => {
-                if let Entry::Occupied(mut open) = self.of.table().entry(self.key) {
-                    let left = open.get().saturating_sub(1);
-                    if left == 0 {
-                        open.remove();
-                        self.of.clients.fetch_sub(1, Ordering::Relaxed);
-                    } else {
-                        open.insert(left);
-                    }
-                }
+        if matches!(self.counted, Counted::Alone)
+            && let Entry::Occupied(mut client) = self.of.table().entry(self.key)
+        {
+            let open = &mut client.get_mut().open;
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                client.remove();
             }
         }
     }
@@ -124,14 +123,14 @@ mod tests {
     #[test]
     fn clients_without_room_are_counted_together() {
         let open = Arc::new(Concurrency::default());
-        open.clients.store(MAX_CLIENTS, Ordering::Relaxed);
+        let _all: Vec<_> = (0..MAX_CLIENTS).map(|_| open.clients.add()).collect();
         let max = NonZeroU32::new(2).unwrap();
         let guards: Vec<_> = (0..9).filter_map(|last| open.enter(key(last), max)).collect();
         assert_eq!(guards.len(), 2);
         assert_eq!(open.clients(), MAX_CLIENTS);
         drop(guards);
         assert!(open.enter(key(9), max).is_some());
-        assert_eq!(open.overflow.load(Ordering::Relaxed), 0);
+        assert_eq!(open.overflow.taken(), 0);
     }
 
     #[test]

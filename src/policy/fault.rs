@@ -1,5 +1,5 @@
-//! Which faults a request gets. Each kind is drawn by itself; what a client may ask for takes the place of what would
-//! be drawn.
+//! Decides which faults a request gets. Each kind is drawn separately; a fault that a client may request replaces the
+//! drawn one.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub const DELAY: HeaderName = HeaderName::from_static("x-attache-fault-delay");
 /// Asks for an abort.
 pub const ABORT: HeaderName = HeaderName::from_static("x-attache-fault-abort");
 
-/// What is known of a request.
+/// The facts of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Its header fields.
@@ -34,7 +34,7 @@ pub struct Draw {
     pub abort: Option<AbortAnswer>,
     /// This is done to its answer if that is a stream.
     pub stream: Option<Disturbance>,
-    /// Why wishes of its client did not come true, each.
+    /// Why requested faults were not injected, one reason each.
     pub ignored: [Option<Ignored>; 2],
 }
 
@@ -46,12 +46,12 @@ impl Draw {
     }
 }
 
-/// Why a fault that was wished for or drawn is not injected.
+/// Why a requested or drawn fault is not injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
     /// This client may not ask.
     NotAllowed,
-    /// What it asks for cannot be understood.
+    /// The requested value cannot be read.
     Invalid,
     /// It is not of the share.
     Share,
@@ -80,12 +80,12 @@ impl Ignored {
 pub fn draw(fault: &Fault, request: &Request<'_>, rng: &mut fastrand::Rng) -> Draw {
     let (delay, abort) = (request.headers.get(DELAY), request.headers.get(ABORT));
     if fault.until.is_some_and(|until| request.time >= until) {
-        let over = |wish: Option<&HeaderValue>| wish.map(|_| Ignored::Ended);
+        let over = |field: Option<&HeaderValue>| field.map(|_| Ignored::Ended);
         return Draw { ignored: [over(delay), over(abort)], ..Draw::default() };
     }
     let by = fault.by_header.as_ref();
-    let delay = wish(by, request, delay, rng, |by, text| duration(text).map(|wished| wished.min(by.max_delay)));
-    let abort = wish(by, request, abort, rng, |_, text| answer(text));
+    let delay = requested(by, request, delay, rng, |by, text| duration(text).map(|delay| delay.min(by.max_delay)));
+    let abort = requested(by, request, abort, rng, |_, text| answer(text));
     let chosen = |share: Percentage, when: &[HeaderMatch], rng: &mut fastrand::Rng| {
         when.iter().all(|field| field.holds(request.headers)) && falls_on(share, rng)
     };
@@ -101,8 +101,8 @@ pub fn draw(fault: &Fault, request: &Request<'_>, rng: &mut fastrand::Rng) -> Dr
     }
 }
 
-/// What a client asks for, if it does, if it may, and if chance agrees.
-fn wish<T>(
+/// The fault that a client requests, if the client may request it and is in the share.
+fn requested<T>(
     by: Option<&FaultByHeader>,
     request: &Request<'_>,
     text: Option<&HeaderValue>,
@@ -112,8 +112,8 @@ fn wish<T>(
     let Some(text) = text else { return Ok(None) };
     let by = by.filter(|by| may_ask(by, request)).ok_or(Ignored::NotAllowed)?;
     let text = text.to_str().map_err(|_not_text| Ignored::Invalid)?;
-    let wished = read(by, text.trim()).ok_or(Ignored::Invalid)?;
-    if falls_on(by.percentage, rng) { Ok(Some(wished)) } else { Err(Ignored::Share) }
+    let value = read(by, text.trim()).ok_or(Ignored::Invalid)?;
+    if falls_on(by.percentage, rng) { Ok(Some(value)) } else { Err(Ignored::Share) }
 }
 
 fn may_ask(by: &FaultByHeader, request: &Request<'_>) -> bool {
@@ -212,14 +212,14 @@ mod tests {
             let drawn = draw_at(&fault, &HeaderMap::new(), "10.0.0.1", second, 1);
             assert_eq!(drawn.delay, expected, "at {second}");
         }
-        let wish = fields(&[("x-attache-fault-delay", "1s")]);
-        let drawn = draw_at(&fault, &wish, "10.0.0.1", 100, 1);
+        let headers = fields(&[("x-attache-fault-delay", "1s")]);
+        let drawn = draw_at(&fault, &headers, "10.0.0.1", 100, 1);
         assert_eq!(drawn.ignored, [Some(Ignored::Ended), None]);
     }
 
     /// What became of a request of `client` that asks for this, in words. Clients of 10.0.0.0/8 with the right key may
     /// ask.
-    fn wished(share: Percentage, client: &str, key: &str, delay: &str, abort: &str) -> String {
+    fn granted(share: Percentage, client: &str, key: &str, delay: &str, abort: &str) -> String {
         let by_header = FaultByHeader {
             percentage: share,
             max_delay: Duration::from_secs(5),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_come_true_within_limits() {
+    fn requested_faults_are_granted_within_limits() {
         let (all, none) = (Percentage::ALL, Percentage::NONE);
         for (share, client, key, delay, abort, expected) in [
             (all, "10.1.1.1", "k", "250ms", "", "250ms"),
@@ -259,21 +259,21 @@ mod tests {
             (none, "10.1.1.1", "k", "1s", "", "share"),
             (all, "10.1.1.1", "k", "", "", ""),
         ] {
-            let found = wished(share, client, key, delay, abort);
+            let found = granted(share, client, key, delay, abort);
             assert_eq!(found, expected, "{client} {key} {delay} {abort}");
         }
     }
 
     #[test]
-    fn where_nobody_may_ask_wishes_are_ignored() {
-        let wish = fields(&[("x-attache-fault-delay", "1s")]);
-        let drawn = draw_at(&none(), &wish, "10.0.0.1", 0, 1);
+    fn requested_faults_are_ignored_where_nobody_may_ask() {
+        let headers = fields(&[("x-attache-fault-delay", "1s")]);
+        let drawn = draw_at(&none(), &headers, "10.0.0.1", 0, 1);
         assert!(drawn.is_empty());
         assert_eq!(drawn.ignored, [Some(Ignored::NotAllowed), None]);
     }
 
     #[test]
-    fn a_wish_takes_the_place_of_what_would_be_drawn() {
+    fn a_requested_fault_replaces_the_drawn_one() {
         let fault = Fault {
             delay: delay(Percentage::ALL, Vec::new()),
             by_header: Some(FaultByHeader {
@@ -284,9 +284,9 @@ mod tests {
             }),
             ..none()
         };
-        let wish = fields(&[("x-attache-fault-delay", "3s")]);
-        assert_eq!(draw_at(&fault, &wish, "10.0.0.1", 0, 1).delay, Some(SECOND * 3));
-        let refused = draw_at(&fault, &wish, "11.0.0.1", 0, 1);
+        let headers = fields(&[("x-attache-fault-delay", "3s")]);
+        assert_eq!(draw_at(&fault, &headers, "10.0.0.1", 0, 1).delay, Some(SECOND * 3));
+        let refused = draw_at(&fault, &headers, "11.0.0.1", 0, 1);
         assert_eq!(refused.delay, Some(SECOND), "what everybody gets");
         assert_eq!(refused.ignored[0], Some(Ignored::NotAllowed));
     }

@@ -1,13 +1,13 @@
-//! Who a limit counts: the client's address, a header, a cookie or a method packed into 16 bytes, whatever its length
-//! was.
+//! The key by which a limit tells clients apart: address, header, cookie or method, packed into 16 bytes whatever its
+//! length.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, Method};
 
-use crate::cluster::only_cookie;
 use crate::config::model::LimitKey;
+use crate::head::{method_word, only_cookie};
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +20,8 @@ pub struct Caller<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// One client of one limit. Addresses are kept as they are; everything else is 128 bits of a hash whose seed nobody
-/// outside knows, so that nobody can choose a value that falls into another one's place.
+/// One client of one limit. Addresses are kept as they are; everything else is a 128-bit hash with a secret seed, so
+/// that a client cannot choose a value with another client's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key([u64; 2]);
 
@@ -33,7 +33,7 @@ pub(super) struct Keyring {
 
 impl Keyring {
     /// The key of `caller`. A header or cookie that is absent, empty or given twice is replaced by the client's
-    /// address: leaving it out must neither be a way around the limit nor throw everyone without it together.
+    /// address: a client must not avoid the limit by leaving it out, and clients without it must not share a bucket.
     pub(super) fn key(&self, parts: &[LimitKey], ipv6_prefix: u8, caller: &Caller<'_>) -> Key {
         let address = || Key::address(caller.client, ipv6_prefix);
         match parts {
@@ -61,8 +61,8 @@ impl Keyring {
 }
 
 impl Key {
-    /// The network of a client: an IPv4 address whole, an IPv6 address to its prefix, since whoever has one has them
-    /// all.
+    /// The network of a client: a whole IPv4 address, or the prefix of an IPv6 address, because a client with one
+    /// address of a network can use all of them.
     #[must_use]
     pub fn address(client: IpAddr, ipv6_prefix: u8) -> Self {
         let bits = match client.to_canonical() {
@@ -86,7 +86,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
     match parts.get(at)? {
         LimitKey::ClientIp => None,
         LimitKey::Global => Some(b""),
-        LimitKey::Method => Some(method_word(caller.method)),
+        LimitKey::Method => Some(method_word(caller.method).1.as_bytes()),
         LimitKey::Header(name) => {
             let mut values = caller.headers.get_all(name).iter();
             match (values.next(), values.next()) {
@@ -95,20 +95,6 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
             }
         }
         LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
-    }
-}
-
-/// Methods beside the usual ones are one, because a client may invent any number of them.
-fn method_word(method: &Method) -> &'static [u8] {
-    match *method {
-        Method::GET => b"GET",
-        Method::POST => b"POST",
-        Method::HEAD => b"HEAD",
-        Method::PUT => b"PUT",
-        Method::DELETE => b"DELETE",
-        Method::OPTIONS => b"OPTIONS",
-        Method::PATCH => b"PATCH",
-        _ => b"OTHER",
     }
 }
 

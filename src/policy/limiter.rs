@@ -25,7 +25,7 @@ pub struct Limiter {
     rate: RateLimiter<Key, Table, Ticks, StateInformationMiddleware>,
 }
 
-/// What became of one request.
+/// What a limit decides about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitDecision {
     /// It was counted.
@@ -41,7 +41,7 @@ pub enum LimitDecision {
 }
 
 impl Limiter {
-    /// A limit nobody has used.
+    /// A limit that no client has used.
     #[must_use]
     pub fn new(scope: LimitScope, buckets: Buckets) -> Self {
         let table = Table::new(buckets.max_keys);
@@ -398,7 +398,8 @@ mod tests {
                     if passes {
                         passed.push(now);
                     }
-                    // A stick-table counts refused requests too: whoever stays within the window is never refused.
+                    // A stick-table counts refused requests too. A client that stays within the window is never
+                    // refused.
                     let quiet = all.iter().all(|then| {
                         all.iter().filter(|other| (*then..then + per).contains(other)).count() <= requests as usize
                     });

@@ -1,5 +1,5 @@
-//! The limits of a configuration, and what those of one route say about a request: it is counted by all of them or by
-//! none.
+//! The limits of a configuration, and the decision of one route's limits about a request: all of them count it, or none
+//! does.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -25,8 +25,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Builds the limits of `config`. Counts of `previous` go on where they mean the same: those of a rate limit with
-    /// the same place, key and quota, and what is open on a route of the same name.
+    /// Builds the limits of `config`. Counts of `previous` are kept for a rate limit with the same place, key and
+    /// quota, and for open requests on a route of the same name.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         // By place, so that thousands of routes with a limit each are not compared with one another.
@@ -78,7 +78,7 @@ struct Rate {
     headers: bool,
     /// A copy of this worker: a value that is cloned counts its clones, and all workers would count in the same place.
     policy: HeaderValue,
-    /// How what is said about the moment begins.
+    /// The beginning of the `ratelimit` field.
     state: Box<[u8]>,
     handles: RateLimitHandles,
 }
@@ -117,7 +117,7 @@ pub struct RateLimitHeaders {
 }
 
 impl RateLimitHeaders {
-    /// Puts its fields into an answer. What an endpoint says about limits of its own stays.
+    /// Adds the fields to an answer. Fields of the endpoint's own limits stay.
     pub fn tell(self, headers: &mut HeaderMap) {
         if !headers.contains_key(POLICY) && !headers.contains_key(STATE) {
             headers.insert(POLICY, self.policy);
@@ -129,7 +129,7 @@ impl RateLimitHeaders {
 /// What the limits said so far about one request.
 #[derive(Default)]
 struct Tally<'a> {
-    /// The longest time to wait, and who asks for it.
+    /// The longest time to wait, and the limit that asks for it.
     refused: Option<(Duration, &'a Rate)>,
     /// The least that is left, and by whom.
     tightest: Option<(u32, &'a Rate)>,
@@ -174,7 +174,7 @@ impl RouteLimits {
         let standing = tally.tightest.and_then(|(remaining, rate)| {
             let quota = rate.limiter.buckets().quota;
             let missing = quota.capacity.get().saturating_sub(remaining);
-            // With nothing left the next thing worth waiting for is one request, otherwise the whole quota.
+            // With nothing left a client waits for the next request, otherwise for the whole quota.
             let reset = quota.time_for(if remaining == 0 { 1 } else { missing });
             rate.standing(remaining, reset)
         });
@@ -182,8 +182,8 @@ impl RouteLimits {
     }
 }
 
-/// Counts the request with each limit in turn, and takes it back again where it was counted when one of them refuses
-/// it. Not deeper than a route has limits, of which there are at most sixteen.
+/// Counts the request with each limit in turn. When one refuses it, the earlier ones take their count back. The
+/// recursion is as deep as the route has limits, at most sixteen.
 fn take<'a>(rates: &'a [Rate], caller: &Caller<'_>, tally: &mut Tally<'a>) {
     let [rate, others @ ..] = rates else { return };
     let taken = rate.take(caller, tally);
@@ -211,7 +211,7 @@ impl Rate {
         }
     }
 
-    /// Counts the request here; what was counted, so that it can be taken back.
+    /// Counts the request here; returns what can be taken back.
     fn take<'a>(&'a self, caller: &Caller<'_>, tally: &mut Tally<'a>) -> Option<(Key, NonZeroU32)> {
         let cost = NonZeroU32::new(self.cost_of(caller.method))?;
         let key = self.limiter.key(caller);

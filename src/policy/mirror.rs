@@ -8,8 +8,7 @@ use crate::config::model::Mirror;
 /// The field that says of a request that it is a copy.
 pub const COPY: HeaderName = HeaderName::from_static("x-attache-mirror");
 
-/// Whether a request is to be copied. A copy is not copied once more, so that two gateways cannot send each other
-/// copies for ever.
+/// Whether to copy a request. A copy is never copied again, so two gateways cannot send each other copies for ever.
 #[must_use]
 pub fn is_chosen(mirror: &Mirror, method: &Method, headers: &HeaderMap, rng: &mut fastrand::Rng) -> bool {
     let is_meant = mirror.methods.is_empty() || mirror.methods.contains(method);

@@ -2,7 +2,6 @@
 //! as pure functions of settings, request, time and chance, and the counts that workers share. The edge asks and acts;
 //! this room waits for nothing.
 
-mod ceiling;
 mod concurrency;
 pub mod fault;
 mod key;
@@ -13,9 +12,9 @@ mod table;
 
 use std::sync::Arc;
 
+use crate::bounded::Count;
 use crate::config::model::{Percentage, Route};
 
-pub use ceiling::{Ceiling, CeilingPermit};
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
 pub use limiter::{LimitDecision, Limiter};
@@ -26,17 +25,17 @@ pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, whole
 #[derive(Debug, Default)]
 pub struct Live {
     /// Faults active.
-    pub faults: Option<Arc<Ceiling>>,
+    pub faults: Option<Arc<Count>>,
     /// Mirrored requests under way.
-    pub mirrors: Option<Arc<Ceiling>>,
+    pub mirrors: Option<Arc<Count>>,
 }
 
 impl Live {
-    /// The counts of `route`; those of `previous` go on, whatever its settings were.
+    /// The counts of `route`; those of `previous` are kept, also when its settings changed.
     #[must_use]
     pub fn of(route: &Route, previous: Option<&Self>) -> Self {
         let go_on =
-            |wanted: bool, before: Option<&Arc<Ceiling>>| wanted.then(|| before.map(Arc::clone).unwrap_or_default());
+            |wanted: bool, before: Option<&Arc<Count>>| wanted.then(|| before.map(Arc::clone).unwrap_or_default());
         Self {
             faults: go_on(route.fault.is_some(), previous.and_then(|live| live.faults.as_ref())),
             mirrors: go_on(route.mirror.is_some(), previous.and_then(|live| live.mirrors.as_ref())),
@@ -44,7 +43,7 @@ impl Live {
     }
 }
 
-/// Whether this one is of the share.
+/// Draws whether this request is in the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {
     // No draw where chance decides nothing.
     share != Percentage::NONE

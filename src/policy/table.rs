@@ -1,10 +1,9 @@
 //! The buckets of one limit: a bounded table, and one bucket more that is shared by the clients it has no room for. A
-//! client that is in the table keeps its bucket for as long as that differs from a full one, whoever else comes. The
-//! table is made when the first client comes: a limit that nobody has used yet costs nothing, however many routes have
-//! one.
+//! client in the table keeps its bucket until the bucket is full again, however many other clients come. The table is
+//! made for the first client, so an unused limit takes no memory.
 
 use std::hash::RandomState;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
@@ -14,6 +13,7 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 
 use super::Key;
+use crate::bounded::{Count, Permit};
 
 /// A clone is the same table: the limiter has one and we keep one, because it hands nothing out.
 #[derive(Clone, Debug)]
@@ -23,12 +23,19 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Shared {
-    buckets: OnceLock<DashMap<Key, InMemoryState, RandomState>>,
+    buckets: OnceLock<DashMap<Key, Bucket, RandomState>>,
     /// Entries of `buckets`, or a few more while some are being put in.
-    len: AtomicUsize,
+    len: Arc<Count>,
     capacity: usize,
     overflow: InMemoryState,
     overflowed: AtomicU64,
+}
+
+/// The bucket of one client.
+#[derive(Debug)]
+struct Bucket {
+    state: InMemoryState,
+    _place: Permit,
 }
 
 impl Table {
@@ -36,7 +43,7 @@ impl Table {
     pub(super) fn new(capacity: usize) -> Self {
         let shared = Shared {
             buckets: OnceLock::new(),
-            len: AtomicUsize::new(0),
+            len: Arc::default(),
             capacity,
             overflow: InMemoryState::default(),
             overflowed: AtomicU64::new(0),
@@ -57,24 +64,13 @@ impl Table {
             None => Err(()),
         };
         let bucket = self.buckets().get(key);
-        let bucket = bucket.as_deref().unwrap_or(&self.shared.overflow);
+        let bucket = bucket.as_deref().map_or(&self.shared.overflow, |bucket| &bucket.state);
         let _nothing_was_spent = bucket.measure_and_replace(&NotKeyed::NonKey, back);
     }
 
-    fn buckets(&self) -> &DashMap<Key, InMemoryState, RandomState> {
+    fn buckets(&self) -> &DashMap<Key, Bucket, RandomState> {
         let empty = || DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS);
         self.shared.buckets.get_or_init(empty)
-    }
-
-    fn reserve(&self) -> bool {
-        let room = |len| (len < self.shared.capacity).then_some(len + 1);
-        let len = &self.shared.len;
-        // Relaxed: the number guards no other memory.
-        len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
-    }
-
-    fn release(&self) {
-        self.shared.len.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -88,21 +84,18 @@ impl StateStore for Table {
         // A client that is known only reads the table; its bucket is an atomic.
         let buckets = self.buckets();
         if let Some(bucket) = buckets.get(key) {
-            return bucket.measure_and_replace(&NotKeyed::NonKey, f);
+            return bucket.state.measure_and_replace(&NotKeyed::NonKey, f);
         }
-        if !self.reserve() {
+        let Some(place) = self.shared.len.enter(self.shared.capacity) else {
             self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
             let overflow = &self.shared.overflow;
             return overflow.measure_and_replace(&NotKeyed::NonKey, f);
-        }
+        };
         match buckets.entry(*key) {
-            Entry::Occupied(known) => {
-                self.release();
-                known.get().measure_and_replace(&NotKeyed::NonKey, f)
-            }
-            Entry::Vacant(place) => {
-                let bucket = place.insert(InMemoryState::default());
-                bucket.measure_and_replace(&NotKeyed::NonKey, f)
+            Entry::Occupied(known) => known.get().state.measure_and_replace(&NotKeyed::NonKey, f),
+            Entry::Vacant(client) => {
+                let bucket = client.insert(Bucket { state: InMemoryState::default(), _place: place });
+                bucket.state.measure_and_replace(&NotKeyed::NonKey, f)
             }
         }
     }
@@ -114,13 +107,9 @@ impl ShrinkableKeyedStateStore<Key> for Table {
             return;
         };
         buckets.retain(|_, bucket| {
-            let spent =
-                bucket.measure_and_replace(&NotKeyed::NonKey, |spent| Err::<((), Nanos), _>(spent.unwrap_or_default()));
-            let keep = spent.is_err_and(|spent| spent > drop_below);
-            if !keep {
-                self.release();
-            }
-            keep
+            let look = |spent: Option<Nanos>| Err::<((), Nanos), _>(spent.unwrap_or_default());
+            let spent = bucket.state.measure_and_replace(&NotKeyed::NonKey, look);
+            spent.is_err_and(|spent| spent > drop_below)
         });
     }
 
@@ -136,7 +125,7 @@ impl ShrinkableKeyedStateStore<Key> for Table {
     }
 
     fn len(&self) -> usize {
-        self.shared.len.load(Ordering::Relaxed)
+        self.shared.len.taken()
     }
 
     fn is_empty(&self) -> bool {
@@ -147,5 +136,5 @@ impl ShrinkableKeyedStateStore<Key> for Table {
 /// Parts of a table with a lock each. A part that grows is copied under its lock, so there are more than there are
 /// cores.
 const SHARDS: usize = 64;
-/// A table with room for so many keeps it.
+/// A table of this size keeps its memory.
 const SMALL: usize = 16_384;

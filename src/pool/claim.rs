@@ -1,5 +1,5 @@
-//! A new connection needs a place under the ceilings. Where there is none, idle connections of other workers are closed
-//! for it, and when all are in use it waits in the queue, as far as that has room.
+//! A new connection needs a permit under the ceilings. When none is free, idle connections of other workers are closed
+//! for it; when all connections are in use, the request waits in the queue if that has room.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use super::quota::{self, ConnectionPermits, Quota, Quotas};
 use super::{Arc, Pool, connect, h2};
 use crate::error::{Error, LimitHit};
 
-/// What a request can be sent over.
+/// A connection for a request.
 #[derive(Debug)]
 pub(super) enum Acquired {
-    /// A connection there is.
+    /// An open connection.
     Kept(connect::Opened),
-    /// One that may be opened.
+    /// A permit to open one.
     New(ConnectionPermits),
 }
 
 impl Pool {
-    /// Has `worker` told when others need the places of idle connections here.
+    /// Registers `worker` to be told when others need the permits of its idle connections.
     pub fn enlist(&self, worker: &Arc<Notify>) {
         for quota in self.quotas().iter().flatten() {
             quota.enlist(worker);
         }
     }
 
-    /// Shows how the breaker in front of it stands.
+    /// Sets the state of the breaker.
     pub fn show_breaker(&self, state: u8) {
         self.transport.borrow().handles.breaker(state);
     }
 
-    /// Closes idle connections, longest idle first, while others need their places.
+    /// Closes idle connections, longest idle first, while others need their permits.
     pub fn evict(&self) {
         for quota in self.quotas().iter().flatten() {
             for _ in 0..quota.shortage() {
@@ -49,7 +49,7 @@ impl Pool {
         [self.quota.borrow().clone(), cluster]
     }
 
-    /// A place for a connection, unless there is none or others wait for it.
+    /// A permit for a connection, unless none is free or other requests wait for it.
     pub(super) fn places(&self) -> Option<ConnectionPermits> {
         let quotas = self.quotas();
         self.line.is_empty().then(|| quota::take(&quotas)).flatten()

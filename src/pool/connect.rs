@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 use super::io::UpstreamIo;
 use super::quota::{ConnectionPermits, Quotas};
 use super::{ClientTls, Transport, Version, h1, h2, tcp as socket};
-use crate::error::Error;
+use crate::error::{CONNECTING, Error, HANDSHAKE};
 
 /// A new connection, ready for a request.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) enum Opened {
     H2(h2::Lease),
 }
 
-/// What a new connection may take up.
+/// Limits of a new connection.
 #[derive(Debug)]
 pub(super) struct NewConnectionPermit {
     /// Its places.
@@ -31,20 +31,20 @@ pub(super) struct NewConnectionPermit {
     pub(super) quotas: Quotas,
 }
 
-/// A failure to connect, for those who waited for the connection: errors cannot be cloned.
+/// A failure to connect, for the other requests that waited for the connection: errors cannot be cloned.
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(io::ErrorKind, String),
-    TimedOut,
+    TimedOut(&'static str),
     Tls(io::ErrorKind, String),
 }
 
 impl Failure {
-    /// What of `error` holds for everybody who wants a connection now.
+    /// The part of `error` that holds for every request that wants a connection now.
     pub(super) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::ConnectFailed(source) => Some(Self::Refused(source.kind(), source.to_string())),
-            Error::ConnectTimeout => Some(Self::TimedOut),
+            Error::ConnectTimeout(what) => Some(Self::TimedOut(what)),
             Error::UpstreamTls(source) => Some(Self::Tls(source.kind(), source.to_string())),
             _ => None,
         }
@@ -54,7 +54,7 @@ impl Failure {
     pub(super) fn again(&self) -> Error {
         match self {
             Self::Refused(kind, text) => Error::ConnectFailed(io::Error::new(*kind, text.as_str())),
-            Self::TimedOut => Error::ConnectTimeout,
+            Self::TimedOut(what) => Error::ConnectTimeout(what),
             Self::Tls(kind, text) => Error::UpstreamTls(io::Error::new(*kind, text.as_str())),
         }
     }
@@ -96,7 +96,7 @@ async fn connect(
 ) -> Result<(UpstreamIo, bool), Error> {
     let tcp = timeout(transport.connect_timeout, TcpStream::connect(address))
         .await
-        .map_err(|_elapsed| Error::ConnectTimeout)?
+        .map_err(|_elapsed| Error::ConnectTimeout(CONNECTING))?
         .map_err(Error::ConnectFailed)?;
     tcp.set_nodelay(true).map_err(Error::ConnectFailed)?;
     socket::watch(&tcp, transport.tcp_keepalive.as_ref(), Duration::ZERO);
@@ -107,7 +107,7 @@ async fn connect(
             let handshake = secure(tcp, host, tls, version);
             let (stream, http2) = timeout(transport.handshake_timeout, handshake)
                 .await
-                .map_err(|_elapsed| Error::ConnectTimeout)?
+                .map_err(|_elapsed| Error::ConnectTimeout(HANDSHAKE))?
                 .map_err(Error::UpstreamTls)?;
             Ok((UpstreamIo::tls(stream, transport.handles.connected()), http2))
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The waker of one connection. Shut, except while its task sleeps.
+/// The waker of one connection. Closed, except while its task sleeps.
 #[derive(Debug)]
 pub(super) struct DeferredWaker {
     state: Arc<State>,
@@ -42,9 +42,9 @@ impl DeferredWaker {
         Self { waker: Waker::from(Arc::clone(&state)), state }
     }
 
-    /// Polls the parts of the connection with the gate shut. When they are pending it opens: the task is woken at once
-    /// if they asked for it after what was [`DeferredWakes::heard`]. A task that was woken by something else has
-    /// nothing to do here: hyper's server polls its service several times in a row.
+    /// Polls the parts of the connection with the gate closed. When they are pending, the gate opens, and the task is
+    /// woken at once if they asked for it after the last [`DeferredWakes::heard`]. A task that was woken by something
+    /// else has nothing to do here: hyper's server polls its service several times in a row.
     pub(super) fn poll<T>(
         &self,
         cx: &Context<'_>,
@@ -63,19 +63,19 @@ impl DeferredWaker {
         polled
     }
 
-    /// Whether anything has asked for the task, or nobody has looked yet.
+    /// Whether a part has asked for the task, or the connection was never polled.
     pub(super) fn is_knocked(&self) -> bool {
         self.state.knocked.load(Relaxed)
     }
 
-    /// A context for a look at a connection nobody uses.
+    /// A context for polling a connection that is not in use.
     pub(super) fn quietly<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.state.open.store(false, Relaxed);
         self.state.knocked.store(false, Relaxed);
         look(&mut Context::from_waker(&self.waker))
     }
 
-    /// Nobody uses the connection any more: whoever used it last is neither woken nor kept in memory.
+    /// The connection is not in use any more: its last user is neither woken nor kept in memory.
     pub(super) fn forget(&self) {
         self.state.open.store(false, Relaxed);
         *self.state.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -97,12 +97,12 @@ impl DeferredWaker {
     }
 }
 
-/// What has been asked for while the gate is shut.
+/// The wake-ups while the gate is closed.
 #[derive(Debug)]
 pub(super) struct DeferredWakes<'a>(&'a State);
 
 impl DeferredWakes<'_> {
-    /// Everything asked for so far is about to be looked at.
+    /// The caller is about to poll, which answers all wake-ups so far.
     pub(super) fn heard(&self) {
         self.0.knocked.store(false, Relaxed);
     }

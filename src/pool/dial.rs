@@ -1,9 +1,12 @@
-//! A connection for one question, outside of every pool: opened, used and closed. It may be used on any thread, and
-//! what asks this way is not traffic: nothing is counted.
+//! The client of our own requests (health checks, the verbs of the command line, the demo's traffic): one connection for
+//! one question, outside of every pool, opened, used and closed. It may be used on any thread, and what asks this way is
+//! not traffic: nothing is counted. Every step has a time limit, and what is read a bound.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -12,11 +15,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::connect::secure;
+use super::h2::{CLOSED, NO_HTTP2, is_close, is_nonsense};
 use super::{ClientTls, Version};
 
 /// How to connect for a question.
@@ -26,14 +31,50 @@ pub struct Dialer {
     pub version: Version,
     /// TLS settings, if connections use it.
     pub tls: Option<ClientTls>,
+    /// How long each step may take.
+    pub limits: DialLimits,
+}
+
+/// How long the steps of a question may take.
+#[derive(Clone, Copy, Debug)]
+pub struct DialLimits {
+    /// Until there is a connection, with TLS if it uses that.
+    pub connect: Duration,
+    /// Until the head of the answer is there.
+    pub head: Duration,
+    /// From then on, until the answer has ended.
+    pub body: Duration,
+}
+
+impl DialLimits {
+    /// The same for each step.
+    #[must_use]
+    pub const fn each(limit: Duration) -> Self {
+        Self { connect: limit, head: limit, body: limit }
+    }
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug)]
+pub enum Peer<'a> {
+    /// Who has this address; the name, without a port, is for TLS.
+    Address(SocketAddr, &'a str),
+    /// Who has this name and port. The system resolves it.
+    Name(&'a str, u16),
+    /// Who listens at this path of the file system. Without TLS.
+    Path(&'a Path),
 }
 
 /// A connection that nothing was asked on yet. Dropped, it closes.
 #[derive(Debug)]
 pub struct UnusedConnection {
-    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    socket: Socket,
+    https: bool,
     http2: bool,
+    limits: DialLimits,
 }
+
+type Socket = Either<TcpStream, Either<UnixStream, Box<TlsStream<TcpStream>>>>;
 
 /// A request of our own.
 #[derive(Clone, Debug)]
@@ -50,7 +91,7 @@ pub struct Question {
     pub body: Bytes,
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct DialedResponse {
     /// Status.
@@ -71,51 +112,138 @@ pub enum DialError {
     /// No connection.
     #[error("could not connect")]
     Connect(#[source] io::Error),
+    /// A step took longer than it may.
+    #[error("{0} within {1:?}")]
+    TimedOut(&'static str, Duration),
     /// No TLS on it.
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
-    /// The host cannot be asked for.
+    /// The host cannot be used.
     #[error("not a host to ask for")]
     Host,
     /// No HTTP/1.1 answer.
     #[error("no HTTP answer")]
-    Http1(#[from] hyper::Error),
+    Http1(#[source] hyper::Error),
+    /// Something else than HTTP/1.1.
+    #[error("no HTTP/1.1 answer; an endpoint that speaks HTTP/2 only needs `protocol: h2c`, or `h2` with TLS")]
+    NotHttp1(#[source] hyper::Error),
     /// No HTTP/2 answer.
     #[error("no HTTP/2 answer")]
-    Http2(#[from] h2::Error),
+    Http2(#[source] h2::Error),
+    /// The end.
+    #[error("no HTTP/2 answer: {}", CLOSED)]
+    Closed(#[source] h2::Error),
+    /// Something else than HTTP/2.
+    #[error("{}", NO_HTTP2)]
+    NotHttp2(#[source] h2::Error),
+}
+
+impl From<hyper::Error> for DialError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() && !error.is_parse_too_large() { Self::NotHttp1(error) } else { Self::Http1(error) }
+    }
+}
+
+impl From<h2::Error> for DialError {
+    fn from(error: h2::Error) -> Self {
+        if is_nonsense(&error) {
+            Self::NotHttp2(error)
+        } else if is_close(&error) {
+            Self::Closed(error)
+        } else {
+            Self::Http2(error)
+        }
+    }
 }
 
 impl Dialer {
-    /// Connects to `address`, called `host` (for TLS; without a port). Has no deadline of its own.
+    /// For questions in the clear, in HTTP/1.1.
+    #[must_use]
+    pub fn plain(limits: DialLimits) -> Self {
+        Self { version: Version::Http1, tls: None, limits }
+    }
+
+    /// Connects. Dropped, it gives up.
     ///
     /// # Errors
-    /// No connection, or no TLS on it.
-    pub async fn connect(&self, address: SocketAddr, host: &str) -> Result<UnusedConnection, DialError> {
-        let tcp = TcpStream::connect(address).await.map_err(DialError::Connect)?;
+    /// No connection in time, or no TLS on it.
+    pub async fn connect(&self, peer: Peer<'_>) -> Result<UnusedConnection, DialError> {
+        let limit = self.limits.connect;
+        let connected = timeout(limit, self.open(peer)).await;
+        connected.unwrap_or(Err(DialError::TimedOut("no connection", limit)))
+    }
+
+    async fn open(&self, peer: Peer<'_>) -> Result<UnusedConnection, DialError> {
+        let unused = |socket, https, http2| UnusedConnection { socket, https, http2, limits: self.limits };
+        let (tcp, name) = match peer {
+            Peer::Path(path) => {
+                let socket = UnixStream::connect(path).await.map_err(DialError::Connect)?;
+                return Ok(unused(Either::Right(Either::Left(socket)), false, self.version == Version::Http2));
+            }
+            Peer::Address(address, name) => (TcpStream::connect(address).await, name),
+            Peer::Name(name, port) => (TcpStream::connect((name, port)).await, name),
+        };
+        let tcp = tcp.map_err(DialError::Connect)?;
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         let Some(tls) = &self.tls else {
-            return Ok(UnusedConnection { socket: Either::Left(tcp), http2: self.version == Version::Http2 });
+            return Ok(unused(Either::Left(tcp), false, self.version == Version::Http2));
         };
-        let (stream, http2) = secure(tcp, host, tls, self.version).await.map_err(DialError::Tls)?;
-        Ok(UnusedConnection { socket: Either::Right(Box::new(stream)), http2 })
+        let (stream, http2) = secure(tcp, name, tls, self.version).await.map_err(DialError::Tls)?;
+        Ok(unused(Either::Right(Either::Right(Box::new(stream))), true, http2))
     }
 }
 
 impl UnusedConnection {
-    /// Asks and reads the answer, at most `limit` bytes of its body. Has no deadline of its own; dropped, it closes the
-    /// connection.
+    /// Asks and reads the answer, at most `most` bytes of its body; with none, no more than the head is waited for.
+    /// Dropped, it closes the connection.
     ///
     /// # Errors
-    /// When no whole answer comes, or what comes is not HTTP.
-    pub async fn ask(self, question: Question, limit: usize) -> Result<DialedResponse, DialError> {
+    /// When no whole answer comes in time, or what comes is not HTTP.
+    pub async fn ask(self, question: Question, most: usize) -> Result<DialedResponse, DialError> {
+        let mut collected = BytesMut::new();
+        let take = |data: &Bytes| {
+            let room = most.saturating_sub(collected.len());
+            collected.extend_from_slice(data.get(..room).unwrap_or(data));
+            data.len() <= room
+        };
+        let mut answer = self.ask_for(question, most == 0, take).await?;
+        answer.body = collected.freeze();
+        Ok(answer)
+    }
+
+    /// Asks and shows each piece of the answer's body to `look`, until that has enough and says so with `false`.
+    /// Otherwise as [`Self::ask`].
+    ///
+    /// # Errors
+    /// When no whole answer comes in time, or what comes is not HTTP.
+    pub async fn watch(
+        self,
+        question: Question,
+        look: impl FnMut(&Bytes) -> bool,
+    ) -> Result<DialedResponse, DialError> {
+        self.ask_for(question, false, look).await
+    }
+
+    async fn ask_for(
+        self,
+        question: Question,
+        head_only: bool,
+        look: impl FnMut(&Bytes) -> bool,
+    ) -> Result<DialedResponse, DialError> {
         if self.http2 {
-            Box::pin(self.ask_http2(question, limit)).await
+            Box::pin(self.ask_http2(question, head_only, look)).await
         } else {
-            Box::pin(self.ask_http1(question, limit)).await
+            Box::pin(self.ask_http1(question, head_only, look)).await
         }
     }
 
-    async fn ask_http1(self, question: Question, limit: usize) -> Result<DialedResponse, DialError> {
+    async fn ask_http1(
+        self,
+        question: Question,
+        head_only: bool,
+        look: impl FnMut(&Bytes) -> bool,
+    ) -> Result<DialedResponse, DialError> {
+        let limits = self.limits;
         let mut request = Request::new(Full::new(question.body));
         *request.method_mut() = question.method;
         *request.uri_mut() = Uri::from(question.target);
@@ -123,25 +251,25 @@ impl UnusedConnection {
         request.headers_mut().extend(question.headers);
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(self.socket)).await?;
-        let mut answer = pin!(async {
-            let response = sender.send_request(request).await?;
-            read_http1(response, limit).await
-        });
-        // Driven here, beside the question, instead of in a task of its own.
-        tokio::select! {
-            biased;
-            answer = &mut answer => Ok(answer?),
-            ended = connection => {
-                ended?;
-                Ok(answer.await?)
+        let answer = async {
+            let response = in_time(NO_HEAD, limits.head, sender.send_request(request)).await?;
+            if head_only {
+                return Ok(begin(response).0);
             }
-        }
+            in_time(NO_END, limits.body, read_http1(response, look)).await
+        };
+        beside(connection, answer).await
     }
 
-    async fn ask_http2(self, question: Question, limit: usize) -> Result<DialedResponse, DialError> {
-        let https = matches!(self.socket, Either::Right(_));
+    async fn ask_http2(
+        self,
+        question: Question,
+        head_only: bool,
+        look: impl FnMut(&Bytes) -> bool,
+    ) -> Result<DialedResponse, DialError> {
+        let limits = self.limits;
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(if https { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.scheme = Some(if self.https { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = Some(Authority::from_maybe_shared(question.host).map_err(|_illegal| DialError::Host)?);
         parts.path_and_query = Some(question.target);
         let mut request = Request::new(());
@@ -155,77 +283,234 @@ impl UnusedConnection {
             .max_header_list_size(MAX_HEAD_LIST)
             .handshake::<_, Bytes>(self.socket)
             .await?;
-        let mut answer = pin!(async {
-            let mut sender = sender.ready().await?;
-            let (response, mut sending) = sender.send_request(request, body.is_empty())?;
-            if !body.is_empty() {
-                sending.send_data(body, true)?;
+        let answer = async {
+            let head = async {
+                let mut sender = sender.ready().await?;
+                let (response, mut sending) = sender.send_request(request, body.is_empty())?;
+                if !body.is_empty() {
+                    sending.send_data(body, true)?;
+                }
+                Ok::<_, h2::Error>((response.await?, sender, sending))
+            };
+            let (response, _sender, _sending) = in_time(NO_HEAD, limits.head, head).await?;
+            if head_only {
+                return Ok(begin(response).0);
             }
-            read_http2(response.await?, limit).await
-        });
-        tokio::select! {
-            biased;
-            answer = &mut answer => Ok(answer?),
-            ended = connection => {
-                ended?;
-                Ok(answer.await?)
-            }
+            in_time(NO_END, limits.body, read_http2(response, look)).await
+        };
+        beside(connection, answer).await
+    }
+}
+
+/// Drives a connection beside the question that is asked on it, instead of in a task of its own.
+async fn beside<E>(
+    connection: impl Future<Output = Result<(), E>>,
+    answer: impl Future<Output = Result<DialedResponse, DialError>>,
+) -> Result<DialedResponse, DialError>
+where
+    DialError: From<E>,
+{
+    let mut answer = pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        ended = connection => {
+            ended?;
+            answer.await
         }
     }
 }
 
-async fn read_http1(response: http::Response<Incoming>, limit: usize) -> Result<DialedResponse, hyper::Error> {
+/// What comes of `step`, or that it did not within `limit`.
+async fn in_time<T, E>(
+    missing: &'static str,
+    limit: Duration,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, DialError>
+where
+    DialError: From<E>,
+{
+    match timeout(limit, step).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_elapsed) => Err(DialError::TimedOut(missing, limit)),
+    }
+}
+
+async fn read_http1(
+    response: http::Response<Incoming>,
+    mut look: impl FnMut(&Bytes) -> bool,
+) -> Result<DialedResponse, hyper::Error> {
     let (mut answer, mut body) = begin(response);
-    let mut collected = BytesMut::new();
+    answer.is_whole = true;
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
-            Ok(data) => answer.is_whole = take(&mut collected, &data, limit),
+            Ok(data) => answer.is_whole = look(&data),
             Err(frame) => answer.trailers = frame.into_trailers().unwrap_or_default(),
         }
         if !answer.is_whole {
             break;
         }
     }
-    answer.body = collected.freeze();
     Ok(answer)
 }
 
-async fn read_http2(response: http::Response<h2::RecvStream>, limit: usize) -> Result<DialedResponse, h2::Error> {
+async fn read_http2(
+    response: http::Response<h2::RecvStream>,
+    mut look: impl FnMut(&Bytes) -> bool,
+) -> Result<DialedResponse, h2::Error> {
     let (mut answer, mut body) = begin(response);
-    let mut collected = BytesMut::new();
+    answer.is_whole = true;
     while let Some(data) = body.data().await {
         let data = data?;
         body.flow_control().release_capacity(data.len())?;
-        answer.is_whole = take(&mut collected, &data, limit);
+        answer.is_whole = look(&data);
         if !answer.is_whole {
-            answer.body = collected.freeze();
             return Ok(answer);
         }
     }
     answer.trailers = body.trailers().await?.unwrap_or_default();
-    answer.body = collected.freeze();
     Ok(answer)
 }
 
+/// An answer of which nothing but the head is there.
 fn begin<B>(response: http::Response<B>) -> (DialedResponse, B) {
     let (head, body) = response.into_parts();
     let answer = DialedResponse {
         status: head.status,
         headers: head.headers,
         body: Bytes::new(),
-        is_whole: true,
+        is_whole: false,
         trailers: HeaderMap::new(),
     };
     (answer, body)
 }
 
-/// Adds as much as there is room for; false when that is not all.
-fn take(collected: &mut BytesMut, data: &Bytes, limit: usize) -> bool {
-    let room = limit.saturating_sub(collected.len());
-    collected.extend_from_slice(data.get(..room).unwrap_or(data));
-    data.len() <= room
-}
-
+const NO_HEAD: &str = "no answer";
+const NO_END: &str = "no end of the answer";
 /// An answer's head may be this large.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEAD_LIST: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn question() -> Question {
+        Question {
+            method: Method::POST,
+            target: PathAndQuery::from_static("/ask?x=1"),
+            host: HeaderValue::from_static("agent.test"),
+            headers: HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/plain"))]),
+            body: Bytes::from_static(b"hello"),
+        }
+    }
+
+    /// Reads the question above, writes `answer` and waits for the end of the connection; what was read.
+    async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(b"hello") {
+            read.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(answer).await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "the client closes");
+        String::from_utf8(read).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_a_name_and_a_path_are_asked_the_same_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), UnixListener::bind(&path).unwrap());
+        let address = tcp.local_addr().unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nx-a: 1\r\ncontent-length: 6\r\n\r\nanswer";
+        for peer in [Peer::Address(address, "agent.test"), Peer::Name("localhost", address.port()), Peer::Path(&path)] {
+            let asked = async {
+                let link = Dialer::plain(DialLimits::each(PATIENCE)).connect(peer).await.unwrap();
+                link.ask(question(), 6).await.unwrap()
+            };
+            let served = async {
+                match peer {
+                    Peer::Path(_) => serve(unix.accept().await.unwrap().0, answer).await,
+                    Peer::Address(..) | Peer::Name(..) => serve(tcp.accept().await.unwrap().0, answer).await,
+                }
+            };
+            let (answer, read) = tokio::join!(asked, served);
+            assert!(read.starts_with("POST /ask?x=1 HTTP/1.1\r\nhost: agent.test\r\naccept: text/plain\r\n"), "{read}");
+            assert_eq!((answer.status, &*answer.body, answer.is_whole), (StatusCode::OK, &b"answer"[..], true));
+            assert_eq!(answer.headers["x-a"], "1");
+        }
+    }
+
+    /// Asks an agent that answers with `bytes` and then nothing, at most `most` bytes of its body.
+    async fn asked(bytes: &'static [u8], most: usize, limits: DialLimits) -> Result<DialedResponse, DialError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let asked = async {
+            let link = Dialer::plain(limits).connect(Peer::Address(peer, "agent.test")).await?;
+            link.ask(question(), most).await
+        };
+        let served = async { serve(listener.accept().await.unwrap().0, bytes).await };
+        tokio::join!(asked, served).0
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_was_asked_for() {
+        let limits = DialLimits::each(PATIENCE);
+        for (bytes, most, expected, is_whole) in [
+            (&b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nlong text"[..], 9, "long text", true),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nlong text", 4, "long", false),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", 0, "", false),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 9, "", true),
+        ] {
+            let answer = asked(bytes, most, limits).await.unwrap();
+            assert_eq!((&*answer.body, answer.is_whole), (expected.as_bytes(), is_whole), "{most}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_step_has_its_own_limit() {
+        let short = Duration::from_millis(10);
+        let each = DialLimits::each(PATIENCE);
+        for (bytes, limits, expected) in [
+            (&b""[..], DialLimits { head: short, ..each }, "no answer within 10ms"),
+            (
+                b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nlong",
+                DialLimits { body: short, ..each },
+                "no end of the answer within 10ms",
+            ),
+        ] {
+            let error = asked(bytes, 100, limits).await.unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        // A listener whose queue is never taken from accepts in the kernel and never speaks TLS.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = crate::config::model::UpstreamTls { ca_file: None, server_name: None, client_cert: None };
+        let tls = ClientTls::build(&settings, crate::config::model::UpstreamProtocol::Http1).unwrap();
+        let limits = DialLimits { connect: short, ..each };
+        let dialer = Dialer { version: Version::Http1, tls: Some(tls), limits };
+        let error = dialer.connect(Peer::Address(listener.local_addr().unwrap(), "agent.test")).await.unwrap_err();
+        assert_eq!(error.to_string(), "no connection within 10ms");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_none() {
+        let limits = DialLimits::each(PATIENCE);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Peer::Address(listener.local_addr().unwrap(), "agent.test");
+        let asked = async { Dialer::plain(limits).connect(peer).await?.ask(question(), 100).await };
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = [0; 1024];
+            let _length = stream.read(&mut read).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nlong").await.unwrap();
+            stream.shutdown().await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(asked, served);
+        assert!(matches!(outcome, Err(DialError::Http1(_))), "{outcome:?}");
+    }
+}

@@ -12,11 +12,11 @@ use super::io::Detached;
 use super::{Pool, h1, h2};
 
 /// A response body as it comes from an endpoint. Dropped before its end it closes the connection (HTTP/1.1) or resets
-/// the stream (HTTP/2), so the endpoint learns that nobody listens any more.
+/// the stream (HTTP/2), so the endpoint learns that its answer is not wanted any more.
 ///
-/// What is left of the request's body travels while this one is polled: over HTTP/1.1 a client that takes nothing of an
-/// early answer also stops its own upload. That is the client's own back-pressure, bounded by how long it may take over
-/// a piece, and spares every exchange a task of its own.
+/// The rest of the request's body is sent while this body is polled. So over HTTP/1.1 a client that reads nothing of an
+/// early answer also stops its own upload. That is the client's own back-pressure, bounded by `bodyIdleTimeout`, and it
+/// saves a task for every exchange.
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,
@@ -58,7 +58,7 @@ impl ResponseBody {
         }
     }
 
-    /// Gives a connection whose exchange is over back to the pool. One that still has something to say stays, to be
+    /// Gives a connection whose exchange is over back to the pool. A connection that is not finished stays, to be
     /// dropped with the body.
     fn release(&mut self) {
         let Source::H1 { conn: slot, pool } = &mut self.source else {

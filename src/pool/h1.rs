@@ -1,5 +1,5 @@
 //! One HTTP/1.1 connection, driven by the exchange that uses it: the request's own task polls it, so no second task has
-//! to be woken per request. While it is idle nobody polls it; it is looked at before it is used again.
+//! to be woken per request. An idle connection is not polled; it is checked before it is used again.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -70,14 +70,14 @@ impl Connection {
         Ok(Self { sender, driver: Box::new(driver), scan, gate: DeferredWaker::new(), served: 0, until: None })
     }
 
-    /// Looks at an idle connection: false when the endpoint closed it or sent bytes nobody asked for.
+    /// Checks an idle connection: false when the endpoint closed it or sent unexpected bytes.
     pub(super) fn is_alive(&mut self) -> bool {
         // Its socket has not been heard of since it was last driven: nothing can have come.
         let quiet = !self.gate.is_knocked();
         (quiet || self.step().is_pending()) && self.sender.is_ready()
     }
 
-    /// Lets the connection take a step nobody waits for.
+    /// Polls the connection without a waiting task.
     pub(super) fn step(&mut self) -> Poll<hyper::Result<()>> {
         let driver = Pin::new(&mut *self.driver);
         self.gate.quietly(|cx| driver.poll(cx))
@@ -140,7 +140,7 @@ impl Connection {
         slot: &mut Option<Request<RequestBody>>,
         pool: &Rc<Pool>,
     ) -> Result<Response<ResponseBody>, Error> {
-        // In its slot: what is borrowed here would lie in this future until the answer comes.
+        // The request stays in its slot; a borrow would lie in this future until the answer comes.
         slot.iter_mut().for_each(frame);
         let request = slot.take().ok_or(Error::Internal)?;
         let Self { mut sender, driver, scan, gate, served, until: _ } = self;
@@ -194,9 +194,9 @@ impl Connection {
     }
 }
 
-/// Says how long the body is, for whatever method (RFC 9112 section 6): what hyper is not told it decides by the
-/// method, and lets a body of unknown length go where it expects none. An empty body is only told of where the method
-/// gives it a meaning (RFC 9110 section 8.6).
+/// Sets the length of the body for every method (RFC 9112 section 6). Otherwise hyper decides by the method, and drops
+/// a body of unknown length where it expects none. An empty body gets a length only where the method gives it a meaning
+/// (RFC 9110 section 8.6).
 fn frame(request: &mut Request<RequestBody>) {
     let body = request.body();
     let (name, value) = if body.is_end_stream() {
@@ -215,7 +215,7 @@ fn frame(request: &mut Request<RequestBody>) {
     }
 }
 
-/// What came of polling a response body.
+/// The result of polling a response body.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// A frame or the end, and whether the connection is closed.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -32,6 +33,8 @@ struct State {
     driver: Driven,
     /// What was heard of the endpoint.
     heard: Rc<Heard>,
+    /// Whether it spoke HTTP/2 at all: its settings came.
+    greeted: Rc<Cell<bool>>,
     terms: ConnectionSettings,
     /// Streams carried so far.
     served: Cell<u32>,
@@ -41,7 +44,7 @@ struct State {
     task: AbortHandle,
 }
 
-/// What holds for a connection from its start.
+/// The settings of a connection from its start.
 #[derive(Debug)]
 pub(super) struct ConnectionSettings {
     /// The scheme of its requests.
@@ -83,12 +86,14 @@ impl Shared {
         }
         let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(Error::UpstreamReset)?;
         let driver = Rc::new(RefCell::new(Some(driver)));
-        let task = tokio::task::spawn_local(drive(Rc::clone(&driver), Rc::clone(&heard)));
+        let greeted = Rc::new(Cell::new(false));
+        let task = tokio::task::spawn_local(drive(Rc::clone(&driver), Rc::clone(&heard), Rc::clone(&greeted)));
         let idle_since = Cell::new(Instant::now());
         let state = State {
             streams: Cell::new(0),
             driver,
             heard,
+            greeted,
             idle_since,
             terms,
             served: Cell::new(0),
@@ -160,9 +165,15 @@ impl Shared {
 }
 
 /// Runs a connection.
-async fn drive(driver: Driven, heard: Rc<Heard>) {
+async fn drive(driver: Driven, heard: Rc<Heard>, greeted: Rc<Cell<bool>>) {
     let end = poll_fn(|cx| match driver.borrow_mut().as_mut() {
-        Some(driver) => Pin::new(driver).poll(cx),
+        Some(driver) => {
+            let polled = Pin::new(&mut *driver).poll(cx);
+            if !greeted.get() {
+                greeted.set(driver.current_max_send_streams() != UNKNOWN);
+            }
+            polled
+        }
         None => Poll::Ready(Ok(())),
     })
     .await;
@@ -202,7 +213,8 @@ impl Lease {
                     to_origin_form(&mut request);
                     request
                 });
-                Err(classify(refused.into_error()))
+                let state = &self.shared.state;
+                Err(classify(refused.into_error(), state.greeted.get(), state.terms.https))
             }
         }
     }
@@ -258,20 +270,46 @@ impl Drop for Lease {
 
 /// Sorts hyper's errors into ours. A stream the endpoint refused, or that came after its GOAWAY, was never worked on
 /// (RFC 9113 sections 6.8 and 8.7).
-fn classify(error: hyper::Error) -> Error {
+fn classify(error: hyper::Error, greeted: bool, https: bool) -> Error {
     let refused = h2_error(&error).is_some_and(|cause| {
         // Only streams above the one a GOAWAY names end with it, whatever its code; the others end with the connection.
         cause.reason() == Some(h2::Reason::REFUSED_STREAM) || (cause.is_go_away() && cause.is_remote())
     });
     if refused {
         Error::StreamRefused(error)
-    } else if h2_error(&error)
-        .is_some_and(|cause| cause.reason() == Some(h2::Reason::PROTOCOL_ERROR) && !cause.is_remote())
-    {
+    } else if h2_error(&error).is_some_and(is_nonsense) {
+        if !greeted {
+            let advice = if https { NO_HTTP2_OVER_TLS } else { NO_HTTP2 };
+            return Error::UpstreamInvalid(advice, Some(error));
+        }
         Error::UpstreamInvalid("not a valid HTTP/2 response", Some(error))
+    } else if !greeted && io_error(&error).is_some_and(is_end) {
+        Error::UpstreamInvalid(CLOSED, Some(error))
     } else {
         Error::UpstreamReset(error)
     }
+}
+
+/// Whether we gave a connection up because what came is no HTTP/2. The first bytes of an HTTP/1.1 answer are taken for
+/// a frame far too large.
+pub(super) fn is_nonsense(error: &h2::Error) -> bool {
+    let nonsense = [h2::Reason::PROTOCOL_ERROR, h2::Reason::FRAME_SIZE_ERROR];
+    !error.is_remote() && error.reason().is_some_and(|reason| nonsense.contains(&reason))
+}
+
+/// Whether the endpoint closed in order. Some servers answer so to a version they do not speak.
+pub(super) fn is_close(error: &h2::Error) -> bool {
+    error.get_io().is_some_and(is_end)
+}
+
+/// h2's word for the end of what is read; the system's own has a number.
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe && error.raw_os_error().is_none()
+}
+
+/// hyper takes errors of the connection out of those of h2.
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// Whether an endpoint that did not work on a stream gave up its connection because of an error.
@@ -306,6 +344,11 @@ where
     }
 }
 
+/// What to do about an endpoint that answers in HTTP/1.1.
+pub(super) const NO_HTTP2: &str = "the endpoint does not speak HTTP/2: take `protocol: h2c` out";
+/// The same, where it only closes.
+pub(super) const CLOSED: &str = "closed without a word of HTTP/2; if it speaks none, take `protocol: h2c` out";
+const NO_HTTP2_OVER_TLS: &str = "the endpoint does not speak HTTP/2: take `protocol: h2` out";
 /// Unread bytes an endpoint may have under way on one stream.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// h2 ends a whole connection when too many small unread DATA frames pile up on it, and derives that budget from half

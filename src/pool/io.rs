@@ -23,14 +23,14 @@ pub struct UpstreamIo {
     stream: Stream,
     scan: Option<Rc<HeadScan>>,
     heard: Option<Rc<Heard>>,
-    /// Why nothing more can be written. What the endpoint said before that is read first: an answer to an upload it
-    /// does not read, after which it closes (RFC 9112 section 9.5).
+    /// Why writing failed. Bytes that the endpoint sent before are read first: an answer to an upload that it does not
+    /// read, after which it closes (RFC 9112 section 9.5).
     broken: Option<io::Error>,
     /// How an HTTP/2 connection ended, until that is told; see [`Self::delay`].
     ending: Option<io::Result<()>>,
     /// Turns until then.
     turns: u32,
-    /// The endpoint does not take what was to be written last.
+    /// The endpoint does not read the last bytes.
     blocked: bool,
     /// Something was written on an HTTP/1 connection since the endpoint last said anything.
     unanswered: bool,
@@ -115,8 +115,7 @@ impl UpstreamIo {
         (self, scan)
     }
 
-    /// Takes note of an attempt to write. One that failed waits: the reader is told of the same end, and knows what it
-    /// means.
+    /// Notes an attempt to write. A failure is held back: the reader gets the same failure and knows what it means.
     fn wrote<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let written = match written {
             Poll::Ready(Err(error)) if self.scan.is_some() && is_end(&error) => {
@@ -179,7 +178,7 @@ impl UpstreamIo {
 /// the exchange for the head, and again for the body.
 const END_TURNS: u32 = 16;
 
-/// Whether a failure to write is one the reader is told of too: the endpoint has closed.
+/// Whether the reader gets this failure too, because the endpoint has closed.
 fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
@@ -215,6 +214,13 @@ impl AsyncRead for UpstreamIo {
         }
         if polled.is_ready() {
             this.tell();
+        }
+        if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
+            && scan.is_awaiting()
+            && scan.is_at_start()
+            && is_http2(buf.filled().get(before..).unwrap_or_default())
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SPEAKS_HTTP2)));
         }
         if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
             && scan.is_awaiting()
@@ -283,8 +289,9 @@ impl AsyncWrite for UpstreamIo {
 }
 
 impl Drop for UpstreamIo {
-    /// An endpoint that is given up before it answered may not read either, and would not hear of an orderly close:
-    /// that waits behind what the kernel still holds, and the kernel would hold it for as long as the endpoint likes.
+    /// The connection is reset instead of closed, because an endpoint that was given up before it answered may not read
+    /// either. An orderly close would wait behind the bytes in the kernel's buffer for as long as the endpoint does not
+    /// read.
     fn drop(&mut self) {
         if !self.blocked && !self.unanswered {
             return;
@@ -299,7 +306,7 @@ impl Drop for UpstreamIo {
     }
 }
 
-/// A connection taken out of HTTP after a 101: what was already read comes first.
+/// A connection taken out of HTTP after a 101: bytes that were already read come first.
 #[derive(Debug)]
 pub struct Detached {
     io: UpstreamIo,
@@ -308,7 +315,7 @@ pub struct Detached {
 
 impl Detached {
     pub(super) fn new(mut io: UpstreamIo, read: Bytes) -> Self {
-        // From here on nobody asks and answers: what was written last shall arrive.
+        // From here on the bytes are no requests and answers, and the last bytes must arrive.
         io.scan = None;
         io.unanswered = false;
         Self { io, read }
@@ -339,6 +346,15 @@ impl AsyncWrite for Detached {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+/// Whether this begins as a connection of HTTP/2 does: with the head of a SETTINGS frame of fewer than 256 bytes (RFC
+/// 9113 sections 3.4 and 4.1).
+fn is_http2(read: &[u8]) -> bool {
+    matches!(read, [0, 0, _, 4, 0, 0, 0, 0, 0, ..])
+}
+
+/// What to do about an endpoint that answers in HTTP/2.
+pub(super) const SPEAKS_HTTP2: &str = "the endpoint speaks HTTP/2 only: set `protocol: h2c`, or `h2` with TLS";
 
 #[cfg(test)]
 mod tests {

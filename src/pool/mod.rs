@@ -12,9 +12,10 @@ mod io;
 mod promise;
 mod queue;
 mod quota;
-mod scan;
+pub(crate) mod scan;
 pub mod tcp;
 mod tls;
+mod tls_words;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -35,7 +36,7 @@ use crate::error::Error;
 use crate::observe::handles::ClusterHandles;
 use claim::Acquired;
 
-pub use dial::{DialError, DialedResponse, Dialer, Question, UnusedConnection};
+pub use dial::{DialError, DialLimits, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
 pub use queue::{Line, Queue};
@@ -76,7 +77,7 @@ pub enum Version {
     Http1,
     /// HTTP/2, whether agreed on by ALPN or known beforehand.
     Http2,
-    /// What ALPN says; without TLS HTTP/1.1.
+    /// The version from ALPN; without TLS HTTP/1.1.
     Negotiated,
 }
 
@@ -98,7 +99,7 @@ pub struct Pool {
     transport: RefCell<Rc<Transport>>,
     /// The endpoint's own ceiling on connections.
     quota: RefCell<Option<Arc<Quota>>>,
-    /// Those who wait for a connection to this endpoint.
+    /// The queue for a connection to this endpoint.
     line: Line,
     waiting: Cell<usize>,
     idle: RefCell<Vec<h1::Idle>>,
@@ -106,14 +107,14 @@ pub struct Pool {
     /// No cluster has the endpoint any more.
     retired: Cell<bool>,
     opening: tokio::sync::Mutex<()>,
-    /// What came of opening connections in turn, for those who waited.
+    /// Results of opening connections one after the other, for the requests that waited.
     outcome: RefCell<DialHistory>,
 }
 
-/// What is known from opening connections whose version is not known beforehand.
+/// Facts from opening connections whose version is not known beforehand.
 #[derive(Debug, Default)]
 struct DialHistory {
-    /// ALPN came to HTTP/1.1, so that nobody waits for a connection to share.
+    /// ALPN chose HTTP/1.1, so no request waits for a connection to share.
     http1: bool,
     /// Failures so far, and the last of them.
     failures: u64,
@@ -204,7 +205,8 @@ impl Pool {
         self.shared.borrow_mut().retain(|shared| shared.is_worth_keeping(now, limit));
     }
 
-    /// Keeps no connection from now on: nobody will ask the endpoint again. What runs goes on to its end.
+    /// Keeps no connection from now on, because the endpoint gets no more requests. Running exchanges go on to their
+    /// end.
     pub fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
@@ -236,7 +238,7 @@ impl Pool {
         let mut shared = self.shared.borrow_mut();
         shared.retain(h2::Shared::is_open);
         let lease = shared.iter().filter_map(h2::Shared::lease).next();
-        // One that may carry no more belongs to its streams, and ends with them.
+        // A connection that may carry no more requests belongs to its streams, and ends with them.
         shared.retain(|shared| !shared.is_spent());
         lease
     }
@@ -285,7 +287,7 @@ impl Pool {
         let places = match self.places() {
             Some(places) => places,
             None => {
-                // Whoever waits for a place must not keep others from one.
+                // A request that waits for a permit must not keep others from one.
                 drop(turn.take());
                 match self.way(http1, now, end).await? {
                     Acquired::Kept(kept) => return Ok(kept),

@@ -1,6 +1,6 @@
-//! How long an endpoint says it keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 section 19.7.1.1, still
-//! sent by Node and Apache). A request sent when that is over may meet a close on its way, and nobody knows then
-//! whether it was worked on.
+//! The time for which an endpoint keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 section 19.7.1.1, still
+//! sent by Node and Apache). A request that is sent after this time may meet a close on its way, and the gateway does
+//! not know then whether the endpoint worked on it.
 
 use std::time::Duration;
 

@@ -1,27 +1,29 @@
-//! Waiting for something that is counted and all given out: how many may wait, for how long, and in which order. Knows
-//! nothing of what is waited for: whoever waits tries again whenever something has been given back.
+//! A queue for permits that are all taken: how many requests may wait, for how long, and in which order. It knows
+//! nothing of the permits: a waiting request tries again whenever one was given back.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
+
+use crate::bounded::{Count, Waiters};
 
 /// The bound on everybody who waits for what one cluster gives out, whatever it is. Shared by all workers.
 #[derive(Debug)]
 pub struct Queue {
     limit: usize,
     patience: Duration,
-    waiting: AtomicUsize,
-    listening: AtomicUsize,
+    waiting: Arc<Count>,
+    listening: Arc<Count>,
     changed: Notify,
 }
 
-/// Those who wait for the same thing, first come first served.
+/// Requests that wait for the same kind of permit, first come first served.
 #[derive(Debug, Default)]
 pub struct Line {
-    length: AtomicUsize,
+    length: Arc<Count>,
     /// Held by the first, who alone tries. Tokio's lock is handed on in the order in which it was asked for.
     turn: Mutex<()>,
 }
@@ -30,7 +32,7 @@ impl Queue {
     /// Room for `limit` to wait, each for `patience`.
     #[must_use]
     pub fn new(limit: usize, patience: Duration) -> Self {
-        Self { limit, patience, waiting: AtomicUsize::new(0), listening: AtomicUsize::new(0), changed: Notify::new() }
+        Self { limit, patience, waiting: Arc::default(), listening: Arc::default(), changed: Notify::new() }
     }
 
     /// Until when a request that began at `begun` waits.
@@ -42,7 +44,7 @@ impl Queue {
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.load(SeqCst)
+        self.waiting.taken()
     }
 
     /// Whether one more may wait.
@@ -51,11 +53,11 @@ impl Queue {
         self.waiting() < self.limit
     }
 
-    /// Something was given back. Costs a load when nobody waits.
+    /// A permit was given back. Costs one load when no request waits.
     pub fn ring(&self) {
-        // Sequentially consistent, as everything counted here: who listens looks after having said so, and who gives
-        // back looks after having done so. One of the two sees the other.
-        if self.listening.load(SeqCst) > 0 {
+        // Who listens looks after having said so, and who gives back looks after having done so: counts are sequentially
+        // consistent, so one of the two sees the other.
+        if self.listening.taken() > 0 {
             self.changed.notify_waiters();
         }
     }
@@ -63,8 +65,8 @@ impl Queue {
     /// Waits in `line` until `attempt` comes to something. `None` when there is no room to wait, or `deadline` has
     /// come. Dropped, it leaves the line.
     pub async fn wait<T>(&self, line: &Line, deadline: Instant, attempt: impl FnMut() -> Option<T>) -> Option<T> {
-        let _place = Counted::up_to(&self.waiting, self.limit)?;
-        let _in_line = Counted::new(&line.length);
+        let _place = self.waiting.enter(self.limit)?;
+        let _in_line = line.length.add();
         let found = async {
             let _turn = line.turn.lock().await;
             self.listen(attempt).await
@@ -75,7 +77,7 @@ impl Queue {
     /// Tries until `attempt` comes to something, now and whenever something was given back. Out of any line and any
     /// bound: the caller has both.
     pub async fn listen<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
-        let _listening = Counted::new(&self.listening);
+        let _listening = self.listening.add();
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -88,38 +90,18 @@ impl Queue {
 }
 
 impl Line {
-    /// Whether nobody waits here: whoever comes now would otherwise get ahead of them.
+    /// Whether no request waits here; otherwise a new request would get ahead of the waiting ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length.load(SeqCst) == 0
+        self.length.taken() == 0
     }
 }
 
-/// One more in a count, for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    pub(super) fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, SeqCst);
-        Self(count)
+/// Whoever waits for something that is counted looks again when one of it is given back.
+impl Waiters for Arc<Queue> {
+    fn wake(&self) {
+        self.ring();
     }
-
-    fn up_to(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
-        // Not `then_some`: what it makes for nothing would give back what was never taken.
-        add_below(count, limit).then(|| Self(count))
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
-
-/// Counts one more, unless there are `limit`.
-pub(super) fn add_below(count: &AtomicUsize, limit: usize) -> bool {
-    count.fetch_update(SeqCst, SeqCst, |count| (count < limit).then_some(count + 1)).is_ok()
 }
 
 #[cfg(test)]

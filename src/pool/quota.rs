@@ -1,34 +1,34 @@
-//! A ceiling on open connections, counted over the pools of all workers. What lies idle in one worker's pool must not
-//! keep another worker from connecting: at the ceiling whoever needs a connection knocks, and the workers close idle
-//! ones of theirs.
+//! A ceiling on open connections, counted over the pools of all workers. An idle connection of one worker must not keep
+//! another worker from connecting: at the ceiling the request wakes the other workers, and they close idle connections.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::queue::{Counted, Queue, add_below};
+use super::queue::Queue;
+use crate::bounded::{Count, Permit};
 
 /// The ceiling of a cluster or of one endpoint.
 #[derive(Debug)]
 pub struct Quota {
     limit: usize,
-    open: AtomicUsize,
-    idle: AtomicUsize,
-    waiting: AtomicUsize,
+    open: Arc<Count<Arc<Queue>>>,
+    /// Who waited for one of them to be closed learns that it is in use.
+    idle: Arc<Count<Arc<Queue>>>,
+    waiting: Arc<Count>,
     queue: Arc<Queue>,
     workers: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl Quota {
-    /// A ceiling of `limit`; who waits does so in `queue`.
+    /// A ceiling of `limit`, with `queue` for requests that wait.
     #[must_use]
     pub fn new(limit: usize, queue: Arc<Queue>) -> Arc<Self> {
         Arc::new(Self {
             limit,
-            open: AtomicUsize::new(0),
-            idle: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            open: Count::new(Arc::clone(&queue)),
+            idle: Count::new(Arc::clone(&queue)),
+            waiting: Arc::default(),
             queue,
             workers: Mutex::default(),
         })
@@ -36,42 +36,42 @@ impl Quota {
 
     /// The place of one connection, unless all are taken.
     #[must_use]
-    pub fn take(self: &Arc<Self>) -> Option<ConnectionPermit> {
-        add_below(&self.open, self.limit).then(|| ConnectionPermit(Arc::clone(self)))
+    pub fn take(&self) -> Option<ConnectionPermit> {
+        self.open.enter(self.limit)
     }
 
-    /// Whether all places are taken and none of them by an idle connection.
+    /// Whether all permits are taken and none of them by an idle connection.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.is_full() && self.idle.load(SeqCst) == 0
+        self.is_full() && self.idle.taken() == 0
     }
 
-    /// Where those wait who find no place.
+    /// The queue for requests that find no permit.
     pub(super) fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }
 
     /// Notes that a connection lies idle.
-    pub(super) fn rest(self: &Arc<Self>) -> IdlePermit {
-        self.idle.fetch_add(1, SeqCst);
+    pub(super) fn rest(&self) -> IdlePermit {
+        let idle = self.idle.add();
         // Whoever waits may take it, or have it closed.
         self.queue.ring();
-        IdlePermit(Arc::clone(self))
+        idle
     }
 
     /// One more needs a place.
-    pub(super) fn hunger(&self) -> Counted<'_> {
-        Counted::new(&self.waiting)
+    pub(super) fn hunger(&self) -> Permit {
+        self.waiting.add()
     }
 
     /// How many need a place.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(SeqCst)
+        self.waiting.taken()
     }
 
     /// How many places more are needed than are free.
     pub(super) fn shortage(&self) -> usize {
-        let free = self.limit.saturating_sub(self.open.load(SeqCst));
+        let free = self.limit.saturating_sub(self.open.taken());
         self.waiting().saturating_sub(free)
     }
 
@@ -97,32 +97,15 @@ impl Quota {
     }
 
     fn is_full(&self) -> bool {
-        self.open.load(SeqCst) >= self.limit
+        self.open.taken() >= self.limit
     }
 }
 
 /// The place of one open connection; given back when dropped.
-#[derive(Debug)]
-pub struct ConnectionPermit(Arc<Quota>);
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, SeqCst);
-        self.0.queue.ring();
-    }
-}
+pub type ConnectionPermit = Permit<Arc<Queue>>;
 
 /// Lasts while a connection lies idle.
-#[derive(Debug)]
-pub(super) struct IdlePermit(Arc<Quota>);
-
-impl Drop for IdlePermit {
-    fn drop(&mut self) {
-        self.0.idle.fetch_sub(1, SeqCst);
-        // Who waited for it to be closed learns that it is in use.
-        self.0.queue.ring();
-    }
-}
+pub(super) type IdlePermit = Permit<Arc<Queue>>;
 
 /// The ceilings a connection falls under: its endpoint's, its cluster's.
 pub(super) type Quotas = [Option<Arc<Quota>>; 2];
@@ -133,7 +116,7 @@ pub(super) type ConnectionPermits = [Option<ConnectionPermit>; 2];
 /// Idle under each of them.
 pub(super) type IdlePermits = [Option<IdlePermit>; 2];
 
-/// A place under each of `quotas`; `None` when one has none.
+/// A permit of each of `quotas`; `None` when one has none left.
 pub(super) fn take(quotas: &Quotas) -> Option<ConnectionPermits> {
     let [endpoint, cluster] = quotas;
     let place = |quota: &Option<Arc<Quota>>| match quota {
@@ -152,7 +135,7 @@ pub(super) fn ring(quotas: &Quotas) {
 
 /// Idle from now on under each of `quotas`.
 pub(super) fn rest(quotas: &Quotas) -> IdlePermits {
-    quotas.each_ref().map(|quota| quota.as_ref().map(Quota::rest))
+    quotas.each_ref().map(|quota| quota.as_ref().map(|quota| quota.rest()))
 }
 
 #[cfg(test)]
@@ -197,7 +180,7 @@ mod tests {
         let quotas = [Some(Arc::clone(&endpoint)), Some(cluster)];
         let held = take(&quotas).unwrap();
         assert!(take(&quotas).is_none());
-        assert_eq!(endpoint.open.load(SeqCst), 1);
+        assert_eq!(endpoint.open.taken(), 1);
         drop(held);
         assert!(take(&quotas).is_some());
     }
@@ -220,7 +203,7 @@ mod tests {
                     Some(index) if !held.is_empty() => drop(held.swap_remove(index.index(held.len()))),
                     Some(_) => {}
                 }
-                prop_assert_eq!(quota.open.load(SeqCst), held.len());
+                prop_assert_eq!(quota.open.taken(), held.len());
             }
         }
     }

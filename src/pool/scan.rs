@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 /// Where in a response head the bytes of a connection are.
 #[derive(Debug, Default)]
-pub(super) struct HeadScan {
+pub(crate) struct HeadScan {
     awaiting: Cell<bool>,
     at: Cell<Position>,
     /// Interim heads before the one awaited.
@@ -26,18 +26,23 @@ struct Position {
 
 impl HeadScan {
     /// A request is being sent: a head comes next.
-    pub(super) fn expect(&self) {
+    pub(crate) fn expect(&self) {
         self.awaiting.set(true);
         self.interim.set(0);
         self.at.set(Position::default());
     }
 
-    pub(super) fn is_awaiting(&self) -> bool {
+    /// Whether nothing of the head was read.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.interim.get() == 0 && self.at.get().is_start()
+    }
+
+    pub(crate) fn is_awaiting(&self) -> bool {
         self.awaiting.get()
     }
 
-    /// Takes in what was read; false when a line ends in a bare LF, or when there are too many interim heads.
-    pub(super) fn accepts(&self, bytes: &[u8]) -> bool {
+    /// Scans the bytes that were read; false when a line ends in a bare LF, or when there are too many interim heads.
+    pub(crate) fn accepts(&self, bytes: &[u8]) -> bool {
         let mut at = self.at.get();
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -68,7 +73,11 @@ impl HeadScan {
 }
 
 impl Position {
-    /// Whether what follows the head is not another one. After a 101 it is no longer HTTP.
+    fn is_start(self) -> bool {
+        self.lines == 0 && self.line == 0
+    }
+
+    /// Whether this is the final head. The bytes after a 101 are no longer HTTP.
     fn is_final(self) -> bool {
         !self.status.starts_with(b"1") || self.status == *b"101"
     }

@@ -1,6 +1,5 @@
-//! What the kernel is told about a connected socket, on either side of the gateway. It asks a silent peer whether it is
-//! still there, which costs the peer's program nothing: a PING of HTTP/2 would be counted by gRPC servers, and has to
-//! be read by a program that may be busy.
+//! Options of a connected socket, on either side of the gateway. The kernel probes a silent peer, and the peer's kernel
+//! answers. An HTTP/2 PING would be counted by gRPC servers, and would have to be read by a program that may be busy.
 
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ fn set(socket: &SockRef<'_>, keepalive: &TcpKeepalive, patience: Duration) -> st
         .with_interval(keepalive.interval)
         .with_retries(keepalive.probes);
     socket.set_tcp_keepalive(&probing)?;
-    // Without it Linux sends again for a quarter of an hour what a vanished peer does not acknowledge.
+    // Without it Linux sends bytes that a vanished peer does not acknowledge again for a quarter of an hour.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(keepalive.user_timeout().max(patience)))?;
     Ok(())

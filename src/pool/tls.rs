@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::tls_words::plain;
 use crate::config::model::{UpstreamProtocol, UpstreamTls};
 use crate::config::pem;
 
@@ -29,7 +30,7 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// rustls refuses the combination.
@@ -82,9 +83,9 @@ impl ClientTls {
         };
         if http1 {
             let connector = self.connector.with_alpn(vec![b"http/1.1".to_vec()]);
-            return connector.connect(expected, tcp).await;
+            return connector.connect(expected, tcp).await.map_err(plain);
         }
-        self.connector.connect(expected, tcp).await
+        self.connector.connect(expected, tcp).await.map_err(plain)
     }
 }
 

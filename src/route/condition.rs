@@ -1,5 +1,5 @@
-//! What a request is matched on, and the conditions of one alternative beyond host and path: method, headers, query.
-//! Nothing here allocates unless a regular expression has to look at an encoded query value.
+//! The facts of a request that routes match on, and the conditions of one alternative beyond host and path: method,
+//! headers, query. Nothing here allocates unless a regular expression has to look at an encoded query value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -50,8 +50,8 @@ impl fmt::Display for Miss {
     }
 }
 
-/// What an alternative asks for once its host and path have matched. Small, because with thousands of routes it is one
-/// of the few cold lines of memory a request touches.
+/// The conditions of an alternative beyond host and path. Small, because with thousands of routes it is one of the few
+/// cold cache lines that a request touches.
 #[derive(Debug)]
 pub(super) struct Conditions {
     /// The route it belongs to.
@@ -129,7 +129,7 @@ fn first_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
         .find_map(|(key, value)| decoded(key).eq(name.bytes()).then_some(value))
 }
 
-/// The bytes of `text` with its percent triplets decoded. A broken triplet stands for itself; `+` is a plus sign (RFC
+/// The bytes of `text` with its percent triplets decoded. A broken triplet stays as it is; `+` is a plus sign (RFC
 /// 3986), because the gateway cannot know that a query is a form.
 fn decoded(text: &str) -> impl Iterator<Item = u8> {
     let mut bytes = text.bytes();

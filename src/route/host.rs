@@ -1,5 +1,5 @@
-//! Hosts in one spelling. What comes in a `Host` field or an `:authority` is either a host that routes can name, or
-//! refused.
+//! Hosts in one spelling. The value of a `Host` field or an `:authority` either is a host that routes can name, or the
+//! request is refused.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -20,7 +20,7 @@ pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
         None => (authority_or_host, None),
     };
     check_name(name)?;
-    // After the name, so that `user:secret@host` is called what it is.
+    // Checked after the name, so that `user:secret@host` gets the reason `host_userinfo`.
     check_port(port, authority_or_host)?;
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

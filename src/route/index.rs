@@ -1,6 +1,6 @@
-//! Look-ups by host and path whose cost does not grow with the number of routes. Each index hands out numbers of
-//! alternatives in order of precedence and lets the caller say which one holds; it must never look at anything else in
-//! a request.
+//! Look-ups by host and path whose cost does not grow with the number of routes. Each index yields numbers of
+//! alternatives in order of precedence and lets the caller decide which one matches; it must never look at anything
+//! else in a request.
 
 use std::collections::HashMap;
 
@@ -62,7 +62,7 @@ impl Hosts {
     }
 }
 
-/// What follows each dot that has something before it, longest first.
+/// The parts after each dot that has a label before it, longest first.
 pub(super) fn suffixes(host: &str) -> impl Iterator<Item = &str> {
     host.match_indices('.').filter(|(at, _)| *at > 0).filter_map(|(at, _)| host.get(at + 1..))
 }
@@ -103,7 +103,7 @@ struct Prefixes {
     buckets: Map<Bucket>,
     /// Bit `n` is set when there is a prefix of `n` segments; the last bit stands for all that are longer.
     lengths: u64,
-    /// Bytes of the longest prefix: what follows in a path is not looked at, however long a client makes it.
+    /// Bytes of the longest prefix. The rest of a path is not looked at, so long paths cost no more.
     longest: usize,
 }
 
@@ -128,7 +128,7 @@ impl Prefixes {
         }
     }
 
-    /// The longest start of `path` that could be a prefix. None for what is no path (`*`).
+    /// The longest start of `path` that could be a prefix. `None` for `*`, which is no path.
     fn longest_of<'p>(&self, path: &'p str) -> Option<&'p str> {
         if !path.starts_with('/') {
             return None;
@@ -170,7 +170,7 @@ impl Regexes {
             let mut candidates = self.each.iter();
             return candidates.find_map(|(regex, found)| (regex.is_match(path) && holds(*found)).then_some(*found));
         };
-        // Most paths match none, and that is answered without allocating.
+        // Most paths match no expression; this case does not allocate.
         if !set.is_match(path) {
             return None;
         }

@@ -1,5 +1,5 @@
-//! Locations that agents send (`Location`, `Content-Location`, `Refresh`) in the form clients can use: what leads back
-//! to the agent gets the public scheme, host, port and path. Everything else is left alone. Pure.
+//! Locations that agents send (`Location`, `Content-Location`, `Refresh`) in the form that clients can use: a location
+//! that leads back to the agent gets the public scheme, host, port and path. Any other location stays as it is. Pure.
 
 use super::host::{host_of, split_port};
 use super::path_mapping::{PathMapping, PublicPath};
@@ -58,7 +58,7 @@ impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
     }
 
     fn absolute(&self, scheme: Option<Scheme>, authority: &str, target: &str) -> Option<String> {
-        // Userinfo and whatever else is not one plain host is not the agent's.
+        // An authority with userinfo, or anything else that is not one plain host, is not the agent's.
         let host = host_of(authority).ok()?;
         let scheme = scheme.unwrap_or(self.scheme);
         let port = split_port(authority).1;
@@ -76,7 +76,7 @@ impl<F: Fn(&str, u16) -> bool> LocationMap<'_, F> {
         }
     }
 
-    /// Whether this is the host that the agent was asked for. It does not know the port that goes without saying.
+    /// Whether this is the host that was sent to the agent. The agent does not know a port that the `Host` left out.
     fn is_host_sent(&self, host: &str, port: Option<u16>, scheme: Scheme) -> bool {
         let Ok(sent) = host_of(self.host_sent) else {
             return false;

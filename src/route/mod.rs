@@ -1,5 +1,5 @@
-//! The route room: which route a request belongs to, and what its path becomes. Paths and hosts are brought into one
-//! spelling first, so that what is matched is what is forwarded. Everything here is a pure function of the
+//! The route room: which route a request belongs to, and what its path becomes. Paths and hosts are written in one
+//! spelling first, so that the gateway forwards exactly what it matched. Everything here is a pure function of the
 //! configuration and the request; it must never know clusters, connections or bodies.
 
 mod condition;

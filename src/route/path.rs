@@ -33,7 +33,7 @@ impl Findings {
     }
 }
 
-/// One pass over the path: refuses what is not safe and notes what is not in its one spelling.
+/// One pass over the path: refuses unsafe bytes and notes parts that are not in canonical form.
 pub(super) fn inspect(path: &str, policy: PathPolicy) -> Result<Findings, &'static str> {
     if !path.starts_with('/') {
         return Err("path_not_absolute");
@@ -139,7 +139,7 @@ fn decode(path: &str) -> String {
 }
 
 /// Removes dot segments, never above the root, and empty segments if `merge_slashes`. Slashes are merged first, so that
-/// `/a//../b` is `/b` whether or not whoever reads it next merges them too.
+/// `/a//../b` is `/b`, whether the next reader merges slashes or not.
 fn resolve(path: &str, merge_slashes: bool) -> String {
     let mut segments = Vec::new();
     let mut rest = path.strip_prefix('/').unwrap_or(path).split('/').peekable();

@@ -35,7 +35,7 @@ impl PathMappings {
     }
 }
 
-/// What may stand before a route's paths by configuration.
+/// The prefixes that may precede a route's paths by configuration.
 fn outer_prefixes<'c>(config: &'c Config, route: &'c Route) -> Vec<&'c str> {
     let leads_here = |(at, listener): &(usize, &Listener)| {
         let redirect = listener.https_redirect.as_ref();
@@ -70,7 +70,7 @@ enum Kind {
     Prefix {
         public: Box<str>,
         inner: Box<str>,
-        /// What was taken away, where the agent's paths are the ends of the client's.
+        /// The removed prefix, where the agent's paths are the ends of the client's.
         stripped: Option<Box<str>>,
     },
     /// A replacement that cannot be undone.
@@ -95,9 +95,9 @@ impl PathMapping {
         mapping
     }
 
-    /// What stands before the paths the agent sees, as the client sees them: the value of `X-Forwarded-Prefix` where
-    /// `outer` stands before the gateway's own paths. `None` when it is empty, or when no one prefix makes the client's
-    /// paths out of the agent's.
+    /// The part of the client's path that the agent does not see: the value of `X-Forwarded-Prefix`, where `outer`
+    /// precedes the gateway's own paths. `None` when it is empty, or when no one prefix makes the client's paths out of
+    /// the agent's.
     #[must_use]
     pub fn forwarded(&self, outer: &str) -> Option<HeaderValue> {
         let known = self.forwarded.iter().find(|(known, _)| **known == *outer);
@@ -151,7 +151,7 @@ impl PathMapping {
     }
 }
 
-/// What becomes of a path that an agent names.
+/// The public form of a path that an agent names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PublicPath {
     /// It is the client's too.

@@ -1,11 +1,11 @@
-//! The public face of the gateway: scheme, host, port and path prefix as the client of one request sees them, which
-//! need not be those of any socket. The one place that decides it; redirects, forwarding fields, cookies, HSTS and
-//! mapped locations ask here. Pure.
+//! The public address of the gateway: scheme, host, port and path prefix as the client of one request sees them. They
+//! may differ from those of every socket. Only this file decides them; redirects, forwarding fields, cookies, HSTS and
+//! mapped locations ask it. Pure.
 
 use super::host::split_port;
 use crate::config::model::{Authority, PublicUrl, Scheme};
 
-/// What may say how a client sees the gateway.
+/// The sources of the public address.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sources<'a> {
     /// `publicUrl` of the route.
@@ -14,7 +14,7 @@ pub struct Sources<'a> {
     pub listener: Option<&'a PublicUrl>,
     /// Whether the route names hosts: it is reached under these, whichever the listener's URL has.
     pub names_hosts: bool,
-    /// What a trusted proxy says. Empty when the peer is none.
+    /// The claims of a trusted proxy. Empty when the peer is not one.
     pub claimed: Claimed<'a>,
     /// Whether the connection uses TLS.
     pub tls: bool,
@@ -24,7 +24,7 @@ pub struct Sources<'a> {
     pub local_port: u16,
 }
 
-/// What a trusted proxy says about the address its client used; already checked.
+/// The claims of a trusted proxy about the address that its client used; already checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claimed<'a> {
     /// `X-Forwarded-Proto`.
@@ -54,8 +54,8 @@ impl<'a> Sources<'a> {
     #[must_use]
     pub fn face(&self) -> Face<'a> {
         let scheme = self.scheme();
-        let usual = scheme.default_port();
-        let in_full = |spelled: Option<u16>, port| spelled.unwrap_or(usual) == port;
+        let default_port = scheme.default_port();
+        let in_full = |spelled: Option<u16>, port| spelled.unwrap_or(default_port) == port;
         let (asked, asked_port) = split_port(self.asked);
         if let Some(url) = self.url() {
             let keeps = self.route.is_none() && self.names_hosts && !asked.is_empty();
@@ -72,10 +72,10 @@ impl<'a> Sources<'a> {
         if let Some(claimed) = self.claimed.host {
             // A port belongs to its host. Proxies that leave it out of the host give it apart.
             let (host, spelled) = split_port(claimed);
-            let port = spelled.or(self.claimed.port).unwrap_or(usual);
+            let port = spelled.or(self.claimed.port).unwrap_or(default_port);
             return Face { scheme, host, port, prefix, origin: Origin::Claimed, in_full: in_full(spelled, port) };
         }
-        let unnamed = if asked.is_empty() { self.local_port } else { usual };
+        let unnamed = if asked.is_empty() { self.local_port } else { default_port };
         let port = self.claimed.port.or(asked_port).unwrap_or(unnamed);
         Face { scheme, host: asked, port, prefix, origin: Origin::Asked, in_full: in_full(asked_port, port) }
     }
@@ -123,7 +123,7 @@ impl<'a> Face<'a> {
         self.port
     }
 
-    /// What stands before the gateway's own paths: empty, or `/` and more without a slash at its end.
+    /// The prefix before the gateway's own paths: empty, or a path without a slash at its end.
     #[must_use]
     pub fn prefix(&self) -> &'a str {
         self.prefix
@@ -135,7 +135,7 @@ impl<'a> Face<'a> {
         self.origin
     }
 
-    /// Whether the text its host comes from is its authority: names its port, or leaves out what goes without saying.
+    /// Whether the text of its host is its whole authority: it names the port, or leaves out the scheme's own.
     #[must_use]
     pub fn is_in_full(&self) -> bool {
         self.in_full

@@ -33,11 +33,12 @@ pub fn rewrite(
     }
     let length = target.len();
     let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_invalid| REFUSED)?;
-    // The parser drops what it takes for a fragment instead of refusing it.
+    // The parser drops a fragment instead of refusing it.
     if target.as_str().len() == length { Ok(target) } else { Err(REFUSED) }
 }
 
-/// `path` with the prefix that matched replaced. What matched otherwise than by a prefix is replaced as a whole.
+/// `path` with the prefix that matched replaced. A path that matched by something other than a prefix is replaced as a
+/// whole.
 pub(super) fn replace_prefix(matched: &PathMatch, path: &str, replacement: &str) -> Result<String, &'static str> {
     let rest = match matched {
         PathMatch::Exact(_) | PathMatch::Regex(_) => "",
@@ -161,7 +162,7 @@ mod tests {
             (regex("nothing", "/x"), "/same", None, Ok("/same")),
             (regex("^.*$", ""), "/x", None, Ok("/")),
             (regex("^/", ""), "/x", None, Err(REFUSED)),
-            // What a rewrite must not be talked into.
+            // Paths that a client must not be able to produce through a rewrite.
             (regex("^/x-(.*)$", "/$1"), "/x-../admin", None, Err(REFUSED)),
             (regex("^/x-(.*)$", "/$1"), "/x-%2E", None, Err(REFUSED)),
             (regex("%25", "%"), "/%252e%252e/admin", None, Err(REFUSED)),

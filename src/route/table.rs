@@ -16,7 +16,7 @@ pub struct Table {
     listeners: Vec<Hosts>,
     /// By the numbers the indexes hand out, best first on the same host.
     conditions: Vec<Conditions>,
-    /// As `conditions`: what only [`Table::explain`] reads.
+    /// As `conditions`; only [`Table::explain`] reads it.
     origins: Vec<Origin>,
 }
 
@@ -79,7 +79,7 @@ impl Table {
     }
 
     /// Every alternative behind `listener` in order of precedence, those of other hosts last. Its cost grows with the
-    /// number of routes: it is for people, not for requests.
+    /// number of routes, so only `explain` uses it, never a request.
     #[must_use]
     pub fn explain(&self, listener: ListenerId, facts: &Facts<'_>) -> Vec<Considered> {
         let pairs = self.conditions.iter().zip(&self.origins);

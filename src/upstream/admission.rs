@@ -11,7 +11,7 @@ use super::{WorkerCluster, WorkerEndpoint, outcome};
 use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
 use crate::error::{Error, LimitHit};
 
-/// What a request holds while it is under way, to the end of its response body.
+/// The permits that a request holds to the end of its response body.
 #[derive(Debug, Default)]
 pub struct Admission {
     kind: Kind,
@@ -21,7 +21,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Whether it is to wait with [`WorkerCluster::wait`] first.
+    /// Whether the caller must wait with [`WorkerCluster::wait`] first.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.waits
@@ -87,14 +87,14 @@ impl WorkerCluster {
         let full = || self.refuse(admission.kind.limit_hit(), MOMENT);
         admission.permit = entered.ok_or_else(full)?;
         admission.waits = false;
-        // The breaker may have opened meanwhile, which those in the queue are to feel like those who come now.
+        // The breaker may have opened meanwhile; it also refuses requests from the queue.
         if admission.probe.is_none() {
             admission.probe = self.pass_breaker(Instant::now(), rng)?;
         }
         Ok(())
     }
 
-    /// Says what the attempts came to, which a breaker that is half-open waits for.
+    /// Reports the outcome of the attempts, which a half-open breaker waits for.
     pub fn settle(&self, admission: &mut Admission, sent: Result<StatusCode, &Error>) {
         let Some(probe) = admission.probe.take() else {
             return;

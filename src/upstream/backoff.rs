@@ -6,15 +6,15 @@ use http::{HeaderMap, header};
 
 use crate::config::model::Backoff;
 
-/// A random time below a limit that doubles with each retry ("full jitter"), so that many who failed together do not
-/// come back together. `retry` counts from zero.
+/// A random time below a limit that doubles with each retry ("full jitter"), so that many requests that failed together
+/// do not come back together. `retry` counts from zero.
 pub(super) fn jittered(backoff: &Backoff, retry: u32, rng: &mut fastrand::Rng) -> Duration {
     let factor = 1_u32.checked_shl(retry).unwrap_or(u32::MAX);
     let limit = backoff.base.saturating_mul(factor).min(backoff.max);
     limit.mul_f64(rng.f64())
 }
 
-/// What an answer's `Retry-After` asks for: seconds, or a date (RFC 9110 section 10.2.3).
+/// The time in an answer's `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

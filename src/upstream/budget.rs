@@ -1,6 +1,6 @@
-//! The permit a request needs before it is tried again. Retries that everybody makes at once are what turns a slow
-//! cluster into a dead one; so only a share of its requests may be on another try at a time. Whatever else bounds how
-//! many retry belongs here.
+//! The permit that a request needs before it is tried again. When all requests retry at once, a slow cluster becomes a
+//! dead one; so only a share of its requests may be on another try at a time. Every other bound on the number of
+//! retries belongs here.
 
 use crate::cluster::{Cluster, RetryingGuard};
 use crate::config::model::{RetryBudget, RetryPolicy};
@@ -19,8 +19,8 @@ pub(super) fn permit(cluster: &Cluster, policy: &RetryPolicy) -> Option<Retrying
     cluster.retrying.begin(limit)
 }
 
-/// How many may retry at a time while `first` requests are on their first try. Those that retry are not part of what
-/// they are a share of, otherwise 20 % of all would be 25 % more tries.
+/// How many may retry at a time while `first` requests are on their first try. Retrying requests are not part of that
+/// number, otherwise 20 % of all would be 25 % more tries.
 fn limit(budget: &RetryBudget, first: u32) -> u32 {
     let share = u64::from(first) * u64::from(budget.millionths) / 1_000_000;
     u32::try_from(share).unwrap_or(u32::MAX).max(budget.min_concurrent)

@@ -86,7 +86,7 @@ async fn one(
     (in_flight, sent, beside)
 }
 
-/// Another endpoint to ask besides, if there is one and the request may be tried once more.
+/// Another endpoint for a second try beside the first, if there is one and the request may be tried once more.
 fn beside(tries: &mut Tries<'_>, newest: &WorkerEndpoint) -> Option<InFlight<Rc<WorkerEndpoint>>> {
     if tries.attempts.count > policy::max_retries(tries.plan.retries) {
         return None;

@@ -1,5 +1,5 @@
-//! Mirrored requests: one try each, whose answer is read and dropped. Nobody waits for them; the worker owns them and
-//! ends them with itself.
+//! Mirrored requests: one try each, whose answer is read and dropped. No request waits for them; the worker owns them
+//! and ends them with itself.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -39,7 +39,7 @@ impl Mirrors {
     }
 }
 
-/// What a mirrored request needs to know.
+/// The settings of a mirrored request.
 #[derive(Debug)]
 pub struct MirrorPlan<'a> {
     /// The cluster, as this worker sees it.
@@ -52,16 +52,16 @@ pub struct MirrorPlan<'a> {
     pub timeout: Duration,
 }
 
-/// What became of a mirrored request.
+/// The result of a mirrored request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mirrored {
-    /// An answer came, whatever it said.
+    /// An answer came, with any status.
     Answered,
     /// None did.
     Failed,
     /// None did in time.
     TimedOut,
-    /// Its body is larger than what is copied.
+    /// Its body is larger than the limit for copies.
     BodyTooLarge,
     /// The request it is a copy of was not read to its end.
     Incomplete,

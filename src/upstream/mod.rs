@@ -30,14 +30,14 @@ use retry::{Round, Tries};
 pub use worker_cluster::{WorkerCluster, WorkerClusterError};
 pub use worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
 
-/// What the attempts of one request need to know.
+/// The facts that the attempts of one request need.
 #[derive(Debug)]
 pub struct AttemptPlan<'a> {
     /// The cluster, as this worker sees it.
     pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
-    /// What it counts as on an endpoint.
+    /// Whether it counts as a request or a stream.
     pub kind: Kind,
     /// The latest moment for a response head, per try.
     pub head_timeout: Option<Duration>,
@@ -45,7 +45,7 @@ pub struct AttemptPlan<'a> {
     pub deadline: Option<Instant>,
     /// The worker's clock.
     pub now: Instant,
-    /// What became of the request body.
+    /// The state of the request body.
     pub flow: &'a UploadState,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
@@ -68,7 +68,7 @@ pub struct UpstreamResponse {
     pub in_flight: InFlight<Rc<WorkerEndpoint>>,
 }
 
-/// What is known about the attempts, also after they failed.
+/// The facts about the attempts, also after they failed.
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// Times an endpoint was tried.
@@ -77,7 +77,7 @@ pub struct Attempts {
     pub last: Option<Rc<WorkerEndpoint>>,
     /// Why there was no further try although one was wanted.
     pub stopped: Option<&'static str>,
-    /// What the endpoint did whose try failed last; another may have answered after it.
+    /// The cause of the last failed try; another try may have succeeded after it.
     pub failure: Option<Box<str>>,
     tried: Vec<EndpointId>,
 }
@@ -85,8 +85,8 @@ pub struct Attempts {
 /// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the
 /// route's policy and the cluster's budget allow. Dropping the future cancels what is under way.
 ///
-/// The request stays in its slot until a connection takes it, and comes back there when it was not sent: passed from
-/// hand to hand it would add its size to every future on the way.
+/// The request stays in its slot until a connection takes it, and comes back there when it was not sent. As an argument
+/// it would add its size to every future on the way.
 ///
 /// # Errors
 /// The last try's error.
@@ -119,7 +119,7 @@ pub async fn send(
             Ok(response) => {
                 let (status, fields) = (response.status(), response.headers());
                 let at = Instant::now();
-                // What an endpoint does while it waits for the client's body may be the client's doing.
+                // While an endpoint waits for the client's body, its failures may be caused by the client.
                 if !(status.is_server_error() && plan.flow.awaits_client()) {
                     in_flight.handle().answered(status, fields, at);
                 }
@@ -211,8 +211,8 @@ impl Limit {
     }
 }
 
-/// What a try failed by. What the client did wrong is not the endpoint's failure, and an endpoint that waits for the
-/// rest of the request is not silent.
+/// The failure of a try. A fault of the client is not the endpoint's failure, and an endpoint that waits for the rest
+/// of the request is not silent.
 fn blamed(error: Error, flow: &UploadState) -> Error {
     match error {
         Error::HeadTimeout | Error::Timeout if flow.awaits_client() => Error::BodyTimeout,
@@ -220,10 +220,10 @@ fn blamed(error: Error, flow: &UploadState) -> Error {
     }
 }
 
-/// What a failed try says about its endpoint; `None` where it says nothing.
+/// How a failed try counts for its endpoint; `None` when it does not count.
 fn outcome(error: &Error) -> Option<Outcome> {
     match error {
-        Error::ConnectFailed(_) | Error::ConnectTimeout | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => Some(Outcome::ConnectFailed),
         Error::UpstreamReset(_) => Some(Outcome::Reset),
         Error::StreamRefused(cause) if crate::pool::is_failure(cause) => Some(Outcome::Reset),
         Error::UpstreamInvalid(..) => Some(Outcome::Invalid),
@@ -238,9 +238,13 @@ impl Attempts {
         self.last = Some(Rc::clone(worker_endpoint));
     }
 
-    /// Keeps what an endpoint did wrong.
+    /// Keeps the cause of an endpoint's failure.
     pub fn note(&mut self, error: &Error) {
-        if let Some(failure) = error.of_endpoint() {
+        // That nobody is left to ask says less than what those did who were asked.
+        let nobody = matches!(error, Error::NoEndpoint(_));
+        if !(nobody && self.failure.is_some())
+            && let Some(failure) = error.of_endpoints()
+        {
             self.failure = Some(failure);
         }
     }

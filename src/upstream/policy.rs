@@ -1,13 +1,13 @@
-//! May this be tried again? Pure: a method, what became of a try, and the route's policy. The method's class decides
-//! first: what is not safe to do twice is tried again only for failures that say that nothing was done, unless the
-//! route names others.
+//! Decides whether a request may be tried again. Pure: depends on the method, the outcome of the try and the route's
+//! policy. The class of the method decides first: a request that must not be done twice is tried again only after
+//! failures that prove that nothing was done, unless the route names others.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::config::model::{Failure, RetryOn, RetryPolicy};
 use crate::error::Error;
 
-/// What may make a try be repeated.
+/// Reasons for another try.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Came<'a> {
     /// No answer.
@@ -16,11 +16,11 @@ pub(super) enum Came<'a> {
     UpstreamResponse(StatusCode, &'a HeaderMap),
 }
 
-/// The kind of a failure that can be repeated at all; `None` for what is the client's doing, the end of all time, or a
-/// refusal of ours. `unsent` says that the request is still here as it was.
+/// The kind of a failure that can be repeated; `None` for a fault of the client, the end of the request's time, or a
+/// refusal by the gateway. `unsent` says that the request is still here as it was.
 pub(super) fn failure(error: &Error, unsent: bool) -> Option<Failure> {
     match error {
-        Error::ConnectTimeout => Some(Failure::ConnectTimeout),
+        Error::ConnectTimeout(_) => Some(Failure::ConnectTimeout),
         Error::HeadTimeout if unsent => Some(Failure::ConnectTimeout),
         Error::ConnectFailed(_) | Error::UpstreamTls(_) => Some(Failure::Connect),
         Error::UpstreamReset(_) if unsent => Some(Failure::Connect),
@@ -55,7 +55,7 @@ pub(super) fn reason(policy: &RetryPolicy, method: &Method, came: Came<'_>) -> O
     }
 }
 
-/// What makes a request be tried again.
+/// The route's reasons for another try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// It was not answered; the error says why.
@@ -81,8 +81,8 @@ impl Reason {
     }
 }
 
-/// Without a word in the configuration: a request without effect (RFC 9110 section 9.2.1) after every failure but
-/// silence, others when nothing was done.
+/// The default: a safe request (RFC 9110 section 9.2.1) is tried again after every failure but a timeout, another
+/// request when nothing was done.
 fn usual(method: &Method, came: Came<'_>) -> bool {
     match came {
         Came::Failure(Failure::Reset | Failure::Invalid) => method.is_safe(),
@@ -106,8 +106,8 @@ fn answer(causes: &RetryOn, status: StatusCode, headers: &HeaderMap) -> Option<R
     causes.headers.iter().any(named).then_some(Reason::Header)
 }
 
-/// Whether it can ever help to have kept a request of this method that was handed to a connection. One that was not
-/// comes back by itself; only HTTP/2 (`streams`) can say of one it was given that nothing was done about it.
+/// Whether keeping a request of this method can help after a connection took it. A request that no connection took
+/// comes back by itself. Only HTTP/2 (`streams`) can say that nothing was done about a request that it took.
 pub(super) fn is_worth_keeping(policy: &RetryPolicy, method: &Method, streams: bool) -> bool {
     match policy {
         RetryPolicy::Off => false,
@@ -271,7 +271,7 @@ mod tests {
         for (error, unsent, expected) in [
             (Error::ConnectFailed(io::Error::other("x")), true, Some(Failure::Connect)),
             (Error::UpstreamTls(io::Error::other("x")), true, Some(Failure::Connect)),
-            (Error::ConnectTimeout, true, Some(Failure::ConnectTimeout)),
+            (Error::ConnectTimeout("x"), true, Some(Failure::ConnectTimeout)),
             (Error::HeadTimeout, true, Some(Failure::ConnectTimeout)),
             (Error::HeadTimeout, false, Some(Failure::Timeout)),
             (Error::UpstreamInvalid("x", None), false, Some(Failure::Invalid)),
@@ -279,7 +279,7 @@ mod tests {
             (Error::ClientGone, false, None),
             (Error::BodyTooLarge, false, None),
             (Error::BodyTimeout, false, None),
-            (Error::NoEndpoint, true, None),
+            (Error::NoEndpoint("x"), true, None),
             (Error::Internal, true, None),
         ] {
             assert_eq!(failure(&error, unsent), expected, "{error:?}");

@@ -1,5 +1,5 @@
-//! What the tries of one request share, and the step from one that went wrong to the next. Nothing here runs for a
-//! request whose first answer is passed on, but for the copy that is kept of what may be repeated.
+//! The state that the tries of one request share, and the step from a failed try to the next. A request whose first
+//! answer is passed on runs nothing here but the copy for a possible repeat.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -38,8 +38,8 @@ pub(super) enum Round {
     Unwanted(Box<UpstreamResponse>, Reason),
 }
 
-/// What a request is made of again. Most are never needed, so the fields lie in a list that is used again: a map would
-/// be large and new for each.
+/// The parts from which a request is rebuilt. Most are never needed, so the fields lie in a reused list; a map would be
+/// large and new for each request.
 #[derive(Debug)]
 pub(super) struct ReplayRequest {
     method: Method,
@@ -129,7 +129,7 @@ impl Tries<'_> {
         policy::reason(self.plan.retries, self.plan.method, came)
     }
 
-    /// What follows `round`: the end, or another try of what is in `slot` then.
+    /// The step after `round`: the end, or another try of the request in `slot`.
     pub(super) async fn again(
         &mut self,
         round: Round,
@@ -193,7 +193,7 @@ impl Tries<'_> {
         }
         let breaker = self.plan.target.cluster().judge.breaker();
         if breaker.is_some_and(|breaker| breaker.state() == BreakerState::Open) {
-            // An open breaker leaves the cluster alone, also by those who came before it opened.
+            // An open breaker also stops retries of requests that came before it opened.
             return Err("circuit_open");
         }
         if hint.is_some_and(|hint| hint > MAX_RETRY_AFTER) {
@@ -247,7 +247,7 @@ impl Round {
         }
     }
 
-    /// Lets go of the try. What has arrived of its answer is read, so that most connections can be used again.
+    /// Ends the try. The part of its answer that has arrived is read, so that most connections can be used again.
     async fn forget(self) {
         let Self::Unwanted(answer, _) = self else {
             return;
@@ -269,7 +269,7 @@ impl Round {
     }
 }
 
-/// What the choice of an endpoint depends on.
+/// The facts for the choice of an endpoint.
 fn wanted<'a>(plan: &AttemptPlan<'_>, attempts: &'a Attempts) -> PickRequest<'a> {
     let first = attempts.count == 0;
     let now = if first { plan.now } else { Instant::now() };
@@ -288,8 +288,7 @@ pub fn with_head_of(request: &Request<RequestBody>, body: RequestBody) -> Reques
 
 /// Tells the endpoint which try this is, counted from one.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-attache-attempts");
-/// An endpoint that asks for more patience than this is not waited for: its answer goes to the client, who can wait
-/// better.
+/// The gateway does not wait for longer than this after a `Retry-After`; the answer goes to the client instead.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Pieces of an unwanted answer that are read.
 const MAX_DRAINED: usize = 16;

@@ -111,7 +111,7 @@ impl WorkerCluster {
         &self.transport.handles
     }
 
-    /// What a request's endpoint is chosen by, where it is chosen by the request.
+    /// The key of the request, where the policy chooses by one.
     #[must_use]
     pub fn hash(&self, headers: &HeaderMap, client: IpAddr) -> Option<u64> {
         match self.policy() {
@@ -170,7 +170,7 @@ impl WorkerCluster {
         self.transport.version != Version::Http2
     }
 
-    /// Whether connections may carry streams, each of which an endpoint can refuse for itself.
+    /// Whether connections may be HTTP/2, whose streams an endpoint can refuse one by one.
     pub(super) fn may_stream(&self) -> bool {
         match self.transport.version {
             Version::Http1 => false,
@@ -195,7 +195,7 @@ impl WorkerCluster {
         self.find(request, rng)
     }
 
-    /// As [`Self::choose`], for whoever waits for one.
+    /// As [`Self::choose`], for a request from the queue.
     pub(super) fn find(
         &self,
         request: &PickRequest<'_>,
@@ -230,7 +230,8 @@ impl WorkerCluster {
         let full = |endpoint: &Arc<Endpoint>| -> Option<LimitHit> {
             (endpoint.weight > 0).then(|| endpoint.full(request.kind))?
         };
-        Err(endpoints.find_map(full).map_or(Error::NoEndpoint, Error::at_ceiling))
+        let none = || Error::NoEndpoint(why_none(&local.members.endpoints, now));
+        Err(endpoints.find_map(full).map_or_else(none, Error::at_ceiling))
     }
 
     fn current(&self) -> Rc<Local> {
@@ -250,10 +251,29 @@ impl Local {
     }
 }
 
+/// Why none of these may be asked.
+fn why_none(endpoints: &[Arc<Endpoint>], now: Instant) -> &'static str {
+    if endpoints.is_empty() {
+        return "no name has an address";
+    }
+    let all = |is: &dyn Fn(&Endpoint) -> bool| endpoints.iter().all(|endpoint| endpoint.weight == 0 || is(endpoint));
+    if all(&|_| false) {
+        "all drain: their weight is 0"
+    } else if all(&|endpoint| endpoint.is_unhealthy()) {
+        "all are unhealthy by their checks"
+    } else if all(&|endpoint| endpoint.is_ejected(now)) {
+        "all are ejected"
+    } else if all(&|endpoint| endpoint.is_unhealthy() || endpoint.is_ejected(now) || endpoint.is_failing(now)) {
+        "all are unhealthy, ejected or failing"
+    } else {
+        "those that are left were tried"
+    }
+}
+
 /// Lists kept for requests to come, and fields that one may have room for: 300 KiB at the most.
 const MAX_BUFFERS: usize = 64;
 const MAX_FIELDS: usize = 64;
-/// How long a worker goes by what it found out about a cluster as a whole.
+/// How long a worker uses what it found out about a cluster as a whole.
 const STANCE_AGE: Duration = Duration::from_millis(50);
 
 fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<Transport>) -> Local {

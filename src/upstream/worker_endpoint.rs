@@ -38,7 +38,7 @@ impl WorkerEndpoint {
         &self.pool
     }
 
-    /// Takes in what became of an attempt here.
+    /// Reports the outcome of an attempt at this endpoint.
     pub fn report(&self, outcome: Outcome, now: Instant) {
         if let Some(cause) = self.judge.report(&self.endpoint, outcome, now) {
             self.transport.handles.ejected(cause.word());
@@ -61,8 +61,8 @@ impl WorkerEndpoint {
         }
     }
 
-    /// The start of an attempt, when its length is of interest: put back by what the client took before, so that the
-    /// whole of the client's time can be taken off at the end.
+    /// The start of an attempt, when its length matters: shifted by the time that the client took before, so that all
+    /// of the client's time can be subtracted at the end.
     pub(super) fn stopwatch(&self, flow: &UploadState) -> Option<Instant> {
         let now = self.judge.measures().then(Instant::now)?;
         Some(now.checked_sub(flow.client_time()).unwrap_or(now))
@@ -150,7 +150,7 @@ impl WorkerEndpoints {
         self.idle_wanted.notified().await;
     }
 
-    /// Closes the idle connections whose places others need.
+    /// Closes idle connections whose permits others need.
     pub fn evict(&self) {
         for worker_endpoint in self.known.borrow().values() {
             worker_endpoint.pool.evict();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Gw, Place, RawBackend, get, refusing};
+use crate::support::{Backend, Gw, Place, RawBackend, Speak, get, refusing};
 
 #[tokio::test]
 async fn a_record_says_why_the_endpoint_failed() {
@@ -30,6 +30,63 @@ async fn a_record_says_why_the_endpoint_failed() {
         assert!(told.contains(cause), "{cause}: {record}");
         assert_eq!(told.is_empty(), cause.is_empty(), "{record}");
     }
+}
+
+#[tokio::test]
+async fn the_other_http_version_is_named_with_what_to_do() {
+    let old = RawBackend::answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    let curt = Backend::replying(200).await;
+    let new = Backend::replying_as(Speak { http2: true, ..Speak::default() }, 200).await;
+    for (backend, protocol, advice) in [
+        (&old as &dyn Place, "h2c", "the endpoint does not speak HTTP/2: take `protocol: h2c` out"),
+        (&curt, "h2c", "closed without a word of HTTP/2; if it speaks none, take `protocol: h2c` out"),
+        (&new, "http/1.1", "the endpoint speaks HTTP/2 only: set `protocol: h2c`"),
+    ] {
+        let template = format!(
+            "routes: {{ all: {{ cluster: one }} }}\nclusters: {{ one: {{ endpoints: ['{{0}}'], protocol: {protocol} }} }}"
+        );
+        let gw = Gw::with(&template, &[backend]).await;
+        assert_eq!(gw.get("/").await.status, 502, "{protocol}");
+        let record = gw.record().await;
+        assert_eq!((&record["reason"], &record["flags"]), (&json!("upstream_invalid"), &json!("UPE")), "{record}");
+        assert!(record["upstream_error"].as_str().unwrap_or_default().contains(advice), "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_no_slow_connection() {
+    let silent = RawBackend::silent().await;
+    let template = "
+        routes: { all: { cluster: one, retries: off } }
+        clusters: { one: { endpoints: ['{0}'], tls: {}, handshakeTimeout: 50ms } }
+    ";
+    let gw = Gw::with(template, &[&silent]).await;
+    assert_eq!(gw.get("/").await.status, 504);
+    assert_eq!(gw.record().await["upstream_error"], "the TLS handshake with the endpoint timed out");
+}
+
+#[tokio::test]
+async fn chunks_that_are_none_are_the_clients_mistake_and_not_its_leave() {
+    let good = Backend::replying(200).await;
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&good]).await;
+    let mut client = gw.raw().await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nno chunk\r\n").await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    assert!(head.contains("x-attache-reason: body_invalid"), "{head}");
+    let record = gw.record().await;
+    assert_eq!((&record["reason"], &record["status"]), (&json!("body_invalid"), &json!(400)), "{record}");
+}
+
+#[tokio::test]
+async fn the_query_of_a_refused_host_is_not_kept() {
+    let gw = Gw::with("routes: { all: { respond: { status: 204 } } }", &[]).await;
+    let mut client = gw.raw().await;
+    client.write("GET /x HTTP/1.1\r\nhost: a.example?token=secret\r\nconnection: close\r\n\r\n").await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    let record = gw.record().await;
+    assert!(!record.to_string().contains("secret"), "{record}");
 }
 
 #[tokio::test]

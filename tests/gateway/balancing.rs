@@ -81,7 +81,9 @@ async fn a_cluster_of_weight_zero_has_no_endpoint() {
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (503, "no_endpoint"));
     assert_eq!(reply.header("retry-after"), "1");
-    assert_eq!(gw.record().await["flags"], "UH");
+    let record = gw.record().await;
+    assert_eq!(record["flags"], "UH");
+    assert_eq!(record["upstream_error"], "no usable endpoint: all drain: their weight is 0");
 }
 
 #[tokio::test]

@@ -227,15 +227,15 @@ async fn a_client_that_may_asks_for_faults() {
 }
 
 #[tokio::test]
-async fn a_wish_of_anybody_else_is_ignored_and_counted() {
+async fn a_fault_requested_by_anybody_else_is_ignored_and_counted() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(&faulty(BY_HEADER), &[&backend]).await;
     let mut client = gw.h1().await;
-    let wish = || with_field("x-attache-fault-abort", "503", get("/"));
-    let reply = client.reply(wish()).await;
+    let request = || with_field("x-attache-fault-abort", "503", get("/"));
+    let reply = client.reply(request()).await;
     assert_eq!((reply.status, injected(&reply)), (200, ""));
     assert_eq!(ignored(&gw, "not_allowed").await, 1.0);
-    let reply = client.reply(with_field("x-key", "wrong", wish())).await;
+    let reply = client.reply(with_field("x-key", "wrong", request())).await;
     assert_eq!(reply.status, 200);
     assert_eq!(ignored(&gw, "not_allowed").await, 2.0);
     let odd = with_field("x-attache-fault-delay", "soon", get("/"));
@@ -251,8 +251,8 @@ async fn a_wish_of_anybody_else_is_ignored_and_counted() {
 async fn a_client_from_elsewhere_may_not_ask() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with(&faulty("byHeader: { clients: [10.0.0.0/8] }"), &[&backend]).await;
-    let wish = with_field("x-attache-fault-abort", "503", get("/"));
-    let lie = with_field("x-forwarded-for", "10.0.0.1", wish);
+    let request = with_field("x-attache-fault-abort", "503", get("/"));
+    let lie = with_field("x-forwarded-for", "10.0.0.1", request);
     assert_eq!(gw.send(lie).await.status, 200, "nobody vouches for its address");
     assert_eq!(ignored(&gw, "not_allowed").await, 1.0);
 }

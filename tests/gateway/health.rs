@@ -196,6 +196,7 @@ async fn without_a_healthy_endpoint_the_answer_is_503_at_once() {
     let reply = gw.get("/").await;
     assert_eq!((reply.status, reply.reason()), (503, "no_endpoint"));
     assert_eq!(reply.header("retry-after"), "1");
+    assert_eq!(gw.record().await["upstream_error"], "no usable endpoint: all are unhealthy by their checks");
     assert_eq!(gw.metric("a2a_agent_health", &[("agent_id", "agents")]).await, 0.0);
     assert_eq!(agent.served(), 0);
     // Unless that is asked for, a check that is wrong about everybody is no outage.

@@ -48,6 +48,7 @@ async fn a_reload_takes_other_name_servers() {
     };
     let mut gw = Gw::with(&template(ignorant), &[]).await;
     assert_eq!(gw.get("/").await.reason(), "no_endpoint");
+    assert_eq!(gw.record().await["upstream_error"], "no usable endpoint: no name has an address");
     gw.reload(&template(knowing), &[]).await.unwrap();
     assert_eq!(gw.get("/").await.status, 200);
 }

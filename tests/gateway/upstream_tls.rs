@@ -35,8 +35,8 @@ async fn nobody_else_is_trusted() {
     let identity = ca.issue(&["127.0.0.1"]);
     let backend = backend(&identity, &["h2", "http/1.1"], None).await;
     for (rest, authority, cause) in [
-        ("tls: { caFile: '{1}' }", &other, "BadSignature"),
-        ("tls: {}", &ca, "UnknownIssuer"),
+        ("tls: { caFile: '{1}' }", &other, "the endpoint's certificate has a bad signature"),
+        ("tls: {}", &ca, "the endpoint's certificate is from an unknown authority"),
         ("tls: { caFile: '{1}', serverName: other.example }", &ca, "not valid for name \"other.example\""),
     ] {
         let gw = Gw::with(&cluster(rest), &[&backend, authority]).await;
@@ -49,6 +49,17 @@ async fn nobody_else_is_trusted() {
         assert!(told.contains(cause), "{rest}: {record}");
     }
     assert_eq!(backend.hits(), 0);
+}
+
+#[tokio::test]
+async fn an_authoritys_certificate_is_no_endpoints() {
+    let ca = Ca::new();
+    let backend = backend(&ca.issue_authority(&["127.0.0.1"]), &["http/1.1"], None).await;
+    let gw = Gw::with(&cluster("tls: { caFile: '{1}' }"), &[&backend, &ca]).await;
+    assert_eq!(gw.get("/").await.reason(), "upstream_tls");
+    let record = gw.record().await;
+    let told = record["upstream_error"].as_str().unwrap_or_default();
+    assert!(told.contains("the endpoint's certificate is an authority's (CA:TRUE)"), "{record}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! What the demo stands on: free ports, a temporary directory with certificates and a configuration, and the words that
-//! explain it.
+//! Prepares the demo: free ports, a temporary directory with certificates and a configuration, and the text that
+//! explains it.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -83,7 +83,7 @@ impl Setup {
         Ok(setup)
     }
 
-    /// What the demo says when it runs.
+    /// The text that the demo prints when it runs.
     pub(super) fn welcome(&self, metrics: Option<SocketAddr>) -> String {
         let (https, http) = (self.ports.https, self.ports.http);
         let ca = format!("--cacert {} ", self.authority.display());

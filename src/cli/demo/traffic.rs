@@ -5,56 +5,43 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::net::TcpStream;
+use http::header::CONTENT_TYPE;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::{Instant, interval, timeout};
-use tokio_rustls::TlsConnector;
 
 use super::Failure;
+use crate::config::model::{UpstreamProtocol, UpstreamTls};
 use crate::observe::stderr::Stderr;
+use crate::pool::{ClientTls, DialError, DialLimits, Dialer, Peer, Question, Version};
 
-/// A client and what it has counted.
+/// A client and its counts.
 pub(super) struct Traffic {
     port: u16,
-    connector: TlsConnector,
-    name: ServerName<'static>,
+    dialer: Dialer,
+    host: HeaderValue,
     stderr: Stderr,
     calls: Cell<u64>,
     refused: Cell<u64>,
     events: Cell<u64>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum CallError {
-    #[error("no connection")]
-    Connect(#[from] io::Error),
-    #[error("no answer")]
-    Http(#[from] hyper::Error),
-    #[error("not a request")]
-    Request(#[from] http::Error),
-}
-
 impl Traffic {
     /// A client of the gateway at `port` that trusts `authority`.
     pub(super) fn towards(port: u16, authority: &Path, stderr: Stderr) -> Result<Self, Failure> {
-        let parts = connector(authority).zip(ServerName::try_from("localhost").ok());
-        let (connector, name) = parts.ok_or_else(|| {
+        let settings = UpstreamTls { ca_file: Some(authority.to_owned()), server_name: None, client_cert: None };
+        let tls = ClientTls::build(&settings, UpstreamProtocol::Http1).ok();
+        let parts = tls.zip(HeaderValue::try_from(format!("localhost:{port}")).ok());
+        let (tls, host) = parts.ok_or_else(|| {
             Failure::new("the demo's own client cannot be set up", "pass --quiet to do without traffic")
         })?;
         Ok(Self {
             port,
-            connector,
-            name,
+            dialer: Dialer { version: Version::Http1, tls: Some(tls), limits: DialLimits::each(CALL_LIMIT) },
+            host,
             stderr,
             calls: Cell::default(),
             refused: Cell::default(),
@@ -79,9 +66,10 @@ impl Traffic {
 
     async fn send_often(&self) {
         let mut pace = interval(Duration::from_millis(400));
-        for agent in ["fast", "second", "team", "flaky"].iter().cycle() {
+        let agents = ["/fast/message:send", "/second/message:send", "/team/message:send", "/flaky/message:send"];
+        for path in agents.into_iter().cycle() {
             pace.tick().await;
-            self.count(&format!("/{agent}/message:send")).await;
+            self.count(path).await;
         }
     }
 
@@ -108,7 +96,7 @@ impl Traffic {
         }
     }
 
-    async fn count(&self, path: &str) {
+    async fn count(&self, path: &'static str) {
         let answered = timeout(CALL_LIMIT, Box::pin(self.call(path))).await;
         self.calls.set(self.calls.get() + 1);
         if !matches!(answered, Ok(Ok(StatusCode::OK))) {
@@ -116,45 +104,24 @@ impl Traffic {
         }
     }
 
-    async fn call(&self, path: &str) -> Result<StatusCode, CallError> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
-        let tls = self.connector.connect(self.name.clone(), stream).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
-        let request = Request::post(path)
-            .header(http::header::HOST, format!("localhost:{}", self.port))
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header("a2a-version", "1.0")
-            .body(Full::new(Bytes::from_static(MESSAGE)))?;
-        let exchange = async {
-            let mut response = sender.send_request(request).await?;
-            while let Some(frame) = response.frame().await {
-                let data = frame?.into_data().unwrap_or_default();
-                let starts = data.windows(6).filter(|window| window == b"data: ").count();
-                self.events.set(self.events.get() + u64::try_from(starts).unwrap_or_default());
-            }
-            Ok(response.status())
+    async fn call(&self, path: &'static str) -> Result<StatusCode, DialError> {
+        let fields = [(CONTENT_TYPE, "application/json"), (HeaderName::from_static("a2a-version"), "1.0")];
+        let question = Question {
+            method: Method::POST,
+            target: PathAndQuery::from_static(path),
+            host: self.host.clone(),
+            headers: HeaderMap::from_iter(fields.map(|(name, value)| (name, HeaderValue::from_static(value)))),
+            body: Bytes::from_static(MESSAGE),
         };
-        // The connection is driven here, not in a task of its own: what is dropped is gone.
-        tokio::pin!(connection, exchange);
-        tokio::select! {
-            answered = &mut exchange => answered,
-            ended = &mut connection => {
-                ended?;
-                exchange.await
-            }
-        }
+        let connection =
+            self.dialer.connect(Peer::Address((Ipv4Addr::LOCALHOST, self.port).into(), "localhost")).await?;
+        let count_events = |data: &Bytes| {
+            let starts = data.windows(6).filter(|window| window == b"data: ").count();
+            self.events.set(self.events.get() + u64::try_from(starts).unwrap_or_default());
+            true
+        };
+        Ok(connection.watch(question, count_events).await?.status)
     }
-}
-
-fn connector(authority: &Path) -> Option<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(authority).ok()? {
-        roots.add(certificate.ok()?).ok()?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    Some(TlsConnector::from(Arc::new(config)))
 }
 
 const CALL_LIMIT: Duration = Duration::from_secs(15);

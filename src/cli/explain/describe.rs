@@ -226,8 +226,8 @@ fn timeouts(route: &Route, cluster: &Cluster, method: &Method) -> String {
 }
 
 fn redirected(redirect: &Redirect, method: &Method) -> String {
-    let usual = if method == Method::GET || method == Method::HEAD { 302 } else { 307 };
-    let status = redirect.status.map_or(usual, |status| status.as_u16());
+    let default_status = if method == Method::GET || method == Method::HEAD { 302 } else { 307 };
+    let status = redirect.status.map_or(default_status, |status| status.as_u16());
     let parts: [(&str, Option<&dyn Display>); 5] = [
         ("scheme", redirect.scheme.as_ref().map(|part| part as &dyn Display)),
         ("host", redirect.host.as_ref().map(|part| part as &dyn Display)),

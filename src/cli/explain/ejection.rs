@@ -1,10 +1,10 @@
-//! The words of `attache explain` about which endpoints are used: what takes one out, how one comes back, and what
-//! happens when too few are left.
+//! The lines of `attache explain` about endpoints: what ejects one, how it returns, and what happens when too few are
+//! usable.
 
 use super::describe::time;
 use crate::config::model::{Cluster, Panic, PanicAction};
 
-/// What takes an endpoint out, and for how long.
+/// What ejects an endpoint, and for how long.
 pub(super) fn ejection(cluster: &Cluster) -> String {
     let Some(policy) = &cluster.outlier_detection else {
         return "ejection  off".to_owned();
@@ -46,7 +46,7 @@ pub(super) fn ejection(cluster: &Cluster) -> String {
     format!("ejection  {}; {}% of the endpoints or one, never the last", told.join("; "), policy.max_ejection_percent,)
 }
 
-/// Who is preferred, and what happens when too few are usable.
+/// Which endpoints are preferred, and what happens when too few are usable.
 pub(super) fn usage(cluster: &Cluster) -> String {
     let mut parts = Vec::new();
     if let Some(zone) = &cluster.zone {

@@ -8,9 +8,9 @@ use crate::config::model::{Config, Listener, ListenerId, PublicUrl, Scheme};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'c> {
     pub(super) listener: &'c Listener,
-    /// The listener by whose routes it is served; `None` when it is redirected to HTTPS.
+    /// The listener whose routes serve it; `None` when it is redirected to HTTPS.
     pub(super) served: Option<ListenerId>,
-    /// What a proxy in front takes off the path.
+    /// The prefix that a proxy in front removes from the path.
     pub(super) stripped: &'c str,
 }
 

@@ -118,8 +118,8 @@ fn explain_route(
     Ok(winner.is_some())
 }
 
-/// The alternatives that did not win: first those that match too or nearly, in order of precedence, then those of other
-/// paths and of other hosts, by name.
+/// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and
+/// other hosts, by name.
 fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
     let losers = considered.iter().enumerate();
     let mut losers: Vec<_> = losers.filter(|(at, _)| Some(*at) != winner).collect();
@@ -150,7 +150,7 @@ fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
 }
 
 const MAX_OTHERS: usize = 10;
-/// Width of what stands before a value.
+/// Width of the column before a value.
 const LABEL: usize = 10;
 /// Columns of a line.
 const WIDTH: usize = 110;

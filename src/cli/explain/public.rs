@@ -36,8 +36,8 @@ pub(super) fn redirected(config: &Config, listener: &Listener, method: &Method) 
     let Some(redirect) = &listener.https_redirect else {
         return Vec::new();
     };
-    let usual = if method == Method::GET || method == Method::HEAD { 301 } else { 308 };
-    let status = redirect.status.map_or(usual, |status| status.as_u16());
+    let default_status = if method == Method::GET || method == Method::HEAD { 301 } else { 308 };
+    let status = redirect.status.map_or(default_status, |status| status.as_u16());
     let to = match &listener.public_url {
         Some(url) => format!("the same path at {url}, under the same host where a route names it"),
         None => format!("the same URL with https and port {}", redirect.port),

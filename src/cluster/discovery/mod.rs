@@ -1,6 +1,6 @@
-//! Where the endpoints of a cluster come from. A source finds them and hands them over in one call,
-//! [`Cluster::set_members`](super::Cluster::set_members), whether it asks for them now and then (DNS) or is told of
-//! them (a watch). Knows nothing of balancing, health or traffic.
+//! The sources of a cluster's endpoints. A source finds endpoints and passes them on in one call,
+//! [`Cluster::set_members`](super::Cluster::set_members), whether it polls (DNS) or gets events (a watch). Knows
+//! nothing of balancing, health or traffic.
 
 pub mod dns;
 pub(super) mod fixed;
@@ -21,18 +21,18 @@ pub struct Discovered {
     pub name: Arc<str>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
-    /// Its group: a higher number stands in for lower ones.
+    /// Its group: endpoints of a higher number are backups for those of lower numbers.
     pub priority: u32,
-    /// Where it is, if the source knows.
+    /// Its zone, if the source knows it.
     pub zone: Option<String>,
     /// Shown to operators.
     pub labels: BTreeMap<String, String>,
-    /// Whether it may get new work. What runs on it goes on either way.
+    /// Whether it may get new requests. Requests under way go on in any case.
     pub ready: bool,
 }
 
 impl Discovered {
-    /// An endpoint at `address`, with all else as its entry of the configuration says.
+    /// An endpoint at `address`, with the other settings of its entry in the configuration.
     fn of(member: &Member, address: SocketAddr, name: Arc<str>) -> Self {
         Self {
             address,
@@ -51,7 +51,8 @@ impl Discovered {
     }
 }
 
-/// Who finds endpoints of a cluster: one entry of its `endpoints`. It replaces what it found itself and nothing else.
+/// A source of endpoints: one entry of a cluster's `endpoints`. It replaces the endpoints that it found itself, and no
+/// others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     kind: &'static str,

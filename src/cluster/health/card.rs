@@ -20,7 +20,7 @@ pub(super) enum NoCard {
     Nowhere,
 }
 
-/// What a card must have. Everything else is the agent's business.
+/// The required fields of a card.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Card {
@@ -41,8 +41,14 @@ struct Interface {
     url: String,
 }
 
-/// Judges a document.
-pub(super) fn judge(text: &[u8]) -> Result<(), NoCard> {
+/// Whether a document is a card.
+#[must_use]
+pub fn is_card(text: &[u8]) -> bool {
+    check(text).is_ok()
+}
+
+/// Checks a document.
+pub(super) fn check(text: &[u8]) -> Result<(), NoCard> {
     let card: Card = serde_json::from_slice(text)?;
     for (name, value) in [("name", &card.name), ("version", &card.version)] {
         if value.is_empty() {
@@ -80,17 +86,17 @@ mod tests {
         })
     }
 
-    fn judged(card: &Value) -> Result<(), String> {
-        judge(card.to_string().as_bytes()).map_err(|error| error.to_string())
+    fn checked(card: &Value) -> Result<(), String> {
+        check(card.to_string().as_bytes()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn cards_of_both_generations() {
-        assert_eq!(judged(&legacy()), Ok(()));
-        assert_eq!(judged(&current()), Ok(()));
+        assert_eq!(checked(&legacy()), Ok(()));
+        assert_eq!(checked(&current()), Ok(()));
         let mut both = current();
         both["url"] = json!("http://a/");
-        assert_eq!(judged(&both), Ok(()));
+        assert_eq!(checked(&both), Ok(()));
     }
 
     #[test]
@@ -99,7 +105,7 @@ mod tests {
             for field in ["name", "version", "capabilities", "skills"] {
                 let mut without = card.clone();
                 without.as_object_mut().unwrap().remove(field);
-                let error = judged(&without).unwrap_err();
+                let error = checked(&without).unwrap_err();
                 assert!(error.contains(field), "{error}");
             }
         }
@@ -115,15 +121,15 @@ mod tests {
             (current(), "skills", json!({})),
         ] {
             card[field] = wrong.clone();
-            assert!(judged(&card).is_err(), "{field}: {wrong}");
+            assert!(checked(&card).is_err(), "{field}: {wrong}");
         }
     }
 
     #[test]
     fn what_is_no_document_is_no_card() {
         for text in ["", "{", "[]", "null", "<html>", "{}"] {
-            assert!(judge(text.as_bytes()).is_err(), "{text}");
+            assert!(check(text.as_bytes()).is_err(), "{text}");
         }
-        assert!(judge("[".repeat(100_000).as_bytes()).is_err(), "deep nesting");
+        assert!(check("[".repeat(100_000).as_bytes()).is_err(), "deep nesting");
     }
 }

@@ -23,7 +23,8 @@ fn framed(message: &[u8]) -> Bytes {
 
 /// The `status` of the one `HealthCheckResponse { status = 1 }` in `body`; `None` when it is anything else. An absent
 /// status is 0, unknown.
-pub(super) fn status(body: &[u8]) -> Option<u64> {
+#[must_use]
+pub fn status(body: &[u8]) -> Option<u64> {
     let (prefix, message) = body.split_at_checked(PREFIX)?;
     let (flag, length) = prefix.split_first()?;
     let length = u32::from_be_bytes(length.try_into().ok()?);

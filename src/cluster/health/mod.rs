@@ -1,11 +1,9 @@
-//! Active health checks: one task for each cluster that has a check asks its endpoints at intervals and marks those
-//! that do not answer well. Whether an endpoint may be used then is the balancer's to say.
+//! Active health checks: one task for each cluster with a check probes its endpoints at intervals and records their
+//! health. The balancer decides which endpoints may be used.
 
 mod card;
 mod grpc;
 mod probe;
-mod record;
-mod state;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,10 +14,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
+#[doc(hidden)]
+pub use self::card::is_card;
+#[doc(hidden)]
+pub use self::grpc::status as grpc_status;
 pub use self::probe::RESULTS;
 use self::probe::{Failure, PASSED};
-pub use self::record::{Health, HealthStatus};
-pub use self::state::{HealthState, Transition};
+use super::endpoint_health::{HealthState, Transition};
 use super::{Cluster, Endpoint, EndpointId, Members};
 use crate::config::model::HealthCheck;
 use crate::error::chain;
@@ -125,8 +126,7 @@ struct Rota {
 }
 
 impl Rota {
-    /// Takes over a list of members: new ones are due at once, those that a task before this one checked when they
-    /// would have been.
+    /// Adopts a list of members. New ones are due at once; those that an earlier task checked stay due at their time.
     fn adopt(&mut self, members: &Members, now: Instant) {
         if self.generation == members.generation {
             return;

@@ -1,4 +1,4 @@
-//! One check of one endpoint: what is asked, and whether the answer is a yes.
+//! One check of one endpoint: the request, and whether its answer passes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{card, grpc};
 use crate::cluster::Endpoint;
 use crate::config::model::{HealthCheck, Probe, ProbeFields};
-use crate::pool::{DialError, DialedResponse, Dialer, Question, UnusedConnection};
+use crate::pool::{DialError, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +31,13 @@ pub(super) enum Failure {
     /// The call failed; without a code it is no gRPC.
     #[error("gRPC status {}", .0.map_or_else(|| "missing".to_owned(), |code| code.to_string()))]
     Grpc(Option<u32>),
-    /// What came is not the message of a health check.
+    /// The answer is not a message of the health service.
     #[error("not a gRPC health answer")]
     NotHealth,
     /// The service says that it is not serving.
     #[error("the service is {0}")]
     NotServing(&'static str),
-    /// What came is not an agent card.
+    /// The answer is not an agent card.
     #[error("not an agent card")]
     NoCard(#[from] card::NoCard),
 }
@@ -46,10 +46,10 @@ impl Failure {
     /// The label of the metric.
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Self::TimedOut(_) => "timeout",
+            Self::TimedOut(_) | Self::Dial(DialError::TimedOut(..)) => "timeout",
             Self::Dial(DialError::Connect(_)) => "connect_failed",
             Self::Dial(DialError::Tls(_)) => "tls_failed",
-            Self::Dial(DialError::Host | DialError::Http1(_) | DialError::Http2(_)) => "no_answer",
+            Self::Dial(_) => "no_answer",
             Self::Status(_) => "status",
             Self::Grpc(_) | Self::NotHealth | Self::NotServing(_) => "not_serving",
             Self::NoCard(_) | Self::TooLarge => "no_card",
@@ -64,9 +64,10 @@ pub(super) async fn run(endpoint: &Endpoint, check: &HealthCheck, dialer: &Diale
         address.set_port(port);
     }
     let asked = async {
-        let link = dialer.connect(address, endpoint.host()).await?;
+        let link = dialer.connect(Peer::Address(address, endpoint.host())).await?;
         ask(link, &check.probe, || host(endpoint, address)).await
     };
+    // One limit for all steps together.
     timeout(check.timeout, asked).await.unwrap_or(Err(Failure::TimedOut(check.timeout)))
 }
 
@@ -100,7 +101,7 @@ async fn ask(
             if !answer.is_whole {
                 return Err(Failure::TooLarge);
             }
-            Ok(card::judge(&answer.body)?)
+            Ok(card::check(&answer.body)?)
         }
         Probe::Grpc { service, fields } => {
             let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
@@ -153,7 +154,7 @@ pub(super) const PASSED: &str = "ok";
 /// Every result a check can have, for metrics.
 pub const RESULTS: [&str; 8] =
     [PASSED, "timeout", "connect_failed", "tls_failed", "no_answer", "status", "not_serving", "no_card"];
-/// What checks call themselves.
+/// The `user-agent` of checks.
 const USER_AGENT: &str = concat!("attache-health/", env!("CARGO_PKG_VERSION"));
 const GRPC_STATUS: &str = "grpc-status";
 /// Bytes of a page that are read; its status is all that counts.
@@ -228,6 +229,7 @@ mod tests {
             DialError::Connect(io()).into(),
             DialError::Tls(io()).into(),
             DialError::Host.into(),
+            DialError::TimedOut("no answer", Duration::ZERO).into(),
             Failure::Status(StatusCode::OK),
             Failure::TooLarge,
             Failure::Grpc(None),
@@ -245,7 +247,7 @@ mod tests {
         let failure = Failure::from(DialError::Connect(refused));
         assert_eq!((&*chain(&failure), failure.word()), ("could not connect: refused", "connect_failed"));
         let text = format!("\"{}\"", "x".repeat(10_000));
-        let failure = Failure::from(card::judge(text.as_bytes()).unwrap_err());
+        let failure = Failure::from(card::check(text.as_bytes()).unwrap_err());
         let told = chain(&failure);
         assert!(told.starts_with("not an agent card: invalid type"), "{told}");
         assert!(told.chars().count() <= 200);

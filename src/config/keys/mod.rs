@@ -171,7 +171,7 @@ macro_rules! section {
 
         #[allow(clippy::clone_on_copy, clippy::unnecessary_fallible_conversions, reason = "one form for all types")]
         const _: () = {
-            /// As it stands in a file, where every key may be absent.
+            // As it stands in a file, where every key may be absent.
             #[derive(serde::Deserialize, schemars::JsonSchema)]
             #[serde(rename_all = "camelCase", deny_unknown_fields)]
             $($(#[$on_all])+)?

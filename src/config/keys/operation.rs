@@ -30,7 +30,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// The access log.
     pub struct AccessLog {
-        /// `stdout`, `stderr`, `off`, or the path of a file, which `USR1` opens again. Needs a restart.
+        /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again. Needs a
+        /// restart.
         output: Option<LogOutput> as OrOff<LogOutput> = stdout,
         /// `auto` is text on a terminal and JSON elsewhere. Needs a restart.
         format: LogFormat = json,
@@ -52,7 +53,8 @@ section! {
     /// What `/ready` depends on beside the gateway itself.
     pub struct Readiness {
         /// `clusters`: not ready while any cluster has no usable endpoint. For a gateway with one job, behind a
-        /// balancer that has others to send to: with several clusters, the one that is down takes the traffic of all away.
+        /// balancer that has others to send to: with several clusters, the one that is down takes the traffic of all
+        /// away.
         requires: Vec<Required> as Many<Required> = [],
     }
 
@@ -86,8 +88,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// What survives a restart.
     pub(in crate::config) struct State {
-        /// File that keeps the progress of rollouts and what operators set; relative to the working directory. Default:
-        /// nothing is kept.
+        /// File that keeps the progress of rollouts and what operators set; relative to this file. Default: nothing is
+        /// kept.
         file: Option<PathBuf> as String,
     }
 

@@ -92,6 +92,14 @@ pub struct Config {
     pub effective: Arc<Effective>,
 }
 
+impl Config {
+    /// The same in memory of the calling thread, down to the texts. What was read lies among what is thrown away.
+    #[must_use]
+    pub fn compact(self) -> Self {
+        Self { effective: Arc::new(Effective::clone(&self.effective)), ..self.clone() }
+    }
+}
+
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {

@@ -41,7 +41,7 @@ section! {
         /// Version of this language: 1.
         version: u64 = 1 [schemars(range(min = 1, max = 1))],
         /// More files, relative to this one; `*` stands for any part of a name. A name defined twice is an error.
-        include: Option<Vec<String>>,
+        include: Option<Many<String>>,
         /// Worker threads. Needs a restart. Default: the cores of the cgroup.
         workers: Option<NonZeroUsize> as Count<1, 1024>,
         /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`,

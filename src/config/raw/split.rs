@@ -43,8 +43,8 @@ section! {
         /// A cookie that the gateway sets.
         cookie: Option<String>,
         /// File with a secret of at least 16 bytes that the cookie is made with, so that nobody can compute one.
-        /// Gateways that share callers need the same. Default: a key from the private keys of the listeners' certificates, or
-        /// where there are none one that is made at the start and ends with the process.
+        /// Gateways that share callers need the same. Default: a key from the private keys of the listeners'
+        /// certificates, or where there are none one that is made at the start and ends with the process.
         key_file: Option<String>,
     }
 

@@ -36,8 +36,6 @@ use super::raw;
 use super::report::{Diagnostic, Report};
 use super::suggest;
 
-pub use outputs::lock_of;
-
 /// What every step needs: the tree for places, the outside world, and where problems go.
 pub(super) struct Scope<'a> {
     tree: &'a Node,

@@ -1,6 +1,5 @@
 //! What the gateway writes to, held against everything it reads and against each other: nothing may be written over.
 
-use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -9,14 +8,7 @@ use crate::config::inputs::Identity;
 use crate::config::model::{AdminAddress, Config, LogOutput};
 use crate::config::node::Step;
 use crate::config::report::Diagnostic;
-
-/// The file whose lock says who writes `path`.
-#[must_use]
-pub fn lock_of(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".lock");
-    name.into()
-}
+use crate::config::written::{behind_links, is_foreign, lock_of};
 
 /// What is done to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +29,9 @@ struct Output<'a> {
     act: Act,
 }
 
+/// The key of what is kept for a start with a broken configuration.
+const LAST_GOOD: &str = "reload.lastGoodFile";
+
 /// Refuses to write over what was read, to where it would be read, or twice to the same place. Looks through links.
 pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     let log = match &config.access_log.output {
@@ -49,7 +44,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     };
     let table = [
         ("state.file", config.state_file.as_ref(), Act::Replace),
-        ("reload.lastGoodFile", config.reload.last_good_file.as_ref(), Act::Replace),
+        (LAST_GOOD, config.reload.last_good_file.as_ref(), Act::Replace),
         ("accessLog.output", log, Act::Append),
         ("admin.address", socket, Act::Bind),
     ];
@@ -60,7 +55,8 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
             let at = scope.env.resolve(path);
             let mut places = vec![Identity::of(&at)];
             if act == Act::Replace {
-                places.push(Identity::of(&lock_of(&at)));
+                let real = behind_links(&at).unwrap_or(at);
+                places.push(Identity::of(&lock_of(&real)));
             }
             Some(Output { key, path, places, act })
         })
@@ -83,6 +79,9 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
             Diagnostic::invalid(message).hint("each needs a file of its own")
         } else if let Some(what) = unfit(&scope.env.resolve(output.path), output.act) {
             Diagnostic::invalid(format!("`{path}` is {what}")).hint("name a file, or one that is not there yet")
+        } else if output.key == LAST_GOOD && is_foreign(&scope.env.resolve(output.path)).unwrap_or(false) {
+            let message = format!("`{path}` is there and was not written by attache");
+            Diagnostic::invalid(message).hint("name another file, or move that one away")
         } else {
             continue;
         };

@@ -1,5 +1,5 @@
-//! The live side of one split: its weights, what its traffic adds up to, its rollout's progress and what operators did
-//! to it. Survives a reload that changes neither the split nor the rollout.
+//! The live side of one split: its weights, the tallies of its traffic, its rollout's progress and the settings of
+//! operators. Survives a reload that changes neither the split nor the rollout.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::progress::{Event, Millis, Now, Phase, Progress, Verb, difference};
 use super::record::{Held, OperateError, Saved, Share, Status};
 use super::state::State;
 use super::tally::{Counts, Tally};
-use super::verdict::{Others, Verdict, judge};
+use super::verdict::{Others, Verdict, compare};
 use crate::config::model::{CookieKey, Losing, Part, Rollout, Split};
 use crate::route::split::{Shares, Weights};
 
@@ -22,27 +22,27 @@ pub struct RolloutControl {
     fingerprint: String,
     shares: Arc<Shares>,
     pub(super) tallies: Vec<Tally>,
-    /// For each part the generation of weights with which it last lost; what was sent there by earlier ones may be cut.
+    /// For each part the generation of weights with which it last lost; requests of earlier generations may be cut.
     pub(super) lost: Vec<AtomicU64>,
     state: Mutex<State>,
-    /// What its cookies are made with. Locked after the state.
+    /// The key of its cookies. Locked after the state.
     key: Mutex<CookieKey>,
 }
 
 impl RolloutControl {
-    /// A split at its beginning. Its cookies are made with its own key, or with `usual`.
+    /// A split at its beginning. Its cookies are made with its own key, or with `default_key`.
     #[must_use]
-    pub fn new(split: &Split, usual: &CookieKey, now: Now) -> Self {
+    pub fn new(split: &Split, default_key: &CookieKey, now: Now) -> Self {
         let progress = split.rollout.as_ref().map(|rollout| Progress::begin(rollout, now.wall));
         let control = Self {
             fingerprint: fingerprint(split),
-            shares: Arc::new(Shares::new(Weights::new(std::iter::empty(), usual))),
+            shares: Arc::new(Shares::new(Weights::new(std::iter::empty(), default_key))),
             tallies: split.parts.iter().map(|_| Tally::default()).collect(),
             parts: split.parts.clone(),
             rollout: split.rollout.clone(),
             lost: split.parts.iter().map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(State { progress, held: None, baseline: None, over: None, seen: now }),
-            key: Mutex::new(split.cookie_key.as_ref().unwrap_or(usual).clone()),
+            key: Mutex::new(split.cookie_key.as_ref().unwrap_or(default_key).clone()),
         };
         control.publish(&mut control.state());
         control
@@ -56,8 +56,8 @@ impl RolloutControl {
 
     /// Goes on under a configuration in which only the key of its cookies may be another. Cookies of the old key count
     /// for nothing from now on.
-    pub fn go_on(&self, split: &Split, usual: &CookieKey) {
-        let key = split.cookie_key.as_ref().unwrap_or(usual);
+    pub fn go_on(&self, split: &Split, default_key: &CookieKey) {
+        let key = split.cookie_key.as_ref().unwrap_or(default_key);
         let mut state = self.state();
         let before = std::mem::replace(&mut *self.key(), key.clone());
         if before != *key {
@@ -75,13 +75,13 @@ impl RolloutControl {
         &self.shares
     }
 
-    /// Whether it moves by itself.
+    /// Whether it has a rollout.
     #[must_use]
     pub fn has_rollout(&self) -> bool {
         self.rollout.is_some()
     }
 
-    /// Does what is due at `now`: ends what operators set for a time, measures, takes steps.
+    /// Does what is due at `now`: ends temporary settings of operators, measures, takes steps.
     pub fn tick(&self, now: Now) -> Vec<Event> {
         let mut state = self.look(now);
         let now = now.wall;
@@ -142,19 +142,20 @@ impl RolloutControl {
         }
         progress.next_measurement = Some(now.saturating_add(interval));
         let verdict = {
-            // At 100 % there is nobody left to be compared with, only what they were.
+            // At 100 % the other versions get no requests; the canary is compared with their last numbers.
             let last = (progress.weight == 100).then_some(&*progress.stable);
             let counts = &stable;
-            judge(analysis, &canary, Others { counts, last })
+            compare(analysis, &canary, Others { counts, last })
         };
         if matches!(verdict, Verdict::Conclusive { .. }) {
-            // What was too little counts for the next one: a few requests a minute are enough in the end.
+            // Requests of an inconclusive window count for the next one, so that a few requests a minute are enough in
+            // the end.
             *baseline = Some(after);
         }
         progress.measured(rollout, verdict, now)
     }
 
-    /// Does what an operator asks for.
+    /// Carries out an operator's request.
     ///
     /// # Errors
     /// When it makes no sense; nothing has changed then.
@@ -232,7 +233,7 @@ impl RolloutControl {
         self.hold(Some(cluster), 100, None, by, now)
     }
 
-    /// Ends what was set by hand.
+    /// Ends the setting of an operator.
     ///
     /// # Errors
     /// When nothing was.
@@ -257,7 +258,7 @@ impl RolloutControl {
         Some((progress.phase, progress.step, percent))
     }
 
-    /// What an operator set.
+    /// The setting of an operator.
     #[must_use]
     pub fn held(&self) -> Option<Held> {
         self.state().held.clone()
@@ -290,7 +291,7 @@ impl RolloutControl {
         }
     }
 
-    /// Whether what is written down ages: how much of a pause is over is told by the moment of writing.
+    /// Whether the written state ages: the time of writing says how much of a pause is over.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         let Some(rollout) = self.rollout.as_ref().filter(|_| !self.is_shared()) else {
@@ -301,15 +302,15 @@ impl RolloutControl {
         state.progress.as_ref().is_some_and(waits)
     }
 
-    /// What is to be written down.
+    /// The state to write.
     #[must_use]
     pub fn saved(&self) -> Saved {
         let state = self.state();
         Saved { fingerprint: self.fingerprint.clone(), progress: state.progress.clone(), held: state.held.clone() }
     }
 
-    /// Takes up what was written down at `then`, if it belongs to the same settings. Says whether it did. The time
-    /// between is no part of a step, unless the rollout follows a clock that others follow too.
+    /// Restores the state written at `then`, if it belongs to the same settings; returns whether it did. The time in
+    /// between is not part of a step, unless the rollout follows a common clock (`startAt`).
     pub fn restore(&self, saved: &Saved, then: Millis, now: Now) -> bool {
         let has = |name: &str| self.parts.iter().any(|part| part.name == name);
         let rollout = self.rollout.as_ref();
@@ -352,7 +353,7 @@ impl RolloutControl {
             Some((rollout, _)) => over.is_some_and(|phase| (phase == Phase::RolledBack) == (index == rollout.canary)),
             None => false,
         };
-        // Whoever was with an old version stays when nobody new comes, whether the last step is looked at still or
+        // Callers with an old version stay there when it gets no new ones, whether the last step is still measured or
         // done.
         let finishing = canary.is_some_and(|(rollout, progress)| {
             state.held.is_none() && progress.weight == 100 && rollout.losing == Losing::Finish
@@ -379,7 +380,7 @@ impl RolloutControl {
         rollout.is_some_and(|rollout| rollout.start_at.is_some())
     }
 
-    /// The state at this moment, whatever became of the clock since the last.
+    /// The state at this moment, also when the clock was set since the last look.
     fn look(&self, now: Now) -> MutexGuard<'_, State> {
         let mut state = self.state();
         let jump = now.jump_since(&state.seen);
@@ -405,7 +406,7 @@ fn effective(parts: &[Part], fixed: Option<(usize, u32)>) -> Vec<i64> {
         parts.iter().enumerate().map(|(index, part)| if index == fixed { 0 } else { part.weight.into() }).collect();
     let total: i64 = others.iter().sum();
     if total == 0 {
-        // The file gives the others nothing: what is left is divided evenly.
+        // The configuration gives the other parts the weight 0: the rest is divided evenly.
         let rest = parts.len() as i64 - 1;
         let weight = |index| {
             if index == fixed { percent * rest.max(1) } else { 100 - percent }

@@ -1,6 +1,5 @@
-//! How far a rollout is, and what comes next. A state machine of plain code: time comes in as milliseconds since 1970,
-//! so that progress can be written down and taken up by another process; a steady clock beside it tells when that one
-//! was set.
+//! The progress of a rollout as a state machine. Time comes in as milliseconds since 1970, so that the state can be
+//! written and restored by another process; a steady clock beside it shows when the wall clock was set.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -11,7 +10,7 @@ use crate::config::model::{OnFailure, Rollout, Step};
 /// Milliseconds since 1970.
 pub type Millis = u64;
 
-/// A moment on both clocks: what is written down needs the one, what passes is told by the other.
+/// A moment on both clocks: the written state needs the wall clock, elapsed time needs the steady one.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// The wall clock. It may be set, also back.
@@ -87,7 +86,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether it leads nowhere by itself.
+    /// Whether the phase lasts until an operator acts.
     #[must_use]
     pub fn is_over(self) -> bool {
         matches!(self, Self::Promoted | Self::RolledBack)
@@ -198,7 +197,7 @@ impl Progress {
     /// Takes every step that is due at `now`.
     pub fn advance(&mut self, rollout: &Rollout, now: Millis) -> Vec<Event> {
         let mut events = Vec::new();
-        // One round per step at most, whatever the clock says.
+        // At most one round for each step, whatever the clock says.
         for _ in 0..=rollout.steps.len() {
             if self.phase != Phase::Progressing || now < self.entered {
                 break;
@@ -390,7 +389,8 @@ impl Progress {
         }
     }
 
-    /// Passes over time before `now` that was none, or in which nothing was served. What stands still does so anyway.
+    /// Skips time before `now` in which the gateway did not serve, or by which the clock was set. A paused rollout
+    /// ignores time anyway.
     pub(super) fn pass_over(&mut self, time: i64, now: Millis) {
         if self.standing.is_none() {
             self.skip(time, now);

@@ -1,4 +1,4 @@
-//! What is said about a split, written down about it, and answered to operators.
+//! The records of a split: for the log, for the state file, and for operators.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct Held {
     pub cluster: String,
     /// Its share in percent; the others divide the rest in the proportion of the file.
     pub weight: u32,
-    /// When it ends, in milliseconds since 1970; never by itself when absent.
+    /// When it ends, in milliseconds since 1970; without it only an operator ends it.
     pub until: Option<Millis>,
     /// Since when.
     pub since: Millis,
@@ -21,7 +21,7 @@ pub struct Held {
     pub by: String,
 }
 
-/// What is written down to be taken up after a restart.
+/// The state that survives a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Saved {
@@ -86,7 +86,7 @@ pub struct Share {
     pub latency_p99: Option<f64>,
 }
 
-/// Why an operator's wish was refused.
+/// Why an operator's request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperateError {
     /// There is no rollout, only a split.

@@ -31,13 +31,14 @@ impl RolloutSample {
         }
     }
 
-    /// The client left while it waited for the version, for so long: one says nothing, most of them say that it hangs.
-    /// Nor does it say anything where the client left sooner than twice as long as requests of this split take.
+    /// The client left after it had waited for the version this long. One such client means nothing; when most clients
+    /// leave, the version hangs. A client that left before twice the usual time of requests of this split does not
+    /// count.
     pub fn abandoned(&self, client: IpAddr, waited: Duration) {
         let tallies = self.control.tallies.iter();
-        let usual = tallies.filter_map(|tally| tally.counts().percentile(0.99));
-        let usual = usual.fold(0.0, f64::max);
-        if waited < PATIENCE || waited.as_secs_f64() < 2.0 * usual {
+        let slowest = tallies.filter_map(|tally| tally.counts().percentile(0.99));
+        let slowest = slowest.fold(0.0, f64::max);
+        if waited < PATIENCE || waited.as_secs_f64() < 2.0 * slowest {
             return;
         }
         if let Some(tally) = self.control.tallies.get(self.part) {
@@ -45,8 +46,8 @@ impl RolloutSample {
         }
     }
 
-    /// Whether the side it runs on has lost since and is to be cut. Who is sent to the losing side later, as testers
-    /// are, stays.
+    /// Whether its version has lost since and its requests are to be cut. Requests that are sent to the losing version
+    /// later, such as those of testers, stay.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         let lost = self.control.lost.get(self.part);
@@ -61,5 +62,5 @@ impl RolloutSample {
     }
 }
 
-/// Whoever leaves sooner than this has not waited.
+/// A client that leaves sooner than this has not waited.
 const PATIENCE: Duration = Duration::from_secs(5);

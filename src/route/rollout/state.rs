@@ -1,16 +1,15 @@
-//! What changes about a split while it is at work: a rollout's progress, what operators set, and the clock it was seen
-//! by.
+//! The changing state of a split: a rollout's progress, the settings of operators, and the clock of the last look.
 
 use super::progress::{Event, Millis, Now, Phase, Progress};
 use super::record::Held;
 use super::tally::Counts;
 
-/// What changes about a split.
+/// The changing state of a split.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) progress: Option<Progress>,
     pub(super) held: Option<Held>,
-    /// What the tallies were when the present measurement began.
+    /// The tallies at the start of the present measurement.
     pub(super) baseline: Option<Vec<Counts>>,
     /// How the rollout ended, where the weights in force say so.
     pub(super) over: Option<Phase>,
@@ -40,7 +39,7 @@ impl State {
         }
     }
 
-    /// Ends what was set by hand.
+    /// Ends the setting of an operator.
     pub(super) fn release(&mut self, why: &str) -> Option<Event> {
         let held = self.held.take()?;
         self.baseline = None;

@@ -1,6 +1,6 @@
-//! What finished requests of one version add up to. Shared by all workers: a few relaxed adds per request, and only on
-//! routes with a rollout. Requests whose clients left while they waited are counted apart: a client may leave whenever
-//! it likes, but a version that most of several clients give up waiting for hangs.
+//! Counts of the finished requests of one version. Shared by all workers: a few relaxed adds per request, and only on
+//! routes with a rollout. Requests whose clients left while they waited have counts of their own: one client may leave
+//! at any time, but a version hangs when most of several clients give up waiting for it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Tally {
     failed: AtomicU64,
     buckets: Box<[AtomicU64]>,
-    /// Requests that were given up, by a hash of the client's address whose seed nobody outside knows.
+    /// Requests that were given up, by a hash of the client's address with a secret seed.
     left: Box<[AtomicU64]>,
     seed: RandomState,
 }
@@ -41,7 +41,7 @@ impl Tally {
 
     /// Counts a request whose client left while it waited.
     pub fn abandon(&self, client: IpAddr) {
-        // Who has one address of an IPv6 network has them all.
+        // A client with one address of an IPv6 network can use all of them.
         let network = match client.to_canonical() {
             IpAddr::V4(address) => u64::from(address.to_bits()),
             IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
@@ -69,7 +69,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What came since `before`.
+    /// The difference to `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_judged_by_who_leaves_it_when_most_of_several_do() {
+    fn a_version_fails_when_most_of_several_clients_leave_it() {
         // Addresses in different places, whatever the seed.
         let tally = Tally::default();
         let place = |last: u8| {

@@ -204,7 +204,7 @@ fn too_little_traffic_holds_the_step() {
 }
 
 #[test]
-fn a_little_traffic_is_judged_once_it_is_enough() {
+fn a_little_traffic_is_measured_once_it_is_enough() {
     let control = started(&split());
     let few = Traffic { good: 10, ..FINE };
     let happened = run(&control, (0, 3_600), |_| few);

@@ -14,7 +14,7 @@ pub struct Reading {
     pub metric: String,
     /// The canary's number.
     pub value: f64,
-    /// What it was compared with.
+    /// The value it was compared with.
     pub threshold: f64,
     /// How it was compared.
     pub comparison: String,
@@ -49,18 +49,18 @@ pub(super) enum Verdict {
     },
 }
 
-/// What the canary is compared with.
+/// The values that the canary is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Others<'a> {
-    /// What the other versions did in the window.
+    /// The counts of the other versions in the window.
     pub(super) counts: &'a Counts,
     /// Their numbers when they were last measured, by metric. These count once they get no requests any more.
     pub(super) last: Option<&'a [f64]>,
 }
 
-/// Judges what the canary and the other versions did in one window.
+/// Compares the canary and the other versions in one window.
 #[must_use]
-pub(super) fn judge(analysis: &Analysis, canary: &Counts, others: Others<'_>) -> Verdict {
+pub(super) fn compare(analysis: &Analysis, canary: &Counts, others: Others<'_>) -> Verdict {
     let compares = analysis.compares();
     let enough = others.counts.requests() >= analysis.min_requests;
     let last = others.last.filter(|last| !enough && !last.is_empty());
@@ -163,7 +163,7 @@ mod tests {
             (LatencyP99, Below, StablePlus(0.1), &good, &good, true),
         ] {
             let analysis = analysis(measure, comparison, threshold);
-            let Verdict::Conclusive { readings, .. } = judge(&analysis, canary, now(stable)) else {
+            let Verdict::Conclusive { readings, .. } = compare(&analysis, canary, now(stable)) else {
                 panic!("there was enough traffic");
             };
             assert_eq!(readings[0].passed, passed, "{}", readings[0]);
@@ -176,7 +176,7 @@ mod tests {
         let fixed = analysis(Measure::SuccessRate, Comparison::AtLeast, Threshold::Value(0.9));
         let relative = analysis(Measure::SuccessRate, Comparison::AtLeast, Threshold::StableTimes(1.0));
         let conclusive =
-            |analysis, canary, stable| matches!(judge(analysis, canary, now(stable)), Verdict::Conclusive { .. });
+            |analysis, canary, stable| matches!(compare(analysis, canary, now(stable)), Verdict::Conclusive { .. });
         assert!(!conclusive(&fixed, &few, &many));
         assert!(conclusive(&fixed, &many, &few), "the stable side is not asked");
         assert!(!conclusive(&relative, &many, &few));
@@ -189,16 +189,16 @@ mod tests {
         let (none, canary) = (Counts::default(), counts(95, 5, 100));
         let last = |last| Others { counts: &none, last: Some(last) };
         for (rate, passed) in [(&[0.96], true), (&[0.99], false)] {
-            let Verdict::Conclusive { readings, stable } = judge(&relative, &canary, last(rate)) else {
+            let Verdict::Conclusive { readings, stable } = compare(&relative, &canary, last(rate)) else {
                 panic!("what they were is known");
             };
             assert_eq!((readings[0].passed, stable), (passed, rate.to_vec()), "{}", readings[0]);
         }
-        let unknown = judge(&relative, &canary, last(&[]));
+        let unknown = compare(&relative, &canary, last(&[]));
         assert!(matches!(unknown, Verdict::Inconclusive { .. }));
         let busy = counts(80, 20, 100);
         let both = Others { counts: &busy, last: Some(&[0.99]) };
-        let Verdict::Conclusive { stable, .. } = judge(&relative, &canary, both) else {
+        let Verdict::Conclusive { stable, .. } = compare(&relative, &canary, both) else {
             panic!("both have requests");
         };
         assert_eq!(stable, [0.8], "what they do now goes before");

@@ -1,5 +1,5 @@
-//! A route's traffic divided over clusters: what each gets at the moment, and which one a request goes to. Pure but for
-//! the counters: time and randomness come from the caller.
+//! A route's traffic divided over clusters: the current shares, and the choice for a request. Pure but for the
+//! counters: time and randomness come from the caller.
 
 mod weights;
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use weights::Weights;
 
-/// The weights of one split at the moment. Shared by all workers and whoever moves them.
+/// The current weights of one split. Shared by all workers and the task that moves them.
 #[derive(Debug)]
 pub struct Shares {
     weights: ArcSwap<Weights>,
@@ -40,17 +40,17 @@ impl Shares {
     /// Counts the changes.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // Acquire: who sees the number finds at least those weights.
+        // Acquire: a reader that sees the number finds at least those weights.
         self.generation.load(Ordering::Acquire)
     }
 }
 
-/// What a request says about where it belongs.
+/// The hints of a request about its version.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoutingHints<'a> {
     /// Name of a cluster, from a tester's header or cookie.
     pub named: Option<&'a [u8]>,
-    /// What a cookie of ours holds from an earlier answer.
+    /// The value of the gateway's cookie from an earlier answer.
     pub held: Option<&'a [u8]>,
     /// Hash of the caller's address or header.
     pub key: Option<u64>,
@@ -95,7 +95,7 @@ impl Chooser {
         Self { shares, local: RefCell::new(local) }
     }
 
-    /// Where a request with this wish goes; `None` when every weight is 0.
+    /// The part for a request with these hints; `None` when every weight is 0.
     pub fn choose(&self, hints: RoutingHints<'_>) -> Option<Choice> {
         let mut local = self.local.borrow_mut();
         let generation = self.shares.generation();
@@ -118,8 +118,8 @@ impl Chooser {
 }
 
 impl Local {
-    /// Goes on with other weights. What a part is ahead or behind stays the same share of a cycle, however long cycles
-    /// are now.
+    /// Continues with other weights. The lead or lag of a part stays the same share of a cycle, whatever the new length
+    /// of a cycle.
     fn take(&mut self, weights: Arc<Weights>) {
         let (before, after): (i64, i64) = (self.weights.iter().sum(), weights.iter().sum());
         if before != after {

@@ -16,7 +16,7 @@ struct Part {
     weight: i64,
     /// Whether callers that were given it before may still come.
     held: bool,
-    /// What stands in the cookie: nobody without the key can compute it.
+    /// The value in the cookie. It cannot be computed without the key.
     token: Box<str>,
     seed: u64,
 }
@@ -58,7 +58,7 @@ impl Weights {
         self.parts.iter().map(|part| &*part.name)
     }
 
-    /// What a cookie holds for this part.
+    /// The cookie's value for this part.
     #[must_use]
     pub fn token(&self, part: usize) -> Option<&str> {
         self.parts.get(part).map(|part| &*part.token)

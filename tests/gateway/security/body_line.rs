@@ -28,8 +28,8 @@ async fn connect_and_trace_are_refused() {
 
 #[tokio::test]
 async fn upgrades_that_are_not_allowed_do_not_happen() {
-    // Refused, or served as an ordinary request: nothing of the wish is passed on, and what follows is still HTTP.
-    let wishes = [
+    // Refused, or served as an ordinary request: nothing of the upgrade is passed on, and what follows is still HTTP.
+    let requests = [
         "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
         "connection: upgrade\r\nupgrade: h2c\r\n",
         "upgrade: h2c\r\n",
@@ -45,11 +45,11 @@ async fn upgrades_that_are_not_allowed_do_not_happen() {
         "connection: upgrade\r\nupgrade:\r\n",
     ];
     let bench = Bench::new().await;
-    for wish in wishes {
+    for fields in requests {
         for request in [
-            format!("GET /case HTTP/1.1\r\nhost: a\r\n{wish}\r\n"),
+            format!("GET /case HTTP/1.1\r\nhost: a\r\n{fields}\r\n"),
             format!(
-                "POST /case HTTP/1.1\r\nhost: a\r\n{wish}content-length: {}\r\n\r\n{}",
+                "POST /case HTTP/1.1\r\nhost: a\r\n{fields}content-length: {}\r\n\r\n{}",
                 SMUGGLED.len(),
                 String::from_utf8_lossy(SMUGGLED)
             ),
@@ -57,7 +57,7 @@ async fn upgrades_that_are_not_allowed_do_not_happen() {
             let answers = bench.converse(&[request.as_bytes(), LAST]).await;
             assert!(
                 matches!(answers.statuses()[..], [200, 200] | [400] | [403, 200] | [403]),
-                "{wish:?}: {}",
+                "{fields:?}: {}",
                 answers.text
             );
         }
@@ -78,11 +78,11 @@ async fn upgrades_that_are_not_allowed_do_not_happen() {
 async fn a_tunnel_begins_only_with_the_endpoints_101() {
     // The endpoint declines: what the client sent too early is the next request on a connection that is still HTTP.
     let bench = Bench::with("routes: { all: { endpoints: ['{0}'], websocket: true } }").await;
-    let wish = "GET /case HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
-    let early = format!("{wish}\r\n");
+    let head = "GET /case HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+    let early = format!("{head}\r\n");
     let answers = bench.serves(&early).await;
     assert_eq!(answers.statuses(), [200, 200], "{}", answers.text);
-    let with_body = format!("{wish}content-length: {}\r\n\r\n{}", SMUGGLED.len(), String::from_utf8_lossy(SMUGGLED));
+    let with_body = format!("{head}content-length: {}\r\n\r\n{}", SMUGGLED.len(), String::from_utf8_lossy(SMUGGLED));
     let answers = bench.serves(&with_body).await;
     assert!(matches!(answers.statuses()[..], [200, 200] | [400]), "{}", answers.text);
     for (protocol, method) in
@@ -94,7 +94,7 @@ async fn a_tunnel_begins_only_with_the_endpoints_101() {
     }
     assert_eq!(
         bench
-            .converse(&[format!("{}\r\n", wish.replace("1.1", "1.0").replace("/case", "/plain")).as_bytes()])
+            .converse(&[format!("{}\r\n", head.replace("1.1", "1.0").replace("/case", "/plain")).as_bytes()])
             .await
             .status(),
         200

@@ -268,7 +268,7 @@ async fn a_101_nobody_asked_for_is_no_answer() {
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 X\r\nupgrade: x\r\n\r\n".to_vec(),
     ])
     .await;
-    // Asked for, where the route does not allow it: the endpoint never hears of the wish.
+    // Asked for, where the route does not allow it: the endpoint never learns of it.
     let backend = answering(switch("websocket")).await;
     let gw = Gw::with(TO_ONE, &[&backend]).await;
     let asking = with_field("connection", "upgrade", get("/"));

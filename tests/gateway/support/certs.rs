@@ -42,21 +42,35 @@ impl Ca {
 
     /// A certificate for these names, in files of its own.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
+        self.issue_as(names, IsCa::NoCa)
+    }
+
+    /// As [`Self::issue`], but one that may issue others itself.
+    pub(crate) fn issue_authority(&self, names: &[&str]) -> Identity {
+        self.issue_as(names, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn issue_as(&self, names: &[&str], is_ca: IsCa) -> Identity {
         let directory = TempDir::new().unwrap();
         let identity = Identity {
             cert: directory.path().join("cert.pem"),
             key: directory.path().join("key.pem"),
             _directory: directory,
         };
-        self.renew(&identity, names);
+        self.write(&identity, names, is_ca);
         identity
     }
 
     /// Puts another certificate and key into an identity's files.
     pub(crate) fn renew(&self, identity: &Identity, names: &[&str]) {
+        self.write(identity, names, IsCa::NoCa);
+    }
+
+    fn write(&self, identity: &Identity, names: &[&str], is_ca: IsCa) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
         params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        params.is_ca = is_ca;
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(&identity.key, key.serialize_pem()).unwrap();

@@ -9,7 +9,7 @@ use attache::admin::control::Done;
 use attache::admin::journal::{ReloadResult, Trigger};
 use attache::config::model::AdminAddress;
 use attache::config::{self, Environment};
-use attache::gateway::{Drained, Gateway};
+use attache::gateway::{Drained, Gateway, Source};
 use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -171,7 +171,7 @@ async fn started_from(path: PathBuf) -> Gateway {
     let reading = config::read(&path, &Environment::process());
     let loaded = reading.outcome.unwrap_or_else(|report| panic!("{report}"));
     let mut gateway = Gateway::start(loaded.config).await.unwrap();
-    gateway.follow(path, reading.seen, false);
+    gateway.follow(Source::Files { path, seen: reading.seen }, false);
     gateway
 }
 
@@ -186,7 +186,7 @@ async fn drive(mut gateway: Gateway, mut asks: mpsc::Receiver<Ask>) -> Drained {
         };
         match ask {
             Some(Ask::Hangup(done)) => {
-                let outcome = gateway.reload_files(Trigger::Signal).await;
+                let outcome = gateway.reload_source(Trigger::Signal).await;
                 done.send(outcome).unwrap();
             }
             Some(Ask::Address(name, told)) => {

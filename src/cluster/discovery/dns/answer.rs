@@ -21,7 +21,7 @@ pub struct ResolvedName {
     pub addresses: Vec<IpAddr>,
     /// How long they hold.
     pub ttl: Duration,
-    /// The family nobody could say anything about, if there is one.
+    /// The family without an answer, if there is one.
     pub missing: Option<Missing>,
 }
 

@@ -27,11 +27,11 @@ pub(super) enum Lack {
     NoData,
     /// There is no such name.
     NoName,
-    /// Nobody knows.
+    /// No server knew.
     Failed(Error),
 }
 
-/// What was said about one family.
+/// The answer about one family.
 pub(super) type Reply = Result<Found, Lack>;
 
 /// Asks for both families of one name. Once one of them brings addresses that can be reached, the other has `patience`
@@ -44,8 +44,8 @@ pub(super) async fn families<A: Future<Output = Reply>>(
     let (v4, v6) = (pin!(ask(Family::V4)), pin!(ask(Family::V6)));
     let (v4, v6) = match select(v4, v6).await {
         Either::Left((v4, rest)) => {
-            // There is nothing below what does not exist (RFC 8020). Of AAAA some servers say so where they mean "none"
-            // (RFC 4074 section 4.2).
+            // A name that does not exist has no names below it (RFC 8020). Some servers answer "no such name" to AAAA
+            // when they mean "none" (RFC 4074 section 4.2).
             let v6 = match &v4 {
                 Err(Lack::NoName) => Err(Lack::NoName),
                 v4 => second(v4, rest, patience, &has_route).await,
@@ -169,11 +169,11 @@ mod tests {
             ((Fails, 5), (Is, 900), both, "fd00::1+", 900),
             ((Is, 5), (Nothing, 9), both, "10.0.0.1", 9),
             ((Nothing, 5), (Is, 900), both, "fd00::1", 900),
-            // Who cannot use the first answer waits for the other one.
+            // A caller that cannot use the first answer waits for the other one.
             ((Is, 900), (Is, 5), [true, false], "10.0.0.1", 900),
             ((Is, 5), (Is, 9), [false, true], "fd00::1", 9),
             ((Is, 5), (Is, 9), [false, false], "10.0.0.1 fd00::1", 9),
-            // No such name, said of A, is said of both.
+            // "No such name" for A holds for both families.
             ((NoName, 5), (Never, 0), both, "none", 5),
             ((Is, 900), (NoName, 5), both, "10.0.0.1", 900),
             ((Nothing, 5), (Nothing, 9), both, "none", 9),

@@ -1,5 +1,5 @@
-//! What is known about one DNS name: the last good answer of each address family, how long it has been stale and when
-//! to ask again.
+//! The state of one DNS name: the last good answer of each address family, how long it has been stale and when to ask
+//! again.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};

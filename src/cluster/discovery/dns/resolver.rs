@@ -61,7 +61,7 @@ impl Resolver {
         }
         let is_long = usize::from(name.num_labels()) > self.ndots;
         let searched = self.search.iter();
-        // One that would be too long is none.
+        // A candidate that would be too long is skipped.
         let searched = searched.filter_map(|domain| name.clone().append_domain(domain).ok());
         let mut candidates: Vec<Name> = searched.collect();
         let place = if is_long { 0 } else { candidates.len() };
@@ -122,8 +122,8 @@ fn written(addresses: Vec<IpAddr>) -> ResolvedName {
     ResolvedName { addresses, ttl: STATIC_TTL, missing: None }
 }
 
-/// RFC 6761 section 6.3. One address, not two: what listens on "localhost" nearly always does so on IPv4, and as an
-/// endpoint of its own `::1` would only fail.
+/// RFC 6761 section 6.3. One address, not two: a server on "localhost" nearly always listens on IPv4, and `::1` as an
+/// endpoint of its own would only fail.
 fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost")

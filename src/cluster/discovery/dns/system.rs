@@ -1,5 +1,4 @@
-//! What the machine says about names: `/etc/hosts` and `/etc/resolv.conf`. A line that cannot be used costs nothing but
-//! itself.
+//! The machine's settings for names: `/etc/hosts` and `/etc/resolv.conf`. A line that cannot be used is skipped.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -62,8 +61,8 @@ pub(super) fn resolv_conf() -> (ResolverConfig, ResolverOpts) {
     settings(&String::from_utf8_lossy(&bytes), &host)
 }
 
-/// Reads what resolv.conf(5) describes and can be used. The library's reader refuses the file for one search domain it
-/// does not like.
+/// Reads the usable lines of resolv.conf(5). The library's reader refuses the whole file for one search domain it does
+/// not accept.
 fn settings(text: &str, host: &str) -> (ResolverConfig, ResolverOpts) {
     let mut servers = Vec::new();
     let mut search: Option<Vec<Name>> = None;
@@ -108,7 +107,7 @@ fn domain(word: &str) -> Option<Name> {
     parsed.ok()
 }
 
-/// One of `options`; those of other resolvers mean nothing here. Numbers have glibc's bounds.
+/// One of `options`; options of other resolvers are ignored. Numbers have glibc's bounds.
 fn option(word: &str, options: &mut ResolverOpts) {
     let Some((key, value)) = word.split_once(':') else {
         options.edns0 |= word == "edns0";

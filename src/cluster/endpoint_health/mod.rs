@@ -1,5 +1,7 @@
 //! The health of one endpoint, where the checks write it and everybody reads it.
 
+mod state;
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -7,8 +9,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::state::{HealthState, Transition};
-use crate::cluster::status::rfc3339;
+pub use self::state::{HealthState, Transition};
+use super::calendar::rfc3339;
 use crate::config::model::HealthCheck;
 
 /// Health of an endpoint whose cluster has a check.
@@ -33,7 +35,7 @@ struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthStatus {
-    /// What the checks add up to.
+    /// The state that the checks led to.
     pub verdict: HealthState,
     /// Why the last check failed, if it did, in the word of the metric.
     pub reason: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! What the checks of an endpoint add up to. Pure: a state and the outcome of one check make the next state.
+//! The health of an endpoint. Pure: a state and the outcome of one check give the next state.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub enum HealthState {
     Unchecked,
     /// No check has ever passed; the first that does admits it.
     NeverWell,
-    /// Well, apart from so many failures in a row just now.
+    /// Healthy, with this many failures in a row.
     Healthy {
         /// Failures since the last success.
         failures: u32,

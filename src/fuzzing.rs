@@ -1,0 +1,239 @@
+//! Entry points of the fuzz targets in `fuzz/` and of tests/fuzz.rs: one function for each parser of bytes that come
+//! from a peer or a file. Each calls its parser and asserts what must hold for any bytes. Nothing else uses this.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::header::{COOKIE, HeaderName, HeaderValue};
+
+use crate::body::events;
+use crate::cluster::{cookie, health, only_cookie};
+use crate::config::model::PathPolicy;
+use crate::config::{self, Environment, pem};
+use crate::context::ScannerRefusal;
+use crate::edge::{headers, public};
+use crate::listener::frames::{Frames, Traffic};
+use crate::listener::is_valid_host;
+use crate::listener::proxy_protocol;
+use crate::listener::scan::{Next, Phase, ScanLimits, Scanner};
+use crate::observe::trace::TraceContext;
+use crate::pool::scan::HeadScan;
+use crate::route::{host_of, normalise};
+
+/// What a target does with some bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target with the name of its program in `fuzz/fuzz_targets` and of its folder in `fuzz/corpus`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("agent_card", agent_card),
+    ("configuration", configuration),
+    ("cookies", cookies),
+    ("events", events),
+    ("forwarded", forwarded),
+    ("frames", frames),
+    ("grpc_health", grpc_health),
+    ("host", host),
+    ("path", path),
+    ("pem", pem),
+    ("proxy_protocol", proxy_protocol),
+    ("request_heads", request_heads),
+    ("response_heads", response_heads),
+    ("traceparent", traceparent),
+];
+
+/// Raw HTTP/1 requests: the scanner finds the same for every splitting of the bytes.
+pub fn request_heads(bytes: &[u8]) {
+    let whole = scan([bytes]);
+    assert_eq!(scan(bytes.chunks(piece(bytes))), whole, "the splitting of the bytes must not matter");
+    assert!(whole.kept.len() <= bytes.len(), "the scanner must not make bytes up");
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct ScanResult {
+    kept: Vec<u8>,
+    next: Next,
+    phase: Phase,
+    requests: u64,
+    verdict: Option<ScannerRefusal>,
+}
+
+fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ScanResult {
+    let mut scanner = Scanner::new(ScanLimits { head: 4096, target: 1024 });
+    let (mut kept, mut next) = (Vec::new(), Next::More);
+    for piece in pieces {
+        let scanned = scanner.scan(piece);
+        kept.extend_from_slice(piece.get(..scanned.keep).unwrap_or_default());
+        next = scanned.next;
+        if next != Next::More {
+            break;
+        }
+    }
+    ScanResult { kept, next, phase: scanner.phase(), requests: scanner.requests(), verdict: scanner.verdict() }
+}
+
+/// Raw HTTP/1 response heads of agents: the same for every splitting.
+pub fn response_heads(bytes: &[u8]) {
+    let scan = |size: usize| {
+        let scan = HeadScan::default();
+        scan.expect();
+        let is_sound = bytes.chunks(size).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
+        (is_sound, scan.is_awaiting())
+    };
+    assert_eq!(scan(piece(bytes)), scan(bytes.len().max(1)), "the splitting of the bytes must not matter");
+}
+
+/// Frames of HTTP/2: a flood ends inside the bytes.
+pub fn frames(bytes: &[u8]) {
+    let mut frames = Frames::default();
+    for piece in bytes.chunks(piece(bytes)) {
+        match frames.look(piece, 0) {
+            Traffic::Fine => {}
+            Traffic::Flood(end) => {
+                assert!(end <= piece.len(), "a flood ends inside the bytes");
+                return;
+            }
+            Traffic::Broken => return,
+        }
+    }
+}
+
+/// A PROXY header of version 1 or 2.
+pub fn proxy_protocol(bytes: &[u8]) {
+    if let Ok(Some(proxied)) = proxy_protocol::decode(bytes) {
+        assert_eq!(proxied.source.is_ipv4(), proxied.destination.is_ipv4(), "one family in one header");
+    }
+}
+
+/// A configuration: it is loaded, or its mistakes are reported in every form.
+pub fn configuration(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let environment = || Environment::empty(SystemTime::UNIX_EPOCH).with_root("/nonexistent").without_certificates();
+    match config::parse(text, "fuzz.yaml", &environment()) {
+        Ok(_) => {
+            let shown = config::show_text(text, "fuzz.yaml", &environment(), true);
+            assert!(shown.is_ok(), "what loads can be shown");
+        }
+        Err(report) => {
+            assert!(report.errors() > 0, "a refused configuration has an error");
+            assert!(!report.human(false).is_empty() && !report.json().is_empty() && !report.github().is_empty());
+        }
+    }
+}
+
+/// A path: the first byte chooses the policy. The canonical form is its own canonical form.
+pub fn path(bytes: &[u8]) {
+    let Some((choice, rest)) = bytes.split_first() else {
+        return;
+    };
+    let policy = PathPolicy { merge_slashes: choice & 1 == 0, allow_encoded_slash: choice & 2 == 0 };
+    let Ok(path) = std::str::from_utf8(rest) else {
+        return;
+    };
+    if let Ok(once) = normalise(path, policy) {
+        assert!(once.starts_with('/'), "{path:?} became {once:?}");
+        assert!(!once.split('/').any(|segment| segment == "." || segment == ".."), "{path:?} became {once:?}");
+        assert_eq!(normalise(&once, policy).as_deref(), Ok(&*once), "{path:?}");
+    }
+}
+
+/// The host of a request: the canonical form is its own canonical form, and the listener's check agrees.
+pub fn host(bytes: &[u8]) {
+    let is_valid = is_valid_host(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        assert!(!is_valid, "a host is ASCII");
+        return;
+    };
+    if let Ok(host) = host_of(text) {
+        assert_eq!(host_of(&host).as_deref(), Ok(&*host), "{text:?}");
+        assert!(is_valid, "{text:?} passes the edge and not the listener");
+    }
+}
+
+/// Forwarding headers, one on each line: the first byte of a line chooses the header.
+pub fn forwarded(bytes: &[u8]) {
+    let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"];
+    let mut fields = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n').take(100) {
+        let Some((choice, value)) = line.split_first() else {
+            continue;
+        };
+        let name = names.get(usize::from(*choice) % names.len()).copied().unwrap_or("forwarded");
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            fields.append(HeaderName::from_static(name), value);
+        }
+    }
+    let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    let is_trusted = |address: IpAddr| matches!(address, IpAddr::V4(address) if address.octets().starts_with(&[10]));
+    let client = headers::client_ip(&fields, peer, is_trusted);
+    assert!(client == peer || fields.contains_key("x-forwarded-for"), "an address comes from somewhere");
+    assert_eq!(headers::client_ip(&fields, peer, |_| false), peer, "an untrusted peer speaks for itself");
+    drop(public::Claimed::read(&fields, || headers::hops(&fields, peer, is_trusted)));
+}
+
+/// Cookie fields, one on each line.
+pub fn cookies(bytes: &[u8]) {
+    let mut fields = HeaderMap::new();
+    let values = bytes.split(|byte| *byte == b'\n').take(100).filter_map(|line| HeaderValue::from_bytes(line).ok());
+    values.for_each(|value| {
+        fields.append(COOKIE, value);
+    });
+    for name in [&b"a"[..], b"session"] {
+        let only = only_cookie(&fields, name);
+        assert!(only.is_none() || only == cookie(&fields, name), "the only cookie is the first");
+    }
+    assert!(fields.contains_key(COOKIE) || cookie(&fields, b"a").is_none());
+}
+
+/// An agent card.
+pub fn agent_card(bytes: &[u8]) {
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    assert!(is_json || !health::is_card(bytes), "a card is JSON");
+}
+
+/// An answer of the gRPC health service.
+pub fn grpc_health(bytes: &[u8]) {
+    assert!(bytes.len() >= 5 || health::grpc_status(bytes).is_none(), "a message has a prefix of five bytes");
+}
+
+/// Event streams and gRPC messages: the ends of events are the same for every splitting.
+pub fn events(bytes: &[u8]) {
+    for kind in [events::Events::Lines, events::Events::Messages] {
+        let whole = ends(kind, [bytes]);
+        assert_eq!(ends(kind, bytes.chunks(piece(bytes))), whole, "the splitting of the bytes must not matter");
+        assert!(whole.is_sorted() && whole.iter().all(|end| *end <= bytes.len()), "ends are in order");
+    }
+}
+
+fn ends<'a>(kind: events::Events, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<usize> {
+    let mut scanner = events::Scanner::new(kind);
+    let (mut found, mut before) = (Vec::new(), 0);
+    for piece in pieces {
+        let mut rest = piece;
+        while let Some(end) = scanner.end(rest) {
+            found.push(before + piece.len() - rest.len() + end);
+            rest = rest.get(end..).unwrap_or_default();
+        }
+        before += piece.len();
+    }
+    found
+}
+
+/// A `traceparent`: what is read is written the same.
+pub fn traceparent(bytes: &[u8]) {
+    if let Some(context) = TraceContext::parse(bytes) {
+        assert_eq!(TraceContext::parse(&context.to_bytes()), Some(context));
+    }
+}
+
+/// Certificates and keys.
+pub fn pem(bytes: &[u8]) {
+    drop((pem::certificates(bytes), pem::private_key(bytes)));
+}
+
+/// How large the pieces are in which the bytes come.
+fn piece(bytes: &[u8]) -> usize {
+    usize::from(bytes.last().copied().unwrap_or_default() % 16) + 1
+}

@@ -1,0 +1,110 @@
+//! Files as the source of configurations: read again when any of them, or of what they include, has another content.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch::{self, Receiver, Sender};
+use tokio::time::sleep;
+
+use super::{Held, Mark, Sound, Watching};
+use crate::admin::control::{AdminControl, NotDone};
+use crate::admin::journal::Trigger;
+use crate::config::model::{Config, Reload};
+use crate::config::{self, Environment, Reading, Seen, watch::changed};
+
+/// Where they are, and what the watch looks at.
+#[derive(Debug)]
+pub(in crate::gateway) struct Files {
+    path: PathBuf,
+    looking_at: Sender<Look>,
+}
+
+/// What is watched, and how.
+#[derive(Clone, Debug)]
+struct Look {
+    settings: Reload,
+    seen: Arc<Seen>,
+}
+
+impl Files {
+    /// Begins to follow, and what makes the task that watches.
+    pub(super) fn new(
+        path: PathBuf,
+        settings: Reload,
+        seen: Seen,
+        control: AdminControl,
+    ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
+        let seen = Arc::new(seen);
+        let (looking_at, told) = watch::channel(Look { settings, seen });
+        let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
+        (Self { path, looking_at }, begin)
+    }
+
+    /// What reads all of them.
+    pub(super) fn reader(&self) -> impl FnOnce(&Config) -> Held + Send + use<> {
+        let path = self.path.clone();
+        move |running| read(&path, running)
+    }
+
+    /// Watches what was read last, with the settings in force.
+    pub(super) fn look_at(&self, settings: &Reload, seen: Seen) {
+        self.looking_at.send_replace(Look { settings: settings.clone(), seen: Arc::new(seen) });
+    }
+
+    /// What was read last.
+    pub(super) fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.looking_at.borrow().seen)
+    }
+}
+
+/// Asks for a reload whenever what was read last has another content, whatever became of it.
+async fn watch(mut told: Receiver<Look>, control: AdminControl) {
+    loop {
+        let look = told.borrow_and_update().clone();
+        let change = async {
+            if look.settings.watch {
+                changed(&look.settings, &look.seen).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            told = told.changed() => match told {
+                Ok(()) => continue,
+                Err(_gone) => return,
+            },
+            () = change => {}
+        }
+        match control.reload(Trigger::Watch).await {
+            // The next look is told by then.
+            Ok(_) => {}
+            Err(NotDone::Busy) => sleep(BUSY).await,
+            Err(NotDone::Stopping) => return,
+        }
+    }
+}
+
+fn read(path: &Path, running: &Config) -> Held {
+    let Reading { outcome, seen } = config::read(path, &Environment::process());
+    let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
+    let kept = outcome.as_ref().ok().and_then(|loaded| {
+        let file = loaded.config.reload.last_good_file.clone()?;
+        Some((file, loaded.standalone()))
+    });
+    let (outcome, tree) = match outcome {
+        Ok(loaded) => {
+            let places = loaded.places();
+            let (config, warnings, tree) = loaded.into_parts();
+            let warnings = (!warnings.is_empty()).then(|| Arc::new(warnings));
+            let sound = Sound { config, warnings, places };
+            (Ok(sound), Some(tree))
+        }
+        Err(report) => (Err(Arc::new(report)), None),
+    };
+    Held { outcome, mark: Mark::Files(seen), kept, tree }
+}
+
+/// Before a look again, when others wait for the gateway already.
+const BUSY: Duration = Duration::from_secs(1);

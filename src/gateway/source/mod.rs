@@ -1,0 +1,97 @@
+//! Where configurations come from. A source tells all of what it holds when it is asked, and asks for a reload when that
+//! may be another. A reload does not know what kind of source it is: one more kind is one more file and one more variant
+//! here.
+
+mod files;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use self::files::Files;
+use crate::admin::control::AdminControl;
+use crate::config::model::{Config, Reload};
+use crate::config::{OpenedAt, Remains, Report, Seen};
+
+/// Where configurations come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A file, or a folder of them, with all that they include.
+    Files {
+        /// Its path.
+        path: PathBuf,
+        /// What was found there when it was read last.
+        seen: Seen,
+    },
+}
+
+/// A source that is followed: asked for what it holds, and watched.
+#[derive(Debug)]
+pub(super) enum Followed {
+    Files(Files),
+}
+
+/// The task that watches a source.
+pub(super) type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Followed {
+    /// Begins to follow, and what makes the task that watches.
+    pub(super) fn begin(
+        source: Source,
+        settings: Reload,
+        control: AdminControl,
+    ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
+        match source {
+            Source::Files { path, seen } => {
+                let (files, watch) = Files::new(path, settings, seen, control);
+                (Self::Files(files), watch)
+            }
+        }
+    }
+
+    /// What reads all that the source holds. It takes long: nobody who has other work calls it.
+    pub(super) fn reader(&self) -> impl FnOnce(&Config) -> Held + Send + 'static {
+        match self {
+            Self::Files(files) => files.reader(),
+        }
+    }
+
+    /// Watches for anything else than what was read last, with the settings in force.
+    pub(super) fn watch_from(&self, settings: &Reload, mark: Mark) {
+        match (self, mark) {
+            (Self::Files(files), Mark::Files(seen)) => files.look_at(settings, seen),
+        }
+    }
+
+    /// The files that were read last.
+    pub(super) fn seen(&self) -> Arc<Seen> {
+        match self {
+            Self::Files(files) => files.seen(),
+        }
+    }
+}
+
+/// What a source holds.
+pub(super) struct Held {
+    pub(super) outcome: Result<Sound, Arc<Report>>,
+    /// What is not news any more.
+    pub(super) mark: Mark,
+    /// Where and what to write down when it is taken.
+    pub(super) kept: Option<(PathBuf, String)>,
+    /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes
+    /// from it: that is left for when nobody waits for the reload any more.
+    pub(super) tree: Option<Remains>,
+}
+
+/// How far a source was read.
+pub(super) enum Mark {
+    Files(Seen),
+}
+
+/// A configuration to put in force.
+pub(super) struct Sound {
+    pub(super) config: Config,
+    pub(super) warnings: Option<Arc<Report>>,
+    /// For what may still be wrong with its listeners.
+    pub(super) places: OpenedAt,
+}

@@ -1,0 +1,79 @@
+//! What several rooms read from the head of a request: its cookies, and the word that its method is counted under.
+
+use http::header::COOKIE;
+use http::{HeaderMap, Method};
+
+/// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC
+/// 9113 section 8.2.3).
+#[must_use]
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
+    cookies(headers, name).next()
+}
+
+/// Value of the cookie of that name, or `None` where there are several: whoever sends two could choose which one
+/// counts.
+#[must_use]
+pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
+    let mut values = cookies(headers, name);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+fn cookies<'a>(headers: &'a HeaderMap, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+/// A small number and the word of a method. Methods beside the usual ones share one, because a client may invent any
+/// number of them.
+#[must_use]
+pub fn method_word(method: &Method) -> (u8, &'static str) {
+    match *method {
+        Method::GET => (0, "GET"),
+        Method::POST => (1, "POST"),
+        Method::HEAD => (2, "HEAD"),
+        Method::PUT => (3, "PUT"),
+        Method::DELETE => (4, "DELETE"),
+        Method::OPTIONS => (5, "OPTIONS"),
+        Method::PATCH => (6, "PATCH"),
+        _ => (7, "OTHER"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_first_cookie_counts_or_the_only_one() {
+        for (fields, first, only) in [
+            (&["session=abc"][..], Some("abc"), Some("abc")),
+            (&["a=1;session=abc ; b=2"], Some("abc"), Some("abc")),
+            (&["a=1", "session=a=b"], Some("a=b"), Some("a=b")),
+            (&["session=one; session=two"], Some("one"), None),
+            (&["session=one", "session=one"], Some("one"), None),
+            (&["session="], Some(""), Some("")),
+            (&["my_session=abc; Session=abc; session2=abc; session"], None, None),
+            (&[""], None, None),
+            (&[], None, None),
+        ] {
+            let headers: HeaderMap = fields.iter().map(|&field| (COOKIE, HeaderValue::from_static(field))).collect();
+            let found = [cookie(&headers, b"session"), only_cookie(&headers, b"session")];
+            assert_eq!(found, [first, only].map(|value| value.map(str::as_bytes)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn methods_that_are_invented_share_a_word() {
+        let words = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"].map(|word| {
+            let method = Method::from_bytes(word.as_bytes()).unwrap();
+            (word, method_word(&method))
+        });
+        for (number, (word, found)) in words.into_iter().enumerate() {
+            let expected = if number < 7 { word } else { "OTHER" };
+            assert_eq!(found, (u8::try_from(number.min(7)).unwrap(), expected));
+        }
+    }
+}

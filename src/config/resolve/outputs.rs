@@ -1,7 +1,7 @@
 //! What the gateway writes to, held against everything it reads and against each other: nothing may be written over.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Scope;
 use crate::config::inputs::Identity;

@@ -1,6 +1,5 @@
-//! How many of something are under way, over all workers, and a limit that they never pass. Whoever is counted holds a
-//! [`Permit`] and is counted until that is dropped. Every ceiling of the gateway is made of this; knows nothing of what
-//! is counted.
+//! A counter over all workers with a limit that it never exceeds. A holder of a [`Permit`] counts until the permit is
+//! dropped. Every ceiling of the gateway is made of this; it knows nothing of the things it counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,13 +9,13 @@ use tokio::sync::Notify;
 /// A count. The limit is the caller's, so that a reload can change it while permits are out.
 #[derive(Debug, Default)]
 pub struct Count<W = ()> {
-    // Sequentially consistent throughout: who waits looks at the count after having said that it waits, and who gives
-    // back looks for those after having done so. One of the two sees the other.
+    // Sequentially consistent throughout: a waiter registers and then looks at the count; a releaser lowers the count
+    // and then looks for waiters. One of the two sees the other.
     taken: AtomicUsize,
     waiters: W,
 }
 
-/// Those who wait for a place. Told after each one that is given back.
+/// The waiters for a permit. Woken after each permit that is given back.
 pub trait Waiters {
     /// A place was given back.
     fn wake(&self);
@@ -62,7 +61,7 @@ impl<W: Waiters> Count<W> {
         Some(Permit(Arc::clone(self)))
     }
 
-    /// Who waits for a place.
+    /// The waiters for a permit.
     #[must_use]
     pub fn waiters(&self) -> &W {
         &self.waiters

@@ -8,11 +8,12 @@ use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 
 use crate::body::events;
-use crate::cluster::{cookie, health, only_cookie};
+use crate::cluster::health;
 use crate::config::model::PathPolicy;
 use crate::config::{self, Environment, pem};
 use crate::context::ScannerRefusal;
 use crate::edge::{headers, public};
+use crate::head::{cookie, only_cookie};
 use crate::listener::frames::{Frames, Traffic};
 use crate::listener::is_valid_host;
 use crate::listener::proxy_protocol;

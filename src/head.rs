@@ -10,7 +10,7 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
     cookies(headers, name).next()
 }
 
-/// Value of the cookie of that name, or `None` where there are several: whoever sends two could choose which one
+/// Value of the cookie of that name, or `None` where there are several: a client that sends two could choose which one
 /// counts.
 #[must_use]
 pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {

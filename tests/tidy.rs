@@ -171,7 +171,8 @@ fn documents_link_to_what_exists() {
 
 #[test]
 fn every_line_of_the_security_page_names_its_tests() {
-    let sources: Vec<_> = files_below("tests").into_iter().map(|file| (module_of(&file.path), file.text)).collect();
+    let sources: Vec<_> =
+        files_below("tests").into_iter().map(|file| (module_of_test(&file.path), file.text)).collect();
     let is_there = |name: &str| {
         let (module, function) = name.rsplit_once("::").unwrap_or_default();
         let declaration = format!("fn {function}()");
@@ -617,7 +618,7 @@ fn is_of_path(c: char) -> bool {
 }
 
 /// The module of a file below `tests`, as `cargo test` shows it: `retries` for `tests/gateway/retries.rs`.
-fn module_of(path: &Path) -> String {
+fn module_of_test(path: &Path) -> String {
     let path = path.strip_prefix("tests").unwrap_or(path);
     let path = path.strip_prefix("gateway").unwrap_or(path).with_extension("");
     let names: Vec<_> = path.components().filter_map(|part| part.as_os_str().to_str()).collect();
@@ -995,7 +996,7 @@ mod checkers {
             ("tests/gateway/security/slow.rs", "security::slow"),
             ("tests/cli.rs", "cli"),
         ] {
-            assert_eq!(module_of(Path::new(path)), module);
+            assert_eq!(module_of_test(Path::new(path)), module);
         }
     }
 

@@ -23,7 +23,7 @@ struct Told {
 impl Refusals {
     /// Counts a refusal, and tells of it when the last line is long enough ago.
     pub(super) fn refused(&self, metrics: &Metrics, (method, path): (&Method, &str), status: StatusCode, now: Instant) {
-        metrics.admin_refused(status.as_str());
+        metrics.admin_refused(status.as_str()).inc();
         if let Some(untold) = self.tells(now) {
             let (method, path) = (cut(method.as_str()), cut(path));
             let status = status.as_u16();

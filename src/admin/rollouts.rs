@@ -66,7 +66,7 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
     match request.carry_out(control, now()) {
         Ok(events) => {
             for event in &events {
-                metrics.rollout_event(route, event.kind);
+                metrics.rollout_events(route, event.kind).inc();
             }
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
             // The audit record of what operators do.

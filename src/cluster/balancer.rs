@@ -35,8 +35,8 @@ impl PickRequest<'_> {
     }
 }
 
-/// Who may be chosen for one request, and what each weighs. The common case is a type of its own, so that a choice in
-/// it does not ask the others' questions of each endpoint.
+/// The endpoints that may be chosen for one request, and their weights. The common case has a type of its own, so that
+/// it skips the checks of the other cases for each endpoint.
 trait Candidates: Copy {
     fn admit(&self, endpoint: &Endpoint) -> bool;
 

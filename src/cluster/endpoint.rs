@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +17,8 @@ use super::outlier::EndpointRecord;
 use super::ceilings::{Allowed, Kind, Room};
 use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
+use crate::observe::endpoints::{EndpointSeries, ListedEndpoint};
+use crate::observe::metrics::Metrics;
 use crate::pool::Quota;
 
 /// Identity of an endpoint, unique for the process. It survives a change of weight or labels and a reload, so that
@@ -60,6 +62,8 @@ pub struct Endpoint {
     pub(super) health: Option<Arc<Health>>,
     /// Its own ceilings, where it has some.
     pub(super) room: Option<Arc<Room>>,
+    /// Keeps its series shown. Shared over changes of its settings.
+    pub(super) listed: Arc<Mutex<Option<ListedEndpoint>>>,
 }
 
 impl Endpoint {
@@ -77,6 +81,7 @@ impl Endpoint {
             live: Arc::new(Live::new(Instant::now())),
             health: None,
             room: None,
+            listed: Arc::default(),
         }
     }
 
@@ -122,6 +127,22 @@ impl Endpoint {
         self.live.in_flight.load(Relaxed)
     }
 
+    /// Shows its series in `metrics`, by its cluster and address, until it is gone; `None` where endpoints have none.
+    /// Called anew by each worker after each reload.
+    #[must_use]
+    pub fn list(&self, metrics: &Metrics, cluster: &str, address: &str) -> Option<EndpointSeries> {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !metrics.lists_endpoints() || listed.as_ref().is_some_and(|listed| !listed.is_own()) {
+            *listed = None;
+        }
+        if listed.is_none() {
+            let live = Arc::downgrade(&self.live);
+            let in_flight = move || live.upgrade().map(|live| live.in_flight.load(Relaxed));
+            *listed = metrics.list_endpoint((cluster, address), self.id.0, Arc::new(in_flight));
+        }
+        listed.as_ref().map(|listed| EndpointSeries::new(metrics, listed))
+    }
+
     /// Whether its traffic took it out.
     #[must_use]
     #[inline]
@@ -140,8 +161,8 @@ impl Endpoint {
         self.live.record.ejected_until(self.live.born)
     }
 
-    /// Ends its ejection, if it is out, and forgets the failures behind it: another judgement, such as that of a health
-    /// check, counts for more. How often it was out is remembered, so that the next time is longer.
+    /// Ends its ejection, if there is one, and forgets the failures behind it, because another source, such as a health
+    /// check, knows better. The number of ejections is kept, so that the next one is longer.
     pub fn pardon(&self, now: Instant) {
         if self.is_ejected(now) {
             self.live.record.pardon();

@@ -205,7 +205,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// So many endpoints and their judge.
+    /// This many endpoints and their detector.
     struct Court {
         members: Arc<ArcSwap<Members>>,
         judge: OutlierDetector,

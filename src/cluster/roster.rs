@@ -92,6 +92,9 @@ impl Roster {
                     let is_checked = settings.health_check.is_some();
                     endpoint.health = verdict.or_else(|| is_checked.then(Arc::default));
                     endpoint.room = room;
+                    if let Some(same) = same {
+                        endpoint.listed = Arc::clone(&same.listed);
+                    }
                     Arc::new(endpoint)
                 }
             };

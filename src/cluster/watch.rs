@@ -46,7 +46,7 @@ impl Watched {
         let over = |interval| now.saturating_duration_since(self.interval_began) >= interval;
         if judge.interval().is_some_and(over) {
             for cause in judge.sweep(self.interval_began, now) {
-                metrics.ejected(&self.cluster.name, cause.word());
+                metrics.ejections(&self.cluster.name, cause.word()).inc();
             }
             self.interval_began = now;
         }
@@ -56,7 +56,7 @@ impl Watched {
         }
         if self.last != Some(survey) {
             metrics.surveyed(&self.cluster.name, survey.usable, survey.ejected, survey.panic);
-            metrics.endpoints_left_out(&self.cluster.name, survey.left_out);
+            metrics.endpoints_left_out(&self.cluster.name).set_count(survey.left_out);
             self.say_panic(survey);
             self.say_usable(survey);
             self.say_left_out(survey);

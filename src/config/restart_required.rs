@@ -58,7 +58,8 @@ impl OpenedAt {
 }
 
 impl Loaded {
-    /// Where the addresses of its listeners stand, and those of metrics, admin and the access log where they are written.
+    /// The places of the addresses of its listeners, and of those of metrics, admin and the access log that are
+    /// configured.
     #[must_use]
     pub fn places(&self) -> OpenedAt {
         let listeners = self.config.listeners.iter().map(|listener| {

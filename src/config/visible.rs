@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether `character` does something instead of showing: controls, and the format characters of Unicode (general
-/// category Cf, with the separators of lines and paragraphs), which turn, join, hide or tag what stands around them. So is
-/// whatever else a font shows nothing for (Default_Ignorable_Code_Point).
+/// category Cf, with the separators of lines and paragraphs), which turn, join, hide or tag what stands around them. So
+/// are other characters that fonts do not show (Default_Ignorable_Code_Point).
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     match character {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::fault::Injected;
@@ -18,7 +18,7 @@ use crate::cluster::{InFlight, Outcome as ScannerRefusal};
 use crate::config::model::RouteId;
 use crate::context::{Connection, Underway};
 use crate::error::{Blame, Error, FAULT_INJECTED};
-use crate::observe::handles::{GaugeGuard, RouteHandles};
+use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::AccessRecord;
 use crate::observe::trace::TraceId;
 use crate::policy::{Open, RateLimitHeaders};
@@ -61,6 +61,10 @@ pub(super) struct Exchange {
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
     pub(super) time_to_head: Option<Duration>,
+    /// The same, if the head is an endpoint's.
+    pub(super) first_byte: Option<Duration>,
+    /// Of an endpoint's answer that is gRPC: its status, once it came.
+    grpc_status: Option<Option<u16>>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
     endpoint_time: Duration,
@@ -129,6 +133,8 @@ impl Exchange {
             status: 0,
             upstream_status: None,
             time_to_head: None,
+            first_byte: None,
+            grpc_status: None,
             endpoint_time: Duration::ZERO,
             gaps: Duration::ZERO,
             paused: None,
@@ -203,8 +209,23 @@ impl Exchange {
         self.endpoint_time = took.saturating_sub(self.flow.client_time());
     }
 
-    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a version is
-    /// judged by it.
+    /// An endpoint's answer is gRPC. Its status may stand in the head, when nothing else comes.
+    pub(super) fn grpc_answer(&mut self, fields: &HeaderMap) {
+        self.grpc_status = Some(None);
+        self.ended_with(fields);
+    }
+
+    /// These fields may be the last of an answer.
+    pub(super) fn ended_with(&mut self, fields: &HeaderMap) {
+        if let Some(status) = &mut self.grpc_status
+            && let Some(came) = fields.get(GRPC_STATUS)
+        {
+            *status = Some(came.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u16::MAX));
+        }
+    }
+
+    /// Whether the client waits for more of the answer, or has got some. The clock is read only where a rollout
+    /// measures the version.
     pub(super) fn waits_for_more(&mut self, waits: bool) {
         if self.sample.is_none() {
             return;
@@ -251,7 +272,7 @@ impl Exchange {
         self.blame = Some(Blame::Client);
     }
 
-    /// Tells the endpoint's judge how the body of its answer ended.
+    /// Reports the end of the answer's body to outlier detection.
     fn report(&self, now: Instant) {
         let (Some(in_flight), Some(status)) = (&self.in_flight, self.upstream_status) else {
             return;
@@ -328,14 +349,22 @@ impl Exchange {
                 _ => ("-", None),
             },
             Outcome::Failed { flag, reason } => {
-                self.worker.errors.count(reason);
+                if let Some(handles) = &self.handles {
+                    self.worker.errors.count(reason, handles);
+                }
                 (flag, Some(reason))
             }
         };
         let duration = now.saturating_duration_since(self.started);
         self.count_for_trial(duration);
         if let Some(handles) = &self.handles {
-            handles.finished(&self.method, self.status, duration);
+            handles.finished(&self.method, self.status, duration, self.first_byte);
+            if self.is_stream() {
+                handles.ends().stream_duration.get().observe(duration);
+            }
+            if let Some(status) = self.grpc_status {
+                handles.ends().grpc_responses.count(grpc_word(status));
+            }
         }
         self.worker.metrics.count_bytes(self.flow.received(), self.sent);
         if self.logged
@@ -412,6 +441,9 @@ fn verdict(error: &Error) -> Option<ScannerRefusal> {
         _ => None,
     }
 }
+
+/// Says how a gRPC call ended.
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Whether a message is gRPC by its content type.
 pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {

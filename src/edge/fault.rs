@@ -46,7 +46,7 @@ pub(super) fn draw(exchange: &mut Exchange, view: &View, route: RouteId, fault: 
     headers.remove(ABORT);
     let handles = view.handles(route);
     for ignored in draw.ignored.iter().flatten() {
-        handles.faults().ignored(ignored.word());
+        handles.faults().faults_ignored.count(ignored.word());
     }
     let ceiling = view.live(route).and_then(|live| live.faults.as_ref());
     if let Some(ceiling) = ceiling.filter(|_| !draw.is_empty()) {
@@ -78,7 +78,7 @@ pub(super) async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> 
     }
     if let Some(delay) = delay {
         injected.delayed = true;
-        injected.handles.faults().injected("delay");
+        injected.handles.faults().faults.count("delay");
         let delay = delay.min(timeout.unwrap_or(Duration::MAX));
         sleep_until(started + delay).await;
         if timeout == Some(delay) {
@@ -87,7 +87,7 @@ pub(super) async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> 
     }
     if let Some(answer) = abort {
         injected.aborted = true;
-        injected.handles.faults().injected("abort");
+        injected.handles.faults().faults.count("abort");
         return Err(Error::FaultAbort(answer));
     }
     injected.active = None;
@@ -98,10 +98,10 @@ impl Injected {
     /// Takes a place among the active faults; false when there is none.
     fn begin(&mut self) -> bool {
         let handles = self.handles.faults();
-        self.active =
-            self.ceiling.enter(self.max_active).map(|place| Active { _place: place, _gauge: handles.active() });
+        let place = self.ceiling.enter(self.max_active);
+        self.active = place.map(|place| Active { _place: place, _gauge: GaugeGuard::of(&handles.faults_active) });
         if self.active.is_none() {
-            handles.ignored(Ignored::MaxActive.word());
+            handles.faults_ignored.count(Ignored::MaxActive.word());
         }
         self.active.is_some()
     }
@@ -122,7 +122,7 @@ impl Injected {
         let events = events.filter(|_| plain && self.draw.stream.is_some());
         if events.is_some() && self.begin() {
             self.events = events;
-            self.handles.faults().injected("stream");
+            self.handles.faults().faults.count("stream");
         }
     }
 

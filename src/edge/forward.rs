@@ -128,7 +128,8 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
     let mut rng = exchange.worker.fork_rng();
     let kind = kind(exchange, outgoing, target);
     exchange.admission = target.admit(kind, exchange.started, &mut rng)?;
-    if exchange.admission.waits() {
+    let waited = exchange.admission.waits();
+    if waited {
         let (held, begun) = (&mut exchange.admission, exchange.started);
         Box::pin(target.wait(held, begun, deadline, &mut rng)).await?;
     }
@@ -154,6 +155,7 @@ pub(super) async fn forward(exchange: &mut Exchange, outgoing: &mut Outgoing) ->
         upgrade,
         method: &exchange.method,
         retries: &route.retries,
+        at_once: !(delayed || waited || outgoing.expected) && exchange.flow.client_time().is_zero(),
     };
     let (slot, attempts) = (&mut outgoing.request, &mut exchange.attempts);
     let sent = match deadline.filter(|_| delayed) {
@@ -293,6 +295,10 @@ fn receive(
         (false, _) => None,
     };
     exchange.answered(response.status().as_u16(), at);
+    exchange.first_byte = exchange.time_to_head;
+    if grpc {
+        exchange.grpc_answer(response.headers());
+    }
     let fields = response.headers_mut();
     let accepted = if seen.upgrade { fields.get(header::UPGRADE).cloned() } else { None };
     headers::strip_hop_by_hop(fields, seen);

@@ -10,6 +10,7 @@ use super::forward::Outgoing;
 use super::worker::View;
 use crate::body::RequestBody;
 use crate::config::model::RouteId;
+use crate::observe::handles::GaugeGuard;
 use crate::policy::{self, mirror::COPY};
 use crate::upstream::{self, Mirrored};
 
@@ -28,21 +29,21 @@ pub(super) fn start(exchange: &Exchange, outgoing: &mut Outgoing) {
     }
     let handles = view.handles(route).clone();
     let Some(place) = ceiling.enter(mirror.max_active) else {
-        handles.mirrors().ended("max_active");
+        handles.mirrors().mirrors.count("max_active");
         return;
     };
     let Ok(copied) = request.body_mut().copy(mirror.max_body_bytes) else {
-        handles.mirrors().ended(Mirrored::BodyTooLarge.word());
+        handles.mirrors().mirrors.count(Mirrored::BodyTooLarge.word());
         return;
     };
     let copy = head_of(request);
     let hash = view.target(mirror.cluster).and_then(|target| target.hash(request.headers(), exchange.client));
-    let active = handles.mirrors().active();
+    let active = GaugeGuard::of(&handles.mirrors().mirrors_active);
     // It keeps the view no longer than the request it copies would: until the body is whole, and then for the mirror's
     // time.
     let task = async move {
         let result = send(&view, route, copy, copied, hash, &mut rng).await;
-        handles.mirrors().ended(result.word());
+        handles.mirrors().mirrors.count(result.word());
         drop((place, active));
     };
     exchange.worker.mirrors.own(task);

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::ResponseBody;
 use super::depart::{changes, depart};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, GRPC_STATUS};
 use super::worker::View;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
@@ -181,5 +181,4 @@ fn ends_connection(error: &Error) -> bool {
 /// What agents are asked by; others pass too.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REASON: HeaderName = HeaderName::from_static("x-attache-reason");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

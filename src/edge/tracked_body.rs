@@ -139,6 +139,9 @@ impl TrackedBody {
                 self.several = None;
             }
         }
+        if let (Some(fields), Some(exchange)) = (frame.trailers_ref(), &mut self.exchange) {
+            exchange.ended_with(fields);
+        }
         if self.inner.is_end_stream() {
             self.complete();
         }

@@ -77,7 +77,7 @@ impl Worker {
     /// A worker on the hub's current snapshot.
     #[must_use]
     pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, sink: Option<Sink>, seed: u64) -> Rc<Self> {
-        let worker_endpoints = Rc::new(WorkerEndpoints::default());
+        let worker_endpoints = Rc::new(WorkerEndpoints::new(Arc::clone(&metrics)));
         let mut rng = fastrand::Rng::with_seed(seed);
         let view = View::new(&hub, &worker_endpoints, &metrics, &mut rng);
         Rc::new(Self {
@@ -156,6 +156,7 @@ impl Worker {
         let view = self.view();
         if sweep {
             let now = Instant::now();
+            view.targets.iter().filter_map(OnceCell::get).for_each(WorkerCluster::refresh);
             let clusters = &view.snapshot.clusters;
             self.worker_endpoints.sweep(now, view.generation, clusters);
             self.stall_detectors.look(now);

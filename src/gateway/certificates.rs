@@ -30,10 +30,10 @@ pub(super) async fn refresh(listeners: &[(String, Arc<Shared>)], metrics: &Arc<M
                 tracing::error!(listener = %name, error = error as &dyn std::error::Error, "certificate not taken, the old one stays");
             }
             if !errors.is_empty() {
-                metrics.certificate_reloaded(name, false);
+                metrics.certificate_reloads(name, "failed").inc();
             } else if changed {
                 tracing::info!(listener = %name, "certificate renewed");
-                metrics.certificate_reloaded(name, true);
+                metrics.certificate_reloads(name, "ok").inc();
             }
         }
         publish(&listeners, &metrics);
@@ -50,7 +50,7 @@ fn publish(listeners: &[(String, Arc<Shared>)], metrics: &Metrics) {
             continue;
         };
         for (file, not_after) in tls.expiries() {
-            metrics.certificate(name, &file.display().to_string(), not_after);
+            metrics.certificate_not_after(name, &file.display().to_string()).set(not_after);
         }
     }
 }

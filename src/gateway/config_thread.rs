@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 /// of it for as long as it wants.
 const NICE: i32 = 10;
 
-/// One of two such threads: one reads and frees, one builds. Each does one job at a time, in order, so that what one job
-/// frees is there for the next. The allocator keeps what threads allocate apart: the pages of a file that was read hold
-/// nothing that stays, and go back to the system as a whole.
+/// One of two such threads: one reads and frees, one builds. Each runs one job at a time, in order, so that the memory
+/// that one job frees serves the next. The allocator keeps memory of several threads apart: pages with the text of a
+/// file hold nothing that stays, and go back to the system as a whole.
 #[derive(Debug)]
 pub(super) struct ConfigThread {
     /// Only its blocking pool is used.

@@ -15,7 +15,7 @@ use crate::observe::handles::ListenerHandles;
 pub(super) fn report(name: String, handles: Rc<ListenerHandles>, worker: Rc<Worker>) -> impl Fn(&Report<'_>) {
     let told = Cell::new(None);
     move |event| match event {
-        Report::Accepted => handles.accepted(),
+        Report::Accepted => handles.connections.inc(),
         Report::AtCeiling => {
             // With as many clients as places it happens with every connection that ends.
             let now = Instant::now();
@@ -25,11 +25,11 @@ pub(super) fn report(name: String, handles: Rc<ListenerHandles>, worker: Rc<Work
                 tracing::warn!(listener = %name, "maxConnections is reached, new clients wait");
             }
         }
-        Report::OverCeiling => handles.refused("ceiling"),
-        Report::OverClientCeiling => handles.refused("client_ceiling"),
+        Report::OverCeiling => handles.connections_refused.count("ceiling"),
+        Report::OverClientCeiling => handles.connections_refused.count("client_ceiling"),
         Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),
         Report::HandshakeFailed(end) => {
-            handles.handshake_failed();
+            handles.handshake_failures.inc();
             tracing::debug!(listener = %name, ?end, "connection ended before HTTP");
         }
         Report::Ended(connection, end) => ended(&worker, &handles, connection, *end),
@@ -39,7 +39,7 @@ pub(super) fn report(name: String, handles: Rc<ListenerHandles>, worker: Rc<Work
 fn ended(worker: &Worker, handles: &ListenerHandles, connection: &Connection, end: ConnectionEnd) {
     match end {
         ConnectionEnd::Refused(status) => {
-            handles.malformed(edge::unparsed(worker, connection, status));
+            handles.malformed.count(edge::unparsed(worker, connection, status));
         }
         ConnectionEnd::Expired(expiry) => {
             let reason = match expiry {
@@ -49,7 +49,7 @@ fn ended(worker: &Worker, handles: &ListenerHandles, connection: &Connection, en
                 Expiry::Write => "write_timeout",
                 Expiry::Linger => "linger_timeout",
             };
-            handles.malformed(reason);
+            handles.malformed.count(reason);
         }
         ConnectionEnd::Closed | ConnectionEnd::Upgraded | ConnectionEnd::Broken | ConnectionEnd::Aborted => {}
     }

@@ -201,6 +201,7 @@ impl Gateway {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
+        metrics.limit_endpoints(config.metrics.endpoint_series);
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
@@ -351,7 +352,7 @@ impl Gateway {
         let Shutdown { drain_delay, drain_timeout, .. } = shutdown;
         let stream_grace = shutdown.stream_grace();
         self.health.set_draining();
-        self.metrics.set_draining(true);
+        self.metrics.draining().set(1);
         wait(drain_delay, &hurry).await;
         self.listeners.let_go();
         let mut drained = self.workers.drain().await;

@@ -1,5 +1,6 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
 use crate::config::{ChangeKind, Difference, Report, needs_restart};
+use crate::observe::family::Object;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
@@ -31,7 +33,7 @@ impl Gateway {
         let (followed, watch) = Followed::begin(source, settings, self.control.clone());
         self.source = Some(followed);
         self.tasks.start(Task::Files, watch);
-        self.metrics.config_from_last_good(stands_in);
+        self.metrics.config_last_good().set(stands_in.into());
         if stands_in {
             self.metrics.config_refused();
         }
@@ -52,7 +54,7 @@ impl Gateway {
         match order {
             Command::Reload { trigger, done } => {
                 let outcome = self.reload_source(trigger).await;
-                // Who asked may have left.
+                // The sender may have left.
                 done.send(outcome.clone()).ok();
                 outcome
             }
@@ -110,7 +112,7 @@ impl Gateway {
             source.watch_from(&self.config().reload, read.mark);
         }
         if done.entry.verdict != ReloadResult::Refused {
-            self.metrics.config_from_last_good(false);
+            self.metrics.config_last_good().set(0);
             self.keep_good(read.kept).await;
         }
         self.config_thread.run(move || {
@@ -173,7 +175,7 @@ impl Gateway {
     }
 
     fn unchanged(&self, trigger: Trigger, began: Instant) -> Done {
-        self.metrics.config_unchanged();
+        self.metrics.config_reload_ok().set(1);
         let hash = &self.config().hash;
         let mut entry = Entry::new(trigger, ReloadResult::Unchanged, hash, hash, began.elapsed());
         entry.last_change = self.control.journal.last_change();
@@ -237,12 +239,13 @@ impl Gateway {
         // Nothing fails from here on.
         rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
+        self.metrics.limit_endpoints(config.metrics.endpoint_series);
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.workers).await;
         self.in_force(&config);
         admin::follow(self.admin_file.as_ref(), config.admin.as_ref());
         self.forget_gone(gone, &config);
-        self.metrics.config_reloaded();
+        self.metrics.config_reloads("ok").inc();
         tell_what_drains(&mut difference, &before);
         self.retired.add(before);
         Ok(difference)
@@ -250,7 +253,7 @@ impl Gateway {
 
     /// Notes the first configuration.
     pub(super) fn began(&self, config: &Config) {
-        self.metrics.config_from_last_good(false);
+        self.metrics.config_last_good().set(0);
         self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
     }
 
@@ -262,13 +265,7 @@ impl Gateway {
             let (metrics, config) = (Arc::clone(&self.metrics), Arc::clone(after));
             let forget = move || {
                 let names = Names::of(&config);
-                metrics.retain_routes(|name| name == "-" || names.routes.contains(name));
-                metrics.retain_clusters(|name| name == "-" || names.clusters.contains(name));
-                metrics.retain_rollouts(|name| names.rollouts.contains(name));
-                metrics.retain_health(|name| names.checked.contains(name));
-                metrics.retain_breakers(|name| names.breakers.contains(name));
-                metrics.retain_listeners(|name| names.listeners.contains(name));
-                metrics.retain_rate_limits(|name| names.limits.contains(name));
+                metrics.retain(|object, name| name == "-" || names.has(object, name));
             };
             let config_thread = self.config_thread.handle();
             self.generation.start_job(Task::OldSeries, &config_thread, forget);
@@ -278,53 +275,42 @@ impl Gateway {
 
 /// The names a configuration gives, as far as metrics have them for labels.
 struct Names<'a> {
-    routes: HashSet<&'a str>,
-    clusters: HashSet<&'a str>,
-    /// Routes that have a rollout.
-    rollouts: HashSet<&'a str>,
-    /// Clusters whose health is checked.
-    checked: HashSet<&'a str>,
-    /// Clusters with a breaker.
-    breakers: HashSet<&'a str>,
-    listeners: HashSet<&'a str>,
-    limits: HashSet<String>,
+    known: HashSet<(Object, Cow<'a, str>)>,
 }
 
 impl<'a> Names<'a> {
     fn of(config: &'a Config) -> Self {
-        let (routes, clusters) = (config.routes.iter(), config.clusters.iter());
-        let (listeners, limits) = (config.listeners.iter(), config.rate_limits.iter());
-        let breakers = clusters.clone();
-        let breakers = breakers.filter(|cluster| cluster.circuit_breaker.half_open.is_some());
-        let checked = clusters.clone();
-        let checked = checked.filter(|cluster| cluster.health_check.is_some());
-        let rolled_out = routes.clone().filter(|route| match &route.action {
-            Action::Split(split) => split.rollout.is_some(),
-            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => false,
-        });
-        Self {
-            rollouts: rolled_out.map(|route| route.name.as_str()).collect(),
-            routes: routes.map(|route| route.name.as_str()).collect(),
-            clusters: clusters.map(|cluster| cluster.name.as_str()).collect(),
-            checked: checked.map(|cluster| cluster.name.as_str()).collect(),
-            breakers: breakers.map(|cluster| cluster.name.as_str()).collect(),
-            listeners: listeners.map(|listener| listener.name.as_str()).collect(),
-            limits: limits.map(|limit| limit.scope.to_string()).collect(),
+        let mut known = HashSet::with_capacity(config.routes.len() + config.clusters.len());
+        for route in &config.routes {
+            known.insert((Object::Route, Cow::from(&route.name)));
+            if matches!(&route.action, Action::Split(split) if split.rollout.is_some()) {
+                known.insert((Object::Rollout, Cow::from(&route.name)));
+            }
         }
+        for cluster in &config.clusters {
+            known.insert((Object::Cluster, Cow::from(&cluster.name)));
+            if cluster.health_check.is_some() {
+                known.insert((Object::HealthCheck, Cow::from(&cluster.name)));
+            }
+            if cluster.circuit_breaker.half_open.is_some() {
+                known.insert((Object::Breaker, Cow::from(&cluster.name)));
+            }
+        }
+        known.extend(config.listeners.iter().map(|listener| (Object::Listener, Cow::from(&listener.name))));
+        known.extend(config.rate_limits.iter().map(|limit| (Object::RateLimit, Cow::from(limit.scope.to_string()))));
+        Self { known }
     }
 
-    fn has_more_than(&self, other: &Names<'_>) -> bool {
-        !(self.routes.is_subset(&other.routes)
-            && self.clusters.is_subset(&other.clusters)
-            && self.rollouts.is_subset(&other.rollouts)
-            && self.checked.is_subset(&other.checked)
-            && self.breakers.is_subset(&other.breakers)
-            && self.listeners.is_subset(&other.listeners)
-            && self.limits.is_subset(&other.limits))
+    fn has(&self, object: Object, name: &str) -> bool {
+        self.known.contains(&(object, Cow::from(name)))
+    }
+
+    fn has_more_than(&self, other: &Self) -> bool {
+        !self.known.is_subset(&other.known)
     }
 }
 
-/// Says of clusters that go what still runs on them.
+/// Says what still runs on removed clusters.
 fn tell_what_drains(difference: &mut Difference, before: &Snapshot) {
     let clusters: BTreeMap<&str, _> = before.clusters.iter().map(|cluster| (&*cluster.name, cluster)).collect();
     let removed = difference.changes.iter_mut();
@@ -368,7 +354,7 @@ impl Retired {
                 config_thread.spawn_blocking(free).await.ok();
             }
             let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
-            metrics.config_snapshots(waiting + 1);
+            metrics.config_snapshots().set_count(waiting + 1);
             sleep(SWEEP).await;
         }
     }

@@ -224,7 +224,7 @@ impl Book {
 
 fn report(route: &str, events: &[Event], metrics: &Metrics) {
     for event in events {
-        metrics.rollout_event(route, event.kind);
+        metrics.rollout_events(route, event.kind).inc();
         let (kind, message) = (event.kind, event.message.as_str());
         match kind {
             "rolled_back" | "measurement_failed" | "paused" => {

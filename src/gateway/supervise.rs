@@ -119,7 +119,7 @@ impl Tasks {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.metrics.task_known(task.word());
+        drop(self.metrics.task_ends(task.word()));
         self.set.spawn(supervise(task, Arc::clone(&self.metrics), begin));
     }
 
@@ -142,7 +142,7 @@ impl Tasks {
 
 /// Tells of a task that broke, and counts it.
 pub(super) fn broke(task: Task, metrics: &Metrics) {
-    metrics.task_ended(task.word());
+    metrics.task_ends(task.word()).inc();
     let next = match task.upon_end() {
         UponEnd::Restart => "it is started again",
         UponEnd::Leave => "it is left as it is",

@@ -173,7 +173,7 @@ impl Workers {
 }
 
 fn watch(thread: thread::JoinHandle<()>, metrics: Arc<Metrics>, lost: CancellationToken) -> JoinHandle<()> {
-    metrics.task_known(Task::Worker.word());
+    drop(metrics.task_ends(Task::Worker.word()));
     tokio::task::spawn_blocking(move || {
         if thread.join().is_err() {
             broke(Task::Worker, &metrics);
@@ -312,7 +312,7 @@ impl State {
         }
         self.worker.tick(sweep);
         for open in self.open.values() {
-            open.handles.note_open(open.shared.open());
+            open.handles.downstream_connections.set_count(open.shared.open());
         }
         self.closing.retain(|open| !open.running.is_over());
         self.worker.keep_retired(|name| {

@@ -1,231 +1,326 @@
-//! Every metric family the gateway has, in one table: the struct of live families and `docs/metrics.md` both come from
-//! it, so a metric that is not documented cannot exist. Label values come from the configuration or from fixed words,
-//! never from traffic, so the number of series is bounded.
+//! Every metric family the gateway has, in one table. A row is all there is to write: from it come the live family, its
+//! registration, the way to it (a field of the handles of its section, or a method of `Metrics` by its name), when its
+//! series go, and its line in `docs/metrics.md`. Label values come from the configuration or from fixed words, never
+//! from traffic, so the number of series is bounded.
+//!
+//! The word after the field says what there is one of:
+//!
+//! - `Counter`, `Gauge`, `FloatGauge`: one number;
+//! - `Counters`: one counter for each of the fixed words of the label that is not in the head of its section;
+//! - `Classes`: one counter for each class of codes;
+//! - `Latency`: a histogram with the configured buckets;
+//! - `Life`: one with buckets for what lasts;
+//! - `LateGauge`, `LateLife`: what is shown once it was asked for.
+//!
+//! Series go with the route, cluster, listener or limit a label names. `while` says what more that has to have for them
+//! to stay.
 
-use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use std::sync::Arc;
 
-/// One metric family as declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Family {
-    /// Name on the wire.
-    pub name: &'static str,
-    /// Its Prometheus type.
-    pub kind: Kind,
-    /// Label names, in the order values are given.
-    pub labels: &'static [&'static str],
-    /// What it says, in one sentence.
-    pub help: &'static str,
-}
+use prometheus::Registry;
 
-/// Prometheus type of a [`Family`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Whole numbers that only grow.
-    Counter,
-    /// Whole numbers that go up and down.
-    Gauge,
-    /// A gauge with fractions.
-    FloatGauge,
-    /// A distribution, with the configured buckets.
-    Histogram,
-}
-
-impl Kind {
-    /// The word Prometheus uses.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge | Self::FloatGauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-}
+use super::endpoints::Classes;
+use super::family::{Family, Kind, Object};
+use super::handles::{Handle, Late, Names, Words};
+use super::metrics::Metrics;
+use super::series::{Bounds, Counter, FloatGauge, Gauge, Histogram, SeriesOf};
 
 macro_rules! families {
-    (@vec Counter) => { IntCounterVec };
-    (@vec Gauge) => { IntGaugeVec };
-    (@vec FloatGauge) => { GaugeVec };
-    (@vec Histogram) => { HistogramVec };
-    ($($field:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+    (@series Counter) => { Counter };
+    (@series Counters) => { Counter };
+    (@series Gauge) => { Gauge };
+    (@series Classes) => { Counter };
+    (@series LateGauge) => { Gauge };
+    (@series FloatGauge) => { FloatGauge };
+    (@series Latency) => { Histogram };
+    (@series Life) => { Histogram };
+    (@series LateLife) => { Histogram };
+    (@handle Counters) => { Words };
+    (@handle Classes) => { Classes };
+    (@handle LateGauge) => { Late<Gauge> };
+    (@handle LateLife) => { Late<Histogram> };
+    (@handle $kind:ident) => { families!(@series $kind) };
+    (@kind Counter) => { Kind::Counter };
+    (@kind Counters) => { Kind::Counter };
+    (@kind Classes) => { Kind::Counter };
+    (@kind Gauge) => { Kind::Gauge };
+    (@kind LateGauge) => { Kind::Gauge };
+    (@kind FloatGauge) => { Kind::Gauge };
+    (@kind Latency) => { Kind::Histogram };
+    (@kind Life) => { Kind::Histogram };
+    (@kind LateLife) => { Kind::Histogram };
+    (@bounds Latency $buckets:ident) => { Arc::clone(&$buckets.latency) };
+    (@bounds Life $buckets:ident) => { Arc::clone(&$buckets.life) };
+    (@bounds LateLife $buckets:ident) => { Arc::clone(&$buckets.life) };
+    (@bounds $kind:ident $buckets:ident) => { Arc::default() };
+    (@only) => { None };
+    (@only $object:ident) => { Some(Object::$object) };
+    (@family $kind:ident $name:literal [$($label:ident),*] ($($object:ident)?) $help:literal) => {
+        Family {
+            name: $name,
+            kind: families!(@kind $kind),
+            labels: &[$(stringify!($label)),*],
+            help: $help,
+            only: families!(@only $($object)?),
+        }
+    };
+
+    // Handles of one section.
+    (@handles by name { $($rows:tt)* }) => {};
+    (
+        @handles $(#[$doc:meta])* struct $handles:ident($($own:ident),*) {
+            $($field:ident: $kind:ident $name:literal [$($label:ident),*] $(while $object:ident)? $help:literal;)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $handles {
+            $(#[doc = $help] pub $field: families!(@handle $kind),)*
+        }
+
+        impl $handles {
+            /// Handles to its series.
+            #[must_use]
+            pub fn new(metrics: &Metrics, $($own: &str),*) -> Self {
+                let names = Names::new(&[$((stringify!($own), $own)),*]);
+                let families = &metrics.families;
+                Self { $($field: Handle::take(&families.$field, &names)),* }
+            }
+        }
+    };
+
+    ($(
+        $(#[$doc:meta])*
+        $by:ident $handles:ident $(($($own:ident),*))? {
+            $($field:ident: $kind:ident $name:literal [$($label:ident),*] $(while $object:ident)? $help:literal;)*
+        }
+    )*) => {
         /// Every family, in the order of the documentation.
-        pub const FAMILIES: &[Family] = &[
-            $(Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help }),*
+        pub static FAMILIES: &[Family] = &[
+            $($(families!(@family $kind $name [$($label),*] ($($object)?) $help)),*),*
         ];
 
         /// The live families of one gateway.
         #[derive(Debug)]
-        pub(super) struct Families { $(pub(super) $field: families!(@vec $kind)),* }
+        pub(super) struct Families {
+            $($(pub(super) $field: SeriesOf<families!(@series $kind)>,)*)*
+        }
 
         impl Families {
-            pub(super) fn register(registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error> {
+            pub(super) fn register(registry: &Registry, buckets: &Buckets) -> Result<Self, prometheus::Error> {
                 Ok(Self {
-                    $($field: <families!(@vec $kind)>::declare(
-                        &Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help },
-                        registry,
-                        buckets,
-                    )?),*
+                    $($($field: {
+                        static FAMILY: Family = families!(@family $kind $name [$($label),*] ($($object)?) $help);
+                        let series = SeriesOf::new(&FAMILY, families!(@bounds $kind buckets))?;
+                        registry.register(Box::new(series.clone()))?;
+                        series
+                    },)*)*
                 })
             }
+
+            /// Drops the series that carry the name of something that does not live any more.
+            pub(super) fn retain(&self, lives: &dyn Fn(Object, &str) -> bool) {
+                $($(self.$field.retain_living(lives);)*)*
+            }
         }
+
+        /// Series by their names, for what is counted rarely.
+        impl Metrics {
+            $($(
+                #[doc = $help]
+                #[must_use]
+                pub fn $field(&self, $($label: &str),*) -> families!(@series $kind) {
+                    self.families.$field.with(&[$($label),*])
+                }
+            )*)*
+        }
+
+        $(families! {
+            @handles $(#[$doc])* $by $handles $(($($own),*))? {
+                $($field: $kind $name [$($label),*] $(while $object)? $help;)*
+            }
+        })*
     };
 }
 
-// The crate hashes label values one after the other without a separator, so ("ab", "c") and ("a", "bc") would share a
-// series. Two names from the configuration therefore never stand side by side: an upper-case method word separates
-// route and cluster.
+/// Buckets of histograms, by what they measure.
+pub(super) struct Buckets {
+    pub(super) latency: Arc<Bounds>,
+    pub(super) life: Arc<Bounds>,
+}
+
 families! {
-    requests: Counter "http_requests_total" ["route", "method", "cluster", "code", "status_code"]
-        "Finished requests. code and status_code carry the same value.";
-    duration: Histogram "http_request_duration_seconds" ["route", "method", "cluster"]
-        "Time from the request head to the end of the response body.";
-    in_flight: Gauge "attache_requests_in_flight" ["route"]
-        "Requests whose response body has not ended yet, streams included.";
-    streams: Gauge "attache_streams_open" ["route"]
-        "Open event streams, gRPC streams and upgraded connections.";
-    errors: Counter "attache_errors_total" ["reason"]
-        "Exchanges the gateway refused, failed or cut, by the word of x-attache-reason.";
-    errors_alias: Counter "errors_total" ["reason"]
-        "The same as attache_errors_total, under the name existing dashboards use.";
-    attempts: Counter "attache_attempts_total" ["cluster"]
-        "Requests sent to an endpoint or tried to, first tries and retries alike.";
-    retries: Counter "attache_retries_total" ["cluster", "reason"]
-        "Attempts after the first, by what made the attempt before it fail.";
-    faults: Counter "attache_faults_total" ["route", "kind"]
-        "Faults injected on purpose: delay, abort or stream.";
-    faults_ignored: Counter "attache_faults_ignored_total" ["route", "reason"]
-        "Faults that were asked for or drawn and not injected: not_allowed, invalid, share, ended or max_active.";
-    faults_active: Gauge "attache_faults_active" ["route"]
-        "Requests held back and streams disturbed at this moment.";
-    mirrors: Counter "attache_mirrors_total" ["route", "result"]
-        "Requests chosen to be mirrored, by what became of the copy: answered, failed, timed_out, body_too_large, incomplete or max_active.";
-    mirrors_active: Gauge "attache_mirrors_active" ["route"]
-        "Copies under way.";
-    retries_stopped: Counter "attache_retries_stopped_total" ["cluster", "reason"]
-        "Tries after which another was wanted and not made: attempts_used, budget_exhausted, max_retries, circuit_open, body_not_kept, no_time or retry_after.";
-    hedges: Counter "attache_hedges_total" ["cluster", "result"]
-        "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
-    ceilings_reached: Counter "attache_circuit_breaker_ceilings_reached_total" ["cluster", "ceiling"]
-        "Times a ceiling of a cluster or of one of its endpoints was met: connections, requests, streams or retries.";
-    circuit_rejected: Counter "attache_circuit_breaker_rejections_total" ["cluster", "ceiling"]
-        "Requests (with retries: further attempts) refused, by the ceiling, or breaker.";
-    breaker_state: Gauge "attache_circuit_breaker_state" ["cluster"]
-        "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
-    pending: Gauge "attache_pending_requests" ["cluster"]
-        "Requests that wait at a ceiling.";
-    endpoints_usable: Gauge "attache_endpoints_usable" ["cluster"]
-        "Endpoints that may get new requests and do not fail all of them.";
-    endpoints_ejected: Gauge "attache_endpoints_ejected" ["cluster"]
-        "Endpoints that outlier detection keeps out.";
-    endpoints_left_out: Gauge "attache_endpoints_left_out" ["cluster"]
-        "Endpoints that were found and not taken, because a cluster has 4096 at most.";
-    ejections: Counter "attache_ejections_total" ["cluster", "cause"]
-        "Endpoints ejected by outlier detection, by what was one failure too many.";
-    panic: Gauge "attache_cluster_panic" ["cluster"]
-        "1 while so few endpoints are usable that requests go to all of them, or are refused.";
-    upstream_connections: Gauge "attache_upstream_connections" ["cluster"]
-        "Open connections to the endpoints of a cluster.";
-    upstream_connects: Counter "attache_upstream_connects_total" ["cluster", "result"]
-        "Connections opened to endpoints: ok, or the reason word of the failure.";
-    downstream_connections: Gauge "attache_downstream_connections" ["listener"]
-        "Open client connections.";
-    connections: Counter "attache_connections_total" ["listener"]
-        "Client connections accepted.";
-    connections_refused: Counter "attache_connections_refused_total" ["listener", "reason"]
-        "Client connections closed before a request was read.";
-    handshake_failures: Counter "attache_handshake_failures_total" ["listener"]
-        "TLS handshakes with clients that failed or took too long.";
-    malformed: Counter "attache_malformed_requests_total" ["listener", "reason"]
-        "Requests refused because they break HTTP or an edge rule.";
-    bytes: Counter "attache_bytes_total" ["direction"]
-        "Body bytes: received_from_client and sent_to_client.";
-    access_log_dropped: Counter "attache_access_log_dropped_total" []
-        "Access log lines lost because the writer fell behind or could not write.";
-    log_lines_lost: Counter "attache_log_lines_lost_total" []
-        "Lines of the gateway's own log lost because standard error was full, gone or not read.";
-    task_ends: Counter "attache_task_ends_total" ["task"]
-        "Tasks of the gateway that broke. They are started again, but for worker and reload: then the gateway drains and ends.";
-    config_hash: Gauge "attache_config_hash_info" ["hash"]
-        "Always 1; the label is the hash of the configuration in use.";
-    config_reloads: Counter "attache_config_reloads_total" ["result"]
-        "Configuration reloads: ok or failed.";
-    config_reload_ok: Gauge "attache_config_last_reload_successful" []
-        "1 when the last configuration load was accepted, 0 when it was refused.";
-    config_reload_time: Gauge "attache_config_last_reload_success_timestamp_seconds" []
-        "Unix time of the last accepted configuration load.";
-    config_reload_duration: FloatGauge "attache_config_last_reload_duration_seconds" []
-        "Time from the beginning of the last reload to its end, accepted or refused.";
-    config_snapshots: Gauge "attache_config_snapshots" []
-        "Configurations in memory: the one in force, and older ones whose last requests are not answered yet.";
-    config_last_good: Gauge "attache_config_from_last_good_file" []
-        "1 while the configuration in force is that of reload.lastGoodFile because the gateway's own was broken at its start.";
-    certificate_not_after: Gauge "attache_certificate_not_after_seconds" ["listener", "file"]
-        "Unix time at which a served certificate expires, by its certFile.";
-    certificate_reloads: Counter "attache_certificate_reloads_total" ["listener", "result"]
-        "Certificate files read again after a change: ok or failed.";
-    admin_refused: Counter "attache_admin_requests_refused_total" ["code"]
-        "Requests to the admin API that were not let in, by status.";
-    dns_refreshes: Counter "attache_dns_refreshes_total" ["cluster", "result"]
-        "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
-    health_checks: Counter "attache_health_checks_total" ["cluster", "result"]
-        "Health checks of the endpoints of a cluster: ok, or what was wrong.";
-    health_endpoints: Gauge "attache_health_endpoints" ["cluster", "state"]
-        "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
-    agent_health: Gauge "a2a_agent_health" ["agent_id"]
-        "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
-    rate_limited: Counter "attache_rate_limited_total" ["limit", "mode"]
-        "Requests over a rate limit: refused (enforce), or only counted (shadow).";
-    rate_limit_clients: Gauge "attache_rate_limit_clients" ["limit"]
-        "Clients a rate limit keeps a bucket for, as of the last second.";
-    rate_limit_overflow: Counter "attache_rate_limit_overflow_total" ["limit"]
-        "Requests counted in the bucket that is shared by the clients for whom a limit has no room (maxKeys).";
-    concurrency_limited: Counter "attache_concurrency_limited_total" ["route"]
-        "Requests refused because their client had maxConcurrentPerClient open.";
-    rollout_weight: FloatGauge "attache_rollout_weight_percent" ["route"]
-        "Share of a route's traffic that its rollout's canary gets.";
-    rollout_step: Gauge "attache_rollout_step" ["route"]
-        "Step a rollout is at, counted from 0; the number of steps when it is through.";
-    rollout_phase: Gauge "attache_rollout_phase" ["route", "phase"]
-        "1 for what a rollout is doing: progressing, paused, promoted or rolled_back.";
-    rollout_events: Counter "attache_rollout_events_total" ["route", "event"]
-        "What happened to a rollout: weight, measurement_passed, measurement_failed, inconclusive, rolled_back, promoted, ...";
-    draining: Gauge "attache_draining" []
-        "1 while the gateway is shutting down.";
-    build_info: Gauge "attache_build_info" ["version"]
-        "Always 1; the label is the version running.";
-    memory_usage: Gauge "memory_usage_bytes" []
-        "Resident memory of the process.";
-    cpu_usage: FloatGauge "cpu_usage_percent" []
-        "CPU time used since the scrape before, in percent of the cores the process may use.";
-}
-
-/// A family type that can be made and registered from its declaration.
-trait Declare: Sized {
-    fn declare(family: &Family, registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error>;
-}
-
-macro_rules! declare {
-    ($($vec:ty),*) => {$(
-        impl Declare for $vec {
-            fn declare(family: &Family, registry: &Registry, _: &[f64]) -> Result<Self, prometheus::Error> {
-                let vec = Self::new(Opts::new(family.name, family.help), family.labels)?;
-                registry.register(Box::new(vec.clone()))?;
-                Ok(vec)
-            }
-        }
-    )*};
-}
-
-declare!(IntCounterVec, IntGaugeVec, GaugeVec);
-
-impl Declare for HistogramVec {
-    fn declare(family: &Family, registry: &Registry, buckets: &[f64]) -> Result<Self, prometheus::Error> {
-        let opts = HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec());
-        // The family itself looks at its buckets only when the first series is made, which is too late to refuse them.
-        drop(Histogram::with_opts(opts.clone())?);
-        let vec = Self::new(opts, family.labels)?;
-        registry.register(Box::new(vec.clone()))?;
-        Ok(vec)
+    // A finished request is found with one look-up for all it is counted in: see `RouteHandles`.
+    by name {
+        requests: Counter "http_requests_total" [route, method, cluster, code, status_code]
+            "Finished requests. code and status_code carry the same value.";
+        duration: Latency "http_request_duration_seconds" [route, method, cluster]
+            "Time from the request head to the end of the response body.";
+        first_byte: Latency "attache_time_to_first_byte_seconds" [route, method, cluster]
+            "Time from the request head to the head of an endpoint's answer, streams included.";
+        in_flight: Gauge "attache_requests_in_flight" [route]
+            "Requests whose response body has not ended yet, streams included.";
+        streams: Gauge "attache_streams_open" [route]
+            "Open event streams, gRPC streams and upgraded connections.";
+    }
+    /// How exchanges of one route towards one cluster ended.
+    struct EndHandles(route, cluster) {
+        errors: Counters "attache_errors_total" [route, reason, cluster]
+            "Exchanges the gateway refused, failed or cut, by the word of x-attache-reason.";
+        grpc_responses: Counters "attache_grpc_responses_total" [route, grpc_status, cluster]
+            "Answers of endpoints to gRPC calls, by the number in grpc-status: 0 to 16, other, or none where it did not come.";
+        stream_duration: LateLife "attache_stream_duration_seconds" [route, cluster]
+            "Time from the request head to the end of a stream, in buckets from 1 s to 12 h.";
+    }
+    /// Errors by reason word, for one worker.
+    struct ErrorHandles() {
+        errors_alias: Counters "errors_total" [reason]
+            "The same as attache_errors_total without route and cluster, under the name existing dashboards use.";
+    }
+    /// Series of one cluster, for one worker.
+    struct ClusterHandles(cluster) {
+        attempts: Counter "attache_attempts_total" [cluster]
+            "Requests sent to an endpoint or tried to, first tries and retries alike.";
+        retries: Counters "attache_retries_total" [cluster, reason]
+            "Attempts after the first, by what made the attempt before it fail.";
+        retries_stopped: Counters "attache_retries_stopped_total" [cluster, reason]
+            "Tries after which another was wanted and not made: attempts_used, budget_exhausted, max_retries, circuit_open, body_not_kept, no_time or retry_after.";
+        hedges: Counters "attache_hedges_total" [cluster, result]
+            "Tries made beside one that took too long (sent), and those of them whose answer counted (won).";
+        ceilings_reached: Counters "attache_circuit_breaker_ceilings_reached_total" [cluster, ceiling]
+            "Times a ceiling of a cluster or of one of its endpoints was met: connections, requests, streams or retries.";
+        circuit_rejected: Counters "attache_circuit_breaker_rejections_total" [cluster, ceiling]
+            "Requests (with retries: further attempts) refused, by the ceiling, or breaker.";
+        breaker_state: LateGauge "attache_circuit_breaker_state" [cluster] while Breaker
+            "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
+        pending: Gauge "attache_pending_requests" [cluster]
+            "Requests that wait at a ceiling.";
+        ejections: Counters "attache_ejections_total" [cluster, cause]
+            "Endpoints ejected by outlier detection, by what was one failure too many.";
+        upstream_connections: Gauge "attache_upstream_connections" [cluster]
+            "Open connections to the endpoints of a cluster.";
+        upstream_connects: Counters "attache_upstream_connects_total" [cluster, result]
+            "Connections opened to endpoints: ok, or the reason word of the failure.";
+    }
+    /// Tries at one endpoint, for one worker.
+    struct EndpointHandles(cluster, endpoint) {
+        endpoint_requests: Classes "attache_endpoint_requests_total" [cluster, endpoint, code_class]
+            "Tries at an endpoint, each counted once: 1xx to 5xx by the status of the answer, failed without one, or cancelled.";
+        endpoint_response: Latency "attache_endpoint_response_seconds" [cluster, endpoint]
+            "Time from the start of a try to the head of the endpoint's answer, without the time in which it waited for the client.";
+    }
+    // Looked at when somebody scrapes.
+    by name {
+        endpoint_in_flight: Gauge "attache_endpoint_requests_in_flight" [cluster, endpoint]
+            "Requests and copies at an endpoint whose answer has not ended yet, streams included.";
+        endpoints_without_series: Gauge "attache_endpoints_without_series" []
+            "Endpoints beyond metrics.endpointSeries, which share the series of cluster -, endpoint other.";
+    }
+    /// Faults of one route.
+    struct FaultHandles(route) {
+        faults: Counters "attache_faults_total" [route, kind]
+            "Faults injected on purpose: delay, abort or stream.";
+        faults_ignored: Counters "attache_faults_ignored_total" [route, reason]
+            "Faults that were asked for or drawn and not injected: not_allowed, invalid, share, ended or max_active.";
+        faults_active: Gauge "attache_faults_active" [route]
+            "Requests held back and streams disturbed at this moment.";
+    }
+    /// Mirrored requests of one route.
+    struct MirrorHandles(route) {
+        mirrors: Counters "attache_mirrors_total" [route, result]
+            "Requests chosen to be mirrored, by what became of the copy: answered, failed, timed_out, body_too_large, incomplete or max_active.";
+        mirrors_active: Gauge "attache_mirrors_active" [route]
+            "Copies under way.";
+    }
+    /// Series of one rate limit.
+    struct RateLimitHandles(limit, mode) {
+        rate_limited: Counter "attache_rate_limited_total" [limit, mode]
+            "Requests over a rate limit: refused (enforce), or only counted (shadow).";
+    }
+    /// Series of one route's limit on what a client has open.
+    struct ConcurrencyHandles(route) {
+        concurrency_limited: Counter "attache_concurrency_limited_total" [route]
+            "Requests refused because their client had maxConcurrentPerClient open.";
+    }
+    /// Series of one listener, for one worker.
+    struct ListenerHandles(listener) {
+        downstream_connections: Gauge "attache_downstream_connections" [listener]
+            "Open client connections.";
+        connections: Counter "attache_connections_total" [listener]
+            "Client connections accepted.";
+        connections_refused: Counters "attache_connections_refused_total" [listener, reason]
+            "Client connections closed before a request was read.";
+        handshake_failures: Counter "attache_handshake_failures_total" [listener]
+            "TLS handshakes with clients that failed or took too long.";
+        malformed: Counters "attache_malformed_requests_total" [listener, reason]
+            "Requests refused because they break HTTP or an edge rule.";
+    }
+    // Counted where they happen, which is rarely.
+    by name {
+        endpoints_usable: Gauge "attache_endpoints_usable" [cluster]
+            "Endpoints that may get new requests and do not fail all of them.";
+        endpoints_ejected: Gauge "attache_endpoints_ejected" [cluster]
+            "Endpoints that outlier detection keeps out.";
+        endpoints_left_out: Gauge "attache_endpoints_left_out" [cluster]
+            "Endpoints that were found and not taken, because a cluster has 4096 at most.";
+        panic: Gauge "attache_cluster_panic" [cluster]
+            "1 while so few endpoints are usable that requests go to all of them, or are refused.";
+        bytes: Counter "attache_bytes_total" [direction]
+            "Body bytes: received_from_client and sent_to_client.";
+        access_log_dropped: Counter "attache_access_log_dropped_total" []
+            "Access log lines lost because the writer fell behind or could not write.";
+        log_lines_lost: Counter "attache_log_lines_lost_total" []
+            "Lines of the gateway's own log lost because standard error was full, gone or not read.";
+        task_ends: Counter "attache_task_ends_total" [task]
+            "Tasks of the gateway that broke. They are started again, but for worker and reload: then the gateway drains and ends.";
+        config_hash: Gauge "attache_config_hash_info" [hash]
+            "Always 1; the label is the hash of the configuration in use.";
+        config_reloads: Counter "attache_config_reloads_total" [result]
+            "Configuration reloads: ok or failed.";
+        config_reload_ok: Gauge "attache_config_last_reload_successful" []
+            "1 when the last configuration load was accepted, 0 when it was refused.";
+        config_reload_time: Gauge "attache_config_last_reload_success_timestamp_seconds" []
+            "Unix time of the last accepted configuration load.";
+        config_reload_duration: FloatGauge "attache_config_last_reload_duration_seconds" []
+            "Time from the beginning of the last reload to its end, accepted or refused.";
+        config_snapshots: Gauge "attache_config_snapshots" []
+            "Configurations in memory: the one in force, and older ones whose last requests are not answered yet.";
+        config_last_good: Gauge "attache_config_from_last_good_file" []
+            "1 while the configuration in force is that of reload.lastGoodFile because the gateway's own was broken at its start.";
+        certificate_not_after: Gauge "attache_certificate_not_after_seconds" [listener, file]
+            "Unix time at which a served certificate expires, by its certFile.";
+        certificate_reloads: Counter "attache_certificate_reloads_total" [listener, result]
+            "Certificate files read again after a change: ok or failed.";
+        admin_refused: Counter "attache_admin_requests_refused_total" [code]
+            "Requests to the admin API that were not let in, by status.";
+        dns_refreshes: Counter "attache_dns_refreshes_total" [cluster, result]
+            "Name resolutions: ok, or what failed. A failure keeps the last good addresses.";
+        health_checks: Counter "attache_health_checks_total" [cluster, result] while HealthCheck
+            "Health checks of the endpoints of a cluster: ok, or what was wrong.";
+        health_endpoints: Gauge "attache_health_endpoints" [cluster, state] while HealthCheck
+            "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
+        agent_health: Gauge "a2a_agent_health" [agent_id] while HealthCheck
+            "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
+        rate_limit_clients: Gauge "attache_rate_limit_clients" [limit]
+            "Clients a rate limit keeps a bucket for, as of the last second.";
+        rate_limit_overflow: Counter "attache_rate_limit_overflow_total" [limit]
+            "Requests counted in the bucket that is shared by the clients for whom a limit has no room (maxKeys).";
+        rollout_weight: FloatGauge "attache_rollout_weight_percent" [route] while Rollout
+            "Share of a route's traffic that its rollout's canary gets.";
+        rollout_step: Gauge "attache_rollout_step" [route] while Rollout
+            "Step a rollout is at, counted from 0; the number of steps when it is through.";
+        rollout_phase: Gauge "attache_rollout_phase" [route, phase] while Rollout
+            "1 for what a rollout is doing: progressing, paused, promoted or rolled_back.";
+        rollout_events: Counter "attache_rollout_events_total" [route, event]
+            "What happened to a rollout: weight, measurement_passed, measurement_failed, inconclusive, rolled_back, promoted, ...";
+        draining: Gauge "attache_draining" []
+            "1 while the gateway is shutting down.";
+        build_info: Gauge "attache_build_info" [version]
+            "Always 1; the label is the version running.";
+        memory_usage: Gauge "memory_usage_bytes" []
+            "Resident memory of the process.";
+        cpu_usage: FloatGauge "cpu_usage_percent" []
+            "CPU time used since the scrape before, in percent of the cores the process may use.";
     }
 }
 
@@ -244,7 +339,7 @@ mod tests {
     fn names_follow_the_conventions_of_prometheus() {
         let mut names = BTreeSet::new();
         for family in FAMILIES {
-            let Family { name, kind, labels, help } = family;
+            let Family { name, kind, labels, help, only } = family;
             assert!(names.insert(name), "{name} twice");
             assert!(
                 name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
@@ -253,13 +348,14 @@ mod tests {
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}: counters end in _total");
             assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}: a unit");
             assert!(help.ends_with('.') && !help.contains('|'), "{name}: a sentence that fits a table");
-            assert!(!labels.windows(2).any(|pair| pair == ["route", "cluster"]), "{name}: see the note on the table");
+            let named = labels.iter().filter(|label| family.object(label).is_some()).count();
+            assert!(only.is_none() || named == 1, "{name}: `while` is said of one object");
         }
     }
 
     fn document() -> String {
         let mut text = HEAD.to_owned();
-        for Family { name, kind, labels, help } in FAMILIES {
+        for Family { name, kind, labels, help, .. } in FAMILIES {
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
             writeln!(text, "| `{name}` | {} | {} | {help} |", kind.word(), labels.join(", ")).unwrap();
         }
@@ -287,6 +383,12 @@ mod tests {
         `GET HEAD POST PUT DELETE OPTIONS PATCH` are counted as `OTHER`, and a route that answers by itself has the\n\
         cluster `-`. Series of routes, clusters and listeners that a reload removes disappear. A family without series is\n\
         not shown.\n\n\
+        An endpoint has series of its own (`attache_endpoint_*`) from the first request to its cluster until it is neither in\n\
+        the configuration nor in the answer for its name and its last stream has ended. `metrics.endpointSeries` says how many\n\
+        endpoints may have some: 200, about 25 lines each. Those beyond it share the series of cluster `-`, endpoint `other`,\n\
+        until there is room and the configuration is loaded again. `off` takes them away.\n\n\
+        `http_request_duration_seconds` is the whole time of an exchange, of a stream too. How fast agents begin to answer is\n\
+        in `attache_time_to_first_byte_seconds`, how long streams last in `attache_stream_duration_seconds`.\n\n\
         | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
     const PROCESS_HEAD: &str =
         "\n## The process\n\nThe usual figures of a process, on Linux.\n\n| Name | Meaning |\n|---|---|\n";

@@ -1,7 +1,7 @@
 //! Handles to the series of one route, cluster or listener, taken when a worker builds its snapshot. A series is looked
-//! up by its label strings the first time it is needed and from then on reached through a short sorted list: a finished
-//! request costs a few compares and relaxed adds. Nothing is allocated for a route that no request has hit, so 10,000
-//! routes times the workers stay cheap. Gauges are guards.
+//! up by its label values once and from then on reached through a field or a short list: a finished request costs a few
+//! compares and relaxed adds. Nothing is allocated for a route that no request has hit, so 10,000 routes times the
+//! workers stay cheap. Gauges are guards. Most handles come from the table in `catalogue`.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::injected::{FaultHandles, MirrorHandles};
+pub use super::catalogue::{
+    ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles, ListenerHandles, MirrorHandles,
+    RateLimitHandles,
+};
+use super::family::Family;
 use super::metrics::Metrics;
+use super::series::{Counter, Gauge, Histogram, Series, SeriesOf};
 use crate::error::LimitHit;
 use crate::head::method_word;
 
@@ -29,17 +33,20 @@ struct RouteShared {
     cluster: Arc<str>,
     /// Sorted by key; at most methods times statuses long, in practice two or three.
     finished: RefCell<Vec<(u32, Finished)>>,
-    in_flight: OnceCell<IntGauge>,
-    streams: OnceCell<IntGauge>,
-    /// Boxed, because most routes have neither.
+    in_flight: OnceCell<Gauge>,
+    streams: OnceCell<Gauge>,
+    /// Boxed, as the next: most routes have none of them.
+    ends: OnceCell<Box<EndHandles>>,
     faults: OnceCell<Box<FaultHandles>>,
     mirrors: OnceCell<Box<MirrorHandles>>,
 }
 
 #[derive(Clone, Debug)]
 struct Finished {
-    requests: IntCounter,
+    requests: Counter,
     duration: Histogram,
+    /// Made when an endpoint answers.
+    first_byte: OnceCell<Histogram>,
 }
 
 impl RouteHandles {
@@ -53,6 +60,7 @@ impl RouteHandles {
             finished: RefCell::default(),
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
+            ends: OnceCell::new(),
             faults: OnceCell::new(),
             mirrors: OnceCell::new(),
         };
@@ -71,8 +79,9 @@ impl RouteHandles {
         &self.shared.cluster
     }
 
-    /// Counts an exchange that is over, response body included.
-    pub fn finished(&self, method: &Method, status: u16, duration: Duration) {
+    /// Counts an exchange that is over, response body included. `first_byte` is how long the head of an endpoint's
+    /// answer took, if one came.
+    pub fn finished(&self, method: &Method, status: u16, duration: Duration, first_byte: Option<Duration>) {
         let method = method_word(method);
         let key = u32::from(method.0) << 16 | u32::from(status);
         let mut known = self.shared.finished.borrow_mut();
@@ -85,22 +94,32 @@ impl RouteHandles {
         };
         if let Some((_, series)) = found {
             series.requests.inc();
-            series.duration.observe(duration.as_secs_f64());
+            series.duration.observe(duration);
+            if let Some(time) = first_byte {
+                let RouteShared { metrics, route, cluster, .. } = &*self.shared;
+                series.first_byte.get_or_init(|| metrics.first_byte(route, method.1, cluster)).observe(time);
+            }
         }
     }
 
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn in_flight(&self) -> GaugeGuard {
-        let resolve = || self.shared.metrics.families.in_flight.with_label_values(&[&*self.shared.route]);
-        GaugeGuard::new(self.shared.in_flight.get_or_init(resolve).clone())
+        GaugeGuard::of(self.shared.in_flight.get_or_init(|| self.shared.metrics.in_flight(&self.shared.route)))
     }
 
     /// Counts a stream as open until the guard is dropped.
     #[must_use]
     pub fn stream(&self) -> GaugeGuard {
-        let resolve = || self.shared.metrics.families.streams.with_label_values(&[&*self.shared.route]);
-        GaugeGuard::new(self.shared.streams.get_or_init(resolve).clone())
+        GaugeGuard::of(self.shared.streams.get_or_init(|| self.shared.metrics.streams(&self.shared.route)))
+    }
+
+    /// How its exchanges ended.
+    #[must_use]
+    pub fn ends(&self) -> &EndHandles {
+        let RouteShared { metrics, route, cluster, .. } = &*self.shared;
+        let resolve = || Box::new(EndHandles::new(metrics, route, cluster));
+        self.shared.ends.get_or_init(resolve)
     }
 
     /// Its injected faults.
@@ -120,152 +139,62 @@ impl RouteHandles {
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {
-        let (families, route, cluster) = (&self.shared.metrics.families, &*self.shared.route, &*self.shared.cluster);
+        let RouteShared { metrics, route, cluster, .. } = &*self.shared;
         let mut digits = itoa::Buffer::new();
         let code = digits.format(status);
         Finished {
-            requests: families.requests.with_label_values(&[route, method, cluster, code, code]),
-            duration: families.duration.with_label_values(&[route, method, cluster]),
+            requests: metrics.requests(route, method, cluster, code, code),
+            duration: metrics.duration(route, method, cluster),
+            first_byte: OnceCell::new(),
         }
     }
-}
-
-/// Errors by reason word, for one worker.
-#[derive(Debug)]
-pub struct ErrorHandles {
-    errors: ByWord,
-    alias: ByWord,
-}
-
-impl ErrorHandles {
-    /// Handles on `metrics`.
-    #[must_use]
-    pub fn new(metrics: &Metrics) -> Self {
-        let families = &metrics.families;
-        Self { errors: ByWord::new(&families.errors, None), alias: ByWord::new(&families.errors_alias, None) }
-    }
-
-    /// Counts one error.
-    pub fn count(&self, reason: &'static str) {
-        self.errors.count(reason);
-        self.alias.count(reason);
-    }
-}
-
-/// Series of one cluster, for one worker.
-#[derive(Debug)]
-pub struct ClusterHandles {
-    attempts: IntCounter,
-    connections: IntGauge,
-    connects: ByWord,
-    retries: ByWord,
-    retries_stopped: ByWord,
-    hedges: ByWord,
-    reached: ByWord,
-    rejected: ByWord,
-    pending: IntGauge,
-    /// Made for clusters that have a breaker.
-    breaker: OnceCell<IntGauge>,
-    breakers: IntGaugeVec,
-    cluster: Box<str>,
-    ejections: ByWord,
 }
 
 impl ClusterHandles {
-    /// Handles for `cluster`.
-    #[must_use]
-    pub fn new(metrics: &Metrics, cluster: &str) -> Self {
-        let families = &metrics.families;
-        Self {
-            attempts: families.attempts.with_label_values(&[cluster]),
-            connections: families.upstream_connections.with_label_values(&[cluster]),
-            connects: ByWord::new(&families.upstream_connects, Some(cluster)),
-            retries: ByWord::new(&families.retries, Some(cluster)),
-            ejections: ByWord::new(&families.ejections, Some(cluster)),
-            retries_stopped: ByWord::new(&families.retries_stopped, Some(cluster)),
-            hedges: ByWord::new(&families.hedges, Some(cluster)),
-            reached: ByWord::new(&families.ceilings_reached, Some(cluster)),
-            rejected: ByWord::new(&families.circuit_rejected, Some(cluster)),
-            pending: families.pending.with_label_values(&[cluster]),
-            breaker: OnceCell::new(),
-            breakers: families.breaker_state.clone(),
-            cluster: cluster.into(),
-        }
-    }
-
     /// Counts that a ceiling was met.
     pub fn ceiling_reached(&self, ceiling: LimitHit) {
-        self.reached.count(ceiling.word());
+        self.ceilings_reached.count(ceiling.word());
     }
 
     /// Counts a request refused because of a ceiling or the breaker.
     pub fn circuit_rejected(&self, by: LimitHit) {
-        self.rejected.count(by.word());
-    }
-
-    /// Counts a request as waiting until the guard is dropped.
-    #[must_use]
-    pub fn pending(&self) -> GaugeGuard {
-        GaugeGuard::new(self.pending.clone())
+        self.circuit_rejected.count(by.word());
     }
 
     /// Shows how the breaker stands.
     pub fn breaker(&self, state: u8) {
-        let resolve = || self.breakers.with_label_values(&[&*self.cluster]);
-        let shown = self.breaker.get_or_init(resolve);
         // Asked for with every attempt by every worker, and nearly always the same: reading is cheap where writing is
         // not.
+        let shown = self.breaker_state.get();
         if shown.get() != i64::from(state) {
             shown.set(state.into());
         }
     }
 
-    /// Counts one try at an endpoint.
-    pub fn attempt(&self) {
-        self.attempts.inc();
-    }
-
-    /// Counts one retry; `reason` is the word of the error before it, or of the part of an answer that asked for it.
-    pub fn retry(&self, reason: &'static str) {
-        self.retries.count(reason);
-    }
-
-    /// Counts a retry that was wanted and not made; `reason` says why not.
-    pub fn retry_stopped(&self, reason: &'static str) {
-        self.retries_stopped.count(reason);
-    }
-
-    /// Counts a try made beside another: `sent`, and `won` when its answer counted.
-    pub fn hedge(&self, result: &'static str) {
-        self.hedges.count(result);
-    }
-
-    /// Counts one ejection of an endpoint.
-    pub fn ejected(&self, cause: &'static str) {
-        self.ejections.count(cause);
-    }
-
     /// Counts an opened connection until the guard is dropped.
     #[must_use]
     pub fn connected(&self) -> GaugeGuard {
-        self.connects.count("ok");
-        GaugeGuard::new(self.connections.clone())
+        self.upstream_connects.count("ok");
+        GaugeGuard::of(&self.upstream_connections)
     }
+}
 
-    /// Counts a connection that could not be opened.
-    pub fn connect_failed(&self, reason: &'static str) {
-        self.connects.count(reason);
+impl ErrorHandles {
+    /// Counts one error, on `route`.
+    pub fn count(&self, reason: &'static str, route: &RouteHandles) {
+        route.ends().errors.count(reason);
+        self.errors_alias.count(reason);
     }
 }
 
 /// Series of the health checks of one cluster.
 #[derive(Clone, Debug)]
 pub struct HealthHandles {
-    checks: Vec<(&'static str, IntCounter)>,
-    healthy: IntGauge,
-    unhealthy: IntGauge,
-    unchecked: IntGauge,
-    agent: IntGauge,
+    checks: Vec<(&'static str, Counter)>,
+    healthy: Gauge,
+    unhealthy: Gauge,
+    unchecked: Gauge,
+    agent: Gauge,
 }
 
 impl HealthHandles {
@@ -273,18 +202,14 @@ impl HealthHandles {
     /// a reload dropped them must not bring them back.
     #[must_use]
     pub fn new(metrics: &Metrics, cluster: &str, results: &[&'static str]) -> Self {
-        let families = &metrics.families;
-        let checks = |word: &&'static str| {
-            let counter = families.health_checks.with_label_values(&[cluster, word]);
-            (*word, counter)
-        };
-        let state = |word| families.health_endpoints.with_label_values(&[cluster, word]);
+        let checks = |word: &&'static str| (*word, metrics.health_checks(cluster, word));
+        let state = |word| metrics.health_endpoints(cluster, word);
         Self {
             checks: results.iter().map(checks).collect(),
             healthy: state("healthy"),
             unhealthy: state("unhealthy"),
             unchecked: state("unchecked"),
-            agent: families.agent_health.with_label_values(&[cluster]),
+            agent: metrics.agent_health(cluster),
         }
     }
 
@@ -297,74 +222,25 @@ impl HealthHandles {
 
     /// Notes how many endpoints are in each state.
     pub fn note(&self, healthy: usize, unhealthy: usize, unchecked: usize) {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.healthy.set(number(healthy));
-        self.unhealthy.set(number(unhealthy));
-        self.unchecked.set(number(unchecked));
+        self.healthy.set_count(healthy);
+        self.unhealthy.set_count(unhealthy);
+        self.unchecked.set_count(unchecked);
         self.agent.set((healthy + unchecked > 0).into());
-    }
-}
-
-/// Series of one listener, for one worker.
-#[derive(Debug)]
-pub struct ListenerHandles {
-    open: IntGauge,
-    accepted: IntCounter,
-    handshake_failures: IntCounter,
-    refused: ByWord,
-    malformed: ByWord,
-}
-
-impl ListenerHandles {
-    /// Handles for `listener`.
-    #[must_use]
-    pub fn new(metrics: &Metrics, listener: &str) -> Self {
-        let families = &metrics.families;
-        Self {
-            open: families.downstream_connections.with_label_values(&[listener]),
-            accepted: families.connections.with_label_values(&[listener]),
-            handshake_failures: families.handshake_failures.with_label_values(&[listener]),
-            refused: ByWord::new(&families.connections_refused, Some(listener)),
-            malformed: ByWord::new(&families.malformed, Some(listener)),
-        }
-    }
-
-    /// Counts an accepted connection.
-    pub fn accepted(&self) {
-        self.accepted.inc();
-    }
-
-    /// Notes how many connections are open, over all workers. The listener counts them anyway, for its ceiling.
-    pub fn note_open(&self, connections: usize) {
-        self.open.set(i64::try_from(connections).unwrap_or(i64::MAX));
-    }
-
-    /// Counts a connection closed before a request was read.
-    pub fn refused(&self, reason: &'static str) {
-        self.refused.count(reason);
-    }
-
-    /// Counts a TLS handshake that failed.
-    pub fn handshake_failed(&self) {
-        self.handshake_failures.inc();
-    }
-
-    /// Counts a request that breaks HTTP or an edge rule.
-    pub fn malformed(&self, reason: &'static str) {
-        self.malformed.count(reason);
     }
 }
 
 /// One unit of a gauge, given back on drop. It may move between threads.
 #[derive(Debug)]
 pub struct GaugeGuard {
-    gauge: IntGauge,
+    gauge: Gauge,
 }
 
 impl GaugeGuard {
-    pub(super) fn new(gauge: IntGauge) -> Self {
+    /// Adds one to `gauge` until it is dropped.
+    #[must_use]
+    pub fn of(gauge: &Gauge) -> Self {
         gauge.inc();
-        Self { gauge }
+        Self { gauge: gauge.clone() }
     }
 }
 
@@ -374,33 +250,105 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// Counters of one family that differ in their last label, a fixed word.
-#[derive(Debug)]
-pub(super) struct ByWord {
-    family: IntCounterVec,
-    first: Option<Box<str>>,
-    known: RefCell<Vec<(&'static str, IntCounter)>>,
+/// Names that the handles of one section share: labels and their values.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pairs: Arc<[(&'static str, Box<str>)]>,
 }
 
-impl ByWord {
-    pub(super) fn new(family: &IntCounterVec, first: Option<&str>) -> Self {
-        Self { family: family.clone(), first: first.map(Box::from), known: RefCell::default() }
+impl Names {
+    pub(super) fn new(pairs: &[(&'static str, &str)]) -> Self {
+        Self { pairs: pairs.iter().map(|(label, value)| (*label, Box::from(*value))).collect() }
     }
 
-    pub(super) fn count(&self, word: &'static str) {
+    /// Values for the labels of `family`; `word` for the one that is not among the names.
+    pub(super) fn values<'a>(&'a self, family: &Family, word: &'a str) -> Vec<&'a str> {
+        let value = |label: &&str| self.pairs.iter().find(|(name, _)| name == label).map_or(word, |(_, value)| value);
+        family.labels.iter().map(value).collect()
+    }
+}
+
+/// What a section's handles hold for one of its families.
+pub(super) trait Handle {
+    /// What there is of it for each combination of label values.
+    type Of;
+
+    /// Made from the family and the names.
+    fn take(series: &SeriesOf<Self::Of>, names: &Names) -> Self;
+}
+
+impl<T: Series> Handle for T {
+    type Of = T;
+
+    fn take(series: &SeriesOf<T>, names: &Names) -> Self {
+        series.with(&names.values(series.family(), ""))
+    }
+}
+
+/// Counters of one family that differ in one label, a fixed word. Each is made when it is first counted.
+#[derive(Debug)]
+pub struct Words {
+    series: SeriesOf<Counter>,
+    names: Names,
+    known: RefCell<Vec<(&'static str, Counter)>>,
+}
+
+impl Words {
+    /// Counts one.
+    pub fn count(&self, word: &'static str) {
         let mut known = self.known.borrow_mut();
         if let Some((_, counter)) = known.iter().find(|entry| entry.0 == word) {
             counter.inc();
             return;
         }
-        let counter = match &self.first {
-            Some(first) => self.family.with_label_values(&[first, word]),
-            None => self.family.with_label_values(&[word]),
-        };
+        let counter = self.series.with(&self.names.values(self.series.family(), word));
         counter.inc();
         known.push((word, counter));
     }
 }
+
+/// What is made when it is first asked for.
+#[derive(Debug)]
+pub struct Late<T> {
+    series: SeriesOf<T>,
+    names: Names,
+    known: OnceCell<T>,
+}
+
+impl<T: Series> Late<T> {
+    /// The series.
+    pub fn get(&self) -> &T {
+        self.known.get_or_init(|| Handle::take(&self.series, &self.names))
+    }
+}
+
+impl Handle for Words {
+    type Of = Counter;
+
+    fn take(series: &SeriesOf<Counter>, names: &Names) -> Self {
+        Self { series: series.clone(), names: names.clone(), known: RefCell::default() }
+    }
+}
+
+impl<T: Series> Handle for Late<T> {
+    type Of = T;
+
+    fn take(series: &SeriesOf<T>, names: &Names) -> Self {
+        Self { series: series.clone(), names: names.clone(), known: OnceCell::new() }
+    }
+}
+
+/// The label word for a gRPC status; `None` where it did not come.
+#[must_use]
+pub fn grpc_word(status: Option<u16>) -> &'static str {
+    match status {
+        None => "none",
+        Some(status) => GRPC_STATUSES.get(usize::from(status)).copied().unwrap_or("other"),
+    }
+}
+
+const GRPC_STATUSES: [&str; 17] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
 
 #[cfg(test)]
 mod tests {
@@ -428,7 +376,7 @@ mod tests {
         let (get, made_up) = (Method::GET, Method::from_bytes(b"BREW").unwrap());
         let finished = [(&get, 200), (&get, 404), (&get, 200), (&made_up, 200), (&Method::POST, 999), (&get, 499)];
         for (method, status) in finished {
-            handles.finished(method, status, Duration::from_millis(50));
+            handles.finished(method, status, Duration::from_millis(50), None);
         }
         for (method, code, expected) in
             [("GET", "200", 2.0), ("GET", "404", 1.0), ("OTHER", "200", 1.0), ("POST", "999", 1.0), ("GET", "499", 1.0)]
@@ -444,10 +392,39 @@ mod tests {
     }
 
     #[test]
+    fn the_first_byte_is_timed_where_an_endpoint_answered() {
+        let metrics = metrics();
+        let handles = RouteHandles::new(Arc::clone(&metrics), "a", "v1");
+        handles.finished(&Method::GET, 502, Duration::from_secs(9), None);
+        let labels = [("route", "a"), ("method", "GET"), ("cluster", "v1")];
+        let name = "attache_time_to_first_byte_seconds_count";
+        assert_eq!(scrape(&metrics).value(name, &labels), None, "nobody answered");
+        handles.finished(&Method::GET, 200, Duration::from_secs(9), Some(Duration::from_millis(50)));
+        let scrape = scrape(&metrics);
+        assert_eq!(scrape.value(name, &labels), Some(1.0));
+        let bucket = [labels.as_slice(), &[("le", "0.1")]].concat();
+        assert_eq!(scrape.value("attache_time_to_first_byte_seconds_bucket", &bucket), Some(1.0));
+    }
+
+    #[test]
+    fn grpc_statuses_have_fixed_words() {
+        for (status, expected) in [
+            (None, "none"),
+            (Some(0), "0"),
+            (Some(14), "14"),
+            (Some(16), "16"),
+            (Some(17), "other"),
+            (Some(u16::MAX), "other"),
+        ] {
+            assert_eq!(grpc_word(status), expected);
+        }
+    }
+
+    #[test]
     fn workers_add_to_the_same_series() {
         let metrics = metrics();
         for _ in 0..2 {
-            RouteHandles::new(Arc::clone(&metrics), "a", "b").finished(&Method::GET, 200, Duration::ZERO);
+            RouteHandles::new(Arc::clone(&metrics), "a", "b").finished(&Method::GET, 200, Duration::ZERO, None);
         }
         assert_eq!(requests(&metrics, "a", "GET", "b", "200"), Some(2.0));
     }
@@ -456,7 +433,7 @@ mod tests {
     fn names_that_read_alike_when_joined_stay_apart() {
         let metrics = metrics();
         for (route, cluster) in [("a", "bc"), ("ab", "c")] {
-            RouteHandles::new(Arc::clone(&metrics), route, cluster).finished(&Method::GET, 200, Duration::ZERO);
+            RouteHandles::new(Arc::clone(&metrics), route, cluster).finished(&Method::GET, 200, Duration::ZERO, None);
         }
         assert_eq!(requests(&metrics, "a", "GET", "bc", "200"), Some(1.0));
         assert_eq!(requests(&metrics, "ab", "GET", "c", "200"), Some(1.0));
@@ -476,7 +453,7 @@ mod tests {
         let metrics = metrics();
         let handles = RouteHandles::new(Arc::clone(&metrics), "a", "b");
         for status in (100..1000).rev().chain(100..1000) {
-            handles.finished(&Method::GET, status, Duration::ZERO);
+            handles.finished(&Method::GET, status, Duration::ZERO, None);
         }
         let known = handles.shared.finished.borrow();
         assert_eq!(known.len(), 900);
@@ -502,14 +479,19 @@ mod tests {
     fn errors_are_counted_under_both_names() {
         let metrics = metrics();
         let errors = ErrorHandles::new(&metrics);
-        errors.count("no_route");
-        errors.count("timeout");
-        errors.count("no_route");
+        let route = |name| RouteHandles::new(Arc::clone(&metrics), name, "v1");
+        let (one, other) = (route("a"), route("b"));
+        errors.count("no_route", &one);
+        errors.count("timeout", &one);
+        errors.count("no_route", &other);
         let scrape = scrape(&metrics);
-        for name in ["attache_errors_total", "errors_total"] {
-            assert_eq!(scrape.value(name, &[("reason", "no_route")]), Some(2.0), "{name}");
-            assert_eq!(scrape.value(name, &[("reason", "timeout")]), Some(1.0), "{name}");
+        for (reason, count) in [("no_route", 2.0), ("timeout", 1.0)] {
+            assert_eq!(scrape.value("errors_total", &[("reason", reason)]), Some(count), "{reason}");
+            let labels = [("route", "a"), ("reason", reason), ("cluster", "v1")];
+            assert_eq!(scrape.value("attache_errors_total", &labels), Some(1.0), "{reason}");
         }
+        let labels = [("route", "b"), ("reason", "no_route"), ("cluster", "v1")];
+        assert_eq!(scrape.value("attache_errors_total", &labels), Some(1.0));
     }
 
     #[test]
@@ -517,16 +499,16 @@ mod tests {
         let metrics = metrics();
         let (cluster, listener) = (ClusterHandles::new(&metrics, "v1"), ListenerHandles::new(&metrics, "web"));
         let upstream = cluster.connected();
-        listener.accepted();
-        listener.note_open(1);
-        cluster.connect_failed("connect_timeout");
+        listener.connections.inc();
+        listener.downstream_connections.set_count(1);
+        cluster.upstream_connects.count("connect_timeout");
         let open = |scrape: &Exposition| {
             let upstream = scrape.value("attache_upstream_connections", &[("cluster", "v1")]);
             (upstream, scrape.value("attache_downstream_connections", &[("listener", "web")]))
         };
         assert_eq!(open(&scrape(&metrics)), (Some(1.0), Some(1.0)));
         drop(upstream);
-        listener.note_open(0);
+        listener.downstream_connections.set_count(0);
         let scrape = scrape(&metrics);
         assert_eq!(open(&scrape), (Some(0.0), Some(0.0)));
         let connects =

@@ -78,14 +78,14 @@ impl Writer {
         let writing = Arc::clone(&shared);
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
             let mut output = output;
-            writing.metrics.task_known(TASK);
+            drop(writing.metrics.task_ends(TASK));
             // The batch it was writing is lost; the next one is not.
             while catch_unwind(AssertUnwindSafe(|| {
                 write_batches(&mut output, &receiver, &writing);
             }))
             .is_err()
             {
-                writing.metrics.task_ended(TASK);
+                writing.metrics.task_ends(TASK).inc();
                 tracing::error!(task = TASK, "a task of the gateway broke, it is started again");
             }
             drop(alive);
@@ -181,7 +181,7 @@ impl Sink {
     /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
     fn append(&self, write: impl FnOnce(&mut Clock, &mut Vec<u8>)) {
         let Ok(mut pending) = self.pending.try_borrow_mut() else {
-            self.shared.metrics.access_log_dropped(1);
+            self.shared.metrics.access_log_dropped().inc();
             return;
         };
         let Pending { bytes, lines, clock } = &mut *pending;
@@ -201,7 +201,7 @@ impl Sink {
         }
         let (bytes, lines) = (mem::take(&mut pending.bytes), mem::take(&mut pending.lines));
         if self.sender.try_send(Message::Batch { bytes, lines }).is_err() {
-            self.shared.metrics.access_log_dropped(lines);
+            self.shared.metrics.access_log_dropped().inc_by(lines);
         }
     }
 }
@@ -299,7 +299,7 @@ fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Sha
         }
         if let Message::Batch { bytes, lines } = message {
             if !output.write(&bytes) {
-                shared.metrics.access_log_dropped(lines);
+                shared.metrics.access_log_dropped().inc_by(lines);
             }
             shared.recycle(bytes);
         }
@@ -358,7 +358,7 @@ mod tests {
     }
 
     fn dropped(metrics: &Metrics) -> u64 {
-        metrics.access_log_dropped.get()
+        metrics.access_log_dropped().get()
     }
 
     fn to_file(path: &Path, metrics: &Arc<Metrics>) -> Writer {

@@ -1,25 +1,26 @@
-//! The metrics of one gateway: its own registry (tests run many gateways in one process), the rare events that are
-//! counted by name, and the text Prometheus scrapes. The request path uses `handles` instead.
+//! The metrics of one gateway: its own registry (tests run many gateways in one process), what is said about the
+//! gateway as a whole, and the text Prometheus scrapes. The request path uses `handles` instead. Its methods that give
+//! one series by its names come from the table in `catalogue`.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntCounter, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 
-use super::catalogue::Families;
+use super::catalogue::{Buckets, Families};
+use super::endpoints::{Endpoints, InFlightNow, ListedEndpoint};
+use super::family::Object;
 use super::process::Usage;
+use super::series::{Bounds, Counter};
 
 /// All metrics of one gateway. Shared by every worker and the control thread.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     pub(super) families: Families,
-    received: IntCounter,
-    sent: IntCounter,
-    pub(super) access_log_dropped: IntCounter,
-    log_lines_lost: IntCounter,
+    received: Counter,
+    sent: Counter,
+    endpoints: Endpoints,
     usage: Usage,
 }
 
@@ -27,30 +28,47 @@ impl Metrics {
     /// A fresh registry with every family. Fails when `latency_buckets` is not ascending.
     pub fn new(latency_buckets: &[f64]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let families = Families::register(&registry, latency_buckets)?;
+        let buckets = Buckets { latency: Bounds::new(latency_buckets)?, life: Bounds::new(LIFE)? };
+        let families = Families::register(&registry, &buckets)?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        families.draining.with_label_values::<&str>(&[]).set(0);
-        let bytes = |direction| families.bytes.with_label_values(&[direction]);
-        Ok(Self {
-            received: bytes("received_from_client"),
-            sent: bytes("sent_to_client"),
-            access_log_dropped: families.access_log_dropped.with_label_values::<&str>(&[]),
-            log_lines_lost: families.log_lines_lost.with_label_values::<&str>(&[]),
-            usage: Usage::default(),
-            registry,
-            families,
-        })
+        let bytes = |direction| families.bytes.with(&[direction]);
+        let (received, sent) = (bytes("received_from_client"), bytes("sent_to_client"));
+        let endpoints =
+            Endpoints::new(&families.endpoint_requests, &families.endpoint_response, &families.endpoint_in_flight);
+        let metrics = Self { received, sent, endpoints, usage: Usage::default(), registry, families };
+        metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
+        metrics.draining().set(0);
+        // Shown from the start, because alerts look at them.
+        drop((metrics.access_log_dropped(), metrics.log_lines_lost()));
+        Ok(metrics)
     }
 
     /// The exposition text of every series, ordered by family and labels.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         if let Some(sample) = self.usage.sample() {
-            let families = &self.families;
-            families.memory_usage.with_label_values::<&str>(&[]).set(sample.resident_bytes);
-            families.cpu_usage.with_label_values::<&str>(&[]).set(sample.cpu_percent);
+            self.memory_usage().set(sample.resident_bytes);
+            self.cpu_usage().set(sample.cpu_percent);
         }
+        self.endpoints_without_series().set_count(self.endpoints.look());
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Says how many endpoints may have series of their own from now on; none has with 0.
+    pub fn limit_endpoints(&self, limit: usize) {
+        self.endpoints.set_limit(limit);
+    }
+
+    /// Whether endpoints have series.
+    #[must_use]
+    pub fn lists_endpoints(&self) -> bool {
+        self.endpoints.limit() > 0
+    }
+
+    /// Shows the series of an endpoint, by its cluster and address, for as long as what is returned lives; `None` where
+    /// endpoints have none. `id` tells it from others that were at that address before.
+    #[must_use]
+    pub fn list_endpoint(&self, place: (&str, &str), id: u64, in_flight: InFlightNow) -> Option<ListedEndpoint> {
+        self.endpoints.list(place, (id, in_flight))
     }
 
     /// Counts body bytes of a finished exchange.
@@ -59,241 +77,55 @@ impl Metrics {
         self.sent.inc_by(sent_to_client);
     }
 
-    /// Counts access log lines that were lost.
-    pub fn access_log_dropped(&self, lines: u64) {
-        self.access_log_dropped.inc_by(lines);
-    }
-
-    /// Counts lines of the gateway's own log that were lost.
-    #[must_use]
-    pub fn log_lines_lost(&self) -> IntCounter {
-        self.log_lines_lost.clone()
-    }
-
-    /// Creates the series of a task with the value zero.
-    pub fn task_known(&self, task: &str) {
-        drop(self.families.task_ends.with_label_values(&[task]));
-    }
-
-    /// Counts a task of the gateway that broke.
-    pub fn task_ended(&self, task: &str) {
-        self.families.task_ends.with_label_values(&[task]).inc();
-    }
-
     /// Says which configuration is in use from `unix_seconds` on.
     pub fn config_accepted(&self, hash: &str, unix_seconds: i64) {
-        let families = &self.families;
-        families.config_hash.reset();
-        families.config_hash.with_label_values(&[hash]).set(1);
-        families.config_reload_ok.with_label_values::<&str>(&[]).set(1);
-        families.config_reload_time.with_label_values::<&str>(&[]).set(unix_seconds);
+        self.families.config_hash.clear();
+        self.config_hash(hash).set(1);
+        self.config_reload_ok().set(1);
+        self.config_reload_time().set(unix_seconds);
     }
 
     /// Where a rollout stands: the canary's share in percent, and one of the phases at 1.
     pub fn rollout(&self, route: &str, phase: &str, step: usize, percent: f64) {
-        let families = &self.families;
-        let step = i64::try_from(step).unwrap_or(i64::MAX);
-        families.rollout_weight.with_label_values(&[route]).set(percent);
-        families.rollout_step.with_label_values(&[route]).set(step);
+        self.rollout_weight(route).set(percent);
+        self.rollout_step(route).set_count(step);
         for word in ["progressing", "paused", "promoted", "rolled_back"] {
-            families.rollout_phase.with_label_values(&[route, word]).set(i64::from(word == phase));
+            self.rollout_phase(route, word).set(i64::from(word == phase));
         }
-    }
-
-    /// Counts something that happened to a rollout.
-    pub fn rollout_event(&self, route: &str, event: &str) {
-        self.families.rollout_events.with_label_values(&[route, event]).inc();
-    }
-
-    /// Counts a reload that took effect; [`Self::config_accepted`] says to what.
-    pub fn config_reloaded(&self) {
-        self.families.config_reloads.with_label_values(&["ok"]).inc();
     }
 
     /// Counts a reload that was refused; the old configuration stays.
     pub fn config_refused(&self) {
-        self.families.config_reloads.with_label_values(&["failed"]).inc();
-        self.families.config_reload_ok.with_label_values::<&str>(&[]).set(0);
-    }
-
-    /// Says that the files hold the configuration in force again, after they did not.
-    pub fn config_unchanged(&self) {
-        self.families.config_reload_ok.with_label_values::<&str>(&[]).set(1);
+        self.config_reloads("failed").inc();
+        self.config_reload_ok().set(0);
     }
 
     /// Says how long a reload took.
     pub fn config_reload_took(&self, time: Duration) {
-        self.families.config_reload_duration.with_label_values::<&str>(&[]).set(time.as_secs_f64());
-    }
-
-    /// Says how many configurations are in memory.
-    pub fn config_snapshots(&self, count: usize) {
-        self.families.config_snapshots.with_label_values::<&str>(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// Says whether the configuration in force stands in for a broken one.
-    pub fn config_from_last_good(&self, stands_in: bool) {
-        self.families.config_last_good.with_label_values::<&str>(&[]).set(stands_in.into());
-    }
-
-    /// Says when a served certificate expires.
-    pub fn certificate(&self, listener: &str, file: &str, not_after_unix_seconds: i64) {
-        self.families.certificate_not_after.with_label_values(&[listener, file]).set(not_after_unix_seconds);
+        self.config_reload_duration().set(time.as_secs_f64());
     }
 
     /// Drops the series of the certificates of `listener`, before they are set anew.
     pub fn forget_certificates(&self, listener: &str) {
-        retain_series(&self.families.certificate_not_after, "listener", &|name| name != listener);
-    }
-
-    /// Counts a certificate file read again.
-    pub fn certificate_reloaded(&self, listener: &str, ok: bool) {
-        let result = if ok { "ok" } else { "failed" };
-        self.families.certificate_reloads.with_label_values(&[listener, result]).inc();
-    }
-
-    /// Counts a request to the admin API that was not let in.
-    pub fn admin_refused(&self, status: &str) {
-        self.families.admin_refused.with_label_values(&[status]).inc();
-    }
-
-    /// Counts a name resolution; `result` is `ok` or the word of the failure.
-    pub fn dns_refreshed(&self, cluster: &str, result: &'static str) {
-        self.families.dns_refreshes.with_label_values(&[cluster, result]).inc();
-    }
-
-    /// Sets how many clients a rate limit knows, and counts requests of clients for which it had no room.
-    pub fn rate_limit_clients(&self, limit: &str, clients: usize, overflowed: u64) {
-        let families = &self.families;
-        families.rate_limit_clients.with_label_values(&[limit]).set(i64::try_from(clients).unwrap_or(i64::MAX));
-        families.rate_limit_overflow.with_label_values(&[limit]).inc_by(overflowed);
-    }
-
-    /// Counts an ejection that no single request led to.
-    pub fn ejected(&self, cluster: &str, cause: &'static str) {
-        let ejections = &self.families.ejections;
-        ejections.with_label_values(&[cluster, cause]).inc();
+        self.families.certificate_not_after.retain(|label, value| label != "listener" || value != listener);
     }
 
     /// Says how many endpoints of a cluster can be used.
     pub fn surveyed(&self, cluster: &str, usable: usize, ejected: usize, panic: bool) {
-        let families = &self.families;
-        for (gauge, value) in [
-            (&families.endpoints_usable, usable),
-            (&families.endpoints_ejected, ejected),
-            (&families.panic, usize::from(panic)),
-        ] {
-            let value = i64::try_from(value).unwrap_or(i64::MAX);
-            gauge.with_label_values(&[cluster]).set(value);
-        }
+        self.endpoints_usable(cluster).set_count(usable);
+        self.endpoints_ejected(cluster).set_count(ejected);
+        self.panic(cluster).set(panic.into());
     }
 
-    /// Says how many endpoints were found that a cluster has no room for.
-    pub fn endpoints_left_out(&self, cluster: &str, left_out: usize) {
-        let left_out = i64::try_from(left_out).unwrap_or(i64::MAX);
-        self.families.endpoints_left_out.with_label_values(&[cluster]).set(left_out);
-    }
-
-    /// Says whether the gateway is shutting down.
-    pub fn set_draining(&self, draining: bool) {
-        self.families.draining.with_label_values::<&str>(&[]).set(draining.into());
-    }
-
-    /// Drops the series of routes that `keep` does not know. Called when a new configuration is in use: a request that
-    /// still runs on the old one finishes into a series that is not exported.
-    pub fn retain_routes(&self, keep: impl Fn(&str) -> bool) {
-        let families = &self.families;
-        retain_series(&families.requests, "route", &keep);
-        retain_series(&families.duration, "route", &keep);
-        retain_series(&families.in_flight, "route", &keep);
-        retain_series(&families.streams, "route", &keep);
-        retain_series(&families.faults, "route", &keep);
-        retain_series(&families.faults_ignored, "route", &keep);
-        retain_series(&families.faults_active, "route", &keep);
-        retain_series(&families.mirrors, "route", &keep);
-        retain_series(&families.mirrors_active, "route", &keep);
-        retain_series(&families.concurrency_limited, "route", &keep);
-        retain_series(&families.rollout_events, "route", &keep);
-    }
-
-    /// Drops the rollout series of routes that `keep` does not know: removed routes, and routes without a rollout now.
-    pub fn retain_rollouts(&self, keep: impl Fn(&str) -> bool) {
-        let families = &self.families;
-        retain_series(&families.rollout_weight, "route", &keep);
-        retain_series(&families.rollout_step, "route", &keep);
-        retain_series(&families.rollout_phase, "route", &keep);
-    }
-
-    /// Drops the series of rate limits `keep` does not know.
-    pub fn retain_rate_limits(&self, keep: impl Fn(&str) -> bool) {
-        let families = &self.families;
-        retain_series(&families.rate_limited, "limit", &keep);
-        retain_series(&families.rate_limit_clients, "limit", &keep);
-        retain_series(&families.rate_limit_overflow, "limit", &keep);
-    }
-
-    /// Drops the series of clusters that `keep` does not know, also on routes that stay and use another cluster now.
-    pub fn retain_clusters(&self, keep: impl Fn(&str) -> bool) {
-        let families = &self.families;
-        retain_series(&families.requests, "cluster", &keep);
-        retain_series(&families.duration, "cluster", &keep);
-        retain_series(&families.attempts, "cluster", &keep);
-        retain_series(&families.retries, "cluster", &keep);
-        retain_series(&families.retries_stopped, "cluster", &keep);
-        retain_series(&families.hedges, "cluster", &keep);
-        retain_series(&families.upstream_connections, "cluster", &keep);
-        retain_series(&families.upstream_connects, "cluster", &keep);
-        retain_series(&families.ceilings_reached, "cluster", &keep);
-        retain_series(&families.circuit_rejected, "cluster", &keep);
-        retain_series(&families.pending, "cluster", &keep);
-        retain_series(&families.dns_refreshes, "cluster", &keep);
-        retain_series(&families.endpoints_usable, "cluster", &keep);
-        retain_series(&families.endpoints_ejected, "cluster", &keep);
-        retain_series(&families.endpoints_left_out, "cluster", &keep);
-        retain_series(&families.ejections, "cluster", &keep);
-        retain_series(&families.panic, "cluster", &keep);
-    }
-
-    /// Drops the health series of clusters that `keep` does not know: removed clusters, and clusters without a check
-    /// now.
-    pub fn retain_health(&self, keep: impl Fn(&str) -> bool) {
-        let families = &self.families;
-        retain_series(&families.health_checks, "cluster", &keep);
-        retain_series(&families.health_endpoints, "cluster", &keep);
-        retain_series(&families.agent_health, "agent_id", &keep);
-    }
-
-    /// Drops the states of breakers that `keep` does not know.
-    pub fn retain_breakers(&self, keep: impl Fn(&str) -> bool) {
-        retain_series(&self.families.breaker_state, "cluster", &keep);
-    }
-
-    /// Drops the series of listeners `keep` does not know.
-    pub fn retain_listeners(&self, keep: impl Fn(&str) -> bool) {
-        let families = &self.families;
-        retain_series(&families.downstream_connections, "listener", &keep);
-        retain_series(&families.connections, "listener", &keep);
-        retain_series(&families.connections_refused, "listener", &keep);
-        retain_series(&families.handshake_failures, "listener", &keep);
-        retain_series(&families.malformed, "listener", &keep);
-        retain_series(&families.certificate_not_after, "listener", &keep);
-        retain_series(&families.certificate_reloads, "listener", &keep);
+    /// Drops the series with a name in them of something that does not live any more. Called once a new configuration
+    /// is in use: a request that still runs on the old one finishes into a series nobody reads.
+    pub fn retain(&self, lives: impl Fn(Object, &str) -> bool) {
+        self.families.retain(&lives);
     }
 }
 
-/// Removes the series whose `label` has a value that `keep` does not know.
-fn retain_series<T: MetricVecBuilder>(family: &MetricVec<T>, label: &str, keep: &dyn Fn(&str) -> bool) {
-    for collected in family.collect() {
-        for series in collected.get_metric() {
-            let labels: HashMap<&str, &str> =
-                series.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
-            if labels.get(label).is_some_and(|value| !keep(value)) {
-                // The only failure is that another thread removed it first.
-                drop(family.remove(&labels));
-            }
-        }
-    }
-}
+/// Upper bounds in seconds for what lasts: a second to twelve hours.
+const LIFE: &[f64] = &[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 43_200.0];
 
 #[cfg(test)]
 mod tests {
@@ -302,12 +134,14 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::config::model::LimitMode;
     use crate::error::LimitHit;
     use crate::observe::catalogue::FAMILIES;
+    use crate::observe::endpoints::{CodeClass, EndpointSeries};
     use crate::observe::exposition::Exposition;
-    use crate::observe::handles::{ClusterHandles, ErrorHandles, HealthHandles, ListenerHandles, RouteHandles};
-    use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
+    use crate::observe::handles::{
+        ClusterHandles, ConcurrencyHandles, ErrorHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
+        RouteHandles,
+    };
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
@@ -318,62 +152,69 @@ mod tests {
     }
 
     /// Puts something into every family.
-    fn everything(metrics: &Arc<Metrics>) {
+    fn everything(metrics: &Arc<Metrics>) -> ListedEndpoint {
         let route = RouteHandles::new(Arc::clone(metrics), "agents", "v1");
         drop((route.in_flight(), route.stream()));
-        route.finished(&Method::POST, 200, Duration::from_millis(50));
-        drop((route.faults().active(), route.mirrors().active()));
-        route.faults().injected("delay");
-        route.faults().ignored("not_allowed");
-        route.mirrors().ended("answered");
-        ErrorHandles::new(metrics).count("no_route");
+        route.finished(&Method::POST, 200, Duration::from_millis(50), Some(Duration::from_millis(5)));
+        route.ends().grpc_responses.count("0");
+        route.ends().stream_duration.get().observe(Duration::from_secs(5));
+        drop((GaugeGuard::of(&route.faults().faults_active), GaugeGuard::of(&route.mirrors().mirrors_active)));
+        route.faults().faults.count("delay");
+        route.faults().faults_ignored.count("not_allowed");
+        route.mirrors().mirrors.count("answered");
+        ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");
-        cluster.attempt();
-        cluster.retry("connect_failed");
-        cluster.retry_stopped("no_time");
-        cluster.hedge("sent");
-        cluster.connect_failed("connect_timeout");
+        cluster.attempts.inc();
+        cluster.retries.count("connect_failed");
+        cluster.retries_stopped.count("no_time");
+        cluster.hedges.count("sent");
+        cluster.upstream_connects.count("connect_timeout");
         drop(cluster.connected());
         cluster.ceiling_reached(LimitHit::Requests);
         cluster.circuit_rejected(LimitHit::Breaker);
         cluster.breaker(2);
-        drop(cluster.pending());
+        cluster.pending.set(0);
         let listener = ListenerHandles::new(metrics, "web");
-        listener.accepted();
-        listener.note_open(1);
-        listener.refused("max_connections");
-        listener.handshake_failed();
-        listener.malformed("bad_host");
+        listener.connections.inc();
+        listener.downstream_connections.set_count(1);
+        listener.connections_refused.count("max_connections");
+        listener.handshake_failures.inc();
+        listener.malformed.count("bad_host");
         metrics.count_bytes(10, 20);
-        metrics.access_log_dropped(1);
-        metrics.task_ended("dns");
+        metrics.access_log_dropped().inc();
+        metrics.task_ends("dns").inc();
         metrics.config_accepted("abc", 1_795_199_401);
-        metrics.config_reloaded();
+        metrics.config_reloads("ok").inc();
         metrics.config_reload_took(Duration::from_millis(4));
-        metrics.config_snapshots(1);
-        metrics.config_from_last_good(false);
-        metrics.certificate("web", "a \"quoted\" \\ name", 1_800_000_000);
-        metrics.certificate_reloaded("web", true);
-        metrics.admin_refused("401");
-        metrics.dns_refreshed("v1", "ok");
+        metrics.config_snapshots().set(1);
+        metrics.config_last_good().set(0);
+        metrics.certificate_not_after("web", "a \"quoted\" \\ name").set(1_800_000_000);
+        metrics.certificate_reloads("web", "ok").inc();
+        metrics.admin_refused("401").inc();
+        metrics.dns_refreshes("v1", "ok").inc();
         let health = HealthHandles::new(metrics, "v1", &["ok"]);
         health.checked("ok");
         health.note(1, 2, 3);
-        metrics.ejected("v1", "success_rate");
+        metrics.ejections("v1", "success_rate").inc();
         metrics.surveyed("v1", 2, 1, false);
+        metrics.endpoints_left_out("v1").set(1);
         metrics.rollout("research", "progressing", 1, 10.0);
-        metrics.rollout_event("research", "weight");
-        metrics.set_draining(true);
-        metrics.endpoints_left_out("c", 1);
-        RateLimitHandles::new(metrics, "edge", LimitMode::Shadow).limited();
-        metrics.rate_limit_clients("edge", 1, 1);
-        ConcurrencyHandles::new(metrics, "agents").limited();
+        metrics.rollout_events("research", "weight").inc();
+        metrics.draining().set(1);
+        RateLimitHandles::new(metrics, "edge", "shadow").rate_limited.inc();
+        metrics.rate_limit_clients("edge").set(1);
+        metrics.rate_limit_overflow("edge").inc();
+        ConcurrencyHandles::new(metrics, "agents").concurrency_limited.inc();
+        metrics.limit_endpoints(1);
+        let endpoint = metrics.list_endpoint(("v1", "10.0.0.1:80"), 1, Arc::new(|| Some(0))).unwrap();
+        EndpointSeries::new(metrics, &endpoint).tried(CodeClass::Success, Some(Duration::from_millis(5)));
+        endpoint
     }
 
     #[test]
     fn every_family_renders_with_its_type() {
         let metrics = metrics();
-        everything(&metrics);
+        let _endpoint = everything(&metrics);
         let scrape = scrape(&metrics);
         for family in FAMILIES {
             assert_eq!(scrape.kind(family.name), Some(family.kind.word()), "{}", family.name);
@@ -422,17 +263,11 @@ mod tests {
     #[test]
     fn what_a_reload_removed_disappears() {
         let metrics = metrics();
-        everything(&metrics);
+        drop(everything(&metrics));
         let kept = RouteHandles::new(Arc::clone(&metrics), "kept", "v1");
-        kept.finished(&Method::GET, 200, Duration::ZERO);
+        kept.finished(&Method::GET, 200, Duration::ZERO, None);
         let _open = kept.in_flight();
-        metrics.retain_routes(|name| name == "kept");
-        metrics.retain_rollouts(|_| false);
-        metrics.retain_clusters(|_| false);
-        metrics.retain_health(|_| false);
-        metrics.retain_rate_limits(|_| false);
-        metrics.retain_breakers(|_| false);
-        metrics.retain_listeners(|_| false);
+        metrics.retain(|object, name| object == Object::Route && name == "kept");
         let text = metrics.render().unwrap();
         assert!(!text.contains("\"agents\"") && !text.contains("\"edge\"") && !text.contains("\"web\""), "{text}");
         assert_eq!(scrape(&metrics).value("attache_requests_in_flight", &[("route", "kept")]), Some(1.0));
@@ -445,8 +280,8 @@ mod tests {
     #[test]
     fn certificates_are_forgotten_by_listener() {
         let metrics = metrics();
-        metrics.certificate("web", "old", 1);
-        metrics.certificate("api", "old", 2);
+        metrics.certificate_not_after("web", "old").set(1);
+        metrics.certificate_not_after("api", "old").set(2);
         metrics.forget_certificates("web");
         let scrape = scrape(&metrics);
         let not_after = |listener| {

@@ -3,17 +3,18 @@
 
 pub mod catalogue;
 pub mod clock;
+pub mod endpoints;
 #[cfg(test)]
 pub(crate) mod exposition;
+pub mod family;
 pub mod handles;
 pub mod harmless;
-pub mod injected;
-pub mod limited;
 pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod record;
 pub mod request_id;
+pub mod series;
 pub mod stderr;
 pub mod trace;
 pub mod tracing_setup;

@@ -10,11 +10,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use prometheus::IntCounter;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::log::write_patiently;
+use super::series::Counter;
 
 /// A handle to the queue. The thread ends when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ struct Shared {
     waiting: AtomicUsize,
     /// Lines lost that the counter does not know of.
     uncounted: AtomicU64,
-    counter: OnceLock<IntCounter>,
+    counter: OnceLock<Counter>,
     /// Lines lost that the log has not told of.
     untold: AtomicU64,
 }
@@ -65,7 +65,7 @@ impl Stderr {
     }
 
     /// Counts lines lost so far and from now on in `counter`.
-    pub fn count_in(&self, counter: IntCounter) {
+    pub fn count_in(&self, counter: Counter) {
         self.shared.counter.set(counter).ok();
         self.shared.count();
     }
@@ -190,8 +190,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn counter() -> IntCounter {
-        IntCounter::new("lost", "lost").unwrap()
+    fn counter() -> Counter {
+        Counter::default()
     }
 
     /// A pipe that nobody reads until asked.

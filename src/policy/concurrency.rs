@@ -14,10 +14,10 @@ use crate::bounded::{Count, Permit};
 /// Open exchanges by client.
 #[derive(Debug, Default)]
 pub struct Concurrency {
-    /// Made when the first client comes: a route that nobody has used costs nothing.
+    /// Made for the first client, so an unused route takes no memory.
     open: OnceLock<DashMap<Key, Client, RandomState>>,
     clients: Arc<Count>,
-    /// Those of the clients the table has no room for.
+    /// Open exchanges of clients for which the table has no room.
     overflow: Arc<Count>,
 }
 

@@ -13,7 +13,7 @@ use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
 use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RouteId};
 use crate::error::Error;
-use crate::observe::limited::{ConcurrencyHandles, RateLimitHandles};
+use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
 
 /// Every limit of a configuration with its counts. Shared by all workers.
@@ -52,7 +52,8 @@ impl Limits {
         for limiter in &self.limiters {
             limiter.sweep();
             let name = limiter.scope().to_string();
-            metrics.rate_limit_clients(&name, limiter.clients(), limiter.take_overflowed());
+            metrics.rate_limit_clients(&name).set_count(limiter.clients());
+            metrics.rate_limit_overflow(&name).inc_by(limiter.take_overflowed());
         }
     }
 
@@ -206,7 +207,7 @@ impl Rate {
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
             state: state.into_bytes().into(),
-            handles: RateLimitHandles::new(metrics, &name, settings.mode),
+            handles: RateLimitHandles::new(metrics, &name, mode_word(settings.mode)),
             limiter,
         }
     }
@@ -227,7 +228,7 @@ impl Rate {
                 Some((key, cost))
             }
             LimitDecision::Refused { wait } => {
-                self.handles.limited();
+                self.handles.rate_limited.inc();
                 let longer = |(longest, _)| wait > longest;
                 if self.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
                     tally.refused = Some((wait, self));
@@ -255,12 +256,20 @@ impl Rate {
     }
 }
 
+/// The word for a mode in metrics.
+fn mode_word(mode: LimitMode) -> &'static str {
+    match mode {
+        LimitMode::Enforce => "enforce",
+        LimitMode::Shadow => "shadow",
+    }
+}
+
 impl RouteConcurrency {
     fn enter(&self, caller: &Caller<'_>) -> Option<Open> {
         let key = Key::address(caller.client, self.limit.ipv6_prefix);
         let open = self.open.enter(key, self.limit.max);
         if open.is_none() {
-            self.handles.limited();
+            self.handles.concurrency_limited.inc();
         }
         open
     }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::quota::{self, ConnectionPermits, Quota, Quotas};
 use super::{Arc, Pool, connect, h2};
 use crate::error::{Error, LimitHit};
+use crate::observe::handles::GaugeGuard;
 
 /// A connection for a request.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl Pool {
             }
         }
         if queue.has_room() {
-            let _pending = transport.handles.pending();
+            let _pending = GaugeGuard::of(&transport.handles.pending);
             let deadline = by_end(queue.deadline(now));
             let found = queue.wait(&self.line, deadline, || {
                 let way = self.find(http1, now);

@@ -70,7 +70,7 @@ pub(super) async fn open(
 ) -> Result<Opened, Error> {
     let connected = connect(address, host, transport, http1).await;
     if let Err(error) = &connected {
-        transport.handles.connect_failed(error.reason());
+        transport.handles.upstream_connects.count(error.reason());
     }
     let (io, http2) = connected?;
     let io = io.holding(permit.places);

@@ -1,6 +1,6 @@
-//! The client of our own requests (health checks, the verbs of the command line, the demo's traffic): one connection for
-//! one question, outside of every pool, opened, used and closed. It may be used on any thread, and what asks this way is
-//! not traffic: nothing is counted. Every step has a time limit, and what is read a bound.
+//! The client for the gateway's own requests (health checks, the verbs of the command line, the demo's traffic): one
+//! connection for one request, outside of every pool, opened, used and closed. It may be used on any thread. Its
+//! requests are not traffic: no metric counts them. Every step has a time limit, and every answer a size limit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -57,9 +57,9 @@ impl DialLimits {
 /// Whom to ask.
 #[derive(Clone, Copy, Debug)]
 pub enum Peer<'a> {
-    /// Who has this address; the name, without a port, is for TLS.
+    /// This address; the name, without a port, is for TLS.
     Address(SocketAddr, &'a str),
-    /// Who has this name and port. The system resolves it.
+    /// This name and port. The system resolves it.
     Name(&'a str, u16),
     /// Who listens at this path of the file system. Without TLS.
     Path(&'a Path),

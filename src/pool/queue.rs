@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::bounded::{Count, Waiters};
 
-/// The bound on everybody who waits for what one cluster gives out, whatever it is. Shared by all workers.
+/// The bound on all requests that wait for permits of one cluster, of any kind. Shared by all workers.
 #[derive(Debug)]
 pub struct Queue {
     limit: usize,
@@ -24,7 +24,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 pub struct Line {
     length: Arc<Count>,
-    /// Held by the first, who alone tries. Tokio's lock is handed on in the order in which it was asked for.
+    /// The first request holds this lock, and only it tries. Tokio hands the lock on in the order of arrival.
     turn: Mutex<()>,
 }
 
@@ -55,8 +55,8 @@ impl Queue {
 
     /// A permit was given back. Costs one load when no request waits.
     pub fn ring(&self) {
-        // Who listens looks after having said so, and who gives back looks after having done so: counts are sequentially
-        // consistent, so one of the two sees the other.
+        // A waiter registers and then looks for a permit; a releaser returns the permit and then looks for waiters. The
+        // counts are sequentially consistent, so one of the two sees the other.
         if self.listening.taken() > 0 {
             self.changed.notify_waiters();
         }
@@ -97,7 +97,7 @@ impl Line {
     }
 }
 
-/// Whoever waits for something that is counted looks again when one of it is given back.
+/// A waiting request looks again when a permit is given back.
 impl Waiters for Arc<Queue> {
     fn wake(&self) {
         self.ring();

@@ -54,7 +54,7 @@ impl Quota {
     /// Notes that a connection lies idle.
     pub(super) fn rest(&self) -> IdlePermit {
         let idle = self.idle.add();
-        // Whoever waits may take it, or have it closed.
+        // A waiting request may take the idle connection, or have it closed.
         self.queue.ring();
         idle
     }

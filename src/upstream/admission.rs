@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{WorkerCluster, WorkerEndpoint, outcome};
 use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe, is_failure};
 use crate::error::{Error, LimitHit};
+use crate::observe::handles::GaugeGuard;
 
 /// The permits that a request holds to the end of its response body.
 #[derive(Debug, Default)]
@@ -81,7 +82,7 @@ impl WorkerCluster {
         let Some(ceilings) = &self.cluster().ceilings else {
             return Err(Error::Internal);
         };
-        let _pending = self.handles().pending();
+        let _pending = GaugeGuard::of(&self.handles().pending);
         let deadline = earlier(ceilings.queue().deadline(begun), end);
         let entered = ceilings.enter_late(admission.kind, deadline).await;
         let full = || self.refuse(admission.kind.limit_hit(), MOMENT);
@@ -163,7 +164,7 @@ impl WorkerCluster {
         if !ceilings.queue().has_room() {
             return Err(self.refuse(limit_hit, MOMENT));
         }
-        let _pending = self.handles().pending();
+        let _pending = GaugeGuard::of(&self.handles().pending);
         let deadline = earlier(ceilings.queue().deadline(begun), end);
         let choose = || {
             let request = PickRequest { now: Instant::now(), ..*request };

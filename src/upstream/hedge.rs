@@ -1,19 +1,21 @@
 //! Tries side by side: a safe request that takes too long is sent to another endpoint besides, and the first answer
 //! counts. The others are cancelled.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
 use super::retry::{Tries, with_head_of};
-use super::{AttemptPlan, WorkerEndpoint, attempt, outcome, policy};
-use crate::body::RequestBody;
+use super::{AttemptPlan, WorkerEndpoint, attempt, outcome, own_time, policy};
+use crate::body::{RequestBody, UploadState};
 use crate::cluster::{InFlight, Outcome};
 use crate::config::model::RetryPolicy;
 use crate::error::Error;
+use crate::observe::endpoints::CodeClass;
 use crate::pool::ResponseBody;
 
 type Sent = Result<Response<ResponseBody>, Error>;
@@ -41,9 +43,12 @@ pub(super) async fn round(
         return (first, Err(Error::Internal));
     };
     let mut newest = Rc::clone(first.handle());
+    // What tries count as that are dropped.
+    let dropped = Cell::new(CodeClass::Cancelled);
     let mut running = FuturesUnordered::new();
     let copy = with_head_of(&original, RequestBody::Empty);
-    running.push(one(tries.plan, first, copy, false));
+    let counted = Counted::of(tries, &first, &dropped);
+    running.push(one(tries.plan, first, copy, counted, false));
     let mut due = Instant::now() + patience;
     loop {
         tokio::select! {
@@ -51,7 +56,7 @@ pub(super) async fn round(
             Some((in_flight, sent, beside)) = running.next() => {
                 let wanted = sent.as_ref().is_ok_and(|answer| tries.asks(answer).is_none());
                 if wanted && beside {
-                    tries.plan.target.handles().hedge("won");
+                    tries.plan.target.handles().hedges.count("won");
                 }
                 if wanted || running.is_empty() {
                     tries.attempts.last = Some(Rc::clone(in_flight.handle()));
@@ -61,14 +66,16 @@ pub(super) async fn round(
             }
             () = sleep_until(due) => {
                 let Some(in_flight) = beside(tries, &newest) else {
+                    dropped.set(CodeClass::Failed);
                     return (InFlight::new(newest), Err(Error::HeadTimeout));
                 };
                 newest.report(Outcome::TimedOut, Instant::now());
                 newest = Rc::clone(in_flight.handle());
                 tries.begin(&newest, &mut original);
-                tries.plan.target.handles().hedge("sent");
+                tries.plan.target.handles().hedges.count("sent");
                 let copy = with_head_of(&original, RequestBody::Empty);
-                running.push(one(tries.plan, in_flight, copy, true));
+                let counted = Counted::of(tries, &in_flight, &dropped);
+                running.push(one(tries.plan, in_flight, copy, counted, true));
                 due = Instant::now() + patience;
             }
         }
@@ -80,10 +87,41 @@ async fn one(
     plan: &AttemptPlan<'_>,
     in_flight: InFlight<Rc<WorkerEndpoint>>,
     request: Request<RequestBody>,
+    mut counted: Counted<'_>,
     beside: bool,
 ) -> (InFlight<Rc<WorkerEndpoint>>, Sent, bool) {
     let sent = attempt(plan, None, &in_flight, &mut Some(request)).await;
+    let answer = sent.as_ref().ok().map(|answer| (answer.status(), Instant::now()));
+    counted.ended(answer, plan.flow);
     (in_flight, sent, beside)
+}
+
+/// Counts one of the tries for its endpoint, once.
+struct Counted<'a> {
+    worker_endpoint: Rc<WorkerEndpoint>,
+    begun: Option<Instant>,
+    dropped: &'a Cell<CodeClass>,
+}
+
+impl<'a> Counted<'a> {
+    /// The try that was begun last, at this endpoint.
+    fn of(tries: &mut Tries<'_>, at: &InFlight<Rc<WorkerEndpoint>>, dropped: &'a Cell<CodeClass>) -> Self {
+        Self { worker_endpoint: Rc::clone(at.handle()), begun: tries.attempts.open.take(), dropped }
+    }
+
+    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, flow: &UploadState) {
+        if let Some(begun) = self.begun.take() {
+            self.worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, flow))));
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.begun.is_some() {
+            self.worker_endpoint.gave_up(self.dropped.get());
+        }
+    }
 }
 
 /// Another endpoint for a second try beside the first, if there is one and the request may be tried once more.

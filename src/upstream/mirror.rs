@@ -105,14 +105,17 @@ pub async fn mirror(
         return Mirrored::Failed;
     };
     address(&mut copy, plan.host, in_flight.handle());
-    plan.target.handles().attempt();
-    let deadline = Instant::now() + plan.timeout;
+    plan.target.handles().attempts.inc();
+    let begun = Instant::now();
+    let deadline = begun + plan.timeout;
     let mut slot = Some(copy);
     let pool = in_flight.handle().pool();
     let sending = pool.send(&mut slot, Instant::now(), false, Some(deadline));
     let sent = timeout_at(deadline, sending).await;
     let sent = sent.unwrap_or(Err(Error::Timeout));
     let status = sent.as_ref().map(Response::status);
+    // Its body is whole: the client has no part in how long it takes.
+    in_flight.handle().tried(status.ok().map(|status| (status, begun.elapsed())));
     report(&in_flight, status.map_or_else(outcome, |status| Some(Outcome::Answered(status))));
     plan.target.settle(&mut admission, status);
     let response = match sent {

@@ -14,13 +14,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
 use crate::cluster::{EndpointId, InFlight, Kind, Outcome};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
+use crate::observe::endpoints::CodeClass;
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
@@ -55,6 +56,17 @@ pub struct AttemptPlan<'a> {
     pub method: &'a Method,
     /// When it may be sent again.
     pub retries: &'a RetryPolicy,
+    /// Whether nothing has been waited for, so that the first try begins now.
+    pub at_once: bool,
+}
+
+impl AttemptPlan<'_> {
+    /// Now, put back by what the client took before, so that the whole of the client's time can be taken off at the
+    /// end.
+    fn resumed(&self) -> Instant {
+        let now = Instant::now();
+        now.checked_sub(self.flow.client_time()).unwrap_or(now)
+    }
 }
 
 /// An answer and the endpoint it comes from, counted as busy until the guard is dropped.
@@ -80,6 +92,8 @@ pub struct Attempts {
     /// The cause of the last failed try; another try may have succeeded after it.
     pub failure: Option<Box<str>>,
     tried: Vec<EndpointId>,
+    /// When the try began that has no outcome yet.
+    open: Option<Instant>,
 }
 
 /// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the
@@ -96,7 +110,7 @@ pub async fn send(
     attempts: &mut Attempts,
     rng: &mut fastrand::Rng,
 ) -> Result<UpstreamResponse, Error> {
-    let mut tries = Tries { plan, attempts, rng, permit: None };
+    let mut tries = Tries { plan, attempts, rng, permit: None, at_once: plan.at_once };
     loop {
         let in_flight = match tries.choose() {
             Err(Error::CircuitOpen { limit_hit, .. }) => Box::pin(tries.choose_late(limit_hit)).await?,
@@ -119,6 +133,7 @@ pub async fn send(
             Ok(response) => {
                 let (status, fields) = (response.status(), response.headers());
                 let at = Instant::now();
+                tries.attempts.ended(Some((status, at)), plan.flow);
                 // While an endpoint waits for the client's body, its failures may be caused by the client.
                 if !(status.is_server_error() && plan.flow.awaits_client()) {
                     in_flight.handle().answered(status, fields, at);
@@ -134,7 +149,10 @@ pub async fn send(
                     Some(reason) => Round::Unwanted(Box::new(answer), reason),
                 }
             }
-            Err(error) => Round::Failed(blamed(error, plan.flow), in_flight),
+            Err(error) => {
+                tries.attempts.ended(None, plan.flow);
+                Round::Failed(blamed(error, plan.flow), in_flight)
+            }
         };
         if let Some(end) = Box::pin(tries.again(round, replay, slot)).await {
             return end;
@@ -211,6 +229,11 @@ impl Limit {
     }
 }
 
+/// How long an endpoint took, without the time in which it waited for the client.
+fn own_time(begun: Instant, at: Instant, flow: &UploadState) -> Duration {
+    at.saturating_duration_since(begun).saturating_sub(flow.client_time())
+}
+
 /// The failure of a try. A fault of the client is not the endpoint's failure, and an endpoint that waits for the rest
 /// of the request is not silent.
 fn blamed(error: Error, flow: &UploadState) -> Error {
@@ -233,9 +256,17 @@ fn outcome(error: &Error) -> Option<Outcome> {
 }
 
 impl Attempts {
-    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>) {
+    fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, now: Instant) {
         self.count += 1;
         self.last = Some(Rc::clone(worker_endpoint));
+        self.open = Some(now);
+    }
+
+    /// The try under way came to an answer, or to none.
+    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, flow: &UploadState) {
+        if let (Some(begun), Some(worker_endpoint)) = (self.open.take(), &self.last) {
+            worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, flow))));
+        }
     }
 
     /// Keeps the cause of an endpoint's failure.
@@ -246,6 +277,16 @@ impl Attempts {
             && let Some(failure) = error.of_endpoints()
         {
             self.failure = Some(failure);
+        }
+    }
+}
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        if self.open.is_some()
+            && let Some(worker_endpoint) = &self.last
+        {
+            worker_endpoint.gave_up(CodeClass::Cancelled);
         }
     }
 }

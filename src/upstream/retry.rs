@@ -28,6 +28,8 @@ pub(super) struct Tries<'a> {
     pub(super) rng: &'a mut fastrand::Rng,
     /// Held from the first retry to the response head.
     pub(super) permit: Option<(RetryingGuard, Allowed)>,
+    /// Whether nothing has been waited for since the plan was made.
+    pub(super) at_once: bool,
 }
 
 /// A try that did not come to an answer for the client.
@@ -83,13 +85,16 @@ impl Tries<'_> {
         let request = wanted(self.plan, self.attempts);
         let until = (self.plan.now, self.plan.deadline);
         let target = self.plan.target;
+        self.at_once = false;
         target.choose_late(&request, limit_hit, until, self.rng).await
     }
 
     /// Makes `request` ready for `worker_endpoint` and counts the try.
     pub(super) fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, request: &mut Request<RequestBody>) {
         address(request, self.plan.host, worker_endpoint);
-        self.attempts.begin(worker_endpoint);
+        // The clock has been read for the first try, unless something was waited for since.
+        let at_once = std::mem::take(&mut self.at_once);
+        self.attempts.begin(worker_endpoint, if at_once { self.plan.now } else { self.plan.resumed() });
         let count = self.attempts.count;
         if count > 1 || matches!(self.plan.retries, RetryPolicy::By(_)) {
             let value = match count {
@@ -98,7 +103,7 @@ impl Tries<'_> {
             };
             request.headers_mut().insert(ATTEMPTS, value);
         }
-        self.plan.target.handles().attempt();
+        self.plan.target.handles().attempts.inc();
     }
 
     /// A copy of `request` for the next try, where there may be one that needs it.
@@ -160,11 +165,11 @@ impl Tries<'_> {
             Ok(wait) => wait,
             Err(stop) => {
                 self.attempts.stopped = Some(stop);
-                self.plan.target.handles().retry_stopped(stop);
+                self.plan.target.handles().retries_stopped.count(stop);
                 return Some(round.end());
             }
         };
-        self.plan.target.handles().retry(word);
+        self.plan.target.handles().retries.count(word);
         if let Round::Failed(error, _) = &round {
             self.attempts.note(error);
         }

@@ -234,6 +234,11 @@ impl WorkerCluster {
         Err(endpoints.find_map(full).map_or_else(none, Error::at_ceiling))
     }
 
+    /// Lets go of members that are gone, also when nobody asks for the cluster.
+    pub fn refresh(&self) {
+        drop(self.current());
+    }
+
     fn current(&self) -> Rc<Local> {
         let mut members = self.members.borrow_mut();
         if members.generation != self.cluster.generation() {
@@ -281,7 +286,7 @@ fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<T
     let worker_endpoints = members
         .endpoints
         .iter()
-        .map(|endpoint| worker_endpoints.worker_endpoint(endpoint, &cluster.judge, transport))
+        .map(|endpoint| worker_endpoints.worker_endpoint(endpoint, cluster, transport))
         .collect();
     Local { generation: members.generation, members, worker_endpoints, availability: Cell::new(None) }
 }

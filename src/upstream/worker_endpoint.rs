@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 use tokio::sync::Notify;
@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::backoff::retry_after;
 use crate::body::UploadState;
 use crate::cluster::{Cluster, Endpoint, EndpointId, Outcome, OutlierDetector};
+use crate::observe::endpoints::{CodeClass, EndpointSeries};
+use crate::observe::metrics::Metrics;
 use crate::pool::{Pool, Transport};
 
 /// An endpoint and this worker's connections to it.
@@ -23,6 +25,7 @@ pub struct WorkerEndpoint {
     pool: Rc<Pool>,
     transport: Rc<Transport>,
     label: Box<str>,
+    series: Option<EndpointSeries>,
 }
 
 impl WorkerEndpoint {
@@ -41,7 +44,7 @@ impl WorkerEndpoint {
     /// Reports the outcome of an attempt at this endpoint.
     pub fn report(&self, outcome: Outcome, now: Instant) {
         if let Some(cause) = self.judge.report(&self.endpoint, outcome, now) {
-            self.transport.handles.ejected(cause.word());
+            self.transport.handles.ejections.count(cause.word());
         }
         if let Some(breaker) = self.judge.breaker() {
             self.pool.show_breaker(breaker.state().number());
@@ -57,7 +60,7 @@ impl WorkerEndpoint {
             && let Some(wanted) = retry_after(fields, SystemTime::now())
             && let Some(cause) = self.judge.rest(&self.endpoint, wanted, now)
         {
-            self.transport.handles.ejected(cause.word());
+            self.transport.handles.ejections.count(cause.word());
         }
     }
 
@@ -81,6 +84,21 @@ impl WorkerEndpoint {
         }
     }
 
+    /// Counts a try here that came to an answer after this time, or to none.
+    pub(super) fn tried(&self, answer: Option<(StatusCode, Duration)>) {
+        if let Some(series) = &self.series {
+            let class = answer.map_or(CodeClass::Failed, |(status, _)| CodeClass::of(status));
+            series.tried(class, answer.map(|(_, took)| took));
+        }
+    }
+
+    /// Counts a try here that came to no answer, as `class`.
+    pub(super) fn gave_up(&self, class: CodeClass) {
+        if let Some(series) = &self.series {
+            series.tried(class, None);
+        }
+    }
+
     /// Its address, for the access record.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -95,8 +113,9 @@ impl AsRef<Endpoint> for WorkerEndpoint {
 }
 
 /// Every lane of a worker. They outlive snapshots: connections survive a reload that keeps the endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WorkerEndpoints {
+    metrics: Arc<Metrics>,
     known: RefCell<HashMap<EndpointId, Rc<WorkerEndpoint>>>,
     /// Generations of the clusters and of their members that the endpoints were last compared with.
     seen: Cell<(u64, u64)>,
@@ -105,13 +124,20 @@ pub struct WorkerEndpoints {
 }
 
 impl WorkerEndpoints {
+    /// None as yet.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, known: RefCell::default(), seen: Cell::default(), idle_wanted: Arc::default() }
+    }
+
     /// The lane of `endpoint`, with `transport` for the connections opened from now on.
     pub(super) fn worker_endpoint(
         &self,
         endpoint: &Arc<Endpoint>,
-        judge: &Arc<OutlierDetector>,
+        cluster: &Cluster,
         transport: &Rc<Transport>,
     ) -> Rc<WorkerEndpoint> {
+        let judge = &cluster.judge;
         let mut known = self.known.borrow_mut();
         if let Some(worker_endpoint) = known.get(&endpoint.id) {
             let quota = endpoint.connections().cloned();
@@ -128,18 +154,21 @@ impl WorkerEndpoints {
                 pool: Rc::clone(&worker_endpoint.pool),
                 transport: Rc::clone(transport),
                 label: worker_endpoint.label.clone(),
+                series: endpoint.list(&self.metrics, &cluster.name, &worker_endpoint.label),
             });
             known.insert(endpoint.id, Rc::clone(&worker_endpoint));
             return worker_endpoint;
         }
         let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport), endpoint.connections().cloned());
         pool.enlist(&self.idle_wanted);
+        let label: Box<str> = endpoint.address.to_string().into();
         let worker_endpoint = Rc::new(WorkerEndpoint {
             endpoint: Arc::clone(endpoint),
             judge: Arc::clone(judge),
             pool: Rc::new(pool),
             transport: Rc::clone(transport),
-            label: endpoint.address.to_string().into(),
+            series: endpoint.list(&self.metrics, &cluster.name, &label),
+            label,
         });
         known.insert(endpoint.id, Rc::clone(&worker_endpoint));
         worker_endpoint

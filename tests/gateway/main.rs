@@ -40,6 +40,7 @@ mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;
 mod limits;
+mod metrics;
 mod mirroring;
 mod names;
 mod observing;

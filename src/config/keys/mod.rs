@@ -120,6 +120,13 @@ impl<W: Written<Duration>> Written<Duration> for OrOff<W> {
     }
 }
 
+/// `off` is none.
+impl<W: Written<usize>> Written<usize> for OrOff<W> {
+    fn meaning(self) -> usize {
+        self.on().map(W::meaning).unwrap_or_default()
+    }
+}
+
 impl<T> Written<T> for Word<T> {
     fn meaning(self) -> T {
         self.0

@@ -47,6 +47,8 @@ section! {
         // From a local answer to an agent that thinks for a minute.
         /// Upper bounds of the latency histogram in seconds, ascending. Needs a restart.
         latency_buckets: Vec<f64> as LatencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+        /// Endpoints that have series of their own; the others share one. `off`: none has.
+        endpoint_series: usize as OrOff<Count<1, 100_000>> = 200,
     }
 
     #[derive(PartialEq, Eq)]

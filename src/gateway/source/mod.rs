@@ -1,5 +1,5 @@
-//! Where configurations come from. A source tells all of what it holds when it is asked, and asks for a reload when that
-//! may be another. A reload does not know what kind of source it is: one more kind is one more file and one more variant
+//! The sources of configurations. A source returns its whole configuration when it is asked, and asks for a reload when
+//! that may have changed. A reload does not know the kind of source: another kind is another file and another variant
 //! here.
 
 mod files;
@@ -49,7 +49,7 @@ impl Followed {
         }
     }
 
-    /// What reads all that the source holds. It takes long: nobody who has other work calls it.
+    /// A function that reads the whole source. It takes long, so only a thread without other work calls it.
     pub(super) fn reader(&self) -> impl FnOnce(&Config) -> Held + Send + 'static {
         match self {
             Self::Files(files) => files.reader(),

@@ -83,7 +83,7 @@ pub async fn refresh(cluster: Arc<Cluster>, resolver: impl Resolve, metrics: Arc
 
 fn take(cluster: &Cluster, host: &str, outcome: &Result<ResolvedName, Error>, metrics: &Metrics) {
     report(cluster, host, outcome);
-    metrics.dns_refreshed(&cluster.name, result(outcome));
+    metrics.dns_refreshes(&cluster.name, result(outcome)).inc();
     record(cluster, host, outcome);
 }
 

@@ -126,6 +126,7 @@ mod tests {
     fn who_waits_is_told_when_the_place_is_free() {
         /// What was taken at the time of each wake-up.
         #[derive(Default)]
+        #[allow(clippy::type_complexity, clippy::use_self, reason = "it holds the count that holds it")]
         struct Seen(Mutex<(Vec<usize>, Option<Arc<Count<Arc<Seen>>>>)>);
         impl Waiters for Arc<Seen> {
             fn wake(&self) {

@@ -107,7 +107,7 @@ impl OutlierDetection {
 
     /// The longest ejection.
     pub(in crate::config) fn longest(&self) -> Duration {
-        self.max_ejection_time.unwrap_or(Self::LONGEST.max(self.base_ejection_time))
+        self.max_ejection_time.unwrap_or_else(|| Self::LONGEST.max(self.base_ejection_time))
     }
 }
 

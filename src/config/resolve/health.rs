@@ -137,7 +137,7 @@ fn timeout(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> Dura
         let message = format!("checks every {interval:?} would flood the endpoints");
         scope.add(&at("interval"), Diagnostic::invalid(message).hint("`100ms` or more"));
     }
-    let timeout = raw.timeout.unwrap_or(raw::HealthCheck::LONGEST.min(interval));
+    let timeout = raw.timeout.unwrap_or_else(|| raw::HealthCheck::LONGEST.min(interval));
     if raw.timeout.is_some() && timeout >= interval {
         let message = format!("a check may take {timeout:?}, as long as the interval of {interval:?} or longer");
         let hint = "checks of one endpoint never overlap: make `interval` longer than `timeout`";

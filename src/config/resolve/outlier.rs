@@ -46,7 +46,7 @@ pub(super) fn panic(
         Some(OrOff::On(raw)) => raw.min_health_percent,
         _ => None,
     };
-    let panic = given.unwrap_or(Panic { threshold: 0, ..Panic::default() });
+    let panic = given.unwrap_or_else(|| Panic { threshold: 0, ..Panic::default() });
     if !scope.is_given(&steps!["clusters", name, "panic"]) {
         return Panic { threshold: istio.unwrap_or(panic.threshold), ..panic };
     }

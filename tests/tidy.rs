@@ -60,7 +60,7 @@ const CIRCLES: &[(&str, &str)] = &[
     ("listener", "certificates tls"),
     ("listener", "connection_handle watchdog"),
     ("observe", "log stderr tracing_setup"),
-    ("observe", "handles injected"),
+    ("observe", "catalogue endpoints handles metrics"),
     ("pool", "exchange h1 h2"),
     ("route", "rewrite table"),
     ("upstream", "retry worker_cluster"),

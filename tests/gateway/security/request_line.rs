@@ -1,6 +1,6 @@
 //! The request line, the host, and what is made of them.
 
-use super::bench::{Bench, refused};
+use super::bench::{Bench, SMUGGLED, refused};
 
 #[tokio::test]
 async fn broken_request_lines_are_refused() {
@@ -149,7 +149,6 @@ async fn broken_request_lines_are_refused() {
         b"\nGET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(),
         b"\rGET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(),
         b"\0\r\n\r\n".to_vec(),
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
         b"HTTP/1.1 200 OK\r\nhost: a\r\n\r\n".to_vec(),
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(),
         b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".to_vec(),
@@ -380,4 +379,15 @@ async fn what_is_forwarded_is_written_anew() {
         assert_eq!(other.body, b"abc");
     }
     assert_eq!(arrived.len(), spellings.len());
+}
+
+#[tokio::test]
+async fn a_tls_handshake_in_the_clear_is_refused_in_its_own_words() {
+    let bench = Bench::new().await;
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
+    let answers = bench.converse(&[&hello[..], SMUGGLED]).await;
+    // A fatal alert (RFC 8446 section 6.2): unexpected_message.
+    assert_eq!(answers.text.as_bytes(), b"\x15\x03\x03\x00\x02\x02\x0a");
+    let arrived = bench.finish().await;
+    assert!(arrived.is_empty(), "nothing is forwarded: {arrived:#?}");
 }

@@ -81,7 +81,7 @@ impl<W: Waiters> Drop for Permit<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, OnceLock, Weak};
 
     use super::*;
 
@@ -126,22 +126,22 @@ mod tests {
     fn who_waits_is_told_when_the_place_is_free() {
         /// What was taken at the time of each wake-up.
         #[derive(Default)]
-        #[allow(clippy::type_complexity, clippy::use_self, reason = "it holds the count that holds it")]
-        struct Seen(Mutex<(Vec<usize>, Option<Arc<Count<Arc<Seen>>>>)>);
+        struct Seen {
+            taken: Mutex<Vec<usize>>,
+            count: OnceLock<Weak<Count<Arc<Self>>>>,
+        }
         impl Waiters for Arc<Seen> {
             fn wake(&self) {
-                let (seen, count) = &mut *self.0.lock().unwrap();
-                seen.push(count.as_ref().map_or(usize::MAX, |count| count.taken()));
+                let count = self.count.get().and_then(Weak::upgrade);
+                self.taken.lock().unwrap().push(count.map_or(usize::MAX, |count| count.taken()));
             }
         }
         let seen = Arc::<Seen>::default();
         let count = Count::new(Arc::clone(&seen));
-        seen.0.lock().unwrap().1 = Some(Arc::clone(&count));
+        seen.count.set(Arc::downgrade(&count)).unwrap();
         let (one, two) = (count.add(), count.enter(2).unwrap());
         drop(one);
         drop(two);
-        let (seen, count) = std::mem::take(&mut *count.waiters().0.lock().unwrap());
-        assert_eq!(seen, [1, 0]);
-        drop(count);
+        assert_eq!(*seen.taken.lock().unwrap(), [1, 0]);
     }
 }

@@ -11,7 +11,7 @@ use attache::fuzzing::TARGETS;
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(&folder).expect("a folder of inputs");
     let files = entries.map(|entry| entry.expect("the corpus can be listed").path());
     files.map(|file| (file.clone(), fs::read(file).expect("an input can be read"))).collect()
 }

@@ -162,8 +162,7 @@ fn documents_link_to_what_exists() {
     let mut complaints = Vec::new();
     for path in documents() {
         let text = fs::read_to_string(&path).expect("a document can be read");
-        let root = root();
-        let folder = path.parent().unwrap_or(root);
+        let folder = path.parent().expect("a document lies in a folder");
         let absent = links(&text).into_iter().filter(|link| !folder.join(link).exists());
         complaints.extend(absent.map(|link| format!("{} links to {link}, which is not there", path.display())));
     }

@@ -2,7 +2,7 @@
 //! everything before they read, and from agents that leave once they have answered.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -10,6 +10,7 @@ use h2::{Reason, SendStream};
 use http::{Request, StatusCode};
 use serde_json::json;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::support::{Gw, H2Peer, HEADERS, RawBackend, Reply, channel, eventually, request, within};
 

@@ -362,7 +362,7 @@ fn keys_of(definitions: &Value, schema: &Value, path: &str, found: &mut Vec<Stri
         if key == "value" {
             continue;
         }
-        if !WHOLES.contains(&key.as_str()) && !["sticky", "chosenBy"].contains(&key.as_str()) {
+        if !WHOLES.contains(&key.as_str()) && !["sticky", "chosenBy", "endpoints"].contains(&key.as_str()) {
             keys_of(definitions, inner, &path, found);
         }
         found.push(path);

@@ -125,7 +125,7 @@ fn too_few_to_compare(name: &str, settings: &OutlierDetection, members: &[Member
         };
         let message = format!("this never ejects anybody: it needs {needed} endpoints, and there are {count}");
         let diagnostic = Diagnostic::warning("never-ejects", message);
-        scope.add_key(
+        scope.missing(
             &at(name, key),
             diagnostic.hint(format!("write `{key}: {{ minHosts: {count} }}`, or leave it out")),
         );

@@ -429,6 +429,10 @@ async fn series_of_endpoints_can_be_switched_off() {
     gw.records(2).await;
     assert_eq!(tries(&gw, &backend, "2xx").await, 1.0);
     gw.reload(template, &[&backend]).await.unwrap();
-    gw.get("/").await;
-    eventually("they are gone", || async { !gw.metrics().await.contains("attache_endpoint_re") }).await;
+    // Each worker lets go of them with its next request.
+    eventually("they are gone", || async {
+        gw.get("/").await;
+        !gw.metrics().await.contains("attache_endpoint_re")
+    })
+    .await;
 }

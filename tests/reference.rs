@@ -42,6 +42,33 @@ fn every_key_has_a_meaning() {
     assert!(silent.is_empty(), "not described: {silent:?}");
 }
 
+#[test]
+fn every_key_of_the_schema_has_a_row() {
+    let schema: Value = serde_json::from_str(&attache::config::schema()).expect("the schema is JSON");
+    let definitions = schema["definitions"].as_object().expect("it has definitions").values();
+    let every = definitions.chain([&schema]).filter_map(|mapping| mapping["properties"].as_object());
+    let keys = sorted(every.flat_map(|properties| properties.keys().cloned()).collect());
+    let rows = sections().into_iter().flat_map(|section| section.keys);
+    let rows: Vec<String> = rows.map(|key| key.name).collect();
+    assert!(rows.len() > 280, "only {} keys", rows.len());
+    assert_eq!(sorted(rows), keys);
+}
+
+#[test]
+fn the_example_of_a_new_key_is_in_the_source_as_it_is_on_the_page() {
+    let page = file("docs/adding-a-key.md");
+    let blocks = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let source = ["src/config/keys/listener.rs", "src/listener/serve.rs"].map(file).concat();
+    let without_margin = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let source = without_margin(&source);
+    let mut count = 0;
+    for block in blocks {
+        assert!(source.contains(without_margin(block).trim()), "not in the source:\n{block}");
+        count += 1;
+    }
+    assert_eq!(count, 2, "the declaration and its use");
+}
+
 /// A mapping of the configuration.
 struct Section {
     /// Where it stands, `<name>` for names the user chooses.
@@ -108,10 +135,18 @@ const MAIN: [&str; 3] = ["listeners", "routes", "clusters"];
 
 fn key(name: &str, value: &Value, definitions: &Map<String, Value>) -> Key {
     let text = text(value);
-    let (meaning, default) = match text.split_once("Default: ") {
+    let (meaning, words) = match text.split_once("Default: ") {
         Some((meaning, default)) => (meaning.trim_end(), default.trim_end_matches('.')),
         None => (text, ""),
     };
+    let declared = match &value["default"] {
+        Value::String(text) => text.clone(),
+        // A section whose keys say what is without it.
+        Value::Object(_) | Value::Null => String::new(),
+        Value::Array(list) if list.is_empty() => "none".to_owned(),
+        other => other.to_string().replace(',', ", "),
+    };
+    let default = if declared.is_empty() { words } else { &declared };
     Key {
         name: name.to_owned(),
         form: if name.ends_with("File") { "file".to_owned() } else { form(value, definitions) },
@@ -296,7 +331,8 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     assert_eq!(first_column(&page, "## Flags"), sorted(flags));
 
     let mut reasons = words(body(&error, "reason"), is_snake);
-    reasons.push(attache::error::FAULT_INJECTED.to_owned());
+    let named = [attache::error::FAULT_INJECTED, attache::context::PLAIN_ON_TLS, attache::context::TLS_ON_CLEARTEXT];
+    reasons.extend(named.map(str::to_owned));
     reasons.extend(words(body(&source("src/listener/fault.rs"), "reason"), is_snake));
     reasons.extend(words(body(&source("src/edge/unparsed.rs"), "of"), |word| word.contains('_') && is_snake(word)));
     let retry = source("src/upstream/retry.rs");

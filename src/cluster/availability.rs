@@ -182,7 +182,7 @@ mod tests {
     fn warms_while_any_endpoint_does() {
         let now = Instant::now();
         let members = members("0l 0l", now);
-        let terms = |slow_start| AvailabilitySettings { panic: Panic::DEFAULT, slow_start };
+        let terms = |slow_start| AvailabilitySettings { panic: Panic::default(), slow_start };
         let some = terms(Some(30 * SECOND));
         assert_eq!(members.availability(&some, now).warming, None);
         members.endpoints[1].warm_up(now + 10 * SECOND);

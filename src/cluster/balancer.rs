@@ -538,7 +538,7 @@ mod tests {
         let (window, start) = (Duration::from_secs(30), Instant::now());
         members.endpoints[1].warm_up(start);
         let now = start + Duration::from_secs(1) * seconds;
-        let terms = AvailabilitySettings { panic: Panic::DEFAULT, slow_start: Some(window) };
+        let terms = AvailabilitySettings { panic: Panic::default(), slow_start: Some(window) };
         let availability = members.availability(&terms, now);
         let (mut rng, turn) = (fastrand::Rng::with_seed(11), Cell::new(0));
         let mut counts = vec![0; 3];
@@ -566,7 +566,7 @@ mod tests {
         let members = members(&[1, 1, 1]);
         let (window, start) = (Duration::from_secs(30), Instant::now());
         members.endpoints[2].warm_up(start);
-        let terms = AvailabilitySettings { panic: Panic::DEFAULT, slow_start: Some(window) };
+        let terms = AvailabilitySettings { panic: Panic::default(), slow_start: Some(window) };
         for key in 0..500 {
             let homes = (0..=30).map(|seconds| {
                 let now = start + Duration::from_secs(seconds);
@@ -618,7 +618,7 @@ mod tests {
             }
             let members = Members::new(endpoints);
             let now = Instant::now();
-            let terms = AvailabilitySettings { panic: Panic::DEFAULT, slow_start: None };
+            let terms = AvailabilitySettings { panic: Panic::default(), slow_start: None };
             let ids: Vec<EndpointId> = members.endpoints.iter().map(|one| one.id).collect();
             for seed in 0..50 {
                 let pick = |tried| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::bounded::{self, Count};
-use crate::config::model::{self, EndpointCeilings, UpstreamProtocol};
+use crate::config::model::{self, CircuitBreaker, EndpointCeilings, UpstreamProtocol};
 use crate::error::LimitHit;
 use crate::pool::{Line, Queue, Quota};
 
@@ -103,7 +103,7 @@ impl Lines {
 /// The ceilings of one cluster. Shared by all workers; survives a reload that does not change them.
 #[derive(Debug)]
 pub struct Ceilings {
-    settings: model::Ceilings,
+    settings: CircuitBreaker,
     carried: ByKind,
     retries: Option<Ceiling>,
     connections: Option<Arc<Quota>>,
@@ -121,14 +121,16 @@ impl Ceilings {
     #[must_use]
     pub fn build(cluster: &model::Cluster, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let multiplexed = cluster.protocol != UpstreamProtocol::Http1;
-        Self::of(&cluster.circuit_breaker.ceilings, multiplexed, previous)
+        Self::of(&cluster.circuit_breaker, multiplexed, previous)
     }
 
-    fn of(settings: &model::Ceilings, multiplexed: bool, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
-        if let Some(same) = previous.filter(|previous| previous.settings == *settings) {
+    fn of(settings: &CircuitBreaker, multiplexed: bool, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        // The breaker has a count of its own.
+        let settings = CircuitBreaker { half_open: None, ..settings.clone() };
+        if let Some(same) = previous.filter(|previous| previous.settings == settings) {
             return Some(Arc::clone(same));
         }
-        if settings.is_off() {
+        if !settings.has_ceilings() && settings.max_retries.is_none() {
             return None;
         }
         let queue = Arc::new(Queue::new(settings.max_pending_requests, settings.pending_timeout));
@@ -141,7 +143,7 @@ impl Ceilings {
             connections: quota(settings.max_connections, &queue),
             entering: Lines::default(),
             choosing: Lines::default(),
-            settings: settings.clone(),
+            settings,
             multiplexed,
             queue,
         }))
@@ -278,25 +280,25 @@ mod tests {
 
     use super::*;
 
-    fn settings() -> model::Ceilings {
-        model::Ceilings {
+    fn settings() -> CircuitBreaker {
+        CircuitBreaker {
             max_requests: Some(2),
             max_streams: Some(1),
             max_retries: Some(1),
             max_pending_requests: 4,
             pending_timeout: Duration::from_millis(100),
-            ..model::Ceilings::default()
+            ..CircuitBreaker::default()
         }
     }
 
-    fn build(settings: &model::Ceilings) -> Arc<Ceilings> {
+    fn build(settings: &CircuitBreaker) -> Arc<Ceilings> {
         Ceilings::of(settings, false, None).unwrap()
     }
 
     #[test]
     fn nothing_configured_is_nothing() {
-        assert!(Ceilings::of(&model::Ceilings::default(), false, None).is_none());
-        let ceilings = build(&model::Ceilings { max_streams: Some(1), ..model::Ceilings::default() });
+        assert!(Ceilings::of(&CircuitBreaker::default(), false, None).is_none());
+        let ceilings = build(&CircuitBreaker { max_streams: Some(1), ..CircuitBreaker::default() });
         assert!(matches!(ceilings.enter(Kind::Request), Some(None)));
         assert!(matches!(ceilings.retry(), Some(None)));
         assert!(ceilings.room(None).is_none());
@@ -351,13 +353,13 @@ mod tests {
 
     #[test]
     fn an_endpoint_has_room_of_its_own() {
-        let settings = model::Ceilings {
+        let settings = CircuitBreaker {
             per_endpoint: EndpointCeilings {
                 max_requests: Some(1),
                 max_connections: Some(1),
                 ..EndpointCeilings::default()
             },
-            ..model::Ceilings::default()
+            ..CircuitBreaker::default()
         };
         let ceilings = build(&settings);
         let (one, other) = (ceilings.room(None).unwrap(), ceilings.room(None).unwrap());
@@ -380,12 +382,12 @@ mod tests {
             limits in (1..6_usize, 1..6_usize),
             steps in prop::collection::vec(any::<(bool, Option<prop::sample::Index>, bool)>(), 0..300),
         ) {
-            let ceilings = build(&model::Ceilings {
+            let ceilings = build(&CircuitBreaker {
                 max_requests: Some(limits.0),
                 max_streams: Some(limits.1),
                 max_pending_requests: 8,
                 pending_timeout: Duration::from_secs(1),
-                ..model::Ceilings::default()
+                ..CircuitBreaker::default()
             });
             let mut held: [Vec<Permit>; 2] = [Vec::new(), Vec::new()];
             for (stream, step, changes) in steps {

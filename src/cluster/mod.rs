@@ -229,8 +229,8 @@ mod tests {
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
             slow_start: Some(Duration::from_secs(30)),
-            panic: model::Panic::DEFAULT,
-            outlier_detection: Some(model::OutlierDetection::UNASKED),
+            panic: model::Panic::default(),
+            outlier_detection: Some(model::OutlierDetection::unasked()),
             zone: None,
         }
     }

@@ -308,10 +308,10 @@ mod tests {
 
     #[test]
     fn failures_in_a_row() {
-        let five = OutlierDetection::BLOCK;
-        let down_only = OutlierDetection::UNASKED;
+        let five = OutlierDetection::block();
+        let down_only = OutlierDetection::unasked();
         let both =
-            OutlierDetection { consecutive_5xx: Some(3), consecutive_gateway: Some(2), ..OutlierDetection::BLOCK };
+            OutlierDetection { consecutive_5xx: Some(3), consecutive_gateway: Some(2), ..OutlierDetection::block() };
         let (any, down) = (Cause::Consecutive5xx, Cause::ConsecutiveGateway);
         for (policy, marks, expected) in [
             (&five, "ffff", vec![]),
@@ -338,7 +338,7 @@ mod tests {
         let policy = OutlierDetection {
             consecutive_5xx: None,
             max_fails: Some(MaxFails { fails: 3, timeout: SECOND * 10 }),
-            ..OutlierDetection::BLOCK
+            ..OutlierDetection::block()
         };
         let out = Cause::MaxFails;
         for (marks, expected) in [
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn ejections_grow_to_a_limit_and_decay() {
-        let policy = OutlierDetection::BLOCK;
+        let policy = OutlierDetection::block();
         let base = Instant::now();
         let record = EndpointRecord::default();
         let mut now = base;
@@ -407,7 +407,7 @@ mod tests {
     fn rates_are_compared_when_there_is_enough_to_compare() {
         let rate = OutlierDetection {
             success_rate: Some(SuccessRate { min_hosts: 5, min_requests: 100, stdev_thousandths: 1900 }),
-            ..OutlierDetection::BLOCK
+            ..OutlierDetection::block()
         };
         let good = (1000, 10);
         for (pairs, expected) in [
@@ -432,7 +432,7 @@ mod tests {
     fn a_share_of_failures_is_too_many() {
         let percentage = OutlierDetection {
             failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 3, min_requests: 50 }),
-            ..OutlierDetection::BLOCK
+            ..OutlierDetection::block()
         };
         for (pairs, expected) in [
             (vec![(100, 85), (100, 84), (50, 50)], vec![0, 2]),
@@ -449,7 +449,7 @@ mod tests {
     fn a_sample_is_taken_once() {
         let policy = OutlierDetection {
             failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 1, min_requests: 1 }),
-            ..OutlierDetection::BLOCK
+            ..OutlierDetection::block()
         };
         let record = EndpointRecord::default();
         for mark in

@@ -238,12 +238,12 @@ mod tests {
     }
 
     fn all_may_go() -> OutlierDetection {
-        OutlierDetection { max_ejection_percent: 100, ..OutlierDetection::BLOCK }
+        OutlierDetection { max_ejection_percent: 100, ..OutlierDetection::block() }
     }
 
     #[test]
     fn out_after_five_failures_back_after_thirty_seconds_and_longer_the_next_time() {
-        let court = Court::new(&[1, 1, 1], OutlierDetection::BLOCK);
+        let court = Court::new(&[1, 1, 1], OutlierDetection::block());
         assert_eq!(court.fail(0, 4, 0), None);
         assert_eq!(court.fail(0, 1, 0), Some(Cause::Consecutive5xx));
         assert_eq!((court.out(29), court.out(30)), (vec![0], vec![]));
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn good_ends_start_the_count_anew_and_good_heads_do_not() {
-        let court = Court::new(&[1, 1], OutlierDetection::BLOCK);
+        let court = Court::new(&[1, 1], OutlierDetection::block());
         let endpoint = court.endpoint(0);
         let report = |outcome| court.judge.report(&endpoint, outcome, court.start);
         for _ in 0..4 {
@@ -282,7 +282,7 @@ mod tests {
         let policy = OutlierDetection {
             consecutive_5xx: None,
             max_fails: Some(MaxFails { fails: 3, timeout: SECOND * 30 }),
-            ..OutlierDetection::BLOCK
+            ..OutlierDetection::block()
         };
         let court = Court::new(&[1, 1], policy);
         for seconds in [0, 30, 60] {
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn rest_is_granted_for_as_long_as_asked_but_not_for_ever() {
-        let policy = OutlierDetection { rest_on_retry_after: true, ..OutlierDetection::BLOCK };
+        let policy = OutlierDetection { rest_on_retry_after: true, ..OutlierDetection::block() };
         let court = Court::new(&[1, 1], policy);
         let (first, second) = (court.endpoint(0), court.endpoint(1));
         let rest = |endpoint: &Endpoint, seconds| court.judge.rest(endpoint, SECOND * seconds, court.start);
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(court.judge.rest(&second, SECOND * 9_999, court.at(7)), Some(Cause::RetryAfter));
         assert_eq!((court.out(306), court.out(307)), (vec![1], vec![]));
         assert_eq!(second.live.record.times(), 0);
-        let silent = Court::new(&[1, 1], OutlierDetection::BLOCK);
+        let silent = Court::new(&[1, 1], OutlierDetection::block());
         assert_eq!(silent.judge.rest(&silent.endpoint(0), SECOND, silent.start), None);
     }
 
@@ -312,7 +312,7 @@ mod tests {
         let policy = OutlierDetection {
             consecutive_5xx: None,
             failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 2, min_requests: 10 }),
-            ..OutlierDetection::BLOCK
+            ..OutlierDetection::block()
         };
         let court = Court::new(&[1, 1, 1], policy);
         assert_eq!(court.fail(0, 20, 1), None);
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_judge_whose_cluster_is_gone_does_nothing() {
-        let mut court = Court::new(&[1, 1], OutlierDetection::BLOCK);
+        let mut court = Court::new(&[1, 1], OutlierDetection::block());
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));
         for _ in 0..20 {
@@ -357,7 +357,7 @@ mod tests {
             percent in 1..=100_u32,
             failing in prop::collection::vec(any::<prop::sample::Index>(), 0..120),
         ) {
-            let policy = OutlierDetection { max_ejection_percent: percent, ..OutlierDetection::BLOCK };
+            let policy = OutlierDetection { max_ejection_percent: percent, ..OutlierDetection::block() };
             let court = Court::new(&weights, policy);
             let mut hit = std::collections::BTreeSet::new();
             for index in failing {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::de::{Error, ErrorKind};
+use super::keys::OUT_OF_RANGE;
 use super::node::{Node, NodePath, Step};
 use super::raw::Root;
 use super::report::{Diagnostic, Report};
@@ -39,15 +40,15 @@ fn diagnostic(error: &Error, place: NodePath, root: &Node) -> Diagnostic {
             return unknown(&error.steps, expected, within, place, root);
         }
         ErrorKind::Type { message } => Diagnostic::error("wrong-type", message.clone()),
-        ErrorKind::Value { message, hint } => {
-            Diagnostic { hint: hint.clone(), ..Diagnostic::error("invalid-value", message.clone()) }
-        }
+        ErrorKind::Value { message, hint } => Diagnostic { hint: hint.clone(), ..Diagnostic::invalid(message.clone()) },
     };
     if let ErrorKind::Type { .. } = &error.kind {
         diagnostic.hint = type_hint(&diagnostic.message).or_else(|| shape_hint(&error.steps, &diagnostic.message));
     }
     if !place.path.is_empty() {
-        diagnostic.message = format!("`{}`: {}", place.path, diagnostic.message);
+        // Some sentences begin with the place itself.
+        let colon = if diagnostic.message == OUT_OF_RANGE { "" } else { ":" };
+        diagnostic.message = format!("`{}`{colon} {}", place.path, diagnostic.message);
     }
     redact(&mut diagnostic, &place);
     diagnostic.path = place.path;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::health::Kind;
-use super::raw::words::Word;
 use super::report::{Diagnostic, Report};
 use serde::Deserialize as _;
 
@@ -78,7 +77,7 @@ fn rivals<'a>(within: &'a str, key: &'a str) -> impl Iterator<Item = &'static st
 fn check_type(check: &Node) -> Option<Kind> {
     match check.get("type") {
         None => Some(Kind::Http),
-        Some(kind) => Word::deserialize(kind).ok().map(|word| word.0),
+        Some(kind) => Kind::deserialize(kind).ok(),
     }
 }
 

@@ -7,12 +7,13 @@
 mod certs;
 mod de;
 mod decode;
-mod defaults;
 mod difference;
 mod effective;
 mod environment;
+mod fill;
 mod hosts;
 mod inputs;
+mod keys;
 mod merge_defaults;
 pub mod model;
 mod node;

@@ -157,6 +157,21 @@ impl Diagnostic {
         }
     }
 
+    /// A value that cannot be meant.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::error("invalid-value", message)
+    }
+
+    /// Something that has to be there is not.
+    pub(super) fn lacks(message: impl Into<String>) -> Self {
+        Self::error("missing-field", message)
+    }
+
+    /// Values that cannot be meant together.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::error("conflict", message)
+    }
+
     pub(super) fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }

@@ -2,17 +2,26 @@
 //! say: what holds for every value (`${..}` stands for it, a number is text where text is wanted) is put in here, other
 //! spellings where they are read.
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::raw;
 
+/// The schema as the declarations of the keys make it.
+pub(super) fn tree() -> &'static Value {
+    static TREE: LazyLock<Value> = LazyLock::new(|| {
+        let settings = SchemaSettings::draft07();
+        settings.into_generator().into_root_schema_for::<raw::Root>().to_value()
+    });
+    &TREE
+}
+
 /// JSON Schema of a configuration file.
 #[must_use]
 pub fn schema() -> String {
-    let settings = SchemaSettings::draft07();
-    let schema = settings.into_generator().into_root_schema_for::<raw::Root>();
-    let mut schema = schema.to_value();
+    let mut schema = tree().clone();
     loosen(&mut schema);
     // As a schema again, which is printed in the order people read.
     let schema = schemars::Schema::try_from(schema).unwrap_or_default();
@@ -26,6 +35,8 @@ fn loosen(schema: &mut Value) {
         Value::Object(fields) => {
             for (name, inner) in fields.iter_mut() {
                 match inner {
+                    // A value, not a schema.
+                    _ if name == "default" => {}
                     // Types of one text say themselves what they take.
                     Value::Object(types) if name == "definitions" => {
                         types.values_mut().for_each(loosen_definition);

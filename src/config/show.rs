@@ -1,22 +1,19 @@
 //! The effective configuration as YAML: files merged, variables put in, defaults spread, secrets taken out. With every
 //! built-in default filled in, the text still means the same; a test reads it back and compares.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
-use serde::Deserialize as _;
 use serde_yaml::Value as Yaml;
 
-use super::defaults::{fill_keepalives, fill_policies};
-use super::node::{Entry, Node, Scalar, Span, Value};
-use super::raw::values::Time;
+use super::fill::{self, DEFAULT, WORDS};
+use super::node::{Node, Scalar, Value};
 use super::report::Report;
 use super::secrets::{REDACTED, mask_parts, shown_key};
 use super::source::is_file;
 use super::written::LAST_GOOD;
-use super::{substitute, yaml};
+use super::{schema, substitute, yaml};
 
 /// Prints a tree.
 pub(super) fn show(root: &Node, defaults: bool) -> String {
@@ -25,7 +22,7 @@ pub(super) fn show(root: &Node, defaults: bool) -> String {
         entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
     }
     if defaults {
-        fill(&mut root);
+        fill::fill(&mut root, schema::tree());
     }
     // Only values of foreign types cannot be printed.
     let text = serde_yaml::to_string(&value_of(&root, "")).unwrap_or_default();
@@ -64,264 +61,6 @@ fn portable(node: &Node, parent: &str, key: &str) -> Yaml {
         },
         Value::Blank => Yaml::Null,
     }
-}
-
-/// Marks what a default put in.
-const DEFAULT: usize = u32::MAX as usize;
-
-pub(super) type Defaults = &'static [(&'static str, &'static str)];
-
-const ROOT: Defaults = &[
-    ("version", "1"),
-    ("clientIp.trustedProxies", "[]"),
-    ("clientIp.ipv6PrefixLen", "64"),
-    ("accessLog.output", "stdout"),
-    ("accessLog.format", "json"),
-    ("accessLog.exclude", "[]"),
-    ("metrics.address", "127.0.0.1:9090"),
-    ("metrics.latencyBuckets", "[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]"),
-    ("metrics.endpointSeries", "200"),
-    ("shutdown.drainDelay", "0s"),
-    ("shutdown.drainTimeout", "30s"),
-    ("logging.level", "info"),
-    ("logging.format", "auto"),
-    ("dns.servers", "[]"),
-    ("reload.watch", "true"),
-    ("reload.debounce", "250ms"),
-    ("reload.poll", "30s"),
-    ("readiness.requires", "[]"),
-];
-
-const ADMIN: Defaults = &[("admin.address", "127.0.0.1:9901"), ("admin.writes", "rollouts")];
-
-const LISTENER: Defaults = &[
-    ("protocols", "[h2, http/1.1]"),
-    ("limits.maxConnections", "10000"),
-    ("limits.maxConnectionsPerIp", "off"),
-    ("limits.maxHeaderBytes", "64KiB"),
-    ("limits.maxHeaders", "100"),
-    ("limits.maxTargetBytes", "16KiB"),
-    ("limits.maxBodyBytes", "16MiB"),
-    ("limits.headerTimeout", "10s"),
-    ("limits.idleTimeout", "75s"),
-    ("limits.bodyIdleTimeout", "30s"),
-    ("limits.halfCloseTimeout", "500ms"),
-    ("limits.handshakeTimeout", "10s"),
-    ("limits.maxConcurrentStreams", "100"),
-    ("tcpKeepalive.time", "15s"),
-    ("tcpKeepalive.interval", "15s"),
-    ("tcpKeepalive.probes", "3"),
-    ("http2.keepalive", "off"),
-    ("paths.mergeSlashes", "true"),
-    ("paths.allowEncodedSlash", "false"),
-];
-
-const LISTENER_TLS: Defaults =
-    &[("tls.minVersion", "\"1.2\""), ("tls.unknownSni", "default"), ("tls.clientAuth.mode", "none")];
-
-const ROUTE: Defaults = &[("maxConcurrentPerClient", "off"), ("accessLog", "true")];
-
-const ROUTE_FORWARD: Defaults = &[
-    ("upstreamHost", "preserve"),
-    ("mapLocation", "true"),
-    ("timeout", "off"),
-    ("streaming.idleTimeout", "5m"),
-    ("streaming.maxDuration", "off"),
-    ("websocket", "false"),
-];
-
-const FAULT: Defaults = &[("maxActive", "100")];
-
-const FAULT_BY_HEADER: Defaults = &[("percentage", "100%"), ("maxDelay", "10s")];
-
-const MIRROR: Defaults = &[
-    ("percentage", "100%"),
-    ("unsafe", "false"),
-    ("maxBodyBytes", "256KiB"),
-    ("maxActive", "100"),
-    ("timeout", "30s"),
-];
-
-const MIRROR_SAFE: Defaults = &[("methods", "[GET, HEAD, OPTIONS]")];
-
-const RATE_LIMIT: Defaults = &[("key", "clientIp"), ("mode", "enforce"), ("maxKeys", "100000"), ("headers", "true")];
-
-const CLUSTER: Defaults = &[
-    ("loadBalancer", "least-connection"),
-    ("connectTimeout", "5s"),
-    ("keepalive.idleTimeout", "60s"),
-    ("keepalive.maxIdle", "256"),
-    ("tcpKeepalive.time", "15s"),
-    ("tcpKeepalive.interval", "15s"),
-    ("tcpKeepalive.probes", "3"),
-    ("http2.keepalive", "off"),
-    ("slowStart", "30s"),
-    ("zones", "prefer"),
-];
-
-const CLUSTER_PANIC: Defaults = &[("panic.threshold", "50%"), ("panic.action", "balance")];
-
-/// What a cluster that says nothing about it does.
-const CLUSTER_UNASKED: Defaults =
-    &[("outlierDetection.consecutive5xxErrors", "off"), ("outlierDetection.consecutiveGatewayErrors", "5")];
-
-const CLUSTER_EJECTS: Defaults = &[
-    ("outlierDetection.consecutiveGatewayErrors", "off"),
-    ("outlierDetection.maxFails", "off"),
-    ("outlierDetection.successRate", "off"),
-    ("outlierDetection.failurePercentage", "off"),
-    ("outlierDetection.count500", "true"),
-    ("outlierDetection.interval", "10s"),
-    ("outlierDetection.baseEjectionTime", "30s"),
-    ("outlierDetection.maxEjectionPercent", "10%"),
-    ("outlierDetection.restOnRetryAfter", "false"),
-];
-
-const CLUSTER_CLEAR: Defaults = &[("protocol", "http/1.1")];
-
-const CLUSTER_TLS: Defaults = &[("protocol", "auto"), ("handshakeTimeout", "10s")];
-
-const HEALTH_CHECK: Defaults = &[
-    ("healthCheck.type", "http"),
-    ("healthCheck.interval", "10s"),
-    ("healthCheck.healthyThreshold", "2"),
-    ("healthCheck.unhealthyThreshold", "3"),
-];
-
-/// The time limit of a check: 2 s, or the interval where that is shorter.
-fn check_timeout(cluster: &Node) -> Node {
-    let interval = cluster.get("healthCheck").and_then(|check| check.get("interval"));
-    let short =
-        interval.filter(|text| Time::deserialize(*text).is_ok_and(|interval| interval.0 < Duration::from_secs(2)));
-    let value = short.map_or_else(
-        || Value::Scalar(Scalar { text: "2s".to_owned(), plain: true, ..Scalar::default() }),
-        |interval| interval.value.clone(),
-    );
-    Node { span: default_span(), value }
-}
-
-fn fill(root: &mut Node) {
-    put_all(root, ROOT);
-    if has(root, "admin") {
-        put_all(root, ADMIN);
-    }
-    let grace = root.get("shutdown").and_then(|shutdown| shutdown.get("drainTimeout")).cloned();
-    if let Some(grace) = grace {
-        put(root, "shutdown.streamGrace", &grace.as_default());
-    }
-    each(root, "listeners", |listener| {
-        if has(listener, "tls") {
-            put_all(listener, LISTENER_TLS);
-        }
-        put_all(listener, LISTENER);
-    });
-    each(root, "routes", |route| {
-        if has(route, "cluster") || has(route, "split") {
-            put_all(route, ROUTE_FORWARD);
-        }
-        fill_faults(route);
-        put_all(route, ROUTE);
-    });
-    each(root, "rateLimits", |limit| put_all(limit, RATE_LIMIT));
-    each(root, "clusters", |cluster| {
-        put_all(cluster, if has(cluster, "tls") { CLUSTER_TLS } else { CLUSTER_CLEAR });
-        put_all(cluster, CLUSTER);
-        fill_detection(cluster);
-        if let Some(Value::Map(_)) = cluster.get("healthCheck").map(|check| &check.value) {
-            put_all(cluster, HEALTH_CHECK);
-            put(cluster, "healthCheck.timeout", &check_timeout(cluster));
-        }
-    });
-    fill_keepalives(root);
-    fill_policies(root, RATE_LIMIT);
-}
-
-/// Fills faults and mirror where there are any.
-fn fill_faults(route: &mut Node) {
-    if has(route, "fault")
-        && let Some(fault) = route.get_mut("fault")
-    {
-        put_all(fault, FAULT);
-        if has(fault, "byHeader") {
-            fault.get_mut("byHeader").into_iter().for_each(|by| put_all(by, FAULT_BY_HEADER));
-        }
-    }
-    if has(route, "mirror")
-        && let Some(mirror) = route.get_mut("mirror")
-    {
-        let chosen = mirror.get("unsafe").map(|node| &node.value);
-        if !matches!(chosen, Some(Value::Scalar(word)) if word.text == "true") {
-            put_all(mirror, MIRROR_SAFE);
-        }
-        put_all(mirror, MIRROR);
-    }
-}
-
-fn fill_detection(cluster: &mut Node) {
-    let within = |cluster: &Node, key: &str| {
-        let block = cluster.get("outlierDetection");
-        block.is_some_and(|block| has(block, key))
-    };
-    // Istio's word for the threshold would contradict it.
-    if !within(cluster, "minHealthPercent") {
-        put_all(cluster, CLUSTER_PANIC);
-    }
-    if !has(cluster, "outlierDetection") {
-        put_all(cluster, CLUSTER_UNASKED);
-    } else if !within(cluster, "consecutiveErrors") && !within(cluster, "maxFails") {
-        put_all(cluster, &[("outlierDetection.consecutive5xxErrors", "5")]);
-    }
-    put_all(cluster, CLUSTER_EJECTS);
-}
-
-pub(super) fn has(node: &Node, key: &str) -> bool {
-    node.get(key).is_some_and(|value| !value.is_null())
-}
-
-pub(super) fn each(root: &mut Node, section: &str, change: impl Fn(&mut Node)) {
-    let Some(Value::Map(entries)) = root.get_mut(section).map(|node| &mut node.value) else {
-        return;
-    };
-    entries.iter_mut().for_each(|entry| change(&mut entry.value));
-}
-
-pub(super) fn put_all(node: &mut Node, defaults: Defaults) {
-    for (path, text) in defaults {
-        if let Some(value) = yaml::parse(text, DEFAULT, &mut Report::default()) {
-            put(node, path, &value);
-        }
-    }
-}
-
-/// Puts a value where nothing is.
-pub(super) fn put(node: &mut Node, path: &str, value: &Node) {
-    let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
-    if node.is_null() {
-        *node = Node::map(default_span());
-    }
-    let Value::Map(entries) = &mut node.value else {
-        return;
-    };
-    let position = entries.iter().position(|entry| entry.key == key);
-    if position.is_none() || (rest.is_none() && entries.iter().any(|entry| entry.key == key && entry.value.is_null())) {
-        entries.retain(|entry| entry.key != key);
-        let empty = if rest.is_some() { Node::map(default_span()) } else { value.clone() };
-        entries.push(Entry { key: key.to_owned(), key_span: default_span(), value: empty });
-    }
-    if let (Some(rest), Some(child)) = (rest, node.get_mut(key)) {
-        put(child, rest, value);
-    }
-}
-
-impl Node {
-    /// The same as a value that nobody wrote.
-    pub(super) fn as_default(&self) -> Self {
-        Self { span: default_span(), value: self.value.clone() }
-    }
-}
-
-fn default_span() -> Span {
-    Span::new(DEFAULT, 0, 0, 0)
 }
 
 /// The tree as `serde_yaml` knows it, without what must not be printed.
@@ -376,31 +115,57 @@ fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
 /// The one field of numbers that are not whole, so that `0.50` may be printed as `0.5`.
 const FRACTIONS: &str = "latencyBuckets";
 
-/// Says behind each value that nobody wrote that it is a default. The lines come from reading the text again: what was
-/// printed and where is then known for sure.
+/// Says behind each value that nobody wrote that it is a default, and turns defaults that are no values into comments.
+/// The lines come from reading the text again: what was printed and where is then known for sure.
 fn mark(text: &str, root: &Node) -> String {
-    let mut lines = BTreeSet::new();
+    let mut marks = BTreeMap::new();
     if let Some(printed) = yaml::parse(text, 0, &mut Report::default()) {
-        find_defaults(&printed, root, &mut lines);
+        find_marks(&printed, root, &mut marks);
     }
     let numbered = text.lines().enumerate();
     numbered.fold(String::new(), |mut out, (index, line)| {
-        let mark = if lines.contains(&(index + 1)) { " # default" } else { "" };
         let is_section = line.starts_with(|c: char| c.is_ascii_alphabetic());
         let gap = if index > 0 && is_section { "\n" } else { "" };
-        let _infallible = writeln!(out, "{gap}{line}{mark}");
+        let _infallible = match marks.get(&(index + 1)) {
+            Some(Mark::Default) => writeln!(out, "{gap}{line} # default"),
+            Some(Mark::Words(words)) => {
+                let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+                writeln!(out, "{indent}# {words}")
+            }
+            Some(Mark::Empty) => writeln!(out, "{gap}{line} {{}}"),
+            None => writeln!(out, "{gap}{line}"),
+        };
         out
     })
 }
 
-fn find_defaults(printed: &Node, root: &Node, lines: &mut BTreeSet<usize>) {
+/// What is to be known about a printed line.
+enum Mark {
+    Default,
+    /// Key and default, which is no value.
+    Words(String),
+    /// A mapping of which only comments are left.
+    Empty,
+}
+
+fn find_marks(printed: &Node, node: &Node, marks: &mut BTreeMap<usize, Mark>) {
+    if let (Value::List(lines), Value::List(items)) = (&printed.value, &node.value) {
+        let items = items.iter().filter(|item| !item.is_blank());
+        lines.iter().zip(items).for_each(|(line, item)| find_marks(line, item, marks));
+    }
     for entry in printed.entries() {
-        match root.get(&entry.key) {
-            Some(node) if !node.entries().is_empty() => find_defaults(&entry.value, node, lines),
-            Some(node) if node.span.file() == DEFAULT => {
-                lines.insert(entry.key_span.line());
+        let Some(node) = node.get(&entry.key) else { continue };
+        let line = entry.key_span.line();
+        let inside = node.entries();
+        if !inside.is_empty() || matches!(node.value, Value::List(_)) && node.span.file() != DEFAULT {
+            find_marks(&entry.value, node, marks);
+            if !inside.is_empty() && inside.iter().all(|entry| entry.value.span.file() == WORDS) {
+                marks.insert(line, Mark::Empty);
             }
-            _ => {}
+        } else if let (WORDS, Value::Scalar(words)) = (node.span.file(), &node.value) {
+            marks.insert(line, Mark::Words(format!("{}: {}", entry.key, words.text)));
+        } else if node.span.file() == DEFAULT {
+            marks.insert(line, Mark::Default);
         }
     }
 }

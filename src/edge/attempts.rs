@@ -71,10 +71,7 @@ fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duratio
         (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
         (HeadLimit::After(limit), None) => Some(limit),
         (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
-        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HEAD_TIMEOUT),
+        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HeadLimit::OF_SAFE),
         (HeadLimit::Off, None) => None,
     }
 }
-
-/// Time for the response head of a GET or HEAD when the route does not say. A POST may be an agent at work.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

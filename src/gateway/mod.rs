@@ -347,7 +347,9 @@ impl Gateway {
     /// and cuts the rest. `hurry` ends the waiting at once.
     pub async fn shutdown(mut self, hurry: CancellationToken) -> Drained {
         self.inbox.close();
-        let Shutdown { drain_delay, drain_timeout, stream_grace } = self.config().shutdown;
+        let shutdown = self.config().shutdown;
+        let Shutdown { drain_delay, drain_timeout, .. } = shutdown;
+        let stream_grace = shutdown.stream_grace();
         self.health.set_draining();
         self.metrics.draining().set(1);
         wait(drain_delay, &hurry).await;
@@ -397,7 +399,7 @@ fn probes(hub: &Arc<Hub>, lost: CancellationToken) -> Health {
             status: Status::Failing,
             detail: "a worker thread has ended".to_owned(),
         });
-        let required = snapshot.config.readiness.requires_clusters;
+        let required = snapshot.config.readiness.requires_clusters();
         let clusters = snapshot.clusters.iter().map(|cluster| clusters::check(cluster, required));
         lost.into_iter().chain(clusters).collect()
     })

@@ -214,7 +214,9 @@ where
         },
         _ => permit,
     };
-    tcp::watch(&stream, settings.tcp_keepalive.as_ref());
+    // A client that reads slowly has its own limit, which names the cause.
+    let patience = settings.limits.body_idle_timeout + KERNEL_IS_LATER;
+    tcp::watch(&stream, settings.tcp_keepalive.as_ref(), patience);
     (door.report)(&Report::Accepted);
     let member = door.group.join(&settings.limits);
     let door = Rc::clone(door);
@@ -278,6 +280,8 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// What our own limit on a client that does not read has before the kernel's.
+const KERNEL_IS_LATER: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

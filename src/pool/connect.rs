@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -98,7 +99,7 @@ async fn connect(
         .map_err(|_elapsed| Error::ConnectTimeout(CONNECTING))?
         .map_err(Error::ConnectFailed)?;
     tcp.set_nodelay(true).map_err(Error::ConnectFailed)?;
-    socket::watch(&tcp, transport.tcp_keepalive.as_ref());
+    socket::watch(&tcp, transport.tcp_keepalive.as_ref(), Duration::ZERO);
     match &transport.tls {
         None => Ok((UpstreamIo::plain(tcp, transport.handles.connected()), transport.version == Version::Http2)),
         Some(tls) => {

@@ -113,7 +113,7 @@ impl Tries<'_> {
         }
         let limit = match plan.retries {
             RetryPolicy::By(retries) => retries.max_replay_bytes,
-            RetryPolicy::Default | RetryPolicy::Off => DEFAULT_REPLAY,
+            RetryPolicy::Default | RetryPolicy::Off => RetryPolicy::REPLAY_BYTES,
         };
         let body = request.body_mut().again(limit);
         let mut fields = plan.target.buffer();
@@ -293,8 +293,6 @@ pub fn with_head_of(request: &Request<RequestBody>, body: RequestBody) -> Reques
 
 /// Tells the endpoint which try this is, counted from one.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-attache-attempts");
-/// Bytes of a body kept where the route says nothing about retries.
-const DEFAULT_REPLAY: usize = 1 << 20;
 /// The gateway does not wait for longer than this after a `Retry-After`; the answer goes to the client instead.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Pieces of an unwanted answer that are read.

@@ -71,7 +71,7 @@ impl WorkerCluster {
             max_idle: settings.max_idle,
             tcp_keepalive: settings.tcp_keepalive,
             http2_keepalive: settings.http2_keepalive,
-            max_requests: settings.circuit_breaker.ceilings.max_requests_per_connection,
+            max_requests: settings.circuit_breaker.max_requests_per_connection,
             quota: cluster.ceilings.as_ref().and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         });

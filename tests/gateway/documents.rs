@@ -183,7 +183,7 @@ fn istio_figures_are_those_of_the_objects() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("4 tries of this length do not fit"));
     let cluster = &config.clusters[0];
-    let ceilings = &cluster.circuit_breaker.ceilings;
+    let ceilings = &cluster.circuit_breaker;
     assert_eq!(
         (
             ceilings.max_connections,

@@ -12,13 +12,12 @@ pub(super) fn lines(circuit: &CircuitBreaker) -> Vec<String> {
 }
 
 fn ceilings(circuit: &CircuitBreaker) -> Option<String> {
-    let ceilings = &circuit.ceilings;
-    let each = &ceilings.per_endpoint;
+    let each = &circuit.per_endpoint;
     let limits = [
-        ("connections", ceilings.max_connections, ""),
-        ("requests", ceilings.max_requests, ""),
-        ("streams", ceilings.max_streams, ""),
-        ("retries", ceilings.max_retries, ""),
+        ("connections", circuit.max_connections, ""),
+        ("requests", circuit.max_requests, ""),
+        ("streams", circuit.max_streams, ""),
+        ("retries", circuit.max_retries, ""),
         ("connections", each.max_connections, " per endpoint"),
         ("requests", each.max_requests, " per endpoint"),
         ("streams", each.max_streams, " per endpoint"),
@@ -28,15 +27,15 @@ fn ceilings(circuit: &CircuitBreaker) -> Option<String> {
         Some(format!("{what} {limit}{scope}"))
     });
     let mut all: Vec<String> = limits.collect();
-    if let Some(limit) = ceilings.max_requests_per_connection {
+    if let Some(limit) = circuit.max_requests_per_connection {
         all.push(format!("requests per connection {limit}"));
     }
     if all.is_empty() {
         return None;
     }
-    all.push(match ceilings.max_pending_requests {
+    all.push(match circuit.max_pending_requests {
         0 => "beyond them 503 at once".to_owned(),
-        count => format!("beyond them {count} wait up to {}", time(ceilings.pending_timeout)),
+        count => format!("beyond them {count} wait up to {}", time(circuit.pending_timeout)),
     });
     Some(all.join(", "))
 }
@@ -55,20 +54,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::model::{Ceilings, EndpointCeilings};
+    use crate::config::model::EndpointCeilings;
 
     #[test]
     fn what_is_configured_is_said_and_nothing_else() {
-        let mut circuit = CircuitBreaker::default();
-        assert!(lines(&circuit).is_empty());
-        circuit.ceilings = Ceilings {
+        assert!(lines(&CircuitBreaker::default()).is_empty());
+        let mut circuit = CircuitBreaker {
             max_requests: Some(100),
             per_endpoint: EndpointCeilings { max_connections: Some(8), ..EndpointCeilings::default() },
-            ..Ceilings::default()
+            ..CircuitBreaker::default()
         };
         assert_eq!(lines(&circuit), ["ceilings  requests 100, connections 8 per endpoint, beyond them 503 at once"]);
-        circuit.ceilings.max_pending_requests = 50;
-        circuit.ceilings.pending_timeout = Duration::from_millis(500);
+        circuit.max_pending_requests = 50;
+        circuit.pending_timeout = Duration::from_millis(500);
         circuit.half_open = Some(HalfOpen {
             failure_threshold: 5,
             recovery_timeout: Duration::from_secs(30),

@@ -211,7 +211,7 @@ fn timeouts(route: &Route, cluster: &Cluster, method: &Method) -> String {
     let is_safe = method == Method::GET || method == Method::HEAD;
     let head = match route.response_head_timeout {
         HeadLimit::After(limit) => time(limit),
-        HeadLimit::Default if is_safe => "30s".to_owned(),
+        HeadLimit::Default if is_safe => time(HeadLimit::OF_SAFE),
         HeadLimit::Default | HeadLimit::Off => "none".to_owned(),
     };
     let or_none = |limit: Option<Duration>| limit.map_or_else(|| "none".to_owned(), time);

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::outlier::{OutlierDetection, Panic};
-use super::{CircuitBreaker, HealthCheck, Http2Keepalive, TcpKeepalive};
+use super::{CircuitBreaker, HealthCheck, Http2Keepalive, OutlierDetection, Panic, TcpKeepalive};
 
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,14 @@
-//! Entry points: addresses, TLS, ceilings and time limits.
+//! Entry points: addresses, TLS, and where they redirect to.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use http::StatusCode;
 use ipnet::IpNet;
 
-use super::{Http2Keepalive, ListenerId, PublicUrl, TcpKeepalive};
+use super::{
+    Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion, UnknownSni,
+};
 
 /// One entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +37,6 @@ pub struct Listener {
     pub paths: PathPolicy,
 }
 
-/// An HTTP version a listener may speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HttpVersion {
-    /// HTTP/1.0 and HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    H2,
-}
-
 /// A listener that redirects everybody to HTTPS who is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpsRedirect {
@@ -71,15 +63,6 @@ pub struct ListenerTls {
     pub client_auth: ClientAuth,
 }
 
-/// A TLS protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246) with AEAD and ECDHE suites only.
-    V12,
-    /// TLS 1.3 (RFC 8446).
-    V13,
-}
-
 /// A certificate chain and its key, as files that are re-read when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -89,15 +72,6 @@ pub struct Certificate {
     pub cert_file: PathBuf,
     /// PEM private key.
     pub key_file: PathBuf,
-}
-
-/// What to do when SNI names a host no certificate serves. A handshake without SNI always gets the default certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownSni {
-    /// Serve the first certificate.
-    Default,
-    /// End the handshake with an `unrecognized_name` alert.
-    Reject,
 }
 
 /// Client certificate policy.
@@ -115,47 +89,6 @@ pub enum ClientAuth {
         /// PEM bundle of the accepted authorities.
         ca_file: PathBuf,
     },
-}
-
-/// Ceilings and time limits of one listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Open connections; more wait in the kernel's queue. Default 10,000.
-    pub max_connections: usize,
-    /// Open connections of one client address; `None` means no ceiling. Default none.
-    pub max_connections_per_ip: Option<usize>,
-    /// Size of a request head. Default 64 KiB; over it the answer is 431.
-    pub max_header_bytes: usize,
-    /// Header fields in a request. Default 100; over it the answer is 431.
-    pub max_headers: usize,
-    /// Length of the request target. Default 16 KiB; over it the answer is 414.
-    pub max_target_bytes: usize,
-    /// Size of a request body; `None` means no ceiling. Default 16 MiB; over it the answer is 413.
-    pub max_body_bytes: Option<u64>,
-    /// From the first byte of a head to its end. Default 10 s.
-    pub header_timeout: Duration,
-    /// Keep-alive without a request. Default 75 s.
-    pub idle_timeout: Duration,
-    /// Between two pieces of a request body while no answer streams, and while a client does not read what is written
-    /// to it. Default 30 s.
-    pub body_idle_timeout: Duration,
-    /// For the answer of an HTTP/1 client that has closed its direction. Default 500 ms; zero means that it is gone at
-    /// once (`off`).
-    pub half_close_timeout: Duration,
-    /// A TLS handshake, PROXY header included. Default 10 s.
-    pub handshake_timeout: Duration,
-    /// Streams per HTTP/2 connection. Default 100.
-    pub max_concurrent_streams: u32,
-}
-
-/// Path normalisation (RFC 3986 section 6.2.2). What is matched is what is forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PathPolicy {
-    /// Merge runs of slashes. Default true.
-    pub merge_slashes: bool,
-    /// Pass `%2F` and `%5C` through unchanged instead of refusing them with 400. `%00` is always refused. Default
-    /// false.
-    pub allow_encoded_slash: bool,
 }
 
 /// A host to match, lower case and without port or trailing dot.

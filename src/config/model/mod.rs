@@ -1,21 +1,17 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
-mod circuit_breaker;
 mod cluster;
 mod fault;
 mod health;
 mod limits;
 mod listener;
 mod mirror;
-mod operating;
-mod operation;
 mod outlier;
 mod public;
 mod retries;
 mod route;
 mod split;
-mod wire;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -23,33 +19,35 @@ use std::sync::Arc;
 
 use super::effective::Effective;
 
-pub use circuit_breaker::{Ceilings, CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
+pub use super::keys::operation::{
+    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
+};
+pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
+pub use super::raw::retries::{Backoff, RetryBudget};
+pub use super::raw::route::Streaming;
 pub use cluster::{Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 pub use fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
 };
 pub use health::{HealthCheck, Probe, ProbeFields};
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use listener::{
-    Certificate, ClientAuth, HostPattern, HttpVersion, HttpsRedirect, Limits, Listener, ListenerTls, PathPolicy,
-    TlsVersion, UnknownSni,
-};
+pub use listener::{Certificate, ClientAuth, HostPattern, HttpsRedirect, Listener, ListenerTls};
 pub use mirror::Mirror;
-pub use operating::{Admin, AdminAddress, Readiness, Reload, Writes};
-pub use operation::{AccessLog, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Shutdown};
-pub use outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
+pub use outlier::{MaxFails, OutlierDetection};
 pub use public::{Authority, PublicUrl, Scheme};
-pub use retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
+pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
 pub use route::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, RequestFact, Respond,
-    Rewrite, Route, Streaming, UpstreamHost, ValueMatch,
+    Rewrite, Route, UpstreamHost, ValueMatch,
 };
 
+pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 pub use split::{
     Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
     Threshold,
 };
-pub use wire::{Http2Keepalive, TcpKeepalive};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]
@@ -100,6 +98,17 @@ impl Config {
     pub fn compact(self) -> Self {
         Self { effective: Arc::new(Effective::clone(&self.effective)), ..self.clone() }
     }
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it is.
+    pub address: AdminAddress,
+    /// File with the token; present when the address is not local.
+    pub token_file: Option<PathBuf>,
+    /// What may be changed through it.
+    pub writes: Writes,
 }
 
 /// Index into [`Config::listeners`].

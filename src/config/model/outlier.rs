@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{FailurePercentage, SuccessRate};
+
 /// When an endpoint is taken out because of what its traffic shows, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutlierDetection {
@@ -39,70 +41,7 @@ pub struct MaxFails {
     pub timeout: Duration,
 }
 
-/// Ejects endpoints whose success rate is far below the mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SuccessRate {
-    /// Endpoints with enough requests that are needed for a comparison. Default 5.
-    pub min_hosts: u32,
-    /// Requests in an interval that make an endpoint comparable. Default 100.
-    pub min_requests: u32,
-    /// Standard deviations below the mean, in thousandths. Default 1900.
-    pub stdev_thousandths: u32,
-}
-
-/// Ejects endpoints of which too large a share of requests fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailurePercentage {
-    /// Failures per hundred requests from which on an endpoint is out. Default 85.
-    pub threshold: u32,
-    /// Endpoints with enough requests that are needed for a judgement. Default 5.
-    pub min_hosts: u32,
-    /// Requests in an interval that make an endpoint judgeable. Default 50.
-    pub min_requests: u32,
-}
-
-/// What happens when too few endpoints are usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Panic {
-    /// Usable endpoints per hundred below which there is panic; 0 means never. Default 50.
-    pub threshold: u32,
-    /// What is done then.
-    pub action: PanicAction,
-}
-
-/// What is done with a request while too few endpoints are usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PanicAction {
-    /// It goes to any endpoint, usable or not.
-    Balance,
-    /// It is refused at once.
-    Fail,
-}
-
-impl Panic {
-    /// Half of the endpoints, then all of them.
-    pub const DEFAULT: Self = Self { threshold: 50, action: PanicAction::Balance };
-}
-
 impl OutlierDetection {
-    /// What an `outlierDetection` block means that says nothing.
-    pub const BLOCK: Self = Self {
-        consecutive_5xx: Some(5),
-        consecutive_gateway: None,
-        max_fails: None,
-        success_rate: None,
-        failure_percentage: None,
-        interval: Duration::from_secs(10),
-        base_ejection_time: Duration::from_secs(30),
-        max_ejection_time: Duration::from_secs(300),
-        max_ejection_percent: 10,
-        count_500: true,
-        rest_on_retry_after: false,
-    };
-
-    /// What no block means: only what shows that an endpoint is down or broken. A 500 may be one client's bad input.
-    pub const UNASKED: Self = Self { consecutive_5xx: None, consecutive_gateway: Some(5), ..Self::BLOCK };
-
     /// Whether requests and failures are counted over an interval.
     #[must_use]
     pub fn compares_rates(&self) -> bool {

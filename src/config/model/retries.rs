@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::{Backoff, RetryBudget};
+
 /// Whether a route tries again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryPolicy {
@@ -14,6 +16,11 @@ pub enum RetryPolicy {
     Off,
     /// As configured.
     By(Box<Retries>),
+}
+
+impl RetryPolicy {
+    /// Bytes of a body kept where nothing is configured.
+    pub const REPLAY_BYTES: usize = 1 << 20;
 }
 
 /// How a route retries.
@@ -66,24 +73,6 @@ pub enum Failure {
     Timeout,
     /// What came is not HTTP.
     Invalid,
-}
-
-/// Full jitter: before retry `n`, counted from zero, a random time below `min(max, base * 2^n)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    /// Default 25 ms.
-    pub base: Duration,
-    /// Default 250 ms.
-    pub max: Duration,
-}
-
-/// How many requests of a cluster may retry at a time: fewer than the larger of both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryBudget {
-    /// Millionths of the requests on their first try. Default 20 %.
-    pub millionths: u32,
-    /// However few requests there are. Default 3.
-    pub min_concurrent: u32,
 }
 
 impl Failure {

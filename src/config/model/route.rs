@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
     ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy, Scheme,
-    Split,
+    Split, Streaming,
 };
 
 /// One route.
@@ -71,13 +71,9 @@ pub enum HeadLimit {
     After(Duration),
 }
 
-/// Limits of a streamed response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streaming {
-    /// Silence of the agent, and of a client that still sends. Default 5 min; `None` means no limit (`off`).
-    pub idle_timeout: Option<Duration>,
-    /// Whole life of a stream. Default none.
-    pub max_duration: Option<Duration>,
+impl HeadLimit {
+    /// The default for GET and HEAD. A POST may be an agent at work.
+    pub const OF_SAFE: Duration = Duration::from_secs(30);
 }
 
 /// One alternative of a route's match: all parts must hold.

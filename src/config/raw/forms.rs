@@ -7,9 +7,11 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
+use super::values::time;
 use crate::config::de::{invalid, with_hint};
+use crate::config::keys::ZERO;
 use crate::config::schema::SUBSTITUTED;
 
 /// A mapping from names to `T`, in file order. Duplicate names are refused before this is read.
@@ -116,10 +118,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
                 if text.eq_ignore_ascii_case("off") {
                     return Ok(OrOff::Off);
                 }
-                let value: StrDeserializer<'_, E> = text.into_deserializer();
-                match T::deserialize(value) {
+                match T::deserialize(Unquoted(text, PhantomData)) {
                     Err(_) if means_off(text) => {
                         Err(invalid(format!("`{text}` does not say what is meant"), "write `off`"))
+                    }
+                    Err(_) if time(text).is_ok_and(|time| time.0.is_zero()) => {
+                        Err(invalid(ZERO, "write `off` for none"))
                     }
                     read => read.map(OrOff::On),
                 }
@@ -132,6 +136,29 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
             }
         }
         deserializer.deserialize_str(Either(PhantomData))
+    }
+}
+
+/// The text of a value that could be `off`, where numbers are numbers.
+struct Unquoted<'a, E>(&'a str, PhantomData<E>);
+
+impl<'de, E: de::Error> Deserializer<'de> for Unquoted<'_, E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        match self.0.parse() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) => Err(invalid(format!("`{}` is not a whole number", self.0), "write a number, or `off`")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -184,6 +211,30 @@ where
         T::try_from(Long::deserialize(MapAccessDeserializer::new(map))?).map_err(de::Error::custom)
     }
 }
+
+/// Reads a type from text through a function or from a mapping of another type, and says so in the schema.
+macro_rules! text_or {
+    ($type:ident, $long:ty, $what:literal, $parse:expr, $($short:tt)+) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str($crate::config::raw::forms::TextOr::<Self, $long>::new($what, $parse))
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let short = $crate::config::raw::forms::text_or!(@schema generator, $($short)+);
+                schemars::json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
+            }
+        }
+    };
+    (@schema $generator:ident, as $short:ty) => { $generator.subschema_for::<$short>() };
+    (@schema $generator:ident, $short:tt) => { schemars::json_schema!($short) };
+}
+pub(in crate::config) use text_or;
 
 /// Exactly one of several fields of a mapping.
 pub(in crate::config) fn exactly_one<T>(

@@ -1,71 +1,71 @@
 //! `clusters.X.healthCheck`.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
+use http::Method;
 use http::uri::PathAndQuery;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named};
 use super::values::{Time, Verb, text_value};
-use super::words::{Word, Words, words};
+use super::words::choice;
 use crate::config::de::with_hint;
+use crate::config::keys::{Count, Limit, section, written};
 
-/// Endpoints are asked at intervals whether they are well; those that are not get no requests.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct HealthCheck {
-    /// What is asked: http, tcp, grpc (grpc.health.v1) or agent-card. Default: http.
-    #[serde(rename = "type")]
-    pub(in crate::config) kind: Option<Word<Kind>>,
-    /// Path and query to ask for, with http and agent-card. Default for agent-card: /.well-known/agent-card.json.
-    pub(in crate::config) path: Option<ProbePath>,
-    /// Method, with http. Default: GET.
-    pub(in crate::config) method: Option<Verb>,
-    /// Statuses that count as healthy, with http: single ones or ranges. Default: 200-299.
-    pub(in crate::config) expected_statuses: Option<Many<Statuses>>,
-    /// Host field to send. Default: the endpoint's name and port.
-    pub(in crate::config) host: Option<String>,
-    /// More header fields to send.
-    pub(in crate::config) headers: Option<Named<String>>,
-    /// Service to ask about, with grpc. Default: the whole server.
-    pub(in crate::config) service: Option<String>,
-    /// Time from one check of an endpoint to the next; up to 10 % shorter at random. Default: 10s.
-    pub(in crate::config) interval: Option<Time>,
-    /// Longest time for one check, connecting included. Default: 2s, or the interval where that is shorter.
-    pub(in crate::config) timeout: Option<Time>,
-    /// Successes in a row after which an unhealthy endpoint returns. Default: 2.
-    #[schemars(range(min = 1, max = 100))]
-    pub(in crate::config) healthy_threshold: Option<u64>,
-    /// Failures in a row after which a healthy endpoint leaves. Default: 3.
-    #[schemars(range(min = 1, max = 100))]
-    pub(in crate::config) unhealthy_threshold: Option<u64>,
-    /// Port to ask on. Default: the endpoint's.
-    #[schemars(range(min = 1, max = 65535))]
-    pub(in crate::config) port: Option<u64>,
-    /// Whether a check that passes ends an ejection by outlier detection. Default: false.
-    pub(in crate::config) ends_ejection: Option<bool>,
+section! {
+    #[derive()]
+    /// Endpoints are asked at intervals whether they are well; those that are not get no requests.
+    pub(in crate::config) struct HealthCheck {
+        /// What is asked: http, tcp, grpc (grpc.health.v1) or agent-card.
+        kind: Kind = http [serde(rename = "type")],
+        /// Path and query to ask for, with http and agent-card. Default for agent-card: /.well-known/agent-card.json.
+        path: Option<PathAndQuery> as ProbePath,
+        /// Method, with http.
+        method: Method as Verb = GET,
+        /// Statuses that count as healthy, with http: single ones or ranges.
+        expected_statuses: Vec<RangeInclusive<u16>> as Many<Statuses> = "200-299",
+        /// Host field to send. Default: the endpoint's name and port.
+        host: Option<String>,
+        /// More header fields to send.
+        headers: Vec<(String, String)> as Named<String> = {},
+        /// Service to ask about, with grpc. Default: the whole server.
+        service: Option<String>,
+        /// Time from one check of an endpoint to the next; up to 10 % shorter at random.
+        interval: Duration as Time = 10s,
+        /// Longest time for one check, connecting included. Default: 2s, or the interval where that is shorter.
+        timeout: Option<Duration> as Limit,
+        /// Successes in a row after which an unhealthy endpoint returns.
+        healthy_threshold: u32 as Count<1, 100> = 2,
+        /// Failures in a row after which a healthy endpoint leaves.
+        unhealthy_threshold: u32 as Count<1, 100> = 3,
+        /// Port to ask on. Default: the endpoint's.
+        port: Option<u16> as Count<1, 65_535>,
+        /// Whether a check that passes ends an ejection by outlier detection.
+        ends_ejection: bool = false,
+    }
 }
 
-/// What a check asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Kind {
-    Http,
-    Tcp,
-    Grpc,
-    AgentCard,
+choice! {
+    /// What a check asks.
+    pub(in crate::config) enum Kind {
+        /// A request.
+        Http = ["http", "https", "httpchk", "http-get"],
+        /// A connection.
+        Tcp = ["tcp", "tcp-check", "tcp-socket"],
+        /// `grpc.health.v1`.
+        Grpc = ["grpc"],
+        /// The agent's card.
+        AgentCard = ["agent-card", "card"],
+    }
 }
 
-words!(
-    Kind, "HealthCheckType",
-    Self::Http => ["http", "https", "httpchk", "http-get"],
-    Self::Tcp => ["tcp", "tcp-check", "tcp-socket"],
-    Self::Grpc => ["grpc"],
-    Self::AgentCard => ["agent-card", "card"],
-);
+impl HealthCheck {
+    /// The longest a check may take where nothing is said.
+    pub(in crate::config) const LONGEST: Duration = Duration::from_secs(2);
+}
+
+/// Where agents of 0.3 and later have their card.
+pub(in crate::config) const CARD: &str = "/.well-known/agent-card.json";
 
 /// Path and query of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +130,11 @@ fn statuses(text: &str) -> Result<Statuses, String> {
         return Err(with_hint(format!("the range `{text}` is empty"), format!("write `{last}-{first}`")));
     }
     Ok(Statuses(first..=last))
+}
+
+written! {
+    ProbePath => PathAndQuery,
+    Statuses => RangeInclusive<u16>,
 }
 
 #[cfg(test)]

@@ -1,44 +1,39 @@
 //! `rateLimits.X`, `routes.X.rateLimit` and `routes.X.maxConcurrentPerClient`.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use http::HeaderName;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
 
-use super::forms::{Many, Named, TextOr};
+use super::forms::{Many, Named, text_or};
 use super::values::{text_value, time};
-use super::words::{Word, Words, words};
+use super::words::{Word, words};
 use crate::config::de::with_hint;
+use crate::config::keys::{Count, section, written};
 use crate::config::model::{LimitKey, LimitMode};
 use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
 
-/// A rate limit.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct RateLimit {
-    /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list of
-    /// these for each combination. Default: clientIp.
-    pub(in crate::config) key: Option<Many<Key>>,
-    /// Requests in a time, in the long run.
-    pub(in crate::config) rate: Option<Rate>,
-    /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once as
-    /// `rate` names.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub(in crate::config) burst: Option<u64>,
-    /// What a request counts, by method; 0 is not limited. Default: 1.
-    pub(in crate::config) cost: Option<Named<u64>>,
-    /// `enforce` refuses, `shadow` only counts in the metrics. Default: enforce.
-    pub(in crate::config) mode: Option<Word<LimitMode>>,
-    /// Clients counted one by one; those beyond share a bucket. Default: 100000.
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub(in crate::config) max_keys: Option<u64>,
-    /// Put `RateLimit` and `RateLimit-Policy` into answers. Default: true.
-    pub(in crate::config) headers: Option<bool>,
+section! {
+    #[derive()]
+    /// A rate limit.
+    pub(in crate::config) struct RateLimit {
+        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list
+        /// of these for each combination.
+        key: Vec<LimitKey> as Many<Key> = clientIp,
+        /// Requests in a time, in the long run.
+        rate: Option<Rate>,
+        /// Requests beyond the first that may come at once, as in nginx: 20 lets 21 through. Default: as many at once
+        /// as `rate` names.
+        burst: Option<u64> as Count<0, { u64::MAX }> [schemars(range(min = 1, max = 1_000_000))],
+        /// What a request counts, by method; 0 is not limited. A method without a cost counts 1.
+        cost: Vec<(String, u64)> as Named<u64> = {},
+        /// `enforce` refuses, `shadow` only counts in the metrics.
+        mode: LimitMode as Word<LimitMode> = enforce,
+        /// Clients counted one by one; those beyond share a bucket.
+        max_keys: usize as Count<1, 10_000_000> = 100000,
+        /// Put `RateLimit` and `RateLimit-Policy` into answers.
+        headers: bool = true,
+    }
 }
 
 words!(LimitMode, "LimitMode", Self::Enforce => ["enforce", "enforced"], Self::Shadow => ["shadow", "dry-run", "report-only"]);
@@ -57,28 +52,14 @@ impl TryFrom<RateLimit> for RateLimitUse {
     }
 }
 
-impl<'de> Deserialize<'de> for RateLimitUse {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, RateLimit>::new(
-            "the name of a limit in `rateLimits`, or `{ key: .., rate: .. }`",
-            |text| match rate(text) {
-                Ok(_) => {
-                    Err(with_hint("a limit says whom it counts", format!("write `{{ key: clientIp, rate: {text} }}`")))
-                }
-                Err(_) => Ok(Self::Shared(text.to_owned())),
-            },
-        ))
-    }
-}
-
-impl JsonSchema for RateLimitUse {
-    fn schema_name() -> Cow<'static, str> {
-        "RateLimitUse".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<RateLimit>()] })
-    }
-}
+text_or!(
+    RateLimitUse, RateLimit, "the name of a limit in `rateLimits`, or `{ key: .., rate: .. }`",
+    |text| match rate(text) {
+        Ok(_) => Err(with_hint("a limit says whom it counts", format!("write `{{ key: clientIp, rate: {text} }}`"))),
+        Err(_) => Ok(Self::Shared(text.to_owned())),
+    },
+    { "type": "string" }
+);
 
 /// One part of who is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,42 +178,7 @@ fn rate(text: &str) -> Result<Rate, String> {
     Ok(Rate { requests, per })
 }
 
-/// What other proxies call these.
-pub(in crate::config) const FOREIGN: &[suggest::Foreign] = &[
-    (
-        &["limit_req", "rate_limit", "localRateLimit", "local_ratelimit", "stick-table", "throttle", "rate_limits"],
-        "rateLimit",
-        "that is `rateLimit: { key: clientIp, rate: 10/second, burst: 20 }` here",
-    ),
-    (
-        &["limit_req_zone", "rateLimitPolicies", "stick-table"],
-        "rateLimits",
-        "that is `rateLimits: { name: { key: clientIp, rate: 10/second } }` here",
-    ),
-    (&["limit_conn"], "maxConcurrentPerClient", "that is `maxConcurrentPerClient: 10` here"),
-    (
-        &["nodelay", "delay"],
-        "burst",
-        "requests are passed on or refused at once here, as with nginx's `nodelay`; leave it out",
-    ),
-    (&["max_tokens", "bucket_size", "capacity"], "burst", "that is `burst` here: one less than may come at once"),
-    (
-        &[
-            "token_bucket",
-            "tokens_per_fill",
-            "fill_interval",
-            "requests_per_unit",
-            "requests",
-            "unit",
-            "limit",
-            "period",
-            "window",
-        ],
-        "rate",
-        "that is `rate: 100/minute` here",
-    ),
-    (&["size", "zone"], "maxKeys", "that is `maxKeys` here, a number of clients"),
-];
+written!(Key => LimitKey);
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,6 @@
 //! Hosts and upstream addresses.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::values::text_value;
 use crate::config::de::with_hint;

@@ -1,53 +1,150 @@
 //! `clusters.X.outlierDetection` and `clusters.X.panic`.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
 
 use super::forms::OrOff;
-use super::listener::Count;
-use super::values::Time;
-use super::words::{Word, Words, words};
-use crate::config::de::with_hint;
-use crate::config::model::PanicAction;
+use super::percentage::Share;
+use super::words::choice;
+use crate::config::de::invalid;
+use crate::config::keys::{Count, Limit, MILLION, OUT_OF_RANGE, Written, section, written};
+use crate::config::model;
 
-/// When traffic takes an endpoint out.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = other_words)]
-pub(in crate::config) struct OutlierDetection {
-    /// Failures in a row, every 5xx but 501 and 505 included. Default: 5, or off with `maxFails`.
-    #[serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")]
-    pub(in crate::config) consecutive_5xx_errors: Option<OrOff<Count>>,
-    /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks off
-    /// or is no HTTP, 502, 503, 504. Default: off.
-    pub(in crate::config) consecutive_gateway_errors: Option<OrOff<Count>>,
-    /// Failures within any span of `failTimeout`, then out for `failTimeout`. At most 10000. Default: off.
-    pub(in crate::config) max_fails: Option<OrOff<Count>>,
-    /// Window of `maxFails`, and the time out. Default: 10s.
-    pub(in crate::config) fail_timeout: Option<Time>,
-    /// Ejects endpoints that succeed much less often than the others. Default: off.
-    pub(in crate::config) success_rate: Option<OrOff<SuccessRate>>,
-    /// Ejects endpoints of which too large a share of requests fails. Default: off.
-    pub(in crate::config) failure_percentage: Option<OrOff<FailurePercentage>>,
-    /// Whether a 500 is a failure. Default: true.
-    pub(in crate::config) count500: Option<bool>,
-    /// How often rates are compared and the ejection time of a healthy endpoint goes down a step. Default: 10s.
-    pub(in crate::config) interval: Option<Time>,
-    /// Time out, times the number of ejections. Default: 30s.
-    pub(in crate::config) base_ejection_time: Option<Time>,
-    /// Longest time out. Default: 5m, or baseEjectionTime where that is more.
-    pub(in crate::config) max_ejection_time: Option<Time>,
-    /// Share of the endpoints that may be out: at least one when there is another, never the last usable one. Default:
-    /// 10%.
-    pub(in crate::config) max_ejection_percent: Option<Share>,
-    /// Istio's word for `panic.threshold`. Default: what `panic` says.
-    pub(in crate::config) min_health_percent: Option<Share>,
-    /// Whether a 429 or 503 with Retry-After rests the endpoint for so long, at most maxEjectionTime. Default: false.
-    pub(in crate::config) rest_on_retry_after: Option<bool>,
+section! {
+    #[derive()]
+    /// When traffic takes an endpoint out.
+    pub(in crate::config) struct OutlierDetection [schemars(transform = other_words)] {
+        /// Failures in a row, every 5xx but 501 and 505 included. Default: 5, or off with `maxFails`.
+        consecutive_5xx_errors: Option<OrOff<Count<0, MILLION>>> [
+            serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")
+        ],
+        /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks
+        /// off or is no HTTP, 502, 503, 504.
+        consecutive_gateway_errors: Option<u32> as OrOff<Count<0, MILLION>> = off,
+        // The time of each is kept for each endpoint.
+        /// Failures within any span of `failTimeout`, then out for `failTimeout`. At most 10000.
+        max_fails: Option<u32> as OrOff<Count<0, 10_000>> = off,
+        // nginx's.
+        /// Window of `maxFails`, and the time out.
+        fail_timeout: Duration as Limit = 10s,
+        /// Ejects endpoints that succeed much less often than the others.
+        success_rate: Option<SuccessRate> as OrOff<SuccessRate> = off,
+        /// Ejects endpoints of which too large a share of requests fails.
+        failure_percentage: Option<FailurePercentage> as OrOff<FailurePercentage> = off,
+        /// Whether a 500 is a failure.
+        count500: bool = true,
+        /// How often rates are compared and the ejection time of a healthy endpoint goes down a step.
+        interval: Duration as Limit = 10s,
+        /// Time out, times the number of ejections.
+        base_ejection_time: Duration as Limit = 30s,
+        /// Longest time out. Default: 5m, or baseEjectionTime where that is more.
+        max_ejection_time: Option<Duration> as Limit,
+        /// Share of the endpoints that may be out: at least one when there is another, never the last usable one.
+        max_ejection_percent: u32 as Share = "10%",
+        /// Istio's word for `panic.threshold`. Default: what `panic` says.
+        min_health_percent: Option<u32> as Share,
+        /// Whether a 429 or 503 with Retry-After rests the endpoint for so long, at most maxEjectionTime.
+        rest_on_retry_after: bool = false,
+    }
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// Ejects endpoints that succeed much less often than the others.
+    pub struct SuccessRate {
+        // The rate of one endpoint has no deviation.
+        /// Endpoints with enough requests that are needed to compare.
+        min_hosts: u32 as Count<2, MILLION> = 5,
+        /// Requests in an interval that make an endpoint comparable.
+        min_requests: u32 as Count<1, MILLION> = 100,
+        /// Standard deviations below the mean (kept in thousandths).
+        stdev_thousandths: u32 as StdevFactor = 1.9 [serde(rename = "stdevFactor")],
+    }
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// Ejects endpoints of which too large a share of requests fails.
+    pub struct FailurePercentage {
+        /// Failed share of the requests in an interval from which on an endpoint is out.
+        threshold: u32 as Share = "85%",
+        /// Endpoints with enough requests that are needed to judge.
+        min_hosts: u32 as Count<1, MILLION> = 5,
+        /// Requests in an interval that make an endpoint judgeable.
+        min_requests: u32 as Count<1, MILLION> = 50,
+    }
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// What happens when too few endpoints are usable.
+    pub struct Panic {
+        /// Usable share of the endpoints below which there is panic; 0 means never.
+        threshold: u32 as Share = "50%",
+        /// `balance` sends to all endpoints, `fail` answers 503 at once.
+        action: PanicAction = balance,
+    }
+}
+
+choice! {
+    /// What is done with a request while too few endpoints are usable.
+    pub enum PanicAction {
+        /// It goes to any endpoint, usable or not.
+        Balance = ["balance", "balance-over-all"],
+        /// It is refused at once.
+        Fail = ["fail", "fail-traffic", "refuse"],
+    }
+}
+
+impl OutlierDetection {
+    /// The longest ejection where nothing is said.
+    pub(in crate::config) const LONGEST: Duration = Duration::from_secs(300);
+
+    /// Failures in a row where nothing is said.
+    pub(in crate::config) const IN_A_ROW: u32 = 5;
+
+    /// Failures within a window; Istio writes 0 for off.
+    pub(in crate::config) fn window(&self) -> Option<model::MaxFails> {
+        let fails = self.max_fails.filter(|fails| *fails > 0)?;
+        Some(model::MaxFails { fails, timeout: self.fail_timeout })
+    }
+
+    /// The longest ejection.
+    pub(in crate::config) fn longest(&self) -> Duration {
+        self.max_ejection_time.unwrap_or_else(|| Self::LONGEST.max(self.base_ejection_time))
+    }
+}
+
+impl From<&OutlierDetection> for model::OutlierDetection {
+    fn from(raw: &OutlierDetection) -> Self {
+        let max_fails = raw.window();
+        // Who speaks of `maxFails` means it alone.
+        let unsaid = max_fails.is_none().then_some(OutlierDetection::IN_A_ROW);
+        let is_on = |count: &u32| *count > 0;
+        Self {
+            consecutive_5xx: raw.consecutive_5xx_errors.map_or(unsaid, Written::meaning).filter(is_on),
+            consecutive_gateway: raw.consecutive_gateway_errors.filter(is_on),
+            max_fails,
+            success_rate: raw.success_rate,
+            failure_percentage: raw.failure_percentage,
+            interval: raw.interval,
+            base_ejection_time: raw.base_ejection_time,
+            max_ejection_time: raw.longest(),
+            max_ejection_percent: raw.max_ejection_percent,
+            count_500: raw.count500,
+            rest_on_retry_after: raw.rest_on_retry_after,
+        }
+    }
+}
+
+impl model::OutlierDetection {
+    /// What an `outlierDetection` block means that says nothing.
+    #[must_use]
+    pub fn block() -> Self {
+        Self::from(&OutlierDetection::default())
+    }
+
+    /// What no block means: only what shows that an endpoint is down or broken. A 500 may be one client's bad input.
+    #[must_use]
+    pub fn unasked() -> Self {
+        Self { consecutive_5xx: None, consecutive_gateway: Some(OutlierDetection::IN_A_ROW), ..Self::block() }
+    }
 }
 
 /// Says the second name of a field, which the schema would not know by itself.
@@ -64,105 +161,21 @@ fn other_words(schema: &mut Schema) {
     }
 }
 
-/// Ejects endpoints that succeed much less often than the others.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct SuccessRate {
-    /// Endpoints with enough requests that are needed to compare. Default: 5.
-    pub(in crate::config) min_hosts: Option<u64>,
-    /// Requests in an interval that make an endpoint comparable. Default: 100.
-    pub(in crate::config) min_requests: Option<u64>,
-    /// Standard deviations below the mean. Default: 1.9.
-    pub(in crate::config) stdev_factor: Option<f64>,
-}
+/// Standard deviations, in thousandths.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub(in crate::config) struct StdevFactor(#[schemars(with = "f64", range(min = 0.1, max = 10.0))] u32);
 
-/// Ejects endpoints of which too large a share of requests fails.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct FailurePercentage {
-    /// Failed share of the requests in an interval from which on an endpoint is out. Default: 85%.
-    pub(in crate::config) threshold: Option<Share>,
-    /// Endpoints with enough requests that are needed to judge. Default: 5.
-    pub(in crate::config) min_hosts: Option<u64>,
-    /// Requests in an interval that make an endpoint judgeable. Default: 50.
-    pub(in crate::config) min_requests: Option<u64>,
-}
-
-/// What happens when too few endpoints are usable.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Panic {
-    /// Usable share of the endpoints below which there is panic. Default: 50%.
-    pub(in crate::config) threshold: Option<Share>,
-    /// `balance` sends to all endpoints, `fail` answers 503 at once. Default: balance.
-    pub(in crate::config) action: Option<Word<PanicAction>>,
-}
-
-words!(
-    PanicAction, "PanicAction",
-    Self::Balance => ["balance", "balance-over-all"],
-    Self::Fail => ["fail", "fail-traffic", "refuse"],
-);
-
-/// A whole percentage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Share(pub(in crate::config) u32);
-
-impl<'de> Deserialize<'de> for Share {
+impl<'de> Deserialize<'de> for StdevFactor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Share;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a percentage such as `50%`")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
-                share(text).map_err(E::custom)
-            }
+        let factor = f64::deserialize(deserializer)?;
+        if !(0.1..=10.0).contains(&factor) {
+            return Err(invalid(OUT_OF_RANGE, "0.1 to 10"));
         }
-        deserializer.deserialize_str(Text)
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in a range that fits")]
+        let thousandths = (factor * 1000.0).round() as u32;
+        Ok(Self(thousandths))
     }
 }
 
-/// Istio's fields hold bare whole numbers, which cannot be mistaken; a fraction can.
-fn share(text: &str) -> Result<Share, String> {
-    let number = text.strip_suffix('%').unwrap_or(text);
-    match number.parse::<u32>() {
-        Ok(percent) if percent <= 100 => Ok(Share(percent)),
-        Ok(_) => Err(with_hint(format!("`{text}` is more than everything"), "`0%` to `100%`")),
-        Err(_) if number.parse::<f64>().is_ok() => {
-            Err(with_hint(format!("`{text}` is not a whole percentage"), "write `50%` for one half"))
-        }
-        Err(_) => Err(with_hint(format!("`{text}` is not a percentage"), "write `50%`")),
-    }
-}
-
-impl JsonSchema for Share {
-    fn schema_name() -> Cow<'static, str> {
-        "Share".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A whole percentage: 50%.",
-            "anyOf": [
-                { "type": "string", "pattern": "^([0-9]+%?|.*[$][{].*)$" },
-                { "type": "integer", "minimum": 0, "maximum": 100 }
-            ]
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares() {
-        for (text, percent) in [("0%", 0), ("50%", 50), ("50", 50), ("100%", 100)] {
-            assert_eq!(share(text).unwrap().0, percent, "{text}");
-        }
-        for text in ["", "%", "0.5", "101%", "-1%", "half", "50 %", "50%%"] {
-            assert!(share(text).is_err(), "{text}");
-        }
-    }
-}
+written!(StdevFactor => u32);

@@ -1,13 +1,13 @@
 //! A share of something, always with its sign: in other configurations a bare number means percent in one place and a
 //! fraction in the next.
 
-use std::borrow::Cow;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
-
-use super::forms::TextOr;
+use super::forms::text_or;
+use super::values::text_value;
 use crate::config::de::with_hint;
+use crate::config::keys::{Written, written};
 use crate::config::model;
 
 /// A share.
@@ -35,27 +35,11 @@ impl TryFrom<PercentageFields> for Percentage {
     }
 }
 
-impl<'de> Deserialize<'de> for Percentage {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PercentageFields>::new("a percentage such as `10%`", percentage))
-    }
-}
-
-impl JsonSchema for Percentage {
-    fn schema_name() -> Cow<'static, str> {
-        "Percentage".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            {
-                "type": "string",
-                "description": "A percentage with its sign, down to 0.0001%: 0.1%, 10%, 100%.",
-                "pattern": "^([0-9]+([.][0-9]{1,4})? *%|.*[$][{].*)$"
-            },
-            generator.subschema_for::<PercentageFields>()
-        ] })
-    }
-}
+text_or!(Percentage, PercentageFields, "a percentage such as `10%`", percentage, {
+    "type": "string",
+    "description": "A percentage with its sign, down to 0.0001%: 0.1%, 10%, 100%.",
+    "pattern": "^([0-9]+([.][0-9]{1,4})? *%|.*[$][{].*)$"
+});
 
 fn percentage(text: &str) -> Result<Percentage, String> {
     if let Some(number) = text.strip_suffix('%') {
@@ -89,6 +73,42 @@ fn read(number: &str) -> Option<Percentage> {
     (millionths <= 1_000_000).then(|| Percentage(model::Percentage::millionths(millionths)))
 }
 
+/// A whole percentage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Share(pub(in crate::config) u32);
+
+text_value!(Share, share, "a percentage such as `50%`", {
+    "description": "A whole percentage: 50%.",
+    "anyOf": [
+        { "type": "string", "pattern": "^([0-9]+%?|.*[$][{].*)$" },
+        { "type": "integer", "minimum": 0, "maximum": 100 }
+    ]
+});
+
+/// Istio's fields hold bare whole numbers, which cannot be mistaken; a fraction can.
+fn share(text: &str) -> Result<Share, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+    match read(number).filter(|_| is_whole) {
+        Some(Percentage(share)) => Ok(Share(share.of_million() / 10_000)),
+        None if is_whole && !number.is_empty() => {
+            Err(with_hint(format!("`{text}` is more than everything"), "`0%` to `100%`"))
+        }
+        None if number.parse::<f64>().is_ok() => {
+            Err(with_hint(format!("`{text}` is not a whole percentage"), "write `50%` for one half"))
+        }
+        None => Err(with_hint(format!("`{text}` is not a percentage"), "write `50%`")),
+    }
+}
+
+written!(Share => u32);
+
+impl Written<u32> for Percentage {
+    fn meaning(self) -> u32 {
+        self.0.of_million()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +126,22 @@ mod tests {
         ] {
             assert_eq!(percentage(text).unwrap().0.of_million(), millionths, "{text}");
         }
-        for text in ["", "%", "-1%", "101%", "100.1%", "0.00001%", "1e1%", ".5%", "5.%", "many", "5 percent"] {
+        for text in [
+            "",
+            "%",
+            "-1%",
+            "101%",
+            "100.1%",
+            "0.00001%",
+            "1e1%",
+            ".5%",
+            "5.%",
+            "many",
+            "5 percent",
+            "20",
+            "0.2",
+            "1.00001%",
+        ] {
             assert!(percentage(text).is_err(), "{text}");
         }
     }
@@ -123,5 +158,15 @@ mod tests {
         assert_eq!(read(Some(0.1)).unwrap().0.of_million(), 1_000);
         assert_eq!(read(Some(100.0)).unwrap().0.of_million(), 1_000_000);
         assert!(read(Some(100.5)).is_err() && read(Some(-1.0)).is_err() && read(None).is_err());
+    }
+
+    #[test]
+    fn shares() {
+        for (text, percent) in [("0%", 0), ("50%", 50), ("50", 50), ("100%", 100)] {
+            assert_eq!(share(text).unwrap().0, percent, "{text}");
+        }
+        for text in ["", "%", "0.5", "101%", "-1%", "half", "50 %", "50%%"] {
+            assert!(share(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,12 +1,5 @@
 //! `publicUrl`: scheme, host, perhaps a port, perhaps a path, and nothing else.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
-
 use super::names::host;
 use super::values::{path_text, text_value};
 use crate::config::de::with_hint;

@@ -3,95 +3,61 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, OrOff};
-use super::values::{Size, Time, text_value};
+use super::percentage::Percentage;
+use super::values::Time;
 use super::words::{Words, find, words};
 use crate::config::de::with_hint;
+use crate::config::keys::{ANY, Bytes, Count, Limit, section, written};
 use crate::config::model::{Failure, RetryOn};
 
-/// When a request is sent again.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Retries {
-    /// Tries beyond the first. Default: 2.
-    #[schemars(range(min = 1, max = 20))]
-    pub(in crate::config) attempts: Option<u64>,
-    /// Time from the start of one try to its response head. Default: off.
-    pub(in crate::config) per_try_timeout: Option<OrOff<Time>>,
-    /// After what GET, HEAD, PUT, DELETE and OPTIONS are tried again. Default:
-    /// connect-failure,refused-stream,reset,invalid-response.
-    pub(in crate::config) retry_on: Option<Causes>,
-    /// The same for other requests, which an agent may then do twice. Default: what of `retryOn` happens before an
-    /// agent can begin.
-    pub(in crate::config) non_idempotent: Option<OrOff<Causes>>,
-    /// Response headers, any of which asks for another try of what `retryOn` holds for. Default: none.
-    pub(in crate::config) retriable_headers: Option<Many<String>>,
-    /// Time before a retry: random, up to a limit that doubles each time.
-    pub(in crate::config) backoff: Option<Backoff>,
-    /// Requests of the cluster that may retry at a time; `off` for any number.
-    pub(in crate::config) budget: Option<OrOff<Budget>>,
-    /// Bytes of a request body kept for another try; a longer body is sent once. Default: 1MiB.
-    pub(in crate::config) max_replay_bytes: Option<Size>,
-    /// Ask another endpoint besides when a safe request takes longer than `perTryTimeout`; the first answer counts.
-    /// Default: false.
-    pub(in crate::config) hedging: Option<bool>,
-}
-
-/// Full jitter.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "RetryBackoff")]
-pub(in crate::config) struct Backoff {
-    /// Limit before the first retry. Default: 25ms.
-    pub(in crate::config) base: Option<Time>,
-    /// Largest limit. Default: 250ms.
-    pub(in crate::config) max: Option<Time>,
-}
-
-/// The larger of both counts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "RetryBudget")]
-pub(in crate::config) struct Budget {
-    /// Share of the cluster's requests that are on their first try. Default: 20%.
-    pub(in crate::config) percent: Option<BudgetShare>,
-    /// However few requests there are. Default: 3.
-    pub(in crate::config) min_concurrent: Option<u32>,
-}
-
-/// A percentage, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct BudgetShare(pub(in crate::config) u32);
-
-text_value!(BudgetShare, share, "a percentage such as `20%`", {
-    "type": "string",
-    "description": "A percentage with its unit: 20%, 0.5%.",
-    "pattern": "^([0-9]+([.][0-9]{1,4})?%|.*[$][{].*)$"
-});
-
-fn share(text: &str) -> Result<BudgetShare, String> {
-    let shape = || with_hint(format!("`{text}` is not a percentage"), "write `20%`");
-    let Some(number) = text.strip_suffix('%') else {
-        return Err(match text.parse::<f64>() {
-            Ok(_) => with_hint(format!("`{text}` has no unit"), format!("write `{text}%` for percent")),
-            Err(_) => shape(),
-        });
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 4 {
-        return Err(shape());
+section! {
+    #[derive()]
+    /// When a request is sent again.
+    pub(in crate::config) struct Retries {
+        /// Tries beyond the first.
+        attempts: u32 as Count<0, ANY> = 2 [schemars(range(min = 1, max = 20))],
+        /// Time from the start of one try to its response head.
+        per_try_timeout: Option<Duration> as OrOff<Limit> = off,
+        /// After what GET, HEAD, PUT, DELETE and OPTIONS are tried again.
+        retry_on: RetryOn as Causes = "connect-failure,refused-stream,reset,invalid-response",
+        /// The same for other requests, which an agent may then do twice. Default: what of `retryOn` happens before an
+        /// agent can begin.
+        non_idempotent: Option<OrOff<Causes>>,
+        /// Response headers, any of which asks for another try of what `retryOn` holds for.
+        retriable_headers: Vec<String> as Many<String> = [],
+        /// Time before a retry: random, up to a limit that doubles each time.
+        backoff: Backoff = {},
+        /// Requests of the cluster that may retry at a time; `off` for any number.
+        budget: Option<RetryBudget> as OrOff<RetryBudget> = {},
+        /// Bytes of a request body kept for another try; a longer body is sent once.
+        max_replay_bytes: usize as Bytes<0, { 64 << 20 }> = 1MiB,
+        /// Ask another endpoint besides when a safe request takes longer than `perTryTimeout`; the first answer counts.
+        hedging: bool = false,
     }
-    let whole: u32 = whole.parse().map_err(|_too_long| shape())?;
-    let fraction: u32 = format!("{fraction:0<4}").parse().map_err(|_too_long| shape())?;
-    match whole.checked_mul(10_000).map(|whole| whole + fraction) {
-        Some(millionths) if millionths <= 1_000_000 => Ok(BudgetShare(millionths)),
-        _ => Err(with_hint(format!("`{text}` is more than everything"), "0% to 100%")),
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// Full jitter: before retry `n`, counted from zero, a random time below `min(max, base * 2^n)`.
+    pub struct Backoff [schemars(rename = "RetryBackoff")] {
+        /// Limit before the first retry.
+        base: Duration as Time = 25ms,
+        /// Largest limit.
+        max: Duration as Time = 250ms,
+    }
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// How many requests of a cluster may retry at a time: fewer than the larger of both counts.
+    pub struct RetryBudget {
+        /// Share of the cluster's requests that are on their first try.
+        millionths: u32 as Percentage = "20%" [serde(rename = "percent")],
+        /// However few requests there are.
+        min_concurrent: u32 as Count<0, ANY> = 3,
     }
 }
 
@@ -273,6 +239,8 @@ impl JsonSchema for Causes {
     }
 }
 
+written!(Causes => RetryOn);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,16 +301,6 @@ mod tests {
         ] {
             let problem = read(text).unwrap_err();
             assert!(problem.contains(hint), "{text}: {problem}");
-        }
-    }
-
-    #[test]
-    fn shares() {
-        for (text, millionths) in [("20%", 200_000), ("0%", 0), ("100%", 1_000_000), ("0.5%", 5_000), ("0.0001%", 1)] {
-            assert_eq!(share(text), Ok(BudgetShare(millionths)), "{text}");
-        }
-        for text in ["20", "0.2", "%", "101%", "1.%", ".5%", "-1%", "1.00001%", "x"] {
-            assert!(share(text).is_err(), "{text}");
         }
     }
 }

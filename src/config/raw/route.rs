@@ -1,109 +1,184 @@
 //! `routes.X`.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use http::{HeaderValue, Method, StatusCode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
 use super::cluster::Endpoint;
 use super::fault::Fault;
-use super::forms::{Many, Named, OrOff, TextOr, exactly_one};
+use super::forms::{Many, Named, OrOff, TextOr, exactly_one, text_or};
 use super::limits::RateLimitUse;
-use super::listener::Count;
 use super::mirror::Mirror;
 use super::names::Host;
 use super::public::PublicUrl;
 use super::retries::Retries;
 use super::split::{Rollout, Split};
-use super::values::{PathText, Pattern, Size, Status, Time, Verb};
+use super::values::{PathText, Pattern, Size, Status, Verb, text_value};
 use super::words::{Preset, Word};
 use crate::config::de::with_hint;
-use crate::config::model::{self, Scheme};
+use crate::config::hosts::is_authority;
+use crate::config::keys::{Boxed, Count, Limit, List, MILLION, section, written};
+use crate::config::model::{self, HostPattern, Scheme, UpstreamHost};
 
 // There may be thousands, and they are moved about: what most do not have is in boxes.
-/// One route: what it matches and what happens.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Route {
-    /// Listeners it is reachable through. Default: all that do not redirect.
-    pub(in crate::config) listeners: Option<Many<String>>,
-    /// Hosts it serves. Default: every host.
-    pub(in crate::config) hosts: Option<Many<Host>>,
-    /// Where clients see what the gateway serves under `/`, for this route. Default: the listener's.
-    pub(in crate::config) public_url: Option<Box<PublicUrl>>,
-    /// One condition, or a list of which any may hold. Default: everything.
-    #[serde(rename = "match")]
-    pub(in crate::config) matches: Option<Many<Match>>,
-    /// Forward to this cluster.
-    pub(in crate::config) cluster: Option<String>,
-    /// Forward to these endpoints: short for a cluster of the route's name.
-    pub(in crate::config) endpoints: Option<Many<Endpoint>>,
-    /// Divide the traffic over clusters by weight.
-    pub(in crate::config) split: Option<Box<Split>>,
-    /// Move the split's weights step by step.
-    pub(in crate::config) rollout: Option<Box<Rollout>>,
-    /// Answer with a redirect.
-    pub(in crate::config) redirect: Option<Box<Redirect>>,
-    /// Answer at once.
-    pub(in crate::config) respond: Option<Box<Respond>>,
-    /// Change the path before forwarding.
-    pub(in crate::config) rewrite: Option<Box<Rewrite>>,
-    /// Bring an agent's `Location` that leads back to itself into the form clients use. Default: true.
-    pub(in crate::config) map_location: Option<bool>,
-    /// Header changes towards the upstream.
-    pub(in crate::config) request_headers: Option<Box<Headers>>,
+section! {
+    #[derive()]
+    /// One route: what it matches and what happens.
+    pub(in crate::config) struct Route {
+        /// Listeners it is reachable through. Default: all that do not redirect.
+        listeners: Option<Vec<String>> as Many<String>,
+        /// Hosts it serves. Default: every host.
+        hosts: Option<Vec<HostPattern>> as Many<Host>,
+        /// Where clients see what the gateway serves under `/`, for this route. Default: the listener's.
+        public_url: Option<Box<PublicUrl>>,
+        /// One condition, or a list of which any may hold. Default: everything.
+        matches: Option<Vec<Match>> as Many<Match> [serde(rename = "match")],
+        /// Forward to this cluster.
+        cluster: Option<String>,
+        /// Forward to these endpoints: short for a cluster of the route's name.
+        endpoints: Option<Many<Endpoint>>,
+        /// Divide the traffic over clusters by weight.
+        split: Option<Box<Split>>,
+        /// Move the split's weights step by step.
+        rollout: Option<Box<Rollout>>,
+        /// Answer with a redirect.
+        redirect: Option<Box<Redirect>>,
+        /// Answer at once.
+        respond: Option<Box<Respond>>,
+        /// Change the path before forwarding.
+        rewrite: Option<Box<Rewrite>>,
+        /// Bring an agent's `Location` that leads back to itself into the form clients use.
+        map_location: bool = true,
+        /// Header changes towards the upstream.
+        request_headers: Option<Box<Headers>>,
+        /// Header changes towards the client.
+        response_headers: Option<Box<ResponseHeaders>>,
+        /// The Host header towards upstreams: `preserve`, `endpoint`, or a name.
+        upstream_host: UpstreamHost as UpstreamHostText = preserve,
+        /// Total time of an exchange; for event and gRPC streams it ends at the response head.
+        timeout: Option<Duration> as OrOff<Limit> = off,
+        /// Time to the response head, per try. Default: 30s for GET and HEAD, off for the rest.
+        response_head_timeout: Option<OrOff<Limit>>,
+        /// Try again what failed. Default: one more try, when nothing was sent or a GET, HEAD or OPTIONS was not
+        /// answered.
+        retries: Option<Box<OrOff<Retries>>>,
+        /// Limits of event and gRPC streams.
+        streaming: Streaming = {},
+        /// Pass `Upgrade: websocket` on.
+        websocket: bool = false,
+        /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
+        max_body_bytes: Option<OrOff<Size>>,
+        /// Rate limits: names of shared ones, or limits of its own.
+        rate_limit: Vec<RateLimitUse> as Many<RateLimitUse> = [],
+        /// What one client may have open, streams included.
+        max_concurrent_per_client: Option<NonZeroU32> as OrOff<Count<1, MILLION>> = off,
+        /// Write access records.
+        access_log: bool = true,
+        /// Faults injected on purpose.
+        fault: Option<Box<Fault>> as OrOff<Boxed<Fault>> = off,
+        /// Copies of requests for another cluster.
+        mirror: Option<Box<Mirror>> as OrOff<Boxed<Mirror>> = off,
+    }
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// Limits of a streamed response.
+    pub struct Streaming {
+        /// Silence of a stream, of the agent and of a client that still sends together.
+        idle_timeout: Option<Duration> as OrOff<Limit> = 5m,
+        /// Whole life of a stream.
+        max_duration: Option<Duration> as OrOff<Limit> = off,
+    }
+
+    #[derive()]
+    /// A condition: all parts must hold.
+    pub(in crate::config) struct Match {
+        /// The path. Default: prefix `/`.
+        path: Option<model::PathMatch> as PathMatch,
+        /// Methods; none of them are all.
+        methods: Vec<Method> as Many<Verb> = [],
+        /// One method: short for `methods`.
+        method: Option<Method> as Verb,
+        /// Header conditions, by name.
+        headers: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        /// Query parameter conditions, by name.
+        query: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+    }
+
+    #[derive()]
+    /// A redirect answer. Parts not given are the request's.
+    pub(in crate::config) struct Redirect {
+        /// 301, 302, 303, 307 or 308. Default: 302 for GET and HEAD, 307 for the rest.
+        status: Option<StatusCode> as Status,
+        /// `http` or `https`.
+        scheme: Option<Scheme> as Word<Scheme>,
+        /// Host.
+        host: Option<HostPattern> as Host,
+        /// Port.
+        port: Option<u16>,
+        /// The whole path.
+        path: Option<String> as PathText,
+        /// Replaces the matched prefix.
+        prefix: Option<String> as PathText,
+    }
+
+    #[derive()]
+    /// A direct answer.
+    pub(in crate::config) struct Respond {
+        /// Status.
+        status: StatusCode as Status = 200,
+        /// Body.
+        body: String = "",
+        /// The Content-Type. Default: text/plain, or application/json when the body is a JSON object or list.
+        content_type: Option<String>,
+    }
+
+    #[derive()]
+    /// Header changes, applied in the order remove, set, add.
+    pub(in crate::config) struct Headers {
+        /// Fields taken out.
+        remove: Vec<String> as List<String> = [],
+        /// Fields replaced.
+        set: Vec<(String, String)> as Named<String> = {},
+        /// Fields added beside those there.
+        add: Vec<(String, String)> as Named<String> = {},
+    }
+
+    #[derive()]
     /// Header changes towards the client.
-    pub(in crate::config) response_headers: Option<Box<ResponseHeaders>>,
-    /// The Host header towards upstreams: `preserve`, `endpoint`, or a name. Default: preserve.
-    pub(in crate::config) upstream_host: Option<String>,
-    /// Total time of an exchange; for event and gRPC streams it ends at the response head. Default: off.
-    pub(in crate::config) timeout: Option<OrOff<Time>>,
-    /// Time to the response head, per try. Default: 30s for GET and HEAD, off for the rest.
-    pub(in crate::config) response_head_timeout: Option<OrOff<Time>>,
-    /// Try again what failed. Default: one more try, when nothing was sent or a GET, HEAD or OPTIONS was not answered.
-    pub(in crate::config) retries: Option<Box<OrOff<Retries>>>,
-    /// Limits of event and gRPC streams.
-    pub(in crate::config) streaming: Option<Box<Streaming>>,
-    /// Pass `Upgrade: websocket` on. Default: false.
-    pub(in crate::config) websocket: Option<bool>,
-    /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
-    pub(in crate::config) max_body_bytes: Option<OrOff<Size>>,
-    /// Rate limits: names of shared ones, or limits of its own. Default: none.
-    pub(in crate::config) rate_limit: Option<Many<RateLimitUse>>,
-    /// What one client may have open, streams included. Default: off.
-    pub(in crate::config) max_concurrent_per_client: Option<OrOff<Count>>,
-    /// Write access records. Default: true.
-    pub(in crate::config) access_log: Option<bool>,
-    /// Faults injected on purpose. Default: off.
-    pub(in crate::config) fault: Option<Box<OrOff<Fault>>>,
-    /// Copies of requests for another cluster. Default: off.
-    pub(in crate::config) mirror: Option<Box<OrOff<Mirror>>>,
+    pub(in crate::config) struct ResponseHeaders {
+        /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What
+        /// `set` and `remove` name wins.
+        preset: Option<Preset> as Word<Preset>,
+        /// Fields taken out.
+        remove: Vec<String> as List<String> = [],
+        /// Fields replaced.
+        set: Vec<(String, String)> as Named<String> = {},
+        /// Fields added beside those there.
+        add: Vec<(String, String)> as Named<String> = {},
+    }
 }
 
-/// Limits of a streamed response.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Streaming {
-    /// Silence of a stream, of the agent and of a client that still sends together. Default: 5m.
-    pub(in crate::config) idle_timeout: Option<OrOff<Time>>,
-    /// Whole life of a stream. Default: off.
-    pub(in crate::config) max_duration: Option<OrOff<Time>>,
-}
+/// A name, or one of two words.
+pub(in crate::config) struct UpstreamHostText(UpstreamHost);
 
-/// A condition: all parts must hold.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Match {
-    /// The path. Default: prefix `/`.
-    pub(in crate::config) path: Option<PathMatch>,
-    /// Methods. Default: all.
-    pub(in crate::config) methods: Option<Many<Verb>>,
-    /// One method: short for `methods`.
-    pub(in crate::config) method: Option<Verb>,
-    /// Header conditions, by name.
-    pub(in crate::config) headers: Option<Named<ValueMatch>>,
-    /// Query parameter conditions, by name.
-    pub(in crate::config) query: Option<Named<ValueMatch>>,
+text_value!(UpstreamHostText, upstream_host, "`preserve`, `endpoint` or a name", { "type": "string" });
+
+fn upstream_host(text: &str) -> Result<UpstreamHostText, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "preserve" => Ok(UpstreamHostText(UpstreamHost::Preserve)),
+        "endpoint" => Ok(UpstreamHostText(UpstreamHost::Endpoint)),
+        _ => match HeaderValue::from_str(text) {
+            Ok(value) if is_authority(text) => Ok(UpstreamHostText(UpstreamHost::Fixed(value))),
+            _ => Err(with_hint(
+                format!("`{text}` is not a host"),
+                "`preserve`, `endpoint`, or a name such as `agents.internal`",
+            )),
+        },
+    }
 }
 
 /// A path condition.
@@ -192,53 +267,11 @@ impl TryFrom<ValueMatchFields> for ValueMatch {
     }
 }
 
-impl<'de> Deserialize<'de> for ValueMatch {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, ValueMatchFields>::new(
-            "a text, or `{ exact | prefix | regex | present }`",
-            |text| Ok(Self(model::ValueMatch::Exact(text.to_owned()))),
-        ))
-    }
-}
-
-impl JsonSchema for ValueMatch {
-    fn schema_name() -> Cow<'static, str> {
-        "ValueMatch".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<ValueMatchFields>()] })
-    }
-}
-
-/// A redirect answer. Parts not given are the request's.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Redirect {
-    /// 301, 302, 303, 307 or 308. Default: 302 for GET and HEAD, 307 for the rest.
-    pub(in crate::config) status: Option<Status>,
-    /// `http` or `https`.
-    pub(in crate::config) scheme: Option<Word<Scheme>>,
-    /// Host.
-    pub(in crate::config) host: Option<Host>,
-    /// Port.
-    pub(in crate::config) port: Option<u16>,
-    /// The whole path.
-    pub(in crate::config) path: Option<PathText>,
-    /// Replaces the matched prefix.
-    pub(in crate::config) prefix: Option<PathText>,
-}
-
-/// A direct answer.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Respond {
-    /// Status. Default: 200.
-    pub(in crate::config) status: Option<Status>,
-    /// Body. Default: empty.
-    pub(in crate::config) body: Option<String>,
-    /// The Content-Type. Default: text/plain, or application/json when the body is a JSON object or list.
-    pub(in crate::config) content_type: Option<String>,
-}
+text_or!(
+    ValueMatch, ValueMatchFields, "a text, or `{ exact | prefix | regex | present }`",
+    |text| Ok(Self(model::ValueMatch::Exact(text.to_owned()))),
+    { "type": "string" }
+);
 
 /// A change of the path.
 #[derive(Clone, Debug, Deserialize)]
@@ -296,29 +329,8 @@ impl JsonSchema for Rewrite {
     }
 }
 
-/// Header changes, applied in the order remove, set, add.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Headers {
-    /// Fields taken out.
-    pub(in crate::config) remove: Option<Vec<String>>,
-    /// Fields replaced.
-    pub(in crate::config) set: Option<Named<String>>,
-    /// Fields added beside those there.
-    pub(in crate::config) add: Option<Named<String>>,
-}
-
-/// Header changes towards the client.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct ResponseHeaders {
-    /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What
-    /// `set` and `remove` name wins.
-    pub(in crate::config) preset: Option<Word<Preset>>,
-    /// Fields taken out.
-    pub(in crate::config) remove: Option<Vec<String>>,
-    /// Fields replaced.
-    pub(in crate::config) set: Option<Named<String>>,
-    /// Fields added beside those there.
-    pub(in crate::config) add: Option<Named<String>>,
+written! {
+    PathMatch => model::PathMatch,
+    PathText => String,
+    UpstreamHostText => UpstreamHost,
 }

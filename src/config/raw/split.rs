@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::cluster::{HashKey, HashKeyFields};
-use super::forms::TextOr;
+use super::forms::{TextOr, text_or};
 use super::timestamp::Timestamp;
 use super::values::{Time, text_value, time};
-use super::words::{self, Word, Words};
+use super::words::{self, Word};
 use crate::config::de::with_hint;
+use crate::config::keys::{ANY, Count, List, MILLION, section, written};
 use crate::config::model::{self, Comparison, Condition, Threshold};
 
 /// A list of shares, or a mapping with more.
@@ -22,7 +24,7 @@ pub(in crate::config) struct Split {
     pub(in crate::config) parts: Vec<Part>,
     pub(in crate::config) listed: bool,
     pub(in crate::config) sticky: Option<Sticky>,
-    pub(in crate::config) chosen_by: Option<HashKey>,
+    pub(in crate::config) chosen_by: Option<model::HashKey>,
 }
 
 /// What keeps a caller with its cluster.
@@ -32,19 +34,103 @@ pub(in crate::config) struct Sticky {
     pub(in crate::config) key_file: Option<String>,
 }
 
-/// A header or a cookie.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1))]
-pub(in crate::config) struct StickyFields {
-    /// A request header.
-    header: Option<String>,
-    /// A cookie that the gateway sets.
-    cookie: Option<String>,
-    /// File with a secret of at least 16 bytes that the cookie is made with, so that nobody can compute one. Gateways
-    /// that share callers need the same. Default: a key from the private keys of the listeners' certificates, or where
-    /// there are none one that is made at the start and ends with the process.
-    key_file: Option<String>,
+section! {
+    #[derive()]
+    /// A header or a cookie.
+    pub(in crate::config) struct StickyFields [schemars(extend("minProperties" = 1))] {
+        /// A request header.
+        header: Option<String>,
+        /// A cookie that the gateway sets.
+        cookie: Option<String>,
+        /// File with a secret of at least 16 bytes that the cookie is made with, so that nobody can compute one.
+        /// Gateways that share callers need the same. Default: a key from the private keys of the listeners'
+        /// certificates, or where there are none one that is made at the start and ends with the process.
+        key_file: Option<String>,
+    }
+
+    #[derive()]
+    /// The long form of a split.
+    pub(in crate::config) struct SplitFields {
+        /// The clusters and their shares.
+        clusters: Vec<Part> as List<Part> = [],
+        /// What keeps a caller with the cluster it was given: `clientIp`, `{ header: name }`, or `{ cookie: name }`, a
+        /// cookie that the gateway sets. Default: nothing.
+        sticky: Option<Sticky>,
+        /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of
+        /// weight 0 too. Default: none.
+        chosen_by: Option<model::HashKey> as HashKey,
+    }
+
+    #[derive()]
+    /// One cluster's share.
+    pub(in crate::config) struct Part {
+        /// The cluster.
+        cluster: Option<String> [schemars(required)],
+        /// Its share of the sum of all weights; 0 gets nothing.
+        weight: Option<u32> as Count<0, MILLION> [schemars(required)],
+    }
+
+    #[derive()]
+    /// Moves a split's weights step by step, in Argo Rollouts' words.
+    pub(in crate::config) struct Rollout {
+        /// The new version: one of the split's clusters.
+        canary: Option<String> [schemars(required)],
+        /// The same as the split's `sticky`.
+        sticky: Option<Sticky>,
+        /// What happens, in order.
+        steps: Option<Vec<Step>> [schemars(required)],
+        /// What the canary is measured by. Default: nothing, the steps follow the clock.
+        analysis: Option<Analysis>,
+        /// What a failed analysis does: `rollback` or `pause`.
+        on_failure: model::OnFailure as Word<model::OnFailure> = rollback,
+        /// What becomes of work that runs on the losing side at the end: `finish` or `cut`.
+        losing: model::Losing as Word<model::Losing> = finish,
+        /// When the first step begins, such as `2026-12-01T08:00:00Z`; gateways with the same moment move in step.
+        /// Default: when the rollout is first read.
+        start_at: Option<SystemTime> as Timestamp,
+    }
+
+    #[derive()]
+    /// One step; exactly one of these.
+    pub(in crate::config) struct Step [schemars(extend("minProperties" = 1, "maxProperties" = 1))] {
+        /// The canary's share in percent.
+        set_weight: Option<u32> as Count<0, 100>,
+        /// Wait: `5m`, or `{ duration: 5m }`; `{}` waits for `attache rollout resume`.
+        pause: Option<Pause>,
+    }
+
+    #[derive()]
+    /// The long form of a wait.
+    pub(in crate::config) struct PauseFields [schemars(rename = "Pause")] {
+        /// How long. Default: until an operator resumes.
+        duration: Option<Duration> as Time,
+    }
+
+    #[derive()]
+    /// How the canary is measured.
+    pub(in crate::config) struct Analysis {
+        /// The step, counted from 0, with which measuring begins; it goes on to the end.
+        starting_step: usize as Count<0, ANY> = 0,
+        /// Time between measurements.
+        interval: Duration as Time = 30s,
+        /// Conclusive measurements before a step is left.
+        count: u32 as Count<1, MILLION> = 1,
+        /// Failed measurements of one metric that are forgiven.
+        failure_limit: u32 as Count<0, MILLION> = 0,
+        /// Finished requests a measurement needs; with fewer it is inconclusive, the step holds and the window goes on.
+        min_requests: u64 as Count<1, MILLION> = 50,
+        /// What is measured.
+        metrics: Option<Vec<Metric>> [schemars(required)],
+    }
+
+    #[derive()]
+    /// One number and what it must be.
+    pub(in crate::config) struct Metric {
+        /// `success-rate`, `latency-p99` or `latency-p95`.
+        name: Option<model::Measure> as Word<model::Measure> [schemars(required)],
+        /// `>= 0.95`, `<= 0.5s`, or against the other versions: `>= stable - 0.02`, `<= stable * 1.2`.
+        success_condition: Option<SuccessCondition> [schemars(required)],
+    }
 }
 
 impl TryFrom<StickyFields> for Sticky {
@@ -62,49 +148,11 @@ impl TryFrom<StickyFields> for Sticky {
     }
 }
 
-impl<'de> Deserialize<'de> for Sticky {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, StickyFields>::new(
-            "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-            |text| words::find(text).map(|key| Self { key, key_file: None }),
-        ))
-    }
-}
-
-impl JsonSchema for Sticky {
-    fn schema_name() -> Cow<'static, str> {
-        "Sticky".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "clientIp" }, generator.subschema_for::<StickyFields>()] })
-    }
-}
-
-/// The long form of a split.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct SplitFields {
-    /// The clusters and their shares.
-    clusters: Option<Vec<Part>>,
-    /// What keeps a caller with the cluster it was given: `clientIp`, `{ header: name }`, or `{ cookie: name }`, a
-    /// cookie that the gateway sets. Default: nothing.
-    sticky: Option<Sticky>,
-    /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of
-    /// weight 0 too. Default: none.
-    chosen_by: Option<HashKey>,
-}
-
-/// One cluster's share.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Part {
-    /// The cluster.
-    #[schemars(required)]
-    pub(in crate::config) cluster: Option<String>,
-    /// Its share of the sum of all weights; 0 gets nothing.
-    #[schemars(required, range(max = 1_000_000))]
-    pub(in crate::config) weight: Option<u64>,
-}
+text_or!(
+    Sticky, StickyFields, "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
+    |text| words::find(text).map(|key| Self { key, key_file: None }),
+    { "const": "clientIp" }
+);
 
 impl<'de> Deserialize<'de> for Split {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -120,12 +168,7 @@ impl<'de> Deserialize<'de> for Split {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Split, A::Error> {
                 let fields = SplitFields::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Split {
-                    parts: fields.clusters.unwrap_or_default(),
-                    listed: false,
-                    sticky: fields.sticky,
-                    chosen_by: fields.chosen_by,
-                })
+                Ok(Split { parts: fields.clusters, listed: false, sticky: fields.sticky, chosen_by: fields.chosen_by })
             }
         }
         deserializer.deserialize_any(Either)
@@ -144,53 +187,9 @@ impl JsonSchema for Split {
     }
 }
 
-/// Moves a split's weights step by step, in Argo Rollouts' words.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Rollout {
-    /// The new version: one of the split's clusters.
-    #[schemars(required)]
-    pub(in crate::config) canary: Option<String>,
-    /// The same as the split's `sticky`.
-    pub(in crate::config) sticky: Option<Sticky>,
-    /// What happens, in order.
-    #[schemars(required)]
-    pub(in crate::config) steps: Option<Vec<Step>>,
-    /// What the canary is measured by. Default: nothing, the steps follow the clock.
-    pub(in crate::config) analysis: Option<Analysis>,
-    /// What a failed analysis does: `rollback` or `pause`. Default: rollback.
-    pub(in crate::config) on_failure: Option<Word<model::OnFailure>>,
-    /// What becomes of work that runs on the losing side at the end: `finish` or `cut`. Default: finish.
-    pub(in crate::config) losing: Option<Word<model::Losing>>,
-    /// When the first step begins, such as `2026-12-01T08:00:00Z`; gateways with the same moment move in step. Default:
-    /// when the rollout is first read.
-    pub(in crate::config) start_at: Option<Timestamp>,
-}
-
-/// One step; exactly one of these.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub(in crate::config) struct Step {
-    /// The canary's share in percent.
-    #[schemars(range(max = 100))]
-    pub(in crate::config) set_weight: Option<u64>,
-    /// Wait: `5m`, or `{ duration: 5m }`; `{}` waits for `attache rollout resume`.
-    pub(in crate::config) pause: Option<Pause>,
-}
-
 /// A wait: how long, or until an operator resumes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::config) struct Pause(pub(in crate::config) Option<Time>);
-
-/// The long form of a wait.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Pause")]
-pub(in crate::config) struct PauseFields {
-    /// How long. Default: until an operator resumes.
-    pub(in crate::config) duration: Option<Time>,
-}
+pub(in crate::config) struct Pause(pub(in crate::config) Option<Duration>);
 
 impl TryFrom<PauseFields> for Pause {
     type Error = String;
@@ -202,7 +201,7 @@ impl TryFrom<PauseFields> for Pause {
 impl<'de> Deserialize<'de> for Pause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextOr::<Self, PauseFields>::new("a duration such as `5m`, or `{}`", |text| {
-            time(text).map(Some).map(Self)
+            time(text).map(|time| Self(Some(time.0)))
         }))
     }
 }
@@ -215,38 +214,6 @@ impl JsonSchema for Pause {
         let (short, long) = (generator.subschema_for::<Time>(), generator.subschema_for::<PauseFields>());
         json_schema!({ "anyOf": [short, long] })
     }
-}
-
-/// How the canary is measured.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Analysis {
-    /// The step, counted from 0, with which measuring begins; it goes on to the end. Default: 0.
-    pub(in crate::config) starting_step: Option<u64>,
-    /// Time between measurements. Default: 30s.
-    pub(in crate::config) interval: Option<Time>,
-    /// Conclusive measurements before a step is left. Default: 1.
-    pub(in crate::config) count: Option<u64>,
-    /// Failed measurements of one metric that are forgiven. Default: 0.
-    pub(in crate::config) failure_limit: Option<u64>,
-    /// Finished requests a measurement needs; with fewer it is inconclusive, the step holds and the window goes on.
-    /// Default: 50.
-    pub(in crate::config) min_requests: Option<u64>,
-    /// What is measured.
-    #[schemars(required)]
-    pub(in crate::config) metrics: Option<Vec<Metric>>,
-}
-
-/// One number and what it must be.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct Metric {
-    /// `success-rate`, `latency-p99` or `latency-p95`.
-    #[schemars(required)]
-    pub(in crate::config) name: Option<Word<model::Measure>>,
-    /// `>= 0.95`, `<= 0.5s`, or against the other versions: `>= stable - 0.02`, `<= stable * 1.2`.
-    #[schemars(required)]
-    pub(in crate::config) success_condition: Option<SuccessCondition>,
 }
 
 words::words!(
@@ -339,6 +306,11 @@ fn number(text: &str) -> Option<(f64, Unit)> {
         "m" => Some((number * 60.0, Unit::Time)),
         _ => None,
     }
+}
+
+written! {
+    HashKey => model::HashKey,
+    Timestamp => SystemTime,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::config::de::with_hint;
-use crate::config::model::{HttpVersion, LogFormat, Scheme, TlsVersion, UnknownSni, UpstreamProtocol};
+use crate::config::model::{Scheme, UpstreamProtocol};
 use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
 
@@ -89,7 +89,7 @@ impl<T: Words> JsonSchema for Word<T> {
 
 macro_rules! words {
     ($type:ty, $name:literal, $($value:expr => [$($word:literal),+]),+ $(,)?) => {
-        impl Words for $type {
+        impl $crate::config::raw::words::Words for $type {
             const WORDS: &'static [(Self, &'static [&'static str])] = &[$(($value, &[$($word),+])),+];
             const NAME: &'static str = $name;
         }
@@ -97,10 +97,45 @@ macro_rules! words {
 }
 pub(in crate::config) use words;
 
-words!(HttpVersion, "HttpVersion", Self::Http1 => ["http/1.1", "http1", "h1", "http/1"], Self::H2 => ["h2", "http/2", "http2", "h2c"]);
-words!(TlsVersion, "TlsVersion", Self::V12 => ["1.2", "TLSv1.2", "TLSv1_2"], Self::V13 => ["1.3", "TLSv1.3", "TLSv1_3"]);
-words!(UnknownSni, "UnknownSni", Self::Default => ["default"], Self::Reject => ["reject"]);
-words!(LogFormat, "LogFormat", Self::Json => ["json"], Self::Text => ["text"], Self::Auto => ["auto"]);
+/// Declares a closed set of words: each meaning with its spellings, ours first.
+macro_rules! choice {
+    ($(
+        $(#[doc = $about:tt])+
+        $vis:vis enum $name:ident {$(
+            $(#[doc = $doc:tt])+
+            $variant:ident = [$($word:literal),+]
+        ),+ $(,)?}
+    )+) => {$(
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $name {
+            $($(#[doc = $doc])+ $variant),+
+        }
+
+        impl $crate::config::raw::words::Words for $name {
+            const WORDS: &'static [(Self, &'static [&'static str])] = &[$((Self::$variant, &[$($word),+])),+];
+            const NAME: &'static str = stringify!($name);
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$crate::config::raw::words::Word<Self> as serde::Deserialize>::deserialize(deserializer)
+                    .map(|word| word.0)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                <$crate::config::raw::words::Word<Self> as schemars::JsonSchema>::json_schema(generator)
+            }
+        }
+    )+};
+}
+pub(in crate::config) use choice;
+
 words!(
     UpstreamProtocol, "UpstreamProtocol",
     Self::Http1 => ["http/1.1", "http1", "h1"],
@@ -108,16 +143,6 @@ words!(
     Self::H2c => ["h2c"],
     Self::Auto => ["auto"],
 );
-
-/// How client certificates are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum AuthMode {
-    None,
-    Optional,
-    Require,
-}
-
-words!(AuthMode, "AuthMode", Self::None => ["none", "off"], Self::Optional => ["optional"], Self::Require => ["require", "required", "mutual"]);
 
 words!(Scheme, "Scheme", Self::Http => ["http"], Self::Https => ["https"]);
 

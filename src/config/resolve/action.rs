@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 
 use super::listener::redirect_status;
 use super::route::References;
@@ -48,7 +48,7 @@ pub(super) fn action(
         Some(raw) => Action::Respond(respond(name, raw, scope)),
         // Endpoints of a route became a cluster before; these come from `defaults`.
         None => {
-            let diagnostic = Diagnostic::error("conflict", "`endpoints` cannot be a default");
+            let diagnostic = Diagnostic::conflict("`endpoints` cannot be a default");
             scope.add_key(
                 &steps!["routes", name, "endpoints"],
                 diagnostic.hint("define a cluster and write `cluster: name`"),
@@ -60,58 +60,52 @@ pub(super) fn action(
 
 fn redirect(name: &str, raw: &raw_route::Redirect, matches: &[Match], scope: &mut Scope<'_>) -> Redirect {
     let at = steps!["routes", name, "redirect"];
-    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status.map(|status| status.0), scope);
+    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status, scope);
     let nothing =
         raw.scheme.is_none() && raw.host.is_none() && raw.port.is_none() && raw.path.is_none() && raw.prefix.is_none();
     if nothing {
-        let diagnostic =
-            Diagnostic::error("missing-field", format!("`routes.{name}.redirect` leads back to the same place"));
+        let diagnostic = Diagnostic::lacks(format!("`routes.{name}.redirect` leads back to the same place"));
         scope.missing(&at, diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"));
     }
     if raw.path.is_some() && raw.prefix.is_some() {
-        scope
-            .add_key(&at, Diagnostic::error("conflict", "`path` and `prefix` are both given").hint("keep one of them"));
+        scope.add_key(&at, Diagnostic::conflict("`path` and `prefix` are both given").hint("keep one of them"));
     }
     if raw.prefix.is_some() && has_regex(matches) {
         scope.add_key(
             &steps!["routes", name, "redirect", "prefix"],
-            Diagnostic::error("conflict", "there is no prefix to replace in a regular expression").hint("use `path`"),
+            Diagnostic::conflict("there is no prefix to replace in a regular expression").hint("use `path`"),
         );
     }
-    if let Some(HostPattern::Wildcard(_)) = raw.host.as_ref().map(|host| &host.0) {
+    if let Some(HostPattern::Wildcard(_)) = raw.host {
         scope.add(
             &steps!["routes", name, "redirect", "host"],
-            Diagnostic::error("invalid-value", "a redirect needs one host, not a wildcard"),
+            Diagnostic::invalid("a redirect needs one host, not a wildcard"),
         );
     }
     if raw.port == Some(0) {
-        scope.add(
-            &steps!["routes", name, "redirect", "port"],
-            Diagnostic::error("invalid-value", "a port is 1 to 65535"),
-        );
+        scope.add(&steps!["routes", name, "redirect", "port"], Diagnostic::invalid("a port is 1 to 65535"));
     }
     Redirect {
-        status: raw.status.map(|status| status.0),
-        scheme: raw.scheme.map(|word| word.0),
-        host: raw.host.as_ref().map(|host| host.0.to_string()),
+        status: raw.status,
+        scheme: raw.scheme,
+        host: raw.host.as_ref().map(ToString::to_string),
         port: raw.port.and_then(NonZeroU16::new),
-        path: raw.path.as_ref().map(|path| path.0.clone()),
-        prefix: raw.prefix.as_ref().map(|path| path.0.clone()),
+        path: raw.path.clone(),
+        prefix: raw.prefix.clone(),
     }
 }
 
 fn respond(name: &str, raw: &raw_route::Respond, scope: &mut Scope<'_>) -> Respond {
-    let body = raw.body.clone().unwrap_or_default();
-    let status = raw.status.map_or(StatusCode::OK, |status| status.0);
+    let raw_route::Respond { status, body, .. } = raw.clone();
     if !body.is_empty() && matches!(status.as_u16(), 204 | 205 | 304) {
-        let diagnostic = Diagnostic::error("conflict", format!("a {} has no body", status.as_u16()));
+        let diagnostic = Diagnostic::conflict(format!("a {} has no body", status.as_u16()));
         scope.add(&steps!["routes", name, "respond", "body"], diagnostic.hint("take the body out"));
     }
     let content_type = match &raw.content_type {
         Some(text) => HeaderValue::from_str(text).unwrap_or_else(|_illegal| {
             scope.add(
                 &steps!["routes", name, "respond", "contentType"],
-                Diagnostic::error("invalid-value", "this is not a legal header value"),
+                Diagnostic::invalid("this is not a legal header value"),
             );
             HeaderValue::from_static("text/plain")
         }),
@@ -136,8 +130,7 @@ fn does_one_thing(name: &str, raw: &raw::Route, scope: &mut Scope<'_>) -> bool {
     ];
     let at = steps!["routes", name];
     if raw.rollout.is_some() && raw.split.is_none() {
-        let diagnostic =
-            Diagnostic::error("missing-field", format!("`routes.{name}` has a rollout and no `split` to move"));
+        let diagnostic = Diagnostic::lacks(format!("`routes.{name}` has a rollout and no `split` to move"));
         scope.add_key(
             &steps!["routes", name, "rollout"],
             diagnostic.hint("write `split: [{ cluster: stable, weight: 100 }, { cluster: canary, weight: 0 }]`"),
@@ -145,7 +138,7 @@ fn does_one_thing(name: &str, raw: &raw::Route, scope: &mut Scope<'_>) -> bool {
     }
     match given.into_iter().filter(|given| *given).count() {
         0 => {
-            let diagnostic = Diagnostic::error("missing-field", format!("`routes.{name}` does not say what happens"));
+            let diagnostic = Diagnostic::lacks(format!("`routes.{name}` does not say what happens"));
             scope.missing(&at, diagnostic.hint("add one of `cluster`, `endpoints`, `split`, `redirect`, `respond`"));
             false
         }
@@ -155,7 +148,7 @@ fn does_one_thing(name: &str, raw: &raw::Route, scope: &mut Scope<'_>) -> bool {
             let named: Vec<_> =
                 keys.iter().zip(given).filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
             let message = format!("`routes.{name}` has {}", named.join(" and "));
-            scope.add_key(&at, Diagnostic::error("conflict", message).hint("keep one of them"));
+            scope.add_key(&at, Diagnostic::conflict(message).hint("keep one of them"));
             false
         }
     }

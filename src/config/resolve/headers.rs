@@ -3,9 +3,8 @@
 use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
-use crate::config::model::HeaderChanges;
+use crate::config::model::{HeaderChanges, HeaderMatch, ValueMatch};
 use crate::config::node::{Step, steps};
-use crate::config::raw::Named;
 use crate::config::raw::route::{Headers, ResponseHeaders};
 use crate::config::report::Diagnostic;
 use crate::config::secrets::is_secret_name;
@@ -37,11 +36,27 @@ const SECURE: [(&str, &str); 4] = [
 pub(super) fn field(text: &str) -> Result<HeaderName, Box<Diagnostic>> {
     HeaderName::try_from(text).map_err(|_illegal| {
         let shown: String = text.chars().take(60).collect();
-        Box::new(
-            Diagnostic::error("invalid-value", format!("`{shown}` is not a header name"))
-                .hint("letters, digits and `-`"),
-        )
+        Box::new(Diagnostic::invalid(format!("`{shown}` is not a header name")).hint("letters, digits and `-`"))
     })
+}
+
+/// Conditions on header fields, from the mapping at `path`.
+pub(super) fn matches(path: &[Step], raw: &[(String, ValueMatch)], scope: &mut Scope<'_>) -> Vec<HeaderMatch> {
+    let mut matches: Vec<HeaderMatch> = Vec::new();
+    for (text, value) in raw {
+        let problem = match field(text) {
+            Ok(name) if matches.iter().any(|other| other.name == name) => {
+                Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case"))
+            }
+            Ok(name) => {
+                matches.push(HeaderMatch { name, value: value.clone() });
+                continue;
+            }
+            Err(diagnostic) => *diagnostic,
+        };
+        scope.add_key(&[path, &steps![text.as_str()]].concat(), problem);
+    }
+    matches
 }
 
 /// `requestHeaders` of a route.
@@ -69,7 +84,7 @@ pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>)
 
 fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> HeaderChanges {
     let mut changes = HeaderChanges::default();
-    for (index, text) in raw.remove.iter().flatten().enumerate() {
+    for (index, text) in raw.remove.iter().enumerate() {
         match field(text).and_then(allowed) {
             Ok(name) => changes.remove.push(name),
             Err(diagnostic) => {
@@ -85,11 +100,11 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
 /// Names and values of the mapping at `path`.
 pub(super) fn values(
     path: &[Step],
-    raw: Option<Named<String>>,
+    raw: Vec<(String, String)>,
     scope: &mut Scope<'_>,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    for (text, value) in raw.unwrap_or_default().0 {
+    for (text, value) in raw {
         let at = [path, &steps![text.as_str()]].concat();
         let name = match field(&text).and_then(allowed) {
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
@@ -111,7 +126,7 @@ pub(super) fn values(
                 fields.push((name, value));
             }
             Err(_illegal) => {
-                let diagnostic = Diagnostic::error("invalid-value", format!("the value of `{name}` cannot be sent"));
+                let diagnostic = Diagnostic::invalid(format!("the value of `{name}` cannot be sent"));
                 scope.add(&at, diagnostic.hint("printable ASCII without line breaks"));
             }
         }

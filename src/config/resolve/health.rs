@@ -10,64 +10,54 @@ use super::{Scope, headers};
 use crate::config::hosts::is_authority;
 use crate::config::model::{HealthCheck, Probe, ProbeFields, UpstreamProtocol};
 use crate::config::node::steps;
-use crate::config::raw::health::{self as raw, Kind, ProbePath};
-use crate::config::raw::{Many, OrOff};
+use crate::config::raw::health::{self as raw, Kind};
+use crate::config::raw::words::Words as _;
 use crate::config::report::Diagnostic;
 
 /// Resolves the health check of one cluster, which speaks `protocol` and ejects endpoints or not.
 pub(super) fn resolve(
     cluster: &str,
-    raw: Option<OrOff<raw::HealthCheck>>,
+    raw: Option<raw::HealthCheck>,
     (protocol, tls): (UpstreamProtocol, bool),
     ejects: bool,
     scope: &mut Scope<'_>,
 ) -> Option<HealthCheck> {
-    let raw = raw.and_then(OrOff::on)?;
-    let kind = raw.kind.map_or(Kind::Http, |word| word.0);
-    misplaced(cluster, &raw, kind, scope);
-    if kind == Kind::Grpc {
+    let raw = raw?;
+    misplaced(cluster, &raw, scope);
+    if raw.kind == Kind::Grpc {
         needs_http2(cluster, (protocol, tls), scope);
     }
-    let (interval, timeout) = times(cluster, &raw, scope);
-    let at = |key: &'static str| steps!["clusters", cluster, "healthCheck", key];
-    let mut count = |key, value: Option<u64>, default, most| {
-        let value = scope.range(&at(key), value.unwrap_or(default), 1..=most, "");
-        u32::try_from(value).unwrap_or(u32::MAX)
-    };
-    let healthy_threshold = count("healthyThreshold", raw.healthy_threshold, 2, 100);
-    let unhealthy_threshold = count("unhealthyThreshold", raw.unhealthy_threshold, 3, 100);
-    let port = raw.port.map(|port| count("port", Some(port), 1, u16::MAX.into()));
-    let ends_ejection = raw.ends_ejection.unwrap_or_default();
-    if ends_ejection && !ejects {
+    if raw.ends_ejection && !ejects {
         let message = "outlier detection is off, so there are no ejections to end";
-        scope.add(&at("endsEjection"), Diagnostic::warning("no-effect", message).hint("take it out"));
+        let at = steps!["clusters", cluster, "healthCheck", "endsEjection"];
+        scope.add(&at, Diagnostic::warning("no-effect", message).hint("take it out"));
     }
     Some(HealthCheck {
-        ends_ejection,
-        probe: probe(cluster, raw, kind, scope),
-        interval,
-        timeout,
-        healthy_threshold,
-        unhealthy_threshold,
-        port: port.and_then(|port| u16::try_from(port).ok()),
+        interval: raw.interval,
+        timeout: timeout(cluster, &raw, scope),
+        healthy_threshold: raw.healthy_threshold,
+        unhealthy_threshold: raw.unhealthy_threshold,
+        port: raw.port,
+        ends_ejection: raw.ends_ejection,
+        probe: probe(cluster, raw, scope),
     })
 }
 
-fn probe(cluster: &str, raw: raw::HealthCheck, kind: Kind, scope: &mut Scope<'_>) -> Probe {
+fn probe(cluster: &str, raw: raw::HealthCheck, scope: &mut Scope<'_>) -> Probe {
     let fields = ProbeFields {
         host: raw.host.and_then(|host| self::host(cluster, &host, scope)),
         headers: headers::values(&steps!["clusters", cluster, "healthCheck", "headers"], raw.headers, scope)
             .into_iter()
             .collect(),
     };
-    match kind {
+    match raw.kind {
         Kind::Tcp => Probe::Tcp,
         Kind::Grpc => Probe::Grpc { service: raw.service.unwrap_or_default(), fields },
         Kind::AgentCard => {
-            Probe::AgentCard { path: raw.path.map_or_else(|| PathAndQuery::from_static(CARD), |path| path.0), fields }
+            Probe::AgentCard { path: raw.path.unwrap_or_else(|| PathAndQuery::from_static(raw::CARD)), fields }
         }
         Kind::Http => Probe::Http {
-            method: raw.method.map_or(Method::GET, |verb| verb.0),
+            method: raw.method,
             path: path(cluster, raw.path, scope),
             statuses: statuses(cluster, raw.expected_statuses, scope),
             fields,
@@ -75,62 +65,50 @@ fn probe(cluster: &str, raw: raw::HealthCheck, kind: Kind, scope: &mut Scope<'_>
     }
 }
 
-fn statuses(cluster: &str, list: Option<Many<raw::Statuses>>, scope: &mut Scope<'_>) -> Vec<RangeInclusive<u16>> {
-    let Some(list) = list else {
-        return vec![200..=299];
-    };
-    if list.0.is_empty() {
+fn statuses(cluster: &str, list: Vec<RangeInclusive<u16>>, scope: &mut Scope<'_>) -> Vec<RangeInclusive<u16>> {
+    if list.is_empty() {
         scope.missing(
             &steps!["clusters", cluster, "healthCheck", "expectedStatuses"],
-            Diagnostic::error("missing-field", "no status is expected").hint("write `[200-299]`, or take it out"),
+            Diagnostic::lacks("no status is expected").hint("write `[200-299]`, or take it out"),
         );
     }
-    list.0.into_iter().map(|statuses| statuses.0).collect()
+    list
 }
 
-fn path(cluster: &str, path: Option<ProbePath>, scope: &mut Scope<'_>) -> PathAndQuery {
-    path.map_or_else(
-        || {
-            let diagnostic =
-                Diagnostic::error("missing-field", format!("`clusters.{cluster}.healthCheck` asks for nothing"));
-            scope.missing(
-                &steps!["clusters", cluster, "healthCheck"],
-                diagnostic.hint("add `path: /health`, or `type: tcp` to only connect"),
-            );
-            PathAndQuery::from_static("/")
-        },
-        |path| path.0,
-    )
+fn path(cluster: &str, path: Option<PathAndQuery>, scope: &mut Scope<'_>) -> PathAndQuery {
+    path.unwrap_or_else(|| {
+        let message = format!("`clusters.{cluster}.healthCheck` asks for nothing");
+        let diagnostic = Diagnostic::lacks(message);
+        let hint = "add `path: /health`, or `type: tcp` to only connect";
+        scope.missing(&steps!["clusters", cluster, "healthCheck"], diagnostic.hint(hint));
+        PathAndQuery::from_static("/")
+    })
 }
 
 /// Keys that mean nothing to this kind of check.
-fn misplaced(cluster: &str, raw: &raw::HealthCheck, kind: Kind, scope: &mut Scope<'_>) {
-    let (http, card, grpc) = (Kind::Http, Kind::AgentCard, Kind::Grpc);
-    let given: [(&'static str, bool, &[Kind]); 6] = [
-        ("path", raw.path.is_some(), &[http, card]),
-        ("method", raw.method.is_some(), &[http]),
-        ("expectedStatuses", raw.expected_statuses.is_some(), &[http]),
-        ("host", raw.host.is_some(), &[http, card, grpc]),
-        ("headers", raw.headers.is_some(), &[http, card, grpc]),
-        ("service", raw.service.is_some(), &[grpc]),
+fn misplaced(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) {
+    let (kind, http, card, grpc) = (raw.kind, Kind::Http, Kind::AgentCard, Kind::Grpc);
+    let places: [(&'static str, &[Kind]); 6] = [
+        ("path", &[http, card]),
+        ("method", &[http]),
+        ("expectedStatuses", &[http]),
+        ("host", &[http, card, grpc]),
+        ("headers", &[http, card, grpc]),
+        ("service", &[grpc]),
     ];
-    for (key, is_given, kinds) in given {
-        if !is_given || kinds.contains(&kind) {
+    for (key, kinds) in places {
+        if kinds.contains(&kind) || !scope.is_given(&steps!["clusters", cluster, "healthCheck", key]) {
             continue;
         }
         let message = format!("`{key}` means nothing to a check of the type {}", word(kind));
         let fitting: Vec<_> = kinds.iter().map(|kind| format!("`type: {}`", word(*kind))).collect();
         let hint = format!("it belongs to {}", fitting.join(", "));
-        scope.add_key(
-            &steps!["clusters", cluster, "healthCheck", key],
-            Diagnostic::error("conflict", message).hint(hint),
-        );
+        scope.add_key(&steps!["clusters", cluster, "healthCheck", key], Diagnostic::conflict(message).hint(hint));
     }
-    let connects = raw.method.as_ref().is_some_and(|verb| verb.0 == Method::CONNECT);
-    if connects {
+    if raw.method == Method::CONNECT {
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "method"],
-            Diagnostic::error("invalid-value", "CONNECT asks for a tunnel, not for an answer")
+            Diagnostic::invalid("CONNECT asks for a tunnel, not for an answer")
                 .hint("write `GET`, or `type: tcp` to only connect"),
         );
     }
@@ -146,37 +124,26 @@ fn needs_http2(cluster: &str, (protocol, tls): (UpstreamProtocol, bool), scope: 
         let ours = if tls { "h2" } else { "h2c" };
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "type"],
-            Diagnostic::error("conflict", "gRPC needs HTTP/2, which this cluster does not speak")
+            Diagnostic::conflict("gRPC needs HTTP/2, which this cluster does not speak")
                 .hint(format!("add `protocol: {ours}` to `clusters.{cluster}`")),
         );
     }
 }
 
-fn times(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> (Duration, Duration) {
+fn timeout(cluster: &str, raw: &raw::HealthCheck, scope: &mut Scope<'_>) -> Duration {
     let at = |key: &'static str| steps!["clusters", cluster, "healthCheck", key];
-    let interval = raw.interval.map_or(INTERVAL, |time| time.0);
+    let interval = raw.interval;
     if interval < SHORTEST {
-        scope.add(
-            &at("interval"),
-            Diagnostic::error("invalid-value", format!("checks every {interval:?} would flood the endpoints"))
-                .hint("`100ms` or more"),
-        );
+        let message = format!("checks every {interval:?} would flood the endpoints");
+        scope.add(&at("interval"), Diagnostic::invalid(message).hint("`100ms` or more"));
     }
-    let Some(timeout) = raw.timeout.map(|time| time.0) else {
-        return (interval, TIMEOUT.min(interval));
-    };
-    let timeout = scope.limit(&at("timeout"), timeout);
-    if timeout >= interval {
-        let diagnostic = Diagnostic::warning(
-            "check-overlap",
-            format!("a check may take {timeout:?}, as long as the interval of {interval:?} or longer"),
-        );
-        scope.add(
-            &at("timeout"),
-            diagnostic.hint("checks of one endpoint never overlap: make `interval` longer than `timeout`"),
-        );
+    let timeout = raw.timeout.unwrap_or_else(|| raw::HealthCheck::LONGEST.min(interval));
+    if raw.timeout.is_some() && timeout >= interval {
+        let message = format!("a check may take {timeout:?}, as long as the interval of {interval:?} or longer");
+        let hint = "checks of one endpoint never overlap: make `interval` longer than `timeout`";
+        scope.add(&at("timeout"), Diagnostic::warning("check-overlap", message).hint(hint));
     }
-    (interval, timeout)
+    timeout
 }
 
 fn host(cluster: &str, text: &str, scope: &mut Scope<'_>) -> Option<HeaderValue> {
@@ -184,24 +151,16 @@ fn host(cluster: &str, text: &str, scope: &mut Scope<'_>) -> Option<HeaderValue>
     if !legal {
         scope.add(
             &steps!["clusters", cluster, "healthCheck", "host"],
-            Diagnostic::error("invalid-value", format!("`{text}` is not a host"))
-                .hint("a name or an address, with a port if need be"),
+            Diagnostic::invalid(format!("`{text}` is not a host")).hint("a name or an address, with a port if need be"),
         );
     }
     HeaderValue::try_from(text).ok().filter(|_| legal)
 }
 
 fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Http => "http",
-        Kind::Tcp => "tcp",
-        Kind::Grpc => "grpc",
-        Kind::AgentCard => "agent-card",
-    }
+    let spelt = Kind::WORDS.iter().find(|(known, _)| *known == kind);
+    spelt.and_then(|(_, words)| words.first()).copied().unwrap_or_default()
 }
 
-const INTERVAL: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// Checks more often than this would flood the endpoints.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// Where agents of 0.3 and later have their card.
-const CARD: &str = "/.well-known/agent-card.json";

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use super::Scope;
 use super::listener::{is_secure, redirect_status};
+use crate::config::keys::listener::HttpsRedirectTo;
 use crate::config::model::{HostPattern, HttpsRedirect, Listener, ListenerId, Route, Scheme};
 use crate::config::node::steps;
-use crate::config::raw::{self, listener as raw_listener};
+use crate::config::raw;
 use crate::config::report::Diagnostic;
 
 /// What a redirect may lead to.
@@ -22,12 +23,11 @@ pub(super) struct RedirectTargets<'a> {
 /// Fills in where redirecting listeners lead, and which hosts they may redirect to.
 pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], scope: &mut Scope<'_>) {
     for (index, (name, raw)) in places.raw.iter().enumerate() {
-        let Some(raw_listener::HttpsRedirect::On(to)) = &raw.https_redirect else {
+        let Some(to) = &raw.https_redirect else {
             continue;
         };
         if raw.tls.is_some() {
-            let diagnostic =
-                Diagnostic::error("conflict", format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
+            let diagnostic = Diagnostic::conflict(format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
             scope.add_key(
                 &steps!["listeners", name.as_str(), "httpsRedirect"],
                 diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
@@ -38,8 +38,7 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
         let Some(target) = target(ListenerId(index), to, places, scope) else {
             continue;
         };
-        let status = to.status.map(|status| status.0);
-        redirect_status(&steps!["listeners", name.as_str(), "httpsRedirect", "status"], status, scope);
+        redirect_status(&steps!["listeners", name.as_str(), "httpsRedirect", "status"], to.status, scope);
         let (port, url) = match listeners.get(target.0) {
             Some(found) if target.0 != index => (found.address.port(), found.public_url.clone()),
             _ => (443, None),
@@ -47,21 +46,18 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
         let hosts = hosts(target, places.routes, scope);
         if let Some(listener) = listeners.get_mut(index) {
             listener.public_url = listener.public_url.take().or(url);
-            listener.https_redirect = Some(HttpsRedirect { port, serves: target, status, hosts });
+            listener.https_redirect = Some(HttpsRedirect { port, serves: target, status: to.status, hosts });
         }
     }
 }
 
 /// The public URL of a redirecting listener is the one it leads to.
 fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
-    let is_clear = |url: &&raw::public::PublicUrl| url.0.scheme() == Scheme::Http;
-    if let Some(url) = raw.public_url.as_ref().filter(is_clear) {
-        let url = url.0.to_string();
+    if let Some(url) = raw.public_url.as_ref().filter(|url| url.scheme() == Scheme::Http) {
+        let url = url.to_string();
         let rest = url.strip_prefix("http").unwrap_or_default();
-        let diagnostic = Diagnostic::error(
-            "conflict",
-            format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"),
-        );
+        let diagnostic =
+            Diagnostic::conflict(format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"));
         scope.add(
             &steps!["listeners", name, "publicUrl"],
             diagnostic.hint(format!("write `https{rest}`, or leave it out")),
@@ -81,7 +77,7 @@ fn hosts(target: ListenerId, routes: &[Route], scope: &Scope<'_>) -> Vec<HostPat
 
 fn target(
     own: ListenerId,
-    to: &raw_listener::HttpsRedirectTo,
+    to: &HttpsRedirectTo,
     places: &RedirectTargets<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<ListenerId> {

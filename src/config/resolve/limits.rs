@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Scope, to_usize};
-use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
+use super::Scope;
+use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitScope, Quota, RateLimit, RateLimitId};
 use crate::config::node::{Step, Value, steps};
 use crate::config::raw::limits as raw;
 use crate::config::raw::values::verb;
-use crate::config::raw::{Many, OrOff};
 use crate::config::report::Diagnostic;
 
 /// The limits found so far.
@@ -39,13 +38,12 @@ impl Found {
     pub(super) fn of_route(
         &mut self,
         route: &str,
-        raw: Option<Many<raw::RateLimitUse>>,
+        uses: Vec<raw::RateLimitUse>,
         scope: &mut Scope<'_>,
     ) -> Vec<RateLimitId> {
-        let uses = raw.map(|many| many.0).unwrap_or_default();
         if uses.len() > MAX_LIMITS {
             let message = format!("`routes.{route}` has {} rate limits", uses.len());
-            let diagnostic = Diagnostic::error("invalid-value", message);
+            let diagnostic = Diagnostic::invalid(message);
             let hint = format!("{MAX_LIMITS} are possible");
             scope.add_key(&steps!["routes", route, "rateLimit"], diagnostic.hint(hint));
         }
@@ -64,7 +62,7 @@ impl Found {
                     }
                     Some(id) if ids.contains(id) => {
                         let message = format!("`{name}` is given twice");
-                        scope.add(&at, Diagnostic::error("invalid-value", message));
+                        scope.add(&at, Diagnostic::invalid(message));
                     }
                     Some(id) => ids.push(*id),
                 },
@@ -73,16 +71,9 @@ impl Found {
         ids
     }
 
-    /// Resolves what a client may have open on a route.
-    pub(super) fn concurrency(
-        &self,
-        route: &str,
-        raw: Option<OrOff<crate::config::raw::listener::Count>>,
-        scope: &mut Scope<'_>,
-    ) -> Option<ConcurrencyLimit> {
-        let at = steps!["routes", route, "maxConcurrentPerClient"];
-        let max = scope.range(&at, raw?.on()?.0, 1..=1_000_000, "");
-        Some(ConcurrencyLimit { max: to_u32(max), ipv6_prefix: self.ipv6_prefix })
+    /// What a client may have open on a route.
+    pub(super) fn concurrency(&self, most: Option<NonZeroU32>) -> Option<ConcurrencyLimit> {
+        most.map(|max| ConcurrencyLimit { max, ipv6_prefix: self.ipv6_prefix })
     }
 
     /// All of them.
@@ -92,36 +83,30 @@ impl Found {
 
     fn add(&mut self, place: LimitScope, raw: raw::RateLimit, at: &[Step], scope: &mut Scope<'_>) -> RateLimitId {
         let quota = quota(raw.rate, raw.burst, at, scope);
-        let max_keys = raw.max_keys.unwrap_or(100_000);
-        let max_keys = scope.range(&under(at, &["maxKeys"]), max_keys, 1..=10_000_000, "");
         self.limits.push(RateLimit {
             scope: place,
-            cost: cost(raw.cost.unwrap_or_default().0, quota, at, scope),
+            cost: cost(raw.cost, quota, at, scope),
             buckets: Buckets {
                 key: key(raw.key, at, scope),
                 ipv6_prefix: self.ipv6_prefix,
                 quota,
-                max_keys: to_usize(max_keys),
+                max_keys: raw.max_keys,
             },
-            mode: raw.mode.map_or(LimitMode::Enforce, |word| word.0),
-            headers: raw.headers.unwrap_or(true),
+            mode: raw.mode,
+            headers: raw.headers,
         });
         RateLimitId(self.limits.len() - 1)
     }
 }
 
-fn key(raw: Option<Many<raw::Key>>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
-    let Some(many) = raw else {
-        return vec![LimitKey::ClientIp];
-    };
-    let parts: Vec<_> = many.0.into_iter().map(|key| key.0).collect();
+fn key(parts: Vec<LimitKey>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
     let path = under(at, &["key"]);
     if parts.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", "a limit with no key counts nobody");
+        let diagnostic = Diagnostic::invalid("a limit with no key counts nobody");
         scope.missing(&path, diagnostic.hint("write `key: clientIp`"));
     }
     if parts.len() > 1 && parts.contains(&LimitKey::Global) {
-        let diagnostic = Diagnostic::error("conflict", "`global` makes no difference beside others");
+        let diagnostic = Diagnostic::conflict("`global` makes no difference beside others");
         scope.add_key(&path, diagnostic.hint("take it out"));
     }
     parts
@@ -130,7 +115,7 @@ fn key(raw: Option<Many<raw::Key>>, at: &[Step], scope: &mut Scope<'_>) -> Vec<L
 fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut Scope<'_>) -> Quota {
     let Some(rate) = rate else {
         let name = scope.tree.locate(at).path;
-        let diagnostic = Diagnostic::error("missing-field", format!("`{name}` has no `rate`"));
+        let diagnostic = Diagnostic::lacks(format!("`{name}` has no `rate`"));
         scope.missing(at, diagnostic.hint("add `rate: 100/minute`"));
         return Quota { requests: NonZeroU32::MIN, per: Duration::from_secs(1), capacity: NonZeroU32::MIN };
     };
@@ -139,10 +124,8 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
     let capacity = match burst {
         None => requests,
         Some(0) => {
-            let diagnostic = Diagnostic::error(
-                "invalid-value",
-                "a burst of 0 would refuse two requests that come together, however rarely",
-            );
+            let diagnostic =
+                Diagnostic::invalid("a burst of 0 would refuse two requests that come together, however rarely");
             let alone = rate.per.as_millis() / u128::from(rate.requests);
             let hint = format!("leave it out, or write `rate: 1/{alone}ms` if that is meant");
             scope.add(&path, diagnostic.hint(hint));
@@ -154,7 +137,7 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
     if quota.time_for(capacity.get()) > YEAR {
         let name = scope.tree.locate(at).path;
         let message = format!("`{name}`: a burst that was used takes more than a year to come back");
-        let diagnostic = Diagnostic::error("invalid-value", message);
+        let diagnostic = Diagnostic::invalid(message);
         scope.add_key(at, diagnostic.hint("lower `burst`, or raise `rate`"));
     }
     quota
@@ -169,14 +152,14 @@ fn cost(entries: Vec<(String, u64)>, quota: Quota, at: &[Step], scope: &mut Scop
             Err(_illegal) => {
                 let message = format!("`{name}` is not a method");
                 let hint = format!("write `{}`", name.to_ascii_uppercase());
-                scope.add_key(&path, Diagnostic::error("invalid-value", message).hint(hint));
+                scope.add_key(&path, Diagnostic::invalid(message).hint(hint));
                 continue;
             }
         };
         let most = quota.capacity.get();
         if cost > u64::from(most) {
             let message = format!("a {method} costs {cost}, and no more than {most} ever fit");
-            let diagnostic = Diagnostic::error("invalid-value", message);
+            let diagnostic = Diagnostic::invalid(message);
             scope.add(&path, diagnostic.hint("lower the cost, or raise `burst`"));
         }
         costs.push((method, u32::try_from(cost).unwrap_or(most).min(most)));

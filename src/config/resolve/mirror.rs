@@ -1,26 +1,24 @@
 //! The mirror of a route.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use http::Method;
 
-use super::{Scope, to_usize};
+use super::Scope;
 use crate::config::model::{Action, ClusterId, Mirror, Percentage, Route};
 use crate::config::node::steps;
-use crate::config::raw::{self, OrOff};
+use crate::config::raw;
 use crate::config::report::Diagnostic;
 
 /// Resolves `mirror` of the route `name`; `forwards` is false for routes that answer by themselves.
 pub(super) fn resolve(
     name: &str,
-    raw: Option<OrOff<raw::Mirror>>,
+    raw: Option<raw::Mirror>,
     forwards: bool,
     clusters: &BTreeMap<String, ClusterId>,
     scope: &mut Scope<'_>,
 ) -> Option<Box<Mirror>> {
-    let raw = raw.and_then(OrOff::on)?;
-    let at = |key: &str| steps!["routes", name, "mirror", key];
+    let raw = raw?;
     let cluster = cluster(name, raw.cluster.as_deref(), clusters, scope)?;
     if !forwards {
         let diagnostic = Diagnostic::warning(
@@ -30,20 +28,13 @@ pub(super) fn resolve(
         scope.add_key(&steps!["routes", name, "mirror"], diagnostic.hint("take it out"));
         return None;
     }
-    let number = |scope: &mut Scope<'_>, key: &str, given: Option<u64>, usual, most, unit| {
-        scope.range(&at(key), given.unwrap_or(usual), 1..=most, unit)
-    };
-    let size = raw.max_body_bytes.map(|size| size.0);
-    let active = number(scope, "maxActive", raw.max_active, 100, 100_000, "");
-    let time = raw.timeout.map(|time| u64::try_from(time.0.as_millis()).unwrap_or(u64::MAX));
-    let time = number(scope, "timeout", time, 30_000, 600_000, "ms");
     Some(Box::new(Mirror {
         cluster,
-        percentage: raw.percentage.map_or(Percentage::ALL, |share| share.0),
         methods: methods(name, &raw, scope),
-        max_body_bytes: number(scope, "maxBodyBytes", size, 256 << 10, 16 << 20, "B"),
-        max_active: to_usize(active),
-        timeout: Duration::from_millis(time),
+        percentage: raw.percentage,
+        max_body_bytes: raw.max_body_bytes,
+        max_active: raw.max_active,
+        timeout: raw.timeout,
     }))
 }
 
@@ -54,7 +45,7 @@ fn cluster(
     scope: &mut Scope<'_>,
 ) -> Option<ClusterId> {
     let Some(wanted) = wanted else {
-        let diagnostic = Diagnostic::error("missing-field", "a mirror says who gets the copies");
+        let diagnostic = Diagnostic::lacks("a mirror says who gets the copies");
         scope.missing(&steps!["routes", name, "mirror"], diagnostic.hint("add `cluster: name`"));
         return None;
     };
@@ -71,26 +62,20 @@ fn cluster(
 }
 
 fn methods(name: &str, raw: &raw::Mirror, scope: &mut Scope<'_>) -> Vec<Method> {
-    let allowed = raw.allow_unsafe == Some(true);
     let Some(given) = &raw.methods else {
-        return if allowed { Vec::new() } else { SAFE.to_vec() };
+        return if raw.allow_unsafe { Vec::new() } else { SAFE.to_vec() };
     };
-    if given.0.is_empty() {
-        let diagnostic = Diagnostic::error("invalid-value", "an empty list mirrors nothing");
-        scope.missing(
-            &steps!["routes", name, "mirror", "methods"],
-            diagnostic.hint("leave it out for GET, HEAD and OPTIONS"),
-        );
+    let at = steps!["routes", name, "mirror", "methods"];
+    if given.is_empty() {
+        let diagnostic = Diagnostic::invalid("an empty list mirrors nothing");
+        scope.missing(&at, diagnostic.hint("leave it out for GET, HEAD and OPTIONS"));
     }
-    let risky = given.0.iter().find(|verb| !SAFE.contains(&verb.0));
-    if let Some(risky) = risky.filter(|_| !allowed) {
-        let diagnostic = Diagnostic::error("conflict", format!("a mirrored {} is carried out twice", risky.0));
-        scope.add(
-            &steps!["routes", name, "mirror", "methods"],
-            diagnostic.hint("take it out, or add `unsafe: true` if twice does no harm"),
-        );
+    let risky = given.iter().find(|method| !SAFE.contains(method));
+    if let Some(risky) = risky.filter(|_| !raw.allow_unsafe) {
+        let diagnostic = Diagnostic::conflict(format!("a mirrored {risky} is carried out twice"));
+        scope.add(&at, diagnostic.hint("take it out, or add `unsafe: true` if twice does no harm"));
     }
-    given.0.iter().map(|verb| verb.0.clone()).collect()
+    given.clone()
 }
 
 /// What is legal but probably not meant.

@@ -13,13 +13,12 @@ mod limits;
 mod lints;
 mod listener;
 mod mirror;
-mod operating;
+mod operation;
 mod outlier;
 mod outputs;
 mod public;
 mod retries;
 mod route;
-mod settings;
 mod split;
 mod ties;
 mod tls;
@@ -27,15 +26,13 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::decode::redact;
 use super::environment::Environment;
-use super::model::{self, ClusterId, Config, HostPattern, ListenerId};
+use super::model::{self, ClusterId, Config, HostPattern, ListenerId, Shutdown};
 use super::node::{Blank, Node, Step, steps};
-use super::raw::{self, Named};
+use super::raw;
 use super::report::{Diagnostic, Report};
 use super::suggest;
 
@@ -52,6 +49,8 @@ pub(super) struct Scope<'a> {
 pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
     let mut scope = Scope { tree, env, report, names: Vec::new() };
     scope.version(raw.version);
+    // These were followed on the tree, before it was read into types.
+    drop((raw.include, raw.defaults));
     let listeners = sorted(raw.listeners);
     let routes = sorted(raw.routes);
     let clusters = sorted(raw.clusters);
@@ -61,11 +60,10 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
-    let client_ip = settings::client_ip(raw.client_ip, &mut scope);
-    let trusts = !client_ip.trusted_proxies.is_empty();
+    let trusts = !raw.client_ip.trusted_proxies.is_empty();
     let redirects = listener::only_redirect(&listeners, trusts);
     let shared = sorted(raw.rate_limits);
-    let mut limits = limits::Found::shared(shared, client_ip.ipv6_prefix, &mut scope);
+    let mut limits = limits::Found::shared(shared, raw.client_ip.ipv6_prefix, &mut scope);
     let mut references = route::References {
         listeners: &listener_ids,
         redirects: &redirects,
@@ -79,21 +77,22 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     let places = https_redirect::RedirectTargets { raw: &listeners, ids: &listener_ids, routes: &routes, trusts };
     https_redirect::link(&places, &mut resolved, &mut scope);
     ties::check(&routes, &resolved, &mut scope);
-    let metrics = settings::metrics(raw.metrics, &resolved, &mut scope);
+    operation::check_metrics(&raw.metrics, &resolved, &mut scope);
+    operation::check_reload(&raw.reload, &mut scope);
     let config = Config {
         cookie_key: split::usual_key(&resolved, &scope),
-        workers: settings::workers(raw.workers, &mut scope),
-        client_ip,
+        workers: raw.workers,
+        client_ip: raw.client_ip,
         rate_limits: limits.finish(),
-        access_log: settings::access_log(raw.access_log, &mut scope),
-        reload: operating::reload(raw.reload, &mut scope),
-        admin: operating::admin(raw.admin, &resolved, metrics.address, &mut scope),
-        metrics,
-        readiness: operating::readiness(raw.readiness),
-        shutdown: settings::shutdown(raw.shutdown),
-        state_file: raw.state.unwrap_or_default().file.map(PathBuf::from),
-        logging: settings::logging(raw.logging, &mut scope),
-        dns: settings::dns(raw.dns, &mut scope),
+        access_log: raw.access_log,
+        admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
+        metrics: raw.metrics,
+        readiness: raw.readiness,
+        shutdown: Shutdown { stream_grace: Some(raw.shutdown.stream_grace()), ..raw.shutdown },
+        state_file: raw.state.file,
+        logging: raw.logging,
+        dns: raw.dns,
+        reload: raw.reload,
         listeners: resolved,
         routes: routes.into_iter().map(Arc::new).collect(),
         clusters,
@@ -118,6 +117,16 @@ impl Scope<'_> {
         }
     }
 
+    /// Whether there is a value at `path`.
+    fn is_given(&self, path: &[Step]) -> bool {
+        let mut node = Some(self.tree);
+        for step in path {
+            let Step::Key(key) = step else { return false };
+            node = node.and_then(|node| node.get(key));
+        }
+        node.is_some_and(|node| !node.is_null() && !node.is_blank())
+    }
+
     /// Reports a problem of the key at the end of `path`.
     fn add_key(&mut self, path: &[Step], diagnostic: Diagnostic) {
         self.place(path, diagnostic, true);
@@ -134,37 +143,19 @@ impl Scope<'_> {
         self.report.add(diagnostic.at(span));
     }
 
-    fn version(&mut self, version: Option<u64>) {
-        if let Some(version) = version.filter(|version| *version != 1) {
-            let diagnostic = Diagnostic::error(
-                "invalid-value",
-                format!("version {version} of the configuration language is not known"),
-            );
+    fn version(&mut self, version: u64) {
+        if version != 1 {
+            let diagnostic =
+                Diagnostic::invalid(format!("version {version} of the configuration language is not known"));
             self.add(&steps!["version"], diagnostic.hint("write `version: 1`"));
         }
-    }
-
-    /// Refuses a time limit of zero.
-    fn limit(&mut self, path: &[Step], time: Duration) -> Duration {
-        if time.is_zero() {
-            let name = self.tree.locate(path).path;
-            let diagnostic = Diagnostic::error(
-                "invalid-value",
-                format!("`{name}`: a time limit of zero would end everything at once"),
-            );
-            let can_be_off =
-                path.first() == Some(&Step::from("routes")) || path.last() == Some(&Step::from("slowStart"));
-            let diagnostic = if can_be_off { diagnostic.hint("write `off` for none") } else { diagnostic };
-            self.add(path, diagnostic);
-        }
-        time
     }
 
     /// Checks a number in this unit against its range.
     fn range(&mut self, path: &[Step], value: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
         if !range.contains(&value) {
             let name = self.tree.locate(path).path;
-            let diagnostic = Diagnostic::error("invalid-value", format!("`{name}` is out of range"));
+            let diagnostic = Diagnostic::invalid(format!("`{name}` is out of range"));
             self.add(path, diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())));
         }
         value.clamp(*range.start(), *range.end())
@@ -184,8 +175,7 @@ impl Scope<'_> {
     }
 }
 
-fn sorted<T>(named: Option<Named<T>>) -> Vec<(String, T)> {
-    let mut entries = named.unwrap_or_default().0;
+fn sorted<T>(mut entries: Vec<(String, T)>) -> Vec<(String, T)> {
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));
     entries
 }

@@ -1,47 +1,36 @@
 //! Outlier detection and panic: what a cluster's blocks mean.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Scope;
-use crate::config::model::{FailurePercentage, MaxFails, Member, MemberAddress, OutlierDetection, Panic, SuccessRate};
+use crate::config::model::{Member, MemberAddress, OutlierDetection, Panic};
 use crate::config::node::{Step, steps};
-use crate::config::raw::listener::Count;
-use crate::config::raw::{OrOff, outlier as raw, values};
+use crate::config::raw::{OrOff, outlier as raw};
 use crate::config::report::Diagnostic;
 
 /// Resolves `outlierDetection`; `None` means that nothing is ever ejected.
 pub(super) fn detection(
     name: &str,
-    raw: Option<OrOff<raw::OutlierDetection>>,
+    raw: Option<&OrOff<raw::OutlierDetection>>,
     members: &[Member],
     scope: &mut Scope<'_>,
 ) -> Option<OutlierDetection> {
     let raw = match raw {
-        None => return Some(OutlierDetection::UNASKED),
+        None => return Some(OutlierDetection::unasked()),
         Some(OrOff::Off) => return None,
         Some(OrOff::On(raw)) => raw,
     };
-    let max_fails = max_fails(name, &raw, scope);
-    // Who speaks of `maxFails` means it alone.
-    let unsaid = max_fails.is_none().then_some(5);
-    let settings = OutlierDetection {
-        consecutive_5xx: raw
-            .consecutive_5xx_errors
-            .map_or(unsaid, |given| threshold(name, "consecutive5xxErrors", given, scope)),
-        consecutive_gateway: raw
-            .consecutive_gateway_errors
-            .and_then(|given| threshold(name, "consecutiveGatewayErrors", given, scope)),
-        max_fails,
-        success_rate: raw.success_rate.and_then(OrOff::on).map(|raw| success_rate(name, &raw, scope)),
-        failure_percentage: raw.failure_percentage.and_then(OrOff::on).map(|raw| failure_percentage(name, &raw, scope)),
-        max_ejection_percent: raw
-            .max_ejection_percent
-            .map_or(OutlierDetection::BLOCK.max_ejection_percent, |share| share.0),
-        count_500: raw.count500.unwrap_or(true),
-        rest_on_retry_after: raw.rest_on_retry_after.unwrap_or(false),
-        ..times(name, [raw.interval, raw.base_ejection_time, raw.max_ejection_time], scope)
-    };
+    if scope.is_given(&at(name, "failTimeout")) && raw.window().is_none() {
+        let diagnostic = Diagnostic::lacks("`failTimeout` needs `maxFails`");
+        scope.add_key(&at(name, "failTimeout"), diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"));
+    }
+    times(name, raw, scope);
+    if raw.failure_percentage.is_some_and(|rate| rate.threshold == 0) {
+        let diagnostic = Diagnostic::invalid("0 % failures would eject everybody");
+        let at = steps!["clusters", name, "outlierDetection", "failurePercentage", "threshold"];
+        scope.add(&at, diagnostic.hint("`1%` to `100%`"));
+    }
+    let settings = OutlierDetection::from(raw);
     never_ejects(name, &settings, members, scope);
     Some(settings)
 }
@@ -49,7 +38,7 @@ pub(super) fn detection(
 /// Resolves `panic`, for which Istio's detection has a word as well.
 pub(super) fn panic(
     name: &str,
-    raw: Option<&OrOff<raw::Panic>>,
+    given: Option<Panic>,
     detection: Option<&OrOff<raw::OutlierDetection>>,
     scope: &mut Scope<'_>,
 ) -> Panic {
@@ -57,114 +46,33 @@ pub(super) fn panic(
         Some(OrOff::On(raw)) => raw.min_health_percent,
         _ => None,
     };
-    if raw.is_some() && istio.is_some() {
-        let diagnostic = Diagnostic::error("conflict", "`minHealthPercent` and `panic` say the same");
+    let panic = given.unwrap_or_else(|| Panic { threshold: 0, ..Panic::default() });
+    if !scope.is_given(&steps!["clusters", name, "panic"]) {
+        return Panic { threshold: istio.unwrap_or(panic.threshold), ..panic };
+    }
+    if istio.is_some() {
+        let diagnostic = Diagnostic::conflict("`minHealthPercent` and `panic` say the same");
         scope.add_key(&at(name, "minHealthPercent"), diagnostic.hint("keep `panic: { threshold: .. }`"));
     }
-    let usual = Panic::DEFAULT;
-    let threshold = match (raw, istio) {
-        (Some(OrOff::Off), _) => 0,
-        (Some(OrOff::On(raw)), _) => raw.threshold.map_or(usual.threshold, |share| share.0),
-        (None, istio) => istio.map_or(usual.threshold, |share| share.0),
-    };
-    let action = match raw {
-        Some(OrOff::On(raw)) => raw.action.map_or(usual.action, |word| word.0),
-        _ => usual.action,
-    };
-    Panic { threshold, action }
+    panic
 }
 
 fn at(name: &str, key: &str) -> [Step; 4] {
     steps!["clusters", name, "outlierDetection", key]
 }
 
-/// A number of failures in a row. Istio writes 0 for off.
-fn threshold(name: &str, key: &str, given: OrOff<Count>, scope: &mut Scope<'_>) -> Option<u32> {
-    let count = given.on().filter(|count| count.0 > 0)?;
-    Some(count_of(&at(name, key), count.0, 1..=MAX_COUNT, scope))
-}
-
-/// Most failures in a window: the time of each is kept for each endpoint.
-const MAX_FAILS: u64 = 10_000;
-
-fn max_fails(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) -> Option<MaxFails> {
-    let fails = raw
-        .max_fails
-        .and_then(|given| given.on().filter(|count| count.0 > 0))
-        .map(|count| count_of(&at(name, "maxFails"), count.0, 1..=MAX_FAILS, scope));
-    if raw.fail_timeout.is_some() && fails.is_none() {
-        let diagnostic = Diagnostic::error("missing-field", "`failTimeout` needs `maxFails`");
-        scope.add_key(&at(name, "failTimeout"), diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"));
-    }
-    let timeout = raw.fail_timeout.map_or(FAIL_TIMEOUT, |time| scope.limit(&at(name, "failTimeout"), time.0));
-    fails.map(|fails| MaxFails { fails, timeout })
-}
-
 /// Interval, first and longest ejection.
-fn times(name: &str, given: [Option<values::Time>; 3], scope: &mut Scope<'_>) -> OutlierDetection {
-    let [interval, base, max] = given;
-    let usual = OutlierDetection::BLOCK;
-    let mut limit = |key: &str, time: Option<values::Time>, usual: Duration| {
-        time.map_or(usual, |time| scope.limit(&at(name, key), time.0))
-    };
-    let interval_time = limit("interval", interval, usual.interval);
-    let base_time = limit("baseEjectionTime", base, usual.base_ejection_time);
-    let max_time = limit("maxEjectionTime", max, usual.max_ejection_time.max(base_time));
-    if base_time > max_time {
-        let (at, key) = if base.is_some() {
-            (at(name, "baseEjectionTime"), "baseEjectionTime")
-        } else {
-            (at(name, "maxEjectionTime"), "maxEjectionTime")
-        };
-        let diagnostic = Diagnostic::error(
-            "conflict",
-            format!("the first ejection ({base_time:?}) is longer than the longest ({max_time:?})"),
-        );
-        scope.add(&at, diagnostic.hint(format!("change `{key}`")));
+fn times(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) {
+    let (base, max) = (raw.base_ejection_time, raw.longest());
+    if base > max {
+        let key = if scope.is_given(&at(name, "baseEjectionTime")) { "baseEjectionTime" } else { "maxEjectionTime" };
+        let message = format!("the first ejection ({base:?}) is longer than the longest ({max:?})");
+        scope.add(&at(name, key), Diagnostic::conflict(message).hint(format!("change `{key}`")));
     }
-    if let Some(short) = interval.filter(|time| !time.0.is_zero() && time.0 < MIN_INTERVAL) {
-        let diagnostic =
-            Diagnostic::error("invalid-value", format!("an interval of {:?} is too short to count anything", short.0));
-        scope.add(&at(name, "interval"), diagnostic.hint("`100ms` or more"));
+    if raw.interval < MIN_INTERVAL {
+        let message = format!("an interval of {:?} is too short to count anything", raw.interval);
+        scope.add(&at(name, "interval"), Diagnostic::invalid(message).hint("`100ms` or more"));
     }
-    OutlierDetection { interval: interval_time, base_ejection_time: base_time, max_ejection_time: max_time, ..usual }
-}
-
-fn success_rate(name: &str, raw: &raw::SuccessRate, scope: &mut Scope<'_>) -> SuccessRate {
-    let under = |key: &str| steps!["clusters", name, "outlierDetection", "successRate", key];
-    let factor = raw.stdev_factor.unwrap_or(1.9);
-    if !(0.1..=10.0).contains(&factor) {
-        let diagnostic = Diagnostic::error("invalid-value", "`stdevFactor` is out of range");
-        scope.add(&under("stdevFactor"), diagnostic.hint("0.1 to 10"));
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
-    let stdev_thousandths = (factor.clamp(0.1, 10.0) * 1000.0).round() as u32;
-    let (hosts, requests) = (raw.min_hosts.unwrap_or(5), raw.min_requests.unwrap_or(100));
-    SuccessRate {
-        // The rate of one endpoint has no deviation.
-        min_hosts: count_of(&under("minHosts"), hosts, 2..=MAX_COUNT, scope),
-        min_requests: count_of(&under("minRequests"), requests, 1..=MAX_COUNT, scope),
-        stdev_thousandths,
-    }
-}
-
-fn failure_percentage(name: &str, raw: &raw::FailurePercentage, scope: &mut Scope<'_>) -> FailurePercentage {
-    let under = |key: &str| steps!["clusters", name, "outlierDetection", "failurePercentage", key];
-    let threshold = raw.threshold.map_or(85, |share| share.0);
-    if threshold == 0 {
-        let diagnostic = Diagnostic::error("invalid-value", "0 % failures would eject everybody");
-        scope.add(&under("threshold"), diagnostic.hint("`1%` to `100%`"));
-    }
-    let (hosts, requests) = (raw.min_hosts.unwrap_or(5), raw.min_requests.unwrap_or(50));
-    FailurePercentage {
-        threshold,
-        min_hosts: count_of(&under("minHosts"), hosts, 1..=MAX_COUNT, scope),
-        min_requests: count_of(&under("minRequests"), requests, 1..=MAX_COUNT, scope),
-    }
-}
-
-fn count_of(at: &[Step], value: u64, range: RangeInclusive<u64>, scope: &mut Scope<'_>) -> u32 {
-    u32::try_from(scope.range(at, value, range, "")).unwrap_or(u32::MAX)
 }
 
 /// Warns of a block that can never do anything.
@@ -217,25 +125,22 @@ fn too_few_to_compare(name: &str, settings: &OutlierDetection, members: &[Member
         };
         let message = format!("this never ejects anybody: it needs {needed} endpoints, and there are {count}");
         let diagnostic = Diagnostic::warning("never-ejects", message);
-        scope.add_key(
+        scope.missing(
             &at(name, key),
             diagnostic.hint(format!("write `{key}: {{ minHosts: {count} }}`, or leave it out")),
         );
     }
 }
 
-/// nginx's.
-const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The control thread looks no more often.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-const MAX_COUNT: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::config::model::{Cluster, PanicAction};
+    use crate::config::model::{Cluster, FailurePercentage, MaxFails, PanicAction, SuccessRate};
     use crate::config::{Environment, Report, parse};
 
     fn load(cluster: &str) -> Result<(Cluster, Report), Report> {
@@ -261,10 +166,10 @@ mod tests {
 
     #[test]
     fn what_blocks_mean() {
-        let block = OutlierDetection::BLOCK;
+        let block = OutlierDetection::block();
         for (text, expected) in [
-            ("", Some(OutlierDetection::UNASKED)),
-            ("outlierDetection: null", Some(OutlierDetection::UNASKED)),
+            ("", Some(OutlierDetection::unasked())),
+            ("outlierDetection: null", Some(OutlierDetection::unasked())),
             ("outlierDetection: off", None),
             ("outlierDetection: {}", Some(block.clone())),
             (
@@ -280,7 +185,7 @@ mod tests {
             ),
             (
                 "outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 5, count500: false }",
-                Some(OutlierDetection { count_500: false, ..OutlierDetection::UNASKED }),
+                Some(OutlierDetection { count_500: false, ..OutlierDetection::unasked() }),
             ),
             (
                 "outlierDetection: { maxFails: 3, failTimeout: 30s }",
@@ -322,41 +227,10 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
-    fn mistakes_and_doubts_are_told() {
+    fn what_never_ejects_is_warned_about() {
         let two = "endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n";
         let one = "endpoints: ['10.0.0.1:80']\n";
         for (text, said) in [
-            (
-                format!("{two}outlierDetection: {{ baseEjectionTime: 60s, maxEjectionTime: 30s }}"),
-                "longer than the longest",
-            ),
-            (format!("{two}outlierDetection: {{ maxEjectionTime: 10s }}"), "longer than the longest"),
-            (format!("{two}outlierDetection: {{ interval: 0s }}"), "would end everything at once"),
-            (format!("{two}outlierDetection: {{ interval: 10ms }}"), "too short to count"),
-            (format!("{two}outlierDetection: {{ failTimeout: 30s }}"), "needs `maxFails`"),
-            (format!("{two}outlierDetection: {{ maxEjectionPercent: 0.5 }}"), "not a whole percentage"),
-            (format!("{two}outlierDetection: {{ maxEjectionPercent: 120% }}"), "more than everything"),
-            (format!("{two}outlierDetection: {{ consecutive5xxErrors: many }}"), "not a whole number"),
-            (format!("{two}outlierDetection: {{ successRate: {{ minHosts: 1 }} }}"), "out of range"),
-            (format!("{two}outlierDetection: {{ successRate: {{ minHosts: 2, stdevFactor: 1900 }} }}"), "0.1 to 10"),
-            (
-                format!("{two}outlierDetection: {{ failurePercentage: {{ minHosts: 2, threshold: 0% }} }}"),
-                "eject everybody",
-            ),
-            (format!("{two}outlierDetection: {{ minHealthPercent: 40 }}\npanic: off"), "say the same"),
-            (format!("{two}slowStart: 0s"), "would end everything at once"),
-            (format!("{two}max_fails: 3"), "`outlierDetection: { maxFails: 3"),
-            (format!("{two}slow_start: 30s"), "`slowStart: 30s`"),
-            (format!("{two}outlierDetection: {{ max_fails: 3 }}"), "`maxFails: 3`"),
-            (format!("{two}outlierDetection: {{ consecutive_5xx: 3 }}"), "`consecutive5xxErrors: 5`"),
-            (format!("{two}outlierDetection: {{ success_rate_stdev_factor: 1900 }}"), "`successRate: {"),
-            (format!("{two}outlier_detection: {{}}"), "did you mean `outlierDetection`"),
-            ("endpoints: [{ address: '10.0.0.1:80', backup: true }]".to_owned(), "`priority: 1`"),
-            ("endpoints: [{ address: '10.0.0.1:80', max_fails: 3 }]".to_owned(), "of the cluster"),
-            ("endpoints: [{ address: '10.0.0.1:80', slow_start: 30s }]".to_owned(), "`slowStart: 30s` of the cluster"),
-            ("endpoints: [{ address: '10.0.0.1:80', priority: 1000 }]".to_owned(), "too large"),
-            // Warnings.
             (format!("{one}outlierDetection: {{}}"), "the only endpoint is never ejected"),
             (format!("{two}outlierDetection: {{ maxEjectionPercent: 0 }}"), "never ejects anybody"),
             (format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"), "every detector is off"),
@@ -366,13 +240,9 @@ mod tests {
                 "`failurePercentage: { minHosts: 2 }`",
             ),
         ] {
-            let report = match load(&text) {
-                Ok((_, warnings)) => warnings,
-                Err(report) => report,
-            };
-            let told = report.human(false);
-            assert!(told.contains(said), "{text}\n{told}");
-            assert_eq!(report.diagnostics().len(), 1, "{text}\n{told}");
+            let (_, warnings) = load(&text).unwrap();
+            assert_eq!(warnings.diagnostics().len(), 1, "{text}\n{warnings}");
+            assert!(warnings.human(false).contains(said), "{text}\n{warnings}");
         }
         assert!(load(one).unwrap().1.is_empty(), "who does not ask is not warned");
         let by_name = "endpoints: ['agents.local:80']\noutlierDetection: {}";

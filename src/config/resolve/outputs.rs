@@ -72,17 +72,16 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
         });
         let path = output.path.display();
         let diagnostic = if output.places.iter().any(|place| read.includes(place)) {
-            Diagnostic::error("invalid-value", format!("`{path}` is where this configuration is read from"))
+            Diagnostic::invalid(format!("`{path}` is where this configuration is read from"))
                 .hint("keep it in a directory of its own, such as /var/lib/attache")
         } else if let Some(other) = shared {
             let message = format!("`{path}` is what `{}` writes to", other.key);
-            Diagnostic::error("invalid-value", message).hint("each needs a file of its own")
+            Diagnostic::invalid(message).hint("each needs a file of its own")
         } else if let Some(what) = unfit(&scope.env.resolve(output.path), output.act) {
-            Diagnostic::error("invalid-value", format!("`{path}` is {what}"))
-                .hint("name a file, or one that is not there yet")
+            Diagnostic::invalid(format!("`{path}` is {what}")).hint("name a file, or one that is not there yet")
         } else if output.key == LAST_GOOD && is_foreign(&scope.env.resolve(output.path)).unwrap_or(false) {
             let message = format!("`{path}` is there and was not written by attache");
-            Diagnostic::error("invalid-value", message).hint("name another file, or move that one away")
+            Diagnostic::invalid(message).hint("name another file, or move that one away")
         } else {
             continue;
         };

@@ -1,15 +1,14 @@
 //! TLS of a listener: certificates are loaded and judged, so that a wrong one is a diagnostic and not a failed
 //! handshake.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Scope;
 use crate::config::certs::{self, Part};
-use crate::config::model::{Certificate, ClientAuth, HostPattern, ListenerTls, TlsVersion, UnknownSni};
+use crate::config::keys::listener::{self as raw_listener, AuthMode};
+use crate::config::model::{Certificate, ClientAuth, HostPattern, ListenerTls};
 use crate::config::node::{Step, steps};
-use crate::config::raw::listener as raw_listener;
-use crate::config::raw::words::AuthMode;
 use crate::config::report::Diagnostic;
 
 /// A certificate with less time left than this gets a warning.
@@ -17,9 +16,9 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
 /// TLS settings, and the names that the certificates hold.
 pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
-    let list = raw.certificates.as_deref().unwrap_or_default();
+    let list = &raw.certificates;
     if list.is_empty() {
-        let diagnostic = Diagnostic::error("missing-field", format!("`listeners.{name}.tls` has no certificate"));
+        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.tls` has no certificate"));
         scope.missing(
             &steps!["listeners", name, "tls"],
             diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"),
@@ -33,10 +32,10 @@ pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>
     });
     let certificates = certificates.collect();
     let tls = ListenerTls {
-        min_version: raw.min_version.map_or(TlsVersion::V12, |word| word.0),
+        min_version: raw.min_version,
         certificates,
-        unknown_sni: raw.unknown_sni.map_or(UnknownSni::Default, |word| word.0),
-        client_auth: client_auth(name, raw.client_auth.as_ref(), scope),
+        unknown_sni: raw.unknown_sni,
+        client_auth: client_auth(name, &raw.client_auth, scope),
     };
     (tls, names)
 }
@@ -53,13 +52,12 @@ fn certificate(
         let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
         scope.missing(
             &at,
-            Diagnostic::error("missing-field", format!("a certificate has no `{lacks}`"))
-                .hint("`certFile` and `keyFile` come together"),
+            Diagnostic::lacks(format!("a certificate has no `{lacks}`")).hint("`certFile` and `keyFile` come together"),
         );
         return None;
     };
-    let hosts: Vec<HostPattern> = raw.hosts.iter().flatten().map(|host| host.0.clone()).collect();
-    let certificate = Certificate { hosts, cert_file: PathBuf::from(cert_file), key_file: PathBuf::from(key_file) };
+    let hosts = raw.hosts.clone().unwrap_or_default();
+    let certificate = Certificate { hosts, cert_file: cert_file.clone(), key_file: key_file.clone() };
     let held = match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
         Ok(facts) => {
             judge_time(&under("certFile"), &certificate.cert_file, &facts, scope);
@@ -118,16 +116,11 @@ fn judge_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<
     }
 }
 
-fn client_auth(name: &str, raw: Option<&raw_listener::ClientAuth>, scope: &mut Scope<'_>) -> ClientAuth {
-    let Some(raw) = raw else {
-        return ClientAuth::None;
-    };
+fn client_auth(name: &str, raw: &raw_listener::ClientAuth, scope: &mut Scope<'_>) -> ClientAuth {
     let at = steps!["listeners", name, "tls", "clientAuth"];
-    let mode = raw.mode.map_or(AuthMode::None, |word| word.0);
-    let Some(ca_file) = raw.ca_file.as_ref().map(PathBuf::from) else {
-        if mode != AuthMode::None {
-            let diagnostic =
-                Diagnostic::error("missing-field", "client certificates need authorities to verify them by");
+    let Some(ca_file) = raw.ca_file.clone() else {
+        if raw.mode != AuthMode::None {
+            let diagnostic = Diagnostic::lacks("client certificates need authorities to verify them by");
             scope.missing(&at, diagnostic.hint("add `caFile: clients-ca.crt`"));
         }
         return ClientAuth::None;
@@ -135,13 +128,12 @@ fn client_auth(name: &str, raw: Option<&raw_listener::ClientAuth>, scope: &mut S
     if let Err(problem) = certs::bundle(&ca_file, scope.env) {
         scope.add(&steps!["listeners", name, "tls", "clientAuth", "caFile"], problem.diagnostic(scope.env));
     }
-    match mode {
+    match raw.mode {
         AuthMode::Optional => ClientAuth::Optional { ca_file },
         AuthMode::Require => ClientAuth::Require { ca_file },
         AuthMode::None => {
-            if raw.mode.is_none() {
-                let diagnostic =
-                    Diagnostic::error("missing-field", "`clientAuth` has no mode, so nobody would be verified");
+            if !scope.is_given(&steps!["listeners", name, "tls", "clientAuth", "mode"]) {
+                let diagnostic = Diagnostic::lacks("`clientAuth` has no mode, so nobody would be verified");
                 scope.missing(&at, diagnostic.hint("add `mode: require` or `mode: optional`"));
             }
             ClientAuth::None

@@ -1,43 +1,34 @@
-//! `reload` and `admin`.
+//! `metrics`, `reload` and `admin`: addresses that are free, and who may command.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Scope;
 use crate::config::environment::reason;
-use crate::config::model::{Admin, AdminAddress, Listener, Readiness, Reload};
+use crate::config::keys::operation as raw;
+use crate::config::model::{Admin, AdminAddress, Listener, Metrics, Reload};
 use crate::config::node::steps;
-use crate::config::raw::OrOff;
-use crate::config::raw::operating as raw;
 use crate::config::report::Diagnostic;
 
 /// Size of a token file.
 const MAX_TOKEN: usize = 4 << 10;
 
-pub(super) fn reload(raw: Option<raw::Reload>, scope: &mut Scope<'_>) -> Reload {
-    let raw = raw.unwrap_or_default();
-    let poll = raw.poll.map_or(Some(Duration::from_secs(30)), |time| time.on().map(|t| t.0));
-    if let Some(poll) = poll.filter(|poll| *poll < SHORTEST_POLL) {
-        let diagnostic = Diagnostic::error("invalid-value", format!("the files would be read every {poll:?}"));
-        scope.add(&steps!["reload", "poll"], diagnostic.hint("100ms or more; the watch is what sees changes at once"));
-    }
-    Reload {
-        watch: raw.watch.unwrap_or(true),
-        debounce: match raw.debounce {
-            None => Duration::from_millis(250),
-            Some(OrOff::On(time)) => time.0,
-            Some(OrOff::Off) => Duration::ZERO,
-        },
-        poll,
-        last_good_file: raw.last_good_file.map(PathBuf::from),
+pub(super) fn check_metrics(metrics: &Metrics, listeners: &[Listener], scope: &mut Scope<'_>) {
+    let same = |listener: &&Listener| Some(listener.address) == metrics.address && listener.address.port() != 0;
+    if let Some(listener) = listeners.iter().find(same) {
+        let message = format!("`listeners.{}` binds the address of metrics, {}", listener.name, listener.address);
+        let at = steps!["listeners", listener.name.as_str(), "address"];
+        let diagnostic = Diagnostic::error("duplicate-address", message);
+        scope.add(&at, diagnostic.hint("move one of them, or write `metrics: { address: off }`"));
     }
 }
 
-pub(super) fn readiness(raw: Option<raw::Readiness>) -> Readiness {
-    let required = raw.unwrap_or_default().requires;
-    let required = required.map_or_else(Vec::new, |many| many.0);
-    Readiness { requires_clusters: required.iter().any(|word| word.0 == raw::Required::Clusters) }
+pub(super) fn check_reload(reload: &Reload, scope: &mut Scope<'_>) {
+    if let Some(poll) = reload.poll.filter(|poll| *poll < SHORTEST_POLL) {
+        let diagnostic = Diagnostic::invalid(format!("the files would be read every {poll:?}"));
+        scope.add(&steps!["reload", "poll"], diagnostic.hint("100ms or more; the watch is what sees changes at once"));
+    }
 }
 
 /// `None` when there is no admin listener.
@@ -47,13 +38,8 @@ pub(super) fn admin(
     metrics: Option<SocketAddr>,
     scope: &mut Scope<'_>,
 ) -> Option<Admin> {
-    let (raw, default) = (raw?, Admin::default());
-    let token_file = raw.token_file.map(PathBuf::from);
-    let address = match raw.address {
-        None => default.address,
-        Some(OrOff::On(place)) => place.0,
-        Some(OrOff::Off) => return None,
-    };
+    let raw::Admin { address, token_file, writes } = raw?;
+    let address = address?;
     if let Some(path) = &token_file {
         token(path, scope);
     }
@@ -61,7 +47,7 @@ pub(super) fn admin(
         exposed(address, token_file.is_some(), scope);
         taken(address, listeners, metrics, scope);
     }
-    Some(Admin { address, token_file, writes: raw.writes.map_or(default.writes, |word| word.0) })
+    Some(Admin { address, token_file, writes })
 }
 
 fn exposed(address: SocketAddr, has_token: bool, scope: &mut Scope<'_>) {
@@ -91,7 +77,7 @@ fn token(path: &Path, scope: &mut Scope<'_>) {
             Diagnostic::error("missing-file", format!("cannot read `{}`: {}", path.display(), reason(&error)))
         }
         Ok(bytes) => match bytes.trim_ascii().len() {
-            0 => Diagnostic::error("invalid-value", format!("`{}` is empty", path.display())),
+            0 => Diagnostic::invalid(format!("`{}` is empty", path.display())),
             length if length < SHORT_TOKEN => {
                 Diagnostic::warning("weak-token", format!("the token in `{}` is short", path.display()))
                     .hint("`openssl rand -hex 32` makes a good one")

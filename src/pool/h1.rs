@@ -236,8 +236,10 @@ fn classify(error: hyper::Error) -> Error {
     }
 }
 
+/// A request that was not yet taken when the connection broke is cancelled; what broke the connection lies one deeper.
 fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
-    std::error::Error::source(error)?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
 }
 
 /// A response head may be this large.

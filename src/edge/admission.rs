@@ -7,7 +7,7 @@ use http::{Request, header};
 
 use super::exchange::Exchange;
 use super::facts::is_event_stream;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use crate::cluster::Kind;
 use crate::error::Error;
 use crate::upstream::WorkerCluster;

@@ -2,11 +2,10 @@
 
 use http::{HeaderValue, Response, StatusCode, Version, header};
 
-use super::depart::{Answered, Switched};
 use super::exchange::Exchange;
 use super::facts::{is_event_stream, is_grpc};
-use super::pipeline::ServedRoute;
 use super::seen::Found;
+use super::stage::{Answered, ServedRoute, Switched};
 use super::tracked_body::BodyLimits;
 use super::{headers, hygiene, locations};
 use crate::body::Events;

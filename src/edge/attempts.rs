@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::admission::kind_at;
 use super::exchange::Exchange;
-use super::pipeline::ServedRoute;
+use super::stage::ServedRoute;
 use crate::config::model::{HeadLimit, RetryPolicy, Route};
 use crate::error::Error;
 use crate::upstream::{self, UpstreamResponse};

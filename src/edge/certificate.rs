@@ -1,7 +1,7 @@
 //! Whether the connection proves what the host that is asked for wants proven.
 
 use super::exchange::Exchange;
-use super::pipeline::{Entry, Passage};
+use super::stage::{Entry, Passage};
 use crate::config::model::{ClientAuth, ListenerId, ListenerTls};
 use crate::context::TlsFacts;
 use crate::error::Error;

@@ -1,44 +1,16 @@
 //! The one exit: every answer gets its fields here before it leaves, whether it comes from an agent, a route, or a
 //! refusal of the gateway.
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderValue, Method, Response, header};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::exchange::Exchange;
-use super::pipeline::Entry;
 use super::prepare::REQUEST_ID;
-use super::tracked_body::{BodyLimits, TrackedBody};
+use super::stage::{Answered, Entry};
+use super::tracked_body::TrackedBody;
 use super::{ResponseBody, headers, reply, tunnel};
 use crate::body::Body;
 use crate::error::Error;
-use crate::pool;
-
-/// What a request came to, if nothing failed.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly every answer is the large one, and a box would cost each of them an allocation"
-)]
-pub(super) enum Answered {
-    /// By the gateway itself.
-    Here(Box<Response<ResponseBody>>),
-    /// By an endpoint, to be passed on.
-    Streamed(Response<pool::ResponseBody>, BodyLimits),
-    /// 101.
-    Switched(Box<Switched>),
-}
-
-/// An endpoint that agreed to switch protocols.
-#[derive(Debug)]
-pub(super) struct Switched {
-    pub(super) response: Response<pool::ResponseBody>,
-    pub(super) client: OnUpgrade,
-    pub(super) protocol: HeaderValue,
-    pub(super) idle: Option<Duration>,
-    pub(super) end: Option<Instant>,
-}
 
 /// Lets the answer go. Its body holds the exchange from here on, or the exchange is over.
 pub(super) fn depart(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Version};
 
 use super::exchange::Exchange;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use crate::error::Error;
 
 /// Waits for a body whose client would like to be asked for it. Over HTTP/1 hyper asks when an endpoint wants the body.

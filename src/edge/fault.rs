@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use tokio::time::sleep_until;
 
 use super::exchange::Exchange;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use crate::body::{Events, FaultBody};
 use crate::bounded::{Count, Permit};
 use crate::config::model::Fault;

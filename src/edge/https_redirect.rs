@@ -5,8 +5,8 @@ use http::{Method, StatusCode};
 
 use super::exchange::Exchange;
 use super::own_answer::redirect_to;
-use super::pipeline::{Entry, Passage};
 use super::public::sources;
+use super::stage::{Entry, Passage};
 use crate::config::model::{Authority, HostPattern, HttpsRedirect, PublicUrl, Scheme};
 use crate::error::Error;
 use crate::route::host_of;

@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use super::exchange::Exchange;
 use super::facts::Canonical;
-use super::pipeline::{Entry, Passage};
 use super::seen::Found;
+use super::stage::{Entry, Passage};
 use crate::config::model::{Limits, PathPolicy};
 use crate::context::{Connection, Refusal};
 use crate::error::Error;

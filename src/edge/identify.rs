@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::exchange::Exchange;
 use super::headers;
-use super::pipeline::{Entry, Passage};
 use super::public::Claimed;
+use super::stage::{Entry, Passage};
 use crate::config::model::ClientIp;
 use crate::error::Error;
 use crate::observe::request_id::request_id;

@@ -1,7 +1,7 @@
 //! Asks a route's limits whether this client may send its request now.
 
 use super::exchange::Exchange;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 

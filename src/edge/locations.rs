@@ -3,8 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::exchange::Exchange;
-use super::pipeline::ServedRoute;
 use super::public::sources;
+use super::stage::ServedRoute;
 use crate::config::model::{Scheme, UpstreamHost};
 use crate::route::LocationMap;
 use crate::upstream::WorkerCluster;

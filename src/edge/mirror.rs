@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Request};
 
 use super::exchange::Exchange;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use crate::body::RequestBody;
 use crate::bounded::Count;

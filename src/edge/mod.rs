@@ -24,6 +24,7 @@ pub(crate) mod public;
 mod reply;
 mod routing;
 pub mod seen;
+mod stage;
 mod stall_detector;
 mod tracked_body;
 mod tunnel;
@@ -41,7 +42,7 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::context::Connection;
 use exchange::Exchange;
-use pipeline::Entry;
+use stage::Entry;
 
 pub use tracked_body::TrackedBody;
 pub use unparsed::unparsed;

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::exchange::Exchange;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use super::{ResponseBody, public};
 use crate::body::Body;
 use crate::config::model::{Action, PathMatch, Redirect, Respond};

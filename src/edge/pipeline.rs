@@ -3,45 +3,13 @@
 //! route), and lets it go on, answers it or refuses it. A stage may wait, and may look at the beginning of the body
 //! before an endpoint is chosen. What is rare in one is boxed, so that it adds nothing to the future of every request.
 
-use std::ops::Deref;
-use std::rc::Rc;
-
-use http::Response;
-
-use super::ResponseBody;
-use super::depart::Answered;
 use super::exchange::Exchange;
-use super::worker::View;
-use super::worker_route::WorkerRoute;
+use super::stage::{Answered, Entry, Passage};
 use super::{
     admission, answer, attempts, certificate, expectation, fault, https_redirect, hygiene, identify, limits, mirror,
     own_answer, prepare, routing, version,
 };
-use crate::config::model::{Config, Listener, ListenerId};
 use crate::error::Error;
-
-/// What a stage makes of a request.
-pub(super) enum Passage {
-    /// The next stage is asked.
-    On,
-    /// This is the answer.
-    Answer(Box<Response<ResponseBody>>),
-}
-
-/// Where a request came in, under the configuration it is served by.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) view: Rc<View>,
-    /// None where the listener is gone.
-    pub(super) listener: Option<ListenerId>,
-}
-
-/// A route, as a listener serves it.
-#[derive(Debug)]
-pub(super) struct ServedRoute<'e> {
-    pub(super) listener: &'e Listener,
-    pub(super) worker_route: &'e Rc<WorkerRoute>,
-}
 
 /// Asks a stage, and ends here with its answer, if it has one.
 macro_rules! pass {
@@ -70,32 +38,6 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(admission::admit(exchange, route).await);
     let response = attempts::send(exchange, route).await?;
     answer::receive(exchange, route, response)
-}
-
-impl Entry {
-    pub(super) fn config(&self) -> &Config {
-        &self.view.snapshot.config
-    }
-
-    /// Settings of the listener.
-    pub(super) fn settings(&self) -> Result<&Listener, Error> {
-        let settings = self.listener.and_then(|id| self.config().listeners.get(id.0));
-        settings.ok_or(Error::NoRoute)
-    }
-
-    /// The route of the exchange.
-    fn route(&self, exchange: &Exchange) -> Result<ServedRoute<'_>, Error> {
-        let worker_route = exchange.route.id.and_then(|id| self.view.route(id)).ok_or(Error::Internal)?;
-        Ok(ServedRoute { listener: self.settings()?, worker_route })
-    }
-}
-
-impl Deref for ServedRoute<'_> {
-    type Target = WorkerRoute;
-
-    fn deref(&self) -> &WorkerRoute {
-        self.worker_route
-    }
 }
 
 #[cfg(test)]

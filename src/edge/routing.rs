@@ -1,7 +1,7 @@
 //! Which route a request belongs to.
 
 use super::exchange::Exchange;
-use super::pipeline::{Entry, Passage};
+use super::stage::{Entry, Passage};
 use super::{headers, own_answer, public};
 use crate::error::Error;
 use crate::route::Facts;

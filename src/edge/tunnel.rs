@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ResponseBody;
-use super::depart::Switched;
 use super::exchange::Exchange;
+use super::stage::Switched;
 use super::tracked_body::WITHDRAWAL_LOOK;
 use crate::body::Body;
 use crate::error::Error;

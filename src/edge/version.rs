@@ -5,7 +5,7 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderValue};
 
 use super::exchange::Exchange;
-use super::pipeline::{Passage, ServedRoute};
+use super::stage::{Passage, ServedRoute};
 use crate::cluster::hash_key;
 use crate::config::model::{Action, HashKey, Split};
 use crate::error::Error;

@@ -1,6 +1,7 @@
 //! What a try came to means the same to whoever asks: outlier detection, the breaker, metrics and the log.
 
 use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
 
 use crate::support::{Backend, Body, Gw, Speak, empty, full, get, request, with_field, with_trailers};
 
@@ -14,7 +15,9 @@ enum Says {
 }
 
 async fn agent(says: Says) -> Backend {
-    Backend::handling_as(SPEAK, move |_| async move {
+    Backend::handling_as(SPEAK, move |request| async move {
+        // An endpoint that answers while it waits for the body may be well, and counts for nothing.
+        request.into_body().collect().await.unwrap();
         let answer = Response::builder().header("content-type", "application/grpc");
         match says {
             Says::InTrailers(status) => {

@@ -8,15 +8,11 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::{Failure, http, message};
 
-const REFUSAL: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Serves until the process is stopped.
 pub fn serve(port: u16, spin: bool) -> Result<(), Failure> {
-    let answers = Rc::new(Answers {
-        call: message::answer(),
-        stream: message::stream_opening(),
-    });
+    let answers = Rc::new(Answers { call: message::answer(), stream: message::stream_opening() });
     LocalSet::new().block_on(&crate::runtime()?, async move {
         if spin {
             spawn_local(crate::spin());
@@ -73,14 +69,8 @@ fn next_request(buffer: &[u8]) -> Option<(Request, usize)> {
     if buffer.len() < len {
         return None;
     }
-    let streaming = head
-        .strip_prefix(b"POST ")
-        .is_some_and(|rest| rest.starts_with(message::STREAM_PATH.as_bytes()));
-    let request = if streaming {
-        Request::Stream
-    } else {
-        Request::Call
-    };
+    let streaming = head.strip_prefix(b"POST ").is_some_and(|rest| rest.starts_with(message::STREAM_PATH.as_bytes()));
+    let request = if streaming { Request::Stream } else { Request::Call };
     Some((request, len))
 }
 
@@ -93,10 +83,7 @@ mod tests {
         let bytes = message::call(1, "/");
         assert!(next_request(&bytes[..bytes.len() - 1]).is_none());
         assert!(matches!(next_request(&bytes), Some((Request::Call, len)) if len == bytes.len()));
-        assert!(matches!(
-            next_request(&message::stream_call(1)),
-            Some((Request::Stream, _))
-        ));
+        assert!(matches!(next_request(&message::stream_call(1)), Some((Request::Stream, _))));
     }
 
     #[test]
@@ -109,9 +96,6 @@ mod tests {
     #[test]
     fn a_body_of_another_length_is_refused() {
         let bytes = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
-        assert!(matches!(
-            next_request(bytes),
-            Some((Request::Unexpected, _))
-        ));
+        assert!(matches!(next_request(bytes), Some((Request::Unexpected, _))));
     }
 }

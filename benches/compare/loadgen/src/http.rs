@@ -13,9 +13,7 @@ pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     for end in memchr_iter(b'\n', head) {
         let line = &head[start..end];
         start = end + 1;
-        if line.get(name.len()) == Some(&b':')
-            && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
-        {
+        if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name.as_bytes()) {
             return Some(line[name.len() + 1..].trim_ascii());
         }
     }
@@ -24,10 +22,7 @@ pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// `Content-Length`, when there is one and it is a number.
 pub fn content_length(head: &[u8]) -> Option<usize> {
-    std::str::from_utf8(header(head, "content-length")?)
-        .ok()?
-        .parse()
-        .ok()
+    std::str::from_utf8(header(head, "content-length")?).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -63,11 +63,7 @@ where
     }
     .into();
     let (streams, warmup) = phase(runtime, plan, &call, streams, plan.warmup)?;
-    println!(
-        "{{\"ready\":{},\"errors\":{}}}",
-        streams.len(),
-        warmup.errors
-    );
+    println!("{{\"ready\":{},\"errors\":{}}}", streams.len(), warmup.errors);
     wait_for_line()?;
     let (_, outcome) = phase(runtime, plan, &call, streams, plan.requests)?;
     println!("{}", outcome.to_json());
@@ -84,22 +80,14 @@ struct Outcome {
 impl Outcome {
     fn to_json(&self) -> String {
         let done = self.latencies.len();
-        let (p50, p99) = (
-            self.percentile(50).as_micros(),
-            self.percentile(99).as_micros(),
-        );
+        let (p50, p99) = (self.percentile(50).as_micros(), self.percentile(99).as_micros());
         let (seconds, errors) = (self.elapsed.as_secs_f64(), self.errors);
-        format!(
-            "{{\"done\":{done},\"errors\":{errors},\"seconds\":{seconds:.6},\"p50_us\":{p50},\"p99_us\":{p99}}}"
-        )
+        format!("{{\"done\":{done},\"errors\":{errors},\"seconds\":{seconds:.6},\"p50_us\":{p50},\"p99_us\":{p99}}}")
     }
 
     fn percentile(&self, percent: usize) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
-        self.latencies
-            .get(last * percent / 100)
-            .copied()
-            .unwrap_or_default()
+        self.latencies.get(last * percent / 100).copied().unwrap_or_default()
     }
 }
 
@@ -118,10 +106,8 @@ where
     let started = Instant::now();
     let drivers = LocalSet::new().block_on(runtime, async {
         let spinner = plan.spin.then(|| spawn_local(spin()));
-        let tasks: Vec<_> = streams
-            .into_iter()
-            .map(|stream| spawn_local(drive(stream, Rc::clone(call), Rc::clone(&left))))
-            .collect();
+        let tasks: Vec<_> =
+            streams.into_iter().map(|stream| spawn_local(drive(stream, Rc::clone(call), Rc::clone(&left)))).collect();
         let mut drivers = Vec::with_capacity(tasks.len());
         for task in tasks {
             drivers.push(task.await?);
@@ -139,14 +125,7 @@ where
     }
     latencies.sort_unstable();
     let errors = count - latencies.len() as u64;
-    Ok((
-        survivors,
-        Outcome {
-            latencies,
-            elapsed,
-            errors,
-        },
-    ))
+    Ok((survivors, Outcome { latencies, elapsed, errors }))
 }
 
 /// One connection's loop. The connection is dropped at its first failure.
@@ -185,13 +164,8 @@ where
         }
     };
     let head = &buffer[..head_len];
-    if !head.starts_with(b"HTTP/1.1 200 ")
-        || http::content_length(head) != Some(message::ANSWER_LEN)
-    {
-        return Err(io::Error::other(format!(
-            "unexpected answer: {}",
-            String::from_utf8_lossy(head)
-        )));
+    if !head.starts_with(b"HTTP/1.1 200 ") || http::content_length(head) != Some(message::ANSWER_LEN) {
+        return Err(io::Error::other(format!("unexpected answer: {}", String::from_utf8_lossy(head))));
     }
     while buffer.len() < head_len + message::ANSWER_LEN {
         if stream.read_buf(buffer).await? == 0 {

@@ -75,19 +75,14 @@ impl Options {
     }
 
     fn number<T: FromStr>(&self, name: &str) -> Result<T, Failure> {
-        let text = self
-            .text(name)
-            .ok_or_else(|| format!("--{name} is missing\n{USAGE}"))?;
-        text.parse()
-            .map_err(|_| format!("--{name} {text}: not a number in range").into())
+        let text = self.text(name).ok_or_else(|| format!("--{name} is missing\n{USAGE}"))?;
+        text.parse().map_err(|_| format!("--{name} {text}: not a number in range").into())
     }
 }
 
 /// One thread, as everything here shares one core.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
+    tokio::runtime::Builder::new_current_thread().enable_io().build()
 }
 
 /// Waits until the script that drives us says go on. Blocks the thread: nothing else may run meanwhile.

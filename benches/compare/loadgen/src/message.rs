@@ -13,20 +13,13 @@ pub fn call(port: u16, path: &str) -> Vec<u8> {
 
 /// A whole request without a body, answered like a `SendMessage`.
 pub fn get(port: u16, path: &str) -> Vec<u8> {
-    format!(
-        "GET {path} HTTP/1.1\r\nhost: localhost:{port}\r\naccept: application/json\r\na2a-version: 1.0\r\n\r\n"
-    )
-    .into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost:{port}\r\naccept: application/json\r\na2a-version: 1.0\r\n\r\n")
+        .into_bytes()
 }
 
 /// A whole `SendStreamingMessage` request.
 pub fn stream_call(port: u16) -> Vec<u8> {
-    request(
-        port,
-        STREAM_PATH,
-        "text/event-stream",
-        "SendStreamingMessage",
-    )
+    request(port, STREAM_PATH, "text/event-stream", "SendStreamingMessage")
 }
 
 /// The answer to a `SendMessage`.
@@ -43,10 +36,9 @@ pub fn answer() -> Vec<u8> {
 
 /// Head and first event of a stream that then stays silent.
 pub fn stream_opening() -> Vec<u8> {
-    let mut bytes =
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
+    let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
                       transfer-encoding: chunked\r\n\r\n"
-            .to_vec();
+        .to_vec();
     bytes.extend(format!("{:x}\r\n", FIRST_EVENT.len()).into_bytes());
     bytes.extend(FIRST_EVENT);
     bytes.extend(b"\r\n");
@@ -78,11 +70,7 @@ mod tests {
 
     #[test]
     fn bodies_have_the_length_their_heads_announce() {
-        for (bytes, len) in [
-            (call(1, "/"), CALL_LEN),
-            (stream_call(1), CALL_LEN),
-            (answer(), ANSWER_LEN),
-        ] {
+        for (bytes, len) in [(call(1, "/"), CALL_LEN), (stream_call(1), CALL_LEN), (answer(), ANSWER_LEN)] {
             let head = head_len(&bytes).expect("the head is complete");
             assert_eq!(bytes.len() - head, len);
             assert_eq!(content_length(&bytes[..head]), Some(len));

@@ -21,8 +21,7 @@ pub fn hold(port: u16, count: usize) -> Result<(), Failure> {
     })?;
     println!("{{\"open\":{}}}", streams.len());
     wait_for_line()?;
-    let lost =
-        runtime.block_on(async { streams.iter().filter(|stream| has_ended(stream)).count() });
+    let lost = runtime.block_on(async { streams.iter().filter(|stream| has_ended(stream)).count() });
     println!("{{\"lost\":{lost}}}");
     Ok(())
 }
@@ -46,10 +45,7 @@ fn first_event_arrived(buffer: &[u8]) -> io::Result<bool> {
     let (head, body) = buffer.split_at(head_len);
     let is_stream = http::header(head, "content-type") == Some(b"text/event-stream");
     if !head.starts_with(b"HTTP/1.1 200 ") || !is_stream {
-        return Err(io::Error::other(format!(
-            "unexpected answer: {}",
-            String::from_utf8_lossy(head)
-        )));
+        return Err(io::Error::other(format!("unexpected answer: {}", String::from_utf8_lossy(head))));
     }
     Ok(memmem::find(body, message::FIRST_EVENT).is_some())
 }

@@ -30,10 +30,7 @@ pub fn connector(ca_file: &str) -> Result<TlsConnector, Failure> {
 }
 
 /// Shakes hands; the certificate must be valid for `localhost`.
-pub async fn connect(
-    connector: &TlsConnector,
-    tcp: TcpStream,
-) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(connector: &TlsConnector, tcp: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
     connector.connect(name, tcp).await
 }

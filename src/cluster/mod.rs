@@ -179,7 +179,7 @@ impl Cluster {
     /// Endpoints that stay keep their identity, and so their connections and counts; an endpoint that is not ready gets
     /// no new requests. Returns how many endpoints there are now when they changed; otherwise members and generation
     /// stay as they are. A source that this cluster does not have is ignored, and members beyond
-    /// [`MAX_ENDPOINTS`](roster::MAX_ENDPOINTS) are left out.
+    /// 4096 in all are left out.
     pub fn set_members(&self, source: &Source, found: Vec<Discovered>) -> Option<usize> {
         let mut roster = self.roster();
         if !roster.replace(source, found) {

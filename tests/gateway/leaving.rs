@@ -95,17 +95,20 @@ impl Uploader {
         last
     }
 
-    /// The receive queue of the gateway's side, as Linux tells it.
+    /// The receive queue of the gateway's side, as Linux tells it. Linux hands the table out in pieces, and leaves out a
+    /// line now and then where sockets come and go in between: then it is read again.
     fn unread(&self) -> u64 {
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let (theirs, ours) = (format!(":{:04X}", self.ports.0), format!(":{:04X}", self.ports.1));
-        let queue = table.lines().find_map(|line| {
-            let columns: Vec<_> = line.split_whitespace().collect();
-            let ends = columns.get(1)?.ends_with(&theirs) && columns.get(2)?.ends_with(&ours);
-            ends.then(|| columns.get(4)?.split_once(':')).flatten()
+        let queue = (0..100).find_map(|_| {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            table.lines().find_map(|line| {
+                let columns: Vec<_> = line.split_whitespace().collect();
+                let ends = columns.get(1)?.ends_with(&theirs) && columns.get(2)?.ends_with(&ours);
+                let (_, unread) = ends.then(|| columns.get(4)?.split_once(':')).flatten()?;
+                Some(u64::from_str_radix(unread, 16).unwrap())
+            })
         });
-        let (_, unread) = queue.expect("the connection is known");
-        u64::from_str_radix(unread, 16).unwrap()
+        queue.expect("the connection is known")
     }
 }
 

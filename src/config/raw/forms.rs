@@ -174,10 +174,13 @@ impl<T: JsonSchema> JsonSchema for OrOff<T> {
         format!("{}OrOff", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        let is_count = value.get("type").is_some_and(|kind| kind == "integer");
+        let digits = if is_count { "^[0-9]+$|" } else { "" };
         json_schema!({ "anyOf": [
             { "const": "off" },
-            generator.subschema_for::<T>(),
-            { "$comment": "other spellings", "type": "string", "pattern": format!("^[oO][fF][fF]$|{SUBSTITUTED}") }
+            value,
+            { "$comment": "other spellings", "type": "string", "pattern": format!("^[oO][fF][fF]$|{digits}{SUBSTITUTED}") }
         ] })
     }
 }

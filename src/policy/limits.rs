@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
 
-/// Every rate limit of a configuration with its counts, by [`RateLimitId`](crate::config::model::RateLimitId). Shared by
-/// all workers.
+/// Every rate limit of a configuration with its counts, by [`RateLimitId`](crate::config::model::RateLimitId). Shared
+/// by all workers.
 #[derive(Debug, Default)]
 pub struct Limits {
     limits: Vec<Arc<CountedLimit>>,

@@ -95,8 +95,8 @@ impl Uploader {
         last
     }
 
-    /// The receive queue of the gateway's side, as Linux tells it. Linux hands the table out in pieces, and leaves out a
-    /// line now and then where sockets come and go in between: then it is read again.
+    /// The receive queue of the gateway's side, as Linux tells it. Linux hands the table out in pieces, and leaves out
+    /// a line now and then where sockets come and go in between: then it is read again.
     fn unread(&self) -> u64 {
         let (theirs, ours) = (format!(":{:04X}", self.ports.0), format!(":{:04X}", self.ports.1));
         let queue = (0..100).find_map(|_| {

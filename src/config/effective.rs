@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::difference::{added, details, removed};
 use super::node::{Node, Scalar, Value};
-use super::secrets::{REDACTED, mask_parts, shown_key};
+use super::text::looks::{REDACTED, mask_parts, shown_key};
 
 /// Sections whose entries have names of their own.
 const NAMED: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];

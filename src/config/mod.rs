@@ -5,42 +5,40 @@
 //! (`resolve`). Every step reports all it finds. Imports no runtime room.
 
 mod certs;
-mod de;
 mod decode;
 mod difference;
 mod effective;
 mod environment;
+mod files;
 mod fill;
+mod forms;
 mod hosts;
 mod inputs;
 mod keys;
 mod merge_defaults;
 pub mod model;
-mod node;
 pub mod pem;
 mod raw;
 mod render;
-mod report;
 mod resolve;
 mod restart_required;
 mod schema;
-mod secrets;
 mod section;
 mod show;
-mod source;
-mod substitute;
 mod suggest;
+mod text;
+mod types;
 pub mod visible;
 pub mod watch;
 mod written;
-mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use effective::{Change, ChangeKind, Difference, Effective};
-pub use environment::{Environment, read_regular};
+pub use environment::Environment;
+pub use files::read_regular;
 pub use inputs::Seen;
 pub use report::{Diagnostic, Report, Severity};
 pub use restart_required::{OpenedAt, needs_restart};
@@ -50,6 +48,7 @@ pub use written::{Untouchable, behind_links, is_foreign, lock_of};
 
 use node::{Node, Value};
 use source::{Reader, Tree};
+use text::{de, node, report, source, substitute, yaml};
 use tracing::debug_span;
 
 /// A configuration that can be used.
@@ -108,7 +107,7 @@ pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report
 /// A URL or path without passwords and without the values of its query.
 #[must_use]
 pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
-    secrets::mask_parts(text)
+    text::looks::mask_parts(text)
 }
 
 /// The effective configuration as YAML, without secrets. With `defaults`, every default is filled in and marked.

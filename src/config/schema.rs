@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::forms::words::SUBSTITUTED;
 use super::raw;
 
 /// The schema as the declarations of the keys make it.
@@ -95,46 +96,5 @@ fn kinds(fields: &Map<String, Value>) -> Vec<String> {
             several.map(str::to_owned).collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// Pattern of a text in which something is put in.
-pub(super) const SUBSTITUTED: &str = "[$][{]";
-
-/// Pattern of any of these words in any case, with `-` and `_` anywhere, as words are read. Not anchored.
-pub(super) fn spellings<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<_> = words.into_iter().map(spelling).collect();
-    format!("({})", words.join("|"))
-}
-
-fn spelling(word: &str) -> String {
-    let letters = word.chars().filter(|c| !matches!(c, '-' | '_'));
-    let letters = letters.map(|c| {
-        if c.is_ascii_alphabetic() {
-            let (lower, upper) = (c.to_ascii_lowercase(), c.to_ascii_uppercase());
-            format!("[{lower}{upper}]")
-        } else if c.is_ascii_digit() {
-            c.to_string()
-        } else {
-            format!("[{c}]")
-        }
-    });
-    format!("[-_]*{}[-_]*", letters.collect::<Vec<_>>().join("[-_]*"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_match_as_they_are_read() {
-        let pattern = format!("^{}$", spellings(["round-robin", "1.2"]));
-        let pattern = regex::Regex::new(&pattern).unwrap();
-        for word in ["round-robin", "ROUND_ROBIN", "RoundRobin", "-round--robin_", "1.2"] {
-            assert!(pattern.is_match(word), "{word}");
-        }
-        for word in ["round robin", "rond-robin", "roundrobin2", "1x2", ""] {
-            assert!(!pattern.is_match(word), "{word}");
-        }
     }
 }

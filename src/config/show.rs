@@ -10,8 +10,8 @@ use serde_yaml::Value as Yaml;
 use super::fill::{self, DEFAULT, WORDS};
 use super::node::{Node, Scalar, Value};
 use super::report::Report;
-use super::secrets::{REDACTED, mask_parts, shown_key};
-use super::source::is_file;
+use super::text::looks::{REDACTED, mask_parts, shown_key};
+use super::text::names::is_file;
 use super::written::LAST_GOOD;
 use super::{schema, substitute, yaml};
 

@@ -84,7 +84,8 @@ fn foreign(field: &str, expected: &[&str]) -> Option<String> {
     })
 }
 
-fn fold(text: &str) -> String {
+/// As words are compared: without case, `-` and `_`.
+pub(super) fn fold(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 

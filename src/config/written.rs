@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use super::environment::read_regular;
-use super::inputs::{Identity, Seen, place, target_of};
+use super::files::{Identity, place, read_regular, target_of};
+use super::inputs::Seen;
 
 /// How a last good file begins.
 pub(super) const LAST_GOOD: &str =

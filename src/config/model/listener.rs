@@ -7,7 +7,8 @@ use http::StatusCode;
 use ipnet::IpNet;
 
 use super::{
-    Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion, UnknownSni,
+    HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion,
+    UnknownSni,
 };
 
 /// One entry point.
@@ -89,22 +90,4 @@ pub enum ClientAuth {
         /// PEM bundle of the accepted authorities.
         ca_file: PathBuf,
     },
-}
-
-/// A host to match, lower case and without port or trailing dot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// One name or address; IPv6 addresses in brackets.
-    Exact(String),
-    /// `*.example.com` holds `example.com`: one or more labels before it (Gateway API).
-    Wildcard(String),
-}
-
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => f.write_str(host),
-            Self::Wildcard(parent) => write!(f, "*.{parent}"),
-        }
-    }
 }

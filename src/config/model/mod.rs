@@ -8,7 +8,6 @@ mod limits;
 mod listener;
 mod mirror;
 mod outlier;
-mod public;
 mod retries;
 mod route;
 mod split;
@@ -27,21 +26,21 @@ pub use super::keys::operation::{
 pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
 pub use super::raw::retries::{Backoff, RetryBudget};
 pub use super::raw::route::Streaming;
-pub use cluster::{Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+pub use super::types::{
+    Authority, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member, MemberAddress,
+    PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, UpstreamHost, UpstreamProtocol, ValueMatch,
+};
+pub use cluster::{Cluster, UpstreamTls};
 pub use fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
 };
 pub use health::{HealthCheck, Probe, ProbeFields};
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use listener::{Certificate, ClientAuth, HostPattern, HttpsRedirect, Listener, ListenerTls};
+pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
 pub use mirror::Mirror;
 pub use outlier::{MaxFails, OutlierDetection};
-pub use public::{Authority, PublicUrl, Scheme};
 pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
-pub use route::{
-    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, RequestFact, Respond,
-    Rewrite, Route, UpstreamHost, ValueMatch,
-};
+pub use route::{Action, HeadLimit, HeaderChanges, Match, Redirect, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 pub use split::{
@@ -110,15 +109,3 @@ pub struct Admin {
     /// What may be changed through it.
     pub writes: Writes,
 }
-
-/// Index into [`Config::listeners`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ListenerId(pub usize);
-
-/// Index into [`Config::routes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RouteId(pub usize);
-
-/// Index into [`Config::clusters`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClusterId(pub usize);

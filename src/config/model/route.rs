@@ -4,11 +4,11 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy, Scheme,
-    Split, Streaming,
+    ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, ListenerId, Mirror, PathMatch, PublicUrl, QueryMatch,
+    RateLimitId, RetryPolicy, Rewrite, Scheme, Split, Streaming, UpstreamHost,
 };
 
 /// One route.
@@ -89,63 +89,6 @@ pub struct Match {
     pub query: Vec<QueryMatch>,
 }
 
-/// How a path is matched.
-#[derive(Clone, Debug)]
-pub enum PathMatch {
-    /// The whole path.
-    Exact(String),
-    /// Whole segments from the start: `/v2` matches `/v2` and `/v2/x`, not `/v2example`. Kept without a trailing slash,
-    /// `/` as the empty string.
-    Prefix(String),
-    /// The whole path, by a linear-time regular expression (anchored at both ends).
-    Regex(regex::Regex),
-}
-
-/// A header condition.
-#[derive(Clone, Debug)]
-pub struct HeaderMatch {
-    /// The field.
-    pub name: HeaderName,
-    /// Its value.
-    pub value: ValueMatch,
-}
-
-impl HeaderMatch {
-    /// Whether it holds. A field may come on several lines; one that matches is enough.
-    #[must_use]
-    pub fn holds(&self, headers: &HeaderMap) -> bool {
-        let is_match = |value: &HeaderValue| match &self.value {
-            ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
-            ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
-            ValueMatch::Regex(regex) => std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value)),
-            ValueMatch::Present => true,
-        };
-        headers.get_all(&self.name).iter().any(is_match)
-    }
-}
-
-/// A query parameter condition.
-#[derive(Clone, Debug)]
-pub struct QueryMatch {
-    /// The parameter, percent-decoded.
-    pub name: String,
-    /// Its value.
-    pub value: ValueMatch,
-}
-
-/// A condition on one value.
-#[derive(Clone, Debug)]
-pub enum ValueMatch {
-    /// Equal.
-    Exact(String),
-    /// Starts with.
-    Prefix(String),
-    /// Whole value, anchored.
-    Regex(regex::Regex),
-    /// There at all.
-    Present,
-}
-
 /// What a route does.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -187,22 +130,6 @@ pub struct Respond {
     pub content_type: HeaderValue,
 }
 
-/// A change of the path before forwarding.
-#[derive(Clone, Debug)]
-pub enum Rewrite {
-    /// Replace the matched prefix (with an exact match: the whole path).
-    Prefix(String),
-    /// Replace the whole path.
-    Path(String),
-    /// Replace by regular expression with capture groups (`$1`).
-    Regex {
-        /// What is looked for.
-        pattern: regex::Regex,
-        /// What it is replaced with.
-        replacement: String,
-    },
-}
-
 /// Header changes, applied in the order remove, set, tell, add.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderChanges {
@@ -228,15 +155,4 @@ pub enum RequestFact {
     Tenant,
     /// What it asks of an agent.
     Operation,
-}
-
-/// The Host header (or `:authority`) towards upstreams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamHost {
-    /// The client's.
-    Preserve,
-    /// The endpoint's name and port as written in the configuration.
-    Endpoint,
-    /// This one.
-    Fixed(HeaderValue),
 }

@@ -16,6 +16,7 @@ use crate::config::de::with_hint;
 use crate::config::keys::wire::{Http2, TcpKeepalive};
 use crate::config::keys::{ANY, Count, Limit, MILLION, section, written};
 use crate::config::model::{self, CircuitBreaker, Panic};
+use crate::config::suggest;
 
 section! {
     #[derive()]
@@ -175,7 +176,7 @@ impl TryFrom<LoadBalancerFields> for LoadBalancer {
 
 text_or!(
     LoadBalancer, LoadBalancerFields, "a policy's name, or `{ hash: .. }`",
-    |text| match words::fold(text).as_str() {
+    |text| match suggest::fold(text).as_str() {
         "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => Err(with_hint(
             format!("`{text}` needs to say on what"),
             "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`",

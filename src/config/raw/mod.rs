@@ -4,20 +4,14 @@
 
 pub(super) mod cluster;
 pub(super) mod fault;
-pub(super) mod forms;
 pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod mirror;
-pub(super) mod names;
 pub(super) mod outlier;
 pub(super) mod percentage;
-pub(super) mod public;
 pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod split;
-pub(super) mod timestamp;
-pub(super) mod values;
-pub(super) mod words;
 
 use std::num::NonZeroUsize;
 
@@ -27,10 +21,11 @@ use serde::Deserialize;
 use super::keys::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
 use super::keys::{Count, section};
 
+pub(super) use super::forms::either::{self as forms, Many, Named, OrOff};
+pub(super) use super::forms::{names, public, timestamp, values, words};
 pub(super) use super::keys::listener::Listener;
 pub(super) use cluster::Cluster;
 pub(super) use fault::Fault;
-pub(super) use forms::{Many, Named, OrOff};
 pub(super) use mirror::Mirror;
 pub(super) use route::Route;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Scope;
-use crate::config::environment::reason;
+use crate::config::files::reason;
 use crate::config::keys::operation as raw;
 use crate::config::model::{Admin, AdminAddress, Listener, Metrics, Reload};
 use crate::config::node::steps;

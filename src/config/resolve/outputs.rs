@@ -4,7 +4,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::Scope;
-use crate::config::inputs::Identity;
+use crate::config::files::Identity;
 use crate::config::model::{AdminAddress, Config, LogOutput};
 use crate::config::node::Step;
 use crate::config::report::Diagnostic;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Scope;
 use super::route::References;
-use crate::config::environment::reason;
+use crate::config::files::reason;
 use crate::config::model::{
     Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold,
 };

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::looks::mask_quoted;
 use super::node::Span;
-use super::secrets::mask_quoted;
-use super::visible::visible_but;
+use crate::config::visible::visible_but;
 
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,23 +31,23 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// Path inside the configuration, such as `routes.research.match`; empty for problems of a whole file.
     pub path: String,
-    pub(super) span: Option<Span>,
+    pub(in crate::config) span: Option<Span>,
     /// A second place that takes part, such as the first definition of a name.
-    pub(super) related: Option<(Span, String)>,
+    pub(in crate::config) related: Option<(Span, String)>,
 }
 
 /// A file that was read, kept so that diagnostics can show its lines.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) text: Arc<str>,
+pub(in crate::config) struct Source {
+    pub(in crate::config) path: PathBuf,
+    pub(in crate::config) text: Arc<str>,
 }
 
 /// All problems of one configuration. Nothing in it holds a secret.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
-    pub(super) sources: Vec<Source>,
+    pub(in crate::config) sources: Vec<Source>,
     dropped: usize,
 }
 
@@ -105,7 +105,7 @@ impl Report {
         Some(format!("{}{}{more}", place.unwrap_or_default(), diagnostic.message))
     }
 
-    pub(super) fn add(&mut self, mut diagnostic: Diagnostic) {
+    pub(in crate::config) fn add(&mut self, mut diagnostic: Diagnostic) {
         diagnostic.clean();
         // What `defaults` spreads over many routes is one mistake at one place.
         let known = |other: &Diagnostic| {
@@ -130,12 +130,12 @@ impl Report {
         self.diagnostics.push(diagnostic);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::config) fn clear(&mut self) {
         self.diagnostics.clear();
         self.dropped = 0;
     }
 
-    pub(super) fn sort(&mut self) {
+    pub(in crate::config) fn sort(&mut self) {
         self.diagnostics.sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));
     }
 
@@ -145,7 +145,7 @@ impl Report {
 }
 
 impl Diagnostic {
-    pub(super) fn error(code: &'static str, message: impl Into<String>) -> Self {
+    pub(in crate::config) fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             code,
@@ -158,35 +158,35 @@ impl Diagnostic {
     }
 
     /// A value that cannot be meant.
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
+    pub(in crate::config) fn invalid(message: impl Into<String>) -> Self {
         Self::error("invalid-value", message)
     }
 
     /// Something that has to be there is not.
-    pub(super) fn lacks(message: impl Into<String>) -> Self {
+    pub(in crate::config) fn lacks(message: impl Into<String>) -> Self {
         Self::error("missing-field", message)
     }
 
     /// Values that cannot be meant together.
-    pub(super) fn conflict(message: impl Into<String>) -> Self {
+    pub(in crate::config) fn conflict(message: impl Into<String>) -> Self {
         Self::error("conflict", message)
     }
 
-    pub(super) fn warning(code: &'static str, message: impl Into<String>) -> Self {
+    pub(in crate::config) fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    pub(super) fn at(mut self, span: Span) -> Self {
+    pub(in crate::config) fn at(mut self, span: Span) -> Self {
         self.span = Some(span);
         self
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(in crate::config) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    pub(super) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+    pub(in crate::config) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related = Some((span, label.into()));
         self
     }
@@ -215,14 +215,6 @@ impl fmt::Display for Severity {
         })
     }
 }
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.human(false))
-    }
-}
-
-impl std::error::Error for Report {}
 
 #[cfg(test)]
 mod tests {

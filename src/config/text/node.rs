@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use super::secrets;
+use super::looks::{shown_key, user_of};
 
 /// Where a token stands. Every node has one, so its numbers are small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Span {
+pub(in crate::config) struct Span {
     file: u32,
     line: u32,
     column: u32,
@@ -16,38 +16,38 @@ pub(super) struct Span {
 
 impl Span {
     /// In the file with this index in the list of files read. Lines and columns count from 1, columns in characters.
-    pub(super) fn new(file: usize, line: usize, column: usize, len: usize) -> Self {
+    pub(in crate::config) fn new(file: usize, line: usize, column: usize, len: usize) -> Self {
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Self { file: small(file), line: small(line), column: small(column), len: small(len) }
     }
 
-    pub(super) fn file(self) -> usize {
+    pub(in crate::config) fn file(self) -> usize {
         self.file as usize
     }
 
-    pub(super) fn line(self) -> usize {
+    pub(in crate::config) fn line(self) -> usize {
         self.line as usize
     }
 
-    pub(super) fn column(self) -> usize {
+    pub(in crate::config) fn column(self) -> usize {
         self.column as usize
     }
 
-    pub(super) fn len(self) -> usize {
+    pub(in crate::config) fn len(self) -> usize {
         self.len as usize
     }
 }
 
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) span: Span,
-    pub(super) value: Value,
+pub(in crate::config) struct Node {
+    pub(in crate::config) span: Span,
+    pub(in crate::config) value: Value,
 }
 
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(in crate::config) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -57,30 +57,30 @@ pub(super) enum Value {
 
 /// Text with what YAML and substitution said about it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Scalar {
-    pub(super) text: String,
+pub(in crate::config) struct Scalar {
+    pub(in crate::config) text: String,
     /// Not quoted and not a block: may be a number, a boolean or null.
-    pub(super) plain: bool,
+    pub(in crate::config) plain: bool,
     /// Came out of a substitution, so quotes do not make it a string.
-    pub(super) substituted: bool,
+    pub(in crate::config) substituted: bool,
     /// Stands where secrets stand, looks like one, or came from a file or a variable that is not declared plain; never
     /// printed.
-    pub(super) secret: bool,
+    pub(in crate::config) secret: bool,
     /// What stood there before substitution, with paths that mean the same from anywhere.
-    pub(super) written: Option<Box<str>>,
+    pub(in crate::config) written: Option<Box<str>>,
 }
 
 /// One key of a mapping with its value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_span: Span,
-    pub(super) value: Node,
+pub(in crate::config) struct Entry {
+    pub(in crate::config) key: String,
+    pub(in crate::config) key_span: Span,
+    pub(in crate::config) value: Node,
 }
 
 /// One step into the tree. A list index counts the elements that are not blank, as a deserialised list does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::config) enum Step {
     Key(String),
     Index(usize),
 }
@@ -99,26 +99,26 @@ impl From<usize> for Step {
 
 /// What a path led to.
 #[derive(Debug)]
-pub(super) struct NodePath {
+pub(in crate::config) struct NodePath {
     /// The value's token, or its key's when the value spans lines.
-    pub(super) span: Span,
+    pub(in crate::config) span: Span,
     /// The key's token where there is one.
-    pub(super) key_span: Span,
+    pub(in crate::config) key_span: Span,
     /// The path as written in the file: list indexes count every element.
-    pub(super) path: String,
+    pub(in crate::config) path: String,
     /// Something on the way or directly below was already reported.
-    pub(super) blank: Blank,
+    pub(in crate::config) blank: Blank,
     /// Something anywhere below was already reported.
-    pub(super) blank_below: bool,
+    pub(in crate::config) blank_below: bool,
     /// Whether it is a single value.
-    pub(super) is_value: bool,
+    pub(in crate::config) is_value: bool,
     /// The secrets on this place and below.
-    pub(super) secrets: Vec<String>,
+    pub(in crate::config) secrets: Vec<String>,
 }
 
 /// How much of a place was already reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blank {
+pub(in crate::config) enum Blank {
     No,
     /// One of its children.
     Child,
@@ -128,44 +128,54 @@ pub(super) enum Blank {
 
 impl Scalar {
     /// Whether YAML's core schema reads this as null.
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::config) fn is_null(&self) -> bool {
         self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+
+    /// What must not be said about it in a report: a secret, the default of a substitution, the user before a host.
+    fn unsaid(&self) -> Option<&str> {
+        let has_default = || {
+            let written = self.written.as_deref().unwrap_or_default();
+            self.substituted && written.contains(":-") && !written.starts_with("${plain:")
+        };
+        let is_secret = !self.text.is_empty() && (self.secret || has_default());
+        if is_secret { Some(&self.text) } else { user_of(&self.text) }
     }
 }
 
 impl Node {
-    pub(super) fn map(span: Span) -> Self {
+    pub(in crate::config) fn map(span: Span) -> Self {
         Self { span, value: Value::Map(Vec::new()) }
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(in crate::config) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(in crate::config) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+    pub(in crate::config) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.value {
             Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
             _ => None,
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::config) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
     }
 
-    pub(super) fn is_blank(&self) -> bool {
+    pub(in crate::config) fn is_blank(&self) -> bool {
         self.value == Value::Blank
     }
 
     /// Number of nodes in this subtree.
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::config) fn size(&self) -> usize {
         1 + match &self.value {
             Value::List(items) => items.iter().map(Self::size).sum(),
             Value::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum::<usize>(),
@@ -174,7 +184,7 @@ impl Node {
     }
 
     /// Follows `path` as far as it exists and says where that is.
-    pub(super) fn locate(&self, path: &[Step]) -> NodePath {
+    pub(in crate::config) fn locate(&self, path: &[Step]) -> NodePath {
         let mut node = self;
         let mut key_span = self.span;
         let mut text = String::new();
@@ -202,7 +212,7 @@ impl Node {
         node.collect_secrets(&mut secrets);
         // A key whose space was forgotten holds a value too.
         let keys = path.iter().filter_map(|step| match step {
-            Step::Key(key) if *secrets::shown_key(key) != **key => Some(key.clone()),
+            Step::Key(key) if *shown_key(key) != **key => Some(key.clone()),
             _ => None,
         });
         secrets.extend(keys);
@@ -218,7 +228,7 @@ impl Node {
     }
 
     /// Marks what `path` leads to as reported. Returns false when nothing was there to mark.
-    pub(super) fn blank(&mut self, path: &[Step]) -> bool {
+    pub(in crate::config) fn blank(&mut self, path: &[Step]) -> bool {
         let Some((first, rest)) = path.split_first() else {
             let was = self.is_blank();
             self.value = Value::Blank;
@@ -235,7 +245,7 @@ impl Node {
     }
 
     /// Whether anything in this subtree was already reported.
-    pub(super) fn has_blank(&self) -> bool {
+    pub(in crate::config) fn has_blank(&self) -> bool {
         match &self.value {
             Value::List(items) => items.iter().any(Self::has_blank),
             Value::Map(entries) => entries.iter().any(|entry| entry.value.has_blank()),
@@ -246,7 +256,7 @@ impl Node {
 
     fn collect_secrets(&self, found: &mut Vec<String>) {
         match &self.value {
-            Value::Scalar(scalar) => found.extend(secrets::unsaid(scalar).map(str::to_owned)),
+            Value::Scalar(scalar) => found.extend(scalar.unsaid().map(str::to_owned)),
             Value::List(items) => items.iter().for_each(|item| item.collect_secrets(found)),
             Value::Map(entries) => entries.iter().for_each(|entry| entry.value.collect_secrets(found)),
             Value::Blank => {}
@@ -284,7 +294,7 @@ impl fmt::Display for Step {
 
 fn label_of(step: &Step) -> String {
     match step {
-        Step::Key(key) => match secrets::shown_key(key) {
+        Step::Key(key) => match shown_key(key) {
             key if key.is_empty() || key.contains(['.', ' ', '[']) => format!("[{key:?}]"),
             key => key.into_owned(),
         },
@@ -303,4 +313,4 @@ fn push_label(text: &mut String, label: &str) {
 macro_rules! steps {
     ($($step:expr),* $(,)?) => { [$($crate::config::node::Step::from($step)),*] };
 }
-pub(super) use steps;
+pub(in crate::config) use steps;

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::{Environment, reason};
+use super::looks::{REDACTED, is_plausible_path};
 use super::node::{Node, Scalar, Span, Value};
 use super::report::{Diagnostic, Report};
-use super::secrets::{REDACTED, is_plausible_path};
+use crate::config::environment::Environment;
+use crate::config::files::reason;
 
 /// Size of a file named by `${file:..}`.
 const MAX_FILE: usize = 1 << 20;
@@ -14,7 +15,7 @@ const MAX_FILE: usize = 1 << 20;
 const MAX_TOTAL: usize = 16 << 20;
 
 /// Substitutes in every scalar of a tree. `base` is the directory of the file the tree came from.
-pub(super) fn substitute(node: &mut Node, env: &Environment, base: &Path, report: &mut Report) {
+pub(in crate::config) fn substitute(node: &mut Node, env: &Environment, base: &Path, report: &mut Report) {
     let mut room = MAX_TOTAL;
     walk(node, &mut Scope { env, base, report, room: &mut room });
 }
@@ -118,7 +119,7 @@ fn declared(expression: &str) -> (&str, &str) {
 const PLAIN: &str = "plain:";
 
 /// The path from the root, where the working directory is known.
-pub(super) fn absolute(path: &Path) -> PathBuf {
+pub(in crate::config) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_unknown| path.to_owned())
 }
 

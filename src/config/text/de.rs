@@ -16,15 +16,15 @@ const HINT: char = '\u{1f}';
 
 /// One problem of one value.
 #[derive(Debug)]
-pub(super) struct Error {
+pub(in crate::config) struct Error {
     /// From the value outwards.
-    pub(super) steps: Vec<Step>,
-    pub(super) kind: ErrorKind,
+    pub(in crate::config) steps: Vec<Step>,
+    pub(in crate::config) kind: ErrorKind,
 }
 
 /// What is wrong with a value.
 #[derive(Debug)]
-pub(super) enum ErrorKind {
+pub(in crate::config) enum ErrorKind {
     /// The last step is a key nobody knows, in a mapping of this kind.
     Unknown {
         expected: &'static [&'static str],
@@ -40,12 +40,12 @@ pub(super) enum ErrorKind {
 }
 
 /// An error with a hint, for `Deserialize` and `TryFrom` of single values.
-pub(super) fn invalid<E: de::Error>(message: impl fmt::Display, hint: impl fmt::Display) -> E {
+pub(in crate::config) fn invalid<E: de::Error>(message: impl fmt::Display, hint: impl fmt::Display) -> E {
     E::custom(with_hint(message, hint))
 }
 
 /// A message that carries a hint through `try_from`.
-pub(super) fn with_hint(message: impl fmt::Display, hint: impl fmt::Display) -> String {
+pub(in crate::config) fn with_hint(message: impl fmt::Display, hint: impl fmt::Display) -> String {
     format!("{message}{HINT}{hint}")
 }
 

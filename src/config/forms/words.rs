@@ -10,9 +10,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::config::de::with_hint;
-use crate::config::model::{Scheme, UpstreamProtocol};
-use crate::config::schema::{SUBSTITUTED, spellings};
-use crate::config::suggest;
+use crate::config::suggest::{self, fold};
+use crate::config::types::{Scheme, UpstreamProtocol};
 
 /// A closed set of words.
 pub(in crate::config) trait Words: Sized + Clone + 'static {
@@ -42,11 +41,6 @@ pub(in crate::config) fn find<T: Words>(text: &str) -> Result<T, String> {
         None => format!("one of {}", ours.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
     };
     Err(with_hint(format!("`{text}` is not known here"), hint))
-}
-
-/// As words are compared: without case, `-` and `_`.
-pub(super) fn fold(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 impl<'de, T: Words> Deserialize<'de> for Word<T> {
@@ -89,7 +83,7 @@ impl<T: Words> JsonSchema for Word<T> {
 
 macro_rules! words {
     ($type:ty, $name:literal, $($value:expr => [$($word:literal),+]),+ $(,)?) => {
-        impl $crate::config::raw::words::Words for $type {
+        impl $crate::config::forms::words::Words for $type {
             const WORDS: &'static [(Self, &'static [&'static str])] = &[$(($value, &[$($word),+])),+];
             const NAME: &'static str = $name;
         }
@@ -112,14 +106,14 @@ macro_rules! choice {
             $($(#[doc = $doc])+ $variant),+
         }
 
-        impl $crate::config::raw::words::Words for $name {
+        impl $crate::config::forms::words::Words for $name {
             const WORDS: &'static [(Self, &'static [&'static str])] = &[$((Self::$variant, &[$($word),+])),+];
             const NAME: &'static str = stringify!($name);
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$crate::config::raw::words::Word<Self> as serde::Deserialize>::deserialize(deserializer)
+                <$crate::config::forms::words::Word<Self> as serde::Deserialize>::deserialize(deserializer)
                     .map(|word| word.0)
             }
         }
@@ -129,7 +123,7 @@ macro_rules! choice {
                 stringify!($name).into()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                <$crate::config::raw::words::Word<Self> as schemars::JsonSchema>::json_schema(generator)
+                <$crate::config::forms::words::Word<Self> as schemars::JsonSchema>::json_schema(generator)
             }
         }
     )+};
@@ -153,3 +147,44 @@ pub(in crate::config) enum Preset {
 }
 
 words!(Preset, "Preset", Self::Secure => ["secure"]);
+
+/// Pattern of a text in which something is put in.
+pub(in crate::config) const SUBSTITUTED: &str = "[$][{]";
+
+/// Pattern of any of these words in any case, with `-` and `_` anywhere, as words are read. Not anchored.
+pub(in crate::config) fn spellings<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<_> = words.into_iter().map(spelling).collect();
+    format!("({})", words.join("|"))
+}
+
+fn spelling(word: &str) -> String {
+    let letters = word.chars().filter(|c| !matches!(c, '-' | '_'));
+    let letters = letters.map(|c| {
+        if c.is_ascii_alphabetic() {
+            let (lower, upper) = (c.to_ascii_lowercase(), c.to_ascii_uppercase());
+            format!("[{lower}{upper}]")
+        } else if c.is_ascii_digit() {
+            c.to_string()
+        } else {
+            format!("[{c}]")
+        }
+    });
+    format!("[-_]*{}[-_]*", letters.collect::<Vec<_>>().join("[-_]*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_match_as_they_are_read() {
+        let pattern = format!("^{}$", spellings(["round-robin", "1.2"]));
+        let pattern = regex::Regex::new(&pattern).unwrap();
+        for word in ["round-robin", "ROUND_ROBIN", "RoundRobin", "-round--robin_", "1.2"] {
+            assert!(pattern.is_match(word), "{word}");
+        }
+        for word in ["round robin", "rond-robin", "roundrobin2", "1x2", ""] {
+            assert!(!pattern.is_match(word), "{word}");
+        }
+    }
+}

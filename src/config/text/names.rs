@@ -40,6 +40,28 @@ const HEADERS: [&str; 45] = [
 /// The same for whole families of them.
 const FAMILIES: [&str; 4] = ["accept", "access-control-", "content-", "x-forwarded-"];
 
+/// Keys whose value is a path, relative to the file it is written in.
+pub(super) const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
+
+/// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
+pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
+    match (parent, key) {
+        ("state", "file") => true,
+        // A word without either is no file.
+        ("accessLog", "output") => text.contains(['/', '.']),
+        _ => FILE_KEYS.contains(&key),
+    }
+}
+
+/// What a rate limit counts by. Such a word is the value of a field named `key`, and no secret.
+pub(in crate::config) const LIMIT_KEYS: [&str; 8] =
+    ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "apiKey"];
+/// Words for the address of the client, as they are read.
+pub(in crate::config) const CLIENT_IP: [&str; 6] =
+    ["clientip", "ip", "remoteaddr", "remoteaddress", "src", "binaryremoteaddr"];
+/// Words for everybody together.
+pub(in crate::config) const EVERYBODY: [&str; 2] = ["global", "route"];
+
 /// Whether a field, header, parameter or variable of this name holds a secret. Names of files and of other things are
 /// not secrets.
 pub(in crate::config) fn is_secret_name(name: &str) -> bool {
@@ -54,7 +76,7 @@ pub(in crate::config) fn is_secret_name(name: &str) -> bool {
 }
 
 /// Whether what a header field of this name holds may be printed.
-pub(super) fn is_plain_header(name: &str) -> bool {
+pub(in crate::config) fn is_plain_header(name: &str) -> bool {
     let lower = lower(name);
     HEADERS.contains(&&*lower) || FAMILIES.iter().any(|family| lower.starts_with(family))
 }

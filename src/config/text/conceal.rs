@@ -2,28 +2,17 @@
 //! field that is not known to be harmless, what a request must carry to match, text that looks like a credential, user
 //! names and parameters in URLs. Decided once, on the tree; whatever prints asks the tree.
 
-mod lines;
-mod looks;
-mod names;
-
 use std::collections::{HashMap, HashSet};
 
+use super::looks::{is_plausible_path, looks_secret, names_clients};
+use super::names::{FILE_KEYS, is_plain_header, is_secret_name};
 use super::node::{Entry, Node, Scalar, Value};
-use super::source::FILE_KEYS;
-pub(super) use lines::Lines;
-pub(super) use looks::{is_plausible_path, mask_parts, mask_quoted, shown_key};
-use looks::{looks_secret, names_clients, user_of};
-use names::is_plain_header;
-pub(super) use names::is_secret_name;
-
-/// Shown instead of a secret.
-pub(super) const REDACTED: &str = "(redacted)";
 
 /// What stands under these names cookies and holds none: `hash: { cookie: name }`.
 const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
 
 /// Sections whose keys are names that somebody gave.
-const SECTIONS: [&str; 4] = ["listeners", "routes", "clusters", "rateLimits"];
+pub(in crate::config) const SECTIONS: [&str; 4] = ["listeners", "routes", "clusters", "rateLimits"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.
 const CARRYING_NONE: [&str; 6] =
@@ -33,7 +22,7 @@ const CARRYING_NONE: [&str; 6] =
 const NAMES: [&str; 6] = ["name", "key", "header", "headername", "httpheadername", "field"];
 
 /// Marks every secret of a file's tree, after substitution. What was set aside for aliases stands in `aside`.
-pub(super) fn conceal(root: &mut Node, aside: &mut [Entry], has_anchors: bool) {
+pub(in crate::config) fn conceal(root: &mut Node, aside: &mut [Entry], has_anchors: bool) {
     let mut walk = Walk::default();
     walk.node(root, Around::default());
     if !has_anchors {
@@ -148,7 +137,7 @@ fn has_named_value(entries: &[Entry]) -> bool {
 }
 
 /// Whether a value says nothing that could be a secret.
-fn is_empty(scalar: &Scalar) -> bool {
+pub(in crate::config) fn is_empty(scalar: &Scalar) -> bool {
     scalar.is_null() || scalar.text.is_empty() || scalar.plain && matches!(scalar.text.as_str(), "true" | "false")
 }
 
@@ -170,16 +159,6 @@ fn is_secret(scalar: &Scalar, around: Around<'_>) -> bool {
 fn is_declared_plain(written: &str) -> bool {
     let inner = written.strip_prefix("${plain:").and_then(|rest| rest.strip_suffix('}'));
     inner.is_some_and(|inner| !inner.contains(['$', '{', '}']) && !inner.contains(":-"))
-}
-
-/// What must not be said about a value in a report: a secret, the default of a substitution, the user before a host.
-pub(super) fn unsaid(scalar: &Scalar) -> Option<&str> {
-    let has_default = || {
-        let written = scalar.written.as_deref().unwrap_or_default();
-        scalar.substituted && written.contains(":-") && !written.starts_with("${plain:")
-    };
-    let is_secret = !scalar.text.is_empty() && (scalar.secret || has_default());
-    if is_secret { Some(&scalar.text) } else { user_of(&scalar.text) }
 }
 
 /// Line and column of every secret below.

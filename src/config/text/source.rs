@@ -5,29 +5,31 @@ use std::path::{Path, PathBuf};
 
 use tracing::debug_span;
 
-use super::environment::{Environment, reason};
+use super::names::is_file;
 use super::node::{Entry, Node, Span, Value};
 use super::report::{Diagnostic, Report, Source};
-use super::{secrets, substitute, yaml};
+use super::{conceal, substitute, yaml};
+use crate::config::environment::Environment;
+use crate::config::files::reason;
 
 /// Size of one file.
-pub(super) const MAX_FILE: usize = 4 << 20;
+pub(in crate::config) const MAX_FILE: usize = 4 << 20;
 /// Files of one configuration, includes counted.
 const MAX_FILES: usize = 1000;
 
 /// The merged tree and every file it came from.
 #[derive(Debug)]
-pub(super) struct Tree {
-    pub(super) root: Node,
-    pub(super) files: Vec<PathBuf>,
+pub(in crate::config) struct Tree {
+    pub(in crate::config) root: Node,
+    pub(in crate::config) files: Vec<PathBuf>,
     /// Whether every file that belongs to it could be read.
-    pub(super) is_whole: bool,
+    pub(in crate::config) is_whole: bool,
 }
 
 /// Reads files into one tree.
-pub(super) struct Reader<'a> {
+pub(in crate::config) struct Reader<'a> {
     env: &'a Environment,
-    pub(super) report: Report,
+    pub(in crate::config) report: Report,
     seen: HashSet<PathBuf>,
     /// The file that is read, below those that include it.
     around: Vec<PathBuf>,
@@ -37,7 +39,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(env: &'a Environment) -> Self {
+    pub(in crate::config) fn new(env: &'a Environment) -> Self {
         Self {
             env,
             report: Report::default(),
@@ -50,7 +52,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a file, or each `*.yaml` and `*.yml` of a directory in name order.
-    pub(super) fn read(mut self, path: &Path) -> (Option<Tree>, Report) {
+    pub(in crate::config) fn read(mut self, path: &Path) -> (Option<Tree>, Report) {
         if self.env.resolve(path).is_dir() {
             let mut names = self.list(path, "*.yaml");
             names.extend(self.list(path, "*.yml"));
@@ -76,7 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes text that is already in memory.
-    pub(super) fn take(mut self, text: &str, name: &str) -> (Option<Tree>, Report) {
+    pub(in crate::config) fn take(mut self, text: &str, name: &str) -> (Option<Tree>, Report) {
         self.text(text, Path::new(name));
         self.finish()
     }
@@ -165,7 +167,7 @@ impl<'a> Reader<'a> {
         list_one(&mut node);
         let base = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         debug_span!("substitute").in_scope(|| substitute::substitute(&mut node, self.env, &base, &mut self.report));
-        secrets::conceal(&mut node, &mut aside, text.contains('&'));
+        conceal::conceal(&mut node, &mut aside, text.contains('&'));
         if !matches!(node.value, Value::Map(_)) {
             let diagnostic = Diagnostic::error("wrong-type", "a configuration is a mapping at its top").at(node.span);
             return self.unread(diagnostic.hint("start with `listeners:` and `routes:`"));
@@ -329,19 +331,6 @@ fn includes(node: &Node) -> Vec<(String, Span)> {
         _ => None,
     };
     items.iter().filter_map(text).collect()
-}
-
-/// Keys whose value is a path, relative to the file it is written in.
-pub(super) const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
-
-/// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
-pub(super) fn is_file(parent: &str, key: &str, text: &str) -> bool {
-    match (parent, key) {
-        ("state", "file") => true,
-        // A word without either is no file.
-        ("accessLog", "output") => text.contains(['/', '.']),
-        _ => FILE_KEYS.contains(&key),
-    }
 }
 
 /// Makes the paths in a mapping called `name` relative to nothing but the working directory.

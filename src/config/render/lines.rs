@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
-use super::looks::{looks_secret, mask_parts, shown_key, value_in_key};
-use super::{SECTIONS, conceal, is_empty};
 use crate::config::node::{Node, Scalar, Span, Value};
 use crate::config::report::Report;
-use crate::config::{schema, yaml};
+use crate::config::schema;
+use crate::config::text::conceal::{SECTIONS, conceal, is_empty};
+use crate::config::text::looks::{is_plausible_path, looks_secret, mask_parts, shown_key, value_in_key};
+use crate::config::yaml;
 
 /// Where in a line something stands: its line, its first column and the one behind it, in characters from 1.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +38,7 @@ struct Places {
 /// Every key of the language.
 static KEYS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let mut found = HashSet::new();
-    collect_keys(&serde_json::from_str(&schema()).unwrap_or_default(), &mut found);
+    collect_keys(schema::tree(), &mut found);
     found
 });
 
@@ -205,7 +206,7 @@ fn is_references(text: &str) -> bool {
         let inner = part.split('}').next().unwrap_or_default();
         let inner = inner.strip_prefix("plain:").unwrap_or(inner);
         match inner.strip_prefix("file:") {
-            Some(path) => super::is_plausible_path(path),
+            Some(path) => is_plausible_path(path),
             None => {
                 let name = inner.split_once(":?").map_or(inner, |(name, _why)| name);
                 name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !looks_secret(name)

@@ -3,11 +3,11 @@
 use super::names::host;
 use super::values::{path_text, text_value};
 use crate::config::de::with_hint;
-use crate::config::model::{self, HostPattern, Scheme};
+use crate::config::types::{self, HostPattern, Scheme};
 
 /// A public URL in one spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct PublicUrl(pub(in crate::config) model::PublicUrl);
+pub(in crate::config) struct PublicUrl(pub(in crate::config) types::PublicUrl);
 
 text_value!(PublicUrl, public_url, "a URL such as `https://agents.example.com`", {
     "type": "string",
@@ -36,7 +36,7 @@ fn public_url(text: &str) -> Result<PublicUrl, String> {
         ));
     };
     let prefix = prefix(path)?;
-    model::PublicUrl::new(scheme, &name, port, prefix).map(PublicUrl).ok_or_else(|| format!("`{text}` is not a URL"))
+    types::PublicUrl::new(scheme, &name, port, prefix).map(PublicUrl).ok_or_else(|| format!("`{text}` is not a URL"))
 }
 
 fn scheme(text: &str) -> Result<(Scheme, &str), String> {

@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::REDACTED;
-use super::names::is_secret_name;
-use crate::config::raw::limits::names_key;
+use super::names::{CLIENT_IP, EVERYBODY, LIMIT_KEYS, is_secret_name};
+use crate::config::suggest::{closest, fold};
+
+/// Shown instead of a secret.
+pub(in crate::config) const REDACTED: &str = "(redacted)";
 
 /// How credentials in a header begin, before a space or a tab.
 const SCHEMES: [&str; 9] =
@@ -25,7 +27,7 @@ const SHORTEST: usize = 4;
 const LONGEST_VALUE: usize = 16 << 10;
 
 /// Whether a value is a credential by its looks, wherever it stands.
-pub(super) fn looks_secret(text: &str) -> bool {
+pub(in crate::config) fn looks_secret(text: &str) -> bool {
     if text.len() < 4 {
         return false;
     }
@@ -77,8 +79,11 @@ fn has_pair(text: &str, is_quoted: bool) -> bool {
 }
 
 /// Whether this is `key: clientIp`, which says whom a rate limit counts and holds no secret.
-pub(super) fn names_clients(name: &str, value: &str) -> bool {
-    name == "key" && names_key(value.trim_matches([' ', '"', '\'']))
+pub(in crate::config) fn names_clients(name: &str, value: &str) -> bool {
+    let value = value.trim_matches([' ', '"', '\'']);
+    let is_word = || [&CLIENT_IP[..], &EVERYBODY].concat().contains(&&*fold(value));
+    let kind = value.split(':').next().unwrap_or(value);
+    name == "key" && (is_word() || closest(kind, LIMIT_KEYS).is_some())
 }
 
 /// Whether a word of the text is a token: begun as its maker begins them, a JWT, or so mixed that nobody made it up.
@@ -161,7 +166,7 @@ pub(in crate::config) fn mask_quoted(text: &str) -> String {
 
 /// What stands before the host of an address that is no URL: `user:password` of `user:password@host`, and any text
 /// before a host with its port.
-pub(super) fn user_of(text: &str) -> Option<&str> {
+pub(in crate::config) fn user_of(text: &str) -> Option<&str> {
     let (user, host) = text.rsplit_once('@').filter(|_| !text.contains("://"))?;
     let has_port = || host.rsplit_once(':').is_some_and(|(_, port)| port.starts_with(|c: char| c.is_ascii_digit()));
     let start = user.rfind(['"', '\'', ' ', '[', '/']).map_or(0, |end| end + 1);
@@ -209,7 +214,7 @@ fn mask_parameters(text: &str) -> String {
 }
 
 /// Takes `user:password@` out of URLs in `text`.
-pub(super) fn mask_urls(text: &str) -> String {
+pub(in crate::config) fn mask_urls(text: &str) -> String {
     let Some((before, after)) = text.split_once("://") else {
         return text.to_owned();
     };
@@ -221,7 +226,7 @@ pub(super) fn mask_urls(text: &str) -> String {
 }
 
 /// Where the value begins in a key whose space was forgotten: `authorization:S`, `token=S`. A port is none.
-pub(super) fn value_in_key(key: &str) -> Option<usize> {
+pub(in crate::config) fn value_in_key(key: &str) -> Option<usize> {
     let (at, sign) = key.match_indices([':', '=']).next()?;
     let rest = key.get(at + 1..).filter(|rest| !rest.is_empty())?;
     let is_port = sign == ":" && rest.len() <= 5 && rest.bytes().all(|byte| byte.is_ascii_digit());

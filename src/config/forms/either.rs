@@ -9,10 +9,10 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserial
 use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
+use super::numbers::ZERO;
 use super::values::time;
+use super::words::SUBSTITUTED;
 use crate::config::de::{invalid, with_hint};
-use crate::config::keys::ZERO;
-use crate::config::schema::SUBSTITUTED;
 
 /// A mapping from names to `T`, in file order. Duplicate names are refused before this is read.
 #[derive(Clone, Debug)]
@@ -220,7 +220,7 @@ macro_rules! text_or {
     ($type:ident, $long:ty, $what:literal, $parse:expr, $($short:tt)+) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str($crate::config::raw::forms::TextOr::<Self, $long>::new($what, $parse))
+                deserializer.deserialize_str($crate::config::forms::either::TextOr::<Self, $long>::new($what, $parse))
             }
         }
 
@@ -229,7 +229,7 @@ macro_rules! text_or {
                 stringify!($type).into()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let short = $crate::config::raw::forms::text_or!(@schema generator, $($short)+);
+                let short = $crate::config::forms::either::text_or!(@schema generator, $($short)+);
                 schemars::json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
             }
         }

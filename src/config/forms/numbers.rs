@@ -10,8 +10,8 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Written;
+use super::values::{Size, Time};
 use crate::config::de::invalid;
-use crate::config::raw::values::{Size, Time};
 
 /// More than anybody needs of anything, and far from overflow.
 pub(in crate::config) const MILLION: u64 = 1_000_000;

@@ -10,12 +10,12 @@ use super::node::{Entry, Node, Scalar, Span, Value};
 use super::report::{Diagnostic, Report};
 
 /// Nesting beyond this is refused.
-pub(super) const MAX_DEPTH: usize = 64;
+pub(in crate::config) const MAX_DEPTH: usize = 64;
 /// Values in one file, aliases expanded.
-pub(super) const MAX_NODES: usize = 1_000_000;
+pub(in crate::config) const MAX_NODES: usize = 1_000_000;
 
 /// Parses one file. `None` when the text has no usable tree; then the report says why.
-pub(super) fn parse(text: &str, file: usize, report: &mut Report) -> Option<Node> {
+pub(in crate::config) fn parse(text: &str, file: usize, report: &mut Report) -> Option<Node> {
     if let Some(span) = first_illegal(text, file) {
         report
             .add(Diagnostic::error("yaml", "the file holds a control character").at(span).hint("is this a text file?"));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::values::text_value;
 use crate::config::de::with_hint;
 use crate::config::hosts::is_name;
-use crate::config::model::{HostPattern, MemberAddress};
+use crate::config::types::{HostPattern, MemberAddress};
 
 /// A host and port of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 
 mod certs;
 mod decode;
-mod difference;
 mod effective;
 mod environment;
 mod files;

@@ -14,9 +14,66 @@ use super::raw;
 pub(super) fn tree() -> &'static Value {
     static TREE: LazyLock<Value> = LazyLock::new(|| {
         let settings = SchemaSettings::draft07();
-        settings.into_generator().into_root_schema_for::<raw::Root>().to_value()
+        let mut tree = settings.into_generator().into_root_schema_for::<raw::Root>().to_value();
+        tell_restarts(&mut tree);
+        tree
     });
     &TREE
+}
+
+/// What a schema names by `$ref`, or the schema itself; with the name.
+pub(super) fn definition(schema: &Value) -> (&str, &Value) {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    let found = name.and_then(|name| Some((name, tree().get("definitions")?.get(name)?)));
+    found.unwrap_or(("", schema))
+}
+
+/// The alternatives or parts of a schema.
+pub(super) fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    ["anyOf", "allOf"].into_iter().filter_map(|word| schema.get(word)?.as_array()).flatten()
+}
+
+/// The keys of the mapping that a schema describes, in any of its forms.
+pub(super) fn properties(schema: &Value) -> Vec<(&str, &Value)> {
+    let (_, schema) = definition(schema);
+    let own = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let own = own.map(|(key, property)| (key.as_str(), property));
+    own.chain(parts(schema).flat_map(properties)).collect()
+}
+
+/// What is declared of a key beside its value, such as `whole`; see `section!`.
+pub(super) fn rule(property: &Value) -> &str {
+    property.get("x-rule").and_then(Value::as_str).unwrap_or_default().trim_start()
+}
+
+/// The paths of all keys that need a restart.
+pub(super) fn restart_keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let sections = properties(tree());
+        let inside = |(section, schema)| {
+            let keys = properties(schema).into_iter().filter(|(_, property)| rule(property) == "restart");
+            let keys = keys.map(|(key, _)| format!("{section}.{key}")).collect::<Vec<_>>();
+            if rule(schema) == "restart" { vec![String::from(section)] } else { keys }
+        };
+        sections.into_iter().flat_map(inside).collect()
+    });
+    &KEYS
+}
+
+/// Says of each key that needs a restart that it does.
+fn tell_restarts(schema: &mut Value) {
+    if rule(schema) == "restart"
+        && let Some(Value::String(text)) = schema.get_mut("description")
+    {
+        let (meaning, default) = text.split_once("Default:").unwrap_or((text, ""));
+        let default = if default.is_empty() { String::new() } else { format!(" Default:{default}") };
+        *text = format!("{} Needs a restart.{default}", meaning.trim_end());
+    }
+    match schema {
+        Value::Object(fields) => fields.values_mut().for_each(tell_restarts),
+        Value::Array(items) => items.iter_mut().for_each(tell_restarts),
+        _ => {}
+    }
 }
 
 /// JSON Schema of a configuration file.
@@ -34,6 +91,7 @@ pub fn schema() -> String {
 fn loosen(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
+            fields.remove("x-rule");
             for (name, inner) in fields.iter_mut() {
                 match inner {
                     // A value, not a schema.

@@ -1,10 +1,9 @@
 //! Values with more than one form. Each has a hand-written visitor and schema: serde's untagged enums lose positions.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
@@ -44,14 +43,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Named<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("Named{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
-    }
-}
+schema_of!({T: JsonSchema} Named<T> as format!("Named{}", T::schema_name()), |generator| {
+    json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+});
 
 /// One `T` or a list of them.
 #[derive(Clone, Debug)]
@@ -80,15 +74,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Many<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("OneOrMany{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
-    }
-}
+schema_of!({T: JsonSchema} Many<T> as format!("OneOrMany{}", T::schema_name()), |generator| {
+    let one = generator.subschema_for::<T>();
+    json_schema!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
+});
 
 /// A `T`, or the word `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,21 +158,17 @@ fn means_off(text: &str) -> bool {
     WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-impl<T: JsonSchema> JsonSchema for OrOff<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("{}OrOff", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        let is_count = value.get("type").is_some_and(|kind| kind == "integer");
-        let digits = if is_count { "^[0-9]+$|" } else { "" };
-        json_schema!({ "anyOf": [
-            { "const": "off" },
-            value,
-            { "$comment": "other spellings", "type": "string", "pattern": format!("^[oO][fF][fF]$|{digits}{SUBSTITUTED}") }
-        ] })
-    }
-}
+schema_of!({T: JsonSchema} OrOff<T> as format!("{}OrOff", T::schema_name()), |generator| {
+    let value = generator.subschema_for::<T>();
+    let is_count = value.get("type").is_some_and(|kind| kind == "integer");
+    let digits = if is_count { "^[0-9]+$|" } else { "" };
+    let pattern = format!("^[oO][fF][fF]$|{digits}{SUBSTITUTED}");
+    json_schema!({ "anyOf": [
+        { "const": "off" },
+        value,
+        { "$comment": "other spellings", "type": "string", "pattern": pattern }
+    ] })
+});
 
 /// Reads text through a function, or a mapping through `Long`.
 pub(in crate::config) struct TextOr<T, Long> {
@@ -215,29 +200,112 @@ where
     }
 }
 
-/// Reads a type from text through a function or from a mapping of another type, and says so in the schema.
+/// Reads text through a function.
+pub(in crate::config) struct FromText<T> {
+    pub(in crate::config) what: &'static str,
+    pub(in crate::config) read: fn(&str) -> Result<T, String>,
+}
+
+impl<T> Visitor<'_> for FromText<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.read)(text).map_err(E::custom)
+    }
+}
+
+/// Reads a type from text through a function or from a mapping of another type, and says so in the schema. The last part
+/// is the schema of the text; without it the schema is that of the mapping alone.
 macro_rules! text_or {
-    ($type:ident, $long:ty, $what:literal, $parse:expr, $($short:tt)+) => {
+    ($type:ident, $($rest:tt)+) => {
+        $crate::config::forms::either::text_or!($type as stringify!($type), $($rest)+);
+    };
+    ($type:ident as $name:expr, $long:ty, $what:literal, $parse:expr $(, $($short:tt)+)?) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_str($crate::config::forms::either::TextOr::<Self, $long>::new($what, $parse))
             }
         }
+        $crate::config::forms::either::text_or!(@schema $type as $name, $long $(, $($short)+)?);
+    };
+    (@schema $type:ident as $name:expr, $long:ty) => { $crate::config::forms::either::schema_of!($type => $long); };
+    (@schema $type:ident as $name:expr, $long:ty, $($short:tt)+) => {
+        $crate::config::forms::either::schema_of!($type as $name, |generator| {
+            let short = $crate::config::forms::either::text_or!(@short generator, $($short)+);
+            schemars::json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
+        });
+    };
+    (@short $generator:ident, as $short:ty) => { $generator.subschema_for::<$short>() };
+    (@short $generator:ident, $short:tt) => { schemars::json_schema!($short) };
+}
+pub(in crate::config) use text_or;
 
-        impl schemars::JsonSchema for $type {
+/// The schema of a form: that of another type, or one of its own under a name.
+macro_rules! schema_of {
+    ($({$($generics:tt)+})? $type:ty => $other:ty) => {
+        impl$(<$($generics)+>)? schemars::JsonSchema for $type {
             fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
+                <$other as schemars::JsonSchema>::schema_name()
+            }
+            fn schema_id() -> std::borrow::Cow<'static, str> {
+                <$other as schemars::JsonSchema>::schema_id()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let short = $crate::config::forms::either::text_or!(@schema generator, $($short)+);
-                schemars::json_schema!({ "anyOf": [short, generator.subschema_for::<$long>()] })
+                <$other as schemars::JsonSchema>::json_schema(generator)
             }
         }
     };
-    (@schema $generator:ident, as $short:ty) => { $generator.subschema_for::<$short>() };
-    (@schema $generator:ident, $short:tt) => { schemars::json_schema!($short) };
+    (inline $($rest:tt)+) => { $crate::config::forms::either::schema_of!(@ true, $($rest)+); };
+    (@ $inline:expr, $({$($generics:tt)+})? $type:ty as $name:expr, |$generator:pat_param| $schema:expr) => {
+        impl$(<$($generics)+>)? schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                $inline
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema($generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $schema
+            }
+        }
+    };
+    ($($rest:tt)+) => { $crate::config::forms::either::schema_of!(@ false, $($rest)+); };
 }
-pub(in crate::config) use text_or;
+pub(in crate::config) use schema_of;
+
+/// Declares mappings of which exactly one key is given: what each key holds, and what is made of it.
+macro_rules! one_of {
+    ($(
+        $(#[doc = $about:tt])+
+        $fields:ident $([$on:meta])? => $type:ty {$(
+            $(#[doc = $doc:tt])+
+            $field:ident: $form:ty => $make:expr
+        ),+ $(,)?}
+    )+) => {$(
+        $(#[doc = $about])+
+        #[derive(serde::Deserialize, schemars::JsonSchema)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+        $(#[$on])?
+        pub(in crate::config) struct $fields {
+            $($(#[doc = $doc])+ pub(in crate::config) $field: Option<$form>),+
+        }
+
+        impl TryFrom<$fields> for $type {
+            type Error = String;
+            fn try_from(fields: $fields) -> Result<Self, String> {
+                $(let $field: Option<$type> = match fields.$field {
+                    Some(given) => { let make: fn($form) -> Result<$type, String> = $make; Some(make(given)?) }
+                    None => None,
+                };)+
+                $crate::config::forms::either::exactly_one(&[$(stringify!($field)),+], [$($field),+])
+            }
+        }
+    )+};
+}
+pub(in crate::config) use one_of;
 
 /// Exactly one of several fields of a mapping.
 pub(in crate::config) fn exactly_one<T>(

@@ -2,6 +2,7 @@
 //! values that a key can hold. Each form reads, says what it takes in the schema, and means a value of the program.
 
 pub(in crate::config) mod either;
+mod matches;
 pub(in crate::config) mod names;
 pub(in crate::config) mod numbers;
 pub(in crate::config) mod public;
@@ -10,25 +11,19 @@ pub(in crate::config) mod timestamp;
 pub(in crate::config) mod values;
 pub(in crate::config) mod words;
 
-use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use http::StatusCode;
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
-use super::types::{self, HostPattern};
-use either::{Many, Named, OrOff};
-use names::Host;
-use public::PublicUrl;
-use values::{Bind, Network, Size, Status, Time, Verb};
+use either::{Many, Named, OrOff, schema_of};
+use values::Status;
 use words::Word;
 
-pub(in crate::config) use numbers::{ANY, Bytes, Count, Limit, MILLION, Millis, OUT_OF_RANGE, Seconds, ZERO};
-pub(in crate::config) use section::{field, of_words, section, words_as_json};
+pub(in crate::config) use numbers::{ANY, Bytes, Count, Limit, MILLION, Millis, OUT_OF_RANGE, Seconds};
+pub(in crate::config) use section::{Fixed, camel, field, of_words, section, words_as_json};
 
 /// How a `T` is written in a file, where that is not how it is kept.
 pub(in crate::config) trait Written<T> {
@@ -71,17 +66,7 @@ impl Written<PathBuf> for String {
 #[serde(transparent)]
 pub(in crate::config) struct Boxed<W>(W);
 
-impl<W: JsonSchema> JsonSchema for Boxed<W> {
-    fn schema_name() -> Cow<'static, str> {
-        W::schema_name()
-    }
-    fn schema_id() -> Cow<'static, str> {
-        W::schema_id()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        W::json_schema(generator)
-    }
-}
+schema_of!({W: JsonSchema} Boxed<W> => W);
 
 impl<W> Written<Box<W>> for Boxed<W> {
     fn meaning(self) -> Box<W> {
@@ -94,17 +79,9 @@ impl<W> Written<Box<W>> for Boxed<W> {
 #[serde(transparent)]
 pub(in crate::config) struct List<W>(Vec<W>);
 
-impl<W: JsonSchema> JsonSchema for List<W> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("ListOf{}", W::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "array", "items": generator.subschema_for::<W>() })
-    }
-}
+schema_of!(inline {W: JsonSchema} List<W> as format!("ListOf{}", W::schema_name()), |generator| {
+    json_schema!({ "type": "array", "items": generator.subschema_for::<W>() })
+});
 
 impl<W: Written<T>, T> Written<Vec<T>> for List<W> {
     fn meaning(self) -> Vec<T> {
@@ -144,13 +121,4 @@ macro_rules! written {
 }
 pub(in crate::config) use written;
 
-written! {
-    Time => Duration,
-    Size => u64,
-    Bind => SocketAddr,
-    Network => IpNet,
-    Verb => Method,
-    Status => StatusCode,
-    Host => HostPattern,
-    PublicUrl => types::PublicUrl,
-}
+written!(Status => StatusCode);

@@ -7,16 +7,12 @@ use crate::config::de::with_hint;
 use crate::config::hosts::is_name;
 use crate::config::types::{HostPattern, MemberAddress};
 
-/// A host and port of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct HostPort(pub(in crate::config) MemberAddress);
-
-text_value!(HostPort, target, "an address such as `10.0.0.1:8080`", {
+text_value!(MemberAddress as "HostPort", target, "an address such as `10.0.0.1:8080`", {
     "type": "string",
     "description": "Host or IP address, and port: 10.0.0.1:8080, [::1]:8080, agent.internal:8080."
 });
 
-pub(in crate::config) fn target(text: &str) -> Result<HostPort, String> {
+pub(in crate::config) fn target(text: &str) -> Result<MemberAddress, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or(rest);
         let (usual, tls) = match scheme {
@@ -31,7 +27,7 @@ pub(in crate::config) fn target(text: &str) -> Result<HostPort, String> {
         if address.port() == 0 {
             return Err(with_hint(format!("`{text}` has port 0"), "a port is 1 to 65535"));
         }
-        return Ok(HostPort(MemberAddress::Socket(address)));
+        return Ok(MemberAddress::Socket(address));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         let hint = if text.parse::<u16>().is_ok() {
@@ -51,35 +47,31 @@ pub(in crate::config) fn target(text: &str) -> Result<HostPort, String> {
             "letters, digits, `-`, `_` and `.`; IPv6 in brackets",
         ));
     }
-    Ok(HostPort(MemberAddress::Name { host, port }))
+    Ok(MemberAddress::Name { host, port })
 }
 
-/// A host to serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Host(pub(in crate::config) HostPattern);
-
-text_value!(Host, host, "a host such as `agents.example.com`", {
+text_value!(HostPattern as "Host", host, "a host such as `agents.example.com`", {
     "type": "string",
     "description": "A host name, an IP address, or `*.example.com` for every name below it."
 });
 
-pub(in crate::config) fn host(text: &str) -> Result<Host, String> {
+pub(in crate::config) fn host(text: &str) -> Result<HostPattern, String> {
     let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if lower.starts_with('[') || lower.parse::<IpAddr>().is_ok() {
         let bare = lower.trim_start_matches('[').trim_end_matches(']');
         return match bare.parse::<IpAddr>() {
-            Ok(IpAddr::V6(address)) => Ok(Host(HostPattern::Exact(format!("[{address}]")))),
-            Ok(IpAddr::V4(address)) => Ok(Host(HostPattern::Exact(address.to_string()))),
+            Ok(IpAddr::V6(address)) => Ok(HostPattern::Exact(format!("[{address}]"))),
+            Ok(IpAddr::V4(address)) => Ok(HostPattern::Exact(address.to_string())),
             Err(_) => Err(with_hint(format!("`{text}` is not a host"), "leave the port out")),
         };
     }
     if let Some(parent) = lower.strip_prefix("*.")
         && is_name(parent)
     {
-        return Ok(Host(HostPattern::Wildcard(parent.to_owned())));
+        return Ok(HostPattern::Wildcard(parent.to_owned()));
     }
     if is_name(&lower) {
-        return Ok(Host(HostPattern::Exact(lower)));
+        return Ok(HostPattern::Exact(lower));
     }
     let hint = if lower == "*" {
         "leave `hosts` out to serve every host".to_owned()
@@ -103,10 +95,10 @@ mod tests {
 
     #[test]
     fn hosts() {
-        assert_eq!(host("Agents.Example.COM.").unwrap().0, HostPattern::Exact("agents.example.com".into()));
-        assert_eq!(host("*.example.com").unwrap().0, HostPattern::Wildcard("example.com".into()));
-        assert_eq!(host("127.0.0.1").unwrap().0, HostPattern::Exact("127.0.0.1".into()));
-        assert_eq!(host("::1").unwrap().0, HostPattern::Exact("[::1]".into()));
+        assert_eq!(host("Agents.Example.COM.").unwrap(), HostPattern::Exact("agents.example.com".into()));
+        assert_eq!(host("*.example.com").unwrap(), HostPattern::Wildcard("example.com".into()));
+        assert_eq!(host("127.0.0.1").unwrap(), HostPattern::Exact("127.0.0.1".into()));
+        assert_eq!(host("::1").unwrap(), HostPattern::Exact("[::1]".into()));
         for text in ["", "*", "a*.b", "*.*.b", "a b", "a:80", "http://a", "-a", "1.2.3", "a..b", "é.com", "*."] {
             assert!(host(text).is_err(), "{text}");
         }
@@ -114,10 +106,10 @@ mod tests {
 
     #[test]
     fn targets() {
-        assert!(matches!(target("10.0.0.1:80").unwrap().0, MemberAddress::Socket(_)));
-        assert!(matches!(target("[::1]:80").unwrap().0, MemberAddress::Socket(_)));
-        assert!(matches!(target("my_agent:80").unwrap().0, MemberAddress::Name { port: 80, .. }));
-        let MemberAddress::Name { host, .. } = target("Agent.Example.:80").unwrap().0 else {
+        assert!(matches!(target("10.0.0.1:80").unwrap(), MemberAddress::Socket(_)));
+        assert!(matches!(target("[::1]:80").unwrap(), MemberAddress::Socket(_)));
+        assert!(matches!(target("my_agent:80").unwrap(), MemberAddress::Name { port: 80, .. }));
+        let MemberAddress::Name { host, .. } = target("Agent.Example.:80").unwrap() else {
             panic!("a name");
         };
         assert_eq!(host, "agent.example.", "the dot says: no search list");

@@ -1,15 +1,15 @@
 //! Numbers and times with a legal range: out of it is an error at the value's own place.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Written;
+use super::either::schema_of;
 use super::values::{Size, Time};
 use crate::config::de::invalid;
 
@@ -50,17 +50,9 @@ pub(in crate::config) fn in_range<E: de::Error>(number: u64, min: u64, max: u64,
 /// What is said about a number; the place comes before it.
 pub(in crate::config) const OUT_OF_RANGE: &str = "is out of range";
 
-impl<const MIN: u64, const MAX: u64> JsonSchema for Count<MIN, MAX> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("Count{MIN}To{MAX}").into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
-    }
-}
+schema_of!(inline {const MIN: u64, const MAX: u64} Count<MIN, MAX> as format!("Count{MIN}To{MAX}"), |_| {
+    json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+});
 
 macro_rules! kept_as {
     ($($form:ident: $($number:ty),+;)+) => {$($(
@@ -150,26 +142,11 @@ impl<'de> Deserialize<'de> for Limit {
 /// What is said about a time limit of zero.
 pub(in crate::config) const ZERO: &str = "a time limit of zero would end everything at once";
 
-/// What a form with a range has in common with the form it narrows: its schema, which cannot say the range.
-macro_rules! narrows {
-    ($([$($generics:tt)*] $form:ty => $wide:ty;)+) => {$(
-        impl<$($generics)*> JsonSchema for $form {
-            fn schema_name() -> Cow<'static, str> {
-                <$wide>::schema_name()
-            }
-            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                <$wide>::json_schema(generator)
-            }
-        }
-    )+};
-}
-
-narrows! {
-    [] Limit => Time;
-    [const MIN: u64, const MAX: u64] Bytes<MIN, MAX> => Size;
-    [const MIN: u64, const MAX: u64] Seconds<MIN, MAX> => Time;
-    [const MIN: u64, const MAX: u64] Millis<MIN, MAX> => Time;
-}
+// What a form with a range has in common with the form it narrows: its schema, which cannot say the range.
+schema_of!(Limit => Time);
+schema_of!({const MIN: u64, const MAX: u64} Bytes<MIN, MAX> => Size);
+schema_of!({const MIN: u64, const MAX: u64} Seconds<MIN, MAX> => Time);
+schema_of!({const MIN: u64, const MAX: u64} Millis<MIN, MAX> => Time);
 
 impl Written<Duration> for Limit {
     fn meaning(self) -> Duration {

@@ -3,11 +3,7 @@
 use super::names::host;
 use super::values::{path_text, text_value};
 use crate::config::de::with_hint;
-use crate::config::types::{self, HostPattern, Scheme};
-
-/// A public URL in one spelling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct PublicUrl(pub(in crate::config) types::PublicUrl);
+use crate::config::types::{HostPattern, PublicUrl, Scheme};
 
 text_value!(PublicUrl, public_url, "a URL such as `https://agents.example.com`", {
     "type": "string",
@@ -29,14 +25,14 @@ fn public_url(text: &str) -> Result<PublicUrl, String> {
         None => (rest, ""),
     };
     let (name, port) = host_and_port(authority)?;
-    let HostPattern::Exact(name) = host(name)?.0 else {
+    let HostPattern::Exact(name) = host(name)? else {
         return Err(with_hint(
             format!("`{authority}` is more than one host"),
             "a public URL names one; write it at each route that needs another",
         ));
     };
     let prefix = prefix(path)?;
-    types::PublicUrl::new(scheme, &name, port, prefix).map(PublicUrl).ok_or_else(|| format!("`{text}` is not a URL"))
+    PublicUrl::new(scheme, &name, port, prefix).ok_or_else(|| format!("`{text}` is not a URL"))
 }
 
 fn scheme(text: &str) -> Result<(Scheme, &str), String> {
@@ -104,7 +100,7 @@ mod tests {
             ("https://[0:0::1]:8443/a", "https://[::1]:8443/a"),
             ("http://my_gateway", "http://my_gateway"),
         ] {
-            let found = public_url(text).map(|url| url.0.to_string());
+            let found = public_url(text).map(|url| url.to_string());
             assert_eq!(found.as_deref(), Ok(expected), "{text}");
         }
     }

@@ -2,6 +2,8 @@
 //! come the runtime type, decoding, the default, the schema, and with that the reference and what `config show
 //! --defaults` fills in. See `docs/adding-a-key.md`.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 
 use crate::config::report::Report;
@@ -10,6 +12,14 @@ use crate::config::yaml;
 /// Declares mappings of the file. A field is `name: Type as Form = default`: what the program keeps, how it is written
 /// where that differs, and the default in the words of a file (one token, such as `30s`, `off`, `{}` or `"http/1.1"`).
 /// A field without a default is an `Option`, and its description says what is without it (`Default: no ceiling.`).
+/// Behind a `;` stands what else holds for the key:
+///
+/// - `restart`: a change of it needs a restart; `restart inside` for a section with such keys.
+/// - `whole`: a value that is given takes nothing from one under `defaults`.
+/// - `one of GROUP`: of the keys of this group in a mapping only one can be given, so it keeps out the defaults of the
+///   others; `whole one of GROUP` is both.
+/// - `of type`: the key belongs to one value of the key `type`, and is not taken from a default of another type.
+///
 /// Attributes for serde and schemars stand at the end, in brackets.
 macro_rules! section {
     ($(
@@ -17,7 +27,7 @@ macro_rules! section {
         $(#[doc = $about:tt])+
         $vis:vis struct $name:ident $([$($on_all:meta),+])? {$(
             $(#[doc = $doc:tt])+
-            $field:ident: $type:ty $(as $form:ty)? $(= $default:tt)? $([$($attribute:meta),+])?
+            $field:ident: $type:ty $(as $form:ty)? $(= $default:tt)? $(; $($rule:ident)+)? $([$($attribute:meta),+])?
         ),* $(,)?}
     )+) => {$(
         $(#[doc = $about])+
@@ -27,6 +37,7 @@ macro_rules! section {
         }
 
         #[allow(clippy::clone_on_copy, clippy::unnecessary_fallible_conversions, reason = "one form for all types")]
+        #[allow(unused_variables, reason = "most sections have nothing that needs a restart")]
         const _: () = {
             // As it stands in a file, where every key may be absent.
             #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -36,6 +47,7 @@ macro_rules! section {
             struct $name {$(
                 $(#[doc = $doc])+
                 $(#[schemars(extend("default" = $crate::config::forms::words_as_json(stringify!($default))))])?
+                $(#[schemars(extend("x-rule" = concat!($(" ", stringify!($rule)),+)))])?
                 $($(#[$attribute])+)?
                 $field: Option<$crate::config::forms::field!(form [$type] [$($form)?])>
             ),*}
@@ -58,6 +70,12 @@ macro_rules! section {
                             read [file.$field] [DEFAULT.$field] [$($form)?] [$($default)?]
                         )
                     ),*})
+                }
+            }
+
+            impl $crate::config::forms::Fixed for self::$name {
+                fn fixed(&self, at: &str, out: &mut std::collections::BTreeMap<String, String>) {
+                    $($crate::config::forms::field!(fixed [self.$field] [stringify!($field)] [$($($rule)+)?] at out);)*
                 }
             }
 
@@ -106,8 +124,39 @@ macro_rules! field {
     (read [$value:expr] [$usual:expr] [$form:ty] [$default:tt]) => {
         $value.map_or_else(|| $usual.clone(), $crate::config::forms::Written::meaning)
     };
+    (fixed [$value:expr] [$name:expr] [restart] $at:ident $out:ident) => {
+        $out.insert(format!("{}{}", $at, $crate::config::forms::camel($name)), format!("{:?}", $value))
+    };
+    (fixed [$value:expr] [$name:expr] [restart inside] $at:ident $out:ident) => {
+        $crate::config::forms::Fixed::fixed(&$value, &format!("{}{}.", $at, $crate::config::forms::camel($name)), $out)
+    };
+    (fixed [$value:expr] [$name:expr] [$($rule:ident)*] $at:ident $out:ident) => {};
 }
 pub(in crate::config) use field;
+
+/// What cannot change while the gateway runs.
+pub(in crate::config) trait Fixed {
+    /// Adds each key that needs a restart, with a text that is another where its value is. `at` stands before the keys.
+    fn fixed(&self, at: &str, out: &mut BTreeMap<String, String>);
+}
+
+impl<T: Fixed> Fixed for Option<T> {
+    fn fixed(&self, at: &str, out: &mut BTreeMap<String, String>) {
+        if let Some(section) = self {
+            section.fixed(at, out);
+        }
+    }
+}
+
+/// The name of a field as it stands in a file.
+pub(in crate::config) fn camel(field: &str) -> String {
+    let mut words = field.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        name + &initial.to_ascii_uppercase() + rest
+    })
+}
 
 /// A default as the files have it.
 #[expect(clippy::expect_used, reason = "the words are in the source, and a test reads all of them")]

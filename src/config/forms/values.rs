@@ -1,51 +1,43 @@
 //! Single values of the file, legal once deserialised. Checks sit here so that each message has the value's own place.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer};
 
+use super::either::schema_of;
 use crate::config::de::{invalid, with_hint};
 
-/// Implements `Deserialize` from text through a function, and a schema with a pattern.
+/// Reads a type from text through a function, and says in the schema what that takes: `text_value!(Type, function, "what
+/// is expected", { schema })`. `Type as "Name"` is called otherwise there, and `Type(Kept)` is declared as well.
 macro_rules! text_value {
-    ($type:ident, $parse:path, $what:literal, $schema:tt) => {
+    ($type:ident, $($rest:tt)+) => {
+        $crate::config::forms::values::text_value!($type as stringify!($type), $($rest)+);
+    };
+    ($(#[doc = $about:tt])+ $type:ident($kept:ty), $($rest:tt)+) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub(in crate::config) struct $type(pub(in crate::config) $kept);
+        $crate::config::forms::written!($type => $kept);
+        $crate::config::forms::values::text_value!($type as stringify!($type), $($rest)+);
+    };
+    ($type:ident as $name:expr, $parse:path, $what:literal, $schema:tt) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl serde::de::Visitor<'_> for Text {
-                    type Value = $type;
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str($what)
-                    }
-                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
-                        $parse(text).map_err(E::custom)
-                    }
-                }
-                deserializer.deserialize_str(Text)
+                deserializer.deserialize_str($crate::config::forms::either::FromText { what: $what, read: $parse })
             }
         }
-        impl schemars::JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!($schema)
-            }
-        }
+        $crate::config::forms::either::schema_of!($type as $name, |_| schemars::json_schema!($schema));
     };
 }
 pub(in crate::config) use text_value;
 
-/// A length of time with its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Time(pub(in crate::config) Duration);
-
-text_value!(Time, time, "a duration such as `30s`", {
+text_value!(
+    /// A length of time with its unit.
+    Time(Duration), time, "a duration such as `30s`", {
     "type": "string",
     "description": "A duration with its unit: 250ms, 30s, 2m, 1h30m.",
     "pattern": "^(([0-9]+(ms|s|m|h|d))+|.*[$][{].*)$"
@@ -116,11 +108,9 @@ fn leading_digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// A number of bytes with its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Size(pub(in crate::config) u64);
-
-text_value!(Size, size, "a size such as `64KiB`", {
+text_value!(
+    /// A number of bytes with its unit.
+    Size(u64), size, "a size such as `64KiB`", {
     "type": "string",
     "description": "A size with its unit: 512B, 64KiB, 10MiB, 1GiB (powers of 1024) or 10kB, 10MB (powers of 1000).",
     "pattern": "^([0-9]+(B|KiB|MiB|GiB|kB|KB|MB|GB)|.*[$][{].*)$"
@@ -154,11 +144,9 @@ fn size(text: &str) -> Result<Size, String> {
     number.checked_mul(scale).filter(|bytes| *bytes <= 1 << 50).map(Size).ok_or_else(shape)
 }
 
-/// An IP address and port to bind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Bind(pub(in crate::config) SocketAddr);
-
-text_value!(Bind, bind, "an address such as `0.0.0.0:8080`", {
+text_value!(
+    /// An IP address and port to bind.
+    Bind(SocketAddr), bind, "an address such as `0.0.0.0:8080`", {
     "type": "string",
     "description": "IP address and port: 0.0.0.0:8080, [::]:8080."
 });
@@ -179,11 +167,9 @@ pub(in crate::config) fn bind(text: &str) -> Result<Bind, String> {
     Err(with_hint(format!("`{text}` is not an IP address and port"), hint))
 }
 
-/// A network, or one address as a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Network(pub(in crate::config) IpNet);
-
-text_value!(Network, network, "a network such as `10.0.0.0/8`", {
+text_value!(
+    /// A network, or one address as a network.
+    Network(IpNet), network, "a network such as `10.0.0.0/8`", {
     "type": "string",
     "description": "A network in CIDR form, or one IP address."
 });
@@ -198,11 +184,9 @@ fn network(text: &str) -> Result<Network, String> {
     Err(with_hint(format!("`{text}` has bits beyond its prefix"), format!("write `{}`", net.trunc())))
 }
 
-/// A path as it is matched: starts with `/`, in normal form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct PathText(pub(in crate::config) String);
-
-text_value!(PathText, path_text, "a path such as `/api`", {
+text_value!(
+    /// A path as it is matched: starts with `/`, in normal form.
+    PathText(String), path_text, "a path such as `/api`", {
     "type": "string",
     "description": "A path that starts with `/`.",
     "pattern": "^/|[$][{]"
@@ -288,11 +272,9 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     Ok(Pattern { whole, anywhere })
 }
 
-/// A request method.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Verb(pub(in crate::config) Method);
-
-text_value!(Verb, verb, "a method such as `GET`", {
+text_value!(
+    /// A request method.
+    Verb(Method), verb, "a method such as `GET`", {
     "type": "string",
     "pattern": "^[-A-Z0-9!#$%&'*+.^_`|~]+$|[$][{]"
 });
@@ -323,14 +305,7 @@ impl<'de> Deserialize<'de> for Status {
     }
 }
 
-impl JsonSchema for Status {
-    fn schema_name() -> Cow<'static, str> {
-        "Status".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 200, "maximum": 599 })
-    }
-}
+schema_of!(Status as "Status", |_| json_schema!({ "type": "integer", "minimum": 200, "maximum": 599 }));
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
 //! Values that are one word of a short list. Words are read ignoring case, `-` and `_`, so the spellings of other
 //! proxies are understood; ours come first and are the ones in the schema.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
+use super::either::schema_of;
 use crate::config::de::with_hint;
 use crate::config::suggest::{self, fold};
 use crate::config::types::{Scheme, UpstreamProtocol};
@@ -60,26 +60,21 @@ impl<'de, T: Words> Deserialize<'de> for Word<T> {
     }
 }
 
-impl<T: Words> JsonSchema for Word<T> {
-    fn schema_name() -> Cow<'static, str> {
-        T::NAME.into()
+schema_of!({T: Words} Word<T> as T::NAME, |_| {
+    let ours: Vec<&str> = T::WORDS.iter().filter_map(|(_, words)| words.first().copied()).collect();
+    let every = T::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
+    let numbers = every.clone().filter_map(|word| word.parse::<f64>().ok());
+    let numbers: Vec<f64> = numbers.collect();
+    let pattern = format!("^{}$|{SUBSTITUTED}", spellings(every));
+    let mut forms = vec![
+        json!({ "type": "string", "enum": ours }),
+        json!({ "$comment": "other spellings", "type": "string", "pattern": pattern }),
+    ];
+    if !numbers.is_empty() {
+        forms.push(json!({ "$comment": "other spellings", "enum": numbers }));
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let ours: Vec<&str> = T::WORDS.iter().filter_map(|(_, words)| words.first().copied()).collect();
-        let every = T::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
-        let numbers = every.clone().filter_map(|word| word.parse::<f64>().ok());
-        let numbers: Vec<f64> = numbers.collect();
-        let pattern = format!("^{}$|{SUBSTITUTED}", spellings(every));
-        let mut forms = vec![
-            json!({ "type": "string", "enum": ours }),
-            json!({ "$comment": "other spellings", "type": "string", "pattern": pattern }),
-        ];
-        if !numbers.is_empty() {
-            forms.push(json!({ "$comment": "other spellings", "enum": numbers }));
-        }
-        json_schema!({ "anyOf": forms })
-    }
-}
+    json_schema!({ "anyOf": forms })
+});
 
 macro_rules! words {
     ($type:ty, $name:literal, $($value:expr => [$($word:literal),+]),+ $(,)?) => {
@@ -118,14 +113,7 @@ macro_rules! choice {
             }
         }
 
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                <$crate::config::forms::words::Word<Self> as schemars::JsonSchema>::json_schema(generator)
-            }
-        }
+        $crate::config::forms::either::schema_of!($name => $crate::config::forms::words::Word<$name>);
     )+};
 }
 pub(in crate::config) use choice;

@@ -6,5 +6,5 @@ pub(super) mod operation;
 pub(super) mod wire;
 
 pub(super) use super::forms::{
-    ANY, Boxed, Bytes, Count, Limit, List, MILLION, Millis, OUT_OF_RANGE, Seconds, Written, section, written,
+    ANY, Bytes, Count, Limit, List, MILLION, Millis, OUT_OF_RANGE, Seconds, Written, section, written,
 };

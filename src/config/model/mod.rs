@@ -12,6 +12,7 @@ mod retries;
 mod route;
 mod split;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub struct Config {
     /// Hash of the configuration's content (all files, after includes, with the certificates and secrets they name),
     /// hexadecimal.
     pub hash: String,
+    /// Each key that cannot change while running, with its value as text.
+    pub(in crate::config) fixed: BTreeMap<String, String>,
     /// What is configured, without secrets, to compare with what comes next.
     pub effective: Arc<Effective>,
 }

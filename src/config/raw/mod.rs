@@ -22,7 +22,7 @@ use super::keys::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, 
 use super::keys::{Count, section};
 
 pub(super) use super::forms::either::{self as forms, Many, Named, OrOff};
-pub(super) use super::forms::{names, public, timestamp, values, words};
+pub(super) use super::forms::{names, timestamp, values, words};
 pub(super) use super::keys::listener::Listener;
 pub(super) use cluster::Cluster;
 pub(super) use fault::Fault;
@@ -37,8 +37,8 @@ section! {
         version: u64 = 1 [schemars(range(min = 1, max = 1))],
         /// More files, relative to this one; `*` stands for any part of a name. A name defined twice is an error.
         include: Option<Many<String>>,
-        /// Worker threads. Needs a restart. Default: the cores of the cgroup.
-        workers: Option<NonZeroUsize> as Count<1, 1024>,
+        /// Worker threads. Default: the cores of the cgroup.
+        workers: Option<NonZeroUsize> as Count<1, 1024>; restart,
         /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`,
         /// or none.
         zone: Option<String>,
@@ -55,15 +55,15 @@ section! {
         /// Whose word on the client's address is believed.
         client_ip: ClientIp = {},
         /// One line for each finished exchange.
-        access_log: AccessLog = {},
+        access_log: AccessLog = {}; restart inside,
         /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
-        metrics: Metrics = {},
+        metrics: Metrics = {}; restart inside,
         /// What `/ready` depends on beside the gateway itself.
         readiness: Readiness = {},
         /// How the gateway ends.
         shutdown: Shutdown = {},
         /// Logging of the gateway's own life, to standard error.
-        logging: Logging = {},
+        logging: Logging = {}; restart inside,
         /// What survives a restart.
         state: State = {},
         /// DNS resolution of endpoints.
@@ -71,7 +71,7 @@ section! {
         /// Taking a changed configuration while running.
         reload: Reload = {},
         /// The listener that operators ask and command.
-        admin: Option<Admin>,
+        admin: Option<Admin>; restart inside,
     }
 }
 

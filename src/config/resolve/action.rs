@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::listener::redirect_status;
-use super::route::References;
+use super::references::References;
 use super::{Scope, split};
 use crate::config::model::{Action, ClusterId, HostPattern, Match, PathMatch, Redirect, Respond};
 use crate::config::node::steps;

@@ -1,12 +1,12 @@
-//! From what to what: the words for one changed, added or removed thing. Works on the JSON that [`super::effective`]
+//! From what to what: the words for one changed, added or removed thing. Works on the JSON that [`super::Effective`]
 //! keeps and knows the language's shapes only as far as they make a line shorter.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::effective::{redacted, unmarked};
-use super::visible::is_hidden;
+use super::{redacted, unmarked};
+use crate::config::visible::is_hidden;
 
 /// Characters of a value, and of all a line says.
 const MAX_VALUE: usize = 60;
@@ -30,8 +30,8 @@ pub(super) fn details(before: &Json, after: &Json) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What a new thing is.
-pub(super) fn added(section: &str, value: &Json) -> String {
+/// What a thing is that is new or gone.
+pub(super) fn summary(section: &str, value: &Json) -> String {
     let text = match section {
         "routes" => route(value),
         "clusters" => cluster(value),
@@ -39,11 +39,6 @@ pub(super) fn added(section: &str, value: &Json) -> String {
         _ => String::new(),
     };
     cut(text, MAX_DETAIL)
-}
-
-/// What a thing was that is gone.
-pub(super) fn removed(section: &str, value: &Json) -> String {
-    added(section, value)
 }
 
 fn change(before: Option<&Json>, after: Option<&Json>) -> String {

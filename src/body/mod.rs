@@ -8,8 +8,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+mod ahead;
 pub(crate) mod events;
 mod fault_body;
+mod look;
 mod replay;
 mod request;
 mod tee;
@@ -17,8 +19,10 @@ mod timer;
 mod upload;
 mod upload_state;
 
+pub use ahead::{BLOCK, Room};
 pub use events::{Events, Several};
 pub use fault_body::FaultBody;
+pub use look::{LookLimits, Looked};
 pub use replay::Replay;
 pub use request::RequestBody;
 pub use tee::{Copied, TooLarge};

@@ -35,6 +35,10 @@ pub mod bounded;
 
 pub mod head;
 
+pub mod visible;
+
+pub mod pem;
+
 // The path.
 
 pub mod listener;

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
-const BASE: &[&str] = &["error", "outcome", "context", "body", "config", "observe", "bounded", "head"];
+const BASE: &[&str] =
+    &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem"];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
@@ -26,11 +27,13 @@ const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"
 const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("bounded", &[]),
     ("head", &[]),
-    ("config", &["error"]),
+    ("visible", &[]),
+    ("pem", &[]),
+    ("config", &["error", "visible", "pem"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),
-    ("observe", &["error", "context", "config", "head"]),
+    ("observe", &["error", "context", "config", "head", "visible"]),
     ("body", &["error", "context", "config", "observe", "bounded"]),
 ];
 

@@ -29,11 +29,8 @@ impl Environment {
     pub fn process() -> Self {
         Self {
             variables: Arc::new(|name| std::env::var(name).ok()),
-            root: PathBuf::new(),
-            now: SystemTime::now(),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").ok(),
-            seen: Arc::default(),
-            lenient: false,
+            ..Self::empty(SystemTime::now())
         }
     }
 

@@ -16,7 +16,6 @@ mod inputs;
 mod keys;
 mod merge_defaults;
 pub mod model;
-pub mod pem;
 mod raw;
 mod render;
 mod resolve;
@@ -27,8 +26,6 @@ mod show;
 mod suggest;
 mod text;
 mod types;
-pub mod visible;
-pub mod watch;
 mod written;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::node::Span;
 use super::report::{Diagnostic, Report, Severity};
-use super::visible::is_hidden;
+use crate::visible::is_hidden;
 use lines::Lines;
 
 impl Report {

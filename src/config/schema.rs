@@ -2,6 +2,7 @@
 //! say: what holds for every value (`${..}` stands for it, a number is text where text is wanted) is put in here, other
 //! spellings where they are read.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use schemars::generate::SchemaSettings;
@@ -39,6 +40,25 @@ pub(super) fn properties(schema: &Value) -> Vec<(&str, &Value)> {
     let own = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     let own = own.map(|(key, property)| (key.as_str(), property));
     own.chain(parts(schema).flat_map(properties)).collect()
+}
+
+/// Every key of the language.
+pub(super) fn keys() -> &'static BTreeSet<String> {
+    fn collect(schema: &Value, found: &mut BTreeSet<String>) {
+        let known = schema.get("properties").and_then(Value::as_object);
+        found.extend(known.into_iter().flat_map(|known| known.keys().cloned()));
+        match schema {
+            Value::Object(fields) => fields.values().for_each(|inner| collect(inner, found)),
+            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            _ => {}
+        }
+    }
+    static KEYS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let mut found = BTreeSet::new();
+        collect(tree(), &mut found);
+        found
+    });
+    &KEYS
 }
 
 /// What is declared of a key beside its value, such as `whole`; see `section!`.

@@ -88,16 +88,8 @@ fn places_of(entry: &Entry) -> Vec<Span> {
 
 fn collect(node: &Node, places: &mut Vec<Span>) {
     places.push(node.span);
-    match &node.value {
-        Value::Map(entries) => {
-            for entry in entries {
-                places.push(entry.key_span);
-                collect(&entry.value, places);
-            }
-        }
-        Value::List(items) => items.iter().for_each(|item| collect(item, places)),
-        Value::Scalar(_) | Value::Blank => {}
-    }
+    places.extend(node.entries().iter().map(|entry| entry.key_span));
+    node.children().for_each(|child| collect(child, places));
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
-use crate::config::pem::{self, PemError};
 use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
+use crate::pem::{self, PemError};
 
 /// TLS of one listener.
 #[derive(Debug)]

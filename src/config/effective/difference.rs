@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::{redacted, unmarked};
-use crate::config::visible::is_hidden;
+use crate::visible::is_hidden;
 
 /// Characters of a value, and of all a line says.
 const MAX_VALUE: usize = 60;

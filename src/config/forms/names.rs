@@ -89,6 +89,19 @@ pub(in crate::config) fn host(text: &str) -> Result<HostPattern, String> {
     Err(with_hint(format!("`{text}` is not a host"), hint))
 }
 
+text_value!(
+    /// One host.
+    OneHost(String), one_host, "a host such as `agents.example.com`",
+    { "type": "string", "description": "A host name or an IP address." }
+);
+
+fn one_host(text: &str) -> Result<OneHost, String> {
+    match host(text)? {
+        HostPattern::Exact(name) => Ok(OneHost(name)),
+        HostPattern::Wildcard(_) => Err("a redirect needs one host, not a wildcard".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

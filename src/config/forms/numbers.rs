@@ -1,7 +1,7 @@
 //! Numbers and times with a legal range: out of it is an error at the value's own place.
 
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use schemars::json_schema;
@@ -69,19 +69,18 @@ kept_as! {
     Bytes: u64, usize;
 }
 
-/// For a range without zero.
-impl<const MIN: u64, const MAX: u64> Written<NonZeroU32> for Count<MIN, MAX> {
-    fn meaning(self) -> NonZeroU32 {
-        NonZeroU32::new(self.meaning()).unwrap_or(NonZeroU32::MIN)
-    }
+/// For ranges without zero.
+macro_rules! never_zero {
+    ($($number:ty),+) => {$(
+        impl<const MIN: u64, const MAX: u64> Written<$number> for Count<MIN, MAX> {
+            fn meaning(self) -> $number {
+                <$number>::new(self.meaning()).unwrap_or(<$number>::MIN)
+            }
+        }
+    )+};
 }
 
-/// For a range without zero.
-impl<const MIN: u64, const MAX: u64> Written<NonZeroUsize> for Count<MIN, MAX> {
-    fn meaning(self) -> NonZeroUsize {
-        NonZeroUsize::new(self.meaning()).unwrap_or(NonZeroUsize::MIN)
-    }
-}
+never_zero!(NonZeroU16, NonZeroU32, NonZeroUsize);
 
 /// A size in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ pub use super::keys::operation::{
 };
 pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
 pub use super::raw::retries::{Backoff, RetryBudget};
-pub use super::raw::route::Streaming;
+pub use super::raw::route::{Redirect, Streaming};
 pub use super::types::{
     Authority, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member, MemberAddress,
     PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, UpstreamHost, UpstreamProtocol, ValueMatch,
@@ -41,7 +41,7 @@ pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls
 pub use mirror::Mirror;
 pub use outlier::{MaxFails, OutlierDetection};
 pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
-pub use route::{Action, HeadLimit, HeaderChanges, Match, Redirect, RequestFact, Respond, Route};
+pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 pub use split::{

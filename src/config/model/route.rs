@@ -1,6 +1,5 @@
 //! Routes: what they match and what they do.
 
-use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
     ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, ListenerId, Mirror, PathMatch, PublicUrl, QueryMatch,
-    RateLimitId, RetryPolicy, Rewrite, Scheme, Split, Streaming, UpstreamHost,
+    RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
 
 /// One route.
@@ -100,23 +99,6 @@ pub enum Action {
     Redirect(Redirect),
     /// Answer at once.
     Respond(Respond),
-}
-
-/// A redirect answer. Parts not given are the request's.
-#[derive(Clone, Debug)]
-pub struct Redirect {
-    /// 301, 302, 303, 307 or 308; `None` means 302 for GET and HEAD and 307 for the rest.
-    pub status: Option<StatusCode>,
-    /// Scheme.
-    pub scheme: Option<Scheme>,
-    /// Host.
-    pub host: Option<String>,
-    /// Port.
-    pub port: Option<NonZeroU16>,
-    /// Whole path.
-    pub path: Option<String>,
-    /// Replaces the matched prefix.
-    pub prefix: Option<String>,
 }
 
 /// A direct answer.

@@ -1,6 +1,6 @@
 //! `routes.X`.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::forms::{Many, Named, OrOff};
 use super::limits::RateLimitUse;
 use super::mirror::Mirror;
+use super::names::OneHost;
 use super::retries::Retries;
 use super::split::{Rollout, Split};
 use super::values::{PathText, Size, Status, Verb};
@@ -102,15 +103,15 @@ section! {
 
     #[derive()]
     /// A redirect answer. Parts not given are the request's.
-    pub(in crate::config) struct Redirect {
+    pub struct Redirect {
         /// 301, 302, 303, 307 or 308. Default: 302 for GET and HEAD, 307 for the rest.
         status: Option<StatusCode> as Status,
         /// `http` or `https`.
         scheme: Option<Scheme> as Word<Scheme>,
         /// Host.
-        host: Option<HostPattern>,
+        host: Option<String> as OneHost,
         /// Port.
-        port: Option<u16>,
+        port: Option<NonZeroU16> as Count<1, 65_535>,
         /// The whole path.
         path: Option<String> as PathText,
         /// Replaces the matched prefix.

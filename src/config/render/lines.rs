@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
 
 use crate::config::node::{Node, Scalar, Span, Value};
 use crate::config::report::Report;
@@ -33,25 +32,6 @@ struct Places {
     long: Vec<(usize, usize)>,
     /// Where any key or value begins.
     starts: Vec<(usize, usize)>,
-}
-
-/// Every key of the language.
-static KEYS: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let mut found = HashSet::new();
-    collect_keys(schema::tree(), &mut found);
-    found
-});
-
-fn collect_keys(schema: &serde_json::Value, found: &mut HashSet<String>) {
-    match schema {
-        serde_json::Value::Object(fields) => {
-            let known = fields.get("properties").and_then(serde_json::Value::as_object);
-            found.extend(known.into_iter().flat_map(|known| known.keys().cloned()));
-            fields.values().for_each(|inner| collect_keys(inner, found));
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_keys(item, found)),
-        _ => {}
-    }
 }
 
 /// Mappings whose keys anybody chooses.
@@ -97,7 +77,7 @@ impl Places {
                     let is_aside = above.level == 0 && key.starts_with("x-");
                     let is_known = above.is_known
                         && !unknown.contains(&start(entry.key_span))
-                        && (is_given || is_aside || KEYS.contains(key));
+                        && (is_given || is_aside || schema::keys().contains(key));
                     self.walk(&entry.value, &Above { key, is_known, level: above.level + 1 }, unknown);
                 }
             }

@@ -163,23 +163,15 @@ fn is_declared_plain(written: &str) -> bool {
 
 /// Line and column of every secret below.
 fn secret_places(node: &Node, found: &mut HashSet<(usize, usize)>) {
-    match &node.value {
-        Value::Map(entries) => entries.iter().for_each(|entry| secret_places(&entry.value, found)),
-        Value::List(items) => items.iter().for_each(|item| secret_places(item, found)),
-        Value::Scalar(scalar) if scalar.secret => {
-            found.insert((node.span.line(), node.span.column()));
-        }
-        Value::Scalar(_) | Value::Blank => {}
+    node.children().for_each(|child| secret_places(child, found));
+    if matches!(&node.value, Value::Scalar(scalar) if scalar.secret) {
+        found.insert((node.span.line(), node.span.column()));
     }
 }
 
 fn mark_places(node: &mut Node, places: &HashSet<(usize, usize)>) {
-    match &mut node.value {
-        Value::Map(entries) => entries.iter_mut().for_each(|entry| mark_places(&mut entry.value, places)),
-        Value::List(items) => items.iter_mut().for_each(|item| mark_places(item, places)),
-        Value::Scalar(scalar) => {
-            scalar.secret |= places.contains(&(node.span.line(), node.span.column())) && !is_empty(scalar);
-        }
-        Value::Blank => {}
+    node.children_mut().for_each(|child| mark_places(child, places));
+    if let Value::Scalar(scalar) = &mut node.value {
+        scalar.secret |= places.contains(&(node.span.line(), node.span.column())) && !is_empty(scalar);
     }
 }

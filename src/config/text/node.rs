@@ -174,13 +174,29 @@ impl Node {
         self.value == Value::Blank
     }
 
+    /// The values directly below, in order.
+    pub(in crate::config) fn children(&self) -> impl Iterator<Item = &Self> {
+        let (items, entries): (&[Self], &[Entry]) = match &self.value {
+            Value::List(items) => (items, &[]),
+            Value::Map(entries) => (&[], entries),
+            Value::Scalar(_) | Value::Blank => (&[], &[]),
+        };
+        items.iter().chain(entries.iter().map(|entry| &entry.value))
+    }
+
+    /// The same, to be changed.
+    pub(in crate::config) fn children_mut(&mut self) -> impl Iterator<Item = &mut Self> {
+        let (items, entries): (&mut [Self], &mut [Entry]) = match &mut self.value {
+            Value::List(items) => (items, &mut []),
+            Value::Map(entries) => (&mut [], entries),
+            Value::Scalar(_) | Value::Blank => (&mut [], &mut []),
+        };
+        items.iter_mut().chain(entries.iter_mut().map(|entry| &mut entry.value))
+    }
+
     /// Number of nodes in this subtree.
     pub(in crate::config) fn size(&self) -> usize {
-        1 + match &self.value {
-            Value::List(items) => items.iter().map(Self::size).sum(),
-            Value::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum::<usize>(),
-            Value::Scalar(_) | Value::Blank => 0,
-        }
+        1 + self.children().map(Self::size).sum::<usize>()
     }
 
     /// Follows `path` as far as it exists and says where that is.
@@ -201,7 +217,7 @@ impl Node {
                 blank = Blank::Itself;
             }
         }
-        if blank == Blank::No && node.has_blank_child() {
+        if blank == Blank::No && node.children().any(Node::is_blank) {
             blank = Blank::Child;
         }
         let span = match &node.value {
@@ -246,29 +262,14 @@ impl Node {
 
     /// Whether anything in this subtree was already reported.
     pub(in crate::config) fn has_blank(&self) -> bool {
-        match &self.value {
-            Value::List(items) => items.iter().any(Self::has_blank),
-            Value::Map(entries) => entries.iter().any(|entry| entry.value.has_blank()),
-            Value::Scalar(_) => false,
-            Value::Blank => true,
-        }
+        self.is_blank() || self.children().any(Self::has_blank)
     }
 
     fn collect_secrets(&self, found: &mut Vec<String>) {
-        match &self.value {
-            Value::Scalar(scalar) => found.extend(scalar.unsaid().map(str::to_owned)),
-            Value::List(items) => items.iter().for_each(|item| item.collect_secrets(found)),
-            Value::Map(entries) => entries.iter().for_each(|entry| entry.value.collect_secrets(found)),
-            Value::Blank => {}
+        if let Value::Scalar(scalar) = &self.value {
+            found.extend(scalar.unsaid().map(str::to_owned));
         }
-    }
-
-    fn has_blank_child(&self) -> bool {
-        match &self.value {
-            Value::List(items) => items.iter().any(Self::is_blank),
-            Value::Map(entries) => entries.iter().any(|entry| entry.value.is_blank()),
-            Value::Scalar(_) | Value::Blank => false,
-        }
+        self.children().for_each(|child| child.collect_secrets(found));
     }
 
     fn child(&self, step: &Step) -> Option<(&Self, Option<Span>, String)> {

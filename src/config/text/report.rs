@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::looks::mask_quoted;
 use super::node::Span;
-use crate::config::visible::visible_but;
+use crate::visible::visible_but;
 
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -28,17 +28,16 @@ struct Scope<'a> {
 }
 
 fn walk(node: &mut Node, scope: &mut Scope<'_>) {
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| walk(item, scope)),
-        Value::Map(entries) => entries.iter_mut().for_each(|entry| walk(&mut entry.value, scope)),
-        Value::Scalar(scalar) if scalar.text.contains('$') => match expand(scalar, scope) {
+    node.children_mut().for_each(|child| walk(child, scope));
+    let Value::Scalar(scalar) = &mut node.value else { return };
+    if scalar.text.contains('$') {
+        match expand(scalar, scope) {
             Ok(expanded) => *scalar = expanded,
             Err(problem) => {
                 scope.report.add(problem.diagnostic(node.span));
                 node.value = Value::Blank;
             }
-        },
-        Value::Scalar(_) | Value::Blank => {}
+        }
     }
 }
 

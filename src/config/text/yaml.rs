@@ -287,11 +287,8 @@ fn too_deep(span: Span) -> Diagnostic {
 }
 
 fn depth(node: &Node) -> usize {
-    match &node.value {
-        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Map(entries) => 1 + entries.iter().map(|entry| depth(&entry.value)).max().unwrap_or(0),
-        Value::Scalar(_) | Value::Blank => 0,
-    }
+    let is_open = matches!(node.value, Value::List(_) | Value::Map(_));
+    usize::from(is_open) + node.children().map(depth).max().unwrap_or(0)
 }
 
 /// The place of the first character that YAML does not allow in a text.

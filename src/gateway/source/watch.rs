@@ -11,8 +11,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::inputs::Seen;
-use super::model::Reload;
+use crate::config::Seen;
+use crate::config::model::Reload;
 
 /// A busy directory delays the look at most this many times the debounce.
 const LONGEST_DELAY: u32 = 8;

@@ -101,6 +101,18 @@ pub enum Action {
     Respond(Respond),
 }
 
+impl Action {
+    /// The clusters it forwards to.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<ClusterId> {
+        match self {
+            Self::Forward(id) => vec![*id],
+            Self::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
+            Self::Redirect(_) | Self::Respond(_) => Vec::new(),
+        }
+    }
+}
+
 /// A direct answer.
 #[derive(Clone, Debug)]
 pub struct Respond {

@@ -16,7 +16,7 @@ use difference::{details, summary};
 
 use super::text::looks::{REDACTED, mask_parts, shown_key};
 
-/// Sections whose entries have names of their own.
+/// Sections with named entries.
 const NAMED: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
 
 /// A configuration after includes, substitution and defaults, without its secrets.

@@ -83,7 +83,7 @@ fn put(node: &mut Node, key: &str, value: Node) {
     }
 }
 
-/// A value that nobody wrote.
+/// The value of a default.
 fn default_of(text: &str) -> Option<Node> {
     let value = yaml::parse(text, DEFAULT, &mut Report::default())?.value;
     Some(Node { span: default_span(), value })

@@ -154,7 +154,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Walks down to `path` and collects the directories in which another walk could be led astray.
+/// Walks down to `path` and collects the directories in which a change could make the path lead elsewhere.
 fn follow(path: &Path, found: &mut BTreeSet<PathBuf>, links: usize) {
     let mut here = PathBuf::new();
     for part in path.components() {

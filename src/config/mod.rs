@@ -78,7 +78,7 @@ pub fn load(path: &Path, env: &Environment) -> Result<Loaded, Report> {
 /// What reading a configuration came to, and what was read for it.
 #[derive(Debug)]
 pub struct Reading {
-    /// The configuration, or why there is none.
+    /// The configuration, or a report of its errors.
     pub outcome: Result<Loaded, Report>,
     /// Every file and directory that was looked at.
     pub seen: Seen,
@@ -122,7 +122,7 @@ pub fn show_text(text: &str, name: &str, env: &Environment, defaults: bool) -> R
     build(Reader::new(env).take(text, name), env).map(|loaded| show::show(&loaded.root, defaults))
 }
 
-/// What a configuration was made from. Of no use but to be dropped, which takes a while with thousands of routes.
+/// The tree a configuration was made from. It is kept apart because dropping it takes a while with thousands of routes.
 #[derive(Debug)]
 pub struct Remains {
     _root: Node,

@@ -112,8 +112,8 @@ impl Report {
         out
     }
 
-    /// What may be shown of each file that a problem stands in. Read again from its text, so that it costs nothing as
-    /// long as nobody looks.
+    /// What may be shown of each file that a problem stands in. The text is parsed again here, so that a report
+    /// that is not printed costs nothing.
     fn lines(&self) -> Shown {
         let mut unknown: HashMap<usize, HashSet<(usize, usize)>> = HashMap::new();
         for diagnostic in self.diagnostics() {

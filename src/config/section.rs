@@ -1,5 +1,5 @@
 //! One section of a configuration that may be broken elsewhere, for verbs that only have to find a running gateway.
-//! What the section does not say for sure is an error: a guess could find another gateway.
+//! Where the section is unclear, that is an error: a guess could find another gateway.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn alone(root: &mut Node, section: &str, env: &Environment, report: &mut Report)
         entries.retain(|entry| entry.key == section);
     }
     let raw = decode::decode(root, report)?;
-    // That listeners are missing is no news here.
+    // The other sections were taken out, so a report that listeners are missing would be wrong.
     Some(resolve::resolve(raw, root, env, &mut Report::default()))
 }
 

@@ -112,7 +112,7 @@ fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
 /// The one field of numbers that are not whole, so that `0.50` may be printed as `0.5`.
 const FRACTIONS: &str = "latencyBuckets";
 
-/// Says behind each value that nobody wrote that it is a default, and turns defaults that are no values into comments.
+/// Marks each value that comes from a default, and turns defaults that are no values into comments.
 /// The lines come from reading the text again: what was printed and where is then known for sure.
 fn mark(text: &str, root: &Node) -> String {
     let mut marks = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What someone probably meant: the nearest known name, or ours for another proxy's word.
+//! The name that was probably meant: the nearest known one, or ours for another proxy's word.
 
 mod neighbours;
 mod shape;

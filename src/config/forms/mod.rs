@@ -89,14 +89,14 @@ impl<W: Written<T>, T> Written<Vec<T>> for List<W> {
     }
 }
 
-/// `off` is no time at all.
+/// `off` is a time of zero.
 impl<W: Written<Duration>> Written<Duration> for OrOff<W> {
     fn meaning(self) -> Duration {
         self.on().map(W::meaning).unwrap_or_default()
     }
 }
 
-/// `off` is none.
+/// `off` is zero.
 impl<W: Written<usize>> Written<usize> for OrOff<W> {
     fn meaning(self) -> usize {
         self.on().map(W::meaning).unwrap_or_default()

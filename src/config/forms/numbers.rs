@@ -13,7 +13,7 @@ use super::either::schema_of;
 use super::values::{Size, Time};
 use crate::config::de::invalid;
 
-/// More than anybody needs of anything, and far from overflow.
+/// The largest count of most things: far above what is needed, and far from overflow.
 pub(in crate::config) const MILLION: u64 = 1_000_000;
 
 /// The largest `u32`, for counts that are judged later.

@@ -31,7 +31,7 @@ section! {
         /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or
         /// path where there is one. Default: what trusted proxies say, else the connection.
         public_url: Option<PublicUrl>,
-        /// Redirect everybody to HTTPS who is not there by the word of a trusted proxy.
+        /// Redirect requests to HTTPS, except where a trusted proxy says that the client uses it already.
         https_redirect: Option<HttpsRedirectTo> as HttpsRedirect = false,
         /// Terminate TLS.
         tls: Option<Tls>,

@@ -38,12 +38,12 @@ pub struct Listener {
     pub paths: PathPolicy,
 }
 
-/// A listener that redirects everybody to HTTPS who is not there yet.
+/// A redirect of requests over HTTP to HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpsRedirect {
     /// Port of the HTTPS listener, where no public URL says what clients use; left out of `Location` when it is 443.
     pub port: u16,
-    /// Whose routes serve clients that are on HTTPS already, by the word of a trusted proxy in front.
+    /// The listener with the routes for clients that a trusted proxy reports to be on HTTPS already.
     pub serves: ListenerId,
     /// A fixed status; `None` means 301 for GET and HEAD and 308 for the rest.
     pub status: Option<StatusCode>,

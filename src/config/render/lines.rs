@@ -34,11 +34,11 @@ struct Places {
     starts: Vec<(usize, usize)>,
 }
 
-/// Mappings whose keys anybody chooses.
+/// Mappings whose keys users choose.
 const FREE: [&str; 5] = ["set", "add", "headers", "labels", "cost"];
 
 impl Lines {
-    /// Reads a file's text again. `unknown` are the places of keys that nobody knows where they stand.
+    /// Reads a file's text again. `unknown` are the places of keys that are reported as unknown.
     pub(in crate::config) fn of(text: &str, unknown: &HashSet<(usize, usize)>) -> Self {
         let Some(mut root) = yaml::parse(text, 0, &mut Report::default()) else {
             return Self(None);
@@ -230,8 +230,7 @@ fn fill_key(open: &mut [bool], closed: &mut [bool], line: &[char], key: Stretch)
     }
 }
 
-/// Blots out everything behind the first key of a line, or all of it where there is none, but the signs YAML is made
-/// of.
+/// Masks everything behind the first key of a line, or the whole line where it has no key. The signs of YAML stay.
 fn mask_values(line: &str) -> String {
     let after_key = line
         .char_indices()

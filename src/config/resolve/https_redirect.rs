@@ -1,5 +1,5 @@
-//! Redirects to HTTPS: which listener one leads to, whose routes serve clients that are there already, and under which
-//! hosts.
+//! Redirects to HTTPS: the listener that a redirect leads to, and the hosts it may redirect to. The routes of that
+//! listener also serve the clients that are on HTTPS already.
 
 use std::collections::BTreeMap;
 
@@ -122,8 +122,8 @@ fn target(
     }
 }
 
-/// The listeners that end TLS, with their names; where none does, those whose public URL says that somebody in front
-/// does.
+/// The listeners that terminate TLS, with their names. Where there are none: the listeners with a public URL that says
+/// that a proxy in front terminates TLS.
 fn secure(listeners: &[(String, raw::Listener)]) -> Vec<(usize, &str)> {
     let that = |holds: fn(&raw::Listener) -> bool| {
         let every = listeners.iter().enumerate();

@@ -57,7 +57,7 @@ pub(super) fn only_redirect(listeners: &[(String, raw::Listener)], trusts: bool)
     listeners.iter().map(only).collect()
 }
 
-/// Whether clients reach it over TLS, which it ends itself or somebody in front does.
+/// Whether clients reach it over TLS, which the listener or a proxy in front of it terminates.
 pub(super) fn is_secure(raw: &raw::Listener) -> bool {
     let url = raw.public_url.as_ref();
     raw.tls.is_some() || raw.https_redirect.is_none() && url.is_some_and(|url| url.scheme() == Scheme::Https)

@@ -1,4 +1,4 @@
-//! `metrics`, `reload` and `admin`: addresses that are free, and who may command.
+//! `metrics`, `reload` and `admin`: addresses that are free, and an admin listener that is protected.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -97,7 +97,7 @@ fn unfit(path: &Path, act: Act) -> Option<&'static str> {
         // The socket is looked at when it is bound.
         Act::Bind => None,
         _ if kind.is_dir() => Some("a directory"),
-        // A terminal or a pipe that somebody reads can be written to.
+        // A terminal or a pipe with a reader can be written to.
         Act::Append => kind.is_block_device().then_some("a device"),
         Act::Replace if kind.is_file() => None,
         Act::Replace => Some("no regular file"),

@@ -1,6 +1,6 @@
-//! What must never be printed, and where it stands: everything under a name that says so, the value of every header
-//! field that is not known to be harmless, what a request must carry to match, text that looks like a credential, user
-//! names and parameters in URLs. Decided once, on the tree; whatever prints asks the tree.
+//! Marks the values that must never be printed: values under the name of a secret, header fields that are not known to
+//! be harmless, conditions on what a request carries, and text that looks like a credential. This is decided once, on the
+//! tree. Code that prints reads the mark.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use super::node::{Entry, Node, Scalar, Value};
 /// What stands under these names cookies and holds none: `hash: { cookie: name }`.
 const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
 
-/// Sections whose keys are names that somebody gave.
+/// Sections whose keys are names that users choose.
 pub(in crate::config) const SECTIONS: [&str; 4] = ["listeners", "routes", "clusters", "rateLimits"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.

@@ -25,7 +25,7 @@ pub(in crate::config) struct Error {
 /// What is wrong with a value.
 #[derive(Debug)]
 pub(in crate::config) enum ErrorKind {
-    /// The last step is a key nobody knows, in a mapping of this kind.
+    /// The last step is an unknown key, in a mapping of this kind.
     Unknown {
         expected: &'static [&'static str],
         within: &'static str,

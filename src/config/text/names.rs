@@ -23,10 +23,10 @@ const WORDS: [&str; 19] = [
 /// Secret as the end of a word: `x-basicauth`, `userpass`.
 const ENDS: [&str; 3] = ["auth", "key", "pass"];
 
-/// Words with such an end that are none.
+/// Words with such an end that name no secret.
 const INNOCENT: [&str; 6] = ["monkey", "turkey", "hotkey", "bypass", "compass", "donkey"];
 
-/// Header fields whose values describe a message and open nothing.
+/// Header fields with values that describe a message and are no credentials.
 const HEADERS: [&str; 45] = [
     "a2a-extensions", "a2a-version", "age", "allow", "alt-svc", "cache-control", "clear-site-data", "connection",
     "cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy", "date",
@@ -59,7 +59,7 @@ pub(in crate::config) const LIMIT_KEYS: [&str; 8] =
 /// Words for the address of the client, as they are read.
 pub(in crate::config) const CLIENT_IP: [&str; 6] =
     ["clientip", "ip", "remoteaddr", "remoteaddress", "src", "binaryremoteaddr"];
-/// Words for everybody together.
+/// Words for one bucket that all clients share.
 pub(in crate::config) const EVERYBODY: [&str; 2] = ["global", "route"];
 
 /// Whether a field, header, parameter or variable of this name holds a secret. Names of files and of other things are

@@ -226,7 +226,7 @@ impl Node {
         };
         let mut secrets = Vec::new();
         node.collect_secrets(&mut secrets);
-        // A key whose space was forgotten holds a value too.
+        // Without the space behind the colon, a key holds a value too.
         let keys = path.iter().filter_map(|step| match step {
             Step::Key(key) if *shown_key(key) != **key => Some(key.clone()),
             _ => None,

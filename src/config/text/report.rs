@@ -191,8 +191,8 @@ impl Diagnostic {
         self
     }
 
-    /// Names and values of a file are quoted in what is said about them, and must neither steer who reads it nor give
-    /// away what looks like a credential.
+    /// Names and values of a file are quoted in messages. They must neither steer a terminal nor show a text that looks
+    /// like a credential.
     fn clean(&mut self) {
         let label = self.related.as_mut().map(|(_, label)| label);
         let texts = [Some(&mut self.message), self.hint.as_mut(), label];

@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
             let path = self.env.resolve(path);
             let is_file = path.is_file();
             if !is_file {
-                // What is not there yet may come, in a directory whose names do not change by that.
+                // The file may come later, and the names in the directory do not change then.
                 self.env.with_seen(|seen| {
                     seen.file(&path, None, MAX_FILE);
                     seen.is_configuration(&path);

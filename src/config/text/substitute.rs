@@ -1,5 +1,5 @@
-//! `${VAR}`, `${VAR:-default}`, `${VAR:?why}`, `${file:/path}` and `$$`, in parsed scalars only: what is put in can
-//! never change the shape of the configuration. It is taken for a secret unless `${plain:..}` says that it is none.
+//! `${VAR}`, `${VAR:-default}`, `${VAR:?why}`, `${file:/path}` and `$$`, in parsed scalars only: a value that is
+//! put in can never change the shape of the configuration. It counts as a secret unless `${plain:..}` says otherwise.
 
 use std::path::{Path, PathBuf};
 

@@ -79,7 +79,7 @@ impl Keys {
 
 enum Key {
     Named(String, Span),
-    /// A key whose problem is reported; its value is read over.
+    /// A key with a reported problem; its value is skipped.
     Refused,
     /// `<<`: the value's entries are defaults for this mapping.
     Merge(Span),
@@ -294,7 +294,7 @@ fn depth(node: &Node) -> usize {
 /// The place of the first character that YAML does not allow in a text.
 fn first_illegal(text: &str, file: usize) -> Option<Span> {
     let illegal = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
-    // Without these bytes there is none, and whether a text has them is seen much faster.
+    // A text without these bytes has no such character, and the search for bytes is much faster.
     let suspect = |byte: &u8| match *byte {
         b'\n' | b'\r' | b'\t' => false,
         byte => byte < b' ' || byte == 0x7f || byte == 0xc2,

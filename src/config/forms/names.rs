@@ -42,10 +42,8 @@ pub(in crate::config) fn target(text: &str) -> Result<MemberAddress, String> {
     // A final dot stays: it keeps the resolver from its search list.
     let host = host.to_ascii_lowercase();
     if !is_name(host.strip_suffix('.').unwrap_or(&host)) {
-        return Err(with_hint(
-            format!("`{host}` is not a host name"),
-            "letters, digits, `-`, `_` and `.`; IPv6 in brackets",
-        ));
+        let message = format!("`{host}` is not a host name");
+        return Err(with_hint(message, "letters, digits, `-`, `_` and `.`; IPv6 in brackets"));
     }
     Ok(MemberAddress::Name { host, port })
 }

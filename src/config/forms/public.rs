@@ -26,10 +26,8 @@ fn public_url(text: &str) -> Result<PublicUrl, String> {
     };
     let (name, port) = host_and_port(authority)?;
     let HostPattern::Exact(name) = host(name)? else {
-        return Err(with_hint(
-            format!("`{authority}` is more than one host"),
-            "a public URL names one; write it at each route that needs another",
-        ));
+        let message = format!("`{authority}` is more than one host");
+        return Err(with_hint(message, "a public URL names one; write it at each route that needs another"));
     };
     let prefix = prefix(path)?;
     PublicUrl::new(scheme, &name, port, prefix).ok_or_else(|| format!("`{text}` is not a URL"))

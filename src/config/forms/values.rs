@@ -56,10 +56,8 @@ pub(in crate::config) fn time(text: &str) -> Result<Time, String> {
         return Err(with_hint("a duration cannot be empty", "write `30s`"));
     }
     if text.parse::<f64>().is_ok() {
-        return Err(with_hint(
-            format!("`{text}` has no unit"),
-            format!("write `{text}s` for seconds or `{text}ms` for milliseconds"),
-        ));
+        let message = format!("`{text}` has no unit");
+        return Err(with_hint(message, format!("write `{text}s` for seconds or `{text}ms` for milliseconds")));
     }
     let shape = || {
         let hint = whole_time(text)
@@ -123,10 +121,8 @@ fn size(text: &str) -> Result<Size, String> {
     let number: u64 = number.parse().map_err(|_not_a_number| shape())?;
     let scale = match unit {
         "" => {
-            return Err(with_hint(
-                format!("`{text}` has no unit"),
-                format!("write `{text}B`, `{text}KiB` or `{text}MiB`"),
-            ));
+            let message = format!("`{text}` has no unit");
+            return Err(with_hint(message, format!("write `{text}B`, `{text}KiB` or `{text}MiB`")));
         }
         "B" => 1,
         "KiB" => KIB,
@@ -200,26 +196,20 @@ pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
         return Err(with_hint(format!("`{text}` is more than a path"), "match parameters with `query`"));
     }
     if text.contains(['*', '\\']) || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(with_hint(
-            format!("`{text}` holds characters a path cannot match"),
-            "use `prefix` for everything below a path, or `regex`",
-        ));
+        let message = format!("`{text}` holds characters a path cannot match");
+        return Err(with_hint(message, "use `prefix` for everything below a path, or `regex`"));
     }
     if !text.is_ascii() {
         return Err(with_hint(format!("`{text}` is not ASCII"), "percent-encode it, as it is on the wire"));
     }
     if text.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(with_hint(
-            format!("`{text}` holds dot segments, which no request has left when it is matched"),
-            "write the path without them",
-        ));
+        let message = format!("`{text}` holds dot segments, which no request has left when it is matched");
+        return Err(with_hint(message, "write the path without them"));
     }
     if let Some(escape) = text.split('%').skip(1).find(|rest| !is_needed_escape(rest)) {
         let escape: String = escape.chars().take(2).collect();
-        return Err(with_hint(
-            format!("`%{escape}` never occurs in a normalised path"),
-            "write the character itself, and hexadecimal digits in upper case",
-        ));
+        let message = format!("`%{escape}` never occurs in a normalised path");
+        return Err(with_hint(message, "write the character itself, and hexadecimal digits in upper case"));
     }
     Ok(PathText(text.to_owned()))
 }
@@ -283,10 +273,8 @@ pub(in crate::config) fn verb(text: &str) -> Result<Verb, String> {
     let method = Method::from_bytes(text.as_bytes())
         .map_err(|_illegal| with_hint(format!("`{text}` is not a method"), "write `GET`"))?;
     if text.chars().any(|c| c.is_ascii_lowercase()) {
-        return Err(with_hint(
-            format!("`{text}`: methods are case-sensitive"),
-            format!("write `{}`", text.to_ascii_uppercase()),
-        ));
+        let message = format!("`{text}`: methods are case-sensitive");
+        return Err(with_hint(message, format!("write `{}`", text.to_ascii_uppercase())));
     }
     Ok(Verb(method))
 }

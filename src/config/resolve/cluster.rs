@@ -80,10 +80,8 @@ fn members(name: &str, raw: &raw::Cluster, scope: &mut Scope<'_>) -> (Vec<Member
 fn endpoints(name: &str, list: &[Member], scope: &mut Scope<'_>) -> Vec<Member> {
     let at = steps!["clusters", name, "endpoints"];
     if list.is_empty() {
-        scope.missing(
-            &at,
-            Diagnostic::lacks(format!("`clusters.{name}` has no endpoints")).hint("add `\"10.0.0.1:8080\"`"),
-        );
+        let diagnostic = Diagnostic::lacks(format!("`clusters.{name}` has no endpoints"));
+        scope.missing(&at, diagnostic.hint("add `\"10.0.0.1:8080\"`"));
     } else if list.iter().all(|endpoint| endpoint.weight == 0) {
         let diagnostic =
             Diagnostic::warning("all-drained", format!("every endpoint of `clusters.{name}` has the weight 0"));

@@ -28,10 +28,8 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
         };
         if raw.tls.is_some() {
             let diagnostic = Diagnostic::conflict(format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
-            scope.add_key(
-                &steps!["listeners", name.as_str(), "httpsRedirect"],
-                diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
-            );
+            let here = steps!["listeners", name.as_str(), "httpsRedirect"];
+            scope.add_key(&here, diagnostic.hint("keep one of `tls` and `httpsRedirect`"));
             continue;
         }
         check_public_url(name, raw, scope);
@@ -58,10 +56,8 @@ fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
         let rest = url.strip_prefix("http").unwrap_or_default();
         let diagnostic =
             Diagnostic::conflict(format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"));
-        scope.add(
-            &steps!["listeners", name, "publicUrl"],
-            diagnostic.hint(format!("write `https{rest}`, or leave it out")),
-        );
+        let here = steps!["listeners", name, "publicUrl"];
+        scope.add(&here, diagnostic.hint(format!("write `https{rest}`, or leave it out")));
     }
 }
 

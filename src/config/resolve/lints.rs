@@ -68,10 +68,8 @@ fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
     for cluster in clusters.filter(|cluster| http2(cluster.protocol)) {
         let message = format!("`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403", cluster.name);
         let diagnostic = Diagnostic::warning("without-effect", message);
-        scope.add(
-            &steps!["routes", route.name.as_str(), "websocket"],
-            diagnostic.hint("use `protocol: auto` or `http/1.1` there, or take `websocket` out"),
-        );
+        let here = steps!["routes", route.name.as_str(), "websocket"];
+        scope.add(&here, diagnostic.hint("use `protocol: auto` or `http/1.1` there, or take `websocket` out"));
     }
 }
 

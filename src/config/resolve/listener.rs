@@ -89,18 +89,14 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
 fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
     for (index, version) in raw.protocols.iter().enumerate() {
         if raw.protocols.iter().take(index).any(|other| other == version) {
-            scope.add(
-                &steps!["listeners", name, "protocols", index],
-                Diagnostic::invalid("this protocol is given twice"),
-            );
+            let here = steps!["listeners", name, "protocols", index];
+            scope.add(&here, Diagnostic::invalid("this protocol is given twice"));
         }
     }
     if raw.protocols.is_empty() {
         let diagnostic = Diagnostic::invalid(format!("`listeners.{name}.protocols` is empty"));
-        scope.missing(
-            &steps!["listeners", name, "protocols"],
-            diagnostic.hint("leave it out, or write `[h2, http/1.1]`"),
-        );
+        let here = steps!["listeners", name, "protocols"];
+        scope.missing(&here, diagnostic.hint("leave it out, or write `[h2, http/1.1]`"));
     }
     raw.protocols.clone()
 }

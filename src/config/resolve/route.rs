@@ -52,10 +52,8 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
 fn refuse_prefix_rewrite(name: &str, scope: &mut Scope<'_>) {
     let diagnostic =
         Diagnostic::conflict(format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
-    scope.add_key(
-        &steps!["routes", name, "rewrite"],
-        diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"),
-    );
+    let here = steps!["routes", name, "rewrite"];
+    scope.add_key(&here, diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"));
 }
 
 fn unboxed<T>(given: Option<Box<T>>) -> Option<T> {

@@ -53,7 +53,6 @@ const CIRCLES: &[(&str, &str)] = &[
     ("cli::explain", "entry request"),
     ("cli::explain", "circuit describe ejection injected retries"),
     ("config", "keys model raw"),
-    ("config::raw", "fault route"),
     ("edge", "exchange facts fault public stage tracked_body"),
     ("listener", "certificates tls"),
     ("listener", "connection_handle watchdog"),

@@ -4,8 +4,8 @@ use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use super::either::{one_of, schema_of, text_or};
-use super::values::{PathText, Pattern, text_value};
+use super::reading::{one_of, schema_of, text_or, text_value};
+use super::values::{PathText, Pattern};
 use crate::config::de::with_hint;
 use crate::config::hosts::is_authority;
 use crate::config::types::{PathMatch, Rewrite, UpstreamHost, ValueMatch};

@@ -5,7 +5,8 @@ pub(in crate::config) mod either;
 mod matches;
 pub(in crate::config) mod names;
 pub(in crate::config) mod numbers;
-pub(in crate::config) mod public;
+mod public;
+mod reading;
 mod section;
 pub(in crate::config) mod timestamp;
 pub(in crate::config) mod values;
@@ -18,7 +19,8 @@ use http::StatusCode;
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
-use either::{Many, Named, OrOff, schema_of};
+use either::{Many, Named, OrOff};
+use reading::schema_of;
 use values::Status;
 use words::Word;
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::values::text_value;
+use super::reading::text_value;
 use crate::config::de::with_hint;
 use crate::config::hosts::is_name;
 use crate::config::types::{HostPattern, MemberAddress};

@@ -9,7 +9,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Written;
-use super::either::schema_of;
+use super::reading::schema_of;
 use super::values::{Size, Time};
 use crate::config::de::invalid;
 

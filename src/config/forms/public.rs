@@ -1,7 +1,8 @@
 //! `publicUrl`: scheme, host, perhaps a port, perhaps a path, and nothing else.
 
 use super::names::host;
-use super::values::{path_text, text_value};
+use super::reading::text_value;
+use super::values::path_text;
 use crate::config::de::with_hint;
 use crate::config::types::{HostPattern, PublicUrl, Scheme};
 

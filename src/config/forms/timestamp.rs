@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::values::text_value;
+use super::reading::text_value;
 use crate::config::de::with_hint;
 
 /// A moment.

@@ -8,32 +8,9 @@ use ipnet::IpNet;
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer};
 
-use super::either::schema_of;
+use super::reading::schema_of;
+pub(in crate::config) use super::reading::text_value;
 use crate::config::de::{invalid, with_hint};
-
-/// Reads a type from text through a function, and says in the schema what that takes: `text_value!(Type, function, "what
-/// is expected", { schema })`. `Type as "Name"` is called otherwise there, and `Type(Kept)` is declared as well.
-macro_rules! text_value {
-    ($type:ident, $($rest:tt)+) => {
-        $crate::config::forms::values::text_value!($type as stringify!($type), $($rest)+);
-    };
-    ($(#[doc = $about:tt])+ $type:ident($kept:ty), $($rest:tt)+) => {
-        $(#[doc = $about])+
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub(in crate::config) struct $type(pub(in crate::config) $kept);
-        $crate::config::forms::written!($type => $kept);
-        $crate::config::forms::values::text_value!($type as stringify!($type), $($rest)+);
-    };
-    ($type:ident as $name:expr, $parse:path, $what:literal, $schema:tt) => {
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str($crate::config::forms::either::FromText { what: $what, read: $parse })
-            }
-        }
-        $crate::config::forms::either::schema_of!($type as $name, |_| schemars::json_schema!($schema));
-    };
-}
-pub(in crate::config) use text_value;
 
 text_value!(
     /// A length of time with its unit.

@@ -8,7 +8,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::either::schema_of;
+use super::reading::schema_of;
 use crate::config::de::with_hint;
 use crate::config::suggest::{self, fold};
 use crate::config::types::{Scheme, UpstreamProtocol};
@@ -113,7 +113,7 @@ macro_rules! choice {
             }
         }
 
-        $crate::config::forms::either::schema_of!($name => $crate::config::forms::words::Word<$name>);
+        $crate::config::forms::reading::schema_of!($name => $crate::config::forms::words::Word<$name>);
     )+};
 }
 pub(in crate::config) use choice;

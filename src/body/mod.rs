@@ -12,6 +12,7 @@ pub(crate) mod events;
 mod fault_body;
 mod replay;
 mod request;
+mod streaming;
 mod tee;
 mod timer;
 mod upload;

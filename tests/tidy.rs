@@ -31,7 +31,7 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),
     ("observe", &["error", "context", "config", "head"]),
-    ("body", &["error", "context", "config", "observe"]),
+    ("body", &["error", "context", "config", "observe", "bounded"]),
 ];
 
 /// Arrows along the path that are refused all the same.

@@ -58,7 +58,7 @@ impl RequestBody {
 
     /// Fetches the first piece if it has arrived together with the head, as that of a small request has. Head and piece
     /// then leave in one write. Waits for nothing: the task is polled once more, because hyper hands out a piece only
-    /// after it was asked.
+    /// after it was asked. A body that was looked at has its first piece already.
     pub async fn prime(&mut self) {
         let Self::Streaming(streaming) = self else {
             return;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::tee::{Copied, Tee, TooLarge};
 use super::upload_state::{AnswerProgress, Failure};
 use super::{IdleTimer, Upload, UploadState};
@@ -18,8 +19,10 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Streaming {
     incoming: Upload,
-    /// A piece fetched before it was asked for.
-    ahead: Option<Frame<Bytes>>,
+    /// Whether its end has been seen.
+    ended: bool,
+    /// What was fetched before it was asked for.
+    pub(super) ahead: Ahead,
     left: u64,
     state: Rc<UploadState>,
     timer: IdleTimer,
@@ -31,7 +34,15 @@ impl Streaming {
     /// The body of a request that just came in.
     pub(super) fn new(incoming: Upload, state: Rc<UploadState>) -> Self {
         state.unfinished.set(true);
-        Self { incoming, ahead: None, left: u64::MAX, state, timer: IdleTimer::new(Duration::MAX), tee: None }
+        Self {
+            incoming,
+            ended: false,
+            ahead: Ahead::default(),
+            left: u64::MAX,
+            state,
+            timer: IdleTimer::new(Duration::MAX),
+            tee: None,
+        }
     }
 
     /// Lets at most `limit` bytes pass, with at most `idle` between two pieces.
@@ -45,16 +56,22 @@ impl Streaming {
         if self.incoming.size_hint().lower() > limit {
             return Err(TooLarge);
         }
-        let (tee, copied) = Tee::new(limit);
+        let (mut tee, copied) = Tee::new(limit);
+        self.ahead.pieces().for_each(|piece| tee.take(piece));
+        if self.is_received() {
+            tee.end();
+        }
         self.tee = Some(Box::new(tee));
         Ok(copied)
     }
 
-    /// Fetches the next piece before it is asked for. Ready with the piece or the end; a failure is noted in the state
-    /// of the upload.
+    /// Fetches the first piece before it is asked for. Ready with the piece or the end; a failure is noted in the state
+    /// of the upload. A body that was looked at has its first piece already.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(Ok(frame)) = ready!(self.poll_piece(cx)) {
-            self.ahead = Some(frame);
+        if self.ahead.is_empty()
+            && let Some(Ok(frame)) = ready!(self.poll_piece(cx))
+        {
+            self.ahead.push_first(frame);
         }
         Poll::Ready(())
     }
@@ -64,16 +81,21 @@ impl Streaming {
     }
 
     pub(super) fn patience(&self) -> Option<Duration> {
-        (!self.incoming.is_end_stream()).then(|| self.timer.limit())
+        (!self.is_received()).then(|| self.timer.limit())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.ahead.is_none() && self.incoming.is_end_stream()
+        self.ahead.is_empty() && self.is_received()
+    }
+
+    /// Whether nothing more will come from the client.
+    pub(super) fn is_received(&self) -> bool {
+        self.ended || self.incoming.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let rest = self.incoming.size_hint();
-        let ahead = self.ahead.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+        let ahead = self.ahead.len() as u64;
         let exact = rest.exact().map(|rest| SizeHint::with_exact(rest + ahead));
         exact.unwrap_or_default()
     }
@@ -84,7 +106,7 @@ impl Streaming {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(frame) = self.ahead.take() {
+        if let Some(frame) = self.ahead.pop() {
             return Poll::Ready(Some(Ok(frame)));
         }
         let polled = self.poll_piece(cx);
@@ -109,10 +131,14 @@ impl Streaming {
         false
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
         match self.incoming.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
+                self.ended = true;
                 self.state.unfinished.set(false);
                 self.tee.iter_mut().for_each(|tee| tee.end());
                 Poll::Ready(None)

@@ -32,7 +32,7 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),
     ("observe", &["error", "context", "config", "head"]),
-    ("body", &["error", "context", "config", "observe", "a2a"]),
+    ("body", &["error", "context", "config", "observe", "bounded", "a2a"]),
 ];
 
 /// Arrows along the path that are refused all the same.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, timeout};
 
+use super::ahead::Ahead;
 use super::tee::{Copied, Tee, TooLarge};
 use super::upload_state::{AnswerProgress, Failure};
 use super::{IdleTimer, Replay, Upload, UploadState};
@@ -39,8 +40,10 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub struct Streaming {
     incoming: Upload,
-    /// A piece fetched before it was asked for.
-    ahead: Option<Frame<Bytes>>,
+    /// Whether its end has been seen.
+    ended: bool,
+    /// What was fetched before it was asked for.
+    pub(super) ahead: Ahead,
     left: u64,
     flow: Rc<UploadState>,
     timer: IdleTimer,
@@ -57,7 +60,15 @@ impl RequestBody {
         }
         let timer = IdleTimer::new(Duration::MAX);
         flow.unfinished.set(true);
-        Self::Streaming(Box::new(Streaming { incoming, ahead: None, left: u64::MAX, flow, timer, tee: None }))
+        Self::Streaming(Box::new(Streaming {
+            incoming,
+            ended: false,
+            ahead: Ahead::default(),
+            left: u64::MAX,
+            flow,
+            timer,
+            tee: None,
+        }))
     }
 
     /// Lets at most `limit` bytes pass, with at most `idle` between two pieces.
@@ -79,7 +90,11 @@ impl RequestBody {
         if streaming.incoming.size_hint().lower() > limit {
             return Err(TooLarge);
         }
-        let (tee, copied) = Tee::new(limit);
+        let (mut tee, copied) = Tee::new(limit);
+        streaming.ahead.pieces().for_each(|piece| tee.take(piece));
+        if streaming.is_received() {
+            tee.end();
+        }
         streaming.tee = Some(Box::new(tee));
         Ok(Some(copied))
     }
@@ -88,16 +103,19 @@ impl RequestBody {
 impl RequestBody {
     /// Fetches the first piece if it has arrived together with the head, as that of a small request has. Head and piece
     /// then leave in one write. Waits for nothing: the task is polled once more, because hyper hands out a piece only
-    /// after it was asked.
+    /// after it was asked. A body that was looked at has its first piece already.
     pub async fn prime(&mut self) {
         let Self::Streaming(streaming) = self else {
             return;
         };
+        if !streaming.ahead.is_empty() {
+            return;
+        }
         let mut asked = false;
         poll_fn(|cx| {
             // Asked quietly: the wake-up for the piece would come while this task is running anyway.
             match streaming.poll_piece(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Some(Ok(frame))) => streaming.ahead = Some(frame),
+                Poll::Ready(Some(Ok(frame))) => streaming.ahead.push_first(frame),
                 Poll::Pending if !asked => {
                     asked = true;
                     cx.waker().wake_by_ref();
@@ -119,9 +137,12 @@ impl RequestBody {
         let Self::Streaming(streaming) = self else {
             return true;
         };
+        if !streaming.ahead.is_empty() {
+            return true;
+        }
         let piece = timeout(limit, poll_fn(|cx| streaming.poll_piece(cx))).await;
         if let Ok(Some(Ok(frame))) = piece {
-            streaming.ahead = Some(frame);
+            streaming.ahead.push_first(frame);
             return true;
         }
         piece.is_ok()
@@ -178,16 +199,21 @@ impl Streaming {
     }
 
     pub(super) fn patience(&self) -> Option<Duration> {
-        (!self.incoming.is_end_stream()).then(|| self.timer.limit())
+        (!self.is_received()).then(|| self.timer.limit())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.ahead.is_none() && self.incoming.is_end_stream()
+        self.ahead.is_empty() && self.is_received()
+    }
+
+    /// Whether nothing more will come from the client.
+    pub(super) fn is_received(&self) -> bool {
+        self.ended || self.incoming.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let rest = self.incoming.size_hint();
-        let ahead = self.ahead.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+        let ahead = self.ahead.len() as u64;
         let exact = rest.exact().map(|rest| SizeHint::with_exact(rest + ahead));
         exact.unwrap_or_default()
     }
@@ -198,7 +224,7 @@ impl Streaming {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(frame) = self.ahead.take() {
+        if let Some(frame) = self.ahead.pop() {
             return Poll::Ready(Some(Ok(frame)));
         }
         let polled = self.poll_piece(cx);
@@ -223,10 +249,14 @@ impl Streaming {
         false
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
         match self.incoming.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
+                self.ended = true;
                 self.flow.unfinished.set(false);
                 self.tee.iter_mut().for_each(|tee| tee.end());
                 Poll::Ready(None)

@@ -65,26 +65,9 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 const PROTECTED: [&str; 21] = [
-    "authorization",
-    "a2a-version",
-    "a2a-extensions",
-    "cache-control",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "forwarded",
-    "host",
-    "set-cookie",
-    "traceparent",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-request-id",
+    "authorization", "a2a-version", "a2a-extensions", "cache-control", "content-encoding", "content-length",
+    "content-type", "cookie", "forwarded", "host", "set-cookie", "traceparent", "via", "x-forwarded-for",
+    "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-real-ip", "x-request-id",
     "date",
 ];
 

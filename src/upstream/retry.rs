@@ -108,7 +108,7 @@ impl Tries<'_> {
         let plan = self.plan;
         let left = self.attempts.count < policy::max_retries(plan.retries);
         let streams = left && plan.target.may_stream();
-        if !left || !policy::is_worth_keeping(plan.retries, plan.method, streams) {
+        if !left || !policy::is_worth_keeping(plan.retries, plan.repeat, streams) {
             return None;
         }
         let limit = match plan.retries {
@@ -127,7 +127,7 @@ impl Tries<'_> {
         let RetryPolicy::By(_) = self.plan.retries else {
             return None;
         };
-        policy::reason(self.plan.retries, self.plan.method, outcome, Some(fields))
+        policy::reason(self.plan.retries, self.plan.repeat, outcome, Some(fields))
     }
 
     /// The step after `round`: the end, or another try of the request in `slot`.
@@ -145,7 +145,7 @@ impl Tries<'_> {
                 if !self.plan.flow.awaits_client() {
                     in_flight.handle().report(outcome, Instant::now());
                 }
-                if policy::reason(self.plan.retries, self.plan.method, outcome, None).is_none() {
+                if policy::reason(self.plan.retries, self.plan.repeat, outcome, None).is_none() {
                     return Some(round.end());
                 }
                 (error.reason(), None)

@@ -79,11 +79,8 @@ async fn heads_over_the_limits_get_414_or_431() {
 async fn a_broken_chunk_fails_the_body_and_nothing_follows() {
     let front = open(&listener(limits()));
     for chunks in [
-        "5\nabcde\r\n0\r\n\r\n",
-        "5 \r\nabcde\r\n0\r\n\r\n",
-        "+5\r\nabcde\r\n0\r\n\r\n",
-        "5;\x01\r\nabcde\r\n0\r\n\r\n",
-        "5\r\nabcdeX\r\n",
+        "5\nabcde\r\n0\r\n\r\n", "5 \r\nabcde\r\n0\r\n\r\n", "+5\r\nabcde\r\n0\r\n\r\n",
+        "5;\x01\r\nabcde\r\n0\r\n\r\n", "5\r\nabcdeX\r\n",
     ] {
         let text = front
             .converse(

@@ -18,7 +18,7 @@ const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "clus
 
 /// Rooms everybody on the path may import.
 const BASE: &[&str] =
-    &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem"];
+    &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "a2a"];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
@@ -29,12 +29,13 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("head", &[]),
     ("visible", &[]),
     ("pem", &[]),
+    ("a2a", &[]),
     ("config", &["error", "visible", "pem"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),
     ("observe", &["error", "context", "config", "head", "visible"]),
-    ("body", &["error", "context", "config", "observe", "bounded"]),
+    ("body", &["error", "context", "config", "observe", "bounded", "a2a"]),
 ];
 
 /// Arrows along the path that are refused all the same.
@@ -49,18 +50,9 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[("edge", "snapshot", "the conductor 
 
 /// Circles of files that are still there: the room, and files that import each other. A list that only gets shorter.
 const CIRCLES: &[(&str, &str)] = &[
-    ("body", "replay request"),
     ("cli::explain", "entry request"),
     ("cli::explain", "circuit describe ejection injected retries"),
     ("config", "keys model raw"),
-    ("edge", "exchange facts fault public stage tracked_body"),
-    ("listener", "certificates tls"),
-    ("listener", "connection_handle watchdog"),
-    ("observe", "log stderr tracing_setup"),
-    ("observe", "catalogue endpoints handles metrics"),
-    ("pool", "exchange h1 h2"),
-    ("route", "rewrite table"),
-    ("upstream", "retry worker_cluster"),
 ];
 
 const MAX_FILE: usize = 500;

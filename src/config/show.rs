@@ -57,7 +57,11 @@ struct Print {
 const SHOWN: Print = Print { key: shown_key, value: shown };
 
 /// For a gateway that starts from it.
-const PORTABLE: Print = Print { key: Cow::Borrowed, value: portable };
+const PORTABLE: Print = Print { key: as_written, value: portable };
+
+fn as_written(key: &str) -> Cow<'_, str> {
+    key.into()
+}
 
 /// The tree as `serde_yaml` knows it.
 fn yaml_of(node: &Node, parent: &str, key: &str, print: &Print) -> Yaml {

@@ -6,7 +6,7 @@ mod matches;
 pub(in crate::config) mod names;
 pub(in crate::config) mod numbers;
 mod public;
-mod reading;
+pub(in crate::config) mod reading;
 mod section;
 pub(in crate::config) mod timestamp;
 pub(in crate::config) mod values;

@@ -1,6 +1,6 @@
 //! Marks the values that must never be printed: values under the name of a secret, header fields that are not known to
-//! be harmless, conditions on what a request carries, and text that looks like a credential. This is decided once, on the
-//! tree. Code that prints reads the mark.
+//! be harmless, conditions on what a request carries, and text that looks like a credential. This is decided once, on
+//! the tree. Code that prints reads the mark.
 
 use std::collections::{HashMap, HashSet};
 

@@ -86,7 +86,8 @@ pub(in crate::config) fn names_clients(name: &str, value: &str) -> bool {
     name == "key" && (is_word() || closest(kind, LIMIT_KEYS).is_some())
 }
 
-/// Whether a word of the text is a token: begun as its maker begins them, a JWT, or letters and digits mixed as in random text.
+/// Whether a word of the text is a token: begun as its maker begins them, a JWT, or letters and digits mixed as in
+/// random text.
 fn has_token(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=');
     text.split(|c| !is_part(c)).any(|word| {

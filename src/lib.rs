@@ -19,6 +19,8 @@
 
 // The base.
 
+pub mod a2a;
+
 pub mod error;
 
 pub mod outcome;

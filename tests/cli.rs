@@ -301,12 +301,7 @@ fn explain_says_which_route_and_why() {
     let (code, out, error) = run(&["explain", "GET", url, "-H", "A2A-Version: 1.0", "-c", &file]);
     assert_eq!(code, 0, "{error}");
     for part in [
-        "listener  web",
-        "route     research",
-        "path sent /tasks/1?x=1",
-        "127.0.0.1:1",
-        "=x-edge",
-        "retries   1, when",
+        "listener  web", "route     research", "path sent /tasks/1?x=1", "127.0.0.1:1", "=x-edge", "retries   1, when",
         "not taken admin",
     ] {
         assert!(out.contains(part), "`{part}` is missing in\n{out}");

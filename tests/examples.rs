@@ -132,14 +132,8 @@ fn examples_of_the_documents_load() {
     let env = Environment::empty(SystemTime::now());
     let mut found = 0;
     for name in [
-        "README.md",
-        "docs/routing.md",
-        "docs/public-address.md",
-        "docs/load-balancing.md",
-        "docs/circuit-breaker.md",
-        "docs/health-checks.md",
-        "docs/outlier-detection.md",
-        "docs/retries.md",
+        "README.md", "docs/routing.md", "docs/public-address.md", "docs/load-balancing.md", "docs/circuit-breaker.md",
+        "docs/health-checks.md", "docs/outlier-detection.md", "docs/retries.md",
     ] {
         let text = repository(name);
         for block in text.split("```yaml\n").skip(1) {

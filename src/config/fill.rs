@@ -150,14 +150,7 @@ fn applies(kind: &str, key: &str, node: &Node) -> bool {
 
 /// Keys of routes that forward.
 const OF_FORWARDING: [&str; 9] = [
-    "upstreamHost",
-    "mapLocation",
-    "timeout",
-    "responseHeadTimeout",
-    "retries",
-    "streaming",
-    "websocket",
-    "fault",
+    "upstreamHost", "mapLocation", "timeout", "responseHeadTimeout", "retries", "streaming", "websocket", "fault",
     "mirror",
 ];
 

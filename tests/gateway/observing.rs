@@ -163,11 +163,7 @@ async fn health_paths_answer_in_words_probes_know() {
     assert_eq!(gw.admin("/nothing").await.status, 404);
     let metrics = gw.metrics().await;
     for name in [
-        "attache_build_info",
-        "attache_config_hash_info",
-        "memory_usage_bytes",
-        "cpu_usage_percent",
-        "process_open_fds",
+        "attache_build_info", "attache_config_hash_info", "memory_usage_bytes", "cpu_usage_percent", "process_open_fds",
     ] {
         assert!(metrics.contains(&format!("\n{name}")), "{name}");
     }

@@ -122,16 +122,7 @@ mod tests {
         };
         assert_eq!(host, "agent.example.", "the dot says: no search list");
         for text in [
-            "a",
-            "a:0",
-            "a:99999",
-            "http://a:80",
-            ":80",
-            "a b:80",
-            "a..:80",
-            ".:80",
-            "::1:80",
-            "10.0.0.1:0",
+            "a", "a:0", "a:99999", "http://a:80", ":80", "a b:80", "a..:80", ".:80", "::1:80", "10.0.0.1:0",
             "256.1.1.1:80",
         ] {
             assert!(target(text).is_err(), "{text}");

@@ -127,19 +127,7 @@ mod tests {
             assert_eq!(percentage(text).unwrap().0.of_million(), millionths, "{text}");
         }
         for text in [
-            "",
-            "%",
-            "-1%",
-            "101%",
-            "100.1%",
-            "0.00001%",
-            "1e1%",
-            ".5%",
-            "5.%",
-            "many",
-            "5 percent",
-            "20",
-            "0.2",
+            "", "%", "-1%", "101%", "100.1%", "0.00001%", "1e1%", ".5%", "5.%", "many", "5 percent", "20", "0.2",
             "1.00001%",
         ] {
             assert!(percentage(text).is_err(), "{text}");

@@ -11,17 +11,8 @@ use crate::config::secrets::is_secret_name;
 
 /// Fields that frame messages or belong to one connection (RFC 9110 section 7.6.1), and Host.
 const OWN: [&str; 11] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "host",
-    "http2-settings",
-    "proxy-authenticate",
+    "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
+    "host", "http2-settings", "proxy-authenticate",
 ];
 
 /// What `preset: secure` sets. HSTS is apart because it belongs on TLS only.

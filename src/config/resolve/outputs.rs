@@ -147,13 +147,7 @@ mod tests {
         let (state, good, log) = ("state", "good", "./log");
         assert_eq!(check(state, good, log, &socket), "");
         for taken in [
-            "gateway.yaml",
-            "token",
-            "link",
-            "twin",
-            "parts/a.yaml",
-            "parts/../gateway.yaml",
-            "parts/new.yaml",
+            "gateway.yaml", "token", "link", "twin", "parts/a.yaml", "parts/../gateway.yaml", "parts/new.yaml",
             "link-to-new",
         ] {
             assert_eq!(check(taken, good, log, &socket), "state.file", "{taken}");

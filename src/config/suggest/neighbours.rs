@@ -10,14 +10,8 @@ pub(super) const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
     (
         "Cluster",
         &[
-            "maxConnections",
-            "maxPendingRequests",
-            "pendingTimeout",
-            "maxRequests",
-            "maxStreams",
-            "maxRetries",
-            "maxRequestsPerConnection",
-            "halfOpen",
+            "maxConnections", "maxPendingRequests", "pendingTimeout", "maxRequests", "maxStreams", "maxRetries",
+            "maxRequestsPerConnection", "halfOpen",
         ],
         "`circuitBreaker`",
     ),

@@ -79,11 +79,8 @@ async fn heads_over_the_limits_get_414_or_431() {
 async fn a_broken_chunk_fails_the_body_and_nothing_follows() {
     let front = open(&listener(limits()));
     for chunks in [
-        "5\nabcde\r\n0\r\n\r\n",
-        "5 \r\nabcde\r\n0\r\n\r\n",
-        "+5\r\nabcde\r\n0\r\n\r\n",
-        "5;\x01\r\nabcde\r\n0\r\n\r\n",
-        "5\r\nabcdeX\r\n",
+        "5\nabcde\r\n0\r\n\r\n", "5 \r\nabcde\r\n0\r\n\r\n", "+5\r\nabcde\r\n0\r\n\r\n",
+        "5;\x01\r\nabcde\r\n0\r\n\r\n", "5\r\nabcdeX\r\n",
     ] {
         let text = front
             .converse(
@@ -161,7 +158,8 @@ async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
 async fn an_idle_connection_rests_and_goes_on() {
     use crate::config::model::HttpVersion;
     use crate::listener::ceiling::Ceiling;
-    use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle, tests::connection};
+    use crate::listener::command::ConnectionCommand;
+    use crate::listener::connection_handle::{ConnectionHandle, tests::connection};
     use crate::listener::io::{Io, Socket, Stream};
     use crate::listener::io_progress::IoProgress;
     use crate::listener::serve::{Speaks, serve};

@@ -217,7 +217,7 @@ impl Node {
                 blank = Blank::Itself;
             }
         }
-        if blank == Blank::No && node.children().any(Node::is_blank) {
+        if blank == Blank::No && node.children().any(Self::is_blank) {
             blank = Blank::Child;
         }
         let span = match &node.value {

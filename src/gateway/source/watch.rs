@@ -19,7 +19,7 @@ const LONGEST_DELAY: u32 = 8;
 
 /// Resolves when anything of `seen` is different, and not before it has been quiet for the debounce. Dropping the
 /// future ends the watch.
-pub async fn changed(settings: &Reload, seen: &Arc<Seen>) {
+pub(super) async fn changed(settings: &Reload, seen: &Arc<Seen>) {
     let mut is_told = false;
     loop {
         // Before the first look: what happens in between is then reported.

@@ -35,6 +35,8 @@ pub mod bounded;
 
 pub mod head;
 
+pub mod a2a;
+
 // The path.
 
 pub mod listener;

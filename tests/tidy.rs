@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
-const BASE: &[&str] = &["error", "outcome", "context", "body", "config", "observe", "bounded", "head"];
+const BASE: &[&str] = &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "a2a"];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
@@ -26,6 +26,7 @@ const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"
 const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("bounded", &[]),
     ("head", &[]),
+    ("a2a", &["config"]),
     ("config", &["error"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),

@@ -176,13 +176,6 @@ pub struct Identity {
     pub tenant: Option<Box<str>>,
 }
 
-/// What a request asks of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// Its word in logs, metrics and keys: one of a fixed list.
-    pub name: &'static str,
-}
-
 /// Facts of a finished downstream TLS handshake.
 #[derive(Clone, Debug)]
 pub struct TlsFacts {

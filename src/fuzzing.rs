@@ -13,7 +13,8 @@ use crate::cluster::health;
 use crate::config::model::{PathPolicy, SignedCards};
 use crate::config::{self, Environment, pem};
 use crate::context::ScannerRefusal;
-use crate::edge::{headers, public};
+use crate::edge::claimed::Claimed;
+use crate::edge::headers;
 use crate::head::{cookie, only_cookie};
 use crate::listener::frames::{Frames, Traffic};
 use crate::listener::is_valid_host;
@@ -173,7 +174,7 @@ pub fn forwarded(bytes: &[u8]) {
     let client = headers::client_ip(&fields, peer, is_trusted);
     assert!(client == peer || fields.contains_key("x-forwarded-for"), "an address comes from somewhere");
     assert_eq!(headers::client_ip(&fields, peer, |_| false), peer, "an untrusted peer speaks for itself");
-    drop(public::Claimed::read(&fields, || headers::hops(&fields, peer, is_trusted)));
+    drop(Claimed::read(&fields, || headers::hops(&fields, peer, is_trusted)));
 }
 
 /// Cookie fields, one on each line.

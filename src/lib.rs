@@ -19,6 +19,8 @@
 
 // The base.
 
+pub mod a2a;
+
 pub mod error;
 
 pub mod outcome;
@@ -34,8 +36,6 @@ pub mod observe;
 pub mod bounded;
 
 pub mod head;
-
-pub mod a2a;
 
 // The path.
 

@@ -1,4 +1,28 @@
-//! The A2A protocol, as far as it can be told from bytes. Everything here is pure: it knows no clusters, connections or
-//! routes.
+//! A2A as it goes over the wire, in all generations (0.1, 0.2 and 0.3, 1.0) and bindings (JSON-RPC, REST, gRPC): which
+//! operation a request is, which task, context and tenant it is about, and what an answer or an event says of a task.
+//! Pure: bytes come in pieces cut anywhere, nothing is read, written, waited for or encoded again, and memory is
+//! bounded whatever the size of a body.
+//!
+//! A request: [`Recognition::of`] looks at the head. It names the call ([`HeadCall`]), or asks for the body
+//! ([`Candidate`]); then [`BodyReader::json_rpc`] is fed the pieces and [`BodyReader::finish`] gives a [`Body`], whose
+//! [`Body::operation`] and [`Body::ids`] say the rest. The same with [`BodyReader::rest`] for the body of a REST call
+//! whose head named it. When a call is refused before its body is whole, [`BodyReader::so_far`] knows the id as far as
+//! it has come.
+//!
+//! What is read is for routing and guarding. It is not validated beyond what that needs, and what could be read in two
+//! ways says so: [`Body::is_ambiguous`].
+//!
+//! A card is read as a whole, and changed: see [`card`].
 
 pub mod card;
+mod head;
+mod json;
+mod operation;
+mod path;
+mod request;
+mod texts;
+
+pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};
+pub use json::Fault;
+pub use operation::{Binding, Generation, Operation, RetryClass};
+pub use request::{Body, BodyReader, Ids};

@@ -8,17 +8,22 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+mod ahead;
 pub(crate) mod events;
 mod fault_body;
+mod look;
 mod replay;
 mod request;
+mod streaming;
 mod tee;
 mod timer;
 mod upload;
 mod upload_state;
 
+pub use ahead::{BLOCK, Room};
 pub use events::{Events, Several};
 pub use fault_body::FaultBody;
+pub use look::{LookLimits, Looked};
 pub use replay::Replay;
 pub use request::RequestBody;
 pub use tee::{Copied, TooLarge};

@@ -27,7 +27,7 @@ use crate::pool::Quota;
 pub struct EndpointId(u64);
 
 impl EndpointId {
-    fn next() -> Self {
+    pub(super) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Relaxed))
     }

@@ -2,6 +2,7 @@
 //! nothing of routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the
 //! talking.
 
+mod affinity;
 mod atomic_instant;
 mod availability;
 mod balancer;
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
+pub use self::affinity::{Affinity, HeldKey, HeldKind, Progress, Retention, Scope};
 pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::PickRequest;
 pub use self::breaker::{Breaker, BreakerState, Probe};

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::stage::ServedRoute;
 use crate::config::model::{HeadLimit, RetryPolicy, Route};
 use crate::error::Error;
-use crate::upstream::{self, UpstreamResponse};
+use crate::upstream::{self, Repeat, UpstreamResponse};
 
 /// Sends the request to an endpoint of its cluster.
 pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<UpstreamResponse, Error> {
@@ -45,7 +45,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
         upgrade,
         at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),
         grpc: request.grpc,
-        method: &request.method,
+        repeat: Repeat::of_method(&request.method),
         retries: &settings.retries,
     };
     let sent = match deadline.filter(|_| delayed) {

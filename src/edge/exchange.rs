@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
-use super::fault::Injected;
 use super::headers::ChangeFacts;
+use super::injected::Injected;
 use super::worker::Worker;
+use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
-use crate::context::{Connection, Operation, Underway};
+use crate::context::{Connection, Underway};
 use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::AccessRecord;
@@ -336,7 +337,7 @@ impl Exchange {
             client_ip: self.client.address,
             principal: self.client.identity.principal.as_deref(),
             tenant: self.client.identity.tenant.as_deref(),
-            operation: self.operation.map(|operation| operation.name),
+            operation: self.operation.map(Operation::name),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
             path: request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),

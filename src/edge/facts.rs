@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::public::Claimed;
+use super::claimed::Claimed;
 use super::seen::{Found, Seen};
 use crate::body::UploadState;
 use crate::cluster::EndpointId;

@@ -7,8 +7,9 @@ use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::seen::Seen;
+use crate::a2a::Operation;
 use crate::config::model::{HeaderChanges, RequestFact, Scheme};
-use crate::context::{Connection, Identity, Operation, address_value};
+use crate::context::{Connection, Identity, address_value};
 
 /// Removes hop-by-hop fields and the fields that `Connection` names. Returns whether the sender understands trailers
 /// (`TE: trailers`).
@@ -279,7 +280,7 @@ impl ChangeFacts<'_> {
         let text = match fact {
             RequestFact::Principal => self.identity.principal.as_deref()?,
             RequestFact::Tenant => self.identity.tenant.as_deref()?,
-            RequestFact::Operation => self.operation?.name,
+            RequestFact::Operation => self.operation?.name(),
         };
         HeaderValue::from_str(text).ok()
     }
@@ -470,7 +471,7 @@ mod tests {
         let changes = HeaderChanges { tell, ..HeaderChanges::default() };
         let forged = [("x-user", "root"), ("x-tenant", "all"), ("x-operation", "GetTask")];
         let known = Identity { principal: Some("ann".into()), tenant: Some("north\n".into()) };
-        let (send, nobody) = (Some(Operation { name: "SendMessage" }), Identity::default());
+        let (send, nobody) = (Some(Operation::SendMessage), Identity::default());
         for (identity, operation, expected) in
             [(&known, send, [Some("ann"), None, Some("SendMessage")]), (&nobody, None, [None, None, None])]
         {

@@ -7,10 +7,12 @@ pub mod endpoints;
 #[cfg(test)]
 pub(crate) mod exposition;
 pub mod family;
+pub mod handle;
 pub mod handles;
 pub mod harmless;
 pub mod log;
 pub mod metrics;
+mod patient_write;
 pub mod process;
 pub mod record;
 pub mod request_id;

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, Method};
 
+use crate::a2a::Operation;
 use crate::config::model::LimitKey;
-use crate::context::{Identity, Operation};
+use crate::context::Identity;
 use crate::head::{method_word, only_cookie};
 
 /// What a key is made of.
@@ -109,7 +110,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
         }
         LimitKey::Principal => Some(caller.identity?.principal.as_ref()?.as_bytes()),
         LimitKey::Tenant => Some(caller.identity?.tenant.as_ref()?.as_bytes()),
-        LimitKey::Operation => Some(caller.operation?.name.as_bytes()),
+        LimitKey::Operation => Some(caller.operation?.name().as_bytes()),
         LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
     }
 }
@@ -223,13 +224,12 @@ mod tests {
         let identity =
             |principal: &str, tenant: &str| Identity { principal: Some(principal.into()), tenant: Some(tenant.into()) };
         let (ann, bob, nobody) = (identity("ann", "north"), identity("bob", "north"), Identity::default());
-        let key = |part: LimitKey, last: u8, identity: Option<&Identity>, operation: Option<&'static str>| {
-            let operation = operation.map(|name| Operation { name });
+        let key = |part: LimitKey, last: u8, identity: Option<&Identity>, operation: Option<Operation>| {
             let caller = Caller::new([192, 0, 2, last].into(), &Method::GET, &headers);
             ring.key(&[part], 64, &Caller { identity, operation, ..caller })
         };
         let (principal, tenant, operation) = (LimitKey::Principal, LimitKey::Tenant, LimitKey::Operation);
-        let (send, get) = (Some("SendMessage"), Some("GetTask"));
+        let (send, get) = (Some(Operation::SendMessage), Some(Operation::GetTask));
         assert_eq!(key(principal.clone(), 1, Some(&ann), None), key(principal.clone(), 2, Some(&ann), get));
         assert_ne!(key(principal.clone(), 1, Some(&ann), None), key(principal.clone(), 1, Some(&bob), None));
         assert_eq!(key(tenant.clone(), 1, Some(&ann), None), key(tenant.clone(), 2, Some(&bob), None));

@@ -16,9 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::Pool;
 use super::deferred_waker::DeferredWaker;
-use super::exchange::ResponseBody;
 use super::io::{Detached, UpstreamIo};
 use super::promise;
 use super::quota::IdlePermits;
@@ -134,12 +132,12 @@ impl Connection {
         Detached::new(parts.io.into_inner(), parts.read_buf)
     }
 
-    /// Sends the request in `slot` and waits for the response head.
+    /// Sends the request in `slot` and waits for the response head. With it the connection comes back, unless it has
+    /// ended.
     pub(super) async fn send(
         self,
         slot: &mut Option<Request<RequestBody>>,
-        pool: &Rc<Pool>,
-    ) -> Result<Response<ResponseBody>, Error> {
+    ) -> Result<(Response<Incoming>, Option<Self>), Error> {
         // The request stays in its slot; a borrow would lie in this future until the answer comes.
         slot.iter_mut().for_each(frame);
         let request = slot.take().ok_or(Error::Internal)?;
@@ -185,12 +183,9 @@ impl Connection {
             // Counted from the head: the endpoint may have been through with the body long before we read its end.
             until: promise::reusable_for(response.headers()).and_then(|promised| Instant::now().checked_add(promised)),
         });
-        let pool = Rc::clone(pool);
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(response.map(|incoming| ResponseBody::switched(incoming, conn, pool)));
-        }
-        let conn = conn.filter(|_| !ended);
-        Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, pool)))
+        // After a 101 HTTP is over, and the socket goes on.
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        Ok((response, conn.filter(|_| switched || !ended)))
     }
 }
 
@@ -257,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::pool::tests::{LONG, transport};
+    use crate::pool::{Pool, ResponseBody};
 
     fn request(target: &'static str) -> Request<RequestBody> {
         let mut request = Request::new(RequestBody::Empty);
@@ -305,17 +301,17 @@ mod tests {
         let pool = Rc::new(Pool::new(address, "agent", Rc::new(transport), None));
         let conn = Connection::handshake(io).await.unwrap();
         let (mut first, mut second) = (Some(request("/one")), Some(request("/two")));
-        let (answered, ()) = tokio::join!(conn.send(&mut first, &pool), async {
+        let (answered, ()) = tokio::join!(conn.send(&mut first), async {
             assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
             server.write_all(answer).await.unwrap();
         });
-        drop(answered.unwrap());
+        drop(ResponseBody::h1(answered.unwrap(), &pool));
         drop(server);
         let kept = pool.idle.borrow_mut().pop().expect("it is kept");
         let watched = TcpStream::from_std(watched).unwrap();
         watched.readable().await.unwrap();
-        let sent = tokio::time::timeout(LONG, kept.conn.send(&mut second, &pool)).await;
+        let sent = tokio::time::timeout(LONG, kept.conn.send(&mut second)).await;
         let failed = sent.expect("does not hang").unwrap_err();
         assert!(matches!(failed, Error::UpstreamReset(_)), "{failed:?}");
         assert_eq!(second.expect("nothing was sent").uri(), "/two");

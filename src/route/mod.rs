@@ -9,6 +9,7 @@ mod index;
 mod location;
 mod path;
 mod path_mapping;
+mod path_match;
 pub mod public;
 mod redirect;
 mod rewrite;

@@ -3,8 +3,7 @@
 
 use http::HeaderValue;
 
-use super::rewrite::after_prefix;
-use super::table::canonical_path;
+use super::path_match::{after_prefix, canonical_path};
 use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route};
 
 /// The mappings of one route.

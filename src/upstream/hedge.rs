@@ -9,13 +9,14 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
+use super::policy::Repeat;
 use super::retry::{Tries, with_head_of};
 use super::{AttemptPlan, WorkerEndpoint, attempt, own_time, policy};
 use crate::body::{RequestBody, UploadState};
 use crate::cluster::InFlight;
 use crate::config::model::RetryPolicy;
 use crate::error::Error;
-use crate::observe::endpoints::CodeClass;
+use crate::observe::handle::CodeClass;
 use crate::outcome::{Outcome, Phase, Transport};
 use crate::pool::ResponseBody;
 
@@ -23,7 +24,10 @@ type Sent = Result<Response<ResponseBody>, Error>;
 
 /// Whether this request is to be hedged.
 pub(super) fn is_wanted(plan: &AttemptPlan<'_>, request: &Request<RequestBody>) -> bool {
-    patience(plan).is_some() && plan.method.is_safe() && !plan.upgrade && matches!(request.body(), RequestBody::Empty)
+    patience(plan).is_some()
+        && plan.repeat == Repeat::Safe
+        && !plan.upgrade
+        && matches!(request.body(), RequestBody::Empty)
 }
 
 fn patience(plan: &AttemptPlan<'_>) -> Option<Duration> {

@@ -14,19 +14,20 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
 use crate::cluster::{EndpointId, InFlight, Kind};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
-use crate::observe::endpoints::CodeClass;
+use crate::observe::handle::CodeClass;
 use crate::outcome::{Application, Outcome, Phase, why_none_answered};
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
 pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
+pub use policy::Repeat;
 pub use retry::{ATTEMPTS, with_head_of};
 use retry::{Round, Tries};
 pub use worker_cluster::{WorkerCluster, WorkerClusterError};
@@ -57,8 +58,8 @@ pub struct AttemptPlan<'a> {
     pub upgrade: bool,
     /// Whether it is a gRPC call.
     pub grpc: bool,
-    /// The request's method.
-    pub method: &'a Method,
+    /// What doing it twice would mean.
+    pub repeat: Repeat,
     /// When it may be sent again.
     pub retries: &'a RetryPolicy,
     /// Whether nothing has been waited for, so that the first try begins now.

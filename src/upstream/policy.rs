@@ -1,11 +1,47 @@
-//! Decides whether a request may be tried again. Pure: depends on the method, the outcome of the try and the route's
-//! policy. The class of the method decides first: a request that must not be done twice is tried again only after
-//! failures that prove that nothing was done, unless the route names others.
+//! Decides whether a request may be tried again. Pure: depends on what doing it twice means, the outcome of the try and
+//! the route's policy. What doing it twice would mean decides first: a request that must not be done twice is tried
+//! again only after failures that prove that nothing was done, unless the route names others. A request that begins
+//! work of an agent is never tried again after anything else, whatever the route names.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
-use crate::config::model::{Failure, RetryOn, RetryPolicy};
+use crate::config::model::{Failure, Retries, RetryOn, RetryPolicy};
 use crate::outcome::Outcome;
+
+/// What doing a request twice would mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Nothing: it has no effect (RFC 9110 section 9.2.1).
+    Safe,
+    /// The same as doing it once (RFC 9110 section 9.2.2).
+    Idempotent,
+    /// Perhaps something else. The route may name more failures after which it is tried again.
+    Once,
+    /// Work done twice. The route cannot change that.
+    Work,
+}
+
+impl Repeat {
+    /// By the method, where nothing more is known.
+    #[must_use]
+    pub fn of_method(method: &Method) -> Self {
+        if method.is_safe() {
+            Self::Safe
+        } else if method.is_idempotent() {
+            Self::Idempotent
+        } else {
+            Self::Once
+        }
+    }
+
+    /// The failures and answers after which a route has it tried again.
+    fn causes(self, retries: &Retries) -> &RetryOn {
+        match self {
+            Self::Safe | Self::Idempotent => &retries.retry_on,
+            Self::Once | Self::Work => &retries.non_idempotent,
+        }
+    }
+}
 
 /// Tries beyond the first.
 pub(super) fn max_retries(policy: &RetryPolicy) -> u32 {
@@ -16,23 +52,24 @@ pub(super) fn max_retries(policy: &RetryPolicy) -> u32 {
     }
 }
 
-/// Why a request of this method would be tried again after this: the word that counts it, or `None` when it would not.
+/// Why a request would be tried again after this: the word that counts it, or `None` when it would not.
 /// `fields` are those of the answer, where one came.
 pub(super) fn reason(
     policy: &RetryPolicy,
-    method: &Method,
+    repeat: Repeat,
     outcome: Outcome,
     fields: Option<&HeaderMap>,
 ) -> Option<Reason> {
     let causes = match policy {
         RetryPolicy::Off => return None,
         RetryPolicy::Default => {
-            return outcome.failure().filter(|failure| usual(method, *failure)).map(|_| Reason::Failure);
+            return outcome.failure().filter(|failure| by_default(repeat, *failure)).map(|_| Reason::Failure);
         }
-        RetryPolicy::By(retries) if method.is_idempotent() => &retries.retry_on,
-        RetryPolicy::By(retries) => &retries.non_idempotent,
+        RetryPolicy::By(retries) => repeat.causes(retries),
     };
     match (outcome.failure(), fields) {
+        (Some(failure), _) if repeat == Repeat::Work && !failure.is_harmless() => None,
+        (None, _) if repeat == Repeat::Work => None,
         (Some(failure), _) => causes.failures.contains(&failure).then_some(Reason::Failure),
         (None, Some(fields)) => answer(causes, outcome, fields),
         (None, None) => None,
@@ -75,9 +112,9 @@ impl Reason {
 
 /// Without a word in the configuration: a request without effect (RFC 9110 section 9.2.1) after every failure but
 /// silence, others when nothing was done.
-fn usual(method: &Method, failure: Failure) -> bool {
+fn by_default(repeat: Repeat, failure: Failure) -> bool {
     match failure {
-        Failure::Reset | Failure::Invalid => method.is_safe(),
+        Failure::Reset | Failure::Invalid => repeat == Repeat::Safe,
         Failure::Timeout => false,
         Failure::Connect | Failure::ConnectTimeout | Failure::Refused => true,
     }
@@ -94,15 +131,16 @@ fn answer(causes: &RetryOn, outcome: Outcome, fields: &HeaderMap) -> Option<Reas
     causes.headers.iter().any(named).then_some(Reason::Header)
 }
 
-/// Whether keeping a request of this method can help after a connection took it. A request that no connection took
+/// Whether keeping a request can help after a connection took it. A request that no connection took
 /// comes back by itself. Only HTTP/2 (`streams`) can say that nothing was done about a request that it took.
-pub(super) fn is_worth_keeping(policy: &RetryPolicy, method: &Method, streams: bool) -> bool {
+pub(super) fn is_worth_keeping(policy: &RetryPolicy, repeat: Repeat, streams: bool) -> bool {
     match policy {
         RetryPolicy::Off => false,
-        RetryPolicy::Default => streams || method.is_safe(),
+        RetryPolicy::Default => streams || repeat == Repeat::Safe,
         RetryPolicy::By(retries) => {
-            let causes = if method.is_idempotent() { &retries.retry_on } else { &retries.non_idempotent };
-            causes.is_risky() || (streams && causes.failures.contains(&Failure::Refused))
+            let causes = repeat.causes(retries);
+            let is_risky = causes.is_risky() && repeat != Repeat::Work;
+            is_risky || (streams && causes.failures.contains(&Failure::Refused))
         }
     }
 }
@@ -114,7 +152,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::config::model::{Backoff, Retries};
+    use crate::config::model::Backoff;
     use crate::outcome::{Application, GRPC_STATUS, Transport};
 
     fn by(retry_on: RetryOn, non_idempotent: RetryOn) -> RetryPolicy {
@@ -144,11 +182,15 @@ mod tests {
 
     fn asks(policy: &RetryPolicy, method: &str, came: &Came) -> bool {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
+        repeats(policy, Repeat::of_method(&method), came)
+    }
+
+    fn repeats(policy: &RetryPolicy, repeat: Repeat, came: &Came) -> bool {
         let found = match came {
-            Came::Failure(failure) => reason(policy, &method, Outcome::ended(transport(*failure)), None),
+            Came::Failure(failure) => reason(policy, repeat, Outcome::ended(transport(*failure)), None),
             Came::Answer(status, fields) => {
                 let outcome = Outcome::answered(*status, Application::of_head(fields));
-                reason(policy, &method, outcome, Some(fields))
+                reason(policy, repeat, outcome, Some(fields))
             }
         };
         found.is_some()
@@ -242,6 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn work_is_never_repeated_once_an_agent_may_have_it() {
+        for (cause, failures, statuses, grpc) in causes() {
+            let policy = by(cause.clone(), cause);
+            for failure in Failure::ALL {
+                let expected = failures.contains(&failure) && failure.is_harmless();
+                assert_eq!(repeats(&policy, Repeat::Work, &Came::Failure(failure)), expected, "{failure:?}");
+            }
+            for status in statuses {
+                let came = Came::Answer(StatusCode::from_u16(status).unwrap(), HeaderMap::new());
+                assert!(!repeats(&policy, Repeat::Work, &came) && repeats(&policy, Repeat::Once, &came), "{status}");
+            }
+            for code in grpc {
+                let came = Came::Answer(StatusCode::OK, HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code))]));
+                assert!(!repeats(&policy, Repeat::Work, &came) && repeats(&policy, Repeat::Once, &came), "{code}");
+            }
+            assert!(!is_worth_keeping(&policy, Repeat::Work, false));
+        }
+        for failure in Failure::ALL {
+            let expected = failure.is_harmless();
+            assert_eq!(repeats(&RetryPolicy::Default, Repeat::Work, &Came::Failure(failure)), expected, "{failure:?}");
+        }
+    }
+
+    #[test]
     fn a_field_of_the_answer_can_ask() {
         let name = HeaderName::from_static("x-try-again");
         let cause = RetryOn { headers: vec![name.clone()], ..RetryOn::default() };
@@ -292,7 +358,7 @@ mod tests {
             (&RetryPolicy::Default, Method::POST, true, true),
             (&RetryPolicy::Off, Method::GET, true, false),
         ] {
-            let keeps = is_worth_keeping(policy, &method, streams);
+            let keeps = is_worth_keeping(policy, Repeat::of_method(&method), streams);
             assert_eq!(keeps, expected, "{method} {streams}");
         }
     }

@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::time::{Instant, sleep};
 
 use super::policy::{self, Reason};
+use super::worker_cluster::Fields;
 use super::{AttemptPlan, Attempts, UpstreamResponse, WorkerCluster, WorkerEndpoint, address, backoff, budget};
 use crate::body::RequestBody;
 use crate::cluster::{Allowed, BreakerState, InFlight, PickRequest, RetryingGuard};
@@ -47,9 +48,6 @@ pub(super) struct ReplayRequest {
     fields: Fields,
     body: RequestBody,
 }
-
-/// Fields in a row.
-pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
 
 impl ReplayRequest {
     fn request(mut self, target: &WorkerCluster) -> Request<RequestBody> {
@@ -108,7 +106,7 @@ impl Tries<'_> {
         let plan = self.plan;
         let left = self.attempts.count < policy::max_retries(plan.retries);
         let streams = left && plan.target.may_stream();
-        if !left || !policy::is_worth_keeping(plan.retries, plan.method, streams) {
+        if !left || !policy::is_worth_keeping(plan.retries, plan.repeat, streams) {
             return None;
         }
         let limit = match plan.retries {
@@ -127,7 +125,7 @@ impl Tries<'_> {
         let RetryPolicy::By(_) = self.plan.retries else {
             return None;
         };
-        policy::reason(self.plan.retries, self.plan.method, outcome, Some(fields))
+        policy::reason(self.plan.retries, self.plan.repeat, outcome, Some(fields))
     }
 
     /// The step after `round`: the end, or another try of the request in `slot`.
@@ -145,7 +143,7 @@ impl Tries<'_> {
                 if !self.plan.flow.awaits_client() {
                     in_flight.handle().report(outcome, Instant::now());
                 }
-                if policy::reason(self.plan.retries, self.plan.method, outcome, None).is_none() {
+                if policy::reason(self.plan.retries, self.plan.repeat, outcome, None).is_none() {
                     return Some(round.end());
                 }
                 (error.reason(), None)

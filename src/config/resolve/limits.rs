@@ -9,7 +9,7 @@ use http::Method;
 
 use super::Scope;
 use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitScope, Quota, RateLimit, RateLimitId};
-use crate::config::node::{Step, Value, steps};
+use crate::config::node::{Step, steps};
 use crate::config::raw::limits as raw;
 use crate::config::raw::values::verb;
 use crate::config::report::Diagnostic;
@@ -49,7 +49,7 @@ impl Found {
         }
         let mut ids = Vec::new();
         for (index, used) in uses.into_iter().enumerate() {
-            let at = within(route, index, scope);
+            let at = scope.one_of(&steps!["routes", route, "rateLimit"], index);
             match used {
                 raw::RateLimitUse::Own(raw) => {
                     let route = route.to_owned();
@@ -165,15 +165,6 @@ fn cost(entries: Vec<(String, u64)>, quota: Quota, at: &[Step], scope: &mut Scop
         costs.push((method, u32::try_from(cost).unwrap_or(most).min(most)));
     }
     costs
-}
-
-/// Path of one limit of a route, which are written as one or as a list.
-fn within(route: &str, index: usize, scope: &Scope<'_>) -> Vec<Step> {
-    let node = scope.tree.get("routes").and_then(|routes| routes.get(route)).and_then(|route| route.get("rateLimit"));
-    let listed = node.is_some_and(|node| matches!(node.value, Value::List(_)));
-    let mut path: Vec<Step> = steps!["routes", route, "rateLimit"].into();
-    path.extend(listed.then(|| Step::from(index)));
-    path
 }
 
 fn under(at: &[Step], more: &[&str]) -> Vec<Step> {

@@ -24,14 +24,14 @@ mod ties;
 mod tls;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::decode::redact;
 use super::environment::Environment;
 use super::model::{self, ClusterId, Config, HostPattern, ListenerId, Shutdown};
-use super::node::{Blank, Node, Step, steps};
+use super::node::{Blank, Node, Step, Value, steps};
 use super::raw;
 use super::report::{Diagnostic, Report};
 use super::suggest;
@@ -39,6 +39,8 @@ use super::suggest;
 /// What every step needs: the tree for places, the outside world, and where problems go.
 pub(super) struct Scope<'a> {
     tree: &'a Node,
+    /// What has a name, by its section and name.
+    named: HashMap<[&'a str; 2], &'a Node>,
     env: &'a Environment,
     pub(super) report: &'a mut Report,
     /// Names that the certificates of each listener hold, in the order of listeners.
@@ -47,7 +49,7 @@ pub(super) struct Scope<'a> {
 
 /// Resolves everything but the hash, which needs what this reads. The result is meaningless when the report has errors.
 pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
-    let mut scope = Scope { tree, env, report, names: Vec::new() };
+    let mut scope = Scope { tree, named: named(tree), env, report, names: Vec::new() };
     scope.version(raw.version);
     // These were followed on the tree, before it was read into types.
     drop((raw.include, raw.defaults));
@@ -117,14 +119,26 @@ impl Scope<'_> {
         }
     }
 
+    /// What stands at a path of keys below something that has a name.
+    fn find(&self, path: &[Step]) -> Option<&Node> {
+        let [Step::Key(section), Step::Key(name), rest @ ..] = path else { return None };
+        let named = *self.named.get(&[section.as_str(), name.as_str()])?;
+        rest.iter().try_fold(named, |node, step| match step {
+            Step::Key(key) => node.get(key),
+            Step::Index(_) => None,
+        })
+    }
+
     /// Whether there is a value at `path`.
     fn is_given(&self, path: &[Step]) -> bool {
-        let mut node = Some(self.tree);
-        for step in path {
-            let Step::Key(key) = step else { return false };
-            node = node.and_then(|node| node.get(key));
-        }
-        node.is_some_and(|node| !node.is_null() && !node.is_blank())
+        self.find(path).is_some_and(|node| !node.is_null() && !node.is_blank())
+    }
+
+    /// The path of one of those at `path`, which are written as one or as a list.
+    fn one_of(&self, path: &[Step], index: usize) -> Vec<Step> {
+        let is_list = self.find(path).is_some_and(|node| matches!(node.value, Value::List(_)));
+        let index = is_list.then(|| Step::from(index));
+        path.iter().cloned().chain(index).collect()
     }
 
     /// Reports a problem of the key at the end of `path`.
@@ -173,6 +187,13 @@ impl Scope<'_> {
         let shown: String = name.chars().take(60).collect();
         self.add(path, Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`")).hint(hint));
     }
+}
+
+/// Whatever has a name. A look at the tree for each would go through all of them each time.
+fn named(tree: &Node) -> HashMap<[&str; 2], &Node> {
+    let sections = tree.entries().iter().map(|section| (section.key.as_str(), section.value.entries()));
+    let all = sections.flat_map(|(section, entries)| entries.iter().map(move |entry| (section, entry)));
+    all.map(|(section, entry)| ([section, entry.key.as_str()], &entry.value)).collect()
 }
 
 fn sorted<T>(mut entries: Vec<(String, T)>) -> Vec<(String, T)> {

@@ -9,7 +9,7 @@ use crate::config::keys::Written as _;
 use crate::config::model::{
     Action, ClusterId, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
 };
-use crate::config::node::{Step, Value, steps};
+use crate::config::node::{Step, steps};
 use crate::config::raw::{self, route as raw_route};
 use crate::config::report::Diagnostic;
 
@@ -136,7 +136,7 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
     }
     let mut matches = Vec::new();
     for (index, raw) in list.iter().enumerate() {
-        let at = within_match(name, index, &["headers"], scope);
+        let at = within_match(name, index, "headers", scope);
         matches.push(Match {
             path: raw.path.clone().unwrap_or_else(root),
             methods: methods(name, index, raw, scope),
@@ -155,17 +155,14 @@ fn methods(route: &str, index: usize, raw: &raw_route::Match, scope: &mut Scope<
     let Some(method) = &raw.method else { return raw.methods.clone() };
     if !raw.methods.is_empty() {
         let diagnostic = Diagnostic::conflict("`method` and `methods` are both given");
-        scope.add_key(&within_match(route, index, &["method"], scope), diagnostic.hint("keep `methods`"));
+        scope.add_key(&within_match(route, index, "method", scope), diagnostic.hint("keep `methods`"));
     }
     vec![method.clone()]
 }
 
-/// Path of something inside a route's match, which is written as one mapping or as a list.
-fn within_match(route: &str, index: usize, more: &[&str], scope: &Scope<'_>) -> Vec<Step> {
-    let node = scope.tree.get("routes").and_then(|routes| routes.get(route)).and_then(|route| route.get("match"));
-    let listed = node.is_some_and(|node| matches!(node.value, Value::List(_)));
-    let mut path: Vec<Step> = steps!["routes", route, "match"].into();
-    path.extend(listed.then(|| Step::from(index)));
-    path.extend(more.iter().map(|key| Step::from(*key)));
+/// Path of something inside a route's match.
+fn within_match(route: &str, index: usize, key: &str, scope: &Scope<'_>) -> Vec<Step> {
+    let mut path = scope.one_of(&steps!["routes", route, "match"], index);
+    path.push(key.into());
     path
 }

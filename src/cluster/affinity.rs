@@ -1,0 +1,299 @@
+//! Which endpoint holds what agents keep in memory: tasks and contexts of A2A, sessions. Filled from answers of agents
+//! alone, never from what a client says. Bounded; what is used least goes first when it is full, and is looked up again
+//! if it is asked for. Shared by all workers, and lives over reloads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, UnitWeighter};
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::endpoint::EndpointId;
+
+/// What an id is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum HeldKind {
+    /// A task of A2A.
+    Task,
+    /// A context of A2A.
+    Context,
+    /// What a header names, for example a session of MCP.
+    Session,
+}
+
+/// How far a task is. Other things go on until they are forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It goes on.
+    Active,
+    /// It is over, and may still be asked about.
+    Ended,
+}
+
+/// The namespace of ids: those of one cluster. Ids of different agents may be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scope(u64);
+
+/// How long something is remembered after it was last used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// While it goes on.
+    pub active: Duration,
+    /// After its end.
+    pub ended: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { active: Duration::from_secs(3600), ended: Duration::from_secs(300) }
+    }
+}
+
+/// An id as the table keys it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HeldKey(u128);
+
+/// What is known of one id.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    owner: EndpointId,
+    kind: HeldKind,
+    progress: Progress,
+    /// Milliseconds since the table was made.
+    expires: u64,
+}
+
+/// Who holds what.
+#[derive(Debug)]
+pub struct Affinity {
+    entries: Cache<u128, Entry, UnitWeighter, FixedState, DefaultLifecycle<u128, Entry>>,
+    /// Makes keys that nobody outside can foresee.
+    seed: u64,
+    epoch: Instant,
+}
+
+impl Scope {
+    /// The ids of the cluster of that name.
+    #[must_use]
+    pub fn of_cluster(name: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
+    }
+}
+
+impl Affinity {
+    /// An empty table for at most about `limit` ids. An id takes about 100 bytes of memory.
+    #[must_use]
+    pub fn new(limit: usize, seed: u64, now: Instant) -> Arc<Self> {
+        let mut options = OptionsBuilder::new();
+        // Memory is taken as it fills, so that a gateway without agents pays nothing.
+        options.estimated_items_capacity(limit.min(FIRST)).weight_capacity(limit as u64);
+        let hasher = FixedState::with_seed(seed);
+        let entries = match options.build() {
+            Ok(options) => Cache::with_options(options, UnitWeighter, hasher, DefaultLifecycle::default()),
+            Err(_missing) => Cache::with(FIRST, limit as u64, UnitWeighter, hasher, DefaultLifecycle::default()),
+        };
+        Arc::new(Self { entries, seed, epoch: now })
+    }
+
+    /// The key of an id.
+    #[must_use]
+    pub fn key(&self, scope: Scope, kind: HeldKind, id: &[u8]) -> HeldKey {
+        // Kind and scope change the seed: the id is hashed as it lies there.
+        let seed = self.seed ^ scope.0.rotate_left(1 + kind as u32);
+        HeldKey(xxh3_128_with_seed(id, seed))
+    }
+
+    /// Who holds it, if that is known. Being asked for keeps it.
+    #[must_use]
+    pub fn owner(&self, key: HeldKey, retention: Retention, now: Instant) -> Option<EndpointId> {
+        let mut entry = self.entries.get(&key.0)?;
+        let now = self.millis(now);
+        if entry.expires <= now {
+            self.entries.remove(&key.0);
+            return None;
+        }
+        let limit = millis(retention.of(entry.progress));
+        // Written anew only now and then.
+        if entry.expires - now < limit - limit / 8 {
+            entry.expires = now + limit;
+            self.entries.insert(key.0, entry);
+        }
+        Some(entry.owner)
+    }
+
+    /// An agent has said that it holds this.
+    pub fn learn(
+        &self,
+        key: HeldKey,
+        kind: HeldKind,
+        owner: EndpointId,
+        progress: Progress,
+        retention: Retention,
+        now: Instant,
+    ) {
+        let expires = self.millis(now) + millis(retention.of(progress));
+        self.entries.insert(key.0, Entry { owner, kind, progress, expires });
+    }
+
+    /// It is gone.
+    pub fn forget(&self, key: HeldKey) {
+        self.entries.remove(&key.0);
+    }
+
+    /// Removes what is over its time. To be called now and then; until then it only takes room.
+    pub fn sweep(&self, now: Instant) {
+        let now = self.millis(now);
+        self.entries.retain(|_, entry| entry.expires > now);
+    }
+
+    /// How many ids there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many there may be.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.entries.capacity()
+    }
+
+    /// Tasks that go on, for each endpoint.
+    #[must_use]
+    pub fn active_tasks(&self, now: Instant) -> HashMap<EndpointId, usize> {
+        let now = self.millis(now);
+        let mut active = HashMap::new();
+        for (_, entry) in self.entries.iter() {
+            let counts = entry.kind == HeldKind::Task && entry.progress == Progress::Active && entry.expires > now;
+            if counts {
+                *active.entry(entry.owner).or_default() += 1;
+            }
+        }
+        active
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        millis(now.saturating_duration_since(self.epoch))
+    }
+}
+
+impl Retention {
+    fn of(self, progress: Progress) -> Duration {
+        match progress {
+            Progress::Active => self.active,
+            Progress::Ended => self.ended,
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Entries there is room for at the start.
+const FIRST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETENTION: Retention = Retention { active: Duration::from_secs(100), ended: Duration::from_secs(10) };
+
+    struct Fixture {
+        table: Arc<Affinity>,
+        start: Instant,
+        scope: Scope,
+    }
+
+    impl Fixture {
+        fn new(limit: usize) -> Self {
+            let start = Instant::now();
+            Self { table: Affinity::new(limit, 7, start), start, scope: Scope::of_cluster("agents") }
+        }
+
+        fn key(&self, id: &str) -> HeldKey {
+            self.table.key(self.scope, HeldKind::Task, id.as_bytes())
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        fn learn(&self, id: &str, owner: EndpointId, progress: Progress, at: u64) {
+            self.table.learn(self.key(id), HeldKind::Task, owner, progress, RETENTION, self.at(at));
+        }
+
+        fn owner(&self, id: &str, at: u64) -> Option<EndpointId> {
+            self.table.owner(self.key(id), RETENTION, self.at(at))
+        }
+    }
+
+    fn endpoints() -> [EndpointId; 2] {
+        [EndpointId::next(), EndpointId::next()]
+    }
+
+    #[test]
+    fn what_an_agent_said_is_known_for_its_time_and_longer_while_it_is_used() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        fixture.learn("a", one, Progress::Active, 0);
+        fixture.learn("b", two, Progress::Active, 0);
+        assert_eq!((fixture.owner("a", 99), fixture.owner("c", 0)), (Some(one), None));
+        assert_eq!((fixture.owner("b", 100), fixture.owner("a", 190)), (None, Some(one)));
+        assert_eq!(fixture.owner("a", 290), None);
+    }
+
+    #[test]
+    fn what_is_over_is_known_for_a_shorter_time_and_counts_no_more() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        fixture.learn("a", one, Progress::Active, 0);
+        fixture.learn("b", one, Progress::Active, 0);
+        fixture.learn("c", two, Progress::Active, 0);
+        assert_eq!(fixture.table.active_tasks(fixture.at(1)), HashMap::from([(one, 2), (two, 1)]));
+        fixture.learn("a", one, Progress::Ended, 1);
+        assert_eq!(fixture.table.active_tasks(fixture.at(1)), HashMap::from([(one, 1), (two, 1)]));
+        assert_eq!((fixture.owner("a", 9), fixture.owner("a", 20)), (Some(one), None));
+        assert!(fixture.table.active_tasks(fixture.at(101)).is_empty());
+        fixture.table.sweep(fixture.at(101));
+        assert!(fixture.table.is_empty());
+    }
+
+    #[test]
+    fn ids_of_other_clusters_and_kinds_are_others() {
+        let (fixture, [one, _]) = (Fixture::new(100), endpoints());
+        fixture.learn("a", one, Progress::Active, 0);
+        let table = &fixture.table;
+        for (cluster, kind, expected) in [
+            ("agents", HeldKind::Task, Some(one)),
+            ("agents", HeldKind::Context, None),
+            ("agents", HeldKind::Session, None),
+            ("others", HeldKind::Task, None),
+        ] {
+            let key = table.key(Scope::of_cluster(cluster), kind, b"a");
+            assert_eq!(table.owner(key, RETENTION, fixture.start), expected, "{cluster} {kind:?}");
+        }
+        table.forget(fixture.key("a"));
+        assert_eq!(fixture.owner("a", 0), None);
+    }
+
+    #[test]
+    fn it_never_holds_more_than_it_may() {
+        let (fixture, [one, _]) = (Fixture::new(1_000), endpoints());
+        for id in 0..5_000 {
+            fixture.learn(&id.to_string(), one, Progress::Active, 0);
+        }
+        let (len, capacity) = (fixture.table.len() as u64, fixture.table.capacity());
+        assert!(len <= capacity && capacity < 1_100, "{len} of {capacity}");
+        assert!(len > 900, "{len}");
+    }
+}

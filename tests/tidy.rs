@@ -29,7 +29,7 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("head", &[]),
     ("visible", &[]),
     ("pem", &[]),
-    ("a2a", &[]),
+    ("a2a", &["config"]),
     ("config", &["error", "visible", "pem"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),

@@ -1,5 +1,6 @@
 //! Keys whose declaration is also what the program keeps.
 
+pub(super) mod a2a;
 pub(super) mod circuit_breaker;
 pub(super) mod listener;
 pub(super) mod operation;

@@ -15,6 +15,7 @@ use super::split::{Rollout, Split};
 use super::values::{PathText, Size, Status, Verb};
 use super::words::{Preset, Word};
 use crate::config::forms::{Boxed, Count, Limit, List, MILLION, section};
+use crate::config::keys::a2a::A2a;
 use crate::config::types::{HostPattern, Member, PathMatch, PublicUrl, Rewrite, Scheme, UpstreamHost, ValueMatch};
 
 // There may be thousands, and they are moved about: what most do not have is in boxes.
@@ -73,6 +74,8 @@ section! {
         access_log: bool = true,
         /// Faults injected on purpose.
         fault: Option<Box<Fault>> as OrOff<Boxed<Fault>> = off,
+        /// What is done for agents that speak A2A; `off` treats them as any HTTP server.
+        a2a: Option<A2a> as OrOff<A2a> = {},
         /// Copies of requests for another cluster.
         mirror: Option<Box<Mirror>> as OrOff<Boxed<Mirror>> = off,
     }

@@ -8,14 +8,16 @@ use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 
 use crate::a2a::{
-    AnswerReader, Body, BodyReader, EventReader, Fault, Generation, GrpcAnswerReader, GrpcRequestReader, Ids, Operation,
+    AnswerReader, Body, BodyReader, EventReader, Fault, Generation, GrpcAnswerReader, GrpcRequestReader, Ids,
+    Operation, card,
 };
 use crate::body::events;
 use crate::cluster::health;
-use crate::config::model::PathPolicy;
+use crate::config::model::{PathPolicy, SignedCards};
 use crate::config::{self, Environment, pem};
 use crate::context::ScannerRefusal;
-use crate::edge::{headers, public};
+use crate::edge::claimed::Claimed;
+use crate::edge::headers;
 use crate::head::{cookie, only_cookie};
 use crate::listener::frames::{Frames, Traffic};
 use crate::listener::is_valid_host;
@@ -34,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("a2a_grpc", a2a_grpc),
     ("a2a_json", a2a_json),
     ("agent_card", agent_card),
+    ("agent_card_map", agent_card_map),
     ("configuration", configuration),
     ("cookies", cookies),
     ("events", events),
@@ -161,13 +164,20 @@ fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ScanResult {
     ScanResult { kept, next, phase: scanner.phase(), requests: scanner.requests(), verdict: scanner.verdict() }
 }
 
-/// Raw HTTP/1 response heads of agents: the same for every splitting.
+/// Raw HTTP/1 response heads of agents: the same for every splitting, also for what the parser gets of them.
 pub fn response_heads(bytes: &[u8]) {
     let scan = |size: usize| {
         let scan = HeadScan::default();
         scan.expect();
-        let is_sound = bytes.chunks(size).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
-        (is_sound, scan.is_awaiting())
+        let (mut read, mut fields) = (Vec::new(), HeaderMap::new());
+        let is_sound = bytes.chunks(size).all(|chunk| {
+            let seen = if scan.is_awaiting() { scan.accepts(chunk) } else { Some(chunk.len()) };
+            read.extend_from_slice(seen.and_then(|seen| chunk.get(..seen)).unwrap_or_default());
+            scan.give(&mut read);
+            seen.is_some()
+        });
+        scan.complete(&mut fields);
+        (is_sound, scan.is_awaiting(), is_sound.then_some((read, fields)))
     };
     assert_eq!(scan(piece(bytes)), scan(bytes.len().max(1)), "the splitting of the bytes must not matter");
 }
@@ -259,7 +269,7 @@ pub fn forwarded(bytes: &[u8]) {
     let client = headers::client_ip(&fields, peer, is_trusted);
     assert!(client == peer || fields.contains_key("x-forwarded-for"), "an address comes from somewhere");
     assert_eq!(headers::client_ip(&fields, peer, |_| false), peer, "an untrusted peer speaks for itself");
-    drop(public::Claimed::read(&fields, || headers::hops(&fields, peer, is_trusted)));
+    drop(Claimed::read(&fields, || headers::hops(&fields, peer, is_trusted)));
 }
 
 /// Cookie fields, one on each line.
@@ -280,6 +290,23 @@ pub fn cookies(bytes: &[u8]) {
 pub fn agent_card(bytes: &[u8]) {
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
     assert!(is_json || !health::is_card(bytes), "a card is JSON");
+}
+
+/// The mapping of an agent card: what comes out is JSON where JSON went in, and a second mapping changes nothing.
+pub fn agent_card_map(bytes: &[u8]) {
+    let verdict = |transport, url: &str| match (url.strip_prefix("http://inner"), transport) {
+        (Some(path), _) => card::Verdict::Mapped(format!("https://out{path}")),
+        (None, _) if url.starts_with("https://out") => card::Verdict::Public,
+        (None, card::Transport::Grpc) => card::Verdict::NotServed,
+        (None, card::Transport::Http) => card::Verdict::UnknownHost,
+    };
+    for place in [card::Place::Whole, card::Place::Result] {
+        let map = |bytes: &[u8]| card::map(bytes, place, SignedCards::Strip, verdict).map(|mapping| mapping.outcome);
+        if let Ok(card::Outcome::Changed(once)) = map(bytes) {
+            assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&once).is_ok(), "a card stays JSON");
+            assert!(matches!(map(&once), Ok(card::Outcome::Unchanged)), "a second mapping changes nothing");
+        }
+    }
 }
 
 /// An answer of the gRPC health service.

@@ -51,6 +51,26 @@ pub enum Transport {
     ByGateway,
 }
 
+/// The kinds of [`Transport`] that all but retries tell apart. A new way to end is sorted into one of them, in
+/// [`Transport::ended`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// So far there is a response head.
+    Head,
+    /// The answer is complete.
+    Complete,
+    /// The endpoint failed before a response head.
+    Unanswered,
+    /// The endpoint failed after its response head.
+    BrokenOff,
+    /// A healthy endpoint did nothing about the request.
+    Refused,
+    /// No endpoint was asked.
+    NotAsked,
+    /// The client or the gateway ended it, which says nothing about an endpoint.
+    NotByEndpoint,
+}
+
 /// What the protocol inside the answer said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Application {
@@ -152,41 +172,26 @@ impl Outcome {
             Answer::Faulty => Some(EjectionClass::Failed { down: false }),
             Answer::Down => Some(EjectionClass::Failed { down: true }),
         };
-        match self.transport {
-            Transport::Head => failed(self.head()).unwrap_or(EjectionClass::Nothing),
+        match self.transport.ended() {
+            Ended::Head => failed(self.head()).unwrap_or(EjectionClass::Nothing),
             // Failed heads were counted as such, good ones are with their end.
-            Transport::Complete if self.head() != Answer::Fine => EjectionClass::Nothing,
-            Transport::Complete => failed(self.end()).unwrap_or(EjectionClass::Good),
-            Transport::ConnectFailed
-            | Transport::ConnectTimedOut
-            | Transport::GaveUp
-            | Transport::Reset
-            | Transport::Invalid
-            | Transport::TimedOut
-            | Transport::OutOfTime
-            | Transport::BrokenOff => EjectionClass::Failed { down: true },
-            Transport::Refused | Transport::NotAsked | Transport::ByClient | Transport::ByGateway => {
-                EjectionClass::Nothing
-            }
+            Ended::Complete if self.head() != Answer::Fine => EjectionClass::Nothing,
+            Ended::Complete => failed(self.end()).unwrap_or(EjectionClass::Good),
+            Ended::Unanswered | Ended::BrokenOff => EjectionClass::Failed { down: true },
+            Ended::Refused | Ended::NotAsked | Ended::NotByEndpoint => EjectionClass::Nothing,
         }
     }
 
     /// For the breaker; `None` when it says nothing, or was said with the head.
     #[must_use]
     pub fn breaker(self) -> Option<BreakerClass> {
-        let (is_body, is_bad) = match self.transport {
-            Transport::Head => (false, is_failure(self.head())),
-            Transport::Complete if is_failure(self.head()) => return None,
-            Transport::Complete => (true, is_failure(self.end())),
-            Transport::ConnectFailed
-            | Transport::ConnectTimedOut
-            | Transport::GaveUp
-            | Transport::Reset
-            | Transport::Invalid
-            | Transport::TimedOut
-            | Transport::OutOfTime => (false, true),
-            Transport::BrokenOff => (true, true),
-            Transport::Refused | Transport::NotAsked | Transport::ByClient | Transport::ByGateway => return None,
+        let (is_body, is_bad) = match self.transport.ended() {
+            Ended::Head => (false, is_failure(self.head())),
+            Ended::Complete if is_failure(self.head()) => return None,
+            Ended::Complete => (true, is_failure(self.end())),
+            Ended::Unanswered => (false, true),
+            Ended::BrokenOff => (true, true),
+            Ended::Refused | Ended::NotAsked | Ended::NotByEndpoint => return None,
         };
         Some(BreakerClass { is_body, is_bad })
     }
@@ -194,21 +199,10 @@ impl Outcome {
     /// Whether a try found somebody there; `None` when it says nothing about that.
     #[must_use]
     pub fn presence(self) -> Option<bool> {
-        match self.transport {
-            Transport::Head => Some(self.head() != Answer::Down),
-            Transport::ConnectFailed
-            | Transport::ConnectTimedOut
-            | Transport::GaveUp
-            | Transport::Reset
-            | Transport::Invalid
-            | Transport::TimedOut
-            | Transport::OutOfTime => Some(false),
-            Transport::Complete
-            | Transport::BrokenOff
-            | Transport::Refused
-            | Transport::NotAsked
-            | Transport::ByClient
-            | Transport::ByGateway => None,
+        match self.transport.ended() {
+            Ended::Head => Some(self.head() != Answer::Down),
+            Ended::Unanswered => Some(false),
+            Ended::Complete | Ended::BrokenOff | Ended::Refused | Ended::NotAsked | Ended::NotByEndpoint => None,
         }
     }
 
@@ -237,39 +231,19 @@ impl Outcome {
     /// version to decide.
     #[must_use]
     pub fn success(self) -> Option<bool> {
-        match self.transport {
-            Transport::Complete => Some(self.head() == Answer::Fine && self.end() == Answer::Fine),
-            Transport::ConnectFailed
-            | Transport::ConnectTimedOut
-            | Transport::Refused
-            | Transport::GaveUp
-            | Transport::Reset
-            | Transport::Invalid
-            | Transport::TimedOut
-            | Transport::OutOfTime
-            | Transport::BrokenOff
-            | Transport::NotAsked => Some(false),
-            Transport::Head | Transport::ByClient | Transport::ByGateway => None,
+        match self.transport.ended() {
+            Ended::Complete => Some(self.head() == Answer::Fine && self.end() == Answer::Fine),
+            Ended::Unanswered | Ended::BrokenOff | Ended::Refused | Ended::NotAsked => Some(false),
+            Ended::Head | Ended::NotByEndpoint => None,
         }
     }
 
     /// Whether it is an answer that says that the endpoint failed.
     #[must_use]
     pub fn is_failed_answer(self) -> bool {
-        match self.transport {
-            Transport::Head | Transport::Complete => is_failure(self.head().max(self.end())),
-            Transport::ConnectFailed
-            | Transport::ConnectTimedOut
-            | Transport::Refused
-            | Transport::GaveUp
-            | Transport::Reset
-            | Transport::Invalid
-            | Transport::TimedOut
-            | Transport::OutOfTime
-            | Transport::BrokenOff
-            | Transport::NotAsked
-            | Transport::ByClient
-            | Transport::ByGateway => false,
+        match self.transport.ended() {
+            Ended::Head | Ended::Complete => is_failure(self.head().max(self.end())),
+            Ended::Unanswered | Ended::BrokenOff | Ended::Refused | Ended::NotAsked | Ended::NotByEndpoint => false,
         }
     }
 
@@ -281,19 +255,12 @@ impl Outcome {
 
     /// What the head says.
     fn head(self) -> Answer {
-        let status = self.status.map_or(Answer::Fine, of_status);
-        match self.application {
-            Application::Grpc { code, with_head: true } => status.max(of_grpc(code)),
-            Application::Grpc { with_head: false, .. } | Application::Silent => status,
-        }
+        self.status.map_or(Answer::Fine, of_status).max(self.application.answers().0)
     }
 
     /// What the end says that the head did not.
     fn end(self) -> Answer {
-        match self.application {
-            Application::Grpc { code, with_head: false } => of_grpc(code),
-            Application::Grpc { with_head: true, .. } | Application::Silent => Answer::Fine,
-        }
+        self.application.answers().1
     }
 }
 
@@ -336,6 +303,7 @@ impl Transport {
             Error::CircuitOpen { .. }
             | Error::StreamTooLong
             | Error::Withdrawn
+            | Error::SignedCard
             | Error::Draining
             | Error::FaultAbort(_)
             | Error::FaultDelay
@@ -347,17 +315,27 @@ impl Transport {
     /// Whether an endpoint ended it.
     #[must_use]
     pub fn is_by_endpoint(self) -> bool {
+        match self.ended() {
+            Ended::Unanswered | Ended::BrokenOff | Ended::Refused => true,
+            Ended::Head | Ended::Complete | Ended::NotAsked | Ended::NotByEndpoint => false,
+        }
+    }
+
+    fn ended(self) -> Ended {
         match self {
+            Self::Head => Ended::Head,
+            Self::Complete => Ended::Complete,
             Self::ConnectFailed
             | Self::ConnectTimedOut
-            | Self::Refused
             | Self::GaveUp
             | Self::Reset
             | Self::Invalid
             | Self::TimedOut
-            | Self::OutOfTime
-            | Self::BrokenOff => true,
-            Self::Head | Self::Complete | Self::NotAsked | Self::ByClient | Self::ByGateway => false,
+            | Self::OutOfTime => Ended::Unanswered,
+            Self::BrokenOff => Ended::BrokenOff,
+            Self::Refused => Ended::Refused,
+            Self::NotAsked => Ended::NotAsked,
+            Self::ByClient | Self::ByGateway => Ended::NotByEndpoint,
         }
     }
 }
@@ -394,6 +372,15 @@ impl Application {
         match self {
             Self::Silent => Self::of_trailers(fields),
             Self::Grpc { .. } => self,
+        }
+    }
+
+    /// What it says of the endpoint: as much as came with the head, and what came later.
+    fn answers(self) -> (Answer, Answer) {
+        match self {
+            Self::Silent => (Answer::Fine, Answer::Fine),
+            Self::Grpc { code, with_head: true } => (of_grpc(code), Answer::Fine),
+            Self::Grpc { code, with_head: false } => (Answer::Fine, of_grpc(code)),
         }
     }
 
@@ -585,6 +572,7 @@ mod tests {
             (Error::FaultDelay, Sent, Transport::ByGateway),
             (Error::FaultCut, Answered, Transport::ByGateway),
             (Error::Withdrawn, Answered, Transport::ByGateway),
+            (Error::SignedCard, Answered, Transport::ByGateway),
             (Error::Internal, Unsent, Transport::ByGateway),
             (Error::ClientGone, Sent, Transport::ByClient),
             (Error::BodyTooLarge, Sent, Transport::ByClient),

@@ -10,7 +10,8 @@ use http_body::Frame;
 use tokio::time::timeout;
 
 use super::ahead::Room;
-use super::request::{RequestBody, Streaming};
+use super::request::RequestBody;
+use super::streaming::Streaming;
 use crate::error::Error;
 
 /// How a look ended.
@@ -99,13 +100,13 @@ async fn poll_on(streaming: &mut Streaming, limits: &LookLimits, mut see: impl F
         loop {
             match streaming.poll_piece(cx) {
                 Poll::Ready(piece) => {
-                    streaming.flow().asked(false);
+                    streaming.state().asked(false);
                     if let Some(looked) = take(streaming, piece, limits, &mut see) {
                         return Poll::Ready(looked);
                     }
                 }
                 Poll::Pending => {
-                    streaming.flow().asked(true);
+                    streaming.state().asked(true);
                     return Poll::Pending;
                 }
             }

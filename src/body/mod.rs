@@ -14,6 +14,7 @@ mod fault_body;
 mod look;
 mod replay;
 mod request;
+mod streaming;
 mod tee;
 mod timer;
 mod upload;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::request::Streaming;
+use super::streaming::Streaming;
 use crate::error::Error;
 
 /// One try's view of a body.
@@ -98,11 +98,11 @@ impl Replay {
     }
 
     pub(super) fn handed(&self) {
-        self.tape.borrow().source.flow().handed();
+        self.tape.borrow().source.state().handed();
     }
 
     pub(super) fn asked(&self, waits: bool) {
-        self.tape.borrow().source.flow().asked(waits);
+        self.tape.borrow().source.state().asked(waits);
     }
 
     pub(super) fn patience(&self) -> Option<Duration> {

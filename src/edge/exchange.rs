@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
-use super::fault::Injected;
 use super::headers::ChangeFacts;
+use super::injected::Injected;
 use super::worker::Worker;
 use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};

@@ -1,41 +1,17 @@
-//! Faults on one exchange: drawn when its route is known, felt before it is forwarded and in its answer.
+//! Draws the faults of an exchange when its route is known, and applies those that come before it is forwarded.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::Request;
 use tokio::time::sleep_until;
 
 use super::exchange::Exchange;
+use super::injected::Injected;
 use super::stage::{Passage, ServedRoute};
-use crate::body::{Events, FaultBody};
-use crate::bounded::{Count, Permit};
 use crate::config::model::Fault;
 use crate::error::Error;
-use crate::observe::handles::{GaugeGuard, RouteHandles};
-use crate::policy::fault::{self, ABORT, DELAY, Draw, Ignored};
-use crate::pool;
-
-/// The faults of one exchange.
-#[derive(Debug)]
-pub(super) struct Injected {
-    draw: Draw,
-    max_active: usize,
-    ceiling: Arc<Count>,
-    handles: RouteHandles,
-    active: Option<Active>,
-    delayed: bool,
-    aborted: bool,
-    /// How the stream that is disturbed is divided.
-    events: Option<Events>,
-}
-
-/// A fault counts as active until this is dropped.
-#[derive(Debug)]
-struct Active {
-    _place: Permit,
-    _gauge: GaugeGuard,
-}
+use crate::policy::fault::{self, ABORT, DELAY};
 
 /// Draws the faults of an exchange, and lets it feel those that come before the endpoint.
 ///
@@ -51,8 +27,8 @@ pub(super) async fn inject(exchange: &mut Exchange, route: &ServedRoute<'_>) -> 
     Ok(Passage::On)
 }
 
-/// Draws the faults of an exchange. Wishes for some are for us, whether or not they come true: they are taken out of
-/// its fields.
+/// Draws the faults of an exchange. The fields in which a client asks for some are for the gateway, and are taken out
+/// of the request whether or not the client gets them.
 fn draw(exchange: &mut Exchange, route: &ServedRoute<'_>, settings: &Fault) {
     let Some(headers) = exchange.message.as_mut().map(Request::headers_mut) else {
         return;
@@ -66,16 +42,8 @@ fn draw(exchange: &mut Exchange, route: &ServedRoute<'_>, settings: &Fault) {
         handles.faults().faults_ignored.count(ignored.word());
     }
     if let Some(ceiling) = route.faults.as_ref().filter(|_| !draw.is_empty()) {
-        exchange.guards.fault = Some(Box::new(Injected {
-            draw,
-            max_active: settings.max_active,
-            ceiling: Arc::clone(ceiling),
-            handles: handles.clone(),
-            active: None,
-            delayed: false,
-            aborted: false,
-            events: None,
-        }));
+        let injected = Injected::new(draw, settings.max_active, Arc::clone(ceiling), handles.clone());
+        exchange.guards.fault = Some(Box::new(injected));
     }
 }
 
@@ -85,13 +53,12 @@ async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), 
     let Some(injected) = &mut exchange.guards.fault else {
         return Ok(());
     };
-    let (delay, abort) = (injected.draw.delay, injected.draw.abort);
+    let (delay, abort) = (injected.draw().delay, injected.draw().abort);
     if delay.is_none() && abort.is_none() || !injected.begin() {
         return Ok(());
     }
     if let Some(delay) = delay {
-        injected.delayed = true;
-        injected.handles.faults().faults.count("delay");
+        injected.delays();
         let delay = delay.min(timeout.unwrap_or(Duration::MAX));
         sleep_until(started + delay).await;
         if timeout == Some(delay) {
@@ -99,66 +66,9 @@ async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), 
         }
     }
     if let Some(answer) = abort {
-        injected.aborted = true;
-        injected.handles.faults().faults.count("abort");
+        injected.aborts();
         return Err(Error::FaultAbort(answer));
     }
-    injected.active = None;
+    injected.end();
     Ok(())
 }
-
-impl Injected {
-    /// Takes a place among the active faults; false when there is none.
-    fn begin(&mut self) -> bool {
-        let handles = self.handles.faults();
-        let place = self.ceiling.enter(self.max_active);
-        self.active = place.map(|place| Active { _place: place, _gauge: GaugeGuard::of(&handles.faults_active) });
-        if self.active.is_none() {
-            handles.faults_ignored.count(Ignored::MaxActive.word());
-        }
-        self.active.is_some()
-    }
-
-    /// Whether the exchange was held back.
-    pub(super) fn is_delayed(&self) -> bool {
-        self.delayed
-    }
-
-    /// Whether anything was done to it.
-    pub(super) fn is_felt(&self) -> bool {
-        self.delayed || self.aborted || self.events.is_some()
-    }
-
-    /// Called with the answer; `events` says how a stream is divided. A compressed stream cannot be divided.
-    pub(super) fn meet(&mut self, events: Option<Events>, fields: &HeaderMap) {
-        let plain = !fields.contains_key(header::CONTENT_ENCODING);
-        let events = events.filter(|_| plain && self.draw.stream.is_some());
-        if events.is_some() && self.begin() {
-            self.events = events;
-            self.handles.faults().faults.count("stream");
-        }
-    }
-
-    /// Names the injected faults in an answer.
-    pub(super) fn mark(&self, fields: &mut HeaderMap) {
-        let kinds = match (self.delayed, self.aborted, self.events.is_some()) {
-            (false, false, false) => return,
-            (true, false, false) => "delay",
-            (true, true, _) => "delay, abort",
-            (false, true, _) => "abort",
-            (true, false, true) => "delay, stream",
-            (false, false, true) => "stream",
-        };
-        fields.insert(FAULT, HeaderValue::from_static(kinds));
-    }
-
-    /// The body of the answer as the client shall see it.
-    pub(super) fn disturb(&mut self, body: pool::ResponseBody) -> FaultBody<pool::ResponseBody> {
-        match (self.draw.stream, self.events) {
-            (Some(disturbance), Some(events)) => FaultBody::new(body, disturbance, events),
-            _ => FaultBody::Untouched(body),
-        }
-    }
-}
-
-const FAULT: HeaderName = HeaderName::from_static("x-attache-fault");

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::claimed::Claimed;
 use super::exchange::Exchange;
 use super::headers;
-use super::public::Claimed;
 use super::stage::{Entry, Passage};
 use crate::config::model::ClientIp;
 use crate::error::Error;

@@ -2,9 +2,11 @@
 //! through the one exit (`depart`).
 
 mod admission;
+mod agent_card;
 mod answer;
 mod attempts;
 mod certificate;
+pub(crate) mod claimed;
 mod depart;
 mod exchange;
 mod expectation;
@@ -14,13 +16,14 @@ pub mod headers;
 mod https_redirect;
 pub mod hygiene;
 mod identify;
+mod injected;
 mod limits;
 mod locations;
 mod mirror;
 mod own_answer;
 mod pipeline;
 mod prepare;
-pub(crate) mod public;
+mod public;
 mod reply;
 mod routing;
 pub mod seen;

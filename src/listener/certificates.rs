@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::model::{Certificate, HostPattern, UnknownSni};
 use crate::config::{pem, read_regular};
-use crate::listener::tls::TlsError;
+use crate::listener::tls_error::TlsError;
 
 /// A certificate chain with its key, and the names it serves.
 #[derive(Debug)]

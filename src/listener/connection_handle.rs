@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::Connection;
+use crate::listener::command::{ConnectionCommand, Cut, Expiry};
 use crate::listener::io_progress::{IoProgress, Stage};
-use crate::listener::watchdog::Expiry;
 
 /// The worker's hold on one connection.
 pub struct ConnectionHandle {
@@ -25,33 +25,6 @@ pub struct ConnectionHandle {
     serving: Cell<bool>,
     ended: Cell<Option<Cut>>,
     waker: Cell<Option<Waker>>,
-}
-
-/// A command to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionCommand {
-    /// End after the present requests.
-    Drain,
-    /// As `Drain`, because the connection was idle for too long; a request that arrives at this moment is still
-    /// answered.
-    Retire,
-    /// Free the HTTP machinery until the next request.
-    Rest,
-    /// End now if the client has closed.
-    Look,
-    /// End now, a limit was reached.
-    Expire(Expiry),
-    /// End now, the time to drain is over.
-    Abort,
-}
-
-/// Why a connection was cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// A limit was reached.
-    Expired(Expiry),
-    /// The time to drain was over.
-    Aborted,
 }
 
 impl ConnectionHandle {

@@ -8,7 +8,8 @@ use tokio::task::AbortHandle;
 
 use crate::config::model::Limits;
 use crate::context::Connection;
-use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
+use crate::listener::command::ConnectionCommand;
+use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io_progress::IoProgress;
 use crate::listener::watchdog::{Registered, Watchdog};
 

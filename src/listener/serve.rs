@@ -21,13 +21,13 @@ use tokio::time::timeout;
 
 use crate::config::model::{Http2Keepalive, HttpVersion, Limits};
 use crate::context::{Connection, Lingering};
-use crate::listener::connection_handle::{ConnectionHandle, Cut};
+use crate::listener::command::{Cut, Expiry};
+use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io::Io;
 use crate::listener::io_progress::Stage;
 use crate::listener::odd;
 use crate::listener::scan::ScanLimits;
 use crate::listener::strict_service::StrictService;
-use crate::listener::watchdog::Expiry;
 
 /// The service of a connection: the edge, or one of a test.
 pub trait Serves:

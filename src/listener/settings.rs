@@ -10,7 +10,8 @@ use ipnet::IpNet;
 
 use crate::config::model::{Http2Keepalive, HttpVersion, Limits, Listener, ListenerId, TcpKeepalive};
 use crate::listener::ceiling::Ceiling;
-use crate::listener::tls::{Tls, TlsError};
+use crate::listener::tls::Tls;
+use crate::listener::tls_error::TlsError;
 
 /// Settings of a listener. A connection keeps those it began with.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use hyper::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::context::Connection;
-use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
+use crate::listener::command::ConnectionCommand;
+use crate::listener::connection_handle::ConnectionHandle;
 
 /// A service that tells the inner one which request must be refused.
 #[derive(Debug)]

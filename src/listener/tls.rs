@@ -3,20 +3,20 @@
 //! place.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
-use crate::config::pem::{self, PemError};
+use crate::config::pem;
 use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
+use crate::listener::tls_error::TlsError;
 
 /// TLS of one listener.
 #[derive(Debug)]
@@ -53,73 +53,6 @@ struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,
     /// Of the authorities' file; zero without one.
     hash: u64,
-}
-
-/// Why TLS settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file is not PEM, or holds something else.
-    #[error("{path} {source}")]
-    Pem {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: PemError,
-    },
-    /// A file holds no certificate.
-    #[error("{path} holds no certificate")]
-    Empty {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The first certificate of a file cannot be parsed.
-    #[error("the first certificate in {path} cannot be parsed")]
-    Leaf {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A key does not belong to its certificate, or is of a kind that is not supported.
-    #[error("{cert} and {key} do not make a pair")]
-    Pair {
-        /// The chain.
-        cert: PathBuf,
-        /// The key.
-        key: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-    /// A certificate in a bundle of authorities cannot be used.
-    #[error("{path} holds an authority that cannot be used")]
-    Authority {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-    /// Client certificates cannot be verified with these authorities.
-    #[error("client certificates cannot be verified with {path}")]
-    Verifier {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: VerifierBuilderError,
-    },
-    /// There is no certificate, or the cryptographic provider refused.
-    #[error("TLS cannot be set up")]
-    Setup(#[source] rustls::Error),
 }
 
 impl Tls {
@@ -246,17 +179,6 @@ impl Loaded {
     }
 }
 
-impl TlsError {
-    /// A file of PEM that is no use.
-    pub(super) fn pem(path: &Path, source: PemError) -> Self {
-        let path = path.to_owned();
-        match source {
-            PemError::NoCertificate => Self::Empty { path },
-            source => Self::Pem { path, source },
-        }
-    }
-}
-
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let Some(path) = ca_file(policy) else {
@@ -361,6 +283,7 @@ const UNREADABLE: u64 = u64::MAX;
 mod tests {
     use rustls::pki_types::ServerName;
     use rustls::{ClientConnection, HandshakeKind};
+    use std::io;
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;

@@ -13,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::model::Limits;
 use crate::context::{Connection, LINGER_TIME};
-use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle};
+use crate::listener::command::{ConnectionCommand, Expiry};
+use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io_progress::{IoProgress, Stage};
 
 /// The watchdog of one worker, and its coarse clock.
@@ -23,21 +24,6 @@ pub struct Watchdog {
     now: Cell<Instant>,
     task: RefCell<Option<AbortHandle>>,
     groups: Cell<u64>,
-}
-
-/// Why the watchdog ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Expiry {
-    /// No request within `idle_timeout`.
-    Idle,
-    /// A request head, or an HTTP/2 preface, not complete within `header_timeout`.
-    Head,
-    /// No byte of a request body within `body_idle_timeout` while one was waited for and no answer streamed.
-    Body,
-    /// Nothing read by the client within `body_idle_timeout` although there was something to read.
-    Write,
-    /// The client did not close after the last answer.
-    Linger,
 }
 
 /// Which clock runs for a connection.
@@ -388,7 +374,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let held = registered.handle().hold(std::pin::pin!(progress)).await;
-        assert_eq!(held, Err(crate::listener::connection_handle::Cut::Expired(Expiry::Body)));
+        assert_eq!(held, Err(crate::listener::command::Cut::Expired(Expiry::Body)));
         let silent = start.elapsed() - pause * 19;
         assert!(silent >= Duration::from_secs(30) && silent < Duration::from_secs(33), "{silent:?}");
     }
@@ -413,7 +399,7 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_secs(75));
         let ended = registered.handle().hold(std::pin::pin!(std::future::pending::<()>())).await;
         assert!(start.elapsed() < Duration::from_secs(90), "told to end");
-        assert_eq!(ended, Err(crate::listener::connection_handle::Cut::Expired(Expiry::Idle)));
+        assert_eq!(ended, Err(crate::listener::command::Cut::Expired(Expiry::Idle)));
         drop(registered);
         assert_eq!(watchdog.order(one, ConnectionCommand::Abort), 0, "gone with its registration");
     }

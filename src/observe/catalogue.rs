@@ -1,5 +1,5 @@
 //! Every metric family the gateway has, in one table. A row is all there is to write: from it come the live family, its
-//! registration, the way to it (a field of the handles of its section, or a method of `Metrics` by its name), when its
+//! registration, the way to it (a field of the handles of its section, or a method of `Families` by its name), when its
 //! series go, and its line in `docs/metrics.md`. Label values come from the configuration or from fixed words, never
 //! from traffic, so the number of series is bounded.
 //!
@@ -19,10 +19,8 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 
-use super::endpoints::Classes;
 use super::family::{Family, Kind, Object};
-use super::handles::{Handle, Late, Names, Words};
-use super::metrics::Metrics;
+use super::handle::{Classes, Handle, Late, Names, Words};
 use super::series::{Bounds, Counter, FloatGauge, Gauge, Histogram, SeriesOf};
 
 macro_rules! families {
@@ -81,9 +79,8 @@ macro_rules! families {
         impl $handles {
             /// Handles to its series.
             #[must_use]
-            pub fn new(metrics: &Metrics, $($own: &str),*) -> Self {
+            pub fn new(families: &Families, $($own: &str),*) -> Self {
                 let names = Names::new(&[$((stringify!($own), $own)),*]);
-                let families = &metrics.families;
                 Self { $($field: Handle::take(&families.$field, &names)),* }
             }
         }
@@ -102,7 +99,7 @@ macro_rules! families {
 
         /// The live families of one gateway.
         #[derive(Debug)]
-        pub(super) struct Families {
+        pub struct Families {
             $($(pub(super) $field: SeriesOf<families!(@series $kind)>,)*)*
         }
 
@@ -125,12 +122,12 @@ macro_rules! families {
         }
 
         /// Series by their names, for what is counted rarely.
-        impl Metrics {
+        impl Families {
             $($(
                 #[doc = $help]
                 #[must_use]
                 pub fn $field(&self, $($label: &str),*) -> families!(@series $kind) {
-                    self.families.$field.with(&[$($label),*])
+                    self.$field.with(&[$($label),*])
                 }
             )*)*
         }
@@ -231,6 +228,11 @@ families! {
             "Requests chosen to be mirrored, by what became of the copy: answered, failed, timed_out, body_too_large, incomplete or max_active.";
         mirrors_active: Gauge "attache_mirrors_active" [route]
             "Copies under way.";
+    }
+    /// Agent cards of one route.
+    struct CardHandles(route) {
+        agent_cards: Counters "attache_agent_cards_total" [route, result]
+            "Agent cards that were asked for, by what became of them: mapped, unchanged, unknown_host or unknown_path (a URL leads past the gateway), signed, too_large or invalid.";
     }
     /// Series of one rate limit.
     struct RateLimitHandles(limit, mode) {

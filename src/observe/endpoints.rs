@@ -3,92 +3,15 @@
 //! are removed when the endpoint is no longer in the configuration, or in the answers of its name, and its last stream
 //! has ended.
 
-use std::array;
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::StatusCode;
-
-use super::catalogue::EndpointHandles;
-use super::handles::{Handle, Names};
-use super::metrics::Metrics;
+use super::catalogue::{EndpointHandles, Families};
+use super::handle::CodeClass;
 use super::series::{Counter, Gauge, Histogram, SeriesOf};
-
-/// What a try at an endpoint came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CodeClass {
-    /// An answer with a status of 100 to 199.
-    Informational,
-    /// 200 to 299.
-    Success,
-    /// 300 to 399.
-    Redirection,
-    /// 400 to 499.
-    ClientError,
-    /// 500 to 599.
-    ServerError,
-    /// No answer, or none that is HTTP.
-    Failed,
-    /// Given up before there was an answer: the client left, or another try's answer counted.
-    Cancelled,
-}
-
-impl CodeClass {
-    /// The class of an answer.
-    #[must_use]
-    pub fn of(status: StatusCode) -> Self {
-        match status.as_u16() {
-            0..200 => Self::Informational,
-            200..300 => Self::Success,
-            300..400 => Self::Redirection,
-            400..500 => Self::ClientError,
-            500..600 => Self::ServerError,
-            600.. => Self::Failed,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Informational => "1xx",
-            Self::Success => "2xx",
-            Self::Redirection => "3xx",
-            Self::ClientError => "4xx",
-            Self::ServerError => "5xx",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// Counters of one family by class. Each is made when it is first counted.
-#[derive(Debug)]
-pub struct Classes {
-    series: SeriesOf<Counter>,
-    names: Names,
-    known: [OnceCell<Counter>; 7],
-}
-
-impl Classes {
-    /// Counts one.
-    pub fn count(&self, class: CodeClass) {
-        let resolve = || self.series.with(&self.names.values(self.series.family(), class.word()));
-        if let Some(known) = self.known.get(class as usize) {
-            known.get_or_init(resolve).inc();
-        }
-    }
-}
-
-impl Handle for Classes {
-    type Of = Counter;
-
-    fn take(series: &SeriesOf<Counter>, names: &Names) -> Self {
-        Self { series: series.clone(), names: names.clone(), known: array::from_fn(|_| OnceCell::new()) }
-    }
-}
 
 /// Series of one endpoint, for one worker.
 #[derive(Debug)]
@@ -101,9 +24,9 @@ pub struct EndpointSeries {
 impl EndpointSeries {
     /// Handles to the series of an endpoint.
     #[must_use]
-    pub fn new(metrics: &Metrics, endpoint: &ListedEndpoint) -> Self {
+    pub fn new(families: &Families, endpoint: &ListedEndpoint) -> Self {
         let (cluster, address) = &endpoint.listed.key;
-        let handles = EndpointHandles::new(metrics, cluster, address);
+        let handles = EndpointHandles::new(families, cluster, address);
         Self { handles, _listed: Arc::clone(&endpoint.listed) }
     }
 
@@ -289,6 +212,7 @@ const NO_CLUSTER: &str = "-";
 mod tests {
     use super::*;
     use crate::observe::exposition::Exposition;
+    use crate::observe::metrics::Metrics;
 
     fn metrics(limit: usize) -> Metrics {
         let metrics = Metrics::new(&[0.01, 1.0]).unwrap();
@@ -312,15 +236,6 @@ mod tests {
     fn tries(metrics: &Metrics, cluster: &str, address: &str, class: &str) -> Option<f64> {
         let labels = [("cluster", cluster), ("code_class", class), ("endpoint", address)];
         scrape(metrics).value("attache_endpoint_requests_total", &labels)
-    }
-
-    #[test]
-    fn classes_are_those_of_the_status() {
-        for (status, expected) in
-            [(101, "1xx"), (200, "2xx"), (299, "2xx"), (304, "3xx"), (429, "4xx"), (503, "5xx"), (600, "failed")]
-        {
-            assert_eq!(CodeClass::of(StatusCode::from_u16(status).unwrap()).word(), expected, "{status}");
-        }
     }
 
     #[test]

@@ -11,12 +11,11 @@ use std::time::Duration;
 use http::Method;
 
 pub use super::catalogue::{
-    ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles, ListenerHandles, MirrorHandles,
-    RateLimitHandles,
+    CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles, ListenerHandles,
+    MirrorHandles, RateLimitHandles,
 };
-use super::family::Family;
 use super::metrics::Metrics;
-use super::series::{Counter, Gauge, Histogram, Series, SeriesOf};
+use super::series::{Counter, Gauge, Histogram};
 use crate::error::LimitHit;
 use crate::head::method_word;
 
@@ -39,6 +38,7 @@ struct RouteShared {
     ends: OnceCell<Box<EndHandles>>,
     faults: OnceCell<Box<FaultHandles>>,
     mirrors: OnceCell<Box<MirrorHandles>>,
+    cards: OnceCell<Box<CardHandles>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ impl RouteHandles {
             ends: OnceCell::new(),
             faults: OnceCell::new(),
             mirrors: OnceCell::new(),
+            cards: OnceCell::new(),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -142,6 +143,14 @@ impl RouteHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
         let resolve = || Box::new(MirrorHandles::new(metrics, route));
         self.shared.mirrors.get_or_init(resolve)
+    }
+
+    /// The cards of its agents.
+    #[must_use]
+    pub fn cards(&self) -> &CardHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        let resolve = || Box::new(CardHandles::new(metrics, route));
+        self.shared.cards.get_or_init(resolve)
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {
@@ -253,94 +262,6 @@ impl GaugeGuard {
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.gauge.dec();
-    }
-}
-
-/// Names that the handles of one section share: labels and their values.
-#[derive(Clone, Debug)]
-pub(super) struct Names {
-    pairs: Arc<[(&'static str, Box<str>)]>,
-}
-
-impl Names {
-    pub(super) fn new(pairs: &[(&'static str, &str)]) -> Self {
-        Self { pairs: pairs.iter().map(|(label, value)| (*label, Box::from(*value))).collect() }
-    }
-
-    /// Values for the labels of `family`; `word` for the one that is not among the names.
-    pub(super) fn values<'a>(&'a self, family: &Family, word: &'a str) -> Vec<&'a str> {
-        let value = |label: &&str| self.pairs.iter().find(|(name, _)| name == label).map_or(word, |(_, value)| value);
-        family.labels.iter().map(value).collect()
-    }
-}
-
-/// What a section's handles hold for one of its families.
-pub(super) trait Handle {
-    /// What there is of it for each combination of label values.
-    type Of;
-
-    /// Made from the family and the names.
-    fn take(series: &SeriesOf<Self::Of>, names: &Names) -> Self;
-}
-
-impl<T: Series> Handle for T {
-    type Of = T;
-
-    fn take(series: &SeriesOf<T>, names: &Names) -> Self {
-        series.with(&names.values(series.family(), ""))
-    }
-}
-
-/// Counters of one family that differ in one label, a fixed word. Each is made when it is first counted.
-#[derive(Debug)]
-pub struct Words {
-    series: SeriesOf<Counter>,
-    names: Names,
-    known: RefCell<Vec<(&'static str, Counter)>>,
-}
-
-impl Words {
-    /// Counts one.
-    pub fn count(&self, word: &'static str) {
-        let mut known = self.known.borrow_mut();
-        if let Some((_, counter)) = known.iter().find(|entry| entry.0 == word) {
-            counter.inc();
-            return;
-        }
-        let counter = self.series.with(&self.names.values(self.series.family(), word));
-        counter.inc();
-        known.push((word, counter));
-    }
-}
-
-/// What is made when it is first asked for.
-#[derive(Debug)]
-pub struct Late<T> {
-    series: SeriesOf<T>,
-    names: Names,
-    known: OnceCell<T>,
-}
-
-impl<T: Series> Late<T> {
-    /// The series.
-    pub fn get(&self) -> &T {
-        self.known.get_or_init(|| Handle::take(&self.series, &self.names))
-    }
-}
-
-impl Handle for Words {
-    type Of = Counter;
-
-    fn take(series: &SeriesOf<Counter>, names: &Names) -> Self {
-        Self { series: series.clone(), names: names.clone(), known: RefCell::default() }
-    }
-}
-
-impl<T: Series> Handle for Late<T> {
-    type Of = T;
-
-    fn take(series: &SeriesOf<T>, names: &Names) -> Self {
-        Self { series: series.clone(), names: names.clone(), known: OnceCell::new() }
     }
 }
 

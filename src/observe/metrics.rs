@@ -2,6 +2,7 @@
 //! gateway as a whole, and the text Prometheus scrapes. The request path uses `handles` instead. Its methods that give
 //! one series by its names come from the table in `catalogue`.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use prometheus::process_collector::ProcessCollector;
@@ -124,6 +125,15 @@ impl Metrics {
     }
 }
 
+/// Its families, so that a series is reached by its name.
+impl Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.families
+    }
+}
+
 /// Upper bounds in seconds for what lasts: a second to twelve hours.
 const LIFE: &[f64] = &[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 43_200.0];
 
@@ -136,8 +146,9 @@ mod tests {
     use super::*;
     use crate::error::LimitHit;
     use crate::observe::catalogue::FAMILIES;
-    use crate::observe::endpoints::{CodeClass, EndpointSeries};
+    use crate::observe::endpoints::EndpointSeries;
     use crate::observe::exposition::Exposition;
+    use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
         ClusterHandles, ConcurrencyHandles, ErrorHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
         RouteHandles,
@@ -162,6 +173,7 @@ mod tests {
         route.faults().faults.count("delay");
         route.faults().faults_ignored.count("not_allowed");
         route.mirrors().mirrors.count("answered");
+        route.cards().agent_cards.count("mapped");
         ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempts.inc();

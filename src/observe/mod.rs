@@ -7,15 +7,18 @@ pub mod endpoints;
 #[cfg(test)]
 pub(crate) mod exposition;
 pub mod family;
+pub mod handle;
 pub mod handles;
 pub mod harmless;
 pub mod log;
 pub mod metrics;
+mod patient_write;
 pub mod process;
 pub mod record;
 pub mod request_id;
 pub mod series;
 pub mod stderr;
+pub mod told;
 pub mod trace;
 pub mod tracing_setup;
 pub mod voice;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::log::write_patiently;
+use super::patient_write::write_patiently;
 use super::series::Counter;
 
 /// A handle to the queue. The thread ends when the last one is dropped.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -32,21 +33,25 @@ enum Source {
 }
 
 impl ResponseBody {
-    pub(super) fn h1(incoming: Incoming, conn: Option<h1::Connection>, pool: Rc<Pool>) -> Self {
-        let mut body = Self { incoming, source: Source::H1 { conn, pool } };
-        if body.incoming.is_end_stream() {
-            body.release();
-        }
-        body
+    /// An answer over HTTP/1, and its connection unless that has ended.
+    pub(super) fn h1(
+        (response, conn): (Response<Incoming>, Option<h1::Connection>),
+        pool: &Rc<Pool>,
+    ) -> Response<Self> {
+        // After a 101 the connection is no longer HTTP and never goes back to the pool.
+        let is_http = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        response.map(|incoming| {
+            let mut body = Self { incoming, source: Source::H1 { conn, pool: Rc::clone(pool) } };
+            if is_http && body.incoming.is_end_stream() {
+                body.release();
+            }
+            body
+        })
     }
 
-    /// The answer is 101: the connection is no longer HTTP and never goes back to the pool.
-    pub(super) fn switched(incoming: Incoming, conn: Option<h1::Connection>, pool: Rc<Pool>) -> Self {
-        Self { incoming, source: Source::H1 { conn, pool } }
-    }
-
-    pub(super) fn h2(incoming: Incoming, lease: h2::Lease) -> Self {
-        Self { incoming, source: Source::H2 { _lease: lease } }
+    /// An answer over HTTP/2, and the place of its stream.
+    pub(super) fn h2((response, lease): (Response<Incoming>, h2::Lease)) -> Response<Self> {
+        response.map(|incoming| Self { incoming, source: Source::H2 { _lease: lease } })
     }
 
     /// The connection of a 101 answer, taken out of HTTP. `None` when it has none (HTTP/2).

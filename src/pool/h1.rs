@@ -16,10 +16,9 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::Pool;
 use super::deferred_waker::DeferredWaker;
-use super::exchange::ResponseBody;
 use super::io::{Detached, UpstreamIo};
+use super::long_head::MAX_HEAD;
 use super::promise;
 use super::quota::IdlePermits;
 use super::scan::HeadScan;
@@ -62,7 +61,6 @@ impl Connection {
         let (io, scan) = io.scanned();
         let (sender, driver) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
-            .max_headers(MAX_FIELDS)
             .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(io))
             .await
@@ -134,12 +132,12 @@ impl Connection {
         Detached::new(parts.io.into_inner(), parts.read_buf)
     }
 
-    /// Sends the request in `slot` and waits for the response head.
+    /// Sends the request in `slot` and waits for the response head. With it the connection comes back, unless it has
+    /// ended.
     pub(super) async fn send(
         self,
         slot: &mut Option<Request<RequestBody>>,
-        pool: &Rc<Pool>,
-    ) -> Result<Response<ResponseBody>, Error> {
+    ) -> Result<(Response<Incoming>, Option<Self>), Error> {
         // The request stays in its slot; a borrow would lie in this future until the answer comes.
         slot.iter_mut().for_each(frame);
         let request = slot.take().ok_or(Error::Internal)?;
@@ -166,7 +164,10 @@ impl Connection {
         })
         .await;
         let response = match result {
-            Ok(response) => response,
+            Ok(mut response) => {
+                scan.complete(response.headers_mut());
+                response
+            }
             Err(mut refused) => {
                 *slot = refused.take_message().map(|mut request| {
                     // The next connection may speak HTTP/2, which has no such field.
@@ -185,12 +186,9 @@ impl Connection {
             // Counted from the head: the endpoint may have been through with the body long before we read its end.
             until: promise::reusable_for(response.headers()).and_then(|promised| Instant::now().checked_add(promised)),
         });
-        let pool = Rc::clone(pool);
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(response.map(|incoming| ResponseBody::switched(incoming, conn, pool)));
-        }
-        let conn = conn.filter(|_| !ended);
-        Ok(response.map(|incoming| ResponseBody::h1(incoming, conn, pool)))
+        // After a 101 HTTP is over, and the socket goes on.
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        Ok((response, conn.filter(|_| switched || !ended)))
     }
 }
 
@@ -242,11 +240,6 @@ fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
     causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
 }
 
-/// A response head may be this large.
-const MAX_HEAD: usize = 64 * 1024;
-/// Fields it may have. hyper keeps places for 100 on the stack; more are allocated for each response, which costs 3,150
-/// instructions and 0.3 µs (hyper alone, 1.12, with and without). Agents that send many cookies or links need them.
-const MAX_FIELDS: usize = 256;
 /// Unread response bytes per connection.
 const MAX_BUFFER: usize = 256 * 1024;
 
@@ -257,6 +250,7 @@ mod tests {
 
     use super::*;
     use crate::pool::tests::{LONG, transport};
+    use crate::pool::{Pool, ResponseBody};
 
     fn request(target: &'static str) -> Request<RequestBody> {
         let mut request = Request::new(RequestBody::Empty);
@@ -305,17 +299,17 @@ mod tests {
         let pool = Rc::new(Pool::new(address, "agent", Rc::new(transport), None));
         let conn = Connection::handshake(io).await.unwrap();
         let (mut first, mut second) = (Some(request("/one")), Some(request("/two")));
-        let (answered, ()) = tokio::join!(conn.send(&mut first, &pool), async {
+        let (answered, ()) = tokio::join!(conn.send(&mut first), async {
             assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
             server.write_all(answer).await.unwrap();
         });
-        drop(answered.unwrap());
+        drop(ResponseBody::h1(answered.unwrap(), &pool));
         drop(server);
         let kept = pool.idle.borrow_mut().pop().expect("it is kept");
         let watched = TcpStream::from_std(watched).unwrap();
         watched.readable().await.unwrap();
-        let sent = tokio::time::timeout(LONG, kept.conn.send(&mut second, &pool)).await;
+        let sent = tokio::time::timeout(LONG, kept.conn.send(&mut second)).await;
         let failed = sent.expect("does not hang").unwrap_err();
         assert!(matches!(failed, Error::UpstreamReset(_)), "{failed:?}");
         assert_eq!(second.expect("nothing was sent").uri(), "/two");

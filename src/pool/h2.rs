@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::exchange::ResponseBody;
 use super::io::{Heard, UpstreamIo};
 use super::quota::{self, IdlePermits, Quotas};
 use crate::body::RequestBody;
@@ -197,17 +197,17 @@ impl Lease {
         self.shared.clone()
     }
 
-    /// Sends the request in `slot` and waits for the response head.
+    /// Sends the request in `slot` and waits for the response head, with which the place comes back.
     pub(super) async fn send(
         mut self,
         slot: &mut Option<Request<RequestBody>>,
-    ) -> Result<Response<ResponseBody>, Error> {
+    ) -> Result<(Response<Incoming>, Self), Error> {
         let mut request = slot.take().ok_or(Error::Internal)?;
         to_http2(&mut request, self.shared.state.terms.https);
         // HTTP/1.1 asks for the body at once, HTTP/2 only when there is room for it.
         request.body().offer();
         match self.shared.sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|incoming| ResponseBody::h2(incoming, self))),
+            Ok(response) => Ok((response, self)),
             Err(mut refused) => {
                 *slot = refused.take_message().map(|mut request| {
                     to_origin_form(&mut request);

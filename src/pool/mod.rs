@@ -9,6 +9,7 @@ mod exchange;
 mod h1;
 mod h2;
 mod io;
+mod long_head;
 mod promise;
 mod queue;
 mod quota;
@@ -169,7 +170,7 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, Error> {
         let kept = if self.line.is_empty() { self.take_idle(now) } else { None };
         match kept {
-            Some(kept) => kept.send(slot, self).await,
+            Some(kept) => Ok(ResponseBody::h1(kept.send(slot).await?, self)),
             // The rest is large and rare, or shares a connection: a box costs it little.
             None => Box::pin(self.send_otherwise(slot, now, upgrade, end)).await,
         }
@@ -187,11 +188,11 @@ impl Pool {
             && self.line.is_empty()
             && let Some(shared) = self.take_shared()
         {
-            return shared.send(slot).await;
+            return Ok(ResponseBody::h2(shared.send(slot).await?));
         }
         match self.open(http1, now, end).await? {
-            connect::Opened::H1(fresh) => fresh.send(slot, self).await,
-            connect::Opened::H2(shared) => shared.send(slot).await,
+            connect::Opened::H1(fresh) => Ok(ResponseBody::h1(fresh.send(slot).await?, self)),
+            connect::Opened::H2(shared) => Ok(ResponseBody::h2(shared.send(slot).await?)),
         }
     }
 

@@ -2,12 +2,14 @@
 //! spelling first, so that the gateway forwards exactly what it matched. Everything here is a pure function of the
 //! configuration and the request; it must never know clusters, connections or bodies.
 
+pub mod card;
 mod condition;
 mod host;
 mod index;
 mod location;
 mod path;
 mod path_mapping;
+mod path_match;
 pub mod public;
 mod redirect;
 mod rewrite;

@@ -3,8 +3,7 @@
 
 use http::HeaderValue;
 
-use super::rewrite::after_prefix;
-use super::table::canonical_path;
+use super::path_match::{after_prefix, canonical_path};
 use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route};
 
 /// The mappings of one route.
@@ -26,6 +25,11 @@ impl PathMappings {
         Self {
             alternatives: alternatives.map(|alternative| PathMapping::of(rewrite, &alternative.path, &outer)).collect(),
         }
+    }
+
+    /// The mappings of all alternatives; none where both see the same paths.
+    pub(super) fn all(&self) -> impl Iterator<Item = &PathMapping> {
+        self.alternatives.iter()
     }
 
     /// The mapping of an alternative; where the route does not rewrite, both see the same paths.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 use super::path::inspect;
-use super::table::canonical_path;
+use super::path_match::{after_prefix, canonical_path};
 use crate::config::model::{PathMatch, PathPolicy, Rewrite};
 
 /// The target that `rewrite` makes of a path which `matched` has matched; the query is kept.
@@ -58,13 +58,6 @@ pub(super) fn replace_prefix(matched: &PathMatch, path: &str, replacement: &str)
 /// The replacement as a whole path.
 pub(super) fn replace_path(replacement: &str) -> Result<String, &'static str> {
     checked(replacement.to_owned(), "", replacement)
-}
-
-/// What follows `prefix` in `path` when it ends at a segment's end: nothing, or a slash and more.
-pub(super) fn after_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    let rest = path.strip_prefix(prefix)?;
-    let is_whole = rest.starts_with('/') || (rest.is_empty() && !prefix.is_empty());
-    is_whole.then_some(rest)
 }
 
 /// The table matches the canonical form of a prefix, which may not be the form it was written in.

@@ -7,7 +7,8 @@ use std::net::Ipv6Addr;
 
 use super::condition::{Conditions, Facts, Miss};
 use super::index::{Hosts, suffixes};
-use crate::config::model::{HostPattern, ListenerId, PathMatch, PathPolicy, Route, RouteId};
+use super::path_match::{canonical_path, path_holds, path_rank};
+use crate::config::model::{HostPattern, ListenerId, PathMatch, Route, RouteId};
 
 /// The routes of a snapshot, indexed by listener, host and path. Immutable.
 #[derive(Debug)]
@@ -149,38 +150,6 @@ fn index(origins: &[Origin]) -> Vec<Hosts> {
     }
     listeners.iter_mut().for_each(Hosts::seal);
     listeners
-}
-
-/// The order of paths on one host: exact, then prefixes with more segments first, then longer expressions first.
-fn path_rank(path: &PathMatch) -> (u8, Reverse<(usize, usize)>) {
-    match path {
-        PathMatch::Exact(_) => (0, Reverse((0, 0))),
-        PathMatch::Prefix(prefix) => (1, Reverse((prefix.matches('/').count(), prefix.len()))),
-        PathMatch::Regex(regex) => (2, Reverse((regex.as_str().len(), 0))),
-    }
-}
-
-fn path_holds(path: &PathMatch, actual: &str) -> bool {
-    match path {
-        PathMatch::Exact(wanted) => wanted == actual,
-        PathMatch::Prefix(prefix) => super::rewrite::after_prefix(actual, prefix).is_some(),
-        PathMatch::Regex(regex) => regex.is_match(actual),
-    }
-}
-
-/// Requests are matched in one spelling, so a route written in another (`/%7Euser`) has to be brought into it.
-pub(super) fn canonical_path(path: &PathMatch) -> PathMatch {
-    // Slashes are kept: a listener that does not merge them may have routes with several.
-    let policy = PathPolicy { merge_slashes: false, allow_encoded_slash: true };
-    let canonical = |path: &str| super::normalise(path, policy).map_or_else(|_| path.to_owned(), Cow::into_owned);
-    match path {
-        PathMatch::Exact(path) => PathMatch::Exact(canonical(path)),
-        PathMatch::Prefix(path) => {
-            let prefix = canonical(path);
-            PathMatch::Prefix(prefix.strip_suffix('/').map(str::to_owned).unwrap_or(prefix))
-        }
-        PathMatch::Regex(regex) => PathMatch::Regex(regex.clone()),
-    }
 }
 
 /// An IPv6 address may be written without its brackets in a list of hosts.

@@ -16,7 +16,7 @@ use crate::body::{RequestBody, UploadState};
 use crate::cluster::InFlight;
 use crate::config::model::RetryPolicy;
 use crate::error::Error;
-use crate::observe::endpoints::CodeClass;
+use crate::observe::handle::CodeClass;
 use crate::outcome::{Outcome, Phase, Transport};
 use crate::pool::ResponseBody;
 

@@ -21,7 +21,7 @@ use crate::body::{RequestBody, UploadState};
 use crate::cluster::{EndpointId, InFlight, Kind};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
-use crate::observe::endpoints::CodeClass;
+use crate::observe::handle::CodeClass;
 use crate::outcome::{Application, Outcome, Phase, why_none_answered};
 use crate::pool::ResponseBody;
 

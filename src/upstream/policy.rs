@@ -1,5 +1,5 @@
-//! Decides whether a request may be tried again. Pure: depends on what doing it twice would mean, the outcome of the try
-//! and the route's policy. What doing it twice would mean decides first: a request that must not be done twice is tried
+//! Decides whether a request may be tried again. Pure: depends on what doing it twice means, the outcome of the try and
+//! the route's policy. What doing it twice would mean decides first: a request that must not be done twice is tried
 //! again only after failures that prove that nothing was done, unless the route names others. A request that begins
 //! work of an agent is never tried again after anything else, whatever the route names.
 

@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::time::{Instant, sleep};
 
 use super::policy::{self, Reason};
+use super::worker_cluster::Fields;
 use super::{AttemptPlan, Attempts, UpstreamResponse, WorkerCluster, WorkerEndpoint, address, backoff, budget};
 use crate::body::RequestBody;
 use crate::cluster::{Allowed, BreakerState, InFlight, PickRequest, RetryingGuard};
@@ -47,9 +48,6 @@ pub(super) struct ReplayRequest {
     fields: Fields,
     body: RequestBody,
 }
-
-/// Fields in a row.
-pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
 
 impl ReplayRequest {
     fn request(mut self, target: &WorkerCluster) -> Request<RequestBody> {

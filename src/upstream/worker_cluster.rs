@@ -7,10 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::retry::Fields;
 use super::worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
 use crate::cluster::{Availability, AvailabilitySettings, Cluster, Endpoint, InFlight, Members, PickRequest, hash_key};
 use crate::config::model::{LoadBalancer, MemberAddress};
@@ -50,6 +49,9 @@ struct Local {
     /// Where the cluster stood, and when that was.
     availability: Cell<Option<(Availability, Instant)>>,
 }
+
+/// Fields in a row.
+pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
 
 impl WorkerCluster {
     /// This worker's view of `cluster`.

@@ -158,7 +158,8 @@ async fn a_tunnel_is_not_scanned_nor_watched_and_still_counts() {
 async fn an_idle_connection_rests_and_goes_on() {
     use crate::config::model::HttpVersion;
     use crate::listener::ceiling::Ceiling;
-    use crate::listener::connection_handle::{ConnectionCommand, ConnectionHandle, tests::connection};
+    use crate::listener::command::ConnectionCommand;
+    use crate::listener::connection_handle::{ConnectionHandle, tests::connection};
     use crate::listener::io::{Io, Socket, Stream};
     use crate::listener::io_progress::IoProgress;
     use crate::listener::serve::{Speaks, serve};

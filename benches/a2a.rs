@@ -1,5 +1,5 @@
-//! What it costs to recognise a call of A2A and to look at answers as they pass: a JSON-RPC call of 600 bytes in the key
-//! orders of the official SDKs, streams of small events beside the search for their ends alone, and gRPC.
+//! What it costs to recognise a call of A2A and to look at answers as they pass: a JSON-RPC call of 600 bytes in the
+//! key order of the Python SDK, streams of small events beside the search for their ends alone, and gRPC.
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -9,8 +9,8 @@
 //! whose head named it. When a call is refused before its body is whole, [`BodyReader::so_far`] knows the id as far as
 //! it has come.
 //!
-//! An answer: [`AnswerReader`] for a body, [`EventReader`] around it for an event stream, [`GrpcAnswerReader`] for gRPC,
-//! all giving an [`Answer`]. [`GrpcRequestReader`] gives the [`Body`] of a gRPC request.
+//! An answer: [`AnswerReader`] for a body, [`EventReader`] around it for an event stream, [`GrpcAnswerReader`] for
+//! gRPC, all giving an [`Answer`]. [`GrpcRequestReader`] gives the [`Body`] of a gRPC request.
 //!
 //! What is read is for routing and guarding. It is not validated beyond what that needs, and what could be read in two
 //! ways says so: [`Body::is_ambiguous`].

@@ -1,5 +1,5 @@
-//! Protocol buffers (the encoding guide) read in pieces cut anywhere: as much of it as messages of A2A need. Fields that
-//! nobody asks for are skipped without being kept; no recursion, bounded memory.
+//! Protocol buffers (the encoding guide) read in pieces cut anywhere: as much of it as messages of A2A need. Fields
+//! that nobody asks for are skipped without being kept; no recursion, bounded memory.
 
 use super::json::{Fault, MAX_VALUE, Place};
 

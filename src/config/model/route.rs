@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy, Scheme,
-    Split, Streaming,
+    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId,
+    RetryPolicy, Scheme, Split, Streaming,
 };
 
 /// One route.
@@ -54,10 +54,20 @@ pub struct Route {
     pub concurrency: Option<ConcurrencyLimit>,
     /// Requests that write no access record.
     pub access_log: bool,
+    /// What is done for agents that speak A2A; `None` means nothing.
+    pub a2a: Option<A2a>,
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.
     pub mirror: Option<Box<Mirror>>,
+}
+
+impl Route {
+    /// How the cards of its agents are mapped, if they are.
+    #[must_use]
+    pub fn agent_card(&self) -> Option<&AgentCard> {
+        self.a2a.as_ref()?.agent_card.as_ref()
+    }
 }
 
 /// How long an endpoint may take to its response head.

@@ -12,12 +12,15 @@
 //! An answer: [`AnswerReader`] for a body, [`EventReader`] around it for an event stream, [`GrpcAnswerReader`] for
 //! gRPC, all giving an [`Answer`]. [`GrpcRequestReader`] gives the [`Body`] of a gRPC request.
 //!
+//! The gateway itself asks agents who holds what: [`Question`].
+//!
 //! What is read is for routing and guarding. It is not validated beyond what that needs, and what could be read in two
 //! ways says so: [`Body::is_ambiguous`].
 //!
 //! A card is read as a whole, and changed: see [`card`].
 
 mod answer;
+mod ask;
 pub mod card;
 mod events;
 mod grpc;
@@ -31,6 +34,7 @@ mod task;
 mod texts;
 
 pub use answer::{AgentError, Answer, AnswerReader, Kind};
+pub use ask::{Question, Subject};
 pub use events::{Event, EventReader, Lines};
 pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};

@@ -56,7 +56,7 @@ impl Default for Retention {
 
 /// An id as the table keys it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct HeldKey(u128);
+pub struct HeldKey(pub(super) u128);
 
 /// What an agent said of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

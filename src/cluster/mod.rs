@@ -21,6 +21,7 @@ mod outlier_detector;
 mod retrying;
 mod roster;
 mod status;
+mod unknown_ids;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,7 @@ pub use self::outlier_detector::OutlierDetector;
 pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::Roster;
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
+pub use self::unknown_ids::UnknownIds;
 use crate::config::model::{self, MemberAddress};
 
 /// An upstream cluster. Shared by all workers and the tasks that find and check its endpoints.

@@ -33,18 +33,23 @@ pub(super) fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'
     }
     let table = &entry.view.snapshot.agents.affinity;
     if let Some(holder) = known(exchange, route, table, settings) {
-        exchange.destination.part = Some(holder.part);
-        let strength = match settings.on_loss {
-            OnLoss::Rebalance => Strength::Holds,
-            OnLoss::Fail => Strength::HoldsAlone,
-        };
-        exchange.destination.preferred = Some(Preference { endpoint: holder.endpoint, strength });
+        prefer(exchange, holder, settings);
     }
     Ok(Passage::On)
 }
 
+/// Sends the request to who holds what it is about.
+pub(super) fn prefer(exchange: &mut Exchange, holder: Holder, settings: &model::Affinity) {
+    exchange.destination.part = Some(holder.part);
+    let strength = match settings.on_loss {
+        OnLoss::Rebalance => Strength::Holds,
+        OnLoss::Fail => Strength::HoldsAlone,
+    };
+    exchange.destination.preferred = Some(Preference { endpoint: holder.endpoint, strength });
+}
+
 /// How a route follows tasks, if it does.
-fn settings(route: &WorkerRoute) -> Option<&model::Affinity> {
+pub(super) fn settings(route: &WorkerRoute) -> Option<&model::Affinity> {
     route.settings().a2a.as_ref()?.affinity.as_ref()
 }
 
@@ -101,16 +106,26 @@ pub(super) fn keeper(
     route: &WorkerRoute,
     cluster: &WorkerCluster,
 ) -> Option<Keeper> {
-    let (in_flight, settings) = (exchange.guards.in_flight.as_ref()?, settings(route));
-    Some(Keeper {
+    let in_flight = exchange.guards.in_flight.as_ref()?;
+    Some(keeper_for(in_flight.handle().endpoint().id, table, route, cluster))
+}
+
+/// What writes down what an answer of that endpoint says.
+pub(super) fn keeper_for(
+    owner: EndpointId,
+    table: &Arc<Affinity>,
+    route: &WorkerRoute,
+    cluster: &WorkerCluster,
+) -> Keeper {
+    Keeper {
         table: Arc::clone(table),
         scope: cluster.scope(),
-        owner: in_flight.handle().endpoint().id,
-        retention: settings.map(retention),
+        owner,
+        retention: settings(route).map(retention),
         is_agent: Arc::clone(&route.is_agent),
         told: None,
         task: None,
-    })
+    }
 }
 
 /// Names a session of MCP (streamable HTTP).

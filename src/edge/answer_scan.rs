@@ -134,7 +134,7 @@ impl AnswerScan {
 
 impl Keeper {
     /// Writes down what an answer says, where it is new.
-    fn keep(&mut self, answer: &Answer) {
+    pub(super) fn keep(&mut self, answer: &Answer) {
         if answer.kind() == Kind::Tasks {
             for task in answer.tasks() {
                 self.learn(HeldKind::Task, task, Progress::Active);
@@ -156,7 +156,7 @@ impl Keeper {
         }
     }
 
-    fn learn(&self, kind: HeldKind, id: &str, progress: Progress) {
+    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) {
         if !self.is_agent.load(Relaxed) {
             self.is_agent.store(true, Relaxed);
         }

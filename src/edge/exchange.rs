@@ -90,7 +90,7 @@ pub(super) struct Ending {
 pub(super) struct Guards {
     pub(super) in_flight: Option<InFlight<Rc<WorkerEndpoint>>>,
     pub(super) admission: Admission,
-    /// Whether it waited for that.
+    /// Whether it waited for that, or for something before.
     pub(super) waited: bool,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,

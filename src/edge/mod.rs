@@ -22,6 +22,7 @@ mod identify;
 mod injected;
 mod limits;
 mod locations;
+mod lookup;
 mod mirror;
 mod own_answer;
 mod pipeline;

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage};
 use super::{
     admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, https_redirect, hygiene,
-    identify, limits, mirror, own_answer, prepare, recognition, routing, version,
+    identify, limits, lookup, mirror, own_answer, prepare, recognition, routing, version,
 };
 use crate::error::Error;
 
@@ -33,6 +33,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(fault::inject(exchange, route).await);
     pass!(recognition::recognize(exchange, entry, route).await);
     pass!(affinity::find(exchange, entry, route));
+    pass!(lookup::find(exchange, entry, route).await);
     pass!(version::choose(exchange, route));
     pass!(prepare::prepare(exchange, route));
     pass!(mirror::start(exchange, route));

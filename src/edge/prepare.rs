@@ -9,13 +9,15 @@ use hyper::upgrade::OnUpgrade;
 
 use super::agent_card;
 use super::exchange::Exchange;
-use super::headers::{self, Forwarded};
+use super::facts::CardRequest;
+use super::headers::{self, ChangeFacts, Forwarded};
 use super::own_answer::matched;
 use super::public;
 use super::stage::{Passage, ServedRoute};
+use crate::a2a::Operation;
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
-use crate::observe::trace::propagate;
+use crate::observe::trace::{TraceId, propagate};
 use crate::route;
 use crate::upstream;
 
@@ -28,8 +30,10 @@ pub(super) fn prepare(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Resul
     let (mut head, body) = exchange.message.take().ok_or_else(|| Error::Internal)?.into_parts();
     exchange.destination.upgrade = if upgrade { head.extensions.remove::<OnUpgrade>() } else { None };
     head.extensions = Extensions::new();
-    let mut rng = exchange.worker.fork_rng();
-    dress(exchange, route, &mut head, &mut rng);
+    let outfit = Outfit { upgrade: exchange.destination.upgrade.is_some(), operation: exchange.operation };
+    let dressed = dress(exchange, route, &mut head, outfit);
+    exchange.request.trace_id = Some(dressed.trace_id);
+    exchange.request.card = dressed.card;
     head.uri = target.map_or_else(|| origin_form(head.uri), Uri::from);
     head.version = Version::HTTP_11;
     exchange.message = Some(Request::from_parts(head, body));
@@ -48,18 +52,28 @@ fn check_length(announced: Option<u64>, limit: Option<u64>) -> Result<(), Error>
 fn rewritten(exchange: &Exchange, route: &ServedRoute<'_>) -> Result<Option<PathAndQuery>, Error> {
     let request = &exchange.request;
     let (path, query) = (request.path(), request.uri.query());
+    if route.settings().rewrite.is_none() && request.canonical.path.is_none() {
+        return Ok(None);
+    }
+    target(exchange, route, path, query).map(Some)
+}
+
+/// What a path and a query of clients are towards the endpoint.
+pub(super) fn target(
+    exchange: &Exchange,
+    route: &ServedRoute<'_>,
+    path: &str,
+    query: Option<&str>,
+) -> Result<PathAndQuery, Error> {
     if let Some(rewrite) = &route.settings().rewrite {
         let matched = matched(exchange, route);
-        return route::rewrite(rewrite, matched, path, query).map(Some).map_err(Error::BadRequest);
-    }
-    if request.canonical.path.is_none() {
-        return Ok(None);
+        return route::rewrite(rewrite, matched, path, query).map_err(Error::BadRequest);
     }
     let text = match query {
         Some(query) => Cow::Owned(format!("{path}?{query}")),
         None => Cow::Borrowed(path),
     };
-    PathAndQuery::try_from(&*text).map(Some).map_err(|_invalid| Error::BadRequest("path"))
+    PathAndQuery::try_from(&*text).map_err(|_invalid| Error::BadRequest("path"))
 }
 
 /// Whether the client wants to switch to a protocol this route passes on. Only WebSocket is; other wishes are ignored,
@@ -77,8 +91,23 @@ fn wants_upgrade(exchange: &Exchange, route: &ServedRoute<'_>) -> Result<bool, E
     Ok(asked)
 }
 
+/// What a request is for, as far as its fields depend on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outfit {
+    /// It asks to switch protocols.
+    pub(super) upgrade: bool,
+    /// What it asks of an agent.
+    pub(super) operation: Option<Operation>,
+}
+
+/// What was found out on the way.
+pub(super) struct Dressed {
+    pub(super) trace_id: TraceId,
+    pub(super) card: Option<Box<CardRequest>>,
+}
+
 /// Header fields as the endpoint shall see them.
-fn dress(exchange: &mut Exchange, route: &ServedRoute<'_>, head: &mut Parts, rng: &mut fastrand::Rng) {
+pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Parts, outfit: Outfit) -> Dressed {
     // HTTP/2 and absolute targets name the host in the target.
     let named = |authority: &Authority| HeaderValue::from_str(authority.as_str()).ok();
     let host = match head.uri.authority().and_then(named) {
@@ -88,7 +117,7 @@ fn dress(exchange: &mut Exchange, route: &ServedRoute<'_>, head: &mut Parts, rng
         }
         None => exchange.request.host.clone(),
     };
-    let (seen, upgrade) = (exchange.request.seen, exchange.destination.upgrade.is_some());
+    let (seen, upgrade) = (exchange.request.seen, outfit.upgrade);
     let fields = &mut head.headers;
     // Otherwise the map grows twice on the way.
     fields.reserve(ADDED_FIELDS);
@@ -131,15 +160,16 @@ fn dress(exchange: &mut Exchange, route: &ServedRoute<'_>, head: &mut Parts, rng
     if let Some(id) = &exchange.request.id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    exchange.request.trace_id = Some(propagate(fields, seen.trace, rng).trace_id());
-    if agent_card::is_asked_for(&exchange.request) && settings.agent_card().is_some() {
-        exchange.request.card = Some(agent_card::ask(head));
-    }
+    let trace_id = propagate(fields, seen.trace, &mut exchange.worker.fork_rng()).trace_id();
+    let is_card = agent_card::is_asked_for(&exchange.request) && settings.agent_card().is_some();
+    let card = is_card.then(|| agent_card::ask(head));
     let fields = &mut head.headers;
-    headers::apply(fields, &settings.request_headers, exchange.change_facts(false));
+    let facts = ChangeFacts { operation: outfit.operation, ..exchange.change_facts(false) };
+    headers::apply(fields, &settings.request_headers, facts);
     if let UpstreamHost::Fixed(host) = &settings.upstream_host {
         fields.insert(header::HOST, host.clone());
     }
+    Dressed { trace_id, card }
 }
 
 fn origin_form(uri: Uri) -> Uri {

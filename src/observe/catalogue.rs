@@ -175,10 +175,12 @@ families! {
         agent_call_duration: Latency "a2a_request_duration_seconds" [route, cluster, method]
             "Time from the request head to the end of the answer of a call of an agent, streams included.";
     }
-    /// Bodies of one route that could be calls of agents.
+    /// What is done for the calls of agents of one route.
     struct AgentHandles(route) {
         unread: Counters "attache_a2a_unread_bodies_total" [route, reason]
             "Bodies that may be calls of agents and passed without being read: too_long, late, no_room, or coded (compressed).";
+        lookups: Counters "attache_a2a_lookups_total" [route, result]
+            "Searches for the endpoint that holds a task or context: found, unknown (no endpoint has it), failed (none has it, and not all answered) or limited (too many at once: nobody was asked).";
     }
     /// Errors by reason word, for one worker.
     struct ErrorHandles() {

@@ -133,7 +133,7 @@ impl RouteHandles {
         }
     }
 
-    /// Its bodies that could be calls of agents.
+    /// What is done for its calls of agents.
     #[must_use]
     pub fn agent(&self) -> &AgentHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;

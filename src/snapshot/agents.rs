@@ -6,13 +6,17 @@ use tokio::time::Instant;
 
 use crate::body::Room;
 use crate::bounded::Count;
-use crate::cluster::Affinity;
+use crate::cluster::{Affinity, UnknownIds};
 
 /// What all workers share about agents.
 #[derive(Clone, Debug)]
 pub struct Agents {
     /// Which endpoint holds which task, context and session.
     pub affinity: Arc<Affinity>,
+    /// What nobody held when the endpoints were asked last.
+    pub unknown: Arc<UnknownIds>,
+    /// Searches for who holds something, under way.
+    pub lookups: Arc<Count>,
     /// The memory for the bodies that are looked at.
     pub room: Room,
 }
@@ -22,6 +26,8 @@ impl Agents {
     pub(super) fn adopt(previous: Option<&Self>) -> Self {
         previous.cloned().unwrap_or_else(|| Self {
             affinity: Affinity::new(MAX_IDS, fastrand::u64(..), Instant::now()),
+            unknown: UnknownIds::new(Instant::now()),
+            lookups: Count::new(()),
             room: Room { held: Count::new(()), blocks: MAX_BLOCKS },
         })
     }

@@ -1,6 +1,7 @@
 //! Attempts: choose an endpoint, send, judge the outcome, try elsewhere when that is safe. The only place that retries.
 
 mod admission;
+mod ask;
 mod backoff;
 mod budget;
 mod hedge;
@@ -26,6 +27,7 @@ use crate::outcome::{Application, Outcome, Phase, why_none_answered};
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
+pub use ask::{AskPlan, Asked, ask};
 pub use mirror::{MirrorPlan, Mirrored, Mirrors, mirror};
 pub use policy::Repeat;
 pub use retry::{ATTEMPTS, with_head_of};

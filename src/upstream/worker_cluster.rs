@@ -205,6 +205,21 @@ impl WorkerCluster {
         self.current().members.endpoints.iter().any(|member| member.id == endpoint)
     }
 
+    /// How many endpoints it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.current().worker_endpoints.len()
+    }
+
+    /// Its endpoints that can be asked what they hold: draining and ejected ones too, but none that its checks find
+    /// down.
+    #[must_use]
+    pub fn askable(&self) -> Vec<Rc<WorkerEndpoint>> {
+        let local = self.current();
+        let up = local.worker_endpoints.iter().filter(|worker_endpoint| !worker_endpoint.endpoint().is_unhealthy());
+        up.cloned().collect()
+    }
+
     /// Chooses an endpoint and counts the request on it.
     ///
     /// # Errors

@@ -64,6 +64,7 @@ mod security;
 mod splits;
 mod streams;
 mod tasks;
+mod tasks_lookup;
 mod tls;
 mod tower_service;
 mod transports;

@@ -25,7 +25,7 @@ section! {
     }
 
     #[derive(Copy, PartialEq, Eq)]
-    /// How long the gateway remembers who holds what.
+    /// How the gateway knows who holds what, and for how long.
     pub struct Affinity {
         /// A task, context or session after it was last used.
         ttl: Duration as Seconds<1, 604_800> = 1h,
@@ -34,6 +34,8 @@ section! {
         /// What becomes of a call when the endpoint that held its task is gone: `rebalance` sends it to another one,
         /// `fail` answers 503.
         on_loss: OnLoss = rebalance,
+        /// Ask the endpoints who holds a task or context that this gateway does not know, before the call is sent.
+        lookup: bool = true,
     }
 
     #[derive(PartialEq, Eq)]

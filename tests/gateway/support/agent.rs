@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -24,12 +24,15 @@ struct Store {
     tasks: Mutex<BTreeMap<String, (String, bool)>>,
     /// Operations served, as `method task`.
     served: Mutex<Vec<String>>,
+    /// Heads of the requests.
+    heads: Mutex<Vec<(Uri, HeaderMap)>>,
 }
 
 impl Agent {
     /// A replica whose tasks are called `{name}-1`, `{name}-2` and so on.
     pub(crate) async fn new(name: &'static str) -> Self {
-        let store = Arc::new(Store { name, tasks: Mutex::default(), served: Mutex::default() });
+        let store =
+            Arc::new(Store { name, tasks: Mutex::default(), served: Mutex::default(), heads: Mutex::default() });
         let shared = Arc::clone(&store);
         let backend = Backend::handling(move |request| {
             let store = Arc::clone(&shared);
@@ -47,6 +50,17 @@ impl Agent {
     pub(crate) fn tasks(&self) -> usize {
         self.store.tasks.lock().unwrap().len()
     }
+
+    /// How often it was asked for that operation on that task.
+    pub(crate) fn served(&self, method: &str, task: &str) -> usize {
+        let wanted = format!("{method} {task}");
+        self.store.served.lock().unwrap().iter().filter(|served| **served == wanted).count()
+    }
+
+    /// Targets and fields of the requests so far.
+    pub(crate) fn heads(&self) -> Vec<(Uri, HeaderMap)> {
+        self.store.heads.lock().unwrap().clone()
+    }
 }
 
 impl Place for Agent {
@@ -58,10 +72,19 @@ impl Place for Agent {
 impl Store {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        self.heads.lock().unwrap().push((request.uri().clone(), request.headers().clone()));
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let task = path.split_once("/tasks/").map(|(_, id)| id.to_owned());
         match (method.as_str(), task) {
+            ("GET", None) if path.ends_with("/tasks") => {
+                let context = query.split('&').find_map(|pair| pair.strip_prefix("contextId="));
+                rest(Ok(self.list("ListTasks", context.unwrap_or_default())))
+            }
+            ("GET" | "POST", Some(id)) if id.ends_with(":subscribe") => {
+                rest(self.get("SubscribeToTask", id.trim_end_matches(":subscribe")))
+            }
             ("GET", Some(id)) => rest(self.get("GetTask", &id)),
             ("POST", Some(id)) if id.ends_with(":cancel") => {
                 rest(self.cancel("CancelTask", id.trim_end_matches(":cancel")))
@@ -78,6 +101,7 @@ impl Store {
         let result = match method {
             "SendMessage" | "message/send" => self.send(method, params, is_current),
             "GetTask" | "tasks/get" => self.get(method, id),
+            "ListTasks" => Ok(self.list(method, params["contextId"].as_str().unwrap_or_default())),
             "CancelTask" | "tasks/cancel" => self.cancel(method, id),
             "SendStreamingMessage" | "message/stream" => {
                 return self.stream(&call["id"], self.send(method, params, is_current), is_current);
@@ -116,6 +140,15 @@ impl Store {
     fn get(&self, method: &str, id: &str) -> Result<Value, (i64, &'static str)> {
         self.served.lock().unwrap().push(format!("{method} {id}"));
         self.task(id).ok_or(NOT_FOUND)
+    }
+
+    /// The tasks of a context.
+    fn list(&self, method: &str, context: &str) -> Value {
+        self.served.lock().unwrap().push(format!("{method} {context}"));
+        let ids: Vec<String> =
+            self.tasks.lock().unwrap().iter().filter(|task| task.1.0 == context).map(|task| task.0.clone()).collect();
+        let tasks: Vec<Value> = ids.iter().filter_map(|id| self.task(id)).collect();
+        json!({ "tasks": tasks, "nextPageToken": "", "pageSize": 1, "totalSize": tasks.len() })
     }
 
     fn cancel(&self, method: &str, id: &str) -> Result<Value, (i64, &'static str)> {

@@ -1,0 +1,293 @@
+//! Who holds what this gateway does not know: another gateway may have made the task, or this one was started anew. Every
+//! endpoint of the route is asked for it, in the caller's own words and with the caller's credentials, and the one that
+//! has it gets the call. A call that may do something is therefore sent once, to the right endpoint. Requests that need
+//! none of this pass by with one look.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header};
+use http_body::Body as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::affinity::{self, Holder};
+use super::call::Call;
+use super::exchange::Exchange;
+use super::prepare::{self, Outfit};
+use super::stage::{Entry, Passage, ServedRoute};
+use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
+use crate::body::RequestBody;
+use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
+use crate::error::Error;
+use crate::pool::ResponseBody;
+use crate::snapshot::Agents;
+use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask, with_head_of};
+
+/// Finds the endpoint that holds what the request is about, where the table does not know it.
+pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    if exchange.call.is_some() && exchange.destination.preferred.is_none() {
+        let settings = affinity::settings(route).filter(|settings| settings.lookup);
+        let holder = match (settings, exchange.call.as_deref().and_then(question)) {
+            (Some(_), Some(_)) => Box::pin(look(exchange, entry, route)).await,
+            _ => None,
+        };
+        if let (Some(settings), Some(holder)) = (settings, holder) {
+            affinity::prefer(exchange, holder, settings);
+        }
+    }
+    Ok(Passage::On)
+}
+
+/// What endpoints are asked for the sake of a call.
+fn question(call: &Call) -> Option<Question<'_>> {
+    Question::of(call.operation?, call.binding, call.generation, &call.ids())
+}
+
+/// What came of it.
+enum Found {
+    Holder(Holder),
+    /// Every endpoint said no.
+    Nobody,
+    /// Nobody said yes, and not every endpoint answered.
+    Unsure,
+}
+
+async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Option<Holder> {
+    let agents = &entry.view.snapshot.agents;
+    if route.clusters().map(|cluster| cluster.size()).sum::<usize>() < 2 {
+        return None;
+    }
+    let question = question(exchange.call.as_deref()?)?;
+    let key = key(exchange, route, &agents.affinity, &question);
+    if agents.unknown.contains(key, Instant::now()) {
+        return None;
+    }
+    let counters = &route.handles.agent().lookups;
+    let Some(_place) = agents.lookups.enter(MAX_LOOKUPS) else {
+        counters.count("limited");
+        return None;
+    };
+    let found = everywhere(exchange, agents, route, &question).await;
+    let (word, holder) = match found {
+        Ok(Found::Holder(holder)) => ("found", Some(holder)),
+        Ok(Found::Nobody) => ("unknown", None),
+        Ok(Found::Unsure) | Err(_) => ("failed", None),
+    };
+    counters.count(word);
+    if holder.is_none() {
+        agents.unknown.note(key, Instant::now());
+    }
+    tracing::debug!(route = &*route.settings().name, subject = ?question.subject, result = word, "a lookup");
+    // The clock that the first try goes by is old.
+    exchange.guards.waited = true;
+    holder
+}
+
+/// What an id is remembered by that nobody has. Agents may hide from one caller what they show to another.
+fn key(exchange: &Exchange, route: &ServedRoute<'_>, table: &Affinity, question: &Question<'_>) -> HeldKey {
+    let (kind, id) = match question.subject {
+        Subject::Task(task) => (HeldKind::Task, task),
+        Subject::Context(context) => (HeldKind::Context, context),
+    };
+    let fields = exchange.message.as_ref().map(Request::headers);
+    let secret = fields.and_then(|fields| fields.get(header::AUTHORIZATION)).map(HeaderValue::as_bytes);
+    let client = exchange.client.address.to_string();
+    let parts = [id.as_bytes(), question.tenant.unwrap_or_default().as_bytes(), client.as_bytes()];
+    let parts = parts.into_iter().chain(secret);
+    table.key(Scope::of_cluster(&route.settings().name), kind, &parts.collect::<Vec<_>>().join(&0))
+}
+
+/// Asks every endpoint of the route's clusters, as many as may be, and takes the first that says yes.
+async fn everywhere(
+    exchange: &Exchange,
+    agents: &Agents,
+    route: &ServedRoute<'_>,
+    question: &Question<'_>,
+) -> Result<Found, Error> {
+    let (head, body) = request(exchange, route, question)?;
+    let now = Instant::now();
+    let own = now + PATIENCE;
+    let deadline = exchange.deadline(route.settings()).map_or(own, |deadline| deadline.min(own));
+    let plan = AskPlan { head: &head, body: &body, host: &route.settings().upstream_host, deadline };
+    let (places, _admissions) = places(exchange, route, now);
+    let mut is_sure = !places.is_empty();
+    let mut asked: FuturesUnordered<_> =
+        places.into_iter().map(|place| place.ask(&plan, &agents.affinity, route, question)).collect();
+    loop {
+        match timeout_at(deadline, asked.next()).await {
+            Ok(Some((holder, Said::Yes))) => return Ok(Found::Holder(holder)),
+            Ok(Some((_, said))) => is_sure &= said == Said::No,
+            Ok(None) if is_sure => return Ok(Found::Nobody),
+            Ok(None) | Err(_) => return Ok(Found::Unsure),
+        }
+    }
+}
+
+/// An endpoint to be asked.
+struct Place {
+    part: usize,
+    cluster: Rc<WorkerCluster>,
+    worker_endpoint: Rc<WorkerEndpoint>,
+}
+
+/// Those to be asked: of clusters that take requests now. Each cluster counts a lookup as one request.
+fn places(exchange: &Exchange, route: &ServedRoute<'_>, now: Instant) -> (Vec<Place>, Vec<Admission>) {
+    let (mut places, mut admissions, mut rng) = (Vec::new(), Vec::new(), exchange.worker.fork_rng());
+    for (part, cluster) in route.clusters().enumerate() {
+        if cluster.is_guarded() {
+            let admitted = cluster.admit(cluster::Kind::Request, now, &mut rng);
+            let Some(admission) = admitted.ok().filter(|admission| !admission.waits()) else { continue };
+            admissions.push(admission);
+        }
+        let endpoints = cluster.askable().into_iter();
+        let of = |worker_endpoint| Place { part, cluster: Rc::clone(cluster), worker_endpoint };
+        places.extend(endpoints.map(of).take(MAX_ENDPOINTS.saturating_sub(places.len())));
+    }
+    (places, admissions)
+}
+
+/// An endpoint's answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Yes,
+    No,
+    Nothing,
+}
+
+impl Place {
+    async fn ask(
+        self,
+        plan: &AskPlan<'_>,
+        table: &Arc<Affinity>,
+        route: &ServedRoute<'_>,
+        question: &Question<'_>,
+    ) -> (Holder, Said) {
+        let holder = Holder { part: self.part, endpoint: self.worker_endpoint.endpoint().id };
+        let Ok(asked) = ask(plan, self.worker_endpoint).await else { return (holder, Said::Nothing) };
+        let mut said = Said::Nothing;
+        let status = asked.response.status();
+        let is_read = read(asked.response, question, |answer| {
+            if !is_yes(answer, question) {
+                said = Said::No;
+                return;
+            }
+            said = Said::Yes;
+            let mut keeper = affinity::keeper_for(holder.endpoint, table, route, &self.cluster);
+            keeper.keep(answer);
+            if let Subject::Context(context) = question.subject {
+                keeper.learn(HeldKind::Context, context, Progress::Active);
+            }
+        });
+        // A refusal need not have a body that says more, and in gRPC it has none.
+        let is_refusal = status.is_client_error() || question.binding == Binding::Grpc && status.is_success();
+        if !is_read.await && is_refusal {
+            said = Said::No;
+        }
+        drop(asked.in_flight);
+        (holder, said)
+    }
+}
+
+/// Whether an endpoint says that it holds what is asked for.
+fn is_yes(answer: &Answer, question: &Question<'_>) -> bool {
+    match question.subject {
+        Subject::Task(task) => answer.kind() == Kind::Task && answer.task() == Some(task),
+        Subject::Context(_) => answer.kind() == Kind::Tasks && answer.tasks().next().is_some(),
+    }
+}
+
+/// Reads an answer and gives it to `seen`, if it can be read.
+async fn read(response: Response<ResponseBody>, question: &Question<'_>, seen: impl FnOnce(&Answer)) -> bool {
+    let mut body = response.into_body();
+    let mut left = MAX_ANSWER;
+    let mut json = match question.binding {
+        Binding::JsonRpc => AnswerReader::json_rpc(),
+        Binding::Rest | Binding::Grpc => AnswerReader::rest(),
+    };
+    let mut grpc = GrpcAnswerReader::new(question.operation());
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(frame) = frame else { return false };
+        let Ok(data) = frame.into_data() else { continue };
+        left = left.saturating_sub(data.len());
+        if question.binding != Binding::Grpc {
+            if json.feed(&data).is_err() {
+                return false;
+            }
+        } else if grpc.read(&data).is_some() {
+            return grpc.answer().map(seen).is_some();
+        }
+        if left == 0 {
+            // Whose task it is stands before what it has made.
+            seen(json.so_far());
+            return true;
+        }
+    }
+    question.binding != Binding::Grpc && json.finish().map(seen).is_ok()
+}
+
+/// The question as endpoints shall see it: the client's request with another operation.
+fn request(exchange: &Exchange, route: &ServedRoute<'_>, question: &Question<'_>) -> Result<(Parts, Bytes), Error> {
+    let (message, facts) = (exchange.message()?, &exchange.request);
+    let path = question.path(&facts.method, facts.path()).ok_or(Error::Internal)?;
+    let target = prepare::target(exchange, route, &path, question.query(facts.uri.query()).as_deref())?;
+    let body = Bytes::from(question.body());
+    let (mut head, _) = with_head_of(message, RequestBody::Empty).into_parts();
+    head.version = message.version();
+    for name in &OF_THE_CALL {
+        head.headers.remove(name);
+    }
+    let fields = &mut head.headers;
+    fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    match question.binding {
+        Binding::JsonRpc => drop(fields.insert(header::ACCEPT, HeaderValue::from_static("application/json"))),
+        Binding::Grpc => drop(fields.insert(ACCEPTED_BY_GRPC, HeaderValue::from_static("identity"))),
+        Binding::Rest => {
+            fields.remove(header::CONTENT_TYPE);
+            fields.insert(header::ACCEPT, HeaderValue::from_static("application/a2a+json, application/json"));
+        }
+    }
+    let outfit = Outfit { upgrade: false, operation: Some(question.operation()) };
+    prepare::dress(exchange, route, &mut head, outfit);
+    if !body.is_empty() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    head.method = question.method();
+    head.uri = Uri::from(target);
+    head.version = Version::HTTP_11;
+    Ok((head, body))
+}
+
+/// Fields that are about the client's body, about what the client has already, or about the answer to this one call.
+const OF_THE_CALL: [HeaderName; 15] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::EXPECT,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+    header::RANGE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("grpc-encoding"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+];
+const ACCEPTED_BY_GRPC: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Lookups at the same time, over all workers.
+const MAX_LOOKUPS: usize = 64;
+/// Endpoints that are asked in one.
+const MAX_ENDPOINTS: usize = 32;
+/// Time for one.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are read: a task comes without its history, but with what it has made.
+const MAX_ANSWER: usize = 1 << 20;

@@ -47,8 +47,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[("edge", "snapshot", "the conductor 
 
 /// Circles of files that are still there: the room, and files that import each other. A list that only gets shorter.
 const CIRCLES: &[(&str, &str)] = &[
-    ("cli::explain", "entry request"),
-    ("cli::explain", "circuit describe ejection injected retries"),
     ("config", "de difference effective keys model node raw report schema secrets source substitute yaml"),
     ("config", "environment inputs"),
     ("config::model", "fault mirror route"),

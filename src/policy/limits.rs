@@ -85,6 +85,19 @@ pub struct RouteLimits {
     open: Option<(ConcurrencyLimit, Arc<Concurrency>)>,
 }
 
+impl RouteLimits {
+    /// The rate limits a request has to pass, in their order.
+    pub fn rates(&self) -> impl Iterator<Item = &RateLimit> {
+        self.rates.iter().map(|limit| &limit.settings)
+    }
+
+    /// What one client may have open.
+    #[must_use]
+    pub fn concurrency(&self) -> Option<ConcurrencyLimit> {
+        self.open.as_ref().map(|(limit, _)| *limit)
+    }
+}
+
 /// The limits of one route as one worker uses them.
 #[derive(Debug)]
 pub struct WorkerLimits {

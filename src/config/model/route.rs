@@ -1,5 +1,6 @@
 //! Routes: what they match and what they do.
 
+use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy, Scheme,
-    Split, Streaming,
+    ClusterId, ConcurrencyLimit, Fault, HostPattern, Limits, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy,
+    Scheme, Split, Streaming,
 };
 
 /// One route.
@@ -60,6 +61,31 @@ pub struct Route {
     pub mirror: Option<Box<Mirror>>,
 }
 
+impl Route {
+    /// Bytes of a request's body, where the listener has these limits; none is no limit.
+    #[must_use]
+    pub fn body_limit(&self, listener: &Limits) -> Option<u64> {
+        self.max_body_bytes.or(listener.max_body_bytes)
+    }
+
+    /// How long an endpoint may take to its response head, per try.
+    #[must_use]
+    pub fn head_limit(&self, method: &Method, upgrade: bool) -> Option<Duration> {
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        let per_try = match &self.retries {
+            RetryPolicy::By(retries) => retries.per_try_timeout,
+            RetryPolicy::Default | RetryPolicy::Off => None,
+        };
+        match (self.response_head_timeout, per_try) {
+            (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
+            (HeadLimit::After(limit), None) => Some(limit),
+            (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
+            (HeadLimit::Default, None) => (is_safe && !upgrade).then_some(HeadLimit::OF_SAFE),
+            (HeadLimit::Off, None) => None,
+        }
+    }
+}
+
 /// How long an endpoint may take to its response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadLimit {
@@ -99,6 +125,17 @@ pub enum PathMatch {
     Prefix(String),
     /// The whole path, by a linear-time regular expression (anchored at both ends).
     Regex(regex::Regex),
+}
+
+impl fmt::Display for PathMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "exact path {path}"),
+            Self::Prefix(prefix) if prefix.is_empty() => f.write_str("any path"),
+            Self::Prefix(prefix) => write!(f, "path prefix {prefix}"),
+            Self::Regex(regex) => write!(f, "path expression {regex}"),
+        }
+    }
 }
 
 /// A header condition.
@@ -174,6 +211,29 @@ pub struct Redirect {
     pub path: Option<String>,
     /// Replaces the matched prefix.
     pub prefix: Option<String>,
+}
+
+impl Redirect {
+    /// The status for a request with this method.
+    #[must_use]
+    pub fn status_for(&self, method: &Method) -> StatusCode {
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        self.status.unwrap_or(if is_safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT })
+    }
+}
+
+/// What is changed in the location.
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.scheme.map(|part| format!("scheme {part}")),
+            self.host.as_ref().map(|part| format!("host {part}")),
+            self.port.map(|part| format!("port {part}")),
+            self.path.as_ref().map(|part| format!("path {part}")),
+            self.prefix.as_ref().map(|part| format!("prefix {part}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// A direct answer.

@@ -37,7 +37,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
         now: request.started,
-        flow: &request.upload,
+        upload: &request.upload,
         host: &settings.upstream_host,
         upgrade,
         at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),

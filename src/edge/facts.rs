@@ -11,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::claimed::Claimed;
-use super::seen::{Found, Seen};
+use super::seen::{HeadFields, Seen};
 use crate::body::UploadState;
 use crate::cluster::EndpointId;
 use crate::config::model::{ListenerId, RouteId};
@@ -94,14 +94,14 @@ pub(super) struct Destination {
 #[derive(Debug, Default)]
 pub(super) struct ReplyFields {
     /// How the client stands with its limits.
-    pub(super) standing: Option<Box<RateLimitHeaders>>,
+    pub(super) rate_limit_headers: Option<Box<RateLimitHeaders>>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
 }
 
 impl RequestFacts {
     pub(super) fn of(request: &Request<Incoming>) -> Self {
-        let found = Found::of(request.headers());
+        let found = HeadFields::of(request.headers());
         Self {
             started: Instant::now(),
             time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),

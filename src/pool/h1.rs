@@ -71,7 +71,7 @@ impl Connection {
     /// Checks an idle connection: false when the endpoint closed it or sent unexpected bytes.
     pub(super) fn is_alive(&mut self) -> bool {
         // Its socket has not been heard of since it was last driven: nothing can have come.
-        let quiet = !self.gate.is_knocked();
+        let quiet = !self.gate.is_woken();
         (quiet || self.step().is_pending()) && self.sender.is_ready()
     }
 
@@ -84,14 +84,14 @@ impl Connection {
     /// The next piece of a response body.
     pub(super) fn poll_body(&mut self, body: &mut Incoming, cx: &Context<'_>) -> Poll<Piece> {
         let driver = &mut *self.driver;
-        self.gate.poll(cx, |cx, knocks| {
+        self.gate.poll(cx, |cx, wakes| {
             let mut end = None;
             // Nothing comes but by the driver's hand, which is polled right here: the body itself needs no waker.
             let mut quiet = Context::from_waker(Waker::noop());
             let mut polled = Pin::new(&mut *body).poll_frame(&mut quiet);
             if polled.is_pending() {
                 // The poll above told the connection that more is wanted; let it fetch.
-                knocks.heard();
+                wakes.heard();
                 if let Poll::Ready(ended) = Pin::new(driver).poll(cx) {
                     end = Some(ended);
                 }

@@ -187,7 +187,7 @@ async fn an_idle_connection_rests_and_goes_on() {
         client.write_all(request).await.unwrap();
         read_until(&mut client, "got 2").await;
         assert!(handle.is_serving());
-        handle.order(ConnectionCommand::Rest);
+        handle.command(ConnectionCommand::Rest);
         while handle.is_serving() {
             tokio::task::yield_now().await;
         }
@@ -197,7 +197,7 @@ async fn an_idle_connection_rests_and_goes_on() {
     while !handle.is_serving() {
         tokio::task::yield_now().await;
     }
-    handle.order(ConnectionCommand::Rest);
+    handle.command(ConnectionCommand::Rest);
     client.write_all(b"bGET / HTTP/1.1\r\n\r\n").await.unwrap();
     let text = read_until(&mut client, "host_missing").await;
     assert!(text.contains("got 2"), "{text}");

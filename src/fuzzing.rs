@@ -74,13 +74,20 @@ fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ScanResult {
     ScanResult { kept, next, phase: scanner.phase(), requests: scanner.requests(), verdict: scanner.verdict() }
 }
 
-/// Raw HTTP/1 response heads of agents: the same for every splitting.
+/// Raw HTTP/1 response heads of agents: the same for every splitting, also for what the parser gets of them.
 pub fn response_heads(bytes: &[u8]) {
     let scan = |size: usize| {
         let scan = HeadScan::default();
         scan.expect();
-        let is_sound = bytes.chunks(size).all(|chunk| !scan.is_awaiting() || scan.accepts(chunk));
-        (is_sound, scan.is_awaiting())
+        let (mut read, mut fields) = (Vec::new(), HeaderMap::new());
+        let is_sound = bytes.chunks(size).all(|chunk| {
+            let seen = if scan.is_awaiting() { scan.accepts(chunk) } else { Some(chunk.len()) };
+            read.extend_from_slice(seen.and_then(|seen| chunk.get(..seen)).unwrap_or_default());
+            scan.give(&mut read);
+            seen.is_some()
+        });
+        scan.complete(&mut fields);
+        (is_sound, scan.is_awaiting(), is_sound.then_some((read, fields)))
     };
     assert_eq!(scan(piece(bytes)), scan(bytes.len().max(1)), "the splitting of the bytes must not matter");
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::deferred_waker::DeferredWaker;
 use super::io::{Detached, UpstreamIo};
+use super::long_head::MAX_HEAD;
 use super::promise;
 use super::quota::IdlePermits;
 use super::scan::HeadScan;
@@ -60,7 +61,6 @@ impl Connection {
         let (io, scan) = io.scanned();
         let (sender, driver) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
-            .max_headers(MAX_FIELDS)
             .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(io))
             .await
@@ -164,7 +164,10 @@ impl Connection {
         })
         .await;
         let response = match result {
-            Ok(response) => response,
+            Ok(mut response) => {
+                scan.complete(response.headers_mut());
+                response
+            }
             Err(mut refused) => {
                 *slot = refused.take_message().map(|mut request| {
                     // The next connection may speak HTTP/2, which has no such field.
@@ -237,11 +240,6 @@ fn source_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
     causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
 }
 
-/// A response head may be this large.
-const MAX_HEAD: usize = 64 * 1024;
-/// Fields it may have. hyper keeps places for 100 on the stack; more are allocated for each response, which costs 3,150
-/// instructions and 0.3 µs (hyper alone, 1.12, with and without). Agents that send many cookies or links need them.
-const MAX_FIELDS: usize = 256;
 /// Unread response bytes per connection.
 const MAX_BUFFER: usize = 256 * 1024;
 

@@ -193,42 +193,53 @@ macro_rules! on_stream {
     };
 }
 
-impl AsyncRead for UpstreamIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
+impl UpstreamIo {
+    /// Reads from the endpoint; tells those who want to know.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = match (this.ending.take(), &mut this.stream) {
+        let polled = match (self.ending.take(), &mut self.stream) {
             (Some(end), _) => Poll::Ready(end),
             (None, Stream::Plain(stream)) => Pin::new(stream).poll_read(cx, buf),
             (None, Stream::Tls(stream)) => Pin::new(stream).poll_read(cx, buf),
         };
-        let polled = this.delay(cx, polled, buf.filled().len() > before);
-        if polled.is_ready() && buf.filled().len() > before {
-            this.unanswered = false;
-        } else if polled.is_ready()
-            && let Some(error) = this.broken.take()
-        {
-            // Not an end in order, even where the kernel has nothing more to say about it.
-            this.tell();
-            return Poll::Ready(Err(error));
-        }
+        let polled = self.delay(cx, polled, buf.filled().len() > before);
         if polled.is_ready() {
-            this.tell();
-        }
-        if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
-            && scan.is_awaiting()
-            && scan.is_at_start()
-            && is_http2(buf.filled().get(before..).unwrap_or_default())
-        {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SPEAKS_HTTP2)));
-        }
-        if let (Poll::Ready(Ok(())), Some(scan)) = (&polled, &this.scan)
-            && scan.is_awaiting()
-            && !scan.accepts(buf.filled().get(before..).unwrap_or_default())
-        {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "not a response head")));
+            self.tell();
+            if buf.filled().len() > before {
+                self.unanswered = false;
+            } else if let Some(error) = self.broken.take() {
+                // Not an end in order, even where the kernel has nothing more to say about it.
+                return Poll::Ready(Err(error));
+            }
         }
         polled
+    }
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.scan.as_ref().is_some_and(|scan| scan.give(buf)) {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let before = buf.filled().len();
+            ready!(this.poll_stream(cx, buf))?;
+            let Some(scan) = this.scan.as_ref().filter(|scan| scan.is_awaiting()) else {
+                return Poll::Ready(Ok(()));
+            };
+            let read = buf.filled().get(before..).unwrap_or_default();
+            if scan.is_at_start() && is_http2(read) {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SPEAKS_HTTP2)));
+            }
+            let (all, seen) = (read.len(), scan.accepts(read));
+            let seen = seen.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a response head"))?;
+            buf.set_filled(before + seen);
+            // Nothing would be the end of the connection.
+            if seen == all || seen > 0 || scan.give(buf) {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -316,7 +327,8 @@ pub struct Detached {
 impl Detached {
     pub(super) fn new(mut io: UpstreamIo, read: Bytes) -> Self {
         // From here on the bytes are no requests and answers, and the last bytes must arrive.
-        io.scan = None;
+        let held = io.scan.take().map(|scan| scan.rest()).unwrap_or_default();
+        let read = if held.is_empty() { read } else { [read, held].concat().into() };
         io.unanswered = false;
         Self { io, read }
     }

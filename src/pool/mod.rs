@@ -9,6 +9,7 @@ mod exchange;
 mod h1;
 mod h2;
 mod io;
+mod long_head;
 mod promise;
 mod queue;
 mod quota;

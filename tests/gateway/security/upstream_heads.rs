@@ -176,6 +176,39 @@ async fn heads_over_the_limit() {
 }
 
 #[tokio::test]
+async fn heads_with_many_fields_are_read_as_strictly_as_others() {
+    let many = "canary: x\r\n".repeat(150);
+    let fields = [
+        "canary : 1\r\ncontent-length: 6",
+        "canary\r\ncontent-length: 6",
+        " canary: 1\r\ncontent-length: 6",
+        "canary: \0\r\ncontent-length: 6",
+        "can ary: 1\r\ncontent-length: 6",
+        "canary: 1\r\n folded\r\ncontent-length: 6",
+        "canary: 1\ncontent-length: 6",
+        "content-length: 6\r\ncontent-length: 7",
+        "content-length: 6\r\ntransfer-encoding: gzip",
+        "content-length: six",
+    ];
+    let mut cases: Vec<_> =
+        fields.iter().map(|field| format!("HTTP/1.1 200 OK\r\n{many}{field}\r\n\r\ncanary").into_bytes()).collect();
+    let large = "x".repeat(33_000);
+    cases.push(format!("HTTP/1.1 200 OK\r\na: {large}\r\n{many}b: {large}\r\ncontent-length: 0\r\n\r\n").into());
+    never_relayed(&cases).await;
+    for framing in ["content-length: 2\r\n\r\nok", "transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"] {
+        let backend = answering(format!("HTTP/1.1 200 OK\r\n{many}{framing}").into_bytes()).await;
+        let gw = Gw::with(&format!("workers: 1\n{TO_ONE}"), &[&backend]).await;
+        let mut client = gw.h2().await;
+        for _ in 0..3 {
+            let reply = client.reply(post("/", "x")).await;
+            assert_eq!((reply.status, reply.text()), (200, "ok"), "{framing:?}");
+            assert_eq!(reply.headers.get_all("canary").iter().count(), 150, "{framing:?}");
+        }
+        assert_eq!(backend.connections(), 1, "{framing:?}: the connection is used again");
+    }
+}
+
+#[tokio::test]
 async fn equal_lengths_are_one_length() {
     for fields in ["content-length: 2\r\ncontent-length: 2", "content-length: 2, 2", "content-length: 02"] {
         let backend = answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok").into_bytes()).await;

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_judge_whose_cluster_is_gone_does_nothing() {
+    fn a_detector_whose_cluster_is_gone_does_nothing() {
         let mut court = Court::new(&[1, 1], OutlierDetection::block());
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));

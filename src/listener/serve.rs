@@ -88,7 +88,8 @@ pub struct ServeSettings<'a> {
     pub pings: Option<Http2Keepalive>,
 }
 
-/// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the connection is closed and with it the futures of its requests.
+/// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the
+/// connection is closed and with it the futures of its requests.
 pub async fn serve<S>(
     io: Io,
     speaks: Speaks,

@@ -76,10 +76,10 @@ pub(super) fn reason(
         return repeat.is_repeated(policy, failure).then_some(Reason::Failure);
     }
     match (policy, fields) {
-        (RetryPolicy::Off | RetryPolicy::Default, _) => None,
-        (RetryPolicy::By(_), _) if repeat == Repeat::Work => None,
-        (RetryPolicy::By(retries), Some(fields)) => answer(repeat.causes(retries), outcome, fields),
-        (RetryPolicy::By(_), None) => None,
+        (RetryPolicy::By(retries), Some(fields)) if repeat != Repeat::Work => {
+            answer(repeat.causes(retries), outcome, fields)
+        }
+        (RetryPolicy::Off | RetryPolicy::Default | RetryPolicy::By(_), _) => None,
     }
 }
 

@@ -5,9 +5,12 @@ use super::subject::Subject;
 use super::{answer, circuit, cluster, ejection, fault, health, limits, prepare, public, retries, route, split};
 use crate::config::model::Cluster;
 
+/// The lines of a policy about a request.
+type Explain = fn(&Subject<'_>) -> Vec<String>;
+
 /// What happens to the request, by the stage of the pipeline in which it does, in the order of the pipeline. A policy
 /// that is new has a row here.
-const POLICIES: &[(&str, fn(&Subject<'_>) -> Vec<String>)] = &[
+const POLICIES: &[(&str, Explain)] = &[
     ("routing", route::lines),
     ("routing", public::lines),
     ("limits", limits::lines),

@@ -14,7 +14,7 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     let mut causes = failures(policy, repeat);
     let text = match policy {
         RetryPolicy::Off => "none".to_owned(),
-        RetryPolicy::Default => format!("1, when there was {}", causes.join(" or ")),
+        RetryPolicy::Default => format!("1, when there was {}", causes.join(", ")),
         RetryPolicy::By(retries) => {
             causes.extend(answers(repeat.causes(retries)));
             if causes.is_empty() {

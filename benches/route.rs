@@ -45,6 +45,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         rate_limits: Vec::new(),
         concurrency: None,
         access_log: true,
+        a2a: None,
         fault: None,
         mirror: None,
     }

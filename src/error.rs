@@ -126,6 +126,9 @@ pub enum Error {
     /// The endpoint broke off in the middle of a response body; over HTTP/2 it may do so without an error.
     #[error("the endpoint broke off its response")]
     UpstreamAborted(#[source] Option<hyper::Error>),
+    /// An agent card that has to change is signed, and its route says `signedCards: fail`.
+    #[error("the agent card is signed, and every change would break its signatures")]
+    SignedCard,
     /// The client left before the exchange was over.
     #[error("the client left")]
     ClientGone,
@@ -194,6 +197,7 @@ impl Error {
             | Self::StreamRefused(_)
             | Self::UpstreamInvalid(..)
             | Self::UpstreamAborted(_)
+            | Self::SignedCard
             | Self::FaultCut => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout(_)
             | Self::HeadTimeout
@@ -240,6 +244,7 @@ impl Error {
             Self::StreamTooLong => "stream_too_long",
             Self::UpstreamAborted(_) => "upstream_aborted",
             Self::Withdrawn => "withdrawn",
+            Self::SignedCard => "signed_card",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::Draining => "draining",
@@ -275,7 +280,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::UnknownExpectation
             | Self::UnmetExpectation => "DPE",
-            Self::Withdrawn | Self::Draining | Self::Internal => "LR",
+            Self::SignedCard | Self::Withdrawn | Self::Draining | Self::Internal => "LR",
         }
     }
 }

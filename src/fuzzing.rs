@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 
+use crate::a2a::card;
 use crate::body::events;
 use crate::cluster::health;
-use crate::config::model::PathPolicy;
+use crate::config::model::{PathPolicy, SignedCards};
 use crate::config::{self, Environment, pem};
 use crate::context::ScannerRefusal;
 use crate::edge::claimed::Claimed;
@@ -29,6 +30,7 @@ pub type Target = fn(&[u8]);
 /// Every target with the name of its program in `fuzz/fuzz_targets` and of its folder in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("agent_card", agent_card),
+    ("agent_card_map", agent_card_map),
     ("configuration", configuration),
     ("cookies", cookies),
     ("events", events),
@@ -200,6 +202,23 @@ pub fn cookies(bytes: &[u8]) {
 pub fn agent_card(bytes: &[u8]) {
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
     assert!(is_json || !health::is_card(bytes), "a card is JSON");
+}
+
+/// The mapping of an agent card: what comes out is JSON where JSON went in, and a second mapping changes nothing.
+pub fn agent_card_map(bytes: &[u8]) {
+    let verdict = |transport, url: &str| match (url.strip_prefix("http://inner"), transport) {
+        (Some(path), _) => card::Verdict::Mapped(format!("https://out{path}")),
+        (None, _) if url.starts_with("https://out") => card::Verdict::Public,
+        (None, card::Transport::Grpc) => card::Verdict::NotServed,
+        (None, card::Transport::Http) => card::Verdict::UnknownHost,
+    };
+    for place in [card::Place::Whole, card::Place::Result] {
+        let map = |bytes: &[u8]| card::map(bytes, place, SignedCards::Strip, verdict).map(|mapping| mapping.outcome);
+        if let Ok(card::Outcome::Changed(once)) = map(bytes) {
+            assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&once).is_ok(), "a card stays JSON");
+            assert!(matches!(map(&once), Ok(card::Outcome::Unchanged)), "a second mapping changes nothing");
+        }
+    }
 }
 
 /// An answer of the gRPC health service.

@@ -303,6 +303,7 @@ impl Transport {
             Error::CircuitOpen { .. }
             | Error::StreamTooLong
             | Error::Withdrawn
+            | Error::SignedCard
             | Error::Draining
             | Error::FaultAbort(_)
             | Error::FaultDelay
@@ -571,6 +572,7 @@ mod tests {
             (Error::FaultDelay, Sent, Transport::ByGateway),
             (Error::FaultCut, Answered, Transport::ByGateway),
             (Error::Withdrawn, Answered, Transport::ByGateway),
+            (Error::SignedCard, Answered, Transport::ByGateway),
             (Error::Internal, Unsent, Transport::ByGateway),
             (Error::ClientGone, Sent, Transport::ByClient),
             (Error::BodyTooLarge, Sent, Transport::ByClient),

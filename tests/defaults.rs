@@ -221,6 +221,7 @@ const COMPLETE: &[(&str, &str)] = &[
              stream: { percentage: 7%, cutAfterEvents: 7, delayBetweenEvents: 7s, whenHeader: { x-f: g } },
              byHeader: { clients: 10.0.0.0/8, whenHeader: { x-f: g }, percentage: 7%, maxDelay: 7s },
              maxActive: 7, until: 2030-01-01T00:00:00Z },
+           a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: strip } },
            mirror: { cluster: two, percentage: 7%, methods: [POST], unsafe: true, maxBodyBytes: 7KiB, maxActive: 7,
              timeout: 7s } }",
     ),

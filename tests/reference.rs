@@ -263,6 +263,17 @@ fn reference_of(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/definitions/")
 }
 
+/// The files of a folder and of the folders in it.
+fn files_below(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("a folder of sources");
+    let found = entries.flat_map(|entry| {
+        let entry = entry.expect("the folder can be listed");
+        let path = format!("{folder}/{}", entry.file_name().to_str().expect("a name in UTF-8"));
+        if entry.path().is_dir() { files_below(&path) } else { vec![path] }
+    });
+    found.collect()
+}
+
 /// A file below the root.
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -343,9 +354,7 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
         let text = source(&format!("src/route/{path}.rs"));
         reasons.extend(words(&text, |word| word.contains('_') && is_snake(word)));
     }
-    let edge = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge")).expect("there are stages");
-    let edge = edge.filter_map(|stage| Some(format!("src/edge/{}", stage.ok()?.file_name().to_str()?)));
-    let edge: Vec<_> = edge.collect();
+    let edge = files_below("src/edge");
     for path in edge.iter().map(String::as_str).chain(["src/body/upload_state.rs"]) {
         let text = source(path);
         let said = text.split("BadRequest(\"").skip(1);

@@ -26,7 +26,7 @@ const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"
 const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("bounded", &[]),
     ("head", &[]),
-    ("a2a", &[]),
+    ("a2a", &["config"]),
     ("config", &["error"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),

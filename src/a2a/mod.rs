@@ -11,7 +11,10 @@
 //!
 //! What is read is for routing and guarding. It is not validated beyond what that needs, and what could be read in two
 //! ways says so: [`Body::is_ambiguous`].
+//!
+//! A card is read as a whole, and changed: see [`card`].
 
+pub mod card;
 mod head;
 mod json;
 mod operation;

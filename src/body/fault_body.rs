@@ -1,5 +1,5 @@
 //! A response stream that is disturbed on purpose: its events come apart in time, or it breaks off after some of them,
-//! as it would if the agent had crashed.
+//! as it would if the agent had crashed. And a body of which the beginning has been read.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +21,15 @@ pub enum FaultBody<B> {
     Untouched(B),
     /// With a fault.
     Disturbed(Box<Disturbed<B>>),
+    /// Behind what has been read of it.
+    Begun(Box<Begun<B>>),
+}
+
+/// A body of which the beginning has been read.
+#[derive(Debug)]
+pub struct Begun<B> {
+    ahead: Bytes,
+    rest: B,
 }
 
 /// A body with a fault.
@@ -55,10 +64,15 @@ impl<B> FaultBody<B> {
         }))
     }
 
+    /// The whole body again, of which `ahead` has been read.
+    pub fn begun(ahead: Bytes, rest: B) -> Self {
+        Self::Begun(Box::new(Begun { ahead, rest }))
+    }
+
     /// Whether it is the fault that lets the client wait: the endpoint is not silent.
     pub fn is_holding(&self) -> bool {
         match self {
-            Self::Untouched(_) => false,
+            Self::Untouched(_) | Self::Begun(_) => false,
             Self::Disturbed(disturbed) => !disturbed.held.is_empty() || disturbed.left == Some(0),
         }
     }
@@ -138,6 +152,12 @@ where
                 Pin::new(body).poll_frame(cx).map_err(|error| Error::UpstreamAborted(error.into()))
             }
             Self::Disturbed(disturbed) => disturbed.poll(cx),
+            Self::Begun(begun) if !begun.ahead.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut begun.ahead)))))
+            }
+            Self::Begun(begun) => {
+                Pin::new(&mut begun.rest).poll_frame(cx).map_err(|error| Error::UpstreamAborted(error.into()))
+            }
         }
     }
 
@@ -145,13 +165,15 @@ where
         match self {
             Self::Untouched(body) => body.is_end_stream(),
             Self::Disturbed(disturbed) => !self.is_holding() && disturbed.inner.is_end_stream(),
+            Self::Begun(begun) => begun.ahead.is_empty() && begun.rest.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Untouched(body) => body.size_hint(),
-            Self::Disturbed(_) => SizeHint::default(),
+            Self::Begun(begun) if begun.ahead.is_empty() => begun.rest.size_hint(),
+            Self::Begun(_) | Self::Disturbed(_) => SizeHint::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -42,6 +43,15 @@ pub(super) struct RequestFacts {
     pub(super) announced: Option<u64>,
     /// What became of the body.
     pub(super) upload: Rc<UploadState>,
+    /// An agent card is asked for.
+    pub(super) card: Option<Box<CardRequest>>,
+}
+
+/// An agent card is asked for, which will be mapped.
+#[derive(Debug)]
+pub(super) struct CardRequest {
+    /// The client's `If-None-Match` fields.
+    pub(super) known: Vec<HeaderValue>,
 }
 
 /// Host and path in the one spelling they are matched by, as far as they differ from what the client wrote.
@@ -97,6 +107,8 @@ pub(super) struct ReplyFields {
     pub(super) rate_limit_headers: Option<Box<RateLimitHeaders>>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
+    /// What has been read of the body that is passed on.
+    pub(super) ahead: Option<Box<Bytes>>,
 }
 
 impl RequestFacts {
@@ -118,6 +130,7 @@ impl RequestFacts {
             canonical: Canonical::default(),
             announced: None,
             upload: Rc::default(),
+            card: None,
         }
     }
 

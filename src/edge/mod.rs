@@ -2,6 +2,7 @@
 //! through the one exit (`depart`).
 
 mod admission;
+mod agent_card;
 mod answer;
 mod attempts;
 mod certificate;

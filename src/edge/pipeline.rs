@@ -6,8 +6,8 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage};
 use super::{
-    admission, answer, attempts, certificate, expectation, fault, https_redirect, hygiene, identify, limits, mirror,
-    own_answer, prepare, routing, version,
+    admission, agent_card, answer, attempts, certificate, expectation, fault, https_redirect, hygiene, identify,
+    limits, mirror, own_answer, prepare, routing, version,
 };
 use crate::error::Error;
 
@@ -36,6 +36,9 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(mirror::start(exchange, route));
     pass!(expectation::meet(exchange, route).await);
     pass!(admission::admit(exchange, route).await);
+    if exchange.request.card.is_some() {
+        return Box::pin(agent_card::fetch(exchange, entry, route)).await;
+    }
     let response = attempts::send(exchange, route).await?;
     answer::receive(exchange, route, response)
 }

@@ -7,6 +7,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::upgrade::OnUpgrade;
 
+use super::agent_card;
 use super::exchange::Exchange;
 use super::headers::{self, Forwarded};
 use super::own_answer::matched;
@@ -131,6 +132,10 @@ fn dress(exchange: &mut Exchange, route: &ServedRoute<'_>, head: &mut Parts, rng
         fields.insert(REQUEST_ID, id.clone());
     }
     exchange.request.trace_id = Some(propagate(fields, seen.trace, rng).trace_id());
+    if agent_card::is_asked_for(&exchange.request) && settings.agent_card().is_some() {
+        exchange.request.card = Some(agent_card::ask(head));
+    }
+    let fields = &mut head.headers;
     headers::apply(fields, &settings.request_headers, exchange.change_facts(false));
     if let UpstreamHost::Fixed(host) = &settings.upstream_host {
         fields.insert(header::HOST, host.clone());

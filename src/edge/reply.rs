@@ -92,6 +92,7 @@ fn public(error: &Error) -> &'static str {
             "the agent did not answer in time"
         }
         Error::Withdrawn => "this version was withdrawn",
+        Error::SignedCard => "the agent's card is signed for another address",
         Error::ClientGone | Error::ClientStalled => "the client left",
         Error::Draining => "the gateway is stopping",
         Error::FaultAbort(_) | Error::FaultDelay | Error::FaultCut => "a fault was injected on purpose",

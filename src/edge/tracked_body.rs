@@ -94,9 +94,10 @@ impl TrackedBody {
             exchange.worker.stall_detectors.watch(&stall_detector);
             stall_detector
         });
-        let inner = match &mut exchange.guards.fault {
-            Some(fault) => fault.disturb(inner),
-            None => FaultBody::Untouched(inner),
+        let inner = match (exchange.reply.ahead.take(), &mut exchange.guards.fault) {
+            (Some(ahead), _) => FaultBody::begun(*ahead, inner),
+            (None, Some(fault)) => fault.disturb(inner),
+            (None, None) => FaultBody::Untouched(inner),
         };
         Self {
             withdrawal: Withdrawal::of(&exchange),

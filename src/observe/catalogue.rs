@@ -229,6 +229,11 @@ families! {
         mirrors_active: Gauge "attache_mirrors_active" [route]
             "Copies under way.";
     }
+    /// Agent cards of one route.
+    struct CardHandles(route) {
+        agent_cards: Counters "attache_agent_cards_total" [route, result]
+            "Agent cards that were asked for, by what became of them: mapped, unchanged, unknown_host or unknown_path (a URL leads past the gateway), signed, too_large or invalid.";
+    }
     /// Series of one rate limit.
     struct RateLimitHandles(limit, mode) {
         rate_limited: Counter "attache_rate_limited_total" [limit, mode]

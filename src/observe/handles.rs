@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::Method;
 
 pub use super::catalogue::{
-    ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles, ListenerHandles, MirrorHandles,
-    RateLimitHandles,
+    CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles, ListenerHandles,
+    MirrorHandles, RateLimitHandles,
 };
 use super::metrics::Metrics;
 use super::series::{Counter, Gauge, Histogram};
@@ -38,6 +38,7 @@ struct RouteShared {
     ends: OnceCell<Box<EndHandles>>,
     faults: OnceCell<Box<FaultHandles>>,
     mirrors: OnceCell<Box<MirrorHandles>>,
+    cards: OnceCell<Box<CardHandles>>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ impl RouteHandles {
             ends: OnceCell::new(),
             faults: OnceCell::new(),
             mirrors: OnceCell::new(),
+            cards: OnceCell::new(),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -141,6 +143,14 @@ impl RouteHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
         let resolve = || Box::new(MirrorHandles::new(metrics, route));
         self.shared.mirrors.get_or_init(resolve)
+    }
+
+    /// The cards of its agents.
+    #[must_use]
+    pub fn cards(&self) -> &CardHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        let resolve = || Box::new(CardHandles::new(metrics, route));
+        self.shared.cards.get_or_init(resolve)
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {

@@ -173,6 +173,7 @@ mod tests {
         route.faults().faults.count("delay");
         route.faults().faults_ignored.count("not_allowed");
         route.mirrors().mirrors.count("answered");
+        route.cards().agent_cards.count("mapped");
         ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempts.inc();

@@ -111,7 +111,7 @@ fn split_scheme(location: &str) -> (Option<Scheme>, &str) {
 }
 
 /// The path, and query and fragment with what introduces them.
-fn split_path(target: &str) -> Option<(&str, &str)> {
+pub(super) fn split_path(target: &str) -> Option<(&str, &str)> {
     let end = target.find(['?', '#']).unwrap_or(target.len());
     target.split_at_checked(end)
 }
@@ -129,7 +129,7 @@ fn split_refresh(value: &str) -> Option<(&str, &str)> {
 
 /// Whether a path has dot segments, in any spelling that clients resolve, so that its beginning says nothing about
 /// where it leads.
-fn climbs(path: &str) -> bool {
+pub(super) fn climbs(path: &str) -> bool {
     let is_dots = |segment: &str| {
         let decoded = segment.replace("%2e", ".").replace("%2E", ".");
         matches!(decoded.as_str(), "." | "..")

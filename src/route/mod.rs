@@ -2,6 +2,7 @@
 //! spelling first, so that the gateway forwards exactly what it matched. Everything here is a pure function of the
 //! configuration and the request; it must never know clusters, connections or bodies.
 
+pub mod card;
 mod condition;
 mod host;
 mod index;

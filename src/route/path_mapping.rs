@@ -27,6 +27,11 @@ impl PathMappings {
         }
     }
 
+    /// The mappings of all alternatives; none where both see the same paths.
+    pub(super) fn all(&self) -> impl Iterator<Item = &PathMapping> {
+        self.alternatives.iter()
+    }
+
     /// The mapping of an alternative; where the route does not rewrite, both see the same paths.
     #[must_use]
     pub fn get(&self, matched: usize) -> &PathMapping {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::bounded::Count;
 use crate::config::model::{Action, Config, CookieKey, Route};
+use crate::observe::told::Told;
 use crate::policy::{Limits, RouteLimits};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
@@ -25,6 +26,8 @@ pub struct RouteRuntime {
     pub mirrors: Option<Arc<Count>>,
     /// How its traffic is divided at the moment, and what moves that.
     pub split: Option<Arc<RolloutControl>>,
+    /// Agent cards that were warned of.
+    pub cards_told: Told,
 }
 
 /// What the routes of one configuration are built with.
@@ -49,6 +52,7 @@ impl RouteRuntime {
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
+            cards_told: Told::default(),
             settings: Arc::clone(settings),
         }
     }

@@ -20,6 +20,7 @@ mod support;
 
 mod access_log;
 mod admin;
+mod agent_cards;
 mod attempts;
 mod balancing;
 mod blame;

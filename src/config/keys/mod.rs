@@ -2,6 +2,7 @@
 //! come the runtime type, decoding, the default, the schema, and with that the reference and what `config show
 //! --defaults` fills in. See `docs/adding-a-key.md`.
 
+pub(super) mod a2a;
 pub(super) mod circuit_breaker;
 pub(super) mod listener;
 mod numbers;

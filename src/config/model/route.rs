@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    ClusterId, ConcurrencyLimit, Fault, HostPattern, Limits, ListenerId, Mirror, PublicUrl, RateLimitId, RetryPolicy,
-    Scheme, Split, Streaming,
+    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HostPattern, Limits, ListenerId, Mirror, PublicUrl,
+    RateLimitId, RetryPolicy, Scheme, Split, Streaming,
 };
 
 /// One route.
@@ -55,6 +55,8 @@ pub struct Route {
     pub concurrency: Option<ConcurrencyLimit>,
     /// Requests that write no access record.
     pub access_log: bool,
+    /// What is done for agents that speak A2A; `None` means nothing.
+    pub a2a: Option<A2a>,
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.
@@ -83,6 +85,12 @@ impl Route {
             (HeadLimit::Default, None) => (is_safe && !upgrade).then_some(HeadLimit::OF_SAFE),
             (HeadLimit::Off, None) => None,
         }
+    }
+
+    /// How the cards of its agents are mapped, if they are.
+    #[must_use]
+    pub fn agent_card(&self) -> Option<&AgentCard> {
+        self.a2a.as_ref()?.agent_card.as_ref()
     }
 }
 

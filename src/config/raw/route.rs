@@ -21,6 +21,7 @@ use super::values::{PathText, Pattern, Size, Status, Verb, text_value};
 use super::words::{Preset, Word};
 use crate::config::de::with_hint;
 use crate::config::hosts::is_authority;
+use crate::config::keys::a2a::A2a;
 use crate::config::keys::{Boxed, Count, Limit, List, MILLION, section, written};
 use crate::config::model::{self, HostPattern, Scheme, UpstreamHost};
 
@@ -80,6 +81,8 @@ section! {
         access_log: bool = true,
         /// Faults injected on purpose.
         fault: Option<Box<Fault>> as OrOff<Boxed<Fault>> = off,
+        /// What is done for agents that speak A2A; `off` treats them as any HTTP server.
+        a2a: Option<A2a> as OrOff<A2a> = {},
         /// Copies of requests for another cluster.
         mirror: Option<Box<Mirror>> as OrOff<Boxed<Mirror>> = off,
     }

@@ -58,6 +58,7 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
         rate_limits: references.limits.of_route(name, raw.rate_limit, scope),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        a2a: raw.a2a,
         fault: fault::resolve(name, unboxed(raw.fault), forwards, scope),
         mirror: mirror::resolve(name, unboxed(raw.mirror), forwards, references.clusters, scope),
     }

@@ -37,6 +37,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         rate_limits: Vec::new(),
         concurrency: None,
         access_log: true,
+        a2a: None,
         fault: None,
         mirror: None,
     }

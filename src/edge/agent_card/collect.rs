@@ -1,0 +1,55 @@
+//! The whole of a small answer, in memory: bounded in size and in time.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::Error;
+use crate::pool::ResponseBody;
+
+/// What came of an answer.
+#[derive(Debug)]
+pub(super) enum Collected {
+    /// All of it.
+    Whole(Bytes),
+    /// Its beginning, and what follows.
+    TooLarge(Bytes, ResponseBody),
+}
+
+/// Reads up to `most` bytes, until `end` at the latest.
+pub(super) async fn collect(body: ResponseBody, most: usize, end: Option<Instant>) -> Result<Collected, Error> {
+    let own = Instant::now() + LIMIT;
+    let end = end.map_or(own, |end| end.min(own));
+    timeout_at(end, read(body, most)).await.unwrap_or(Err(Error::Timeout))
+}
+
+async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {
+    let mut collected = Bytes::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(Error::UpstreamAborted)?.into_data() else {
+            continue;
+        };
+        collected = joined(collected, data);
+        if collected.len() > most {
+            return Ok(Collected::TooLarge(collected, body));
+        }
+    }
+    Ok(Collected::Whole(collected))
+}
+
+/// Most cards come in one piece.
+fn joined(before: Bytes, more: Bytes) -> Bytes {
+    if before.is_empty() {
+        return more;
+    }
+    let mut both = BytesMut::from(before);
+    both.extend_from_slice(&more);
+    both.freeze()
+}
+
+/// Time for a card.
+const LIMIT: Duration = Duration::from_secs(10);

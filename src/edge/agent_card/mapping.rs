@@ -1,0 +1,194 @@
+//! What a card is mapped by: the public address, the paths of its route, the addresses of its agent, and where gRPC
+//! calls go.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::a2a::card::{self, Mapping, NoCard, Outcome, Place, Verdict};
+use crate::cluster::Endpoint;
+use crate::config::model::HttpVersion;
+use crate::edge::exchange::Exchange;
+use crate::edge::stage::{Entry, ServedRoute};
+use crate::edge::worker_route::WorkerRoute;
+use crate::edge::{locations, public};
+use crate::error::Error;
+use crate::route::card::{CardMap, GrpcAt};
+use crate::route::public::{Face, Origin, Sources};
+use crate::route::{Facts, host_of};
+use crate::upstream::WorkerCluster;
+
+/// A card after its mapping.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    /// The card, where it changed.
+    pub(super) card: Option<Vec<u8>>,
+    /// Whether it names an address that the client chose.
+    pub(super) is_private: bool,
+}
+
+/// Maps a card, counts what came of it, and warns of one that leads past the gateway.
+pub(super) fn map(
+    exchange: &Exchange,
+    entry: &Entry,
+    route: &ServedRoute<'_>,
+    cluster: &Rc<WorkerCluster>,
+    document: &[u8],
+) -> Result<Mapped, Error> {
+    let settings = route.settings().agent_card().ok_or(Error::Internal)?;
+    let face = face(exchange, route);
+    let agent = Agent { exchange, entry, route, cluster };
+    let by = CardMap {
+        face,
+        hosts: &route.settings().hosts,
+        paths: &route.paths,
+        matched: exchange.route.matched,
+        is_agent: |host: &str, port| agent.is_at(host, port),
+        grpc: |host: &str, port| agent.grpc_at(host, port),
+    };
+    let found = card::map(document, Place::Whole, settings.signed_cards, |transport, url| by.verdict(transport, url));
+    let handles = route.handles.cards();
+    handles.agent_cards.count(word(&found));
+    let is_private = face.host_is_from() != Origin::Url;
+    let Ok(mapping) = found else {
+        return Ok(Mapped { card: None, is_private });
+    };
+    warn(route, document, &mapping);
+    match mapping.outcome {
+        Outcome::Changed(card) => Ok(Mapped { card: Some(card), is_private }),
+        Outcome::Unchanged | Outcome::LeftSigned => Ok(Mapped { card: None, is_private }),
+        Outcome::Refused => Err(Error::SignedCard),
+    }
+}
+
+/// Where the card says that clients see the gateway.
+fn face<'a>(exchange: &'a Exchange, route: &'a ServedRoute<'_>) -> Face<'a> {
+    let settings = route.settings();
+    let sources = public::sources(exchange, route.listener.public_url.as_deref(), Some(settings));
+    let own = settings.agent_card().and_then(|card| card.public_url.as_deref());
+    Sources { route: own.or(sources.route), ..sources }.face()
+}
+
+/// The word a card is counted by.
+fn word(found: &Result<Mapping, NoCard>) -> &'static str {
+    let Ok(mapping) = found else {
+        return "invalid";
+    };
+    match (&mapping.outcome, &mapping.left) {
+        (Outcome::LeftSigned | Outcome::Refused, _) => "signed",
+        (_, Some((_, Verdict::UnknownPath))) => "unknown_path",
+        (_, Some(_)) => "unknown_host",
+        (Outcome::Changed(_), None) => "mapped",
+        (Outcome::Unchanged, None) => "unchanged",
+    }
+}
+
+/// Says once of each card that clients go past the gateway, and why.
+fn warn(route: &ServedRoute<'_>, document: &[u8], mapping: &Mapping) {
+    let is_signed = matches!(mapping.outcome, Outcome::LeftSigned | Outcome::Refused);
+    if !(is_signed || mapping.left.is_some()) || !route.cards_told.is_new(xxh3_64(document)) {
+        return;
+    }
+    let name = route.name();
+    match (&mapping.outcome, &mapping.left) {
+        (Outcome::LeftSigned, _) => tracing::warn!(
+            route = name,
+            "an agent card leads clients past the gateway and is signed, so it was left alone: sign it with the \
+             public URL, or set `a2a.agentCard.signedCards`"
+        ),
+        (Outcome::Refused, _) => tracing::warn!(
+            route = name,
+            "an agent card leads clients past the gateway and is signed, so it was refused: sign it with the public URL"
+        ),
+        (_, Some((url, Verdict::UnknownPath))) => tracing::warn!(
+            route = name,
+            url,
+            "an agent card names a path of the agent that the route does not lead to, so the URL was left alone"
+        ),
+        (_, Some((url, _))) => tracing::warn!(
+            route = name,
+            url,
+            "an agent card names an address that is neither public nor an endpoint of the route, so the URL was left \
+             alone"
+        ),
+        (_, None) => {}
+    }
+}
+
+/// The agent that the card came from.
+struct Agent<'a> {
+    exchange: &'a Exchange,
+    entry: &'a Entry,
+    route: &'a ServedRoute<'a>,
+    cluster: &'a Rc<WorkerCluster>,
+}
+
+impl Agent<'_> {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        self.exchange.guards.in_flight.as_ref().map(|in_flight| in_flight.handle().endpoint())
+    }
+
+    /// Whether this is an address of the agent: an endpoint of its cluster, or what an agent calls itself by where it
+    /// does not know its address.
+    fn is_at(&self, host: &str, port: u16) -> bool {
+        let answers = |endpoint: &Endpoint| {
+            locations::is_answering(endpoint, host, port) || endpoint.address.port() == port && is_itself(host)
+        };
+        self.cluster.is_at(host, port) || self.endpoint().is_some_and(answers)
+    }
+
+    /// Where gRPC calls for this address go that come to the host of this request.
+    fn grpc_at(&self, host: &str, port: u16) -> GrpcAt {
+        let speaks_http2 = self.route.listener.protocols.contains(&HttpVersion::H2);
+        let is_own = self.is_at(host, port);
+        let serves = |call: &&str| {
+            let route = self.route_of(call);
+            route.is_some_and(|route| is_own && self.is_same(&route) || self.leads_to(&route, host, port))
+        };
+        if speaks_http2 && GRPC_CALLS.iter().any(serves) {
+            GrpcAt::Served
+        } else if is_own {
+            GrpcAt::NotServed
+        } else {
+            GrpcAt::Elsewhere
+        }
+    }
+
+    fn is_same(&self, route: &WorkerRoute) -> bool {
+        std::ptr::eq(route.settings(), self.route.settings())
+    }
+
+    /// Whether a route leads to the endpoint at this address. Where the agent speaks of itself, it is the machine that
+    /// answers.
+    fn leads_to(&self, route: &WorkerRoute, host: &str, port: u16) -> bool {
+        let parts = route.split.iter().flat_map(|split| (0..).map_while(|at| Some(&split.part(at)?.cluster)));
+        let mut clusters = route.cluster.iter().chain(parts);
+        let Some(endpoint) = self.endpoint().filter(|_| is_itself(host)) else {
+            return clusters.any(|cluster| cluster.is_at(host, port));
+        };
+        let (address, name) = (endpoint.address.ip().to_string(), host_of(&endpoint.name));
+        clusters
+            .any(|cluster| cluster.is_at(&address, port) || name.as_ref().is_ok_and(|name| cluster.is_at(name, port)))
+    }
+
+    /// The route of a gRPC call.
+    fn route_of(&self, call: &str) -> Option<Rc<WorkerRoute>> {
+        let mut headers = HeaderMap::with_capacity(1);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        let host = self.exchange.request.host();
+        let facts = Facts { host, path: call, query: None, method: &Method::POST, headers: &headers };
+        let found = self.entry.view.snapshot.table.find(self.exchange.route.served_by?, &facts)?;
+        self.entry.view.route(found.route).cloned()
+    }
+}
+
+/// Names that mean the machine itself, whoever says them.
+fn is_itself(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip.is_unspecified())
+}
+
+/// Paths of gRPC calls, since 1.0 and before.
+const GRPC_CALLS: [&str; 2] = ["/lf.a2a.v1.A2AService/SendMessage", "/a2a.v1.A2AService/SendMessage"];

@@ -12,8 +12,10 @@ use tokio::task::{self, AbortHandle};
 
 use crate::config::model::{ListenerId, TlsVersion};
 
+mod held_wakes;
 mod lingering;
 
+pub use held_wakes::HeldWakes;
 pub use lingering::Lingering;
 
 /// Facts of one downstream connection.
@@ -45,6 +47,8 @@ pub struct Connection {
     pub streams: Cell<u32>,
     /// What clients still send of requests that nobody reads any more; only where streams end one by one (HTTP/2).
     pub lingering: OnceCell<Box<Lingering>>,
+    /// By which it is woken; only where one exchange runs at a time (HTTP/1).
+    pub wakes: OnceCell<HeldWakes>,
     text: OnceCell<ConnectionText>,
     port: OnceCell<(u16, HeaderValue)>,
     tasks: RefCell<Tasks>,
@@ -82,6 +86,7 @@ impl Connection {
             active: Cell::new(0),
             streams: Cell::new(0),
             lingering: OnceCell::new(),
+            wakes: OnceCell::new(),
             text: OnceCell::new(),
             port: OnceCell::new(),
             tasks: RefCell::default(),

@@ -7,11 +7,14 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 
-use crate::a2a::card;
+use crate::a2a::{
+    AnswerReader, Body, BodyReader, EventReader, Fault, Generation, GrpcAnswerReader, GrpcRequestReader, Ids,
+    Operation, card,
+};
 use crate::body::events;
 use crate::cluster::health;
 use crate::config::model::{PathPolicy, SignedCards};
-use crate::config::{self, Environment, pem};
+use crate::config::{self, Environment};
 use crate::context::ScannerRefusal;
 use crate::edge::claimed::Claimed;
 use crate::edge::headers;
@@ -21,6 +24,7 @@ use crate::listener::is_valid_host;
 use crate::listener::proxy_protocol;
 use crate::listener::scan::{Next, Phase, ScanLimits, Scanner};
 use crate::observe::trace::TraceContext;
+use crate::pem;
 use crate::pool::scan::HeadScan;
 use crate::route::{host_of, normalise};
 
@@ -29,6 +33,9 @@ pub type Target = fn(&[u8]);
 
 /// Every target with the name of its program in `fuzz/fuzz_targets` and of its folder in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("a2a_events", a2a_events),
+    ("a2a_grpc", a2a_grpc),
+    ("a2a_json", a2a_json),
     ("agent_card", agent_card),
     ("agent_card_map", agent_card_map),
     ("configuration", configuration),
@@ -45,6 +52,88 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("response_heads", response_heads),
     ("traceparent", traceparent),
 ];
+
+/// The body of a JSON-RPC call: it is JSON when another parser says so too, and what it says is the same for every
+/// splitting.
+pub fn a2a_json(bytes: &[u8]) {
+    let whole = json_call([bytes]);
+    assert_eq!(json_call(bytes.chunks(piece(bytes))), whole, "the splitting of the bytes must not matter");
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    assert!(is_json || whole.is_err(), "what is read is JSON");
+    // What is kept must be text, which the other parser does not ask for.
+    let is_text = std::str::from_utf8(bytes).is_ok();
+    assert!(!is_json || !is_text || whole != Err(Fault::Malformed), "JSON is read");
+}
+
+/// Method, id, ids of two shapes, and whether there is doubt.
+type Said = (Option<String>, Option<String>, [String; 2], [bool; 3]);
+
+fn json_call<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Said, Fault> {
+    let mut reader = BodyReader::json_rpc();
+    pieces.into_iter().try_for_each(|piece| reader.feed(piece))?;
+    reader.finish().map(|body| said(&body))
+}
+
+fn said(body: &Body) -> Said {
+    let text = |ids: Ids<'_>| format!("{ids:?}");
+    let older = body.ids(Operation::GetTaskPushNotificationConfig, Generation::V0_3);
+    let ids = [text(body.ids(Operation::SendMessage, Generation::V1_0)), text(older)];
+    let doubt = [body.is_batch(), body.is_ambiguous(), body.is_incomplete()];
+    assert!(body.push_urls().chain(body.file_urls()).all(|url| url.len() <= 512), "what is kept is bounded");
+    (body.method().map(str::to_owned), body.id().map(str::to_owned), ids, doubt)
+}
+
+/// A stream of A2A events: what each says is the same for every splitting, and they end where events end.
+pub fn a2a_events(bytes: &[u8]) {
+    let read = |size: usize| {
+        let mut reader = EventReader::new(AnswerReader::json_rpc());
+        let (mut found, mut before) = (Vec::new(), 0);
+        for piece in bytes.chunks(size) {
+            let mut rest = piece;
+            while let Some(end) = reader.read(rest) {
+                let event = reader.event();
+                let said = event.answer.map(|answer| format!("{:?} {:?}", answer.kind(), answer.task()));
+                found.push((before + piece.len() - rest.len() + end, said, event.has_data, event.is_error));
+                rest = rest.get(end..).unwrap_or_default();
+            }
+            before += piece.len();
+        }
+        found
+    };
+    let whole = read(bytes.len().max(1));
+    assert_eq!(read(piece(bytes)), whole, "the splitting of the bytes must not matter");
+    let found: Vec<usize> = whole.into_iter().map(|(end, ..)| end).collect();
+    assert_eq!(found, ends(events::Events::Lines, [bytes]), "ends are where the other scanner finds them");
+}
+
+/// Messages of A2A over gRPC, taken for requests and for answers: the same for every splitting.
+pub fn a2a_grpc(bytes: &[u8]) {
+    let operations = Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetAgentCard);
+    for operation in operations {
+        for generation in [Generation::V0_3, Generation::V1_0] {
+            let request = |size: usize| {
+                let mut reader = GrpcRequestReader::new(operation, generation);
+                let whole = bytes.chunks(size).filter(|piece| reader.read(piece)).count();
+                (whole, reader.body().map(said))
+            };
+            let whole = request(bytes.len().max(1));
+            assert_eq!(request(piece(bytes)), whole, "the splitting of the bytes must not matter");
+            assert!(whole.0 <= 1, "a request has one message");
+        }
+        let answers = |size: usize| {
+            let (mut reader, mut found) = (GrpcAnswerReader::new(operation), Vec::new());
+            for piece in bytes.chunks(size) {
+                let mut rest = piece;
+                while let Some(end) = reader.read(rest) {
+                    found.push(reader.answer().map(|answer| format!("{answer:?}")));
+                    rest = rest.get(end..).unwrap_or_default();
+                }
+            }
+            found
+        };
+        assert_eq!(answers(piece(bytes)), answers(bytes.len().max(1)), "the splitting of the bytes must not matter");
+    }
+}
 
 /// Raw HTTP/1 requests: the scanner finds the same for every splitting of the bytes.
 pub fn request_heads(bytes: &[u8]) {

@@ -9,20 +9,32 @@
 //! whose head named it. When a call is refused before its body is whole, [`BodyReader::so_far`] knows the id as far as
 //! it has come.
 //!
+//! An answer: [`AnswerReader`] for a body, [`EventReader`] around it for an event stream, [`GrpcAnswerReader`] for
+//! gRPC, all giving an [`Answer`]. [`GrpcRequestReader`] gives the [`Body`] of a gRPC request.
+//!
 //! What is read is for routing and guarding. It is not validated beyond what that needs, and what could be read in two
 //! ways says so: [`Body::is_ambiguous`].
 //!
 //! A card is read as a whole, and changed: see [`card`].
 
+mod answer;
 pub mod card;
+mod events;
+mod grpc;
 mod head;
 mod json;
 mod operation;
 mod path;
+mod protobuf;
 mod request;
+mod task;
 mod texts;
 
+pub use answer::{AgentError, Answer, AnswerReader, Kind};
+pub use events::{Event, EventReader, Lines};
+pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};
 pub use json::Fault;
 pub use operation::{Binding, Generation, Operation, RetryClass};
 pub use request::{Body, BodyReader, Ids};
+pub use task::{Phase, TaskState};

@@ -298,6 +298,8 @@ pub(super) enum Spot {
     MessageContext,
     FileUrl,
     PushUrl,
+    /// A task, and perhaps one of its webhooks, as protocol buffers of 0.x name them.
+    Name,
     // What follows holds others.
     Envelope,
     Params,
@@ -306,7 +308,10 @@ pub(super) enum Spot {
     Part,
     File,
     Configuration,
+    /// What says of which task a webhook is; in JSON the webhook as well.
     PushConfig,
+    /// A webhook, in protocol buffers.
+    Webhook,
 }
 
 impl Spot {
@@ -314,7 +319,7 @@ impl Spot {
     const COUNT: usize = Self::FileUrl as usize;
 
     /// Whether its text is kept.
-    const fn is_text(self) -> bool {
+    pub(super) const fn is_text(self) -> bool {
         (self as usize) < Self::Envelope as usize
     }
 }

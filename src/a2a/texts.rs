@@ -27,6 +27,11 @@ impl Texts {
         Some(Span { start, end })
     }
 
+    /// Forgets all of them and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// One of the texts.
     pub(super) fn get(&self, span: Span) -> Option<&str> {
         self.0.get(usize::from(span.start)..usize::from(span.end))
@@ -45,5 +50,7 @@ mod tests {
         assert_eq!((texts.get(first), texts.get(second)), (Some("\"a\""), Some("ü")));
         assert_eq!(texts.push(&[&"x".repeat(usize::from(u16::MAX))]), None);
         assert_eq!(texts.get(second), Some("ü"));
+        texts.clear();
+        assert_eq!(texts.get(second), None);
     }
 }

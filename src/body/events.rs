@@ -1,6 +1,8 @@
 //! Where the events of a stream end: lines of `text/event-stream`, messages of gRPC. Sees bytes as they come, cut
 //! anywhere, and keeps nothing of them.
 
+use crate::a2a::Lines;
+
 /// How a stream is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Events {
@@ -32,47 +34,6 @@ impl Scanner {
             Self::Lines(lines) => lines.end(bytes),
             Self::Messages(messages) => messages.end(bytes),
         }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Lines {
-    /// Whether the line has a byte yet.
-    started: bool,
-    /// Whether the last byte was a carriage return, which a line feed may follow.
-    returned: bool,
-    /// Whether a line of the event says something; comments alone are no event.
-    says: bool,
-}
-
-impl Lines {
-    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (at, byte) in bytes.iter().enumerate() {
-            let after_return = std::mem::take(&mut self.returned);
-            match byte {
-                b'\n' => {
-                    if self.line() {
-                        return Some(at + 1);
-                    }
-                }
-                _ if after_return && self.line() => {
-                    // The line ended before this byte, which is looked at again.
-                    return Some(at);
-                }
-                b'\r' => self.returned = true,
-                byte => {
-                    self.says |= !self.started && *byte != b':';
-                    self.started = true;
-                }
-            }
-        }
-        None
-    }
-
-    /// A line has ended; whether an event has.
-    fn line(&mut self) -> bool {
-        let is_blank = !std::mem::take(&mut self.started);
-        is_blank && std::mem::take(&mut self.says)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::context::{Connection, LINGER_BYTES, LINGER_TIME};
 pub struct Upload {
     /// Taken when it is dropped.
     incoming: Option<Incoming>,
-    /// Where it may linger.
+    /// The connection that it may linger on, or that it wakes.
     place: Option<(Rc<Connection>, Rc<UploadState>)>,
 }
 
@@ -27,16 +27,23 @@ impl Upload {
     /// The body of a request on `connection`, which is answered while `state` says so.
     #[must_use]
     pub fn new(incoming: Incoming, connection: &Rc<Connection>, state: &Rc<UploadState>) -> Self {
-        let lingers = connection.lingering.get().is_some() && !incoming.is_end_stream();
-        let place = lingers.then(|| (Rc::clone(connection), Rc::clone(state)));
+        let matters = connection.lingering.get().is_some() || connection.wakes.get().is_some();
+        let place = (matters && !incoming.is_end_stream()).then(|| (Rc::clone(connection), Rc::clone(state)));
         Self { incoming: Some(incoming), place }
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let Some(wakes) = self.place.as_ref().and_then(|(connection, _)| connection.wakes.get()) else {
+            return Pin::new(incoming).poll_frame(cx);
+        };
+        wakes.taking(|| {
+            let polled = Pin::new(&mut *incoming).poll_frame(cx);
+            let is_last = matches!(polled, Poll::Ready(Some(Ok(_)))) && incoming.is_end_stream();
+            (polled, is_last)
+        })
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

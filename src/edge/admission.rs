@@ -14,7 +14,7 @@ use crate::upstream::WorkerCluster;
 
 /// Lets the request in, and waits for that where it may.
 pub(super) async fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    let cluster = exchange.destination.cluster.as_ref().ok_or(Error::Internal)?;
+    let cluster = exchange.destination.cluster.as_ref().ok_or_else(|| Error::Internal)?;
     if cluster.is_guarded() {
         let (cluster, mut rng) = (Rc::clone(cluster), exchange.worker.fork_rng());
         let started = exchange.request.started;

@@ -26,7 +26,7 @@ pub(super) fn receive(
     exchange.outcome.upstream_status = Some(response.status().as_u16());
     exchange.outcome.application = outcome.application;
     // From here on nothing is chosen any more, and a stream must not keep a cluster that is gone.
-    let cluster = exchange.destination.cluster.take().ok_or(Error::Internal)?;
+    let cluster = exchange.destination.cluster.take().ok_or_else(|| Error::Internal)?;
     let upgrade = exchange.destination.upgrade.take();
     // The version is that of the connection, not the endpoint's (RFC 9112 section 2.3).
     *response.version_mut() = Version::HTTP_11;

@@ -21,7 +21,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
             return Err(error);
         }
     }
-    let target = Rc::clone(exchange.destination.cluster.as_ref().ok_or(Error::Internal)?);
+    let target = Rc::clone(exchange.destination.cluster.as_ref().ok_or_else(|| Error::Internal)?);
     let (settings, delayed) = (route.settings(), exchange.is_delayed());
     let waited = exchange.guards.waited;
     let (kind, mut rng) = (kind_at(exchange, &target), exchange.worker.fork_rng());

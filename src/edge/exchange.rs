@@ -32,7 +32,8 @@ pub(super) struct Exchange {
     pub(super) connection: Rc<Connection>,
     /// The request itself, until a connection takes it.
     pub(super) message: Option<Request<RequestBody>>,
-    pub(super) request: RequestFacts,
+    /// Apart, because the allocator is slow with what is larger than a kilobyte.
+    pub(super) request: Box<RequestFacts>,
     pub(super) client: Client,
     /// What it asks of an agent, once that is known.
     pub(super) operation: Option<Operation>,
@@ -104,7 +105,7 @@ enum End {
 impl Exchange {
     pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Box<Self> {
         worker.enter();
-        let facts = RequestFacts::of(&request);
+        let facts = Box::new(RequestFacts::of(&request));
         let upload = Rc::clone(&facts.upload);
         let guards = Guards {
             in_flight: None,
@@ -135,7 +136,7 @@ impl Exchange {
 
     /// The request, while no connection has it.
     pub(super) fn message(&self) -> Result<&Request<RequestBody>, Error> {
-        self.message.as_ref().ok_or(Error::Internal)
+        self.message.as_ref().ok_or_else(|| Error::Internal)
     }
 
     /// What header changes may tell of it.

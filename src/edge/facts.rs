@@ -192,6 +192,10 @@ impl Default for RouteFacts {
 /// What a client asked for may hold a name and a password, which are refused, and nobody's to keep (RFC 9110 section
 /// 4.2.4).
 pub(super) fn without_userinfo(authority: &str) -> &str {
+    // Nearly every authority is a host and perhaps a port.
+    if !authority.bytes().any(|byte| matches!(byte, b'@' | b'/' | b'?' | b'#')) {
+        return authority;
+    }
     let host = authority.rsplit_once('@').map_or(authority, |(_secret, host)| host);
     host.split(['/', '?', '#']).next().unwrap_or_default()
 }

@@ -34,7 +34,7 @@ pub(super) fn redirect(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
         path: request.uri.path_and_query().map_or("/", PathAndQuery::as_str),
     };
     let location = location(to, listener.public_url.as_deref(), &asked);
-    redirect_to(to.status_for(&request.method), &location.ok_or(Error::Misdirected)?)
+    redirect_to(to.status_for(&request.method), &location.ok_or_else(|| Error::Misdirected)?)
 }
 
 /// The target of a request over plain HTTP.

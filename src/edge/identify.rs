@@ -18,7 +18,7 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     entry.settings()?;
     let peer = exchange.connection.peer_ip();
     let mut rng = exchange.worker.fork_rng();
-    let fields = exchange.message.as_ref().ok_or(Error::Internal)?.headers();
+    let fields = exchange.message.as_ref().ok_or_else(|| Error::Internal)?.headers();
     let is_trusted = |address| is_trusted(&entry.config().client_ip, address);
     let (client, request) = (&mut exchange.client, &mut exchange.request);
     client.address = headers::client_ip(fields, peer, is_trusted);

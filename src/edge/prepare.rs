@@ -25,7 +25,7 @@ pub(super) fn prepare(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Resul
     check_length(exchange.request.announced, limit)?;
     let target = rewritten(exchange, route)?;
     let upgrade = exchange.request.seen.upgrade && wants_upgrade(exchange, route)?;
-    let (mut head, body) = exchange.message.take().ok_or(Error::Internal)?.into_parts();
+    let (mut head, body) = exchange.message.take().ok_or_else(|| Error::Internal)?.into_parts();
     exchange.destination.upgrade = if upgrade { head.extensions.remove::<OnUpgrade>() } else { None };
     head.extensions = Extensions::new();
     let mut rng = exchange.worker.fork_rng();

@@ -20,9 +20,9 @@ pub(super) fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Er
         method: &request.method,
         headers: head.headers(),
     };
-    let served_by = exchange.route.served_by.ok_or(Error::NoRoute)?;
-    let found = entry.view.snapshot.table.find(served_by, &facts).ok_or(Error::NoRoute)?;
-    let route = entry.view.route(found.route).ok_or(Error::Internal)?.settings();
+    let served_by = exchange.route.served_by.ok_or_else(|| Error::NoRoute)?;
+    let found = entry.view.snapshot.table.find(served_by, &facts).ok_or_else(|| Error::NoRoute)?;
+    let route = entry.view.route(found.route).ok_or_else(|| Error::Internal)?.settings();
     let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *request.path());
     exchange.route.logged = route.access_log && !excluded;
     exchange.route.id = Some(found.route);

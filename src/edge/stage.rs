@@ -72,12 +72,12 @@ impl Entry {
     /// Settings of the listener.
     pub(super) fn settings(&self) -> Result<&Listener, Error> {
         let settings = self.listener.and_then(|id| self.config().listeners.get(id.0));
-        settings.ok_or(Error::NoRoute)
+        settings.ok_or_else(|| Error::NoRoute)
     }
 
     /// The route of the exchange.
     pub(super) fn route(&self, exchange: &Exchange) -> Result<ServedRoute<'_>, Error> {
-        let worker_route = exchange.route.id.and_then(|id| self.view.route(id)).ok_or(Error::Internal)?;
+        let worker_route = exchange.route.id.and_then(|id| self.view.route(id)).ok_or_else(|| Error::Internal)?;
         Ok(ServedRoute { listener: self.settings()?, worker_route })
     }
 }

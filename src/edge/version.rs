@@ -20,13 +20,13 @@ pub(super) fn choose(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result
         }
         Action::Split(split) => place(exchange, route, split)?,
     }
-    let cluster = exchange.destination.cluster.as_ref().ok_or(Error::Internal)?;
+    let cluster = exchange.destination.cluster.as_ref().ok_or_else(|| Error::Internal)?;
     exchange.destination.hash = cluster.hash(exchange.message()?.headers(), exchange.client.address);
     Ok(Passage::On)
 }
 
 fn place(exchange: &mut Exchange, route: &ServedRoute<'_>, split: &Split) -> Result<(), Error> {
-    let served = route.split.as_ref().ok_or(Error::Internal)?;
+    let served = route.split.as_ref().ok_or_else(|| Error::Internal)?;
     let headers = exchange.message()?.headers();
     let mut hints =
         RoutingHints { named: split.chosen_by.as_ref().and_then(|key| text(key, headers)), ..RoutingHints::default() };
@@ -36,7 +36,7 @@ fn place(exchange: &mut Exchange, route: &ServedRoute<'_>, split: &Split) -> Res
         None => {}
     }
     let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint("no version of the split has a weight"))?;
-    let part = served.part(choice.part).ok_or(Error::Internal)?;
+    let part = served.part(choice.part).ok_or_else(|| Error::Internal)?;
     if served.control.has_rollout() {
         exchange.guards.sample = Some(served.sample(choice));
     }

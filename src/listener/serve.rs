@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
 use crate::config::model::{Http2Keepalive, HttpVersion, Limits};
-use crate::context::{Connection, Lingering};
+use crate::context::{Connection, HeldWakes, Lingering};
 use crate::listener::command::{Cut, Expiry};
 use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io::Io;
@@ -259,7 +259,11 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = Box::pin(connection);
     handle.set_serving(true);
-    let driven = drive(&mut connection, http1::UpgradeableConnection::graceful_shutdown, handle).await;
+    let driven = {
+        let wakes = facts.wakes.get_or_init(HeldWakes::default);
+        let mut driven = pin!(drive(&mut connection, http1::UpgradeableConnection::graceful_shutdown, handle));
+        std::future::poll_fn(|cx| wakes.poll(cx, |cx| driven.as_mut().poll(cx))).await
+    };
     handle.set_serving(false);
     Http1::Ended(match driven {
         Driven::Resting => match Pin::into_inner(connection).into_parts() {

@@ -10,7 +10,7 @@ use http::Version;
 use super::clock::Clock;
 use super::trace::TraceId;
 use crate::config::model::TlsVersion;
-use crate::config::visible::{is_hidden, write_out};
+use crate::visible::{is_hidden, write_out};
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]
@@ -204,23 +204,21 @@ fn number(out: &mut Vec<u8>, key: &str, value: impl itoa::Integer) {
 
 /// Milliseconds with three decimals.
 fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
-    let micros = duration.as_micros();
-    number(out, "", u64::try_from(micros / 1000).unwrap_or(u64::MAX));
-    let rest = u16::try_from(micros % 1000).unwrap_or(0);
-    out.push(b'.');
-    for place in [100, 10, 1] {
-        out.push(b'0' + u8::try_from(rest / place % 10).unwrap_or(0));
-    }
+    let whole = duration.as_secs().saturating_mul(1000).saturating_add(u64::from(duration.subsec_millis()));
+    number(out, "", whole);
+    let rest = duration.subsec_micros() % 1000;
+    let digit = |place: u32| b'0' + u8::try_from(rest / place % 10).unwrap_or(0);
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 /// IPv4 by hand: the standard formatting costs as much as half a line.
 fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let mut separator = "";
-            for octet in address.octets() {
-                number(out, separator, octet);
-                separator = ".";
+            let [first, rest @ ..] = address.octets();
+            number(out, "", first);
+            for octet in rest {
+                number(out, ".", octet);
             }
         }
         IpAddr::V6(address) => {
@@ -261,9 +259,7 @@ fn shortened(user_agent: &[u8]) -> &[u8] {
 /// Appends `text` as the inside of a JSON string. Characters that end a line, steer a terminal or turn text are
 /// escaped; bytes that are not UTF-8 become U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    // Without an early exit the compiler looks at sixteen bytes at once, and nearly every value is clean.
-    let clean = text.iter().fold(true, |clean, byte| clean & is_plain(*byte));
-    if clean {
+    if is_clean(text) {
         out.extend_from_slice(text);
         return;
     }
@@ -277,8 +273,36 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn is_plain(byte: u8) -> bool {
-    (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
+/// Whether nothing in it is to be escaped, as in nearly every value. Looks at eight bytes at once; the last eight may
+/// overlap those before.
+fn is_clean(text: &[u8]) -> bool {
+    let (words, _) = text.as_chunks::<8>();
+    match (text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(last), ..) => words.iter().fold(0, |found, word| found | unclean(*word)) | unclean(*last) == 0,
+        (None, Some(first), Some(last)) => {
+            let [a, b, c, d] = *first;
+            let [e, f, g, h] = *last;
+            unclean([a, b, c, d, e, f, g, h]) == 0
+        }
+        (None, ..) => text.iter().all(|byte| unclean([*byte; 8]) == 0),
+    }
+}
+
+/// Not zero where one of the bytes is a quote, a backslash, a control character or not ASCII.
+fn unclean(bytes: [u8; 8]) -> u64 {
+    let word = u64::from_ne_bytes(bytes);
+    // Takes one from each byte, or adds one: where that changes its highest bit, the byte was too small, or too large.
+    // A borrow or a carry can only come from a byte that is found anyway.
+    let below = |limit: u8, word: u64| word.wrapping_sub(repeated(limit)) & !word;
+    let control = below(b' ', word);
+    let quote = below(1, word ^ repeated(b'"'));
+    let backslash = below(1, word ^ repeated(b'\\'));
+    let above = word.wrapping_add(repeated(1)) | word;
+    (control | quote | backslash | above) & repeated(0x80)
+}
+
+const fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
 }
 
 fn escape_character(out: &mut Vec<u8>, character: char) {

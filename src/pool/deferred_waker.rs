@@ -2,6 +2,7 @@
 //! each other all the time. Those wake-ups come while the task is polling them anyway and would only have it polled
 //! once more, so the connection's waker holds them back until the task goes to sleep.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -63,9 +64,10 @@ impl DeferredWaker {
         polled
     }
 
-    /// Whether a part has asked for the task, or the connection was never polled.
-    pub(super) fn is_woken(&self) -> bool {
-        self.state.woken.load(Relaxed)
+    /// A waker of its own for the socket, which wakes the same task.
+    pub(super) fn arrivals(&self) -> Arrivals {
+        let socket = Arc::new(Socket { arrived: AtomicBool::new(true), connection: Arc::clone(&self.state) });
+        Arrivals { waker: Waker::from(Arc::clone(&socket)), socket, waits: Cell::new(false) }
     }
 
     /// A context for polling a connection that is not in use.
@@ -94,6 +96,51 @@ impl DeferredWaker {
         if self.state.woken.load(Relaxed) {
             cx.waker().wake_by_ref();
         }
+    }
+}
+
+/// What is known of a socket's input. hyper asks for more of it several times per exchange; only the first time after
+/// something came there is an answer.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    socket: Arc<Socket>,
+    waker: Waker,
+    /// Whether the socket had nothing the last time and has this waker.
+    waits: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    arrived: AtomicBool,
+    connection: Arc<State>,
+}
+
+impl Wake for Socket {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.arrived.store(true, Relaxed);
+        self.connection.wake_by_ref();
+    }
+}
+
+impl Arrivals {
+    /// Whether nothing has come since the socket was last read to its end.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waits.get() && !self.socket.arrived.load(Relaxed)
+    }
+
+    /// Reads the socket, where that is not in vain.
+    pub(super) fn poll<T>(&self, read: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        if self.is_quiet() {
+            return Poll::Pending;
+        }
+        self.socket.arrived.store(false, Relaxed);
+        let polled = read(&mut Context::from_waker(&self.waker));
+        self.waits.set(polled.is_pending());
+        polled
     }
 }
 
@@ -198,5 +245,30 @@ mod tests {
         assert_eq!(Arc::strong_count(&count), 2, "kept while it waits");
         gate.forget();
         assert_eq!(Arc::strong_count(&count), 1);
+    }
+
+    #[test]
+    fn a_socket_is_read_again_only_after_it_has_said_so() {
+        let gate = DeferredWaker::new();
+        let (count, waker) = task();
+        let arrivals = gate.arrivals();
+        let (mut reads, mut socket) = (0, None);
+        assert!(!arrivals.is_quiet(), "nobody has looked");
+        for _ in 0..3 {
+            let polled = arrivals.poll(|cx| {
+                (reads, socket) = (reads + 1, Some(cx.waker().clone()));
+                Poll::<()>::Pending
+            });
+            assert!(polled.is_pending() && arrivals.is_quiet());
+        }
+        assert_eq!(reads, 1);
+        assert!(gate.poll(&Context::from_waker(&waker), |_, _| Poll::<()>::Pending).is_pending());
+        socket.unwrap().wake();
+        assert_eq!(count.0.load(Relaxed), 1, "the task of the connection is woken");
+        assert!(!arrivals.is_quiet());
+        for _ in 0..2 {
+            assert!(arrivals.poll(|_| Poll::Ready(())).is_ready());
+            assert!(!arrivals.is_quiet(), "there may be more");
+        }
     }
 }

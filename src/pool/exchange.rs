@@ -58,7 +58,7 @@ impl ResponseBody {
     #[must_use]
     pub fn detach(self) -> Option<Detached> {
         match self.source {
-            Source::H1 { conn, .. } => conn.map(h1::Connection::detach),
+            Source::H1 { conn, .. } => conn.and_then(h1::Connection::detach),
             Source::H2 { .. } => None,
         }
     }

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::deferred_waker::DeferredWaker;
+use super::deferred_waker::{Arrivals, DeferredWaker};
 use super::io::{Detached, UpstreamIo};
 use super::long_head::MAX_HEAD;
 use super::promise;
@@ -43,13 +43,18 @@ impl Idle {
     }
 }
 
-/// An open connection.
+/// An open connection. Boxed, because every answer on its way carries it.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Connection(Box<Open>);
+
+#[derive(Debug)]
+struct Open {
     sender: http1::SendRequest<RequestBody>,
-    driver: Box<Driver>,
+    /// Gone when it ended before it took a request.
+    driver: Option<Driver>,
     scan: Rc<HeadScan>,
     gate: DeferredWaker,
+    arrivals: Rc<Arrivals>,
     /// Requests sent so far.
     served: u32,
     /// When the endpoint may close it, by its own word.
@@ -58,33 +63,40 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn handshake(io: UpstreamIo) -> Result<Self, Error> {
-        let (io, scan) = io.scanned();
+        let gate = DeferredWaker::new();
+        let arrivals = Rc::new(gate.arrivals());
+        let (io, scan) = io.attentive(&arrivals).scanned();
         let (sender, driver) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(io))
             .await
             .map_err(Error::UpstreamReset)?;
-        Ok(Self { sender, driver: Box::new(driver), scan, gate: DeferredWaker::new(), served: 0, until: None })
+        let driver = Some(driver);
+        Ok(Self(Box::new(Open { sender, driver, scan, gate, arrivals, served: 0, until: None })))
     }
 
     /// Checks an idle connection: false when the endpoint closed it or sent unexpected bytes.
     pub(super) fn is_alive(&mut self) -> bool {
-        // Its socket has not been heard of since it was last driven: nothing can have come.
-        let quiet = !self.gate.is_woken();
-        (quiet || self.step().is_pending()) && self.sender.is_ready()
+        // Where its socket has not been heard of since hyper last read it, nothing can have come.
+        let is_idle = self.0.arrivals.is_quiet() && self.is_ready();
+        is_idle || (self.step().is_pending() && self.is_ready())
     }
 
     /// Polls the connection without a waiting task.
     pub(super) fn step(&mut self) -> Poll<hyper::Result<()>> {
-        let driver = Pin::new(&mut *self.driver);
-        self.gate.quietly(|cx| driver.poll(cx))
+        let Some(driver) = &mut self.0.driver else {
+            return Poll::Ready(Ok(()));
+        };
+        self.0.gate.quietly(|cx| Pin::new(driver).poll(cx))
     }
 
     /// The next piece of a response body.
     pub(super) fn poll_body(&mut self, body: &mut Incoming, cx: &Context<'_>) -> Poll<Piece> {
-        let driver = &mut *self.driver;
-        self.gate.poll(cx, |cx, wakes| {
+        let Some(driver) = &mut self.0.driver else {
+            return Poll::Ready(Piece::Ended(Ok(())));
+        };
+        self.0.gate.poll(cx, |cx, wakes| {
             let mut end = None;
             // Nothing comes but by the driver's hand, which is polled right here: the body itself needs no waker.
             let mut quiet = Context::from_waker(Waker::noop());
@@ -107,48 +119,48 @@ impl Connection {
 
     /// Whether the next request can be sent, that is the last exchange is over on both sides.
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+        self.0.sender.is_ready()
     }
 
     /// Whether the endpoint still keeps it open, as far as it has said. That is asked of the clock itself: a request
     /// that waited has an old `now`.
     pub(super) fn is_kept(&self) -> bool {
-        self.until.is_none_or(|until| Instant::now() < until)
+        self.0.until.is_none_or(|until| Instant::now() < until)
     }
 
     /// Requests it has carried.
     pub(super) fn served(&self) -> u32 {
-        self.served
+        self.0.served
     }
 
     /// The task that used it is through with it.
     pub(super) fn rest(&self) {
-        self.gate.forget();
+        self.0.gate.forget();
     }
 
     /// Takes the socket out after a 101.
-    pub(super) fn detach(self) -> Detached {
-        let parts = self.driver.into_parts();
-        Detached::new(parts.io.into_inner(), parts.read_buf)
+    pub(super) fn detach(self) -> Option<Detached> {
+        let parts = self.0.driver?.into_parts();
+        Some(Detached::new(parts.io.into_inner(), parts.read_buf))
     }
 
     /// Sends the request in `slot` and waits for the response head. With it the connection comes back, unless it has
     /// ended.
     pub(super) async fn send(
-        self,
+        mut self,
         slot: &mut Option<Request<RequestBody>>,
     ) -> Result<(Response<Incoming>, Option<Self>), Error> {
         // The request stays in its slot; a borrow would lie in this future until the answer comes.
         slot.iter_mut().for_each(frame);
-        let request = slot.take().ok_or(Error::Internal)?;
-        let Self { mut sender, driver, scan, gate, served, until: _ } = self;
-        let (mut driver, mut ended) = (Some(driver), false);
+        let request = slot.take().ok_or_else(|| Error::Internal)?;
+        let mut ended = false;
+        let Open { sender, driver, scan, gate, .. } = &mut *self.0;
         scan.expect();
         // Unconstrained: a task at the end of its budget would be told to come again, by a waker that is not there.
         let mut head = pin!(unconstrained(sender.try_send_request(request)));
         let result = poll_fn(|cx| {
             gate.poll(cx, |cx, _| {
-                if let (false, Some(driver)) = (ended, driver.as_deref_mut()) {
+                if let (false, Some(driver)) = (ended, driver.as_mut()) {
                     ended = Pin::new(driver).poll(cx).is_ready();
                 }
                 // Likewise the answer.
@@ -156,18 +168,15 @@ impl Connection {
                 let polled = head.as_mut().poll(&mut quiet);
                 if ended && polled.is_pending() {
                     // It ended before it took the request, which it hands back when it is let go of.
-                    driver = None;
+                    *driver = None;
                     return head.as_mut().poll(&mut quiet);
                 }
                 polled
             })
         })
         .await;
-        let response = match result {
-            Ok(mut response) => {
-                scan.complete(response.headers_mut());
-                response
-            }
+        let mut response = match result {
+            Ok(response) => response,
             Err(mut refused) => {
                 *slot = refused.take_message().map(|mut request| {
                     // The next connection may speak HTTP/2, which has no such field.
@@ -177,18 +186,14 @@ impl Connection {
                 return Err(classify(refused.into_error()));
             }
         };
-        let conn = driver.map(|driver| Self {
-            sender,
-            driver,
-            scan,
-            gate,
-            served: served.saturating_add(1),
-            // Counted from the head: the endpoint may have been through with the body long before we read its end.
-            until: promise::reusable_for(response.headers()).and_then(|promised| Instant::now().checked_add(promised)),
-        });
+        scan.complete(response.headers_mut());
+        self.0.served = self.0.served.saturating_add(1);
+        // Counted from the head: the endpoint may have been through with the body long before we read its end.
+        let promised = promise::reusable_for(response.headers());
+        self.0.until = promised.and_then(|promised| Instant::now().checked_add(promised));
         // After a 101 HTTP is over, and the socket goes on.
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        Ok((response, conn.filter(|_| switched || !ended)))
+        Ok((response, (switched || !ended).then_some(self)))
     }
 }
 

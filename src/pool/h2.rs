@@ -202,7 +202,7 @@ impl Lease {
         mut self,
         slot: &mut Option<Request<RequestBody>>,
     ) -> Result<(Response<Incoming>, Self), Error> {
-        let mut request = slot.take().ok_or(Error::Internal)?;
+        let mut request = slot.take().ok_or_else(|| Error::Internal)?;
         to_http2(&mut request, self.shared.state.terms.https);
         // HTTP/1.1 asks for the body at once, HTTP/2 only when there is room for it.
         request.body().offer();

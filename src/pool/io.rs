@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
+use super::deferred_waker::Arrivals;
 use super::quota::{ConnectionPermits, IdlePermits};
 use super::scan::HeadScan;
 use crate::observe::handles::GaugeGuard;
@@ -21,7 +22,9 @@ use crate::observe::handles::GaugeGuard;
 #[derive(Debug)]
 pub struct UpstreamIo {
     stream: Stream,
+    /// Set on an HTTP/1 connection, as the next.
     scan: Option<Rc<HeadScan>>,
+    arrivals: Option<Rc<Arrivals>>,
     heard: Option<Rc<Heard>>,
     /// Why writing failed. Bytes that the endpoint sent before are read first: an answer to an upload that it does not
     /// read, after which it closes (RFC 9112 section 9.5).
@@ -55,11 +58,21 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
 impl UpstreamIo {
     pub(super) fn plain(stream: TcpStream, open: GaugeGuard) -> Self {
         Self {
             stream: Stream::Plain(stream),
             scan: None,
+            arrivals: None,
             heard: None,
             broken: None,
             ending: None,
@@ -76,6 +89,7 @@ impl UpstreamIo {
         Self {
             stream: Stream::Tls(Box::new(stream)),
             scan: None,
+            arrivals: None,
             heard: None,
             broken: None,
             ending: None,
@@ -113,6 +127,12 @@ impl UpstreamIo {
         let scan = Rc::new(HeadScan::default());
         self.scan = Some(Rc::clone(&scan));
         (self, scan)
+    }
+
+    /// Is read only where something may have come. Everybody who reads must be woken by the same connection.
+    pub(super) fn attentive(mut self, arrivals: &Rc<Arrivals>) -> Self {
+        self.arrivals = Some(Rc::clone(arrivals));
+        self
     }
 
     /// Notes an attempt to write. A failure is held back: the reader gets the same failure and knows what it means.
@@ -197,10 +217,11 @@ impl UpstreamIo {
     /// Reads from the endpoint; tells those who want to know.
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = match (self.ending.take(), &mut self.stream) {
+        let stream = &mut self.stream;
+        let polled = match (self.ending.take(), &self.arrivals) {
             (Some(end), _) => Poll::Ready(end),
-            (None, Stream::Plain(stream)) => Pin::new(stream).poll_read(cx, buf),
-            (None, Stream::Tls(stream)) => Pin::new(stream).poll_read(cx, buf),
+            (None, Some(arrivals)) => arrivals.poll(|cx| stream.poll_read(cx, buf)),
+            (None, None) => stream.poll_read(cx, buf),
         };
         let polled = self.delay(cx, polled, buf.filled().len() > before);
         if polled.is_ready() {
@@ -330,6 +351,8 @@ impl Detached {
         let held = io.scan.take().map(|scan| scan.rest()).unwrap_or_default();
         let read = if held.is_empty() { read } else { [read, held].concat().into() };
         io.unanswered = false;
+        // A tunnel has a task of its own.
+        io.arrivals = None;
         Self { io, read }
     }
 }

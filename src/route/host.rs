@@ -10,6 +10,14 @@ use std::net::Ipv6Addr;
 /// # Errors
 /// The reason word when this is not one host: user information, lists, spaces and anything a name cannot hold.
 pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
+    if let Some(plain) = plain(authority_or_host) {
+        return Ok(Cow::Borrowed(plain));
+    }
+    careful(authority_or_host)
+}
+
+/// As [`host_of`], byte by byte and with the reason.
+fn careful(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
     if authority_or_host.starts_with('[') {
         return address(authority_or_host);
     }
@@ -27,6 +35,29 @@ pub fn host_of(authority_or_host: &str) -> Result<Cow<'_, str>, &'static str> {
         return Ok(Cow::Owned(name.to_ascii_lowercase()));
     }
     Ok(Cow::Borrowed(name))
+}
+
+/// The host where every byte is as it should be, which is nearly always. One pass, because every request pays for it.
+fn plain(authority: &str) -> Option<&str> {
+    let (mut label, mut size) = (0_usize, 0_usize);
+    for byte in authority.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label < MAX_LABEL => label += 1,
+            b'.' if label > 0 => label = 0,
+            b':' => break,
+            _ => return None,
+        }
+        size += 1;
+    }
+    let (host, port) = authority.split_at_checked(size)?;
+    if let Some((b':', digits)) = port.as_bytes().split_first() {
+        let is_number = digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit);
+        let value = || digits.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        if !is_number || value() > u32::from(u16::MAX) {
+            return None;
+        }
+    }
+    (label > 0 && size <= MAX_NAME).then_some(host)
 }
 
 /// Host and port of a `host[:port]` that [`host_of`] accepts, as they are written; an empty port is none.
@@ -190,7 +221,16 @@ mod tests {
         }
     }
 
+    const HOSTS: &str = "[a-zA-Z0-9.:_-]{0,20}|[a-z0-9]{60,70}(\\.[a-z]{1,63}){0,4}|[a-z.]{1,5}:[0-9]{0,6}";
+
     proptest::proptest! {
+        #[test]
+        fn what_seems_plain_is_fine_when_looked_at_carefully(text in HOSTS) {
+            if let Some(host) = plain(&text) {
+                proptest::prop_assert_eq!(careful(&text), Ok(Cow::Borrowed(host)));
+            }
+        }
+
         #[test]
         fn anything_is_refused_or_settles(text in "\\PC{0,40}|[a-zA-Z0-9.:@,\\[\\]-]{0,20}") {
             if let Ok(host) = host_of(&text) {

@@ -157,7 +157,7 @@ impl WorkerCluster {
         rng: &mut fastrand::Rng,
     ) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         self.handles().ceiling_reached(limit_hit);
-        let ceilings = self.cluster().ceilings.as_ref().ok_or(Error::Internal)?;
+        let ceilings = self.cluster().ceilings.as_ref().ok_or_else(|| Error::Internal)?;
         if !ceilings.queue().has_room() {
             return Err(self.refuse(limit_hit, MOMENT));
         }

@@ -124,7 +124,7 @@ pub async fn send(
             Err(Error::CircuitOpen { limit_hit, .. }) => Box::pin(tries.choose_late(limit_hit)).await?,
             chosen => chosen?,
         };
-        let request = slot.as_mut().ok_or(Error::Internal)?;
+        let request = slot.as_mut().ok_or_else(|| Error::Internal)?;
         let replay = tries.replay(request);
         let patience = request.body().patience();
         tries.begin(in_flight.handle(), request);

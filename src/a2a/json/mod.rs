@@ -146,6 +146,12 @@ impl<P: Place> Default for Tokenizer<P> {
 }
 
 impl<P: Place> Tokenizer<P> {
+    /// Begins another document, with the memory of the one before.
+    pub(super) fn restart(&mut self) {
+        (self.state, self.depth, self.live) = (State::Value, 0, 0);
+        (self.place, self.high) = (None, None);
+    }
+
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, bytes: &[u8], reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
         let mut rest = bytes;

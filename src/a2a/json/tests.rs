@@ -170,11 +170,15 @@ fn depth_has_a_limit_and_no_cost() {
 }
 
 #[test]
-fn nothing_comes_after_a_fault() {
+fn nothing_comes_after_a_fault_and_a_restart_begins_anew() {
     let (mut tokenizer, mut notes) = (Tokenizer::default(), Notes::default());
     assert_eq!(tokenizer.feed(br#"{"a":"\ud83d"x"#, &mut notes), Err(Fault::Malformed));
     assert_eq!(tokenizer.feed(br#"{"a":1}"#, &mut notes), Err(Fault::Malformed));
     assert_eq!(tokenizer.finish(&mut notes), Err(Fault::Malformed));
+    tokenizer.restart();
+    notes.found.clear();
+    assert_eq!(tokenizer.feed(br#"{"a":"y"}"#, &mut notes), Ok(()));
+    assert_eq!((tokenizer.finish(&mut notes), &notes.found[..]), (Ok(()), &[r#"A Text("y")"#.to_owned()][..]));
 }
 
 /// Bytes that are nearly JSON.

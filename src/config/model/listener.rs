@@ -7,7 +7,8 @@ use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{
-    Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion, UnknownSni,
+    HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion,
+    UnknownSni,
 };
 
 /// One entry point.
@@ -37,12 +38,12 @@ pub struct Listener {
     pub paths: PathPolicy,
 }
 
-/// A listener that redirects everybody to HTTPS who is not there yet.
+/// A redirect of requests over HTTP to HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpsRedirect {
     /// Port of the HTTPS listener, where no public URL says what clients use; left out of `Location` when it is 443.
     pub port: u16,
-    /// Whose routes serve clients that are on HTTPS already, by the word of a trusted proxy in front.
+    /// The listener with the routes for clients that a trusted proxy reports to be on HTTPS already.
     pub serves: ListenerId,
     /// A fixed status; `None` means 301 for GET and HEAD and 308 for the rest.
     pub status: Option<StatusCode>,
@@ -98,22 +99,4 @@ pub enum ClientAuth {
         /// PEM bundle of the accepted authorities.
         ca_file: PathBuf,
     },
-}
-
-/// A host to match, lower case and without port or trailing dot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// One name or address; IPv6 addresses in brackets.
-    Exact(String),
-    /// `*.example.com` holds `example.com`: one or more labels before it (Gateway API).
-    Wildcard(String),
-}
-
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => f.write_str(host),
-            Self::Wildcard(parent) => write!(f, "*.{parent}"),
-        }
-    }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Scope;
-use super::route::References;
-use crate::config::environment::reason;
+use super::references::References;
+use crate::config::files::reason;
 use crate::config::model::{
     Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold,
 };

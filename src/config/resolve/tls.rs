@@ -19,10 +19,8 @@ pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>
     let list = &raw.certificates;
     if list.is_empty() {
         let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.tls` has no certificate"));
-        scope.missing(
-            &steps!["listeners", name, "tls"],
-            diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"),
-        );
+        let here = steps!["listeners", name, "tls"];
+        scope.missing(&here, diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"));
     }
     let mut names = Vec::new();
     let certificates = list.iter().enumerate().filter_map(|(index, raw)| {
@@ -50,10 +48,8 @@ fn certificate(
     let under = |key: &str| steps!["listeners", listener, "tls", "certificates", index, key];
     let (Some(cert_file), Some(key_file)) = (&raw.cert_file, &raw.key_file) else {
         let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
-        scope.missing(
-            &at,
-            Diagnostic::lacks(format!("a certificate has no `{lacks}`")).hint("`certFile` and `keyFile` come together"),
-        );
+        let diagnostic = Diagnostic::lacks(format!("a certificate has no `{lacks}`"));
+        scope.missing(&at, diagnostic.hint("`certFile` and `keyFile` come together"));
         return None;
     };
     let hosts = raw.hosts.clone().unwrap_or_default();
@@ -103,10 +99,8 @@ fn check_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<
     }
     let Some(end) = facts.not_after else { return };
     if end <= now {
-        scope.add(
-            at,
-            Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end))).hint("renew it"),
-        );
+        let diagnostic = Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end)));
+        scope.add(at, diagnostic.hint("renew it"));
     } else if end < now + EXPIRY_WARNING {
         scope.add(
             at,

@@ -1,0 +1,5 @@
+//! See `attache::fuzzing::a2a_json`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| attache::fuzzing::a2a_json(bytes));

@@ -3,14 +3,11 @@
 
 mod cluster;
 mod fault;
-mod health;
-mod limits;
 mod listener;
 mod mirror;
 mod outlier;
 mod retries;
 mod route;
-mod split;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -29,15 +26,15 @@ pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate
 pub use super::raw::retries::{Backoff, RetryBudget};
 pub use super::raw::route::{Redirect, Streaming};
 pub use super::types::{
-    Authority, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member, MemberAddress,
-    PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, UpstreamHost, UpstreamProtocol, ValueMatch,
+    Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
+    HealthCheck, HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member,
+    MemberAddress, Metric, OnFailure, Part, PathMatch, Probe, ProbeFields, PublicUrl, QueryMatch, Quota, RateLimit,
+    RateLimitId, Rewrite, Rollout, RouteId, Scheme, Split, Step, Threshold, UpstreamHost, UpstreamProtocol, ValueMatch,
 };
 pub use cluster::{Cluster, UpstreamTls};
 pub use fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
 };
-pub use health::{HealthCheck, Probe, ProbeFields};
-pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
 pub use mirror::Mirror;
 pub use outlier::{MaxFails, OutlierDetection};
@@ -45,10 +42,6 @@ pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
 pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
-pub use split::{
-    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
-    Threshold,
-};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]

@@ -1,13 +1,22 @@
 //! Values that the file and the gateway have in common. Knows nothing of how they are written.
 
+mod health;
+mod limits;
 mod matches;
 mod public;
+mod split;
 mod upstream;
 
 use std::fmt;
 
+pub use health::{HealthCheck, Probe, ProbeFields};
+pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};
+pub use split::{
+    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
+    Threshold,
+};
 pub use upstream::{HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol};
 
 /// A host to match, lower case and without port or trailing dot.

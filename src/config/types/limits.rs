@@ -152,6 +152,6 @@ pub struct ConcurrencyLimit {
     pub ipv6_prefix: u8,
 }
 
-/// Index into [`Config::rate_limits`](super::Config::rate_limits).
+/// Index into the rate limits of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RateLimitId(pub usize);

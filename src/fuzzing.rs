@@ -14,7 +14,7 @@ use crate::a2a::{
 use crate::body::events;
 use crate::cluster::health;
 use crate::config::model::{PathPolicy, SignedCards};
-use crate::config::{self, Environment, pem};
+use crate::config::{self, Environment};
 use crate::context::ScannerRefusal;
 use crate::edge::claimed::Claimed;
 use crate::edge::headers;
@@ -24,6 +24,7 @@ use crate::listener::is_valid_host;
 use crate::listener::proxy_protocol;
 use crate::listener::scan::{Next, Phase, ScanLimits, Scanner};
 use crate::observe::trace::TraceContext;
+use crate::pem;
 use crate::pool::scan::HeadScan;
 use crate::route::{host_of, normalise};
 

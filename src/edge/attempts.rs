@@ -1,15 +1,12 @@
 //! The attempts: the request goes to an endpoint, and to another where that is safe and wanted.
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use http::Method;
 use tokio::time::timeout_at;
 
 use super::admission::kind_at;
 use super::exchange::Exchange;
 use super::stage::ServedRoute;
-use crate::config::model::{HeadLimit, RetryPolicy, Route};
 use crate::error::Error;
 use crate::upstream::{self, Repeat, UpstreamResponse};
 
@@ -36,11 +33,11 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
         hash: destination.hash,
         preferred: destination.preferred,
         kind,
-        head_timeout: head_timeout(settings, &request.method, upgrade),
+        head_timeout: settings.head_limit(&request.method, upgrade),
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
         now: request.started,
-        flow: &request.upload,
+        upload: &request.upload,
         host: &settings.upstream_host,
         upgrade,
         at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),
@@ -58,20 +55,4 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     };
     target.settle(&mut exchange.guards.admission, upstream::outcome(&sent));
     sent
-}
-
-/// How long an endpoint may take to its response head, per try.
-fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
-    let safe = matches!(*method, Method::GET | Method::HEAD);
-    let per_try = match &route.retries {
-        RetryPolicy::By(retries) => retries.per_try_timeout,
-        RetryPolicy::Default | RetryPolicy::Off => None,
-    };
-    match (route.response_head_timeout, per_try) {
-        (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
-        (HeadLimit::After(limit), None) => Some(limit),
-        (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
-        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HeadLimit::OF_SAFE),
-        (HeadLimit::Off, None) => None,
-    }
 }

@@ -10,7 +10,7 @@ use http::Version;
 use super::clock::Clock;
 use super::trace::TraceId;
 use crate::config::model::TlsVersion;
-use crate::config::visible::{is_hidden, write_out};
+use crate::visible::{is_hidden, write_out};
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]

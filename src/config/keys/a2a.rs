@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Seconds, Written, section};
-use crate::config::model;
-use crate::config::raw::OrOff;
-use crate::config::raw::public::PublicUrl;
-use crate::config::raw::words::choice;
+use super::{Seconds, section};
+use crate::config::forms::either::OrOff;
+use crate::config::forms::words::choice;
+use crate::config::types::PublicUrl;
 
 // Each route has this, so what few have is in a box.
 section! {
@@ -23,7 +22,7 @@ section! {
     pub struct AgentCard {
         /// Where cards say that clients see what the gateway serves under `/`. Default: the `publicUrl` of the route or
         /// listener, else the address that the client asked for.
-        public_url: Option<Box<model::PublicUrl>> as PublicUrl,
+        public_url: Option<Box<PublicUrl>>,
         /// How long clients may keep a card (`Cache-Control: max-age`). Default: as the agent says.
         cache_ttl: Option<Duration> as Seconds<1, 31_536_000>,
         /// A signed card that has to change: `keep` leaves it as it is, `strip` takes the signatures out, `fail`
@@ -41,11 +40,5 @@ choice! {
         Strip = ["strip"],
         /// It is refused.
         Fail = ["fail"],
-    }
-}
-
-impl Written<Box<model::PublicUrl>> for PublicUrl {
-    fn meaning(self) -> Box<model::PublicUrl> {
-        Box::new(self.0)
     }
 }

@@ -69,8 +69,8 @@ impl Route {
         self.max_body_bytes.or(listener.max_body_bytes)
     }
 
-    /// How long an endpoint may take to its response head, per try. `is_read`: the request changes nothing. `has_time`: an
-    /// agent works on it or streams, and may take as long as it likes; only a limit on heads holds for it.
+    /// How long an endpoint may take to its response head, per try. `is_read`: the request changes nothing. `has_time`:
+    /// an agent works on it or streams, and may take as long as it likes; only a limit on heads holds for it.
     #[must_use]
     pub fn head_limit(&self, is_read: bool, has_time: bool) -> Option<Duration> {
         let per_try = match &self.retries {

@@ -114,7 +114,7 @@ pub fn a2a_grpc(bytes: &[u8]) {
             let request = |size: usize| {
                 let mut reader = GrpcRequestReader::new(operation, generation);
                 let whole = bytes.chunks(size).filter(|piece| reader.read(piece)).count();
-                (whole, reader.body().map(said))
+                (whole, reader.body().as_ref().map(said))
             };
             let whole = request(bytes.len().max(1));
             assert_eq!(request(piece(bytes)), whole, "the splitting of the bytes must not matter");

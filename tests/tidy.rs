@@ -34,7 +34,7 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),
-    ("observe", &["error", "context", "config", "head", "visible"]),
+    ("observe", &["error", "context", "config", "head", "visible", "a2a"]),
     ("body", &["error", "context", "config", "observe", "bounded", "a2a"]),
 ];
 

@@ -31,9 +31,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
-pub use self::affinity::{Affinity, HeldKey, HeldKind, Progress, Retention, Scope};
+pub use self::affinity::{Affinity, Held, HeldKey, HeldKind, Progress, Retention, Scope};
 pub use self::availability::{Availability, AvailabilitySettings};
-pub use self::balancer::PickRequest;
+pub use self::balancer::{PickRequest, Preference, Strength};
 pub use self::breaker::{Breaker, BreakerState, Probe};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use http::Method;
 use tokio::time::timeout_at;
 
 use super::admission::kind_at;
 use super::exchange::Exchange;
 use super::stage::ServedRoute;
+use crate::a2a::{Operation, RetryClass};
 use crate::error::Error;
 use crate::upstream::{self, Repeat, UpstreamResponse};
 
@@ -25,15 +27,21 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     let (settings, delayed) = (route.settings(), exchange.is_delayed());
     let waited = exchange.guards.waited;
     let (kind, mut rng) = (kind_at(exchange, &target), exchange.worker.fork_rng());
+    let (deadline, operation) = (exchange.deadline(settings), exchange.operation);
     let Exchange { message, request, destination, attempts, .. } = exchange;
-    let deadline = settings.timeout.map(|limit| request.started + limit);
     let upgrade = destination.upgrade.is_some();
+    let has_time = operation.is_some_and(Operation::has_time);
+    let is_read = match operation {
+        Some(operation) => operation.retry_class() == RetryClass::Safe,
+        None => matches!(request.method, Method::GET | Method::HEAD),
+    };
+    let repeat = operation.map_or_else(|| Repeat::of_method(&request.method), of_operation);
     let plan = upstream::AttemptPlan {
         target: &target,
         hash: destination.hash,
         preferred: destination.preferred,
         kind,
-        head_timeout: settings.head_limit(&request.method, upgrade),
+        head_timeout: settings.head_limit(is_read && !upgrade, has_time),
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
         now: request.started,
@@ -42,7 +50,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
         upgrade,
         at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),
         grpc: request.grpc,
-        repeat: Repeat::of_method(&request.method),
+        repeat,
         retries: &settings.retries,
     };
     let sent = match deadline.filter(|_| delayed) {
@@ -55,4 +63,14 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     };
     target.settle(&mut exchange.guards.admission, upstream::outcome(&sent));
     sent
+}
+
+/// What doing a call of an agent twice would mean.
+fn of_operation(operation: Operation) -> Repeat {
+    match operation.retry_class() {
+        RetryClass::Safe => Repeat::Safe,
+        RetryClass::Idempotent => Repeat::Idempotent,
+        RetryClass::Cancel | RetryClass::Create => Repeat::Once,
+        RetryClass::Send => Repeat::Work,
+    }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::claimed::Claimed;
 use super::seen::{HeadFields, Seen};
 use crate::body::UploadState;
-use crate::cluster::EndpointId;
+use crate::cluster::Preference;
 use crate::config::model::{ListenerId, RouteId};
 use crate::context::{Connection, Identity};
 use crate::observe::handles::RouteHandles;
@@ -107,8 +107,12 @@ pub(super) struct Destination {
     pub(super) cluster: Option<Rc<WorkerCluster>>,
     /// Key for a hash policy.
     pub(super) hash: Option<u64>,
-    /// The endpoint an earlier stage would like: it is chosen while it may be used.
-    pub(super) preferred: Option<EndpointId>,
+    /// The cluster of the route that holds what it is about, by its position.
+    pub(super) part: Option<usize>,
+    /// The session it names.
+    pub(super) session: Option<HeaderValue>,
+    /// The endpoint it should go to.
+    pub(super) preferred: Option<Preference>,
     /// The protocol is switched if the endpoint agrees.
     pub(super) upgrade: Option<OnUpgrade>,
 }

@@ -39,6 +39,8 @@ pub struct Seen {
     pub(super) hop_by_hop: bool,
     /// The field with the number of the try, which only the gateway sets.
     pub(super) attempts: bool,
+    /// A session of MCP.
+    pub(super) session: bool,
     /// A name with an underscore.
     pub(super) underscore: bool,
 }
@@ -73,6 +75,7 @@ impl<'a> HeadFields<'a> {
                 (9, "forwarded") => seen.forwarded = true,
                 (6, "cookie") => seen.cookie = true,
                 (18, "x-attache-attempts") => seen.attempts = true,
+                (14, "mcp-session-id") => seen.session = true,
                 (10, "keep-alive")
                 | (16, "proxy-connection")
                 | (19, "proxy-authorization")

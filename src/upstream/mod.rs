@@ -18,7 +18,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
-use crate::cluster::{EndpointId, InFlight, Kind};
+use crate::cluster::{EndpointId, InFlight, Kind, Preference};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
 use crate::observe::handle::CodeClass;
@@ -40,8 +40,8 @@ pub struct AttemptPlan<'a> {
     pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
-    /// The endpoint it should go to while that may be used.
-    pub preferred: Option<EndpointId>,
+    /// The endpoint it should go to.
+    pub preferred: Option<Preference>,
     /// What it counts as on an endpoint.
     pub kind: Kind,
     /// The latest moment for a response head, per try.

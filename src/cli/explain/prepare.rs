@@ -4,6 +4,7 @@ use super::subject::Subject;
 use crate::cli::words::{bytes, time, time_or_none};
 use crate::config::model::{HeaderChanges, UpstreamHost};
 use crate::route;
+use http::Method;
 
 /// Path, host and fields that are sent, and the limits of a request that is forwarded.
 pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
@@ -54,7 +55,7 @@ fn limits(subject: &Subject<'_>) -> String {
 
 fn timeouts(subject: &Subject<'_>) -> String {
     let route = subject.settings();
-    let head = time_or_none(route.head_limit(subject.method(), false));
+    let head = time_or_none(route.head_limit(matches!(*subject.method(), Method::GET | Method::HEAD), false));
     let whole =
         route.timeout.map_or_else(|| "none".to_owned(), |limit| format!("{} (of a stream only its head)", time(limit)));
     format!(

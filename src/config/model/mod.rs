@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::effective::Effective;
 
-pub use super::keys::a2a::{A2a, AgentCard, SignedCards};
+pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, SignedCards};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
 pub use super::keys::operation::{

@@ -69,19 +69,19 @@ impl Route {
         self.max_body_bytes.or(listener.max_body_bytes)
     }
 
-    /// How long an endpoint may take to its response head, per try.
+    /// How long an endpoint may take to its response head, per try. `is_read`: the request changes nothing. `has_time`:
+    /// an agent works on it or streams, and may take as long as it likes; only a limit on heads holds for it.
     #[must_use]
-    pub fn head_limit(&self, method: &Method, upgrade: bool) -> Option<Duration> {
-        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+    pub fn head_limit(&self, is_read: bool, has_time: bool) -> Option<Duration> {
         let per_try = match &self.retries {
-            RetryPolicy::By(retries) => retries.per_try_timeout,
-            RetryPolicy::Default | RetryPolicy::Off => None,
+            RetryPolicy::By(retries) if !has_time => retries.per_try_timeout,
+            RetryPolicy::By(_) | RetryPolicy::Default | RetryPolicy::Off => None,
         };
         match (self.response_head_timeout, per_try) {
             (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
             (HeadLimit::After(limit), None) => Some(limit),
             (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
-            (HeadLimit::Default, None) => (is_safe && !upgrade).then_some(HeadLimit::OF_SAFE),
+            (HeadLimit::Default, None) => (is_read && !has_time).then_some(HeadLimit::OF_SAFE),
             (HeadLimit::Off, None) => None,
         }
     }

@@ -2,7 +2,6 @@
 //! asks: in its binding, generation and tenant (A2A 1.0 sections 3.1.3, 3.1.4 and 9 to 11; 0.3 section 7.3).
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -160,11 +159,15 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             encoded.push(char::from(byte));
         } else {
-            // Writing to a string does not fail.
-            let _ = write!(encoded, "%{byte:02X}");
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
     encoded
+}
+
+/// The digit of a number below 16.
+fn digit(number: u8) -> char {
+    char::from_digit(number.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 /// A field of a message of protocol buffers that is a text, where there is one.

@@ -42,8 +42,8 @@ impl UnknownIds {
 
 /// How long an answer holds.
 const MEMORY: Duration = Duration::from_secs(2);
-/// Ids that are remembered: less than 1 MB.
-const MAX_IDS: usize = 8192;
+/// Ids that are remembered, in less than 500 KB.
+const MAX_IDS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

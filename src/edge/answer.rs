@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, Version, header};
 use super::answer_scan::AnswerScan;
 use super::exchange::Exchange;
 use super::facts::{is_event_stream, is_grpc};
-use super::seen::Found;
+use super::seen::HeadFields;
 use super::stage::{Answered, Entry, ServedRoute, Switched};
 use super::tracked_body::BodyLimits;
 use super::{affinity, headers, hygiene, locations};
@@ -32,7 +32,7 @@ pub(super) fn receive(
     let upgrade = exchange.destination.upgrade.take();
     // The version is that of the connection, not the endpoint's (RFC 9112 section 2.3).
     *response.version_mut() = Version::HTTP_11;
-    let found = Found::of(response.headers());
+    let found = HeadFields::of(response.headers());
     check_answer(&response, &found)?;
     let seen = found.seen;
     let events = events(found.content_type);
@@ -112,7 +112,7 @@ fn events(content_type: Option<&HeaderValue>) -> Option<Events> {
 }
 
 /// What hyper's client accepts and we do not pass on.
-fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> Result<(), Error> {
+fn check_answer(response: &Response<pool::ResponseBody>, found: &HeadFields<'_>) -> Result<(), Error> {
     let headers = response.headers();
     let seen = found.seen;
     if response.status().as_u16() >= 600 {

@@ -1,7 +1,6 @@
 //! The attempts: the request goes to an endpoint, and to another where that is safe and wanted.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::Method;
 use tokio::time::timeout_at;
@@ -10,7 +9,6 @@ use super::admission::kind_at;
 use super::exchange::Exchange;
 use super::stage::ServedRoute;
 use crate::a2a::{Operation, RetryClass};
-use crate::config::model::{HeadLimit, RetryPolicy, Route};
 use crate::error::Error;
 use crate::upstream::{self, Repeat, UpstreamResponse};
 
@@ -43,11 +41,11 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
         hash: destination.hash,
         preferred: destination.preferred,
         kind,
-        head_timeout: head_timeout(settings, !upgrade && is_read, has_time),
+        head_timeout: settings.head_limit(is_read && !upgrade, has_time),
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
         now: request.started,
-        flow: &request.upload,
+        upload: &request.upload,
         host: &settings.upstream_host,
         upgrade,
         at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),
@@ -74,21 +72,5 @@ fn of_operation(operation: Operation) -> Repeat {
         RetryClass::Idempotent => Repeat::Idempotent,
         RetryClass::Cancel | RetryClass::Create => Repeat::Once,
         RetryClass::Send => Repeat::Work,
-    }
-}
-
-/// How long an endpoint may take to its response head, per try. An agent that works may take as long as it likes, and a
-/// stream has its head with its first event: only a limit on heads holds for these.
-fn head_timeout(route: &Route, is_read: bool, has_time: bool) -> Option<Duration> {
-    let per_try = match &route.retries {
-        RetryPolicy::By(retries) if !has_time => retries.per_try_timeout,
-        RetryPolicy::By(_) | RetryPolicy::Default | RetryPolicy::Off => None,
-    };
-    match (route.response_head_timeout, per_try) {
-        (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
-        (HeadLimit::After(limit), None) => Some(limit),
-        (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
-        (HeadLimit::Default, None) => (is_read && !has_time).then_some(HeadLimit::OF_SAFE),
-        (HeadLimit::Off, None) => None,
     }
 }

@@ -273,7 +273,7 @@ impl Exchange {
     /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
     /// client or the gateway's own limits ended do not count, and neither do exchanges that ended before the client had
     /// sent the whole request: otherwise a client could decide. A canary without usable endpoints counts as failed.
-    fn count_for_trial(&self, duration: Duration) {
+    fn sample_for_rollout(&self, duration: Duration) {
         let Some(sample) = &self.guards.sample else { return };
         if self.guards.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
             // What was done on purpose says nothing about a version.
@@ -327,7 +327,7 @@ impl Exchange {
             self.worker.errors.count(reason, handles);
         }
         let duration = now.saturating_duration_since(self.request.started);
-        self.count_for_trial(duration);
+        self.sample_for_rollout(duration);
         if let Some(handles) = &self.route.handles {
             let first_byte = self.outcome.time_to_head.filter(|_| self.outcome.upstream_status.is_some());
             handles.finished(&self.request.method, self.outcome.status, duration, first_byte);

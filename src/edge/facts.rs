@@ -12,7 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::claimed::Claimed;
-use super::seen::{Found, Seen};
+use super::seen::{HeadFields, Seen};
 use crate::body::UploadState;
 use crate::cluster::Preference;
 use crate::config::model::{ListenerId, RouteId};
@@ -52,6 +52,19 @@ pub(super) struct RequestFacts {
 pub(super) struct CardRequest {
     /// The client's `If-None-Match` fields.
     pub(super) known: Vec<HeaderValue>,
+    /// How it is asked for.
+    pub(super) by: CardBy,
+}
+
+/// How a card is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CardBy {
+    /// By its well-known name: it is for everybody.
+    Name,
+    /// By a REST call for the card that the caller alone may see.
+    Rest,
+    /// By a JSON-RPC call for that card.
+    JsonRpc,
 }
 
 /// Host and path in the one spelling they are matched by, as far as they differ from what the client wrote.
@@ -108,7 +121,7 @@ pub(super) struct Destination {
 #[derive(Debug, Default)]
 pub(super) struct ReplyFields {
     /// How the client stands with its limits.
-    pub(super) standing: Option<Box<RateLimitHeaders>>,
+    pub(super) rate_limit_headers: Option<Box<RateLimitHeaders>>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     /// What has been read of the body that is passed on.
@@ -117,7 +130,7 @@ pub(super) struct ReplyFields {
 
 impl RequestFacts {
     pub(super) fn of(request: &Request<Incoming>) -> Self {
-        let found = Found::of(request.headers());
+        let found = HeadFields::of(request.headers());
         Self {
             started: Instant::now(),
             time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),

@@ -1,7 +1,7 @@
-//! Who holds what this gateway does not know: another gateway may have made the task, or this one was started anew. Every
-//! endpoint of the route is asked for it, in the caller's own words and with the caller's credentials, and the one that
-//! has it gets the call. A call that may do something is therefore sent once, to the right endpoint. Requests that need
-//! none of this pass by with one look.
+//! Who holds what this gateway does not know: another gateway may have made the task, or this one was started anew.
+//! Every endpoint of the route is asked for it, in the caller's own words and with the caller's credentials, and the one
+//! that has it gets the call. A call that may do something is therefore sent once, to the right endpoint. Requests that
+//! need none of this pass by with one look.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -223,9 +223,9 @@ async fn read(response: Response<ResponseBody>, question: &Question<'_>, seen: i
             return grpc.answer().map(seen).is_some();
         }
         if left == 0 {
-            // Whose task it is stands before what it has made.
-            seen(json.so_far());
-            return true;
+            // Which task it is stands before what the task has made.
+            let so_far = if question.binding == Binding::Grpc { grpc.answer() } else { Some(json.so_far()) };
+            return so_far.map(seen).is_some();
         }
     }
     question.binding != Binding::Grpc && json.finish().map(seen).is_ok()

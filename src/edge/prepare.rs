@@ -23,7 +23,7 @@ use crate::upstream;
 
 /// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
 pub(super) fn prepare(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    let limit = route.settings().max_body_bytes.or(route.listener.limits.max_body_bytes);
+    let limit = route.settings().body_limit(&route.listener.limits);
     check_length(exchange.request.announced, limit)?;
     let target = rewritten(exchange, route)?;
     let upgrade = exchange.request.seen.upgrade && wants_upgrade(exchange, route)?;
@@ -161,8 +161,8 @@ pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Par
         fields.insert(REQUEST_ID, id.clone());
     }
     let trace_id = propagate(fields, seen.trace, &mut exchange.worker.fork_rng()).trace_id();
-    let is_card = agent_card::is_asked_for(&exchange.request) && settings.agent_card().is_some();
-    let card = is_card.then(|| agent_card::ask(head));
+    let card = settings.agent_card().and_then(|_| agent_card::asked_for(&exchange.request, outfit.operation));
+    let card = card.map(|by| agent_card::ask(by, head));
     let fields = &mut head.headers;
     let facts = ChangeFacts { operation: outfit.operation, ..exchange.change_facts(false) };
     headers::apply(fields, &settings.request_headers, facts);

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 /// The findings, with the values of fields that are always needed; of several fields of a name, the first.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Found<'a> {
+pub struct HeadFields<'a> {
     /// Which fields there are.
     pub seen: Seen,
     pub(super) host: Option<&'a HeaderValue>,
@@ -45,7 +45,7 @@ pub struct Seen {
     pub(super) underscore: bool,
 }
 
-impl<'a> Found<'a> {
+impl<'a> HeadFields<'a> {
     /// Looks through `headers` once.
     #[must_use]
     pub fn of(headers: &'a HeaderMap) -> Self {
@@ -113,7 +113,7 @@ impl Seen {
     /// Looks through `headers` once.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        Found::of(headers).seen
+        HeadFields::of(headers).seen
     }
 
     /// Whether anything in it belongs to one connection only.

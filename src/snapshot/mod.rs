@@ -148,6 +148,14 @@ pub fn now() -> Now {
     Now { wall: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX), steady: Instant::now() }
 }
 
+/// A route of `config` as it runs after a start, for those who only look at it.
+#[must_use]
+pub fn route_at_start(config: &Config, route: &Arc<Route>) -> RouteRuntime {
+    let limits = Limits::build(config, None);
+    let cookie_key = config.cookie_key.clone().unwrap_or_else(made_here);
+    RouteRuntime::adopt(None, route, &Build { config, limits: &limits, cookie_key: &cookie_key, now: now() })
+}
+
 /// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only
 /// when it moved on, so that no shared reference count is touched per request.
 #[derive(Debug)]

@@ -81,7 +81,7 @@ impl WorkerCluster {
             quota: cluster.ceilings.as_ref().and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         });
-        if let Some(breaker) = cluster.judge.breaker() {
+        if let Some(breaker) = cluster.detector.breaker() {
             transport.handles.breaker(breaker.state().number());
         }
         let scope = Scope::of_cluster(&cluster.name);
@@ -250,7 +250,7 @@ impl WorkerCluster {
         }
         let now = request.now;
         let known = local.availability.get();
-        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < STANCE_AGE);
+        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < AVAILABILITY_AGE);
         let mut looked = recent.is_none();
         let mut request = PickRequest {
             availability: recent.map_or_else(|| local.look(&self.terms, now), |(availability, _)| availability),
@@ -328,7 +328,7 @@ fn why_none(endpoints: &[Arc<Endpoint>], now: Instant) -> &'static str {
 const MAX_BUFFERS: usize = 64;
 const MAX_FIELDS: usize = 64;
 /// How long a worker uses what it found out about a cluster as a whole.
-const STANCE_AGE: Duration = Duration::from_millis(50);
+const AVAILABILITY_AGE: Duration = Duration::from_millis(50);
 
 fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();

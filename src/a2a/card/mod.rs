@@ -5,6 +5,7 @@
 //! Which URL becomes which is the caller's affair: it gets each URL with its transport and says a verdict.
 
 mod edit;
+pub mod inspect;
 mod scan;
 mod tag;
 
@@ -17,6 +18,8 @@ use scan::{Card, Interface, member};
 
 pub use tag::{is_known, weak_tag};
 
+/// Where cards are, below an agent's base URL: since 0.3, and before.
+pub const NAMES: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
 /// Bytes of a card that are looked at. Larger ones are passed on as they are.
 pub const MAX_CARD: usize = 1 << 20;
 
@@ -103,7 +106,7 @@ pub fn map(
     let card = read(document, place)?;
     let mut mapping = Mapping { outcome: Outcome::Unchanged, mapped: 0, dropped: 0, left: None };
     let mut edits = Edits::of(document);
-    judge(&card, &mut mapping, &mut edits, verdict);
+    check_urls(&card, &mut mapping, &mut edits, verdict);
     if edits.are_none() {
         return Ok(mapping);
     }
@@ -131,7 +134,7 @@ fn read(document: &[u8], place: Place) -> Result<Card<'_>, NoCard> {
 }
 
 /// Asks for every URL of the card.
-fn judge<'c>(
+fn check_urls<'c>(
     card: &Card<'c>,
     mapping: &mut Mapping,
     edits: &mut Edits<'c>,

@@ -15,12 +15,12 @@ text_value!(MemberAddress as "HostPort", target, "an address such as `10.0.0.1:8
 pub(in crate::config) fn target(text: &str) -> Result<MemberAddress, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or(rest);
-        let (usual, tls) = match scheme {
+        let (default_port, tls) = match scheme {
             "https" | "grpcs" => (":443", ", and add `tls: {}` to the cluster"),
             _ => (":80", ""),
         };
         let bare = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
-        let port = if bare.contains(':') { "" } else { usual };
+        let port = if bare.contains(':') { "" } else { default_port };
         return Err(with_hint("an endpoint is a host and a port, not a URL", format!("write `{rest}{port}`{tls}")));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{
@@ -49,6 +49,15 @@ pub struct HttpsRedirect {
     pub status: Option<StatusCode>,
     /// Hosts that may be redirected to: the hosts of the target's routes and certificates. Empty means any valid host.
     pub hosts: Vec<HostPattern>,
+}
+
+impl HttpsRedirect {
+    /// The status for a request with this method: 308 keeps method and body.
+    #[must_use]
+    pub fn status_for(&self, method: &Method) -> StatusCode {
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        self.status.unwrap_or(if is_safe { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT })
+    }
 }
 
 /// TLS termination at a listener.

@@ -1,13 +1,14 @@
 //! Routes: what they match and what they do.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, ListenerId, Mirror, PathMatch,
-    PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
+    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, Mirror,
+    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
 
 /// One route.
@@ -62,6 +63,29 @@ pub struct Route {
 }
 
 impl Route {
+    /// Bytes of a request's body, where the listener has these limits; none is no limit.
+    #[must_use]
+    pub fn body_limit(&self, listener: &Limits) -> Option<u64> {
+        self.max_body_bytes.or(listener.max_body_bytes)
+    }
+
+    /// How long an endpoint may take to its response head, per try. `is_read`: the request changes nothing. `has_time`:
+    /// an agent works on it or streams, and may take as long as it likes; only a limit on heads holds for it.
+    #[must_use]
+    pub fn head_limit(&self, is_read: bool, has_time: bool) -> Option<Duration> {
+        let per_try = match &self.retries {
+            RetryPolicy::By(retries) if !has_time => retries.per_try_timeout,
+            RetryPolicy::By(_) | RetryPolicy::Default | RetryPolicy::Off => None,
+        };
+        match (self.response_head_timeout, per_try) {
+            (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
+            (HeadLimit::After(limit), None) => Some(limit),
+            (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
+            (HeadLimit::Default, None) => (is_read && !has_time).then_some(HeadLimit::OF_SAFE),
+            (HeadLimit::Off, None) => None,
+        }
+    }
+
     /// How the cards of its agents are mapped, if they are.
     #[must_use]
     pub fn agent_card(&self) -> Option<&AgentCard> {
@@ -120,6 +144,29 @@ impl Action {
             Self::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
             Self::Redirect(_) | Self::Respond(_) => Vec::new(),
         }
+    }
+}
+
+impl Redirect {
+    /// The status for a request with this method.
+    #[must_use]
+    pub fn status_for(&self, method: &Method) -> StatusCode {
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        self.status.unwrap_or(if is_safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT })
+    }
+}
+
+/// What is changed in the location.
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.scheme.map(|part| format!("scheme {part}")),
+            self.host.as_ref().map(|part| format!("host {part}")),
+            self.port.map(|part| format!("port {part}")),
+            self.path.as_ref().map(|part| format!("path {part}")),
+            self.prefix.as_ref().map(|part| format!("prefix {part}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }
 

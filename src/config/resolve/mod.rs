@@ -88,7 +88,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     operation::check_metrics(&raw.metrics, &resolved, &mut scope);
     operation::check_reload(&raw.reload, &mut scope);
     let config = Config {
-        cookie_key: split::usual_key(&resolved, &scope),
+        cookie_key: split::default_key(&resolved, &scope),
         workers: raw.workers,
         client_ip: raw.client_ip,
         rate_limits: limits.finish(),

@@ -56,8 +56,8 @@ fn certificate(
     let certificate = Certificate { hosts, cert_file: cert_file.clone(), key_file: key_file.clone() };
     let held = match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
         Ok(facts) => {
-            judge_time(&under("certFile"), &certificate.cert_file, &facts, scope);
-            judge_hosts(listener, index, &certificate, &facts, scope);
+            check_time(&under("certFile"), &certificate.cert_file, &facts, scope);
+            check_hosts(listener, index, &certificate, &facts, scope);
             facts.names
         }
         Err(problems) => {
@@ -76,7 +76,7 @@ fn certificate(
     Some((certificate, held))
 }
 
-fn judge_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
+fn check_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
     for (at, host) in certificate.hosts.iter().enumerate() {
         if !facts.names.iter().any(|name| certs::covers(name, host)) {
             let message = format!("`{}` does not hold the name `{host}`", certificate.cert_file.display());
@@ -86,7 +86,7 @@ fn judge_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &
     }
 }
 
-fn judge_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<'_>) {
+fn check_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<'_>) {
     let now = scope.env.now();
     let days =
         |time: SystemTime, since: SystemTime| time.duration_since(since).map_or(0, |left| left.as_secs() / 86_400);

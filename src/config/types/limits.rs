@@ -59,6 +59,20 @@ pub struct Buckets {
     pub max_keys: usize,
 }
 
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quota = self.buckets.quota;
+        let keys: Vec<_> = self.buckets.key.iter().map(LimitKey::to_string).collect();
+        let (keys, at_once, interval) = (keys.join(" and "), quota.capacity, quota.interval());
+        write!(f, "{}: by {keys}, {at_once} at once and then one in {interval:?}, ", self.scope)?;
+        f.write_str(match self.mode {
+            LimitMode::Enforce => "more get 429",
+            LimitMode::Shadow => "only counted",
+        })?;
+        self.cost.iter().try_for_each(|(method, cost)| write!(f, ", {method} counts {cost}"))
+    }
+}
+
 /// One part of who is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitKey {
@@ -78,6 +92,21 @@ pub enum LimitKey {
     Tenant,
     /// What the request asks of an agent.
     Operation,
+}
+
+impl fmt::Display for LimitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientIp => f.write_str("client address"),
+            Self::Global => f.write_str("nothing: everybody together"),
+            Self::Method => f.write_str("method"),
+            Self::Principal => f.write_str("principal"),
+            Self::Tenant => f.write_str("tenant"),
+            Self::Operation => f.write_str("operation"),
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+        }
+    }
 }
 
 /// How much a bucket lets through.

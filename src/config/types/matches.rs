@@ -1,5 +1,7 @@
 //! Conditions on requests, and changes to them.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How a path is matched.
@@ -12,6 +14,17 @@ pub enum PathMatch {
     Prefix(String),
     /// The whole path, by a linear-time regular expression (anchored at both ends).
     Regex(regex::Regex),
+}
+
+impl fmt::Display for PathMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "exact path {path}"),
+            Self::Prefix(prefix) if prefix.is_empty() => f.write_str("any path"),
+            Self::Prefix(prefix) => write!(f, "path prefix {prefix}"),
+            Self::Regex(regex) => write!(f, "path expression {regex}"),
+        }
+    }
 }
 
 /// A header condition.

@@ -94,6 +94,16 @@ pub enum Step {
     Pause(Option<Duration>),
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetWeight(weight) => write!(f, "{weight} %"),
+            Self::Pause(Some(duration)) => write!(f, "wait {duration:?}"),
+            Self::Pause(None) => f.write_str("wait for resume"),
+        }
+    }
+}
+
 /// What a failed analysis does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,6 +1,7 @@
 //! Endpoints, and how one of them is chosen.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 
 use http::HeaderName;
@@ -47,6 +48,18 @@ pub enum LoadBalancer {
     Hash(HashKey),
 }
 
+impl fmt::Display for LoadBalancer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeastConnection => f.write_str("least-connection"),
+            Self::RoundRobin => f.write_str("round-robin"),
+            Self::Random => f.write_str("random"),
+            Self::PeakEwma => f.write_str("peak-ewma"),
+            Self::Hash(key) => write!(f, "hash of the {key}"),
+        }
+    }
+}
+
 /// What a hash policy keys on. A request without it is balanced at random.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashKey {
@@ -56,6 +69,16 @@ pub enum HashKey {
     Header(HeaderName),
     /// A cookie.
     Cookie(String),
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientIp => f.write_str("client address"),
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+        }
+    }
 }
 
 /// HTTP version towards upstreams.
@@ -69,4 +92,15 @@ pub enum UpstreamProtocol {
     H2c,
     /// By ALPN over TLS, HTTP/1.1 in the clear.
     Auto,
+}
+
+impl fmt::Display for UpstreamProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "http/1.1",
+            Self::H2 => "h2",
+            Self::H2c => "h2c",
+            Self::Auto => "http/1.1 or h2 by ALPN",
+        })
+    }
 }

@@ -14,7 +14,7 @@ use attache::config::{self, Environment};
 use attache::context::Connection;
 use attache::edge::headers::{self, Forwarded, Shown};
 use attache::edge::hygiene::{self, Head};
-use attache::edge::seen::{Found, Seen};
+use attache::edge::seen::{HeadFields, Seen};
 use attache::route::public::Sources;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::request::Parts;
@@ -123,12 +123,12 @@ fn hygiene(criterion: &mut Criterion) {
     let (limits, paths) = defaults();
     let connection = connection();
     for Case { name, head, trusted } in cases() {
-        let found = Found::of(&head.headers);
+        let found = HeadFields::of(&head.headers);
         let seen = found.seen;
         hygiene::check(Head::from(&head), &found, &limits, paths).expect("the head passes");
         let mut group = criterion.benchmark_group(name);
         group.bench_function("look", |bencher| {
-            bencher.iter(|| Found::of(black_box(&head.headers)));
+            bencher.iter(|| HeadFields::of(black_box(&head.headers)));
         });
         group.bench_function("check", |bencher| {
             bencher.iter(|| {

@@ -14,7 +14,7 @@ use crate::a2a::{
 use crate::body::events;
 use crate::cluster::health;
 use crate::config::model::{PathPolicy, SignedCards};
-use crate::config::{self, Environment, pem};
+use crate::config::{self, Environment};
 use crate::context::ScannerRefusal;
 use crate::edge::claimed::Claimed;
 use crate::edge::headers;
@@ -24,6 +24,7 @@ use crate::listener::is_valid_host;
 use crate::listener::proxy_protocol;
 use crate::listener::scan::{Next, Phase, ScanLimits, Scanner};
 use crate::observe::trace::TraceContext;
+use crate::pem;
 use crate::pool::scan::HeadScan;
 use crate::route::{host_of, normalise};
 
@@ -113,7 +114,7 @@ pub fn a2a_grpc(bytes: &[u8]) {
             let request = |size: usize| {
                 let mut reader = GrpcRequestReader::new(operation, generation);
                 let whole = bytes.chunks(size).filter(|piece| reader.read(piece)).count();
-                (whole, reader.body().map(said))
+                (whole, reader.body().as_ref().map(said))
             };
             let whole = request(bytes.len().max(1));
             assert_eq!(request(piece(bytes)), whole, "the splitting of the bytes must not matter");

@@ -37,6 +37,10 @@ pub mod bounded;
 
 pub mod head;
 
+pub mod visible;
+
+pub mod pem;
+
 // The path.
 
 pub mod listener;

@@ -2,10 +2,14 @@
 //! and what the protocol inside said. It is classified here and nowhere else, exhaustively; outlier detection, breaker,
 //! retries, rollouts, metrics and the access log read it. docs/resilience.md shows the same as a table.
 
+mod agent;
+
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::config::model::Failure;
 use crate::error::{Error, LimitHit, chain};
+
+pub use agent::AgentFault;
 
 /// What became of a try or an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,8 @@ pub enum Application {
         /// Whether it came with the head, of an answer that has nothing else.
         with_head: bool,
     },
+    /// A call of A2A failed inside an answer that HTTP and gRPC take for a good one.
+    Agent(AgentFault),
 }
 
 /// How far a try was when an error ended it.
@@ -312,6 +318,12 @@ impl Transport {
         }
     }
 
+    /// Whether the client ended it.
+    #[must_use]
+    pub fn is_by_client(self) -> bool {
+        self == Self::ByClient
+    }
+
     /// Whether an endpoint ended it.
     #[must_use]
     pub fn is_by_endpoint(self) -> bool {
@@ -371,7 +383,7 @@ impl Application {
     pub fn or_trailers(self, fields: &HeaderMap) -> Self {
         match self {
             Self::Silent => Self::of_trailers(fields),
-            Self::Grpc { .. } => self,
+            Self::Grpc { .. } | Self::Agent(_) => self,
         }
     }
 
@@ -381,6 +393,7 @@ impl Application {
             Self::Silent => (Answer::Fine, Answer::Fine),
             Self::Grpc { code, with_head: true } => (of_grpc(code), Answer::Fine),
             Self::Grpc { code, with_head: false } => (Answer::Fine, of_grpc(code)),
+            Self::Agent(fault) => (Answer::Fine, of_agent(fault)),
         }
     }
 
@@ -398,7 +411,7 @@ impl Application {
     pub fn grpc_status(self) -> Option<u8> {
         match self {
             Self::Grpc { code, .. } => Some(code),
-            Self::Silent => None,
+            Self::Silent | Self::Agent(_) => None,
         }
     }
 }
@@ -421,6 +434,15 @@ fn of_grpc(code: u8) -> Answer {
         13 => Answer::Faulty,
         2 | 15 | 17.. => Answer::Doubtful,
         0 | 1 | 3..=12 | 16 => Answer::Fine,
+    }
+}
+
+/// By the failure of a call of A2A. One input can make every replica fail or write nonsense.
+fn of_agent(fault: AgentFault) -> Answer {
+    match fault {
+        AgentFault::Error(_) => Answer::Fine,
+        AgentFault::Internal | AgentFault::Unreadable => Answer::Doubtful,
+        AgentFault::Truncated => Answer::Faulty,
     }
 }
 

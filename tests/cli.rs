@@ -416,6 +416,42 @@ fn explain_says_every_policy_in_lines_that_fit() {
     assert!(out.contains(sends), "{out}");
 }
 
+/// Every line of every policy, for requests that meet it and requests that do not.
+#[test]
+fn explain_says_what_the_committed_text_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (file, expected) = (root.join("tests/explain/gateway.yaml"), root.join("tests/snapshots/explain.txt"));
+    let mut said = String::new();
+    for arguments in [
+        &["GET", "/limits"][..],
+        &["GET", "/moved"],
+        &["POST", "/moved"],
+        &["GET", "/plain/x?y=1"],
+        &["POST", "/plain/x"],
+        &["GET", "/rewritten/x?y=1"],
+        &["GET", "/faults"],
+        &["POST", "/faults", "-H", "x-chaos: on"],
+        &["GET", "/forever"],
+        &["GET", "/retried"],
+        &["POST", "/retried"],
+        &["GET", "/split"],
+        &["GET", "/nothing"],
+    ] {
+        let url = format!("http://agents.test:8080{}", arguments[1]);
+        let file = file.to_str().expect("a plain path");
+        let (_, out, _) = run(&[&["explain", arguments[0], &url], &arguments[2..], &["-c", file]].concat());
+        // Which others there are says the same of each.
+        let lines = out.lines().filter(|line| !line.starts_with("not taken ") && !line.starts_with("          and "));
+        said += &format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"));
+    }
+    assert!(!said.contains("secret") && !said.contains("abc"), "what may be secret is not shown:\n{said}");
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
+        fs::write(&expected, &said).expect("written");
+    }
+    let expected = fs::read_to_string(&expected).unwrap_or_default();
+    assert!(said == expected, "run `ATTACHE_UPDATE=1 cargo test --test cli`, and look at the difference:\n{said}");
+}
+
 #[test]
 fn explain_does_without_the_certificates() {
     let directory = TempDir::new().unwrap();

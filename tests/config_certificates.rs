@@ -45,7 +45,7 @@ impl Certificates {
         fs::write(self.root.path().join(format!("{name}.key")), key.serialize_pem()).expect("written");
     }
 
-    fn judge(&self, certificate: &str, key: &str, hosts: &str) -> Report {
+    fn check(&self, certificate: &str, key: &str, hosts: &str) -> Report {
         let text = format!(
             "listeners:\n  https:\n    address: '127.0.0.1:8443'\n    tls: {{ certificates: [{{ certFile: {certificate}, keyFile: {key} }}] }}\n\
              routes: {{ a: {{ hosts: [{hosts}], endpoints: ['b:80'] }} }}\n"
@@ -84,10 +84,10 @@ fn bad_certificates() {
     fs::write(files.root.path().join("broken.crt"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         .expect("written");
     for (certificate, key, hosts, expected) in JUDGEMENTS {
-        let report = files.judge(certificate, key, hosts);
+        let report = files.check(certificate, key, hosts);
         assert_eq!(codes(&report), *expected, "{certificate} {key}:\n{report}");
     }
-    let soon = files.judge("soon.crt", "soon.key", "a.example.com");
+    let soon = files.check("soon.crt", "soon.key", "a.example.com");
     assert_eq!(soon.diagnostics()[0].severity, Severity::Warning);
     assert!(soon.human(false).contains("expires in 5 days"), "{soon}");
 }
@@ -155,7 +155,7 @@ fn every_form_of_a_key_and_every_editor_is_understood() {
             ] {
                 fs::write(at("a.crt"), change(certificate.clone())).expect("written");
                 fs::write(at("a.key"), change(key.clone())).expect("written");
-                let report = files.judge("a.crt", "a.key", "a.example.com");
+                let report = files.check("a.crt", "a.key", "a.example.com");
                 assert_eq!(codes(&report), [""; 0], "{label} {what}:\n{report}");
             }
         }
@@ -201,7 +201,7 @@ fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
         ("binary.crt", "first.key", "certFile", &["binary", "-inform der"]),
         ("good.crt", "good.crt", "keyFile", &["holds no private key"]),
     ] {
-        let report = files.judge(certificate, key, "a.example.com");
+        let report = files.check(certificate, key, "a.example.com");
         assert_eq!(codes(&report), ["bad-certificate"], "{certificate} {key}:\n{report}");
         let text = report.human(false);
         for word in words {

@@ -133,8 +133,8 @@ impl GrpcRequestReader {
 
     /// What has been read, or `None` when the message is compressed or no message.
     #[must_use]
-    pub fn body(&self) -> Option<&Body> {
-        self.messages.is_read().then_some(&self.messages.found.body)
+    pub fn body(self) -> Option<Body> {
+        self.messages.is_read().then_some(self.messages.found.body)
     }
 }
 

@@ -181,6 +181,12 @@ impl Operation {
         matches!(self, Self::SendStreamingMessage | Self::SubscribeToTask)
     }
 
+    /// Whether the agent may take as long as it likes: it works, or answers when something happens.
+    #[must_use]
+    pub const fn has_time(self) -> bool {
+        self.is_send() || self.is_streaming()
+    }
+
     /// Whether it begins or continues work.
     #[must_use]
     pub const fn is_send(self) -> bool {

@@ -41,6 +41,12 @@ impl BodyReader {
         &self.body
     }
 
+    /// What is known of a body that will not come whole.
+    #[must_use]
+    pub fn abandon(self) -> Body {
+        self.body
+    }
+
     /// The body is whole.
     pub fn finish(mut self) -> Result<Body, Fault> {
         self.tokenizer.finish(&mut self.body)?;
@@ -60,6 +66,7 @@ pub struct Body {
     is_batch: bool,
     is_ambiguous: bool,
     is_incomplete: bool,
+    is_foreign: bool,
 }
 
 /// Ids of an operation.
@@ -95,6 +102,7 @@ impl Body {
             is_batch: false,
             is_ambiguous: false,
             is_incomplete: false,
+            is_foreign: false,
         }
     }
 
@@ -102,6 +110,12 @@ impl Body {
     #[must_use]
     pub fn is_json_rpc(&self) -> bool {
         self.text(Spot::Version) == Some("2.0")
+    }
+
+    /// Whether it has a member that no call of JSON-RPC has: it is something else, and need not be read to its end.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// Whether it is a list of calls. Nothing is read of them; A2A has no batches (0.3 section 3.2.1).
@@ -274,6 +288,10 @@ impl Reader for Body {
             (at, Value::Long) if at.is_text() => self.miss(),
             _ => {}
         }
+    }
+
+    fn passed_over(&mut self, at: Spot) {
+        self.is_foreign |= at == Spot::Envelope;
     }
 
     fn repeated(&mut self) {

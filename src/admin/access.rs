@@ -3,6 +3,7 @@
 //! a name that points at 127.0.0.1.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 
 use crate::config::model::Writes;
@@ -32,12 +33,13 @@ pub(super) type Refusal = (StatusCode, &'static str);
 
 /// Checks a request. `token` is the configured token, if there is one.
 pub(super) fn check(
-    (method, uri, headers): (&Method, &Uri, &HeaderMap),
+    request: &Parts,
     caller: Caller,
     token: Option<&[u8]>,
     act: Act,
     writes: Writes,
 ) -> Result<(), Refusal> {
+    let Parts { method, uri, headers, .. } = request;
     browser(method, headers)?;
     let has_token = token.is_some_and(|token| presents(headers, token));
     match (caller, token) {
@@ -147,15 +149,15 @@ mod tests {
     const TOKEN: &[u8] = b"0123456789abcdef";
 
     fn verdict(method: &str, fields: &[(&str, &str)], caller: Caller, token: Option<&[u8]>, writes: Writes) -> u16 {
-        let mut headers = HeaderMap::new();
+        let (mut request, ()) = http::Request::new(()).into_parts();
         for (name, value) in fields {
             let name: HeaderName = name.parse().unwrap();
-            headers.append(name, value.parse().unwrap());
+            request.headers.append(name, value.parse().unwrap());
         }
-        let method: Method = method.parse().unwrap();
-        let act = if method == Method::POST { Act::Write(Writes::Rollouts) } else { Act::Read };
-        let uri = Uri::from_static("/reload");
-        match check((&method, &uri, &headers), caller, token, act, writes) {
+        request.method = method.parse().unwrap();
+        request.uri = Uri::from_static("/reload");
+        let act = if request.method == Method::POST { Act::Write(Writes::Rollouts) } else { Act::Read };
+        match check(&request, caller, token, act, writes) {
             Ok(()) => 200,
             Err((status, _)) => status.as_u16(),
         }

@@ -117,10 +117,8 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
         }
     };
     let caller = head.extensions.get().copied().unwrap_or(Caller::Other);
-    let request = (&head.method, &head.uri, &head.headers);
-    if let Err((status, why)) = access::check(request, caller, token.as_deref(), act, settings.writes) {
-        let what = (&head.method, path);
-        control.refusals.refused(&control.metrics, what, status, Instant::now());
+    if let Err((status, why)) = access::check(head, caller, token.as_deref(), act, settings.writes) {
+        control.refusals.refused(&control.metrics, head, status, Instant::now());
         let mut refused = reply(status, TEXT, why);
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

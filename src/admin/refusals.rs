@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
+use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::observe::metrics::Metrics;
@@ -22,10 +23,10 @@ struct Told {
 
 impl Refusals {
     /// Counts a refusal, and tells of it when the last line is long enough ago.
-    pub(super) fn refused(&self, metrics: &Metrics, (method, path): (&Method, &str), status: StatusCode, now: Instant) {
+    pub(super) fn refused(&self, metrics: &Metrics, request: &Parts, status: StatusCode, now: Instant) {
         metrics.admin_refused(status.as_str()).inc();
         if let Some(untold) = self.tells(now) {
-            let (method, path) = (cut(method.as_str()), cut(path));
+            let (method, path) = (cut(request.method.as_str()), cut(request.uri.path()));
             let status = status.as_u16();
             tracing::warn!(method, path, status, untold, "admin request refused");
         }

@@ -5,11 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::config::visible::is_hidden;
 use crate::observe::clock;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Event, Now, OperateError, RolloutControl, Verb};
 use crate::snapshot::{Snapshot, now};
+use crate::visible::is_hidden;
 
 /// Every split with its rollout, by route.
 pub(super) fn list(snapshot: &Snapshot) -> Value {

@@ -172,12 +172,12 @@ mod tests {
     }
 
     fn body(incoming: Incoming) -> (RequestBody, Rc<UploadState>) {
-        let flow = Rc::<UploadState>::default();
+        let state = Rc::<UploadState>::default();
         let address = "127.0.0.1:1".parse().unwrap();
         let connection = Rc::new(Connection::new(ListenerId(0), address, address, None));
-        let mut body = RequestBody::new(Upload::new(incoming, &connection, &flow), Rc::clone(&flow));
+        let mut body = RequestBody::new(Upload::new(incoming, &connection, &state), Rc::clone(&state));
         body.hold_to(Some(1_000_000), Duration::from_secs(30));
-        (body, flow)
+        (body, state)
     }
 
     /// Sends the pieces with a pause between them and looks until `enough` bytes have been shown.
@@ -187,7 +187,7 @@ mod tests {
         let service = service_fn(|request: http::Request<Incoming>| {
             let seen = &seen;
             async move {
-                let (mut body, _flow) = body(request.into_body());
+                let (mut body, _state) = body(request.into_body());
                 let mut shown = 0;
                 let looked = body.look(limits, |piece| {
                     shown += piece.len();

@@ -77,6 +77,12 @@ impl RequestBody {
         .await;
     }
 
+    /// The pieces that have come and wait to be sent.
+    pub fn come(&self) -> impl Iterator<Item = &[u8]> {
+        let streaming = if let Self::Streaming(streaming) = self { Some(streaming) } else { None };
+        streaming.into_iter().flat_map(|streaming| streaming.ahead.pieces())
+    }
+
     /// Waits for the first piece or the end, at most for `limit`, and says whether it came. A failure is noted in the
     /// state of the upload.
     pub async fn arrives(&mut self, limit: Duration) -> bool {

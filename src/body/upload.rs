@@ -24,11 +24,11 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The body of a request on `connection`, which is answered while `flow` says so.
+    /// The body of a request on `connection`, which is answered while `state` says so.
     #[must_use]
-    pub fn new(incoming: Incoming, connection: &Rc<Connection>, flow: &Rc<UploadState>) -> Self {
+    pub fn new(incoming: Incoming, connection: &Rc<Connection>, state: &Rc<UploadState>) -> Self {
         let matters = connection.lingering.get().is_some() || connection.wakes.get().is_some();
-        let place = (matters && !incoming.is_end_stream()).then(|| (Rc::clone(connection), Rc::clone(flow)));
+        let place = (matters && !incoming.is_end_stream()).then(|| (Rc::clone(connection), Rc::clone(state)));
         Self { incoming: Some(incoming), place }
     }
 
@@ -57,18 +57,18 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some((connection, flow)) = self.place.take()
+        if let Some((connection, state)) = self.place.take()
             && let Some(incoming) = self.incoming.take()
             && !incoming.is_end_stream()
             && let Some(lingering) = connection.lingering.get()
         {
-            lingering.add(discard(incoming, flow));
+            lingering.add(discard(incoming, state));
         }
     }
 }
 
 /// Reads and throws away until the upload is over, it was too much, or its answer has been over for long enough.
-async fn discard(mut incoming: Incoming, flow: Rc<UploadState>) {
+async fn discard(mut incoming: Incoming, state: Rc<UploadState>) {
     let mut left = LINGER_BYTES;
     let mut timer = None;
     poll_fn(|cx| {
@@ -79,7 +79,7 @@ async fn discard(mut incoming: Incoming, flow: Rc<UploadState>) {
                 None => return Poll::Ready(()),
             }
         }
-        if !flow.is_over() {
+        if !state.is_over() {
             // The end of the answer wakes the connection, which polls this.
             return Poll::Pending;
         }

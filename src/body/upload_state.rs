@@ -174,9 +174,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_stops_asking_is_noticed() {
-        let flow = UploadState::default();
-        let stalled = flow.stalled(LIMIT);
-        flow.handed();
+        let state = UploadState::default();
+        let stalled = state.stalled(LIMIT);
+        state.handed();
         let start = Instant::now();
         stalled.await;
         let waited = start.elapsed();
@@ -185,14 +185,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_goes_on_asking_is_not_stalled() {
-        let flow = UploadState::default();
-        flow.handed();
-        let stalled = flow.stalled(LIMIT);
+        let state = UploadState::default();
+        state.handed();
+        let stalled = state.stalled(LIMIT);
         let asking = async {
-            assert!(!flow.owed.get(), "each try starts anew");
+            assert!(!state.owed.get(), "each try starts anew");
             sleep(10 * LIMIT).await;
             for _ in 0..100 {
-                flow.handed();
+                state.handed();
                 sleep(LIMIT / 2).await;
             }
         };
@@ -204,29 +204,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_the_client_is_waited_for_is_the_clients() {
-        let flow = UploadState::default();
-        assert_eq!(flow.client_time(), Duration::ZERO);
-        flow.asked(true);
+        let state = UploadState::default();
+        assert_eq!(state.client_time(), Duration::ZERO);
+        state.asked(true);
         sleep(LIMIT).await;
-        flow.asked(true);
-        assert_eq!(flow.client_time(), LIMIT, "also while it lasts");
-        flow.handed();
+        state.asked(true);
+        assert_eq!(state.client_time(), LIMIT, "also while it lasts");
+        state.handed();
         sleep(LIMIT).await;
-        assert_eq!(flow.client_time(), LIMIT, "then it is the endpoint's");
-        flow.asked(true);
+        assert_eq!(state.client_time(), LIMIT, "then it is the endpoint's");
+        state.asked(true);
         sleep(LIMIT).await;
-        flow.asked(false);
+        state.asked(false);
         sleep(LIMIT).await;
-        assert_eq!(flow.client_time(), 2 * LIMIT);
-        assert!(!flow.awaits_client());
+        assert_eq!(state.client_time(), 2 * LIMIT);
+        assert!(!state.awaits_client());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_was_taken_whole_does_not_stall() {
-        let flow = UploadState::default();
-        let stalled = flow.stalled(LIMIT);
-        flow.handed();
-        flow.owed.set(false);
+        let state = UploadState::default();
+        let stalled = state.stalled(LIMIT);
+        state.handed();
+        state.owed.set(false);
         assert!(timeout(100 * LIMIT, stalled).await.is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::visible::visible_but;
+use crate::visible::visible_but;
 
 /// An error for the person at the terminal.
 #[derive(Debug)]

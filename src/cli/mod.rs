@@ -20,6 +20,7 @@ mod summary;
 mod terminal;
 mod validate;
 mod version;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

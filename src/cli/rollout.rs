@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::operator::{Operator, unreachable};
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::client::Client;
-use crate::config::visible::visible;
+use crate::visible::visible;
 
 /// Arguments of `attache rollout`.
 #[derive(Debug, Args)]

@@ -189,7 +189,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, 
     loop {
         let event = tokio::select! {
             event = signals.next() => event,
-            order = gateway.wanted() => Event::Command(order),
+            command = gateway.wanted() => Event::Command(command),
             () = lost.cancelled() => break error!("a worker is gone: only a new start brings it back"),
         };
         // Names that do not resolve, or a file system that hangs, may delay a reload, but not the end.
@@ -198,8 +198,8 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, 
                 done = gateway.reload_source(Trigger::Signal) => done,
                 () = signals.end() => break,
             },
-            Event::Command(order) => tokio::select! {
-                done = gateway.obey(order) => done,
+            Event::Command(command) => tokio::select! {
+                done = gateway.perform(command) => done,
                 () = signals.end() => break,
             },
             Event::Reopen => {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use super::failure::Failure;
-use crate::config::visible::visible_but;
+use crate::visible::visible_but;
 
 /// One line, or several, of a verb's result on standard output. Text from outside in it cannot steer the terminal.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {

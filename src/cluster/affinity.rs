@@ -58,12 +58,21 @@ impl Default for Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HeldKey(u128);
 
+/// What an agent said of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What it is of.
+    pub kind: HeldKind,
+    /// Who holds it.
+    pub owner: EndpointId,
+    /// How far it is.
+    pub progress: Progress,
+}
+
 /// What is known of one id.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    owner: EndpointId,
-    kind: HeldKind,
-    progress: Progress,
+    held: Held,
     /// Milliseconds since the table was made.
     expires: u64,
 }
@@ -117,27 +126,19 @@ impl Affinity {
             self.entries.remove(&key.0);
             return None;
         }
-        let limit = millis(retention.of(entry.progress));
+        let limit = millis(retention.of(entry.held.progress));
         // Written anew only now and then.
         if entry.expires - now < limit - limit / 8 {
             entry.expires = now + limit;
             self.entries.insert(key.0, entry);
         }
-        Some(entry.owner)
+        Some(entry.held.owner)
     }
 
     /// An agent has said that it holds this.
-    pub fn learn(
-        &self,
-        key: HeldKey,
-        kind: HeldKind,
-        owner: EndpointId,
-        progress: Progress,
-        retention: Retention,
-        now: Instant,
-    ) {
-        let expires = self.millis(now) + millis(retention.of(progress));
-        self.entries.insert(key.0, Entry { owner, kind, progress, expires });
+    pub fn learn(&self, key: HeldKey, held: Held, retention: Retention, now: Instant) {
+        let expires = self.millis(now) + millis(retention.of(held.progress));
+        self.entries.insert(key.0, Entry { held, expires });
     }
 
     /// It is gone.
@@ -175,9 +176,10 @@ impl Affinity {
         let now = self.millis(now);
         let mut active = HashMap::new();
         for (_, entry) in self.entries.iter() {
-            let counts = entry.kind == HeldKind::Task && entry.progress == Progress::Active && entry.expires > now;
+            let counts =
+                entry.held.kind == HeldKind::Task && entry.held.progress == Progress::Active && entry.expires > now;
             if counts {
-                *active.entry(entry.owner).or_default() += 1;
+                *active.entry(entry.held.owner).or_default() += 1;
             }
         }
         active
@@ -231,7 +233,8 @@ mod tests {
         }
 
         fn learn(&self, id: &str, owner: EndpointId, progress: Progress, at: u64) {
-            self.table.learn(self.key(id), HeldKind::Task, owner, progress, RETENTION, self.at(at));
+            let held = Held { kind: HeldKind::Task, owner, progress };
+            self.table.learn(self.key(id), held, RETENTION, self.at(at));
         }
 
         fn owner(&self, id: &str, at: u64) -> Option<EndpointId> {

@@ -11,6 +11,7 @@ use super::endpoint::{Endpoint, EndpointId, FULL, is_usable};
 use super::hash::score;
 use super::members::Members;
 use crate::config::model::LoadBalancer;
+use crate::error::LimitHit;
 
 /// The parts of a request that a choice depends on.
 #[derive(Clone, Copy, Debug)]
@@ -19,14 +20,35 @@ pub struct PickRequest<'a> {
     pub hash: Option<u64>,
     /// Endpoints this request has been sent to already: avoided while there is another.
     pub tried: &'a [EndpointId],
-    /// The endpoint it should go to while that may be used.
-    pub preferred: Option<EndpointId>,
+    /// The endpoint it should go to.
+    pub preferred: Option<Preference>,
     /// What it is counted as.
     pub kind: Kind,
     /// Where the cluster stands.
     pub availability: Availability,
     /// The moment of the choice.
     pub now: Instant,
+}
+
+/// An endpoint that a request should go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preference {
+    /// Which one.
+    pub endpoint: EndpointId,
+    /// How much that counts.
+    pub strength: Strength,
+}
+
+/// How much a preference counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strength {
+    /// The endpoint is chosen while it may be used.
+    Likes,
+    /// The endpoint holds what the request is about. It is also chosen while it drains or is ejected; another one is
+    /// chosen when its checks say that it is down, or it was tried.
+    Holds,
+    /// The same, and no other endpoint will do.
+    HoldsAlone,
 }
 
 impl PickRequest<'_> {
@@ -153,8 +175,11 @@ impl Members {
         rng: &mut fastrand::Rng,
         turn: &Cell<usize>,
     ) -> Option<usize> {
-        if let Some(index) = request.preferred.and_then(|id| self.preferred(id, request)) {
-            return Some(index);
+        if let Some(preference) = request.preferred {
+            let index = self.preferred(preference, request);
+            if index.is_some() || preference.strength == Strength::HoldsAlone {
+                return index;
+            }
         }
         if request.tried.is_empty() && request.availability == Availability::default() {
             let plain = Plain { kind: request.kind, now: request.now };
@@ -163,12 +188,32 @@ impl Members {
         self.pick_particular(policy, request, rng, turn)
     }
 
-    /// Where the preferred endpoint is, if it may be used and was not tried yet.
-    fn preferred(&self, id: EndpointId, request: &PickRequest<'_>) -> Option<usize> {
-        let index = self.endpoints.iter().position(|endpoint| endpoint.id == id)?;
-        let endpoint = self.endpoints.get(index)?;
-        let is_free = is_usable(endpoint, request.now) && endpoint.full(request.kind).is_none();
-        (is_free && !request.tried.contains(&id)).then_some(index)
+    /// Where the preferred endpoint is, if it may be used.
+    fn preferred(&self, preference: Preference, request: &PickRequest<'_>) -> Option<usize> {
+        let (index, endpoint) = self.find(preference.endpoint)?;
+        let was_tried = request.tried.contains(&endpoint.id);
+        let may_be_used = match preference.strength {
+            Strength::Likes => is_usable(endpoint, request.now) && !was_tried,
+            Strength::Holds => !endpoint.is_unhealthy() && !was_tried,
+            Strength::HoldsAlone => true,
+        };
+        (may_be_used && endpoint.full(request.kind).is_none()).then_some(index)
+    }
+
+    /// The ceiling that keeps a request from the endpoint that holds what it is about. It waits for that one, because
+    /// no other can do its work.
+    #[must_use]
+    pub fn holder_is_full(&self, request: &PickRequest<'_>) -> Option<LimitHit> {
+        let preference = request.preferred.filter(|preference| preference.strength != Strength::Likes)?;
+        let (_, endpoint) = self.find(preference.endpoint)?;
+        let is_tried = request.tried.contains(&endpoint.id) || endpoint.is_unhealthy();
+        let is_wanted = preference.strength == Strength::HoldsAlone || !is_tried;
+        if is_wanted { endpoint.full(request.kind) } else { None }
+    }
+
+    fn find(&self, id: EndpointId) -> Option<(usize, &Endpoint)> {
+        let mut endpoints = self.endpoints.iter().enumerate();
+        endpoints.find(|(_, endpoint)| endpoint.id == id).map(|(index, endpoint)| (index, &**endpoint))
     }
 
     /// One elsewhere is better than one that was tried.
@@ -452,25 +497,56 @@ mod tests {
         counts
     }
 
+    fn preference(endpoint: EndpointId, strength: Strength) -> Option<Preference> {
+        Some(Preference { endpoint, strength })
+    }
+
     #[test]
     fn a_preferred_endpoint_is_chosen_while_it_may_be_used() {
         let members = members(&[1, 1, 0]);
         let _busy = load(&members, &[0, 50, 0]);
         let [idle, busy, draining] = [0, 1, 2].map(|index| members.endpoints[index].id);
         let now = Instant::now();
+        let preferred = preference(busy, Strength::Likes);
         for policy in POLICIES {
             for seed in 0..20 {
-                let request = PickRequest { preferred: Some(busy), hash: Some(seed), ..PickRequest::at(now) };
+                let request = PickRequest { preferred, hash: Some(seed), ..PickRequest::at(now) };
                 assert_eq!(pick_with(&members, &policy, request, seed), Some(1), "{policy:?}");
                 let again = PickRequest { tried: &[busy], ..request };
                 assert_eq!(pick_with(&members, &policy, again, seed), Some(0), "one that failed: {policy:?}");
-                let drained = PickRequest { preferred: Some(draining), tried: &[idle], ..request };
+                let preferred = preference(draining, Strength::Likes);
+                let drained = PickRequest { preferred, tried: &[idle], ..request };
                 assert_eq!(pick_with(&members, &policy, drained, seed), Some(1), "one that drains: {policy:?}");
             }
         }
         members.endpoints[1].live.record.eject(members.endpoints[1].live.born, now + Duration::from_secs(9), true);
-        let request = PickRequest { preferred: Some(busy), ..PickRequest::at(now) };
+        let request = PickRequest { preferred, ..PickRequest::at(now) };
         assert_eq!(pick_with(&members, &LEAST, request, 1), Some(0), "one that is ejected");
+    }
+
+    #[test]
+    fn an_endpoint_that_holds_a_task_is_chosen_whatever_else_holds_for_it() {
+        use Strength::{Holds, HoldsAlone};
+        let members = members(&[1, 1, 0]);
+        let [_, ejected, draining] = [0, 1, 2].map(|index| members.endpoints[index].id);
+        let (now, gone) = (Instant::now(), EndpointId::next());
+        members.endpoints[1].live.record.eject(members.endpoints[1].live.born, now + Duration::from_secs(9), true);
+        for (endpoint, strength, tried, expected) in [
+            (ejected, Holds, false, Some(1)),
+            (ejected, HoldsAlone, false, Some(1)),
+            (draining, Holds, false, Some(2)),
+            (draining, HoldsAlone, false, Some(2)),
+            (ejected, Holds, true, Some(0)),
+            (ejected, HoldsAlone, true, Some(1)),
+            (gone, Holds, false, Some(0)),
+            (gone, HoldsAlone, false, None),
+        ] {
+            let tried = if tried { &[endpoint][..] } else { &[] };
+            let request = PickRequest { preferred: preference(endpoint, strength), tried, ..PickRequest::at(now) };
+            let index = pick_with(&members, &LEAST, request, 1);
+            assert_eq!(index, expected, "{strength:?}, tried: {tried:?}");
+            assert_eq!(members.holder_is_full(&request), None);
+        }
     }
 
     #[test]

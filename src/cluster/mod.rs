@@ -31,9 +31,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
-pub use self::affinity::{Affinity, HeldKey, HeldKind, Progress, Retention, Scope};
+pub use self::affinity::{Affinity, Held, HeldKey, HeldKind, Progress, Retention, Scope};
 pub use self::availability::{Availability, AvailabilitySettings};
-pub use self::balancer::PickRequest;
+pub use self::balancer::{PickRequest, Preference, Strength};
 pub use self::breaker::{Breaker, BreakerState, Probe};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};
@@ -56,7 +56,7 @@ pub struct Cluster {
     /// How it is configured.
     pub settings: Arc<model::Cluster>,
     /// Learns from its traffic.
-    pub judge: Arc<OutlierDetector>,
+    pub detector: Arc<OutlierDetector>,
     /// How many of its requests are being tried again.
     pub retrying: Arc<Retrying>,
     /// Its ceilings, if it has any.
@@ -110,10 +110,10 @@ impl Cluster {
         let breaker = Breaker::build(
             &name,
             settings.circuit_breaker.half_open.as_ref(),
-            previous.and_then(|previous| previous.judge.breaker()),
+            previous.and_then(|previous| previous.detector.breaker()),
         );
         Self {
-            judge: Arc::new(OutlierDetector::new(&settings, breaker, &members)),
+            detector: Arc::new(OutlierDetector::new(&settings, breaker, &members)),
             retrying: retrying.unwrap_or_default(),
             ceilings,
             name,
@@ -165,7 +165,7 @@ impl Cluster {
         let endpoints = self.members().endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint, now)).collect();
         ClusterStatus {
             name: self.settings.name.clone(),
-            breaker: self.judge.breaker().map(|breaker| breaker.state()),
+            breaker: self.detector.breaker().map(|breaker| breaker.state()),
             endpoints,
             names: self.names.status(),
         }

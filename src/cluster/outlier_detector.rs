@@ -191,7 +191,7 @@ mod tests {
     /// This many endpoints and their detector.
     struct Court {
         members: Arc<ArcSwap<Members>>,
-        judge: OutlierDetector,
+        detector: OutlierDetector,
         start: Instant,
     }
 
@@ -204,7 +204,7 @@ mod tests {
             };
             let endpoints = weights.iter().enumerate().map(endpoint).collect();
             let members = Arc::new(ArcSwap::from_pointee(Members::new(endpoints)));
-            let judge = OutlierDetector {
+            let detector = OutlierDetector {
                 breaker: None,
                 cluster: "agents".into(),
                 policy: Some(policy),
@@ -213,7 +213,7 @@ mod tests {
                 members: Arc::downgrade(&members),
                 deciding: Mutex::new(()),
             };
-            Self { members, judge, start: Instant::now() }
+            Self { members, detector, start: Instant::now() }
         }
 
         fn at(&self, seconds: u32) -> Instant {
@@ -227,7 +227,7 @@ mod tests {
         /// Reports until one leads to an ejection, at most so often.
         fn fail(&self, index: usize, times: usize, seconds: u32) -> Option<Cause> {
             let endpoint = self.endpoint(index);
-            (0..times).find_map(|_| self.judge.report(&endpoint, Outcome::ended(Transport::Reset), self.at(seconds)))
+            (0..times).find_map(|_| self.detector.report(&endpoint, Outcome::ended(Transport::Reset), self.at(seconds)))
         }
 
         fn out(&self, seconds: u32) -> Vec<usize> {
@@ -252,8 +252,8 @@ mod tests {
         assert_eq!(court.fail(0, 5, 30), Some(Cause::Consecutive5xx));
         assert_eq!((court.out(89), court.out(90)), (vec![0], vec![]));
         // Healthy for two intervals.
-        court.judge.sweep(court.at(80), court.at(90));
-        court.judge.sweep(court.at(90), court.at(100));
+        court.detector.sweep(court.at(80), court.at(90));
+        court.detector.sweep(court.at(90), court.at(100));
         assert_eq!(court.endpoint(0).live.record.times(), 1);
         assert_eq!(court.fail(0, 5, 100), Some(Cause::Consecutive5xx));
         assert_eq!((court.out(159), court.out(160)), (vec![0], vec![]));
@@ -263,7 +263,7 @@ mod tests {
     fn good_ends_start_the_count_anew_and_good_heads_do_not() {
         let court = Court::new(&[1, 1], OutlierDetection::block());
         let endpoint = court.endpoint(0);
-        let report = |outcome| court.judge.report(&endpoint, outcome, court.start);
+        let report = |outcome| court.detector.report(&endpoint, outcome, court.start);
         for _ in 0..4 {
             assert_eq!(report(Outcome::answered(StatusCode::OK, Application::Silent)), None);
             assert_eq!(report(Outcome::ended(Transport::BrokenOff)), None);
@@ -296,15 +296,15 @@ mod tests {
         let policy = OutlierDetection { rest_on_retry_after: true, ..OutlierDetection::block() };
         let court = Court::new(&[1, 1], policy);
         let (first, second) = (court.endpoint(0), court.endpoint(1));
-        let rest = |endpoint: &Endpoint, seconds| court.judge.rest(endpoint, SECOND * seconds, court.start);
+        let rest = |endpoint: &Endpoint, seconds| court.detector.rest(endpoint, SECOND * seconds, court.start);
         assert_eq!(rest(&first, 7), Some(Cause::RetryAfter));
         assert_eq!(rest(&second, 7), None, "the last one has to work");
         assert_eq!((court.out(6), court.out(7)), (vec![0], vec![]));
-        assert_eq!(court.judge.rest(&second, SECOND * 9_999, court.at(7)), Some(Cause::RetryAfter));
+        assert_eq!(court.detector.rest(&second, SECOND * 9_999, court.at(7)), Some(Cause::RetryAfter));
         assert_eq!((court.out(306), court.out(307)), (vec![1], vec![]));
         assert_eq!(second.live.record.times(), 0);
         let silent = Court::new(&[1, 1], OutlierDetection::block());
-        assert_eq!(silent.judge.rest(&silent.endpoint(0), SECOND, silent.start), None);
+        assert_eq!(silent.detector.rest(&silent.endpoint(0), SECOND, silent.start), None);
     }
 
     #[test]
@@ -318,23 +318,23 @@ mod tests {
         assert_eq!(court.fail(0, 20, 1), None);
         let other = court.endpoint(1);
         for _ in 0..10 {
-            court.judge.report(&other, Outcome::complete(StatusCode::OK, Application::Silent), court.at(1));
+            court.detector.report(&other, Outcome::complete(StatusCode::OK, Application::Silent), court.at(1));
         }
-        let swept = court.judge.sweep(court.start, court.at(10));
+        let swept = court.detector.sweep(court.start, court.at(10));
         assert_eq!(swept, [Cause::FailurePercentage]);
         assert_eq!(court.out(10), [0]);
-        assert!(court.judge.sweep(court.at(10), court.at(20)).is_empty());
+        assert!(court.detector.sweep(court.at(10), court.at(20)).is_empty());
     }
 
     #[test]
-    fn a_judge_whose_cluster_is_gone_does_nothing() {
+    fn a_detector_whose_cluster_is_gone_does_nothing() {
         let mut court = Court::new(&[1, 1], OutlierDetection::block());
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));
         for _ in 0..20 {
-            assert_eq!(court.judge.report(&endpoint, Outcome::ended(Transport::Reset), court.start), None);
+            assert_eq!(court.detector.report(&endpoint, Outcome::ended(Transport::Reset), court.start), None);
         }
-        assert!(court.judge.sweep(court.start, court.at(10)).is_empty());
+        assert!(court.detector.sweep(court.start, court.at(10)).is_empty());
     }
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
         let rest = court.members.load().endpoints[1..].to_vec();
         court.members.store(Arc::new(Members::new(rest)));
         for _ in 0..20 {
-            assert_eq!(court.judge.report(&gone, Outcome::ended(Transport::Reset), court.start), None);
+            assert_eq!(court.detector.report(&gone, Outcome::ended(Transport::Reset), court.start), None);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::observe::metrics::Metrics;
 pub async fn watch(clusters: Vec<Arc<Cluster>>, metrics: Arc<Metrics>) {
     let mut now = Instant::now();
     let mut watched: Vec<Watched> = clusters.into_iter().map(|cluster| Watched::new(cluster, now)).collect();
-    let intervals = watched.iter().filter_map(|one| one.cluster.judge.interval());
+    let intervals = watched.iter().filter_map(|one| one.cluster.detector.interval());
     let pause = intervals.min().map_or(LONGEST, |least| least.min(LONGEST));
     loop {
         for one in &mut watched {
@@ -42,10 +42,10 @@ impl Watched {
     }
 
     fn look(&mut self, metrics: &Metrics, now: Instant) {
-        let judge = &self.cluster.judge;
+        let detector = &self.cluster.detector;
         let over = |interval| now.saturating_duration_since(self.interval_began) >= interval;
-        if judge.interval().is_some_and(over) {
-            for cause in judge.sweep(self.interval_began, now) {
+        if detector.interval().is_some_and(over) {
+            for cause in detector.sweep(self.interval_began, now) {
                 metrics.ejections(&self.cluster.name, cause.word()).inc();
             }
             self.interval_began = now;

@@ -10,10 +10,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
-use super::environment::{Environment, reason};
+use super::environment::Environment;
+use super::files::reason;
 use super::model::HostPattern;
-use super::pem::{self, PemError};
 use super::report::Diagnostic;
+use crate::pem::{self, PemError};
 
 /// Size of a certificate, key or bundle file.
 const MAX_FILE: usize = 4 << 20;

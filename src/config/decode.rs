@@ -7,8 +7,8 @@ use super::keys::OUT_OF_RANGE;
 use super::node::{Node, NodePath, Step};
 use super::raw::Root;
 use super::report::{Diagnostic, Report};
-use super::secrets::{REDACTED, shown_key};
 use super::suggest::{self, Advice};
+use super::text::looks::{REDACTED, shown_key};
 
 /// Problems of form that are found in one run.
 const MAX_ROUNDS: usize = 100;

@@ -2,6 +2,8 @@
 //! thing, without secrets. Small enough to be kept with every configuration, and quick enough to make with every
 //! reload.
 
+mod difference;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,11 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::difference::{added, details, removed};
 use super::node::{Node, Scalar, Value};
-use super::secrets::{REDACTED, mask_parts, shown_key};
+use difference::{details, summary};
 
-/// Sections whose entries have names of their own.
+use super::text::looks::{REDACTED, mask_parts, shown_key};
+
+/// Sections with named entries.
 const NAMED: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
 
 /// A configuration after includes, substitution and defaults, without its secrets.
@@ -240,8 +243,8 @@ fn describe((section, name): ObjectName<'_>, before: Option<&str>, after: Option
                 change(ChangeKind::Changed, path, detail)
             })
             .collect(),
-        (None, Some(after)) => vec![change(ChangeKind::Added, path, added(section, &after))],
-        (Some(before), None) => vec![change(ChangeKind::Removed, path, removed(section, &before))],
+        (None, Some(after)) => vec![change(ChangeKind::Added, path, summary(section, &after))],
+        (Some(before), None) => vec![change(ChangeKind::Removed, path, summary(section, &before))],
         (None, None) => Vec::new(),
     }
 }

@@ -2,11 +2,12 @@
 //! needs neither a process environment nor a clock.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::files::read_regular;
 use super::inputs::Seen;
 
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -28,11 +29,8 @@ impl Environment {
     pub fn process() -> Self {
         Self {
             variables: Arc::new(|name| std::env::var(name).ok()),
-            root: PathBuf::new(),
-            now: SystemTime::now(),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").ok(),
-            seen: Arc::default(),
-            lenient: false,
+            ..Self::empty(SystemTime::now())
         }
     }
 
@@ -142,36 +140,5 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Variables may hold secrets.
         f.debug_struct("Environment").field("root", &self.root).field("now", &self.now).finish_non_exhaustive()
-    }
-}
-
-/// Reads at most `limit` bytes of a regular file; more is an error, and so is anything that is no file: a pipe or a
-/// device could block for ever or never end.
-///
-/// # Errors
-/// When it cannot be read, is larger or is something else.
-pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    if bytes.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} KiB", limit / 1024)));
-    }
-    Ok(bytes)
-}
-
-/// Why a file could not be read, for people.
-pub(super) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -23,16 +23,8 @@ pub(super) fn default_span() -> Span {
 
 /// Fills a value that `schema` describes, and everything below it.
 pub(super) fn fill(node: &mut Node, schema: &Json) {
-    if let Some(name) = schema.get("$ref").and_then(Json::as_str).and_then(|path| path.rsplit('/').next()) {
-        let definition = schema::tree().get("definitions").and_then(|all| all.get(name));
-        return definition.into_iter().for_each(|definition| fill_as(name, node, definition));
-    }
-    fill_as("", node, schema);
-}
-
-/// Fills a value of the kind `name`.
-fn fill_as(name: &str, node: &mut Node, schema: &Json) {
-    for one in ["anyOf", "allOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten() {
+    let (name, schema) = schema::definition(schema);
+    for one in schema::parts(schema) {
         fill(node, one);
     }
     match &mut node.value {
@@ -91,7 +83,7 @@ fn put(node: &mut Node, key: &str, value: Node) {
     }
 }
 
-/// A value that nobody wrote.
+/// The value of a default.
 fn default_of(text: &str) -> Option<Node> {
     let value = yaml::parse(text, DEFAULT, &mut Report::default())?.value;
     Some(Node { span: default_span(), value })

@@ -1,6 +1,6 @@
-//! Which host names are legal: the one judge for endpoints, served hosts, public URLs and `Host` fields. What it
-//! accepts, everyone who gets the name later must accept: the resolver, TLS and HTTP. The tests below hold it against
-//! them.
+//! Which host names are legal for endpoints, served hosts, public URLs and `Host` fields. Every name that is accepted
+//! here must also be accepted by the libraries that get it later: the resolver, TLS and HTTP. The tests below compare
+//! it with them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::environment::read_regular;
+use super::files::{Identity, MAX_LINKS, directory_of, read_regular};
 
 /// Files and directories with the content they had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,38 +92,6 @@ impl Seen {
     }
 }
 
-/// A file however it is named: where its name stands, where links lead, and which one it is in its file system.
-#[derive(Debug)]
-pub(super) struct Identity {
-    places: Vec<PathBuf>,
-    number: Option<(u64, u64)>,
-}
-
-impl Identity {
-    /// Of a file that may not be there yet.
-    pub(super) fn of(path: &Path) -> Self {
-        let mut places = Vec::new();
-        let mut here = path.to_owned();
-        for _ in 0..MAX_LINKS {
-            places.extend(place(&here));
-            let Some(target) = target_of(&here) else {
-                break;
-            };
-            here = target;
-        }
-        places.extend(fs::canonicalize(path).ok());
-        let metadata = fs::metadata(path).ok();
-        let number = metadata.filter(|metadata| metadata.is_file());
-        Self { places, number: number.map(|metadata| (metadata.dev(), metadata.ino())) }
-    }
-
-    /// Whether both are one file.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        (self.number.is_some() && self.number == other.number)
-            || self.places.iter().any(|place| other.places.contains(place))
-    }
-}
-
 /// Files and directories that are read.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -141,7 +108,7 @@ impl Known {
                 place.parent() == Some(directory.as_path()) && name.is_some_and(|name| matches(pattern, name))
             })
         };
-        self.files.iter().any(|file| file.is(output)) || output.places.iter().any(lists)
+        self.files.iter().any(|file| file.is(output)) || output.places().iter().any(lists)
     }
 }
 
@@ -187,26 +154,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Where a link leads, if it is one.
-pub(super) fn target_of(path: &Path) -> Option<PathBuf> {
-    let target = fs::read_link(path).ok()?;
-    Some(directory_of(path).join(target))
-}
-
-/// A file's name in its real directory. The file itself may be a link, or not be there.
-pub(super) fn place(path: &Path) -> Option<PathBuf> {
-    let directory = fs::canonicalize(directory_of(path)).ok()?;
-    Some(directory.join(path.file_name()?))
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Walks down to `path` and collects the directories in which another walk could be led astray.
+/// Walks down to `path` and collects the directories in which a change could make the path lead elsewhere.
 fn follow(path: &Path, found: &mut BTreeSet<PathBuf>, links: usize) {
     let mut here = PathBuf::new();
     for part in path.components() {
@@ -227,9 +175,6 @@ fn follow(path: &Path, found: &mut BTreeSet<PathBuf>, links: usize) {
     }
     found.insert(directory_of(path).to_owned());
 }
-
-/// More links in a row than this lead nowhere.
-const MAX_LINKS: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize as _;
+use serde_json::Value as Json;
+
 use super::node::{Entry, Node, Scalar, Span, Value};
 use super::raw::health::Kind;
 use super::report::{Diagnostic, Report};
-use serde::Deserialize as _;
+use super::schema;
 
 /// Merges `defaults.route` and `defaults.cluster` under each route and cluster, and gives `routes.X.endpoints` its
 /// cluster. False when there was nothing of either, and so nothing changed.
@@ -14,63 +17,57 @@ pub(super) fn merge_defaults(root: &mut Node, report: &mut Report) -> bool {
     let default = |root: &Node, kind: &str| root.get("defaults").and_then(|defaults| defaults.get(kind)).cloned();
     let (route, cluster) = (default(root, "route"), default(root, "cluster"));
     let mut changed = name_endpoints(root, report);
-    for (section, default) in [("routes", route), ("clusters", cluster)] {
+    for (section, default, kind) in [("routes", route, "route"), ("clusters", cluster, "cluster")] {
         let (Some(default), Some(Value::Map(entries))) = (default, root.get_mut(section).map(|node| &mut node.value))
         else {
             continue;
         };
         changed = true;
+        let schema = default_schema(kind);
         for entry in entries {
             if entry.value.is_null() {
                 entry.value = Node::map(entry.key_span);
             }
-            merge(&mut entry.value, &default, "");
+            merge(&mut entry.value, &default, schema);
         }
     }
     changed
 }
 
-/// Keys of which a route or cluster has exactly one: one that is given keeps out the defaults of the others.
-const EXCLUSIVE: [&[&str]; 2] =
-    [&["cluster", "endpoints", "split", "redirect", "respond"], &["endpoints", "discovery"]];
-/// The same inside a mapping of this name.
-const EXCLUSIVE_IN: [(&str, &[&str]); 2] =
-    [("abort", &["httpStatus", "grpcStatus"]), ("outlierDetection", &["consecutive5xxErrors", "consecutiveErrors"])];
-/// What a check of any type may have; the rest belongs to its type.
-const ANY_CHECK: [&str; 6] = ["interval", "timeout", "healthyThreshold", "unhealthyThreshold", "port", "endsEjection"];
-/// Mappings with alternatives inside: merging two would give both.
-const WHOLE: [&str; 8] =
-    ["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit"];
+/// The schema of `defaults.route` or `defaults.cluster`.
+fn default_schema(kind: &str) -> &'static Json {
+    let inside = |schema, key: &str| schema::properties(schema).into_iter().find(|(known, _)| *known == key);
+    let found = inside(schema::tree(), "defaults").and_then(|(_, defaults)| inside(defaults, kind));
+    found.map_or(&Json::Null, |(_, schema)| schema)
+}
 
-/// Puts what `into` does not have from `default`; both stand at the key `within`, which is empty for a whole route or
-/// cluster.
-fn merge(into: &mut Node, default: &Node, within: &str) {
-    let same_check = within != "healthCheck" || check_type(into) == check_type(default);
-    let Value::Map(entries) = &mut into.value else {
-        return;
-    };
+/// Puts what `into` does not have from `default`, as the declarations of the keys in `schema` say.
+fn merge(into: &mut Node, default: &Node, schema: &Json) {
+    let same_type = check_type(into) == check_type(default);
+    let Value::Map(entries) = &mut into.value else { return };
+    let keys = schema::properties(schema);
+    let property =
+        |key: &str| keys.iter().find(|(known, _)| *known == key).map_or(&Json::Null, |(_, property)| property);
     for entry in default.entries().iter().filter(|entry| !entry.value.is_blank()) {
-        match entries.iter_mut().find(|own| own.key == entry.key) {
-            Some(own) if WHOLE.contains(&own.key.as_str()) => {}
-            Some(own) => merge(&mut own.value, &entry.value, &entry.key),
-            None => {
-                let key = entry.key.as_str();
-                let taken = rivals(within, key).any(|key| entries.iter().any(|own| own.key == key));
-                if !taken && (same_check || ANY_CHECK.contains(&key)) {
-                    entries.push(entry.clone());
-                }
+        let property_here = property(&entry.key);
+        let rule = schema::rule(property_here);
+        if let Some(own) = entries.iter_mut().find(|own| own.key == entry.key) {
+            if !rule.starts_with("whole") {
+                merge(&mut own.value, &entry.value, property_here);
             }
+            continue;
+        }
+        let group = group_of(rule);
+        let is_rival = |own: &Entry| group.is_some() && group_of(schema::rule(property(&own.key))) == group;
+        if !entries.iter().any(is_rival) && (same_type || rule != "of type") {
+            entries.push(entry.clone());
         }
     }
 }
 
-/// The keys of which only one can be given with `key`, itself among them.
-fn rivals<'a>(within: &'a str, key: &'a str) -> impl Iterator<Item = &'static str> {
-    let top = EXCLUSIVE.iter().filter(move |_| within.is_empty());
-    let inside = EXCLUSIVE_IN.iter().filter(move |(name, _)| *name == within);
-    let groups = top.chain(inside.map(|(_, keys)| keys));
-    let groups = groups.filter(move |keys| keys.contains(&key));
-    groups.flat_map(|keys| keys.iter().copied())
+/// The group of keys of which only one can be given.
+fn group_of(rule: &str) -> Option<&str> {
+    rule.split_once("one of ").map(|(_, group)| group)
 }
 
 /// The type of a health check, `None` for one that cannot be read.
@@ -86,7 +83,8 @@ fn name_endpoints(root: &mut Node, report: &mut Report) -> bool {
     let Some(Value::Map(routes)) = root.get_mut("routes").map(|node| &mut node.value) else {
         return false;
     };
-    let moved: Vec<Entry> = routes.iter_mut().filter_map(take_endpoints).collect();
+    let keys = schema::properties(default_schema("route"));
+    let moved: Vec<Entry> = routes.iter_mut().filter_map(|route| take_endpoints(route, &keys)).collect();
     if moved.is_empty() {
         return false;
     }
@@ -116,13 +114,14 @@ fn name_endpoints(root: &mut Node, report: &mut Report) -> bool {
 }
 
 /// Takes the endpoints out of a route that does nothing else, and leaves a reference to the cluster they become.
-fn take_endpoints(route: &mut Entry) -> Option<Entry> {
+fn take_endpoints(route: &mut Entry, keys: &[(&str, &Json)]) -> Option<Entry> {
     let Value::Map(entries) = &mut route.value.value else {
         return None;
     };
-    let [actions, _] = EXCLUSIVE;
-    let given = entries.iter().filter(|entry| actions.contains(&entry.key.as_str()) && !entry.value.is_null());
-    if given.count() != 1 {
+    let is_action = |key: &str| {
+        keys.iter().any(|(known, property)| *known == key && group_of(schema::rule(property)) == Some("action"))
+    };
+    if entries.iter().filter(|entry| is_action(&entry.key) && !entry.value.is_null()).count() != 1 {
         return None;
     }
     let entry = entries

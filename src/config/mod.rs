@@ -5,42 +5,36 @@
 //! (`resolve`). Every step reports all it finds. Imports no runtime room.
 
 mod certs;
-mod de;
 mod decode;
-mod difference;
 mod effective;
 mod environment;
+mod files;
 mod fill;
+mod forms;
 mod hosts;
 mod inputs;
 mod keys;
 mod merge_defaults;
 pub mod model;
-mod node;
-pub mod pem;
 mod raw;
 mod render;
-mod report;
 mod resolve;
 mod restart_required;
 mod schema;
-mod secrets;
 mod section;
 mod show;
-mod source;
-mod substitute;
 mod suggest;
-pub mod visible;
-pub mod watch;
+mod text;
+mod types;
 mod written;
-mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use effective::{Change, ChangeKind, Difference, Effective};
-pub use environment::{Environment, read_regular};
+pub use environment::Environment;
+pub use files::read_regular;
 pub use inputs::Seen;
 pub use report::{Diagnostic, Report, Severity};
 pub use restart_required::{OpenedAt, needs_restart};
@@ -50,6 +44,7 @@ pub use written::{Untouchable, behind_links, is_foreign, lock_of};
 
 use node::{Node, Value};
 use source::{Reader, Tree};
+use text::{de, node, report, source, substitute, yaml};
 use tracing::debug_span;
 
 /// A configuration that can be used.
@@ -83,7 +78,7 @@ pub fn load(path: &Path, env: &Environment) -> Result<Loaded, Report> {
 /// What reading a configuration came to, and what was read for it.
 #[derive(Debug)]
 pub struct Reading {
-    /// The configuration, or why there is none.
+    /// The configuration, or a report of its errors.
     pub outcome: Result<Loaded, Report>,
     /// Every file and directory that was looked at.
     pub seen: Seen,
@@ -108,7 +103,7 @@ pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report
 /// A URL or path without passwords and without the values of its query.
 #[must_use]
 pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
-    secrets::mask_parts(text)
+    text::looks::mask_parts(text)
 }
 
 /// The effective configuration as YAML, without secrets. With `defaults`, every default is filled in and marked.
@@ -127,7 +122,7 @@ pub fn show_text(text: &str, name: &str, env: &Environment, defaults: bool) -> R
     build(Reader::new(env).take(text, name), env).map(|loaded| show::show(&loaded.root, defaults))
 }
 
-/// What a configuration was made from. Of no use but to be dropped, which takes a while with thousands of routes.
+/// The tree a configuration was made from. It is kept apart because dropping it takes a while with thousands of routes.
 #[derive(Debug)]
 pub struct Remains {
     _root: Node,

@@ -1,14 +1,16 @@
 //! How a report is printed: for people, as JSON, and as GitHub annotations.
 
+mod lines;
+
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value, json};
 
 use super::node::Span;
 use super::report::{Diagnostic, Report, Severity};
-use super::secrets::Lines;
-use super::visible::is_hidden;
+use crate::visible::is_hidden;
+use lines::Lines;
 
 impl Report {
     /// The report for people: place, source line and caret for each problem, then a count.
@@ -110,8 +112,8 @@ impl Report {
         out
     }
 
-    /// What may be shown of each file that a problem stands in. Read again from its text, so that it costs nothing as
-    /// long as nobody looks.
+    /// What may be shown of each file that a problem stands in. The text is parsed again here, so that a report
+    /// that is not printed costs nothing.
     fn lines(&self) -> Shown {
         let mut unknown: HashMap<usize, HashSet<(usize, usize)>> = HashMap::new();
         for diagnostic in self.diagnostics() {
@@ -175,6 +177,14 @@ impl Report {
         let _infallible = writeln!(out, "{}", row.trim_end());
     }
 }
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.human(false))
+    }
+}
+
+impl std::error::Error for Report {}
 
 /// What may be shown of each file, by its number.
 type Shown = HashMap<usize, Lines>;

@@ -7,24 +7,13 @@ use super::Loaded;
 use super::model::Config;
 use super::node::{Span, Step, steps};
 use super::report::{Diagnostic, Report};
+use super::schema;
 
 /// The keys in which `after` differs from `running` although they need a restart.
 #[must_use]
 pub fn needs_restart(running: &Config, after: &Config) -> Vec<&'static str> {
-    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
-    let (metrics, next_metrics) = (&running.metrics, &after.metrics);
-    let (log, next_log) = (&running.access_log, &after.access_log);
-    let fixed = [
-        ("metrics.address", metrics.address == next_metrics.address),
-        ("admin.address", admin(running) == admin(after)),
-        ("workers", running.workers == after.workers),
-        ("accessLog.output", log.output == next_log.output),
-        ("accessLog.format", log.format == next_log.format),
-        ("logging.format", running.logging.format == after.logging.format),
-        ("metrics.latencyBuckets", metrics.latency_buckets == next_metrics.latency_buckets),
-    ];
-    let changed = fixed.into_iter().filter(|(_, same)| !same);
-    changed.map(|(key, _)| key).collect()
+    let changed = |key: &&String| running.fixed.get(*key) != after.fixed.get(*key);
+    schema::restart_keys().iter().filter(changed).map(String::as_str).collect()
 }
 
 /// Where what a configuration opens stands in its files.
@@ -98,5 +87,44 @@ impl Loaded {
         }
         self.warnings.sort();
         Err(self.warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::config::{Environment, parse};
+
+    #[test]
+    fn every_key_that_is_declared_to_need_a_restart_is_compared() {
+        let env = Environment::empty(SystemTime::UNIX_EPOCH);
+        let config = |more: &str| {
+            let text = format!(
+                "listeners: {{ a: {{ address: '127.0.0.1:80' }} }}\nroutes: {{ a: {{ respond: {{}} }} }}\n{more}"
+            );
+            parse(&text, "a.yaml", &env).unwrap_or_else(|report| panic!("{report}")).config
+        };
+        let all = config("workers: 1\nadmin: {}\n");
+        let keys = |config: &Config| config.fixed.keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(keys(&all), schema::restart_keys().iter().cloned().collect());
+        for (before, after, expected) in [
+            ("", "", &[][..]),
+            ("", "metrics: { address: '127.0.0.1:9090' }", &[]),
+            ("", "admin: { address: off }", &[]),
+            ("", "workers: 2", &["workers"]),
+            ("", "metrics: { address: off }", &["metrics.address"]),
+            ("", "metrics: { latencyBuckets: [1] }", &["metrics.latencyBuckets"]),
+            ("", "accessLog: { output: stderr, format: text }", &["accessLog.format", "accessLog.output"]),
+            ("", "logging: { format: json }", &["logging.format"]),
+            ("admin: {}", "admin: { address: '127.0.0.1:1' }", &["admin.address"]),
+            ("admin: {}", "", &["admin.address"]),
+        ] {
+            let mut found = needs_restart(&config(before), &config(after));
+            found.sort_unstable();
+            assert_eq!(found, expected, "{before} -> {after}");
+        }
     }
 }

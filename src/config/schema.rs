@@ -2,20 +2,98 @@
 //! say: what holds for every value (`${..}` stands for it, a number is text where text is wanted) is put in here, other
 //! spellings where they are read.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::forms::words::SUBSTITUTED;
 use super::raw;
 
 /// The schema as the declarations of the keys make it.
 pub(super) fn tree() -> &'static Value {
     static TREE: LazyLock<Value> = LazyLock::new(|| {
         let settings = SchemaSettings::draft07();
-        settings.into_generator().into_root_schema_for::<raw::Root>().to_value()
+        let mut tree = settings.into_generator().into_root_schema_for::<raw::Root>().to_value();
+        tell_restarts(&mut tree);
+        tree
     });
     &TREE
+}
+
+/// What a schema names by `$ref`, or the schema itself; with the name.
+pub(super) fn definition(schema: &Value) -> (&str, &Value) {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    let found = name.and_then(|name| Some((name, tree().get("definitions")?.get(name)?)));
+    found.unwrap_or(("", schema))
+}
+
+/// The alternatives or parts of a schema.
+pub(super) fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    ["anyOf", "allOf"].into_iter().filter_map(|word| schema.get(word)?.as_array()).flatten()
+}
+
+/// The keys of the mapping that a schema describes, in any of its forms.
+pub(super) fn properties(schema: &Value) -> Vec<(&str, &Value)> {
+    let (_, schema) = definition(schema);
+    let own = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let own = own.map(|(key, property)| (key.as_str(), property));
+    own.chain(parts(schema).flat_map(properties)).collect()
+}
+
+/// Every key of the language.
+pub(super) fn keys() -> &'static BTreeSet<String> {
+    fn collect(schema: &Value, found: &mut BTreeSet<String>) {
+        let known = schema.get("properties").and_then(Value::as_object);
+        found.extend(known.into_iter().flat_map(|known| known.keys().cloned()));
+        match schema {
+            Value::Object(fields) => fields.values().for_each(|inner| collect(inner, found)),
+            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            _ => {}
+        }
+    }
+    static KEYS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let mut found = BTreeSet::new();
+        collect(tree(), &mut found);
+        found
+    });
+    &KEYS
+}
+
+/// What is declared of a key beside its value, such as `whole`; see `section!`.
+pub(super) fn rule(property: &Value) -> &str {
+    property.get("x-rule").and_then(Value::as_str).unwrap_or_default().trim_start()
+}
+
+/// The paths of all keys that need a restart.
+pub(super) fn restart_keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let sections = properties(tree());
+        let inside = |(section, schema)| {
+            let keys = properties(schema).into_iter().filter(|(_, property)| rule(property) == "restart");
+            let keys = keys.map(|(key, _)| format!("{section}.{key}")).collect::<Vec<_>>();
+            if rule(schema) == "restart" { vec![String::from(section)] } else { keys }
+        };
+        sections.into_iter().flat_map(inside).collect()
+    });
+    &KEYS
+}
+
+/// Says of each key that needs a restart that it does.
+fn tell_restarts(schema: &mut Value) {
+    if rule(schema) == "restart"
+        && let Some(Value::String(text)) = schema.get_mut("description")
+    {
+        let (meaning, default) = text.split_once("Default:").unwrap_or((text, ""));
+        let default = if default.is_empty() { String::new() } else { format!(" Default:{default}") };
+        *text = format!("{} Needs a restart.{default}", meaning.trim_end());
+    }
+    match schema {
+        Value::Object(fields) => fields.values_mut().for_each(tell_restarts),
+        Value::Array(items) => items.iter_mut().for_each(tell_restarts),
+        _ => {}
+    }
 }
 
 /// JSON Schema of a configuration file.
@@ -33,6 +111,7 @@ pub fn schema() -> String {
 fn loosen(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
+            fields.remove("x-rule");
             for (name, inner) in fields.iter_mut() {
                 match inner {
                     // A value, not a schema.
@@ -95,46 +174,5 @@ fn kinds(fields: &Map<String, Value>) -> Vec<String> {
             several.map(str::to_owned).collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// Pattern of a text in which something is put in.
-pub(super) const SUBSTITUTED: &str = "[$][{]";
-
-/// Pattern of any of these words in any case, with `-` and `_` anywhere, as words are read. Not anchored.
-pub(super) fn spellings<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<_> = words.into_iter().map(spelling).collect();
-    format!("({})", words.join("|"))
-}
-
-fn spelling(word: &str) -> String {
-    let letters = word.chars().filter(|c| !matches!(c, '-' | '_'));
-    let letters = letters.map(|c| {
-        if c.is_ascii_alphabetic() {
-            let (lower, upper) = (c.to_ascii_lowercase(), c.to_ascii_uppercase());
-            format!("[{lower}{upper}]")
-        } else if c.is_ascii_digit() {
-            c.to_string()
-        } else {
-            format!("[{c}]")
-        }
-    });
-    format!("[-_]*{}[-_]*", letters.collect::<Vec<_>>().join("[-_]*"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_match_as_they_are_read() {
-        let pattern = format!("^{}$", spellings(["round-robin", "1.2"]));
-        let pattern = regex::Regex::new(&pattern).unwrap();
-        for word in ["round-robin", "ROUND_ROBIN", "RoundRobin", "-round--robin_", "1.2"] {
-            assert!(pattern.is_match(word), "{word}");
-        }
-        for word in ["round robin", "rond-robin", "roundrobin2", "1x2", ""] {
-            assert!(!pattern.is_match(word), "{word}");
-        }
     }
 }

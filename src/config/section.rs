@@ -1,5 +1,5 @@
 //! One section of a configuration that may be broken elsewhere, for verbs that only have to find a running gateway.
-//! What the section does not say for sure is an error: a guess could find another gateway.
+//! Where the section is unclear, that is an error: a guess could find another gateway.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn alone(root: &mut Node, section: &str, env: &Environment, report: &mut Report)
         entries.retain(|entry| entry.key == section);
     }
     let raw = decode::decode(root, report)?;
-    // That listeners are missing is no news here.
+    // The other sections were taken out, so a report that listeners are missing would be wrong.
     Some(resolve::resolve(raw, root, env, &mut Report::default()))
 }
 
@@ -88,16 +88,8 @@ fn places_of(entry: &Entry) -> Vec<Span> {
 
 fn collect(node: &Node, places: &mut Vec<Span>) {
     places.push(node.span);
-    match &node.value {
-        Value::Map(entries) => {
-            for entry in entries {
-                places.push(entry.key_span);
-                collect(&entry.value, places);
-            }
-        }
-        Value::List(items) => items.iter().for_each(|item| collect(item, places)),
-        Value::Scalar(_) | Value::Blank => {}
-    }
+    places.extend(node.entries().iter().map(|entry| entry.key_span));
+    node.children().for_each(|child| collect(child, places));
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The effective configuration as YAML: files merged, variables put in, defaults spread, secrets taken out. With every
 //! built-in default filled in, the text still means the same; a test reads it back and compares.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,96 +11,96 @@ use serde_yaml::Value as Yaml;
 use super::fill::{self, DEFAULT, WORDS};
 use super::node::{Node, Scalar, Value};
 use super::report::Report;
-use super::secrets::{REDACTED, mask_parts, shown_key};
-use super::source::is_file;
+use super::text::looks::{REDACTED, mask_parts, shown_key};
+use super::text::names::is_file;
 use super::written::LAST_GOOD;
 use super::{schema, substitute, yaml};
 
 /// Prints a tree.
 pub(super) fn show(root: &Node, defaults: bool) -> String {
-    let mut root = root.clone();
-    if let Value::Map(entries) = &mut root.value {
-        entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
-    }
+    let mut root = without(root, &["include", "defaults"]);
     if defaults {
         fill::fill(&mut root, schema::tree());
     }
     // Only values of foreign types cannot be printed.
-    let text = serde_yaml::to_string(&value_of(&root, "")).unwrap_or_default();
+    let text = serde_yaml::to_string(&yaml_of(&root, "", "", &SHOWN)).unwrap_or_default();
     mark(&text, &root)
 }
 
 /// Prints a tree so that it can be loaded by itself and from anywhere: what was substituted is written as it was, and
 /// paths start at the root.
 pub(super) fn standalone(root: &Node) -> String {
-    let mut root = root.clone();
-    if let Value::Map(entries) = &mut root.value {
-        entries.retain(|entry| !matches!(entry.key.as_str(), "include" | "defaults"));
+    let mut root = without(root, &["include", "defaults"]);
+    if let Some(reload) = root.get_mut("reload") {
+        // This is that file. A gateway that starts from it must not write over it.
+        *reload = without(reload, &["lastGoodFile"]);
     }
-    if let Some(Value::Map(reload)) = root.get_mut("reload").map(|reload| &mut reload.value) {
-        // This is that file: who starts from it must not write over it.
-        reload.retain(|entry| entry.key != "lastGoodFile");
-    }
-    LAST_GOOD.to_owned() + &serde_yaml::to_string(&portable(&root, "", "")).unwrap_or_default()
+    LAST_GOOD.to_owned() + &serde_yaml::to_string(&yaml_of(&root, "", "", &PORTABLE)).unwrap_or_default()
 }
 
-fn portable(node: &Node, parent: &str, key: &str) -> Yaml {
-    match &node.value {
-        Value::Map(entries) => {
-            let pairs =
-                entries.iter().map(|entry| (Yaml::from(entry.key.as_str()), portable(&entry.value, key, &entry.key)));
-            Yaml::Mapping(pairs.collect())
-        }
-        Value::List(items) => Yaml::Sequence(items.iter().map(|item| portable(item, parent, key)).collect()),
-        Value::Scalar(scalar) if is_file(parent, key, &scalar.text) => {
-            let path = substitute::absolute(Path::new(&scalar.text));
-            Yaml::from(path.display().to_string().replace("${", "$${"))
-        }
-        Value::Scalar(scalar) => match &scalar.written {
-            Some(written) => Yaml::from(&**written),
-            None => plain(scalar, key),
-        },
-        Value::Blank => Yaml::Null,
+/// A mapping without some of its keys.
+fn without(node: &Node, keys: &[&str]) -> Node {
+    let mut node = node.clone();
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| !keys.contains(&entry.key.as_str()));
     }
+    node
 }
 
-/// The tree as `serde_yaml` knows it, without what must not be printed.
-fn value_of(node: &Node, key: &str) -> Yaml {
+/// How keys are printed, and how a value that stands at a key of a mapping with the name `parent`.
+struct Print {
+    key: fn(&str) -> Cow<'_, str>,
+    value: fn(&Scalar, &str, &str) -> Yaml,
+}
+
+/// For people: nothing that must not be printed.
+const SHOWN: Print = Print { key: shown_key, value: shown };
+
+/// For a gateway that starts from it.
+const PORTABLE: Print = Print { key: as_written, value: portable };
+
+fn as_written(key: &str) -> Cow<'_, str> {
+    key.into()
+}
+
+/// The tree as `serde_yaml` knows it.
+fn yaml_of(node: &Node, parent: &str, key: &str, print: &Print) -> Yaml {
     match &node.value {
         Value::Map(entries) => {
-            let shown = entries.iter().filter(|entry| !entry.value.is_blank());
-            let pairs = shown.map(|entry| {
-                let value = value_of(&entry.value, &entry.key);
-                (Yaml::from(&*shown_key(&entry.key)), value)
-            });
+            let entries = entries.iter().filter(|entry| !entry.value.is_blank());
+            let pairs = entries
+                .map(|entry| (Yaml::from(&*(print.key)(&entry.key)), yaml_of(&entry.value, key, &entry.key, print)));
             Yaml::Mapping(pairs.collect())
         }
         Value::List(items) => {
-            let shown = items.iter().filter(|item| !item.is_blank());
-            Yaml::Sequence(shown.map(|item| value_of(item, key)).collect())
+            let items = items.iter().filter(|item| !item.is_blank());
+            Yaml::Sequence(items.map(|item| yaml_of(item, parent, key, print)).collect())
         }
-        Value::Scalar(scalar) if scalar.secret => Yaml::from(REDACTED),
-        Value::Scalar(scalar) => scalar_of(scalar, key),
-        Value::Blank => Yaml::Null,
+        Value::Scalar(scalar) if !scalar.is_null() => (print.value)(scalar, parent, key),
+        Value::Scalar(_) | Value::Blank => Yaml::Null,
     }
 }
 
-/// What is no text where it stands alone is printed without quotes, as it was read.
-fn scalar_of(scalar: &Scalar, key: &str) -> Yaml {
-    if scalar.is_null() {
-        return Yaml::Null;
+fn portable(scalar: &Scalar, parent: &str, key: &str) -> Yaml {
+    if is_file(parent, key, &scalar.text) {
+        let path = substitute::absolute(Path::new(&scalar.text));
+        return Yaml::from(path.display().to_string().replace("${", "$${"));
+    }
+    match &scalar.written {
+        Some(written) => Yaml::from(&**written),
+        None => printed(scalar, scalar.text.clone(), key),
+    }
+}
+
+fn shown(scalar: &Scalar, _parent: &str, key: &str) -> Yaml {
+    if scalar.secret {
+        return Yaml::from(REDACTED);
     }
     // What was substituted is final: a `$` in it must not be expanded when this is read again.
     printed(scalar, mask_parts(&scalar.text).replace("${", "$${"), key)
 }
 
-fn plain(scalar: &Scalar, key: &str) -> Yaml {
-    if scalar.is_null() {
-        return Yaml::Null;
-    }
-    printed(scalar, scalar.text.clone(), key)
-}
-
+/// What is no text where it stands alone is printed without quotes, as it was read.
 fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
     if !scalar.plain && !scalar.substituted {
         return Yaml::from(text);
@@ -115,7 +116,7 @@ fn printed(scalar: &Scalar, text: String, key: &str) -> Yaml {
 /// The one field of numbers that are not whole, so that `0.50` may be printed as `0.5`.
 const FRACTIONS: &str = "latencyBuckets";
 
-/// Says behind each value that nobody wrote that it is a default, and turns defaults that are no values into comments.
+/// Marks each value that comes from a default, and turns defaults that are no values into comments.
 /// The lines come from reading the text again: what was printed and where is then known for sure.
 fn mark(text: &str, root: &Node) -> String {
     let mut marks = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What someone probably meant: the nearest known name, or ours for another proxy's word.
+//! The name that was probably meant: the nearest known one, or ours for another proxy's word.
 
 mod neighbours;
 mod shape;
@@ -84,7 +84,8 @@ fn foreign(field: &str, expected: &[&str]) -> Option<String> {
     })
 }
 
-fn fold(text: &str) -> String {
+/// As words are compared: without case, `-` and `_`.
+pub(super) fn fold(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use super::environment::read_regular;
-use super::inputs::{Identity, Seen, place, target_of};
+use super::files::{Identity, place, read_regular, target_of};
+use super::inputs::Seen;
 
 /// How a last good file begins.
 pub(super) const LAST_GOOD: &str =
     "# The last good configuration, written by attache. It is replaced at each good load.\n";
 
-/// The file whose lock says who writes `path`.
+/// The file that is locked by the process that writes `path`.
 #[must_use]
 pub fn lock_of(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
@@ -40,8 +40,8 @@ pub fn behind_links(path: &Path) -> io::Result<PathBuf> {
     Ok(place(&here).unwrap_or(here))
 }
 
-/// Whether a file is there that is no last good file of ours: somebody else's, which must not be replaced. An empty one
-/// is nobody's.
+/// Whether there is a file that the gateway did not write as its last good file. Such a file must not be replaced. An
+/// empty file may be.
 ///
 /// # Errors
 /// When it is there and cannot be read.

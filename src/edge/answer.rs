@@ -2,22 +2,24 @@
 
 use http::{HeaderValue, Response, StatusCode, Version, header};
 
+use super::answer_scan::AnswerScan;
 use super::exchange::Exchange;
 use super::facts::{is_event_stream, is_grpc};
-use super::seen::Found;
-use super::stage::{Answered, ServedRoute, Switched};
+use super::seen::HeadFields;
+use super::stage::{Answered, Entry, ServedRoute, Switched};
 use super::tracked_body::BodyLimits;
-use super::{headers, hygiene, locations};
+use super::{affinity, headers, hygiene, locations};
 use crate::body::Events;
 use crate::error::Error;
 use crate::outcome::Application;
 use crate::pool;
-use crate::upstream::UpstreamResponse;
+use crate::upstream::{UpstreamResponse, WorkerCluster};
 
 /// Takes in the response head: what must not be passed on is refused, and what belongs to the endpoint's connection
 /// stays here.
 pub(super) fn receive(
     exchange: &mut Exchange,
+    entry: &Entry,
     route: &ServedRoute<'_>,
     answer: UpstreamResponse,
 ) -> Result<Answered, Error> {
@@ -30,7 +32,7 @@ pub(super) fn receive(
     let upgrade = exchange.destination.upgrade.take();
     // The version is that of the connection, not the endpoint's (RFC 9112 section 2.3).
     *response.version_mut() = Version::HTTP_11;
-    let found = Found::of(response.headers());
+    let found = HeadFields::of(response.headers());
     check_answer(&response, &found)?;
     let seen = found.seen;
     let events = events(found.content_type);
@@ -69,7 +71,8 @@ pub(super) fn receive(
         exchange.outcome.application = Application::of_head(response.headers());
     }
     exchange.request.upload.answered(stream);
-    let deadline = route.settings().timeout.map(|limit| started + limit);
+    scan(exchange, entry, route, &cluster, &response, events);
+    let deadline = exchange.deadline(route.settings());
     let limits = BodyLimits {
         idle: streaming.idle_timeout,
         end: if stream { stream_end } else { deadline },
@@ -78,6 +81,26 @@ pub(super) fn receive(
         taken: route.listener.limits.body_idle_timeout,
     };
     Ok(Answered::Streamed(response, limits))
+}
+
+/// What an answer says of tasks and sessions is read while it passes.
+fn scan(
+    exchange: &mut Exchange,
+    entry: &Entry,
+    route: &ServedRoute<'_>,
+    cluster: &WorkerCluster,
+    response: &Response<pool::ResponseBody>,
+    events: Option<Events>,
+) {
+    let (status, fields) = (response.status(), response.headers());
+    let table = &entry.view.snapshot.agents.affinity;
+    if let Some(call) = &exchange.call {
+        let keeper = affinity::keeper(exchange, table, route, cluster);
+        let scan = keeper.and_then(|keeper| AnswerScan::of(call, status, fields, events, keeper));
+        exchange.scan = scan.map(Box::new);
+    } else if exchange.destination.session.is_some() || fields.contains_key(&affinity::SESSION) {
+        affinity::note_session(exchange, table, route, cluster, status, fields);
+    }
 }
 
 /// How an answer that is a stream is divided.
@@ -89,7 +112,7 @@ fn events(content_type: Option<&HeaderValue>) -> Option<Events> {
 }
 
 /// What hyper's client accepts and we do not pass on.
-fn check_answer(response: &Response<pool::ResponseBody>, found: &Found<'_>) -> Result<(), Error> {
+fn check_answer(response: &Response<pool::ResponseBody>, found: &HeadFields<'_>) -> Result<(), Error> {
     let headers = response.headers();
     let seen = found.seen;
     if response.status().as_u16() >= 600 {

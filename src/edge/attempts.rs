@@ -1,7 +1,6 @@
 //! The attempts: the request goes to an endpoint, and to another where that is safe and wanted.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::Method;
 use tokio::time::timeout_at;
@@ -9,7 +8,7 @@ use tokio::time::timeout_at;
 use super::admission::kind_at;
 use super::exchange::Exchange;
 use super::stage::ServedRoute;
-use crate::config::model::{HeadLimit, RetryPolicy, Route};
+use crate::a2a::{Operation, RetryClass};
 use crate::error::Error;
 use crate::upstream::{self, Repeat, UpstreamResponse};
 
@@ -28,24 +27,30 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     let (settings, delayed) = (route.settings(), exchange.is_delayed());
     let waited = exchange.guards.waited;
     let (kind, mut rng) = (kind_at(exchange, &target), exchange.worker.fork_rng());
+    let (deadline, operation) = (exchange.deadline(settings), exchange.operation);
     let Exchange { message, request, destination, attempts, .. } = exchange;
-    let deadline = settings.timeout.map(|limit| request.started + limit);
     let upgrade = destination.upgrade.is_some();
+    let has_time = operation.is_some_and(Operation::has_time);
+    let is_read = match operation {
+        Some(operation) => operation.retry_class() == RetryClass::Safe,
+        None => matches!(request.method, Method::GET | Method::HEAD),
+    };
+    let repeat = operation.map_or_else(|| Repeat::of_method(&request.method), of_operation);
     let plan = upstream::AttemptPlan {
         target: &target,
         hash: destination.hash,
         preferred: destination.preferred,
         kind,
-        head_timeout: head_timeout(settings, &request.method, upgrade),
+        head_timeout: settings.head_limit(is_read && !upgrade, has_time),
         // A delayed exchange is given up from outside: what runs out then is not the endpoint's time.
         deadline: deadline.filter(|_| !delayed),
         now: request.started,
-        flow: &request.upload,
+        upload: &request.upload,
         host: &settings.upstream_host,
         upgrade,
         at_once: !(delayed || waited || request.seen.expect) && request.upload.client_time().is_zero(),
         grpc: request.grpc,
-        repeat: Repeat::of_method(&request.method),
+        repeat,
         retries: &settings.retries,
     };
     let sent = match deadline.filter(|_| delayed) {
@@ -60,18 +65,12 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     sent
 }
 
-/// How long an endpoint may take to its response head, per try.
-fn head_timeout(route: &Route, method: &Method, upgrade: bool) -> Option<Duration> {
-    let safe = matches!(*method, Method::GET | Method::HEAD);
-    let per_try = match &route.retries {
-        RetryPolicy::By(retries) => retries.per_try_timeout,
-        RetryPolicy::Default | RetryPolicy::Off => None,
-    };
-    match (route.response_head_timeout, per_try) {
-        (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
-        (HeadLimit::After(limit), None) => Some(limit),
-        (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
-        (HeadLimit::Default, None) => (safe && !upgrade).then_some(HeadLimit::OF_SAFE),
-        (HeadLimit::Off, None) => None,
+/// What doing a call of an agent twice would mean.
+fn of_operation(operation: Operation) -> Repeat {
+    match operation.retry_class() {
+        RetryClass::Safe => Repeat::Safe,
+        RetryClass::Idempotent => Repeat::Idempotent,
+        RetryClass::Cancel | RetryClass::Create => Repeat::Once,
+        RetryClass::Send => Repeat::Work,
     }
 }

@@ -70,8 +70,8 @@ fn dress(exchange: &mut Exchange, entry: &Entry, fields: &mut HeaderMap) {
     if let Some(id) = &exchange.request.id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    if let Some(standing) = exchange.reply.standing.take() {
-        standing.tell(fields);
+    if let Some(rate_limit_headers) = exchange.reply.rate_limit_headers.take() {
+        rate_limit_headers.tell(fields);
     }
     if let Some(route) = exchange.route.id.and_then(|id| entry.view.route(id)) {
         let facts = exchange.change_facts(exchange.client.https);

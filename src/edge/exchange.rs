@@ -9,6 +9,8 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::answer_scan::AnswerScan;
+use super::call::Call;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
 use super::injected::Injected;
@@ -16,11 +18,13 @@ use super::worker::Worker;
 use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
+use crate::config::model::Route;
 use crate::context::{Connection, Underway};
 use crate::error::{Error, FAULT_INJECTED};
+use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
-use crate::observe::record::AccessRecord;
-use crate::outcome::{Application, Outcome, Phase, Transport};
+use crate::observe::record::{AccessRecord, AgentFacts};
+use crate::outcome::{AgentFault, Application, Outcome, Phase, Transport};
 use crate::policy::Open;
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
@@ -37,6 +41,10 @@ pub(super) struct Exchange {
     pub(super) client: Client,
     /// What it asks of an agent, once that is known.
     pub(super) operation: Option<Operation>,
+    /// The whole call of an agent, where it is one.
+    pub(super) call: Option<Box<Call>>,
+    /// Reads the answer of an agent.
+    pub(super) scan: Option<Box<AnswerScan>>,
     pub(super) route: RouteFacts,
     pub(super) destination: Destination,
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
@@ -56,6 +64,10 @@ pub(super) struct Ending {
     pub(super) grpc: bool,
     /// What the protocol inside the answer said.
     pub(super) application: Application,
+    /// How the call of an agent failed inside its answer.
+    pub(super) agent_fault: Option<AgentFault>,
+    /// The task that the agent's answer named.
+    task: Option<Box<str>>,
     time_to_head: Option<Duration>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
@@ -123,6 +135,8 @@ impl Exchange {
             client: Client::of(&connection),
             request: facts,
             operation: None,
+            call: None,
+            scan: None,
             route: RouteFacts::default(),
             destination: Destination::default(),
             attempts: Attempts::default(),
@@ -194,9 +208,27 @@ impl Exchange {
     /// The last byte has been handed over.
     pub(super) fn complete(&mut self) {
         if self.outcome.end == End::Open {
+            self.read_to_the_end();
             self.outcome.end = End::Complete;
             self.outcome.transport = Transport::Complete;
         }
+    }
+
+    /// What the answer of an agent said, now that it is whole.
+    fn read_to_the_end(&mut self) {
+        let Some(mut scan) = self.scan.take() else { return };
+        let said = scan.end(self.operation.is_some_and(Operation::is_streaming));
+        self.outcome.agent_fault = said;
+        self.outcome.task = scan.take_task();
+        if let (Some(fault), Application::Silent) = (said, self.outcome.application) {
+            self.outcome.application = Application::Agent(fault);
+        }
+    }
+
+    /// When the whole of it must be over. The work of agents and their streams have limits of their own.
+    pub(super) fn deadline(&self, route: &Route) -> Option<Instant> {
+        let limit = route.timeout.filter(|_| !self.operation.is_some_and(Operation::has_time))?;
+        Some(self.request.started + limit)
     }
 
     /// Whether it was held back on purpose.
@@ -241,7 +273,7 @@ impl Exchange {
     /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
     /// client or the gateway's own limits ended do not count, and neither do exchanges that ended before the client had
     /// sent the whole request: otherwise a client could decide. A canary without usable endpoints counts as failed.
-    fn count_for_trial(&self, duration: Duration) {
+    fn sample_for_rollout(&self, duration: Duration) {
         let Some(sample) = &self.guards.sample else { return };
         if self.guards.fault.as_ref().is_some_and(|fault| fault.is_felt()) {
             // What was done on purpose says nothing about a version.
@@ -295,10 +327,13 @@ impl Exchange {
             self.worker.errors.count(reason, handles);
         }
         let duration = now.saturating_duration_since(self.request.started);
-        self.count_for_trial(duration);
+        self.sample_for_rollout(duration);
         if let Some(handles) = &self.route.handles {
             let first_byte = self.outcome.time_to_head.filter(|_| self.outcome.upstream_status.is_some());
             handles.finished(&self.request.method, self.outcome.status, duration, first_byte);
+            if let Some(call) = self.finished_call() {
+                handles.called(call, duration);
+            }
             if self.is_stream() {
                 handles.ends().stream_duration.get().observe(duration);
             }
@@ -313,6 +348,25 @@ impl Exchange {
         {
             sink.record(&self.record(flags, reason, duration));
         }
+    }
+
+    /// The call of an agent in the words of metrics.
+    fn finished_call(&self) -> Option<FinishedCall> {
+        let call = self.call.as_deref()?;
+        let (outcome, operation) = (&self.outcome, call.operation?);
+        let end = match (outcome.agent_fault, outcome.end) {
+            (Some(AgentFault::Error(_)), _) => CallEnd::Error,
+            (Some(AgentFault::Internal), _) => CallEnd::Internal,
+            (Some(AgentFault::Unreadable), _) => CallEnd::Unreadable,
+            (Some(AgentFault::Truncated), _) => CallEnd::Truncated,
+            (None, End::Failed { .. }) if outcome.transport.is_by_client() => CallEnd::Left,
+            (None, End::Failed { .. }) if outcome.transport.is_by_endpoint() => CallEnd::Failed,
+            (None, End::Failed { .. }) => CallEnd::Refused,
+            (None, End::Open | End::Complete) if outcome.outcome().is_failed_answer() => CallEnd::Failed,
+            (None, End::Open | End::Complete) if outcome.is_refused_by_agent() => CallEnd::Error,
+            (None, End::Open | End::Complete) => CallEnd::Ok,
+        };
+        Some(FinishedCall { operation, binding: call.binding, generation: call.generation, end })
     }
 
     /// Flag and reason of the access record.
@@ -339,6 +393,14 @@ impl Exchange {
             principal: self.client.identity.principal.as_deref(),
             tenant: self.client.identity.tenant.as_deref(),
             operation: self.operation.map(Operation::name),
+            agent: self.call.as_deref().map(|call| AgentFacts {
+                transport: call.binding.name(),
+                version: call.generation.name(),
+                task: call.ids().task.or(outcome.task.as_deref()),
+                context: call.ids().context,
+                fault: outcome.agent_fault.map(AgentFault::word),
+                code: outcome.agent_fault.and_then(AgentFault::code),
+            }),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
             path: request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
@@ -371,6 +433,8 @@ impl Default for Ending {
             upstream_status: None,
             grpc: false,
             application: Application::Silent,
+            agent_fault: None,
+            task: None,
             time_to_head: None,
             endpoint_time: Duration::ZERO,
             gaps: Duration::ZERO,
@@ -385,6 +449,12 @@ impl Default for Ending {
 }
 
 impl Ending {
+    /// Whether the agent refused it by a status of HTTP or gRPC.
+    fn is_refused_by_agent(&self) -> bool {
+        let grpc = self.application.grpc_status().is_some_and(|code| code != 0);
+        grpc || self.upstream_status.is_some_and(|status| status >= 400)
+    }
+
     /// What became of it.
     fn outcome(&self) -> Outcome {
         let status = self.upstream_status.and_then(|status| StatusCode::from_u16(status).ok());

@@ -12,9 +12,9 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::claimed::Claimed;
-use super::seen::{Found, Seen};
+use super::seen::{HeadFields, Seen};
 use crate::body::UploadState;
-use crate::cluster::EndpointId;
+use crate::cluster::Preference;
 use crate::config::model::{ListenerId, RouteId};
 use crate::context::{Connection, Identity};
 use crate::observe::handles::RouteHandles;
@@ -96,8 +96,12 @@ pub(super) struct Destination {
     pub(super) cluster: Option<Rc<WorkerCluster>>,
     /// Key for a hash policy.
     pub(super) hash: Option<u64>,
-    /// The endpoint an earlier stage would like: it is chosen while it may be used.
-    pub(super) preferred: Option<EndpointId>,
+    /// The cluster of the route that holds what it is about, by its position.
+    pub(super) part: Option<usize>,
+    /// The session it names.
+    pub(super) session: Option<HeaderValue>,
+    /// The endpoint it should go to.
+    pub(super) preferred: Option<Preference>,
     /// The protocol is switched if the endpoint agrees.
     pub(super) upgrade: Option<OnUpgrade>,
 }
@@ -106,7 +110,7 @@ pub(super) struct Destination {
 #[derive(Debug, Default)]
 pub(super) struct ReplyFields {
     /// How the client stands with its limits.
-    pub(super) standing: Option<Box<RateLimitHeaders>>,
+    pub(super) rate_limit_headers: Option<Box<RateLimitHeaders>>,
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     /// What has been read of the body that is passed on.
@@ -115,7 +119,7 @@ pub(super) struct ReplyFields {
 
 impl RequestFacts {
     pub(super) fn of(request: &Request<Incoming>, connection: &Connection) -> Self {
-        let found = Found::of(request.headers());
+        let found = HeadFields::of(request.headers());
         Self {
             started: Instant::now(),
             time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),

@@ -1,7 +1,6 @@
 //! Listeners that redirect to HTTPS: which clients, where to, and with which status.
 
 use http::uri::PathAndQuery;
-use http::{Method, StatusCode};
 
 use super::exchange::Exchange;
 use super::own_answer::redirect_to;
@@ -35,7 +34,7 @@ pub(super) fn redirect(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
         path: request.uri.path_and_query().map_or("/", PathAndQuery::as_str),
     };
     let location = location(to, listener.public_url.as_deref(), &asked);
-    redirect_to(status(to, &request.method), &location.ok_or_else(|| Error::Misdirected)?)
+    redirect_to(to.status_for(&request.method), &location.ok_or_else(|| Error::Misdirected)?)
 }
 
 /// The target of a request over plain HTTP.
@@ -77,16 +76,6 @@ fn location(to: &HttpsRedirect, url: Option<&PublicUrl>, asked: &Asked<'_>) -> O
     Some(format!("{scheme}://{authority}{prefix}{path}"))
 }
 
-/// The configured status, else 301 for those methods that redirect well and 308, which keeps method and body, for the
-/// rest.
-fn status(redirect: &HttpsRedirect, method: &Method) -> StatusCode {
-    redirect.status.unwrap_or(if matches!(*method, Method::GET | Method::HEAD) {
-        StatusCode::MOVED_PERMANENTLY
-    } else {
-        StatusCode::PERMANENT_REDIRECT
-    })
-}
-
 /// No byte that could end the line or the location.
 fn is_clean(path_and_query: &str) -> bool {
     (path_and_query == "*" || path_and_query.starts_with('/'))
@@ -105,6 +94,8 @@ fn matches(pattern: &HostPattern, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::{Method, StatusCode};
+
     use super::*;
     use crate::config::model::ListenerId;
 
@@ -196,9 +187,9 @@ mod tests {
             (Method::HEAD, StatusCode::MOVED_PERMANENTLY),
             (Method::POST, StatusCode::PERMANENT_REDIRECT),
         ] {
-            assert_eq!(status(&plain, &method), expected, "{method}");
+            assert_eq!(plain.status_for(&method), expected, "{method}");
         }
         let fixed = HttpsRedirect { status: Some(StatusCode::FOUND), ..plain };
-        assert_eq!(status(&fixed, &Method::POST), StatusCode::FOUND);
+        assert_eq!(fixed.status_for(&Method::POST), StatusCode::FOUND);
     }
 }

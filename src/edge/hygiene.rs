@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use super::exchange::Exchange;
 use super::facts::Canonical;
-use super::seen::Found;
+use super::seen::HeadFields;
 use super::stage::{Entry, Passage};
 use crate::config::model::{Limits, PathPolicy};
 use crate::context::{Connection, Refusal};
@@ -52,7 +52,12 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// Why the request is refused.
-pub fn check<'a>(head: Head<'a>, found: &Found<'a>, limits: &Limits, paths: PathPolicy) -> Result<Target<'a>, Error> {
+pub fn check<'a>(
+    head: Head<'a>,
+    found: &HeadFields<'a>,
+    limits: &Limits,
+    paths: PathPolicy,
+) -> Result<Target<'a>, Error> {
     if matches!(*head.method, Method::CONNECT | Method::TRACE) {
         return Err(Error::MethodRefused);
     }
@@ -95,11 +100,11 @@ pub(super) fn admit(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, E
         version: request.version,
         headers: exchange.message()?.headers(),
     };
-    let found = Found {
+    let found = HeadFields {
         seen: request.seen,
         host: request.host.as_ref(),
         content_length: request.length.as_ref(),
-        ..Found::default()
+        ..HeadFields::default()
     };
     let target = check(head, &found, &settings.limits, settings.paths)?;
     let length = target.length;
@@ -131,7 +136,7 @@ fn verdict(connection: &Connection) -> Result<(), Error> {
 
 /// The announced length of the body, which comes from exactly one source (RFC 9112 section 6.3). hyper has already
 /// refused what it could not frame; this is what it accepts and we do not.
-fn framing(head: Head<'_>, found: &Found<'_>) -> Result<Option<u64>, Error> {
+fn framing(head: Head<'_>, found: &HeadFields<'_>) -> Result<Option<u64>, Error> {
     if found.seen.transfer_encoding {
         let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
         let chunked = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -187,7 +192,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Error> {
 
 /// The authority of the target wins over Host (RFC 9112 section 3.2.2); in HTTP/2 the two must agree (RFC 9113 section
 /// 8.3.1).
-fn authority<'a>(head: Head<'a>, found: &Found<'a>) -> Result<&'a str, Error> {
+fn authority<'a>(head: Head<'a>, found: &HeadFields<'a>) -> Result<&'a str, Error> {
     if found.seen.several_hosts {
         return Err(Error::BadRequest("several_hosts"));
     }
@@ -236,7 +241,7 @@ mod tests {
     }
 
     fn framed(head: &Parts) -> Result<Option<u64>, Error> {
-        framing(head.into(), &Found::of(&head.headers))
+        framing(head.into(), &HeadFields::of(&head.headers))
     }
 
     #[test]
@@ -259,7 +264,7 @@ mod tests {
         ] {
             let fields: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
             let head = head(version, uri, &fields);
-            let found = authority(Head::from(&head), &Found::of(&head.headers)).map_err(|error| error.reason());
+            let found = authority(Head::from(&head), &HeadFields::of(&head.headers)).map_err(|error| error.reason());
             assert_eq!(found, expected, "{uri} {host:?}");
         }
     }
@@ -267,6 +272,6 @@ mod tests {
     #[test]
     fn two_hosts_are_refused() {
         let head = head(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]);
-        assert_eq!(authority(Head::from(&head), &Found::of(&head.headers)).unwrap_err().reason(), "several_hosts");
+        assert_eq!(authority(Head::from(&head), &HeadFields::of(&head.headers)).unwrap_err().reason(), "several_hosts");
     }
 }

@@ -20,13 +20,13 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
         operation: exchange.operation,
     };
     match limits.admit(&caller) {
-        Ok(Admitted { open, standing }) => {
+        Ok(Admitted { open, rate_limit_headers }) => {
             exchange.guards.open = open;
-            exchange.reply.standing = standing.map(Box::new);
+            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
             Ok(Passage::On)
         }
-        Err(Refused { error, standing }) => {
-            exchange.reply.standing = standing.map(Box::new);
+        Err(Refused { error, rate_limit_headers }) => {
+            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
             Err(error)
         }
     }

@@ -2,9 +2,12 @@
 //! through the one exit (`depart`).
 
 mod admission;
+mod affinity;
 mod agent_card;
 mod answer;
+mod answer_scan;
 mod attempts;
+mod call;
 mod certificate;
 pub(crate) mod claimed;
 mod depart;
@@ -24,6 +27,7 @@ mod own_answer;
 mod pipeline;
 mod prepare;
 mod public;
+mod recognition;
 mod reply;
 mod routing;
 pub mod seen;
@@ -72,6 +76,9 @@ pub fn handle(
     async move {
         let entry = Entry { view, listener };
         let answered = pipeline::run(&mut exchange, &entry).await;
+        if answered.is_err() {
+            Box::pin(recognition::of_refused(&mut exchange)).await;
+        }
         Ok(depart::depart(exchange, &entry, answered))
     }
 }

@@ -24,9 +24,7 @@ fn lead_on(exchange: &Exchange, route: &ServedRoute<'_>, to: &Redirect) -> Resul
     let face = public::sources(exchange, route.listener.public_url.as_deref(), Some(settings)).face();
     let matched = matched(exchange, route);
     let location = route::redirect(to, matched, &face, request.path(), request.uri.query());
-    let safe = matches!(request.method, Method::GET | Method::HEAD);
-    let usual = if safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT };
-    redirect_to(to.status.unwrap_or(usual), &location.ok_or(Error::BadRequest("redirect_target"))?)
+    redirect_to(to.status_for(&request.method), &location.ok_or(Error::BadRequest("redirect_target"))?)
 }
 
 /// The path of the alternative that matched.

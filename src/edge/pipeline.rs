@@ -6,8 +6,8 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage};
 use super::{
-    admission, agent_card, answer, attempts, certificate, expectation, fault, https_redirect, hygiene, identify,
-    limits, mirror, own_answer, prepare, routing, version,
+    admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, https_redirect, hygiene,
+    identify, limits, mirror, own_answer, prepare, recognition, routing, version,
 };
 use crate::error::Error;
 
@@ -31,6 +31,8 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(limits::admit(exchange, route));
     pass!(own_answer::answer(exchange, route));
     pass!(fault::inject(exchange, route).await);
+    pass!(recognition::recognize(exchange, entry, route).await);
+    pass!(affinity::find(exchange, entry, route));
     pass!(version::choose(exchange, route));
     pass!(prepare::prepare(exchange, route));
     pass!(mirror::start(exchange, route));
@@ -40,7 +42,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
         return Box::pin(agent_card::fetch(exchange, entry, route)).await;
     }
     let response = attempts::send(exchange, route).await?;
-    answer::receive(exchange, route, response)
+    answer::receive(exchange, entry, route, response)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::upstream;
 
 /// Makes the endpoint's request out of the client's, and takes out of it what a switch of protocols will need.
 pub(super) fn prepare(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    let limit = route.settings().max_body_bytes.or(route.listener.limits.max_body_bytes);
+    let limit = route.settings().body_limit(&route.listener.limits);
     check_length(exchange.request.announced, limit)?;
     let target = rewritten(exchange, route)?;
     let upgrade = exchange.request.seen.upgrade && wants_upgrade(exchange, route)?;

@@ -4,8 +4,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use tokio::time::Instant;
 
 use super::ResponseBody;
+use super::call::Call;
 use super::exchange::Exchange;
 use super::own_answer::METHODS;
+use crate::a2a::Binding;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::context::PLAIN_ON_TLS;
@@ -17,11 +19,14 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     exchange.answered(error.status().as_u16(), Instant::now());
     exchange.failed(error);
     tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
-    let mut response = if exchange.request.grpc {
-        exchange.outcome.application = Application::Grpc { code: grpc_code(error).0, with_head: true };
-        grpc(error)
-    } else {
-        json(error)
+    let call = exchange.call.as_deref();
+    let mut response = match call.map(|call| call.binding) {
+        _ if exchange.request.grpc => {
+            exchange.outcome.application = Application::Grpc { code: grpc_code(error).0, with_head: true };
+            grpc(error)
+        }
+        Some(Binding::JsonRpc) => json_rpc(error, call.and_then(Call::id)),
+        Some(Binding::Rest | Binding::Grpc) | None => rest(error),
     };
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
@@ -34,19 +39,37 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     response
 }
 
-fn json(error: &Error) -> Response<ResponseBody> {
-    let status = match error {
+/// The error object that the REST binding of A2A has (A2A 1.0 section 11.6), and everybody else can read.
+fn rest(error: &Error) -> Response<ResponseBody> {
+    let (code, status) = (status(error).as_u16(), grpc_code(error).1);
+    json(error, format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details")))
+}
+
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all.
+fn json_rpc(error: &Error, id: Option<&str>) -> Response<ResponseBody> {
+    let id = id.unwrap_or("null");
+    json(error, format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,{}}}}}"#, explained(error, "data")))
+}
+
+/// The text and the word for programs (google.rpc.ErrorInfo), under that key.
+fn explained(error: &Error, key: &str) -> String {
+    let (text, reason) = (public(error), error.reason());
+    format!(
+        r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"attache"}}]"#
+    )
+}
+
+/// The status that the client gets.
+fn status(error: &Error) -> StatusCode {
+    match error {
         // A client that closed its direction in the middle of a request still gets an answer. 499 is for logs only.
         Error::ClientGone | Error::ClientStalled => StatusCode::BAD_REQUEST,
         other => other.status(),
-    };
-    let text = format!(
-        r#"{{"error":{{"code":{},"status":"{}","message":"{}","details":[{{"reason":"{}"}}]}}}}"#,
-        status.as_u16(),
-        grpc_code(error).1,
-        public(error),
-        error.reason(),
-    );
+    }
+}
+
+fn json(error: &Error, text: String) -> Response<ResponseBody> {
+    let status = status(error);
     let mut response = Response::new(Body::full(text + "\n"));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -29,7 +29,7 @@ pub(super) fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Er
     exchange.route.matched = found.matched;
     exchange.client.https = public::is_https(exchange, settings.public_url.as_deref(), route);
     if let Some(message) = &mut exchange.message {
-        let limit = route.max_body_bytes.or(settings.limits.max_body_bytes);
+        let limit = route.body_limit(&settings.limits);
         message.body_mut().hold_to(limit, settings.limits.body_idle_timeout);
     }
     Ok(Passage::On)

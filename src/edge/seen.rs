@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 /// The findings, with the values of fields that are always needed; of several fields of a name, the first.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Found<'a> {
+pub struct HeadFields<'a> {
     /// Which fields there are.
     pub seen: Seen,
     pub(super) host: Option<&'a HeaderValue>,
@@ -39,11 +39,13 @@ pub struct Seen {
     pub(super) hop_by_hop: bool,
     /// The field with the number of the try, which only the gateway sets.
     pub(super) attempts: bool,
+    /// A session of MCP.
+    pub(super) session: bool,
     /// A name with an underscore.
     pub(super) underscore: bool,
 }
 
-impl<'a> Found<'a> {
+impl<'a> HeadFields<'a> {
     /// Looks through `headers` once.
     #[must_use]
     pub fn of(headers: &'a HeaderMap) -> Self {
@@ -73,6 +75,7 @@ impl<'a> Found<'a> {
                 (9, "forwarded") => seen.forwarded = true,
                 (6, "cookie") => seen.cookie = true,
                 (18, "x-attache-attempts") => seen.attempts = true,
+                (14, "mcp-session-id") => seen.session = true,
                 (10, "keep-alive")
                 | (16, "proxy-connection")
                 | (19, "proxy-authorization")
@@ -110,7 +113,7 @@ impl Seen {
     /// Looks through `headers` once.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        Found::of(headers).seen
+        HeadFields::of(headers).seen
     }
 
     /// Whether anything in it belongs to one connection only.

@@ -134,6 +134,9 @@ impl TrackedBody {
         }
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.outcome.sent += data.len() as u64;
+            if let Some(scan) = &mut exchange.scan {
+                scan.passes(data);
+            }
             exchange.request.upload.passed();
             let several = self.several.as_mut();
             if several.is_some_and(|several| several.has_begun(data)) {

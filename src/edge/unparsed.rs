@@ -39,6 +39,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
             principal: None,
             tenant: None,
             operation: None,
+            agent: None,
             method: known.method,
             authority: known.authority,
             path: known.path,

@@ -35,6 +35,8 @@ fn place(exchange: &mut Exchange, route: &ServedRoute<'_>, split: &Split) -> Res
         Some(key) => hints.key = hash_key(key, headers, exchange.client.address),
         None => {}
     }
+    // A conversation never changes version.
+    hints.part = exchange.destination.part;
     let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint("no version of the split has a weight"))?;
     let part = served.part(choice.part).ok_or_else(|| Error::Internal)?;
     if served.control.has_rollout() {

@@ -145,8 +145,8 @@ impl Worker {
     }
 
     /// Ends when another worker needs the place of an idle connection; then [`Self::evict`].
-    pub async fn knocked(&self) {
-        self.worker_endpoints.knocked().await;
+    pub async fn idle_is_wanted(&self) {
+        self.worker_endpoints.idle_is_wanted().await;
     }
 
     /// Closes idle connections whose permits other workers need.

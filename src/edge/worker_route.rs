@@ -86,6 +86,12 @@ impl WorkerRoute {
         &self.runtime.settings
     }
 
+    /// The clusters it forwards to, in the order of its split.
+    pub(super) fn clusters(&self) -> impl Iterator<Item = &Rc<WorkerCluster>> {
+        let parts = self.split.iter().flat_map(|split| &split.parts).map(|part| &part.cluster);
+        self.cluster.iter().chain(parts)
+    }
+
     /// Its series towards one cluster of its split.
     pub(super) fn part_handles<'a>(&self, part: &'a WorkerPart) -> &'a RouteHandles {
         part.handles.get_or_init(|| self.handles.towards(part.cluster.name()))

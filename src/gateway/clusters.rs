@@ -13,7 +13,7 @@ pub(super) fn check(cluster: &Cluster, required: bool) -> Check {
     let unhealthy = members.endpoints.iter().filter(|one| one.is_unhealthy());
     let named: Vec<String> = unhealthy.clone().take(MAX_NAMED).map(|endpoint| complaint(endpoint)).collect();
     let unhealthy = unhealthy.count();
-    let breaker = cluster.judge.breaker().map(|breaker| breaker.state());
+    let breaker = cluster.detector.breaker().map(|breaker| breaker.state());
     let breaker = breaker.filter(|state| *state != BreakerState::Closed);
     // One that drains is out on purpose.
     let troubled = survey.usable == 0

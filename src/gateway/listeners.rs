@@ -71,7 +71,7 @@ impl Listeners {
         }
         let bound = fresh
             .into_iter()
-            .map(|(listener, settings)| self.bind(listener, settings, (config, workers)))
+            .map(|(listener, settings)| self.bind(listener, settings, config, workers))
             .collect::<Result<_, _>>()?;
         Ok(Change { settings, bound })
     }
@@ -80,7 +80,8 @@ impl Listeners {
         &mut self,
         listener: &Listener,
         settings: Settings,
-        (config, workers): (&Config, usize),
+        config: &Config,
+        workers: usize,
     ) -> Result<Bound, Error> {
         let configured = listener.address;
         let failed = |source| Error::Bind { listener: listener.name.clone(), address: configured, source };

@@ -43,15 +43,15 @@ impl Gateway {
     /// Cancel safe.
     pub async fn wanted(&mut self) -> Command {
         match self.inbox.recv().await {
-            Some(order) => order,
+            Some(command) => command,
             // The gateway itself holds a sender.
             None => std::future::pending().await,
         }
     }
 
     /// Carries out a command, answers its sender and logs the result.
-    pub async fn obey(&mut self, order: Command) -> Done {
-        match order {
+    pub async fn perform(&mut self, command: Command) -> Done {
+        match command {
             Command::Reload { trigger, done } => {
                 let outcome = self.reload_source(trigger).await;
                 // The sender may have left.

@@ -124,8 +124,8 @@ impl Workers {
     ) -> io::Result<()> {
         for (worker, socket) in self.workers.iter().zip(sockets) {
             let (done, opened) = oneshot::channel();
-            let order = WorkerCommand::Open { key, name: name.to_owned(), socket, shared: Arc::clone(shared), done };
-            worker.send(order).await.map_err(io::Error::other)?;
+            let command = WorkerCommand::Open { key, name: name.to_owned(), socket, shared: Arc::clone(shared), done };
+            worker.send(command).await.map_err(io::Error::other)?;
             opened.await.map_err(io::Error::other)??;
         }
         Ok(())
@@ -246,11 +246,11 @@ impl State {
         let mut count = 0_u32;
         loop {
             tokio::select! {
-                order = inbox.recv() => match order {
-                    Some(order) => self.obey(order),
+                command = inbox.recv() => match command {
+                    Some(command) => self.perform(command),
                     None => return,
                 },
-                () = self.worker.knocked() => self.worker.evict(),
+                () = self.worker.idle_is_wanted() => self.worker.evict(),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
                     self.tick(count.is_multiple_of(SWEEP_EVERY));
@@ -259,8 +259,8 @@ impl State {
         }
     }
 
-    fn obey(&mut self, order: WorkerCommand) {
-        match order {
+    fn perform(&mut self, command: WorkerCommand) {
+        match command {
             WorkerCommand::Open { key, name, socket, shared, done } => {
                 done.send(self.open(key, name, socket, shared)).ok();
             }
@@ -456,7 +456,7 @@ routes: { all: { respond: { body: here } } }
         let address = open(&mut state);
         let mut client = queued(address);
         let (done, mut finished) = oneshot::channel();
-        state.obey(WorkerCommand::Drain(done));
+        state.perform(WorkerCommand::Drain(done));
         assert!(finished.try_recv().is_err(), "a client is in the queue");
         while finished.try_recv().is_err() {
             yield_now().await;
@@ -472,7 +472,7 @@ routes: { all: { respond: { body: here } } }
         let mut state = state();
         let address = open(&mut state);
         let mut client = queued(address);
-        state.obey(WorkerCommand::Close(1));
+        state.perform(WorkerCommand::Close(1));
         state.tick(false);
         while !state.closing.is_empty() {
             yield_now().await;

@@ -229,7 +229,7 @@ where
         }));
         let end = match handle.hold(talk).await {
             Ok(end) => end,
-            Err(order) => Ok(cut(order)),
+            Err(command) => Ok(cut(command)),
         };
         match (end, connection.get()) {
             (Ok(end), Some(connection)) if connection.plain_on_tls.get() => {

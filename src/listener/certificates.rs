@@ -14,8 +14,9 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::model::{Certificate, HostPattern, UnknownSni};
-use crate::config::{pem, read_regular};
+use crate::config::read_regular;
 use crate::listener::tls_error::TlsError;
+use crate::pem;
 
 /// A certificate chain with its key, and the names it serves.
 #[derive(Debug)]

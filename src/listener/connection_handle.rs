@@ -43,8 +43,8 @@ impl ConnectionHandle {
         }
     }
 
-    pub(crate) fn order(&self, order: ConnectionCommand) {
-        match order {
+    pub(crate) fn command(&self, command: ConnectionCommand) {
+        match command {
             ConnectionCommand::Drain => self.draining.set(true),
             ConnectionCommand::Retire => {
                 self.draining.set(true);
@@ -223,12 +223,12 @@ pub(crate) mod tests {
         let handle = ConnectionHandle::new(IoProgress::new());
         let orders = async {
             tokio::task::yield_now().await;
-            handle.order(ConnectionCommand::Drain);
+            handle.command(ConnectionCommand::Drain);
         };
         let drained = pin!(handle.drained());
         let (held, ()) = tokio::join!(handle.hold(drained), orders);
         assert_eq!(held, Ok(()));
-        handle.order(ConnectionCommand::Abort);
+        handle.command(ConnectionCommand::Abort);
         assert_eq!(handle.hold(pin!(std::future::pending::<()>())).await, Err(Cut::Aborted));
     }
 

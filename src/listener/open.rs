@@ -19,7 +19,7 @@ use crate::listener::ceiling::Permit;
 use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io::{Io, Socket, Stream};
 use crate::listener::proxy_protocol;
-use crate::listener::serve::{ConnectionEnd, Serves, Speaks, refuse_plain, serve};
+use crate::listener::serve::{ConnectionEnd, ServeSettings, Serves, Speaks, refuse_plain, serve};
 use crate::listener::settings::Settings;
 use crate::listener::tls::Tls;
 
@@ -86,8 +86,8 @@ where
     };
     let io = Io::new(stream, Arc::clone(handle.progress()), permit);
     let (connection, service) = make(Rc::new(facts));
-    let terms = (&settings.limits, settings.http2_keepalive);
-    Ok(serve(io, speaks, connection, service, handle, terms).await)
+    let serve_settings = ServeSettings { limits: &settings.limits, pings: settings.http2_keepalive };
+    Ok(serve(io, speaks, connection, service, handle, serve_settings).await)
 }
 
 /// Whether a peer that should begin a handshake begins a request: with a letter, as no TLS record does. Takes nothing.

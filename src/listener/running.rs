@@ -53,7 +53,7 @@ impl Running {
     pub fn drain(&self) {
         self.group.draining.set(true);
         self.group.changed.notify_waiters();
-        self.group.watchdog.order(self.group.number, ConnectionCommand::Drain);
+        self.group.watchdog.command(self.group.number, ConnectionCommand::Drain);
     }
 
     /// Cuts every connection that is left and says how many those were.
@@ -61,12 +61,12 @@ impl Running {
     pub fn abort(&self) -> usize {
         self.task.abort();
         self.group.draining.set(true);
-        self.group.watchdog.order(self.group.number, ConnectionCommand::Abort)
+        self.group.watchdog.command(self.group.number, ConnectionCommand::Abort)
     }
 
     /// Cuts the connections `which` names; the rest goes on.
     pub fn abort_those(&self, which: impl Fn(&Connection) -> bool) {
-        self.group.watchdog.order_those(self.group.number, ConnectionCommand::Abort, which);
+        self.group.watchdog.command_those(self.group.number, ConnectionCommand::Abort, which);
     }
 
     /// Connections of this listener on this worker. Tunnels are counted by [`Shared::open`](super::Shared::open) only.
@@ -98,7 +98,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
-        self.group.watchdog.order(self.group.number, ConnectionCommand::Abort);
+        self.group.watchdog.command(self.group.number, ConnectionCommand::Abort);
     }
 }
 
@@ -129,7 +129,7 @@ impl Group {
         self.connections.set(self.connections.get() + 1);
         let registered = self.watchdog.register(IoProgress::new(), self.number, limits);
         if self.draining.get() {
-            registered.handle().order(ConnectionCommand::Drain);
+            registered.handle().command(ConnectionCommand::Drain);
         }
         Member { registered, group: Rc::clone(self) }
     }

@@ -239,11 +239,11 @@ impl Scanner {
         };
         let arrived = rest.get(..feed).unwrap_or_default();
         if self.partial.is_empty() {
-            self.judge_line(arrived);
+            self.check_line(arrived);
         } else {
             let mut whole = std::mem::take(&mut self.partial);
             whole.extend_from_slice(arrived);
-            self.judge_line(&whole);
+            self.check_line(&whole);
         }
         match self.state {
             State::Stopped(Next::Poison | Next::Error) => feed,
@@ -271,7 +271,7 @@ impl Scanner {
         self.partial = Vec::new();
     }
 
-    fn judge_line(&mut self, line: &[u8]) {
+    fn check_line(&mut self, line: &[u8]) {
         let fatal = self.fatal();
         let Some((b'\r', line)) = line.split_last() else {
             return self.stop(fatal);
@@ -314,7 +314,7 @@ impl Scanner {
 
     fn end_head(&mut self) {
         let head = std::mem::take(&mut self.head);
-        if let Some(fault) = head.judge() {
+        if let Some(fault) = head.check() {
             self.verdict =
                 Some(ScannerRefusal { request: self.requests, reason: fault.reason(), refusal: fault.refusal() });
             self.stop(Next::Silence);
@@ -379,7 +379,7 @@ impl Head {
     }
 
     /// The worst of it: framing before anything else.
-    fn judge(&self) -> Option<Fault> {
+    fn check(&self) -> Option<Fault> {
         if self.fault == Some(Fault::Plain) {
             return self.fault;
         }

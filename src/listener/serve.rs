@@ -79,22 +79,31 @@ pub enum Speaks {
     Unknown,
 }
 
-/// Serves `service` on a connection, on `terms`: time limits and PING frames. Everything but the IO stays on this
-/// worker. When the future is dropped, the connection is closed and with it the futures of its requests.
+/// What holds on one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeSettings<'a> {
+    /// Its limits.
+    pub limits: &'a Limits,
+    /// PING frames to a client that is silent.
+    pub pings: Option<Http2Keepalive>,
+}
+
+/// Serves `service` on a connection. Everything but the IO stays on this worker. When the future is dropped, the
+/// connection is closed and with it the futures of its requests.
 pub async fn serve<S>(
     io: Io,
     speaks: Speaks,
     connection: Rc<Connection>,
     service: S,
     handle: Rc<ConnectionHandle>,
-    terms: (&Limits, Option<Http2Keepalive>),
+    settings: ServeSettings<'_>,
 ) -> ConnectionEnd
 where
     S: Serves,
 {
     handle.hand_over(Rc::clone(&connection));
     let service = StrictService::new(service, connection, Rc::clone(&handle));
-    let end = serve_opened(io, speaks, service, &handle, terms).await;
+    let end = serve_opened(io, speaks, service, &handle, settings).await;
     match end {
         ConnectionEnd::Closed if handle.is_retired() => ConnectionEnd::Expired(Expiry::Idle),
         ConnectionEnd::Closed | ConnectionEnd::Broken if handle.progress().lingers_no_more() => {
@@ -109,7 +118,7 @@ async fn serve_opened<S>(
     mut speaks: Speaks,
     mut service: StrictService<S>,
     handle: &ConnectionHandle,
-    (limits, pings): (&Limits, Option<Http2Keepalive>),
+    ServeSettings { limits, pings }: ServeSettings<'_>,
 ) -> ConnectionEnd
 where
     S: Serves,
@@ -121,7 +130,8 @@ where
                 return Box::pin(serve_h2(io, service, handle, limits, pings)).await;
             }
             Ok(Some(HttpVersion::Http1)) if io.begins_tls() => {
-                return Box::pin(turn_away(io, &service, (UNEXPECTED_MESSAGE, CLIENT_HELLO))).await;
+                return Box::pin(turn_away(io, &service, Farewell { sent: UNEXPECTED_MESSAGE, line: CLIENT_HELLO }))
+                    .await;
             }
             Ok(Some(HttpVersion::Http1)) => match Box::pin(serve_http1(io, service, handle, limits)).await {
                 Http1::Ended(end) => return end,
@@ -134,13 +144,20 @@ where
     }
 }
 
-/// Ends a connection on which something else is spoken than it serves: with words that such a client understands, and
-/// with what stands for its first line in the record.
-async fn turn_away<S>(mut io: Io, service: &StrictService<S>, (farewell, line): (&[u8], &[u8])) -> ConnectionEnd {
-    if let Err(error) = io.turn_away(farewell).await {
+/// What is said to a client that speaks something else than its connection serves.
+struct Farewell<'a> {
+    /// What such a client understands.
+    sent: &'a [u8],
+    /// What stands for its first line in the record.
+    line: &'a [u8],
+}
+
+/// Ends a connection on which something else is spoken than it serves.
+async fn turn_away<S>(mut io: Io, service: &StrictService<S>, farewell: Farewell<'_>) -> ConnectionEnd {
+    if let Err(error) = io.turn_away(farewell.sent).await {
         tracing::debug!(%error, "the client left first");
     }
-    service.connection().refused.replace(Some(line.into()));
+    service.connection().refused.replace(Some(farewell.line.into()));
     ConnectionEnd::Refused(StatusCode::BAD_REQUEST)
 }
 
@@ -177,11 +194,12 @@ where
     match Box::pin(io.speaks_h2()).await {
         Ok(true) => {
             let service = StrictService::new(service, connection, Rc::clone(&handle));
-            Box::pin(turn_away(io, &service, (&go_away(), H2_LINE))).await
+            Box::pin(turn_away(io, &service, Farewell { sent: &go_away(), line: H2_LINE })).await
         }
         Ok(false) => {
             io.refuse_plain(ScanLimits::of(limits));
-            serve(io, Speaks::Agreed(HttpVersion::Http1), connection, service, handle, (limits, None)).await
+            let settings = ServeSettings { limits, pings: None };
+            serve(io, Speaks::Agreed(HttpVersion::Http1), connection, service, handle, settings).await
         }
         Err(_) => ConnectionEnd::Broken,
     }

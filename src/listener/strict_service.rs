@@ -74,7 +74,7 @@ where
         let answer = ready!(me.inner.poll(cx));
         let handle = &me.answering.0;
         if handle.connection().is_some_and(|connection| connection.spent.get()) {
-            handle.order(ConnectionCommand::Drain);
+            handle.command(ConnectionCommand::Drain);
         }
         if let Ok(response) = &answer
             && response.status() == StatusCode::SWITCHING_PROTOCOLS

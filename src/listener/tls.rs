@@ -14,9 +14,9 @@ use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
-use crate::config::pem;
 use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
 use crate::listener::tls_error::TlsError;
+use crate::pem;
 
 /// TLS of one listener.
 #[derive(Debug)]

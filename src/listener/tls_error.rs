@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::server::VerifierBuilderError;
 
-use crate::config::pem::PemError;
+use crate::pem::PemError;
 
 /// Why TLS settings cannot be used.
 #[derive(Debug, thiserror::Error)]

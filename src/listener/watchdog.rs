@@ -136,23 +136,23 @@ impl Watchdog {
     }
 
     /// Gives an order to every connection of a group and says how many there are.
-    pub(crate) fn order(&self, group: u64, order: ConnectionCommand) -> usize {
+    pub(crate) fn command(&self, group: u64, command: ConnectionCommand) -> usize {
         let entries = self.entries.borrow();
         entries
             .slots
             .iter()
             .flatten()
             .filter(|entry| entry.group == group)
-            .map(|entry| entry.handle.order(order))
+            .map(|entry| entry.handle.command(command))
             .count()
     }
 
     /// Gives an order to those connections of a group that carry HTTP and that `which` names.
-    pub(crate) fn order_those(&self, group: u64, order: ConnectionCommand, which: impl Fn(&Connection) -> bool) {
+    pub(crate) fn command_those(&self, group: u64, command: ConnectionCommand, which: impl Fn(&Connection) -> bool) {
         let entries = self.entries.borrow();
         for entry in entries.slots.iter().flatten().filter(|entry| entry.group == group) {
             if entry.handle.connection().is_some_and(&which) {
-                entry.handle.order(order);
+                entry.handle.command(command);
             }
         }
     }
@@ -196,7 +196,7 @@ impl Drop for Registered {
 impl Entry {
     fn look(&mut self, now: Instant) {
         if self.handle.is_deaf() {
-            self.handle.order(ConnectionCommand::Look);
+            self.handle.command(ConnectionCommand::Look);
         }
         let progress = self.handle.progress();
         let watched = classify(
@@ -218,17 +218,17 @@ impl Entry {
         }
         let limits = if self.handle.is_draining() { self.limits.draining() } else { self.limits };
         let elapsed = now.duration_since(self.since);
-        let Some(expiry) = judge(watched, elapsed, limits) else {
+        let Some(expiry) = expired(watched, elapsed, limits) else {
             if watched == Watched::Idle && elapsed >= REST_AFTER && self.handle.is_serving() {
-                self.handle.order(ConnectionCommand::Rest);
+                self.handle.command(ConnectionCommand::Rest);
             }
             return;
         };
         if expiry == Expiry::Idle && !self.handle.is_draining() {
-            self.handle.order(ConnectionCommand::Retire);
+            self.handle.command(ConnectionCommand::Retire);
             self.since = now;
         } else {
-            self.handle.order(ConnectionCommand::Expire(expiry));
+            self.handle.command(ConnectionCommand::Expire(expiry));
         }
     }
 }
@@ -275,7 +275,7 @@ pub fn classify(stage: Stage, active: Option<u32>, read_waits: bool, write_waits
 
 /// Whether a clock that has run for `elapsed` has run out.
 #[must_use]
-pub fn judge(watched: Watched, elapsed: Duration, limits: WatchLimits) -> Option<Expiry> {
+pub fn expired(watched: Watched, elapsed: Duration, limits: WatchLimits) -> Option<Expiry> {
     let (limit, expiry) = match watched {
         Watched::Busy => return None,
         Watched::Idle => (limits.idle, Expiry::Idle),
@@ -349,11 +349,11 @@ mod tests {
         ];
         for (watched, seconds, expiry) in cases {
             let limit = Duration::from_secs(seconds);
-            assert_eq!(judge(watched, limit, limits), Some(expiry));
-            assert_eq!(judge(watched, limit - Duration::from_nanos(1), limits), None, "{watched:?}");
+            assert_eq!(expired(watched, limit, limits), Some(expiry));
+            assert_eq!(expired(watched, limit - Duration::from_nanos(1), limits), None, "{watched:?}");
         }
-        assert_eq!(judge(Watched::Busy, Duration::MAX, limits), None);
-        assert_eq!(judge(Watched::Idle, Duration::from_secs(10), limits.draining()), Some(Expiry::Idle));
+        assert_eq!(expired(Watched::Busy, Duration::MAX, limits), None);
+        assert_eq!(expired(Watched::Idle, Duration::from_secs(10), limits.draining()), Some(Expiry::Idle));
     }
 
     #[tokio::test(flavor = "local", start_paused = true)]
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(registered.handle().hold(std::pin::pin!(hour)).await, Ok(()), "an hour of streaming");
         drop(exchange);
         assert_eq!(connection.requests.get(), 1);
-        assert_eq!(watchdog.order(other, ConnectionCommand::Abort), 0);
+        assert_eq!(watchdog.command(other, ConnectionCommand::Abort), 0);
         let start = Instant::now();
         let drained = registered.handle().drained();
         assert_eq!(registered.handle().hold(std::pin::pin!(drained)).await, Ok(()));
@@ -401,6 +401,6 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(90), "told to end");
         assert_eq!(ended, Err(crate::listener::command::Cut::Expired(Expiry::Idle)));
         drop(registered);
-        assert_eq!(watchdog.order(one, ConnectionCommand::Abort), 0, "gone with its registration");
+        assert_eq!(watchdog.command(one, ConnectionCommand::Abort), 0, "gone with its registration");
     }
 }

@@ -169,6 +169,17 @@ families! {
         stream_duration: LateLife "attache_stream_duration_seconds" [route, cluster]
             "Time from the request head to the end of a stream, in buckets from 1 s to 12 h.";
     }
+    by name {
+        agent_calls: Counter "a2a_requests_total" [route, method, transport, version, outcome]
+            "Finished calls of agents: method by its A2A 1.0 name, transport jsonrpc, rest or grpc, version of the wire, outcome ok, error (the agent refused it), internal, unreadable, truncated, failed (no good answer came), refused (by the gateway) or left (by the client).";
+        agent_call_duration: Latency "a2a_request_duration_seconds" [route, cluster, method]
+            "Time from the request head to the end of the answer of a call of an agent, streams included.";
+    }
+    /// Bodies of one route that could be calls of agents.
+    struct AgentHandles(route) {
+        unread: Counters "attache_a2a_unread_bodies_total" [route, reason]
+            "Bodies that may be calls of agents and passed without being read: too_long, late, no_room, or coded (compressed).";
+    }
     /// Errors by reason word, for one worker.
     struct ErrorHandles() {
         errors_alias: Counters "errors_total" [reason]

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::calls::FinishedCall;
 pub use super::catalogue::{
-    CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles, ListenerHandles,
-    MirrorHandles, RateLimitHandles,
+    AgentHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles,
+    ListenerHandles, MirrorHandles, RateLimitHandles,
 };
 use super::metrics::Metrics;
 use super::series::{Counter, Gauge, Histogram};
@@ -38,6 +39,9 @@ struct RouteShared {
     ends: OnceCell<Box<EndHandles>>,
     faults: OnceCell<Box<FaultHandles>>,
     mirrors: OnceCell<Box<MirrorHandles>>,
+    agent: OnceCell<Box<AgentHandles>>,
+    /// Sorted by key, as the finished requests; a few per route that leads to agents.
+    calls: RefCell<Vec<(u32, (Counter, Histogram))>>,
     cards: OnceCell<Box<CardHandles>>,
 }
 
@@ -63,6 +67,8 @@ impl RouteHandles {
             ends: OnceCell::new(),
             faults: OnceCell::new(),
             mirrors: OnceCell::new(),
+            agent: OnceCell::new(),
+            calls: RefCell::default(),
             cards: OnceCell::new(),
         };
         Self { shared: Rc::new(shared) }
@@ -107,6 +113,32 @@ impl RouteHandles {
                 series.first_byte.get_or_init(|| metrics.first_byte(route, method.1, cluster)).observe(time);
             }
         }
+    }
+
+    /// Counts a call of an agent that is over.
+    pub fn called(&self, call: FinishedCall, duration: Duration) {
+        let FinishedCall { operation, binding, generation, end } = call;
+        let key = (operation as u32) << 24 | (binding as u32) << 16 | (generation as u32) << 8 | end as u32;
+        let mut known = self.shared.calls.borrow_mut();
+        let at = known.binary_search_by_key(&key, |entry| entry.0).unwrap_or_else(|at| {
+            let RouteShared { metrics, route, cluster, .. } = &*self.shared;
+            let (method, transport, version) = (operation.name(), binding.name(), generation.name());
+            let calls = metrics.agent_calls(route, method, transport, version, end.word());
+            known.insert(at, (key, (calls, metrics.agent_call_duration(route, cluster, method))));
+            at
+        });
+        if let Some((_, (calls, time))) = known.get(at) {
+            calls.inc();
+            time.observe(duration);
+        }
+    }
+
+    /// Its bodies that could be calls of agents.
+    #[must_use]
+    pub fn agent(&self) -> &AgentHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        let resolve = || Box::new(AgentHandles::new(metrics, route));
+        self.shared.agent.get_or_init(resolve)
     }
 
     /// Counts a request as in flight until the guard is dropped.

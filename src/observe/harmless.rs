@@ -7,7 +7,7 @@ use std::str;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::visible::visible_but;
+use crate::visible::visible_but;
 
 /// Writes its input with hidden characters escaped. Ends of lines and colours for a terminal stay; the formatting layer
 /// removes colours that came from outside.
@@ -80,7 +80,7 @@ mod tests {
         for json in [true, false] {
             let line = said(json, name);
             assert!(line.contains("\\u202eevil\\u2028\\u2066\\u200b"), "{line}");
-            assert!(!line.trim_end().chars().any(crate::config::visible::is_hidden), "{line:?}");
+            assert!(!line.trim_end().chars().any(crate::visible::is_hidden), "{line:?}");
             if json {
                 let event: serde_json::Value = serde_json::from_str(&line).unwrap();
                 assert_eq!(event["name"], name, "the same string for programs");

@@ -10,7 +10,7 @@ use http::Version;
 use super::clock::Clock;
 use super::trace::TraceId;
 use crate::config::model::TlsVersion;
-use crate::config::visible::{is_hidden, write_out};
+use crate::visible::{is_hidden, write_out};
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct AccessRecord<'a> {
     pub tenant: Option<&'a str>,
     /// What it asks of an agent.
     pub operation: Option<&'static str>,
+    /// What is known of it as a call of an agent.
+    pub agent: Option<AgentFacts<'a>>,
     /// Method as received.
     pub method: &'a str,
     /// Host it asked for.
@@ -74,6 +76,23 @@ pub struct AccessRecord<'a> {
     pub upstream_error: Option<&'a str>,
 }
 
+/// A call of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentFacts<'a> {
+    /// `jsonrpc`, `rest` or `grpc`.
+    pub transport: &'static str,
+    /// The generation of the wire: `0.1`, `0.3` or `1.0`.
+    pub version: &'static str,
+    /// The task it is about, or that it began.
+    pub task: Option<&'a str>,
+    /// The context that the client named.
+    pub context: Option<&'a str>,
+    /// How it failed inside its answer: `error`, `internal`, `unreadable` or `truncated`.
+    pub fault: Option<&'static str>,
+    /// The code of the agent's error.
+    pub code: Option<i32>,
+}
+
 /// Appends `record` to `out` as one JSON object and a newline.
 pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"timestamp\":\"");
@@ -89,6 +108,9 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     optional(out, ",\"principal\":", record.principal);
     optional(out, ",\"tenant\":", record.tenant);
     optional(out, ",\"operation\":", record.operation);
+    if let Some(agent) = &record.agent {
+        agent_facts(out, agent);
+    }
     string(out, ",\"method\":", record.method.as_bytes());
     string(out, ",\"authority\":", record.authority.as_bytes());
     out.extend_from_slice(b",\"path\":\"");
@@ -168,6 +190,17 @@ pub fn write_text(record: &AccessRecord<'_>, clock: &mut Clock, color: bool, out
     out.push(b' ');
     escape(out, record.request_id);
     words(out, &[plain.as_bytes(), b"\n"]);
+}
+
+fn agent_facts(out: &mut Vec<u8>, agent: &AgentFacts<'_>) {
+    clean(out, ",\"a2a_transport\":", agent.transport.as_bytes());
+    clean(out, ",\"a2a_version\":", agent.version.as_bytes());
+    optional(out, ",\"task\":", agent.task);
+    optional(out, ",\"context\":", agent.context);
+    optional(out, ",\"a2a_outcome\":", agent.fault);
+    if let Some(code) = agent.code {
+        number(out, ",\"a2a_error\":", code);
+    }
 }
 
 fn words(out: &mut Vec<u8>, parts: &[&[u8]]) {
@@ -374,6 +407,7 @@ mod tests {
             principal: None,
             tenant: None,
             operation: None,
+            agent: None,
             method: "POST",
             authority: "agents.example.com",
             path: "/a2a",

@@ -85,6 +85,19 @@ pub struct RouteLimits {
     open: Option<(ConcurrencyLimit, Arc<Concurrency>)>,
 }
 
+impl RouteLimits {
+    /// The rate limits a request has to pass, in their order.
+    pub fn rates(&self) -> impl Iterator<Item = &RateLimit> {
+        self.rates.iter().map(|limit| &limit.settings)
+    }
+
+    /// What one client may have open.
+    #[must_use]
+    pub fn concurrency(&self) -> Option<ConcurrencyLimit> {
+        self.open.as_ref().map(|(limit, _)| *limit)
+    }
+}
+
 /// The limits of one route as one worker uses them.
 #[derive(Debug)]
 pub struct WorkerLimits {
@@ -117,7 +130,7 @@ pub struct Admitted {
     /// Counts it as open until it is dropped.
     pub open: Option<Open>,
     /// What its answer says about the limits.
-    pub standing: Option<RateLimitHeaders>,
+    pub rate_limit_headers: Option<RateLimitHeaders>,
 }
 
 /// A request that may not.
@@ -126,7 +139,7 @@ pub struct Refused {
     /// Why.
     pub error: Error,
     /// What its answer says about the limits.
-    pub standing: Option<RateLimitHeaders>,
+    pub rate_limit_headers: Option<RateLimitHeaders>,
 }
 
 /// How a client stands with the limit that leaves it the least: fields for its answer
@@ -177,22 +190,25 @@ impl WorkerLimits {
         let open = match &self.concurrency {
             None => None,
             Some(concurrency) => {
-                Some(concurrency.enter(caller).ok_or(Refused { error: Error::TooManyOpen, standing: None })?)
+                Some(concurrency.enter(caller).ok_or(Refused { error: Error::TooManyOpen, rate_limit_headers: None })?)
             }
         };
         let mut tally = Tally::default();
         take(&self.rates, caller, &mut tally);
         if let Some((wait, rate)) = tally.refused {
-            return Err(Refused { error: Error::RateLimited(wait), standing: rate.standing(0, wait) });
+            return Err(Refused {
+                error: Error::RateLimited(wait),
+                rate_limit_headers: rate.rate_limit_headers(0, wait),
+            });
         }
-        let standing = tally.tightest.and_then(|(remaining, rate)| {
+        let rate_limit_headers = tally.tightest.and_then(|(remaining, rate)| {
             let quota = rate.limiter().buckets().quota;
             let missing = quota.capacity.get().saturating_sub(remaining);
             // With nothing left a client waits for the next request, otherwise for the whole quota.
             let reset = quota.time_for(if remaining == 0 { 1 } else { missing });
-            rate.standing(remaining, reset)
+            rate.rate_limit_headers(remaining, reset)
         });
-        Ok(Admitted { open, standing })
+        Ok(Admitted { open, rate_limit_headers })
     }
 }
 
@@ -259,7 +275,7 @@ impl Rate {
         priced.map_or(1, |(_, cost)| *cost)
     }
 
-    fn standing(&self, remaining: u32, reset: Duration) -> Option<RateLimitHeaders> {
+    fn rate_limit_headers(&self, remaining: u32, reset: Duration) -> Option<RateLimitHeaders> {
         if !self.headers {
             return None;
         }
@@ -360,10 +376,10 @@ mod tests {
         asked.map(u32::from).sum()
     }
 
-    fn fields(standing: Option<RateLimitHeaders>) -> (String, String) {
+    fn fields(rate_limit_headers: Option<RateLimitHeaders>) -> (String, String) {
         let mut headers = HeaderMap::new();
-        if let Some(standing) = standing {
-            standing.tell(&mut headers);
+        if let Some(rate_limit_headers) = rate_limit_headers {
+            rate_limit_headers.tell(&mut headers);
         }
         let field = |name| headers.get(name).map_or("", |value| value.to_str().unwrap());
         (field(POLICY).to_owned(), field(STATE).to_owned())
@@ -394,7 +410,7 @@ mod tests {
         {
             let admitted = ask(&route, &Method::GET, 1).unwrap();
             let expected = (policies[at].to_owned(), state.to_owned());
-            assert_eq!(fields(admitted.standing), expected);
+            assert_eq!(fields(admitted.rate_limit_headers), expected);
             if state.contains("r=0") {
                 advance(Duration::from_secs(1)).await;
             }
@@ -402,7 +418,7 @@ mod tests {
         let refused = ask(&route, &Method::GET, 1).unwrap_err();
         assert!(matches!(refused.error, Error::RateLimited(wait) if wait == Duration::from_secs(18)));
         let expected = (policies[1].to_owned(), "\"long\";r=0;t=18".to_owned());
-        assert_eq!(fields(refused.standing), expected);
+        assert_eq!(fields(refused.rate_limit_headers), expected);
     }
 
     #[tokio::test(start_paused = true)]
@@ -411,7 +427,7 @@ mod tests {
         let bench = Bench::new(shared, "rateLimit: [dark, real]", None);
         let route = bench.route();
         let admitted = ask(&route, &Method::GET, 1).unwrap();
-        assert_eq!(fields(admitted.standing), (String::new(), String::new()));
+        assert_eq!(fields(admitted.rate_limit_headers), (String::new(), String::new()));
         assert_eq!(passed(&route, 9), 7);
         let name = "attache_rate_limited_total{limit=\"dark\",mode=\"shadow\"}";
         assert_eq!(bench.metric(name), 8.0, "two were still taken back");
@@ -493,9 +509,10 @@ mod tests {
     #[test]
     fn what_an_endpoint_says_of_its_own_limits_stays() {
         let value = HeaderValue::from_static;
-        let standing = RateLimitHeaders { policy: value("\"edge\";q=1;w=1"), state: value("\"edge\";r=0;t=1") };
+        let rate_limit_headers =
+            RateLimitHeaders { policy: value("\"edge\";q=1;w=1"), state: value("\"edge\";r=0;t=1") };
         let mut headers = HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]);
-        standing.tell(&mut headers);
+        rate_limit_headers.tell(&mut headers);
         assert_eq!(headers, HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]));
     }
 

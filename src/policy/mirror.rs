@@ -11,8 +11,13 @@ pub const COPY: HeaderName = HeaderName::from_static("x-attache-mirror");
 /// Whether to copy a request. A copy is never copied again, so two gateways cannot send each other copies for ever.
 #[must_use]
 pub fn is_chosen(mirror: &Mirror, method: &Method, headers: &HeaderMap, rng: &mut fastrand::Rng) -> bool {
-    let is_meant = mirror.methods.is_empty() || mirror.methods.contains(method);
-    is_meant && !headers.contains_key(COPY) && falls_on(mirror.percentage, rng)
+    is_copied(mirror, method) && !headers.contains_key(COPY) && falls_on(mirror.percentage, rng)
+}
+
+/// Whether requests with this method are copied at all.
+#[must_use]
+pub fn is_copied(mirror: &Mirror, method: &Method) -> bool {
+    mirror.methods.is_empty() || mirror.methods.contains(method)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) struct DeferredWaker {
 struct State {
     // Relaxed: the connection and its socket live on one thread, these only have to be Sync.
     open: AtomicBool,
-    knocked: AtomicBool,
+    woken: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
 
@@ -28,7 +28,7 @@ impl Wake for State {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.knocked.store(true, Relaxed);
+        self.woken.store(true, Relaxed);
         if self.open.load(Relaxed)
             && let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner)
         {
@@ -51,12 +51,12 @@ impl DeferredWaker {
         cx: &Context<'_>,
         parts: impl FnOnce(&mut Context<'_>, &DeferredWakes<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if self.state.open.load(Relaxed) && !self.state.knocked.load(Relaxed) {
+        if self.state.open.load(Relaxed) && !self.state.woken.load(Relaxed) {
             self.remember(cx);
             return Poll::Pending;
         }
         self.state.open.store(false, Relaxed);
-        self.state.knocked.store(false, Relaxed);
+        self.state.woken.store(false, Relaxed);
         let polled = parts(&mut Context::from_waker(&self.waker), &DeferredWakes(&self.state));
         if polled.is_pending() {
             self.sleep(cx);
@@ -73,7 +73,7 @@ impl DeferredWaker {
     /// A context for polling a connection that is not in use.
     pub(super) fn quietly<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.state.open.store(false, Relaxed);
-        self.state.knocked.store(false, Relaxed);
+        self.state.woken.store(false, Relaxed);
         look(&mut Context::from_waker(&self.waker))
     }
 
@@ -93,7 +93,7 @@ impl DeferredWaker {
     fn sleep(&self, cx: &Context<'_>) {
         self.remember(cx);
         self.state.open.store(true, Relaxed);
-        if self.state.knocked.load(Relaxed) {
+        if self.state.woken.load(Relaxed) {
             cx.waker().wake_by_ref();
         }
     }
@@ -151,7 +151,7 @@ pub(super) struct DeferredWakes<'a>(&'a State);
 impl DeferredWakes<'_> {
     /// The caller is about to poll, which answers all wake-ups so far.
     pub(super) fn heard(&self) {
-        self.0.knocked.store(false, Relaxed);
+        self.0.woken.store(false, Relaxed);
     }
 }
 
@@ -196,9 +196,9 @@ mod tests {
         let cx = Context::from_waker(&waker);
         let gate = DeferredWaker::new();
         assert!(
-            gate.poll(&cx, |cx, knocks| {
+            gate.poll(&cx, |cx, wakes| {
                 cx.waker().wake_by_ref();
-                knocks.heard();
+                wakes.heard();
                 Poll::<()>::Pending
             })
             .is_pending()

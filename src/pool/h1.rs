@@ -96,14 +96,14 @@ impl Connection {
         let Some(driver) = &mut self.0.driver else {
             return Poll::Ready(Piece::Ended(Ok(())));
         };
-        self.0.gate.poll(cx, |cx, knocks| {
+        self.0.gate.poll(cx, |cx, wakes| {
             let mut end = None;
             // Nothing comes but by the driver's hand, which is polled right here: the body itself needs no waker.
             let mut quiet = Context::from_waker(Waker::noop());
             let mut polled = Pin::new(&mut *body).poll_frame(&mut quiet);
             if polled.is_pending() {
                 // The poll above told the connection that more is wanted; let it fetch.
-                knocks.heard();
+                wakes.heard();
                 if let Poll::Ready(ended) = Pin::new(driver).poll(cx) {
                     end = Some(ended);
                 }

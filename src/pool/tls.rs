@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::tls_words::plain;
 use crate::config::model::{UpstreamProtocol, UpstreamTls};
-use crate::config::pem;
+use crate::pem;
 
 /// TLS settings of a cluster, ready for handshakes.
 #[derive(Clone)]

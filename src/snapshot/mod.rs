@@ -1,6 +1,7 @@
 //! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not
 //! at all.
 
+mod agents;
 mod route_runtime;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::route::Table;
 use crate::route::rollout::{Millis, Now, RolloutControl};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
 
+pub use agents::Agents;
 use route_runtime::Build;
 pub use route_runtime::RouteRuntime;
 
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub tls: Vec<Option<ClientTls>>,
     /// The routes while they run, by [`crate::config::model::RouteId`].
     pub routes: Vec<Arc<RouteRuntime>>,
+    /// What is known of agents.
+    pub agents: Agents,
     /// What the cookies of splits are made with that have no key of their own.
     cookie_key: CookieKey,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
@@ -91,6 +95,7 @@ impl Snapshot {
             limits,
             tls,
             routes,
+            agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
             cookie_key,
             listeners,
             config,
@@ -141,6 +146,14 @@ fn made_here() -> CookieKey {
 pub fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Now { wall: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX), steady: Instant::now() }
+}
+
+/// A route of `config` as it runs after a start, for those who only look at it.
+#[must_use]
+pub fn route_at_start(config: &Config, route: &Arc<Route>) -> RouteRuntime {
+    let limits = Limits::build(config, None);
+    let cookie_key = config.cookie_key.clone().unwrap_or_else(made_here);
+    RouteRuntime::adopt(None, route, &Build { config, limits: &limits, cookie_key: &cookie_key, now: now() })
 }
 
 /// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only

@@ -2,6 +2,7 @@
 //! all workers and reloads. What a worker has of its own about it (handles, its turn in a split) is made from this.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::bounded::Count;
 use crate::config::model::{Action, Config, CookieKey, Route};
@@ -26,6 +27,8 @@ pub struct RouteRuntime {
     pub mirrors: Option<Arc<Count>>,
     /// How its traffic is divided at the moment, and what moves that.
     pub split: Option<Arc<RolloutControl>>,
+    /// Whether an agent behind it has answered in A2A. Then a request that may be a call is taken for one.
+    pub is_agent: Arc<AtomicBool>,
     /// Agent cards that were warned of.
     pub cards_told: Told,
 }
@@ -52,6 +55,7 @@ impl RouteRuntime {
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
+            is_agent: previous.map(|before| Arc::clone(&before.is_agent)).unwrap_or_default(),
             cards_told: Told::default(),
             settings: Arc::clone(settings),
         }

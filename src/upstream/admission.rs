@@ -33,7 +33,7 @@ impl WorkerCluster {
     /// Whether anything has to be asked before a request is sent.
     #[must_use]
     pub fn is_guarded(&self) -> bool {
-        self.cluster().ceilings.is_some() || self.cluster().judge.breaker().is_some()
+        self.cluster().ceilings.is_some() || self.cluster().detector.breaker().is_some()
     }
 
     /// Lets a request in, or into the queue.
@@ -60,7 +60,7 @@ impl WorkerCluster {
     }
 
     fn pass_breaker(&self, now: Instant, rng: &mut fastrand::Rng) -> Result<Option<Probe>, Error> {
-        let Some(breaker) = self.cluster().judge.breaker() else {
+        let Some(breaker) = self.cluster().detector.breaker() else {
             return Ok(None);
         };
         let admitted = breaker.admit(now, rng);
@@ -105,7 +105,7 @@ impl WorkerCluster {
             // The client's fault, or ours: the next request finds out.
             None => drop(probe),
         }
-        if let Some(breaker) = self.cluster().judge.breaker() {
+        if let Some(breaker) = self.cluster().detector.breaker() {
             self.handles().breaker(breaker.state().number());
         }
     }

@@ -98,7 +98,7 @@ async fn one(
 ) -> (InFlight<Rc<WorkerEndpoint>>, Sent, bool) {
     let sent = attempt(plan, None, &in_flight, &mut Some(request)).await;
     let answer = sent.as_ref().ok().map(|answer| (answer.status(), Instant::now()));
-    counted.ended(answer, plan.flow);
+    counted.ended(answer, plan.upload);
     (in_flight, sent, beside)
 }
 
@@ -115,9 +115,9 @@ impl<'a> Counted<'a> {
         Self { worker_endpoint: Rc::clone(at.handle()), begun: tries.attempts.open.take(), dropped }
     }
 
-    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, flow: &UploadState) {
+    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, upload: &UploadState) {
         if let Some(begun) = self.begun.take() {
-            self.worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, flow))));
+            self.worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, upload))));
         }
     }
 }

@@ -18,7 +18,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, UploadState};
-use crate::cluster::{EndpointId, InFlight, Kind};
+use crate::cluster::{EndpointId, InFlight, Kind, Preference};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
 use crate::observe::handle::CodeClass;
@@ -40,8 +40,8 @@ pub struct AttemptPlan<'a> {
     pub target: &'a WorkerCluster,
     /// Key for a hash policy.
     pub hash: Option<u64>,
-    /// The endpoint it should go to while that may be used.
-    pub preferred: Option<EndpointId>,
+    /// The endpoint it should go to.
+    pub preferred: Option<Preference>,
     /// What it counts as on an endpoint.
     pub kind: Kind,
     /// The latest moment for a response head, per try.
@@ -51,7 +51,7 @@ pub struct AttemptPlan<'a> {
     /// The worker's clock.
     pub now: Instant,
     /// The state of the request body.
-    pub flow: &'a UploadState,
+    pub upload: &'a UploadState,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
     /// Whether the request asks to switch protocols.
@@ -71,7 +71,7 @@ impl AttemptPlan<'_> {
     /// end.
     fn resumed(&self) -> Instant {
         let now = Instant::now();
-        now.checked_sub(self.flow.client_time()).unwrap_or(now)
+        now.checked_sub(self.upload.client_time()).unwrap_or(now)
     }
 }
 
@@ -140,9 +140,9 @@ pub async fn send(
         let round = match sent {
             Ok(response) => {
                 let (outcome, at) = (plan.outcome(&response), Instant::now());
-                tries.attempts.ended(Some((response.status(), at)), plan.flow);
+                tries.attempts.ended(Some((response.status(), at)), plan.upload);
                 // What an endpoint does while it waits for the client's body may be the client's doing.
-                if !(outcome.is_failed_answer() && plan.flow.awaits_client()) {
+                if !(outcome.is_failed_answer() && plan.upload.awaits_client()) {
                     in_flight.handle().answered(outcome, response.headers(), at);
                 }
                 let answer = UpstreamResponse { response, at, outcome, in_flight };
@@ -157,8 +157,8 @@ pub async fn send(
                 }
             }
             Err(error) => {
-                tries.attempts.ended(None, plan.flow);
-                Round::Failed(blamed(error, plan.flow), in_flight)
+                tries.attempts.ended(None, plan.upload);
+                Round::Failed(blamed(error, plan.upload), in_flight)
             }
         };
         if let Some(end) = Box::pin(tries.again(round, replay, slot)).await {
@@ -193,7 +193,7 @@ async fn upload(
     slot: &mut Option<Request<RequestBody>>,
     patience: Duration,
 ) -> Result<Response<ResponseBody>, Error> {
-    let stalled = plan.flow.stalled(patience);
+    let stalled = plan.upload.stalled(patience);
     tokio::select! {
         biased;
         sent = attempt(plan, plan.head_timeout, in_flight, slot) => sent,
@@ -218,14 +218,14 @@ async fn attempt(
     // Pinned once, so that it lies in this future once.
     let end = limit.map(|(end, _)| end);
     let mut sending = pin!(pool.send(slot, plan.now, plan.upgrade, end));
-    let begun = in_flight.handle().stopwatch(plan.flow);
+    let begun = in_flight.handle().stopwatch(plan.upload);
     let sent = match limit {
         None => sending.await,
         Some((deadline, limit)) => {
             timeout_at(deadline, sending.as_mut()).await.unwrap_or_else(|_elapsed| Err(limit.error()))
         }
     };
-    in_flight.handle().measured(begun, plan.flow, sent.is_ok());
+    in_flight.handle().measured(begun, plan.upload, sent.is_ok());
     sent
 }
 
@@ -246,16 +246,16 @@ impl Limit {
 }
 
 /// How long an endpoint took, without the time in which it waited for the client.
-fn own_time(begun: Instant, at: Instant, flow: &UploadState) -> Duration {
-    at.saturating_duration_since(begun).saturating_sub(flow.client_time())
+fn own_time(begun: Instant, at: Instant, upload: &UploadState) -> Duration {
+    at.saturating_duration_since(begun).saturating_sub(upload.client_time())
 }
 
 /// The failure of a try. A fault of the client is not the endpoint's failure, and an endpoint that waits for the rest
 /// of the request is not silent.
-fn blamed(error: Error, flow: &UploadState) -> Error {
+fn blamed(error: Error, upload: &UploadState) -> Error {
     match error {
-        Error::HeadTimeout | Error::Timeout if flow.awaits_client() => Error::BodyTimeout,
-        error => flow.failure().unwrap_or(error),
+        Error::HeadTimeout | Error::Timeout if upload.awaits_client() => Error::BodyTimeout,
+        error => upload.failure().unwrap_or(error),
     }
 }
 
@@ -276,9 +276,9 @@ impl Attempts {
     }
 
     /// The try under way came to an answer, or to none.
-    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, flow: &UploadState) {
+    fn ended(&mut self, answer: Option<(StatusCode, Instant)>, upload: &UploadState) {
         if let (Some(begun), Some(worker_endpoint)) = (self.open.take(), &self.last) {
-            worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, flow))));
+            worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, upload))));
         }
     }
 

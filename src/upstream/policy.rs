@@ -34,8 +34,20 @@ impl Repeat {
         }
     }
 
+    /// Whether it is tried again after this failure.
+    #[must_use]
+    pub fn is_repeated(self, policy: &RetryPolicy, failure: Failure) -> bool {
+        match policy {
+            RetryPolicy::Off => false,
+            RetryPolicy::Default => by_default(self, failure),
+            RetryPolicy::By(_) if self == Self::Work && !failure.is_harmless() => false,
+            RetryPolicy::By(retries) => self.causes(retries).failures.contains(&failure),
+        }
+    }
+
     /// The failures and answers after which a route has it tried again.
-    fn causes(self, retries: &Retries) -> &RetryOn {
+    #[must_use]
+    pub fn causes(self, retries: &Retries) -> &RetryOn {
         match self {
             Self::Safe | Self::Idempotent => &retries.retry_on,
             Self::Once | Self::Work => &retries.non_idempotent,
@@ -60,19 +72,14 @@ pub(super) fn reason(
     outcome: Outcome,
     fields: Option<&HeaderMap>,
 ) -> Option<Reason> {
-    let causes = match policy {
-        RetryPolicy::Off => return None,
-        RetryPolicy::Default => {
-            return outcome.failure().filter(|failure| by_default(repeat, *failure)).map(|_| Reason::Failure);
+    if let Some(failure) = outcome.failure() {
+        return repeat.is_repeated(policy, failure).then_some(Reason::Failure);
+    }
+    match (policy, fields) {
+        (RetryPolicy::By(retries), Some(fields)) if repeat != Repeat::Work => {
+            answer(repeat.causes(retries), outcome, fields)
         }
-        RetryPolicy::By(retries) => repeat.causes(retries),
-    };
-    match (outcome.failure(), fields) {
-        (Some(failure), _) if repeat == Repeat::Work && !failure.is_harmless() => None,
-        (None, _) if repeat == Repeat::Work => None,
-        (Some(failure), _) => causes.failures.contains(&failure).then_some(Reason::Failure),
-        (None, Some(fields)) => answer(causes, outcome, fields),
-        (None, None) => None,
+        (RetryPolicy::Off | RetryPolicy::Default | RetryPolicy::By(_), _) => None,
     }
 }
 

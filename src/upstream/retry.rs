@@ -140,7 +140,7 @@ impl Tries<'_> {
                 let phase = if slot.is_some() { Phase::Unsent } else { Phase::Sent };
                 let outcome = Outcome::failed(error, phase);
                 // An endpoint that gave up waiting for the client's body may be well.
-                if !self.plan.flow.awaits_client() {
+                if !self.plan.upload.awaits_client() {
                     in_flight.handle().report(outcome, Instant::now());
                 }
                 if policy::reason(self.plan.retries, self.plan.repeat, outcome, None).is_none() {
@@ -188,7 +188,7 @@ impl Tries<'_> {
         if self.attempts.count > policy::max_retries(policy) {
             return Err("attempts_used");
         }
-        let breaker = self.plan.target.cluster().judge.breaker();
+        let breaker = self.plan.target.cluster().detector.breaker();
         if breaker.is_some_and(|breaker| breaker.state() == BreakerState::Open) {
             // An open breaker also stops retries of requests that came before it opened.
             return Err("circuit_open");

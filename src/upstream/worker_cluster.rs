@@ -11,7 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
-use crate::cluster::{Availability, AvailabilitySettings, Cluster, Endpoint, InFlight, Members, PickRequest, hash_key};
+use crate::cluster::{
+    Availability, AvailabilitySettings, Cluster, Endpoint, EndpointId, InFlight, Members, PickRequest, Scope, Strength,
+    hash_key,
+};
 use crate::config::model::{LoadBalancer, MemberAddress};
 use crate::error::{Error, LimitHit};
 use crate::observe::handles::ClusterHandles;
@@ -37,6 +40,7 @@ pub struct WorkerCluster {
     members: RefCell<Rc<Local>>,
     terms: AvailabilitySettings,
     turn: Cell<usize>,
+    scope: Scope,
     /// Empty lists for the fields of requests that are kept.
     buffers: RefCell<Vec<Fields>>,
 }
@@ -77,9 +81,10 @@ impl WorkerCluster {
             quota: cluster.ceilings.as_ref().and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         });
-        if let Some(breaker) = cluster.judge.breaker() {
+        if let Some(breaker) = cluster.detector.breaker() {
             transport.handles.breaker(breaker.state().number());
         }
+        let scope = Scope::of_cluster(&cluster.name);
         let local = Rc::new(local(&cluster, &worker_endpoints, &transport));
         Self {
             terms: AvailabilitySettings::from(&*cluster.settings),
@@ -88,6 +93,7 @@ impl WorkerCluster {
             worker_endpoints,
             members: RefCell::new(local),
             turn: Cell::new(turn),
+            scope,
             buffers: RefCell::default(),
         }
     }
@@ -187,6 +193,18 @@ impl WorkerCluster {
         }
     }
 
+    /// The namespace of what its endpoints hold.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Whether that endpoint is one of its own.
+    #[must_use]
+    pub fn has(&self, endpoint: EndpointId) -> bool {
+        self.current().members.endpoints.iter().any(|member| member.id == endpoint)
+    }
+
     /// Chooses an endpoint and counts the request on it.
     ///
     /// # Errors
@@ -210,9 +228,14 @@ impl WorkerCluster {
         rng: &mut fastrand::Rng,
     ) -> Result<InFlight<Rc<WorkerEndpoint>>, Error> {
         let local = self.current();
+        if request.preferred.is_some()
+            && let Some(limit_hit) = local.members.holder_is_full(request)
+        {
+            return Err(Error::at_ceiling(limit_hit));
+        }
         let now = request.now;
         let known = local.availability.get();
-        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < STANCE_AGE);
+        let recent = known.filter(|(_, at)| now.saturating_duration_since(*at) < AVAILABILITY_AGE);
         let mut looked = recent.is_none();
         let mut request = PickRequest {
             availability: recent.map_or_else(|| local.look(&self.terms, now), |(availability, _)| availability),
@@ -233,6 +256,9 @@ impl WorkerCluster {
             if let Some(in_flight) = InFlight::enter(Rc::clone(worker_endpoint), request.kind) {
                 return Ok(in_flight);
             }
+        }
+        if request.preferred.is_some_and(|preference| preference.strength == Strength::HoldsAlone) {
+            return Err(Error::NoEndpoint("the endpoint that holds the task is gone"));
         }
         let mut endpoints = local.members.endpoints.iter();
         let full = |endpoint: &Arc<Endpoint>| -> Option<LimitHit> {
@@ -287,7 +313,7 @@ fn why_none(endpoints: &[Arc<Endpoint>], now: Instant) -> &'static str {
 const MAX_BUFFERS: usize = 64;
 const MAX_FIELDS: usize = 64;
 /// How long a worker uses what it found out about a cluster as a whole.
-const STANCE_AGE: Duration = Duration::from_millis(50);
+const AVAILABILITY_AGE: Duration = Duration::from_millis(50);
 
 fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<Transport>) -> Local {
     let members = cluster.members();

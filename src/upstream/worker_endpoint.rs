@@ -23,7 +23,7 @@ use crate::pool::{Pool, Transport};
 #[derive(Debug)]
 pub struct WorkerEndpoint {
     endpoint: Arc<Endpoint>,
-    judge: Arc<OutlierDetector>,
+    detector: Arc<OutlierDetector>,
     pool: Rc<Pool>,
     transport: Rc<Transport>,
     label: Box<str>,
@@ -45,10 +45,10 @@ impl WorkerEndpoint {
 
     /// Reports the outcome of an attempt at this endpoint.
     pub fn report(&self, outcome: Outcome, now: Instant) {
-        if let Some(cause) = self.judge.report(&self.endpoint, outcome, now) {
+        if let Some(cause) = self.detector.report(&self.endpoint, outcome, now) {
             self.transport.handles.ejections.count(cause.word());
         }
-        if let Some(breaker) = self.judge.breaker() {
+        if let Some(breaker) = self.detector.breaker() {
             self.pool.show_breaker(breaker.state().number());
         }
     }
@@ -58,9 +58,9 @@ impl WorkerEndpoint {
         self.report(outcome, now);
         let asks = matches!(outcome.status, Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE));
         if asks
-            && self.judge.grants_rest()
+            && self.detector.grants_rest()
             && let Some(wanted) = retry_after(fields, SystemTime::now())
-            && let Some(cause) = self.judge.rest(&self.endpoint, wanted, now)
+            && let Some(cause) = self.detector.rest(&self.endpoint, wanted, now)
         {
             self.transport.handles.ejections.count(cause.word());
         }
@@ -68,21 +68,21 @@ impl WorkerEndpoint {
 
     /// The start of an attempt, when its length matters: shifted by the time that the client took before, so that all
     /// of the client's time can be subtracted at the end.
-    pub(super) fn stopwatch(&self, flow: &UploadState) -> Option<Instant> {
-        let now = self.judge.measures().then(Instant::now)?;
-        Some(now.checked_sub(flow.client_time()).unwrap_or(now))
+    pub(super) fn stopwatch(&self, upload: &UploadState) -> Option<Instant> {
+        let now = self.detector.measures().then(Instant::now)?;
+        Some(now.checked_sub(upload.client_time()).unwrap_or(now))
     }
 
     /// Takes in how long an attempt took to its head, or to its failure, without the time in which the endpoint waited
     /// for the client. A failure that came while it waited says nothing.
-    pub(super) fn measured(&self, begun: Option<Instant>, flow: &UploadState, ok: bool) {
+    pub(super) fn measured(&self, begun: Option<Instant>, upload: &UploadState, ok: bool) {
         if let Some(begun) = begun
-            && (ok || !flow.awaits_client())
+            && (ok || !upload.awaits_client())
         {
             let now = Instant::now();
             let took = now.saturating_duration_since(begun);
-            let took = took.saturating_sub(flow.client_time());
-            self.judge.measure(&self.endpoint, took, ok, now);
+            let took = took.saturating_sub(upload.client_time());
+            self.detector.measure(&self.endpoint, took, ok, now);
         }
     }
 
@@ -139,20 +139,21 @@ impl WorkerEndpoints {
         cluster: &Cluster,
         transport: &Rc<Transport>,
     ) -> Rc<WorkerEndpoint> {
-        let judge = &cluster.judge;
+        let detector = &cluster.detector;
         let mut known = self.known.borrow_mut();
         if let Some(worker_endpoint) = known.get(&endpoint.id) {
             let quota = endpoint.connections().cloned();
             worker_endpoint.pool.update(Rc::clone(transport), quota);
             worker_endpoint.pool.enlist(&self.idle_wanted);
-            let same = Arc::ptr_eq(&worker_endpoint.endpoint, endpoint) && Arc::ptr_eq(&worker_endpoint.judge, judge);
+            let same =
+                Arc::ptr_eq(&worker_endpoint.endpoint, endpoint) && Arc::ptr_eq(&worker_endpoint.detector, detector);
             if same {
                 return Rc::clone(worker_endpoint);
             }
             // Same identity, other settings (its weight changed): the connections stay.
             let worker_endpoint = Rc::new(WorkerEndpoint {
                 endpoint: Arc::clone(endpoint),
-                judge: Arc::clone(judge),
+                detector: Arc::clone(detector),
                 pool: Rc::clone(&worker_endpoint.pool),
                 transport: Rc::clone(transport),
                 label: worker_endpoint.label.clone(),
@@ -166,7 +167,7 @@ impl WorkerEndpoints {
         let label: Box<str> = endpoint.address.to_string().into();
         let worker_endpoint = Rc::new(WorkerEndpoint {
             endpoint: Arc::clone(endpoint),
-            judge: Arc::clone(judge),
+            detector: Arc::clone(detector),
             pool: Rc::new(pool),
             transport: Rc::clone(transport),
             series: endpoint.list(&self.metrics, &cluster.name, &label),
@@ -177,7 +178,7 @@ impl WorkerEndpoints {
     }
 
     /// Ends when another worker needs the place of an idle connection.
-    pub async fn knocked(&self) {
+    pub async fn idle_is_wanted(&self) {
         self.idle_wanted.notified().await;
     }
 

@@ -63,6 +63,7 @@ mod routing;
 mod security;
 mod splits;
 mod streams;
+mod tasks;
 mod tls;
 mod tower_service;
 mod transports;

@@ -340,7 +340,7 @@ async fn reloads_under_load_are_not_noticed() {
     assert!(seen.requests.load(Relaxed) > size.reloads, "there was traffic");
     let errors = gw.metric("attache_config_reloads_total{result=\"failed\"}").await;
     assert_eq!(errors, None);
-    judge(size, &seen, (quiet, busy), took, early.zip(late));
+    check(size, &seen, (quiet, busy), took, early.zip(late));
     drop((kept, shared));
     gw.stop().await;
 }
@@ -372,7 +372,7 @@ async fn calm(size: Size, seen: &Seen) -> Vec<Duration> {
 
 /// Prints the figures and holds them against what is promised, where they are this test's alone.
 #[expect(clippy::print_stdout, reason = "a bench has something to say")]
-fn judge(
+fn check(
     size: Size,
     seen: &Seen,
     (mut quiet, mut busy): (Vec<Duration>, Vec<Duration>),

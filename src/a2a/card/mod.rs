@@ -103,7 +103,7 @@ pub fn map(
     let card = read(document, place)?;
     let mut mapping = Mapping { outcome: Outcome::Unchanged, mapped: 0, dropped: 0, left: None };
     let mut edits = Edits::of(document);
-    judge(&card, &mut mapping, &mut edits, verdict);
+    check_urls(&card, &mut mapping, &mut edits, verdict);
     if edits.are_none() {
         return Ok(mapping);
     }
@@ -131,7 +131,7 @@ fn read(document: &[u8], place: Place) -> Result<Card<'_>, NoCard> {
 }
 
 /// Asks for every URL of the card.
-fn judge<'c>(
+fn check_urls<'c>(
     card: &Card<'c>,
     mapping: &mut Mapping,
     edits: &mut Edits<'c>,

@@ -74,6 +74,8 @@ pub(super) trait Reader {
     fn capture(&self, at: Self::Place) -> Capture;
     /// There is a value at this place.
     fn value(&mut self, at: Self::Place, value: Value<'_>);
+    /// A member of the object at this place is none that the reader cares for.
+    fn passed_over(&mut self, _at: Self::Place) {}
     /// A key was said again in the same object.
     fn repeated(&mut self);
 }
@@ -373,7 +375,7 @@ impl<P: Place> Tokenizer<P> {
         let Some((at, seen)) = self.frame() else { return };
         self.key.push(run);
         let place = self.key.text().and_then(|key| reader.member(at, key));
-        let Some(place) = place else { return };
+        let Some(place) = place else { return reader.passed_over(at) };
         if seen & place.bit() != 0 {
             reader.repeated();
         }

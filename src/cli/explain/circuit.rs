@@ -1,14 +1,13 @@
-//! The lines of `attache explain` about a cluster's circuit breaker.
+//! A cluster's ceilings and its breaker.
 
-use super::describe::time;
-use crate::config::model::{CircuitBreaker, HalfOpen};
+use crate::cli::words::time;
+use crate::config::model::{CircuitBreaker, Cluster, HalfOpen};
 
 /// One line for the ceilings and one for the breaker, where there are any.
-pub(super) fn lines(circuit: &CircuitBreaker) -> Vec<String> {
-    let mut lines = Vec::new();
-    lines.extend(ceilings(circuit).map(|text| format!("ceilings  {text}")));
-    lines.extend(circuit.half_open.as_ref().map(breaker));
-    lines
+pub(super) fn lines(cluster: &Cluster) -> Vec<String> {
+    let circuit = &cluster.circuit_breaker;
+    let ceilings = ceilings(circuit).map(|text| format!("ceilings  {text}"));
+    [ceilings, circuit.half_open.as_ref().map(breaker)].into_iter().flatten().collect()
 }
 
 fn ceilings(circuit: &CircuitBreaker) -> Option<String> {
@@ -47,33 +46,4 @@ fn breaker(settings: &HalfOpen) -> String {
         time(settings.recovery_timeout),
         time(settings.ramp_up),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::model::EndpointCeilings;
-
-    #[test]
-    fn what_is_configured_is_said_and_nothing_else() {
-        assert!(lines(&CircuitBreaker::default()).is_empty());
-        let mut circuit = CircuitBreaker {
-            max_requests: Some(100),
-            per_endpoint: EndpointCeilings { max_connections: Some(8), ..EndpointCeilings::default() },
-            ..CircuitBreaker::default()
-        };
-        assert_eq!(lines(&circuit), ["ceilings  requests 100, connections 8 per endpoint, beyond them 503 at once"]);
-        circuit.max_pending_requests = 50;
-        circuit.pending_timeout = Duration::from_millis(500);
-        circuit.half_open = Some(HalfOpen {
-            failure_threshold: 5,
-            recovery_timeout: Duration::from_secs(30),
-            ramp_up: Duration::from_secs(10),
-        });
-        let said = lines(&circuit).join("\n");
-        assert!(said.contains("50 wait up to 500ms"), "{said}");
-        assert!(said.contains("after 5 failures in a row for 30s"), "{said}");
-    }
 }

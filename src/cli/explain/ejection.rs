@@ -1,11 +1,16 @@
-//! The lines of `attache explain` about endpoints: what ejects one, how it returns, and what happens when too few are
+//! Which endpoints are used: what is preferred, what ejects one, how it returns, and what happens when too few are
 //! usable.
 
-use super::describe::time;
+use crate::cli::words::time;
 use crate::config::model::{Cluster, Panic, PanicAction};
 
+/// A line for what is preferred and one for ejection.
+pub(super) fn lines(cluster: &Cluster) -> Vec<String> {
+    vec![usage(cluster), ejection(cluster)]
+}
+
 /// What ejects an endpoint, and for how long.
-pub(super) fn ejection(cluster: &Cluster) -> String {
+fn ejection(cluster: &Cluster) -> String {
     let Some(policy) = &cluster.outlier_detection else {
         return "ejection  off".to_owned();
     };
@@ -47,7 +52,7 @@ pub(super) fn ejection(cluster: &Cluster) -> String {
 }
 
 /// Which endpoints are preferred, and what happens when too few are usable.
-pub(super) fn usage(cluster: &Cluster) -> String {
+fn usage(cluster: &Cluster) -> String {
     let mut parts = Vec::new();
     if let Some(zone) = &cluster.zone {
         parts.push(format!("zone {zone} first"));
@@ -65,58 +70,4 @@ pub(super) fn usage(cluster: &Cluster) -> String {
         Panic { threshold, action: PanicAction::Fail } => format!("below {threshold}% usable the answer is 503"),
     });
     format!("use       {}", parts.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::{self, Environment, model::Config};
-
-    fn cluster(text: &str) -> Cluster {
-        let whole = format!(
-            "zone: a\nlisteners: {{ http: {{ address: '127.0.0.1:1' }} }}\n\
-             routes: {{ r: {{ cluster: c }} }}\nclusters: {{ c: {{ endpoints: ['10.0.0.1:1', '10.0.0.2:1'], {text} }} }}"
-        );
-        let env = Environment::empty(std::time::UNIX_EPOCH + Duration::from_secs(1));
-        let config: Config = config::parse(&whole, "c.yaml", &env).unwrap().config;
-        config.clusters[0].clone()
-    }
-
-    #[test]
-    fn says_what_takes_an_endpoint_out() {
-        for (text, expected) in [
-            (
-                "",
-                "after 5 failures in a row (down or broken), for 30s times the number of ejections, at most 5m; 10% of the endpoints or one, never the last",
-            ),
-            ("outlierDetection: off", "off"),
-            (
-                "outlierDetection: { consecutiveErrors: 3, count500: false, baseEjectionTime: 1m, maxEjectionPercent: 50 }",
-                "after 3 failures in a row (any 5xx but 500), for 1m times the number of ejections, at most 5m; 50% of the endpoints or one, never the last",
-            ),
-            (
-                "outlierDetection: { maxFails: 3, failTimeout: 20s, restOnRetryAfter: true }",
-                "after 3 failures in 20s, for 20s; after a Retry-After, for so long, at most 5m; 10% of the endpoints or one, never the last",
-            ),
-            ("outlierDetection: { consecutive5xxErrors: off }", "every detector is off"),
-        ] {
-            assert_eq!(ejection(&cluster(text)), format!("ejection  {expected}"), "{text}");
-        }
-    }
-
-    #[test]
-    fn says_who_is_used() {
-        for (text, expected) in [
-            ("", "zone a first, slow start 30s, below 50% usable all are used"),
-            ("slowStart: off, zones: ignore, panic: off", "no slow start, no panic"),
-            (
-                "zones: ignore, panic: { threshold: 30%, action: fail }",
-                "slow start 30s, below 30% usable the answer is 503",
-            ),
-        ] {
-            assert_eq!(usage(&cluster(text)), format!("use       {expected}"), "{text}");
-        }
-    }
 }

@@ -1,26 +1,36 @@
 //! `attache explain`: which listener and route a request would take, why, what was considered before, and what would
-//! happen to it. Asks the same table the gateway asks; sends nothing.
+//! happen to it. Asks the same table the gateway asks, and builds the route as the gateway does; sends nothing.
 
+mod answer;
 mod circuit;
-mod describe;
+mod cluster;
 mod ejection;
 mod entry;
+mod fault;
 mod health;
-mod injected;
+mod limits;
+mod policies;
+mod prepare;
 mod public;
-mod rates;
 mod request;
 mod retries;
+mod route;
+mod split;
+mod subject;
 
 use clap::Args;
 
 use super::configuration::Source;
+use super::summary::spoken;
+use super::words::wrapped;
 use super::{Ending, Failure, terminal};
 use crate::config::Environment;
-use crate::config::model::{Config, ListenerId};
+use crate::config::model::{Config, Listener, ListenerId};
 use crate::route::{Considered, Facts, Miss, Table};
+use crate::snapshot::route_at_start;
 use entry::Entry;
 use request::Request;
+use subject::Subject;
 
 /// Arguments of `attache explain`.
 #[derive(Debug, Args)]
@@ -58,7 +68,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let config = arguments.source.load_in(&environment)?.config;
     let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
-    lines.push(describe::listener(entry.listener));
+    lines.push(through(entry.listener));
     let is_found = match entry.served {
         Some(id) => explain_route(&config, id, &entry, &request, &mut lines)?,
         None => {
@@ -71,26 +81,6 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     Ok(if is_found { Ending::Done } else { Ending::Failed })
 }
 
-/// The same in lines that a terminal shows whole, broken between two facts and indented like their values.
-fn wrapped(line: &str) -> String {
-    let mut text = String::new();
-    let mut width = 0;
-    let facts = line.split_inclusive([',', ';']);
-    for fact in facts {
-        let length = fact.chars().count();
-        let separated = text.ends_with([',', ';']) && fact.starts_with(' ');
-        if separated && width + length > WIDTH {
-            text.push_str("\n          ");
-            text.push_str(fact.trim_start());
-            width = LABEL + length - 1;
-        } else {
-            text.push_str(fact);
-            width += length;
-        }
-    }
-    text
-}
-
 fn explain_route(
     config: &Config,
     id: ListenerId,
@@ -99,7 +89,7 @@ fn explain_route(
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
     let host = request.host()?;
-    let path = request.path(entry)?;
+    let path = request.path(entry.listener, entry.stripped)?;
     let facts = Facts {
         host: &host,
         path: &path,
@@ -111,11 +101,26 @@ fn explain_route(
     let considered = Table::build(&config.routes).explain(id, &facts);
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(describe::outcome(config, entry.listener, found, &facts)),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
     Ok(winner.is_some())
+}
+
+/// The listener's line.
+fn through(listener: &Listener) -> String {
+    let kind = if listener.tls.is_some() { "TLS" } else { "cleartext" };
+    format!("listener  {} on {}, {kind}, {}", listener.name, listener.address, spoken(listener))
+}
+
+/// Everything that happens to a request on the route that was found.
+fn on_route(config: &Config, listener: &Listener, found: &Considered, facts: &Facts<'_>) -> Vec<String> {
+    let Some(settings) = config.routes.get(found.route.0) else {
+        return Vec::new();
+    };
+    let route = &route_at_start(config, settings);
+    policies::lines(&Subject { config, listener, route, matched: found.matched, facts })
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and
@@ -150,11 +155,6 @@ fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
 }
 
 const MAX_OTHERS: usize = 10;
-/// Width of the column before a value.
-const LABEL: usize = 10;
-/// Columns of a line.
-const WIDTH: usize = 110;
-
 const HELP: &str = "\
 Examples:
   attache explain GET https://agents.example.com/research/tasks/42 -c config/gateway.yaml
@@ -191,22 +191,5 @@ mod tests {
         for (text, legal) in [("GET", true), ("M-SEARCH", true), ("get", false), ("G T", false), ("", false)] {
             assert_eq!(method(text).is_ok(), legal, "{text}");
         }
-    }
-
-    #[test]
-    fn long_lines_are_broken_between_facts_and_nothing_is_lost() {
-        let short = "path sent /a,b,c?x=1";
-        assert_eq!(wrapped(short), short);
-        let fact = "twenty-four letters here";
-        let long = format!("retries   {}", [fact; 9].join(", "));
-        let lines = wrapped(&long);
-        assert_eq!(lines.lines().count(), 3, "{lines}");
-        for line in lines.lines().skip(1) {
-            assert!(line.starts_with("          twenty"), "{lines}");
-        }
-        assert!(lines.lines().all(|line| line.len() <= WIDTH), "{lines}");
-        assert_eq!(lines.replace("\n         ", ""), long);
-        let unbroken = format!("path sent /{}", "a,".repeat(100));
-        assert_eq!(wrapped(&unbroken), unbroken, "there is no fact to end at");
     }
 }

@@ -2,24 +2,22 @@
 
 use http::Method;
 
+use super::subject::Subject;
 use crate::config::model::{Config, Listener};
 use crate::route::public::Sources;
-use crate::route::{Considered, PathMappings};
 
-/// Where clients see the route that was found, and which prefix its agent is told.
-pub(super) fn line(config: &Config, listener: &Listener, found: &Considered, host: &str) -> Option<String> {
-    let route = config.routes.get(found.route.0)?;
+/// Where clients see the route, and which prefix its agent is told.
+pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
+    let (route, listener) = (subject.settings(), subject.listener);
     let sources = Sources {
         route: route.public_url.as_deref(),
         listener: listener.public_url.as_deref(),
         names_hosts: !route.hosts.is_empty(),
         tls: listener.tls.is_some(),
-        asked: host,
+        asked: subject.facts.host,
         ..Sources::default()
     };
-    let mappings = PathMappings::of(config, route);
-    let paths = mappings.get(found.matched);
-    let prefix = paths.forwarded(sources.face().prefix());
+    let prefix = subject.route.paths.get(subject.matched).forwarded(sources.face().prefix());
     let prefix = prefix.as_ref().and_then(|value| value.to_str().ok());
     let url = sources.url().map(|_| {
         let whose = if route.public_url.is_some() { "the route" } else { "the listener" };
@@ -28,7 +26,7 @@ pub(super) fn line(config: &Config, listener: &Listener, found: &Considered, hos
     });
     let prefix = prefix.map(|prefix| format!("the agent is told the prefix {prefix}"));
     let facts: Vec<_> = url.into_iter().chain(prefix).collect();
-    (!facts.is_empty()).then(|| format!("public    {}", facts.join(", ")))
+    if facts.is_empty() { Vec::new() } else { vec![format!("public    {}", facts.join(", "))] }
 }
 
 /// What a redirecting listener does with a client that is not on HTTPS.
@@ -36,8 +34,7 @@ pub(super) fn redirected(config: &Config, listener: &Listener, method: &Method) 
     let Some(redirect) = &listener.https_redirect else {
         return Vec::new();
     };
-    let default_status = if method == Method::GET || method == Method::HEAD { 301 } else { 308 };
-    let status = redirect.status.map_or(default_status, |status| status.as_u16());
+    let status = redirect.status_for(method).as_u16();
     let to = match &listener.public_url {
         Some(url) => format!("the same path at {url}, under the same host where a route names it"),
         None => format!("the same URL with https and port {}", redirect.port),

@@ -4,7 +4,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::Failure;
-use super::entry::Entry;
+use crate::config::model::Listener;
 use crate::route;
 
 /// What the command line describes.
@@ -66,10 +66,9 @@ impl Request {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// The path in the form routes are matched on.
-    pub(super) fn path(&self, entry: &Entry<'_>) -> Result<String, Failure> {
-        let listener = entry.listener;
-        let path = self.path.strip_prefix(entry.stripped).unwrap_or(&self.path);
+    /// The path in the form routes are matched on; a proxy in front of `listener` removes the prefix `stripped`.
+    pub(super) fn path(&self, listener: &Listener, stripped: &str) -> Result<String, Failure> {
+        let path = self.path.strip_prefix(stripped).unwrap_or(&self.path);
         let path = if path.is_empty() { "/" } else { path };
         let path = route::normalise(path, listener.paths).map_err(|reason| {
             Failure::new(

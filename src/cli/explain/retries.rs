@@ -1,52 +1,64 @@
-//! What `attache explain` says about retries of one request.
+//! Retries of the request.
 
-use http::Method;
-
-use super::describe::time;
+use super::subject::Subject;
+use crate::cli::words::time;
 use crate::config::model::{Failure, Retries, RetryOn, RetryPolicy};
+use crate::upstream::Repeat;
 
-/// The line for a request of this method.
-pub(super) fn line(policy: &RetryPolicy, method: &Method) -> String {
+/// The line of a route that forwards.
+pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
+    if subject.clusters().is_empty() {
+        return Vec::new();
+    }
+    let (policy, repeat) = (&subject.settings().retries, Repeat::of_method(subject.method()));
+    let mut causes = failures(policy, repeat);
     let text = match policy {
         RetryPolicy::Off => "none".to_owned(),
-        RetryPolicy::Default if method.is_safe() => "1, when nothing was sent or nothing was answered".to_owned(),
-        RetryPolicy::Default => "1, when nothing was sent or the stream was refused".to_owned(),
-        RetryPolicy::By(retries) => configured(retries, method),
+        RetryPolicy::Default => format!("1, when there was {}", causes.join(", ")),
+        RetryPolicy::By(retries) => {
+            causes.extend(answers(repeat.causes(retries)));
+            if causes.is_empty() {
+                format!("none for {}", subject.method())
+            } else {
+                configured(retries, repeat, &causes)
+            }
+        }
     };
-    format!("retries   {text}")
+    vec![format!("retries   {text}")]
 }
 
-fn configured(retries: &Retries, method: &Method) -> String {
-    let causes = if method.is_idempotent() { causes(&retries.retry_on) } else { causes(&retries.non_idempotent) };
-    if causes.is_empty() {
-        return format!("none for {method}");
-    }
+fn configured(retries: &Retries, repeat: Repeat, causes: &[String]) -> String {
     let mut parts = vec![format!("up to {} on {}", retries.attempts, causes.join(", "))];
     if let Some(limit) = retries.per_try_timeout {
-        let hedged = retries.hedging && method.is_safe();
+        let hedged = retries.hedging && repeat == Repeat::Safe;
         let then = if hedged { ", then another beside" } else { "" };
         parts.push(format!("{} per try{then}", time(limit)));
     }
     parts.push(match &retries.budget {
         None => "no budget".to_owned(),
-        Some(budget) => format!(
-            "budget {}% of first tries, at least {}",
-            f64::from(budget.millionths) / 10_000.0,
-            budget.min_concurrent
-        ),
+        Some(budget) => {
+            let share = f64::from(budget.millionths) / 10_000.0;
+            format!("budget {share}% of first tries, at least {}", budget.min_concurrent)
+        }
     });
     parts.join("; ")
 }
 
-fn causes(causes: &RetryOn) -> Vec<String> {
-    let failures = causes.failures.iter().map(|failure| match failure {
-        Failure::Connect => "no connection".to_owned(),
-        Failure::ConnectTimeout => "no connection in time".to_owned(),
-        Failure::Refused => "a refused stream".to_owned(),
-        Failure::Reset => "a reset".to_owned(),
-        Failure::Timeout => "no answer in time".to_owned(),
-        Failure::Invalid => "an invalid answer".to_owned(),
+/// Failures after which the request is tried again, as retries themselves decide.
+fn failures(policy: &RetryPolicy, repeat: Repeat) -> Vec<String> {
+    let repeated = Failure::ALL.into_iter().filter(|failure| repeat.is_repeated(policy, *failure));
+    let words = repeated.map(|failure| match failure {
+        Failure::Connect => "no connection",
+        Failure::ConnectTimeout => "no connection in time",
+        Failure::Refused => "a refused stream",
+        Failure::Reset => "a reset",
+        Failure::Timeout => "no answer in time",
+        Failure::Invalid => "an invalid answer",
     });
+    words.map(str::to_owned).collect()
+}
+
+fn answers(causes: &RetryOn) -> impl Iterator<Item = String> {
     let statuses = causes.statuses.iter().map(|range| {
         if range.start() == range.end() {
             range.start().to_string()
@@ -56,36 +68,5 @@ fn causes(causes: &RetryOn) -> Vec<String> {
     });
     let grpc = causes.grpc.iter().map(|code| format!("gRPC {code}"));
     let headers = causes.headers.iter().map(|name| format!("header {name}"));
-    failures.chain(statuses).chain(grpc).chain(headers).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_holds_for_the_method_is_said() {
-        for (policy, method, expected) in [
-            (RetryPolicy::Off, Method::GET, "none"),
-            (RetryPolicy::Default, Method::GET, "nothing was answered"),
-            (RetryPolicy::Default, Method::POST, "the stream was refused"),
-        ] {
-            let line = line(&policy, &method);
-            assert!(line.contains(expected), "{line}");
-        }
-    }
-
-    #[test]
-    fn causes_are_named() {
-        let all = RetryOn {
-            failures: Failure::ALL.to_vec(),
-            statuses: vec![500..=599, 429..=429],
-            grpc: vec![14],
-            headers: vec![http::header::RETRY_AFTER],
-        };
-        let line = causes(&all).join(", ");
-        for part in ["a reset", "500 to 599", ", 429", "gRPC 14", "header retry-after"] {
-            assert!(line.contains(part), "{line}");
-        }
-    }
+    statuses.chain(grpc).chain(headers)
 }

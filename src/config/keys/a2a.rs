@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Seconds, Written, section};
-use crate::config::model;
-use crate::config::raw::OrOff;
-use crate::config::raw::public::PublicUrl;
-use crate::config::raw::words::choice;
+use super::{Bytes, Seconds, section};
+use crate::config::forms::either::OrOff;
+use crate::config::forms::words::choice;
+use crate::config::types::PublicUrl;
 
 // Each route has this, so what few have is in a box.
 section! {
@@ -16,6 +15,25 @@ section! {
         /// Map the URLs of agent cards that lead to the agent itself, so that clients come through the gateway; `off`
         /// passes cards on as they are.
         agent_card: Option<AgentCard> as OrOff<AgentCard> = {},
+        /// Send every call about a task, a context or a session to the endpoint that holds it; `off` balances each call
+        /// by itself, which suits agents that share their tasks.
+        affinity: Option<Affinity> as OrOff<Affinity> = {},
+        /// How much of a body is looked at to know which call it is, in one piece of memory.
+        max_body_bytes: usize as Bytes<1024, { 64 << 20 }> = 1MiB,
+        /// What becomes of a call whose body is longer: `pass` sends it on as any request, `refuse` answers 413.
+        large_bodies: LargeBodies = pass,
+    }
+
+    #[derive(Copy, PartialEq, Eq)]
+    /// How long the gateway remembers who holds what.
+    pub struct Affinity {
+        /// A task, context or session after it was last used.
+        ttl: Duration as Seconds<1, 604_800> = 1h,
+        /// A task that is over.
+        ended_ttl: Duration as Seconds<1, 604_800> = 5m,
+        /// What becomes of a call when the endpoint that held its task is gone: `rebalance` sends it to another one,
+        /// `fail` answers 503.
+        on_loss: OnLoss = rebalance,
     }
 
     #[derive(PartialEq, Eq)]
@@ -23,12 +41,32 @@ section! {
     pub struct AgentCard {
         /// Where cards say that clients see what the gateway serves under `/`. Default: the `publicUrl` of the route or
         /// listener, else the address that the client asked for.
-        public_url: Option<Box<model::PublicUrl>> as PublicUrl,
+        public_url: Option<Box<PublicUrl>>,
         /// How long clients may keep a card (`Cache-Control: max-age`). Default: as the agent says.
         cache_ttl: Option<Duration> as Seconds<1, 31_536_000>,
         /// A signed card that has to change: `keep` leaves it as it is, `strip` takes the signatures out, `fail`
         /// answers 502.
         signed_cards: SignedCards = keep,
+    }
+}
+
+choice! {
+    /// What becomes of a body that is longer than what is looked at.
+    pub enum LargeBodies {
+        /// It is sent on as any request.
+        Pass = ["pass"],
+        /// It is refused.
+        Refuse = ["refuse"],
+    }
+}
+
+choice! {
+    /// What becomes of a call when the endpoint that held its task is gone.
+    pub enum OnLoss {
+        /// Another endpoint gets it.
+        Rebalance = ["rebalance"],
+        /// It is refused.
+        Fail = ["fail"],
     }
 }
 
@@ -41,11 +79,5 @@ choice! {
         Strip = ["strip"],
         /// It is refused.
         Fail = ["fail"],
-    }
-}
-
-impl Written<Box<model::PublicUrl>> for PublicUrl {
-    fn meaning(self) -> Box<model::PublicUrl> {
-        Box::new(self.0)
     }
 }

@@ -1,6 +1,5 @@
 //! `listeners.X`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,19 +7,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::wire::{Http2, TcpKeepalive};
 use super::{Bytes, Count, Limit, List, Written, section};
-use crate::config::model::{self, HostPattern};
-use crate::config::raw::OrOff;
-use crate::config::raw::names::Host;
-use crate::config::raw::public::PublicUrl;
-use crate::config::raw::values::{Bind, Network, Size, Status};
-use crate::config::raw::words::choice;
+use crate::config::forms::either::{OrOff, schema_of};
+use crate::config::forms::values::{Bind, Network, Size, Status};
+use crate::config::forms::words::choice;
+use crate::config::types::{HostPattern, PublicUrl};
 
 section! {
     #[derive(PartialEq)]
@@ -33,8 +30,8 @@ section! {
         protocols: Vec<HttpVersion> as List<HttpVersion> = [h2, "http/1.1"],
         /// Where clients see this listener, when that is not its address: `https://agents.example.com`, with a port or
         /// path where there is one. Default: what trusted proxies say, else the connection.
-        public_url: Option<model::PublicUrl> as PublicUrl,
-        /// Redirect everybody to HTTPS who is not there by the word of a trusted proxy.
+        public_url: Option<PublicUrl>,
+        /// Redirect requests to HTTPS, except where a trusted proxy says that the client uses it already.
         https_redirect: Option<HttpsRedirectTo> as HttpsRedirect = false,
         /// Terminate TLS.
         tls: Option<Tls>,
@@ -76,7 +73,7 @@ section! {
     /// A certificate chain and its key.
     pub(in crate::config) struct Certificate {
         /// Names it serves. Default: those it holds.
-        hosts: Option<Vec<HostPattern>> as List<Host>,
+        hosts: Option<Vec<HostPattern>> as List<HostPattern>,
         /// PEM chain, leaf first; relative to this file.
         cert_file: Option<PathBuf> as String,
         /// PEM private key; relative to this file.
@@ -208,11 +205,6 @@ impl<'de> Deserialize<'de> for HttpsRedirect {
     }
 }
 
-impl JsonSchema for HttpsRedirect {
-    fn schema_name() -> Cow<'static, str> {
-        "HttpsRedirect".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "boolean" }, generator.subschema_for::<HttpsRedirectTo>()] })
-    }
-}
+schema_of!(HttpsRedirect as "HttpsRedirect", |generator| {
+    json_schema!({ "anyOf": [{ "type": "boolean" }, generator.subschema_for::<HttpsRedirectTo>()] })
+});

@@ -30,11 +30,10 @@ section! {
     #[derive(PartialEq, Eq)]
     /// The access log.
     pub struct AccessLog {
-        /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again. Needs a
-        /// restart.
-        output: Option<LogOutput> as OrOff<LogOutput> = stdout,
-        /// `auto` is text on a terminal and JSON elsewhere. Needs a restart.
-        format: LogFormat = json,
+        /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again.
+        output: Option<LogOutput> as OrOff<LogOutput> = stdout; restart,
+        /// `auto` is text on a terminal and JSON elsewhere.
+        format: LogFormat = json; restart,
         /// Exact paths that are not logged.
         exclude: Vec<String> as Many<ExactPath> = [],
     }
@@ -42,11 +41,12 @@ section! {
     #[derive(PartialEq)]
     /// The metrics and health listener.
     pub struct Metrics {
-        /// IP address and port. Needs a restart.
-        address: Option<SocketAddr> as OrOff<Bind> = "127.0.0.1:9090",
+        /// IP address and port.
+        address: Option<SocketAddr> as OrOff<Bind> = "127.0.0.1:9090"; restart,
         // From a local answer to an agent that thinks for a minute.
-        /// Upper bounds of the latency histogram in seconds, ascending. Needs a restart.
-        latency_buckets: Vec<f64> as LatencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+        /// Upper bounds of the latency histogram in seconds, ascending.
+        latency_buckets: Vec<f64> as LatencyBuckets
+            = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]; restart,
         /// Endpoints that have series of their own; the others share one. `off`: none has.
         endpoint_series: usize as OrOff<Count<1, 100_000>> = 200,
     }
@@ -76,8 +76,8 @@ section! {
     pub struct Logging {
         /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter such as `info,attache=debug`.
         level: String as LogFilter = info,
-        /// `auto` is text on a terminal and JSON elsewhere. Needs a restart.
-        format: LogFormat = auto,
+        /// `auto` is text on a terminal and JSON elsewhere.
+        format: LogFormat = auto; restart,
     }
 
     #[derive(PartialEq, Eq)]
@@ -114,8 +114,8 @@ section! {
     /// The listener that operators ask and command. Without this section there is none.
     pub(in crate::config) struct Admin {
         /// IP address and port, `unix:/path` for a socket, or `off`. Anything but loopback and sockets needs
-        /// `tokenFile`. Needs a restart.
-        address: Option<AdminAddress> as OrOff<AdminPlace> = "127.0.0.1:9901",
+        /// `tokenFile`.
+        address: Option<AdminAddress> as OrOff<AdminPlace> = "127.0.0.1:9901"; restart,
         /// File with the token that callers send as `Authorization: Bearer`. The owner of a unix socket needs none.
         /// Default: none.
         token_file: Option<PathBuf> as String,

@@ -1,13 +1,12 @@
 //! Upstream clusters: endpoints, balancing, the connections to them.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderName;
-
-use super::{CircuitBreaker, HealthCheck, Http2Keepalive, OutlierDetection, Panic, TcpKeepalive};
+use super::{
+    CircuitBreaker, HealthCheck, Http2Keepalive, LoadBalancer, Member, OutlierDetection, Panic, TcpKeepalive,
+    UpstreamProtocol,
+};
 
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,72 +47,6 @@ pub struct Cluster {
     pub outlier_detection: Option<OutlierDetection>,
     /// The zone whose endpoints are preferred: the gateway's.
     pub zone: Option<String>,
-}
-
-/// A configured endpoint, or a name that stands for several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Where it is.
-    pub address: MemberAddress,
-    /// Share of the load; 0 means draining. Default 1.
-    pub weight: u32,
-    /// Free labels (`zone`).
-    pub labels: BTreeMap<String, String>,
-    /// Its group: a higher number stands in for lower ones. Default 0.
-    pub priority: u32,
-}
-
-/// Address of a [`Member`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum MemberAddress {
-    /// An IP address and port.
-    Socket(SocketAddr),
-    /// A name that is resolved; each of its addresses becomes an endpoint.
-    Name {
-        /// The DNS name, lower case.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-}
-
-/// Load-balancing policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoadBalancer {
-    /// Fewest requests and streams in flight per weight; ties at random.
-    LeastConnection,
-    /// In turn, by weight.
-    RoundRobin,
-    /// At random, by weight.
-    Random,
-    /// Shortest expected wait: recent peaks of the time to a response head, times what is in flight, per weight.
-    PeakEwma,
-    /// Rendezvous hash.
-    Hash(HashKey),
-}
-
-/// What a hash policy keys on. A request without it is balanced at random.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashKey {
-    /// The client address.
-    ClientIp,
-    /// A request header.
-    Header(HeaderName),
-    /// A cookie.
-    Cookie(String),
-}
-
-/// HTTP version towards upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 over TLS (ALPN must agree).
-    H2,
-    /// HTTP/2 in the clear, with prior knowledge.
-    H2c,
-    /// By ALPN over TLS, HTTP/1.1 in the clear.
-    Auto,
 }
 
 /// TLS towards upstreams.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{
-    Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion, UnknownSni,
+    HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion,
+    UnknownSni,
 };
 
 /// One entry point.
@@ -37,17 +38,26 @@ pub struct Listener {
     pub paths: PathPolicy,
 }
 
-/// A listener that redirects everybody to HTTPS who is not there yet.
+/// A redirect of requests over HTTP to HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpsRedirect {
     /// Port of the HTTPS listener, where no public URL says what clients use; left out of `Location` when it is 443.
     pub port: u16,
-    /// Whose routes serve clients that are on HTTPS already, by the word of a trusted proxy in front.
+    /// The listener with the routes for clients that a trusted proxy reports to be on HTTPS already.
     pub serves: ListenerId,
     /// A fixed status; `None` means 301 for GET and HEAD and 308 for the rest.
     pub status: Option<StatusCode>,
     /// Hosts that may be redirected to: the hosts of the target's routes and certificates. Empty means any valid host.
     pub hosts: Vec<HostPattern>,
+}
+
+impl HttpsRedirect {
+    /// The status for a request with this method: 308 keeps method and body.
+    #[must_use]
+    pub fn status_for(&self, method: &Method) -> StatusCode {
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        self.status.unwrap_or(if is_safe { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT })
+    }
 }
 
 /// TLS termination at a listener.
@@ -89,22 +99,4 @@ pub enum ClientAuth {
         /// PEM bundle of the accepted authorities.
         ca_file: PathBuf,
     },
-}
-
-/// A host to match, lower case and without port or trailing dot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// One name or address; IPv6 addresses in brackets.
-    Exact(String),
-    /// `*.example.com` holds `example.com`: one or more labels before it (Gateway API).
-    Wildcard(String),
-}
-
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => f.write_str(host),
-            Self::Wildcard(parent) => write!(f, "*.{parent}"),
-        }
-    }
 }

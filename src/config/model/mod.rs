@@ -3,23 +3,20 @@
 
 mod cluster;
 mod fault;
-mod health;
-mod limits;
 mod listener;
 mod mirror;
 mod outlier;
-mod public;
 mod retries;
 mod route;
-mod split;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::effective::Effective;
 
-pub use super::keys::a2a::{A2a, AgentCard, SignedCards};
+pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, SignedCards};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
 pub use super::keys::operation::{
@@ -27,28 +24,24 @@ pub use super::keys::operation::{
 };
 pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
 pub use super::raw::retries::{Backoff, RetryBudget};
-pub use super::raw::route::Streaming;
-pub use cluster::{Cluster, HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+pub use super::raw::route::{Redirect, Streaming};
+pub use super::types::{
+    Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
+    HealthCheck, HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member,
+    MemberAddress, Metric, OnFailure, Part, PathMatch, Probe, ProbeFields, PublicUrl, QueryMatch, Quota, RateLimit,
+    RateLimitId, Rewrite, Rollout, RouteId, Scheme, Split, Step, Threshold, UpstreamHost, UpstreamProtocol, ValueMatch,
+};
+pub use cluster::{Cluster, UpstreamTls};
 pub use fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
 };
-pub use health::{HealthCheck, Probe, ProbeFields};
-pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use listener::{Certificate, ClientAuth, HostPattern, HttpsRedirect, Listener, ListenerTls};
+pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
 pub use mirror::Mirror;
 pub use outlier::{MaxFails, OutlierDetection};
-pub use public::{Authority, PublicUrl, Scheme};
 pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
-pub use route::{
-    Action, HeadLimit, HeaderChanges, HeaderMatch, Match, PathMatch, QueryMatch, Redirect, RequestFact, Respond,
-    Rewrite, Route, UpstreamHost, ValueMatch,
-};
+pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
-pub use split::{
-    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
-    Threshold,
-};
 
 /// The whole configuration of one gateway.
 #[derive(Clone, Debug)]
@@ -89,6 +82,8 @@ pub struct Config {
     /// Hash of the configuration's content (all files, after includes, with the certificates and secrets they name),
     /// hexadecimal.
     pub hash: String,
+    /// Each key that cannot change while running, with its value as text.
+    pub(in crate::config) fixed: BTreeMap<String, String>,
     /// What is configured, without secrets, to compare with what comes next.
     pub effective: Arc<Effective>,
 }
@@ -111,15 +106,3 @@ pub struct Admin {
     /// What may be changed through it.
     pub writes: Writes,
 }
-
-/// Index into [`Config::listeners`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ListenerId(pub usize);
-
-/// Index into [`Config::routes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RouteId(pub usize);
-
-/// Index into [`Config::clusters`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClusterId(pub usize);

@@ -1,14 +1,14 @@
 //! Routes: what they match and what they do.
 
-use std::num::NonZeroU16;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HostPattern, ListenerId, Mirror, PublicUrl, RateLimitId,
-    RetryPolicy, Scheme, Split, Streaming,
+    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, Mirror,
+    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
 
 /// One route.
@@ -63,6 +63,29 @@ pub struct Route {
 }
 
 impl Route {
+    /// Bytes of a request's body, where the listener has these limits; none is no limit.
+    #[must_use]
+    pub fn body_limit(&self, listener: &Limits) -> Option<u64> {
+        self.max_body_bytes.or(listener.max_body_bytes)
+    }
+
+    /// How long an endpoint may take to its response head, per try. `is_read`: the request changes nothing. `has_time`:
+    /// an agent works on it or streams, and may take as long as it likes; only a limit on heads holds for it.
+    #[must_use]
+    pub fn head_limit(&self, is_read: bool, has_time: bool) -> Option<Duration> {
+        let per_try = match &self.retries {
+            RetryPolicy::By(retries) if !has_time => retries.per_try_timeout,
+            RetryPolicy::By(_) | RetryPolicy::Default | RetryPolicy::Off => None,
+        };
+        match (self.response_head_timeout, per_try) {
+            (HeadLimit::After(limit), Some(per_try)) => Some(limit.min(per_try)),
+            (HeadLimit::After(limit), None) => Some(limit),
+            (HeadLimit::Default | HeadLimit::Off, Some(per_try)) => Some(per_try),
+            (HeadLimit::Default, None) => (is_read && !has_time).then_some(HeadLimit::OF_SAFE),
+            (HeadLimit::Off, None) => None,
+        }
+    }
+
     /// How the cards of its agents are mapped, if they are.
     #[must_use]
     pub fn agent_card(&self) -> Option<&AgentCard> {
@@ -99,63 +122,6 @@ pub struct Match {
     pub query: Vec<QueryMatch>,
 }
 
-/// How a path is matched.
-#[derive(Clone, Debug)]
-pub enum PathMatch {
-    /// The whole path.
-    Exact(String),
-    /// Whole segments from the start: `/v2` matches `/v2` and `/v2/x`, not `/v2example`. Kept without a trailing slash,
-    /// `/` as the empty string.
-    Prefix(String),
-    /// The whole path, by a linear-time regular expression (anchored at both ends).
-    Regex(regex::Regex),
-}
-
-/// A header condition.
-#[derive(Clone, Debug)]
-pub struct HeaderMatch {
-    /// The field.
-    pub name: HeaderName,
-    /// Its value.
-    pub value: ValueMatch,
-}
-
-impl HeaderMatch {
-    /// Whether it holds. A field may come on several lines; one that matches is enough.
-    #[must_use]
-    pub fn holds(&self, headers: &HeaderMap) -> bool {
-        let is_match = |value: &HeaderValue| match &self.value {
-            ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
-            ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
-            ValueMatch::Regex(regex) => std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value)),
-            ValueMatch::Present => true,
-        };
-        headers.get_all(&self.name).iter().any(is_match)
-    }
-}
-
-/// A query parameter condition.
-#[derive(Clone, Debug)]
-pub struct QueryMatch {
-    /// The parameter, percent-decoded.
-    pub name: String,
-    /// Its value.
-    pub value: ValueMatch,
-}
-
-/// A condition on one value.
-#[derive(Clone, Debug)]
-pub enum ValueMatch {
-    /// Equal.
-    Exact(String),
-    /// Starts with.
-    Prefix(String),
-    /// Whole value, anchored.
-    Regex(regex::Regex),
-    /// There at all.
-    Present,
-}
-
 /// What a route does.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -169,21 +135,39 @@ pub enum Action {
     Respond(Respond),
 }
 
-/// A redirect answer. Parts not given are the request's.
-#[derive(Clone, Debug)]
-pub struct Redirect {
-    /// 301, 302, 303, 307 or 308; `None` means 302 for GET and HEAD and 307 for the rest.
-    pub status: Option<StatusCode>,
-    /// Scheme.
-    pub scheme: Option<Scheme>,
-    /// Host.
-    pub host: Option<String>,
-    /// Port.
-    pub port: Option<NonZeroU16>,
-    /// Whole path.
-    pub path: Option<String>,
-    /// Replaces the matched prefix.
-    pub prefix: Option<String>,
+impl Action {
+    /// The clusters it forwards to.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<ClusterId> {
+        match self {
+            Self::Forward(id) => vec![*id],
+            Self::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
+            Self::Redirect(_) | Self::Respond(_) => Vec::new(),
+        }
+    }
+}
+
+impl Redirect {
+    /// The status for a request with this method.
+    #[must_use]
+    pub fn status_for(&self, method: &Method) -> StatusCode {
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        self.status.unwrap_or(if is_safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT })
+    }
+}
+
+/// What is changed in the location.
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.scheme.map(|part| format!("scheme {part}")),
+            self.host.as_ref().map(|part| format!("host {part}")),
+            self.port.map(|part| format!("port {part}")),
+            self.path.as_ref().map(|part| format!("path {part}")),
+            self.prefix.as_ref().map(|part| format!("prefix {part}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// A direct answer.
@@ -195,22 +179,6 @@ pub struct Respond {
     pub body: Bytes,
     /// Content type. Default `text/plain; charset=utf-8`, or `application/json` when the body is a JSON object or list.
     pub content_type: HeaderValue,
-}
-
-/// A change of the path before forwarding.
-#[derive(Clone, Debug)]
-pub enum Rewrite {
-    /// Replace the matched prefix (with an exact match: the whole path).
-    Prefix(String),
-    /// Replace the whole path.
-    Path(String),
-    /// Replace by regular expression with capture groups (`$1`).
-    Regex {
-        /// What is looked for.
-        pattern: regex::Regex,
-        /// What it is replaced with.
-        replacement: String,
-    },
 }
 
 /// Header changes, applied in the order remove, set, tell, add.
@@ -238,15 +206,4 @@ pub enum RequestFact {
     Tenant,
     /// What it asks of an agent.
     Operation,
-}
-
-/// The Host header (or `:authority`) towards upstreams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamHost {
-    /// The client's.
-    Preserve,
-    /// The endpoint's name and port as written in the configuration.
-    Endpoint,
-    /// This one.
-    Fixed(HeaderValue),
 }

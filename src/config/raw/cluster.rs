@@ -8,25 +8,27 @@ use serde::Deserialize;
 
 use super::forms::{Many, Named, OrOff, exactly_one, text_or};
 use super::health::HealthCheck;
-use super::names::{HostPort, target};
+use super::names::target;
 use super::outlier::OutlierDetection;
 use super::values::Time;
 use super::words::{self, Word, choice};
 use crate::config::de::with_hint;
 use crate::config::keys::wire::{Http2, TcpKeepalive};
-use crate::config::keys::{ANY, Count, Limit, MILLION, section, written};
+use crate::config::keys::{ANY, Count, Limit, MILLION, section};
 use crate::config::model::{self, CircuitBreaker, Panic};
+use crate::config::suggest;
+use crate::config::types::{LoadBalancer, Member, MemberAddress};
 
 section! {
     #[derive()]
     /// One upstream: endpoints that do the same job.
     pub(in crate::config) struct Cluster {
         /// Where it runs.
-        endpoints: Option<Many<Endpoint>>,
+        endpoints: Option<Many<Member>>; one of members,
         /// Endpoints from a DNS name, instead of `endpoints`.
-        discovery: Option<Discovery>,
+        discovery: Option<Discovery>; whole one of members,
         /// How an endpoint is chosen.
-        load_balancer: model::LoadBalancer as LoadBalancer = "least-connection",
+        load_balancer: LoadBalancer = "least-connection"; whole,
         /// HTTP version: http/1.1, h2, h2c or auto. Default: http/1.1, or auto with TLS.
         protocol: Option<model::UpstreamProtocol> as Word<model::UpstreamProtocol>,
         /// Connect with TLS; `{}` is enough for a public certificate.
@@ -60,7 +62,7 @@ section! {
     /// Endpoints by name.
     pub(in crate::config) struct Discovery {
         /// `name:port`; each address of the name is an endpoint.
-        dns: Option<model::MemberAddress> as HostPort [schemars(required)],
+        dns: Option<MemberAddress> [schemars(required)],
         /// Ask again after. Default: the answer's TTL, 1 to 300 s.
         refresh: Option<Duration> as Time,
     }
@@ -91,7 +93,7 @@ section! {
     /// An endpoint with more than an address.
     pub(in crate::config) struct EndpointFields {
         /// Host or IP address, and port.
-        address: Option<model::MemberAddress> as HostPort [schemars(required)],
+        address: Option<MemberAddress> [schemars(required)],
         /// Share of the load; 0 drains it.
         weight: u32 as Count<0, ANY> = 1 [schemars(range(max = 1_000_000))],
         /// Free labels, such as `zone`.
@@ -111,15 +113,11 @@ choice! {
     }
 }
 
-/// `host:port`, or a mapping.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct Endpoint(pub(in crate::config) model::Member);
-
 /// Largest weight of an endpoint, so that sums of weights stay far from overflow.
 const MAX_WEIGHT: u32 = 1_000_000;
 const MAX_PRIORITY: u32 = 100;
 
-impl TryFrom<EndpointFields> for Endpoint {
+impl TryFrom<EndpointFields> for Member {
     type Error = String;
     fn try_from(fields: EndpointFields) -> Result<Self, String> {
         let EndpointFields { address, weight, labels, priority } = fields;
@@ -133,19 +131,15 @@ impl TryFrom<EndpointFields> for Endpoint {
             let hint = format!("0, the first to be used, to {MAX_PRIORITY}");
             return Err(with_hint(format!("the priority {priority} is too large"), hint));
         }
-        Ok(Self(model::Member { address, weight, priority, labels: labels.into_iter().collect() }))
+        Ok(Self { address, weight, priority, labels: labels.into_iter().collect() })
     }
 }
 
-text_or!(Endpoint, EndpointFields, "`host:port`, or a mapping with `address`", bare_endpoint, as HostPort);
+text_or!(Member as "Endpoint", EndpointFields, "`host:port`, or a mapping with `address`", bare_endpoint, as MemberAddress);
 
-fn bare_endpoint(text: &str) -> Result<Endpoint, String> {
-    EndpointFields { address: Some(target(text)?.0), ..EndpointFields::default() }.try_into()
+fn bare_endpoint(text: &str) -> Result<Member, String> {
+    EndpointFields { address: Some(target(text)?), ..EndpointFields::default() }.try_into()
 }
-
-/// A policy's name, or `{ hash: .. }`.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct LoadBalancer(pub(in crate::config) model::LoadBalancer);
 
 /// The long form of a policy.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -156,7 +150,7 @@ pub(in crate::config) struct LoadBalancerFields {
 }
 
 words::words!(
-    model::LoadBalancer, "LoadBalancerPolicy",
+    LoadBalancer, "LoadBalancerPolicy",
     Self::LeastConnection => ["least-connection", "least-connections", "least-conn", "least-request", "least-requests"],
     Self::RoundRobin => ["round-robin", "rr"],
     Self::Random => ["random"],
@@ -169,20 +163,20 @@ impl TryFrom<LoadBalancerFields> for LoadBalancer {
         let key = fields
             .hash
             .ok_or_else(|| with_hint("this says nothing", "write `hash: clientIp`, or a policy's name alone"))?;
-        Ok(Self(model::LoadBalancer::Hash(key.0)))
+        Ok(Self::Hash(key.0))
     }
 }
 
 text_or!(
     LoadBalancer, LoadBalancerFields, "a policy's name, or `{ hash: .. }`",
-    |text| match words::fold(text).as_str() {
+    |text| match suggest::fold(text).as_str() {
         "hash" | "ringhash" | "maglev" | "iphash" | "consistenthash" | "source" => Err(with_hint(
             format!("`{text}` needs to say on what"),
             "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`",
         )),
-        _ => words::find(text).map(Self),
+        _ => words::find(text),
     },
-    as Word<model::LoadBalancer>
+    as Word<LoadBalancer>
 );
 
 /// What a hash keys on.
@@ -234,8 +228,3 @@ text_or!(
 );
 
 words::words!(model::HashKey, "HashWord", Self::ClientIp => ["clientIp", "source-ip"]);
-
-written! {
-    HostPort => model::MemberAddress,
-    LoadBalancer => model::LoadBalancer,
-}

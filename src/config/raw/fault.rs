@@ -10,12 +10,12 @@ use serde::{Deserialize, Deserializer};
 
 use super::forms::{Many, Named};
 use super::percentage::Percentage;
-use super::route::ValueMatch;
 use super::timestamp::Timestamp;
 use super::values::{Network, text_value};
 use crate::config::de::{invalid, with_hint};
 use crate::config::keys::{Count, MILLION, Millis, section, written};
 use crate::config::model;
+use crate::config::types::ValueMatch;
 
 section! {
     #[derive()]
@@ -43,7 +43,7 @@ section! {
         /// How long, up to 1h. Required.
         fixed_delay: Option<Duration> as Millis<1, HOUR>,
         /// Only requests with these header fields; with none of them, all.
-        when_header: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        when_header: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
     }
 
     #[derive()]
@@ -52,11 +52,11 @@ section! {
         /// Share of the requests. Required.
         percentage: Option<model::Percentage> as Percentage,
         /// Status of the answer; gRPC calls get the code that stands for it.
-        http_status: Option<StatusCode> as FailureStatus,
+        http_status: Option<StatusCode> as FailureStatus; one of status,
         /// gRPC code of the answer, by name or number; other requests get the HTTP status that stands for it.
-        grpc_status: Option<model::GrpcStatus> as GrpcCode,
+        grpc_status: Option<model::GrpcStatus> as GrpcCode; one of status,
         /// Only requests with these header fields; with none of them, all.
-        when_header: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        when_header: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
     }
 
     #[derive()]
@@ -69,7 +69,7 @@ section! {
         /// Least time between two events or messages, up to 1h. Default: none.
         delay_between_events: Option<Duration> as Millis<1, HOUR>,
         /// Only requests with these header fields; with none of them, all.
-        when_header: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        when_header: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
     }
 
     #[derive()]
@@ -79,7 +79,7 @@ section! {
         /// Networks of the clients that may ask.
         clients: Vec<IpNet> as Many<Network> = [],
         /// Header fields that the requests of those that may ask carry.
-        when_header: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        when_header: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
         /// Share of the wishes that come true.
         percentage: model::Percentage as Percentage = "100%",
         /// The longest delay; longer wishes are cut to it. Up to 1h.
@@ -139,5 +139,4 @@ fn grpc_code(text: &str) -> Result<GrpcCode, String> {
 written! {
     FailureStatus => StatusCode,
     GrpcCode => model::GrpcStatus,
-    ValueMatch => model::ValueMatch,
 }

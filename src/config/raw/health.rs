@@ -17,19 +17,19 @@ section! {
     /// Endpoints are asked at intervals whether they are well; those that are not get no requests.
     pub(in crate::config) struct HealthCheck {
         /// What is asked: http, tcp, grpc (grpc.health.v1) or agent-card.
-        kind: Kind = http [serde(rename = "type")],
+        kind: Kind = http; of type [serde(rename = "type")],
         /// Path and query to ask for, with http and agent-card. Default for agent-card: /.well-known/agent-card.json.
-        path: Option<PathAndQuery> as ProbePath,
+        path: Option<PathAndQuery> as ProbePath; of type,
         /// Method, with http.
-        method: Method as Verb = GET,
+        method: Method as Verb = GET; of type,
         /// Statuses that count as healthy, with http: single ones or ranges.
-        expected_statuses: Vec<RangeInclusive<u16>> as Many<Statuses> = "200-299",
+        expected_statuses: Vec<RangeInclusive<u16>> as Many<Statuses> = "200-299"; of type,
         /// Host field to send. Default: the endpoint's name and port.
-        host: Option<String>,
+        host: Option<String>; of type,
         /// More header fields to send.
-        headers: Vec<(String, String)> as Named<String> = {},
+        headers: Vec<(String, String)> as Named<String> = {}; of type,
         /// Service to ask about, with grpc. Default: the whole server.
-        service: Option<String>,
+        service: Option<String>; of type,
         /// Time from one check of an endpoint to the next; up to 10 % shorter at random.
         interval: Duration as Time = 10s,
         /// Longest time for one check, connecting included. Default: 2s, or the interval where that is shorter.

@@ -8,10 +8,11 @@ use super::forms::{Many, Named, text_or};
 use super::values::{text_value, time};
 use super::words::{Word, words};
 use crate::config::de::with_hint;
+use crate::config::forms::words::{SUBSTITUTED, spellings};
 use crate::config::keys::{Count, section, written};
 use crate::config::model::{LimitKey, LimitMode};
-use crate::config::schema::{SUBSTITUTED, spellings};
 use crate::config::suggest;
+use crate::config::text::names::{CLIENT_IP, EVERYBODY, LIMIT_KEYS};
 
 section! {
     #[derive()]
@@ -72,30 +73,17 @@ text_value!(Key, key, "a key such as `clientIp`", {
 });
 
 fn key_pattern() -> String {
-    let whole = CLIENT_IP.iter().chain(&GLOBAL).chain(&["method"]).copied();
+    let whole = CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method"]).copied();
     let (whole, named) = (spellings(whole), spellings(["header", "cookie"]));
     format!("^({whole}|{named}:.+)$|{SUBSTITUTED}")
 }
-
-/// Words for the address of the client, as they are read.
-const CLIENT_IP: [&str; 6] = ["clientip", "ip", "remoteaddr", "remoteaddress", "src", "binaryremoteaddr"];
-/// Words for everybody together.
-const GLOBAL: [&str; 2] = ["global", "route"];
-
-/// Whether a value of a field called `key` is meant to be one of these, and so no secret.
-pub(in crate::config) fn names_key(text: &str) -> bool {
-    let kind = text.split(':').next().unwrap_or(text);
-    key(text).is_ok() || suggest::closest(kind, KINDS).is_some()
-}
-
-const KINDS: [&str; 8] = ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "apiKey"];
 
 fn key(text: &str) -> Result<Key, String> {
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name.trim())));
     let folded: String = kind.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
     match (folded.as_str(), name) {
         (word, None) if CLIENT_IP.contains(&word) => Ok(Key(LimitKey::ClientIp)),
-        (word, None) if GLOBAL.contains(&word) => Ok(Key(LimitKey::Global)),
+        (word, None) if EVERYBODY.contains(&word) => Ok(Key(LimitKey::Global)),
         ("method", None) => Ok(Key(LimitKey::Method)),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
             .map(|name| Key(LimitKey::Header(name)))
@@ -116,7 +104,7 @@ fn key(text: &str) -> Result<Key, String> {
             Err(with_hint(format!("`{text}` does not say which"), format!("write `{kind}:NAME`")))
         }
         _ => {
-            let hint = suggest::closest(kind, KINDS).map_or_else(
+            let hint = suggest::closest(kind, LIMIT_KEYS).map_or_else(
                 || "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`".to_owned(),
                 |word| format!("did you mean `{word}`?"),
             );

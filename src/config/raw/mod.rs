@@ -4,20 +4,14 @@
 
 pub(super) mod cluster;
 pub(super) mod fault;
-pub(super) mod forms;
 pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod mirror;
-pub(super) mod names;
 pub(super) mod outlier;
 pub(super) mod percentage;
-pub(super) mod public;
 pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod split;
-pub(super) mod timestamp;
-pub(super) mod values;
-pub(super) mod words;
 
 use std::num::NonZeroUsize;
 
@@ -27,10 +21,11 @@ use serde::Deserialize;
 use super::keys::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
 use super::keys::{Count, section};
 
+pub(super) use super::forms::either::{self as forms, Many, Named, OrOff};
+pub(super) use super::forms::{names, timestamp, values, words};
 pub(super) use super::keys::listener::Listener;
 pub(super) use cluster::Cluster;
 pub(super) use fault::Fault;
-pub(super) use forms::{Many, Named, OrOff};
 pub(super) use mirror::Mirror;
 pub(super) use route::Route;
 
@@ -42,8 +37,8 @@ section! {
         version: u64 = 1 [schemars(range(min = 1, max = 1))],
         /// More files, relative to this one; `*` stands for any part of a name. A name defined twice is an error.
         include: Option<Many<String>>,
-        /// Worker threads. Needs a restart. Default: the cores of the cgroup.
-        workers: Option<NonZeroUsize> as Count<1, 1024>,
+        /// Worker threads. Default: the cores of the cgroup.
+        workers: Option<NonZeroUsize> as Count<1, 1024>; restart,
         /// Zone this gateway runs in, whose endpoints are preferred. Default: the environment variable `ATTACHE_ZONE`,
         /// or none.
         zone: Option<String>,
@@ -60,15 +55,15 @@ section! {
         /// Whose word on the client's address is believed.
         client_ip: ClientIp = {},
         /// One line for each finished exchange.
-        access_log: AccessLog = {},
+        access_log: AccessLog = {}; restart inside,
         /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
-        metrics: Metrics = {},
+        metrics: Metrics = {}; restart inside,
         /// What `/ready` depends on beside the gateway itself.
         readiness: Readiness = {},
         /// How the gateway ends.
         shutdown: Shutdown = {},
         /// Logging of the gateway's own life, to standard error.
-        logging: Logging = {},
+        logging: Logging = {}; restart inside,
         /// What survives a restart.
         state: State = {},
         /// DNS resolution of endpoints.
@@ -76,7 +71,7 @@ section! {
         /// Taking a changed configuration while running.
         reload: Reload = {},
         /// The listener that operators ask and command.
-        admin: Option<Admin>,
+        admin: Option<Admin>; restart inside,
     }
 }
 

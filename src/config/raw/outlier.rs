@@ -17,7 +17,7 @@ section! {
     /// When traffic takes an endpoint out.
     pub(in crate::config) struct OutlierDetection [schemars(transform = other_words)] {
         /// Failures in a row, every 5xx but 501 and 505 included. Default: 5, or off with `maxFails`.
-        consecutive_5xx_errors: Option<OrOff<Count<0, MILLION>>> [
+        consecutive_5xx_errors: Option<OrOff<Count<0, MILLION>>>; one of words [
             serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")
         ],
         /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks

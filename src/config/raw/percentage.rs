@@ -101,7 +101,7 @@ fn share(text: &str) -> Result<Share, String> {
     }
 }
 
-written!(Share => u32);
+written!(Share => u32, Percentage => model::Percentage);
 
 impl Written<u32> for Percentage {
     fn meaning(self) -> u32 {

@@ -1,29 +1,22 @@
 //! `routes.X`.
 
-use std::borrow::Cow;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer};
+use http::{Method, StatusCode};
 
-use super::cluster::Endpoint;
 use super::fault::Fault;
-use super::forms::{Many, Named, OrOff, TextOr, exactly_one, text_or};
+use super::forms::{Many, Named, OrOff};
 use super::limits::RateLimitUse;
 use super::mirror::Mirror;
-use super::names::Host;
-use super::public::PublicUrl;
+use super::names::OneHost;
 use super::retries::Retries;
 use super::split::{Rollout, Split};
-use super::values::{PathText, Pattern, Size, Status, Verb, text_value};
+use super::values::{PathText, Size, Status, Verb};
 use super::words::{Preset, Word};
-use crate::config::de::with_hint;
-use crate::config::hosts::is_authority;
+use crate::config::forms::{Boxed, Count, Limit, List, MILLION, section};
 use crate::config::keys::a2a::A2a;
-use crate::config::keys::{Boxed, Count, Limit, List, MILLION, section, written};
-use crate::config::model::{self, HostPattern, Scheme, UpstreamHost};
+use crate::config::types::{HostPattern, Member, PathMatch, PublicUrl, Rewrite, Scheme, UpstreamHost, ValueMatch};
 
 // There may be thousands, and they are moved about: what most do not have is in boxes.
 section! {
@@ -33,25 +26,25 @@ section! {
         /// Listeners it is reachable through. Default: all that do not redirect.
         listeners: Option<Vec<String>> as Many<String>,
         /// Hosts it serves. Default: every host.
-        hosts: Option<Vec<HostPattern>> as Many<Host>,
+        hosts: Option<Vec<HostPattern>> as Many<HostPattern>,
         /// Where clients see what the gateway serves under `/`, for this route. Default: the listener's.
         public_url: Option<Box<PublicUrl>>,
         /// One condition, or a list of which any may hold. Default: everything.
-        matches: Option<Vec<Match>> as Many<Match> [serde(rename = "match")],
+        matches: Option<Vec<Match>> as Many<Match>; whole [serde(rename = "match")],
         /// Forward to this cluster.
-        cluster: Option<String>,
+        cluster: Option<String>; one of action,
         /// Forward to these endpoints: short for a cluster of the route's name.
-        endpoints: Option<Many<Endpoint>>,
+        endpoints: Option<Many<Member>>; one of action,
         /// Divide the traffic over clusters by weight.
-        split: Option<Box<Split>>,
+        split: Option<Box<Split>>; one of action,
         /// Move the split's weights step by step.
         rollout: Option<Box<Rollout>>,
         /// Answer with a redirect.
-        redirect: Option<Box<Redirect>>,
+        redirect: Option<Box<Redirect>>; whole one of action,
         /// Answer at once.
-        respond: Option<Box<Respond>>,
+        respond: Option<Box<Respond>>; whole one of action,
         /// Change the path before forwarding.
-        rewrite: Option<Box<Rewrite>>,
+        rewrite: Option<Box<Rewrite>>; whole,
         /// Bring an agent's `Location` that leads back to itself into the form clients use.
         map_location: bool = true,
         /// Header changes towards the upstream.
@@ -59,7 +52,7 @@ section! {
         /// Header changes towards the client.
         response_headers: Option<Box<ResponseHeaders>>,
         /// The Host header towards upstreams: `preserve`, `endpoint`, or a name.
-        upstream_host: UpstreamHost as UpstreamHostText = preserve,
+        upstream_host: UpstreamHost = preserve,
         /// Total time of an exchange; for event and gRPC streams it ends at the response head.
         timeout: Option<Duration> as OrOff<Limit> = off,
         /// Time to the response head, per try. Default: 30s for GET and HEAD, off for the rest.
@@ -74,7 +67,7 @@ section! {
         /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
         max_body_bytes: Option<OrOff<Size>>,
         /// Rate limits: names of shared ones, or limits of its own.
-        rate_limit: Vec<RateLimitUse> as Many<RateLimitUse> = [],
+        rate_limit: Vec<RateLimitUse> as Many<RateLimitUse> = []; whole,
         /// What one client may have open, streams included.
         max_concurrent_per_client: Option<NonZeroU32> as OrOff<Count<1, MILLION>> = off,
         /// Write access records.
@@ -100,28 +93,28 @@ section! {
     /// A condition: all parts must hold.
     pub(in crate::config) struct Match {
         /// The path. Default: prefix `/`.
-        path: Option<model::PathMatch> as PathMatch,
+        path: Option<PathMatch>,
         /// Methods; none of them are all.
         methods: Vec<Method> as Many<Verb> = [],
         /// One method: short for `methods`.
         method: Option<Method> as Verb,
         /// Header conditions, by name.
-        headers: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        headers: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
         /// Query parameter conditions, by name.
-        query: Vec<(String, model::ValueMatch)> as Named<ValueMatch> = {},
+        query: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
     }
 
     #[derive()]
     /// A redirect answer. Parts not given are the request's.
-    pub(in crate::config) struct Redirect {
+    pub struct Redirect {
         /// 301, 302, 303, 307 or 308. Default: 302 for GET and HEAD, 307 for the rest.
         status: Option<StatusCode> as Status,
         /// `http` or `https`.
         scheme: Option<Scheme> as Word<Scheme>,
         /// Host.
-        host: Option<HostPattern> as Host,
+        host: Option<String> as OneHost,
         /// Port.
-        port: Option<u16>,
+        port: Option<NonZeroU16> as Count<1, 65_535>,
         /// The whole path.
         path: Option<String> as PathText,
         /// Replaces the matched prefix.
@@ -163,177 +156,4 @@ section! {
         /// Fields added beside those there.
         add: Vec<(String, String)> as Named<String> = {},
     }
-}
-
-/// A name, or one of two words.
-pub(in crate::config) struct UpstreamHostText(UpstreamHost);
-
-text_value!(UpstreamHostText, upstream_host, "`preserve`, `endpoint` or a name", { "type": "string" });
-
-fn upstream_host(text: &str) -> Result<UpstreamHostText, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "preserve" => Ok(UpstreamHostText(UpstreamHost::Preserve)),
-        "endpoint" => Ok(UpstreamHostText(UpstreamHost::Endpoint)),
-        _ => match HeaderValue::from_str(text) {
-            Ok(value) if is_authority(text) => Ok(UpstreamHostText(UpstreamHost::Fixed(value))),
-            _ => Err(with_hint(
-                format!("`{text}` is not a host"),
-                "`preserve`, `endpoint`, or a name such as `agents.internal`",
-            )),
-        },
-    }
-}
-
-/// A path condition.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct PathMatch(pub(in crate::config) model::PathMatch);
-
-/// Exactly one of these.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "PathMatch", extend("minProperties" = 1, "maxProperties" = 1))]
-pub(in crate::config) struct PathMatchFields {
-    /// The whole path.
-    exact: Option<PathText>,
-    /// Whole segments from the start: `/v2` matches `/v2` and `/v2/x`, not `/v2example`.
-    prefix: Option<PathText>,
-    /// The whole path, by a regular expression.
-    regex: Option<Pattern>,
-}
-
-impl TryFrom<PathMatchFields> for PathMatch {
-    type Error = String;
-    fn try_from(fields: PathMatchFields) -> Result<Self, String> {
-        let prefix = |path: PathText| model::PathMatch::Prefix(path.0.trim_end_matches('/').to_owned());
-        let given = [
-            fields.exact.map(|path| model::PathMatch::Exact(path.0)),
-            fields.prefix.map(prefix),
-            fields.regex.map(|pattern| model::PathMatch::Regex(pattern.whole)),
-        ];
-        exactly_one(&["exact", "prefix", "regex"], given).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PathMatch {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PathMatchFields>::new("`{ exact | prefix | regex: .. }`", |text| {
-            let shown: String = text.chars().take(60).collect();
-            Err(with_hint(
-                "a path says how it is matched",
-                format!("write `{{ prefix: {shown} }}`, or `exact`, or `regex`"),
-            ))
-        }))
-    }
-}
-
-impl JsonSchema for PathMatch {
-    fn schema_name() -> Cow<'static, str> {
-        PathMatchFields::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        PathMatchFields::json_schema(generator)
-    }
-}
-
-/// A condition on one value: text to equal, or one of the fields.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct ValueMatch(pub(in crate::config) model::ValueMatch);
-
-/// Exactly one of these.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub(in crate::config) struct ValueMatchFields {
-    /// Equal.
-    exact: Option<String>,
-    /// Starts with.
-    prefix: Option<String>,
-    /// The whole value, by a regular expression.
-    regex: Option<Pattern>,
-    /// There at all.
-    present: Option<bool>,
-}
-
-impl TryFrom<ValueMatchFields> for ValueMatch {
-    type Error = String;
-    fn try_from(fields: ValueMatchFields) -> Result<Self, String> {
-        if fields.present == Some(false) {
-            return Err(with_hint("a condition cannot ask for absence", "give the other routes the condition instead"));
-        }
-        let given = [
-            fields.exact.map(model::ValueMatch::Exact),
-            fields.prefix.map(model::ValueMatch::Prefix),
-            fields.regex.map(|pattern| model::ValueMatch::Regex(pattern.whole)),
-            fields.present.map(|_| model::ValueMatch::Present),
-        ];
-        exactly_one(&["exact", "prefix", "regex", "present"], given).map(Self)
-    }
-}
-
-text_or!(
-    ValueMatch, ValueMatchFields, "a text, or `{ exact | prefix | regex | present }`",
-    |text| Ok(Self(model::ValueMatch::Exact(text.to_owned()))),
-    { "type": "string" }
-);
-
-/// A change of the path.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "RewriteFields")]
-pub(in crate::config) struct Rewrite(pub(in crate::config) model::Rewrite);
-
-/// Exactly one of these.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Rewrite", extend("minProperties" = 1, "maxProperties" = 1))]
-pub(in crate::config) struct RewriteFields {
-    /// Replaces the matched prefix.
-    prefix: Option<PathText>,
-    /// Replaces the whole path.
-    path: Option<PathText>,
-    /// Replaces by regular expression.
-    regex: Option<RegexRewrite>,
-}
-
-/// A replacement with capture groups.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct RegexRewrite {
-    /// What is looked for.
-    pattern: Option<Pattern>,
-    /// What it is replaced with; `$1` is the first group.
-    replacement: Option<String>,
-}
-
-impl TryFrom<RewriteFields> for Rewrite {
-    type Error = String;
-    fn try_from(fields: RewriteFields) -> Result<Self, String> {
-        let regex = match fields.regex {
-            None => None,
-            Some(RegexRewrite { pattern: Some(pattern), replacement: Some(replacement) }) => {
-                Some(model::Rewrite::Regex { pattern: pattern.anywhere, replacement })
-            }
-            Some(_) => return Err("a `regex` rewrite needs `pattern` and `replacement`".to_owned()),
-        };
-        let given = [
-            fields.prefix.map(|path| model::Rewrite::Prefix(path.0)),
-            fields.path.map(|path| model::Rewrite::Path(path.0)),
-            regex,
-        ];
-        exactly_one(&["prefix", "path", "regex"], given).map(Self)
-    }
-}
-
-impl JsonSchema for Rewrite {
-    fn schema_name() -> Cow<'static, str> {
-        RewriteFields::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        RewriteFields::json_schema(generator)
-    }
-}
-
-written! {
-    PathMatch => model::PathMatch,
-    PathText => String,
-    UpstreamHostText => UpstreamHost,
 }

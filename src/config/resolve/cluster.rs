@@ -77,26 +77,24 @@ fn members(name: &str, raw: &raw::Cluster, scope: &mut Scope<'_>) -> (Vec<Member
     }
 }
 
-fn endpoints(name: &str, list: &[raw_cluster::Endpoint], scope: &mut Scope<'_>) -> Vec<Member> {
+fn endpoints(name: &str, list: &[Member], scope: &mut Scope<'_>) -> Vec<Member> {
     let at = steps!["clusters", name, "endpoints"];
     if list.is_empty() {
-        scope.missing(
-            &at,
-            Diagnostic::lacks(format!("`clusters.{name}` has no endpoints")).hint("add `\"10.0.0.1:8080\"`"),
-        );
-    } else if list.iter().all(|endpoint| endpoint.0.weight == 0) {
+        let diagnostic = Diagnostic::lacks(format!("`clusters.{name}` has no endpoints"));
+        scope.missing(&at, diagnostic.hint("add `\"10.0.0.1:8080\"`"));
+    } else if list.iter().all(|endpoint| endpoint.weight == 0) {
         let diagnostic =
             Diagnostic::warning("all-drained", format!("every endpoint of `clusters.{name}` has the weight 0"));
         scope.missing(&at, diagnostic.hint("nothing will be sent to it"));
     }
     let mut seen: HashMap<&MemberAddress, usize> = HashMap::new();
     for (index, endpoint) in list.iter().enumerate() {
-        if seen.insert(&endpoint.0.address, index).is_some() {
+        if seen.insert(&endpoint.address, index).is_some() {
             let diagnostic = Diagnostic::invalid("this endpoint is given twice");
             scope.add(&steps!["clusters", name, "endpoints", index], diagnostic.hint("give it a `weight` instead"));
         }
     }
-    list.iter().map(|endpoint| endpoint.0.clone()).collect()
+    list.to_vec()
 }
 
 fn discover(name: &str, raw: &raw_cluster::Discovery, scope: &mut Scope<'_>) -> (Vec<Member>, Option<Duration>) {

@@ -7,7 +7,7 @@ use crate::config::model::{HeaderChanges, HeaderMatch, ValueMatch};
 use crate::config::node::{Step, steps};
 use crate::config::raw::route::{Headers, ResponseHeaders};
 use crate::config::report::Diagnostic;
-use crate::config::secrets::is_secret_name;
+use crate::config::text::names::is_secret_name;
 
 /// Fields that frame messages or belong to one connection (RFC 9110 section 7.6.1), and Host.
 const OWN: [&str; 11] = [

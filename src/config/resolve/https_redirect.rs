@@ -1,5 +1,5 @@
-//! Redirects to HTTPS: which listener one leads to, whose routes serve clients that are there already, and under which
-//! hosts.
+//! Redirects to HTTPS: the listener that a redirect leads to, and the hosts it may redirect to. The routes of that
+//! listener also serve the clients that are on HTTPS already.
 
 use std::collections::BTreeMap;
 
@@ -28,10 +28,8 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
         };
         if raw.tls.is_some() {
             let diagnostic = Diagnostic::conflict(format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
-            scope.add_key(
-                &steps!["listeners", name.as_str(), "httpsRedirect"],
-                diagnostic.hint("keep one of `tls` and `httpsRedirect`"),
-            );
+            let here = steps!["listeners", name.as_str(), "httpsRedirect"];
+            scope.add_key(&here, diagnostic.hint("keep one of `tls` and `httpsRedirect`"));
             continue;
         }
         check_public_url(name, raw, scope);
@@ -58,10 +56,8 @@ fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
         let rest = url.strip_prefix("http").unwrap_or_default();
         let diagnostic =
             Diagnostic::conflict(format!("`listeners.{name}` redirects to HTTPS, and its `publicUrl` is not HTTPS"));
-        scope.add(
-            &steps!["listeners", name, "publicUrl"],
-            diagnostic.hint(format!("write `https{rest}`, or leave it out")),
-        );
+        let here = steps!["listeners", name, "publicUrl"];
+        scope.add(&here, diagnostic.hint(format!("write `https{rest}`, or leave it out")));
     }
 }
 
@@ -122,8 +118,8 @@ fn target(
     }
 }
 
-/// The listeners that end TLS, with their names; where none does, those whose public URL says that somebody in front
-/// does.
+/// The listeners that terminate TLS, with their names. Where there are none: the listeners with a public URL that says
+/// that a proxy in front terminates TLS.
 fn secure(listeners: &[(String, raw::Listener)]) -> Vec<(usize, &str)> {
     let that = |holds: fn(&raw::Listener) -> bool| {
         let every = listeners.iter().enumerate();

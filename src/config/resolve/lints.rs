@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Scope, fault, mirror, public};
 use crate::config::certs::covers;
-use crate::config::model::{Action, Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
+use crate::config::model::{Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -31,13 +31,8 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
 fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
     let mut used = vec![false; config.clusters.len()];
     for route in &config.routes {
-        let clusters = match &route.action {
-            Action::Forward(id) => vec![*id],
-            Action::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
-            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
-        };
         let mirrored = route.mirror.as_ref().map(|mirror| mirror.cluster);
-        for id in clusters.into_iter().chain(mirrored) {
+        for id in route.action.clusters().into_iter().chain(mirrored) {
             if let Some(used) = used.get_mut(id.0) {
                 *used = true;
             }
@@ -67,20 +62,14 @@ fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
     if !route.websocket {
         return;
     }
-    let clusters = match &route.action {
-        Action::Forward(id) => vec![*id],
-        Action::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
-        Action::Redirect(_) | Action::Respond(_) => Vec::new(),
-    };
+    let clusters = route.action.clusters();
     let clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
     let http2 = |protocol| matches!(protocol, UpstreamProtocol::H2 | UpstreamProtocol::H2c);
     for cluster in clusters.filter(|cluster| http2(cluster.protocol)) {
         let message = format!("`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403", cluster.name);
         let diagnostic = Diagnostic::warning("without-effect", message);
-        scope.add(
-            &steps!["routes", route.name.as_str(), "websocket"],
-            diagnostic.hint("use `protocol: auto` or `http/1.1` there, or take `websocket` out"),
-        );
+        let here = steps!["routes", route.name.as_str(), "websocket"];
+        scope.add(&here, diagnostic.hint("use `protocol: auto` or `http/1.1` there, or take `websocket` out"));
     }
 }
 

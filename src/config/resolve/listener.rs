@@ -57,7 +57,7 @@ pub(super) fn only_redirect(listeners: &[(String, raw::Listener)], trusts: bool)
     listeners.iter().map(only).collect()
 }
 
-/// Whether clients reach it over TLS, which it ends itself or somebody in front does.
+/// Whether clients reach it over TLS, which the listener or a proxy in front of it terminates.
 pub(super) fn is_secure(raw: &raw::Listener) -> bool {
     let url = raw.public_url.as_ref();
     raw.tls.is_some() || raw.https_redirect.is_none() && url.is_some_and(|url| url.scheme() == Scheme::Https)
@@ -89,18 +89,14 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
 fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
     for (index, version) in raw.protocols.iter().enumerate() {
         if raw.protocols.iter().take(index).any(|other| other == version) {
-            scope.add(
-                &steps!["listeners", name, "protocols", index],
-                Diagnostic::invalid("this protocol is given twice"),
-            );
+            let here = steps!["listeners", name, "protocols", index];
+            scope.add(&here, Diagnostic::invalid("this protocol is given twice"));
         }
     }
     if raw.protocols.is_empty() {
         let diagnostic = Diagnostic::invalid(format!("`listeners.{name}.protocols` is empty"));
-        scope.missing(
-            &steps!["listeners", name, "protocols"],
-            diagnostic.hint("leave it out, or write `[h2, http/1.1]`"),
-        );
+        let here = steps!["listeners", name, "protocols"];
+        scope.missing(&here, diagnostic.hint("leave it out, or write `[h2, http/1.1]`"));
     }
     raw.protocols.clone()
 }

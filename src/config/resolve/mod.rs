@@ -17,6 +17,7 @@ mod operation;
 mod outlier;
 mod outputs;
 mod public;
+mod references;
 mod retries;
 mod route;
 mod split;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use super::decode::redact;
 use super::environment::Environment;
+use super::forms::Fixed as _;
 use super::model::{self, ClusterId, Config, HostPattern, ListenerId, Shutdown};
 use super::node::{Blank, Node, Step, Value, steps};
 use super::raw;
@@ -51,6 +53,10 @@ pub(super) struct Scope<'a> {
 pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
     let mut scope = Scope { tree, named: named(tree), env, report, names: Vec::new() };
     scope.version(raw.version);
+    let mut fixed = BTreeMap::new();
+    raw.fixed("", &mut fixed);
+    // What is off or absent is the same.
+    fixed.retain(|_, value| value != "None");
     // These were followed on the tree, before it was read into types.
     drop((raw.include, raw.defaults));
     let listeners = sorted(raw.listeners);
@@ -66,7 +72,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     let redirects = listener::only_redirect(&listeners, trusts);
     let shared = sorted(raw.rate_limits);
     let mut limits = limits::Found::shared(shared, raw.client_ip.ipv6_prefix, &mut scope);
-    let mut references = route::References {
+    let mut references = references::References {
         listeners: &listener_ids,
         redirects: &redirects,
         clusters: &cluster_ids,
@@ -82,7 +88,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     operation::check_metrics(&raw.metrics, &resolved, &mut scope);
     operation::check_reload(&raw.reload, &mut scope);
     let config = Config {
-        cookie_key: split::usual_key(&resolved, &scope),
+        cookie_key: split::default_key(&resolved, &scope),
         workers: raw.workers,
         client_ip: raw.client_ip,
         rate_limits: limits.finish(),
@@ -99,6 +105,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
         routes: routes.into_iter().map(Arc::new).collect(),
         clusters,
         hash: String::new(),
+        fixed,
         effective: Arc::default(),
     };
     outputs::check(&config, &mut scope);

@@ -1,11 +1,11 @@
-//! `metrics`, `reload` and `admin`: addresses that are free, and who may command.
+//! `metrics`, `reload` and `admin`: addresses that are free, and an admin listener that is protected.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::Scope;
-use crate::config::environment::reason;
+use crate::config::files::reason;
 use crate::config::keys::operation as raw;
 use crate::config::model::{Admin, AdminAddress, Listener, Metrics, Reload};
 use crate::config::node::steps;

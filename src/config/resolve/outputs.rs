@@ -4,7 +4,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::Scope;
-use crate::config::inputs::Identity;
+use crate::config::files::Identity;
 use crate::config::model::{AdminAddress, Config, LogOutput};
 use crate::config::node::Step;
 use crate::config::report::Diagnostic;
@@ -97,7 +97,7 @@ fn unfit(path: &Path, act: Act) -> Option<&'static str> {
         // The socket is looked at when it is bound.
         Act::Bind => None,
         _ if kind.is_dir() => Some("a directory"),
-        // A terminal or a pipe that somebody reads can be written to.
+        // A terminal or a pipe with a reader can be written to.
         Act::Append => kind.is_block_device().then_some("a device"),
         Act::Replace if kind.is_file() => None,
         Act::Replace => Some("no regular file"),

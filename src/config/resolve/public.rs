@@ -32,10 +32,8 @@ fn doubled_prefix(route: &Route, scope: &mut Scope<'_>) {
         "doubled-prefix",
         format!("with what `routes.{name}` matches, clients are sent to `{url}{prefix}`"),
     );
-    scope.add(
-        &steps!["routes", name.as_str(), "publicUrl"],
-        diagnostic.hint(format!("a public URL stands for the gateway's `/`: write `{before}`")),
-    );
+    let here = steps!["routes", name.as_str(), "publicUrl"];
+    scope.add(&here, diagnostic.hint(format!("a public URL stands for the gateway's `/`: write `{before}`")));
 }
 
 /// Routes that name hosts are reached under these; the host of a listener's public URL is for those that name none.

@@ -1,34 +1,20 @@
 //! Routes: what they match, and exactly one thing that they do.
 
-use std::collections::BTreeMap;
-
 use super::action::{action, has_regex};
-use super::limits::Found;
+use super::references::References;
 use super::{Scope, fault, headers, mirror, retries};
 use crate::config::keys::Written as _;
-use crate::config::model::{
-    Action, ClusterId, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
-};
+use crate::config::model::{Action, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route};
 use crate::config::node::{Step, steps};
 use crate::config::raw::{self, route as raw_route};
 use crate::config::report::Diagnostic;
-
-/// What a route may refer to.
-pub(super) struct References<'a> {
-    pub(super) listeners: &'a BTreeMap<String, ListenerId>,
-    /// For each listener, whether it only redirects.
-    pub(super) redirects: &'a [bool],
-    pub(super) clusters: &'a BTreeMap<String, ClusterId>,
-    /// Rate limits; those of routes are added.
-    pub(super) limits: &'a mut Found,
-}
 
 /// Resolves one route.
 pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
     let matches = matches(name, raw.matches.as_ref(), scope);
     let action = action(name, &raw, &matches, references, scope);
-    let rewrite = raw.rewrite.map(|rewrite| rewrite.0);
+    let rewrite = unboxed(raw.rewrite);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
         refuse_prefix_rewrite(name, scope);
     }
@@ -38,7 +24,7 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
         retries: retries::resolve(unboxed(raw.retries), &around, scope),
         name: name.to_owned(),
         listeners,
-        public_url: unboxed(raw.public_url).map(|url| Box::new(url.0)),
+        public_url: raw.public_url,
         hosts: hosts(name, raw.hosts, scope),
         matches,
         action,
@@ -67,10 +53,8 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
 fn refuse_prefix_rewrite(name: &str, scope: &mut Scope<'_>) {
     let diagnostic =
         Diagnostic::conflict(format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
-    scope.add_key(
-        &steps!["routes", name, "rewrite"],
-        diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"),
-    );
+    let here = steps!["routes", name, "rewrite"];
+    scope.add_key(&here, diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"));
 }
 
 fn unboxed<T>(given: Option<Box<T>>) -> Option<T> {

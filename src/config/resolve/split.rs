@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Scope;
-use super::route::References;
-use crate::config::environment::reason;
+use super::references::References;
+use crate::config::files::reason;
 use crate::config::model::{
     Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold,
 };
@@ -70,7 +70,7 @@ fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey
 
 /// The key of cookies that have none of their own: it comes from what only this gateway and its replicas know. The
 /// files have been read when this is asked.
-pub(super) fn usual_key(listeners: &[Listener], scope: &Scope<'_>) -> Option<CookieKey> {
+pub(super) fn default_key(listeners: &[Listener], scope: &Scope<'_>) -> Option<CookieKey> {
     let read = scope.env.with_seen(|seen| seen.beside());
     let settings = listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let files = settings.flat_map(|tls| &tls.certificates);
@@ -119,11 +119,11 @@ fn parts(
         }
         parts.push(Part { cluster: *cluster, name: name.clone(), weight });
     }
-    judge(&parts, raw.parts.len(), moved, &whole, scope);
+    check_weights(&parts, raw.parts.len(), moved, &whole, scope);
     (complete && !parts.is_empty()).then_some(parts)
 }
 
-fn judge(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope<'_>) {
+fn check_weights(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope<'_>) {
     if given == 0 {
         let diagnostic = Diagnostic::lacks("this split has no clusters");
         scope

@@ -23,7 +23,7 @@ struct Rank<'a> {
     query: usize,
 }
 
-/// Matches of one rank that are compared with each other; more are taken on trust.
+/// Matches of one rank that are compared with each other; more are not checked.
 const MAX_COMPARED: usize = 256;
 
 pub(super) fn check(routes: &[Route], listeners: &[Listener], scope: &mut Scope<'_>) {

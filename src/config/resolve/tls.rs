@@ -19,10 +19,8 @@ pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>
     let list = &raw.certificates;
     if list.is_empty() {
         let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.tls` has no certificate"));
-        scope.missing(
-            &steps!["listeners", name, "tls"],
-            diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"),
-        );
+        let here = steps!["listeners", name, "tls"];
+        scope.missing(&here, diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"));
     }
     let mut names = Vec::new();
     let certificates = list.iter().enumerate().filter_map(|(index, raw)| {
@@ -50,18 +48,16 @@ fn certificate(
     let under = |key: &str| steps!["listeners", listener, "tls", "certificates", index, key];
     let (Some(cert_file), Some(key_file)) = (&raw.cert_file, &raw.key_file) else {
         let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
-        scope.missing(
-            &at,
-            Diagnostic::lacks(format!("a certificate has no `{lacks}`")).hint("`certFile` and `keyFile` come together"),
-        );
+        let diagnostic = Diagnostic::lacks(format!("a certificate has no `{lacks}`"));
+        scope.missing(&at, diagnostic.hint("`certFile` and `keyFile` come together"));
         return None;
     };
     let hosts = raw.hosts.clone().unwrap_or_default();
     let certificate = Certificate { hosts, cert_file: cert_file.clone(), key_file: key_file.clone() };
     let held = match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
         Ok(facts) => {
-            judge_time(&under("certFile"), &certificate.cert_file, &facts, scope);
-            judge_hosts(listener, index, &certificate, &facts, scope);
+            check_time(&under("certFile"), &certificate.cert_file, &facts, scope);
+            check_hosts(listener, index, &certificate, &facts, scope);
             facts.names
         }
         Err(problems) => {
@@ -80,7 +76,7 @@ fn certificate(
     Some((certificate, held))
 }
 
-fn judge_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
+fn check_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
     for (at, host) in certificate.hosts.iter().enumerate() {
         if !facts.names.iter().any(|name| certs::covers(name, host)) {
             let message = format!("`{}` does not hold the name `{host}`", certificate.cert_file.display());
@@ -90,7 +86,7 @@ fn judge_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &
     }
 }
 
-fn judge_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<'_>) {
+fn check_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<'_>) {
     let now = scope.env.now();
     let days =
         |time: SystemTime, since: SystemTime| time.duration_since(since).map_or(0, |left| left.as_secs() / 86_400);
@@ -103,10 +99,8 @@ fn judge_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<
     }
     let Some(end) = facts.not_after else { return };
     if end <= now {
-        scope.add(
-            at,
-            Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end))).hint("renew it"),
-        );
+        let diagnostic = Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end)));
+        scope.add(at, diagnostic.hint("renew it"));
     } else if end < now + EXPIRY_WARNING {
         scope.add(
             at,

@@ -1,4 +1,4 @@
-//! What someone probably meant who wrote one value where a mapping is wanted.
+//! The mapping that was probably meant where one value was written instead.
 
 use super::fold;
 

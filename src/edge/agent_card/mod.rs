@@ -50,7 +50,7 @@ pub(super) fn ask(head: &mut Parts) -> Box<CardRequest> {
 pub(super) async fn fetch(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Answered, Error> {
     let cluster = exchange.destination.cluster.clone().ok_or(Error::Internal)?;
     let response = ask_by_either_name(exchange, route).await?;
-    match answer::receive(exchange, route, response)? {
+    match answer::receive(exchange, entry, route, response)? {
         Answered::Streamed(response, limits) => take(exchange, entry, route, &cluster, response, limits).await,
         other => Ok(other),
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch::{self, Receiver, Sender};
 use tokio::time::sleep;
 
+use super::watch::changed;
 use super::{Held, Mark, Sound, Watching};
 use crate::admin::control::{AdminControl, NotDone};
 use crate::admin::journal::Trigger;
 use crate::config::model::{Config, Reload};
-use crate::config::{self, Environment, Reading, Seen, watch::changed};
+use crate::config::{self, Environment, Reading, Seen};
 
 /// Where they are, and what the watch looks at.
 #[derive(Debug)]

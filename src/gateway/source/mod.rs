@@ -3,6 +3,7 @@
 //! here.
 
 mod files;
+mod watch;
 
 use std::path::PathBuf;
 use std::pin::Pin;

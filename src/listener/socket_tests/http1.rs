@@ -162,7 +162,7 @@ async fn an_idle_connection_rests_and_goes_on() {
     use crate::listener::connection_handle::{ConnectionHandle, tests::connection};
     use crate::listener::io::{Io, Socket, Stream};
     use crate::listener::io_progress::IoProgress;
-    use crate::listener::serve::{Speaks, serve};
+    use crate::listener::serve::{ServeSettings, Speaks, serve};
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -179,7 +179,7 @@ async fn an_idle_connection_rests_and_goes_on() {
         let speaks = Speaks::Agreed(HttpVersion::Http1);
         let limits = limits();
         let held_too = Rc::clone(&held);
-        let served = serve(io, speaks, connection, service, held_too, (&limits, None));
+        let served = serve(io, speaks, connection, service, held_too, ServeSettings { limits: &limits, pings: None });
         held.hold(std::pin::pin!(served)).await
     });
     let request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab";
@@ -187,7 +187,7 @@ async fn an_idle_connection_rests_and_goes_on() {
         client.write_all(request).await.unwrap();
         read_until(&mut client, "got 2").await;
         assert!(handle.is_serving());
-        handle.order(ConnectionCommand::Rest);
+        handle.command(ConnectionCommand::Rest);
         while handle.is_serving() {
             tokio::task::yield_now().await;
         }
@@ -197,7 +197,7 @@ async fn an_idle_connection_rests_and_goes_on() {
     while !handle.is_serving() {
         tokio::task::yield_now().await;
     }
-    handle.order(ConnectionCommand::Rest);
+    handle.command(ConnectionCommand::Rest);
     client.write_all(b"bGET / HTTP/1.1\r\n\r\n").await.unwrap();
     let text = read_until(&mut client, "host_missing").await;
     assert!(text.contains("got 2"), "{text}");

@@ -48,6 +48,8 @@ impl Shares {
 /// The hints of a request about its version.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoutingHints<'a> {
+    /// Index of the part that holds what the request is about.
+    pub part: Option<usize>,
     /// Name of a cluster, from a tester's header or cookie.
     pub named: Option<&'a [u8]>,
     /// The value of the gateway's cookie from an earlier answer.
@@ -105,8 +107,9 @@ impl Chooser {
         }
         let weights = &local.weights;
         let known = hints
-            .named
-            .and_then(|name| weights.named(name))
+            .part
+            .filter(|part| *part < weights.len())
+            .or_else(|| weights.named(hints.named?))
             .or_else(|| weights.held(hints.held?))
             .or_else(|| weights.by_key(hints.key?));
         if let Some(part) = known {

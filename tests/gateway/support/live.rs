@@ -178,8 +178,8 @@ async fn started_from(path: PathBuf) -> Gateway {
 async fn drive(mut gateway: Gateway, mut asks: mpsc::Receiver<Ask>) -> Drained {
     loop {
         let ask = tokio::select! {
-            order = gateway.wanted() => {
-                gateway.obey(order).await;
+            command = gateway.wanted() => {
+                gateway.perform(command).await;
                 continue;
             }
             ask = asks.recv() => ask,

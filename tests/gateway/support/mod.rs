@@ -1,6 +1,7 @@
 //! What behaviour tests are made of: a gateway on free ports, backends that do as they are told, and clients of every
 //! kind. A test waits for events; the only clocks are guards against hanging and, where a test says so, a stated limit.
 
+mod agent;
 mod backend;
 mod body;
 mod certs;
@@ -14,6 +15,7 @@ mod sse;
 mod switchable_backend;
 mod wait;
 
+pub(crate) use agent::Agent;
 pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};

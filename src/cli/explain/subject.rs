@@ -1,0 +1,47 @@
+//! What policies are asked about: one request, and the route that serves it as it runs.
+
+use http::Method;
+
+use crate::config::model::{Action, Cluster, ClusterId, Config, Listener, PathMatch, Route};
+use crate::route::Facts;
+use crate::snapshot::RouteRuntime;
+
+/// One request on its route.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) config: &'a Config,
+    /// The listener the request comes in through.
+    pub(super) listener: &'a Listener,
+    pub(super) route: &'a RouteRuntime,
+    /// Which of the route's alternatives matched.
+    pub(super) matched: usize,
+    pub(super) facts: &'a Facts<'a>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn settings(&self) -> &'a Route {
+        &self.route.settings
+    }
+
+    pub(super) fn method(&self) -> &'a Method {
+        self.facts.method
+    }
+
+    /// The path that matched.
+    pub(super) fn path(&self) -> Option<&'a PathMatch> {
+        self.settings().matches.get(self.matched).map(|alternative| &alternative.path)
+    }
+
+    pub(super) fn cluster(&self, id: ClusterId) -> Option<&'a Cluster> {
+        self.config.clusters.get(id.0)
+    }
+
+    /// The clusters it may go to; none where the gateway answers by itself.
+    pub(super) fn clusters(&self) -> Vec<&'a Cluster> {
+        match &self.settings().action {
+            Action::Forward(id) => self.cluster(*id).into_iter().collect(),
+            Action::Split(split) => split.parts.iter().filter_map(|part| self.cluster(part.cluster)).collect(),
+            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+        }
+    }
+}

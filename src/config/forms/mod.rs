@@ -1,0 +1,126 @@
+//! How values are written in a file: [`section!`] declares a mapping with its keys, and the other files have the single
+//! values that a key can hold. Each form reads, says what it takes in the schema, and means a value of the program.
+
+pub(in crate::config) mod either;
+mod matches;
+pub(in crate::config) mod names;
+pub(in crate::config) mod numbers;
+mod public;
+pub(in crate::config) mod reading;
+mod section;
+pub(in crate::config) mod timestamp;
+pub(in crate::config) mod values;
+pub(in crate::config) mod words;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::StatusCode;
+use schemars::{JsonSchema, json_schema};
+use serde::Deserialize;
+
+use either::{Many, Named, OrOff};
+use reading::schema_of;
+use values::Status;
+use words::Word;
+
+pub(in crate::config) use numbers::{ANY, Bytes, Count, Limit, MILLION, Millis, OUT_OF_RANGE, Seconds};
+pub(in crate::config) use section::{Fixed, camel, field, of_words, section, words_as_json};
+
+/// How a `T` is written in a file, where that is not how it is kept.
+pub(in crate::config) trait Written<T> {
+    /// The value that was meant.
+    fn meaning(self) -> T;
+}
+
+impl<T> Written<T> for T {
+    fn meaning(self) -> T {
+        self
+    }
+}
+
+impl<W: Written<T>, T> Written<Option<T>> for OrOff<W> {
+    fn meaning(self) -> Option<T> {
+        self.on().map(W::meaning)
+    }
+}
+
+impl<W: Written<T>, T> Written<Vec<T>> for Many<W> {
+    fn meaning(self) -> Vec<T> {
+        self.0.into_iter().map(W::meaning).collect()
+    }
+}
+
+impl<W: Written<T>, T> Written<Vec<(String, T)>> for Named<W> {
+    fn meaning(self) -> Vec<(String, T)> {
+        self.0.into_iter().map(|(name, value)| (name, value.meaning())).collect()
+    }
+}
+
+impl Written<PathBuf> for String {
+    fn meaning(self) -> PathBuf {
+        self.into()
+    }
+}
+
+/// What is kept in a box, because most have none.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in crate::config) struct Boxed<W>(W);
+
+schema_of!({W: JsonSchema} Boxed<W> => W);
+
+impl<W> Written<Box<W>> for Boxed<W> {
+    fn meaning(self) -> Box<W> {
+        Box::new(self.0)
+    }
+}
+
+/// A list, where one value alone would be unclear.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in crate::config) struct List<W>(Vec<W>);
+
+schema_of!(inline {W: JsonSchema} List<W> as format!("ListOf{}", W::schema_name()), |generator| {
+    json_schema!({ "type": "array", "items": generator.subschema_for::<W>() })
+});
+
+impl<W: Written<T>, T> Written<Vec<T>> for List<W> {
+    fn meaning(self) -> Vec<T> {
+        self.0.into_iter().map(W::meaning).collect()
+    }
+}
+
+/// `off` is a time of zero.
+impl<W: Written<Duration>> Written<Duration> for OrOff<W> {
+    fn meaning(self) -> Duration {
+        self.on().map(W::meaning).unwrap_or_default()
+    }
+}
+
+/// `off` is zero.
+impl<W: Written<usize>> Written<usize> for OrOff<W> {
+    fn meaning(self) -> usize {
+        self.on().map(W::meaning).unwrap_or_default()
+    }
+}
+
+impl<T> Written<T> for Word<T> {
+    fn meaning(self) -> T {
+        self.0
+    }
+}
+
+/// Forms that hold nothing but their value.
+macro_rules! written {
+    ($($form:ty => $type:ty),+ $(,)?) => {$(
+        impl $crate::config::forms::Written<$type> for $form {
+            fn meaning(self) -> $type {
+                self.0
+            }
+        }
+    )+};
+}
+pub(in crate::config) use written;
+
+written!(Status => StatusCode);

@@ -1,0 +1,16 @@
+//! What a route may refer to.
+
+use std::collections::BTreeMap;
+
+use super::limits::Found;
+use crate::config::model::{ClusterId, ListenerId};
+
+/// What a route may refer to.
+pub(super) struct References<'a> {
+    pub(super) listeners: &'a BTreeMap<String, ListenerId>,
+    /// For each listener, whether it only redirects.
+    pub(super) redirects: &'a [bool],
+    pub(super) clusters: &'a BTreeMap<String, ClusterId>,
+    /// Rate limits; those of routes are added.
+    pub(super) limits: &'a mut Found,
+}

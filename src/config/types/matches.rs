@@ -1,0 +1,100 @@
+//! Conditions on requests, and changes to them.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// How a path is matched.
+#[derive(Clone, Debug)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Whole segments from the start: `/v2` matches `/v2` and `/v2/x`, not `/v2example`. Kept without a trailing slash,
+    /// `/` as the empty string.
+    Prefix(String),
+    /// The whole path, by a linear-time regular expression (anchored at both ends).
+    Regex(regex::Regex),
+}
+
+impl fmt::Display for PathMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "exact path {path}"),
+            Self::Prefix(prefix) if prefix.is_empty() => f.write_str("any path"),
+            Self::Prefix(prefix) => write!(f, "path prefix {prefix}"),
+            Self::Regex(regex) => write!(f, "path expression {regex}"),
+        }
+    }
+}
+
+/// A header condition.
+#[derive(Clone, Debug)]
+pub struct HeaderMatch {
+    /// The field.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: ValueMatch,
+}
+
+impl HeaderMatch {
+    /// Whether it holds. A field may come on several lines; one that matches is enough.
+    #[must_use]
+    pub fn holds(&self, headers: &HeaderMap) -> bool {
+        let is_match = |value: &HeaderValue| match &self.value {
+            ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
+            ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
+            ValueMatch::Regex(regex) => std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value)),
+            ValueMatch::Present => true,
+        };
+        headers.get_all(&self.name).iter().any(is_match)
+    }
+}
+
+/// A query parameter condition.
+#[derive(Clone, Debug)]
+pub struct QueryMatch {
+    /// The parameter, percent-decoded.
+    pub name: String,
+    /// Its value.
+    pub value: ValueMatch,
+}
+
+/// A condition on one value.
+#[derive(Clone, Debug)]
+pub enum ValueMatch {
+    /// Equal.
+    Exact(String),
+    /// Starts with.
+    Prefix(String),
+    /// Whole value, anchored.
+    Regex(regex::Regex),
+    /// There at all.
+    Present,
+}
+
+/// A change of the path before forwarding.
+#[derive(Clone, Debug)]
+pub enum Rewrite {
+    /// Replace the matched prefix (with an exact match: the whole path).
+    Prefix(String),
+    /// Replace the whole path.
+    Path(String),
+    /// Replace by regular expression with capture groups (`$1`).
+    Regex {
+        /// What is looked for.
+        pattern: regex::Regex,
+        /// What it is replaced with.
+        replacement: String,
+    },
+}
+
+/// The Host header (or `:authority`) towards upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The client's.
+    Preserve,
+    /// The endpoint's name and port as written in the configuration.
+    Endpoint,
+    /// This one.
+    Fixed(HeaderValue),
+}

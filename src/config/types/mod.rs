@@ -1,0 +1,50 @@
+//! Values that the file and the gateway have in common. Knows nothing of how they are written.
+
+mod health;
+mod limits;
+mod matches;
+mod public;
+mod split;
+mod upstream;
+
+use std::fmt;
+
+pub use health::{HealthCheck, Probe, ProbeFields};
+pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
+pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
+pub use public::{Authority, PublicUrl, Scheme};
+pub use split::{
+    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
+    Threshold,
+};
+pub use upstream::{HashKey, LoadBalancer, Member, MemberAddress, UpstreamProtocol};
+
+/// A host to match, lower case and without port or trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// One name or address; IPv6 addresses in brackets.
+    Exact(String),
+    /// `*.example.com` holds `example.com`: one or more labels before it (Gateway API).
+    Wildcard(String),
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+        }
+    }
+}
+
+/// Index into the listeners of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub usize);
+
+/// Index into the routes of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub usize);
+
+/// Index into the clusters of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterId(pub usize);

@@ -1,0 +1,205 @@
+//! What an agent's answer says, read while it passes: which endpoint holds which task from now on, and how the call
+//! ended for the protocol inside. Nothing is delayed and nothing is encoded again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use tokio::time::Instant;
+
+use super::call::Call;
+use crate::a2a::{Answer, AnswerReader, Binding, EventReader, GrpcAnswerReader, Kind, Phase};
+use crate::body::Events;
+use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
+use crate::outcome::AgentFault;
+
+/// Reads one answer.
+#[derive(Debug)]
+pub(super) struct AnswerScan {
+    reader: Reader,
+    keeper: Keeper,
+    fault: Option<AgentFault>,
+    /// Whether what came could not be read; nothing more is.
+    is_unreadable: bool,
+    /// How far the task of a stream was when it was last told of; `None` before the first event.
+    phase: Option<Phase>,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Unary(AnswerReader),
+    Events(EventReader),
+    Grpc(GrpcAnswerReader),
+}
+
+/// Remembers who holds what.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) table: Arc<Affinity>,
+    pub(super) scope: Scope,
+    pub(super) owner: EndpointId,
+    /// `None` where the route does not follow tasks.
+    pub(super) retention: Option<Retention>,
+    pub(super) is_agent: Arc<AtomicBool>,
+    /// How far the task was when it was written down last.
+    pub(super) told: Option<Phase>,
+    /// The task it told of first.
+    pub(super) task: Option<Box<str>>,
+}
+
+impl AnswerScan {
+    /// Reads the answer to `call` that has this head; `None` when there is nothing to read.
+    pub(super) fn of(
+        call: &Call,
+        status: StatusCode,
+        fields: &HeaderMap,
+        events: Option<Events>,
+        keeper: Keeper,
+    ) -> Option<Self> {
+        let operation = call.operation?;
+        // Compressed answers are the client's alone.
+        if fields.contains_key(header::CONTENT_ENCODING) {
+            return None;
+        }
+        let json = || match call.binding {
+            Binding::JsonRpc => AnswerReader::json_rpc(),
+            Binding::Rest | Binding::Grpc => AnswerReader::rest(),
+        };
+        let reader = match (events, call.binding) {
+            (Some(Events::Messages), Binding::Grpc) => Reader::Grpc(GrpcAnswerReader::new(operation)),
+            (Some(Events::Lines), Binding::JsonRpc | Binding::Rest) => Reader::Events(EventReader::new(json())),
+            (None, Binding::JsonRpc | Binding::Rest) if is_json(fields) => Reader::Unary(json()),
+            _ => return None,
+        };
+        let is_read = status.is_success() || call.binding == Binding::JsonRpc;
+        is_read.then_some(Self { reader, keeper, fault: None, is_unreadable: false, phase: None })
+    }
+
+    /// Bytes of the answer pass.
+    pub(super) fn passes(&mut self, bytes: &Bytes) {
+        if self.is_unreadable {
+            return;
+        }
+        let mut rest: &[u8] = bytes;
+        match &mut self.reader {
+            Reader::Unary(reader) => self.is_unreadable = reader.feed(rest).is_err(),
+            Reader::Events(reader) => {
+                while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
+                    rest = after;
+                    if let Some(answer) = reader.event().answer {
+                        self.fault = fault_of(answer).or(self.fault);
+                        self.phase = Some(phase_of(answer, self.phase));
+                        self.keeper.keep(answer);
+                    }
+                }
+            }
+            Reader::Grpc(reader) => {
+                while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
+                    rest = after;
+                    if let Some(answer) = reader.answer() {
+                        self.phase = Some(phase_of(answer, self.phase));
+                        self.keeper.keep(answer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The answer has come to its end. Says what the protocol inside said; `is_stream`: the operation is answered by a
+    /// stream.
+    pub(super) fn end(&mut self, is_stream: bool) -> Option<AgentFault> {
+        match &mut self.reader {
+            Reader::Unary(_) if self.is_unreadable => Some(AgentFault::Unreadable),
+            Reader::Unary(reader) => match reader.finish() {
+                Ok(answer) => {
+                    self.keeper.keep(answer);
+                    fault_of(answer)
+                }
+                Err(_) => Some(AgentFault::Unreadable),
+            },
+            Reader::Events(reader) => {
+                let is_whole = reader.is_between() && self.phase != Some(Phase::Working);
+                self.fault.or(if is_whole { None } else { Some(AgentFault::Truncated) })
+            }
+            Reader::Grpc(_) => (is_stream && self.phase == Some(Phase::Working)).then_some(AgentFault::Truncated),
+        }
+    }
+
+    /// The task that the answer was about.
+    pub(super) fn take_task(&mut self) -> Option<Box<str>> {
+        self.keeper.task.take()
+    }
+}
+
+impl Keeper {
+    /// Writes down what an answer says, where it is new.
+    fn keep(&mut self, answer: &Answer) {
+        if answer.kind() == Kind::Tasks {
+            for task in answer.tasks() {
+                self.learn(HeldKind::Task, task, Progress::Active);
+            }
+            return;
+        }
+        let Some(phase) = told(answer) else { return };
+        if self.told == Some(phase) {
+            return;
+        }
+        self.told = Some(phase);
+        let progress = if phase == Phase::Terminal { Progress::Ended } else { Progress::Active };
+        if let Some(task) = answer.task() {
+            self.task.get_or_insert_with(|| task.into());
+            self.learn(HeldKind::Task, task, progress);
+        }
+        if let Some(context) = answer.context() {
+            self.learn(HeldKind::Context, context, Progress::Active);
+        }
+    }
+
+    fn learn(&self, kind: HeldKind, id: &str, progress: Progress) {
+        if !self.is_agent.load(Relaxed) {
+            self.is_agent.store(true, Relaxed);
+        }
+        let Some(retention) = self.retention else { return };
+        let key = self.table.key(self.scope, kind, id.as_bytes());
+        let held = Held { kind, owner: self.owner, progress };
+        self.table.learn(key, held, retention, Instant::now());
+    }
+}
+
+/// How far the task is that an answer tells of; `None` when it tells of none.
+fn told(answer: &Answer) -> Option<Phase> {
+    match answer.kind() {
+        Kind::Task | Kind::StatusUpdate => Some(answer.state().map_or(Phase::Working, |state| state.phase())),
+        Kind::Message | Kind::ArtifactUpdate => answer.task().or_else(|| answer.context()).map(|_| Phase::Working),
+        Kind::Tasks | Kind::Error | Kind::Other => None,
+    }
+}
+
+/// How far a stream is with this event: whether it may end after it.
+fn phase_of(answer: &Answer, before: Option<Phase>) -> Phase {
+    match answer.kind() {
+        Kind::Message | Kind::Error => Phase::Terminal,
+        Kind::StatusUpdate if answer.is_final() => Phase::Terminal,
+        Kind::Task | Kind::StatusUpdate => answer.state().map_or(Phase::Working, |state| state.phase()),
+        Kind::ArtifactUpdate => before.unwrap_or(Phase::Working),
+        // What this gateway does not know may be all there is.
+        Kind::Tasks | Kind::Other => before.unwrap_or(Phase::Terminal),
+    }
+}
+
+/// The failure that an answer tells of.
+fn fault_of(answer: &Answer) -> Option<AgentFault> {
+    let error = answer.error()?;
+    let code = error.code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default();
+    Some(if code == INTERNAL { AgentFault::Internal } else { AgentFault::Error(code) })
+}
+
+fn is_json(fields: &HeaderMap) -> bool {
+    let Some(value) = fields.get(header::CONTENT_TYPE) else { return false };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/json") || essence.eq_ignore_ascii_case(b"application/a2a+json")
+}
+
+/// JSON-RPC's code for a failure of the agent itself.
+const INTERNAL: i32 = -32603;

@@ -1,0 +1,85 @@
+//! An A2A call: what the head and the body of a request say about it.
+
+use http::HeaderMap;
+
+use super::facts::RequestFacts;
+use crate::a2a::{Binding, Body, Generation, Head, HeadCall, Ids, Operation, Recognition};
+
+/// A call of an agent.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// How it is carried.
+    pub(super) binding: Binding,
+    /// The generation whose shape it has.
+    pub(super) generation: Generation,
+    /// What is asked. `None`: something of A2A that this gateway does not know.
+    pub(super) operation: Option<Operation>,
+    /// The ids that the path names.
+    task: Option<Box<str>>,
+    context: Option<Box<str>>,
+    config: Option<Box<str>>,
+    tenant: Option<Box<str>>,
+    /// What the body says, where it was looked at.
+    body: Option<Body>,
+}
+
+impl Call {
+    /// A call that the head names. `base` is the path under which the agent is reached.
+    pub(super) fn of_head(head: &HeadCall<'_>, base: &str) -> Self {
+        let text = |id: Option<&str>| id.map(Box::from);
+        Self {
+            binding: head.binding,
+            generation: head.generation,
+            operation: head.operation,
+            task: text(head.task.as_deref()),
+            context: text(head.context.as_deref()),
+            config: text(head.config.as_deref()),
+            tenant: text(head.tenant(base).as_deref()),
+            body: None,
+        }
+    }
+
+    /// A call of JSON-RPC; `None` when the body is none of A2A's.
+    pub(super) fn of_body(body: Body) -> Option<Self> {
+        let (operation, generation) = body.operation()?;
+        Some(Self {
+            binding: Binding::JsonRpc,
+            generation,
+            operation: Some(operation),
+            task: None,
+            context: None,
+            config: None,
+            tenant: None,
+            body: Some(body),
+        })
+    }
+
+    /// The same with what the body says.
+    pub(super) fn with(self, body: Body) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    /// The ids it names. What the path says counts more than what the body says, as it does for agents.
+    pub(super) fn ids(&self) -> Ids<'_> {
+        let said = self.operation.zip(self.body.as_ref());
+        let said = said.map(|(operation, body)| body.ids(operation, self.generation)).unwrap_or_default();
+        Ids {
+            task: self.task.as_deref().or(said.task),
+            context: self.context.as_deref().or(said.context),
+            message: said.message,
+            tenant: self.tenant.as_deref().or(said.tenant),
+            config: self.config.as_deref().or(said.config),
+        }
+    }
+
+    /// The id of a JSON-RPC call as it was written.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.body.as_ref()?.id()
+    }
+}
+
+/// What the head of a request tells. `is_agent` says whether its route is known to lead to agents.
+pub(super) fn of_head<'a>(request: &'a RequestFacts, headers: &'a HeaderMap, is_agent: bool) -> Recognition<'a> {
+    let head = Head { method: &request.method, path: request.path(), query: request.uri.query(), headers };
+    Recognition::of(head, is_agent)
+}

@@ -1,0 +1,163 @@
+//! Which A2A call a request is. The head tells most of it; of a JSON-RPC call, and for the ids of others, a bounded
+//! part of the body is looked at before an endpoint is chosen. What is no call of A2A passes as it is.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::Request;
+
+use super::call::{self, Call};
+use super::exchange::Exchange;
+use super::own_answer;
+use super::stage::{Entry, Passage, ServedRoute};
+use crate::a2a::{Binding, Body, BodyReader, GrpcRequestReader, Operation, Recognition};
+use crate::body::{LookLimits, Looked};
+use crate::config::model::{A2a, LargeBodies, PathMatch};
+use crate::error::Error;
+
+/// Notes the call in the exchange.
+pub(super) async fn recognize(
+    exchange: &mut Exchange,
+    entry: &Entry,
+    route: &ServedRoute<'_>,
+) -> Result<Passage, Error> {
+    let Some(settings) = &route.settings().a2a else {
+        return Ok(Passage::On);
+    };
+    let is_agent = route.is_agent.load(Relaxed);
+    let reader = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
+        Recognition::Other => None,
+        Recognition::Call(head) if !head.is_certain => None,
+        Recognition::Call(head) => {
+            let call = Call::of_head(&head, base(own_answer::matched(exchange, route)));
+            let reader = if head.is_coded { None } else { of_call(&call) };
+            exchange.call = Some(Box::new(call));
+            reader
+        }
+        Recognition::Body(candidate) if candidate.is_coded => {
+            route.handles.agent().unread.count("coded");
+            None
+        }
+        Recognition::Body(_) => Some(Reader::Json(BodyReader::json_rpc())),
+    };
+    if let Some(reader) = reader {
+        let body = Box::pin(read(exchange, entry, route, settings, reader)).await?;
+        exchange.call = match (exchange.call.take(), body) {
+            (Some(call), None) => Some(call),
+            (Some(call), Some(body)) => Some(Box::new(call.with(body))),
+            (None, body) => body.and_then(Call::of_body).map(Box::new),
+        };
+    }
+    exchange.operation = exchange.call.as_ref().and_then(|call| call.operation);
+    Ok(Passage::On)
+}
+
+/// Which call it is that is refused before that was known, from what has come of it: a refusal waits for nothing.
+pub(super) async fn of_refused(exchange: &mut Exchange) {
+    let Some(message) = exchange.message.as_mut().filter(|_| exchange.call.is_none()) else {
+        return;
+    };
+    let call = match call::of_head(&exchange.request, message.headers(), false) {
+        Recognition::Call(head) if head.is_certain => Some(Call::of_head(&head, "")),
+        Recognition::Body(candidate) if !candidate.is_coded => {
+            message.body_mut().prime().await;
+            let mut reader = BodyReader::json_rpc();
+            let mut left = READ_OF_REFUSED;
+            for piece in message.body().come() {
+                let piece = piece.get(..left).unwrap_or(piece);
+                left -= piece.len();
+                if reader.feed(piece).is_err() {
+                    break;
+                }
+            }
+            Call::of_body(reader.abandon())
+        }
+        Recognition::Call(_) | Recognition::Body(_) | Recognition::Other => None,
+    };
+    exchange.operation = call.as_ref().and_then(|call| call.operation);
+    exchange.call = call.map(Box::new);
+}
+
+/// The path under which the agents of a route are reached, as far as the route says.
+fn base(matched: &PathMatch) -> &str {
+    match matched {
+        PathMatch::Prefix(prefix) => prefix,
+        PathMatch::Exact(_) | PathMatch::Regex(_) => "",
+    }
+}
+
+/// What reads a body.
+enum Reader {
+    Json(BodyReader),
+    Grpc(GrpcRequestReader),
+}
+
+/// How to read the body of a call whose head names its operation, where it may say more.
+fn of_call(call: &Call) -> Option<Reader> {
+    let operation = call.operation?;
+    match call.binding {
+        Binding::Grpc => Some(Reader::Grpc(GrpcRequestReader::new(operation, call.generation))),
+        Binding::JsonRpc => Some(Reader::Json(BodyReader::json_rpc())),
+        Binding::Rest => says_more(operation).then(|| Reader::Json(BodyReader::rest())),
+    }
+}
+
+/// Whether the body of a REST call names ids or addresses; others have everything in their paths.
+fn says_more(operation: Operation) -> bool {
+    operation.is_send() || operation == Operation::CreateTaskPushNotificationConfig
+}
+
+impl Reader {
+    /// Takes a piece; whether it wants more.
+    fn feed(&mut self, piece: &[u8]) -> bool {
+        match self {
+            Self::Json(reader) => reader.feed(piece).is_ok() && !reader.so_far().is_foreign(),
+            Self::Grpc(reader) => !reader.read(piece),
+        }
+    }
+
+    fn finish(self) -> Option<Body> {
+        match self {
+            Self::Json(reader) => reader.finish().ok(),
+            Self::Grpc(reader) => reader.body(),
+        }
+    }
+}
+
+/// Looks at the body; `None` when it cannot be read, and then it passes unread.
+async fn read(
+    exchange: &mut Exchange,
+    entry: &Entry,
+    route: &ServedRoute<'_>,
+    settings: &A2a,
+    mut reader: Reader,
+) -> Result<Option<Body>, Error> {
+    let Some(body) = exchange.message.as_mut().map(Request::body_mut) else {
+        return Ok(None);
+    };
+    let room = entry.view.snapshot.agents.room.clone();
+    let limits = LookLimits {
+        bytes: settings.max_body_bytes,
+        time: route.listener.limits.body_idle_timeout.min(PATIENCE),
+        room,
+    };
+    let looked = body.look(&limits, |piece| reader.feed(piece)).await;
+    if let Some(error) = exchange.request.upload.failure() {
+        return Err(error);
+    }
+    let word = match looked {
+        Looked::Whole | Looked::Enough => return Ok(reader.finish()),
+        Looked::TooLong if settings.large_bodies == LargeBodies::Refuse => return Err(Error::BodyTooLarge),
+        Looked::TooLong => "too_long",
+        Looked::NoRoom => "no_room",
+        Looked::Late => "late",
+        Looked::Broken => return Err(Error::ClientGone),
+    };
+    route.handles.agent().unread.count(word);
+    Ok(None)
+}
+
+/// Bytes of a refused body that are read for its id.
+const READ_OF_REFUSED: usize = 16 * 1024;
+/// How long a client may take for what is looked at.
+const PATIENCE: Duration = Duration::from_secs(30);

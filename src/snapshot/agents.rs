@@ -1,0 +1,33 @@
+//! What the gateway knows of agents behind all routes. Lives as long as the process.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::body::Room;
+use crate::bounded::Count;
+use crate::cluster::Affinity;
+
+/// What all workers share about agents.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    /// Which endpoint holds which task, context and session.
+    pub affinity: Arc<Affinity>,
+    /// The memory for the bodies that are looked at.
+    pub room: Room,
+}
+
+impl Agents {
+    /// Goes on from the state before, or begins.
+    pub(super) fn adopt(previous: Option<&Self>) -> Self {
+        previous.cloned().unwrap_or_else(|| Self {
+            affinity: Affinity::new(MAX_IDS, fastrand::u64(..), Instant::now()),
+            room: Room { held: Count::new(()), blocks: MAX_BLOCKS },
+        })
+    }
+}
+
+/// Ids that are remembered: a task and a context for each of 100,000 tasks, about 20 MB.
+const MAX_IDS: usize = 200_000;
+/// Blocks of 64 KiB that bodies may hold beyond their first pieces while they are looked at: 64 MiB.
+const MAX_BLOCKS: usize = 1024;

@@ -1175,3 +1175,72 @@ fn a_taken_port_names_the_flag() {
     let (code, _, error) = run(&["demo", "--agents-only", "--address", &format!("127.0.0.1:{port}")]);
     assert!(code == 1 && error.contains("--address"), "{error}");
 }
+
+// ------------------------------------------------------------------------------------------------ cards
+
+/// Serves a document below each of these paths, and 404 elsewhere. `{at}` in one stands for the server's own address.
+/// Ends with the process.
+fn documents_at(documents: &'static [(&'static str, &'static str)]) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            // A TLS handshake is no text.
+            let Some(Ok(first)) = lines.next() else { continue };
+            let fields: Vec<_> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let found = documents.iter().find(|(path, _)| first.split(' ').nth(1) == Some(path));
+            let (status, body) = match found {
+                Some((path, _)) if path.starts_with("/locked") && !fields.contains(&"x-key: open".to_owned()) => {
+                    ("401 Unauthorized", String::new())
+                }
+                Some((_, body)) => ("200 OK", body.replace("{at}", &address.to_string())),
+                None => ("404 Not Found", "no such page".to_owned()),
+            };
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").ok();
+        }
+    });
+    address
+}
+
+const SOUND_CARD: &str = r#"{
+    "name": "planner", "version": "2", "description": "plans", "capabilities": { "streaming": true }, "skills": [],
+    "supportedInterfaces": [{ "url": "http://{at}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0" }],
+    "defaultInputModes": ["text/plain"], "defaultOutputModes": ["text/plain"]
+}"#;
+const OLD_CARD: &str = r#"{ "name": "old", "version": "1", "capabilities": {}, "skills": [], "url": "/rpc" }"#;
+
+#[test]
+fn a_card_is_fetched_checked_and_explained() {
+    let address = documents_at(&[
+        ("/.well-known/agent-card.json", SOUND_CARD),
+        ("/old/.well-known/agent.json", OLD_CARD),
+        ("/locked/card.json", SOUND_CARD),
+        ("/page.json", "<html>"),
+    ]);
+    let (code, out, error) = run(&["card", &format!("http://{address}")]);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    assert!(out.starts_with(&format!("http://{address}/.well-known/agent-card.json\n")), "{out}");
+    assert!(out.contains(&format!("JSONRPC 1.0  http://{address}/rpc")) && out.contains("nothing wrong"), "{out}");
+    // Under the older name, with a problem.
+    let (code, out, _) = run(&["card", &format!("http://{address}/old/"), "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &found["name"], &found["a2a"][0]), (1, &"old".into(), &"0.1 or 0.2".into()));
+    assert_eq!(found["problems"][0]["what"], "`/rpc` is relative; clients need a whole URL");
+    for (arguments, expected) in [
+        (vec![format!("http://{address}/none")], "no card at"),
+        (vec![format!("http://{address}/page.json")], "is no agent card"),
+        (vec![format!("http://{address}/locked/card.json")], "answered 401"),
+        (vec![format!("https://{address}")], "TLS"),
+        (vec!["somewhere".to_owned()], "is not a URL"),
+    ] {
+        let arguments: Vec<_> = std::iter::once("card").chain(arguments.iter().map(String::as_str)).collect();
+        let (code, out, error) = run(&arguments);
+        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
+        assert!(error.contains(expected) && error.contains("next: "), "{error}");
+    }
+    let (code, ..) = run(&["card", &format!("http://{address}/locked/card.json"), "-H", "X-Key: open"]);
+    assert_eq!(code, 0);
+}

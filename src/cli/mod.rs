@@ -1,6 +1,7 @@
 //! The command line: one file per verb. A verb parses its arguments, calls the rooms that do the work and says in one
 //! line what to do when it fails. Nothing here decides what happens to traffic.
 
+mod card;
 mod certificates;
 mod certs;
 mod completions;
@@ -62,6 +63,8 @@ enum Verb {
     Config(config::Arguments),
     /// Say which route a request takes, why, and what happens to it.
     Explain(explain::Arguments),
+    /// Fetch an agent's card, check it and explain it.
+    Card(card::Arguments),
     /// Ask a running gateway whether it is ready.
     Healthcheck(healthcheck::Arguments),
     /// Make certificates.
@@ -122,6 +125,7 @@ impl Verb {
             Self::Validate(arguments) => validate::perform(&arguments),
             Self::Config(arguments) => config::perform(&arguments),
             Self::Explain(arguments) => explain::perform(&arguments),
+            Self::Card(arguments) => card::perform(&arguments),
             Self::Healthcheck(arguments) => healthcheck::perform(&arguments),
             Self::Certs(arguments) => certs::perform(arguments),
             Self::Version(arguments) => version::perform(&arguments),

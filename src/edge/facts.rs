@@ -54,6 +54,19 @@ pub(super) struct RequestFacts {
 pub(super) struct CardRequest {
     /// The client's `If-None-Match` fields.
     pub(super) known: Vec<HeaderValue>,
+    /// How it is asked for.
+    pub(super) by: CardBy,
+}
+
+/// How a card is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CardBy {
+    /// By its well-known name: it is for everybody.
+    Name,
+    /// By a REST call for the card that the caller alone may see.
+    Rest,
+    /// By a JSON-RPC call for that card.
+    JsonRpc,
 }
 
 /// Host and path in the one spelling they are matched by, as far as they differ from what the client wrote.

@@ -132,8 +132,10 @@ fn dress(exchange: &mut Exchange, route: &ServedRoute<'_>, head: &mut Parts, rng
         fields.insert(REQUEST_ID, id.clone());
     }
     exchange.request.trace_id = Some(propagate(fields, seen.trace, rng).trace_id());
-    if agent_card::is_asked_for(&exchange.request) && settings.agent_card().is_some() {
-        exchange.request.card = Some(agent_card::ask(head));
+    if settings.agent_card().is_some()
+        && let Some(by) = agent_card::asked_for(&exchange.request, exchange.operation)
+    {
+        exchange.request.card = Some(agent_card::ask(by, head));
     }
     let fields = &mut head.headers;
     headers::apply(fields, &settings.request_headers, exchange.change_facts(false));

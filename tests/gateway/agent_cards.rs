@@ -444,3 +444,17 @@ async fn two_routes_to_one_agent_have_a_card_each() {
         assert_eq!(urls(&json_of(&reply))[0], expected);
     }
 }
+
+#[tokio::test]
+async fn the_card_for_known_callers_is_mapped_and_theirs_alone() {
+    let agent = agent(both).await;
+    let gw = Gw::with(FOUR_LINES, &[&agent]).await;
+    let asked = with_field("authorization", "Bearer x", get("/t/extendedAgentCard"));
+    let reply = gw.send(at_host("a.example", asked)).await;
+    assert_eq!(urls(&json_of(&reply))[0], "http://a.example/rpc");
+    assert_eq!(reply.header("cache-control"), "private");
+    let seen = agent.request();
+    assert_eq!((seen.uri.path(), seen.header("accept-encoding")), ("/t/extendedAgentCard", "identity"));
+    let posted = gw.send(post("/extendedAgentCard", "{}")).await;
+    assert_eq!(posted.header("etag"), "\"theirs\"", "nothing that A2A knows");
+}

@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from python_client.affinity_checks import every_task_is_found
 from python_client.caller import Caller, flavours
 from python_client.checks import CHECKS
 from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
@@ -111,6 +112,7 @@ async def run(arguments: argparse.Namespace, tally: Tally, directory: Path) -> N
         await javascript_checks(tally, here, arguments.only)
         if gateway:
             await tally.run('gateway/replicas both get work', lambda: spreads_over_replicas(here))
+            await tally.run('gateway/every task is found where it is', lambda: every_task_is_found(here))
             await tally.run('gateway/every call came through it', lambda: everything_came_through(here))
             await tally.run('agent/refuses a call past the gateway', lambda: unguarded_call_is_refused(here))
             code = await gateway.stop()

@@ -5,6 +5,7 @@
 //! Which URL becomes which is the caller's affair: it gets each URL with its transport and says a verdict.
 
 mod edit;
+pub mod inspect;
 mod scan;
 mod tag;
 
@@ -17,6 +18,8 @@ use scan::{Card, Interface, member};
 
 pub use tag::{is_known, weak_tag};
 
+/// Where cards are, below an agent's base URL: since 0.3, and before.
+pub const NAMES: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
 /// Bytes of a card that are looked at. Larger ones are passed on as they are.
 pub const MAX_CARD: usize = 1 << 20;
 

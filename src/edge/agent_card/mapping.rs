@@ -35,7 +35,7 @@ pub(super) fn map(
     entry: &Entry,
     route: &ServedRoute<'_>,
     cluster: &Rc<WorkerCluster>,
-    document: &[u8],
+    (document, place): (&[u8], Place),
 ) -> Result<Mapped, Error> {
     let settings = route.settings().agent_card().ok_or(Error::Internal)?;
     let face = face(exchange, route);
@@ -48,9 +48,10 @@ pub(super) fn map(
         is_agent: |host: &str, port| agent.is_at(host, port),
         grpc: |host: &str, port| agent.grpc_at(host, port),
     };
-    let found = card::map(document, Place::Whole, settings.signed_cards, |transport, url| by.verdict(transport, url));
-    let handles = route.handles.cards();
-    handles.agent_cards.count(word(&found));
+    let found = card::map(document, place, settings.signed_cards, |transport, url| by.verdict(transport, url));
+    if !matches!(found, Err(NoCard::NoResult)) {
+        route.handles.cards().agent_cards.count(word(&found));
+    }
     let is_private = face.host_is_from() != Origin::Url;
     let Ok(mapping) = found else {
         return Ok(Mapped { card: None, is_private });

@@ -1,6 +1,6 @@
 //! Agent cards on their way to clients. A card names the URLs that clients call, so one that names the agent's own
 //! address leads clients past the gateway. It is collected, within limits, and mapped; what is not a card, or too
-//! large, passes as it is. Only paths with the name of a card come here.
+//! large, passes as it is. Only requests for a card come here.
 
 mod collect;
 mod fields;
@@ -14,36 +14,45 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use super::exchange::Exchange;
-use super::facts::{CardRequest, RequestFacts};
+use super::facts::{CardBy, CardRequest, RequestFacts};
 use super::stage::{Answered, Entry, ServedRoute};
 use super::tracked_body::BodyLimits;
 use super::{ResponseBody, answer, attempts};
-use crate::a2a::card::{self, MAX_CARD};
+use crate::a2a::Operation;
+use crate::a2a::card::{self, MAX_CARD, NAMES, Place};
 use crate::body::{Body, RequestBody};
 use crate::error::Error;
 use crate::pool;
 use crate::upstream::{UpstreamResponse, WorkerCluster, with_head_of};
 use collect::Collected;
 
-/// Whether this asks for an agent card, by its path.
-pub(super) fn is_asked_for(request: &RequestFacts) -> bool {
+/// How this asks for an agent card, if it does.
+pub(super) fn asked_for(request: &RequestFacts, operation: Option<Operation>) -> Option<CardBy> {
     let path = request.path();
-    // One compare for nearly all requests.
-    path.ends_with(".json")
-        && matches!(request.method, Method::GET | Method::HEAD)
-        && NAMES.iter().any(|name| path.ends_with(name))
+    // Two compares for nearly all requests.
+    if path.ends_with(".json") && NAMES.iter().any(|name| path.ends_with(name)) {
+        return matches!(request.method, Method::GET | Method::HEAD).then_some(CardBy::Name);
+    }
+    let is_extended = operation == Some(Operation::GetExtendedAgentCard) || path.ends_with(EXTENDED);
+    match (is_extended, &request.method) {
+        (true, &Method::GET) => Some(CardBy::Rest),
+        (true, &Method::POST) if !request.grpc && !path.ends_with(EXTENDED) => Some(CardBy::JsonRpc),
+        _ => None,
+    }
 }
 
 /// Makes a request for a card one for the whole card as it is: what the client has already, and which part of it it
 /// wants, is about the mapped card.
-pub(super) fn ask(head: &mut Parts) -> Box<CardRequest> {
-    head.method = Method::GET;
+pub(super) fn ask(by: CardBy, head: &mut Parts) -> Box<CardRequest> {
     let known = head.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect();
-    for name in &CONDITIONS {
-        head.headers.remove(name);
-    }
     head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    Box::new(CardRequest { known })
+    if by != CardBy::JsonRpc {
+        head.method = Method::GET;
+        for name in &CONDITIONS {
+            head.headers.remove(name);
+        }
+    }
+    Box::new(CardRequest { known, by })
 }
 
 /// Fetches the card and answers with it.
@@ -58,7 +67,8 @@ pub(super) async fn fetch(exchange: &mut Exchange, entry: &Entry, route: &Served
 
 /// The answer under the name the client knows, or under the other one: agents before 0.3 have their card elsewhere.
 async fn ask_by_either_name(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<UpstreamResponse, Error> {
-    let other = exchange.message.as_ref().and_then(by_other_name);
+    let is_named = asked_by(exchange) == CardBy::Name;
+    let other = exchange.message.as_ref().filter(|_| is_named).and_then(by_other_name);
     let first = attempts::send(exchange, route).await?;
     if first.response.status() != StatusCode::NOT_FOUND || other.is_none() {
         return Ok(first);
@@ -116,18 +126,29 @@ async fn take(
             return Ok(passed(exchange, Response::from_parts(head, rest), limits));
         }
     };
-    let mapped = mapping::map(exchange, entry, route, cluster, &document)?;
+    let place = if asked_by(exchange) == CardBy::JsonRpc { Place::Result } else { Place::Whole };
+    let mapped = mapping::map(exchange, entry, route, cluster, (&document, place))?;
     let mut response = Response::from_parts(head, Body::Empty);
     let settings = route.settings().agent_card().ok_or(Error::Internal)?;
-    let sharing = fields::Sharing { private: mapped.is_private, max_age: settings.cache_ttl };
+    let by = asked_by(exchange);
+    let sharing = fields::Sharing {
+        private: mapped.is_private || by != CardBy::Name,
+        max_age: settings.cache_ttl.filter(|_| by == CardBy::Name),
+    };
     fields::dress(response.headers_mut(), mapped.card.as_deref(), sharing);
     Ok(Answered::Here(Box::new(answered(exchange, response, mapped.card.map_or(document, Bytes::from)))))
+}
+
+/// How the card of the exchange is asked for.
+fn asked_by(exchange: &Exchange) -> CardBy {
+    exchange.request.card.as_ref().map_or(CardBy::Name, |request| request.by)
 }
 
 /// The card, or that the client has it.
 fn answered(exchange: &Exchange, mut response: Response<ResponseBody>, card: Bytes) -> Response<ResponseBody> {
     let known = exchange.request.card.iter().flat_map(|request| &request.known);
-    if card::is_known(known, response.headers().get(header::ETAG)) {
+    let has_it = card::is_known(known, response.headers().get(header::ETAG));
+    if has_it && asked_by(exchange) != CardBy::JsonRpc {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         fields::without_content(response.headers_mut());
         return response;
@@ -146,8 +167,8 @@ fn passed(exchange: &mut Exchange, response: Response<pool::ResponseBody>, limit
     Answered::Here(Box::new(response.map(|_unread| Body::Empty)))
 }
 
-/// Where cards are: since 0.3, and before.
-const NAMES: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
+/// What REST calls of A2A 1.0 for the card of the caller end in.
+const EXTENDED: &str = "/extendedAgentCard";
 /// Fields that ask for less than the whole.
 const CONDITIONS: [HeaderName; 6] = [
     header::IF_NONE_MATCH,

@@ -49,6 +49,8 @@ pub struct Connection {
     pub lingering: OnceCell<Box<Lingering>>,
     /// By which it is woken; only where one exchange runs at a time (HTTP/1).
     pub wakes: OnceCell<HeldWakes>,
+    /// The last host that was asked for.
+    host: RefCell<Option<Rc<str>>>,
     text: OnceCell<ConnectionText>,
     port: OnceCell<(u16, HeaderValue)>,
     tasks: RefCell<Tasks>,
@@ -87,6 +89,7 @@ impl Connection {
             streams: Cell::new(0),
             lingering: OnceCell::new(),
             wakes: OnceCell::new(),
+            host: RefCell::default(),
             text: OnceCell::new(),
             port: OnceCell::new(),
             tasks: RefCell::default(),
@@ -131,6 +134,21 @@ impl Connection {
         self.text.get_or_init(|| ConnectionText { peer: address_value(self.peer_ip()) })
     }
 
+    /// A `Host` field as text; `None` when it is none. The last value is kept, because nearly all requests of a
+    /// connection ask for the same host, and text is looked at byte by byte.
+    #[must_use]
+    pub fn host_text(&self, value: &HeaderValue) -> Option<Rc<str>> {
+        let mut last = self.host.borrow_mut();
+        if let Some(known) = last.as_ref().filter(|known| known.as_bytes() == value.as_bytes()) {
+            return Some(Rc::clone(known));
+        }
+        let text: Rc<str> = value.to_str().ok()?.into();
+        if text.len() <= KEPT_HOST {
+            *last = Some(Rc::clone(&text));
+        }
+        Some(text)
+    }
+
     /// A port as a header value. The first value is kept, because nearly all requests of a connection need the same
     /// one.
     #[must_use]
@@ -156,6 +174,9 @@ impl Connection {
         Underway(Rc::clone(self))
     }
 }
+
+/// A name of 253 bytes with its port.
+const KEPT_HOST: usize = 260;
 
 /// An exchange under way; see [`Connection::begin`].
 #[derive(Debug)]
@@ -238,6 +259,19 @@ mod tests {
     use tokio::task::{spawn_local, yield_now};
 
     use super::*;
+
+    #[test]
+    fn a_host_is_what_was_asked_for_this_time() {
+        let address = ([127, 0, 0, 1], 1).into();
+        let connection = Connection::new(ListenerId(0), address, address, None);
+        let long = "x".repeat(10_000);
+        for host in ["a.example", "a.example", "b.example:80", "a.example", "", &long, "a.example"] {
+            let text = connection.host_text(&HeaderValue::from_str(host).unwrap());
+            assert_eq!(text.as_deref(), Some(host));
+            assert!(connection.host.borrow().as_ref().is_some_and(|kept| kept.len() <= KEPT_HOST));
+        }
+        assert_eq!(connection.host_text(&HeaderValue::from_bytes(b"\xe4").unwrap()), None);
+    }
 
     #[tokio::test(flavor = "local")]
     async fn no_task_is_kept_once_nothing_is_under_way() {

@@ -267,7 +267,7 @@ fn what_istio_says_in_the_same_words_is_pasted_as_it_is() {
     assert_eq!(retries.per_try_timeout, Some(Duration::from_secs(10)));
     assert_eq!(cluster.load_balancer, LoadBalancer::LeastConnection);
     let detection = cluster.outlier_detection.as_ref().expect("a policy");
-    assert_eq!(detection.consecutive_5xx, Some(5));
+    assert_eq!(detection.consecutive_5xx(), Some(5));
     assert_eq!(detection.max_ejection_percent, 50);
 }
 
@@ -529,7 +529,7 @@ fn a_default_gives_way_to_its_alternative() {
     let loaded = parse(&text, "gateway.yaml", &env()).unwrap_or_else(|report| panic!("{report}"));
     let checks: Vec<_> = loaded.config.clusters.iter().map(|cluster| cluster.health_check.as_ref()).collect();
     let times = |check: Option<&attache::config::model::HealthCheck>| {
-        check.map(|check| (check.interval.as_secs(), check.timeout.as_secs()))
+        check.map(|check| (check.interval.as_secs(), check.limit().as_secs()))
     };
     assert_eq!(times(checks[0]), Some((3, 2)), "what both types have is shared");
     assert_eq!(times(checks[1]), Some((3, 1)));

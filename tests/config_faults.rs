@@ -133,10 +133,10 @@ timeout: 30s",
     let fault = route.fault.as_ref().expect("a fault");
     let delay = fault.delay.as_ref().expect("a delay");
     assert_eq!(delay.percentage.of_million(), 1_000, "one in a thousand");
-    assert_eq!(delay.fixed_delay, Duration::from_secs(5));
+    assert_eq!(delay.fixed_delay, Some(Duration::from_secs(5)));
     let abort = fault.abort.as_ref().expect("an abort");
     assert_eq!(abort.percentage.to_string(), "10%");
-    assert!(matches!(abort.answer, AbortAnswer::Grpc(code) if code.code() == 14));
+    assert!(matches!(abort.answer(), AbortAnswer::Grpc(code) if code.code() == 14));
     assert_eq!((fault.max_active, route.timeout), (100, Some(Duration::from_secs(30))));
 }
 

@@ -124,9 +124,9 @@ impl EndpointRecord {
         if !down {
             reset(&self.in_row_down);
         }
-        let in_row_5xx = one_more(&self.in_row_5xx, policy.consecutive_5xx);
-        let in_row_down = down && one_more(&self.in_row_down, policy.consecutive_gateway);
-        let in_window = policy.max_fails.is_some_and(|limit| self.one_more_within(limit, since_base));
+        let in_row_5xx = one_more(&self.in_row_5xx, policy.consecutive_5xx());
+        let in_row_down = down && one_more(&self.in_row_down, policy.consecutive_gateway());
+        let in_window = policy.window().is_some_and(|limit| self.one_more_within(limit, since_base));
         if in_row_5xx {
             Some(Cause::Consecutive5xx)
         } else if in_row_down {
@@ -245,7 +245,7 @@ pub(super) fn allowance(endpoints: usize, percent: u32) -> usize {
 
 /// How long the ejection lasts that is this one in number.
 pub(super) fn ejection_time(policy: &OutlierDetection, number: u32) -> Duration {
-    policy.base_ejection_time.saturating_mul(number.max(1)).min(policy.max_ejection_time)
+    policy.base_ejection_time.saturating_mul(number.max(1)).min(policy.longest())
 }
 
 /// Which endpoints stand out in an interval, and why.
@@ -308,10 +308,13 @@ mod tests {
 
     #[test]
     fn failures_in_a_row() {
-        let five = OutlierDetection::block();
+        let five = OutlierDetection::default();
         let down_only = OutlierDetection::unasked();
-        let both =
-            OutlierDetection { consecutive_5xx: Some(3), consecutive_gateway: Some(2), ..OutlierDetection::block() };
+        let both = OutlierDetection {
+            consecutive_5xx_errors: Some(3),
+            consecutive_gateway_errors: 2,
+            ..OutlierDetection::default()
+        };
         let (any, down) = (Cause::Consecutive5xx, Cause::ConsecutiveGateway);
         for (policy, marks, expected) in [
             (&five, "ffff", vec![]),
@@ -336,9 +339,10 @@ mod tests {
     #[test]
     fn failures_in_a_window() {
         let policy = OutlierDetection {
-            consecutive_5xx: None,
-            max_fails: Some(MaxFails { fails: 3, timeout: SECOND * 10 }),
-            ..OutlierDetection::block()
+            consecutive_5xx_errors: Some(0),
+            max_fails: 3,
+            fail_timeout: SECOND * 10,
+            ..OutlierDetection::default()
         };
         let out = Cause::MaxFails;
         for (marks, expected) in [
@@ -358,7 +362,7 @@ mod tests {
 
     #[test]
     fn ejections_grow_to_a_limit_and_decay() {
-        let policy = OutlierDetection::block();
+        let policy = OutlierDetection::default();
         let base = Instant::now();
         let record = EndpointRecord::default();
         let mut now = base;
@@ -407,7 +411,7 @@ mod tests {
     fn rates_are_compared_when_there_is_enough_to_compare() {
         let rate = OutlierDetection {
             success_rate: Some(SuccessRate { min_hosts: 5, min_requests: 100, stdev_thousandths: 1900 }),
-            ..OutlierDetection::block()
+            ..OutlierDetection::default()
         };
         let good = (1000, 10);
         for (pairs, expected) in [
@@ -432,7 +436,7 @@ mod tests {
     fn a_share_of_failures_is_too_many() {
         let percentage = OutlierDetection {
             failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 3, min_requests: 50 }),
-            ..OutlierDetection::block()
+            ..OutlierDetection::default()
         };
         for (pairs, expected) in [
             (vec![(100, 85), (100, 84), (50, 50)], vec![0, 2]),
@@ -449,7 +453,7 @@ mod tests {
     fn a_sample_is_taken_once() {
         let policy = OutlierDetection {
             failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 1, min_requests: 1 }),
-            ..OutlierDetection::block()
+            ..OutlierDetection::default()
         };
         let record = EndpointRecord::default();
         for mark in

@@ -72,13 +72,13 @@ impl OutlierDetector {
         let record = &endpoint.live.record;
         record.note_presence(outcome, endpoint.live.born, now);
         let policy = self.policy.as_ref()?;
-        let mark = outcome.ejection(policy.count_500);
+        let mark = outcome.ejection(policy.count500);
         if mark == EjectionClass::Nothing || endpoint.is_ejected(now) {
             return None;
         }
         let age = now.saturating_duration_since(endpoint.live.born);
         let cause = record.note(mark, policy, age)?;
-        let fixed = match (cause, policy.max_fails) {
+        let fixed = match (cause, policy.window()) {
             (Cause::MaxFails, Some(limit)) => Some(limit.timeout),
             _ => None,
         };
@@ -94,7 +94,7 @@ impl OutlierDetector {
     /// Takes in that `endpoint` asked to be left alone for a while. Returns the cause when it is.
     pub fn rest(&self, endpoint: &Endpoint, wanted: Duration, now: Instant) -> Option<Cause> {
         let policy = self.policy.as_ref().filter(|policy| policy.rest_on_retry_after)?;
-        let case = Case { cause: Cause::RetryAfter, fixed: Some(wanted.min(policy.max_ejection_time)) };
+        let case = Case { cause: Cause::RetryAfter, fixed: Some(wanted.min(policy.longest())) };
         self.eject(policy, endpoint, case, now)
     }
 
@@ -183,7 +183,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::model::{FailurePercentage, MaxFails};
+    use crate::config::model::FailurePercentage;
     use crate::outcome::{Application, Transport};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -238,12 +238,12 @@ mod tests {
     }
 
     fn all_may_go() -> OutlierDetection {
-        OutlierDetection { max_ejection_percent: 100, ..OutlierDetection::block() }
+        OutlierDetection { max_ejection_percent: 100, ..OutlierDetection::default() }
     }
 
     #[test]
     fn out_after_five_failures_back_after_thirty_seconds_and_longer_the_next_time() {
-        let court = Court::new(&[1, 1, 1], OutlierDetection::block());
+        let court = Court::new(&[1, 1, 1], OutlierDetection::default());
         assert_eq!(court.fail(0, 4, 0), None);
         assert_eq!(court.fail(0, 1, 0), Some(Cause::Consecutive5xx));
         assert_eq!((court.out(29), court.out(30)), (vec![0], vec![]));
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn good_ends_start_the_count_anew_and_good_heads_do_not() {
-        let court = Court::new(&[1, 1], OutlierDetection::block());
+        let court = Court::new(&[1, 1], OutlierDetection::default());
         let endpoint = court.endpoint(0);
         let report = |outcome| court.detector.report(&endpoint, outcome, court.start);
         for _ in 0..4 {
@@ -280,9 +280,10 @@ mod tests {
     #[test]
     fn the_nginx_shape_rests_for_its_timeout_and_does_not_grow() {
         let policy = OutlierDetection {
-            consecutive_5xx: None,
-            max_fails: Some(MaxFails { fails: 3, timeout: SECOND * 30 }),
-            ..OutlierDetection::block()
+            consecutive_5xx_errors: Some(0),
+            max_fails: 3,
+            fail_timeout: SECOND * 30,
+            ..OutlierDetection::default()
         };
         let court = Court::new(&[1, 1], policy);
         for seconds in [0, 30, 60] {
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn rest_is_granted_for_as_long_as_asked_but_not_for_ever() {
-        let policy = OutlierDetection { rest_on_retry_after: true, ..OutlierDetection::block() };
+        let policy = OutlierDetection { rest_on_retry_after: true, ..OutlierDetection::default() };
         let court = Court::new(&[1, 1], policy);
         let (first, second) = (court.endpoint(0), court.endpoint(1));
         let rest = |endpoint: &Endpoint, seconds| court.detector.rest(endpoint, SECOND * seconds, court.start);
@@ -303,16 +304,16 @@ mod tests {
         assert_eq!(court.detector.rest(&second, SECOND * 9_999, court.at(7)), Some(Cause::RetryAfter));
         assert_eq!((court.out(306), court.out(307)), (vec![1], vec![]));
         assert_eq!(second.live.record.times(), 0);
-        let silent = Court::new(&[1, 1], OutlierDetection::block());
+        let silent = Court::new(&[1, 1], OutlierDetection::default());
         assert_eq!(silent.detector.rest(&silent.endpoint(0), SECOND, silent.start), None);
     }
 
     #[test]
     fn rates_are_judged_at_the_end_of_an_interval() {
         let policy = OutlierDetection {
-            consecutive_5xx: None,
+            consecutive_5xx_errors: Some(0),
             failure_percentage: Some(FailurePercentage { threshold: 85, min_hosts: 2, min_requests: 10 }),
-            ..OutlierDetection::block()
+            ..OutlierDetection::default()
         };
         let court = Court::new(&[1, 1, 1], policy);
         assert_eq!(court.fail(0, 20, 1), None);
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_detector_whose_cluster_is_gone_does_nothing() {
-        let mut court = Court::new(&[1, 1], OutlierDetection::block());
+        let mut court = Court::new(&[1, 1], OutlierDetection::default());
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));
         for _ in 0..20 {
@@ -357,7 +358,7 @@ mod tests {
             percent in 1..=100_u32,
             failing in prop::collection::vec(any::<prop::sample::Index>(), 0..120),
         ) {
-            let policy = OutlierDetection { max_ejection_percent: percent, ..OutlierDetection::block() };
+            let policy = OutlierDetection { max_ejection_percent: percent, ..OutlierDetection::default() };
             let court = Court::new(&weights, policy);
             let mut hit = std::collections::BTreeSet::new();
             for index in failing {

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::Deserialize as _;
 use serde_json::Value as Json;
 
+use super::keys::health::Kind;
 use super::node::{Entry, Node, Scalar, Span, Value};
-use super::raw::health::Kind;
 use super::report::{Diagnostic, Report};
 use super::schema;
 

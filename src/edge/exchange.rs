@@ -117,7 +117,7 @@ enum End {
 impl Exchange {
     pub(super) fn begin(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Box<Self> {
         worker.enter();
-        let facts = Box::new(RequestFacts::of(&request));
+        let facts = Box::new(RequestFacts::of(&request, &connection));
         let upload = Rc::clone(&facts.upload);
         let guards = Guards {
             in_flight: None,
@@ -387,7 +387,7 @@ impl Exchange {
         let authority = without_userinfo(request.asked());
         AccessRecord {
             time: request.time,
-            request_id: request.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
+            request_id: request.id.as_ref().map_or(b"-", HeaderValue::as_bytes),
             trace_id: request.trace_id,
             client_ip: self.client.address,
             principal: self.client.identity.principal.as_deref(),

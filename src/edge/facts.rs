@@ -31,6 +31,8 @@ pub(super) struct RequestFacts {
     pub(super) version: Version,
     pub(super) uri: Uri,
     pub(super) host: Option<HeaderValue>,
+    /// The same as text, where it is any.
+    host_text: Option<Rc<str>>,
     pub(super) length: Option<HeaderValue>,
     pub(super) user_agent: Option<HeaderValue>,
     /// Which fields the head carries.
@@ -129,7 +131,7 @@ pub(super) struct ReplyFields {
 }
 
 impl RequestFacts {
-    pub(super) fn of(request: &Request<Incoming>) -> Self {
+    pub(super) fn of(request: &Request<Incoming>, connection: &Connection) -> Self {
         let found = HeadFields::of(request.headers());
         Self {
             started: Instant::now(),
@@ -138,6 +140,7 @@ impl RequestFacts {
             version: request.version(),
             uri: request.uri().clone(),
             host: found.host.cloned(),
+            host_text: found.host.and_then(|host| connection.host_text(host)),
             length: found.content_length.cloned(),
             user_agent: found.user_agent.cloned(),
             seen: found.seen,
@@ -153,9 +156,8 @@ impl RequestFacts {
 
     /// `host[:port]` it is for: of the target, else of `Host` (RFC 9112 section 3.2.2); empty when neither names one.
     pub(super) fn asked(&self) -> &str {
-        let host = || self.host.as_ref().and_then(|host| host.to_str().ok());
         let target = self.uri.authority().map(http::uri::Authority::as_str);
-        target.or_else(host).unwrap_or_default()
+        target.or(self.host_text.as_deref()).unwrap_or_default()
     }
 
     /// Its host in the one spelling it is matched by; empty when it names none.

@@ -19,9 +19,9 @@ use crate::upstream::{self, Mirrored};
 
 /// Copies the request if its route says so.
 pub(super) fn start(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    let (settings, ceiling) = (route.settings().mirror.as_deref(), route.mirrors.as_ref());
+    let (settings, ceiling) = (&route.settings().mirror, route.mirrors.as_ref());
     if let (Some(settings), Some(ceiling)) = (settings, ceiling) {
-        copy(exchange, route.worker_route, settings, ceiling);
+        copy(exchange, route.worker_route, &settings.settings, ceiling);
     }
     Ok(Passage::On)
 }
@@ -68,7 +68,7 @@ async fn send(
     let (Some(mirror), Some(target)) = (&settings.mirror, &route.mirror) else {
         return Mirrored::Failed;
     };
-    let plan = upstream::MirrorPlan { target, hash, host: &settings.upstream_host, timeout: mirror.timeout };
+    let plan = upstream::MirrorPlan { target, hash, host: &settings.upstream_host, timeout: mirror.settings.timeout };
     upstream::mirror(&plan, copy, copied, rng).await
 }
 

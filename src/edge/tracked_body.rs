@@ -26,9 +26,10 @@ pub struct TrackedBody {
     idle: Option<IdleTimer>,
     end: Option<End>,
     stall_detector: Option<Rc<StallDetector>>,
-    withdrawal: Option<Withdrawal>,
+    /// Boxed, as the next: few answers have one, and all are moved.
+    withdrawal: Option<Box<Withdrawal>>,
     /// Looks for a second message of gRPC until it has come.
-    several: Option<Several>,
+    several: Option<Box<Several>>,
     /// Whether the next move is the endpoint's.
     waits: bool,
 }
@@ -100,13 +101,13 @@ impl TrackedBody {
             (None, None) => FaultBody::Untouched(inner),
         };
         Self {
-            withdrawal: Withdrawal::of(&exchange),
+            withdrawal: Withdrawal::of(&exchange).map(Box::new),
             inner,
             exchange: Some(exchange),
             idle: limits.idle.map(IdleTimer::new),
             end,
             stall_detector,
-            several: limits.grpc.then(Several::default),
+            several: limits.grpc.then(Box::default),
             waits: true,
         }
     }

@@ -33,7 +33,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
         let time = SystemTime::now().duration_since(UNIX_EPOCH);
         sink.record(&AccessRecord {
             time: time.unwrap_or_default(),
-            request_id: "-",
+            request_id: b"-",
             trace_id: None,
             client_ip: connection.peer_ip(),
             principal: None,

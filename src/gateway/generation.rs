@@ -27,7 +27,7 @@ impl Gateway {
                 dns::refresh(cluster, resolver.clone(), metrics)
             });
             if let Some(check) = &cluster.settings.health_check {
-                let limits = DialLimits::each(check.timeout);
+                let limits = DialLimits::each(check.limit());
                 let (cluster, tls) = (Arc::clone(cluster), tls.clone());
                 let metrics = Arc::clone(&self.metrics);
                 generation.start(Task::Health, move || {

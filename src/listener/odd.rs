@@ -1,12 +1,11 @@
 //! Keeps request lines for the access log. The parser refuses some targets by itself and drops them without a trace.
 //! Only lines that it may refuse are kept, so that the others cost no copy.
 
-use memchr::{memchr, memrchr};
-
 /// The beginning of a request line, where the parser may refuse its target.
 pub(super) fn kept(line: &[u8]) -> Option<Box<[u8]>> {
-    let start = memchr(b' ', line).map_or(0, |space| space + 1);
-    let end = memrchr(b' ', line).unwrap_or(line.len());
+    // Methods and versions are short.
+    let start = line.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
+    let end = line.iter().rposition(|byte| *byte == b' ').unwrap_or(line.len());
     let target = line.get(start..end).unwrap_or_default();
     // Without an early exit the compiler looks at many bytes at once.
     let plain = target.iter().fold(true, |plain, byte| plain & is_plain(*byte));

@@ -336,7 +336,9 @@ impl Head {
         let Some((rest, version)) = line.split_last_chunk::<9>() else {
             return self.blame(Fault::RequestLine);
         };
-        let Some(target) = memchr(b' ', rest).and_then(|space| rest.get(space + 1..)) else {
+        // Methods are short.
+        let space = rest.iter().position(|byte| *byte == b' ');
+        let Some(target) = space.and_then(|space| rest.get(space + 1..)) else {
             return self.blame(Fault::RequestLine);
         };
         self.old_version = version == b" HTTP/1.0";

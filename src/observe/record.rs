@@ -18,7 +18,7 @@ pub struct AccessRecord<'a> {
     /// When its head had arrived, since the Unix epoch.
     pub time: Duration,
     /// Its `x-request-id`.
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     /// Its trace.
     pub trace_id: Option<TraceId>,
     /// The client, as forwarding headers of trusted proxies say.
@@ -98,7 +98,7 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     out.extend_from_slice(b"{\"timestamp\":\"");
     out.extend_from_slice(clock.stamp(record.time));
     out.push(b'"');
-    string(out, ",\"request_id\":", record.request_id.as_bytes());
+    string(out, ",\"request_id\":", record.request_id);
     if let Some(trace_id) = record.trace_id {
         clean(out, ",\"trace_id\":", &trace_id.hex());
     }
@@ -188,7 +188,7 @@ pub fn write_text(record: &AccessRecord<'_>, clock: &mut Clock, color: bool, out
     words(out, &[b" ", dim.as_bytes()]);
     address(out, record.client_ip);
     out.push(b' ');
-    escape(out, record.request_id.as_bytes());
+    escape(out, record.request_id);
     words(out, &[plain.as_bytes(), b"\n"]);
 }
 
@@ -248,10 +248,17 @@ fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
 fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let [first, rest @ ..] = address.octets();
-            number(out, "", first);
-            for octet in rest {
-                number(out, ".", octet);
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                if octet >= 100 {
+                    out.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    out.push(b'0' + octet / 10 % 10);
+                }
+                out.push(b'0' + octet % 10);
             }
         }
         IpAddr::V6(address) => {
@@ -264,7 +271,8 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
 /// The path with every query value replaced by `*`: queries carry tokens. A piece without `=` may be a token as a
 /// whole.
 fn masked_path(out: &mut Vec<u8>, path: &str) {
-    let Some((path, query)) = path.split_once('?') else {
+    let question = memchr::memchr(b'?', path.as_bytes());
+    let Some((path, query)) = question.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))) else {
         escape(out, path.as_bytes());
         return;
     };
@@ -393,7 +401,7 @@ mod tests {
     fn record() -> AccessRecord<'static> {
         AccessRecord {
             time: Duration::from_millis(1_795_199_401_123),
-            request_id: "id-1",
+            request_id: b"id-1",
             trace_id: None,
             client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
             principal: None,
@@ -556,7 +564,7 @@ mod tests {
             route in any::<String>(), agent in proptest::collection::vec(any::<u8>(), 0..USER_AGENT_BYTES),
         ) {
             let record = AccessRecord {
-                request_id: &id, authority: &authority, method: &method, path: &path, route: Some(&route),
+                request_id: id.as_bytes(), authority: &authority, method: &method, path: &path, route: Some(&route),
                 cluster: Some(&authority), endpoint: Some(&id), user_agent: Some(&agent), ..record()
             };
             let (line, value) = json_of(&record);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::falls_on;
-use crate::config::model::{AbortAnswer, Disturbance, Fault, FaultByHeader, GrpcStatus, HeaderMatch, Percentage};
+use crate::config::model::{
+    AbortAnswer, AbortFault, Disturbance, Fault, FaultByHeader, GrpcStatus, HeaderMatch, Percentage, StreamFault,
+};
 
 /// Asks for a delay.
 pub const DELAY: HeaderName = HeaderName::from_static("x-attache-fault-delay");
@@ -89,14 +91,15 @@ pub fn draw(fault: &Fault, request: &Request<'_>, rng: &mut fastrand::Rng) -> Dr
     let chosen = |share: Percentage, when: &[HeaderMatch], rng: &mut fastrand::Rng| {
         when.iter().all(|field| field.holds(request.headers)) && falls_on(share, rng)
     };
-    let own_delay =
-        fault.delay.as_ref().filter(|own| chosen(own.percentage, &own.when, rng)).map(|own| own.fixed_delay);
-    let own_abort = fault.abort.as_ref().filter(|own| chosen(own.percentage, &own.when, rng)).map(|own| own.answer);
-    let stream = fault.stream.as_ref().filter(|own| chosen(own.percentage, &own.when, rng)).map(|own| own.disturbance);
+    let own_delay = fault.delay.as_ref().filter(|own| chosen(own.percentage, &own.when_header, rng));
+    let own_delay = own_delay.and_then(|own| own.fixed_delay);
+    let own_abort = fault.abort.as_ref().filter(|own| chosen(own.percentage, &own.when_header, rng));
+    let own_abort = own_abort.map(AbortFault::answer);
+    let stream = fault.stream.as_ref().filter(|own| chosen(own.percentage, &own.when_header, rng));
     Draw {
         delay: delay.ok().flatten().or(own_delay),
         abort: abort.ok().flatten().or(own_abort),
-        stream,
+        stream: stream.map(StreamFault::disturbance),
         ignored: [delay.err(), abort.err()],
     }
 }
@@ -118,7 +121,7 @@ fn requested<T>(
 
 fn may_ask(by: &FaultByHeader, request: &Request<'_>) -> bool {
     let is_client = by.clients.is_empty() || by.clients.iter().any(|network| network.contains(&request.client));
-    is_client && by.when.iter().all(|field| field.holds(request.headers))
+    is_client && by.when_header.iter().all(|field| field.holds(request.headers))
 }
 
 /// `250ms` or `2s`.
@@ -146,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::model::{AbortFault, DelayFault, StreamFault, ValueMatch};
+    use crate::config::model::{DelayFault, ValueMatch};
 
     const SECOND: Duration = Duration::from_secs(1);
     const BUSY: AbortAnswer = AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE);
@@ -156,15 +159,20 @@ mod tests {
     }
 
     fn none() -> Fault {
-        Fault { delay: None, abort: None, stream: None, by_header: None, max_active: 10, until: None }
+        Fault { max_active: 10, ..Fault::default() }
     }
 
-    fn delay(percentage: Percentage, when: Vec<HeaderMatch>) -> Option<DelayFault> {
-        Some(DelayFault { percentage, fixed_delay: SECOND, when })
+    fn delay(percentage: Percentage, when_header: Vec<HeaderMatch>) -> Option<DelayFault> {
+        Some(DelayFault { percentage, fixed_delay: Some(SECOND), when_header })
     }
 
-    fn abort(percentage: Percentage, when: Vec<HeaderMatch>) -> Option<AbortFault> {
-        Some(AbortFault { percentage, answer: BUSY, when })
+    fn abort(percentage: Percentage, when_header: Vec<HeaderMatch>) -> Option<AbortFault> {
+        Some(AbortFault {
+            percentage,
+            http_status: Some(StatusCode::SERVICE_UNAVAILABLE),
+            grpc_status: None,
+            when_header,
+        })
     }
 
     fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
@@ -183,7 +191,12 @@ mod tests {
         let fault = Fault {
             delay: delay(Percentage::ALL, vec![has("x-slow", "on")]),
             abort: abort(Percentage::ALL, vec![has("x-chaos", "on"), has("x-two", "2")]),
-            stream: Some(StreamFault { percentage: Percentage::ALL, disturbance: cut, when: vec![has("x-cut", "on")] }),
+            stream: Some(StreamFault {
+                percentage: Percentage::ALL,
+                cut_after_events: Some(2),
+                when_header: vec![has("x-cut", "on")],
+                ..StreamFault::default()
+            }),
             ..none()
         };
         for (list, expected) in [
@@ -224,7 +237,7 @@ mod tests {
             percentage: share,
             max_delay: Duration::from_secs(5),
             clients: vec!["10.0.0.0/8".parse().unwrap()],
-            when: vec![has("x-key", "k")],
+            when_header: vec![has("x-key", "k")],
         };
         let fault = Fault { by_header: Some(by_header), ..none() };
         let all = [("x-key", key), ("x-attache-fault-delay", delay), ("x-attache-fault-abort", abort)];
@@ -280,7 +293,7 @@ mod tests {
                 percentage: Percentage::ALL,
                 max_delay: SECOND * 10,
                 clients: vec!["10.0.0.0/8".parse().unwrap()],
-                when: Vec::new(),
+                when_header: Vec::new(),
             }),
             ..none()
         };

@@ -48,10 +48,7 @@ impl Repeat {
     /// The failures and answers after which a route has it tried again.
     #[must_use]
     pub fn causes(self, retries: &Retries) -> &RetryOn {
-        match self {
-            Self::Safe | Self::Idempotent => &retries.retry_on,
-            Self::Once | Self::Work => &retries.non_idempotent,
-        }
+        retries.causes(matches!(self, Self::Safe | Self::Idempotent))
     }
 }
 
@@ -87,7 +84,9 @@ pub(super) fn reason(
 pub(super) fn names_grpc(policy: &RetryPolicy) -> bool {
     match policy {
         RetryPolicy::Default | RetryPolicy::Off => false,
-        RetryPolicy::By(retries) => !(retries.retry_on.grpc.is_empty() && retries.non_idempotent.grpc.is_empty()),
+        RetryPolicy::By(retries) => {
+            [true, false].iter().any(|is_idempotent| !retries.causes(*is_idempotent).grpc.is_empty())
+        }
     }
 }
 
@@ -154,24 +153,18 @@ pub(super) fn is_worth_keeping(policy: &RetryPolicy, repeat: Repeat, streams: bo
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::HeaderValue;
 
     use super::*;
-    use crate::config::model::Backoff;
     use crate::outcome::{Application, GRPC_STATUS, Transport};
 
     fn by(retry_on: RetryOn, non_idempotent: RetryOn) -> RetryPolicy {
         RetryPolicy::By(Box::new(Retries {
             attempts: 3,
-            per_try_timeout: None,
             retry_on,
-            non_idempotent,
-            backoff: Backoff { base: Duration::ZERO, max: Duration::ZERO },
+            non_idempotent: Some(non_idempotent),
             budget: None,
-            max_replay_bytes: 0,
-            hedging: false,
+            ..Retries::default()
         }))
     }
 

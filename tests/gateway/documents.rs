@@ -197,7 +197,7 @@ fn istio_figures_are_those_of_the_objects() {
     let ejection = cluster.outlier_detection.as_ref().unwrap();
     assert_eq!(
         (
-            ejection.consecutive_5xx,
+            ejection.consecutive_5xx(),
             ejection.interval.as_secs(),
             ejection.base_ejection_time.as_secs(),
             ejection.max_ejection_percent
@@ -209,7 +209,7 @@ fn istio_figures_are_those_of_the_objects() {
         let route = routes.find(|found| found.name == route).unwrap();
         let delay = route.fault.as_ref().unwrap().delay.as_ref().unwrap();
         assert_eq!(delay.percentage.to_string(), "0.1%", "one in a thousand");
-        assert_eq!(delay.fixed_delay.as_secs(), seconds);
+        assert_eq!(delay.fixed_delay, Some(Duration::from_secs(seconds)));
     }
 }
 
@@ -372,8 +372,7 @@ fn nginx_figures_are_those_of_the_directives() {
     assert_eq!(warnings, [""; 0]);
     let cluster = &config.clusters[0];
     assert_eq!(cluster.connect_timeout.as_secs(), 60);
-    let fails = cluster.outlier_detection.as_ref().unwrap().max_fails;
-    let fails = fails.unwrap();
+    let fails = cluster.outlier_detection.as_ref().unwrap().window().unwrap();
     assert_eq!((fails.fails, fails.timeout.as_secs()), (3, 30));
     assert_eq!(config.rate_limits[0].buckets.quota.capacity.get(), 21);
     let interval = config.rate_limits[0].buckets.quota.interval();

@@ -16,11 +16,11 @@ fn ejection(cluster: &Cluster) -> String {
     };
     let mut causes = Vec::new();
     let mut told = Vec::new();
-    if let Some(count) = policy.consecutive_5xx {
-        let but = if policy.count_500 { "" } else { " but 500" };
+    if let Some(count) = policy.consecutive_5xx() {
+        let but = if policy.count500 { "" } else { " but 500" };
         causes.push(format!("{count} failures in a row (any 5xx{but})"));
     }
-    if let Some(count) = policy.consecutive_gateway {
+    if let Some(count) = policy.consecutive_gateway() {
         causes.push(format!("{count} failures in a row (down or broken)"));
     }
     if policy.success_rate.is_some() {
@@ -34,15 +34,15 @@ fn ejection(cluster: &Cluster) -> String {
             "after {}, for {} times the number of ejections, at most {}",
             causes.join(" or "),
             time(policy.base_ejection_time),
-            time(policy.max_ejection_time),
+            time(policy.longest()),
         ));
     }
-    if let Some(limit) = policy.max_fails {
+    if let Some(limit) = policy.window() {
         let timeout = time(limit.timeout);
         told.push(format!("after {} failures in {timeout}, for {timeout}", limit.fails));
     }
     if policy.rest_on_retry_after {
-        let longest = time(policy.max_ejection_time);
+        let longest = time(policy.longest());
         told.push(format!("after a Retry-After, for so long, at most {longest}"));
     }
     if told.is_empty() {

@@ -6,7 +6,6 @@ use super::subject::Subject;
 use crate::cli::words::{bytes, time};
 use crate::config::model::{AbortAnswer, Fault, HeaderMatch};
 use crate::observe::clock::Clock;
-use crate::policy::mirror::is_copied;
 use crate::route::Facts;
 
 /// What is done to the request on purpose.
@@ -22,7 +21,8 @@ pub(super) fn mirror(subject: &Subject<'_>) -> Vec<String> {
     };
     let name = subject.cluster(mirror.cluster).map_or("-", |cluster| &cluster.name);
     let method = subject.method();
-    if !is_copied(mirror, method) {
+    let mirror = &mirror.settings;
+    if !mirror.copies(method) {
         return vec![format!("mirror    none to {name}: {method} is not copied")];
     }
     let (share, most) = (mirror.percentage, mirror.max_active);
@@ -33,24 +33,24 @@ pub(super) fn mirror(subject: &Subject<'_>) -> Vec<String> {
 fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
     let mut kinds = Vec::new();
     if let Some(delay) = &fault.delay {
-        let what = format!("{} delayed by {}", delay.percentage, time(delay.fixed_delay));
-        kinds.push(format!("{what}{}", condition(&delay.when, facts)));
+        let what = format!("{} delayed by {}", delay.percentage, time(delay.fixed_delay.unwrap_or_default()));
+        kinds.push(format!("{what}{}", condition(&delay.when_header, facts)));
     }
     if let Some(abort) = &fault.abort {
-        let what = match abort.answer {
+        let what = match abort.answer() {
             AbortAnswer::Http(status) => status.as_str().to_owned(),
             AbortAnswer::Grpc(code) => format!("gRPC {}", code.name()),
         };
-        let condition = condition(&abort.when, facts);
+        let condition = condition(&abort.when_header, facts);
         kinds.push(format!("{} answered {what}{condition}", abort.percentage));
     }
     if let Some(stream) = &fault.stream {
-        let cut = stream.disturbance.cut_after;
+        let cut = stream.cut_after_events;
         let cut = cut.map(|events| format!("cut after {events} events"));
-        let pause = stream.disturbance.delay;
+        let pause = stream.delay_between_events;
         let pause = pause.map(|pause| format!("{} between events", time(pause)));
         let what: Vec<_> = cut.into_iter().chain(pause).collect();
-        let condition = condition(&stream.when, facts);
+        let condition = condition(&stream.when_header, facts);
         kinds.push(format!("{} of the streams {}{condition}", stream.percentage, what.join(", ")));
     }
     if let Some(by) = &fault.by_header {

@@ -88,23 +88,13 @@ impl HealthState {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::model::Probe;
+    use crate::config::model::ProbeKind;
 
     fn check(healthy_threshold: u32, unhealthy_threshold: u32) -> HealthCheck {
-        HealthCheck {
-            probe: Probe::Tcp,
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
-            healthy_threshold,
-            unhealthy_threshold,
-            port: None,
-            ends_ejection: false,
-        }
+        HealthCheck { kind: ProbeKind::Tcp, healthy_threshold, unhealthy_threshold, ..HealthCheck::default() }
     }
 
     /// What becomes of an endpoint: `+` a success, `-` a failure; `L` and `R` where it leaves and returns.

@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::discovery::dns::Resolutions;
-    use crate::config::model::Probe;
+    use crate::config::model::ProbeKind;
 
     fn endpoint(last: u8) -> Arc<Endpoint> {
         let address = ([10, 0, 0, last], 80).into();
@@ -199,13 +199,11 @@ mod tests {
 
     fn check(seconds: u64) -> HealthCheck {
         HealthCheck {
-            probe: Probe::Tcp,
+            kind: ProbeKind::Tcp,
             interval: later(seconds),
-            timeout: later(1),
+            timeout: Some(later(1)),
             healthy_threshold: 3,
-            unhealthy_threshold: 3,
-            port: None,
-            ends_ejection: false,
+            ..HealthCheck::default()
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{card, grpc};
 use crate::cluster::Endpoint;
-use crate::config::model::{HealthCheck, Probe, ProbeFields};
+use crate::config::model::{HealthCheck, ProbeKind};
 use crate::pool::{DialError, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 
 /// Why a check failed.
@@ -65,33 +65,33 @@ pub(super) async fn run(endpoint: &Endpoint, check: &HealthCheck, dialer: &Diale
     }
     let asked = async {
         let link = dialer.connect(Peer::Address(address, endpoint.host())).await?;
-        ask(link, &check.probe, || host(endpoint, address)).await
+        ask(link, check, || host(endpoint, address)).await
     };
     // One limit for all steps together.
-    timeout(check.timeout, asked).await.unwrap_or(Err(Failure::TimedOut(check.timeout)))
+    timeout(check.limit(), asked).await.unwrap_or(Err(Failure::TimedOut(check.limit())))
 }
 
 async fn ask(
     link: UnusedConnection,
-    probe: &Probe,
+    check: &HealthCheck,
     host: impl FnOnce() -> Result<HeaderValue, DialError>,
 ) -> Result<(), Failure> {
-    let host = |fields: &ProbeFields| fields.host.clone().map_or_else(host, Ok);
-    match probe {
-        Probe::Tcp => Ok(()),
-        Probe::Http { method, path, statuses, fields } => {
-            let question = question(method, path, host(fields)?, fields);
+    let host = || check.host.clone().map_or_else(host, Ok);
+    match check.kind {
+        ProbeKind::Tcp => Ok(()),
+        ProbeKind::Http => {
+            let question = question(&check.method, check.target(), host()?, check);
             // A page of any size will do, but one that breaks off will not.
             let answer = link.ask(question, MAX_PAGE).await?;
             let status = answer.status.as_u16();
-            if statuses.iter().any(|range| range.contains(&status)) {
+            if check.expected_statuses.iter().any(|range| range.contains(&status)) {
                 Ok(())
             } else {
                 Err(Failure::Status(answer.status))
             }
         }
-        Probe::AgentCard { path, fields } => {
-            let mut question = question(&Method::GET, path, host(fields)?, fields);
+        ProbeKind::AgentCard => {
+            let mut question = question(&Method::GET, check.target(), host()?, check);
             let accept = HeaderValue::from_static("application/json");
             question.headers.entry(header::ACCEPT).or_insert(accept);
             let answer = link.ask(question, MAX_CARD).await?;
@@ -103,22 +103,22 @@ async fn ask(
             }
             Ok(card::check(&answer.body)?)
         }
-        Probe::Grpc { service, fields } => {
+        ProbeKind::Grpc => {
             let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
-            let mut question = question(&Method::POST, &path, host(fields)?, fields);
+            let mut question = question(&Method::POST, path, host()?, check);
             let fixed = [(header::CONTENT_TYPE, "application/grpc"), (header::TE, "trailers")];
             question.headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
-            question.body = grpc::request(service);
+            question.body = grpc::request(check.service.as_deref().unwrap_or_default());
             serving(&link.ask(question, MAX_MESSAGE).await?)
         }
     }
 }
 
-fn question(method: &Method, target: &PathAndQuery, host: HeaderValue, fields: &ProbeFields) -> Question {
+fn question(method: &Method, target: PathAndQuery, host: HeaderValue, check: &HealthCheck) -> Question {
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    headers.extend(fields.headers.clone());
-    Question { method: method.clone(), target: target.clone(), host, headers, body: Bytes::new() }
+    headers.extend(check.headers.clone());
+    Question { method: method.clone(), target, host, headers, body: Bytes::new() }
 }
 
 /// The endpoint's name with the port that is asked.

@@ -15,7 +15,7 @@ pub(in crate::config) mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
@@ -23,6 +23,8 @@ use either::{Many, Named, OrOff};
 use reading::schema_of;
 use values::Status;
 use words::Word;
+
+use super::types::{HeaderMatch, ValueMatch};
 
 pub(in crate::config) use numbers::{ANY, Bytes, Count, Limit, MILLION, Millis, OUT_OF_RANGE, Seconds};
 pub(in crate::config) use section::{Fixed, camel, field, of_words, section, words_as_json};
@@ -54,6 +56,19 @@ impl<W: Written<T>, T> Written<Vec<T>> for Many<W> {
 impl<W: Written<T>, T> Written<Vec<(String, T)>> for Named<W> {
     fn meaning(self) -> Vec<(String, T)> {
         self.0.into_iter().map(|(name, value)| (name, value.meaning())).collect()
+    }
+}
+
+/// Names that are none, and one that comes again, are left out; `resolve` has said so.
+impl Written<Vec<HeaderMatch>> for Named<ValueMatch> {
+    fn meaning(self) -> Vec<HeaderMatch> {
+        let mut kept: Vec<HeaderMatch> = Vec::new();
+        for (name, value) in self.0 {
+            let name = HeaderName::try_from(name).ok();
+            let name = name.filter(|name| kept.iter().all(|other| other.name != *name));
+            kept.extend(name.map(|name| HeaderMatch { name, value }));
+        }
+        kept
     }
 }
 
@@ -101,6 +116,13 @@ impl<W: Written<Duration>> Written<Duration> for OrOff<W> {
 /// `off` is zero.
 impl<W: Written<usize>> Written<usize> for OrOff<W> {
     fn meaning(self) -> usize {
+        self.on().map(W::meaning).unwrap_or_default()
+    }
+}
+
+/// `off` is zero.
+impl<W: Written<u32>> Written<u32> for OrOff<W> {
+    fn meaning(self) -> u32 {
         self.on().map(W::meaning).unwrap_or_default()
     }
 }

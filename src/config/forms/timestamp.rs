@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Written;
 use super::reading::text_value;
 use crate::config::de::with_hint;
 
@@ -12,9 +13,15 @@ use crate::config::de::with_hint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Timestamp(pub(in crate::config) SystemTime);
 
-impl Timestamp {
-    /// Time since the Unix epoch; none for what is before it.
-    pub(in crate::config) fn since_epoch(self) -> Duration {
+impl Written<SystemTime> for Timestamp {
+    fn meaning(self) -> SystemTime {
+        self.0
+    }
+}
+
+/// Time since the Unix epoch; none for what is before it.
+impl Written<Duration> for Timestamp {
+    fn meaning(self) -> Duration {
         self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
@@ -52,7 +59,8 @@ mod tests {
             ("2026-12-31t00:00:00.999z", 1_798_675_200),
             ("2026-12-31 00:00:00Z", 1_798_675_200),
         ] {
-            assert_eq!(moment(text).unwrap().since_epoch().as_secs(), seconds, "{text}");
+            let since: Duration = moment(text).unwrap().meaning();
+            assert_eq!(since.as_secs(), seconds, "{text}");
         }
         for text in [
             "", "2026-12-31", "2026-12-31T00:00:00", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",

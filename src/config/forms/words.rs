@@ -92,7 +92,7 @@ macro_rules! choice {
         $(#[doc = $about:tt])+
         $vis:vis enum $name:ident {$(
             $(#[doc = $doc:tt])+
-            $variant:ident = [$($word:literal),+]
+            $variant:ident = [$ours:literal $(, $word:literal)*]
         ),+ $(,)?}
     )+) => {$(
         $(#[doc = $about])+
@@ -101,8 +101,19 @@ macro_rules! choice {
             $($(#[doc = $doc])+ $variant),+
         }
 
+        impl $name {
+            /// Its word in a file.
+            #[allow(dead_code, reason = "not every word is said again")]
+            #[must_use]
+            $vis fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $ours),+
+                }
+            }
+        }
+
         impl $crate::config::forms::words::Words for $name {
-            const WORDS: &'static [(Self, &'static [&'static str])] = &[$((Self::$variant, &[$($word),+])),+];
+            const WORDS: &'static [(Self, &'static [&'static str])] = &[$((Self::$variant, &[$ours $(, $word)*])),+];
             const NAME: &'static str = stringify!($name);
         }
 

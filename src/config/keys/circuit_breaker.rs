@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Count, Limit, MILLION, section};
-use crate::config::raw::values::Time;
+use crate::config::forms::values::Time;
 
 section! {
     #[derive(PartialEq, Eq)]

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Count, section, written};
 use crate::config::de::{invalid, with_hint};
-use crate::config::raw::values::{Bind, Network, Time, bind, text_value};
-use crate::config::raw::words::choice;
+use crate::config::forms::values::{Bind, Network, Time, bind, text_value};
+use crate::config::forms::words::choice;
 use crate::config::raw::{Many, OrOff};
 use crate::config::suggest;
 

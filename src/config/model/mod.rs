@@ -2,11 +2,7 @@
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
 mod cluster;
-mod fault;
 mod listener;
-mod mirror;
-mod outlier;
-mod retries;
 mod route;
 
 use std::collections::BTreeMap;
@@ -18,27 +14,27 @@ use super::effective::Effective;
 
 pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, SignedCards};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::fault::{
+    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, StreamFault,
+};
+pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
 pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
+pub use super::keys::mirror::{Mirror, MirrorTo};
 pub use super::keys::operation::{
     AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
 };
-pub use super::raw::outlier::{FailurePercentage, Panic, PanicAction, SuccessRate};
-pub use super::raw::retries::{Backoff, RetryBudget};
+pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
+pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
+pub use super::raw::percentage::Percentage;
 pub use super::raw::route::{Redirect, Streaming};
 pub use super::types::{
     Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
-    HealthCheck, HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member,
-    MemberAddress, Metric, OnFailure, Part, PathMatch, Probe, ProbeFields, PublicUrl, QueryMatch, Quota, RateLimit,
-    RateLimitId, Rewrite, Rollout, RouteId, Scheme, Split, Step, Threshold, UpstreamHost, UpstreamProtocol, ValueMatch,
+    HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member, MemberAddress,
+    Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite, Rollout,
+    RouteId, Scheme, Split, Step, Threshold, UpstreamHost, UpstreamProtocol, ValueMatch,
 };
 pub use cluster::{Cluster, UpstreamTls};
-pub use fault::{
-    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, Percentage, StreamFault,
-};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
-pub use mirror::Mirror;
-pub use outlier::{MaxFails, OutlierDetection};
-pub use retries::{Failure, Retries, RetryOn, RetryPolicy};
 pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, Mirror,
+    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
     PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
 
@@ -59,7 +59,7 @@ pub struct Route {
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.
-    pub mirror: Option<Box<Mirror>>,
+    pub mirror: Option<Box<MirrorTo>>,
 }
 
 impl Route {

@@ -7,15 +7,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::forms::{Many, Named, OrOff, exactly_one, text_or};
-use super::health::HealthCheck;
 use super::names::target;
-use super::outlier::OutlierDetection;
 use super::values::Time;
 use super::words::{self, Word, choice};
 use crate::config::de::with_hint;
 use crate::config::keys::wire::{Http2, TcpKeepalive};
 use crate::config::keys::{ANY, Count, Limit, MILLION, section};
-use crate::config::model::{self, CircuitBreaker, Panic};
+use crate::config::model::{self, CircuitBreaker, HealthCheck, OutlierDetection, Panic};
 use crate::config::suggest;
 use crate::config::types::{LoadBalancer, Member, MemberAddress};
 

@@ -3,13 +3,8 @@
 //! leaves this room: `resolve` turns it into the model.
 
 pub(super) mod cluster;
-pub(super) mod fault;
-pub(super) mod health;
 pub(super) mod limits;
-pub(super) mod mirror;
-pub(super) mod outlier;
 pub(super) mod percentage;
-pub(super) mod retries;
 pub(super) mod route;
 pub(super) mod split;
 
@@ -25,8 +20,6 @@ pub(super) use super::forms::either::{self as forms, Many, Named, OrOff};
 pub(super) use super::forms::{names, timestamp, values, words};
 pub(super) use super::keys::listener::Listener;
 pub(super) use cluster::Cluster;
-pub(super) use fault::Fault;
-pub(super) use mirror::Mirror;
 pub(super) use route::Route;
 
 section! {

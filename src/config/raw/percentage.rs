@@ -1,6 +1,8 @@
 //! A share of something, always with its sign: in other configurations a bare number means percent in one place and a
 //! fraction in the next.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -8,11 +10,40 @@ use super::forms::text_or;
 use super::values::text_value;
 use crate::config::de::with_hint;
 use crate::config::keys::{Written, written};
-use crate::config::model;
 
-/// A share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Percentage(pub(in crate::config) model::Percentage);
+/// A share, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percentage(u32);
+
+impl Percentage {
+    /// Everything.
+    pub const ALL: Self = Self(1_000_000);
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// So many millionths, at most all.
+    #[must_use]
+    pub fn millionths(count: u32) -> Self {
+        Self(count.min(Self::ALL.0))
+    }
+
+    /// Of a million.
+    #[must_use]
+    pub fn of_million(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Percentage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0 / 10_000, self.0 % 10_000);
+        if rest == 0 {
+            return write!(f, "{whole}%");
+        }
+        let rest = format!("{rest:04}");
+        write!(f, "{whole}.{}%", rest.trim_end_matches('0'))
+    }
+}
 
 /// Istio's form.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -70,7 +101,7 @@ fn read(number: &str) -> Option<Percentage> {
     let whole: u32 = whole.parse().ok().filter(|whole| *whole <= 100)?;
     let fraction: u32 = format!("{fraction:0<4}").parse().ok()?;
     let millionths = whole * 10_000 + fraction;
-    (millionths <= 1_000_000).then(|| Percentage(model::Percentage::millionths(millionths)))
+    (millionths <= 1_000_000).then(|| Percentage::millionths(millionths))
 }
 
 /// A whole percentage.
@@ -90,7 +121,7 @@ fn share(text: &str) -> Result<Share, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
     match read(number).filter(|_| is_whole) {
-        Some(Percentage(share)) => Ok(Share(share.of_million() / 10_000)),
+        Some(Percentage(millionths)) => Ok(Share(millionths / 10_000)),
         None if is_whole && !number.is_empty() => {
             Err(with_hint(format!("`{text}` is more than everything"), "`0%` to `100%`"))
         }
@@ -101,11 +132,11 @@ fn share(text: &str) -> Result<Share, String> {
     }
 }
 
-written!(Share => u32, Percentage => model::Percentage);
+written!(Share => u32);
 
 impl Written<u32> for Percentage {
     fn meaning(self) -> u32 {
-        self.0.of_million()
+        self.0
     }
 }
 
@@ -124,7 +155,8 @@ mod tests {
             ("100%", 1_000_000),
             ("100.0%", 1_000_000),
         ] {
-            assert_eq!(percentage(text).unwrap().0.of_million(), millionths, "{text}");
+            let read = percentage(text).unwrap();
+            assert_eq!(read.of_million(), millionths, "{text}");
         }
         for text in [
             "", "%", "-1%", "101%", "100.1%", "0.00001%", "1e1%", ".5%", "5.%", "many", "5 percent", "20", "0.2",
@@ -143,9 +175,18 @@ mod tests {
     #[test]
     fn the_form_of_istio_is_in_percent() {
         let read = |value| Percentage::try_from(PercentageFields { value });
-        assert_eq!(read(Some(0.1)).unwrap().0.of_million(), 1_000);
-        assert_eq!(read(Some(100.0)).unwrap().0.of_million(), 1_000_000);
+        assert_eq!(read(Some(0.1)).unwrap().of_million(), 1_000);
+        assert_eq!(read(Some(100.0)).unwrap().of_million(), 1_000_000);
         assert!(read(Some(100.5)).is_err() && read(Some(-1.0)).is_err() && read(None).is_err());
+    }
+
+    #[test]
+    fn percentages_read_as_they_are_written() {
+        for (millionths, text) in
+            [(0, "0%"), (1, "0.0001%"), (1_000, "0.1%"), (12_500, "1.25%"), (1_000_000, "100%"), (u32::MAX, "100%")]
+        {
+            assert_eq!(Percentage::millionths(millionths).to_string(), text);
+        }
     }
 
     #[test]

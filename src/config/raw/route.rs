@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::fault::Fault;
 use super::forms::{Many, Named, OrOff};
 use super::limits::RateLimitUse;
-use super::mirror::Mirror;
 use super::names::OneHost;
-use super::retries::Retries;
 use super::split::{Rollout, Split};
 use super::values::{PathText, Size, Status, Verb};
 use super::words::{Preset, Word};
 use crate::config::forms::{Boxed, Count, Limit, List, MILLION, section};
 use crate::config::keys::a2a::A2a;
-use crate::config::types::{HostPattern, Member, PathMatch, PublicUrl, Rewrite, Scheme, UpstreamHost, ValueMatch};
+use crate::config::keys::fault::Fault;
+use crate::config::keys::mirror::Mirror;
+use crate::config::keys::retries::Retries;
+use crate::config::types::{
+    HeaderMatch, HostPattern, Member, PathMatch, PublicUrl, Rewrite, Scheme, UpstreamHost, ValueMatch,
+};
 
 // There may be thousands, and they are moved about: what most do not have is in boxes.
 section! {
@@ -99,7 +101,7 @@ section! {
         /// One method: short for `methods`.
         method: Option<Method> as Verb,
         /// Header conditions, by name.
-        headers: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
+        headers: Vec<HeaderMatch> as Named<ValueMatch> = {},
         /// Query parameter conditions, by name.
         query: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
     }

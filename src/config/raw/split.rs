@@ -310,7 +310,6 @@ fn number(text: &str) -> Option<(f64, Unit)> {
 
 written! {
     HashKey => model::HashKey,
-    Timestamp => SystemTime,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Scope, circuit_breaker, health, outlier, wire};
 use crate::config::certs::{self, Part};
-use crate::config::model::{Cluster, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+use crate::config::model::{Cluster, HealthCheck, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 use crate::config::node::steps;
 use crate::config::raw::{self, cluster as raw_cluster};
 use crate::config::report::Diagnostic;
@@ -19,8 +19,10 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, zone: Option<&str>, scope: 
     circuit_breaker::check(name, &raw.circuit_breaker, scope);
     let tls_is_on = raw.tls.is_some();
     let protocol = protocol(name, raw.protocol, tls_is_on, scope);
-    let outlier_detection = outlier::detection(name, raw.outlier_detection.as_ref(), &members, scope);
-    let ejects = outlier_detection.is_some();
+    let outlier_detection = outlier::detection(name, raw.outlier_detection, &members, scope);
+    if let Some(check) = &raw.health_check {
+        health::check(name, check, (protocol, tls_is_on), outlier_detection.is_some(), scope);
+    }
     Cluster {
         name: name.to_owned(),
         outlier_detection,
@@ -38,7 +40,7 @@ pub(super) fn resolve(name: &str, raw: raw::Cluster, zone: Option<&str>, scope: 
         tcp_keepalive: raw.tcp_keepalive,
         http2_keepalive: raw.http2.keepalive,
         dns_refresh,
-        health_check: health::resolve(name, raw.health_check, (protocol, tls_is_on), ejects, scope),
+        health_check: raw.health_check.map(HealthCheck::settled),
         circuit_breaker: raw.circuit_breaker,
     }
 }

@@ -1,175 +1,122 @@
-//! Faults of a route.
+//! `routes.X.fault`: what is said at all, and what is probably not meant.
 
 use std::time::UNIX_EPOCH;
 
 use super::{Scope, headers};
-use crate::config::model::{
-    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, Percentage, Route, StreamFault,
-};
+use crate::config::model::{AbortFault, Fault, Percentage, Route};
 use crate::config::node::{Step, steps};
-use crate::config::raw::timestamp::Timestamp;
-use crate::config::raw::{self, fault as raw_fault};
-use crate::config::report::Diagnostic;
 
-/// Resolves `fault` of the route `name`; `forwards` is false for routes that answer by themselves.
+/// Judges `fault` of the route `name`; `forwards` is false for routes that answer by themselves.
 pub(super) fn resolve(
     name: &str,
-    raw: Option<raw::Fault>,
+    fault: Option<Box<Fault>>,
     forwards: bool,
     scope: &mut Scope<'_>,
 ) -> Option<Box<Fault>> {
-    let raw = raw?;
+    let fault = fault?;
+    let at = steps!["routes", name, "fault"];
     if !forwards {
-        answers_itself(name, scope);
+        // A fault of all routes is not meant for this one.
+        let usual = scope.tree.get("defaults").and_then(|all| all.get("route"));
+        if usual.is_none_or(|route| route.get("fault").is_none()) {
+            let message = format!("`routes.{name}` answers by itself, where no fault is injected");
+            scope.warn_key(&at, "without-effect", message, "take it out");
+        }
         return None;
     }
-    let nothing = raw.delay.is_none() && raw.abort.is_none() && raw.stream.is_none() && raw.by_header.is_none();
-    if nothing {
-        let diagnostic = Diagnostic::lacks(format!("`routes.{name}.fault` says nothing to inject"));
-        scope
-            .missing(&steps!["routes", name, "fault"], diagnostic.hint("add `delay`, `abort`, `stream` or `byHeader`"));
+    if fault.delay.is_none() && fault.abort.is_none() && fault.stream.is_none() && fault.by_header.is_none() {
+        let message = format!("`routes.{name}.fault` says nothing to inject");
+        scope.lacks(&at, message, "add `delay`, `abort`, `stream` or `byHeader`");
     }
-    Some(Box::new(Fault {
-        delay: raw.delay.as_ref().map(|delay| resolve_delay(name, delay, scope)),
-        abort: raw.abort.as_ref().map(|abort| resolve_abort(name, abort, scope)),
-        stream: raw.stream.as_ref().map(|stream| resolve_stream(name, stream, scope)),
-        by_header: raw.by_header.as_ref().map(|by| resolve_by_header(name, by, scope)),
-        max_active: raw.max_active,
-        until: raw.until.map(Timestamp::since_epoch),
-    }))
+    delay(&fault, &within(&at, "delay"), scope);
+    abort(&fault, &within(&at, "abort"), scope);
+    stream(&fault, &within(&at, "stream"), scope);
+    by_header(&fault, &within(&at, "byHeader"), scope);
+    Some(fault)
 }
 
-/// Says so, unless the fault is one of all routes.
-fn answers_itself(name: &str, scope: &mut Scope<'_>) {
-    let route = scope.tree.get("defaults").and_then(|all| all.get("route"));
-    if route.is_some_and(|route| route.get("fault").is_some()) {
-        return;
+fn delay(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
+    let Some(delay) = &fault.delay else { return };
+    if delay.fixed_delay.is_none() {
+        scope.lacks(at, "a delay says how long it is", "add `fixedDelay: 2s`");
     }
-    let diagnostic =
-        Diagnostic::warning("without-effect", format!("`routes.{name}` answers by itself, where no fault is injected"));
-    scope.add_key(&steps!["routes", name, "fault"], diagnostic.hint("take it out"));
+    share(at, delay.percentage, scope);
 }
 
-fn resolve_delay(name: &str, raw: &raw_fault::DelayFault, scope: &mut Scope<'_>) -> DelayFault {
-    let at = steps!["routes", name, "fault", "delay"];
-    if raw.fixed_delay.is_none() {
-        let diagnostic = Diagnostic::lacks("a delay says how long it is");
-        scope.missing(&at, diagnostic.hint("add `fixedDelay: 2s`"));
-    }
-    DelayFault {
-        percentage: share(&at, raw.percentage, scope),
-        fixed_delay: raw.fixed_delay.unwrap_or_default(),
-        when: headers::matches(&within(&at, "whenHeader"), &raw.when_header, scope),
-    }
-}
-
-fn resolve_abort(name: &str, raw: &raw_fault::AbortFault, scope: &mut Scope<'_>) -> AbortFault {
-    let at = steps!["routes", name, "fault", "abort"];
-    let answer = match (raw.http_status, raw.grpc_status) {
-        (Some(status), None) => AbortAnswer::Http(status),
-        (None, Some(code)) => AbortAnswer::Grpc(code),
+fn abort(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
+    let Some(abort) = &fault.abort else { return };
+    match (abort.http_status, abort.grpc_status) {
         (None, None) => {
-            let diagnostic = Diagnostic::lacks("an abort says what it answers");
-            scope.missing(&at, diagnostic.hint("add `httpStatus: 503` or `grpcStatus: UNAVAILABLE`"));
-            AbortAnswer::Http(http::StatusCode::SERVICE_UNAVAILABLE)
+            let hint = "add `httpStatus: 503` or `grpcStatus: UNAVAILABLE`";
+            scope.lacks(at, "an abort says what it answers", hint);
         }
-        (Some(status), Some(_)) => {
-            let diagnostic = Diagnostic::conflict("`httpStatus` and `grpcStatus` are both given");
-            scope.add_key(&at, diagnostic.hint("keep one of them: each is translated where the other is wanted"));
-            AbortAnswer::Http(status)
+        (Some(_), Some(_)) => {
+            let hint = "keep one of them: each is translated where the other is wanted";
+            scope.conflict(at, "`httpStatus` and `grpcStatus` are both given", hint);
         }
-    };
-    AbortFault {
-        percentage: share(&at, raw.percentage, scope),
-        answer,
-        when: headers::matches(&within(&at, "whenHeader"), &raw.when_header, scope),
+        _ => {}
+    }
+    share(at, abort.percentage, scope);
+}
+
+fn stream(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
+    let Some(stream) = &fault.stream else { return };
+    if stream.cut_after_events.is_none() && stream.delay_between_events.is_none() {
+        let hint = "add `cutAfterEvents: 5` or `delayBetweenEvents: 1s`";
+        scope.lacks(at, "this does nothing to a stream", hint);
+    }
+    share(at, stream.percentage, scope);
+}
+
+fn by_header(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
+    let Some(by) = &fault.by_header else { return };
+    headers::check_names(&within(at, "whenHeader"), scope);
+    if by.clients.is_empty() && by.when_header.is_empty() {
+        let hint = "add `clients: [10.0.0.0/8]` or `whenHeader: { x-chaos: .. }`";
+        scope.lacks(at, "every client could ask for faults: this does not say who may", hint);
     }
 }
 
-fn resolve_stream(name: &str, raw: &raw_fault::StreamFault, scope: &mut Scope<'_>) -> StreamFault {
-    let at = steps!["routes", name, "fault", "stream"];
-    if raw.cut_after_events.is_none() && raw.delay_between_events.is_none() {
-        let diagnostic = Diagnostic::lacks("this does nothing to a stream");
-        scope.missing(&at, diagnostic.hint("add `cutAfterEvents: 5` or `delayBetweenEvents: 1s`"));
+/// Of whom: a share must be given, because what is left out means everything in one proxy and nothing in another.
+fn share(at: &[Step], share: Percentage, scope: &mut Scope<'_>) {
+    headers::check_names(&within(at, "whenHeader"), scope);
+    if !scope.is_given(&within(at, "percentage")) {
+        scope.lacks(at, "a fault says how often it happens", "add `percentage: 1%`; Istio's default is `100%`");
+    } else if share == Percentage::NONE {
+        let hint = "take the fault out, or raise it";
+        scope.warn(&within(at, "percentage"), "without-effect", "0% never happens", hint);
     }
-    StreamFault {
-        percentage: share(&at, raw.percentage, scope),
-        disturbance: Disturbance { cut_after: raw.cut_after_events, delay: raw.delay_between_events },
-        when: headers::matches(&within(&at, "whenHeader"), &raw.when_header, scope),
-    }
-}
-
-fn resolve_by_header(name: &str, raw: &raw_fault::FaultByHeader, scope: &mut Scope<'_>) -> FaultByHeader {
-    let at = steps!["routes", name, "fault", "byHeader"];
-    let when = headers::matches(&within(&at, "whenHeader"), &raw.when_header, scope);
-    if raw.clients.is_empty() && when.is_empty() {
-        let diagnostic = Diagnostic::lacks("every client could ask for faults: this does not say who may");
-        scope.missing(&at, diagnostic.hint("add `clients: [10.0.0.0/8]` or `whenHeader: { x-chaos: .. }`"));
-    }
-    FaultByHeader { percentage: raw.percentage, max_delay: raw.max_delay, clients: raw.clients.clone(), when }
-}
-
-/// A share that must be given: what is left out means everything in one proxy and nothing in another.
-fn share(at: &[Step], raw: Option<Percentage>, scope: &mut Scope<'_>) -> Percentage {
-    if raw.is_none() {
-        let diagnostic = Diagnostic::lacks("a fault says how often it happens");
-        scope.missing(at, diagnostic.hint("add `percentage: 1%`; Istio's default is `100%`"));
-    }
-    if raw == Some(Percentage::NONE) {
-        let path = within(at, "percentage");
-        let diagnostic = Diagnostic::warning("without-effect", "0% never happens");
-        scope.add(&path, diagnostic.hint("take the fault out, or raise it"));
-    }
-    raw.unwrap_or(Percentage::NONE)
 }
 
 fn within(at: &[Step], key: &str) -> Vec<Step> {
-    let mut path = at.to_vec();
-    path.push(Step::from(key));
-    path
+    [at, &steps![key]].concat()
 }
 
 /// What is legal but probably not meant.
 pub(super) fn lint(route: &Route, scope: &mut Scope<'_>) {
     let Some(fault) = &route.fault else { return };
-    let at = steps!["routes", route.name.as_str(), "fault"];
+    let name = route.name.as_str();
+    let at = steps!["routes", name, "fault"];
     let now = scope.env.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    match fault.until {
-        None => {
-            let diagnostic =
-                Diagnostic::warning("fault-without-end", format!("the faults of `routes.{}` never end", route.name));
-            scope.add_key(&at, diagnostic.hint("add `until: 2026-12-31T00:00:00Z`"));
-        }
-        Some(until) if until <= now => {
-            let diagnostic =
-                Diagnostic::warning("without-effect", format!("the faults of `routes.{}` are over", route.name));
-            scope.add(&within(&at, "until"), diagnostic.hint("take `fault` out, or set a later moment"));
-        }
-        Some(_) => {}
+    if fault.until.is_none() {
+        let message = format!("the faults of `routes.{name}` never end");
+        scope.warn_key(&at, "fault-without-end", message, "add `until: 2026-12-31T00:00:00Z`");
     }
-    if let Some(abort) = &fault.abort
-        && abort.percentage == Percentage::ALL
-        && abort.when.is_empty()
-    {
-        let diagnostic = Diagnostic::warning(
-            "fault-always",
-            format!("`routes.{}` forwards nothing: every request is aborted", route.name),
-        );
-        scope.add(
-            &steps!["routes", route.name.as_str(), "fault", "abort", "percentage"],
-            diagnostic.hint("lower it, or add `whenHeader`"),
-        );
+    if fault.until.is_some_and(|until| until <= now) {
+        let message = format!("the faults of `routes.{name}` are over");
+        let hint = "take `fault` out, or set a later moment";
+        scope.warn(&within(&at, "until"), "without-effect", message, hint);
     }
-    if let (Some(delay), Some(timeout)) = (&fault.delay, route.timeout)
-        && delay.fixed_delay >= timeout
-    {
-        let diagnostic = Diagnostic::warning(
-            "fault-beyond-timeout",
-            "no delayed request reaches an endpoint: the delay counts against the route's `timeout`",
-        );
-        scope.add(
-            &steps!["routes", route.name.as_str(), "fault", "delay", "fixedDelay"],
-            diagnostic.hint("keep it if a 504 is what you want to see"),
-        );
+    let always = |abort: &AbortFault| abort.percentage == Percentage::ALL && abort.when_header.is_empty();
+    if fault.abort.as_ref().is_some_and(always) {
+        let message = format!("`routes.{name}` forwards nothing: every request is aborted");
+        let at = within(&within(&at, "abort"), "percentage");
+        scope.warn(&at, "fault-always", message, "lower it, or add `whenHeader`");
+    }
+    let delay = fault.delay.as_ref().and_then(|delay| delay.fixed_delay);
+    if delay.zip(route.timeout).is_some_and(|(delay, timeout)| delay >= timeout) {
+        let message = "no delayed request reaches an endpoint: the delay counts against the route's `timeout`";
+        let at = within(&within(&at, "delay"), "fixedDelay");
+        scope.warn(&at, "fault-beyond-timeout", message, "keep it if a 504 is what you want to see");
     }
 }

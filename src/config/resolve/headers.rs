@@ -3,8 +3,8 @@
 use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
-use crate::config::model::{HeaderChanges, HeaderMatch, ValueMatch};
-use crate::config::node::{Step, steps};
+use crate::config::model::HeaderChanges;
+use crate::config::node::{Entry, Node, Step, Value, steps};
 use crate::config::raw::route::{Headers, ResponseHeaders};
 use crate::config::report::Diagnostic;
 use crate::config::text::names::is_secret_name;
@@ -31,23 +31,22 @@ pub(super) fn field(text: &str) -> Result<HeaderName, Box<Diagnostic>> {
     })
 }
 
-/// Conditions on header fields, from the mapping at `path`.
-pub(super) fn matches(path: &[Step], raw: &[(String, ValueMatch)], scope: &mut Scope<'_>) -> Vec<HeaderMatch> {
-    let mut matches: Vec<HeaderMatch> = Vec::new();
-    for (text, value) in raw {
-        let problem = match field(text) {
-            Ok(name) if matches.iter().any(|other| other.name == name) => {
-                Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case"))
-            }
-            Ok(name) => {
-                matches.push(HeaderMatch { name, value: value.clone() });
-                continue;
-            }
+/// Judges the names of header fields in the mapping at `path`.
+pub(super) fn check_names(path: &[Step], scope: &mut Scope<'_>) {
+    let names = scope.find(path).map(Node::entries).unwrap_or_default();
+    for (index, key) in names.iter().map(|entry| entry.key.as_str()).enumerate() {
+        let is_same = |other: &Entry| other.key.eq_ignore_ascii_case(key);
+        let problem = match field(key) {
+            Ok(name) if names.iter().take(index).any(is_same) => again(&name),
+            Ok(_) => continue,
             Err(diagnostic) => *diagnostic,
         };
-        scope.add_key(&[path, &steps![text.as_str()]].concat(), problem);
+        scope.add_key(&[path, &steps![key]].concat(), problem);
     }
-    matches
+}
+
+fn again(name: &HeaderName) -> Diagnostic {
+    Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case"))
 }
 
 /// `requestHeaders` of a route.
@@ -88,21 +87,24 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
     changes
 }
 
+/// Judges names and values of header fields in the mapping at `path`.
+pub(super) fn check_values(path: &[Step], scope: &mut Scope<'_>) {
+    let entries = scope.find(path).map(Node::entries).unwrap_or_default();
+    let text = |entry: &Entry| match &entry.value.value {
+        Value::Scalar(scalar) => Some((entry.key.clone(), scalar.text.clone())),
+        _ => None,
+    };
+    values(path, entries.iter().filter_map(text).collect(), scope);
+}
+
 /// Names and values of the mapping at `path`.
-pub(super) fn values(
-    path: &[Step],
-    raw: Vec<(String, String)>,
-    scope: &mut Scope<'_>,
-) -> Vec<(HeaderName, HeaderValue)> {
+fn values(path: &[Step], raw: Vec<(String, String)>, scope: &mut Scope<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (text, value) in raw {
         let at = [path, &steps![text.as_str()]].concat();
         let name = match field(&text).and_then(allowed) {
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
-                scope.add_key(
-                    &at,
-                    Diagnostic::error("duplicate-key", format!("`{name}` is already given in another case")),
-                );
+                scope.add_key(&at, again(&name));
                 continue;
             }
             Ok(name) => name,

@@ -113,7 +113,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
     config
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
     /// Reports a problem of the value at `path`, unless that value already has one.
     fn add(&mut self, path: &[Step], diagnostic: Diagnostic) {
         self.place(path, diagnostic, false);
@@ -126,14 +126,11 @@ impl Scope<'_> {
         }
     }
 
-    /// What stands at a path of keys below something that has a name.
-    fn find(&self, path: &[Step]) -> Option<&Node> {
+    /// What stands at a path below something that has a name.
+    fn find(&self, path: &[Step]) -> Option<&'a Node> {
         let [Step::Key(section), Step::Key(name), rest @ ..] = path else { return None };
         let named = *self.named.get(&[section.as_str(), name.as_str()])?;
-        rest.iter().try_fold(named, |node, step| match step {
-            Step::Key(key) => node.get(key),
-            Step::Index(_) => None,
-        })
+        rest.iter().try_fold(named, |node, step| node.child(step).map(|(child, ..)| child))
     }
 
     /// Whether there is a value at `path`.
@@ -151,6 +148,31 @@ impl Scope<'_> {
     /// Reports a problem of the key at the end of `path`.
     fn add_key(&mut self, path: &[Step], diagnostic: Diagnostic) {
         self.place(path, diagnostic, true);
+    }
+
+    /// Says what is missing below `path`.
+    fn lacks(&mut self, path: &[Step], message: impl Into<String>, hint: impl Into<String>) {
+        self.missing(path, Diagnostic::lacks(message).hint(hint));
+    }
+
+    /// Says why the value at `path` is not legal.
+    fn invalid(&mut self, path: &[Step], message: impl Into<String>, hint: impl Into<String>) {
+        self.add(path, Diagnostic::invalid(message).hint(hint));
+    }
+
+    /// Says what the key at the end of `path` contradicts.
+    fn conflict(&mut self, path: &[Step], message: impl Into<String>, hint: impl Into<String>) {
+        self.add_key(path, Diagnostic::conflict(message).hint(hint));
+    }
+
+    /// Warns of the value at `path`.
+    fn warn(&mut self, path: &[Step], code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.add(path, Diagnostic::warning(code, message).hint(hint));
+    }
+
+    /// Warns of the key at the end of `path`.
+    fn warn_key(&mut self, path: &[Step], code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.add_key(path, Diagnostic::warning(code, message).hint(hint));
     }
 
     fn place(&mut self, path: &[Step], mut diagnostic: Diagnostic, on_key: bool) {

@@ -1,49 +1,44 @@
-//! Outlier detection and panic: what a cluster's blocks mean.
+//! `clusters.X.outlierDetection` and `clusters.X.panic`: contradictions, and what never ejects anybody.
 
 use std::time::Duration;
 
 use super::Scope;
 use crate::config::model::{Member, MemberAddress, OutlierDetection, Panic};
 use crate::config::node::{Step, steps};
-use crate::config::raw::{OrOff, outlier as raw};
+use crate::config::raw::OrOff;
 use crate::config::report::Diagnostic;
 
 /// Resolves `outlierDetection`; `None` means that nothing is ever ejected.
 pub(super) fn detection(
     name: &str,
-    raw: Option<&OrOff<raw::OutlierDetection>>,
+    given: Option<OrOff<OutlierDetection>>,
     members: &[Member],
     scope: &mut Scope<'_>,
 ) -> Option<OutlierDetection> {
-    let raw = match raw {
-        None => return Some(OutlierDetection::unasked()),
-        Some(OrOff::Off) => return None,
-        Some(OrOff::On(raw)) => raw,
-    };
-    if scope.is_given(&at(name, "failTimeout")) && raw.window().is_none() {
+    let Some(given) = given else { return Some(OutlierDetection::unasked()) };
+    let policy = given.on()?;
+    if scope.is_given(&at(name, "failTimeout")) && policy.window().is_none() {
         let diagnostic = Diagnostic::lacks("`failTimeout` needs `maxFails`");
         scope.add_key(&at(name, "failTimeout"), diagnostic.hint("add `maxFails: 3`, or write `baseEjectionTime`"));
     }
-    times(name, raw, scope);
-    if raw.failure_percentage.is_some_and(|rate| rate.threshold == 0) {
-        let diagnostic = Diagnostic::invalid("0 % failures would eject everybody");
+    times(name, &policy, scope);
+    if policy.failure_percentage.is_some_and(|rate| rate.threshold == 0) {
         let at = steps!["clusters", name, "outlierDetection", "failurePercentage", "threshold"];
-        scope.add(&at, diagnostic.hint("`1%` to `100%`"));
+        scope.invalid(&at, "0 % failures would eject everybody", "`1%` to `100%`");
     }
-    let settings = OutlierDetection::from(raw);
-    never_ejects(name, &settings, members, scope);
-    Some(settings)
+    never_ejects(name, &policy, members, scope);
+    Some(policy.settled())
 }
 
 /// Resolves `panic`, for which Istio's detection has a word as well.
 pub(super) fn panic(
     name: &str,
     given: Option<Panic>,
-    detection: Option<&OrOff<raw::OutlierDetection>>,
+    detection: Option<&OrOff<OutlierDetection>>,
     scope: &mut Scope<'_>,
 ) -> Panic {
     let istio = match detection {
-        Some(OrOff::On(raw)) => raw.min_health_percent,
+        Some(OrOff::On(policy)) => policy.min_health_percent,
         _ => None,
     };
     let panic = given.unwrap_or_else(|| Panic { threshold: 0, ..Panic::default() });
@@ -51,8 +46,8 @@ pub(super) fn panic(
         return Panic { threshold: istio.unwrap_or(panic.threshold), ..panic };
     }
     if istio.is_some() {
-        let diagnostic = Diagnostic::conflict("`minHealthPercent` and `panic` say the same");
-        scope.add_key(&at(name, "minHealthPercent"), diagnostic.hint("keep `panic: { threshold: .. }`"));
+        let hint = "keep `panic: { threshold: .. }`";
+        scope.conflict(&at(name, "minHealthPercent"), "`minHealthPercent` and `panic` say the same", hint);
     }
     panic
 }
@@ -62,63 +57,55 @@ fn at(name: &str, key: &str) -> [Step; 4] {
 }
 
 /// Interval, first and longest ejection.
-fn times(name: &str, raw: &raw::OutlierDetection, scope: &mut Scope<'_>) {
-    let (base, max) = (raw.base_ejection_time, raw.longest());
+fn times(name: &str, policy: &OutlierDetection, scope: &mut Scope<'_>) {
+    let (base, max) = (policy.base_ejection_time, policy.longest());
     if base > max {
         let key = if scope.is_given(&at(name, "baseEjectionTime")) { "baseEjectionTime" } else { "maxEjectionTime" };
         let message = format!("the first ejection ({base:?}) is longer than the longest ({max:?})");
         scope.add(&at(name, key), Diagnostic::conflict(message).hint(format!("change `{key}`")));
     }
-    if raw.interval < MIN_INTERVAL {
-        let message = format!("an interval of {:?} is too short to count anything", raw.interval);
-        scope.add(&at(name, "interval"), Diagnostic::invalid(message).hint("`100ms` or more"));
+    if policy.interval < MIN_INTERVAL {
+        let message = format!("an interval of {:?} is too short to count anything", policy.interval);
+        scope.invalid(&at(name, "interval"), message, "`100ms` or more");
     }
 }
 
 /// Warns of a block that can never do anything.
-fn never_ejects(name: &str, settings: &OutlierDetection, members: &[Member], scope: &mut Scope<'_>) {
-    let by_name = |member: &Member| matches!(member.address, MemberAddress::Name { .. });
-    let working = members.iter().filter(|member| member.weight > 0);
-    let alone = working.clone().count() < 2 && !working.clone().any(by_name);
-    let nothing = settings.consecutive_5xx.is_none()
-        && settings.consecutive_gateway.is_none()
-        && settings.max_fails.is_none()
-        && !settings.compares_rates()
-        && !settings.rest_on_retry_after;
-    let (key, message, hint) = if settings.max_ejection_percent == 0 {
-        (
-            Some("maxEjectionPercent"),
-            "0 % never ejects anybody",
-            "write `outlierDetection: off`, or `1%` for one endpoint",
-        )
+fn never_ejects(name: &str, policy: &OutlierDetection, members: &[Member], scope: &mut Scope<'_>) {
+    let mut working = members.iter().filter(|member| member.weight > 0);
+    let alone = working.clone().count() < 2 && !working.any(is_name);
+    let nothing = policy.consecutive_5xx().is_none()
+        && policy.consecutive_gateway().is_none()
+        && policy.window().is_none()
+        && !policy.compares_rates()
+        && !policy.rest_on_retry_after;
+    let (message, hint) = if policy.max_ejection_percent == 0 {
+        let hint = "write `outlierDetection: off`, or `1%` for one endpoint";
+        return scope.warn(&at(name, "maxEjectionPercent"), "never-ejects", "0 % never ejects anybody", hint);
     } else if nothing {
-        (
-            None,
-            "every detector is off, so nobody is ever ejected",
-            "write `outlierDetection: off`, or `consecutive5xxErrors: 5`",
-        )
+        let hint = "write `outlierDetection: off`, or `consecutive5xxErrors: 5`";
+        ("every detector is off, so nobody is ever ejected", hint)
     } else if alone && !members.is_empty() {
-        (None, "the only endpoint is never ejected", "add a second endpoint, or take this out")
+        ("the only endpoint is never ejected", "add a second endpoint, or take this out")
     } else {
-        too_few_to_compare(name, settings, members, scope);
-        return;
+        return too_few_to_compare(name, policy, members, scope);
     };
-    let diagnostic = Diagnostic::warning("never-ejects", message).hint(hint);
-    match key {
-        Some(key) => scope.add(&at(name, key), diagnostic),
-        None => scope.add_key(&steps!["clusters", name, "outlierDetection"], diagnostic),
-    }
+    scope.warn_key(&steps!["clusters", name, "outlierDetection"], "never-ejects", message, hint);
+}
+
+/// Whether it may be several endpoints.
+fn is_name(member: &Member) -> bool {
+    matches!(member.address, MemberAddress::Name { .. })
 }
 
 /// Warns of rates that are never compared, because the cluster has fewer endpoints than that takes.
-fn too_few_to_compare(name: &str, settings: &OutlierDetection, members: &[Member], scope: &mut Scope<'_>) {
-    let by_name = |member: &Member| matches!(member.address, MemberAddress::Name { .. });
-    if members.is_empty() || members.iter().any(by_name) {
+fn too_few_to_compare(name: &str, policy: &OutlierDetection, members: &[Member], scope: &mut Scope<'_>) {
+    if members.is_empty() || members.iter().any(is_name) {
         return;
     }
     let count = members.iter().filter(|member| member.weight > 0).count();
-    let success = settings.success_rate.map(|rate| rate.min_hosts);
-    let failure = settings.failure_percentage.map(|rate| rate.min_hosts);
+    let success = policy.success_rate.map(|rate| rate.min_hosts);
+    let failure = policy.failure_percentage.map(|rate| rate.min_hosts);
     for (key, needed) in [("successRate", success), ("failurePercentage", failure)] {
         let Some(needed) = needed.filter(|needed| count < super::to_usize(u64::from(*needed))) else {
             continue;
@@ -166,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_blocks_mean() {
-        let block = OutlierDetection::block();
+        let block = OutlierDetection::default().settled();
         for (text, expected) in [
             ("", Some(OutlierDetection::unasked())),
             ("outlierDetection: null", Some(OutlierDetection::unasked())),
@@ -175,38 +162,57 @@ mod tests {
             (
                 "outlierDetection: { consecutiveErrors: 3, interval: 30s, baseEjectionTime: 10m, maxEjectionPercent: 50 }",
                 Some(OutlierDetection {
-                    consecutive_5xx: Some(3),
+                    consecutive_5xx_errors: Some(3),
                     interval: Duration::from_secs(30),
                     base_ejection_time: Duration::from_secs(600),
-                    max_ejection_time: Duration::from_secs(600),
+                    max_ejection_time: Some(Duration::from_secs(600)),
                     max_ejection_percent: 50,
                     ..block.clone()
                 }),
             ),
             (
                 "outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 5, count500: false }",
-                Some(OutlierDetection { count_500: false, ..OutlierDetection::unasked() }),
+                Some(OutlierDetection { count500: false, ..OutlierDetection::unasked() }),
             ),
             (
                 "outlierDetection: { maxFails: 3, failTimeout: 30s }",
                 Some(OutlierDetection {
-                    consecutive_5xx: None,
-                    max_fails: Some(MaxFails { fails: 3, timeout: Duration::from_secs(30) }),
+                    consecutive_5xx_errors: Some(0),
+                    max_fails: 3,
+                    fail_timeout: Duration::from_secs(30),
                     ..block.clone()
                 }),
             ),
             (
                 "outlierDetection: { maxFails: 1, consecutive5xxErrors: 7, successRate: { stdevFactor: 2.5 }, failurePercentage: { threshold: 50% } }",
                 Some(OutlierDetection {
-                    consecutive_5xx: Some(7),
-                    max_fails: Some(MaxFails { fails: 1, timeout: Duration::from_secs(10) }),
-                    success_rate: Some(SuccessRate { min_hosts: 5, min_requests: 100, stdev_thousandths: 2500 }),
-                    failure_percentage: Some(FailurePercentage { threshold: 50, min_hosts: 5, min_requests: 50 }),
+                    consecutive_5xx_errors: Some(7),
+                    max_fails: 1,
+                    success_rate: Some(SuccessRate { stdev_thousandths: 2500, ..SuccessRate::default() }),
+                    failure_percentage: Some(FailurePercentage { threshold: 50, ..FailurePercentage::default() }),
                     ..block
                 }),
             ),
         ] {
             assert_eq!(legal(text).outlier_detection, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn defaults_that_follow_from_other_keys() {
+        let seconds = Duration::from_secs;
+        for (block, in_a_row, down, window, longest) in [
+            ("{}", Some(5), None, None, 300),
+            ("{ baseEjectionTime: 10m }", Some(5), None, None, 600),
+            ("{ maxFails: 3 }", None, None, Some((3, 10)), 300),
+            ("{ maxFails: 1, consecutive5xxErrors: 7, failTimeout: 30s }", Some(7), None, Some((1, 30)), 300),
+            ("{ maxFails: 0, consecutiveGatewayErrors: 0 }", Some(5), None, None, 300),
+            ("{ consecutive5xxErrors: 0, consecutiveGatewayErrors: 4 }", None, Some(4), None, 300),
+        ] {
+            let policy = legal(&format!("outlierDetection: {block}")).outlier_detection.unwrap();
+            assert_eq!((policy.consecutive_5xx(), policy.consecutive_gateway()), (in_a_row, down), "{block}");
+            let window = window.map(|(fails, timeout)| MaxFails { fails, timeout: seconds(timeout) });
+            assert_eq!((policy.window(), policy.longest()), (window, seconds(longest)), "{block}");
         }
     }
 

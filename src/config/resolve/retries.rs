@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::Method;
 
-use super::{Scope, headers};
+use super::Scope;
 use crate::config::model::{Match, Retries, RetryOn, RetryPolicy};
-use crate::config::node::steps;
+use crate::config::node::{Step, steps};
 use crate::config::raw::OrOff;
-use crate::config::raw::retries as raw;
 use crate::config::report::Diagnostic;
 
 /// What else of the route matters.
@@ -18,123 +17,80 @@ pub(super) struct Around<'a> {
     pub(super) matches: &'a [Match],
 }
 
+impl Around<'_> {
+    fn at(&self, key: &str) -> [Step; 4] {
+        steps!["routes", self.route, "retries", key]
+    }
+}
+
 /// Resolves `routes.X.retries`.
-pub(super) fn resolve(raw: Option<OrOff<raw::Retries>>, around: &Around<'_>, scope: &mut Scope<'_>) -> RetryPolicy {
-    let raw = match raw {
-        None => return RetryPolicy::Default,
-        Some(OrOff::Off) => return RetryPolicy::Off,
-        Some(OrOff::On(raw)) => raw,
-    };
-    let widened = raw.non_idempotent.is_some();
-    let mut retry_on = raw.retry_on;
-    retry_on.headers = retriable_headers(&raw.retriable_headers, around.route, scope);
-    let non_idempotent = match raw.non_idempotent {
-        None => retry_on.harmless(),
-        Some(OrOff::Off) => RetryOn::default(),
-        Some(OrOff::On(causes)) => causes.0,
-    };
-    if raw.backoff.base > raw.backoff.max {
-        let diagnostic = Diagnostic::conflict("`base` is larger than `max`");
-        let at = steps!["routes", around.route, "retries", "backoff"];
-        scope.add_key(&at, diagnostic.hint("raise `max`, or leave `base` out"));
+pub(super) fn resolve(raw: Option<OrOff<Retries>>, around: &Around<'_>, scope: &mut Scope<'_>) -> RetryPolicy {
+    let Some(raw) = raw else { return RetryPolicy::Default };
+    let Some(mut retries) = raw.on() else { return RetryPolicy::Off };
+    retries.retry_on.headers.clone_from(&retries.retriable_headers);
+    let widened = retries.non_idempotent.is_some();
+    retries.non_idempotent.get_or_insert_with(|| retries.retry_on.harmless());
+    if retries.backoff.base > retries.backoff.max {
+        let hint = "raise `max`, or leave `base` out";
+        scope.conflict(&around.at("backoff"), "`base` is larger than `max`", hint);
     }
-    let retries = Retries {
-        attempts: attempts(raw.attempts, around, scope),
-        per_try_timeout: raw.per_try_timeout,
-        retry_on,
-        non_idempotent,
-        backoff: raw.backoff,
-        budget: raw.budget,
-        max_replay_bytes: raw.max_replay_bytes,
-        hedging: raw.hedging,
-    };
+    let at = around.at("attempts");
+    if retries.attempts == 0 {
+        scope.invalid(&at, "no retries are written differently", "write `retries: off`");
+    } else {
+        scope.range(&at, retries.attempts.into(), 1..=20, "");
+    }
+    if retries.hedging && retries.per_try_timeout.is_none() {
+        let diagnostic = Diagnostic::lacks("`hedging` does not say after how long");
+        scope.add_key(&around.at("hedging"), diagnostic.hint("add `perTryTimeout`"));
+    }
     times(&retries, around, scope);
-    hedging(&retries, around, scope);
-    classes(&retries, widened, around, scope);
+    if widened {
+        at_risk(&retries, around, scope);
+    } else {
+        without_effect(&retries, around, scope);
+    }
     RetryPolicy::By(Box::new(retries))
-}
-
-fn attempts(given: u32, around: &Around<'_>, scope: &mut Scope<'_>) -> u32 {
-    let at = steps!["routes", around.route, "retries", "attempts"];
-    if given == 0 {
-        let diagnostic = Diagnostic::invalid("no retries are written differently");
-        scope.add(&at, diagnostic.hint("write `retries: off`"));
-        return 1;
-    }
-    u32::try_from(scope.range(&at, given.into(), 1..=20, "")).unwrap_or(1)
-}
-
-fn retriable_headers(raw: &[String], route: &str, scope: &mut Scope<'_>) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for (index, name) in raw.iter().enumerate() {
-        match headers::field(name) {
-            Ok(name) => names.push(name),
-            Err(diagnostic) => {
-                let at = steps!["routes", route, "retries", "retriableHeaders", index];
-                scope.add(&at, *diagnostic);
-            }
-        }
-    }
-    names
 }
 
 fn times(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
     let (Some(per_try), Some(timeout)) = (retries.per_try_timeout, around.timeout) else {
         return;
     };
-    let at = steps!["routes", around.route, "retries", "perTryTimeout"];
-    let tries = retries.attempts + 1;
+    let at = around.at("perTryTimeout");
+    let tries = retries.attempts.saturating_add(1);
     if per_try > timeout {
-        let message = "one try may take longer than the whole exchange";
-        let diagnostic = Diagnostic::conflict(message);
+        let diagnostic = Diagnostic::conflict("one try may take longer than the whole exchange");
         scope.add(&at, diagnostic.hint("make it shorter than the route's `timeout`"));
     } else if per_try.saturating_mul(tries) > timeout {
         let message = format!("{tries} tries of this length do not fit into the route's `timeout`");
-        let diagnostic = Diagnostic::warning("conflict", message);
-        scope.add(&at, diagnostic.hint("the last tries are cut short; raise `timeout` or lower `attempts`"));
+        let hint = "the last tries are cut short; raise `timeout` or lower `attempts`";
+        scope.warn(&at, "conflict", message, hint);
     }
 }
 
-fn hedging(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
-    if retries.hedging && retries.per_try_timeout.is_none() {
-        let diagnostic = Diagnostic::lacks("`hedging` does not say after how long");
-        scope.add_key(&steps!["routes", around.route, "retries", "hedging"], diagnostic.hint("add `perTryTimeout`"));
+/// What may be done twice.
+fn at_risk(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
+    if retries.non_idempotent.as_ref().is_some_and(RetryOn::is_risky) {
+        let hint = "keep it to `connect-failure,refused-stream` unless agents tell repeated requests apart";
+        scope.warn(&around.at("nonIdempotent"), "unsafe-retries", "an agent may do the same POST twice", hint);
     }
 }
 
-/// What may be done twice, and what will not be done although it was written.
-fn classes(retries: &Retries, widened: bool, around: &Around<'_>, scope: &mut Scope<'_>) {
-    if widened && retries.non_idempotent.is_risky() {
-        let message = "an agent may do the same POST twice";
-        let diagnostic = Diagnostic::warning("unsafe-retries", message);
-        scope.add(
-            &steps!["routes", around.route, "retries", "nonIdempotent"],
-            diagnostic.hint("keep it to `connect-failure,refused-stream` unless agents tell repeated requests apart"),
-        );
-    }
-    if widened {
-        return;
-    }
-    let at = steps!["routes", around.route, "retries", "retryOn"];
+/// What will not be done although it was written. Repeatable methods are those of RFC 9110 section 9.2.2.
+fn without_effect(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
+    let at = around.at("retryOn");
     let mut methods = around.matches.iter().map(|matched| &matched.methods);
-    let only_unsafe = methods.all(|methods| !methods.is_empty() && !methods.iter().any(is_repeatable));
+    let only_unsafe = methods.all(|methods| !methods.is_empty() && !methods.iter().any(Method::is_idempotent));
     if only_unsafe && !around.matches.is_empty() && retries.retry_on.looks_at_answers() {
         let message = "this route takes no request that may be repeated after an answer";
-        let diagnostic = Diagnostic::warning("unsafe-retries", message);
-        scope.add(
-            &at,
-            diagnostic.hint("`retryOn` is for GET, HEAD, PUT, DELETE and OPTIONS; POST needs `nonIdempotent`"),
-        );
+        let hint = "`retryOn` is for GET, HEAD, PUT, DELETE and OPTIONS; POST needs `nonIdempotent`";
+        scope.warn(&at, "unsafe-retries", message, hint);
     } else if !retries.retry_on.grpc.is_empty() {
         let message = "gRPC calls are POSTs, which are not repeated after an answer";
-        let diagnostic = Diagnostic::warning("unsafe-retries", message);
-        scope.add(&at, diagnostic.hint("name the gRPC status in `nonIdempotent` too, or take it out"));
+        let hint = "name the gRPC status in `nonIdempotent` too, or take it out";
+        scope.warn(&at, "unsafe-retries", message, hint);
     }
-}
-
-/// Methods that may be repeated as often as one likes (RFC 9110 section 9.2.2).
-fn is_repeatable(method: &Method) -> bool {
-    method.is_idempotent()
 }
 
 #[cfg(test)]
@@ -171,10 +127,11 @@ mod tests {
     #[test]
     fn defaults() {
         let retries = retries("retries: {}");
+        let unsafe_ones = retries.causes(false);
         assert_eq!(retries.attempts, 2);
         assert_eq!(retries.retry_on.failures, Failure::ALL);
-        assert!(!retries.retry_on.looks_at_answers() && !retries.non_idempotent.is_risky());
-        assert_eq!(retries.non_idempotent.failures.len(), 3);
+        assert!(!retries.retry_on.looks_at_answers() && !unsafe_ones.is_risky());
+        assert_eq!(unsafe_ones.failures.len(), 3);
         assert_eq!(retries.max_replay_bytes, RetryPolicy::REPLAY_BYTES);
         let budget = RetryBudget { millionths: 200_000, min_concurrent: 3 };
         assert_eq!(retries.budget, Some(budget));

@@ -45,8 +45,8 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
         a2a: raw.a2a,
-        fault: fault::resolve(name, unboxed(raw.fault), forwards, scope),
-        mirror: mirror::resolve(name, unboxed(raw.mirror), forwards, references.clusters, scope),
+        fault: fault::resolve(name, raw.fault, forwards, scope),
+        mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),
     }
 }
 
@@ -120,11 +120,11 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
     }
     let mut matches = Vec::new();
     for (index, raw) in list.iter().enumerate() {
-        let at = within_match(name, index, "headers", scope);
+        headers::check_names(&within_match(name, index, "headers", scope), scope);
         matches.push(Match {
             path: raw.path.clone().unwrap_or_else(root),
             methods: methods(name, index, raw, scope),
-            headers: headers::matches(&at, &raw.headers, scope),
+            headers: raw.headers.clone(),
             query: raw
                 .query
                 .iter()

@@ -272,7 +272,8 @@ impl Node {
         self.children().for_each(|child| child.collect_secrets(found));
     }
 
-    fn child(&self, step: &Step) -> Option<(&Self, Option<Span>, String)> {
+    /// What is one step below, the token of its key, and how the step is written.
+    pub(in crate::config) fn child(&self, step: &Step) -> Option<(&Self, Option<Span>, String)> {
         match (&self.value, step) {
             (Value::Map(entries), Step::Key(key)) => {
                 let entry = entries.iter().find(|entry| entry.key == *key)?;

@@ -1,6 +1,5 @@
 //! Values that the file and the gateway have in common. Knows nothing of how they are written.
 
-mod health;
 mod limits;
 mod matches;
 mod public;
@@ -9,7 +8,6 @@ mod upstream;
 
 use std::fmt;
 
-pub use health::{HealthCheck, Probe, ProbeFields};
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};

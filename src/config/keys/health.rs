@@ -3,19 +3,21 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::Method;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::forms::{Many, Named};
-use super::values::{Time, Verb, text_value};
-use super::words::choice;
+use super::{Count, Limit, Written, section, written};
 use crate::config::de::with_hint;
-use crate::config::keys::{Count, Limit, section, written};
+use crate::config::forms::either::{Many, Named};
+use crate::config::forms::values::{Time, Verb, text_value};
+use crate::config::forms::words::choice;
+use crate::config::hosts::is_authority;
+use crate::config::text::names::is_secret_name;
 
 section! {
-    #[derive()]
+    #[derive(PartialEq, Eq)]
     /// Endpoints are asked at intervals whether they are well; those that are not get no requests.
-    pub(in crate::config) struct HealthCheck {
+    pub struct HealthCheck {
         /// What is asked: http, tcp, grpc (grpc.health.v1) or agent-card.
         kind: Kind = http; of type [serde(rename = "type")],
         /// Path and query to ask for, with http and agent-card. Default for agent-card: /.well-known/agent-card.json.
@@ -25,9 +27,9 @@ section! {
         /// Statuses that count as healthy, with http: single ones or ranges.
         expected_statuses: Vec<RangeInclusive<u16>> as Many<Statuses> = "200-299"; of type,
         /// Host field to send. Default: the endpoint's name and port.
-        host: Option<String>; of type,
+        host: Option<HeaderValue> as Authority; of type,
         /// More header fields to send.
-        headers: Vec<(String, String)> as Named<String> = {}; of type,
+        headers: HeaderMap as Named<String> = {}; of type,
         /// Service to ask about, with grpc. Default: the whole server.
         service: Option<String>; of type,
         /// Time from one check of an endpoint to the next; up to 10 % shorter at random.
@@ -47,7 +49,7 @@ section! {
 
 choice! {
     /// What a check asks.
-    pub(in crate::config) enum Kind {
+    pub enum Kind {
         /// A request.
         Http = ["http", "https", "httpchk", "http-get"],
         /// A connection.
@@ -62,6 +64,25 @@ choice! {
 impl HealthCheck {
     /// The longest a check may take where nothing is said.
     pub(in crate::config) const LONGEST: Duration = Duration::from_secs(2);
+
+    /// The same with the defaults that follow from other keys, so that two that mean the same are equal.
+    pub(in crate::config) fn settled(self) -> Self {
+        let path = self.path.is_some() || self.kind == Kind::AgentCard;
+        Self { timeout: Some(self.limit()), path: path.then(|| self.target()), ..self }
+    }
+
+    /// A check takes no longer than this, connecting included.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.timeout.unwrap_or_else(|| Self::LONGEST.min(self.interval))
+    }
+
+    /// Path and query of its request.
+    #[must_use]
+    pub fn target(&self) -> PathAndQuery {
+        let usual = if self.kind == Kind::AgentCard { CARD } else { "/" };
+        self.path.clone().unwrap_or_else(|| PathAndQuery::from_static(usual))
+    }
 }
 
 /// Where agents of 0.3 and later have their card.
@@ -132,7 +153,31 @@ fn statuses(text: &str) -> Result<Statuses, String> {
     Ok(Statuses(first..=last))
 }
 
+/// A name or an address, with a port or without.
+pub(in crate::config) struct Authority(HeaderValue);
+
+text_value!(Authority, authority, "a host such as `agent.internal`", { "type": ["string", "number", "boolean"] });
+
+fn authority(text: &str) -> Result<Authority, String> {
+    let value = HeaderValue::try_from(text).ok().filter(|_| is_authority(text));
+    let illegal = || with_hint(format!("`{text}` is not a host"), "a name or an address, with a port if need be");
+    value.map(Authority).ok_or_else(illegal)
+}
+
+/// Fields that cannot be sent are left out; `resolve` has said so.
+impl Written<HeaderMap> for Named<String> {
+    fn meaning(self) -> HeaderMap {
+        let field = |(name, value): (String, String)| {
+            let mut value = HeaderValue::from_str(value.trim()).ok()?;
+            value.set_sensitive(is_secret_name(&name));
+            Some((HeaderName::try_from(name).ok()?, value))
+        };
+        self.0.into_iter().filter_map(field).collect()
+    }
+}
+
 written! {
+    Authority => HeaderValue,
     ProbePath => PathAndQuery,
     Statuses => RangeInclusive<u16>,
 }

@@ -5,27 +5,26 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
 
-use super::forms::OrOff;
-use super::percentage::Share;
-use super::words::choice;
+use super::{Count, Limit, MILLION, OUT_OF_RANGE, section, written};
 use crate::config::de::invalid;
-use crate::config::keys::{Count, Limit, MILLION, OUT_OF_RANGE, Written, section, written};
-use crate::config::model;
+use crate::config::forms::either::OrOff;
+use crate::config::forms::words::choice;
+use crate::config::raw::percentage::Share;
 
 section! {
-    #[derive()]
+    #[derive(PartialEq, Eq)]
     /// When traffic takes an endpoint out.
-    pub(in crate::config) struct OutlierDetection [schemars(transform = other_words)] {
+    pub struct OutlierDetection [schemars(transform = other_words)] {
         /// Failures in a row, every 5xx but 501 and 505 included. Default: 5, or off with `maxFails`.
-        consecutive_5xx_errors: Option<OrOff<Count<0, MILLION>>>; one of words [
+        consecutive_5xx_errors: Option<u32> as OrOff<Count<0, MILLION>>; one of words [
             serde(rename = "consecutive5xxErrors", alias = "consecutiveErrors")
         ],
         /// Failures in a row that show an endpoint down or broken: no connection, reset, timeout, an answer that breaks
         /// off or is no HTTP, 502, 503, 504.
-        consecutive_gateway_errors: Option<u32> as OrOff<Count<0, MILLION>> = off,
+        consecutive_gateway_errors: u32 as OrOff<Count<0, MILLION>> = off,
         // The time of each is kept for each endpoint.
         /// Failures within any span of `failTimeout`, then out for `failTimeout`. At most 10000.
-        max_fails: Option<u32> as OrOff<Count<0, 10_000>> = off,
+        max_fails: u32 as OrOff<Count<0, 10_000>> = off,
         // nginx's.
         /// Window of `maxFails`, and the time out.
         fail_timeout: Duration as Limit = 10s,
@@ -92,6 +91,15 @@ choice! {
     }
 }
 
+/// So many failures within a window, then out for as long as the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxFails {
+    /// Failures.
+    pub fails: u32,
+    /// The window, and the time out.
+    pub timeout: Duration,
+}
+
 impl OutlierDetection {
     /// The longest ejection where nothing is said.
     pub(in crate::config) const LONGEST: Duration = Duration::from_secs(300);
@@ -99,51 +107,49 @@ impl OutlierDetection {
     /// Failures in a row where nothing is said.
     pub(in crate::config) const IN_A_ROW: u32 = 5;
 
-    /// Failures within a window; Istio writes 0 for off.
-    pub(in crate::config) fn window(&self) -> Option<model::MaxFails> {
-        let fails = self.max_fails.filter(|fails| *fails > 0)?;
-        Some(model::MaxFails { fails, timeout: self.fail_timeout })
-    }
-
-    /// The longest ejection.
-    pub(in crate::config) fn longest(&self) -> Duration {
-        self.max_ejection_time.unwrap_or_else(|| Self::LONGEST.max(self.base_ejection_time))
-    }
-}
-
-impl From<&OutlierDetection> for model::OutlierDetection {
-    fn from(raw: &OutlierDetection) -> Self {
-        let max_fails = raw.window();
-        // Who speaks of `maxFails` means it alone.
-        let unsaid = max_fails.is_none().then_some(OutlierDetection::IN_A_ROW);
-        let is_on = |count: &u32| *count > 0;
-        Self {
-            consecutive_5xx: raw.consecutive_5xx_errors.map_or(unsaid, Written::meaning).filter(is_on),
-            consecutive_gateway: raw.consecutive_gateway_errors.filter(is_on),
-            max_fails,
-            success_rate: raw.success_rate,
-            failure_percentage: raw.failure_percentage,
-            interval: raw.interval,
-            base_ejection_time: raw.base_ejection_time,
-            max_ejection_time: raw.longest(),
-            max_ejection_percent: raw.max_ejection_percent,
-            count_500: raw.count500,
-            rest_on_retry_after: raw.rest_on_retry_after,
-        }
-    }
-}
-
-impl model::OutlierDetection {
-    /// What an `outlierDetection` block means that says nothing.
-    #[must_use]
-    pub fn block() -> Self {
-        Self::from(&OutlierDetection::default())
-    }
-
     /// What no block means: only what shows that an endpoint is down or broken. A 500 may be one client's bad input.
     #[must_use]
     pub fn unasked() -> Self {
-        Self { consecutive_5xx: None, consecutive_gateway: Some(OutlierDetection::IN_A_ROW), ..Self::block() }
+        Self { consecutive_5xx_errors: Some(0), consecutive_gateway_errors: Self::IN_A_ROW, ..Self::default() }
+            .settled()
+    }
+
+    /// The same with the defaults that follow from other keys, so that two that mean the same are equal.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let (in_a_row, longest) = (self.consecutive_5xx().unwrap_or(0), self.longest());
+        Self { consecutive_5xx_errors: Some(in_a_row), max_ejection_time: Some(longest), ..self }
+    }
+
+    /// Failures in a row, every 5xx but 501 and 505 included. Who speaks of `maxFails` means it alone.
+    #[must_use]
+    pub fn consecutive_5xx(&self) -> Option<u32> {
+        let unsaid = if self.max_fails > 0 { 0 } else { Self::IN_A_ROW };
+        Some(self.consecutive_5xx_errors.unwrap_or(unsaid)).filter(|count| *count > 0)
+    }
+
+    /// Failures in a row that show an endpoint down or broken.
+    #[must_use]
+    pub fn consecutive_gateway(&self) -> Option<u32> {
+        Some(self.consecutive_gateway_errors).filter(|count| *count > 0)
+    }
+
+    /// Failures within a window; Istio writes 0 for off.
+    #[must_use]
+    pub fn window(&self) -> Option<MaxFails> {
+        (self.max_fails > 0).then_some(MaxFails { fails: self.max_fails, timeout: self.fail_timeout })
+    }
+
+    /// The longest ejection.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.max_ejection_time.unwrap_or_else(|| Self::LONGEST.max(self.base_ejection_time))
+    }
+
+    /// Whether requests and failures are counted over an interval.
+    #[must_use]
+    pub fn compares_rates(&self) -> bool {
+        self.success_rate.is_some() || self.failure_percentage.is_some()
     }
 }
 

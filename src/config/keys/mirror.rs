@@ -1,23 +1,23 @@
-//! `routes.X.mirror`.
+//! `routes.X.mirror`: where a route sends copies of its requests, and of which.
 
 use std::time::Duration;
 
 use http::Method;
 
-use super::forms::Many;
-use super::percentage::Percentage;
-use super::values::Verb;
-use crate::config::keys::{Bytes, Count, Millis, section};
-use crate::config::model;
+use super::{Bytes, Count, Millis, section};
+use crate::config::forms::either::Many;
+use crate::config::forms::values::Verb;
+use crate::config::raw::percentage::Percentage;
+use crate::config::types::ClusterId;
 
 section! {
     #[derive()]
     /// Copies of requests for another cluster. Its answers are dropped, and nothing about them reaches the client.
-    pub(in crate::config) struct Mirror {
+    pub struct Mirror {
         /// The cluster that gets them. Required.
         cluster: Option<String>,
         /// Share of the requests.
-        percentage: model::Percentage as Percentage = "100%",
+        percentage: Percentage = "100%",
         /// Methods. Default: GET, HEAD and OPTIONS; with `unsafe: true` all.
         methods: Option<Vec<Method>> as Many<Verb>,
         /// Copy requests that change something, too. They are carried out twice.
@@ -30,3 +30,26 @@ section! {
         timeout: Duration as Millis<1, 600_000> = 30s,
     }
 }
+
+impl Mirror {
+    /// Whether requests with this method are copied.
+    #[must_use]
+    pub fn copies(&self, method: &Method) -> bool {
+        match &self.methods {
+            Some(given) => given.contains(method),
+            None => self.allow_unsafe || SAFE.contains(method),
+        }
+    }
+}
+
+/// A mirror and the cluster that it names.
+#[derive(Clone, Debug)]
+pub struct MirrorTo {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// What is copied and how.
+    pub settings: Mirror,
+}
+
+/// What changes nothing (RFC 9110 section 9.2.1) and is served.
+pub(in crate::config) const SAFE: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];

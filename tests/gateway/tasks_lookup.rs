@@ -2,12 +2,13 @@
 //! started anew. It asks the replicas, and sends the call to the one that holds the task.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{
     Agent, Backend, Body, Gw, Place, RawBackend, Reply, Speak, full, post, promised, refusing, request, with_field,

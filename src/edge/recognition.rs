@@ -8,8 +8,8 @@ use http::Request;
 
 use super::call::{self, Call};
 use super::exchange::Exchange;
-use super::own_answer;
 use super::stage::{Entry, Passage, ServedRoute};
+use super::{expectation, own_answer};
 use crate::a2a::{Binding, Body, BodyReader, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
 use crate::config::model::{A2a, LargeBodies, PathMatch};
@@ -59,7 +59,8 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
     };
     let call = match call::of_head(&exchange.request, message.headers(), false) {
         Recognition::Call(head) if head.is_certain => Some(Call::of_head(&head, "")),
-        Recognition::Body(candidate) if !candidate.is_coded => {
+        // A body that its client offers first stays there: to look at it would be to ask for it.
+        Recognition::Body(candidate) if !candidate.is_coded && !exchange.request.seen.expect => {
             message.body_mut().prime().await;
             let mut reader = BodyReader::json_rpc();
             let mut left = READ_OF_REFUSED;
@@ -132,6 +133,7 @@ async fn read(
     settings: &A2a,
     mut reader: Reader,
 ) -> Result<Option<Body>, Error> {
+    expectation::meet(exchange, route).await?;
     let Some(body) = exchange.message.as_mut().map(Request::body_mut) else {
         return Ok(None);
     };

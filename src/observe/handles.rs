@@ -39,10 +39,16 @@ struct RouteShared {
     ends: OnceCell<Box<EndHandles>>,
     faults: OnceCell<Box<FaultHandles>>,
     mirrors: OnceCell<Box<MirrorHandles>>,
-    agent: OnceCell<Box<AgentHandles>>,
-    /// Sorted by key, as the finished requests; a few per route that leads to agents.
+    agents: OnceCell<Box<AgentSeries>>,
+}
+
+/// Series of a route that leads to agents.
+#[derive(Debug, Default)]
+struct AgentSeries {
+    bodies: OnceCell<AgentHandles>,
+    cards: OnceCell<CardHandles>,
+    /// Sorted by key, as the finished requests; a few for each route.
     calls: RefCell<Vec<(u32, (Counter, Histogram))>>,
-    cards: OnceCell<Box<CardHandles>>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,9 +73,7 @@ impl RouteHandles {
             ends: OnceCell::new(),
             faults: OnceCell::new(),
             mirrors: OnceCell::new(),
-            agent: OnceCell::new(),
-            calls: RefCell::default(),
-            cards: OnceCell::new(),
+            agents: OnceCell::new(),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -119,7 +123,7 @@ impl RouteHandles {
     pub fn called(&self, call: FinishedCall, duration: Duration) {
         let FinishedCall { operation, binding, generation, end } = call;
         let key = (operation as u32) << 24 | (binding as u32) << 16 | (generation as u32) << 8 | end as u32;
-        let mut known = self.shared.calls.borrow_mut();
+        let mut known = self.agents().calls.borrow_mut();
         let at = known.binary_search_by_key(&key, |entry| entry.0).unwrap_or_else(|at| {
             let RouteShared { metrics, route, cluster, .. } = &*self.shared;
             let (method, transport, version) = (operation.name(), binding.name(), generation.name());
@@ -137,8 +141,7 @@ impl RouteHandles {
     #[must_use]
     pub fn agent(&self) -> &AgentHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
-        let resolve = || Box::new(AgentHandles::new(metrics, route));
-        self.shared.agent.get_or_init(resolve)
+        self.agents().bodies.get_or_init(|| AgentHandles::new(metrics, route))
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -181,8 +184,11 @@ impl RouteHandles {
     #[must_use]
     pub fn cards(&self) -> &CardHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
-        let resolve = || Box::new(CardHandles::new(metrics, route));
-        self.shared.cards.get_or_init(resolve)
+        self.agents().cards.get_or_init(|| CardHandles::new(metrics, route))
+    }
+
+    fn agents(&self) -> &AgentSeries {
+        self.shared.agents.get_or_init(Box::default)
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {

@@ -144,7 +144,9 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::a2a::{Binding, Generation, Operation};
     use crate::error::LimitHit;
+    use crate::observe::calls::{CallEnd, FinishedCall};
     use crate::observe::catalogue::FAMILIES;
     use crate::observe::endpoints::EndpointSeries;
     use crate::observe::exposition::Exposition;
@@ -174,6 +176,10 @@ mod tests {
         route.faults().faults_ignored.count("not_allowed");
         route.mirrors().mirrors.count("answered");
         route.cards().agent_cards.count("mapped");
+        route.agent().unread.count("too_long");
+        let (operation, binding, generation) = (Operation::GetTask, Binding::Rest, Generation::V1_0);
+        let call = FinishedCall { operation, binding, generation, end: CallEnd::Ok };
+        route.called(call, Duration::from_millis(50));
         ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempts.inc();

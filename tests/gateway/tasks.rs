@@ -273,3 +273,28 @@ async fn a_long_body_passes_unread_or_is_refused() {
         assert_eq!(gw.metric("attache_a2a_unread_bodies_total", &[("reason", "too_long")]).await, expected);
     }
 }
+
+#[tokio::test]
+async fn a_body_that_is_offered_is_asked_for_only_where_it_is_wanted() {
+    let agent = Agent::new("one").await;
+    let gw = Gw::with(
+        "workers: 1\nroutes: { all: { endpoints: ['{0}'], rateLimit: { key: clientIp, rate: 1/hour } } }",
+        &[&agent],
+    )
+    .await;
+    let body = r#"{"method":"GetTask","params":{"id":"t"},"id":4,"jsonrpc":"2.0"}"#;
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let mut client = gw.raw().await;
+    client.write(&head).await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 100"));
+    client.write(body).await;
+    let (_, answer) = client.read_message().await;
+    assert!(answer.contains("task not found"), "{answer}");
+    assert_eq!(gw.record().await["operation"], "GetTask");
+    let mut client = gw.raw().await;
+    client.write(&head).await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 429"), "nobody asks for the body");
+}

@@ -1,7 +1,7 @@
 //! Who holds what this gateway does not know: another gateway may have made the task, or this one was started anew.
 //! Every endpoint of the route is asked for it, in the caller's own words and with the caller's credentials, and the
-//! one that has it gets the call. A call that may do something is therefore sent once, to the right endpoint. Requests that
-//! need none of this pass by with one look.
+//! one that has it gets the call. A call that may do something is therefore sent once, to the right endpoint. Requests
+//! that need none of this pass by with one look.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -37,6 +37,52 @@ impl LimitHit {
     }
 }
 
+/// Why a guard of a route refuses a call of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallRefusal {
+    /// The route does not let the operation through.
+    Method,
+    /// An address for events.
+    PushUrl,
+    /// An address of a file.
+    FileUrl,
+    /// A list of calls.
+    Batch,
+    /// It can be read in two ways.
+    Ambiguous,
+    /// Addresses in it are longer, or more, than are looked at.
+    Incomplete,
+    /// It cannot be read.
+    Unread,
+    /// Too many are being read.
+    NoRoom,
+}
+
+impl CallRefusal {
+    /// Word for logs and metric labels.
+    #[must_use]
+    pub const fn reason_word(self) -> &'static str {
+        match self {
+            Self::Method => "method_denied",
+            Self::PushUrl => "push_url_refused",
+            Self::FileUrl => "file_url_refused",
+            Self::Batch => "batch",
+            Self::Ambiguous => "ambiguous_call",
+            Self::Incomplete => "incomplete_call",
+            Self::Unread => "unread_call",
+            Self::NoRoom => "no_room",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::FORBIDDEN,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
 /// Why the gateway refused, failed or cut an exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,6 +119,9 @@ pub enum Error {
     /// The route does not allow protocol upgrades.
     #[error("upgrade not allowed")]
     UpgradeRefused,
+    /// A guard of the route refuses the call.
+    #[error("call refused: {}", .0.reason_word())]
+    CallRefused(CallRefusal),
     /// The client sent more than a rate limit allows; it may come back after this time.
     #[error("too many requests")]
     RateLimited(Duration),
@@ -177,6 +226,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::CallRefused(refusal) => refusal.status(),
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
@@ -228,6 +278,7 @@ impl Error {
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::UpgradeRefused => "upgrade_refused",
+            Self::CallRefused(refusal) => refusal.reason_word(),
             Self::RateLimited(_) => "rate_limited",
             Self::TooManyOpen => "too_many_open",
             Self::NoEndpoint(_) => "no_endpoint",
@@ -280,7 +331,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::UnknownExpectation
             | Self::UnmetExpectation => "DPE",
-            Self::SignedCard | Self::Withdrawn | Self::Draining | Self::Internal => "LR",
+            Self::CallRefused(_) | Self::SignedCard | Self::Withdrawn | Self::Draining | Self::Internal => "LR",
         }
     }
 }

@@ -302,6 +302,7 @@ impl Transport {
             | Error::Misdirected
             | Error::NoRoute
             | Error::UpgradeRefused
+            | Error::CallRefused(_)
             | Error::RateLimited(_)
             | Error::TooManyOpen
             | Error::ClientGone

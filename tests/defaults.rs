@@ -222,11 +222,14 @@ const COMPLETE: &[(&str, &str)] = &[
              byHeader: { clients: 10.0.0.0/8, whenHeader: { x-f: g }, percentage: 7%, maxDelay: 7s },
              maxActive: 7, until: 2030-01-01T00:00:00Z },
            a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: strip },
-             affinity: { ttl: 7m, endedTtl: 7s, onLoss: fail }, maxBodyBytes: 7KiB, largeBodies: refuse },
+             affinity: { ttl: 7m, endedTtl: 7s, onLoss: fail }, maxBodyBytes: 7KiB, largeBodies: refuse,
+             methods: { allow: [SendMessage] }, pushUrls: { allow: b.example, private: true, http: true },
+             fileUrls: { allow: b.example, private: true, http: true } },
            mirror: { cluster: two, percentage: 7%, methods: [POST], unsafe: true, maxBodyBytes: 7KiB, maxActive: 7,
              timeout: 7s } }",
     ),
     ("routes", "{ cluster: one, fault: { abort: { percentage: 7%, grpcStatus: UNAVAILABLE } } }"),
+    ("routes", "{ cluster: one, a2a: { methods: { deny: [SendMessage] } } }"),
     (
         "routes",
         "{ split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }], chosenBy: { header: x-v } },
@@ -263,7 +266,7 @@ const COMPLETE: &[(&str, &str)] = &[
 
 /// Merged only as a whole: two of them would contradict each other.
 const WHOLES: &[&str] =
-    &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit"];
+    &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit", "methods"];
 
 /// Keys that a route or a cluster has to have for itself.
 const OWN: &[&str] = &["routes.endpoints"];

@@ -249,7 +249,7 @@ impl Fields for Request {
     fn message(&mut self, _at: request::Spot) {}
 
     fn text(&mut self, at: request::Spot, text: Option<&str>) {
-        let Some(text) = text else { return self.body.miss() };
+        let Some(text) = text else { return self.body.miss(at) };
         if at != request::Spot::Name {
             return self.body.keep(at, &[text]);
         }

@@ -118,7 +118,8 @@ impl Body {
         self.is_foreign
     }
 
-    /// Whether it is a list of calls. Nothing is read of them; A2A has no batches (0.3 section 3.2.1).
+    /// Whether it is a list of calls, which A2A does not have (0.3 section 3.2.1). Its method is the first that is one
+    /// of A2A; the rest that is read is of no use.
     #[must_use]
     pub const fn is_batch(&self) -> bool {
         self.is_batch
@@ -134,7 +135,19 @@ impl Body {
     /// guard then does not know everything.
     #[must_use]
     pub const fn is_incomplete(&self) -> bool {
-        self.is_incomplete
+        self.is_incomplete || self.push_urls.is_cut || self.file_urls.is_cut
+    }
+
+    /// Whether [`Body::push_urls`] does not give all of them.
+    #[must_use]
+    pub const fn lacks_push_urls(&self) -> bool {
+        self.push_urls.is_cut
+    }
+
+    /// Whether [`Body::file_urls`] does not give all of them.
+    #[must_use]
+    pub const fn lacks_file_urls(&self) -> bool {
+        self.file_urls.is_cut
     }
 
     /// The method of JSON-RPC.
@@ -150,10 +163,10 @@ impl Body {
     }
 
     /// The id of JSON-RPC as it was written, in quotes where it is a string, and `null` where it is that. `None` when
-    /// there is none or it is of no legal kind.
+    /// there is none, or it is of no legal kind, or there are several calls.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.text(Spot::CallId)
+        self.text(Spot::CallId).filter(|_| !self.is_batch)
     }
 
     /// The ids of that operation in the shape of that generation.
@@ -213,8 +226,8 @@ impl Body {
     /// Keeps the text of a place, the first that comes.
     pub(super) fn keep(&mut self, spot: Spot, parts: &[&str]) {
         match spot {
-            Spot::PushUrl => self.is_incomplete |= !self.push_urls.push(&mut self.texts, parts),
-            Spot::FileUrl => self.is_incomplete |= !self.file_urls.push(&mut self.texts, parts),
+            Spot::PushUrl => self.push_urls.push(&mut self.texts, parts),
+            Spot::FileUrl => self.file_urls.push(&mut self.texts, parts),
             spot => {
                 if let Some(found @ None) = self.found.get_mut(spot as usize) {
                     *found = self.texts.push(parts);
@@ -223,9 +236,27 @@ impl Body {
         }
     }
 
-    /// Something that counts was too long to be kept.
-    pub(super) fn miss(&mut self) {
-        self.is_incomplete = true;
+    /// The text of a place was too long to be kept.
+    pub(super) fn miss(&mut self, spot: Spot) {
+        match spot {
+            Spot::PushUrl => self.push_urls.is_cut = true,
+            Spot::FileUrl => self.file_urls.is_cut = true,
+            _ => self.is_incomplete = true,
+        }
+    }
+
+    fn forget(&mut self, spot: Spot) {
+        if let Some(found) = self.found.get_mut(spot as usize) {
+            *found = None;
+        }
+    }
+
+    /// The method of a call. Of several calls the first one counts that is one of A2A.
+    fn keep_method(&mut self, text: &str) {
+        if self.is_batch && self.operation().is_none() && Operation::from_json_rpc(text).is_some() {
+            self.forget(Spot::Method);
+        }
+        self.keep(Spot::Method, &[text]);
     }
 }
 
@@ -267,7 +298,12 @@ impl Reader for Body {
     }
 
     fn element(&self, at: Spot) -> Option<Spot> {
-        (at == Spot::Parts).then_some(Spot::Part)
+        match at {
+            Spot::Parts => Some(Spot::Part),
+            // The calls of a list.
+            Spot::Envelope => Some(Spot::Envelope),
+            _ => None,
+        }
     }
 
     fn capture(&self, at: Spot) -> Capture {
@@ -284,8 +320,9 @@ impl Reader for Body {
             (Spot::CallId, Value::Number(text)) => self.keep(at, &[text]),
             (Spot::CallId, Value::Null) => self.keep(at, &["null"]),
             (Spot::Envelope, Value::Array) => self.is_batch = true,
+            (Spot::Method, Value::Text(text)) => self.keep_method(text),
             (at, Value::Text(text)) if at.is_text() => self.keep(at, &[text]),
-            (at, Value::Long) if at.is_text() => self.miss(),
+            (at, Value::Long) if at.is_text() => self.miss(at),
             _ => {}
         }
     }
@@ -352,16 +389,17 @@ impl Place for Spot {
 #[derive(Debug, Default)]
 struct Urls {
     spans: Vec<Span>,
+    /// Whether one was too long, or one too many.
+    is_cut: bool,
 }
 
 impl Urls {
     const MAX: usize = 16;
 
-    /// Whether there was room.
-    fn push(&mut self, texts: &mut Texts, parts: &[&str]) -> bool {
+    fn push(&mut self, texts: &mut Texts, parts: &[&str]) {
         let span = if self.spans.len() < Self::MAX { texts.push(parts) } else { None };
         self.spans.extend(span);
-        span.is_some()
+        self.is_cut |= span.is_none();
     }
 
     fn iter<'a>(&'a self, texts: &'a Texts) -> impl Iterator<Item = &'a str> {

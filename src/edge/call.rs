@@ -41,17 +41,22 @@ impl Call {
 
     /// A call of JSON-RPC; `None` when the body is none of A2A's.
     pub(super) fn of_body(body: Body) -> Option<Self> {
-        let (operation, generation) = body.operation()?;
-        Some(Self {
+        body.operation().is_some().then(|| Self::of_any_body(body))
+    }
+
+    /// A call of JSON-RPC, whatever its method.
+    pub(super) fn of_any_body(body: Body) -> Self {
+        let (operation, generation) = body.operation().unzip();
+        Self {
             binding: Binding::JsonRpc,
-            generation,
-            operation: Some(operation),
+            generation: generation.unwrap_or(Generation::V1_0),
+            operation,
             task: None,
             context: None,
             config: None,
             tenant: None,
             body: Some(body),
-        })
+        }
     }
 
     /// The same with what the body says.
@@ -70,6 +75,11 @@ impl Call {
             tenant: self.tenant.as_deref().or(said.tenant),
             config: self.config.as_deref().or(said.config),
         }
+    }
+
+    /// What the body says, where it was looked at.
+    pub(super) fn body(&self) -> Option<&Body> {
+        self.body.as_ref()
     }
 
     /// The id of a JSON-RPC call as it was written.

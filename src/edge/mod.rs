@@ -15,6 +15,7 @@ mod exchange;
 mod expectation;
 mod facts;
 mod fault;
+mod guards;
 pub mod headers;
 mod https_redirect;
 pub mod hygiene;

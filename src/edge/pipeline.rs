@@ -6,8 +6,8 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage};
 use super::{
-    admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, https_redirect, hygiene,
-    identify, limits, lookup, mirror, own_answer, prepare, recognition, routing, version,
+    admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, guards, https_redirect,
+    hygiene, identify, limits, lookup, mirror, own_answer, prepare, recognition, routing, version,
 };
 use crate::error::Error;
 
@@ -32,6 +32,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(own_answer::answer(exchange, route));
     pass!(fault::inject(exchange, route).await);
     pass!(recognition::recognize(exchange, entry, route).await);
+    pass!(guards::check(exchange, route));
     pass!(affinity::find(exchange, entry, route));
     pass!(lookup::find(exchange, entry, route).await);
     pass!(version::choose(exchange, route));

@@ -9,11 +9,12 @@ use http::Request;
 use super::call::{self, Call};
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
-use super::{expectation, own_answer};
+use super::worker_route::WorkerRoute;
+use super::{expectation, guards, own_answer};
 use crate::a2a::{Binding, Body, BodyReader, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
-use crate::config::model::{A2a, LargeBodies, PathMatch};
-use crate::error::Error;
+use crate::config::model::{A2a, LargeBodies, Methods, PathMatch};
+use crate::error::{CallRefusal, Error};
 
 /// Notes the call in the exchange.
 pub(super) async fn recognize(
@@ -24,28 +25,33 @@ pub(super) async fn recognize(
     let Some(settings) = &route.settings().a2a else {
         return Ok(Passage::On);
     };
-    let is_agent = route.is_agent.load(Relaxed);
+    // A guard that somebody chose says that it is one, before an agent has answered.
+    let is_agent = settings.is_strict() || route.is_agent.load(Relaxed);
     let reader = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
         Recognition::Call(head) => {
             let call = Call::of_head(&head, base(own_answer::matched(exchange, route)));
-            let reader = if head.is_coded { None } else { of_call(&call) };
+            let (reader, is_coded) = (of_call(&call), head.is_coded);
+            exchange.operation = call.operation;
             exchange.call = Some(Box::new(call));
-            reader
+            if is_coded && reader.is_some() {
+                unread(route, settings, "coded", CallRefusal::Unread)?;
+            }
+            reader.filter(|_| !is_coded)
         }
         Recognition::Body(candidate) if candidate.is_coded => {
-            route.handles.agent().unread.count("coded");
+            unread(route, settings, "coded", CallRefusal::Unread)?;
             None
         }
-        Recognition::Body(_) => Some(Reader::Json(BodyReader::json_rpc())),
+        Recognition::Body(_) => Some(Reader::Json { reader: BodyReader::json_rpc(), to_the_end: is_agent }),
     };
     if let Some(reader) = reader {
         let body = Box::pin(read(exchange, entry, route, settings, reader)).await?;
         exchange.call = match (exchange.call.take(), body) {
             (Some(call), None) => Some(call),
             (Some(call), Some(body)) => Some(Box::new(call.with(body))),
-            (None, body) => body.and_then(Call::of_body).map(Box::new),
+            (None, body) => body.and_then(|body| of_json_rpc(body, settings)).map(Box::new),
         };
     }
     exchange.operation = exchange.call.as_ref().and_then(|call| call.operation);
@@ -79,6 +85,12 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
     exchange.call = call.map(Box::new);
 }
 
+/// The call that a body is. Where a route names what it lets through, whatever has a method is one.
+fn of_json_rpc(body: Body, settings: &A2a) -> Option<Call> {
+    let is_closed = matches!(settings.methods, Some(Methods::Allow(_)));
+    if is_closed && body.method().is_some() { Some(Call::of_any_body(body)) } else { Call::of_body(body) }
+}
+
 /// The path under which the agents of a route are reached, as far as the route says.
 fn base(matched: &PathMatch) -> &str {
     match matched {
@@ -89,7 +101,11 @@ fn base(matched: &PathMatch) -> &str {
 
 /// What reads a body.
 enum Reader {
-    Json(BodyReader),
+    Json {
+        reader: BodyReader,
+        /// Whether it goes on when the body has shown to be no call of JSON-RPC as it should be.
+        to_the_end: bool,
+    },
     Grpc(GrpcRequestReader),
 }
 
@@ -98,8 +114,8 @@ fn of_call(call: &Call) -> Option<Reader> {
     let operation = call.operation?;
     match call.binding {
         Binding::Grpc => Some(Reader::Grpc(GrpcRequestReader::new(operation, call.generation))),
-        Binding::JsonRpc => Some(Reader::Json(BodyReader::json_rpc())),
-        Binding::Rest => says_more(operation).then(|| Reader::Json(BodyReader::rest())),
+        Binding::JsonRpc => Some(Reader::json(BodyReader::json_rpc())),
+        Binding::Rest => says_more(operation).then(|| Reader::json(BodyReader::rest())),
     }
 }
 
@@ -109,17 +125,24 @@ fn says_more(operation: Operation) -> bool {
 }
 
 impl Reader {
+    /// For a body that is known to be a call.
+    fn json(reader: BodyReader) -> Self {
+        Self::Json { reader, to_the_end: true }
+    }
+
     /// Takes a piece; whether it wants more.
     fn feed(&mut self, piece: &[u8]) -> bool {
         match self {
-            Self::Json(reader) => reader.feed(piece).is_ok() && !reader.so_far().is_foreign(),
+            Self::Json { reader, to_the_end } => {
+                reader.feed(piece).is_ok() && (*to_the_end || !reader.so_far().is_foreign())
+            }
             Self::Grpc(reader) => !reader.read(piece),
         }
     }
 
     fn finish(self) -> Option<Body> {
         match self {
-            Self::Json(reader) => reader.finish().ok(),
+            Self::Json { reader, .. } => reader.finish().ok(),
             Self::Grpc(reader) => reader.body(),
         }
     }
@@ -147,16 +170,31 @@ async fn read(
     if let Some(error) = exchange.request.upload.failure() {
         return Err(error);
     }
-    let word = match looked {
-        Looked::Whole | Looked::Enough => return Ok(reader.finish()),
-        Looked::TooLong if settings.large_bodies == LargeBodies::Refuse => return Err(Error::BodyTooLarge),
-        Looked::TooLong => "too_long",
-        Looked::NoRoom => "no_room",
-        Looked::Late => "late",
+    let (word, refusal) = match looked {
+        Looked::Whole | Looked::Enough => {
+            let body = reader.finish();
+            let is_missed = body.is_none() && settings.is_strict();
+            return if is_missed { Err(guards::refuse(route, CallRefusal::Unread)) } else { Ok(body) };
+        }
+        Looked::TooLong if settings.is_strict() || settings.large_bodies == LargeBodies::Refuse => {
+            return Err(Error::BodyTooLarge);
+        }
+        Looked::TooLong => ("too_long", CallRefusal::Unread),
+        Looked::NoRoom => ("no_room", CallRefusal::NoRoom),
+        Looked::Late => ("late", CallRefusal::Unread),
         Looked::Broken => return Err(Error::ClientGone),
     };
-    route.handles.agent().unread.count(word);
+    unread(route, settings, word, refusal)?;
     Ok(None)
+}
+
+/// A body that nobody has read passes, unless a guard that somebody chose has to know what is in it.
+fn unread(route: &WorkerRoute, settings: &A2a, word: &'static str, refusal: CallRefusal) -> Result<(), Error> {
+    if settings.is_strict() {
+        return Err(guards::refuse(route, refusal));
+    }
+    route.handles.agent().unread.count(word);
+    Ok(())
 }
 
 /// Bytes of a refused body that are read for its id.

@@ -11,7 +11,7 @@ use crate::a2a::Binding;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
 use crate::context::PLAIN_ON_TLS;
-use crate::error::Error;
+use crate::error::{CallRefusal, Error};
 use crate::outcome::{Application, GRPC_STATUS};
 
 /// The answer to a request that failed with `error`, in the form its client understands.
@@ -104,6 +104,7 @@ fn public(error: &Error) -> &'static str {
         Error::Misdirected => "this connection does not serve that host",
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
+        Error::CallRefused(refusal) => refused(*refusal),
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
         Error::NoEndpoint(_) => "no agent is available",
@@ -120,6 +121,20 @@ fn public(error: &Error) -> &'static str {
         Error::Draining => "the gateway is stopping",
         Error::FaultAbort(_) | Error::FaultDelay | Error::FaultCut => "a fault was injected on purpose",
         Error::Internal => "internal error",
+    }
+}
+
+/// What is wrong with a call.
+fn refused(refusal: CallRefusal) -> &'static str {
+    match refusal {
+        CallRefusal::Method => "this operation is not served here",
+        CallRefusal::PushUrl => "events are not posted to this address",
+        CallRefusal::FileUrl => "files are not fetched from this address",
+        CallRefusal::Batch => "a list of calls is not served",
+        CallRefusal::Ambiguous => "the call names something twice",
+        CallRefusal::Incomplete => "an id or address is too long, or there are too many",
+        CallRefusal::NoRoom => "too many calls are being read",
+        CallRefusal::Unread => "the call cannot be read",
     }
 }
 

@@ -177,6 +177,8 @@ mod tests {
         route.mirrors().mirrors.count("answered");
         route.cards().agent_cards.count("mapped");
         route.agent().unread.count("too_long");
+        route.agent().calls_refused.count("batch");
+        route.agent().lookups.count("found");
         let (operation, binding, generation) = (Operation::GetTask, Binding::Rest, Generation::V1_0);
         let call = FinishedCall { operation, binding, generation, end: CallEnd::Ok };
         route.called(call, Duration::from_millis(50));

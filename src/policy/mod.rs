@@ -2,6 +2,8 @@
 //! as pure functions of settings, request, time and chance, and the counts that workers share. The edge asks and acts;
 //! this room waits for nothing.
 
+pub mod agent_url;
+pub mod calls;
 mod concurrency;
 pub mod fault;
 mod key;

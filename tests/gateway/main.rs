@@ -35,6 +35,7 @@ mod endpoints;
 mod faults;
 mod fields;
 mod grpc;
+mod guards;
 mod health;
 mod http_versions;
 mod leaving;

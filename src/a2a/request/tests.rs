@@ -160,6 +160,10 @@ fn addresses_are_found_in_every_shape() {
     let parts = vec![r#"{"url":"f"}"#; 17].join(",");
     let body = Body::read(format!(r#"{{"params":{{"message":{{"parts":[{parts}]}}}}}}"#).as_bytes()).unwrap();
     assert_eq!((body.file_urls().count(), body.is_incomplete()), (16, true), "more than are kept");
+    assert_eq!((body.lacks_file_urls(), body.lacks_push_urls()), (true, false));
+    let long = format!(r#"{{"params":{{"url":"https://{}"}}}}"#, "x".repeat(600));
+    let body = Body::read(long.as_bytes()).unwrap();
+    assert_eq!((body.lacks_file_urls(), body.lacks_push_urls(), body.push_urls().count()), (false, true, 0));
 }
 
 #[test]
@@ -184,7 +188,20 @@ fn what_can_be_read_in_two_ways_says_so() {
 #[test]
 fn batches_strangers_and_garbage_are_told_apart() {
     let batch = Body::read(br#"[{"jsonrpc":"2.0","method":"GetTask","id":1}]"#).unwrap();
-    assert!(batch.is_batch() && batch.operation().is_none());
+    assert!(batch.is_batch() && batch.id().is_none());
+    assert_eq!(batch.operation(), Some((Operation::GetTask, V1_0)));
+    for (text, method) in [
+        (
+            r#"[{"method":"tools/list","id":1},{"method":"SendMessage","id":2},{"method":"GetTask"}]"#,
+            Some("SendMessage"),
+        ),
+        (r#"[[{"id":1,"method":"message/send"}]]"#, Some("message/send")),
+        (r#"[{"method":"tools/list"},{"method":"ping"}]"#, Some("tools/list")),
+        (r#"[1,2,"x"]"#, None),
+    ] {
+        let batch = Body::read(text.as_bytes()).unwrap();
+        assert_eq!((batch.is_batch(), batch.method()), (true, method), "{text}");
+    }
     let stranger = Body::read(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#).unwrap();
     assert_eq!((stranger.method(), stranger.operation()), (Some("tools/call"), None));
     assert!(!Body::read(br#"{"method":"GetTask","jsonrpc":"1.0"}"#).unwrap().is_json_rpc());

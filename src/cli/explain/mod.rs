@@ -1,6 +1,7 @@
 //! `attache explain`: which listener and route a request would take, why, what was considered before, and what would
 //! happen to it. Asks the same table the gateway asks, and builds the route as the gateway does; sends nothing.
 
+mod a2a;
 mod answer;
 mod circuit;
 mod cluster;

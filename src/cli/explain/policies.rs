@@ -2,7 +2,7 @@
 //! it runs, in lines of a label and facts, and in none where it does nothing.
 
 use super::subject::Subject;
-use super::{answer, circuit, cluster, ejection, fault, health, limits, prepare, public, retries, route, split};
+use super::{a2a, answer, circuit, cluster, ejection, fault, health, limits, prepare, public, retries, route, split};
 use crate::config::model::Cluster;
 
 /// The lines of a policy about a request.
@@ -16,6 +16,8 @@ const POLICIES: &[(&str, Explain)] = &[
     ("limits", limits::lines),
     ("own_answer", answer::lines),
     ("fault", fault::lines),
+    ("recognition", a2a::recognition),
+    ("guards", a2a::guards),
     ("version", split::lines),
     ("prepare", prepare::lines),
     ("mirror", fault::mirror),

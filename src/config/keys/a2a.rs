@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::calls::{Methods, UrlGuard};
 use super::{Bytes, Seconds, section};
 use crate::config::forms::either::OrOff;
 use crate::config::forms::words::choice;
@@ -22,6 +23,13 @@ section! {
         max_body_bytes: usize as Bytes<1024, { 64 << 20 }> = 1MiB,
         /// What becomes of a call whose body is longer: `pass` sends it on as any request, `refuse` answers 413.
         large_bodies: LargeBodies = pass,
+        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`. Default: all.
+        methods: Option<Methods>; whole,
+        /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
+        /// everything through.
+        push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
+        /// The same for the files that agents are asked to fetch.
+        file_urls: Option<UrlGuard> as OrOff<UrlGuard> = off,
     }
 
     #[derive(Copy, PartialEq, Eq)]
@@ -49,6 +57,15 @@ section! {
         /// A signed card that has to change: `keep` leaves it as it is, `strip` takes the signatures out, `fail`
         /// answers 502.
         signed_cards: SignedCards = keep,
+    }
+}
+
+impl A2a {
+    /// Whether its guards are more than the usual. Then it leads to agents beyond doubt, and no call may pass unread.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
+        chosen || self.methods.is_some() || self.file_urls.is_some()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Keys whose declaration is also what the program keeps.
 
 pub(super) mod a2a;
+pub(super) mod calls;
 pub(super) mod circuit_breaker;
 pub(super) mod fault;
 pub(super) mod health;

@@ -33,11 +33,10 @@ use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask, wi
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     if exchange.call.is_some() && exchange.destination.preferred.is_none() {
         let settings = affinity::settings(route).filter(|settings| settings.lookup);
-        let holder = match (settings, exchange.call.as_deref().and_then(question)) {
-            (Some(_), Some(_)) => Box::pin(look(exchange, entry, route)).await,
-            _ => None,
-        };
-        if let (Some(settings), Some(holder)) = (settings, holder) {
+        let is_asked_for = exchange.call.as_deref().and_then(question).is_some();
+        if let Some(settings) = settings.filter(|_| is_asked_for)
+            && let Some(holder) = Box::pin(look(exchange, entry, route)).await
+        {
             affinity::prefer(exchange, holder, settings);
         }
     }

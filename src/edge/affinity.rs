@@ -58,7 +58,12 @@ fn retention(settings: &model::Affinity) -> Retention {
 }
 
 /// What the table knows.
-fn known(exchange: &Exchange, route: &WorkerRoute, table: &Affinity, settings: &model::Affinity) -> Option<Holder> {
+pub(super) fn known(
+    exchange: &Exchange,
+    route: &WorkerRoute,
+    table: &Affinity,
+    settings: &model::Affinity,
+) -> Option<Holder> {
     let (now, retention) = (exchange.request.started, retention(settings));
     // Where no other endpoint will do, one that is gone is an answer too.
     let alone = settings.on_loss == OnLoss::Fail;

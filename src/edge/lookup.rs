@@ -20,6 +20,7 @@ use super::affinity::{self, Holder};
 use super::call::Call;
 use super::exchange::Exchange;
 use super::prepare::{self, Outfit};
+use super::running_lookups::Turn;
 use super::stage::{Entry, Passage, ServedRoute};
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
 use crate::body::RequestBody;
@@ -33,11 +34,10 @@ use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask, wi
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     if exchange.call.is_some() && exchange.destination.preferred.is_none() {
         let settings = affinity::settings(route).filter(|settings| settings.lookup);
-        let holder = match (settings, exchange.call.as_deref().and_then(question)) {
-            (Some(_), Some(_)) => Box::pin(look(exchange, entry, route)).await,
-            _ => None,
-        };
-        if let (Some(settings), Some(holder)) = (settings, holder) {
+        let is_asked_for = exchange.call.as_deref().and_then(question).is_some();
+        if let Some(settings) = settings.filter(|_| is_asked_for)
+            && let Some(holder) = Box::pin(look(exchange, entry, route)).await
+        {
             affinity::prefer(exchange, holder, settings);
         }
     }
@@ -65,9 +65,21 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
     }
     let question = question(exchange.call.as_deref()?)?;
     let key = key(exchange, route, &agents.affinity, &question);
-    if agents.unknown.contains(key, Instant::now()) {
-        return None;
-    }
+    let (worker, end) = (Rc::clone(&exchange.worker), Instant::now() + PATIENCE);
+    let _looking = loop {
+        if agents.unknown.contains(key, Instant::now()) {
+            return None;
+        }
+        // One that was given up leaves nothing behind, and the next begins anew.
+        match worker.lookups.begin(key) {
+            Turn::Own(looking) => break looking,
+            Turn::Others(ends) => timeout_at(end, ends.notified()).await.ok()?,
+        }
+        exchange.guards.waited = true;
+        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, affinity::settings(route)?) {
+            return Some(holder);
+        }
+    };
     let counters = &route.handles.agent().lookups;
     let Some(_place) = agents.lookups.enter(MAX_LOOKUPS) else {
         counters.count("limited");

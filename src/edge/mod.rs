@@ -32,6 +32,7 @@ mod public;
 mod recognition;
 mod reply;
 mod routing;
+mod running_lookups;
 pub mod seen;
 mod stage;
 mod stall_detector;

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::debug_span;
 
+use super::running_lookups::RunningLookups;
 use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
 use crate::config::model::{ClusterId, ListenerId, RouteId};
@@ -36,6 +37,7 @@ pub struct Worker {
     tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) stall_detectors: StallDetectors,
     pub(super) mirrors: Mirrors,
+    pub(super) lookups: RunningLookups,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -72,6 +74,7 @@ impl Worker {
             tunnels: RefCell::default(),
             stall_detectors: StallDetectors::default(),
             mirrors: Mirrors::default(),
+            lookups: RunningLookups::default(),
         })
     }
 

@@ -149,6 +149,21 @@ async fn an_id_that_nobody_knows_is_asked_for_once_in_a_while() {
 }
 
 #[tokio::test]
+async fn calls_at_the_same_time_share_a_lookup() {
+    let agents = Agent::three().await;
+    let places: [&dyn Place; 3] = [&agents[0], &agents[1], &agents[2]];
+    let one_worker = THREE.replace("workers: 2", "workers: 1");
+    let (first, second) = (Gw::with(&one_worker, &places).await, Gw::with(&one_worker, &places).await);
+    let (task, _) = begin(&first).await;
+    let calls = (0..20).map(|_| second.send(call("CancelTask", &json!({ "id": task }))));
+    for reply in futures_util::future::join_all(calls).await {
+        assert!(says(&reply)["error"].is_null(), "{}", reply.text());
+    }
+    assert_eq!(lookups(&second, "found").await, 1.0);
+    assert!(agents.iter().all(|agent| agent.served("GetTask", &task) <= 1));
+}
+
+#[tokio::test]
 async fn a_replica_that_is_slow_or_gone_holds_up_nothing_that_another_knows() {
     let (agent, silent, gone) = (Agent::new("one").await, RawBackend::silent().await, refusing());
     let first = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&agent]).await;

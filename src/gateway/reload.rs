@@ -39,7 +39,7 @@ impl Gateway {
         }
     }
 
-    /// The next order. To be carried out with [`Gateway::obey`], which is not given up half-way but to shut down.
+    /// The next command. To be carried out with [`Gateway::perform`], which is not given up half-way but to shut down.
     /// Cancel safe.
     pub async fn wanted(&mut self) -> Command {
         match self.inbox.recv().await {

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::calls::operation_of;
 use super::concurrency::Open;
 use super::key::Caller;
 use super::limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits};
@@ -36,7 +35,7 @@ impl CallLimits {
     #[must_use]
     pub fn adopt(policies: &[CallPolicy], limits: &Limits, previous: Option<&Self>) -> Option<Box<Self>> {
         let of = |policy: &CallPolicy| {
-            let operation = operation_of(policy.operation);
+            let operation = policy.operation;
             let before = previous.and_then(|before| before.each().find(|limit| limit.operation == operation));
             let open = before.and_then(|before| before.limits.as_ref());
             let all = || before.and_then(|before| before.all.as_ref()).map(|(_, all)| Arc::clone(all));
@@ -164,9 +163,9 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
-    use crate::config::model::{CallName, ConcurrencyLimit};
+    use crate::config::model::ConcurrencyLimit;
 
-    fn policy(operation: CallName, of_client: Option<u32>, of_all: Option<u32>) -> CallPolicy {
+    fn policy(operation: Operation, of_client: Option<u32>, of_all: Option<u32>) -> CallPolicy {
         let concurrency = of_client.and_then(NonZeroU32::new).map(|max| ConcurrencyLimit { max, ipv6_prefix: 64 });
         let max_concurrent = of_all.and_then(NonZeroU32::new);
         CallPolicy { operation, rate_limits: Vec::new(), concurrency, max_concurrent, timeout: None }
@@ -187,7 +186,7 @@ mod tests {
 
     #[test]
     fn one_client_and_all_together_have_so_many_open() {
-        let limits = built(&[policy(CallName::SendMessage, Some(1), Some(2))], None);
+        let limits = built(&[policy(Operation::SendMessage, Some(1), Some(2))], None);
         let limits = worker(&limits);
         let first = admit(&limits, Operation::SendMessage, 1);
         assert!(first.is_some());
@@ -202,11 +201,11 @@ mod tests {
 
     #[test]
     fn what_is_open_goes_on_under_the_same_operation() {
-        let before = built(&[policy(CallName::SendMessage, Some(1), Some(1))], None);
+        let before = built(&[policy(Operation::SendMessage, Some(1), Some(1))], None);
         let open = admit(&worker(&before), Operation::SendMessage, 1);
         assert!(open.is_some());
         let after = built(
-            &[policy(CallName::GetTask, None, Some(1)), policy(CallName::SendMessage, Some(1), Some(2))],
+            &[policy(Operation::GetTask, None, Some(1)), policy(Operation::SendMessage, Some(1), Some(2))],
             Some(&before),
         );
         let after = worker(&after);
@@ -220,7 +219,7 @@ mod tests {
     #[test]
     fn nothing_is_built_where_nothing_is_asked_for() {
         assert!(CallLimits::adopt(&[], &Limits::default(), None).is_none());
-        let mut timed = policy(CallName::SendMessage, None, None);
+        let mut timed = policy(Operation::SendMessage, None, None);
         timed.timeout = Some(Duration::from_secs(60));
         let limits = worker(&built(&[timed], None));
         assert_eq!(limits.timeout(Operation::SendMessage), Some(Duration::from_secs(60)));

@@ -1,33 +1,15 @@
 //! Which operations of A2A a route lets through.
 
 use crate::a2a::Operation;
-use crate::config::model::{CallName, Methods};
+use crate::config::model::Methods;
 
 /// Whether a call of `operation` is let through; `None` is one that this gateway does not know. The public card is no
 /// call: without it clients do not find the agent.
 #[must_use]
 pub fn may_ask(methods: &Methods, operation: Option<Operation>) -> bool {
-    let names = |names: &Vec<CallName>| names.iter().any(|name| Some(operation_of(*name)) == operation);
+    let names = |names: &Vec<Operation>| names.iter().any(|name| Some(*name) == operation);
     let is_let_through = || methods.allow.as_ref().is_none_or(names) && !names(&methods.deny);
     operation == Some(Operation::GetAgentCard) || is_let_through()
-}
-
-/// The operation of that name.
-#[must_use]
-pub const fn operation_of(name: CallName) -> Operation {
-    match name {
-        CallName::SendMessage => Operation::SendMessage,
-        CallName::SendStreamingMessage => Operation::SendStreamingMessage,
-        CallName::GetTask => Operation::GetTask,
-        CallName::ListTasks => Operation::ListTasks,
-        CallName::CancelTask => Operation::CancelTask,
-        CallName::SubscribeToTask => Operation::SubscribeToTask,
-        CallName::CreateTaskPushNotificationConfig => Operation::CreateTaskPushNotificationConfig,
-        CallName::GetTaskPushNotificationConfig => Operation::GetTaskPushNotificationConfig,
-        CallName::ListTaskPushNotificationConfigs => Operation::ListTaskPushNotificationConfigs,
-        CallName::DeleteTaskPushNotificationConfig => Operation::DeleteTaskPushNotificationConfig,
-        CallName::GetExtendedAgentCard => Operation::GetExtendedAgentCard,
-    }
 }
 
 #[cfg(test)]
@@ -67,18 +49,14 @@ mod tests {
     #[test]
     fn every_operation_has_the_name_it_has_elsewhere() {
         for operation in Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetAgentCard) {
-            let name: CallName = serde_json::from_value(operation.name().into()).unwrap();
-            assert_eq!((operation_of(name), format!("{name:?}")), (operation, operation.name().to_owned()));
+            let named: Operation = serde_json::from_value(operation.name().into()).unwrap();
+            assert_eq!((named, format!("{named:?}")), (operation, operation.name().to_owned()));
         }
         for older in
             ["message/send", "tasks/send", "tasks/get", "tasks/pushNotificationConfig/set", "tasks/resubscribe"]
         {
-            let name: CallName = serde_json::from_value(older.into()).unwrap();
-            assert_eq!(
-                Some(operation_of(name)),
-                Operation::from_json_rpc(older).map(|(operation, _)| operation),
-                "{older}"
-            );
+            let named: Operation = serde_json::from_value(older.into()).unwrap();
+            assert_eq!(Some(named), Operation::from_json_rpc(older).map(|(operation, _)| operation), "{older}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is done for calls of agents, and which of them are refused.
 
 use super::subject::Subject;
+use crate::a2a::Operation;
 use crate::cli::words::{bytes, time};
-use crate::config::model::{A2a, CallName, LargeBodies, OnLoss, UrlGuard};
+use crate::config::model::{A2a, LargeBodies, OnLoss, UrlGuard};
 use crate::policy::{CallLimit, RouteLimits};
 
 /// How calls are recognised and followed; that they are not, where that was chosen.
@@ -53,7 +54,7 @@ fn limit(limit: &CallLimit) -> String {
 }
 
 fn facts(settings: &A2a) -> Vec<String> {
-    let names = |names: &[CallName]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" ");
+    let names = |names: &[Operation]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" ");
     let methods = settings.methods.iter().flat_map(|methods| {
         let allowed = methods.allow.as_ref().map(|allowed| match allowed.as_slice() {
             [] => "no method".to_owned(),

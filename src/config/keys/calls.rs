@@ -8,12 +8,12 @@ use schemars::json_schema;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Count, Limit, MILLION, section};
+use super::limits::RateLimitUse;
+use super::{Count, Limit, MILLION, Many, OrOff, find, schema_of, section, word_values, words};
+use crate::a2a::Operation;
 use crate::config::de::invalid;
-use crate::config::forms::either::{Many, OrOff, exactly_one};
-use crate::config::forms::reading::schema_of;
-use crate::config::forms::words::{Words as _, choice, find, spellings};
-use crate::config::raw::limits::RateLimitUse;
+use crate::config::forms::reading::exactly_one;
+use crate::config::forms::words::{Words as _, spellings};
 use crate::config::types::HostPattern;
 
 section! {
@@ -52,11 +52,11 @@ section! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Methods {
     /// No others are let through; `None` lets all through.
-    pub allow: Option<Vec<CallName>>,
+    pub allow: Option<Vec<Operation>>,
     /// These are not let through.
-    pub deny: Vec<CallName>,
+    pub deny: Vec<Operation>,
     /// What holds for single operations, by the name they have in the file.
-    pub(in crate::config) each: Vec<(String, CallName, MethodPolicy)>,
+    pub(in crate::config) each: Vec<(String, Operation, MethodPolicy)>,
 }
 
 impl Methods {
@@ -74,7 +74,7 @@ impl Methods {
 enum MethodKey {
     Allow,
     Deny,
-    Each(String, CallName),
+    Each(String, Operation),
 }
 
 impl<'de> Deserialize<'de> for MethodKey {
@@ -100,11 +100,11 @@ impl<'de> Deserialize<'de> for Methods {
                 f.write_str("a mapping such as `{ allow: [SendMessage] }`")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Methods, A::Error> {
-                let (mut allow, mut deny, mut each) = (None, None, Vec::<(_, CallName, MethodPolicy)>::new());
+                let (mut allow, mut deny, mut each) = (None, None, Vec::<(_, Operation, MethodPolicy)>::new());
                 while let Some(key) = map.next_key()? {
                     match key {
-                        MethodKey::Allow => allow = Some(map.next_value::<Many<CallName>>()?.0),
-                        MethodKey::Deny => deny = Some(map.next_value::<Many<CallName>>()?.0),
+                        MethodKey::Allow => allow = Some(map.next_value::<Many<Operation>>()?.0),
+                        MethodKey::Deny => deny = Some(map.next_value::<Many<Operation>>()?.0),
                         MethodKey::Each(key, name) if each.iter().any(|(_, known, _)| *known == name) => {
                             return Err(invalid(format!("`{key}` is given twice"), "older names mean the same"));
                         }
@@ -124,8 +124,8 @@ impl<'de> Deserialize<'de> for Methods {
 }
 
 schema_of!(Methods as "Methods", |generator| {
-    let names = CallName::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
-    let (list, each) = (generator.subschema_for::<Many<CallName>>(), generator.subschema_for::<MethodPolicy>());
+    let names = Operation::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
+    let (list, each) = (generator.subschema_for::<Many<Operation>>(), generator.subschema_for::<MethodPolicy>());
     json_schema!({
         "type": "object",
         "description": "Which operations are let through, and what holds for single ones, by their names.",
@@ -139,33 +139,25 @@ schema_of!(Methods as "Methods", |generator| {
     })
 });
 
-choice! {
-    /// An operation by its name in A2A 1.0; the names of JSON-RPC in older generations mean the same.
-    pub enum CallName {
-        /// Begins or continues work, answered once.
-        SendMessage = ["SendMessage", "message/send", "tasks/send"],
-        /// Begins or continues work, answered by a stream.
-        SendStreamingMessage = ["SendStreamingMessage", "message/stream", "tasks/sendSubscribe"],
-        /// Asks for the state of a task.
-        GetTask = ["GetTask", "tasks/get"],
-        /// Asks for the tasks of the caller or of a context.
-        ListTasks = ["ListTasks", "tasks/list"],
-        /// Ends a task.
-        CancelTask = ["CancelTask", "tasks/cancel"],
-        /// Asks for the further events of a task.
-        SubscribeToTask = ["SubscribeToTask", "tasks/resubscribe"],
-        /// Registers a webhook for a task.
-        CreateTaskPushNotificationConfig =
-            ["CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set", "tasks/pushNotification/set"],
-        /// Asks for one webhook of a task.
-        GetTaskPushNotificationConfig =
-            ["GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get", "tasks/pushNotification/get"],
-        /// Asks for the webhooks of a task.
-        ListTaskPushNotificationConfigs = ["ListTaskPushNotificationConfigs", "tasks/pushNotificationConfig/list"],
-        /// Removes a webhook of a task.
-        DeleteTaskPushNotificationConfig = ["DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete"],
-        /// Asks for the card that only known callers get.
-        GetExtendedAgentCard =
-            ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
-    }
-}
+// By its name in A2A 1.0; the names of JSON-RPC in older generations mean the same.
+words!(
+    Operation, "Operation",
+    Self::SendMessage => ["SendMessage", "message/send", "tasks/send"],
+    Self::SendStreamingMessage => ["SendStreamingMessage", "message/stream", "tasks/sendSubscribe"],
+    Self::GetTask => ["GetTask", "tasks/get"],
+    Self::ListTasks => ["ListTasks", "tasks/list"],
+    Self::CancelTask => ["CancelTask", "tasks/cancel"],
+    Self::SubscribeToTask => ["SubscribeToTask", "tasks/resubscribe"],
+    Self::CreateTaskPushNotificationConfig
+        => ["CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set", "tasks/pushNotification/set"],
+    Self::GetTaskPushNotificationConfig
+        => ["GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get", "tasks/pushNotification/get"],
+    Self::ListTaskPushNotificationConfigs
+        => ["ListTaskPushNotificationConfigs", "tasks/pushNotificationConfig/list"],
+    Self::DeleteTaskPushNotificationConfig
+        => ["DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete"],
+    Self::GetExtendedAgentCard
+        => ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
+);
+
+word_values!(Operation);

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    A2a, AgentCard, CallName, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId,
-    MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming,
-    UpstreamHost,
+    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
+    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
+use crate::a2a::Operation;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub struct Route {
 #[derive(Clone, Debug)]
 pub struct CallPolicy {
     /// The operation.
-    pub operation: CallName,
+    pub operation: Operation,
     /// Rate limits a call must pass, each at most once.
     pub rate_limits: Vec<RateLimitId>,
     /// What one client may have open at a time. Default no limit.

@@ -2,8 +2,9 @@
 
 use super::Scope;
 use super::limits::Found;
+use crate::a2a::Operation;
 use crate::config::keys::a2a::A2a;
-use crate::config::model::{CallName, CallPolicy, LimitScope};
+use crate::config::model::{CallPolicy, LimitScope};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -20,7 +21,7 @@ pub(super) fn resolve(
     let mut policies = Vec::new();
     for (key, operation, policy) in each {
         let at = steps!["routes", route, "a2a", "methods", key.as_str()];
-        let place = |index| LimitScope::Call { route: route.to_owned(), operation: operation.word(), index };
+        let place = |index| LimitScope::Call { route: route.to_owned(), operation: operation.name(), index };
         policies.push(CallPolicy {
             operation,
             rate_limits: limits.of_uses(&at, place, policy.rate_limit, scope),
@@ -48,4 +49,5 @@ fn warn_of_timeout(route: &str, scope: &mut Scope<'_>) {
 }
 
 /// What agents may take their time for.
-const TAKES_TIME: [CallName; 3] = [CallName::SendMessage, CallName::SendStreamingMessage, CallName::SubscribeToTask];
+const TAKES_TIME: [Operation; 3] =
+    [Operation::SendMessage, Operation::SendStreamingMessage, Operation::SubscribeToTask];

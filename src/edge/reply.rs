@@ -33,7 +33,10 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if exchange.request.version < Version::HTTP_2 && ends_connection(error) {
+    // Where a body is still to come, hyper closes the connection: a client that is not told so sends its next request
+    // into it.
+    let ends = ends_connection(error) || exchange.request.upload.is_unfinished();
+    if exchange.request.version < Version::HTTP_2 && ends {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -147,6 +150,7 @@ fn grpc_code(error: &Error) -> (u8, &'static str) {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
         StatusCode::NOT_FOUND => (12, "NOT_FOUND"),
         StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
+        StatusCode::UNAUTHORIZED => (16, "UNAUTHENTICATED"),
         StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
         StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE

@@ -119,6 +119,8 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
     routes = {}
     for name in listeners:
         mark = {'listeners': [name], 'requestHeaders': {'set': {'x-gateway': secret}}}
+        if name == 'steady':
+            mark['fault'] = {'byHeader': {'clients': '127.0.0.0/8'}}
         if name == FORGETFUL:
             mark['a2a'] = {'affinity': 'off'}
         cluster = 'replicas' if name == FORGETFUL else name
@@ -223,12 +225,10 @@ async def world(binary: str | None, directory: Path):
             binary = os.path.abspath(binary)
             gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL))
             second = Gateway(binary, 'second-gateway', directory, ('replicas',))
-        named = {name: gateway.ports[name] if binary else None for name in ('steady', 'fragile')}
         starting = [
-            running_agent('steady', named['steady'], secret, log),
-            running_agent('fragile', named['fragile'], secret, log, behind_link=True),
-            # Their cards name their own addresses.
-            *(running_agent(name, None, secret, log) for name in REPLICAS),
+            # Its card names the gateway, since its links are no endpoints of its own; the others name themselves.
+            running_agent('fragile', gateway.ports['fragile'] if binary else None, secret, log, behind_link=True),
+            *(running_agent(name, None, secret, log) for name in ('steady', *REPLICAS)),
         ]
         started = await asyncio.gather(*(stack.enter_async_context(agent) for agent in starting))
         agents = {agent.name: agent for agent in started}
@@ -270,6 +270,13 @@ def all_clusters(agents: dict[str, Agent]) -> dict:
         'replicas': cluster(replicas, 'http'),
         'replicas-grpc': cluster(replicas, 'grpc', 'h2c'),
     }
+
+
+def past_the_gateway(world: World) -> World:
+    """The ports of the steady agent that take calls which did not come through the gateway."""
+    ports = world.agents['steady'].ports
+    entrance = Entrance(f'http://127.0.0.1:{ports["openHttp"]}', f'127.0.0.1:{ports["openGrpc"]}', world.steady.control)
+    return World(entrance, entrance, entrance, world.agents)
 
 
 def direct_world(agents: dict[str, Agent]) -> World:

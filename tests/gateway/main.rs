@@ -26,6 +26,7 @@ mod balancing;
 mod bindings;
 mod blame;
 mod bodies;
+mod call_limits;
 mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;

@@ -95,8 +95,8 @@ impl TrackedBody {
             exchange.worker.stall_detectors.watch(&stall_detector);
             stall_detector
         });
-        let inner = match (exchange.reply.ahead.take(), &mut exchange.guards.fault) {
-            (Some(ahead), _) => FaultBody::begun(*ahead, inner),
+        let inner = match (exchange.reply.come.take(), &mut exchange.guards.fault) {
+            (Some(come), _) => FaultBody::begun(*come, inner),
             (None, Some(fault)) => fault.disturb(inner),
             (None, None) => FaultBody::Untouched(inner),
         };

@@ -64,6 +64,17 @@ pub(super) fn map(
     }
 }
 
+/// Counts a card of gRPC that cannot be read, and says so once.
+pub(super) fn unreadable(route: &ServedRoute<'_>) {
+    route.handles.cards().agent_cards.count("invalid");
+    if route.cards_told.is_new(UNREADABLE) {
+        tracing::warn!(
+            route = route.name(),
+            "an agent card that came by gRPC is compressed or broken, so it was left alone"
+        );
+    }
+}
+
 /// Where the card says that clients see the gateway.
 fn face<'a>(exchange: &'a Exchange, route: &'a ServedRoute<'_>) -> Face<'a> {
     let settings = route.settings();
@@ -191,5 +202,7 @@ fn is_itself(host: &str) -> bool {
     host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip.is_unspecified())
 }
 
+/// Stands for all cards that cannot be read.
+const UNREADABLE: u64 = 0;
 /// Paths of gRPC calls, since 1.0 and before.
 const GRPC_CALLS: [&str; 2] = ["/lf.a2a.v1.A2AService/SendMessage", "/a2a.v1.A2AService/SendMessage"];

@@ -105,6 +105,22 @@ fn connections_that_peers_may_end_are_warned_about() {
 }
 
 #[test]
+fn what_is_not_done_for_agents_is_warned_about() {
+    for (endpoints, a2a, expected) in [
+        ("['10.0.0.1:80', '10.0.0.2:80']", "{ affinity: off }", "tasks-not-followed"),
+        ("['agent.test:80']", "{ affinity: off }", "tasks-not-followed"),
+        ("['10.0.0.1:80']", "{ affinity: off }", ""),
+        ("['10.0.0.1:80', '10.0.0.2:80']", "{ affinity: { ttl: 1h } }", ""),
+        ("['10.0.0.1:80']", "{ agentCard: off }", "cards-not-mapped"),
+        ("['10.0.0.1:80', '10.0.0.2:80']", "off", ""),
+    ] {
+        let report = problems(&with_route(&format!("{{ endpoints: {endpoints}, a2a: {a2a} }}")));
+        assert_eq!(codes(&report).join(" "), expected, "{endpoints} {a2a}");
+        assert_eq!(report.errors(), 0, "they are no mistakes");
+    }
+}
+
+#[test]
 fn ceilings_without_effect_are_warned_about() {
     for (ceilings, hint) in [
         ("maxPendingRequests: 50, maxRetries: 3", "add `maxConnections`"),

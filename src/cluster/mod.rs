@@ -75,6 +75,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether a member is configured under this host, in its canonical form, and port. For rare questions: it looks at
+    /// all of them.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        self.settings.members.iter().any(|member| match &member.address {
+            MemberAddress::Socket(address) => address.port() == port && bare.parse() == Ok(address.ip()),
+            MemberAddress::Name { host: name, port: own } => *own == port && name == host,
+        })
+    }
+
     /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that
     /// name before the reload) go on when neither their address nor the transport changed, and names that could not be
     /// resolved now keep the addresses they had there. What checks said about an endpoint holds while the check is the

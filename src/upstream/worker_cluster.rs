@@ -15,7 +15,7 @@ use crate::cluster::{
     Availability, AvailabilitySettings, Cluster, Endpoint, EndpointId, InFlight, Members, PickRequest, Scope, Strength,
     hash_key,
 };
-use crate::config::model::{LoadBalancer, MemberAddress};
+use crate::config::model::LoadBalancer;
 use crate::error::{Error, LimitHit};
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
@@ -143,16 +143,10 @@ impl WorkerCluster {
         self.cluster.settings.tls.is_some()
     }
 
-    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port. For rare
-    /// questions: it looks at all of them.
+    /// Whether one of the cluster's members is configured under this host and port, as [`Cluster::is_at`].
     #[must_use]
     pub fn is_at(&self, host: &str, port: u16) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let mut members = self.cluster.settings.members.iter();
-        members.any(|member| match &member.address {
-            MemberAddress::Socket(address) => address.port() == port && bare.parse() == Ok(address.ip()),
-            MemberAddress::Name { host: name, port: own } => *own == port && name == host,
-        })
+        self.cluster.is_at(host, port)
     }
 
     fn policy(&self) -> &LoadBalancer {

@@ -1249,7 +1249,11 @@ fn a_card_is_fetched_checked_and_explained() {
 fn a_check_says_where_a_card_leads_past_the_gateway() {
     const CARD: &str = "/.well-known/agent-card.json";
     for (card, route, expected) in [
-        (r#""url": "https://elsewhere.example/", "signatures": []"#, "", "neither an endpoint of the cluster nor public"),
+        (
+            r#""url": "https://elsewhere.example/", "signatures": []"#,
+            "",
+            "neither an endpoint of the cluster nor public",
+        ),
         (r#""url": "http://{at}/", "signatures": [{}]"#, "", "leads clients past the gateway and is signed"),
         (r#""url": "http://{at}/""#, ", a2a: { agentCard: off }", "`a2a.agentCard` is off on a route"),
     ] {

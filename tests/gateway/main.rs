@@ -22,6 +22,7 @@ mod access_log;
 mod admin;
 mod agent_cards;
 mod agent_cards_grpc;
+mod agent_cards_signed;
 mod attempts;
 mod balancing;
 mod blame;

@@ -107,7 +107,7 @@ pub(super) fn map(
         }
     }
     if has_changed {
-        mapping.outcome = decision.outcome(card);
+        mapping.settle(decision, card);
     }
     Ok(mapping)
 }

@@ -8,6 +8,7 @@ mod edit;
 pub mod inspect;
 mod message;
 mod scan;
+mod sign;
 mod tag;
 
 use serde::Deserialize as _;
@@ -19,6 +20,7 @@ use edit::Edits;
 use scan::{Card, Interface, member};
 
 pub use message::{Framed, framed, in_frame};
+pub use sign::signed;
 pub use tag::{is_known, weak_tag};
 
 /// Where cards are, below an agent's base URL: since 0.3, and before.
@@ -90,6 +92,8 @@ pub struct Mapping {
     pub mapped: usize,
     /// Interfaces that are left out.
     pub dropped: usize,
+    /// Whether it lost its signatures.
+    pub is_stripped: bool,
     /// The first URL that leads past the gateway, and why it stays.
     pub left: Option<(String, Verdict)>,
 }
@@ -140,22 +144,23 @@ impl Decision {
         match (is_signed, signed) {
             (false, _) => Self::Change,
             (true, SignedCards::Keep) => Self::Leave,
-            (true, SignedCards::Strip) => Self::Strip,
+            (true, SignedCards::Strip | SignedCards::Resign) => Self::Strip,
             (true, SignedCards::Fail) => Self::Refuse,
-        }
-    }
-
-    /// The outcome for a card that would be `card`.
-    fn outcome(self, card: Vec<u8>) -> Outcome {
-        match self {
-            Self::Change | Self::Strip => Outcome::Changed(card),
-            Self::Leave => Outcome::LeftSigned,
-            Self::Refuse => Outcome::Refused,
         }
     }
 }
 
 impl Mapping {
+    /// Notes what is done with a card that would be `card`.
+    fn settle(&mut self, decision: Decision, card: Vec<u8>) {
+        self.is_stripped = decision == Decision::Strip;
+        self.outcome = match decision {
+            Decision::Change | Decision::Strip => Outcome::Changed(card),
+            Decision::Leave => Outcome::LeftSigned,
+            Decision::Refuse => Outcome::Refused,
+        };
+    }
+
     /// Notes what becomes of a URL; its new text, where it has one.
     fn note(&mut self, url: &str, verdict: &Verdict) -> Option<String> {
         match verdict {
@@ -199,7 +204,7 @@ pub fn map(
     if decision == Decision::Strip {
         edits.drop_items(&card.members, |member| member.name == SIGNATURES);
     }
-    mapping.outcome = decision.outcome(edits.applied());
+    mapping.settle(decision, edits.applied());
     Ok(mapping)
 }
 

@@ -96,7 +96,7 @@ fn past<'c>(card: &'c Seen, places: &CardPlaces, is_agent: impl Fn(&str, u16) ->
 /// Host and port of a URL, or of a gRPC address without a scheme.
 fn address(url: &str) -> Option<(String, u16)> {
     let uri: Uri = url.parse().ok()?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+    let port = uri.port_u16().unwrap_or_else(|| if uri.scheme_str() == Some("http") { 80 } else { 443 });
     Some((uri.host()?.to_ascii_lowercase(), port))
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::effective::Effective;
 
-pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, SignedCards};
+pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, SignedCards, Signing};
 pub use super::keys::calls::{CallName, Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::fault::{

@@ -1,6 +1,7 @@
 //! Routes: what they match and what they do.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::{
     A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
     PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
+use crate::jose::Key;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Route {
     pub access_log: bool,
     /// What is done for agents that speak A2A; `None` means nothing.
     pub a2a: Option<A2a>,
+    /// What cards are signed with.
+    pub card_key: Option<Arc<Key>>,
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.

@@ -2,7 +2,7 @@
 
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, fault, headers, mirror, retries};
+use super::{Scope, agents, fault, headers, mirror, retries};
 use crate::config::keys::Written as _;
 use crate::config::model::{Action, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route};
 use crate::config::node::{Step, steps};
@@ -44,6 +44,7 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
         rate_limits: references.limits.of_route(name, raw.rate_limit, scope),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        card_key: agents::card_key(name, raw.a2a.as_ref(), scope),
         a2a: raw.a2a,
         fault: fault::resolve(name, raw.fault, forwards, scope),
         mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),

@@ -38,7 +38,7 @@ pub(super) async fn take(
         }
         Framed::Whole(card, rest) => {
             let mapped = mapping::map(exchange, entry, route, cluster, (card, Place::Message(generation)))?;
-            mapped.card.map(|card| framed(&card, rest))
+            mapped.card.map(|changed| framed(&changed.card, rest))
         }
         // A call that failed is answered without a message.
         Framed::Begun { .. } if come.data.is_empty() => None,

@@ -145,8 +145,12 @@ async fn take(
         private: mapped.is_private || by != CardBy::Name,
         max_age: settings.cache_ttl.filter(|_| by == CardBy::Name),
     };
-    fields::dress(response.headers_mut(), mapped.card.as_deref(), sharing);
-    Ok(Answered::Here(Box::new(answered(exchange, response, mapped.card.map_or(document, Bytes::from)))))
+    fields::dress(response.headers_mut(), mapped.card.as_ref(), sharing);
+    Ok(Answered::Here(Box::new(answered(
+        exchange,
+        response,
+        mapped.card.map_or(document, |changed| Bytes::from(changed.card)),
+    ))))
 }
 
 /// How the card of the exchange is asked for.

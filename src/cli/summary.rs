@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::terminal::count;
+use crate::a2a::card::SignedCards;
 use crate::config::model::{
     A2a, Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
-    MemberAddress, ProbeKind, RateLimitId, Route, SignedCards, TlsVersion,
+    MemberAddress, ProbeKind, RateLimitId, Route, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.

@@ -6,11 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::supervise::{Task, Tasks};
-use super::{Gateway, certificates, limits};
+use super::{Gateway, affinity, certificates, limits};
+use crate::a2a::card::SignedCards;
 use crate::cluster::health::CardPlaces;
 use crate::cluster::watch::watch;
 use crate::cluster::{discovery::dns, health};
-use crate::config::model::{Config, HostPattern, Route, SignedCards};
+use crate::config::model::{Config, HostPattern, Route};
 use crate::observe::handles::HealthHandles;
 use crate::pool::{DialLimits, Dialer};
 
@@ -41,6 +42,11 @@ impl Gateway {
         }
         let (clusters, metrics) = (snapshot.clusters.clone(), Arc::clone(&self.metrics));
         generation.start(Task::Clusters, move || watch(clusters.clone(), Arc::clone(&metrics)));
+        let (clusters, metrics) = (snapshot.clusters.clone().into(), Arc::clone(&self.metrics));
+        let table = Arc::clone(&snapshot.agents.affinity);
+        generation.start(Task::Affinity, move || {
+            affinity::watch(Arc::clone(&clusters), Arc::clone(&table), Arc::clone(&metrics))
+        });
         let metrics = Arc::clone(&self.metrics);
         generation.start(Task::RateLimits, move || limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics)));
         let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));

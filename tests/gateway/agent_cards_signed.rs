@@ -127,7 +127,7 @@ async fn a_new_key_is_taken_with_a_reload() {
     let (agent, directory) = (agent().await, TempDir::new().unwrap());
     write_key(&directory);
     let text = template(&directory, "");
-    let gw = Gw::with(&text, &[&agent]).await;
+    let mut gw = Gw::with(&text, &[&agent]).await;
     let before = json_of(&gw.get(JWKS).await);
     let tag = gw.get(CARD).await.header("etag").to_owned();
     write_key(&directory);
@@ -154,7 +154,7 @@ async fn the_card_of_a_call_is_signed_and_the_key_may_stay_unshown() {
     let directory = TempDir::new().unwrap();
     write_key(&directory);
     let text = template(&directory, ", keyId: mine").replace("rewrite:", "upstreamHost: endpoint, rewrite:");
-    let gw = Gw::with(&text, &[&agent]).await;
+    let mut gw = Gw::with(&text, &[&agent]).await;
     let keys = json_of(&gw.get(JWKS).await);
     let call = || {
         let call = post("/a/rpc", r#"{"jsonrpc":"2.0","method":"GetExtendedAgentCard","id":7}"#);

@@ -1,9 +1,8 @@
 //! The mapping of a card that is a message of protocol buffers, as gRPC answers with it. Fields are copied as they came,
 //! unknown ones too; only an interface that has another URL is written anew.
 
-use super::{Decision, Mapping, NoCard, Transport, Verdict};
+use super::{Decision, Mapping, NoCard, SignedCards, Transport, Verdict};
 use crate::a2a::operation::Generation;
-use crate::config::model::SignedCards;
 
 /// The numbers of the fields that matter.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,6 @@ use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
 use super::operation::Generation;
-use crate::config::model::SignedCards;
 use edit::Edits;
 use scan::{Card, Interface, member};
 
@@ -81,6 +80,19 @@ pub enum Place {
     Result,
     /// The document is a message of protocol buffers.
     Message(Generation),
+}
+
+/// What becomes of a signed card that has to change: every change breaks the signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedCards {
+    /// It stays as it is, and leads clients past the gateway.
+    Keep,
+    /// It is changed, and its signatures are taken out.
+    Strip,
+    /// It is changed, and signed by the gateway.
+    Resign,
+    /// It is refused.
+    Fail,
 }
 
 /// What a card came to.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Scope;
+use crate::a2a::card::SignedCards;
 use crate::config::certs;
-use crate::config::model::{A2a, Config, Route, SignedCards};
+use crate::config::model::{A2a, Config, Route};
 use crate::config::node::steps;
 use crate::jose::Key;
 

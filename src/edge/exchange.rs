@@ -25,7 +25,7 @@ use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::{AccessRecord, AgentFacts};
 use crate::outcome::{AgentFault, Application, Outcome, Phase, Transport};
-use crate::policy::Open;
+use crate::policy::{Counted, Open};
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
 
@@ -94,6 +94,8 @@ pub(super) struct Guards {
     pub(super) waited: bool,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
+    /// Which rate limits have counted it.
+    pub(super) counted: Counted,
     /// What is done to it on purpose.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
@@ -124,6 +126,7 @@ impl Exchange {
             admission: Admission::default(),
             waited: false,
             open: None,
+            counted: Counted::default(),
             fault: None,
             sample: None,
             stream: None,
@@ -155,7 +158,13 @@ impl Exchange {
 
     /// What header changes may tell of it.
     pub(super) fn change_facts(&self, https: bool) -> ChangeFacts<'_> {
-        ChangeFacts { https, identity: &self.client.identity, operation: self.operation }
+        let call = self.call.as_deref();
+        ChangeFacts { https, identity: &self.client.identity, operation: self.operation, call }
+    }
+
+    /// On whose behalf it acts: as its header says, else as the call does.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.client.identity.tenant.as_deref().or_else(|| self.call.as_deref()?.tenant())
     }
 
     /// The route is known: from now on the request counts as in flight on it.
@@ -331,6 +340,7 @@ impl Exchange {
         if let Some(handles) = &self.route.handles {
             let first_byte = self.outcome.time_to_head.filter(|_| self.outcome.upstream_status.is_some());
             handles.finished(&self.request.method, self.outcome.status, duration, first_byte);
+            self.worker.count_tenant(|| self.tenant(), self.outcome.status);
             if let Some(call) = self.finished_call() {
                 handles.called(call, duration);
             }
@@ -391,7 +401,7 @@ impl Exchange {
             trace_id: request.trace_id,
             client_ip: self.client.address,
             principal: self.client.identity.principal.as_deref(),
-            tenant: self.client.identity.tenant.as_deref(),
+            tenant: self.tenant(),
             operation: self.operation.map(Operation::name),
             agent: self.call.as_deref().map(|call| AgentFacts {
                 transport: call.binding.name(),

@@ -221,6 +221,11 @@ families! {
         endpoint_response: Latency "attache_endpoint_response_seconds" [cluster, endpoint]
             "Time from the start of a try to the head of the endpoint's answer, without the time in which it waited for the client.";
     }
+    /// Requests of one tenant, for one worker.
+    struct TenantHandles(tenant) {
+        tenant_requests: Classes "attache_tenant_requests_total" [tenant, code_class]
+            "Finished requests of the tenants that tenants.series names, by the class of the status; of all others that name a tenant as other.";
+    }
     // Looked at when somebody scrapes.
     by name {
         endpoint_in_flight: Gauge "attache_endpoint_requests_in_flight" [cluster, endpoint]

@@ -155,6 +155,7 @@ mod tests {
         ClusterHandles, ConcurrencyHandles, ErrorHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
         RouteHandles,
     };
+    use crate::observe::tenants::TenantSeries;
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
@@ -225,6 +226,7 @@ mod tests {
         metrics.rate_limit_clients("edge").set(1);
         metrics.rate_limit_overflow("edge").inc();
         ConcurrencyHandles::new(metrics, "agents").concurrency_limited.inc();
+        TenantSeries::new(&["north".to_owned()], metrics).unwrap().count("north", 200);
         metrics.limit_endpoints(1);
         let endpoint = metrics.list_endpoint(("v1", "10.0.0.1:80"), 1, Arc::new(|| Some(0))).unwrap();
         EndpointSeries::new(metrics, &endpoint).tried(CodeClass::Success, Some(Duration::from_millis(5)));

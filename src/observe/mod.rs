@@ -19,6 +19,7 @@ pub mod record;
 pub mod request_id;
 pub mod series;
 pub mod stderr;
+pub mod tenants;
 pub mod told;
 pub mod trace;
 pub mod tracing_setup;

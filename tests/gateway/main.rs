@@ -66,6 +66,7 @@ mod splits;
 mod streams;
 mod tasks;
 mod tasks_lookup;
+mod tenants;
 mod tls;
 mod tower_service;
 mod transports;

@@ -13,7 +13,9 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::keys::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
+use super::keys::operation::{
+    AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
+};
 use super::keys::{Count, section};
 
 pub(super) use super::forms::either::{self as forms, Many, Named, OrOff};
@@ -47,6 +49,8 @@ section! {
         defaults: Option<Defaults>,
         /// Whose word on the client's address is believed.
         client_ip: ClientIp = {},
+        /// On whose behalf requests are made: tenants of agents.
+        tenants: Tenants = {},
         /// One line for each finished exchange.
         access_log: AccessLog = {}; restart inside,
         /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.

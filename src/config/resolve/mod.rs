@@ -77,6 +77,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
         redirects: &redirects,
         clusters: &cluster_ids,
         limits: &mut limits,
+        tenant_header: raw.tenants.header.as_ref(),
     };
     let routes: Vec<model::Route> =
         routes.into_iter().map(|(name, raw)| route::resolve(&name, raw, &mut references, &mut scope)).collect();
@@ -91,6 +92,7 @@ pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &m
         cookie_key: split::default_key(&resolved, &scope),
         workers: raw.workers,
         client_ip: raw.client_ip,
+        tenants: raw.tenants,
         rate_limits: limits.finish(),
         access_log: raw.access_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),

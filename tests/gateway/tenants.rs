@@ -9,7 +9,7 @@ const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: 
 
 async fn agent() -> Backend {
     let answer = r#"{"jsonrpc":"2.0","id":7,"result":{"id":"t","status":{"state":"TASK_STATE_WORKING"}}}"#;
-    Backend::speaking(SPEAK).await.header("content-type", "application/json").body(answer)
+    Backend::replying_as(SPEAK, 200).await.header("content-type", "application/json").body(answer)
 }
 
 fn json(path: &str, text: impl Into<String>) -> Request<Body> {
@@ -98,9 +98,15 @@ async fn a_header_names_the_tenant_before_the_call_does() {
     assert_eq!(gw.send(of("acme", call("GetTask", Some("globex")))).await.status, 200);
     assert_eq!(gw.send(of("acme", crate::support::get("/plain"))).await.status, 429, "also of what is no call");
     assert_eq!(gw.send(with_field("x-for", "forged", call("GetTask", Some("globex")))).await.status, 200);
-    assert_eq!(gw.send(with_field("x-for", "forged", with_field("x-asks", "x", crate::support::get("/a")))).await.status, 200);
-    let told: Vec<_> =
-        agent.requests().iter().map(|seen| [seen.header("x-for").to_owned(), seen.header("x-asks").to_owned()]).collect();
+    assert_eq!(
+        gw.send(with_field("x-for", "forged", with_field("x-asks", "x", crate::support::get("/a")))).await.status,
+        200
+    );
+    let told: Vec<_> = agent
+        .requests()
+        .iter()
+        .map(|seen| [seen.header("x-for").to_owned(), seen.header("x-asks").to_owned()])
+        .collect();
     assert_eq!(told, [["acme", "GetTask"], ["globex", "GetTask"], ["", ""]]);
     let tenants: Vec<_> = gw.records(4).await.iter().map(|record| record["tenant"].clone()).collect();
     assert_eq!(tenants, [json!("acme"), json!("acme"), json!("globex"), Value::Null]);

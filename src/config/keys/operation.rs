@@ -11,11 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::retries::FieldName;
-use super::{Count, section, written};
+use super::{Bind, Count, Many, Network, OrOff, Time, choice, section, text_value, written};
 use crate::config::de::{invalid, with_hint};
-use crate::config::forms::values::{Bind, Network, Time, bind, text_value};
-use crate::config::forms::words::choice;
-use crate::config::raw::{Many, OrOff};
+use crate::config::forms::values::bind;
 use crate::config::suggest;
 
 section! {

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
 use super::injected::Injected;
+use super::told::{self, CallStream, Told};
 use super::worker::Worker;
 use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};
@@ -66,8 +67,8 @@ pub(super) struct Ending {
     pub(super) application: Application,
     /// How the call of an agent failed inside its answer.
     pub(super) agent_fault: Option<AgentFault>,
-    /// The task that the agent's answer named.
-    task: Option<Box<str>>,
+    /// What the agent's answer told of a task.
+    pub(super) told: Told,
     time_to_head: Option<Duration>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
@@ -82,7 +83,7 @@ pub(super) struct Ending {
     pub(super) single: bool,
     end: End,
     /// How far it came. With it and `upstream_status` it is what became of the whole exchange.
-    transport: Transport,
+    pub(super) transport: Transport,
 }
 
 /// What is given back when it ends.
@@ -101,6 +102,8 @@ pub(super) struct Guards {
     /// Its place in a split whose outcomes are looked at.
     pub(super) sample: Option<RolloutSample>,
     stream: Option<GaugeGuard>,
+    /// The same by what was asked of an agent.
+    pub(super) call_stream: Option<Box<CallStream>>,
     requests: Option<GaugeGuard>,
     _underway: Underway,
 }
@@ -130,6 +133,7 @@ impl Exchange {
             fault: None,
             sample: None,
             stream: None,
+            call_stream: None,
             requests: None,
             _underway: connection.begin(),
         };
@@ -181,6 +185,7 @@ impl Exchange {
         if self.guards.stream.is_some() {
             self.connection.streams.set(self.connection.streams.get() + 1);
         }
+        self.guards.call_stream = CallStream::of(self).map(Box::new);
     }
 
     /// Whether what came was a stream; of gRPC that is known when the second message comes.
@@ -228,7 +233,7 @@ impl Exchange {
         let Some(mut scan) = self.scan.take() else { return };
         let said = scan.end(self.operation.is_some_and(Operation::is_streaming));
         self.outcome.agent_fault = said;
-        self.outcome.task = scan.take_task();
+        self.outcome.told = Told::by(&mut scan);
         if let (Some(fault), Application::Silent) = (said, self.outcome.application) {
             self.outcome.application = Application::Agent(fault);
         }
@@ -329,6 +334,10 @@ impl Exchange {
             };
             self.failed(&error);
         }
+        if let Some(mut scan) = self.scan.take() {
+            // It did not come to its end.
+            self.outcome.told = Told::by(&mut scan);
+        }
         let now = Instant::now();
         self.report(now);
         let (flags, reason) = self.flags();
@@ -343,6 +352,7 @@ impl Exchange {
             self.worker.count_tenant(|| self.tenant(), self.outcome.status);
             if let Some(call) = self.finished_call() {
                 handles.called(call, duration);
+                told::count(self, handles);
             }
             if self.is_stream() {
                 handles.ends().stream_duration.get().observe(duration);
@@ -406,10 +416,11 @@ impl Exchange {
             agent: self.call.as_deref().map(|call| AgentFacts {
                 transport: call.binding.name(),
                 version: call.generation.name(),
-                task: call.ids().task.or(outcome.task.as_deref()),
+                task: call.ids().task.or(outcome.told.task.as_deref()),
                 context: call.ids().context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),
+                first_event: outcome.told.first_event.map(|at| at.saturating_duration_since(request.started)),
             }),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
@@ -444,7 +455,7 @@ impl Default for Ending {
             grpc: false,
             application: Application::Silent,
             agent_fault: None,
-            task: None,
+            told: Told::default(),
             time_to_head: None,
             endpoint_time: Duration::ZERO,
             gaps: Duration::ZERO,

@@ -156,7 +156,7 @@ impl Keeper {
     pub(super) fn keep(&mut self, answer: &Answer) {
         if answer.kind() == Kind::Tasks {
             for task in answer.tasks() {
-                self.list(task);
+                self.learn(HeldKind::Task, task, Progress::Unknown);
             }
             return;
         }
@@ -187,18 +187,12 @@ impl Keeper {
             self.is_agent.store(true, Relaxed);
         }
         let retention = self.retention?;
-        let key = self.table.key(self.scope, kind, id.as_bytes());
-        let held = Held { kind, owner: self.owner, progress };
-        self.table.learn(key, held, self.began, retention, Instant::now())
-    }
-
-    /// A list does not say how far its tasks are: what is known of one to be held here stays.
-    fn list(&self, task: &str) {
-        let key = self.table.key(self.scope, HeldKind::Task, task.as_bytes());
-        let owner = self.retention.and_then(|retention| self.table.owner(key, retention, Instant::now()));
-        if owner != Some(self.owner) {
-            self.learn(HeldKind::Task, task, Progress::Active);
+        let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
+        if progress == Progress::Unknown {
+            self.table.hear_of(key, kind, self.owner, retention, now);
+            return None;
         }
+        self.table.learn(key, Held { kind, owner: self.owner, progress }, self.began, retention, now)
     }
 }
 

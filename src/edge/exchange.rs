@@ -13,7 +13,7 @@ use super::answer_scan::AnswerScan;
 use super::call::Call;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
-use super::injected::Injected;
+use super::injected::{Injected, blamed};
 use super::told::{self, CallStream, Told};
 use super::worker::Worker;
 use crate::a2a::Operation;
@@ -491,34 +491,5 @@ impl Drop for Exchange {
             self.connection.streams.set(self.connection.streams.get() - 1);
         }
         self.worker.leave();
-    }
-}
-
-/// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
-fn blamed(error: &Error, delayed: bool) -> &Error {
-    match error {
-        Error::Timeout if delayed => &Error::FaultDelay,
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::model::AbortAnswer;
-
-    #[test]
-    fn faults_are_never_held_against_an_endpoint() {
-        let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
-        for (error, delayed, expected) in [
-            (Error::Timeout, false, Transport::BrokenOff),
-            (Error::Timeout, true, Transport::ByGateway),
-            (Error::FaultDelay, true, Transport::ByGateway),
-            (Error::FaultCut, false, Transport::ByGateway),
-            (abort, false, Transport::ByGateway),
-            (Error::StreamIdle, true, Transport::BrokenOff),
-        ] {
-            assert_eq!(Transport::of(blamed(&error, delayed), Phase::Answered), expected, "{error}");
-        }
     }
 }

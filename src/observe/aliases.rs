@@ -185,6 +185,18 @@ pub static ALIASES: &[Alias] = &[
     },
 ];
 
+/// Names that dashboards for agents have and a gateway cannot give, with the reason.
+pub static ABSENT: &[(&str, &str)] = &[
+    ("mcp_tool_calls_total", "A call of a tool is between an agent and its tools; the gateway does not read MCP."),
+    ("mcp_tool_duration_seconds", "As mcp_tool_calls_total."),
+    ("customer_satisfaction_score", "Only the business knows."),
+    ("issue_resolution_time_seconds", "Only the business knows; how long tasks take is workflow_duration_seconds."),
+    ("agent_info", "It tells the version of an agent; that of the gateway is in attache_build_info."),
+    ("kube_", "Given by kube-state-metrics."),
+    ("kubelet_", "Given by the kubelet."),
+    ("up", "Given by Prometheus itself, for each target it scrapes."),
+];
+
 /// How long callers wait for something.
 const ANSWERED: &[(&str, Pick)] =
     &[("a2a_request_duration_seconds", is_unary), ("attache_a2a_first_event_seconds", every)];

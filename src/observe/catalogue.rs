@@ -245,6 +245,8 @@ families! {
     by name {
         endpoint_in_flight: Gauge "attache_endpoint_requests_in_flight" [cluster, endpoint]
             "Requests and copies at an endpoint whose answer has not ended yet, streams included.";
+        endpoint_tasks: Gauge "attache_endpoint_active_tasks" [cluster, endpoint]
+            "Tasks at an endpoint that go on, as far as this gateway knows, as of the last second; from its first task on.";
         endpoints_without_series: Gauge "attache_endpoints_without_series" []
             "Endpoints beyond metrics.endpointSeries, which share the series of cluster -, endpoint other.";
     }
@@ -340,6 +342,10 @@ families! {
             "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
         agent_health: Gauge "a2a_agent_health" [agent_id] while HealthCheck
             "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
+        affinity_ids: Gauge "attache_affinity_ids" []
+            "Tasks, contexts and sessions whose endpoint is known, as of the last second.";
+        active_tasks: Gauge "a2a_active_tasks" [cluster]
+            "Tasks of agents that go on, as far as this gateway knows, as of the last second; from the first task of the cluster on.";
         rate_limit_clients: Gauge "attache_rate_limit_clients" [limit]
             "Clients a rate limit keeps a bucket for, as of the last second.";
         rate_limit_overflow: Counter "attache_rate_limit_overflow_total" [limit]
@@ -373,7 +379,7 @@ mod tests {
     use prometheus::process_collector::ProcessCollector;
 
     use super::*;
-    use crate::observe::aliases::ALIASES;
+    use crate::observe::aliases::{ABSENT, ALIASES};
 
     #[test]
     fn names_follow_the_conventions_of_prometheus() {
@@ -403,6 +409,15 @@ mod tests {
         for Family { name, kind, labels, help, .. } in ALIASES.iter().map(|alias| &alias.family) {
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
             writeln!(text, "| `{name}` | {} | {} | {help} |", kind.word(), labels.join(", ")).unwrap();
+        }
+        text.push_str(ABSENT_HEAD);
+        for (name, reason) in ABSENT {
+            writeln!(
+                text,
+                "| `{}` | {reason} |",
+                if name.ends_with('_') { format!("{name}*") } else { name.to_string() }
+            )
+            .unwrap();
         }
         text.push_str(PROCESS_HEAD);
         for desc in ProcessCollector::for_self().desc() {
@@ -440,6 +455,8 @@ mod tests {
         above when somebody scrapes, and cost requests nothing. `agent_id`, `recipient` and `message_type` are a cluster, a\n\
         route and a method: what a client says is never a label, so there is no `sender`, `capability` or `workflow_type`.\n\n\
         | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
+    const ABSENT_HEAD: &str = "\nRules select by `job`, which is the name that Prometheus scrapes by: give the gateway's `scrape_configs` entry the\n\
+        `job_name` that the rules use. These names are not given:\n\n| Name | Why |\n|---|---|\n";
     const PROCESS_HEAD: &str =
         "\n## The process\n\nThe usual figures of a process, on Linux.\n\n| Name | Meaning |\n|---|---|\n";
 }

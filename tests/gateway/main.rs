@@ -21,6 +21,8 @@ mod support;
 mod access_log;
 mod admin;
 mod agent_cards;
+mod agent_metrics;
+
 mod attempts;
 mod balancing;
 mod blame;

@@ -12,22 +12,47 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
     let Some(limits) = &route.limits else {
         return Ok(Passage::On);
     };
+    match limits.admit(&caller(exchange)?) {
+        Ok(Admitted { open, rate_limit_headers, counted }) => {
+            exchange.guards.open = open;
+            exchange.guards.counted = counted;
+            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            Ok(Passage::On)
+        }
+        Err(refused) => Err(refuse(exchange, refused)),
+    }
+}
+
+/// Asks the limits whose keys are about the call of an agent, now that it is known. What has no call is counted by its
+/// client's address.
+pub(super) fn admit_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    let Some(limits) = route.limits.as_ref().filter(|limits| limits.wait_for_calls()) else {
+        return Ok(Passage::On);
+    };
+    let before = exchange.reply.rate_limit_headers.take().map(|before| *before);
+    match limits.admit_call(&caller(exchange)?, exchange.guards.counted, before) {
+        Ok(rate_limit_headers) => {
+            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            Ok(Passage::On)
+        }
+        Err(refused) => Err(refuse(exchange, refused)),
+    }
+}
+
+fn refuse(exchange: &mut Exchange, refused: Refused) -> Error {
+    exchange.reply.rate_limit_headers = refused.rate_limit_headers.map(Box::new);
+    refused.error
+}
+
+/// What is known of whoever sent it.
+fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
     let caller = Caller {
         client: exchange.client.address,
         method: &exchange.request.method,
         headers: exchange.message()?.headers(),
-        identity: Some(&exchange.client.identity),
+        principal: exchange.client.identity.principal.as_deref(),
+        tenant: exchange.tenant(),
         operation: exchange.operation,
     };
-    match limits.admit(&caller) {
-        Ok(Admitted { open, rate_limit_headers }) => {
-            exchange.guards.open = open;
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
-            Ok(Passage::On)
-        }
-        Err(Refused { error, rate_limit_headers }) => {
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
-            Err(error)
-        }
-    }
+    Ok(caller)
 }

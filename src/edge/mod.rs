@@ -36,6 +36,7 @@ mod running_lookups;
 pub mod seen;
 mod stage;
 mod stall_detector;
+mod told;
 mod tracked_body;
 mod tunnel;
 mod unparsed;

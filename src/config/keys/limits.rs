@@ -16,8 +16,8 @@ section! {
     #[derive()]
     /// A rate limit.
     pub(in crate::config) struct RateLimit {
-        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list
-        /// of these for each combination.
+        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, `tenant`,
+        /// `operation` (of A2A), or a list of these for each combination.
         key: Vec<LimitKey> as Many<Key> = clientIp,
         /// Requests in a time, in the long run.
         rate: Option<Rate>,
@@ -68,12 +68,12 @@ pub(in crate::config) struct Key(pub(in crate::config) LimitKey);
 
 text_value!(Key, key, "a key such as `clientIp`", {
     "type": "string",
-    "description": "clientIp, global, method, header:NAME or cookie:NAME.",
+    "description": "clientIp, global, method, header:NAME, cookie:NAME, tenant or operation.",
     "pattern": key_pattern()
 });
 
 fn key_pattern() -> String {
-    let whole = CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method"]).copied();
+    let whole = CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method", "tenant", "operation"]).copied();
     let (whole, named) = (spellings(whole), spellings(["header", "cookie"]));
     format!("^({whole}|{named}:.+)$|{SUBSTITUTED}")
 }
@@ -85,6 +85,8 @@ fn key(text: &str) -> Result<Key, String> {
         (word, None) if CLIENT_IP.contains(&word) => Ok(Key(LimitKey::ClientIp)),
         (word, None) if EVERYBODY.contains(&word) => Ok(Key(LimitKey::Global)),
         ("method", None) => Ok(Key(LimitKey::Method)),
+        ("tenant", None) => Ok(Key(LimitKey::Tenant)),
+        ("operation", None) => Ok(Key(LimitKey::Operation)),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
             .map(|name| Key(LimitKey::Header(name)))
             .map_err(|_illegal| with_hint(format!("`{name}` is not a header name"), "write `header:x-api-key`")),
@@ -95,23 +97,20 @@ fn key(text: &str) -> Result<Key, String> {
             }
             Ok(Key(LimitKey::Cookie(name.to_owned())))
         }
-        ("jwt" | "tenant" | "a2atenant", _) => Err(with_hint(
-            format!("this version does not have the key `{text}`"),
-            "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`",
-        )),
+        ("jwt", _) => Err(with_hint(format!("this version does not have the key `{text}`"), ONE_OF)),
         ("apikey", _) => Err(with_hint("an API key is in a header or a cookie", "write `header:x-api-key`")),
         ("header" | "cookie", None) => {
             Err(with_hint(format!("`{text}` does not say which"), format!("write `{kind}:NAME`")))
         }
         _ => {
-            let hint = suggest::closest(kind, LIMIT_KEYS).map_or_else(
-                || "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`".to_owned(),
-                |word| format!("did you mean `{word}`?"),
-            );
+            let hint = suggest::closest(kind, LIMIT_KEYS)
+                .map_or_else(|| ONE_OF.to_owned(), |word| format!("did you mean `{word}`?"));
             Err(with_hint(format!("`{text}` is not a key"), hint))
         }
     }
 }
+
+const ONE_OF: &str = "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`, `tenant`, `operation`";
 
 /// Requests in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +215,8 @@ mod tests {
             ("client_ip", LimitKey::ClientIp),
             ("remote_address", LimitKey::ClientIp),
             ("global", LimitKey::Global),
+            ("Tenant", LimitKey::Tenant),
+            ("operation", LimitKey::Operation),
             ("method", LimitKey::Method),
             ("header:X-Api-Key", LimitKey::Header(HeaderName::from_static("x-api-key"))),
             ("header: x-user", LimitKey::Header(HeaderName::from_static("x-user"))),
@@ -225,7 +226,7 @@ mod tests {
         }
         for (text, told) in [
             ("jwt:tenant", "this version does not have"),
-            ("tenant", "this version does not have"),
+            ("tenant:x", "is not a key"),
             ("apiKey", "header:x-api-key"),
             ("header", "does not say which"),
             ("header:", "is not a header name"),

@@ -24,20 +24,21 @@ pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
 pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
 pub use super::keys::mirror::{Mirror, MirrorTo};
 pub use super::keys::operation::{
-    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
+    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown,
+    Tenants, Writes,
 };
 pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
-pub use super::keys::route::{Redirect, Streaming};
+pub use super::keys::route::{Redirect, RequestFact, Streaming};
 pub use super::types::{
     Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
     HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member, MemberAddress,
     Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite, Rollout,
-    RouteId, Scheme, Split, Step, Threshold, UpstreamHost, ValueMatch,
+    RouteId, Scheme, Split, Step, TenantMatch, Threshold, UpstreamHost, ValueMatch,
 };
 pub use cluster::{Cluster, UpstreamTls};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
-pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
+pub use route::{Action, HeadLimit, HeaderChanges, Match, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub cookie_key: Option<CookieKey>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
+    /// How tenants are known and counted.
+    pub tenants: Tenants,
     /// The access log.
     pub access_log: AccessLog,
     /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.

@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
     A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
-    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
+    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite, Split, Streaming,
+    TenantMatch, UpstreamHost,
 };
 use crate::jose::Key;
 
@@ -124,6 +125,8 @@ pub struct Match {
     pub headers: Vec<HeaderMatch>,
     /// Query parameters that must be there (decoded, case-sensitive, first occurrence).
     pub query: Vec<QueryMatch>,
+    /// The tenant it must be for.
+    pub tenant: Option<Box<TenantMatch>>,
 }
 
 /// What a route does.
@@ -199,15 +202,4 @@ pub struct HeaderChanges {
     pub add: Vec<(HeaderName, HeaderValue)>,
     /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, where clients use HTTPS.
     pub hsts: bool,
-}
-
-/// What may be known of a request beside its head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestFact {
-    /// Who its client proved to be.
-    Principal,
-    /// On whose behalf it acts.
-    Tenant,
-    /// What it asks of an agent.
-    Operation,
 }

@@ -1,17 +1,21 @@
 //! Routes: what they match, and exactly one thing that they do.
 
+use http::HeaderName;
+
 use super::action::{action, has_regex};
 use super::references::References;
 use super::{Scope, agents, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
-use crate::config::model::{Action, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route};
+use crate::config::model::{
+    Action, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
+};
 use crate::config::node::{Step, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves one route.
 pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
-    let matches = matches(name, raw.matches.as_ref(), scope);
+    let matches = matches(name, raw.matches.as_ref(), references.tenant_header, scope);
     let action = action(name, &raw, &matches, references, scope);
     let rewrite = unboxed(raw.rewrite);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
@@ -109,10 +113,15 @@ fn hosts(name: &str, raw: Option<Vec<HostPattern>>, scope: &mut Scope<'_>) -> Ve
     hosts
 }
 
-fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_>) -> Vec<Match> {
+fn matches(
+    name: &str,
+    raw: Option<&Vec<raw_route::Match>>,
+    tenant_header: Option<&HeaderName>,
+    scope: &mut Scope<'_>,
+) -> Vec<Match> {
     let root = || PathMatch::Prefix(String::new());
     let Some(list) = raw else {
-        return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new() }];
+        return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }];
     };
     if list.is_empty() {
         let diagnostic = Diagnostic::invalid(format!("`routes.{name}.match` is an empty list, which matches nothing"));
@@ -130,6 +139,7 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
                 .iter()
                 .map(|(name, value)| QueryMatch { name: name.clone(), value: value.clone() })
                 .collect(),
+            tenant: raw.tenant.clone().map(|value| Box::new(TenantMatch { header: tenant_header.cloned(), value })),
         });
     }
     matches

@@ -9,7 +9,7 @@ mod upstream;
 use std::fmt;
 
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
+pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};
 pub use split::{
     Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::atomic_instant::AtomicInstant;
+use super::suspicion::Suspicion;
 use crate::config::model::{MaxFails, OutlierDetection};
 use crate::outcome::{EjectionClass, Outcome};
 
@@ -53,6 +54,8 @@ pub(super) struct EndpointRecord {
     recent: Mutex<VecDeque<Duration>>,
     in_row_5xx: AtomicU32,
     in_row_down: AtomicU32,
+    /// Failures that are no reason to count while they may be the fault of one input.
+    suspicion: Suspicion,
     requests: AtomicU32,
     failures: AtomicU32,
     times: AtomicU32,
@@ -101,32 +104,49 @@ impl EndpointRecord {
         }
     }
 
-    /// Takes in a mark; the cause, when that was one failure too many.
-    pub(super) fn note(&self, mark: EjectionClass, policy: &OutlierDetection, since_base: Duration) -> Option<Cause> {
-        let down = match mark {
-            EjectionClass::Nothing => return None,
-            EjectionClass::Good | EjectionClass::Alive => {
-                if mark == EjectionClass::Good {
-                    reset(&self.in_row_5xx);
-                }
-                reset(&self.in_row_down);
-                if policy.compares_rates() {
-                    self.requests.fetch_add(1, Relaxed);
-                }
-                return None;
-            }
-            EjectionClass::Failed { down } => down,
-        };
-        if policy.compares_rates() {
-            self.requests.fetch_add(1, Relaxed);
-            self.failures.fetch_add(1, Relaxed);
+    /// Takes in a mark that `client` has seen; the cause, when that was one failure too many.
+    pub(super) fn note(
+        &self,
+        mark: EjectionClass,
+        client: Option<u64>,
+        policy: &OutlierDetection,
+        since_base: Duration,
+    ) -> Option<Cause> {
+        if mark == EjectionClass::Nothing {
+            return None;
         }
+        let down = mark == EjectionClass::Failed { down: true };
         if !down {
             reset(&self.in_row_down);
         }
-        let in_row_5xx = one_more(&self.in_row_5xx, policy.consecutive_5xx());
-        let in_row_down = down && one_more(&self.in_row_down, policy.consecutive_gateway());
-        let in_window = policy.window().is_some_and(|limit| self.one_more_within(limit, since_base));
+        if policy.compares_rates() {
+            self.requests.fetch_add(1, Relaxed);
+        }
+        let failures = match mark {
+            EjectionClass::Good => {
+                reset(&self.in_row_5xx);
+                self.suspicion.clear();
+                return None;
+            }
+            EjectionClass::Alive | EjectionClass::Nothing => return None,
+            EjectionClass::Suspect => client.map_or(0, |client| self.suspicion.raise(client)),
+            EjectionClass::Failed { .. } => 1,
+        };
+        if policy.compares_rates() {
+            self.failures.fetch_add(1, Relaxed);
+        }
+        self.count(failures, down, policy, since_base)
+    }
+
+    /// Counts failures in a row and within a window; the cause, when that was one too many.
+    fn count(&self, failures: u32, down: bool, policy: &OutlierDetection, since_base: Duration) -> Option<Cause> {
+        if failures == 0 {
+            return None;
+        }
+        let in_row_5xx = more(&self.in_row_5xx, failures, policy.consecutive_5xx());
+        let in_row_down = down && more(&self.in_row_down, failures, policy.consecutive_gateway());
+        let within = |limit| (0..failures).any(|_| self.one_more_within(limit, since_base));
+        let in_window = policy.window().is_some_and(within);
         if in_row_5xx {
             Some(Cause::Consecutive5xx)
         } else if in_row_down {
@@ -182,6 +202,7 @@ impl EndpointRecord {
     fn start_over(&self) {
         self.in_row_5xx.store(0, Relaxed);
         self.in_row_down.store(0, Relaxed);
+        self.suspicion.clear();
         self.recent().clear();
     }
 
@@ -216,11 +237,11 @@ fn reset(count: &AtomicU32) {
     }
 }
 
-/// Counts one; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only now
-/// and then.
-fn one_more(count: &AtomicU32, limit: Option<u32>) -> bool {
+/// Counts so many; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only
+/// now and then.
+fn more(count: &AtomicU32, failures: u32, limit: Option<u32>) -> bool {
     let Some(limit) = limit else { return false };
-    let reached = count.fetch_add(1, Relaxed).saturating_add(1) >= limit;
+    let reached = count.fetch_add(failures, Relaxed).saturating_add(failures) >= limit;
     if reached {
         count.store(0, Relaxed);
     }
@@ -289,7 +310,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Marks as letters: g good, f failed, d down, a alive, n nothing.
+    /// Marks as letters: g good, f failed, d down, a alive, n nothing; a digit is a client that makes it suspect.
     fn play(policy: &OutlierDetection, marks: &str) -> Vec<(usize, Cause)> {
         let record = EndpointRecord::default();
         let mark = |letter| match letter {
@@ -297,10 +318,12 @@ mod tests {
             'f' => EjectionClass::Failed { down: false },
             'd' => EjectionClass::Failed { down: true },
             'a' => EjectionClass::Alive,
+            '0'..='9' => EjectionClass::Suspect,
             _ => EjectionClass::Nothing,
         };
-        let caused = |(index, letter)| {
-            let cause = record.note(mark(letter), policy, SECOND * u32::try_from(index).unwrap())?;
+        let caused = |(index, letter): (usize, char)| {
+            let (client, at) = (letter.to_digit(10).map(u64::from), SECOND * u32::try_from(index).unwrap());
+            let cause = record.note(mark(letter), client, policy, at)?;
             Some((index, cause))
         };
         marks.chars().enumerate().filter_map(caused).collect()
@@ -331,6 +354,16 @@ mod tests {
             (&down_only, "ddddad", vec![]),
             (&both, "dd", vec![(1, down)]),
             (&both, "fdd", vec![(2, any)]),
+            // What one input can do everywhere counts once three clients have seen it, one for each of them.
+            (&five, "1111111111", vec![]),
+            (&five, "1212121212", vec![]),
+            (&five, "1231", vec![]),
+            (&five, "12311", vec![(4, any)]),
+            (&five, "12g123", vec![]),
+            (&five, "ff123", vec![(4, any)]),
+            (&five, "ffff11", vec![]),
+            (&down_only, "1234567", vec![]),
+            (&down_only, "dddd1d", vec![]),
         ] {
             assert_eq!(play(policy, marks), expected, "{marks}");
         }
@@ -355,6 +388,8 @@ mod tests {
             ("fnnnnnnnnfnff", vec![(12, out)]),
             ("fnnnnnnnnfnnnnnnnnnf", vec![]),
             ("ffffff", vec![(2, out), (5, out)]),
+            ("111111", vec![]),
+            ("1123", vec![(3, out)]),
         ] {
             assert_eq!(play(&policy, marks), expected, "{marks}");
         }
@@ -456,12 +491,18 @@ mod tests {
             ..OutlierDetection::default()
         };
         let record = EndpointRecord::default();
-        for mark in
-            [EjectionClass::Good, EjectionClass::Alive, EjectionClass::Nothing, EjectionClass::Failed { down: true }]
-        {
-            record.note(mark, &policy, Duration::ZERO);
+        let down = EjectionClass::Failed { down: true };
+        for (mark, client) in [
+            (EjectionClass::Good, None),
+            (EjectionClass::Alive, None),
+            (EjectionClass::Nothing, None),
+            (down, None),
+            (EjectionClass::Suspect, Some(1)),
+            (EjectionClass::Suspect, None),
+        ] {
+            record.note(mark, client, &policy, Duration::ZERO);
         }
-        let sample = Sample { requests: 3, failures: 1 };
+        let sample = Sample { requests: 5, failures: 3 };
         assert_eq!(record.take_sample(), sample);
         assert_eq!(record.take_sample(), Sample::default());
     }

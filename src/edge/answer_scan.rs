@@ -87,10 +87,13 @@ impl AnswerScan {
             Reader::Events(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
-                    if let Some(answer) = reader.event().answer {
+                    let event = reader.event();
+                    if let Some(answer) = event.answer {
                         self.fault = fault_of(answer).or(self.fault);
                         self.phase = Some(phase_of(answer, self.phase));
                         self.keeper.keep(answer);
+                    } else if event.has_data {
+                        self.fault = self.fault.or(Some(AgentFault::Unreadable));
                     }
                 }
             }

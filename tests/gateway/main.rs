@@ -21,6 +21,7 @@ mod support;
 mod access_log;
 mod admin;
 mod agent_cards;
+mod agent_faults;
 mod attempts;
 mod balancing;
 mod blame;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -49,19 +49,25 @@ impl Cause {
 #[derive(Debug, Default)]
 pub(super) struct EndpointRecord {
     until: AtomicInstant,
-    /// When the last failures were, since the base: as many as `maxFails`. A lock of one endpoint that only failures
-    /// take.
-    recent: Mutex<VecDeque<Duration>>,
+    /// Apart, and made with the first failure: most endpoints have none, and lines that all workers write are short.
+    failed: OnceLock<Box<Failures>>,
     in_row_5xx: AtomicU32,
     in_row_down: AtomicU32,
-    /// Failures that are no reason to count while they may be the fault of one input.
-    suspicion: Suspicion,
     requests: AtomicU32,
     failures: AtomicU32,
     times: AtomicU32,
     /// Attempts in a row without an answer, whether the policy counts them or not.
     absences: AtomicU32,
     failing_until: AtomicInstant,
+}
+
+/// What is kept of failures.
+#[derive(Debug, Default)]
+struct Failures {
+    /// When the last ones were, since the base: as many as `maxFails`. A lock of one endpoint that only failures take.
+    recent: Mutex<VecDeque<Duration>>,
+    /// Those that do not count in a row while they may be the fault of one input.
+    suspicion: Suspicion,
 }
 
 impl EndpointRecord {
@@ -125,11 +131,11 @@ impl EndpointRecord {
         let failures = match mark {
             EjectionClass::Good => {
                 reset(&self.in_row_5xx);
-                self.suspicion.clear();
+                self.failed.get().inspect(|failed| failed.suspicion.clear());
                 return None;
             }
             EjectionClass::Alive | EjectionClass::Nothing => return None,
-            EjectionClass::Suspect => client.map_or(0, |client| self.suspicion.raise(client)),
+            EjectionClass::Suspect => client.map_or(0, |client| self.failed().suspicion.raise(client)),
             EjectionClass::Failed { .. } => 1,
         };
         if policy.compares_rates() {
@@ -158,7 +164,7 @@ impl EndpointRecord {
 
     /// Counts a failure; whether there were as many as the limit within its time, whenever that began.
     fn one_more_within(&self, limit: MaxFails, since_base: Duration) -> bool {
-        let mut recent = self.recent();
+        let mut recent = self.failed().recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_back(since_base);
         while recent.len() > limit.fails as usize {
             recent.pop_front();
@@ -171,8 +177,8 @@ impl EndpointRecord {
         reached
     }
 
-    fn recent(&self) -> MutexGuard<'_, VecDeque<Duration>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failed(&self) -> &Failures {
+        self.failed.get_or_init(Box::default)
     }
 
     /// Puts it out until then. `grows` makes the next time longer.
@@ -202,8 +208,10 @@ impl EndpointRecord {
     fn start_over(&self) {
         self.in_row_5xx.store(0, Relaxed);
         self.in_row_down.store(0, Relaxed);
-        self.suspicion.clear();
-        self.recent().clear();
+        if let Some(failed) = self.failed.get() {
+            failed.suspicion.clear();
+            failed.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// What was counted since the last time.

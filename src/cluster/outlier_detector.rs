@@ -63,8 +63,8 @@ impl OutlierDetector {
         self.breaker.as_ref()
     }
 
-    /// Takes in the outcome of one attempt at `endpoint`, and which client has seen it, where that is known. Returns why
-    /// the endpoint was ejected, if this was one failure too many.
+    /// Takes in the outcome of one attempt at `endpoint`, and which client has seen it, where that is known. Returns
+    /// why the endpoint was ejected, if this was one failure too many.
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, client: Option<u64>, now: Instant) -> Option<Cause> {
         if let Some(breaker) = &self.breaker {
             breaker.report(outcome, now);

@@ -15,18 +15,18 @@ pub(super) struct Suspicion {
 }
 
 impl Suspicion {
-    /// `client` has seen one; how many failures in a row that makes: none while it may be an input's fault, then one for
-    /// each of the clients at once, and from there on one for each failure.
+    /// `client` has seen one; how many failures in a row that makes: none while it may be an input's fault, then one
+    /// for each of the clients at once, and from there on one for each failure.
     pub(super) fn raise(&self, client: u64) -> u32 {
         self.any.store(true, Relaxed);
         let mut clients = self.clients();
-        if clients.len() == CLIENTS {
+        if clients.len() >= CLIENTS {
             return 1;
         }
         if !clients.contains(&client) {
             clients.push(client);
         }
-        if clients.len() < CLIENTS { 0 } else { CLIENTS as u32 }
+        if clients.len() < CLIENTS { 0 } else { FAILURES }
     }
 
     /// The endpoint did well, or starts anew.
@@ -44,6 +44,8 @@ impl Suspicion {
 
 /// So many clients do not have the same bad input by chance.
 const CLIENTS: usize = 3;
+/// One of each.
+const FAILURES: u32 = 3;
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,7 @@ mod access_log;
 mod admin;
 mod agent_cards;
 mod agent_faults;
+mod agent_streams;
 mod attempts;
 mod balancing;
 mod blame;

@@ -1,33 +1,17 @@
 //! Which operations of A2A a route lets through.
 
 use crate::a2a::Operation;
-use crate::config::model::{CallName, Methods};
+use crate::config::model::Methods;
 
 /// Whether a call of `operation` is let through; `None` is one that this gateway does not know. The public card is no
 /// call: without it clients do not find the agent.
 #[must_use]
 pub fn may_ask(methods: &Methods, operation: Option<Operation>) -> bool {
-    let names = |names: &[CallName]| names.iter().any(|name| Some(of(*name)) == operation);
+    let names = |names: &[Operation]| names.iter().any(|name| Some(*name) == operation);
     match methods {
         _ if operation == Some(Operation::GetAgentCard) => true,
         Methods::Allow(allowed) => names(allowed),
         Methods::Deny(denied) => !names(denied),
-    }
-}
-
-const fn of(name: CallName) -> Operation {
-    match name {
-        CallName::SendMessage => Operation::SendMessage,
-        CallName::SendStreamingMessage => Operation::SendStreamingMessage,
-        CallName::GetTask => Operation::GetTask,
-        CallName::ListTasks => Operation::ListTasks,
-        CallName::CancelTask => Operation::CancelTask,
-        CallName::SubscribeToTask => Operation::SubscribeToTask,
-        CallName::CreateTaskPushNotificationConfig => Operation::CreateTaskPushNotificationConfig,
-        CallName::GetTaskPushNotificationConfig => Operation::GetTaskPushNotificationConfig,
-        CallName::ListTaskPushNotificationConfigs => Operation::ListTaskPushNotificationConfigs,
-        CallName::DeleteTaskPushNotificationConfig => Operation::DeleteTaskPushNotificationConfig,
-        CallName::GetExtendedAgentCard => Operation::GetExtendedAgentCard,
     }
 }
 
@@ -38,8 +22,8 @@ mod tests {
     #[test]
     fn what_is_named_is_let_through_or_not() {
         let (allow, deny) = (
-            Methods::Allow(vec![CallName::SendMessage, CallName::GetTask]),
-            Methods::Deny(vec![CallName::SendMessage, CallName::GetTask]),
+            Methods::Allow(vec![Operation::SendMessage, Operation::GetTask]),
+            Methods::Deny(vec![Operation::SendMessage, Operation::GetTask]),
         );
         for (operation, is_named) in [
             (Some(Operation::SendMessage), true),
@@ -58,14 +42,14 @@ mod tests {
     #[test]
     fn every_operation_has_the_name_it_has_elsewhere() {
         for operation in Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetAgentCard) {
-            let name: CallName = serde_json::from_value(operation.name().into()).unwrap();
-            assert_eq!((of(name), format!("{name:?}")), (operation, operation.name().to_owned()));
+            let named: Operation = serde_json::from_value(operation.name().into()).unwrap();
+            assert_eq!((named, format!("{named:?}")), (operation, operation.name().to_owned()));
         }
         for older in
             ["message/send", "tasks/send", "tasks/get", "tasks/pushNotificationConfig/set", "tasks/resubscribe"]
         {
-            let name: CallName = serde_json::from_value(older.into()).unwrap();
-            assert_eq!(Some(of(name)), Operation::from_json_rpc(older).map(|(operation, _)| operation), "{older}");
+            let named: Operation = serde_json::from_value(older.into()).unwrap();
+            assert_eq!(Some(named), Operation::from_json_rpc(older).map(|(operation, _)| operation), "{older}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is done for calls of agents, and which of them are refused.
 
 use super::subject::Subject;
+use crate::a2a::Operation;
 use crate::cli::words::{bytes, time};
-use crate::config::model::{A2a, CallName, LargeBodies, Methods, OnLoss, UrlGuard};
+use crate::config::model::{A2a, LargeBodies, Methods, OnLoss, UrlGuard};
 
 /// How calls are recognised and followed; that they are not, where that was chosen.
 pub(super) fn recognition(subject: &Subject<'_>) -> Vec<String> {
@@ -41,7 +42,7 @@ pub(super) fn guards(subject: &Subject<'_>) -> Vec<String> {
 }
 
 fn facts(settings: &A2a) -> Vec<String> {
-    let names = |names: &[CallName]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" ");
+    let names = |names: &[Operation]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" ");
     let methods = settings.methods.as_ref().map(|methods| match methods {
         Methods::Allow(allowed) if allowed.is_empty() => "no method".to_owned(),
         Methods::Allow(allowed) => format!("only {}", names(allowed)),

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Bytes, Seconds, section};
-use crate::config::forms::either::OrOff;
-use crate::config::forms::words::choice;
+use super::{Bytes, OrOff, Seconds, choice, section, word_values, words};
+use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
 
 // Each route has this, so what few have is in a box.
@@ -80,9 +79,7 @@ choice! {
         /// It is refused.
         Refuse = ["refuse"],
     }
-}
 
-choice! {
     /// What becomes of a call when the endpoint that held its task is gone.
     pub enum OnLoss {
         /// Another endpoint gets it.
@@ -92,14 +89,6 @@ choice! {
     }
 }
 
-choice! {
-    /// What becomes of a signed card that has to change: every change breaks the signatures.
-    pub enum SignedCards {
-        /// It stays as it is, and leads clients past the gateway.
-        Keep = ["keep"],
-        /// It is changed, and its signatures are taken out.
-        Strip = ["strip"],
-        /// It is refused.
-        Fail = ["fail"],
-    }
-}
+words!(SignedCards, "SignedCards", Self::Keep => ["keep"], Self::Strip => ["strip"], Self::Fail => ["fail"]);
+
+word_values!(SignedCards);

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::section;
-use crate::config::forms::either::Many;
-use crate::config::forms::reading::{one_of, schema_of};
-use crate::config::forms::words::choice;
+use super::{Many, one_of, schema_of, section, word_values, words};
+use crate::a2a::Operation;
 use crate::config::types::HostPattern;
 
 section! {
@@ -26,18 +24,18 @@ section! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Methods {
     /// These and no others.
-    Allow(Vec<CallName>),
+    Allow(Vec<Operation>),
     /// All but these.
-    Deny(Vec<CallName>),
+    Deny(Vec<Operation>),
 }
 
 one_of! {
     /// Exactly one of these.
     MethodsFields [schemars(rename = "Methods")] => Methods {
         /// Only these operations, and no other call of JSON-RPC.
-        allow: Many<CallName> => |names| Ok(Methods::Allow(names.0)),
+        allow: Many<Operation> => |names| Ok(Methods::Allow(names.0)),
         /// All but these operations.
-        deny: Many<CallName> => |names| Ok(Methods::Deny(names.0)),
+        deny: Many<Operation> => |names| Ok(Methods::Deny(names.0)),
     }
 }
 
@@ -49,33 +47,25 @@ impl<'de> Deserialize<'de> for Methods {
 
 schema_of!(Methods => MethodsFields);
 
-choice! {
-    /// An operation by its name in A2A 1.0; the names of JSON-RPC in older generations mean the same.
-    pub enum CallName {
-        /// Begins or continues work, answered once.
-        SendMessage = ["SendMessage", "message/send", "tasks/send"],
-        /// Begins or continues work, answered by a stream.
-        SendStreamingMessage = ["SendStreamingMessage", "message/stream", "tasks/sendSubscribe"],
-        /// Asks for the state of a task.
-        GetTask = ["GetTask", "tasks/get"],
-        /// Asks for the tasks of the caller or of a context.
-        ListTasks = ["ListTasks", "tasks/list"],
-        /// Ends a task.
-        CancelTask = ["CancelTask", "tasks/cancel"],
-        /// Asks for the further events of a task.
-        SubscribeToTask = ["SubscribeToTask", "tasks/resubscribe"],
-        /// Registers a webhook for a task.
-        CreateTaskPushNotificationConfig =
-            ["CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set", "tasks/pushNotification/set"],
-        /// Asks for one webhook of a task.
-        GetTaskPushNotificationConfig =
-            ["GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get", "tasks/pushNotification/get"],
-        /// Asks for the webhooks of a task.
-        ListTaskPushNotificationConfigs = ["ListTaskPushNotificationConfigs", "tasks/pushNotificationConfig/list"],
-        /// Removes a webhook of a task.
-        DeleteTaskPushNotificationConfig = ["DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete"],
-        /// Asks for the card that only known callers get.
-        GetExtendedAgentCard =
-            ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
-    }
-}
+// By its name in A2A 1.0; the names of JSON-RPC in older generations mean the same.
+words!(
+    Operation, "Operation",
+    Self::SendMessage => ["SendMessage", "message/send", "tasks/send"],
+    Self::SendStreamingMessage => ["SendStreamingMessage", "message/stream", "tasks/sendSubscribe"],
+    Self::GetTask => ["GetTask", "tasks/get"],
+    Self::ListTasks => ["ListTasks", "tasks/list"],
+    Self::CancelTask => ["CancelTask", "tasks/cancel"],
+    Self::SubscribeToTask => ["SubscribeToTask", "tasks/resubscribe"],
+    Self::CreateTaskPushNotificationConfig
+        => ["CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set", "tasks/pushNotification/set"],
+    Self::GetTaskPushNotificationConfig
+        => ["GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get", "tasks/pushNotification/get"],
+    Self::ListTaskPushNotificationConfigs
+        => ["ListTaskPushNotificationConfigs", "tasks/pushNotificationConfig/list"],
+    Self::DeleteTaskPushNotificationConfig
+        => ["DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete"],
+    Self::GetExtendedAgentCard
+        => ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
+);
+
+word_values!(Operation);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::{Scope, circuit_breaker, health, outlier, wire};
 use crate::config::certs::{self, Part};
+use crate::config::keys::{self, cluster as raw_cluster};
 use crate::config::model::{Cluster, HealthCheck, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 use crate::config::node::steps;
-use crate::config::raw::{self, cluster as raw_cluster};
 use crate::config::report::Diagnostic;
 
 /// Resolves one cluster of a gateway in this zone.
-pub(super) fn resolve(name: &str, raw: raw::Cluster, zone: Option<&str>, scope: &mut Scope<'_>) -> Cluster {
+pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope: &mut Scope<'_>) -> Cluster {
     let (members, dns_refresh) = members(name, &raw, scope);
     let panic = outlier::panic(name, raw.panic, raw.outlier_detection.as_ref(), scope);
     idle_race(name, raw.keepalive.idle_timeout, scope);
@@ -61,7 +61,7 @@ fn idle_race(name: &str, idle: Duration, scope: &mut Scope<'_>) {
     );
 }
 
-fn members(name: &str, raw: &raw::Cluster, scope: &mut Scope<'_>) -> (Vec<Member>, Option<Duration>) {
+fn members(name: &str, raw: &keys::Cluster, scope: &mut Scope<'_>) -> (Vec<Member>, Option<Duration>) {
     let at = steps!["clusters", name];
     match (&raw.endpoints, &raw.discovery) {
         (Some(_), Some(_)) => {

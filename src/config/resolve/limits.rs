@@ -9,9 +9,9 @@ use http::Method;
 
 use super::Scope;
 use crate::config::forms::values::verb;
+use crate::config::keys::limits as raw;
 use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitScope, Quota, RateLimit, RateLimitId};
 use crate::config::node::{Step, steps};
-use crate::config::raw::limits as raw;
 use crate::config::report::Diagnostic;
 
 /// The limits found so far.

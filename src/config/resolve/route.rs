@@ -3,14 +3,13 @@
 use super::action::{action, has_regex};
 use super::references::References;
 use super::{Scope, fault, headers, mirror, retries};
-use crate::config::keys::Written as _;
+use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{Action, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route};
 use crate::config::node::{Step, steps};
-use crate::config::raw::{self, route as raw_route};
 use crate::config::report::Diagnostic;
 
 /// Resolves one route.
-pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
+pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
     let matches = matches(name, raw.matches.as_ref(), scope);
     let action = action(name, &raw, &matches, references, scope);

@@ -80,27 +80,3 @@ impl fmt::Display for HashKey {
         }
     }
 }
-
-/// HTTP version towards upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 over TLS (ALPN must agree).
-    H2,
-    /// HTTP/2 in the clear, with prior knowledge.
-    H2c,
-    /// By ALPN over TLS, HTTP/1.1 in the clear.
-    Auto,
-}
-
-impl fmt::Display for UpstreamProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http1 => "http/1.1",
-            Self::H2 => "h2",
-            Self::H2c => "h2c",
-            Self::Auto => "http/1.1 or h2 by ALPN",
-        })
-    }
-}

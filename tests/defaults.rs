@@ -230,6 +230,7 @@ const COMPLETE: &[(&str, &str)] = &[
              timeout: 7s } }",
     ),
     ("routes", "{ cluster: one, fault: { abort: { percentage: 7%, grpcStatus: UNAVAILABLE } } }"),
+    ("routes", "{ cluster: one, fault: { abort: { percentage: 7%, a2aError: TaskNotFound } } }"),
     ("routes", "{ cluster: one, a2a: { methods: { deny: [SendMessage] } } }"),
     (
         "routes",

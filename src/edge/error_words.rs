@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::config::model::AbortAnswer;
 use crate::context::PLAIN_ON_TLS;
-use crate::error::{CallRefusal, Error};
+use crate::error::{CALL_ERROR_DOMAIN, CallRefusal, Error};
 use crate::outcome::GRPC_STATUS;
 
 /// The error object that the REST binding of A2A has (A2A 1.0 section 11.6), and everybody else can read.
@@ -14,17 +14,23 @@ pub(super) fn rest_text(error: &Error) -> String {
     format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details"))
 }
 
-/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all.
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is said
+/// in an agent's stead.
 pub(super) fn json_rpc_text(error: &Error, id: Option<&str>) -> String {
     let id = id.unwrap_or("null");
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,{}}}}}"#, explained(error, "data"))
+    let code = if let Error::FaultAbort(AbortAnswer::Call(error)) = error { error.code() } else { -32603 };
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},{}}}}}"#, explained(error, "data"))
 }
 
 /// The text and the word for programs (google.rpc.ErrorInfo), under that key.
 fn explained(error: &Error, key: &str) -> String {
-    let (text, reason) = (public(error), error.reason());
+    let (reason, domain) = match error {
+        Error::FaultAbort(AbortAnswer::Call(error)) => (error.reason(), CALL_ERROR_DOMAIN),
+        _ => (error.reason(), "attache"),
+    };
+    let text = public(error);
     format!(
-        r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"attache"}}]"#
+        r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"{domain}"}}]"#
     )
 }
 
@@ -94,8 +100,10 @@ fn refused(refusal: CallRefusal) -> &'static str {
 
 /// gRPC code and name for a failure (google.rpc.Code).
 pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
-    if let Error::FaultAbort(AbortAnswer::Grpc(code)) = error {
-        return (code.code(), code.name());
+    match error {
+        Error::FaultAbort(AbortAnswer::Grpc(code)) => return (code.code(), code.name()),
+        Error::FaultAbort(AbortAnswer::Call(error)) => return error.grpc(),
+        _ => {}
     }
     match error.status() {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),

@@ -10,12 +10,14 @@ use super::exchange::Exchange;
 use super::own_answer::METHODS;
 use crate::a2a::Binding;
 use crate::body::Body;
+use crate::config::model::AbortAnswer;
 use crate::error::Error;
 use crate::outcome::Application;
 
 /// The answer to a request that failed with `error`, in the form its client understands.
 pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<ResponseBody> {
-    exchange.answered(error.status().as_u16(), Instant::now());
+    let as_agent = answers_as_agent(error, exchange.call.as_deref());
+    exchange.answered(if as_agent { StatusCode::OK } else { error.status() }.as_u16(), Instant::now());
     exchange.failed(error);
     tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
     let call = exchange.call.as_deref();
@@ -27,6 +29,9 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
         Some(Binding::JsonRpc) => json(error, json_rpc_text(error, call.and_then(Call::id))),
         Some(Binding::Rest | Binding::Grpc) | None => json(error, rest_text(error)),
     };
+    if as_agent {
+        *response.status_mut() = StatusCode::OK;
+    }
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
     if let Some(seconds) = error.retry_after() {
@@ -36,6 +41,12 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Whether the answer says what an agent would say in JSON-RPC, which is no failure of HTTP.
+fn answers_as_agent(error: &Error, call: Option<&Call>) -> bool {
+    let is_json_rpc = call.is_some_and(|call| call.binding == Binding::JsonRpc);
+    is_json_rpc && matches!(error, Error::FaultAbort(AbortAnswer::Call(_)))
 }
 
 fn json(error: &Error, text: String) -> Response<ResponseBody> {

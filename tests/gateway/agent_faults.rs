@@ -7,7 +7,7 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::support::{Backend, Body, Client, Gw, eventually, full, post, with_field};
+use crate::support::{Backend, Body, Client, Gw, eventually, full, get, post, request, with_field};
 
 /// An agent that answers every call with these bytes.
 async fn saying(content_type: &'static str, text: &'static str) -> Backend {
@@ -101,4 +101,33 @@ async fn an_event_that_cannot_be_read_is_a_failure_of_the_agent() {
         let found = gw.record().await["a2a_outcome"].clone();
         assert_eq!(if found == "ok" { Value::Null } else { found }, expected, "{text}");
     }
+}
+
+#[tokio::test]
+async fn an_injected_error_is_what_an_agent_would_say_in_the_callers_protocol() {
+    let agent = saying("application/json", FINE).await;
+    let template = "routes: { all: { endpoints: ['{0}'], fault: { abort: { percentage: 100%, a2aError: -32001 } } } }";
+    let gw = Gw::with(template, &[&agent]).await;
+    let mut client = gw.h1().await;
+    let json_rpc = client.reply(call("GetTask")).await;
+    assert_eq!((json_rpc.status, json_rpc.header("x-attache-fault")), (200, "abort"));
+    let said: Value = serde_json::from_str(json_rpc.text()).unwrap();
+    assert_eq!((&said["id"], &said["error"]["code"]), (&json!(1), &json!(-32001)));
+    let details = &said["error"]["data"][0];
+    assert_eq!((&details["reason"], &details["domain"]), (&json!("TASK_NOT_FOUND"), &json!("a2a-protocol.org")));
+    let rest = client.reply(get("/tasks/t")).await;
+    let said: Value = serde_json::from_str(rest.text()).unwrap();
+    assert_eq!((rest.status, &said["error"]["status"]), (404, &json!("NOT_FOUND")));
+    assert_eq!(said["error"]["details"][0]["reason"], "TASK_NOT_FOUND");
+    let asked = request("POST", "/lf.a2a.v1.A2AService/GetTask", full(&b"\0\0\0\0\x03\x12\x01t"[..]));
+    let asked = with_field("content-type", "application/grpc", with_field("te", "trailers", asked));
+    let grpc = gw.h2().await.reply(asked).await;
+    assert_eq!((grpc.status, grpc.header("grpc-status")), (200, "5"));
+    assert_eq!(agent.hits(), 0, "no agent hears of it");
+    // What is no call is none of its business.
+    assert_eq!(client.reply(get("/elsewhere")).await.header("x-attache-fault"), "");
+    assert_eq!(agent.hits(), 1);
+    assert_eq!(gw.metric("attache_faults_total", &[("kind", "abort")]).await, 3.0);
+    let statuses: Vec<_> = gw.records(4).await.iter().map(|record| record["status"].clone()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 404).count(), 2, "{statuses:?}");
 }

@@ -21,6 +21,7 @@ mod outlier_detector;
 mod retrying;
 mod roster;
 mod status;
+mod suspicion;
 mod unknown_ids;
 pub mod watch;
 

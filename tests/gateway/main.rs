@@ -24,6 +24,8 @@ mod agent_cards;
 mod agent_cards_grpc;
 mod agent_cards_signed;
 mod agent_metrics;
+mod agent_faults;
+mod agent_streams;
 mod attempts;
 mod balancing;
 mod blame;

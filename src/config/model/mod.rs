@@ -4,6 +4,7 @@
 mod cluster;
 mod listener;
 mod route;
+mod split;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -29,15 +30,18 @@ pub use super::keys::operation::{
 pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use super::keys::route::{Redirect, Streaming};
+pub use super::keys::split::{
+    Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Rollout as RolloutSettings, Threshold, Unit,
+};
 pub use super::types::{
-    Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
-    HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member, MemberAddress,
-    Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite, Rollout,
-    RouteId, Scheme, Split, Step, Threshold, UpstreamHost, ValueMatch,
+    Authority, Buckets, ClusterId, ConcurrencyLimit, HashKey, HeaderMatch, HostPattern, LimitKey, LimitMode,
+    LimitScope, ListenerId, LoadBalancer, Member, MemberAddress, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit,
+    RateLimitId, Rewrite, RouteId, Scheme, UpstreamHost, ValueMatch,
 };
 pub use cluster::{Cluster, UpstreamTls};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
 pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
+pub use split::{CookieKey, Part, Rollout, Split, Step};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 

@@ -3,7 +3,6 @@
 mod limits;
 mod matches;
 mod public;
-mod split;
 mod upstream;
 
 use std::fmt;
@@ -11,10 +10,6 @@ use std::fmt;
 pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};
-pub use split::{
-    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
-    Threshold,
-};
 pub use upstream::{HashKey, LoadBalancer, Member, MemberAddress};
 
 /// A host to match, lower case and without port or trailing dot.
